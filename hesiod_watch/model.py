@@ -1,0 +1,318 @@
+"""The words of hesiod-watch: frozen values with no behaviour beyond what follows from their fields.
+
+A *run* is an experiment's directory, a *library* the level below, a *cell* one acquisition of one
+flow cell. A *flag* is a file under `RUN/pipeline/` that records one fact; a *claim* is a `started`
+flag that names its owner. Rules (`status`, `plan`, ...) take these values and give these values back;
+nothing here touches the disk, the clock or the log.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import NewType
+
+RunName = NewType("RunName", str)
+"""Name of a run's directory in the landing area."""
+
+LOCAL = "LOCAL"
+"""Text of `pipeline/upstream` for a run whose sequencer writes into the landing area itself."""
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class CellId:
+    """`library/cell` within a run. Flags use the cell's directory name alone, its *stem*."""
+
+    library: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.library}/{self.name}"
+
+    @property
+    def stem(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class CellName:
+    """The parts of a cell's directory name, `{date}_{time}_{position}_{flow_cell_id}_{8 hex}[.suffix]`."""
+
+    date: str  # YYYYMMDD; a label, local time or UTC depending on MinKNOW's version
+    time: str  # HHMM
+    position: str
+    flow_cell_id: str  # may be empty: "…_X1__0123abcd"
+    short_id: str  # first eight hex digits of the protocol run id
+    suffix: str = ""  # data called again by Hesiod's own scripts; without the dot
+
+
+class Liveness(StrEnum):
+    """What is known about the owner of a claim. DEAD only with proof; doubt is UNKNOWN."""
+
+    ALIVE = "alive"
+    DEAD = "dead"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who holds a claim: the one JSON line in a `started` flag. Any field may be missing in a foreign one."""
+
+    token: str
+    action: str = ""
+    executor: str = ""
+    host: str = ""
+    machine_id: str = ""
+    boot_id: str = ""
+    pid_namespace: str = ""
+    pid: int = 0
+    pid_start: int = 0  # field 22 of /proc/PID/stat: clock ticks since boot
+    slurm_job: str = ""
+    slurm_submitted: str = ""
+    slurm_cluster: str = ""
+    user: str = ""
+    version: str = ""
+    time: str = ""  # ISO 8601, UTC; for people, never for decisions about death
+    epoch: int = 1
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """One file under `pipeline/`. `owner` and `text` are None where nobody read the file."""
+
+    name: str
+    mtime: float  # seconds since the epoch, of the file system's clock; for people
+    regular: bool = True  # False: a symlink, FIFO, device or directory in the flag's place
+    owner: Owner | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One epoch of a claim: who decided, who works, and whether they live."""
+
+    epoch: int
+    owner: Owner | None  # None: an empty or foreign flag, "held, owner unknown"
+    worker: Owner | None
+    yielded: bool  # whoever took this epoch found the earlier worker alive and stepped back
+    liveness: Liveness
+    evidence: str  # one sentence: why we think so
+
+
+@dataclass(frozen=True, slots=True)
+class CellFlags:
+    """The facts recorded about one cell."""
+
+    synced: bool = False
+    done: Flag | None = None
+    failed: Flag | None = None
+    aborted: Flag | None = None
+    claims: tuple[Claim, ...] = ()  # by epoch, lowest first
+
+    @property
+    def recorded(self) -> bool:
+        return bool(self.synced or self.done or self.failed or self.aborted or self.claims)
+
+    @property
+    def claim(self) -> Claim | None:
+        """The claim that counts: the highest epoch that has not stepped back."""
+        return next((claim for claim in reversed(self.claims) if not claim.yielded), None)
+
+
+class DataKind(StrEnum):
+    """Kinds of data file that a final_summary counts."""
+
+    FASTQ = "fastq"
+    FAST5 = "fast5"
+    POD5 = "pod5"
+    BAM = "bam"
+
+
+@dataclass(frozen=True, slots=True)
+class FinalSummary:
+    """One parsed final_summary file. `problem` says why it does not count as one (half-written, unreadable)."""
+
+    name: str  # file name, as on disk
+    values: Mapping[str, str] = field(default_factory=dict)  # last value wins where a key is repeated
+    problem: str = ""
+
+    @property
+    def acquisition(self) -> str:
+        """Acquisition id, 40 hex digits, or "" where the file does not say."""
+        return self.values.get("acquisition_run_id", "")
+
+
+@dataclass(frozen=True, slots=True)
+class CellContents:
+    """What lies in a cell's directory, as far as completeness is concerned."""
+
+    summaries: tuple[FinalSummary, ...] = ()
+    files: Mapping[DataKind, int] = field(default_factory=dict)
+    # Acquisition ids (as many hex digits as the file names carry) that data files name and no summary does.
+    unsummarised: tuple[str, ...] = ()
+    readable: bool = True
+    problem: str = ""  # e.g. "fastq_pass: permission denied"
+
+
+class Verdict(StrEnum):
+    """Whether a cell's data are proven to be here."""
+
+    RUNNING = "running"  # no final_summary yet
+    UNREADABLE = "unreadable"  # a final_summary that is half-written or no final_summary at all
+    SHORT = "short"  # files announced and not here
+    OVER = "over"  # more files here than announced
+    FALLBACK = "fallback"  # MinKNOW could not move files here; they are on the sequencer
+    PROVEN = "proven"
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """One count that disagrees: `found` files of `kind` where the summary says `expected`."""
+
+    kind: DataKind
+    found: int
+    expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Completeness:
+    """The verdict on a cell's data with the sentence to tell a person."""
+
+    verdict: Verdict
+    why: str
+    shortfalls: tuple[Shortfall, ...] = ()
+    fallback: Mapping[DataKind, int] = field(default_factory=dict)
+    summaries: tuple[FinalSummary, ...] = ()
+
+    @property
+    def proven(self) -> bool:
+        return self.verdict is Verdict.PROVEN
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a worker last said about itself; for people, never for decisions."""
+
+    phase: str
+    bytes_done: int = 0  # of source data, as on disk
+    bytes_total: int = 0
+    reads: int = 0
+    bases: int = 0
+    updated: float = 0.0  # seconds since the epoch
+    note: str = ""  # e.g. "waiting: no space left on the output file system"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One cell as observed: what is on disk, what is upstream, what is recorded."""
+
+    id: CellId
+    present: bool  # its directory is in the landing area
+    upstream: bool = False  # the listing of its upstream shows it
+    flags: CellFlags = CellFlags()
+    completeness: Completeness | None = None  # None: not looked at, because a flag says enough
+    summary_since: float | None = None  # mtime of the newest final_summary, seconds since the epoch
+    progress: Progress | None = None
+    results: Mapping[str, object] = field(default_factory=dict)  # reads, bases, n50, mean_q of a processed cell
+
+
+class Stage(StrEnum):
+    """How far a cell has come."""
+
+    ABORTED = "aborted"
+    PROCESSED = "processed"
+    FAILED = "failed"
+    PROCESSING = "processing"
+    READY = "ready"
+    PENDING = "pending"
+    NEW = "new"
+    INCOMPLETE = "incomplete"
+
+
+class Status(StrEnum):
+    """The word for a run, for people and for Hesiod's scripts; no code branches on it."""
+
+    NEW = "new"
+    ABORTED = "aborted"
+    STRIPPED = "stripped"
+    UNKNOWN = "unknown"
+    FAILED = "failed"
+    COMPLETE = "complete"
+    PROCESSING_SYNCING = "processing_syncing"
+    PROCESSING_SYNC_NEEDED = "processing_sync_needed"
+    PROCESSING = "processing"
+    CELL_READY = "cell_ready"
+    SYNCING = "syncing"
+    SYNC_NEEDED = "sync_needed"
+    INCOMPLETE = "incomplete"
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A name in a run (or a run itself) that we will not touch, and why."""
+
+    name: str  # escaped for display; may hold what was undecodable bytes
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything known about one run at one look. Rules need nothing else."""
+
+    run: RunName
+    path: Path
+    has_pipeline: bool
+    upstream: str | None = None  # text of pipeline/upstream
+    output: Path | None = None  # where pipeline/output leads, when that is below the output root
+    output_problem: str = ""  # why `output` is None, or why nothing can be written there
+    flags: frozenset[str] = frozenset()  # run-level flags: failed, aborted, stripped, sync.started, …
+    flag_texts: Mapping[str, str] = field(default_factory=dict)  # what those flags say, where they say anything
+    cells: tuple[Cell, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()  # of this run, or in it
+    ignored: tuple[Quarantined, ...] = ()  # known and left alone on purpose: configuration-test cells
+    report_covers: str | None = None  # digest that report.html carries; None: no report
+    problem: str = ""  # why the run could not be observed in full
+
+    @property
+    def adopted(self) -> bool:
+        """We know whose run this is and may work on it."""
+        return self.has_pipeline and self.upstream is not None
+
+    def cell(self, cell: CellId) -> Cell | None:
+        return next((candidate for candidate in self.cells if candidate.id == cell), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """One thing to do now, with the reason somebody will ask for at 3 a.m."""
+
+    name: str  # new-run, synced, process, report, give-up
+    run: RunName
+    reason: str
+    cell: CellId | None = None
+    epoch: int = 1  # of the claim it needs, for actions that are claimed
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.name, self.run, str(self.cell or "")) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the configuration says about deciding. Times are in seconds."""
+
+    local: bool = True  # runs that appear in the landing area by themselves are ours
+    grace: float = 3600.0  # after a final_summary: how long missing files may take before a person is told
+    attempts_per_day: int = 3  # claims of one cell in 24 hours before it is given up as failed
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """A plan for one run: what to do, and what is waited for."""
+
+    actions: tuple[Action, ...]
+    waiting: tuple[str, ...] = ()  # sentences about what is not done yet, and why
+    look_again: datetime | None = None  # when time alone will change the answer
