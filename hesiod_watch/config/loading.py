@@ -1,0 +1,142 @@
+"""Where the configuration file is, and what must hold between its keys.
+
+The first that is given counts: `--config FILE`, `$HESIOD_WATCH_CONFIG`, `hesiod-watch.yaml` in the working
+directory, `/etc/hesiod-watch.yaml`. The files are never merged, and one that is named and cannot be read is a
+mistake, not a reason to look further: a service that silently runs with other directories is worse than none.
+"""
+
+from __future__ import annotations
+
+import errno
+import importlib.resources
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+import yaml
+
+from hesiod_watch.config.reading import Reading, read_section
+from hesiod_watch.config.values import Config
+from hesiod_watch.errors import ConfigError
+from hesiod_watch.fields import escaped
+from hesiod_watch.model import LOCAL
+
+FILE_NAME = "hesiod-watch.yaml"
+SYSTEM_FILE = Path("/etc") / FILE_NAME
+VARIABLE = "HESIOD_WATCH_CONFIG"
+LARGEST = 1_000_000  # bytes; a configuration has a few thousand
+
+
+def load(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system: Path = SYSTEM_FILE) -> Config:
+    """The configuration of this invocation; raises ConfigError with everything that is wrong with it.
+
+    `explicit` is what `--config` names. Relative names are relative to `cwd`.
+    """
+    return parse_file(find(explicit, environ=environ, cwd=cwd, system=system))
+
+
+def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system: Path = SYSTEM_FILE) -> Path:
+    """The file that counts, absolute; raises ConfigError where there is none. It may turn out unreadable."""
+    if explicit is not None:
+        return cwd / explicit
+    if named := environ.get(VARIABLE):
+        return cwd / named
+    places = [cwd / FILE_NAME, system]
+    for place in places:
+        if os.path.lexists(place):
+            return place
+    looked = ", ".join(["--config", f"${VARIABLE}", *(escaped(str(place)) for place in places)])
+    raise ConfigError(
+        [f"no configuration found (looked at {looked}); begin with: hesiod-watch config sample > {FILE_NAME}"]
+    )
+
+
+def parse_file(path: Path) -> Config:
+    """The configuration in the file at `path`, an absolute path; raises ConfigError."""
+    shown = escaped(str(path))
+    try:
+        # Without O_NONBLOCK a FIFO of this name would hang the service at its start.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise ConfigError([f"{shown}: not a regular file"])
+            data = file.read(LARGEST + 1)
+    except IsADirectoryError:
+        raise ConfigError([f"{shown}: not a regular file"]) from None
+    except OSError as error:
+        hint = f"; see hesiod-watch config sample > {FILE_NAME}" if error.errno == errno.ENOENT else ""
+        raise ConfigError([f"{shown}: cannot be read: {error.strerror}{hint}"]) from error
+    if len(data) > LARGEST:
+        raise ConfigError([f"{shown}: larger than {LARGEST} bytes: this is not a configuration"])
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{shown}:{line}: not UTF-8"]) from None
+    return parse(text, path)
+
+
+def parse(text: str, path: Path | None) -> Config:
+    """The configuration that `text` spells; raises ConfigError with all mistakes, each with its line and key.
+
+    `path`, where the text comes from, is absolute. Directories are relative to the one it lies in.
+    """
+    reading = Reading(escaped(str(path)) if path else "configuration", path.parent if path else None)
+    config = None
+    try:
+        # compose() gives the tree with its lines and makes no objects, whatever tags the text has.
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        reading.problem(mark.line + 1 if mark else 1, "", f"not YAML: {escaped(error.problem or str(error))}")
+    except yaml.YAMLError as error:  # a character that YAML does not allow
+        reading.problem(1, "", f"not YAML: {escaped(str(error).splitlines()[0])}")
+    except RecursionError:
+        reading.problem(1, "", "not a configuration: nested too deeply")
+    else:
+        if node is None:
+            reading.problem(1, "", f"empty; begin with: hesiod-watch config sample > {FILE_NAME}")
+        else:
+            config = read_section(reading, Config, node, path=path)
+    if config is not None:
+        check_directories(config, reading)
+        check_intervals(config, reading)
+        check_upstreams(config, reading)
+    if reading.problems or config is None:
+        raise ConfigError([problem for _, problem in sorted(reading.problems, key=lambda problem: problem[0])])
+    return config
+
+
+def check_directories(config: Config, reading: Reading) -> None:
+    """Results in the landing area would be taken for runs, and runs among the results would be overwritten."""
+    landing, output = (Path(os.path.realpath(each)) for each in (config.landing, config.output))
+    if landing == output:
+        reading.problem(reading.lines["output"], "output", "the same directory as landing")
+    elif landing in output.parents:
+        reading.problem(reading.lines["output"], "output", "lies inside landing")
+    elif output in landing.parents:
+        reading.problem(reading.lines["output"], "output", "landing lies inside it")
+
+
+def check_intervals(config: Config, reading: Reading) -> None:
+    if config.watch.full_sweep_interval < config.watch.sweep_interval:
+        key = "watch.full_sweep_interval"
+        line = reading.lines.get(key) or reading.lines["watch.sweep_interval"]
+        reading.problem(line, key, "shorter than watch.sweep_interval")
+
+
+def check_upstreams(config: Config, reading: Reading) -> None:
+    local = [upstream.name for upstream in config.upstreams if upstream.location == LOCAL]
+    for upstream in config.upstreams:
+        key = f"upstreams.{upstream.name}"
+        if upstream.location != LOCAL:
+            text = f"only {LOCAL} is known to this version; copying from elsewhere comes with a later one"
+            reading.problem(reading.lines[f"{key}.location"], f"{key}.location", text)
+        elif upstream.name != local[0]:
+            reading.problem(reading.lines[key], key, f"{local[0]} is {LOCAL} already, and there is one landing area")
+
+
+def sample() -> str:
+    """A configuration with every key, its meaning and its default."""
+    return importlib.resources.files("hesiod_watch").joinpath("data", FILE_NAME).read_text("utf-8")

@@ -1,0 +1,284 @@
+"""How values are written in YAML, and how a mistake in one is told.
+
+A reader takes a node of the parsed document and gives the value, or raises `Mistake`. `read_section` reads a whole
+mapping into a dataclass by the annotations of its fields and goes on after each mistake, so that a person sees
+all of them at once.
+
+Numbers and durations are read from the text as written: YAML 1.1 would take `1:30` for 90 and `010` for 8.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import MISSING, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
+
+import yaml
+
+from hesiod_watch.fields import escaped
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+TAG = "tag:yaml.org,2002:"
+BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+UNITS = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+    **dict.fromkeys(("d", "day", "days"), 86400.0),
+}
+NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
+LONGEST = 366 * 86400.0  # seconds; more than a year is a slip of the pen
+T = TypeVar("T", bound="DataclassInstance")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+class Mistake(Exception):
+    """What is wrong with one value; the text follows the key."""
+
+
+@dataclass
+class Reading:
+    """One pass over a document: where it came from, where its keys are, and the mistakes met so far."""
+
+    file: str
+    base: Path | None  # what relative paths are relative to; None where there is no file
+    lines: dict[str, int] = field(default_factory=dict)  # of each key read
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+    def problem(self, line: int, key: str, text: str) -> None:
+        self.problems.append((line, ": ".join(part for part in (f"{self.file}:{line}", escaped(key), text) if part)))
+
+
+class Reader(Protocol):
+    """Gives the value that `node` under `key` spells; raises Mistake, or notes several mistakes in `reading`."""
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> object: ...
+
+
+class NotAKey:
+    """Marks a field that does not come from the file."""
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text on one line."""
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> str:
+        text = scalar(node, "text")
+        if node.tag != f"{TAG}str":
+            raise Mistake(f"should be text, not {described(node)}; put it in quotes if it is meant")
+        if not text.isprintable():
+            raise Mistake("should be text on one line, without control characters")
+        return text
+
+
+@dataclass(frozen=True)
+class Directory:
+    """An absolute path, or one relative to the directory of the configuration file."""
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> Path:
+        text = Text()(node, reading, key)
+        if not text:
+            raise Mistake("should be a directory, not empty")
+        if text.startswith("~") or "$" in text:
+            raise Mistake("`~` and `$` are not expanded: write the path out")
+        if reading.base is None and not text.startswith("/"):
+            raise Mistake("should be an absolute path")
+        return Path(os.path.normpath((reading.base or Path("/")) / text))
+
+
+@dataclass(frozen=True)
+class Whole:
+    """A whole number from `smallest` to `largest`; where `auto` is given, that word stands for what it returns."""
+
+    smallest: int
+    largest: int
+    auto: Callable[[], int] | None = None
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> int:
+        text = scalar(node, "a whole number")
+        if self.auto and text == "auto":
+            return self.auto()
+        if not re.fullmatch(r"-?[0-9]{1,9}", text):
+            raise Mistake(f"should be a whole number{' or auto' if self.auto else ''}, not {described(node)}")
+        if not self.smallest <= int(text) <= self.largest:
+            raise Mistake(f"should be from {self.smallest} to {self.largest}, not {int(text)}")
+        return int(text)
+
+
+@dataclass(frozen=True)
+class Duration:
+    """A time span from `at_least` seconds to a year: `10s`, `5 min`, `1h 30m`, or a number of seconds."""
+
+    at_least: float
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> float:
+        seconds = duration(scalar(node, "a time span"))
+        if seconds is None:
+            example = "a time span such as 10s, 5 min, 1h 30m or a number of seconds"
+            raise Mistake(f"should be {example}, not {described(node)}")
+        if not self.at_least <= seconds <= LONGEST:
+            raise Mistake(f"should be from {self.at_least:g} seconds to 366 days, not {described(node)}")
+        return seconds
+
+
+@dataclass(frozen=True)
+class Switch:
+    """true or false."""
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> bool:
+        value = BOOLEANS.get(scalar(node, "true or false").lower())
+        if value is None or node.tag != f"{TAG}bool":
+            raise Mistake(f"should be true or false, not {described(node)}")
+        return value
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of a few words."""
+
+    words: tuple[str, ...]
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> str:
+        text = scalar(node, "one of " + ", ".join(self.words))
+        if text not in self.words:
+            raise Mistake(
+                f"should be one of {', '.join(self.words)}, not {described(node)}{suggestion(text, self.words)}"
+            )
+        return text
+
+
+@dataclass(frozen=True)
+class Section:
+    """A mapping that is read into the dataclass `kind`."""
+
+    kind: type[Any]
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> object:
+        return read_section(reading, self.kind, node, key)
+
+
+@dataclass(frozen=True)
+class Named:
+    """A mapping from names to mappings, each read into the dataclass `kind` with its key as `name`."""
+
+    kind: type[Any]
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> tuple[object, ...]:
+        found = []
+        for name, value in entries(reading, node, key):
+            if not NAME.fullmatch(name):
+                text = "a name should be letters, digits, _, - and ., beginning with a letter or digit"
+                reading.problem(reading.lines[joined(key, name)], joined(key, name), text)
+            elif (section := read_section(reading, self.kind, value, joined(key, name), name=name)) is not None:
+                found.append(section)
+        return tuple(found)
+
+
+def reader_of(hint: Any) -> Reader | None:
+    """What reads a field with this annotation; None where the field is not a key."""
+    if get_origin(hint) is Annotated:
+        (reader,) = hint.__metadata__
+        return None if reader is NotAKey else reader
+    if get_origin(hint) is Literal:
+        return Choice(get_args(hint))
+    if get_origin(hint) is tuple:
+        return Named(get_args(hint)[0])
+    return Switch() if hint is bool else Section(hint)
+
+
+def keys_of(section: type[Any]) -> dict[str, Reader]:
+    """The keys of a section in their order, each with what reads it."""
+    hints = get_type_hints(section, include_extras=True)
+    readers = {each.name: reader_of(hints[each.name]) for each in dataclasses.fields(section)}
+    return {name: reader for name, reader in readers.items() if reader is not None}
+
+
+def read_section(reading: Reading, section: type[T], node: yaml.Node, key: str = "", **given: object) -> T | None:
+    """The dataclass `section` from a mapping, `given` for its fields that are no keys.
+
+    Mistakes are noted in `reading`, and what is at fault keeps its default; None where that is not possible.
+    """
+    readers = keys_of(section)
+    values = dict(given)
+    met = set()
+    for name, value in entries(reading, node, key):
+        met.add(name)
+        line = reading.lines[joined(key, name)]
+        if name not in readers:
+            known = suggestion(name, readers) or "; known here: " + ", ".join(readers)
+            reading.problem(line, joined(key, name), "unknown key" + known)
+            continue
+        try:
+            values[name] = readers[name](value, reading, joined(key, name))
+        except Mistake as mistake:
+            reading.problem(line, joined(key, name), str(mistake))
+    required = [each.name for each in dataclasses.fields(section) if each.default is each.default_factory is MISSING]
+    for name in required:
+        if name in readers and name not in met:
+            reading.problem(node.start_mark.line + 1, joined(key, name), "missing, and it has no default")
+    return section(**values) if all(name in values for name in required) else None
+
+
+def entries(reading: Reading, node: yaml.Node, key: str) -> Iterator[tuple[str, yaml.Node]]:
+    """Name and value of each entry of a mapping, its line noted; nothing for a section left empty."""
+    if isinstance(node, yaml.ScalarNode) and node.tag == f"{TAG}null":
+        return
+    if not isinstance(node, yaml.MappingNode):
+        text = f"should be keys with values, not {described(node)}"
+        reading.problem(reading.lines.get(key, node.start_mark.line + 1), key, text)
+        return
+    for name, value in node.value:
+        line = name.start_mark.line + 1
+        if not isinstance(name, yaml.ScalarNode):
+            reading.problem(line, key, f"a key should be a word, not {described(name)}")
+        elif (full := joined(key, name.value)) in reading.lines:
+            reading.problem(line, full, f"given twice, first on line {reading.lines[full]}")
+        else:
+            reading.lines[full] = line
+            yield name.value, value
+
+
+def joined(key: str, name: str) -> str:
+    return f"{key}.{name}" if key else name
+
+
+def scalar(node: yaml.Node, wanted: str) -> str:
+    """The text of a single value as it is written; raises Mistake for a list or a mapping."""
+    if not isinstance(node, yaml.ScalarNode) or (node.tag == f"{TAG}null" and node.value in ("", "~", "null")):
+        raise Mistake(f"should be {wanted}, not {described(node)}")
+    return str(node.value)
+
+
+def described(node: yaml.Node) -> str:
+    """What a person wrote, for a message about it."""
+    if isinstance(node, yaml.MappingNode):
+        return "keys with values"
+    if isinstance(node, yaml.SequenceNode):
+        return "a list"
+    text = escaped(str(node.value))
+    return f"`{text[:57]}...`" if len(text) > 60 else f"`{text}`" if text else "empty"
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(word.lower(), list(known), n=1, cutoff=0.7)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def duration(text: str) -> float | None:
+    """Seconds in `10s`, `5 min`, `1h 30m`, `1.5h` or a bare number; None where the text says something else."""
+    if re.fullmatch(NUMBER, text):
+        return float(text)
+    parts = re.findall(rf"({NUMBER})\s*([a-z]+)\s*", text)
+    if not parts or re.sub(r"\s", "", text) != "".join(number + unit for number, unit in parts):
+        return None
+    if not all(unit in UNITS for _, unit in parts):
+        return None
+    return sum(float(number) * UNITS[unit] for number, unit in parts)

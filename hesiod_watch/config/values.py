@@ -1,0 +1,120 @@
+"""What can be configured: one frozen value per section of the file, one field per key, a sentence under each.
+
+The annotation of a field says how its key is read (`reading`), the default is the field's own: there is no second
+list of keys anywhere. Fields that do not come from the file are marked `NotAKey`.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Literal
+
+from hesiod_watch.config.reading import Directory, Duration, NotAKey, Text, Whole
+from hesiod_watch.model import LOCAL, Policy
+
+
+def default_workers() -> int:
+    """Half of the CPUs this process may use, at least one: the other half is for the sequencer's own software."""
+    return max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """How the service learns that there is something to look at."""
+
+    engine: Literal["auto", "inotify", "poll"] = "auto"
+    """`inotify` takes events and fails where there are none, `poll` only sweeps, `auto` takes events where it can."""
+
+    sweep_interval: Annotated[float, Duration(at_least=0.1)] = 10.0
+    """Time between looks at the runs that are not finished, whatever events say."""
+
+    full_sweep_interval: Annotated[float, Duration(at_least=0.1)] = 600.0
+    """Time between looks at every run, the finished ones too; not less than `sweep_interval`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """Where runs come from."""
+
+    name: Annotated[str, NotAKey]
+    """The key under `upstreams`: letters, digits, `_`, `-` and `.`."""
+
+    location: Annotated[str, Text()]
+    """`LOCAL`: the sequencer writes into the landing area itself. This version knows no other place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Processing:
+    """How cells are processed."""
+
+    executor: Literal["local", "inline", "dry-run"] = "local"
+    """`local` starts a process per action, `inline` works in the deciding process, `dry-run` says what it would do."""
+
+    workers: Annotated[int, Whole(1, 1024, auto=default_workers)] = field(default_factory=default_workers)
+    """Actions at work at the same time on this host; `auto` is half of the CPUs, at least 1."""
+
+    processes: Annotated[int, Whole(1, 1024)] = 1
+    """Processes that share the outputs of one cell."""
+
+    nice: Annotated[int, Whole(0, 19)] = 10
+    """How far the work stands back for other programs on this host: 0 not at all, 19 entirely."""
+
+    compression: Literal["default", "fast", "small"] = "default"
+    """How much time to spend on making outputs small: `fast` the least, `small` the most."""
+
+    recompress: bool = False
+    """Compress anew also what MinKNOW has compressed already, instead of keeping its compressed data as they are."""
+
+    grace: Annotated[float, Duration(at_least=0)] = 3600.0
+    """How long announced files may be missing after a cell's final summary before a person is told."""
+
+    attempts_per_day: Annotated[int, Whole(1, 1000)] = 3
+    """How often within 24 hours a cell is started before it is given up as failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """What the report pages say about the facility."""
+
+    title: Annotated[str, Text()] = ""
+    """The facility's name, shown at the head of every page; empty for none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The whole configuration, checked."""
+
+    landing: Annotated[Path, Directory()]
+    """Where runs land: the directory that MinKNOW writes to."""
+
+    output: Annotated[Path, Directory()]
+    """Where results go; neither inside `landing` nor around it."""
+
+    batch: Literal["none", "year", "month"] = "none"
+    """Whether runs lie in `landing` itself, or below directories such as `2026` or `2026-11`."""
+
+    watch: WatchSettings = field(default_factory=WatchSettings)
+    """How the service learns that there is something to look at."""
+
+    upstreams: tuple[Upstream, ...] = (Upstream("local", LOCAL),)
+    """Where runs come from, by name; `{}` means that no run is taken up by itself."""
+
+    processing: Processing = field(default_factory=Processing)
+    """How cells are processed."""
+
+    reports: Reports = field(default_factory=Reports)
+    """What the report pages say about the facility."""
+
+    path: Annotated[Path | None, NotAKey] = None
+    """The file this was read from; None for a configuration made in code."""
+
+    @property
+    def local(self) -> bool:
+        """Whether runs that appear in the landing area by themselves are ours."""
+        return any(upstream.location == LOCAL for upstream in self.upstreams)
+
+    def policy(self) -> Policy:
+        """What the rules need to know of it."""
+        return Policy(local=self.local, grace=self.processing.grace, attempts_per_day=self.processing.attempts_per_day)

@@ -1,0 +1,323 @@
+"""The configuration: what is understood, and what is said about everything that is not."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hesiod_watch.config import Config, Processing, Upstream, load, parse, sample
+from hesiod_watch.config.values import default_workers
+from hesiod_watch.errors import ConfigError
+from hesiod_watch.model import Policy
+
+FILE = Path("/etc/place/hesiod-watch.yaml")
+MINIMAL = "landing: /data/runs\noutput: /data/results\n"
+
+
+def problems(text: str, path: Path | None = FILE) -> list[str]:
+    """What is said about `text`, without the directory of the file."""
+    with pytest.raises(ConfigError) as caught:
+        parse(text, path)
+    return [problem.replace("/etc/place/", "") for problem in caught.value.problems]
+
+
+def test_sample_is_the_defaults() -> None:
+    """The sample, loaded, is exactly what a file with nothing but the two directories gives."""
+    from_sample = parse(sample(), FILE)
+    minimal = parse(f"landing: {from_sample.landing}\noutput: {from_sample.output}\n", FILE)
+    assert from_sample == minimal == Config(from_sample.landing, from_sample.output, path=FILE)
+
+
+def test_defaults() -> None:
+    """The defaults that people rely on do not change unnoticed."""
+    config = parse(MINIMAL, FILE)
+    assert config.batch == "none"
+    assert (config.watch.engine, config.watch.sweep_interval, config.watch.full_sweep_interval) == ("auto", 10, 600)
+    assert config.upstreams == (Upstream("local", "LOCAL"),)
+    cpus = len(os.sched_getaffinity(0))
+    assert config.processing == Processing("local", max(1, cpus // 2), 1, 10, "default", False, 3600, 3)
+    assert config.reports.title == ""
+    assert config.policy() == Policy(local=True, grace=3600, attempts_per_day=3)
+
+
+def test_every_key() -> None:
+    """Every key reaches the value it is named after."""
+    config = parse(
+        """
+landing: /d/runs
+output: /d/results
+batch: month
+watch: {engine: poll, sweep_interval: 2, full_sweep_interval: 1h}
+upstreams: {}
+processing:
+  executor: inline
+  workers: 7
+  processes: 2
+  nice: 0
+  compression: small
+  recompress: yes
+  grace: 90 min
+  attempts_per_day: 5
+reports: {title: "Núcleo <b>"}
+""",
+        FILE,
+    )
+    assert (config.landing, config.output, config.batch) == (Path("/d/runs"), Path("/d/results"), "month")
+    assert dataclasses.astuple(config.watch) == ("poll", 2, 3600)
+    assert config.processing == Processing("inline", 7, 2, 0, "small", True, 5400, 5)
+    assert config.reports.title == "Núcleo <b>"
+    assert not config.local
+    assert config.policy() == Policy(local=False, grace=5400, attempts_per_day=5)
+
+
+MISTAKES = [
+    ("sweep_interval: 3\n", "3: sweep_interval: unknown key; known here: landing, output, batch, "),
+    ("watch:\n  sweep_intervall: 3\n", "4: watch.sweep_intervall: unknown key; did you mean sweep_interval?"),
+    ("wach: {}\n", "3: wach: unknown key; did you mean watch?"),
+    ("path: /x\n", "3: path: unknown key"),
+    ("landing: /other\n", "3: landing: given twice, first on line 1"),
+    ("watch:\n  engine: poll\n  engine: auto\n", "5: watch.engine: given twice, first on line 4"),
+    ("watch: 3\n", "3: watch: should be keys with values, not `3`"),
+    ("watch: [a]\n", "3: watch: should be keys with values, not a list"),
+    ("[a, b]: 3\n", "3: a key should be a word, not a list"),
+    ("batch: weekly\n", "3: batch: should be one of none, year, month, not `weekly`"),
+    ("batch: Year\n", "3: batch: should be one of none, year, month, not `Year`; did you mean year?"),
+    ("batch:\n", "3: batch: should be one of none, year, month, not empty"),
+    ("batch: {}\n", "3: batch: should be one of none, year, month, not keys with values"),
+    ("processing: {workers: 0}\n", "3: processing.workers: should be from 1 to 1024, not 0"),
+    ("processing: {workers: two}\n", "3: processing.workers: should be a whole number or auto, not `two`"),
+    ("processing: {nice: auto}\n", "3: processing.nice: should be a whole number, not `auto`"),
+    ("processing: {nice: 20}\n", "3: processing.nice: should be from 0 to 19, not 20"),
+    ("processing: {nice: -1}\n", "3: processing.nice: should be from 0 to 19, not -1"),
+    ("processing: {nice: 1.5}\n", "3: processing.nice: should be a whole number, not `1.5`"),
+    ("processing: {nice: 1:30}\n", "3: processing.nice: should be a whole number, not `1:30`"),
+    ("processing: {nice: 0x10}\n", "3: processing.nice: should be a whole number, not `0x10`"),
+    ("processing: {recompress: 1}\n", "3: processing.recompress: should be true or false, not `1`"),
+    ("processing: {recompress: 'yes'}\n", "3: processing.recompress: should be true or false, not `yes`"),
+    ("processing: {grace: soon}\n", "3: processing.grace: should be a time span such as 10s, 5 min, 1h 30m"),
+    ("processing: {grace: -5}\n", "3: processing.grace: should be a time span"),
+    ("processing: {grace: 5 parsecs}\n", "3: processing.grace: should be a time span"),
+    ("processing: {grace: 1:30}\n", "3: processing.grace: should be a time span"),
+    ("processing: {grace: .inf}\n", "3: processing.grace: should be a time span"),
+    ("processing: {grace: 400d}\n", "3: processing.grace: should be from 0 seconds to 366 days, not `400d`"),
+    ("watch: {sweep_interval: 0}\n", "3: watch.sweep_interval: should be from 0.1 seconds to 366 days, not `0`"),
+    ("watch: {sweep_interval: 1h}\n", "3: watch.full_sweep_interval: shorter than watch.sweep_interval"),
+    ("watch:\n  full_sweep_interval: 1s\n", "4: watch.full_sweep_interval: shorter than watch.sweep_interval"),
+    ("reports: {title: 2026}\n", "3: reports.title: should be text, not `2026`; put it in quotes if it is meant"),
+    ('reports: {title: "a\\nb"}\n', "3: reports.title: should be text on one line, without control characters"),
+    ("upstreams: {prom: {location: 'prom@promethion:/data'}}\n", "3: upstreams.prom.location: only LOCAL is known"),
+    ("upstreams: {prom: {location: /mnt/prom}}\n", "3: upstreams.prom.location: only LOCAL is known to this version"),
+    ("upstreams: {prom: {}}\n", "3: upstreams.prom.location: missing, and it has no default"),
+    ("upstreams: {prom: {location: LOCAL, mode: pull}}\n", "3: upstreams.prom.mode: unknown key"),
+    ("upstreams: {a: {location: LOCAL}, b: {location: LOCAL}}\n", "3: upstreams.b: a is LOCAL already"),
+    ("upstreams: {'a b': {location: LOCAL}}\n", "3: upstreams.a b: a name should be letters, digits"),
+    ("upstreams: {'a\\nb': {location: LOCAL}}\n", "3: upstreams.a"),
+    ("upstreams: [LOCAL]\n", "3: upstreams: should be keys with values, not a list"),
+    ("watch: {engine: &x auto\n", "4: not YAML: "),
+    ("---\nlanding: x\n", "3: not YAML: but found another document"),
+    ("reports: {title: *nothing}\n", "3: not YAML: found undefined alias"),
+    ("watch: !!python/object/apply:os.system [id]\n", "3: watch: should be keys with values, not a list"),
+    ("reports: {title: !!python/name:os.system ''}\n", "3: reports.title: should be text"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), MISTAKES, ids=[text.strip() for text, _ in MISTAKES])
+def test_mistakes(text: str, said: str) -> None:
+    """Each mistake is told once, with its line, its key and what would be right."""
+    (problem,) = problems(MINIMAL + text)
+    assert problem.startswith(f"hesiod-watch.yaml:{said}")
+
+
+@pytest.mark.parametrize(
+    ("landing", "output", "said"),
+    [
+        ("/d/x", "/d/x", "2: output: the same directory as landing"),
+        ("/d/x", "/d/../d/x/", "2: output: the same directory as landing"),
+        ("/d/x", "/d/x/y", "2: output: lies inside landing"),
+        ("/d/x/y", "/d/x", "2: output: landing lies inside it"),
+        ("~/runs", "/d/x", "1: landing: `~` and `$` are not expanded: write the path out"),
+        ("$HOME/runs", "/d/x", "1: landing: `~` and `$` are not expanded: write the path out"),
+        ("''", "/d/x", "1: landing: should be a directory, not empty"),
+        ("/d/y", "7", "2: output: should be text, not `7`; put it in quotes if it is meant"),
+    ],
+)
+def test_directories_that_cannot_be(landing: str, output: str, said: str) -> None:
+    """Landing and output are two directories, neither in the other, written out."""
+    assert problems(f"landing: {landing}\noutput: {output}\n") == [f"hesiod-watch.yaml:{said}"]
+
+
+def test_directories_apart_by_name_only(tmp_path: Path) -> None:
+    """Two names of one directory are one directory."""
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "alias").symlink_to("runs")
+    text = f"landing: {tmp_path}/runs\noutput: {tmp_path}/alias/results\n"
+    assert problems(text) == ["hesiod-watch.yaml:2: output: lies inside landing"]
+
+
+def test_relative_directories() -> None:
+    """A relative directory is relative to the file it is written in, not to where somebody happens to stand."""
+    config = parse("landing: ../runs\noutput: results", FILE)
+    assert (config.landing, config.output) == (Path("/etc/runs"), Path("/etc/place/results"))
+    assert problems("landing: runs\noutput: /x\n", None) == ["configuration:1: landing: should be an absolute path"]
+
+
+def test_all_mistakes_at_once() -> None:
+    """Every mistake is reported in one go, in the order of the file."""
+    assert problems("batch: x\nwatch:\n  engine: y\nfoo: 1\nprocessing: {nice: 99}\n") == [
+        "hesiod-watch.yaml:1: batch: should be one of none, year, month, not `x`",
+        "hesiod-watch.yaml:1: landing: missing, and it has no default",
+        "hesiod-watch.yaml:1: output: missing, and it has no default",
+        "hesiod-watch.yaml:3: watch.engine: should be one of auto, inotify, poll, not `y`",
+        "hesiod-watch.yaml:4: foo: unknown key; "
+        "known here: landing, output, batch, watch, upstreams, processing, reports",
+        "hesiod-watch.yaml:5: processing.nice: should be from 0 to 19, not 99",
+    ]
+
+
+@pytest.mark.parametrize("section", ["watch", "processing", "reports"])
+def test_empty_section(section: str) -> None:
+    """A section whose keys are all commented out has its defaults."""
+    assert parse(f"{MINIMAL}{section}:\n", FILE) == parse(MINIMAL, FILE)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("90", 90.0),
+        ("2.5", 2.5),
+        ("10s", 10.0),
+        ("10 sec", 10.0),
+        ("5 min", 300.0),
+        ("1h 30m", 5400.0),
+        ("1h30m", 5400.0),
+        ("1.5 hours", 5400.0),
+        ("2 days", 172800.0),
+        ("010", 10.0),
+        ("'10'", 10.0),
+    ],
+)
+def test_time_spans(text: str, seconds: float) -> None:
+    """Time spans are understood as people write them; a bare number is seconds."""
+    assert parse(f"{MINIMAL}processing: {{grace: {text}}}", FILE).processing.grace == seconds
+
+
+@given(st.text(max_size=300) | st.text("{}[]:,- &*!|>'\"\n\tab0~", max_size=60))
+def test_any_text(text: str) -> None:
+    """Whatever the file holds, the answer is a configuration or a ConfigError whose problems are one line each."""
+    found: tuple[str, ...] = ("a configuration",)
+    try:
+        parse(text, FILE)
+    except ConfigError as error:
+        found = error.problems
+    assert found
+    assert all(len(problem.splitlines()) == 1 for problem in found)
+
+
+@pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
+def test_nested_without_end(opening: str) -> None:
+    """A document nested a hundred thousand deep is an error, not a crash."""
+    (problem,) = problems(MINIMAL + "x: " + opening * 100_000)
+    assert problem.startswith("hesiod-watch.yaml:")
+
+
+def write(path: Path, landing: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"landing: {landing}\noutput: /elsewhere\n")
+    return path
+
+
+@pytest.mark.parametrize("given_at", ["option", "variable", "here", "system"])
+def test_where_it_is_found(tmp_path: Path, given_at: str) -> None:
+    """The option comes before the variable, that before the working directory, that before the system's file."""
+    places = ["option", "variable", "here", "system"]
+    paths = {
+        "option": tmp_path / "option.yaml",
+        "variable": tmp_path / "variable.yaml",
+        "here": tmp_path / "cwd" / "hesiod-watch.yaml",
+        "system": tmp_path / "etc" / "hesiod-watch.yaml",
+    }
+    (tmp_path / "cwd").mkdir()
+    for place in places[places.index(given_at) :]:
+        write(paths[place], f"/{place}")
+    config = load(
+        paths["option"] if given_at == "option" else None,
+        environ={"HESIOD_WATCH_CONFIG": str(paths["variable"]) if given_at in ("option", "variable") else ""},
+        cwd=tmp_path / "cwd",
+        system=paths["system"],
+    )
+    assert (config.landing, config.path) == (Path(f"/{given_at}"), paths[given_at])
+
+
+def test_relative_option(tmp_path: Path) -> None:
+    """`--config` and the variable may be relative to the working directory; the configuration's path is absolute."""
+    path = write(tmp_path / "a.yaml", "runs")
+    by_option = load(Path("a.yaml"), environ={}, cwd=tmp_path)
+    by_variable = load(None, environ={"HESIOD_WATCH_CONFIG": "a.yaml"}, cwd=tmp_path)
+    assert by_option == by_variable
+    assert (by_option.path, by_option.landing) == (path, tmp_path / "runs")
+
+
+def test_none_found(tmp_path: Path) -> None:
+    """Without any configuration the message says where was looked and how to begin."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, environ={}, cwd=tmp_path, system=tmp_path / "etc" / "hesiod-watch.yaml")
+    text = str(caught.value)
+    assert "--config, $HESIOD_WATCH_CONFIG" in text
+    assert f"{tmp_path}/hesiod-watch.yaml, {tmp_path}/etc/hesiod-watch.yaml" in text
+    assert "hesiod-watch config sample" in text
+
+
+OBSTACLES = ["missing", "directory", "fifo", "device", "huge", "latin-1", "dangling", "nul"]
+FOUND_BY = ["option", "variable", "here"]
+UNREADABLE = [(by, obstacle) for by in FOUND_BY for obstacle in OBSTACLES if (by, obstacle) != ("here", "missing")]
+
+
+@pytest.mark.parametrize(("by", "obstacle"), UNREADABLE)
+def test_unreadable_file(tmp_path: Path, by: str, obstacle: str) -> None:
+    """A file that is named, or lies in the working directory, and cannot be read is an error that names it."""
+    path, system = tmp_path / "hesiod-watch.yaml", write(tmp_path / "etc" / "x.yaml", "/system")
+    match obstacle:
+        case "directory":
+            path.mkdir()
+        case "fifo":
+            os.mkfifo(path)
+        case "device":
+            path.symlink_to("/dev/zero")
+        case "huge":
+            path.write_bytes(b"# " + b"x" * 2_000_000)
+        case "latin-1":
+            path.write_bytes(MINIMAL.encode() + b"reports: {title: \xe9}\n")
+        case "dangling":
+            path.symlink_to("nowhere")
+        case "nul":
+            path.write_bytes(MINIMAL.encode() + b"\x00")
+    environ = {"HESIOD_WATCH_CONFIG": str(path)} if by == "variable" else {}
+    with pytest.raises(ConfigError) as caught:
+        load(path if by == "option" else None, environ=environ, cwd=tmp_path, system=system)
+    (problem,) = caught.value.problems
+    assert problem.startswith(str(path))
+    if obstacle == "latin-1":
+        assert problem == f"{path}:3: not UTF-8"
+
+
+def test_byte_order_mark(tmp_path: Path) -> None:
+    """A file saved by an editor that writes a byte order mark is read."""
+    path = tmp_path / "hesiod-watch.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
+    assert load(None, environ={}, cwd=tmp_path).landing == Path("/data/runs")
+
+
+def test_workers_follow_the_cpus() -> None:
+    """By default half of the CPUs that this process may use are put to work, and never none."""
+    allowed = os.sched_getaffinity(0)
+    try:
+        os.sched_setaffinity(0, {min(allowed)})
+        assert default_workers() == 1
+    finally:
+        os.sched_setaffinity(0, allowed)
