@@ -14,9 +14,10 @@ import time
 from collections.abc import Mapping
 from typing import TextIO
 
-from hesiod_watch.fields import escaped, fields
+from hesiod_watch.fields import fields
+from hesiod_watch.naming import display
 
-__all__ = ["LineFormatter", "configure", "escaped", "fields", "goes_to_journal"]
+__all__ = ["LineFormatter", "configure", "fields", "goes_to_journal"]
 
 # sd-daemon(3)
 PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
@@ -35,7 +36,7 @@ class LineFormatter(logging.Formatter):
         values: dict[str, object] = dict(getattr(record, "fields", {}))
         if record.exc_info:
             values["traceback"] = self.formatException(record.exc_info)
-        sentence = escaped(record.getMessage())
+        sentence = display(record.getMessage())
         line = " ".join([sentence, *(f"{key}={field_text(value)}" for key, value in values.items())])
         if self.journal:
             return f"<{PRIORITIES.get(record.levelno, 6)}>{line}"
@@ -45,7 +46,7 @@ class LineFormatter(logging.Formatter):
 
 def field_text(value: object) -> str:
     """`value` as one word, in double quotes where it is empty or has blanks, quotes or anything escaped."""
-    printable = escaped(str(value))
+    printable = display(str(value))
     if PLAIN_VALUE.fullmatch(printable):
         return printable
     return '"' + printable.replace('"', '\\"') + '"'

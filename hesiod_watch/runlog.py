@@ -15,7 +15,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from hesiod_watch.fields import escaped, fields
+from hesiod_watch.fields import fields
+from hesiod_watch.naming import display
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ class RunLog:
 
     def line(self, text: str) -> None:
         """Append one dated line; control characters in `text`, newlines too, are escaped. Never raises OSError."""
-        self._append(escaped(text))
+        self._append(display(text))
 
     def command(self, argv: Sequence[str]) -> None:
         """Append the command that repeats an action, quoted for a shell so that it can be pasted."""

@@ -19,8 +19,8 @@ import yaml
 from hesiod_watch.config.reading import Reading, read_section
 from hesiod_watch.config.values import Config
 from hesiod_watch.errors import ConfigError
-from hesiod_watch.fields import escaped
 from hesiod_watch.model import LOCAL
+from hesiod_watch.naming import display
 
 FILE_NAME = "hesiod-watch.yaml"
 SYSTEM_FILE = Path("/etc") / FILE_NAME
@@ -46,7 +46,7 @@ def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system
     for place in places:
         if os.path.lexists(place):
             return place
-    looked = ", ".join(["--config", f"${VARIABLE}", *(escaped(str(place)) for place in places)])
+    looked = ", ".join(["--config", f"${VARIABLE}", *(display(str(place)) for place in places)])
     raise ConfigError(
         [f"no configuration found (looked at {looked}); begin with: hesiod-watch config sample > {FILE_NAME}"]
     )
@@ -54,7 +54,7 @@ def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system
 
 def parse_file(path: Path) -> Config:
     """The configuration in the file at `path`, an absolute path; raises ConfigError."""
-    shown = escaped(str(path))
+    shown = display(str(path))
     try:
         # Without O_NONBLOCK a FIFO of this name would hang the service at its start.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -82,16 +82,16 @@ def parse(text: str, path: Path | None) -> Config:
 
     `path`, where the text comes from, is absolute. Directories are relative to the one it lies in.
     """
-    reading = Reading(escaped(str(path)) if path else "configuration", path.parent if path else None)
+    reading = Reading(display(str(path)) if path else "configuration", path.parent if path else None)
     config = None
     try:
         # compose() gives the tree with its lines and makes no objects, whatever tags the text has.
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reading.problem(mark.line + 1 if mark else 1, "", f"not YAML: {escaped(error.problem or str(error))}")
+        reading.problem(mark.line + 1 if mark else 1, "", f"not YAML: {display(error.problem or str(error))}")
     except yaml.YAMLError as error:  # a character that YAML does not allow
-        reading.problem(1, "", f"not YAML: {escaped(str(error).splitlines()[0])}")
+        reading.problem(1, "", f"not YAML: {display(str(error).splitlines()[0])}")
     except RecursionError:
         reading.problem(1, "", "not a configuration: nested too deeply")
     else:

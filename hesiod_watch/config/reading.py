@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, ge
 
 import yaml
 
-from hesiod_watch.fields import escaped
+from hesiod_watch.naming import display
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -53,7 +53,7 @@ class Reading:
     problems: list[tuple[int, str]] = field(default_factory=list)
 
     def problem(self, line: int, key: str, text: str) -> None:
-        self.problems.append((line, ": ".join(part for part in (f"{self.file}:{line}", escaped(key), text) if part)))
+        self.problems.append((line, ": ".join(part for part in (f"{self.file}:{line}", display(key), text) if part)))
 
 
 class Reader(Protocol):
@@ -263,7 +263,7 @@ def described(node: yaml.Node) -> str:
         return "keys with values"
     if isinstance(node, yaml.SequenceNode):
         return "a list"
-    text = escaped(str(node.value))
+    text = display(str(node.value))
     return f"`{text[:57]}...`" if len(text) > 60 else f"`{text}`" if text else "empty"
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.fields import escaped, fields
+from hesiod_watch.fields import fields
 from hesiod_watch.log import LineFormatter, configure
 from hesiod_watch.runlog import RunLog
 
@@ -78,11 +78,6 @@ def test_traceback_is_a_field() -> None:
 def test_fields_may_have_any_name() -> None:
     """Fields called like attributes of a log record do no harm."""
     logging.getLogger("hesiod_watch.test").warning("claimed", extra=fields(name="x", message="y", args=1))
-
-
-def test_escaped_keeps_names_apart() -> None:
-    """A name that spells an escape sequence prints differently from one that has the character."""
-    assert escaped("a\\nb") != escaped("a\nb")
 
 
 @pytest.mark.parametrize(
