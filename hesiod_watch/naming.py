@@ -38,6 +38,7 @@ _CELL = re.compile(
     r"_(?P<short_id>[0-9a-f]{8})"
     r"(?:\.(?P<suffix>[A-Za-z0-9][A-Za-z0-9_.+-]*))?"
 )
+_LOOKS_LIKE_CELL = re.compile(r"[0-9]{8}_[0-9]{3,6}_")
 _POSITION = re.compile(
     r"[0-9]+-[A-Z][0-9]+-[A-Z][0-9]+"  # PromethION of 2019: 2-E11-H11
     r"|[0-9][A-Z]"  # PromethION 24 and 48 since 2021: 1F
@@ -66,8 +67,7 @@ def _position_and_flow_cell(place: str) -> tuple[str, str] | None:
     return splits[0] if splits else None
 
 
-def parse_cell(name: str) -> CellName | None:
-    """Take a cell's directory name apart; None where it is not one. Anchored at both ends."""
+def _take_apart(name: str) -> CellName | None:
     match = _CELL.fullmatch(name)
     if match is None:
         return None
@@ -75,6 +75,16 @@ def parse_cell(name: str) -> CellName | None:
     if place is None or not _plausible_date(match["date"]):
         return None
     return CellName(match["date"], match["time"], *place, match["short_id"], match["suffix"] or "")
+
+
+def parse_cell(name: str) -> CellName | None:
+    """Take a cell's directory name apart; None where it is not one that may be worked on (see `cell_problem`)."""
+    return None if cell_problem(name) else _take_apart(name)
+
+
+def looks_like_cell(name: str) -> bool:
+    """Whether a name begins as a cell's does, with date and time: what is no cell then deserves a word to a person."""
+    return _LOOKS_LIKE_CELL.match(name) is not None
 
 
 def _plausible_date(digits: str) -> bool:
@@ -133,7 +143,7 @@ def cell_problem(name: str) -> str:
     problem = _grammar_problem(name)
     if problem:
         return problem
-    cell = parse_cell(name)
+    cell = _take_apart(name)
     if cell is None:
         return "the name is not of the form {date}_{time}_{position}_{flow cell}_{8 hex digits}"
     if not _FLAG_WORDS.isdisjoint(cell.suffix.split(".")):

@@ -16,6 +16,7 @@ from hesiod_watch.naming import (
     display,
     is_configuration_test,
     library_problem,
+    looks_like_cell,
     natural_key,
     output_file_name,
     parse_cell,
@@ -175,6 +176,24 @@ def test_names_we_use_ourselves_are_no_libraries(name: str) -> None:
 def test_suffixes_that_read_like_flags_are_quarantined(suffix: str) -> None:
     """`X.backup` is no cell: its flag `X.backup.done` would say that X has been backed up."""
     assert "flag" in cell_problem(f"{CELL}.{suffix}")
+    assert parse_cell(f"{CELL}.{suffix}") is None
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (CELL, True),
+        (CELL + "\n", True),
+        (CELL + ".backup", True),
+        ("20190710_1723_PAD38578", True),
+        ("fastq_pass", False),
+        ("20190710", False),
+        ("x" + CELL, False),
+    ],
+)
+def test_a_name_meant_for_a_cell_is_noticed(name: str, expected: bool) -> None:
+    """Date and time at the beginning are enough to tell a person that a directory is not taken for a cell."""
+    assert looks_like_cell(name) is expected
 
 
 @pytest.mark.parametrize(
