@@ -8,6 +8,7 @@ nothing here touches the disk, the clock or the log.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -89,6 +90,31 @@ class Flag:
     regular: bool = True  # False: a symlink, FIFO, device or directory in the flag's place
     owner: Owner | None = None
     text: str | None = None
+
+    @property
+    def record(self) -> Mapping[str, object]:
+        """The JSON object in the flag; empty for a flag made by hand or by another program."""
+        return record_in(self.text)
+
+    @property
+    def why(self) -> str:
+        """What the flag says to a person: the record's `why`, or the whole text of a flag without a record."""
+        return why_in(self.text)
+
+
+def record_in(text: str | None) -> Mapping[str, object]:
+    """The JSON object that a flag's text is, or an empty mapping."""
+    try:
+        record = json.loads(text or "")
+    except (ValueError, RecursionError):  # the second: thousands of open brackets
+        return {}
+    return record if isinstance(record, dict) else {}
+
+
+def why_in(text: str | None) -> str:
+    """The sentence for a person in a flag's text; "" where there is none."""
+    record = record_in(text)
+    return str(record.get("why", "")) if record else (text or "").strip()
 
 
 @dataclass(frozen=True, slots=True)

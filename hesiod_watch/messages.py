@@ -1,0 +1,189 @@
+"""Sentences for people: why a run or a cell is where it is, what happens next, and what a person can do.
+
+Pure: everything comes from a snapshot and the decision made from it. `explain` and (later) the tracker speak
+with these words, so that a person reads the same thing everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
+from hesiod_watch.plan import HANDS_OFF, overdue
+from hesiod_watch.status import stage_of, status_of, why_stage
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The answer of `hesiod-watch explain`."""
+
+    subject: str
+    state: str  # stage of the cell or status of the run
+    why: str  # one sentence
+    evidence: tuple[str, ...]
+    next: str  # what happens by itself, and when
+    you_can: tuple[str, ...]
+
+
+def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: datetime) -> Explanation:
+    """Why a run has its status. `now` is aware of its time zone."""
+    status, why = status_of(snapshot)
+    evidence = [f"{snapshot.path}/pipeline: {'there' if snapshot.has_pipeline else 'not there'}"]
+    if snapshot.upstream is not None:
+        evidence.append(f"comes from: {snapshot.upstream}")
+    if snapshot.output is not None:
+        evidence.append(f"results: {snapshot.output}")
+    evidence += [f"run flag: {flag}" for flag in sorted(snapshot.flags)]
+    evidence += [f"{cell.id}: {stage_of(cell)}: {why_stage(cell)}" for cell in snapshot.cells]
+    evidence += [f"quarantined: {entry.name}: {entry.why}" for entry in snapshot.quarantined]
+    evidence += [f"left alone: {entry.name}: {entry.why}" for entry in snapshot.ignored]
+    happens = _next(decision, None, now) or _run_next(snapshot)
+    return Explanation(snapshot.run, str(status), why, tuple(evidence), happens, tuple(_run_can(snapshot)))
+
+
+def explain_cell(snapshot: Snapshot, cell_id: CellId, decision: Decision, policy: Policy, now: datetime) -> Explanation:
+    """Why a cell is at its stage. The cell must be in the snapshot (KeyError)."""
+    cell = snapshot.cell(cell_id)
+    if cell is None:
+        raise KeyError(cell_id)
+    stage = stage_of(cell)
+    happens = _next(decision, cell_id, now) or _cell_next(snapshot, cell, now)
+    return Explanation(
+        f"{snapshot.run} {cell_id}",
+        str(stage),
+        why_stage(cell),
+        tuple(_cell_evidence(cell, now)),
+        happens,
+        tuple(_cell_can(snapshot, cell, policy, now)),
+    )
+
+
+def ago(seconds: float) -> str:
+    """A length of time as people say it: "42 s", "5 min", "3 h", "2 days"."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def owner_words(owner: Owner | None) -> str:
+    """Who holds a claim, in a few words."""
+    if owner is None or not owner.host:
+        return "an unknown owner (an empty flag, made by hand or by an older program)"
+    who = f"{owner.action or 'a process'} on {owner.host}, process {owner.pid}"
+    return f"{who}, Slurm job {owner.slurm_job}" if owner.slurm_job else who
+
+
+def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
+    yield "its directory is in the landing area" if cell.present else "its directory is not in the landing area"
+    flags = cell.flags
+    for name, flag in (("done", flags.done), ("failed", flags.failed), ("aborted", flags.aborted)):
+        if flag:
+            said = f": {flag.why}" if flag.why else ""
+            yield f"flag {name}, {ago(now.timestamp() - flag.mtime)} old{said}"
+    for claim in flags.claims:
+        stepped = ", stepped back" if claim.yielded else ""
+        yield (
+            f"claim {claim.epoch} by {owner_words(claim.worker or claim.owner)}: {claim.liveness}{stepped}"
+            + (f" ({claim.evidence})" if claim.evidence else "")
+        )
+    if flags.synced:
+        yield "flag synced: its data were recorded as complete"
+    if cell.summary_since is not None:
+        yield f"final_summary written {ago(now.timestamp() - cell.summary_since)} ago"
+    if cell.completeness:
+        yield f"counted: {cell.completeness.why}"
+        for summary in cell.completeness.summaries:
+            yield f"{summary.name}: {summary.problem or 'read in full'}"
+    progress = cell.progress
+    if progress:
+        share = f" {progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else ""
+        said = ago(now.timestamp() - progress.updated)
+        yield f"worker says, {said} ago: {progress.phase}{share} {progress.note}".rstrip()
+
+
+def _next(decision: Decision, cell: CellId | None, now: datetime) -> str:
+    actions = [action for action in decision.actions if cell is None or action.cell in (cell, None)]
+    if actions:
+        what = ", ".join(f"{action.name} {action.cell or ''}".strip() for action in actions)
+        return f"at the next look: {what} ({actions[0].reason})"
+    return ""
+
+
+def _run_next(snapshot: Snapshot) -> str:
+    if HANDS_OFF & snapshot.flags:
+        return "nothing, until a person removes the run's flag"
+    if not snapshot.adopted:
+        return "nothing, until the run is taken up" if snapshot.has_pipeline else "it is taken up with its first cell"
+    stages = {stage_of(cell) for cell in snapshot.cells}
+    if stages and stages <= {Stage.PROCESSED, Stage.ABORTED}:
+        return "nothing, unless new cells appear"
+    if Stage.PROCESSING in stages:
+        return "the cells being processed are finished"
+    if Stage.INCOMPLETE in stages:
+        return "each cell is processed when its final_summary and all its files are here"
+    return "nothing by itself"
+
+
+def _cell_next(snapshot: Snapshot, cell: Cell, now: datetime) -> str:
+    stage = stage_of(cell)
+    if HANDS_OFF & snapshot.flags:
+        return "nothing, because the run is flagged " + ", ".join(sorted(HANDS_OFF & snapshot.flags))
+    if stage is Stage.PROCESSING:
+        claim = cell.flags.claim
+        if claim and claim.liveness is Liveness.UNKNOWN:
+            return "nothing, until its owner is seen to end or a person says that it has"
+        return "its worker finishes it, or is found dead and replaced"
+    if stage is Stage.INCOMPLETE:
+        if not cell.present:
+            return "nothing, until its directory or its upstream is back"
+        if cell.completeness and cell.completeness.verdict is not Verdict.RUNNING:
+            return "its files are counted again every minute or sooner; processing starts when they agree"
+        return "it is processed when its final_summary says that all files are written, and they are all here"
+    return {
+        Stage.READY: "it is processed as soon as a worker is free",
+        Stage.PENDING: "it is fetched by the next sync",
+        Stage.NEW: "it is fetched by the next sync",
+        Stage.FAILED: "nothing, until a person decides",
+        Stage.ABORTED: "nothing; it is disregarded",
+        Stage.PROCESSED: "nothing; it is finished",
+    }[stage]
+
+
+def _run_can(snapshot: Snapshot) -> Iterator[str]:
+    run = snapshot.run
+    for flag in sorted({"failed", "aborted"} & snapshot.flags):
+        yield f"when the reason has gone: remove {snapshot.path}/pipeline/{flag}"
+    if snapshot.has_pipeline and snapshot.upstream is None:
+        yield f"say whose run it is: echo LOCAL > {snapshot.path}/pipeline/upstream"
+    if snapshot.has_pipeline and snapshot.output is None:
+        yield f"make the link {snapshot.path}/pipeline/output to its output directory"
+    for entry in snapshot.quarantined:
+        yield f"rename {entry.name}, so that it can be worked on safely"
+    if snapshot.adopted and not snapshot.flags & HANDS_OFF:
+        yield f"disregard the whole run: hesiod-watch abort {run} --why …"
+    for cell in snapshot.cells:
+        if stage_of(cell) is Stage.FAILED:
+            yield f"try a failed cell again: hesiod-watch retry {run} {cell.id} --why …"
+
+
+def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> Iterator[str]:
+    run, stage = snapshot.run, stage_of(cell)
+    if stage is Stage.FAILED:
+        yield f"when the cause is mended: hesiod-watch retry {run} {cell.id} --why …"
+    claim = cell.flags.claim
+    if stage is Stage.PROCESSING and claim and claim.liveness is Liveness.UNKNOWN:
+        yield f"if you have checked that the owner is dead: hesiod-watch release {run} {cell.id} --why …"
+    if stage is Stage.INCOMPLETE and cell.present:
+        if overdue(cell, policy, now):
+            yield "look for the missing files on the sequencer: the grace period is over"
+        yield f"take it as complete: hesiod-touch-atomic {snapshot.path}/pipeline/{cell.id.stem}.synced"
+    if stage is Stage.PROCESSED:
+        yield f"check its results again: hesiod-watch verify {run} {cell.id}"
+        yield f"process it once more: hesiod-watch retry {run} {cell.id} --why …"
+    if stage not in (Stage.PROCESSED, Stage.ABORTED):
+        yield f"disregard it: hesiod-watch abort {run} {cell.id} --why …"
+    if stage is Stage.ABORTED:
+        yield f"think again: remove {snapshot.path}/pipeline/{cell.id.stem}.aborted"

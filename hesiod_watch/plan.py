@@ -1,0 +1,203 @@
+"""What to do now about one run, and why: snapshot, policy and time in, actions and waits out.
+
+Each rule looks at the facts for itself and knows nothing of the others; their order is the priority
+(what makes data safe first, what tells about it last). A new wish is a new rule, not a new state.
+Nothing here reads, writes, claims or logs: `reconcile` does, and a dry run is this same plan printed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+
+from hesiod_watch.model import (
+    LOCAL,
+    Action,
+    Cell,
+    Claim,
+    Completeness,
+    Decision,
+    Liveness,
+    Policy,
+    Snapshot,
+    Stage,
+    Verdict,
+)
+from hesiod_watch.status import SETTLED, at, covers, stage_of
+
+DAY = timedelta(days=1)
+HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
+"""Run-level flags under which nothing is started."""
+
+WAIT_FOR_WORKER = 5.0
+"""Seconds between two looks at a worker that is not our child: nothing tells us when it ends."""
+WAIT_FOR_FILES = (1.0, 60.0)
+"""Shortest and longest time in seconds between two counts of files that are announced and not here yet."""
+
+
+def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Decision:
+    """Everything that is to be done to this run now. `now` is aware of its time zone."""
+    actions = tuple(action for rule in RULES for action in rule(snapshot, policy, now))
+    return Decision(actions, tuple(waiting(snapshot, policy, now)), look_again(snapshot, now))
+
+
+# Rules: (snapshot, policy, now) -> actions.
+
+
+def want_new_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
+    """A directory with a cell in it that nobody has taken up, where sequencers write here by themselves."""
+    if policy.local and not snapshot.has_pipeline and any(cell.present for cell in snapshot.cells):
+        yield Action("new-run", snapshot.run, reason=f"{len(snapshot.cells)} cell(s) seen in a run nobody has taken up")
+
+
+def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
+    """A cell of a LOCAL run whose data are proven to be here."""
+    if not _workable(snapshot) or snapshot.upstream != LOCAL:
+        return
+    for cell in at(snapshot, Stage.INCOMPLETE):
+        if cell.present and cell.completeness and cell.completeness.proven:
+            yield Action("synced", snapshot.run, cell=cell.id, reason=cell.completeness.why)
+
+
+def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
+    """A cell that is synced and complete and that nobody has started, or whose worker is proven dead."""
+    if not _workable(snapshot):
+        return
+    for cell in at(snapshot, Stage.READY):
+        yield Action("process", snapshot.run, cell=cell.id, reason="synced and complete, not started")
+    for cell in _orphans(snapshot):
+        if _attempts(cell, now) < policy.attempts_per_day:
+            claim = cell.flags.claim
+            why = f"attempt {claim.epoch} has ended without a result: {claim.evidence}" if claim else "stepped back"
+            yield Action("process", snapshot.run, cell=cell.id, epoch=_next_epoch(cell), reason=why)
+
+
+def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
+    """A cell whose workers die again and again: a person must look before it is tried once more."""
+    if not _workable(snapshot):
+        return
+    for cell in _orphans(snapshot):
+        attempts = _attempts(cell, now)
+        if attempts >= policy.attempts_per_day:
+            claim = cell.flags.claim
+            evidence = claim.evidence if claim else "every claim stepped back"
+            reason = f"{attempts} attempts within 24 hours ended without a result; the last one: {evidence}"
+            yield Action("give-up", snapshot.run, cell=cell.id, reason=reason)
+
+
+def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
+    """A run whose page does not tell what has become of its cells."""
+    if not _workable(snapshot):
+        return
+    if at(snapshot, *SETTLED) and snapshot.report_covers != covers(snapshot):
+        reason = "the run's page is out of date" if snapshot.report_covers else "the run has no page yet"
+        yield Action("report", snapshot.run, reason=reason)
+
+
+Rule = Callable[[Snapshot, Policy, datetime], Iterator[Action]]
+RULES: tuple[Rule, ...] = (want_new_run, want_synced, want_process, want_give_up, want_report)
+
+
+# What is waited for.
+
+
+def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
+    """Sentences about what stands still, and for whom or what it waits."""
+    if snapshot.problem:
+        yield snapshot.problem
+    if not snapshot.adopted:
+        return
+    for flag in sorted(HANDS_OFF & snapshot.flags):
+        yield f"the run is flagged {flag}: nothing is started until a person removes the flag"
+    if snapshot.output is None:
+        yield f"{snapshot.output_problem or 'the output directory is missing'}: nothing is started without it"
+    for cell in snapshot.cells:
+        sentence = _wait_for(cell, policy, now)
+        if sentence:
+            yield f"{cell.id}: {sentence}"
+
+
+def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
+    """Whether files announced by a final_summary have been missing for longer than the grace period."""
+    completeness = cell.completeness
+    if completeness is None or completeness.proven or completeness.verdict is Verdict.RUNNING:
+        return False
+    return cell.summary_since is not None and now.timestamp() - cell.summary_since > policy.grace
+
+
+def look_again(snapshot: Snapshot, now: datetime) -> datetime | None:
+    """When to look at this run again although nothing may announce a change by then; None: never by itself.
+
+    Files land in data directories, which nothing watches; a worker may belong to another process. Both are
+    looked at again soon at first and then less often.
+    """
+    times = []
+    if not snapshot.adopted or HANDS_OFF & snapshot.flags:
+        return None
+    for cell in snapshot.cells:
+        stage = stage_of(cell)
+        if stage is Stage.PROCESSING:
+            times.append(now + timedelta(seconds=WAIT_FOR_WORKER))
+        elif stage is Stage.INCOMPLETE and _summary_disagrees(cell.completeness) and cell.summary_since is not None:
+            shortest, longest = WAIT_FOR_FILES
+            age = max(0.0, now.timestamp() - cell.summary_since)
+            times.append(now + timedelta(seconds=min(max(age / 4, shortest), longest)))
+    return min(times, default=None)
+
+
+# Helpers.
+
+
+def _workable(snapshot: Snapshot) -> bool:
+    return snapshot.adopted and snapshot.output is not None and not HANDS_OFF & snapshot.flags
+
+
+def _orphans(snapshot: Snapshot) -> list[Cell]:
+    """Cells being processed by nobody any more: the claim that counts is proven dead, or every one stepped back."""
+    return [
+        cell
+        for cell in at(snapshot, Stage.PROCESSING)
+        if cell.flags.claim is None or cell.flags.claim.liveness is Liveness.DEAD
+    ]
+
+
+def _next_epoch(cell: Cell) -> int:
+    return max((claim.epoch for claim in cell.flags.claims), default=0) + 1
+
+
+def _attempts(cell: Cell, now: datetime) -> int:
+    """Claims of the last 24 hours that were worked under. One whose time cannot be read counts as recent."""
+    return sum(1 for claim in cell.flags.claims if not claim.yielded and _within_a_day(claim, now))
+
+
+def _within_a_day(claim: Claim, now: datetime) -> bool:
+    text = claim.owner.time if claim.owner else ""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return True
+    if time.tzinfo is None:
+        time = time.replace(tzinfo=UTC)
+    return now - time < DAY
+
+
+def _summary_disagrees(completeness: Completeness | None) -> bool:
+    return completeness is not None and not completeness.proven and completeness.verdict is not Verdict.RUNNING
+
+
+def _wait_for(cell: Cell, policy: Policy, now: datetime) -> str:
+    stage = stage_of(cell)
+    if stage is Stage.PROCESSING:
+        claim = cell.flags.claim
+        if claim and claim.liveness is Liveness.UNKNOWN:
+            return (
+                f"claimed, and its owner can neither be seen alive nor proven dead ({claim.evidence}); "
+                "if you have checked that it is dead, say so with `hesiod-watch release`"
+            )
+    elif stage is Stage.FAILED:
+        return f"failed: {cell.flags.failed.why if cell.flags.failed else ''}".rstrip(": ")
+    elif stage is Stage.INCOMPLETE and cell.present and _summary_disagrees(cell.completeness):
+        assert cell.completeness is not None  # noqa: S101 -- _summary_disagrees says so; mypy cannot see it
+        late = "; the grace period is over, a person should look" if overdue(cell, policy, now) else ""
+        return cell.completeness.why + late
+    return ""

@@ -1,0 +1,209 @@
+"""What is done when: every rule, with its reason, and what is waited for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.model import (
+    LOCAL,
+    Cell,
+    CellFlags,
+    CellId,
+    Claim,
+    Completeness,
+    Flag,
+    Liveness,
+    Owner,
+    Policy,
+    RunName,
+    Snapshot,
+    Verdict,
+)
+from hesiod_watch.plan import look_again, overdue, plan
+from hesiod_watch.status import covers
+
+NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
+POLICY = Policy(local=True, grace=3600, attempts_per_day=3)
+ID = CellId("lib", "cell")
+FLAG = Flag("flag", mtime=1.0, text="because")
+RUN = Snapshot(RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/output/run"))
+HERE = Cell(ID, present=True)
+PROVEN = Completeness(Verdict.PROVEN, "3 of 3 FASTQ files")
+SHORT = Completeness(Verdict.SHORT, "1 of 3 FASTQ files missing")
+RUNNING = Completeness(Verdict.RUNNING, "still running: no final_summary yet")
+
+
+def claim(
+    epoch: int = 1,
+    liveness: Liveness = Liveness.DEAD,
+    *,
+    hours_ago: float = 1,
+    yielded: bool = False,
+    time: str | None = None,
+) -> Claim:
+    when = (NOW - timedelta(hours=hours_ago)).isoformat() if time is None else time
+    owner = Owner(f"token{epoch}", host="here", pid=1, time=when, epoch=epoch)
+    return Claim(epoch, owner, None, yielded=yielded, liveness=liveness, evidence="process 1 is gone")
+
+
+def planned(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[str, int]]:
+    return [(action.name, action.epoch) for action in plan(snapshot, policy, NOW).actions]
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "expected"),
+    [
+        (replace(RUN, has_pipeline=False, upstream=None, cells=(HERE,)), [("new-run", 1)]),
+        (replace(RUN, has_pipeline=False, upstream=None), []),
+        (replace(RUN, cells=(replace(HERE, completeness=PROVEN),)), [("synced", 1)]),
+        (replace(RUN, cells=(replace(HERE, completeness=SHORT),)), []),
+        (replace(RUN, cells=(replace(HERE, completeness=RUNNING),)), []),
+        (replace(RUN, upstream="host:/data", cells=(replace(HERE, completeness=PROVEN),)), []),
+        (replace(RUN, cells=(replace(HERE, flags=CellFlags(synced=True)),)), [("process", 1)]),
+        (replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(liveness=Liveness.ALIVE),))),)), []),
+        (replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(liveness=Liveness.UNKNOWN),))),)), []),
+        (replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(),))),)), [("process", 2)]),
+        (replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(1), claim(2)))),)), [("process", 3)]),
+        (
+            replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(1), claim(2), claim(3)))),)),
+            [("give-up", 1)],
+        ),
+    ],
+    ids=[
+        "a run with a cell is taken up",
+        "a directory without a cell is not",
+        "proven data are recorded as synced",
+        "missing files are waited for",
+        "a running cell is waited for",
+        "only a sync proves what comes from an upstream",
+        "a synced cell is processed",
+        "a living owner is left alone",
+        "doubt about an owner is no proof",
+        "a dead owner is replaced under the next epoch",
+        "and again",
+        "until a person must look",
+    ],
+)
+def test_rules(snapshot: Snapshot, expected: list[tuple[str, int]]) -> None:
+    """Each rule does its one thing."""
+    assert planned(snapshot) == expected
+
+
+def test_runs_are_taken_up_only_where_sequencers_write_here() -> None:
+    """Without a LOCAL upstream a directory that appears belongs to somebody else."""
+    snapshot = replace(RUN, has_pipeline=False, upstream=None, cells=(HERE,))
+    assert planned(snapshot, replace(POLICY, local=False)) == []
+
+
+@pytest.mark.parametrize("flag", ["failed", "aborted", "stripped"])
+def test_nothing_is_started_in_a_flagged_run(flag: str) -> None:
+    """The run's own flags stop every rule, and the wait is said."""
+    cells = (replace(HERE, flags=CellFlags(synced=True)), Cell(CellId("lib", "b"), True, completeness=PROVEN))
+    decision = plan(replace(RUN, flags=frozenset({flag}), cells=cells), POLICY, NOW)
+    assert decision.actions == ()
+    assert flag in decision.waiting[0]
+
+
+@pytest.mark.parametrize(
+    "run",
+    [replace(RUN, output=None, output_problem="output: dangling"), replace(RUN, upstream=None)],
+    ids=["output", "upstream"],
+)
+def test_nothing_is_started_without_output_or_upstream(run: Snapshot) -> None:
+    """Whose run it is and where results go must be known before anything is started."""
+    assert planned(replace(run, cells=(replace(HERE, flags=CellFlags(synced=True)),))) == []
+
+
+def test_one_failed_cell_never_stops_another() -> None:
+    """A ready cell is processed whatever another cell is doing."""
+    stuck = claim(liveness=Liveness.UNKNOWN)
+    cells = tuple(
+        Cell(CellId("lib", name), present=True, flags=flags)
+        for name, flags in {
+            "a": CellFlags(failed=FLAG),
+            "b": CellFlags(claims=(stuck,)),
+            "c": CellFlags(synced=True),
+            "d": CellFlags(aborted=FLAG),
+            "e": CellFlags(synced=True),
+        }.items()
+    )
+    actions = plan(replace(RUN, cells=cells), POLICY, NOW).actions
+    assert [action.cell.name for action in actions if action.cell and action.name == "process"] == ["c", "e"]
+
+
+def test_attempts_are_counted_over_a_day_only() -> None:
+    """Old attempts and those that stepped back do not use up today's; a time that cannot be read counts."""
+    old = (claim(1, hours_ago=30), claim(2, hours_ago=25), claim(3, yielded=True), claim(4), claim(5))
+    assert planned(replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=old)),))) == [("process", 6)]
+    unreadable = tuple(claim(epoch, time="once upon a time") for epoch in (1, 2, 3))
+    assert planned(replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=unreadable)),))) == [("give-up", 1)]
+
+
+def test_all_claims_stepped_back_is_nobody() -> None:
+    """When every epoch has yielded, the cell is taken up again and not forgotten."""
+    yielded = CellFlags(claims=(claim(1, Liveness.ALIVE, yielded=True),))
+    assert planned(replace(RUN, cells=(replace(HERE, flags=yielded),))) == [("process", 2)]
+
+
+def test_report_follows_the_cells() -> None:
+    """The run's page is made when it does not cover what has become of the cells, and then not again."""
+    done = replace(RUN, cells=(replace(HERE, flags=CellFlags(done=FLAG)),))
+    assert planned(done) == [("report", 1)]
+    assert planned(replace(done, report_covers="another")) == [("report", 1)]
+    assert planned(replace(done, report_covers=covers(done))) == []
+
+
+def test_priority_is_data_before_pages() -> None:
+    """Processing comes before telling about it."""
+    cells = (replace(HERE, flags=CellFlags(done=FLAG)), Cell(CellId("lib", "b"), True, flags=CellFlags(synced=True)))
+    assert [name for name, _ in planned(replace(RUN, cells=cells))] == ["process", "report"]
+
+
+def test_missing_files_are_a_persons_business_after_the_grace_period() -> None:
+    """Short counts are waited for quietly at first; later the sentence asks for a person."""
+    since = NOW.timestamp() - 1800
+    short = replace(HERE, completeness=SHORT, summary_since=since)
+    assert not overdue(short, POLICY, NOW)
+    assert overdue(short, POLICY, NOW + timedelta(hours=1))
+    assert plan(replace(RUN, cells=(short,)), POLICY, NOW).waiting == ("lib/cell: 1 of 3 FASTQ files missing",)
+    (late,) = plan(replace(RUN, cells=(short,)), POLICY, NOW + timedelta(hours=1)).waiting
+    assert "a person should look" in late
+
+
+def test_looks_again_by_itself_where_nothing_announces_a_change() -> None:
+    """Missing files are counted often at first and then less; a running or settled cell needs no look of its own."""
+
+    def wait(cell: Cell) -> float | None:
+        again = look_again(replace(RUN, cells=(cell,)), NOW)
+        return (again - NOW).total_seconds() if again else None
+
+    def missing(age: float) -> Cell:
+        return replace(HERE, completeness=SHORT, summary_since=NOW.timestamp() - age)
+
+    assert [wait(missing(age)) for age in (0, 1, 40, 100_000)] == [1, 1, 10, 60]
+    assert wait(replace(HERE, completeness=RUNNING)) is None
+    assert wait(replace(HERE, flags=CellFlags(done=FLAG))) is None
+    assert wait(replace(HERE, flags=CellFlags(claims=(claim(liveness=Liveness.ALIVE),)))) == 5
+
+
+def test_unknown_owner_asks_for_a_decision() -> None:
+    """Nothing is done about a claim that nobody can judge, but it is said, with what a person can do."""
+    flags = CellFlags(claims=(claim(liveness=Liveness.UNKNOWN),))
+    (sentence,) = plan(replace(RUN, cells=(replace(HERE, flags=flags),)), POLICY, NOW).waiting
+    assert "hesiod-watch release" in sentence
+
+
+def test_every_action_has_a_reason() -> None:
+    """Somebody will ask at 3 a.m."""
+    cells = (
+        replace(HERE, flags=CellFlags(claims=(claim(),))),
+        Cell(CellId("lib", "b"), True, completeness=PROVEN),
+        Cell(CellId("lib", "c"), True, flags=CellFlags(done=FLAG)),
+    )
+    actions = plan(replace(RUN, cells=cells), POLICY, NOW).actions
+    assert {action.name for action in actions} == {"process", "synced", "report"}
+    assert all(action.reason for action in actions)
