@@ -74,7 +74,7 @@ def judge(owner: Owner | None, evidence: Evidence | None) -> tuple[Liveness, str
     if owner is None:
         return Liveness.UNKNOWN, "the flag names no owner: made by hand or by an earlier Hesiod"
     if evidence is None:
-        return Liveness.UNKNOWN, f"{_name(owner)}: nobody could look"
+        return Liveness.UNKNOWN, f"{describe(owner)}: nobody could look"
     verdicts = [_judge_process(owner, evidence)]
     if owner.slurm_job:
         verdicts.append(_judge_job(owner, evidence))
@@ -86,7 +86,7 @@ def judge(owner: Owner | None, evidence: Evidence | None) -> tuple[Liveness, str
 
 
 def _judge_process(owner: Owner, evidence: Evidence) -> tuple[Liveness, str]:
-    name = _name(owner)
+    name = describe(owner)
     if not owner.host or not owner.boot_id:
         return Liveness.UNKNOWN, f"{name}: the record does not say enough about its machine"
     if evidence.same_machine is None:
@@ -126,7 +126,7 @@ def _judge_job(owner: Owner, evidence: Evidence) -> tuple[Liveness, str]:
     return Liveness.DEAD, f"{name}: {words[-1]}"
 
 
-def _name(owner: Owner) -> str:
+def describe(owner: Owner) -> str:
     """E.g. "process (service) of hesiod, pid 4711 on promethion1"; says what the record says, no more."""
     what = owner.action or "somebody"
     if owner.executor:

@@ -1,0 +1,122 @@
+"""How facts are spelled as names under `pipeline/`, and what each means to a person. No I/O.
+
+Names are read from the right against the known facts, because a cell's stem may itself hold dots
+(`20190710_1723_2-A5-D5_PAD38578_c6ded78b.recalled`). `naming` refuses stems that end in a word of this module.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+UPSTREAM = "upstream"
+OUTPUT = "output"
+ATTIC = "attic"
+TEMPORARY = ".tmp."
+"""Begins the hidden names under which flags are prepared; nobody reads them."""
+
+RUN_FLAGS = frozenset({"failed", "aborted", "stripped", "sync.started", "sync.done", "sync.failed"})
+STAGES = frozenset({"backup", "ingest"})
+"""Stages of a cell beside processing itself, which each have `started`, `done` and `failed`."""
+
+_CELL_FLAG = re.compile(
+    r"(?P<stem>.+?)\.(?:"  # as short as can be: `X.backup.done` is a stage of X, not the end of a cell `X.backup`
+    r"(?P<fact>synced|done|failed|aborted)"
+    r"|started(?:\.(?P<epoch>[2-9]|[1-9][0-9]{1,5}))?(?:\.(?P<role>worker|yielded))?"
+    rf"|(?P<stage>{'|'.join(sorted(STAGES))})\.(?P<end>started|done|failed)"
+    r")",
+    re.DOTALL,
+)
+_LEFT_BY_HESIOD = re.compile(r"type\.yaml|kick_off.*|notify_.*|rt_.*|.*\.(?:log|yaml|sh)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A cell's flag: `fact` is one of synced, done, failed, aborted, started, worker, yielded or `{stage}.{end}`."""
+
+    stem: str
+    fact: str
+    epoch: int = 1  # of started, worker and yielded
+
+
+def parse(name: str) -> Parsed | None:
+    """What a name says about a cell; None for a flag of the run and for names that are not understood."""
+    if name in RUN_FLAGS:  # `sync.done` is not the cell `sync`
+        return None
+    match = _CELL_FLAG.fullmatch(name)
+    if match is None:
+        return None
+    if match["fact"]:
+        return Parsed(match["stem"], match["fact"])
+    if match["stage"]:
+        return Parsed(match["stem"], f"{match['stage']}.{match['end']}")
+    return Parsed(match["stem"], match["role"] or "started", int(match["epoch"] or 1))
+
+
+def is_understood(name: str) -> bool:
+    """A name that has a meaning here, or that an earlier Hesiod left and nobody needs."""
+    return name in RUN_FLAGS or name in {UPSTREAM, OUTPUT} or bool(parse(name) or _LEFT_BY_HESIOD.fullmatch(name))
+
+
+def synced(stem: str) -> str:
+    return f"{stem}.synced"
+
+
+def done(stem: str) -> str:
+    return f"{stem}.done"
+
+
+def failed(stem: str) -> str:
+    return f"{stem}.failed"
+
+
+def aborted(stem: str) -> str:
+    return f"{stem}.aborted"
+
+
+def started(stem: str, epoch: int = 1) -> str:
+    return f"{stem}.started" if epoch == 1 else f"{stem}.started.{epoch}"
+
+
+def worker(stem: str, epoch: int = 1) -> str:
+    return f"{started(stem, epoch)}.worker"
+
+
+def yielded(stem: str, epoch: int = 1) -> str:
+    return f"{started(stem, epoch)}.yielded"
+
+
+_RUN_MEANINGS = {
+    UPSTREAM: "where the run comes from",
+    OUTPUT: "leads to the output directory",
+    "failed": "the whole run needs a person; nothing is started",
+    "aborted": "a person disregards the whole run",
+    "stripped": "cell data were removed from the landing area on purpose",
+    "sync.started": "a sync was begun",
+    "sync.done": "the last sync succeeded",
+    "sync.failed": "the last sync failed",
+}
+_CELL_MEANINGS = {
+    "synced": "the cell is here and complete",
+    "done": "fully processed, never touched again",
+    "failed": "processing needs a person",
+    "aborted": "a person disregards this cell",
+    "started": "claimed for processing",
+    "worker": "the process that works under this claim",
+    "yielded": "this claim was given up: an earlier worker lives, or it never began",
+}
+_STAGE_MEANINGS = {"started": "under way", "done": "succeeded", "failed": "failed"}
+
+
+def meaning(name: str) -> str:
+    """One phrase for people on what a flag of this name says."""
+    if name in _RUN_MEANINGS:
+        return _RUN_MEANINGS[name]
+    parsed = parse(name)
+    if parsed is None:
+        return "left by an earlier Hesiod, not used" if is_understood(name) else "not known to this program, ignored"
+    if parsed.fact in _CELL_MEANINGS:
+        attempt = f" (attempt {parsed.epoch})" if parsed.epoch > 1 else ""
+        return _CELL_MEANINGS[parsed.fact] + attempt
+    stage, _, end = parsed.fact.partition(".")
+    return f"{stage} {_STAGE_MEANINGS[end]}"
