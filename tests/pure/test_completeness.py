@@ -1,0 +1,203 @@
+"""The verdict on a cell's contents, and the sentence with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from hesiod_watch.completeness import announced, judge
+from hesiod_watch.model import CellContents, DataKind, FinalSummary, Shortfall, Verdict
+
+FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKind.BAM
+A, B = "a" * 40, "b" * 40
+
+
+def minknow(acquisition: str = A, name: str = "final_summary_x.txt", **counts: int | str) -> FinalSummary:
+    """A summary as MinKNOW writes it; counts are `fastq=3` or `fastq_fallback=1`."""
+    values = {"instrument": "X", "acquisition_run_id": acquisition}
+    for key, count in counts.items():
+        kind, _, fallback = key.partition("_")
+        values[f"{kind}_files_in_{'fallback' if fallback else 'final_dest'}"] = str(count)
+    return FinalSummary(name, values)
+
+
+def by_hand(**counts: int | str) -> FinalSummary:
+    """What a person wrote: a few counts, no ids."""
+    values = minknow(A, "", **counts).values
+    return FinalSummary(
+        "final_summary_basecall_recovery.txt", {key: value for key, value in values.items() if "_files_in_" in key}
+    )
+
+
+@pytest.mark.parametrize(
+    ("summaries", "files", "verdict", "why"),
+    [
+        ([], {}, Verdict.RUNNING, "still running: no final_summary yet"),
+        ([], {FASTQ: 3}, Verdict.RUNNING, "still running: no final_summary yet"),
+        ([minknow(fastq=3)], {FASTQ: 3}, Verdict.PROVEN, "all files announced are here: 3 FASTQ files"),
+        (
+            [minknow(fastq=1, fast5=0, pod5=2)],
+            {FASTQ: 1, POD5: 2},
+            Verdict.PROVEN,
+            "all files announced are here: 1 FASTQ file, 2 POD5 files",
+        ),
+        ([minknow(fastq=0, pod5=0)], {}, Verdict.PROVEN, "no files were announced"),
+        ([minknow(fastq=69)], {FASTQ: 66}, Verdict.SHORT, "3 of 69 FASTQ files missing"),
+        ([minknow(fastq=1)], {}, Verdict.SHORT, "1 of 1 FASTQ file missing"),
+        (
+            [minknow(fastq=2, pod5=4)],
+            {FASTQ: 1, POD5: 2},
+            Verdict.SHORT,
+            "1 of 2 FASTQ files missing; 2 of 4 POD5 files missing",
+        ),
+        (
+            [minknow(fastq=22)],
+            {FASTQ: 27},
+            Verdict.OVER,
+            "5 more FASTQ files here than announced (27 here, 22 announced)",
+        ),
+        ([minknow(bam=0)], {BAM: 1}, Verdict.OVER, "1 more BAM file here than announced (1 here, 0 announced)"),
+        (
+            [minknow(fastq=2, pod5=2)],
+            {FASTQ: 3, POD5: 1},
+            Verdict.SHORT,
+            "1 more FASTQ file here than announced (3 here, 2 announced); 1 of 2 POD5 files missing",
+        ),
+        (
+            [minknow(fastq=2, fastq_fallback=1)],
+            {FASTQ: 2},
+            Verdict.FALLBACK,
+            "1 FASTQ file is in MinKNOW's fallback folder on the sequencer",
+        ),
+        (
+            [minknow(fastq=2, pod5_fallback=4)],
+            {FASTQ: 1},
+            Verdict.FALLBACK,
+            "4 POD5 files are in MinKNOW's fallback folder on the sequencer; 1 of 2 FASTQ files missing",
+        ),
+        (
+            [minknow(bam_fallback=1)],
+            {},
+            Verdict.FALLBACK,
+            "1 BAM file is in MinKNOW's fallback folder on the sequencer",
+        ),
+        # Core 5.5.3 wrote pod5 and did not say how many; 2022 wrote bam and did not say so.
+        (
+            [minknow(fastq=2)],
+            {FASTQ: 2, POD5: 1, BAM: 2},
+            Verdict.PROVEN,
+            "all files announced are here: 2 FASTQ files; 1 POD5 file, 2 BAM files not announced by number",
+        ),
+        ([minknow(fastq=2, pod5="")], {FASTQ: 2}, Verdict.PROVEN, "all files announced are here: 2 FASTQ files"),
+        ([minknow(fastq=2, bam=2)], {FASTQ: 2}, Verdict.SHORT, "2 of 2 BAM files missing"),
+        (
+            [minknow()],
+            {FASTQ: 2},
+            Verdict.UNREADABLE,
+            "no number of files in final_summary_x.txt: nothing proves that the data are here",
+        ),
+        (
+            [minknow(fastq="", fastq_fallback=0)],
+            {FASTQ: 2},
+            Verdict.UNREADABLE,
+            "no number of files in final_summary_x.txt: nothing proves that the data are here",
+        ),
+    ],
+)
+def test_counts_decide(
+    summaries: list[FinalSummary], files: Mapping[DataKind, int], verdict: Verdict, why: str
+) -> None:
+    """Announced, present and fallback counts give one verdict and one sentence."""
+    completeness = judge(CellContents(tuple(summaries), files))
+    assert (completeness.verdict, completeness.why) == (verdict, why)
+    assert completeness.proven is (verdict is Verdict.PROVEN)
+    assert completeness.summaries == tuple(summaries)
+
+
+@pytest.mark.parametrize(
+    ("summaries", "expected"),
+    [
+        ([minknow(A, fastq=3), minknow(B, fastq=4)], {FASTQ: 7}),
+        # The same acquisition twice (a copy, or a corrected file) counts once, the later one key by key.
+        ([minknow(A, fastq=3), minknow(A, fastq=3)], {FASTQ: 3}),
+        ([minknow(A, fastq=3, pod5=1), minknow(A, fastq=5)], {FASTQ: 5, POD5: 1}),
+        ([minknow(A, fastq=3), minknow(B, fastq=4), minknow(A, fastq=5)], {FASTQ: 9}),
+        # A kind that one of them does not state cannot be summed.
+        ([minknow(A, fastq=3, pod5=1), minknow(B, fastq=4)], {FASTQ: 7}),
+        # Written by hand, without saying which acquisition: it corrects what it states, also when it is the older file.
+        ([minknow(A, fastq=3, fast5=2), by_hand(fastq=40)], {FASTQ: 40, FAST5: 2}),
+        ([by_hand(fastq=40), minknow(A, fastq=3, fast5=2)], {FASTQ: 40, FAST5: 2}),
+        ([minknow(A, fastq=3), minknow(B, fastq=4), by_hand(fastq=40)], {FASTQ: 40}),
+        ([by_hand(fastq=3, fast5=3)], {FASTQ: 3, FAST5: 3}),
+        ([by_hand(fastq=3), by_hand(fastq=4)], {FASTQ: 4}),
+        ([minknow(A, fastq=3), by_hand(fastq="")], {FASTQ: 3}),
+        ([minknow(A, fastq=3), FinalSummary("x", {"fastq_files_in_final_dest": "9"}, "x is half-written")], {FASTQ: 3}),
+        ([], {}),
+    ],
+)
+def test_what_several_summaries_announce(summaries: list[FinalSummary], expected: Mapping[DataKind, int]) -> None:
+    """Counts are summed over acquisitions; repeated and hand-written summaries correct them."""
+    assert announced(summaries) == expected
+
+
+def test_a_person_can_settle_a_fallback_by_a_summary_of_their_own() -> None:
+    """When files were brought from the fallback folder, a hand-written file with the new counts proves the cell."""
+    summaries = (minknow(fastq=2, fastq_fallback=1), by_hand(fastq=3, fastq_fallback=0))
+    assert judge(CellContents(summaries, {FASTQ: 3})).proven
+
+
+def test_the_fallback_of_one_acquisition_is_not_hidden_by_another() -> None:
+    """A second acquisition that says nothing of a fallback leaves the first one's in force."""
+    contents = CellContents((minknow(A, fastq=2, fastq_fallback=1), minknow(B, fastq=1)), {FASTQ: 3})
+    completeness = judge(contents)
+    assert completeness.verdict is Verdict.FALLBACK
+    assert completeness.fallback == {FASTQ: 1}
+
+
+def test_numbers_are_given_beside_the_sentence() -> None:
+    """Every count that disagrees is a shortfall, more as well as fewer."""
+    contents = CellContents((minknow(fastq=3, fast5=4, pod5=5),), {FASTQ: 1, FAST5: 9, POD5: 5})
+    assert judge(contents).shortfalls == (Shortfall(FASTQ, 1, 3), Shortfall(FAST5, 9, 4))
+
+
+@pytest.mark.parametrize(
+    ("acquisitions", "why"),
+    [
+        (("bbbbbbbb",), "still running: acquisition bbbbbbbb has files here and no final_summary yet"),
+        (
+            ("bbbbbbbb", "cccccccc"),
+            "still running: acquisitions bbbbbbbb, cccccccc have files here and no final_summary yet",
+        ),
+    ],
+)
+def test_every_acquisition_needs_its_summary(acquisitions: tuple[str, ...], why: str) -> None:
+    """Where an acquisition with data has no summary the cell is still running, even if the counts happen to agree."""
+    completeness = judge(CellContents((minknow(fastq=3),), {FASTQ: 3}, unsummarised=acquisitions))
+    assert (completeness.verdict, completeness.why) == (Verdict.RUNNING, why)
+
+
+def test_one_bad_summary_is_enough() -> None:
+    """A half-written or unreadable summary is never outvoted by a good one or by counts that agree."""
+    bad = FinalSummary("final_summary_y.txt", {}, "final_summary_y.txt is half-written: it ends before x")
+    completeness = judge(CellContents((minknow(fastq=3), bad), {FASTQ: 3}))
+    assert (completeness.verdict, completeness.why) == (Verdict.UNREADABLE, bad.problem)
+
+
+def test_what_cannot_be_listed_proves_nothing() -> None:
+    """Counts of a directory that could only be listed in part are not trusted."""
+    contents = CellContents((minknow(fastq=3),), {FASTQ: 3}, readable=False, problem="c/pod5 cannot be read: I/O error")
+    completeness = judge(contents)
+    assert (completeness.verdict, completeness.why) == (Verdict.UNREADABLE, contents.problem)
+
+
+def test_links_left_out_are_mentioned() -> None:
+    """The reason for a short count stands beside it."""
+    contents = CellContents((minknow(fastq=3),), {FASTQ: 2}, problem="not counted: x")
+    assert judge(contents).why == "1 of 3 FASTQ files missing; not counted: x"
+
+
+def test_names_in_sentences_are_harmless() -> None:
+    """A hostile file name cannot reach a terminal through the sentence."""
+    contents = CellContents((minknow(name="final_summary_\x1b[2J\n.txt"),), {})
+    assert judge(contents).why.isprintable()
