@@ -7,6 +7,7 @@ attempted, on which run and cell, and what a person can do next.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 
@@ -40,6 +41,10 @@ class BadSource(PermanentError):
         self.path = path
         self.reason = reason
         self.where = where
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # It crosses from worker processes; the default would call BadSource(message).
+        return partial(BadSource, where=self.where), (self.path, self.reason), self.__dict__
 
 
 class FlagExists(HesiodError):
