@@ -1,0 +1,60 @@
+"""Start times of reads: which bin of the yield each falls into, and which was the first.
+
+Times are ISO 8601, with `Z` or an offset, with or without a fraction. Reading one properly costs ten times what a look
+into a dictionary costs; within a file only minutes and the zone matter, and few of them are different.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hesiod_watch.fastq.statistics import YIELD_SECONDS
+
+ABSENT = -1
+
+
+class Clock:
+    """Bins start times; `first` is the earliest seen so far, in microseconds since 1970."""
+
+    def __init__(self) -> None:
+        self.first: int | None = None
+        self._first_bin = 1 << 62
+        self._bins: dict[bytes, int] = {}
+
+    def bins(self, starts: list[bytes] | None, count: int) -> NDArray[np.int64]:
+        """The bin of each start time; -1 where there is none, or none that can be read."""
+        bins = np.full(count, ABSENT)
+        if starts is None:
+            return bins
+        known = self._bins
+        found = []
+        for text in starts:
+            minute = text[:16] + (b"Z" if text.endswith(b"Z") else text[-6:])
+            number = known.get(minute)
+            if number is None or number <= self._first_bin:
+                moment = _microseconds(text)
+                if moment is None:
+                    found.append(ABSENT)
+                    continue
+                number = moment // (YIELD_SECONDS * 1_000_000)
+                known[minute] = number
+                self._first_bin = min(number, self._first_bin)
+                self.first = moment if self.first is None else min(moment, self.first)
+            found.append(number)
+        bins[:] = found
+        return bins
+
+
+def _microseconds(text: bytes) -> int | None:
+    """Microseconds since 1970; a time without a zone is taken for UTC. None for what is no time after 1970."""
+    try:
+        moment = datetime.fromisoformat(text.decode("ascii"))
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    microseconds = round(moment.timestamp() * 1_000_000)
+    return microseconds if microseconds >= 0 else None

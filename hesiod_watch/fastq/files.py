@@ -1,0 +1,207 @@
+"""Files as the data path needs them: regular ones only, unchanged while they are read, and errors that say what to do.
+
+The only module of `fastq/` that opens files or meets `OSError`. Names come from the disk and are not trusted: a source
+is looked at with lstat first and never followed, so that a FIFO or a device in its place cannot hang us.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from pathlib import Path
+from types import TracebackType
+
+from hesiod_watch.errors import BadSource, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.fastq.model import Source
+
+# What goes away when somebody frees space, mounts again or waits. EIO is not among them: after a failed write or fsync
+# the kernel may have dropped the data, and asking again would be told all is well.
+PASSING = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.ESTALE,
+        errno.EAGAIN,
+        errno.EINTR,
+        errno.ENOENT,
+        errno.ENOMEM,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOTCONN,
+        errno.ETIMEDOUT,
+        errno.EHOSTDOWN,
+        errno.EHOSTUNREACH,
+        errno.ENETDOWN,
+        errno.ENETUNREACH,
+        errno.ESHUTDOWN,
+    }
+)
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def translate(error: OSError, path: Path, doing: str) -> HesiodError:
+    """The error to raise instead of `error`, met while `doing` something ("reading", "writing") with `path`."""
+    reason = error.strerror or str(error)
+    message = f"{path}: {doing} failed: {reason}"
+    if error.errno in PASSING:
+        return TemporaryError(message)
+    return PermanentError(message)
+
+
+def look(path: Path, name: str) -> Source:
+    """The file at `path` as it is now, called `name`."""
+    try:
+        status = os.lstat(path)
+    except OSError as error:
+        raise translate(error, path, "looking at it") from error
+    return Source(path, name, status.st_size, status.st_mtime_ns)
+
+
+class SourceFile:
+    """A source opened for one reading from start to end; a context manager.
+
+    Opening and `check_unchanged` compare the file with what was listed. Raises `TemporaryError` where the file is still
+    growing or has vanished, `BadSource` where it is not a regular file or is another file than the one listed.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.consumed = 0  # bytes read so far
+        path = source.path
+        try:
+            # lstat before open: opening a FIFO or a tape has effects even with O_NONBLOCK.
+            _require_regular(path, os.lstat(path))
+            self._descriptor = os.open(path, _FLAGS)
+        except OSError as error:
+            raise translate(error, path, "opening") from error
+        try:
+            self.check_unchanged()
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill `buffer` from the file; fewer bytes than asked for only at the end of the file."""
+        filled = 0
+        try:
+            while filled < len(buffer) and (count := os.readv(self._descriptor, [buffer[filled:]])):
+                filled += count
+        except OSError as error:
+            raise translate(error, self.source.path, "reading") from error
+        self.consumed += filled
+        return filled
+
+    def head(self, size: int) -> bytes:
+        """The first `size` bytes, without moving on."""
+        try:
+            return os.pread(self._descriptor, size, 0)
+        except OSError as error:
+            raise translate(error, self.source.path, "reading") from error
+
+    def forget_cache(self) -> None:
+        """Ask the kernel to drop its copy, so that reading means reading the disk. Not every file system does."""
+        try:
+            os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        except OSError as error:
+            raise translate(error, self.source.path, "reading") from error
+
+    def check_unchanged(self) -> None:
+        """Compare size and mtime with what was listed."""
+        path, listed = self.source.path, self.source
+        try:
+            now = os.fstat(self._descriptor)
+        except OSError as error:
+            raise translate(error, path, "reading") from error
+        _require_regular(path, now)
+        if now.st_size > listed.size:
+            grown = f"{listed.size} bytes when listed, {now.st_size} now"
+            raise TemporaryError(f"{path}: still being written ({grown})")
+        if now.st_size < listed.size:
+            raise BadSource(path, f"shrank after it was listed, from {listed.size} to {now.st_size} bytes")
+        if now.st_mtime_ns != listed.mtime_ns:
+            raise BadSource(path, "was changed after it was listed: same size, other modification time")
+
+    def __enter__(self) -> SourceFile:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+
+
+def _require_regular(path: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kinds = {
+            stat.S_IFLNK: "a symbolic link",
+            stat.S_IFDIR: "a directory",
+            stat.S_IFIFO: "a FIFO",
+            stat.S_IFSOCK: "a socket",
+            stat.S_IFCHR: "a device",
+            stat.S_IFBLK: "a device",
+        }
+        kind = kinds.get(stat.S_IFMT(status.st_mode), "something else")
+        raise BadSource(path, f"not a regular file but {kind}; it was not opened")
+
+
+class OutputFile:
+    """A file being written from its start, never through a name that was there before.
+
+    What lies at `path` (a leftover of a killed attempt) is unlinked, not truncated: whoever still has it open can then
+    spoil only his own file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            path.unlink(missing_ok=True)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise translate(error, path, "creating") from error
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append all of `data`, over as many short writes as it takes."""
+        try:
+            written = os.write(self._descriptor, data)
+            while written < len(data):
+                data = memoryview(data)[written:]
+                written = os.write(self._descriptor, data)
+        except OSError as error:
+            raise translate(error, self.path, "writing") from error
+
+    def rewind(self, size: int) -> None:
+        """Forget everything behind the first `size` bytes."""
+        try:
+            os.ftruncate(self._descriptor, size)
+            os.lseek(self._descriptor, size, os.SEEK_SET)
+        except OSError as error:
+            raise translate(error, self.path, "truncating") from error
+
+    def sync(self) -> None:
+        """Make everything written so far durable. Not to be tried again when it fails."""
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise translate(error, self.path, "fsync") from error
+
+    def close(self) -> None:
+        try:
+            os.close(self._descriptor)
+        except OSError as error:  # NFS reports a full disk here
+            raise translate(error, self.path, "closing") from error
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise translate(error, directory, "fsync") from error

@@ -1,0 +1,215 @@
+"""Turn statistics into the numbers of `qc.json`: groups for the whole cell, its parts, and its barcodes.
+
+Pure arithmetic over counts, so the result does not depend on how the work was cut or in which order it was done.
+
+Which mean Q is the headline, for the whole cell alike (`mean_q.rule`):
+
+- `qs` where every read has the tag `qs:f`: the basecaller's own number, the one that decided pass or fail;
+- `mixed` where some have it: those reads by their tag, the others by the rule that follows;
+- `skip60`, without the first 60 bases, for data of dorado's era;
+- `whole` for older data, and where nothing tells the age.
+
+Data are of dorado's era if a header names a model with a version (`…_sup@v4.3.0`), or, where no header names a model,
+if the first read started in 2023 or later. Guppy judged reads by all their qualities; dorado leaves out 60, because the
+start of an untrimmed read is bad. MinKNOW does not trim barcodes unless it is told to, and a FASTQ does not say whether
+it was; so barcodes in headers are no evidence of trimming. The rule is also the safe one: the first 60 bases of a read
+that was trimmed are like the rest, and leaving them out changes little; keeping those of an untrimmed read makes one
+passed read in twenty look failed.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from hesiod_watch.fastq.statistics import YIELD_SECONDS, Distribution, Statistics
+
+PARTS = ("pass", "fail", "skip")
+
+MEANINGS: Final = {
+    "qs": "arithmetic mean over reads of the basecaller's own mean Q, from the tag qs:f of each read",
+    "skip60": "arithmetic mean over reads of -10*log10(mean error) over the qualities of each read, leaving out the "
+    "first 60 bases of longer reads, as dorado does",
+    "whole": "arithmetic mean over reads of -10*log10(mean error) over all qualities of each read",
+    "mixed": "arithmetic mean over reads; of reads with a tag qs:f the basecaller's own mean Q, of the others "
+    "-10*log10(mean error) over their qualities, {}",
+    "none": "no reads",
+}
+
+DORADO_SINCE = datetime(2023, 1, 1, tzinfo=UTC)
+
+YIELD_DAYS_LIMIT = 60
+"""A yield over more days than this is a clock gone wrong, and is left out: runs take days."""
+
+_LENGTH_EDGES: Final = sorted({round(10 ** (step / 20)) for step in range(181)})  # to 10^9 bases
+
+
+def qc_groups(written: Iterable[tuple[str | None, str, Statistics]]) -> dict[str, Any]:
+    """The keys "mean_q", "total", "pass", "fail", "skip" and "barcodes" of `qc.json`.
+
+    `written` are barcode (None: not barcoded), part and statistics of the outputs of one cell. A part that no output
+    has is None. Raises ValueError for a part that is none of `PARTS`.
+    """
+    by_place: dict[tuple[str | None, str], Statistics] = {}
+    for barcode, part, statistics in written:
+        if part not in PARTS:
+            raise ValueError(f"unknown part {part!r}")
+        by_place.setdefault((barcode, part), Statistics()).merge(statistics)
+    total = _merged(by_place.values())
+    bare_rule = "skip60" if dorado_era(total) else "whole"
+
+    def groups(places: dict[tuple[str | None, str], Statistics]) -> dict[str, Any]:
+        found: dict[str, Any] = {"total": group(_merged(places.values()), bare_rule)}
+        for part in PARTS:
+            chosen = [statistics for (_, its_part), statistics in places.items() if its_part == part]
+            found[part] = group(_merged(chosen), bare_rule) if chosen else None
+        return found
+
+    barcodes = [
+        {"barcode": name, **groups({place: one for place, one in by_place.items() if place[0] == name})}
+        for name in {barcode for barcode, _ in by_place}
+    ]
+    barcodes.sort(key=lambda entry: (-entry["total"]["bases"], entry["barcode"] or ""))
+    return {"mean_q": _mean_q(total, bare_rule), **groups(by_place), "barcodes": barcodes}
+
+
+def dorado_era(statistics: Statistics) -> bool:
+    """Whether the basecaller leaves out the first 60 bases; see the module's text."""
+    if statistics.models:
+        return any("@" in model for model in statistics.models)
+    start = statistics.first_start
+    return start is not None and start >= DORADO_SINCE.timestamp() * 1_000_000
+
+
+def group(statistics: Statistics, bare_rule: str) -> dict[str, Any]:
+    """One GROUP of `qc.json`. In the headline Q, reads without a tag `qs:f` count by `bare_rule`: skip60 or whole."""
+    reads, bases, lengths = statistics.reads, statistics.bases, statistics.lengths
+    qualities = statistics.qualities
+    headline = _both(qualities["tagged.qs"], qualities[f"bare.{bare_rule}"])
+    median_q = _median(headline.reads)
+    return {
+        "reads": reads,
+        "bases": bases,
+        "n50": n50(lengths),
+        "mean_length": bases / reads if reads else None,
+        "median_length": _median(lengths),
+        "shortest": min(lengths, default=None),
+        "longest": max(lengths, default=None),
+        "gc": statistics.gc / statistics.acgt if statistics.acgt else None,
+        "mean_q": _mean(headline, reads),
+        "median_q": None if median_q is None else median_q / 1000,
+        "mean_q_whole": _mean(_both(qualities["tagged.whole"], qualities["bare.whole"]), reads),
+        "mean_q_skip60": _mean(_both(qualities["tagged.skip60"], qualities["bare.skip60"]), reads),
+        "mean_q_qs": _mean(qualities["tagged.qs"], reads) if statistics.tagged == reads else None,
+        **{
+            f"reads_q{limit}": sum(count for quality, count in headline.reads.items() if quality >= 1000 * limit)
+            for limit in (10, 15, 20)
+        },
+        "bases_q20": statistics.bases_q20 / bases if bases else None,
+        "bases_q30": statistics.bases_q30 / bases if bases else None,
+        "length_histogram": _length_histogram(lengths),
+        "quality_histogram": _quality_histogram(headline),
+        "yield": _yield(statistics),
+        "channels": {
+            "active": len(statistics.channels),
+            "reads": {str(channel): statistics.channels[channel] for channel in sorted(statistics.channels)},
+        },
+    }
+
+
+def n50(lengths: Counter[int]) -> int | None:
+    """Length of the read at which the running sum, longest first, reaches half of all bases; None without reads."""
+    bases = sum(length * count for length, count in lengths.items())
+    running = 0
+    for length in sorted(lengths, reverse=True):
+        running += length * lengths[length]
+        if 2 * running >= bases:
+            return length
+    return None
+
+
+def _mean_q(total: Statistics, bare_rule: str) -> dict[str, str]:
+    if not total.reads:
+        rule = "none"
+    elif not total.tagged:
+        rule = bare_rule
+    else:
+        rule = "qs" if total.tagged == total.reads else "mixed"
+    which = "leaving out the first 60 bases of longer reads" if bare_rule == "skip60" else "all of them"
+    return {"rule": rule, "meaning": MEANINGS[rule].format(which)}
+
+
+def _merged(several: Iterable[Statistics]) -> Statistics:
+    merged = Statistics()
+    for statistics in several:
+        merged.merge(statistics)
+    return merged
+
+
+def _both(one: Distribution, other: Distribution) -> Distribution:
+    both = Distribution()
+    both.merge(one)
+    both.merge(other)
+    return both
+
+
+def _mean(distribution: Distribution, reads: int) -> float | None:
+    return round(distribution.total / reads / 1_000_000, 6) if reads else None
+
+
+def _median(counts: Counter[int]) -> float | None:
+    """Of the values, each as often as it was counted: the middle one, or the mean of the middle two."""
+    total = counts.total()
+    if not total:
+        return None
+    middle: list[int] = []
+    seen = 0
+    for value in sorted(counts):
+        seen += counts[value]
+        if not middle and 2 * seen >= total:
+            middle.append(value)
+        if 2 * seen > total:
+            middle.append(value)
+            break
+    return sum(middle) / 2
+
+
+def _length_histogram(lengths: Counter[int]) -> dict[str, list[int]]:
+    """Reads and bases by length, in bins that grow by an eighth; only as far as there are reads."""
+    edges = [0, *_LENGTH_EDGES] if 0 in lengths else _LENGTH_EDGES
+    if not lengths:
+        return {"edges": [], "reads": [], "bases": []}
+    first = max(number for number, edge in enumerate(edges) if edge <= min(lengths))
+    last = max(number for number, edge in enumerate(edges) if edge <= max(lengths))
+    edges = edges[first : last + 2]
+    reads, bases = [0] * (len(edges) - 1), [0] * (len(edges) - 1)
+    for length, count in lengths.items():
+        number = bisect_right(edges, length) - 1
+        reads[number] += count
+        bases[number] += length * count
+    return {"edges": edges, "reads": reads, "bases": bases}
+
+
+def _quality_histogram(headline: Distribution) -> dict[str, Any]:
+    size = max(headline.bases, default=-1) + 1
+    reads = [0] * size
+    for quality, count in headline.reads.items():
+        reads[quality // 500] += count
+    return {"start": 0.0, "width": 0.5, "reads": reads, "bases": [headline.bases[number] for number in range(size)]}
+
+
+def _yield(statistics: Statistics) -> dict[str, Any]:
+    """Reads and bases per ten minutes. `start` is where the bin of the first read starts."""
+    bins = statistics.yield_reads
+    numbers = range(min(bins, default=0), max(bins, default=-1) + 1)
+    usable = 0 < len(numbers) <= YIELD_DAYS_LIMIT * 86400 // YIELD_SECONDS
+    start = datetime.fromtimestamp(numbers[0] * YIELD_SECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if usable else None
+    return {
+        "start": start,
+        "bin_seconds": YIELD_SECONDS,
+        "reads": [bins[number] for number in numbers] if usable else [],
+        "bases": [statistics.yield_bases[number] for number in numbers] if usable else [],
+    }

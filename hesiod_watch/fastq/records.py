@@ -1,0 +1,185 @@
+"""Cut a stream of FASTQ into units of whole records, and say exactly where it is not FASTQ.
+
+A record is four lines: `@header`, sequence, `+…`, qualities of the same length. Refused, by name and line: anything
+else, and a record that the end of the file cuts in two. Tolerated: Windows line ends (CR LF, of files that were edited
+or came through git), a last line without its newline, and blank lines at the very end. These are repaired and said,
+because many readers take the CR for a base, and because the next source is written right behind.
+
+Units are about 2 MiB: large enough for numpy, small enough for the processor's cache. They begin at a record because
+the stream does and every unit ends where a record ends; a record longer than a unit makes the buffer grow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hesiod_watch.errors import BadSource
+
+UNIT_BYTES = 2 << 20
+RECORD_LIMIT = 32 << 20
+"""Longest record believed: a read of 16 Mb, four times the longest known. More is a file without newlines."""
+
+_NEWLINE, _RETURN, _AT, _PLUS = b"\n\r@+"
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """Some whole records. `data` is overwritten when the next unit is asked for."""
+
+    data: memoryview
+    starts: NDArray[np.int64]  # (records, 4): where each line starts in `data`
+    ends: NDArray[np.int64]  # (records, 4): where its newline is
+    first: int  # number of the first record in its source, from 0
+
+    @property
+    def reads(self) -> int:
+        return len(self.starts)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Bases of each read."""
+        lengths: NDArray[np.int64] = self.ends[:, 1] - self.starts[:, 1]
+        return lengths
+
+
+class RecordReader:
+    """Iterate over the units of one stream.
+
+    `readinto` fills a buffer and gives fewer bytes than asked for only at the end of the stream; what it raises passes
+    through. `path` is for messages. Raises `BadSource` at the first record that is none.
+    """
+
+    def __init__(
+        self,
+        readinto: Callable[[memoryview], int],
+        path: Path,
+        *,
+        unit_bytes: int = UNIT_BYTES,
+        record_limit: int = RECORD_LIMIT,
+    ) -> None:
+        self.path = path
+        self.records = 0  # handed out so far
+        self._repairs: dict[str, None] = {}  # in order, each once
+        self._readinto = readinto
+        self._unit_bytes = unit_bytes
+        self._record_limit = record_limit
+
+    @property
+    def repaired(self) -> str:
+        """What had to be put right so far; "" where nothing had to."""
+        return ", ".join(self._repairs)
+
+    def __iter__(self) -> Iterator[Unit]:
+        buffer = bytearray(self._unit_bytes)
+        held = 0  # bytes at the start of the buffer that no unit had yet
+        while True:
+            size = held + self._readinto(memoryview(buffer)[held:])
+            ended = size < len(buffer)
+            newlines = np.flatnonzero(np.frombuffer(buffer, np.uint8, size) == _NEWLINE)
+            if count := len(newlines) // 4:
+                yield self._unit(buffer, newlines[: 4 * count])
+                self.records += count
+                rest = bytes(memoryview(buffer)[newlines[4 * count - 1] + 1 : size])
+            else:
+                rest = bytes(memoryview(buffer)[:size])
+            if ended:
+                yield from self._tail(rest)
+                return
+            held = len(rest)
+            buffer = self._room_for(buffer, held)
+            buffer[:held] = rest
+
+    def _room_for(self, buffer: bytearray, held: int) -> bytearray:
+        """A buffer with room behind `held` bytes: the same one, a larger one, or again a small one."""
+        if held == len(buffer):
+            if held >= self._record_limit:
+                raise BadSource(
+                    self.path,
+                    f"not FASTQ: no end of the record within {self._record_limit} bytes",
+                    where=_where(self.records, 0),
+                )
+            return bytearray(2 * held)
+        if held < self._unit_bytes < len(buffer):
+            return bytearray(self._unit_bytes)
+        return buffer
+
+    def _unit(self, buffer: bytearray, newlines: NDArray[np.int64]) -> Unit:
+        if (np.frombuffer(buffer, np.uint8)[newlines - 1] == _RETURN).any():
+            self._repairs["Windows line ends"] = None
+            buffer = bytearray(bytes(buffer[: newlines[-1] + 1]).replace(b"\r\n", b"\n"))
+            newlines = np.flatnonzero(np.frombuffer(buffer, np.uint8) == _NEWLINE)
+        ends = newlines.reshape(-1, 4)
+        starts = np.empty_like(newlines)
+        starts[0] = 0
+        starts[1:] = newlines[:-1] + 1
+        unit = Unit(memoryview(buffer)[: int(newlines[-1]) + 1], starts.reshape(-1, 4), ends, self.records)
+        self._check(unit)
+        return unit
+
+    def _check(self, unit: Unit) -> None:
+        data = np.frombuffer(unit.data, np.uint8)
+        lengths = unit.ends - unit.starts
+        bad = data[unit.starts[:, 0]] != _AT
+        bad |= data[unit.starts[:, 2]] != _PLUS
+        bad |= lengths[:, 1] != lengths[:, 3]
+        if bad.any():
+            record = int(np.argmax(bad))
+            lines = [
+                bytes(unit.data[start:end]) for start, end in zip(unit.starts[record], unit.ends[record], strict=True)
+            ]
+            raise self._complaint(lines, unit.first + record)
+
+    def _tail(self, rest: bytes) -> Iterator[Unit]:
+        """What follows the last whole record at the end of the stream."""
+        if not rest.strip(b"\r\n"):
+            if rest:
+                self._repairs["blank line at the end"] = None
+            return
+        lines = rest.split(b"\n")
+        if rest[:1] != b"@":
+            raise self._complaint(lines, self.records)
+        if len(lines) != 4 or len(lines[1].rstrip(b"\r")) != len(lines[3].rstrip(b"\r")):
+            raise BadSource(
+                self.path,
+                "the last record is cut off: the file ends in the middle of it",
+                where=_where(self.records, len(lines) - 1),
+            )
+        buffer = bytearray(rest + b"\n")
+        unit = self._unit(buffer, np.flatnonzero(np.frombuffer(buffer, np.uint8) == _NEWLINE))
+        self._repairs["no newline at the end"] = None
+        yield unit
+        self.records += 1
+
+    def _complaint(self, lines: list[bytes], record: int) -> BadSource:
+        """Say what is wrong with this record, first things first."""
+        header = lines[0]
+        if header[:1] != b"@":
+            if record == 0 and header.startswith(_GZIP_MAGIC):
+                return BadSource(self.path, "gzip data in a file that is not named .gz")
+            reason = f'not FASTQ: a record must begin with "@", this one begins with {_excerpt(header)}'
+            return BadSource(self.path, reason, where=_where(record, 0))
+        if lines[2][:1] != b"+":
+            reason = (
+                f'not FASTQ: the third line of a record must begin with "+", this one begins with {_excerpt(lines[2])}'
+            )
+            return BadSource(self.path, reason, where=_where(record, 2))
+        return BadSource(
+            self.path,
+            f"sequence and qualities differ in length: {len(lines[1])} bases, {len(lines[3])} qualities",
+            where=_where(record, 3),
+        )
+
+
+def _where(record: int, line: int) -> str:
+    """Place of a line (0 to 3) of a record (from 0), in the words and numbers of a text editor."""
+    return f"record {record + 1}, line {4 * record + line + 1}"
+
+
+def _excerpt(line: bytes) -> str:
+    return ascii(line[:20].decode("latin-1")) if line else "nothing"

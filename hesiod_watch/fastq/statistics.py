@@ -1,0 +1,144 @@
+"""The statistics of some reads: exact, mergeable in any order, and the same after a journey through JSON.
+
+Only counts and integer sums are kept (a mean Q is summed in millionths), so merging is exact and two ways of cutting
+the same reads give equal statistics. Size grows with the number of different lengths, not with the number of reads.
+
+Mean Q of a read: -10·log10(mean(10^(-q/10))) over its qualities, once over all of them ("whole") and once without the
+first 60 where there are more ("skip60", dorado's rule); "qs" is the basecaller's own, from the header. Which of them a
+report shows is `qc`'s business; here all are kept, apart for reads with and without `qs`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+YIELD_SECONDS = 600
+"""Width of a bin of the yield over time; bins are counted from 1970, so that they can be merged."""
+
+MODELS_LIMIT = 50
+"""Different models remembered. A cell has one or two; more is nonsense in the headers."""
+
+KINDS = ("tagged.whole", "tagged.skip60", "tagged.qs", "bare.whole", "bare.skip60")
+"""Kinds of mean Q: of reads with `qs` in the header (tagged) and without (bare)."""
+
+
+@dataclass(slots=True)
+class Distribution:
+    """How one kind of mean Q is distributed over reads."""
+
+    reads: Counter[int] = field(default_factory=Counter)  # by Q in thousandths, rounded down
+    bases: Counter[int] = field(default_factory=Counter)  # by half Q, rounded down
+    total: int = 0  # sum of Q over reads, in millionths
+
+    def merge(self, other: Distribution) -> None:
+        self.reads.update(other.reads)
+        self.bases.update(other.bases)
+        self.total += other.total
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What is known about some reads. Starts empty; `merge` adds."""
+
+    reads: int = 0
+    bases: int = 0
+    acgt: int = 0  # bases that are A, C, G or T (U), in either case
+    gc: int = 0
+    bases_q20: int = 0
+    bases_q30: int = 0
+    lengths: Counter[int] = field(default_factory=Counter)
+    qualities: dict[str, Distribution] = field(default_factory=lambda: {kind: Distribution() for kind in KINDS})
+    channels: Counter[int] = field(default_factory=Counter)
+    yield_reads: Counter[int] = field(default_factory=Counter)  # by start time // YIELD_SECONDS
+    yield_bases: Counter[int] = field(default_factory=Counter)
+    first_start: int | None = None  # of any read, microseconds since 1970
+    models: set[str] = field(default_factory=set)
+
+    @property
+    def tagged(self) -> int:
+        """Reads with `qs` in the header."""
+        return self.qualities["tagged.qs"].reads.total()
+
+    def merge(self, other: Statistics) -> None:
+        """Add the reads of `other`."""
+        self.reads += other.reads
+        self.bases += other.bases
+        self.acgt += other.acgt
+        self.gc += other.gc
+        self.bases_q20 += other.bases_q20
+        self.bases_q30 += other.bases_q30
+        self.lengths.update(other.lengths)
+        for kind, distribution in self.qualities.items():
+            distribution.merge(other.qualities[kind])
+        self.channels.update(other.channels)
+        self.yield_reads.update(other.yield_reads)
+        self.yield_bases.update(other.yield_bases)
+        self.saw_start(other.first_start)
+        self.saw_models(other.models)
+
+    def saw_start(self, start: int | None) -> None:
+        if start is not None and (self.first_start is None or start < self.first_start):
+            self.first_start = start
+
+    def saw_models(self, models: Iterable[str]) -> None:
+        # The smallest names are kept, so that the order of merging does not matter.
+        self.models = set(sorted(self.models.union(models))[:MODELS_LIMIT])
+
+    def to_json(self) -> dict[str, Any]:
+        """As a value for `json.dumps`; `from_json` gives an equal one back."""
+        return {
+            "reads": self.reads,
+            "bases": self.bases,
+            "acgt": self.acgt,
+            "gc": self.gc,
+            "bases_q20": self.bases_q20,
+            "bases_q30": self.bases_q30,
+            "lengths": _to_pairs(self.lengths),
+            "qualities": {
+                kind: {"reads": _to_pairs(one.reads), "bases": _to_pairs(one.bases), "total": one.total}
+                for kind, one in self.qualities.items()
+            },
+            "channels": _to_pairs(self.channels),
+            "yield_reads": _to_pairs(self.yield_reads),
+            "yield_bases": _to_pairs(self.yield_bases),
+            "first_start": self.first_start,
+            "models": sorted(self.models),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> Statistics:
+        """Raises KeyError, TypeError or ValueError where `record` was not made by `to_json`."""
+        return cls(
+            reads=record["reads"],
+            bases=record["bases"],
+            acgt=record["acgt"],
+            gc=record["gc"],
+            bases_q20=record["bases_q20"],
+            bases_q30=record["bases_q30"],
+            lengths=_from_pairs(record["lengths"]),
+            qualities={
+                kind: Distribution(
+                    _from_pairs(record["qualities"][kind]["reads"]),
+                    _from_pairs(record["qualities"][kind]["bases"]),
+                    record["qualities"][kind]["total"],
+                )
+                for kind in KINDS
+            },
+            channels=_from_pairs(record["channels"]),
+            yield_reads=_from_pairs(record["yield_reads"]),
+            yield_bases=_from_pairs(record["yield_bases"]),
+            first_start=record["first_start"],
+            models=set(record["models"]),
+        )
+
+
+def _to_pairs(counts: Counter[int]) -> list[list[int]]:
+    """Sorted [value, count] pairs: JSON has no integer keys, and equal counts must give equal text."""
+    return [[value, counts[value]] for value in sorted(counts)]
+
+
+def _from_pairs(pairs: Iterable[tuple[int, int]]) -> Counter[int]:
+    return Counter(dict(pairs))
