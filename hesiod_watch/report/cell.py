@@ -1,0 +1,266 @@
+"""The page of one cell, from its qc document (format "hesiod-watch qc 1").
+
+What a lab person asks, in this order: is it all there, how much is it, how good is it, which barcodes, was the flow
+cell well, and where are the files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from hesiod_watch.report import formatting
+from hesiod_watch.report.document import PARTS, Barcode, Document, Group, fraction
+from hesiod_watch.report.flowcell import channel_chart
+from hesiod_watch.report.page import render
+from hesiod_watch.report.plots import barcode_chart, length_chart, quality_chart, yield_chart
+
+TINY = 0.0001
+"""Barcodes with a smaller part of the bases are folded away: mostly reads given to a barcode nobody used."""
+
+BARS_UP_TO = 12
+"""More barcodes than this have one chart instead of a bar in each row."""
+
+RUN_PAGE = "../../report.html"
+"""The page stands beside the cell's outputs, in {run}/{library}/{cell}/."""
+
+ROWS_SHOWN = 24
+FILES_SHOWN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """The line on top: how good the news is, and the news. `tone` is good, busy, warn, bad or none."""
+
+    tone: str
+    headline: str
+
+
+STATES: Mapping[str, State] = {
+    "proven": State("good", "Complete: every announced file is here"),
+    "by-hand": State("warn", "Taken as complete by a person"),
+    "over": State("warn", "More files are here than were announced"),
+    "short": State("bad", "Files are missing"),
+    "fallback": State("bad", "Files were left behind on the sequencer"),
+    "unreadable": State("bad", "The final summary cannot be read"),
+    "running": State("busy", "Still running: these numbers will grow"),
+}
+_NO_STATE = State("none", "Nobody has said whether this cell is complete")
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One of the six numbers: its short form in two parts, its exact form, and what stands below it."""
+
+    label: str
+    number: str
+    unit: str
+    exact: str
+    aside: Markup | str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the barcode table. Bars are fractions of the longest bar."""
+
+    label: str
+    passed: Group
+    share: float | None  # of all bases of the cell
+    passed_share: float | None  # of this barcode's bases
+    bars: tuple[tuple[str, float, float], ...]  # (part, from, width)
+
+
+def render_cell(qc: Mapping[str, Any]) -> str:
+    """The cell's page as one HTML document. Missing facts leave gaps, never an error."""
+    cell = Document(qc)
+    rows = barcode_rows(cell)
+    charted = len(cell.barcodes) > BARS_UP_TO
+    return render(
+        "cell.html",
+        cell=cell,
+        run_page=RUN_PAGE,
+        state=state_of(cell),
+        figures=figures(cell) if cell.has_reads else (),
+        rows=[row for row in rows if not _tiny(row)],
+        tiny=[row for row in rows if _tiny(row)],
+        rows_shown=ROWS_SHOWN,
+        files_shown=FILES_SHOWN,
+        bars=not charted,
+        barcode_chart=barcode_chart(used_barcodes(cell)) if charted else None,
+        shape_charts=[chart for chart in (length_chart(cell), quality_chart(cell)) if chart],
+        time_charts=[chart for chart in (yield_chart(cell), channel_chart(cell)) if chart],
+        facts=facts(cell),
+        columns=detail_columns(cell),
+        details=DETAILS,
+        no_reads=_why_no_reads(cell),
+    )
+
+
+def state_of(cell: Document) -> State:
+    """A running cell is running, whatever the count of its files says at this moment."""
+    return STATES["running"] if cell.running else STATES.get(cell.verdict, _NO_STATE)
+
+
+def figures(cell: Document) -> tuple[Figure, ...]:
+    """The six numbers: of the passed reads, with the failed ones' below; of all reads where nothing was split."""
+    passed, failed = cell.passed, cell.parts.get("fail")
+    called = [cell.parts[part] for part in ("pass", "fail") if part in cell.parts]
+    of_reads = fraction(passed.reads, sum(group.reads for group in called))
+
+    def aside(words: str | None) -> str:
+        return f"failed: {words}" if words is not None else ""
+
+    def failed_value(key: str, words: Any) -> str | None:
+        value = failed.value(key) if failed else None
+        return None if value is None else words(value)
+
+    which = "Passed " if cell.split else ""
+    return (
+        _amount(f"{which}reads", passed.reads, "", aside(failed_value("reads", formatting.reads_text))),
+        _amount(f"{which}bases", passed.bases, "b", aside(failed_value("bases", formatting.bases_text))),
+        _passed_share(cell, f"{formatting.share_text(of_reads)} of reads" if of_reads is not None else ""),
+        _amount("N50", passed.value("n50"), "b", aside(failed_value("n50", formatting.bases_text))),
+        _amount("Median length", passed.value("median_length"), "b",
+                aside(failed_value("median_length", formatting.bases_text))),
+        _quality(passed.value("mean_q"), aside(failed_value("mean_q", lambda value: f"{value:.1f}"))),
+    )  # fmt: skip
+
+
+def passed_share(total: Group, parts: Mapping[str, Group]) -> float | None:
+    """Passed bases as a part of those that were judged; None where nothing was split. Skipped reads were not judged."""
+    if "pass" not in parts and "fail" not in parts:
+        return None
+    judged = sum(parts[part].bases for part in ("pass", "fail") if part in parts)
+    return fraction(parts["pass"].bases if "pass" in parts else 0.0, judged)
+
+
+def barcode_rows(cell: Document) -> list[Row]:
+    """Sorted by bases, most first; bars are as long as the bases are many."""
+    whole = sum(barcode.total.bases for barcode in cell.barcodes)
+    longest = max((barcode.total.bases for barcode in cell.barcodes), default=0)
+    return [
+        Row(
+            barcode.label,
+            barcode.passed,
+            fraction(barcode.total.bases, whole),
+            passed_share(barcode.total, barcode.parts),
+            _bars(barcode, longest),
+        )
+        for barcode in cell.barcodes
+    ]
+
+
+def facts(cell: Document) -> tuple[tuple[str, Markup], ...]:
+    """What is known about the run of the cell, with labels; what is not known is left out."""
+    named = (
+        ("Experiment", cell.fact("protocol_group_id")),
+        ("Sample", cell.fact("sample_id")),
+        ("Flow cell", cell.fact("flow_cell_id") or cell.said("flow_cell_id")),
+        ("Flow cell type", cell.fact("flow_cell_type")),
+        ("Kit", cell.fact("kit")),
+        ("Machine", cell.fact("instrument")),
+        ("Position", cell.fact("position") or cell.said("position")),
+    )
+    found = [(label, formatting.name(value)) for label, value in named if value]
+    if started := cell.fact("started"):
+        found.append(("Started", formatting.moment(started)))
+    if stopped := cell.fact("acquisition_stopped"):
+        found.append(("Stopped", formatting.moment(stopped)))
+    if (length := cell.run_seconds) is not None:
+        found.append(("Run length", formatting.hours(length)))
+    if (length := cell.catch_up_seconds) is not None and length >= 60:
+        found.append(("Basecalling caught up after", formatting.hours(length)))
+    if cell.models:
+        label = "Basecalling model" if len(cell.models) == 1 else "Basecalling models"
+        found.append((label, Markup("<br>").join(formatting.name(model) for model in cell.models)))
+    if protocol := cell.fact("protocol"):
+        found.append(("Protocol", formatting.name(protocol)))
+    return tuple(found)
+
+
+DETAILS: tuple[tuple[str, str, int], ...] = (
+    ("Reads", "reads", 0),
+    ("Bases", "bases", 0),
+    ("N50, bases", "n50", 0),
+    ("Mean length, bases", "mean_length", 1),
+    ("Median length, bases", "median_length", 0),
+    ("Shortest, bases", "shortest", 0),
+    ("Longest, bases", "longest", 0),
+    ("Mean Q", "mean_q", 2),
+    ("Median Q", "median_q", 2),
+    ("Mean Q over the whole read", "mean_q_whole", 2),
+    ("Mean Q without the first 60 bases", "mean_q_skip60", 2),
+    ("Mean Q by the basecaller's own tag", "mean_q_qs", 2),
+    ("Reads of Q10 and better", "reads_q10", 0),
+    ("Reads of Q15 and better", "reads_q15", 0),
+    ("Reads of Q20 and better", "reads_q20", 0),
+    ("Part of bases of Q20 and better", "bases_q20", 4),
+    ("Part of bases of Q30 and better", "bases_q30", 4),
+    ("GC, part of A C G T", "gc", 4),
+)
+"""Rows of the table with every number: label, key in the group, digits after the point."""
+
+
+def detail_columns(cell: Document) -> tuple[tuple[str, Group], ...]:
+    words = {"pass": "Passed", "fail": "Failed", "skip": "Skipped"}
+    return (*((words[part], cell.parts[part]) for part in PARTS if part in cell.parts), ("All", cell.total))
+
+
+def _amount(label: str, value: float | None, unit: str, aside: str) -> Figure:
+    label = label[:1].upper() + label[1:]
+    if value is None:
+        return Figure(label, formatting.UNKNOWN, "", "not known", aside)
+    if not unit and value < 10_000:
+        return Figure(label, f"{value:,.0f}", "", f"{value:,.0f} reads", aside)
+    number, prefix = formatting.scaled(value)
+    return Figure(label, number, f"{prefix}{unit}", f"{value:,.0f} {'bases' if unit else 'reads'}", aside)
+
+
+def _passed_share(cell: Document, aside: str) -> Figure:
+    share = passed_share(cell.total, cell.parts)
+    if share is None:
+        return Figure("Passed", formatting.UNKNOWN, "", "not known", "not told apart by the instrument")
+    number, unit = formatting.share_text(share).split(" ")
+    return Figure("Passed, by bases", number, unit, f"{100 * share:.4f} %", aside)
+
+
+def _quality(value: float | None, aside: str) -> Figure:
+    if value is None:
+        return Figure("Mean Q", formatting.UNKNOWN, "", "not known", aside)
+    return Figure("Mean Q", f"{value:.1f}", "", f"{value:.4f}", aside)
+
+
+def _bars(barcode: Barcode, longest: float) -> tuple[tuple[str, float, float], ...]:
+    found, start = [], 0.0
+    groups = barcode.parts or {"all": barcode.total}
+    for part, group in groups.items():
+        width = 100 * (fraction(group.bases, longest) or 0.0)
+        if width > 0:
+            found.append((part, round(start, 3), round(width, 3)))
+            start += width
+    return tuple(found)
+
+
+def _tiny(row: Row) -> bool:
+    return row.share is None or row.share < TINY
+
+
+def used_barcodes(cell: Document) -> list[Barcode]:
+    """Barcodes that are not tiny."""
+    whole = sum(barcode.total.bases for barcode in cell.barcodes)
+    return [barcode for barcode in cell.barcodes if (fraction(barcode.total.bases, whole) or 0.0) >= TINY]
+
+
+def _why_no_reads(cell: Document) -> str:
+    """The sentence in place of the numbers where there are none."""
+    if cell.basecalling_off:
+        return (
+            "Basecalling was off, so the instrument wrote no FASTQ. The raw data are here as announced files; "
+            "reads can be called from them later."
+        )
+    if cell.running:
+        return "No finished FASTQ file yet. The numbers come with the first."
+    return "There is no read in FASTQ here: the instrument wrote none, or wrote another format only."

@@ -1,0 +1,126 @@
+"""The flow cell as a map: reads from each channel, where the channel is. Pure.
+
+Channel numbers do not run along the rows. The three layouts are those of the flow cells as the instrument's own
+displays show them: Flongle (126 channels), MinION and GridION (512), PromethION (3000).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from statistics import median
+
+from markupsafe import Markup
+
+from hesiod_watch.report.document import Document
+from hesiod_watch.report.svg import Chart, Table, canvas, element
+
+SHADES = 5
+
+_FLONGLE_ROWS = (12, 12, 13, 13, 13, 13, 13, 13, 12, 12)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the channels of one kind of flow cell are."""
+
+    kind: str
+    channels: int
+    columns: int
+    rows: int
+    place: Callable[[int], tuple[int, int]]  # channel, from 1, to (column, row), from 0
+
+
+def flongle_place(channel: int) -> tuple[int, int]:
+    rest = channel - 1
+    for row, width in enumerate(_FLONGLE_ROWS):
+        if rest < width:
+            return rest, row
+        rest -= width
+    raise ValueError(f"a Flongle has no channel {channel}")
+
+
+def minion_place(channel: int) -> tuple[int, int]:
+    """Eight blocks of 64 in four columns each, the first block first and the others backwards; in each the lower 32
+    channels fill the bottom half upwards and the upper 32 the top half downwards."""
+    block, rest = divmod(channel - 1, 64)
+    top_half, rest = divmod(rest, 32)
+    column, row = divmod(rest, 8)
+    return 4 * ((8 - block) % 8) + column, row if top_half else 15 - row
+
+
+def promethion_place(channel: int) -> tuple[int, int]:
+    """Twelve blocks of 25 rows by 10 columns, numbered along the rows."""
+    block, rest = divmod(channel - 1, 250)
+    row, column = divmod(rest, 10)
+    return 10 * block + column, row
+
+
+LAYOUTS = (
+    Layout("Flongle", 126, 13, 10, flongle_place),
+    Layout("MinION", 512, 32, 16, minion_place),
+    Layout("PromethION", 3000, 120, 25, promethion_place),
+)
+
+_BY_TYPE = {"FLG": LAYOUTS[0], "MIN": LAYOUTS[1], "PRO": LAYOUTS[2]}
+
+
+def layout_for(flow_cell_type: str, highest_channel: int) -> Layout | None:
+    """By the product code ("FLO-PRO114M") where it is known, else the smallest that has the channel."""
+    told = _BY_TYPE.get(flow_cell_type.upper().removeprefix("FLO-")[:3])
+    if told is not None and highest_channel <= told.channels:
+        return told
+    return next((layout for layout in LAYOUTS if highest_channel <= layout.channels), None)
+
+
+def channel_chart(cell: Document) -> Chart | None:
+    """The map, or None where the headers name no channel or one that no flow cell has."""
+    reads = cell.total.channels
+    layout = layout_for(cell.fact("flow_cell_type"), max(reads, default=0)) if reads else None
+    if layout is None:
+        return None
+    counts = sorted(reads.values())
+    # Shades are equal steps up to the busiest channels but two in a hundred: one stuck pore must not pale the rest.
+    step = max(1, -(-int(counts[int(0.98 * (len(counts) - 1))]) // SHADES))
+    shades = {channel: min(SHADES, 1 + (int(count) - 1) // step) for channel, count in reads.items()}
+    busiest = max(reads, key=lambda channel: reads[channel])
+    summary = (
+        f"{len(reads):,} of {layout.channels:,} channels gave reads, half of them at least {median(counts):,.0f}; "
+        f"the busiest, channel {busiest}, {reads[busiest]:,.0f}."
+    )
+    names = [_shade_name(shade, step) for shade in range(SHADES + 1)]
+    members = [
+        sum(1 for channel in range(1, layout.channels + 1) if shades.get(channel, 0) == shade)
+        for shade in range(SHADES + 1)
+    ]
+    title = "Channel activity"
+    picture = canvas("channels", title, summary, _map(layout, shades), kind="flowcell")
+    table = Table(
+        "Channels by number of reads",
+        ("Reads from the channel", "Channels"),
+        tuple((label, f"{count:,}") for label, count in zip(names, members, strict=True)),
+    )
+    legend = tuple((f"shade-{shade}", label) for shade, label in enumerate(names))
+    return Chart(
+        "channels", title, f"reads from each channel, where it is on the {layout.kind} flow cell", picture, summary,
+        table, legend,
+    )  # fmt: skip
+
+
+def _shade_name(shade: int, step: int) -> str:
+    if shade == 0:
+        return "none"
+    low, high = (shade - 1) * step + 1, shade * step
+    if shade == SHADES:
+        return f"{low:,} or more"
+    return f"{low:,}" if low == high else f"{low:,} to {high:,}"
+
+
+def _map(layout: Layout, shades: Mapping[int, int]) -> Markup:
+    """One path per shade: 3000 rectangles would make the page ten times as big."""
+    squares: list[list[str]] = [[] for _ in range(SHADES + 1)]
+    for channel in range(1, layout.channels + 1):
+        column, row = layout.place(channel)
+        squares[shades.get(channel, 0)].append(f"M{column + 0.06:g} {row + 0.06:g}h.88v.88h-.88z")
+    paths = [element("path", d="".join(path), class_=f"shade-{shade}") for shade, path in enumerate(squares) if path]
+    return element("svg", *paths, viewBox=f"0 0 {layout.columns} {layout.rows}", width="100%", height="100%")

@@ -1,0 +1,141 @@
+"""A cell's numbers as MultiQC's custom content: files that `multiqc` finds by their name, `*_mqc.json`.
+
+Each cell has its own files with the same section ids; MultiQC merges files of one id, so a report over many cells has
+one table with a row for each cell, one bar graph and one line graph.
+
+MultiQC cuts sample names at what looks like the ending of a file (`.fastq`, `_counts`, …). Two names cut to the same
+would be one row, so a name begins with what is unique: flow cell and run id, the library after them.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from hesiod_watch.report.cell import passed_share, used_barcodes
+from hesiod_watch.report.document import Document
+
+_PARENT = {
+    "parent_id": "hesiod_watch",
+    "parent_name": "hesiod-watch",
+    "parent_description": "Nanopore cells. All numbers are of passed reads, as the instrument judged them.",
+}
+
+
+def multiqc_files(qc: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """File name to content, to be written as JSON beside the cell's outputs. Nothing for a cell without reads."""
+    cell = Document(qc)
+    if not cell.has_reads:
+        return {}
+    sample = sample_name(cell)
+    files = {"hesiod_watch_cell_mqc.json": _general(cell, sample)}
+    if amounts := {
+        _plain(barcode.label): barcode.passed.bases for barcode in used_barcodes(cell) if barcode.passed.bases
+    }:
+        files["hesiod_watch_barcodes_mqc.json"] = _barcodes(sample, amounts)
+    if curve := _length_curve(cell):
+        files["hesiod_watch_lengths_mqc.json"] = _lengths(sample, curve)
+    return files
+
+
+def sample_name(cell: Document) -> str:
+    """The cell's row in MultiQC: "PAW48211_c6ded78b pool_3", one word more for data called again."""
+    directory, short_id = cell.said("cell"), cell.said("short_id")
+    key, suffix = directory, ""
+    if short_id and short_id in directory:
+        key = f"{cell.said('flow_cell_id') or 'cell'}_{short_id}"
+        suffix = directory.rpartition(short_id)[2].lstrip(".")
+    return _plain(" ".join(word for word in (key, suffix, cell.said("library")) if word))
+
+
+def _plain(name: str) -> str:
+    """Letters, digits, blanks and hyphens: MultiQC puts names into its page and into tables as they are, and a table's
+    field that begins with `=` or `-` is a formula to some programs."""
+    return re.sub(r"[^A-Za-z0-9 -]+", "_", name).lstrip("- ") or "_"
+
+
+def _general(cell: Document, sample: str) -> dict[str, Any]:
+    passed = cell.passed
+    n50, median = passed.value("n50"), passed.value("median_length")
+    share = passed_share(cell.total, cell.parts)
+    values = {
+        "reads": passed.reads / 1e6,
+        "bases": passed.bases / 1e9,
+        "n50": None if n50 is None else n50 / 1e3,
+        "median_length": None if median is None else median / 1e3,
+        "mean_q": passed.value("mean_q"),
+        "passed": None if share is None else 100 * share,
+    }
+    return {
+        "id": "hesiod_watch_cell",
+        "plot_type": "generalstats",
+        "namespace": "hesiod-watch",
+        "headers": {
+            "reads": _column("Reads", "Passed reads, in millions", " M", 3, "Blues"),
+            "bases": _column("Bases", "Passed bases, in billions", " Gb", 2, "Greens"),
+            "n50": _column("N50", "N50 of the passed reads, in thousands of bases", " kb", 2, "Purples"),
+            "median_length": _column("Median", "Median length of the passed reads", " kb", 2, "Purples"),
+            "mean_q": _column(
+                "Mean Q", "Mean Q over the passed reads; the page of each cell says which mean", "", 1, "RdYlGn"
+            ),
+            "passed": _column("Passed", "Passed part of the bases", " %", 1, "RdYlGn") | {"max": 100},
+        },
+        "data": {sample: {key: value for key, value in values.items() if value is not None}},
+    }
+
+
+def _column(title: str, description: str, suffix: str, digits: int, scale: str) -> dict[str, Any]:
+    return {
+        "title": title,
+        "description": description,
+        "suffix": suffix,
+        "min": 0,
+        "scale": scale,
+        "format": f"{{:,.{digits}f}}",
+    }
+
+
+def _barcodes(sample: str, amounts: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "id": "hesiod_watch_barcodes",
+        **_PARENT,
+        "section_name": "Bases by barcode",
+        "description": "Passed bases of each barcode; barcodes with less than 0.01 % of the cell's bases are left out.",
+        "plot_type": "bargraph",
+        "pconfig": {
+            "id": "hesiod_watch_barcodes_plot",
+            "title": "hesiod-watch: bases by barcode",
+            "ylab": "Passed bases",
+        },
+        "data": {sample: dict(amounts)},
+    }
+
+
+def _length_curve(cell: Document) -> dict[str, float]:
+    """Part of the passed bases, in percent, by the (geometric) middle of each length class."""
+    bins = cell.passed.lengths
+    whole = sum(a_bin.bases for a_bin in bins)
+    if not whole:
+        return {}
+    return {f"{math.sqrt(a_bin.low * a_bin.high):.6g}": round(100 * a_bin.bases / whole, 5) for a_bin in bins}
+
+
+def _lengths(sample: str, curve: Mapping[str, float]) -> dict[str, Any]:
+    return {
+        "id": "hesiod_watch_lengths",
+        **_PARENT,
+        "section_name": "Read length",
+        "description": "Part of the passed bases in reads of each length, 20 classes to a decade.",
+        "plot_type": "linegraph",
+        "pconfig": {
+            "id": "hesiod_watch_lengths_plot",
+            "title": "hesiod-watch: bases by read length",
+            "xlab": "Read length (bases)",
+            "ylab": "Part of the passed bases (%)",
+            "xlog": True,
+            "ymin": 0,
+        },
+        "data": {sample: dict(curve)},
+    }

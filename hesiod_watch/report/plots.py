@@ -1,0 +1,364 @@
+"""The charts of a cell's page: read lengths, qualities, yield over time, barcodes. Pure.
+
+Passed reads are plain, failed ones hatched, skipped ones outlined: the difference does not need colour. None means
+that there is nothing to draw, and the page then says why in a sentence.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from hesiod_watch.naming import natural_key
+from hesiod_watch.report.document import PARTS, Barcode, Bin, Document, Group, Yields, fraction
+from hesiod_watch.report.formatting import bases_text, reads_text, scaled, share_text, visible
+from hesiod_watch.report.svg import (
+    Chart,
+    Table,
+    Tick,
+    area,
+    axis_bottom,
+    axis_left,
+    canvas,
+    column,
+    line,
+    marker,
+    nice_step,
+    nice_top,
+    stretched,
+)
+
+WORDS = {"pass": "passed", "fail": "failed", "skip": "skipped", "all": "all reads"}
+
+_HOVER_ZONES = 72  # of the yield curve: narrower ones cannot be hit
+_HOUR_STEPS = (1 / 60, 1 / 12, 1 / 6, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168)  # hours
+
+
+def shown_parts(parts: Mapping[str, Group], total: Group) -> dict[str, Group]:
+    """What to stack: the parts that have reads, or all reads as one where the instrument split nothing."""
+    found = {part: parts[part] for part in PARTS if part in parts and parts[part].reads}
+    return found or {"all": total}
+
+
+def legend_of(parts: Mapping[str, Group]) -> tuple[tuple[str, str], ...]:
+    return () if list(parts) == ["all"] else tuple((part, WORDS[part]) for part in parts)
+
+
+def length_chart(cell: Document) -> Chart | None:
+    """Bases by read length, on a logarithmic axis: where the sequence is, not where the reads are."""
+    parts = shown_parts(cell.parts, cell.total)
+    stacks = _stacks(parts, lambda group: group.lengths, lambda a_bin: a_bin.bases)
+    if not stacks:
+        return None
+    low, high = _log_span(stacks)
+    span = math.log10(high / low)
+
+    def place(length: float) -> float:
+        return math.log10(length / low) / span
+
+    top, step = nice_top(max(sum(parts.values()) for parts in stacks.values()))
+    columns = [
+        column(
+            place(start),
+            place(stop) - place(start),
+            f"{_lengths(start, stop)}: {_spoken(amounts, bases_text)}",
+            ((part, amount / top) for part, amount in amounts.items()),
+        )
+        for (start, stop), amounts in stacks.items()
+    ]
+    n50 = cell.passed.value("n50")
+    peak = max(stacks, key=lambda edges: sum(stacks[edges].values()))
+    summary = f"Most bases are in reads of {_lengths(*peak)}." + (
+        f" Half of all {'passed ' if cell.split else ''}bases are in reads of at least {bases_text(n50)} (N50)."
+        if n50
+        else ""
+    )
+    title = "Read length"
+    picture = canvas(
+        "length",
+        title,
+        summary,
+        axis_left(_left_ticks(top, step, "b")),
+        *columns,
+        axis_bottom(
+            [Tick(place(10.0**power), bases_text(10.0**power)) for power in range(10) if low <= 10.0**power <= high],
+            "read length, logarithmic",
+        ),
+        *([marker(place(n50), f"N50 {bases_text(n50)}")] if n50 and low <= n50 <= high else []),
+    )
+    table = Table(
+        "Bases and reads by read length",
+        ("Read length (bases)", *_heads(parts, "bases"), "Reads"),
+        _length_rows(stacks, parts, cell.total),
+    )
+    return Chart("length", title, "bases in reads of each length", picture, summary, table, legend_of(parts))
+
+
+def quality_chart(cell: Document) -> Chart | None:
+    """Reads by their mean Q."""
+    parts = shown_parts(cell.parts, cell.total)
+    stacks = _stacks(parts, lambda group: group.qualities, lambda a_bin: a_bin.reads)
+    if not stacks:
+        return None
+    low = math.floor(min(stacks)[0])
+    high = math.ceil(max(stacks)[1])
+    low, high = (low, high) if high - low >= 5 else (max(0, low - 3), high + 3)
+    top, step = nice_top(max(sum(parts.values()) for parts in stacks.values()))
+
+    def place(quality: float) -> float:
+        return (quality - low) / (high - low)
+
+    columns = [
+        column(
+            place(start),
+            place(stop) - place(start),
+            f"Q {start:g} to {stop:g}: {_spoken(amounts, reads_text)} reads",
+            ((part, amount / top) for part, amount in amounts.items()),
+        )
+        for (start, stop), amounts in stacks.items()
+    ]
+    mean = cell.passed.value("mean_q")
+    peak = max(stacks, key=lambda edges: sum(stacks[edges].values()))
+    summary = f"Most reads are at Q {peak[0]:g} to {peak[1]:g}." + (
+        f" The mean over {'passed ' if cell.split else ''}reads is {mean:.1f}." if mean is not None else ""
+    )
+    title = "Mean quality"
+    every = int(max(1, nice_step(high - low, 8)))
+    picture = canvas(
+        "quality",
+        title,
+        summary,
+        axis_left(_left_ticks(top, step, "")),
+        *columns,
+        axis_bottom(
+            [Tick(place(value), f"{value}") for value in range(low, high + 1) if value % every == 0],
+            "mean Q of a read",
+        ),
+        *([marker(place(mean), f"mean {mean:.1f}")] if mean is not None and low <= mean <= high else []),
+    )
+    rows = tuple(
+        (f"{start:g} to {stop:g}", *(f"{amounts.get(part, 0):,.0f}" for part in parts))
+        for (start, stop), amounts in stacks.items()
+    )
+    table = Table("Reads by mean Q", ("Mean Q", *_heads(parts, "reads")), rows)
+    return Chart("quality", title, "reads of each mean Q", picture, summary, table, legend_of(parts))
+
+
+def yield_chart(cell: Document) -> Chart | None:
+    """Bases so far against time since the first read: all reads dashed, passed reads plain."""
+    whole = cell.total.yields
+    if whole is None or not sum(whole.bases):
+        return None
+    passed = cell.parts["pass"].yields if "pass" in cell.parts else None
+    curves = {"all": _running_sum(whole, whole.start)}
+    if passed is not None and (passed.start.tzinfo is None) == (whole.start.tzinfo is None):
+        curves["pass"] = _running_sum(passed, whole.start)
+    hours = max(point[0] for points in curves.values() for point in points)
+    highest = curves["all"][-1][1]
+    top, step = nice_top(max(highest, *(points[-1][1] for points in curves.values())))
+    # Both curves run to the right-hand edge: no passed read in the last hour is no gap in the curve.
+    drawn = {
+        part: [(hour / hours, amount / top) for hour, amount in [*points, (hours, points[-1][1])]]
+        for part, points in curves.items()
+    }
+    half = next(hour for hour, amount in curves["all"] if amount >= highest / 2)
+    summary = (
+        f"{bases_text(highest)} in {_hours(hours)}; half of it after {_hours(half)}."
+        + (f" {bases_text(curves['pass'][-1][1])} passed." if "pass" in curves else "")
+    )  # fmt: skip
+    title = "Yield over time"
+    zones = min(_HOVER_ZONES, len(whole.bases))
+    sampled = [hours * (zone + 1) / zones for zone in range(zones)]
+    picture = canvas(
+        "yield",
+        title,
+        summary,
+        axis_left(_left_ticks(top, step, "b")),
+        stretched(
+            *([area(drawn["pass"], "curve-area")] if "pass" in drawn else [area(drawn["all"], "curve-area")]),
+            *([line(drawn["pass"], "curve curve-pass")] if "pass" in drawn else []),
+            line(drawn["all"], "curve curve-all" if "pass" in drawn else "curve curve-pass"),
+        ),
+        *(
+            column(zone / zones, 1 / zones, f"After {_hours(hour)}: {_curve_words(curves, hour)}", ())
+            for zone, hour in enumerate(sampled)
+        ),
+        axis_bottom(_hour_ticks(hours), _time_axis(hours)),
+    )
+    every = max(1, round(len(sampled) / 24))
+    chosen = [hour for index, hour in enumerate(sampled, 1) if index % every == 0 or index == len(sampled)]
+    table = Table(
+        "Bases so far, by time since the first read",
+        ("Time", *(f"{WORDS[part].capitalize()}, bases" for part in curves)),
+        tuple((_hours(hour), *(f"{_at(points, hour):,.0f}" for points in curves.values())) for hour in chosen),
+    )
+    legend = (("curve-pass", "passed"), ("curve-all", "all reads")) if "pass" in curves else ()
+    return Chart("yield", title, "bases since the first read, added up", picture, summary, table, legend)
+
+
+def barcode_chart(barcodes: Sequence[Barcode]) -> Chart | None:
+    """Bases of each barcode as columns, in the order of their names, so that a plate's pattern can be seen."""
+    ordered = sorted(barcodes, key=_by_name)
+    if not ordered:
+        return None
+    stacks = [
+        {part: group.bases for part, group in shown_parts(barcode.parts, barcode.total).items()} for barcode in ordered
+    ]
+    parts = [part for part in (*PARTS, "all") if any(part in stack for stack in stacks)]
+    top, step = nice_top(max(sum(stack.values()) for stack in stacks))
+    width = 1 / len(ordered)
+    whole = sum(barcode.total.bases for barcode in ordered)
+    columns = [
+        column(
+            index * width + 0.1 * width,
+            0.8 * width,
+            f"{barcode.label}: {_spoken(stack, bases_text)}",
+            ((part, amount / top) for part, amount in stack.items()),
+        )
+        for index, (barcode, stack) in enumerate(zip(ordered, stacks, strict=True))
+    ]
+    most = max(ordered, key=lambda barcode: barcode.total.bases)
+    summary = (
+        f"{len(ordered)} barcodes; the largest, {visible(most.label)}, has "
+        f"{share_text(fraction(most.total.bases, whole) or 0)} of the bases."
+    )
+    title = "Bases by barcode"
+    every = max(1, math.ceil(len(ordered) / 12))
+    picture = canvas(
+        "barcodes",
+        title,
+        summary,
+        axis_left(_left_ticks(top, step, "b")),
+        *columns,
+        axis_bottom(
+            [
+                Tick((index + 0.5) * width, _short(barcode.label))
+                for index, barcode in enumerate(ordered)
+                if index % every == 0 and _short(barcode.label)
+            ],
+            "barcode, by name",
+        ),
+    )
+    table = Table(
+        "Bases by barcode, by name",
+        ("Barcode", *(f"{WORDS[part].capitalize()}, bases" for part in parts)),
+        tuple(
+            (barcode.label, *(f"{stack.get(part, 0):,.0f}" for part in parts))
+            for barcode, stack in zip(ordered, stacks, strict=True)
+        ),
+    )
+    legend = tuple((part, WORDS[part]) for part in parts if part != "all")
+    return Chart("barcodes", title, "in the order of their names", picture, summary, table, legend)
+
+
+def _stacks(
+    parts: Mapping[str, Group], bins: Callable[[Group], Sequence[Bin]], amount: Callable[[Bin], float]
+) -> dict[tuple[float, float], dict[str, float]]:
+    """Amount of each part in each class that has any, classes in order. Groups may cover different ranges."""
+    found: dict[tuple[float, float], dict[str, float]] = {}
+    for part, group in parts.items():
+        for a_bin in bins(group):
+            if amount(a_bin) > 0:
+                found.setdefault((a_bin.low, a_bin.high), {})[part] = amount(a_bin)
+    return {edges: {part: found[edges].get(part, 0.0) for part in parts} for edges in sorted(found)}
+
+
+def _log_span(stacks: Mapping[tuple[float, float], Mapping[str, float]]) -> tuple[float, float]:
+    """The axis: all that has a thousandth of the highest column, and at least one and a half decades around it."""
+    highest = max(sum(amounts.values()) for amounts in stacks.values())
+    seen = [edges for edges, amounts in stacks.items() if sum(amounts.values()) >= highest / 1000]
+    low, high = min(seen)[0], max(edges[1] for edges in seen)
+    missing = 1.5 - math.log10(high / low)
+    if missing > 0:
+        low, high = max(1.0, low / 10 ** (missing / 2)), high * 10 ** (missing / 2)
+    return low, high
+
+
+def _length_rows(
+    stacks: Mapping[tuple[float, float], Mapping[str, float]], parts: Mapping[str, Group], total: Group
+) -> tuple[tuple[str, ...], ...]:
+    reads = {(a_bin.low, a_bin.high): a_bin.reads for a_bin in total.lengths}
+    return tuple(
+        (
+            f"{edges[0]:,.0f} to {edges[1] - 1:,.0f}",
+            *(f"{amounts[part]:,.0f}" for part in parts),
+            f"{reads.get(edges, 0):,.0f}",
+        )
+        for edges, amounts in stacks.items()
+    )
+
+
+def _heads(parts: Mapping[str, Group], unit: str) -> tuple[str, ...]:
+    return tuple(f"{WORDS[part].capitalize()}, {unit}" for part in parts)
+
+
+def _lengths(start: float, stop: float) -> str:
+    return f"{bases_text(start)} to {bases_text(stop)}"
+
+
+def _spoken(amounts: Mapping[str, float], words: Callable[[float], str]) -> str:
+    """ "12.3 Gb passed, 1.2 Gb failed"."""
+    if list(amounts) == ["all"]:
+        return words(amounts["all"])
+    return ", ".join(f"{words(amount)} {WORDS[part]}" for part, amount in amounts.items())
+
+
+def _left_ticks(top: float, step: float, unit: str) -> list[Tick]:
+    """Ticks from 0 in one prefix for the whole axis, without digits that say nothing."""
+    _, prefix = scaled(top)
+    factor = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[prefix]
+    return [
+        Tick(index * step / top, f"{index * step / factor:.4g} {prefix}{unit}".rstrip() if index else "0")
+        for index in range(round(top / step) + 1)
+    ]
+
+
+def _running_sum(yields: Yields, zero: datetime) -> list[tuple[float, float]]:
+    """(hours since `zero`, bases so far) at the end of each bin, from (0, 0)."""
+    first = (yields.start - zero) / timedelta(hours=1)
+    points, so_far = [(max(0.0, first), 0.0)], 0.0
+    for index, amount in enumerate(yields.bases, 1):
+        so_far += amount
+        points.append((max(0.0, first) + index * yields.seconds / 3600, so_far))
+    return points
+
+
+def _at(points: Sequence[tuple[float, float]], hour: float) -> float:
+    """The curve's value at an hour: that of the last point not after it."""
+    return next((amount for when, amount in reversed(points) if when <= hour + 1e-9), 0.0)
+
+
+def _curve_words(curves: Mapping[str, Sequence[tuple[float, float]]], hour: float) -> str:
+    if "pass" not in curves:
+        return bases_text(_at(curves["all"], hour))
+    return f"{bases_text(_at(curves['pass'], hour))} passed of {bases_text(_at(curves['all'], hour))}"
+
+
+def _hour_ticks(hours: float) -> list[Tick]:
+    step = next((step for step in _HOUR_STEPS if hours / step <= 8), _HOUR_STEPS[-1])
+    in_minutes = hours < 2
+    return [
+        Tick(index * step / hours, f"{index * step * (60 if in_minutes else 1):.4g}")
+        for index in range(math.floor(hours / step + 1e-9) + 1)
+    ]
+
+
+def _time_axis(hours: float) -> str:
+    return f"{'minutes' if hours < 2 else 'hours'} since the first read"
+
+
+def _hours(hours: float) -> str:
+    return f"{round(hours * 60)} min" if hours < 2 else f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"
+
+
+def _by_name(barcode: Barcode) -> tuple[object, ...]:
+    """Sorts barcode2 before barcode10, and what is no barcode last."""
+    return barcode.label in {"unclassified", "mixed"}, natural_key(barcode.label)
+
+
+def _short(label: str) -> str:
+    """The label below a column: the number of barcode07; nothing for a name too long to stand there."""
+    match = re.fullmatch(r"[A-Za-z_-]*?0*(\d{1,4})", label)
+    return match.group(1) if match else label if len(label) <= 4 else ""

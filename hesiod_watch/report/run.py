@@ -1,0 +1,135 @@
+"""The page of a run: its cells at a glance, with a link to the page of each.
+
+    {"run", "title", "status", "status_why", "made_at", "program", "covers",
+     "cells": [{"library", "cell", "stage", "why", "page", "qc"}], "quarantined": [{"name", "why"}]}
+
+`covers` is the digest of what the page shows (hex); it stands at the top of the file, where `covers.read_covers` finds
+it. `page` is a URL relative to this page, or None; `qc` is a qc document or None; `title`, the facility's name, may be
+missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hesiod_watch.report.cell import passed_share
+from hesiod_watch.report.covers import DIGEST, META_NAME
+from hesiod_watch.report.document import Document, fraction, mapping, mappings, text
+from hesiod_watch.report.page import render
+
+TONES: Mapping[str, str] = {
+    "complete": "good",
+    "processed": "good",
+    "failed": "bad",
+    "processing": "busy",
+    "processing_syncing": "busy",
+    "processing_sync_needed": "busy",
+    "syncing": "busy",
+    "sync_needed": "busy",
+    "cell_ready": "busy",
+    "ready": "busy",
+    "pending": "busy",
+    "new": "busy",
+    "incomplete": "busy",
+    "aborted": "none",
+    "stripped": "none",
+    "unknown": "warn",
+}
+"""Tone of each status of a run and stage of a cell: good, busy, warn, bad or none. Only for the eye."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One cell's row. `bar` is its passed bases as a part of the largest cell's, in percent."""
+
+    library: str
+    cell: str
+    stage: str
+    tone: str
+    why: str
+    page: str
+    qc: Document | None
+    bar: float
+
+    @property
+    def counted(self) -> bool:
+        """Its reads are part of the totals: there are some, and nobody has said to disregard them."""
+        return self.qc is not None and self.stage != "aborted"
+
+    @property
+    def passed_share(self) -> float | None:
+        return passed_share(self.qc.total, self.qc.parts) if self.qc else None
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Sums over the cells that count."""
+
+    cells: int
+    processed: int
+    reads: float
+    bases: float
+    judged: float  # bases that passed or failed, of cells whose instrument told them apart
+    passed: float  # of these
+
+    @property
+    def share(self) -> float | None:
+        return fraction(self.passed, self.judged)
+
+
+def render_run(run: Mapping[str, Any]) -> str:
+    """The run's page as one HTML document. ValueError where `covers` is no digest: nobody could find it again."""
+    covers = text(run.get("covers"))
+    if not DIGEST.fullmatch(covers):
+        raise ValueError(f"the run's page needs the hex digest of what it covers, not {covers!r}")
+    lines = _lines(run)
+    status = text(run.get("status")) or "unknown"
+    return render(
+        "run.html",
+        meta_name=META_NAME,
+        covers=covers,
+        title=text(run.get("title")),
+        run=text(run.get("run")),
+        status=status,
+        tone=TONES.get(status, "warn"),
+        status_why=text(run.get("status_why")),
+        lines=lines,
+        totals=_totals(lines),
+        aborted=any(line.stage == "aborted" for line in lines),
+        quarantined=[(text(item.get("name")), text(item.get("why"))) for item in mappings(run.get("quarantined"))],
+        program=text(run.get("program")),
+        made_at=text(run.get("made_at")),
+    )
+
+
+def _lines(run: Mapping[str, Any]) -> list[Line]:
+    said = [(item, Document(item["qc"]) if mapping(item.get("qc")) else None) for item in mappings(run.get("cells"))]
+    largest = max((qc.passed.bases for _, qc in said if qc), default=0.0)
+    return [
+        Line(
+            library=text(item.get("library")),
+            cell=text(item.get("cell")),
+            stage=text(item.get("stage")) or "unknown",
+            tone=TONES.get(text(item.get("stage")), "warn"),
+            why=text(item.get("why")),
+            page=text(item.get("page")),
+            qc=qc,
+            bar=round(100 * (fraction(qc.passed.bases, largest) or 0.0), 3) if qc else 0.0,
+        )
+        for item, qc in said
+    ]
+
+
+def _totals(lines: list[Line]) -> Totals:
+    counted = [line.qc for line in lines if line.qc is not None and line.counted]
+    split = [qc for qc in counted if qc.split]
+    return Totals(
+        cells=len(lines),
+        processed=sum(line.stage == "processed" for line in lines),
+        reads=sum(qc.passed.reads for qc in counted),
+        bases=sum(qc.passed.bases for qc in counted),
+        judged=sum(qc.parts[part].bases for qc in split for part in ("pass", "fail") if part in qc.parts),
+        passed=sum(qc.passed.bases for qc in split),
+    )

@@ -1,0 +1,184 @@
+"""Inline SVG that is as wide as its place and keeps its text at one size. Pure.
+
+A chart's canvas has no viewBox: everything is placed in percent of the canvas, and the style sheet gives the canvas its
+height and the margins in which axis labels stand. So a chart 300 pixels wide on a phone has the same legible labels as
+one of 1,000 on a desk. Lines, which know no percentages, live in an inner canvas that stretches (`stretched`).
+
+Colours and line widths are in the style sheet, by class; a page's policy forbids inline styles. Every chart is one
+image for a screen reader, with a title and a description, and the numbers are in a table beside it (`Chart.table`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup, escape
+
+from hesiod_watch.report.formatting import visible
+
+STRETCH = 1000
+"""Side of the inner, stretched canvas, in its own units."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """A place on an axis, 0 to 1, and what stands there."""
+
+    at: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The numbers of a chart, for people who do not look at it."""
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawn chart: the picture, what it shows in a sentence, its keys, and its table."""
+
+    key: str  # unique on the page; ids are made from it
+    title: str
+    subtitle: str  # what is counted, against what
+    picture: Markup
+    summary: str
+    table: Table
+    legend: tuple[tuple[str, str], ...] = ()  # (class of the swatch, words)
+
+
+def element(tag: str, *children: Markup | str, **attributes: object) -> Markup:
+    """`<tag …>children</tag>`, everything escaped. `_` in an attribute's name is `-`; `class_` is `class`."""
+    said = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{escape(visible(str(value)))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    inside = "".join(child if isinstance(child, Markup) else escape(visible(child)) for child in children)
+    return Markup(f"<{tag}{said}>{inside}</{tag}>")  # noqa: S704 - every part was escaped above
+
+
+def percent(fraction: float) -> str:
+    """A fraction as a length in percent, short."""
+    return f"{100 * fraction:.3f}".rstrip("0").rstrip(".") + "%"
+
+
+def canvas(key: str, title: str, summary: str, *children: Markup, kind: str = "") -> Markup:
+    """The outermost `<svg>`: one image with a title and a description."""
+    return element(
+        "svg",
+        element("title", title, id=f"{key}-title"),
+        element("desc", summary, id=f"{key}-desc"),
+        *children,
+        class_=f"plot {kind}".strip(),
+        role="img",
+        aria_labelledby=f"{key}-title {key}-desc",
+    )
+
+
+def bar(x: float, width: float, bottom: float, top: float, kind: str) -> Markup:
+    """A column between two heights; fractions of the canvas, heights counted from the base line."""
+    return element(
+        "rect", x=percent(x), width=percent(width), y=percent(1 - top), height=percent(top - bottom), class_=kind
+    )
+
+
+def column(x: float, width: float, words: str, parts: Iterable[tuple[str, float]]) -> Markup:
+    """Stacked bars with the words that pointing anywhere above or below them shows."""
+    bottom = 0.0
+    bars = []
+    for kind, height in parts:
+        if height > 0:
+            bars.append(bar(x, width, bottom, bottom + height, kind))
+            bottom += height
+    return element("g", element("title", words), bar(x, width, 0, 1, "hit"), *bars)
+
+
+def axis_left(ticks: Sequence[Tick]) -> Markup:
+    """Horizontal grid lines with their labels on the left; the first is the base line."""
+    lines = [
+        element("line", x1="0", x2="100%", y1=percent(1 - tick.at), y2=percent(1 - tick.at), class_="grid")
+        for tick in ticks
+    ]
+    labels = [
+        element("text", tick.label, x="0", dx="-8", y=percent(1 - tick.at), dy="0.32em", class_="tick end")
+        for tick in ticks
+    ]
+    return element("g", *lines, *labels, class_="axis")
+
+
+def axis_bottom(ticks: Sequence[Tick], name: str) -> Markup:
+    """The base line, labels below it, and the axis' name below them."""
+    labels = [
+        element("text", tick.label, x=percent(tick.at), y="100%", dy="18", class_="tick middle") for tick in ticks
+    ]
+    base = element("line", x1="0", x2="100%", y1="100%", y2="100%", class_="base")
+    title = element("text", name, x="100%", y="100%", dy="36", class_="axis-name end")
+    return element("g", base, *labels, title, class_="axis")
+
+
+def marker(at: float, words: str) -> Markup:
+    """A vertical line with its label beside its top, on the side where there is room."""
+    left = at > 0.6
+    return element(
+        "g",
+        element("line", x1=percent(at), x2=percent(at), y1="0", y2="100%", class_="marker"),
+        element(
+            "text",
+            words,
+            x=percent(at),
+            dx="-6" if left else "6",
+            y="0",
+            dy="0.2em",
+            class_=f"marker-label {'end' if left else 'start'}",
+        ),
+    )
+
+
+def stretched(*children: Markup) -> Markup:
+    """An inner canvas of 1000 by 1000 units laid over the whole chart; strokes keep their width (style sheet)."""
+    return element(
+        "svg",
+        *children,
+        viewBox=f"0 0 {STRETCH} {STRETCH}",
+        preserveAspectRatio="none",
+        width="100%",
+        height="100%",
+        class_="stretched",
+    )
+
+
+def line(points: Sequence[tuple[float, float]], kind: str) -> Markup:
+    """A line through points in fractions of the canvas, heights from the base line; for `stretched`."""
+    return element("path", d="M" + "L".join(map(_point, points)), class_=kind)
+
+
+def area(points: Sequence[tuple[float, float]], kind: str) -> Markup:
+    """The area between such a line and the base line."""
+    closed = [(points[0][0], 0.0), *points, (points[-1][0], 0.0)]
+    return element("path", d="M" + "L".join(map(_point, closed)) + "Z", class_=kind)
+
+
+def _point(point: tuple[float, float]) -> str:
+    x, y = point
+    return f"{x * STRETCH:.1f} {(1 - y) * STRETCH:.1f}"
+
+
+def nice_step(span: float, most: int) -> float:
+    """The smallest of 1, 2, 5 times a power of ten that divides `span` into at most `most` steps."""
+    rough = span / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= rough * 0.999999)
+
+
+def nice_top(highest: float, most: int = 4) -> tuple[float, float]:
+    """Top of an axis from 0 that holds `highest`, and its step."""
+    if highest <= 0:
+        return 1.0, 1.0
+    step = nice_step(highest, most)
+    return math.ceil(highest / step * 0.999999) * step, step
