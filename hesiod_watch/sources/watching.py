@@ -339,6 +339,7 @@ class Watching:
         about = (state, self._gone, self._deaf(), "refused" if state == "partial" else "")
         if about == self._told:
             return
-        level = logging.WARNING if state in ("gone", "partial") or self._distrusted_until is not None else logging.INFO
+        expected = state == "events" or (state == "polled" and (self._engine == "poll" or self._distrusted_type()))
+        level = logging.INFO if expected else logging.WARNING
         logger.log(level, self.describe(), extra=fields(landing=self._landing.path, state=state))
         self._told = about

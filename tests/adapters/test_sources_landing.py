@@ -1,0 +1,127 @@
+"""The shape of the landing area, on a real file system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.errors import TemporaryError
+from hesiod_watch.sources.landing import Batch, Landing
+from hesiod_watch.sources.mounts import mount_of
+
+
+def make(root: Path, *directories: str) -> None:
+    for directory in directories:
+        (root / directory).mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+    ("batch", "expected"),
+    [
+        ("none", ["2026", "2026-11", "2026-13", "b run", "run_a"]),
+        ("year", ["2026/y1", "2026/y2"]),
+        ("month", ["2026-11/m1"]),
+    ],
+)
+def test_runs(tmp_path: Path, batch: Batch, expected: list[str]) -> None:
+    """Runs lie in the landing area, or in batch directories of the configured kind and nowhere else."""
+    make(
+        tmp_path, "run_a/lib", "b run", "2026/y1", "2026/y2", "2026-11/m1", "2026-13/no_month", ".hidden", "lost+found"
+    )
+    make(tmp_path, "2026/.hidden", "2026-11/lost+found")
+    (tmp_path / "a_file").touch()
+    (tmp_path / "2026" / "a_file").touch()
+    (tmp_path / "linked").symlink_to(tmp_path / "run_a")
+    (tmp_path / "2026" / "linked").symlink_to(tmp_path / "run_a")
+    assert Landing(tmp_path, batch).runs() == [tmp_path / run for run in expected]
+
+
+def test_runs_with_hostile_names(tmp_path: Path) -> None:
+    """Names that are no UTF-8 or hold newlines come through as they are."""
+    names = [b"caf\xe9", b"new\nline", b"-rf"]
+    for name in names:
+        (tmp_path / name.decode("utf-8", "surrogateescape")).mkdir()
+    assert [bytes(run).rsplit(b"/", 1)[1] for run in Landing(tmp_path).runs()] == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("batch", "path", "run"),
+    [
+        ("none", "/l/run", "/l/run"),
+        ("none", "/l/run/lib/cell/final_summary.txt", "/l/run"),
+        ("none", "/l", None),
+        ("none", "/elsewhere/run", None),
+        ("none", "/lx/run", None),
+        ("none", "/l/.hidden/lib", None),
+        ("none", "/l/lost+found/x", None),
+        ("year", "/l/2026", None),
+        ("year", "/l/2026/run/lib", "/l/2026/run"),
+        ("year", "/l/run/lib", None),
+        ("month", "/l/2026-11/run", "/l/2026-11/run"),
+        ("month", "/l/2026/run", None),
+    ],
+)
+def test_run_of(batch: Batch, path: str, run: str | None) -> None:
+    """A path belongs to a run by its names alone; nothing need exist."""
+    assert Landing(Path("/l"), batch).run_of(Path(path)) == (Path(run) if run else None)
+
+
+def test_no_runs_are_not_an_error_but_no_landing_area_is(tmp_path: Path) -> None:
+    """An empty list is only ever given for a landing area that was read."""
+    assert Landing(tmp_path).runs() == []
+    (tmp_path / "file").touch()
+    with pytest.raises(TemporaryError, match="does not exist"):
+        Landing(tmp_path / "missing").runs()
+    with pytest.raises(TemporaryError, match="is not a directory"):
+        Landing(tmp_path / "file").runs()
+
+
+@pytest.mark.parametrize(
+    ("content", "known_runs", "problem"),
+    [
+        ((), 0, ""),
+        ((), 1, "is empty although 1 run is known"),
+        ((), 7, "is empty although 7 runs are known"),
+        ((".snapshot",), 7, "is empty although"),
+        (("run",), 7, ""),
+        (("lost+found",), 7, ""),
+    ],
+)
+def test_an_empty_directory_in_the_place_of_a_mount(
+    tmp_path: Path, content: tuple[str, ...], known_runs: int, problem: str
+) -> None:
+    """An empty directory is a landing area only as long as no runs are known."""
+    make(tmp_path, *content)
+    found = Landing(tmp_path).problem(known_runs)
+    assert problem in found
+    assert bool(found) == bool(problem)
+
+
+def test_problems_of_a_path_that_is_no_directory(tmp_path: Path) -> None:
+    """What is missing or no directory is said in a sentence that names it."""
+    (tmp_path / "file").touch()
+    assert Landing(tmp_path / "missing").problem(0) == f"the landing area {tmp_path}/missing does not exist"
+    assert Landing(tmp_path / "file").problem(0) == f"the landing area {tmp_path}/file is not a directory"
+
+
+def test_identity_changes_with_the_directory(tmp_path: Path) -> None:
+    """Another directory in the same place is told apart, the same one through a link is not."""
+    place = tmp_path / "landing"
+    place.mkdir()
+    before = Landing(place).identity()
+    (tmp_path / "link").symlink_to(place)
+    assert Landing(tmp_path / "link").identity() == before
+    place.rename(tmp_path / "away")
+    with pytest.raises(TemporaryError, match="does not exist"):
+        Landing(place).identity()
+    place.mkdir()
+    assert Landing(place).identity() != before
+
+
+def test_mount_of_a_link_is_that_of_its_target(tmp_path: Path) -> None:
+    """Symbolic links are resolved before the mount is looked up."""
+    link = tmp_path / "link"
+    link.symlink_to("/proc")
+    assert mount_of(link).fstype == "proc"
+    assert mount_of(tmp_path).fstype not in ("", "proc")

@@ -1,0 +1,258 @@
+"""What sweeps find, on a real file system. Time is an argument, so nothing here waits."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.sources.fresh import modified, modified_for, modified_on_server
+from hesiod_watch.sources.landing import Landing
+from hesiod_watch.sources.mounts import Kind, Mount
+from hesiod_watch.sources.sweep import TURNS, Sweeper
+
+CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+OTHER_CELL = "20190711_0900_2-A5-D5_PAD38579_0a1b2c3d"
+
+
+class Sweeps:
+    """A sweeper over `landing`, with a clock of its own that moves on by 10 s a sweep."""
+
+    def __init__(
+        self, landing: Landing, settled: Callable[[Path], bool] = lambda run: False, *, trust_mtimes: bool = True
+    ) -> None:
+        self._sweeper = Sweeper(landing, settled, trust_mtimes=trust_mtimes)
+        self._now = 0.0
+
+    def runs(self, *, full: bool = False, seconds: float = 10.0) -> list[str]:
+        """Names of the runs that the next sweep finds worth a look."""
+        self._now += seconds
+        return sorted(run.name for run in self._sweeper.sweep(self._now, full=full).runs)
+
+    def added(self) -> list[Path]:
+        self._now += 10.0
+        return sorted(self._sweeper.sweep(self._now).added)
+
+    def cool(self) -> None:
+        """Sweep until nothing is hot any more."""
+        for _ in range(4):
+            self.runs()
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run with a library and a cell that holds data."""
+    run = tmp_path / "run_a"
+    (run / "lib" / CELL / "fastq_pass").mkdir(parents=True)
+    (run / "pipeline").mkdir()
+    return run
+
+
+def keeping_mtime(directory: Path, change: Callable[[], object]) -> None:
+    """Make a change and put the directory's mtime back, as a clock that ticks slowly would have it."""
+    before = directory.stat()
+    change()
+    os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "new library": lambda run: (run / "lib2").mkdir(),
+    "new cell": lambda run: (run / "lib" / OTHER_CELL).mkdir(),
+    "new directory in a cell": lambda run: (run / "lib" / CELL / "pod5").mkdir(),
+    "final summary": lambda run: (run / "lib" / CELL / "final_summary.txt").write_text("x"),
+    "final summary, versioned": lambda run: (run / "lib" / CELL / "final_summary_PAD_1_2.txt").touch(),
+    "flag made": lambda run: (run / "pipeline" / f"{CELL}.synced").touch(),
+    "cell gone": lambda run: shutil.rmtree(run / "lib" / CELL),
+    "cell renamed": lambda run: (run / "lib" / CELL).rename(run / "lib" / OTHER_CELL),
+    "run gone": shutil.rmtree,
+    "pipeline gone": lambda run: (run / "pipeline").rmdir(),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_are_found_once(tmp_path: Path, run: Path, change: str) -> None:
+    """Every change that matters is found by the next sweep, in its run only, and once."""
+    (tmp_path / "run_b" / "lib").mkdir(parents=True)
+    sweeps = Sweeps(Landing(tmp_path))
+    assert sweeps.runs() == ["run_a", "run_b"]
+    sweeps.cool()
+    CHANGES[change](run)
+    assert sweeps.runs() == ["run_a"]
+    assert sweeps.runs() == []
+
+
+def test_a_flag_that_is_removed_or_replaced_is_found(tmp_path: Path, run: Path) -> None:
+    """A person who removes a flag, or writes it anew under the same name, is noticed."""
+    flag = run / "pipeline" / "failed"
+    flag.touch()
+    sweeps = Sweeps(Landing(tmp_path))
+    sweeps.cool()
+    flag.unlink()
+    assert sweeps.runs() == ["run_a"]
+    flag.touch()
+    sweeps.cool()
+    (run / "pipeline" / ".new").write_text("LOCAL")
+    (run / "pipeline" / ".new").rename(flag)
+    assert sweeps.runs() == ["run_a"]
+
+
+def test_files_that_do_not_matter(tmp_path: Path, run: Path) -> None:
+    """Data files, reports, hidden names and links are no reason to look, and no addition."""
+    sweeps = Sweeps(Landing(tmp_path))
+    sweeps.cool()
+    cell = run / "lib" / CELL
+    for number in range(100):
+        (cell / "fastq_pass" / f"{number}.fastq").touch()
+    (cell / "report.html").touch()
+    (cell / ".final_summary.txt.Xa3").touch()
+    (run / "notes.txt").touch()
+    (run / ".hidden").mkdir()
+    (run / "link").symlink_to(cell)
+    (tmp_path / "link").symlink_to(run)
+    (tmp_path / "lost+found").mkdir()
+    assert sweeps.runs() == []
+
+
+def test_a_new_tree_is_found_whole(tmp_path: Path, run: Path) -> None:
+    """What is found together is told together, down to the summary."""
+    sweeps = Sweeps(Landing(tmp_path, "year"))
+    sweeps.cool()
+    cell = tmp_path / "2026" / "new" / "lib" / CELL
+    cell.mkdir(parents=True)
+    (cell / "final_summary.txt").touch()
+    expected = [cell.parents[2], cell.parents[1], cell.parent, cell, cell / "final_summary.txt"]
+    assert sweeps.added() == expected
+
+
+def test_a_summary_that_is_written_later_is_found(tmp_path: Path, run: Path) -> None:
+    """Writing into a summary moves no directory's mtime; it is found all the same."""
+    summary = run / "lib" / CELL / "final_summary.txt"
+    summary.touch()
+    sweeps = Sweeps(Landing(tmp_path))
+    sweeps.cool()
+    summary.write_text("fastq_files_in_final_dest=3\n")
+    assert sweeps.runs() == ["run_a"]
+    assert sweeps.runs() == []
+
+
+def test_hot_directories_are_listed_although_their_mtime_stands_still(tmp_path: Path, run: Path) -> None:
+    """A second change within one tick of the file system's clock is found, as long as the directory is hot."""
+    library = run / "lib"
+    sweeps = Sweeps(Landing(tmp_path))
+    sweeps.cool()
+    (library / OTHER_CELL).mkdir()
+    assert sweeps.runs() == ["run_a"]
+    keeping_mtime(library, (library / "another").mkdir)
+    assert sweeps.runs() == ["run_a"]
+    keeping_mtime(library, (library / "one more").mkdir)
+    assert sweeps.runs() == ["run_a"]
+
+
+def test_a_directory_stays_hot_for_two_seconds_of_our_clock(tmp_path: Path, run: Path) -> None:
+    """However often a sweep comes, what changed is listed until two seconds have passed."""
+    library = run / "lib"
+    sweeps = Sweeps(Landing(tmp_path))
+    sweeps.cool()
+    (library / OTHER_CELL).mkdir()
+    sweeps.runs()
+    for _ in range(15):
+        sweeps.runs(seconds=0.1)
+    keeping_mtime(library, (library / "another").mkdir)
+    assert sweeps.runs(seconds=0.1) == ["run_a"]
+
+
+def test_full_sweeps_need_no_mtime(tmp_path: Path, run: Path) -> None:
+    """When no mtime moved, a full sweep finds what an ordinary one cannot."""
+    sweeps = Sweeps(Landing(tmp_path))
+    sweeps.cool()
+    keeping_mtime(run / "lib", (run / "lib" / OTHER_CELL).mkdir)
+    assert sweeps.runs() == []
+    assert sweeps.runs(full=True) == ["run_a"]
+
+
+def test_where_mtimes_tell_nothing_every_sweep_lists(tmp_path: Path, run: Path) -> None:
+    """On stacked file systems the merged directory's mtime does not move; each sweep lists it."""
+    sweeps = Sweeps(Landing(tmp_path), trust_mtimes=False)
+    sweeps.cool()
+    keeping_mtime(run / "lib", (run / "lib" / OTHER_CELL).mkdir)
+    assert sweeps.runs() == ["run_a"]
+
+
+def test_settled_runs_take_turns(tmp_path: Path) -> None:
+    """A settled run is looked at once in so many sweeps, an open one every time, and both by a full sweep."""
+    for number in range(TURNS * 2):
+        (tmp_path / f"old_{number:02}" / "lib").mkdir(parents=True)
+    (tmp_path / "open" / "lib").mkdir(parents=True)
+    sweeps = Sweeps(Landing(tmp_path), settled=lambda run: run.name.startswith("old"))
+    sweeps.cool()
+
+    def change(name: str) -> None:
+        for run in tmp_path.iterdir():
+            (run / "lib" / name).mkdir()
+
+    change("first")
+    first = sweeps.runs()
+    assert "open" in first
+    assert len(first) == 3
+    rest = [sweeps.runs() for _ in range(TURNS - 1)]
+    assert all(len(runs) == 2 for runs in rest)
+    assert sorted([*first, *(run for runs in rest for run in runs)]) == sorted(run.name for run in tmp_path.iterdir())
+    change("second")
+    assert len(sweeps.runs(full=True)) == TURNS * 2 + 1
+
+
+def test_landing_given_as_a_link(tmp_path: Path, run: Path) -> None:
+    """New runs are found through a landing area that is a symbolic link, under its own name."""
+    link = tmp_path.parent / f"{tmp_path.name}_link"
+    link.symlink_to(tmp_path)
+    sweeps = Sweeps(Landing(link))
+    sweeps.cool()
+    (tmp_path / "run_b").mkdir()
+    assert sweeps.added() == [link / "run_b"]
+
+
+def test_unreachable_is_not_empty(tmp_path: Path, run: Path) -> None:
+    """A landing area that goes away takes no runs with it: they are not news when it is back."""
+    sweeper = Sweeper(Landing(tmp_path), lambda run: False)
+    sweeper.sweep(0)
+    away = tmp_path.parent / f"{tmp_path.name}_away"
+    tmp_path.rename(away)
+    assert sweeper.sweep(10).runs == ()
+    assert sweeper.runs == 1
+    away.rename(tmp_path)
+    assert sweeper.sweep(20).runs == ()
+    assert sweeper.readable
+
+
+@pytest.mark.parametrize("ask", [modified, modified_on_server])
+def test_modification_times(tmp_path: Path, ask: Callable[[Path], int]) -> None:
+    """Both ways to ask give nanoseconds, follow no link and say what is not there."""
+    moment = 1_568_714_513_123_456_789
+    os.utime(tmp_path, ns=(0, moment))
+    link = tmp_path.parent / f"{tmp_path.name}_link"
+    link.symlink_to(tmp_path)
+    assert ask(tmp_path) == moment
+    assert ask(link) == link.lstat().st_mtime_ns != moment
+    with pytest.raises(FileNotFoundError, match="missing"):
+        ask(tmp_path / "missing")
+    os.utime(tmp_path, ns=(0, -1_500_000_000))
+    assert ask(tmp_path) == tmp_path.stat().st_mtime_ns == -1_500_000_000
+
+
+@pytest.mark.parametrize(
+    ("kind", "fstype", "expected"),
+    [
+        ("local", "xfs", modified),
+        ("unknown", "newfs", modified),
+        ("stacked", "overlay", modified),
+        ("network", "lustre", modified),
+        ("network", "nfs4", modified_on_server),
+        ("network", "fuse.sshfs", modified_on_server),
+    ],
+)
+def test_the_server_is_asked_where_caches_are_stale(kind: Kind, fstype: str, expected: object) -> None:
+    """Only file systems whose clients may be out of date cost a round trip."""
+    assert modified_for(Mount(fstype, Path("/"), kind)) is expected

@@ -1,0 +1,489 @@
+"""Hints from the real kernel and from sweeps, through the door that the service uses."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.sources.landing import Batch, Landing
+from hesiod_watch.sources.watching import Engine, Watching
+
+CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+DEADLINE = 10.0  # seconds; what is waited for takes a millisecond
+LONG = 10_000.0
+
+
+class Hints:
+    """Collects hints and waits for them."""
+
+    def __init__(self) -> None:
+        self._told = threading.Condition()
+        self._all: list[Path | None] = []
+
+    def __call__(self, run: Path | None) -> None:
+        with self._told:
+            self._all.append(run)
+            self._told.notify_all()
+
+    @property
+    def all(self) -> list[Path | None]:
+        with self._told:
+            return list(self._all)
+
+    def clear(self) -> None:
+        with self._told:
+            self._all.clear()
+
+    def has(self, run: Path | None) -> bool:
+        """Whether the hint comes, at the latest at the deadline."""
+        with self._told:
+            return self._told.wait_for(lambda: run in self._all, DEADLINE)
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Watched:
+    """A landing area, watched inside a `with`. `sweep` lets the time pass until the next sweep, and does it."""
+
+    def __init__(
+        self, path: Path, batch: Batch = "none", engine: Engine = "auto", settled: Callable[[Path], bool] | None = None
+    ) -> None:
+        self.path = path
+        self.hints = Hints()
+        self.clock = Clock()
+        self.watching = Watching(
+            Landing(path, batch),
+            self.hints,
+            engine=engine,
+            sweep_interval=10.0,
+            full_sweep_interval=LONG,
+            settled=settled or (lambda run: False),
+            clock=self.clock,
+        )
+
+    def __enter__(self) -> Watched:
+        self.watching.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.watching.stop()
+
+    def state(self) -> str:
+        return self.watching.state
+
+    def sweep(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.clock.now += self.watching.next_check()
+            self.watching.check()
+
+    def settle(self) -> None:
+        """All events delivered that the kernel has so far: a new run of ours, made last, is heard last."""
+        marker = self.path / f"marker_{time.monotonic_ns()}"
+        marker.mkdir()
+        assert self.hints.has(marker)
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    """An empty landing area, watched by events."""
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    with Watched(landing) as watched:
+        yield watched
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    """Whether the condition comes true, at the latest at the deadline."""
+    end = time.monotonic() + DEADLINE
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        pause.wait(0.005)
+    return True
+
+
+def inotify_fds() -> set[int]:
+    """Descriptors of this process that are inotify instances."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        try:
+            if "inotify" in str(entry.readlink()):
+                found.add(int(entry.name))
+        except FileNotFoundError:
+            continue  # the one that listed the directory
+    return found
+
+
+@pytest.fixture
+def cell(watched: Watched) -> Path:
+    """A cell in a run, noticed and quiet."""
+    cell = watched.path / "run" / "lib" / CELL
+    (cell / "fastq_pass").mkdir(parents=True)
+    assert watched.hints.has(watched.path / "run")
+    watched.settle()
+    watched.hints.clear()
+    return cell
+
+
+def test_start_says_look_at_everything(watched: Watched) -> None:
+    """Whatever was there before we came is looked at."""
+    assert watched.hints.all == [None]
+    assert watched.state() == "events"
+    assert "watched by events" in watched.watching.describe()
+
+
+WAYS: dict[str, Callable[[Path, Path], object]] = {
+    "written": lambda cell, aside: (cell / "final_summary_x.txt").write_text("x"),
+    "old name": lambda cell, aside: (cell / "final_summary.txt").write_text("x"),
+    "renamed": lambda cell, aside: aside.rename(cell / "final_summary_x.txt"),
+    "hard link": lambda cell, aside: (cell / "final_summary_x.txt").hardlink_to(aside),
+    "new directory": lambda cell, aside: (cell / "pod5").mkdir(),
+    "new cell": lambda cell, aside: (cell.parent / CELL.replace("c6", "d7")).mkdir(),
+    "new library": lambda cell, aside: (cell.parents[1] / "lib2").mkdir(),
+    "cell deleted": lambda cell, aside: shutil.rmtree(cell),
+    "cell moved away": lambda cell, aside: cell.rename(aside.parent / "cell"),
+    "library moved away": lambda cell, aside: cell.parent.rename(aside.parent / "library"),
+    "run moved away": lambda cell, aside: cell.parents[1].rename(aside.parent / "run"),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_events_hint_the_run(tmp_path: Path, watched: Watched, cell: Path, way: str) -> None:
+    """Everything that matters in a run is announced without a sweep, however it was made."""
+    aside = tmp_path / "aside"
+    aside.write_text("x")
+    WAYS[way](cell, aside)
+    assert watched.hints.has(watched.path / "run")
+    assert watched.watching.counters.sweeps == 1
+
+
+def test_the_end_of_writing_is_announced_too(watched: Watched, cell: Path) -> None:
+    """A summary is announced when it appears, and again when its writer closes it."""
+    with (cell / "final_summary.txt").open("w") as summary:
+        assert watched.hints.has(cell.parents[1])
+        watched.hints.clear()
+        summary.write("x")
+        summary.flush()
+        watched.settle()
+        assert cell.parents[1] not in watched.hints.all
+    assert watched.hints.has(cell.parents[1])
+
+
+def test_data_directories_are_not_watched(watched: Watched, cell: Path) -> None:
+    """A thousand files in fastq_pass cost no event, and there is no watch inside a cell."""
+    before = watched.watching.counters
+    assert before.watches == 1 + 3 + 1  # landing area; run, library, cell; the marker's run
+    for number in range(1000):
+        (cell / "fastq_pass" / f"{number}.fastq").write_text("@")
+    for name in ("fast5_pass", "pod5", "bam_pass"):
+        (cell.parents[1] / name).mkdir()  # a level or two too high, as data pooling puts it
+        (cell.parent / name).mkdir()
+        (cell.parents[1] / name / "data").touch()
+        (cell.parent / name / "data").touch()
+    watched.settle()
+    after = watched.watching.counters
+    assert after.events - before.events == 6 + 1  # the directories above and the marker
+    assert after.watches == before.watches + 1
+
+
+def test_other_files_are_dropped(watched: Watched, cell: Path) -> None:
+    """Files that are no summary cost an event where that cannot be avoided, and no hint."""
+    (cell / "report.html").touch()
+    (cell / ".final_summary.txt.a3X").touch()
+    (cell.parent / "notes.txt").touch()
+    (watched.path / "notes.txt").touch()
+    (watched.path / ".hidden").mkdir()
+    (watched.path / "link").symlink_to(cell)
+    before = watched.watching.counters
+    watched.settle()
+    assert cell.parents[1] not in watched.hints.all
+    assert len(watched.hints.all) == 1
+    assert watched.watching.counters.dropped >= before.dropped > 0
+    watched.sweep(3)
+    assert watched.watching.counters.found_by_sweep == 0
+    assert watched.state() == "events"
+
+
+def test_a_tree_moved_in_is_watched(tmp_path: Path, watched: Watched) -> None:
+    """A run moved in whole is announced and watched down to its cells."""
+    elsewhere = tmp_path / "elsewhere"
+    (elsewhere / "lib" / CELL).mkdir(parents=True)
+    run = watched.path / "moved_in"
+    elsewhere.rename(run)
+    assert watched.hints.has(run)
+    watched.hints.clear()
+    (run / "lib" / CELL / "final_summary.txt").touch()
+    assert watched.hints.has(run)
+
+
+def test_a_run_moved_out_is_silent(tmp_path: Path, watched: Watched, cell: Path) -> None:
+    """What is written into a run that was moved to an archive is not announced under its old name."""
+    archive = tmp_path / "archive"
+    cell.parents[1].rename(archive)
+    assert watched.hints.has(watched.path / "run")
+    watched.settle()
+    watched.hints.clear()
+    before = watched.watching.counters
+    assert before.watches == 1 + 2
+    (archive / "lib" / CELL / "final_summary.txt").touch()
+    (archive / "lib2").mkdir()
+    watched.settle()
+    assert watched.path / "run" not in watched.hints.all
+    assert watched.watching.counters.events == before.events + 1
+
+
+def test_a_renamed_run_is_announced_under_its_new_name(watched: Watched, cell: Path) -> None:
+    """Watches follow a run that is renamed within the landing area."""
+    renamed = watched.path / "renamed"
+    cell.parents[1].rename(renamed)
+    assert watched.hints.has(renamed)
+    watched.settle()
+    watched.hints.clear()
+    (renamed / "lib" / CELL / "final_summary.txt").touch()
+    assert watched.hints.has(renamed)
+    assert watched.path / "run" not in watched.hints.all
+
+
+def test_a_run_that_takes_the_name_of_another(tmp_path: Path, watched: Watched, cell: Path) -> None:
+    """A directory that is replaced by another of the same name is watched in its stead."""
+    run = cell.parents[1]
+    other = tmp_path / "other"
+    (other / "lib" / CELL).mkdir(parents=True)
+    run.rename(tmp_path / "away")
+    other.rename(run)
+    watched.settle()
+    watched.hints.clear()
+    (tmp_path / "away" / "lib" / CELL / "final_summary.txt").touch()
+    watched.settle()
+    assert run not in watched.hints.all
+    (cell / "final_summary.txt").touch()
+    assert watched.hints.has(run)
+
+
+@pytest.mark.parametrize("batch", ["year", "month"])
+def test_batches(tmp_path: Path, batch: Batch) -> None:
+    """With batch directories, runs are noticed one level further down, also in a batch that is new."""
+    place = tmp_path / ("2026" if batch == "year" else "2026-11")
+    with Watched(tmp_path, batch) as watched:
+        cell = place / "run" / "lib" / CELL
+        cell.mkdir(parents=True)
+        assert watched.hints.has(place / "run")
+        watched.hints.clear()
+        (cell / "final_summary.txt").touch()
+        assert watched.hints.has(place / "run")
+        (tmp_path / "not_a_batch" / "run").mkdir(parents=True)
+        place.rename(tmp_path / "put_away")
+        assert watched.hints.has(place / "run")
+        watched.sweep()
+        assert set(watched.hints.all) == {place / "run"}
+        assert watched.watching.counters.watches == 1
+
+
+def test_landing_given_as_a_link(tmp_path: Path) -> None:
+    """Hints through a landing area that is a symbolic link carry its own name, as `Landing.runs` does."""
+    (tmp_path / "real").mkdir()
+    link = tmp_path / "link"
+    link.symlink_to(tmp_path / "real")
+    with Watched(link) as watched:
+        (tmp_path / "real" / "run").mkdir()
+        assert watched.hints.has(link / "run")
+
+
+def test_everything_is_found_without_events(tmp_path: Path) -> None:
+    """With the engine `poll` there is no inotify instance, and sweeps find it all."""
+    before = inotify_fds()
+    with Watched(tmp_path, engine="poll") as watched:
+        assert inotify_fds() == before
+        assert watched.state() == "polled"
+        assert watched.watching.next_check() == 10.0
+        cell = tmp_path / "run" / "lib" / CELL
+        cell.mkdir(parents=True)
+        watched.sweep()
+        assert watched.hints.all == [None, tmp_path / "run"]
+        assert watched.watching.counters.found_by_sweep == 3
+        (cell / "final_summary.txt").touch()
+        watched.sweep()
+        assert watched.hints.all == [None, tmp_path / "run", tmp_path / "run"]
+        watched.sweep()
+        assert len(watched.hints.all) == 3
+
+
+def test_full_sweeps_say_look_at_everything(tmp_path: Path) -> None:
+    """Now and then everything is looked at, in case we forgot something."""
+    with Watched(tmp_path, engine="poll") as watched:
+        watched.sweep(3)
+        assert watched.hints.all == [None]
+        watched.clock.now += LONG
+        watched.sweep()
+        assert watched.hints.all == [None, None]
+
+
+def test_checks_are_cheap_until_something_is_due(watched: Watched) -> None:
+    """`check` does nothing before its time."""
+    assert watched.watching.next_check() == 10.0
+    for _ in range(100):
+        watched.watching.check()
+    assert watched.watching.counters.sweeps == 1
+    watched.clock.now += 10.0
+    assert watched.watching.next_check() == 0.0
+
+
+def test_the_landing_area_goes_away_and_comes_back(tmp_path: Path, watched: Watched, cell: Path) -> None:
+    """Renamed away it is gone, and silent under its old name; back it is watched again and looked at as a whole."""
+    away = tmp_path / "away"
+    watched.path.rename(away)
+    assert wait_until(lambda: watched.state() == "gone")
+    watched.watching.check()
+    watched.hints.clear()
+    (away / "run" / "lib" / CELL / "final_summary.txt").touch()
+    watched.sweep(2)
+    assert watched.hints.all == []
+    assert watched.state() == "gone"
+    assert "does not exist" in watched.watching.describe()
+    assert watched.watching.counters.vanished == 1
+    away.rename(watched.path)
+    watched.sweep()
+    assert watched.state() == "events"
+    assert watched.hints.all == [None]
+    (watched.path / "another").mkdir()
+    assert watched.hints.has(watched.path / "another")
+
+
+def test_an_empty_directory_in_its_place_is_not_taken_for_it(tmp_path: Path, watched: Watched, cell: Path) -> None:
+    """Where runs were known, an empty directory in the landing area's place counts as gone until something is in it."""
+    watched.sweep()
+    watched.path.rename(tmp_path / "away")
+    watched.path.mkdir()
+    watched.sweep(2)
+    assert watched.state() == "gone"
+    assert "is its file system mounted?" in watched.watching.describe()
+    watched.hints.clear()
+    (watched.path / "run").mkdir()
+    watched.sweep()
+    assert watched.state() == "events"
+    assert None in watched.hints.all
+
+
+def test_another_directory_in_its_place_is_watched(tmp_path: Path, watched: Watched, cell: Path) -> None:
+    """A landing area that is replaced between two looks is watched in its new place, and looked at as a whole."""
+    other = tmp_path / "other"
+    (other / "run_b").mkdir(parents=True)
+    watched.path.rename(tmp_path / "away")
+    other.rename(watched.path)
+    watched.hints.clear()
+    watched.sweep()
+    assert None in watched.hints.all
+    assert watched.state() == "events"
+    (watched.path / "run_c").mkdir()
+    assert watched.hints.has(watched.path / "run_c")
+
+
+def test_a_deleted_landing_area_that_is_made_again(watched: Watched) -> None:
+    """Deleted and made anew, perhaps with the same inode, it is watched again."""
+    watched.path.rmdir()
+    watched.path.mkdir()
+    assert wait_until(lambda: watched.watching.next_check() == 0.0)
+    watched.watching.check()
+    assert watched.state() == "events"
+    (watched.path / "run").mkdir()
+    assert watched.hints.has(watched.path / "run")
+
+
+def test_a_landing_area_that_is_not_there_yet(tmp_path: Path) -> None:
+    """The start needs no landing area; it is watched when it appears."""
+    landing = tmp_path / "later"
+    with Watched(landing) as watched:
+        assert watched.state() == "gone"
+        assert watched.hints.all == []
+        landing.mkdir()
+        watched.sweep()
+        assert watched.state() == "events"
+        assert watched.hints.all == [None]
+
+
+def test_a_failing_handler_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When taking a hint fails, the thread lives on, the failure is logged, and everything is looked at."""
+    hints = Hints()
+    failing = True
+
+    def hint(run: Path | None) -> None:
+        if failing and run is not None:
+            raise RuntimeError("no room for hints")
+        hints(run)
+
+    watching = Watching(
+        Landing(tmp_path),
+        hint,
+        engine="auto",
+        sweep_interval=LONG,
+        full_sweep_interval=LONG,
+        settled=lambda run: False,
+    )
+    watching.start()
+    hints.clear()
+    (tmp_path / "run").mkdir()
+    assert wait_until(lambda: watching.counters.handler_errors == 1)
+    assert "no room for hints" in caplog.text
+    failing = False
+    assert wait_until(lambda: watching.next_check() == 0.0)
+    watching.check()
+    assert hints.all == [None]
+    (tmp_path / "run" / "lib").mkdir()
+    assert hints.has(tmp_path / "run")
+    watching.stop()
+
+
+def test_a_dead_reader_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """When the thread that reads events dies, `check` starts another and everything is looked at."""
+    before = inotify_fds()
+    with Watched(tmp_path) as watched:
+        (descriptor,) = inotify_fds() - before
+        directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+        os.dup2(directory, descriptor)  # its next read fails: a directory cannot be read
+        os.close(directory)
+        (tmp_path / "run").mkdir()  # wakes it
+        assert wait_until(lambda: watched.watching.next_check() == 0.0)
+        assert "the thread that reads events failed" in caplog.text
+        watched.hints.clear()
+        watched.watching.check()
+        assert watched.hints.all == [None]
+        assert watched.watching.counters.restarts == 1
+        assert len(inotify_fds() - before) == 1
+        (tmp_path / "run" / "lib").mkdir()
+        assert watched.hints.has(tmp_path / "run")
+    assert inotify_fds() == before
+
+
+def test_stop_leaves_nothing_behind(watched: Watched, cell: Path) -> None:
+    """After `stop` there is no instance, no thread and no probe file, and a second `stop` is harmless."""
+    threads = threading.active_count()
+    instances = inotify_fds()
+    watched.watching.stop()
+    assert threading.active_count() == threads - 1
+    assert len(inotify_fds()) == len(instances) - 1
+    assert not list(watched.path.glob(".*"))
+    watched.watching.stop()
+    assert watched.state() == "gone"
+
+
+def test_quiet_when_nothing_changes(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+    """The way of watching is logged at the start and not again."""
+    caplog.set_level(logging.INFO)
+    watched.sweep(20)
+    assert [record for record in caplog.records if record.name.startswith("hesiod_watch")] == []
