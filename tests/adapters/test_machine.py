@@ -1,0 +1,142 @@
+"""What this machine knows about processes, asked about real ones."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch import machine
+from hesiod_watch.model import Liveness, Owner
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        os.sched_yield()
+
+
+@contextmanager
+def sleeper() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits for its standard input to end."""
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def owner_of(pid: int) -> Owner:
+    return replace(machine.this_owner("test", "local"), pid=pid, pid_start=machine.process_start(pid) or 0)
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_this_owner() -> None:
+    """Our own record names this process well enough to be found alive."""
+    owner = machine.this_owner("process", "local", epoch=3, why="because")
+    assert (owner.pid, owner.epoch, owner.why, owner.host) == (os.getpid(), 3, "because", os.uname().nodename)
+    assert owner.boot_id
+    assert owner.pid_start > 0
+    assert machine.judge_here(owner)[0] is Liveness.ALIVE
+
+
+def test_tokens() -> None:
+    """Each record has a token of its own unless one is given."""
+    assert machine.this_owner("a", "b").token != machine.this_owner("a", "b").token
+    assert machine.this_owner("a", "b", token="mine").token == "mine"
+
+
+def test_slurm_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Inside a Slurm job the record names the job."""
+    monkeypatch.setenv("SLURM_JOB_ID", "42")
+    monkeypatch.setenv("SLURM_CLUSTER_NAME", "crop")
+    owner = machine.this_owner("process", "slurm")
+    assert (owner.slurm_job, owner.slurm_cluster) == ("42", "crop")
+
+
+def test_a_child_lives_and_dies() -> None:
+    """A running process is alive, and once it has been waited for it is dead."""
+    with sleeper() as process:
+        owner = owner_of(process.pid)
+        assert machine.judge_here(owner)[0] is Liveness.ALIVE
+        process.kill()
+        process.wait()
+        assert machine.judge_here(owner)[0] is Liveness.DEAD
+
+
+def test_stopped() -> None:
+    """A stopped process is alive: it may be continued and write."""
+    with sleeper() as process:
+        owner = owner_of(process.pid)
+        process.send_signal(signal.SIGSTOP)
+        eventually(lambda: state_of(process.pid) == "T")
+        assert machine.judge_here(owner)[0] is Liveness.ALIVE
+
+
+def test_zombie() -> None:
+    """A process that nobody has waited for yet still has its pid, and counts as alive until then."""
+    with sleeper() as process:
+        owner = owner_of(process.pid)
+        process.kill()
+        eventually(lambda: state_of(process.pid) == "Z")
+        assert machine.judge_here(owner)[0] is Liveness.ALIVE
+
+
+def test_pid_used_again() -> None:
+    """A process of the same pid that started at another time is another process."""
+    owner = machine.this_owner("test", "local")
+    assert machine.judge_here(replace(owner, pid_start=owner.pid_start - 1))[0] is Liveness.DEAD
+
+
+def test_restarted() -> None:
+    """Another boot id of this machine is a proof of death."""
+    owner = replace(machine.this_owner("test", "local"), boot_id="another boot")
+    if not owner.machine_id:
+        pytest.skip("this machine has no machine id")
+    assert machine.judge_here(owner)[0] is Liveness.DEAD
+
+
+@pytest.mark.parametrize("field", ["host", "machine_id"])
+@pytest.mark.parametrize("value", ["", "another"])
+def test_another_machine(field: str, value: str) -> None:
+    """With another boot id, host name and machine id must both be ours; clones share either."""
+    owner = replace(machine.this_owner("test", "local"), boot_id="another boot", pid=1)
+    assert machine.judge_here(replace(owner, **{field: value}))[0] is Liveness.UNKNOWN  # type: ignore[arg-type]  # str
+
+
+def test_another_namespace() -> None:
+    """Pids of another pid namespace mean nothing here."""
+    owner = replace(machine.this_owner("test", "local"), pid_namespace="pid:[1]", pid=2**22 - 1)
+    assert machine.judge_here(owner)[0] is Liveness.UNKNOWN
+
+
+def test_name_with_parentheses(tmp_path: Path) -> None:
+    """The start time is found behind whatever the program is called."""
+    program = tmp_path / "a) R 1 (b"
+    program.symlink_to(sys.executable)
+    code = "import os; from hesiod_watch.machine import process_start; print(process_start(os.getpid()))"
+    root = Path(machine.__file__).parents[1]
+    shown = subprocess.run(
+        [program, "-c", code], capture_output=True, text=True, check=True, cwd=root, env={"PYTHONPATH": str(root)}
+    )
+    assert abs(int(shown.stdout) - (machine.process_start(os.getpid()) or 0)) < 10**7
+    assert int(shown.stdout) > 10
+
+
+def test_why_is_kept_short() -> None:
+    """A claim stays one line that fits into one block, however much somebody has to say."""
+    assert len(machine.this_owner("a", "b", why="x" * 10**6).why) == machine.LONGEST_WHY
