@@ -1,0 +1,148 @@
+"""Made-up reads that look real: log-normal lengths, a genome's GC, qualities that drift, a bad start.
+
+Bases and qualities are slices of a few pools, so a read costs little more than the copying of it; pools are made
+once per process and are the same in every process. Which slices a read takes is up to the caller's generator of
+random numbers, so equal seeds give equal reads.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from array import array
+from collections.abc import Callable
+from functools import cache
+from itertools import accumulate
+from typing import NamedTuple
+
+BAD_START = 40
+"""Bases at the front of a read, the adapter, that are called badly."""
+SKIPPED = 60
+"""Bases at the front that dorado leaves out of its mean Q, of reads that are longer."""
+
+_BASES = 1 << 20
+_QUALITIES = 1 << 16  # longer than what deflate looks back, so that a pool used again does not compress
+_LENGTH_SPREAD = 0.8  # sigma of the logarithm of lengths: N50 is about twice the median
+_LONGEST = 400_000
+_GC = 0.41
+
+
+class Read(NamedTuple):
+    """One read but for its bases and qualities."""
+
+    id: str
+    number: int
+    channel: int
+    mux: int
+    start: float  # seconds since the start of the acquisition
+    length: int
+    mean_q: float  # as dorado counts: from the mean error, without the first 60 bases of longer reads
+
+
+class Batch(NamedTuple):
+    """The reads of one file, as FASTQ and as a list."""
+
+    fastq: bytes
+    reads: list[Read]
+
+
+@cache
+def _bases() -> bytes:
+    at_or_gc = [
+        letter
+        for letter, share in zip(b"ACGT", (1 - _GC, _GC, _GC, 1 - _GC), strict=True)
+        for _ in range(round(share * 128))
+    ]
+    table = bytes(at_or_gc[:256]).ljust(256, b"A")
+    return random.Random("bases").randbytes(_BASES).translate(table)
+
+
+class _Qualities(NamedTuple):
+    text: bytes
+    errors: array[float]  # sum of error probabilities before each position
+
+    def error(self, start: int, end: int) -> float:
+        """Sum of the error probabilities of [start, end) of the pool repeated without end."""
+        return self._before(end) - self._before(start)
+
+    def _before(self, position: int) -> float:
+        rounds, rest = divmod(position, _QUALITIES)
+        return rounds * self.errors[_QUALITIES] + self.errors[rest]
+
+
+@cache
+def _table(centre: int) -> bytes:
+    """Translates evenly spread bytes into quality characters spread normally around `centre`, Q1 to Q50."""
+    spread = 2 + centre / 5
+    weights = [math.exp(-(((quality - centre) / spread) ** 2) / 2) for quality in range(1, 51)]
+    shares = [share / sum(weights) for share in accumulate(weights)]
+    return bytes(
+        33 + 1 + next(q for q, share in enumerate(shares) if share >= (byte + 0.5) / 256) for byte in range(256)
+    )
+
+
+@cache
+def _qualities(centre: int) -> _Qualities:
+    """A pool of qualities around `centre` that drift by stretches, as a basecaller's do."""
+    generator = random.Random(f"qualities {centre}")
+    stretches = []
+    size = 0
+    while size < _QUALITIES:
+        drifted = min(45, max(3, round(generator.gauss(centre, 2))))
+        stretches.append(generator.randbytes(generator.randint(20, 120)).translate(_table(drifted)))
+        size += len(stretches[-1])
+    text = b"".join(stretches)[:_QUALITIES]
+    error = [10 ** (-(character - 33) / 10) for character in range(256)]
+    return _Qualities(text, array("d", accumulate(map(error.__getitem__, text), initial=0.0)))
+
+
+def _slice(pool: bytes, start: int, length: int) -> bytes:
+    end = start + length
+    return pool[start:end] if end <= len(pool) else (pool * (end // len(pool) + 1))[start:end]
+
+
+def make_batch(
+    generator: random.Random,
+    count: int,
+    *,
+    passing: bool,
+    mean_length: float,
+    first_number: int,
+    hours: tuple[float, float],
+    channels: int,
+    header: Callable[[Read], str],
+) -> Batch:
+    """Make `count` reads that started within `hours` (from, to) of the acquisition, in order of their start.
+
+    `passing` says which side of the usual pass line (Q10) they are on, by and large. `header` gives the text after
+    the `@` of each.
+    """
+    bases, bad = _bases(), _qualities(7)
+    middle = math.log(mean_length) - _LENGTH_SPREAD**2 / 2  # of the normal distribution whose exponential has that mean
+    starts = sorted(generator.uniform(hours[0] * 3600, hours[1] * 3600) for _ in range(count))
+    parts: list[bytes] = []
+    reads = []
+    for number, start in enumerate(starts, first_number):
+        length = min(_LONGEST, max(1, int(generator.lognormvariate(middle, _LENGTH_SPREAD))))
+        pool = _qualities(int(generator.triangular(15, 34, 27) if passing else generator.triangular(6, 11, 10)))
+        head = min(BAD_START, length)
+        at = generator.randrange(_QUALITIES - BAD_START)
+        sequence = _slice(bases, generator.randrange(_BASES), length)
+        quality = bad.text[at : at + head] + _slice(pool.text, at, length - head)
+        if length > SKIPPED:
+            error = pool.error(at + SKIPPED - head, at + length - head) / (length - SKIPPED)
+        else:
+            error = (bad.error(at, at + head) + pool.error(at, at + length - head)) / length
+        digits = f"{generator.getrandbits(128):032x}"
+        read = Read(
+            f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}",
+            number,
+            generator.randint(1, channels),
+            generator.randint(1, 4),
+            start,
+            length,
+            -10 * math.log10(error),
+        )
+        parts += (b"@", header(read).encode(), b"\n", sequence, b"\n+\n", quality, b"\n")
+        reads.append(read)
+    return Batch(b"".join(parts), reads)
