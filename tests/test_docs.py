@@ -1,0 +1,301 @@
+"""The documentation is true: every command, option, key, flag and code is told, and nothing that is not there."""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import dataclasses
+import inspect
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hesiod_watch import cli, config, flags, machine
+from hesiod_watch.config import reading, values
+from hesiod_watch.flags import names
+from hesiod_watch.model import Stage, Status
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+
+
+def page(name: str) -> str:
+    return (ROOT / name).read_text("utf-8")
+
+
+def section(text: str, title: str) -> str:
+    """What stands under `## title`."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    assert found, f"no section {title!r}"
+    return found[1]
+
+
+def table(text: str, heading: str) -> list[list[str]]:
+    """The rows of the tables whose first column is called `heading`, each a list of cells."""
+    rows = []
+    for found in re.finditer(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n?)+)", text, re.M):
+        rows += [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in found[1].splitlines()]
+    return rows
+
+
+def code(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+# Configuration.
+
+
+def config_keys(kind: type[Any] = config.Config, prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Every key with its default as YAML would give it; MISSING where it must be given."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    for name, reader in reading.keys_of(kind).items():
+        if isinstance(reader, reading.Section):
+            yield from config_keys(reader.kind, f"{prefix}{name}.")
+        elif isinstance(reader, reading.Named):
+            yield f"{prefix}{name}", fields[name].default
+            yield from config_keys(reader.kind, f"{prefix}{name}.NAME.")
+        else:
+            yield f"{prefix}{name}", fields[name].default
+
+
+def test_every_key_is_documented() -> None:
+    """docs/configuration.md has a row for each key, in the order of the code, and no other row."""
+    rows = table(page("docs/configuration.md"), "key")
+    assert [code(row[0])[0] for row in rows] == [name for name, _ in config_keys()]
+
+
+def test_documented_defaults() -> None:
+    """The default that the page gives for a key, written into a file, is the program's own."""
+    lines: dict[str, Any] = {}
+    for key, default, _ in table(page("docs/configuration.md"), "key"):
+        if default == "must be given" or key == "`upstreams`":
+            continue
+        outer, _, inner = code(key)[0].rpartition(".")
+        value = yaml.safe_load(code(default)[0])
+        (lines.setdefault(outer, {}) if outer else lines)[inner] = value
+    document = yaml.safe_dump({"landing": "/a", "output": "/b", **lines})
+    assert config.parse(document, None) == config.parse("landing: /a\noutput: /b\n", None)
+
+
+def test_every_field_has_its_sentence() -> None:
+    """Under each field of a configuration value stands a sentence that says what it is."""
+    for node in ast.parse(inspect.getsource(values)).body:
+        if isinstance(node, ast.ClassDef):
+            fields = [index for index, each in enumerate(node.body) if isinstance(each, ast.AnnAssign)]
+            for index in fields:
+                sentence = node.body[index + 1]
+                assert isinstance(sentence, ast.Expr), ast.unparse(node.body[index])
+                assert str(ast.literal_eval(sentence.value)).endswith(".")
+
+
+def test_sample_has_every_key() -> None:
+    """The sample shows every key, with a comment above each."""
+    lines = config.sample().splitlines()
+    for name, _ in config_keys():
+        key = name.rpartition(".")[2]
+        (index,) = [number for number, line in enumerate(lines) if re.match(rf"\s*{key}:", line)]
+        around = lines[max(0, index - 4) : index]
+        assert any(line.lstrip().startswith("#") for line in around), f"no comment above {name}"
+
+
+# Commands.
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """Every command with its parser; those of `config` as `config sample` and `config check`."""
+    found: dict[str, argparse.ArgumentParser] = {}
+    for name, parser in subparsers(cli.build_parser()).items():
+        inner = subparsers(parser)
+        found |= {f"{name} {verb}": each for verb, each in inner.items()} if inner else {name: parser}
+    return found
+
+
+def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            return dict(action.choices)
+    return {}
+
+
+def options(parser: argparse.ArgumentParser) -> set[str]:
+    return {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
+
+
+def test_every_command_is_documented() -> None:
+    """docs/commands.md has a section for each command, and for nothing else."""
+    assert sorted(re.findall(r"^## (.*)$", page("docs/commands.md"), re.M)) == sorted(commands())
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_every_option_is_documented(name: str) -> None:
+    """The table of a command names its options, all of them and no others."""
+    rows = table(section(page("docs/commands.md"), name), "option")
+    assert {span.split()[0] for row in rows for span in code(row[0])} == options(commands()[name])
+
+
+def test_general_options() -> None:
+    """The options before the command are told."""
+    general = page("docs/commands.md").partition("\n## ")[0]
+    told = {span.split()[0] for row in table(general, "option") for span in code(row[0])}
+    assert told - {"-h", "--help"} == options(cli.build_parser())
+
+
+@pytest.mark.parametrize("name", sorted(commands()))
+def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each command explains itself, with its exit codes, and says a sentence about what it does."""
+    assert cli.main([*name.split(), "--help"]) == 0
+    assert "exit status:" in cli.build_parser().format_help()
+    assert len(capsys.readouterr().out.split("\n\n")) >= 2
+
+
+def test_exit_codes() -> None:
+    """The codes are the same in the code, in --help, in docs/commands.md and in the README."""
+    told = {int(row[0]) for row in table(page("docs/commands.md"), "exit code")}
+    assert told == {0, 1, 2, 75, 130, 143}
+    for text in (cli.build_parser().format_help(), section(page("README.md"), "Decide and repair")):
+        paragraph = text[text.lower().index("exit ") :]
+        assert told <= {int(number) for number in re.findall(r"\b\d+\b", paragraph)}
+
+
+# JSON.
+
+DONE, WORKED_ON, SHORT = (f"20190710_172{number}_1A_PAD3857{number}_c6ded78{number}" for number in (1, 2, 3))
+
+
+@pytest.fixture
+def configuration(tmp_path: Path) -> Path:
+    """A landing area with a run in which something can be said about everything."""
+    run, output = tmp_path / "runs" / "run1", tmp_path / "results" / "run1"
+    for cell in (DONE, WORKED_ON, SHORT, "20190710_1720_1A_CTC00001_c6ded780"):
+        (run / "lib1" / cell / "fastq_pass").mkdir(parents=True)
+    (run / "-rf").mkdir()
+    # Somebody wrote this summary by hand, and the file that it announces is not here.
+    (run / "lib1" / SHORT / "final_summary.txt").write_text("# by hand\nfastq_files_in_final_dest=1\n")
+    output.mkdir(parents=True)
+    flags.adopt(run, "LOCAL", output)
+    pipeline = run / "pipeline"
+    headline = {"reads": 1, "bases": 2, "n50": 2, "mean_q": 9.5, "passed_reads": 1, "passed_bases": 2}
+    flags.create(pipeline, flags.done(DONE), {"cell": f"lib1/{DONE}", "results": headline})
+    flags.create(pipeline, flags.synced(WORKED_ON), {})
+    flags.claim_cell(pipeline, WORKED_ON, machine.this_owner("process", "local"))
+    work = output / "lib1" / WORKED_ON / ".work.1.token"
+    work.mkdir(parents=True)
+    (work / "progress.json").write_text('{"phase": "compressing"}')
+    path = tmp_path / "hesiod-watch.yaml"
+    path.write_text("landing: runs\noutput: results\n")
+    return path
+
+
+def shape(value: object, at: str = "") -> set[str]:
+    """Every path of keys in a document; lists are their elements, names of cells are `*`, null is anything."""
+    found = set()
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found |= shape(inner, f"{at}.{'*' if '/' in key else key}")
+    elif isinstance(value, list):
+        for inner in value:
+            found |= shape(inner, at)
+    return {path for path in found if not any(other.startswith(f"{path}.") for other in found)} or {at}
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("status", ["run1"]),
+        ("explain", ["run1", SHORT]),
+        ("plan", []),
+        ("flags", ["run1"]),
+        ("verify", ["run1"]),
+    ],
+)
+def test_json_of_the_page(
+    name: str, arguments: list[str], configuration: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The document that docs/commands.md shows for a command has the keys of the real one, all and no others."""
+    (shown,) = re.findall(r"```json\n(.*?)```", section(page("docs/commands.md"), name), re.S)
+    assert cli.main(["--config", str(configuration), name, *arguments, "--json"]) == (1 if name == "verify" else 0)
+    assert shape(json.loads(capsys.readouterr().out)) == shape(json.loads(shown))
+
+
+def test_hesiod_keys(configuration: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The keys of `status --hesiod` are told, in their order."""
+    assert cli.main(["--config", str(configuration), "status", "--hesiod"]) == 0
+    real = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
+    told = section(page("docs/commands.md"), "status").partition("The keys:")[2].partition(".\n")[0]
+    assert code(told) == real
+
+
+# Flags.
+
+
+def flag_names() -> list[str]:
+    return [name for row in table(page("docs/flags.md"), "flag") for name in code(row[0])]
+
+
+def test_every_flag_is_documented() -> None:
+    """docs/flags.md has every flag that the program knows."""
+    told = set(flag_names())
+    facts = {f"{{cell}}.{fact}" for fact in ("synced", "done", "failed", "aborted", "started")}
+    facts |= {f"{{cell}}.{stage}.{end}" for stage in names.STAGES for end in ("started", "done", "failed")}
+    facts |= {"{cell}.started.2", "{cell}.started.worker", "{cell}.started.yielded"}
+    assert told == facts | names.RUN_FLAGS | {names.UPSTREAM, names.OUTPUT, names.ATTIC}
+
+
+@pytest.mark.parametrize("name", [name for name in flag_names() if name != names.ATTIC])
+def test_documented_flags_are_understood(name: str) -> None:
+    """The program understands each flag that docs/flags.md names."""
+    assert names.is_understood(name.replace("{cell}", "20190710_1723_2-A5-D5_PAD38578_c6ded78b"))
+
+
+def test_flags_of_the_readme() -> None:
+    """The README's short table names no flag that docs/flags.md does not have."""
+    told = [name for row in table(page("README.md"), "flag") for name in code(row[0])]
+    assert told
+    assert set(told) <= set(flag_names())
+
+
+def test_every_stage_and_status_is_documented() -> None:
+    """The tables of stages and statuses have every word, stages in the order in which they are decided."""
+    text = page("docs/flags.md")
+    assert [code(row[0])[0] for row in table(text, "stage")] == [str(stage) for stage in Stage]
+    assert {code(row[0])[0] for row in table(text, "status")} == {str(status) for status in Status}
+
+
+# README and links.
+
+
+def command_lines(text: str) -> list[str]:
+    """The indented or fenced lines that call hesiod-watch, without their comments."""
+    return [line.strip().split("  #")[0].strip() for line in re.findall(r"^ {4}(hesiod-watch .*)$", text, re.M)]
+
+
+@pytest.mark.parametrize(
+    "line", [line for name in ("README.md", "docs/configuration.md") for line in command_lines(page(name))]
+)
+def test_command_lines_parse(line: str) -> None:
+    """A command shown to be typed is one that the program takes."""
+    if "FILE" not in line and not line.startswith("hesiod-watch: "):
+        arguments = shlex.split(line.partition(" > ")[0])[1:]
+        assert cli.build_parser().parse_args(arguments).call
+
+
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+def test_make_targets_exist(name: str) -> None:
+    """Every `make …` that is shown is a target of the Makefile."""
+    targets = set(re.findall(r"^(\w+):", page("Makefile"), re.M))
+    shown = set(re.findall(r"^ {4}make (\w+)", page(name), re.M))
+    assert shown
+    assert shown <= targets
+
+
+@pytest.mark.parametrize("path", PAGES, ids=[str(path.relative_to(ROOT)) for path in PAGES])
+def test_links_lead_somewhere(path: Path) -> None:
+    """A link to a file of the project leads to a file that is there."""
+    links = re.findall(r"\]\(([^)#]+)", path.read_text("utf-8"))
+    assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []
