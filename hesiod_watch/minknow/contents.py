@@ -66,6 +66,11 @@ def _read_summary(cell_dir: Path, name: str, status: os.stat_result) -> FinalSum
         return FinalSummary(name, problem=f"{display(name)} cannot be read: {error.strerror}")
 
 
+def read_summaries(cell_dir: Path) -> tuple[FinalSummary, ...]:
+    """Every final_summary of a cell, in order of its time, oldest first. Raises OSError where there is no listing."""
+    return tuple(_read_summary(cell_dir, name, status) for name, status in _summary_entries(cell_dir))
+
+
 def read_contents(cell_dir: Path) -> CellContents:
     """Count the data files of a cell and read its final_summary files. Never raises for what lies on disk.
 
@@ -78,7 +83,7 @@ def read_contents(cell_dir: Path) -> CellContents:
     summaries: tuple[FinalSummary, ...] = ()
     try:
         # Summaries first: MinKNOW writes them last, so what they announce is there when it is counted.
-        summaries = tuple(_read_summary(cell_dir, name, status) for name, status in _summary_entries(cell_dir))
+        summaries = read_summaries(cell_dir)
         for directory in data_directories(cell_dir, ALL_KINDS, left_out):
             count = 0
             for _, entry in data_entries(directory, left_out):

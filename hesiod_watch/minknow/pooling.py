@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 
 from hesiod_watch.completeness import announced
-from hesiod_watch.minknow.contents import acquisition_in, is_summary_name, read_contents
+from hesiod_watch.minknow.contents import acquisition_in, is_summary_name, read_summaries
 from hesiod_watch.minknow.layout import ALL_KINDS, data_directories, data_entries, data_files, is_data_directory_name
 from hesiod_watch.model import DataKind
 from hesiod_watch.naming import display, parse_cell
@@ -64,7 +64,7 @@ def _acquisitions(directory: Path) -> list[str]:
     for file in data_files(directory):
         found.setdefault(acquisition_in(file.path.name)[:8], Counter())[file.kind] += 1
     summaries = {}
-    for each in read_contents(directory).summaries:
+    for each in read_summaries(directory):
         if each.acquisition and not each.problem:
             summaries[each.acquisition[:8]] = each
     texts = []
