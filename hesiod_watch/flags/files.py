@@ -191,10 +191,10 @@ def _read_back(parent: int, path: Path, body: bytes, refusal: OSError | None) ->
         try:
             content = read(parent, path.name)
         except OSError as error:
+            if refusal and refusal.errno in _REFUSED and error.errno in {errno.ENOENT, refusal.errno}:
+                raise refusal from None
             if error.errno not in _NOT_SHOWN_YET:
                 raise FlagUnknown(f"{path}: created, but cannot be read back: {error.strerror}") from error
-            if refusal is not None and refusal.errno in _REFUSED and error.errno == errno.ENOENT:
-                raise refusal from None
             continue
         # The whole line, not the token alone: a Slurm job that is started twice brings one token in two processes.
         if content.text is not None and content.text.encode("utf-8", errors="surrogateescape") == body:

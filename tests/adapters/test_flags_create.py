@@ -1,0 +1,292 @@
+"""Making one flag: whole or not at all, by one, and the truth about every refusal."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hesiod_watch import flags, machine
+from hesiod_watch.errors import FlagExists, FlagUnknown, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.flags import files
+
+OWNER = machine.this_owner("process", "local")
+NAME = "X.started"
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    path = tmp_path / "pipeline"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many looks as ever, without the waits between them."""
+    monkeypatch.setattr(files, "READ_BACK_DELAYS", (0.0, 0.0, 0.0))
+
+
+def answer(monkeypatch: pytest.MonkeyPatch, call: str, *errors: int | None, after: bool = False) -> None:
+    """Let a system call answer with these errors, one a call, then as usual. `after`: having done its work."""
+    real: Callable[..., Any] = getattr(os, call)
+    left = list(errors)
+
+    def answering(*arguments: Any, **options: Any) -> Any:
+        number = left.pop(0) if left else None
+        result = real(*arguments, **options) if number is None or after else None
+        if number is not None:
+            raise OSError(number, os.strerror(number))
+        return result
+
+    monkeypatch.setattr(os, call, answering)
+
+
+def visible(pipeline: Path) -> list[str]:
+    return sorted(os.listdir(pipeline))
+
+
+def test_whole(pipeline: Path) -> None:
+    """A flag holds its record as one line of JSON, and nothing else is left."""
+    flags.create(pipeline, NAME, OWNER)
+    text = (pipeline / NAME).read_text()
+    assert text.endswith("}\n")
+    assert text.count("\n") == 1
+    assert json.loads(text)["token"] == OWNER.token
+    assert files.parse_owner(text) == OWNER
+    assert visible(pipeline) == [NAME]
+
+
+def test_mapping(pipeline: Path) -> None:
+    """Any record can be kept; without a token it gets one, and odd text stays on its line."""
+    flags.create(pipeline, "X.done", {"why": "line\nbreak \x1b[31m \udcff", "reads": 12})
+    text = (pipeline / "X.done").read_text(encoding="ascii")
+    record = json.loads(text)
+    assert record["token"]
+    assert record["reads"] == 12
+    assert text.count("\n") == 1
+    assert "\x1b" not in text
+
+
+def test_second_loses(pipeline: Path) -> None:
+    """The second of two is told who was first, and the flag is untouched."""
+    flags.create(pipeline, NAME, OWNER)
+    before = (pipeline / NAME).read_bytes()
+    with pytest.raises(FlagExists, match=f"process \\(local\\) of .*, pid {os.getpid()} on"):
+        flags.create(pipeline, NAME, machine.this_owner("process", "local"))
+    assert (pipeline / NAME).read_bytes() == before
+    assert visible(pipeline) == [NAME]
+
+
+def test_asking_again(pipeline: Path) -> None:
+    """The same record given again finds its own flag and wins: that is how an unknown outcome is resolved."""
+    flags.create(pipeline, NAME, OWNER)
+    flags.create(pipeline, NAME, OWNER)
+
+
+def test_a_job_started_twice(pipeline: Path) -> None:
+    """One token in two processes is two records: the second does not take the first's flag for its own."""
+    flags.create(pipeline, NAME, OWNER)
+    with pytest.raises(FlagExists):
+        flags.create(pipeline, NAME, replace(OWNER, pid=OWNER.pid + 1))
+
+
+def plant_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def plant_link_to_file(path: Path) -> None:
+    path.with_name("other").write_text("x")
+    path.symlink_to("other")
+
+
+def plant_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        os.chdir(path.parent)  # the path of a socket must be short
+        server.bind(path.name)
+
+
+PLANTED: dict[str, Callable[[Path], object]] = {
+    "fifo": plant_fifo,
+    "socket": plant_socket,
+    "directory": Path.mkdir,
+    "dangling link": lambda path: path.symlink_to("nowhere"),
+    "link to a device": lambda path: path.symlink_to("/dev/null"),
+    "link to a file": plant_link_to_file,
+    "link to a directory": lambda path: path.symlink_to(".."),
+    "empty file": Path.touch,
+    "rubbish": lambda path: path.write_bytes(b"\xff\x00{"),
+    "large file": lambda path: path.write_bytes(b"x" * (files.LARGEST + 1)),
+}
+
+
+@pytest.mark.parametrize("kind", PLANTED)
+@pytest.mark.parametrize("refusal", [None, errno.EPERM])
+def test_planted(
+    kind: str, refusal: int | None, pipeline: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whatever lies in a flag's place counts as existing, is not written to, and hangs nobody."""
+    monkeypatch.chdir(tmp_path)
+    PLANTED[kind](pipeline / NAME)
+    before = (pipeline / NAME).lstat()
+    if refusal:
+        answer(monkeypatch, "link", refusal)
+    with pytest.raises(FlagExists, match="already there"):
+        flags.create(pipeline, NAME, OWNER)
+    after = (pipeline / NAME).lstat()
+    assert (before.st_ino, before.st_mode, before.st_size) == (after.st_ino, after.st_mode, after.st_size)
+    assert not [name for name in visible(pipeline) if name.startswith(".")]
+
+
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV])
+def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are no hard links the flag is made all the same, by one."""
+    answer(monkeypatch, "link", refusal, refusal)
+    flags.create(pipeline, NAME, OWNER)
+    assert files.parse_owner((pipeline / NAME).read_text()) == OWNER
+    with pytest.raises(FlagExists):
+        flags.create(pipeline, NAME, machine.this_owner("process", "local"))
+    assert visible(pipeline) == [NAME]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EEXIST, errno.ETIMEDOUT, errno.ENOSPC])
+def test_lost_answer(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that was made counts, whatever the file system answered."""
+    answer(monkeypatch, "link", number, after=True)
+    flags.create(pipeline, NAME, OWNER)
+    assert visible(pipeline) == [NAME]
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EEXIST])
+def test_no_verdict(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sent, not there, and no clear refusal: unknown, which is not won."""
+    answer(monkeypatch, "link", number)
+    with pytest.raises(FlagUnknown):
+        flags.create(pipeline, NAME, OWNER)
+    assert visible(pipeline) == []
+
+
+def test_shown_late(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag that the file system does not show at once is looked for again."""
+    answer(monkeypatch, "stat", errno.ENOENT, errno.ESTALE)
+    flags.create(pipeline, NAME, OWNER)
+
+
+def test_never_shown(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flag that cannot be read back is not ours, although its link succeeded."""
+    answer(monkeypatch, "stat", *[errno.ENOENT] * 3)
+    with pytest.raises(FlagUnknown):
+        flags.create(pipeline, NAME, OWNER)
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "kind"),
+    [
+        ("link", errno.ENOSPC, TemporaryError),
+        ("link", errno.EDQUOT, TemporaryError),
+        ("link", errno.EROFS, TemporaryError),
+        ("link", errno.EACCES, PermanentError),
+        ("open", errno.ENOSPC, TemporaryError),
+        ("open", errno.EACCES, PermanentError),
+        ("open", errno.ENOTCONN, TemporaryError),
+        ("open", errno.ESTALE, TemporaryError),
+        ("fsync", errno.EIO, TemporaryError),
+        ("fsync", errno.EDQUOT, TemporaryError),
+    ],
+)
+def test_refused(
+    call: str, number: int, kind: type[HesiodError], pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the file system refuses leaves nothing behind, and says whether trying again can help."""
+    answer(monkeypatch, call, number)
+    with pytest.raises(kind, match=os.strerror(number)) as raised:
+        flags.create(pipeline, NAME, OWNER)
+    assert not isinstance(raised.value, FlagUnknown)
+    assert str(pipeline / NAME) in str(raised.value)
+    assert visible(pipeline) == []
+
+
+def test_full_disk_without_links(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there are no links and the disk fills up, no empty flag stays."""
+    answer(monkeypatch, "link", errno.EPERM)
+    answer(monkeypatch, "fsync", None, errno.ENOSPC)
+    with pytest.raises(TemporaryError, match=os.strerror(errno.ENOSPC)):
+        flags.create(pipeline, NAME, OWNER)
+    assert visible(pipeline) == []
+
+
+def test_directory_cannot_be_synced(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """EINVAL for the fsync of a directory is a file system's way; anything else means: do not start work."""
+    answer(monkeypatch, "fsync", None, errno.EINVAL)
+    flags.create(pipeline, "X.synced", OWNER)
+    answer(monkeypatch, "fsync", None, errno.EIO)
+    with pytest.raises(FlagUnknown):
+        flags.create(pipeline, NAME, OWNER)
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "../x", "a\0b"])
+def test_no_name_for_a_flag(name: str, pipeline: Path) -> None:
+    """A name that would leave the directory or be invisible is a mistake of the caller."""
+    with pytest.raises(ValueError, match="no name for a flag"):
+        flags.create(pipeline, name, OWNER)
+    assert visible(pipeline) == []
+
+
+def test_name_too_long(pipeline: Path) -> None:
+    """A name that the file system cannot hold is refused for good."""
+    with pytest.raises(PermanentError, match="too long"):
+        flags.create(pipeline, "x" * 255 + ".done", OWNER)
+    assert visible(pipeline) == []
+
+
+def test_too_much_to_say(pipeline: Path) -> None:
+    """A record that could not be read back is not written."""
+    with pytest.raises(PermanentError, match="bytes"):
+        flags.create(pipeline, "X.done", {"why": "x" * files.LARGEST})
+
+
+def test_no_pipeline(tmp_path: Path) -> None:
+    """A run whose pipeline has gone may come back with its file system; a symlink in its place never counts."""
+    with pytest.raises(TemporaryError):
+        flags.create(tmp_path / "pipeline", NAME, OWNER)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "pipeline").symlink_to("elsewhere")
+    with pytest.raises(PermanentError):
+        flags.create(tmp_path / "pipeline", NAME, OWNER)
+    assert os.listdir(tmp_path / "elsewhere") == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "\n",
+        "LOCAL",
+        "[1]",
+        '"text"',
+        "{",
+        "{}",
+        '{"token": 5}',
+        "[" * 60_000,
+        '{"pid": ' + "9" * 10_000 + "}",
+    ],
+)
+def test_names_no_owner(text: str | None) -> None:
+    """Anything that is not a record with a field of an owner names no owner."""
+    assert files.parse_owner(text) is None
+
+
+@pytest.mark.parametrize("pid", [0, -1, True, 1.5, "1", 2**63, None])
+def test_fields_of_the_wrong_kind(pid: object) -> None:
+    """A field that is not what it should be counts as missing; above all a pid that would address a group."""
+    owner = files.parse_owner(json.dumps({"token": "t", "host": "h", "pid": pid, "more": {}}))
+    assert owner is not None
+    assert (owner.token, owner.host, owner.pid) == ("t", "h", 0)
