@@ -145,15 +145,18 @@ class Events:
                 return
             self._full = False
             self._refused.clear()
-            self.rearm_wanted = self.root_gone = False
-            self._place(self._root)
-            self._remove_stale()
+            self.rearm_wanted = False
+            self.root_gone = not self._place(self._root)
 
     def follow(self, path: Path) -> None:
-        """Watch the directory `path`, which no event announced, and what is below it, if its parent is known."""
+        """Take up `path`, which no event announced, with what is below it and what lies between it and what we know."""
         with self._lock:
-            parent = self._find(path.parent)
-            runs = self._appeared(parent, path.name) if parent is not None and not self._closing else []
+            runs: list[Path] = []
+            for candidate in (path, *path.parents):
+                parent = self._find(candidate.parent)
+                if parent is not None and not self._closing:
+                    runs = self._appeared(parent, candidate.name)
+                    break
         self._announce(runs)
 
     def covers(self, directory: Path) -> bool:
@@ -188,8 +191,6 @@ class Events:
         self._fd.stop()
         if self._fd is not threading.current_thread():
             self._fd.join(_JOIN_SECONDS)
-        with self._lock:
-            self._by_wd.clear()
 
     # Called by the reading thread. No exception may leave these: it would end the thread.
 
@@ -333,11 +334,9 @@ class Events:
         if wd == -1:  # InotifyFD's way to say EACCES; it has noted a watch of that number
             self._fd.remove_callbacks([(wd, callback)])
             return self._refuse(node, errno.EACCES)
-        # The kernel knows directories, not paths: one that was renamed keeps its watch, one that was made anew gets
-        # another. Whoever held this watch, or whatever watch this node had, gives it up.
-        holder = self._by_wd.get(wd)
-        if holder is not None and holder is not node:
-            self._drop_callback(holder)
+        # The kernel knows directories, not paths: this may be the watch that the node had, or another because the
+        # directory was made anew, or one that a node of an old name holds until the event of the renaming is read.
+        # The newest takes it over; the kernel's watch stays as long as there is any callback on it.
         self._drop_callback(node)
         node.wd, node.callback = wd, callback
         self._by_wd[wd] = node
@@ -369,13 +368,6 @@ class Events:
                 parent.children[name] = _Node(parent.path / name, level)
         # Most names begin with a date: where watches run out, the newest should have theirs.
         return [parent.children[name] for name in sorted(parent.children, reverse=True)]
-
-    def _remove_stale(self) -> None:
-        """Watches whose directory is no longer where it was; their nodes are not in the tree any more."""
-        current = set(map(id, _subtree(self._root)))
-        for node in list(self._by_wd.values()):
-            if id(node) not in current:
-                self._drop_callback(node)
 
     def _unwatch(self, top: _Node) -> None:
         for node in _subtree(top):

@@ -125,9 +125,8 @@ class Sweeper:
         if mtime != directory.mtime:
             if directory.mtime is not None and directory.level is Level.PIPELINE and directory.run is not None:
                 look.runs[directory.run] = None  # a flag may have been replaced by another of the same name
-            first_look_at_settled = directory.mtime is None and self._is_settled(directory)
             directory.mtime, directory.moved_at, directory.still = mtime, look.now, 0
-            directory.hot = not first_look_at_settled
+            directory.hot = True
             return True
         if directory.hot:
             directory.still += 1
@@ -138,9 +137,6 @@ class Sweeper:
     def _root_resolved(self, directory: _Directory) -> Path:
         """The landing area itself may be given as a symbolic link, which `modified` does not follow."""
         return Path(os.path.realpath(directory.path)) if directory is self._root else directory.path
-
-    def _is_settled(self, directory: _Directory) -> bool:
-        return directory.run is not None and self._settled(directory.run)
 
     def _list(self, directory: _Directory, look: _Look) -> None:
         try:

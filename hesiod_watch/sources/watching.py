@@ -89,11 +89,12 @@ class Watching:
 
     @property
     def state(self) -> State:
-        if self._gone or (self._events is not None and self._events.root_gone):
+        events = self._events
+        if self._gone or (events is not None and events.root_gone):
             return "gone"
         if self._deaf():
             return "polled"
-        return "partial" if self._events is not None and self._events.refused else "events"
+        return "partial" if events is not None and events.refused else "events"
 
     @property
     def counters(self) -> Counters:

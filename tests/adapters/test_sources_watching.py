@@ -210,11 +210,9 @@ def test_other_files_are_dropped(watched: Watched, cell: Path) -> None:
     (watched.path / "notes.txt").touch()
     (watched.path / ".hidden").mkdir()
     (watched.path / "link").symlink_to(cell)
-    before = watched.watching.counters
     watched.settle()
-    assert cell.parents[1] not in watched.hints.all
-    assert len(watched.hints.all) == 1
-    assert watched.watching.counters.dropped >= before.dropped > 0
+    assert len(watched.hints.all) == 1  # the marker
+    assert watched.watching.counters.dropped > 0
     watched.sweep(3)
     assert watched.watching.counters.found_by_sweep == 0
     assert watched.state() == "events"
@@ -289,10 +287,9 @@ def test_batches(tmp_path: Path, batch: Batch) -> None:
         assert watched.hints.has(place / "run")
         (tmp_path / "not_a_batch" / "run").mkdir(parents=True)
         place.rename(tmp_path / "put_away")
-        assert watched.hints.has(place / "run")
+        assert wait_until(lambda: watched.watching.counters.watches == 1)
         watched.sweep()
         assert set(watched.hints.all) == {place / "run"}
-        assert watched.watching.counters.watches == 1
 
 
 def test_landing_given_as_a_link(tmp_path: Path) -> None:
@@ -363,6 +360,21 @@ def test_the_landing_area_goes_away_and_comes_back(tmp_path: Path, watched: Watc
     assert watched.hints.all == [None]
     (watched.path / "another").mkdir()
     assert watched.hints.has(watched.path / "another")
+
+
+def test_a_landing_area_whose_parent_moved_is_silent(tmp_path: Path) -> None:
+    """No event tells that a directory above was renamed; once a sweep saw it, nothing comes under the old name."""
+    landing = tmp_path / "above" / "landing"
+    (landing / "run").mkdir(parents=True)
+    with Watched(landing) as watched:
+        (tmp_path / "above").rename(tmp_path / "elsewhere")
+        watched.sweep()
+        assert watched.state() == "gone"
+        watched.hints.clear()
+        (tmp_path / "elsewhere" / "landing" / "run" / "lib").mkdir()
+        (tmp_path / "elsewhere").rename(tmp_path / "above")
+        watched.sweep()
+        assert watched.hints.all == [None]
 
 
 def test_an_empty_directory_in_its_place_is_not_taken_for_it(tmp_path: Path, watched: Watched, cell: Path) -> None:
@@ -474,7 +486,9 @@ def test_stop_leaves_nothing_behind(watched: Watched, cell: Path) -> None:
     """After `stop` there is no instance, no thread and no probe file, and a second `stop` is harmless."""
     threads = threading.active_count()
     instances = inotify_fds()
+    watched.hints.clear()
     watched.watching.stop()
+    assert watched.hints.all == []
     assert threading.active_count() == threads - 1
     assert len(inotify_fds()) == len(instances) - 1
     assert not list(watched.path.glob(".*"))

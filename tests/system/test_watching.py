@@ -241,23 +241,37 @@ def test_nothing_is_lost_when_the_kernel_loses_events(tmp_path: Path, caplog: py
     queue = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if queue > 100_000:
         pytest.skip(f"the kernel's queue is too long to fill ({queue} events)")
-    with Watched(tmp_path) as watched:
-        cell = add_run(tmp_path, "busy")
-        assert wait_until(lambda: watched.watching.counters.watches == 4)
+    landing, archive = tmp_path / "landing", tmp_path / "archive"
+    landing.mkdir()
+    archive.mkdir()
+    cell = add_run(landing, "busy")
+    for name in ("leaves", "renamed", "replaced", "deleted"):
+        add_run(landing, name)
+    with Watched(landing) as watched:
+        assert watched.watching.counters.watches == 1 + 3 * 5
         watched.hints.clear()
         with watched.hints.held:
             (cell / "final_summary.txt").touch()  # for this hint the reader has to wait
             for number in range(queue):  # two events each
                 (cell / f"{number}.txt").touch()
-            lost = [add_run(tmp_path, f"run_{number}") for number in range(20)]
+            cells = [add_run(landing, f"run_{number}") for number in range(20)]
+            (landing / "leaves").rename(archive / "leaves")
+            (landing / "renamed").rename(landing / "another name")
+            shutil.rmtree(landing / "deleted")
+            (landing / "replaced").rename(archive / "replaced")
+            cells += [landing / "another name" / "lib" / CELL, add_run(landing, "replaced"), cell]
         assert watched.hints.has(None)
         assert watched.watching.counters.overflows >= 1
         assert "the kernel lost events" in caplog.text
-        assert wait_until(lambda: watched.watching.counters.watches == 4 + 3 * 20)
+        assert wait_until(lambda: watched.watching.counters.watches == 1 + 3 * len(cells))
         watched.hints.clear()
-        for late in lost:
-            (late / "final_summary.txt").touch()
-        assert watched.hints.has(*(late.parents[1] for late in lost))
+        for left in archive.iterdir():
+            (left / "lib" / CELL / "final_summary.txt").touch()
+        for cell in cells:
+            (cell / "final_summary_late.txt").touch()
+        runs = {cell.parents[1] for cell in cells}
+        assert watched.hints.has(*runs)
+        assert set(watched.hints.all) == runs
         watched.sweep(3)
         assert watched.state() == "events"  # lost and said so is not deaf
 
@@ -353,6 +367,13 @@ def few_watches(landing: Path) -> None:
         watched.sweep(3)
         assert watched.state() == "partial"  # no event was to be expected there, so this is no evidence
         assert watched.watching.counters.missed == 0
+        # A run that comes in above them takes no watches from the others.
+        watched.hints.clear()
+        (landing / "run_99").mkdir()
+        assert watched.hints.has(landing / "run_99")
+        watched.sweep(20)
+        assert watched.watching.counters.watches == 30
+        (landing / "run_99").rmdir()
         # Watches that become free are taken.
         for cell in cells[:12]:
             shutil.rmtree(cell.parents[1])
@@ -391,6 +412,33 @@ def no_instances(landing: Path) -> None:
 def test_no_instance_of_inotify_is_left(tmp_path: Path) -> None:
     """Without an inotify instance everything is found by sweeps, the limit is named, and a full sweep tries again."""
     run_inside(no_instances, tmp_path, *with_limit("max_inotify_instances", 3))
+
+
+@inside
+def overlaid(directory: Path) -> None:
+    places = [directory / name for name in ("lower", "upper", "work", "merged")]
+    for place in places:
+        place.mkdir()
+    lower, upper, work, merged = places
+    add_run(upper, "run")
+    options = f"lowerdir={lower},upperdir={upper},workdir={work},userxattr"
+    subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", merged], check=True)
+    with Watched(merged) as watched:
+        assert watched.state() == "polled"
+        watched.sweep(4)
+        watched.hints.clear()
+        before = (merged / "run" / "lib").stat().st_mtime_ns
+        (upper / "run" / "lib" / CELL.replace("c6", "d7")).mkdir()
+        os.utime(upper / "run" / "lib", ns=(before, before))
+        watched.sweep()
+        assert watched.hints.all == [merged / "run"]
+
+
+def test_a_stacked_file_system_is_listed(tmp_path: Path) -> None:
+    """Where the mtime of a merged directory need not move, every sweep lists."""
+    if subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode != 0:
+        pytest.skip("needs user namespaces")
+    run_inside(overlaid, tmp_path, "unshare", "-Urm")
 
 
 @inside
