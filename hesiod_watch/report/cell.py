@@ -6,7 +6,7 @@ cell well, and where are the files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from hesiod_watch.report import formatting
 from hesiod_watch.report.document import PARTS, Barcode, Document, Group, fraction
 from hesiod_watch.report.flowcell import channel_chart
 from hesiod_watch.report.page import render
-from hesiod_watch.report.plots import barcode_chart, length_chart, quality_chart, yield_chart
+from hesiod_watch.report.plots import UNPLACED, barcode_chart, in_order, length_chart, quality_chart, yield_chart
 
 TINY = 0.0001
 """Barcodes with a smaller part of the bases are folded away: mostly reads given to a barcode nobody used."""
@@ -29,6 +29,7 @@ RUN_PAGE = "../../report.html"
 
 ROWS_SHOWN = 24
 FILES_SHOWN = 8
+NOTES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ class Row:
 
     label: str
     passed: Group
-    share: float | None  # of all bases of the cell
+    share: float | None  # of the cell's passed bases
     passed_share: float | None  # of this barcode's bases
     bars: tuple[tuple[str, float, float], ...]  # (part, from, width)
 
@@ -76,20 +77,21 @@ class Row:
 def render_cell(qc: Mapping[str, Any]) -> str:
     """The cell's page as one HTML document. Missing facts leave gaps, never an error."""
     cell = Document(qc)
-    rows = barcode_rows(cell)
-    charted = len(cell.barcodes) > BARS_UP_TO
+    used = used_barcodes(cell)
+    charted = len(used) > BARS_UP_TO
     return render(
         "cell.html",
         cell=cell,
         run_page=RUN_PAGE,
         state=state_of(cell),
         figures=figures(cell) if cell.has_reads else (),
-        rows=[row for row in rows if not _tiny(row)],
-        tiny=[row for row in rows if _tiny(row)],
+        rows=barcode_rows(cell, used),
+        tiny=barcode_rows(cell, [barcode for barcode in cell.barcodes if barcode not in used]),
         rows_shown=ROWS_SHOWN,
         files_shown=FILES_SHOWN,
+        notes_shown=NOTES_SHOWN,
         bars=not charted,
-        barcode_chart=barcode_chart(used_barcodes(cell)) if charted else None,
+        barcode_chart=barcode_chart(_charted(cell, used)) if charted else None,
         shape_charts=[chart for chart in (length_chart(cell), quality_chart(cell)) if chart],
         time_charts=[chart for chart in (yield_chart(cell), channel_chart(cell)) if chart],
         facts=facts(cell),
@@ -137,19 +139,19 @@ def passed_share(total: Group, parts: Mapping[str, Group]) -> float | None:
     return fraction(parts["pass"].bases if "pass" in parts else 0.0, judged)
 
 
-def barcode_rows(cell: Document) -> list[Row]:
-    """Sorted by bases, most first; bars are as long as the bases are many."""
-    whole = sum(barcode.total.bases for barcode in cell.barcodes)
+def barcode_rows(cell: Document, barcodes: Sequence[Barcode]) -> list[Row]:
+    """Rows for some of the cell's barcodes; bars are as long as the bases are many."""
+    whole = sum(barcode.passed.bases for barcode in cell.barcodes)
     longest = max((barcode.total.bases for barcode in cell.barcodes), default=0)
     return [
         Row(
             barcode.label,
             barcode.passed,
-            fraction(barcode.total.bases, whole),
+            fraction(barcode.passed.bases, whole),
             passed_share(barcode.total, barcode.parts),
             _bars(barcode, longest),
         )
-        for barcode in cell.barcodes
+        for barcode in barcodes
     ]
 
 
@@ -244,23 +246,25 @@ def _bars(barcode: Barcode, longest: float) -> tuple[tuple[str, float, float], .
     return tuple(found)
 
 
-def _tiny(row: Row) -> bool:
-    return row.share is None or row.share < TINY
-
-
 def used_barcodes(cell: Document) -> list[Barcode]:
     """Barcodes that are not tiny."""
     whole = sum(barcode.total.bases for barcode in cell.barcodes)
     return [barcode for barcode in cell.barcodes if (fraction(barcode.total.bases, whole) or 0.0) >= TINY]
 
 
+def _charted(cell: Document, used: Sequence[Barcode]) -> list[Barcode]:
+    """Used barcodes and, by name, those between them: an empty well has to show as a gap in the plate."""
+    ordered = in_order(cell.barcodes)
+    names = {barcode.label for barcode in used}
+    wells = [index for index, barcode in enumerate(ordered) if barcode.label in names and barcode.label not in UNPLACED]
+    first, last = (wells[0], wells[-1]) if wells else (0, -1)
+    return [barcode for index, barcode in enumerate(ordered) if first <= index <= last or barcode.label in names]
+
+
 def _why_no_reads(cell: Document) -> str:
     """The sentence in place of the numbers where there are none."""
     if cell.basecalling_off:
-        return (
-            "Basecalling was off, so the instrument wrote no FASTQ. The raw data are here as announced files; "
-            "reads can be called from them later."
-        )
+        return "Basecalling was off, so the instrument wrote no FASTQ. Reads can be called from the raw data later."
     if cell.running:
         return "No finished FASTQ file yet. The numbers come with the first."
     return "There is no read in FASTQ here: the instrument wrote none, or wrote another format only."

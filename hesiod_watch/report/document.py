@@ -114,8 +114,9 @@ class Count:
     found: float | None
 
     @property
-    def agrees(self) -> bool:
-        return self.announced is None or self.announced == self.found
+    def difference(self) -> float:
+        """Files too many, or missing (negative); 0 where nothing was announced."""
+        return 0 if self.announced is None else (self.found or 0) - self.announced
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,13 +155,6 @@ class Document:
     @property
     def why(self) -> str:
         return text(mapping(self.raw.get("completeness")).get("why"))
-
-    @property
-    def shortfalls(self) -> tuple[Count, ...]:
-        return tuple(
-            Count(text(item.get("kind")), number(item.get("expected")), number(item.get("found")))
-            for item in mappings(mapping(self.raw.get("completeness")).get("shortfalls"))
-        )
 
     @property
     def fallback(self) -> tuple[tuple[str, float], ...]:
@@ -203,14 +197,14 @@ class Document:
 
     @cached_property
     def barcodes(self) -> tuple[Barcode, ...]:
-        """Sorted by bases, most first. Empty where the cell is not barcoded."""
+        """Sorted by passed bases, most first. Empty where the cell is not barcoded."""
         said = [
             Barcode(text(item.get("barcode")) or "not barcoded", Group(mapping(item.get("total"))), parts_of(item))
             for item in mappings(self.raw.get("barcodes"))
         ]
         if len(said) == 1 and mappings(self.raw.get("barcodes"))[0].get("barcode") is None:
             return ()
-        return tuple(sorted(said, key=lambda barcode: (-barcode.total.bases, barcode.label)))
+        return tuple(sorted(said, key=lambda barcode: (-barcode.passed.bases, -barcode.total.bases, barcode.label)))
 
     @cached_property
     def outputs(self) -> tuple[Output, ...]:

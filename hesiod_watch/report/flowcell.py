@@ -85,8 +85,8 @@ def channel_chart(cell: Document) -> Chart | None:
     shades = {channel: min(SHADES, 1 + (int(count) - 1) // step) for channel, count in reads.items()}
     busiest = max(reads, key=lambda channel: reads[channel])
     summary = (
-        f"{len(reads):,} of {layout.channels:,} channels gave reads, half of them at least {median(counts):,.0f}; "
-        f"the busiest, channel {busiest}, {reads[busiest]:,.0f}."
+        f"{len(reads):,} of {layout.channels:,} channels gave reads: {median(counts):,.0f} in the median, "
+        f"{reads[busiest]:,.0f} from the busiest, channel {busiest}."
     )
     names = [_shade_name(shade, step) for shade in range(SHADES + 1)]
     members = [
@@ -94,7 +94,9 @@ def channel_chart(cell: Document) -> Chart | None:
         for shade in range(SHADES + 1)
     ]
     title = "Channel activity"
-    picture = canvas("channels", title, summary, _map(layout, shades), kind="flowcell")
+    picture = canvas(
+        "channels", title, summary, *_squares(layout, shades), view_box=f"0 0 {layout.columns} {layout.rows}"
+    )
     table = Table(
         "Channels by number of reads",
         ("Reads from the channel", "Channels"),
@@ -116,11 +118,10 @@ def _shade_name(shade: int, step: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _map(layout: Layout, shades: Mapping[int, int]) -> Markup:
+def _squares(layout: Layout, shades: Mapping[int, int]) -> list[Markup]:
     """One path per shade: 3000 rectangles would make the page ten times as big."""
     squares: list[list[str]] = [[] for _ in range(SHADES + 1)]
     for channel in range(1, layout.channels + 1):
         column, row = layout.place(channel)
         squares[shades.get(channel, 0)].append(f"M{column + 0.06:g} {row + 0.06:g}h.88v.88h-.88z")
-    paths = [element("path", d="".join(path), class_=f"shade-{shade}") for shade, path in enumerate(squares) if path]
-    return element("svg", *paths, viewBox=f"0 0 {layout.columns} {layout.rows}", width="100%", height="100%")
+    return [element("path", d="".join(path), class_=f"shade-{shade}") for shade, path in enumerate(squares) if path]

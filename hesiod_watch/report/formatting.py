@@ -94,7 +94,7 @@ def share_text(fraction: float) -> str:
         return f"{percent:.2f} %"
     if 99.95 <= percent < 100:
         return ">99.9 %"
-    return f"{percent:.1f} %"
+    return "100 %" if percent == 100 else f"{percent:.1f} %"
 
 
 def size_text(value: float) -> str:

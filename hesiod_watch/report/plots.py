@@ -30,6 +30,9 @@ from hesiod_watch.report.svg import (
     stretched,
 )
 
+UNPLACED = frozenset({"unclassified", "mixed"})
+"""What stands in a barcode's place for reads that belong to none."""
+
 WORDS = {"pass": "passed", "fail": "failed", "skip": "skipped", "all": "all reads"}
 
 _HOVER_ZONES = 72  # of the yield curve: narrower ones cannot be hit
@@ -67,13 +70,17 @@ def length_chart(cell: Document) -> Chart | None:
             ((part, amount / top) for part, amount in amounts.items()),
         )
         for (start, stop), amounts in stacks.items()
+        if low <= start and stop <= high
     ]
-    n50 = cell.passed.value("n50")
-    peak = max(stacks, key=lambda edges: sum(stacks[edges].values()))
-    summary = f"Most bases are in reads of {_lengths(*peak)}." + (
-        f" Half of all {'passed ' if cell.split else ''}bases are in reads of at least {bases_text(n50)} (N50)."
-        if n50
-        else ""
+    n50, longest = cell.passed.value("n50"), cell.passed.value("longest")
+    which = "passed " if cell.split else ""
+    summary = " ".join(
+        sentence
+        for sentence in (
+            f"Half of all {which}bases are in reads of at least {bases_text(n50)} (N50)." if n50 else "",
+            f"The longest {which}read has {bases_text(longest)}." if longest else "",
+        )
+        if sentence
     )
     title = "Read length"
     picture = canvas(
@@ -83,7 +90,7 @@ def length_chart(cell: Document) -> Chart | None:
         axis_left(_left_ticks(top, step, "b")),
         *columns,
         axis_bottom(
-            [Tick(place(10.0**power), bases_text(10.0**power)) for power in range(10) if low <= 10.0**power <= high],
+            [Tick(place(10.0**power), _decade(power)) for power in range(10) if low <= 10.0**power <= high],
             "read length, logarithmic",
         ),
         *([marker(place(n50), f"N50 {bases_text(n50)}")] if n50 and low <= n50 <= high else []),
@@ -120,9 +127,15 @@ def quality_chart(cell: Document) -> Chart | None:
         for (start, stop), amounts in stacks.items()
     ]
     mean = cell.passed.value("mean_q")
-    peak = max(stacks, key=lambda edges: sum(stacks[edges].values()))
-    summary = f"Most reads are at Q {peak[0]:g} to {peak[1]:g}." + (
-        f" The mean over {'passed ' if cell.split else ''}reads is {mean:.1f}." if mean is not None else ""
+    good = fraction(cell.passed.value("reads_q15"), cell.passed.reads)
+    which = "passed " if cell.split else ""
+    summary = " ".join(
+        sentence
+        for sentence in (
+            f"The mean over {which}reads is {mean:.1f}." if mean is not None else "",
+            f"{share_text(good)} of the {which}reads have Q15 or better." if good is not None else "",
+        )
+        if sentence
     )
     title = "Mean quality"
     every = int(max(1, nice_step(high - low, 8)))
@@ -200,7 +213,7 @@ def yield_chart(cell: Document) -> Chart | None:
 
 def barcode_chart(barcodes: Sequence[Barcode]) -> Chart | None:
     """Bases of each barcode as columns, in the order of their names, so that a plate's pattern can be seen."""
-    ordered = sorted(barcodes, key=_by_name)
+    ordered = in_order(barcodes)
     if not ordered:
         return None
     stacks = [
@@ -219,13 +232,14 @@ def barcode_chart(barcodes: Sequence[Barcode]) -> Chart | None:
         )
         for index, (barcode, stack) in enumerate(zip(ordered, stacks, strict=True))
     ]
-    most = max(ordered, key=lambda barcode: barcode.total.bases)
+    placed = [barcode for barcode in ordered if barcode.label not in UNPLACED] or ordered
+    most = max(placed, key=lambda barcode: barcode.total.bases)
     summary = (
-        f"{len(ordered)} barcodes; the largest, {visible(most.label)}, has "
+        f"{len(placed)} barcodes; the largest, {visible(most.label)}, has "
         f"{share_text(fraction(most.total.bases, whole) or 0)} of the bases."
     )
     title = "Bases by barcode"
-    every = max(1, math.ceil(len(ordered) / 12))
+    labels = _sparse([_short(barcode.label) for barcode in ordered])
     picture = canvas(
         "barcodes",
         title,
@@ -233,11 +247,7 @@ def barcode_chart(barcodes: Sequence[Barcode]) -> Chart | None:
         axis_left(_left_ticks(top, step, "b")),
         *columns,
         axis_bottom(
-            [
-                Tick((index + 0.5) * width, _short(barcode.label))
-                for index, barcode in enumerate(ordered)
-                if index % every == 0 and _short(barcode.label)
-            ],
+            [Tick((index + 0.5) * width, label) for index, label in enumerate(labels) if label],
             "barcode, by name",
         ),
     )
@@ -250,7 +260,8 @@ def barcode_chart(barcodes: Sequence[Barcode]) -> Chart | None:
         ),
     )
     legend = tuple((part, WORDS[part]) for part in parts if part != "all")
-    return Chart("barcodes", title, "in the order of their names", picture, summary, table, legend)
+    subtitle = "in the order of their names" + (", unplaced reads last" if ordered[-1].label in UNPLACED else "")
+    return Chart("barcodes", title, subtitle, picture, summary, table, legend)
 
 
 def _stacks(
@@ -288,6 +299,11 @@ def _length_rows(
         )
         for edges, amounts in stacks.items()
     )
+
+
+def _decade(power: int) -> str:
+    """10 to a power, as the axis says it: "100 b", "10 kb"."""
+    return f"{10 ** (power % 3)} {('', 'k', 'M', 'G')[power // 3]}b"
 
 
 def _heads(parts: Mapping[str, Group], unit: str) -> tuple[str, ...]:
@@ -353,9 +369,17 @@ def _hours(hours: float) -> str:
     return f"{round(hours * 60)} min" if hours < 2 else f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"
 
 
-def _by_name(barcode: Barcode) -> tuple[object, ...]:
-    """Sorts barcode2 before barcode10, and what is no barcode last."""
-    return barcode.label in {"unclassified", "mixed"}, natural_key(barcode.label)
+def in_order(barcodes: Sequence[Barcode]) -> list[Barcode]:
+    """By name, barcode2 before barcode10, what is no barcode last."""
+    return sorted(barcodes, key=lambda barcode: (barcode.label in UNPLACED, natural_key(barcode.label)))
+
+
+def _sparse(labels: Sequence[str]) -> list[str]:
+    """About twelve of the labels, the others empty: round numbers where they are numbers, as on a plate."""
+    every = next(step for step in (1, 2, 4, 8, 12, 24, 48, len(labels)) if len(labels) / step <= 12.5)
+    return [
+        label if (int(label) if label.isdecimal() else index) % every == 0 else "" for index, label in enumerate(labels)
+    ]
 
 
 def _short(label: str) -> str:

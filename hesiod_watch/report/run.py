@@ -40,6 +40,24 @@ TONES: Mapping[str, str] = {
 """Tone of each status of a run and stage of a cell: good, busy, warn, bad or none. Only for the eye."""
 
 
+HEADLINES: Mapping[str, str] = {
+    "new": "Just seen",
+    "aborted": "Disregarded",
+    "stripped": "Raw data removed from here on purpose",
+    "unknown": "Not clear",
+    "failed": "A person is needed",
+    "complete": "Complete",
+    "processing_syncing": "Being processed and copied",
+    "processing_sync_needed": "Being processed, more is to be copied",
+    "processing": "Being processed",
+    "cell_ready": "Ready to be processed",
+    "syncing": "Being copied here",
+    "sync_needed": "To be copied here",
+    "incomplete": "Still being written",
+}
+"""What each status of a run says to a person; the status itself stands beside it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Line:
     """One cell's row. `bar` is its passed bases as a part of the largest cell's, in percent."""
@@ -94,6 +112,7 @@ def render_run(run: Mapping[str, Any]) -> str:
         run=text(run.get("run")),
         status=status,
         tone=TONES.get(status, "warn"),
+        headline=HEADLINES.get(status, "Status"),
         status_why=text(run.get("status_why")),
         lines=lines,
         totals=_totals(lines),

@@ -68,14 +68,15 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.3f}".rstrip("0").rstrip(".") + "%"
 
 
-def canvas(key: str, title: str, summary: str, *children: Markup, kind: str = "") -> Markup:
-    """The outermost `<svg>`: one image with a title and a description."""
+def canvas(key: str, title: str, summary: str, *children: Markup, view_box: str | None = None) -> Markup:
+    """The outermost `<svg>`: one image with a title and a description. With a view box it is a drawing that scales."""
     return element(
         "svg",
         element("title", title, id=f"{key}-title"),
         element("desc", summary, id=f"{key}-desc"),
         *children,
-        class_=f"plot {kind}".strip(),
+        class_="drawing" if view_box else "plot",
+        viewBox=view_box,
         role="img",
         aria_labelledby=f"{key}-title {key}-desc",
     )

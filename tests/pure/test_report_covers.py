@@ -1,0 +1,86 @@
+"""The digest in the first kilobyte of a run's page, and all that may stand in the page's place."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from qc_documents import run_document
+
+from hesiod_watch.report.covers import HEAD, read_covers
+from hesiod_watch.report.run import render_run
+
+
+@pytest.mark.parametrize("digest", ["0123456789abcdef", "a" * 64])
+def test_round_trip(tmp_path: Path, digest: str) -> None:
+    """The digest a page is made with is read back from it, even if the run's name is long and hostile."""
+    page = tmp_path / "report.html"
+    page.write_text(render_run(run_document(covers=digest, run="<meta " * 200)), encoding="utf-8")
+    assert read_covers(page) == digest
+
+
+@pytest.mark.parametrize("digest", ["", "xyz", "0123456", "0123456789ABCDEF", '0123456789abcdef"><b>'])
+def test_refused(digest: str) -> None:
+    """A page is not made with a digest that could not be read back."""
+    with pytest.raises(ValueError, match="hex digest"):
+        render_run(run_document(covers=digest))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff" * 5000,
+        b"\0" * 5000,
+        b"<!doctype html><html>",
+        b'<meta name="hesiod-watch:covers" content="">',
+        b'<meta name="hesiod-watch:covers" content="0123456789abcdef',
+        b'<meta name="hesiod-watch:covers" content="<script>">',
+        b" " * HEAD + b'<meta name="hesiod-watch:covers" content="0123456789abcdef">',
+    ],
+    ids=["empty", "no text", "zeros", "other page", "no digest", "cut off", "hostile", "too late"],
+)
+def test_junk_covers_nothing(tmp_path: Path, content: bytes) -> None:
+    """A file that is no page of ours covers nothing."""
+    page = tmp_path / "report.html"
+    page.write_bytes(content)
+    assert read_covers(page) is None
+
+
+def test_nothing_there(tmp_path: Path) -> None:
+    """No page, a directory, a name with a NUL, a path through a file: each covers nothing and raises nothing."""
+    (tmp_path / "directory").mkdir()
+    (tmp_path / "file").touch()
+    for path in ("absent", "directory", "nul\0", "file/below", "x" * 5000, "bad\ud800"):
+        assert read_covers(tmp_path / path) is None
+
+
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """A symlink to a good page is no page: somebody else decides where it leads."""
+    good = tmp_path / "good.html"
+    good.write_text(render_run(run_document()), encoding="utf-8")
+    link = tmp_path / "report.html"
+    link.symlink_to(good)
+    assert read_covers(good) == "0123456789abcdef"
+    assert read_covers(link) is None
+
+
+def test_special_files_are_not_opened(tmp_path: Path) -> None:
+    """A FIFO or a socket in the page's place neither blocks nor raises."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    assert read_covers(fifo) is None
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+        assert read_covers(tmp_path / "socket") is None
+
+
+def test_light() -> None:
+    """Reading a digest loads no template engine: the observer does it at every look."""
+    code = "import sys, hesiod_watch.report.covers; print('jinja2' in sys.modules or 'markupsafe' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert run.stdout.strip() == "False"
