@@ -182,7 +182,7 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
         yield f"take it as complete: hesiod-touch-atomic {snapshot.path}/pipeline/{cell.id.stem}.synced"
     if stage is Stage.PROCESSED:
         yield f"check its results again: hesiod-watch verify {run} {cell.id}"
-        yield f"process it once more: hesiod-watch retry {run} {cell.id} --why …"
+        yield f"process it once more: take {snapshot.path}/pipeline/{cell.id.stem}.done away"
     if stage not in (Stage.PROCESSED, Stage.ABORTED):
         yield f"disregard it: hesiod-watch abort {run} {cell.id} --why …"
     if stage is Stage.ABORTED:

@@ -1,0 +1,101 @@
+"""What can be done to a run: one module an action, one function `perform` in each.
+
+An action is idempotent or claimed, looks at the disk for itself, writes its result as a flag or a file that
+is whole or absent, and says what it does in the run's log. It is run by `hesiod-watch perform ACTION RUN
+[CELL]`, as a process of its own or (the short ones) inside the process that decided.
+"""
+
+from __future__ import annotations
+
+import importlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from hesiod_watch import flags
+from hesiod_watch.config import Config
+from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, UsageError
+from hesiod_watch.fields import fields
+from hesiod_watch.model import CellId, Owner, Progress
+from hesiod_watch.runlog import RunLog
+
+logger = logging.getLogger(__name__)
+
+Outcome = Literal["done", "nothing"]
+"""`nothing`: somebody else did it, or it was not to be done any more."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One action on one run, with everything it needs to know."""
+
+    action: str
+    run_dir: Path
+    config: Config
+    owner: Owner  # who performs: for claims and results
+    cell: CellId | None = None
+    reason: str = ""
+    on_progress: Callable[[Progress], None] = field(default=lambda progress: None)
+
+    @property
+    def pipeline(self) -> Path:
+        return self.run_dir / "pipeline"
+
+    @property
+    def output(self) -> Path:
+        """Where this run's results go. Raises PermanentError when that is missing or not ours to write."""
+        output, problem = flags.read_output(self.pipeline, self.config.output)
+        if output is None:
+            raise PermanentError(f"{self.run_dir.name}: {problem}")
+        return output
+
+    @property
+    def cell_dir(self) -> Path:
+        return self.run_dir / self.the_cell.library / self.the_cell.name
+
+    @property
+    def the_cell(self) -> CellId:
+        if self.cell is None:
+            raise UsageError(f"the action {self.action} needs a cell: LIBRARY/CELL")
+        return self.cell
+
+    def log(self) -> RunLog:
+        """The run's own log; lines are lost, not raised, where it cannot be written."""
+        try:
+            return RunLog(self.output / "pipeline.log")
+        except HesiodError:
+            return RunLog(self.config.output / self.run_dir.name / "pipeline.log")
+
+
+ACTIONS: dict[str, str] = {
+    "new-run": "hesiod_watch.actions.new_run",
+    "synced": "hesiod_watch.actions.synced",
+    "process": "hesiod_watch.actions.process",
+    "report": "hesiod_watch.actions.report",
+    "give-up": "hesiod_watch.actions.give_up",
+}
+"""Modules are imported when their action is performed: the deciding process never loads what works on data."""
+
+CELL_ACTIONS = frozenset({"synced", "process", "give-up"})
+
+
+def command_of(job: Job) -> tuple[str, ...]:
+    """The command that repeats a job, as a person would type it."""
+    config = ("--config", str(job.config.path)) if job.config.path else ()
+    cell = (str(job.cell),) if job.cell else ()
+    return ("hesiod-watch", *config, "perform", job.action, str(job.run_dir), *cell)
+
+
+def perform(job: Job) -> Outcome:
+    """Do one action now, in this process. Raises HesiodError; the action has recorded what must be recorded."""
+    module = ACTIONS.get(job.action)
+    if module is None:
+        raise UsageError(f"there is no action {job.action!r}; there are {', '.join(ACTIONS)}")
+    try:
+        outcome: Outcome = importlib.import_module(module).perform(job)
+    except FlagExists as error:
+        logger.info("somebody was first", extra=fields(run=job.run_dir.name, cell=job.cell, why=error))
+        return "nothing"
+    return outcome

@@ -1,0 +1,15 @@
+"""give-up: record that a cell needs a person, because attempt after attempt ended without a result."""
+
+from __future__ import annotations
+
+from hesiod_watch import flags
+from hesiod_watch.actions import Job, Outcome
+
+
+def perform(job: Job) -> Outcome:
+    cell = job.the_cell
+    why = job.reason or "given up"
+    record = {"why": why, "cell": str(cell), "version": job.owner.version, "time": job.owner.time}
+    flags.create(job.pipeline, flags.failed(cell.stem), record)
+    job.log().line(f"{cell}: given up: {why}; when the cause is found: hesiod-watch retry")
+    return "done"

@@ -1,0 +1,280 @@
+"""What is kept of a processed cell beside its FASTQ: checksums, QC, facts, manifest and report.
+
+Everything is made in the worker's private directory, fsynced, and then published by renames. The manifest is
+the list of what a cell's results are; `verify` and the backup hold the files against it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from hesiod_watch import __version__, completeness, minknow, naming
+from hesiod_watch.actions import Job
+from hesiod_watch.errors import TemporaryError
+from hesiod_watch.fastq.model import Written
+from hesiod_watch.fastq.qc import qc_groups
+from hesiod_watch.model import CellContents, Completeness, Owner
+from hesiod_watch.report.cell import render_cell
+from hesiod_watch.report.multiqc import multiqc_files
+
+MANIFEST = "manifest.json"
+CHECKSUMS = "md5sums.txt"
+QC = "qc.json"
+CELL_INFO = "cell_info.yaml"
+REPORT = "report.html"
+SUPERSEDED = "superseded"
+
+
+@dataclass(frozen=True)
+class Results:
+    """The files of a processed cell, by name, and the numbers people ask for first."""
+
+    names: tuple[str, ...]
+    manifest_md5: str
+    headline: Mapping[str, Any]
+    cell: str
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.headline['reads']} reads, {self.headline['bases']} bases, N50 {self.headline['n50']}"
+
+    def record(self, owner: Owner) -> dict[str, object]:
+        """What `{cell}.done` says."""
+        return {
+            "cell": self.cell,
+            "epoch": owner.epoch,
+            "host": owner.host,
+            "version": owner.version,
+            "time": _now(),
+            "manifest_md5": self.manifest_md5,
+            "results": dict(self.headline),
+        }
+
+    @classmethod
+    def make(cls, job: Job, written: Sequence[Written], directory: Path) -> Results:
+        """Write everything but the FASTQ into `directory`, fsynced. Raises TemporaryError when it cannot be written."""
+        qc = qc_document(job, written)
+        texts = {
+            QC: _json(qc),
+            CELL_INFO: yaml.safe_dump(cell_info(qc), sort_keys=False, allow_unicode=True),
+            REPORT: render_cell(qc),
+        }
+        texts |= {name: _json(content) for name, content in multiqc_files(qc).items()}
+        md5s = {output.output.name: output.md5 for output in written}
+        md5s |= {name: _md5(text) for name, text in texts.items()}
+        # md5sum's own format: two blanks, and names hold neither newline nor backslash (naming sees to that).
+        listed = [*sorted(name for name in md5s if name.endswith(".gz")), QC, CELL_INFO]
+        texts[CHECKSUMS] = "".join(f"{md5s[name]}  {name}\n" for name in listed)
+        md5s[CHECKSUMS] = _md5(texts[CHECKSUMS])
+        sizes = {output.output.name: output.bytes for output in written}
+        sizes |= {name: len(text.encode()) for name, text in texts.items()}
+        manifest = _json(manifest_document(job, written, md5s, sizes))
+        texts[MANIFEST] = manifest
+        try:
+            for name, text in texts.items():
+                _write(directory / name, text)
+            for output in written:
+                output.path.rename(directory / output.output.name)
+            fsync_directory(directory)
+        except OSError as error:
+            raise TemporaryError(f"{error.filename or directory}: {error.strerror}") from error
+        total = qc["total"]
+        passed = qc["pass"]
+        headline = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")}
+        headline |= {"passed_reads": passed["reads"] if passed else 0, "passed_bases": passed["bases"] if passed else 0}
+        return cls((*md5s, MANIFEST), _md5(manifest), headline, str(job.the_cell))
+
+
+def qc_document(job: Job, written: Sequence[Written], *, state: str = "complete") -> dict[str, Any]:
+    """The document of docs/qc-json.md for one cell."""
+    cell = job.the_cell
+    contents = minknow.read_contents(job.cell_dir)
+    parsed = naming.parse_cell(cell.name)
+    facts = minknow.facts(contents.summaries)
+    models = sorted({model for output in written for model in output.statistics.models})
+    if models:
+        facts["basecall_models"] = models
+    page = minknow.ont_report(job.cell_dir)
+    groups = qc_groups((output.output.barcode, output.output.part, output.statistics) for output in written)
+    return {
+        "format": "hesiod-watch qc 1",
+        "program": f"hesiod-watch {__version__}",
+        "made_at": _now(),
+        "run": job.run_dir.name,
+        "library": cell.library,
+        "cell": cell.name,
+        "flow_cell_id": facts.get("flow_cell_id") or (parsed.flow_cell_id if parsed else ""),
+        "position": facts.get("position") or (parsed.position if parsed else ""),
+        "short_id": parsed.short_id if parsed else "",
+        "state": state,
+        "facts": facts,
+        "completeness": _completeness(completeness.judge(contents)),
+        "counts": _counts(contents),
+        **groups,
+        "outputs": [
+            {
+                "file": output.output.name,
+                "barcode": output.output.barcode,
+                "part": output.output.part,
+                "reads": output.reads,
+                "bases": output.bases,
+                "bytes": output.bytes,
+                "md5": output.md5,
+                "sources": len(output.output.sources),
+            }
+            for output in written
+        ],
+        "links": {"ont_report": str(job.cell_dir / page) if page else None},
+        "notes": [note for output in written for note in output.notes],
+    }
+
+
+def _completeness(verdict: Completeness) -> dict[str, Any]:
+    by_hand = not verdict.proven
+    return {
+        "verdict": "by-hand" if by_hand else str(verdict.verdict),
+        "why": f"taken as complete by a person; {verdict.why}" if by_hand else verdict.why,
+        "shortfalls": [asdict(shortfall) for shortfall in verdict.shortfalls],
+        "fallback": {str(kind): count for kind, count in verdict.fallback.items()},
+    }
+
+
+def _counts(contents: CellContents) -> dict[str, Any]:
+    announced = completeness.announced(contents.summaries)
+    kinds = sorted({*contents.files, *announced})
+    return {str(kind): {"announced": announced.get(kind), "found": contents.files.get(kind, 0)} for kind in kinds}
+
+
+def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
+    """The few facts that scripts of a facility ask for, under the names that Hesiod gives them."""
+    facts = qc["facts"]
+    return {
+        "Experiment": qc["run"],
+        "Cell": f"{qc['library']}/{qc['cell']}",
+        "Library": qc["library"],
+        "FlowCell": qc["flow_cell_id"],
+        "Position": qc["position"],
+        "Barcodes": sorted({barcode["barcode"] or "." for barcode in qc["barcodes"]}),
+        "Instrument": facts.get("instrument", ""),
+        "Kit": facts.get("kit", ""),
+        "StartTime": facts.get("started", ""),
+        "EndTime": facts.get("acquisition_stopped", ""),
+        "RunHours": facts.get("run_hours"),
+        "Reads": qc["total"]["reads"],
+        "Bases": qc["total"]["bases"],
+        "PassedReads": (qc["pass"] or {}).get("reads", 0),
+        "PassedBases": (qc["pass"] or {}).get("bases", 0),
+        "N50": qc["total"]["n50"],
+        "MeanQ": qc["total"]["mean_q"],
+        "Files": [output["file"] for output in qc["outputs"]],
+    }
+
+
+def manifest_document(
+    job: Job, written: Sequence[Written], md5s: Mapping[str, str], sizes: Mapping[str, int]
+) -> dict[str, Any]:
+    """Every file of the results with size and md5, and every source with what became of it."""
+    gz = {output.output.name: output for output in written}
+    files = []
+    for name in sorted(md5s):
+        entry: dict[str, Any] = {"name": name, "bytes": sizes[name], "md5": md5s[name]}
+        if name in gz:
+            entry |= {"reads": gz[name].reads, "bases": gz[name].bases}
+        files.append(entry)
+    return {
+        "format": "hesiod-watch manifest 1",
+        "program": f"hesiod-watch {__version__}",
+        "made_at": _now(),
+        "run": job.run_dir.name,
+        "cell": str(job.the_cell),
+        "epoch": job.owner.epoch,
+        "files": files,
+        "sources": [
+            {
+                "name": piece.source,
+                "bytes": piece.size,
+                "mtime_ns": piece.mtime_ns,
+                "output": piece.output,
+                "reads": piece.reads,
+                "bases": piece.bases,
+            }
+            for output in written
+            for piece in output.pieces
+        ],
+    }
+
+
+def publish(directory: Path, cell_output: Path, names: Collection[str]) -> None:
+    """Move finished files to where people look for them. The manifest goes last.
+
+    Other results of an earlier processing of the same cell are kept under `superseded/`. May be done again
+    after a crash in the middle. Raises TemporaryError.
+    """
+    try:
+        former = read_manifest(cell_output)
+        if former and _checksums(former) != _checksums(read_manifest(directory)):
+            _keep(cell_output, [*_checksums(former), *names])
+        for name in sorted(names, key=lambda name: name == MANIFEST):
+            (directory / name).rename(cell_output / name)
+        fsync_directory(cell_output)
+        fsync_directory(cell_output.parent)
+    except OSError as error:
+        raise TemporaryError(f"{error.filename or cell_output}: {error.strerror}") from error
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """The manifest in a directory; empty where there is none that can be read."""
+    try:
+        manifest = json.loads((directory / MANIFEST).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), list) else {}
+
+
+def _checksums(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Checksums of the FASTQ in a manifest: what else there is carries the time at which it was made."""
+    return {entry["name"]: entry["md5"] for entry in manifest["files"] if entry["name"].endswith(".gz")}
+
+
+def _keep(cell_output: Path, names: Collection[str]) -> None:
+    place = cell_output / SUPERSEDED / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    place.mkdir(parents=True)
+    for name in sorted({*names, MANIFEST}):
+        if Path(name).name == name and (cell_output / name).is_file():
+            (cell_output / name).rename(place / name)
+
+
+def fsync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, text: str) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _json(document: object) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -1,0 +1,19 @@
+"""synced: record that all of a cell's data are here. The proof is taken again, from the disk, at this moment."""
+
+from __future__ import annotations
+
+from hesiod_watch import completeness, flags, minknow
+from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.errors import TemporaryError
+
+
+def perform(job: Job) -> Outcome:
+    """Raises TemporaryError when the data are not complete (any more), FlagExists when it is recorded already."""
+    cell = job.the_cell
+    verdict = completeness.judge(minknow.read_contents(job.cell_dir))
+    if not verdict.proven:
+        raise TemporaryError(f"{job.run_dir.name} {cell}: not complete: {verdict.why}")
+    record = {"why": verdict.why, "cell": str(cell), "version": job.owner.version, "time": job.owner.time}
+    flags.create(job.pipeline, flags.synced(cell.stem), record)
+    job.log().line(f"{cell}: complete: {verdict.why}")
+    return "done"

@@ -1,0 +1,95 @@
+"""Work in processes of their own on this host: bounded, nice, and outliving the service that started them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from pathlib import Path
+
+from hesiod_watch.child import own_command, start_worker
+from hesiod_watch.config import Config
+from hesiod_watch.errors import TemporaryError
+from hesiod_watch.executors import Ended, OnEnd, Reservation
+from hesiod_watch.fields import fields
+from hesiod_watch.model import Action, Owner
+from hesiod_watch.slots import Slots
+
+logger = logging.getLogger(__name__)
+
+HEAVY = frozenset({"process"})
+"""Actions that are bounded by the number of workers; the others are short."""
+
+
+class _Slot:
+    """A reservation: a lock to be handed to the worker, or nothing for an action that needs none."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self.descriptor = descriptor
+
+    def give_back(self) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+class Local:
+    """Starts `hesiod-watch perform …` as a session of its own, with a slot as its ticket."""
+
+    name = "local"
+
+    def __init__(self, config: Config, on_end: OnEnd) -> None:
+        self._config = config
+        self._on_end = on_end
+        self._slots = Slots(config.landing, config.processing.workers)
+        self._lock = threading.Lock()
+        self._running: dict[str, Action] = {}
+
+    def reserve(self, action: Action) -> Reservation | None:
+        if action.name not in HEAVY:
+            return _Slot(None)
+        descriptor = self._slots.take()
+        return None if descriptor is None else _Slot(descriptor)
+
+    def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
+        assert isinstance(reservation, _Slot)  # noqa: S101 -- ours, from reserve()
+        command = own_command(
+            *(("--config", str(self._config.path)) if self._config.path else ()),
+            "perform",
+            "--claimed",
+            f"{owner.epoch}:{owner.token}",
+            "--nice",
+            str(self._config.processing.nice),
+            "--reason",
+            action.reason,
+            "--",
+            action.name,
+            str(run_dir),
+            *((str(action.cell),) if action.cell else ()),
+        )
+        with self._lock:
+            self._running[owner.token] = action
+
+        def on_exit(code: int) -> None:
+            # Both under the lock: whoever finds nothing running any more must find the ending announced.
+            with self._lock:
+                self._running.pop(owner.token, None)
+                self._on_end(Ended(run_dir, action, code if code >= 0 else 128 - code))
+
+        inherit = () if reservation.descriptor is None else (reservation.descriptor,)
+        try:
+            process = start_worker(command, log=self._log(run_dir), inherit=inherit, on_exit=on_exit)
+        except OSError as error:
+            with self._lock:
+                self._running.pop(owner.token, None)
+            raise TemporaryError(f"{run_dir.name}: cannot start a worker: {error.strerror}") from error
+        finally:
+            reservation.give_back()  # the worker holds its own copy now
+        logger.info("started", extra=fields(run=run_dir.name, cell=action.cell, action=action.name, pid=process.pid))
+
+    def running(self) -> dict[str, Action]:
+        with self._lock:
+            return dict(self._running)
+
+    def _log(self, run_dir: Path) -> Path:
+        return self._config.output / run_dir.name / "pipeline.log"

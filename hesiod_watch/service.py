@@ -1,0 +1,225 @@
+"""The service and the poll: where hints come from, how often, and when to stop. What to do is `reconcile`'s.
+
+One thread decides. Other threads only say "look at this run": the reader of inotify, and one per worker that
+waits for its end. `watch` goes on until it is told to stop and leaves running workers alone, which are
+processes of their own; `poll` looks at everything once, waits for the work it started, and ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hesiod_watch.config import Config
+from hesiod_watch.errors import TemporaryError
+from hesiod_watch.executors import Ended
+from hesiod_watch.fields import fields
+from hesiod_watch.model import CellId, RunName
+from hesiod_watch.reconcile import Looked, Reconciler
+from hesiod_watch.sdnotify import Notifier
+from hesiod_watch.sources.landing import Landing
+from hesiod_watch.sources.watching import Watching
+from hesiod_watch.status import settled
+from hesiod_watch.workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+SLOT_RETRY = 1.0
+"""Seconds before a run that found every worker busy looks again; the end of one of our own comes earlier."""
+
+Upstreams = dict[RunName, frozenset[CellId]]
+
+
+@dataclass
+class Engine:
+    """A queue, a reconciler and the loop between them; what `Service` and `poll` share."""
+
+    config: Config
+    upstreams: Upstreams = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.landing = Landing(self.config.landing, self.config.batch)
+        self.queue = WorkQueue()
+        self._endings: deque[Ended] = deque()
+        self.reconciler = Reconciler(self.config, self._on_end)
+        self._settled: dict[Path, bool] = {}
+        self.failed: list[str] = []
+
+    def landing_problem(self) -> str:
+        """Why the landing area cannot be the real one; "" when it can.
+
+        An empty directory may be a mount point whose file system is away: it is held against the runs that the
+        output directory knows of.
+        """
+        problem = self.landing.problem(0)
+        if problem or any(self.config.landing.iterdir()):
+            return problem
+        try:
+            known = sum(1 for entry in self.config.output.iterdir() if (entry / "rundata").is_symlink())
+        except OSError:
+            known = 0
+        return self.landing.problem(known)
+
+    def hint(self, run_dir: Path | None) -> None:
+        """Look at this run; None: at all of them. From any thread."""
+        if run_dir is not None:
+            self.queue.add(run_dir)
+            return
+        try:
+            for run in self.landing.runs():
+                self.queue.add(run)
+        except TemporaryError as error:
+            logger.warning("landing area not readable", extra=fields(why=error))
+
+    def settled(self, run_dir: Path) -> bool:
+        """Nothing was open in this run when it was last looked at."""
+        return self._settled.get(run_dir, False)
+
+    def look(self, run_dir: Path) -> Looked | None:
+        """Reconcile one run taken from the queue. A run that has gone is forgotten."""
+        try:
+            if not run_dir.is_dir():
+                self._settled.pop(run_dir, None)
+                self.reconciler.forget(run_dir)
+                return None
+            looked = self.reconciler.look(run_dir, self.upstreams.get(RunName(run_dir.name), frozenset()))
+            self._settled[run_dir] = settled(looked.snapshot)
+        except Exception:
+            # Whatever is wrong with one run must not stop the others; it is looked at again at the next sweep.
+            logger.exception("a bug while looking at a run", extra=fields(run=run_dir.name))
+            return None
+        finally:
+            self.queue.done(run_dir)
+        return looked
+
+    def take_endings(self) -> None:
+        """Hear of workers that have ended since the last call (in the deciding thread)."""
+        while self._endings:
+            ended = self._endings.popleft()
+            logger.info(
+                "ended",
+                extra=fields(run=ended.run_dir.name, cell=ended.action.cell, action=ended.action.name, code=ended.code),
+            )
+            if ended.code != 0:
+                self.failed.append(f"{ended.action}: ended with code {ended.code}")
+            self.reconciler.ended(ended)
+
+    def _on_end(self, ended: Ended) -> None:
+        self._endings.append(ended)
+        self.queue.add(ended.run_dir)
+
+
+class Service:
+    """`hesiod-watch watch`. Construct, `run()`; `stop()` from a signal handler or another thread."""
+
+    def __init__(self, config: Config, notifier: Notifier) -> None:
+        self._engine = Engine(config)
+        self._notifier = notifier
+        self._stop = threading.Event()
+        self._watching = Watching(
+            self._engine.landing,
+            self._engine.hint,
+            engine=config.watch.engine,
+            sweep_interval=config.watch.sweep_interval,
+            full_sweep_interval=config.watch.full_sweep_interval,
+            settled=self._engine.settled,
+        )
+        self._gone = ""
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._engine.queue.wake()
+
+    def run(self) -> None:
+        """Until `stop`. Errors of single runs are logged, never raised."""
+        engine = self._engine
+        self._check_landing()
+        self._watching.start()
+        engine.hint(None)
+        self._notifier.send(READY="1", STATUS=self._watching.describe())
+        logger.info("ready", extra=fields(landing=engine.config.landing, output=engine.config.output))
+        heartbeat = self._notifier.watchdog_interval / 3
+        next_heartbeat = time.monotonic()
+        try:
+            while not self._stop.is_set():
+                timeout = max(0.0, self._watching.next_check())
+                if heartbeat:
+                    timeout = min(timeout, max(0.0, next_heartbeat - time.monotonic()))
+                run_dir = engine.queue.get(timeout)
+                engine.take_endings()
+                if run_dir is not None:
+                    self._look(run_dir)
+                if self._watching.next_check() <= 0:
+                    self._check_landing()
+                    self._watching.check()
+                if heartbeat and time.monotonic() >= next_heartbeat:
+                    next_heartbeat = time.monotonic() + heartbeat
+                    self._notifier.send(WATCHDOG="1", STATUS=self._watching.describe())
+        finally:
+            self._notifier.send(STOPPING="1")
+            self._watching.stop()
+            logger.info("stopped", extra=fields(workers_left_running=engine.reconciler.running()))
+
+    def _look(self, run_dir: Path) -> None:
+        if self._gone:
+            # An empty directory in the place of the landing area must not look like runs without cells.
+            self._engine.queue.done(run_dir)
+            return
+        looked = self._engine.look(run_dir)
+        if looked and looked.full:
+            self._engine.queue.add_after(run_dir, SLOT_RETRY)
+        if looked and looked.look_again is not None:
+            self._engine.queue.add_after(run_dir, looked.look_again)
+
+    def _check_landing(self) -> None:
+        gone = self._engine.landing_problem()
+        if gone and gone != self._gone:
+            logger.error("the landing area is not there", extra=fields(why=gone))
+        if self._gone and not gone:
+            logger.info("the landing area is back", extra=fields(landing=self._engine.config.landing))
+            self._engine.hint(None)
+        self._gone = gone
+
+
+def poll(
+    config: Config,
+    *,
+    upstreams: Upstreams | None = None,
+    runs: list[Path] | None = None,
+    on_look: Callable[[Looked], None] = lambda looked: None,
+    stop: threading.Event | None = None,
+) -> list[str]:
+    """Look at every run (or at `runs`) once, and again after each piece of work that this started; then return.
+
+    Returns sentences about what went wrong; raises TemporaryError when the landing area is not there. Work that
+    found every worker busy with other people's work is left for the next poll.
+    """
+    engine = Engine(config, upstreams or {})
+    if problem := engine.landing_problem():
+        raise TemporaryError(problem)
+    for run in engine.landing.runs() if runs is None else runs:
+        engine.queue.add(run)
+    stop = stop or threading.Event()
+    waiting_for_slot: set[Path] = set()
+    while not stop.is_set():
+        run_dir = engine.queue.get(timeout=0.5 if engine.reconciler.running() else 0)
+        engine.take_endings()
+        if run_dir is not None:
+            looked = engine.look(run_dir)
+            if looked:
+                on_look(looked)
+            if looked and looked.full:
+                waiting_for_slot.add(run_dir)
+            else:
+                waiting_for_slot.discard(run_dir)
+        elif engine.reconciler.running():
+            for run in waiting_for_slot:
+                engine.queue.add(run)
+        elif not len(engine.queue):
+            break
+    return [*engine.failed, *engine.reconciler.problems()]
