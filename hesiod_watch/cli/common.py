@@ -1,0 +1,85 @@
+"""What the commands share: the configuration, and which run and cell a person means."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hesiod_watch.config import Config, load
+from hesiod_watch.errors import UsageError
+from hesiod_watch.model import CellId, Snapshot
+from hesiod_watch.naming import display
+from hesiod_watch.observe import observe
+from hesiod_watch.sources.landing import Landing
+from hesiod_watch.status import find_cell
+
+Commands = Any
+"""argparse keeps the type of its sub-parser table to itself."""
+
+
+def config_of(options: argparse.Namespace) -> Config:
+    """Raises ConfigError with every mistake at once."""
+    explicit = Path(options.config) if options.config else None
+    return load(explicit, environ=os.environ, cwd=Path.cwd())
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+def all_runs(config: Config) -> list[Path]:
+    """Every run directory in the landing area. Raises TemporaryError when that cannot be read."""
+    return sorted(Landing(config.landing, config.batch).runs())
+
+
+def run_path(config: Config, text: str) -> Path:
+    """The run directory that a name or a path means; a path may also lead to the run's output or pipeline directory.
+
+    Raises UsageError when there is none.
+    """
+    if "/" in text or text in (".", ".."):
+        path = Path(text).resolve()
+        for candidate in (path, path / "rundata", path.parent):
+            resolved = candidate.resolve()
+            if resolved.is_dir() and Landing(config.landing.resolve(), config.batch).run_of(resolved) == resolved:
+                return config.landing / resolved.relative_to(config.landing.resolve())
+        raise UsageError(f"{display(text)}: not a run in the landing area {config.landing}")
+    found = [run for run in all_runs(config) if run.name == text]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"{display(text)}: several runs have this name; give a path: {', '.join(map(str, found))}")
+    raise UsageError(f"{display(text)}: no run of this name in {config.landing}; `hesiod-watch status` lists them")
+
+
+def run_paths(config: Config, texts: Iterable[str]) -> list[Path]:
+    """The runs that are named, or all of them."""
+    return [run_path(config, text) for text in texts] or all_runs(config)
+
+
+def cell_of(snapshot: Snapshot, text: str) -> CellId:
+    """The cell of a run that a person means. Raises UsageError when there is none."""
+    cell = find_cell(snapshot, text.strip("/"))
+    if cell is None:
+        known = ", ".join(str(other.id) for other in snapshot.cells) or "none"
+        raise UsageError(f"{display(text)}: no such cell in {display(snapshot.run)}; its cells: {display(known)}")
+    return cell
+
+
+def look_at(config: Config, run_dir: Path) -> Snapshot:
+    return observe(run_dir, config.output)
+
+
+def add_run_argument(parser: argparse.ArgumentParser, *, many: bool = False) -> None:
+    if many:
+        parser.add_argument("runs", nargs="*", metavar="RUN", help="name or path of a run; none: all runs")
+    else:
+        parser.add_argument("run", metavar="RUN", help="name or path of a run")
+
+
+def add_cell_argument(parser: argparse.ArgumentParser, meaning: str) -> None:
+    parser.add_argument("cell", nargs="?", metavar="CELL", help=f"LIBRARY/CELL, or CELL alone; none: {meaning}")

@@ -1,0 +1,138 @@
+"""`perform`, one action in this process, and `verify`, results held against their manifest."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from hesiod_watch import flags, machine
+from hesiod_watch.actions import ACTIONS, CELL_ACTIONS, Job, perform
+from hesiod_watch.cli.common import (
+    Commands,
+    add_cell_argument,
+    add_run_argument,
+    cell_of,
+    config_of,
+    look_at,
+    now,
+    run_path,
+)
+from hesiod_watch.config import Config
+from hesiod_watch.errors import PermanentError, UsageError
+from hesiod_watch.model import CellId, Owner, Snapshot, Stage
+from hesiod_watch.naming import display
+from hesiod_watch.plan import plan
+from hesiod_watch.status import at, stage_of, why_stage
+
+CLAIMED = "process"
+
+
+def add_commands(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "perform",
+        help="do one action now, in this process",
+        description="What the service does, done by hand. A cell is processed only if `hesiod-watch plan` says so. "
+        f"Actions: {', '.join(ACTIONS)}.",
+    )
+    parser.add_argument("action", choices=list(ACTIONS), metavar="ACTION", help=", ".join(ACTIONS))
+    add_run_argument(parser)
+    add_cell_argument(parser, "the action is about the whole run")
+    parser.add_argument("--reason", default="", help="why; goes into the run's log")
+    parser.add_argument("--nice", type=int, default=0, metavar="N", help="lower this process's priority by N")
+    parser.add_argument(
+        "--claimed", metavar="EPOCH:TOKEN", help="the claim under which the service has started this worker"
+    )
+    parser.set_defaults(call=call_perform, verbosity=0)
+
+    verify = commands.add_parser(
+        "verify",
+        help="read the results of processed cells again and hold them against their manifest",
+        description="Every file of the manifest is read from disk: size, md5, and for FASTQ every checksum inside the "
+        "gzip stream and the number of reads and bases.",
+    )
+    add_run_argument(verify)
+    add_cell_argument(verify, "every processed cell of the run")
+    verify.add_argument("--json", action="store_true", help="print a JSON document instead of lines")
+    verify.set_defaults(call=call_verify)
+
+
+def call_perform(options: argparse.Namespace) -> int:
+    config = config_of(options)
+    if options.nice:
+        os.nice(options.nice)
+    run_dir = run_path(config, options.run)
+    snapshot = look_at(config, run_dir)
+    if options.action in CELL_ACTIONS and options.cell is None:
+        raise UsageError(f"the action {options.action} needs a cell: LIBRARY/CELL")
+    cell = cell_of(snapshot, options.cell) if options.cell else None
+    owner = machine.this_owner(options.action, "inline", why=options.reason)
+    if options.claimed:
+        epoch, _, _ = options.claimed.partition(":")
+        owner = replace(owner, executor="local", epoch=int(epoch))
+    elif options.action == CLAIMED and cell:
+        owner = _claim(config, snapshot, cell, owner)
+    job = Job(options.action, run_dir, config, owner, cell, options.reason)
+    if sys.stderr.isatty():
+        from hesiod_watch.cli.terminal import progress_bar
+
+        with progress_bar() as listener:
+            outcome = perform(replace(job, on_progress=listener))
+    else:
+        outcome = perform(job)
+    if outcome == "nothing":
+        print(f"hesiod-watch: {options.action}: nothing was to be done any more", file=sys.stderr)
+    return 0
+
+
+def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Owner:
+    """Claim a cell for this process, if the plan says that it is to be processed. Raises PermanentError if not."""
+    for action in plan(snapshot, config.policy(), now()).actions:
+        if action.name == CLAIMED and action.cell == cell:
+            owner = replace(owner, epoch=action.epoch)
+            flags.claim_cell(snapshot.path / "pipeline", cell.stem, owner)
+            return machine.this_owner(owner.action, owner.executor, epoch=owner.epoch, why=owner.why)
+    found = snapshot.cell(cell)
+    where = f"it is {stage_of(found)}: {why_stage(found)}" if found else "it is not there"
+    raise PermanentError(
+        f"{display(str(cell))} of {display(snapshot.run)} is not to be processed now; {display(where)}. "
+        "`hesiod-watch explain` says what you can do."
+    )
+
+
+def call_verify(options: argparse.Namespace) -> int:
+    from hesiod_watch.actions.verify import verify_cell
+
+    config = config_of(options)
+    run_dir = run_path(config, options.run)
+    snapshot = look_at(config, run_dir)
+    output = snapshot.output
+    if output is None:
+        raise PermanentError(f"{display(snapshot.run)}: {snapshot.output_problem}")
+    if options.cell:
+        cells = [cell_of(snapshot, options.cell)]
+    else:
+        cells = [cell.id for cell in at(snapshot, Stage.PROCESSED)]
+    answers = {}
+    for cell in cells:
+        answers[str(cell)] = problems = verify_cell(_cell_output(output, cell))
+        if options.json:
+            continue
+        if problems:
+            for problem in problems:
+                print(f"{display(str(cell))}: {display(problem)}")
+        else:
+            print(f"{display(str(cell))}: every file agrees with the manifest")
+    if options.json:
+        document = {"run": snapshot.run, "cells": {cell: {"problems": found} for cell, found in answers.items()}}
+        print(json.dumps(document, indent=1))
+    elif not cells:
+        print(f"{display(snapshot.run)}: no processed cell to verify")
+    return 1 if any(answers.values()) else 0
+
+
+def _cell_output(output: Path, cell: CellId) -> Path:
+    return output / cell.library / cell.name

@@ -1,0 +1,120 @@
+"""What a terminal is shown: the table of runs and the bar of a working action. Imported only where it is used."""
+
+from __future__ import annotations
+
+import contextlib
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from hesiod_watch import model
+
+STYLES = {
+    "complete": "green",
+    "processed": "green",
+    "failed": "bold red",
+    "unknown": "bold yellow",
+    "aborted": "dim",
+    "stripped": "dim",
+    "new": "cyan",
+    "incomplete": "cyan",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A run or a cell in the table of `status`. Text from disk must have gone through `display`."""
+
+    name: str
+    state: str
+    numbers: tuple[str, ...] = ()
+    why: str = ""
+
+
+def print_lines(titles: Sequence[str], lines: Sequence[Line], stream: TextIO) -> None:
+    """Columns as wide as they need be, and under each line why it is so, wrapped to the terminal.
+
+    Into a pipe nothing is wrapped: one line each, so that `grep` finds what it looks for.
+    """
+    if not lines:
+        return
+    console = Console(file=stream, highlight=False, soft_wrap=True)
+    numbers = titles[2:]
+    name_width = max(len(line.name) for line in (*lines, Line(titles[0], "")))
+    state_width = max(len(line.state) for line in (*lines, Line("", titles[1])))
+    widths = [
+        max(len(title), *(len(line.numbers[index]) for line in lines if line.numbers), 0)
+        for index, title in enumerate(numbers)
+    ]
+
+    def row(name: Text, state: Text, cells: Sequence[str]) -> Text:
+        name.pad_right(name_width - name.cell_len)
+        state.pad_right(state_width - state.cell_len)
+        right = "  ".join(cell.rjust(width) for cell, width in zip(cells, widths, strict=False))
+        return Text.assemble(name, "  ", state, "  ", right)
+
+    head = row(Text(titles[0]), Text(titles[1]), numbers)
+    head.stylize("bold")
+    console.print(head)
+    for line in lines:
+        # The word says everything, colour only helps.
+        found = row(Text(line.name), Text(line.state, style=STYLES.get(line.state, "yellow")), line.numbers)
+        found.rstrip()
+        if console.is_terminal:
+            console.print(found)
+            for part in textwrap.wrap(line.why, max(20, console.width - 6)):
+                console.print(Text(f"      {part}", style="dim"))
+        else:
+            console.print(Text.assemble(found, f"  {line.why}" if line.why else ""))
+
+
+def print_table(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str | Text]], stream: TextIO) -> None:
+    """A table without frames; `columns` are (title, right-aligned). Text from disk must have gone through `display`."""
+    console = Console(file=stream, highlight=False, soft_wrap=False)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for title, right in columns:
+        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=right)
+    for row in rows:
+        table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
+    console.print(table)
+
+
+def human_bases(bases: object) -> str:
+    """1,234,567,890 -> "1.23 Gb"."""
+    if not isinstance(bases, int):
+        return ""
+    for size, unit in ((10**9, "Gb"), (10**6, "Mb"), (10**3, "kb")):
+        if bases >= size:
+            return f"{bases / size:.2f} {unit}"
+    return f"{bases} b"
+
+
+@contextlib.contextmanager
+def progress_bar() -> Iterator[Callable[[model.Progress], None]]:
+    """A bar on standard error that follows the progress it is told."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("starting", total=None, note="")
+
+        def listen(progress: model.Progress) -> None:
+            bar.update(
+                task,
+                description=progress.phase,
+                completed=progress.bytes_done,
+                total=progress.bytes_total or None,
+                note=progress.note,
+            )
+
+        yield listen
