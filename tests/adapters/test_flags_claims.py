@@ -1,0 +1,285 @@
+"""Claiming a cell, working under the claim and stepping back, seen from one side at a time."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hesiod_watch import flags, machine
+from hesiod_watch.errors import FlagExists, FlagUnknown, TemporaryError
+from hesiod_watch.flags import files
+from hesiod_watch.model import Claim, Liveness, Owner
+
+STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+ME = machine.this_owner("process", "local")
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    path = tmp_path / "pipeline"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture(scope="module")
+def dead() -> Owner:
+    """A process that has been here and has ended."""
+    code = "import dataclasses as d, json; from hesiod_watch.machine import *; "
+    code += "print(json.dumps(d.asdict(this_owner('process', 'local'))))"
+    root = Path(machine.__file__).parents[1]
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    owner = files.parse_owner(shown.stdout)
+    assert owner
+    return owner
+
+
+ELSEWHERE = replace(ME, host="another", boot_id="another", machine_id="another")
+
+
+def claims(pipeline: Path) -> tuple[Claim, ...]:
+    return flags.read_flags(pipeline).cell(STEM, machine.judge_here).claims
+
+
+def only(pipeline: Path) -> Claim:
+    [claim] = claims(pipeline)
+    return claim
+
+
+def names(pipeline: Path) -> set[str]:
+    return {name.removeprefix(f"{STEM}.") for name in os.listdir(pipeline)}
+
+
+def test_claim_and_work(pipeline: Path) -> None:
+    """A claim, then the worker's record under it: the cell is held by a living worker."""
+    flags.claim_cell(pipeline, STEM, ME)
+    assert not flags.holds_worker(pipeline, STEM, ME)
+    flags.record_worker(pipeline, STEM, ME)
+    assert flags.holds_worker(pipeline, STEM, ME)
+    assert only(pipeline).liveness is Liveness.ALIVE
+    assert names(pipeline) == {"started", "started.worker"}
+
+
+def test_second_claim(pipeline: Path) -> None:
+    """The same epoch cannot be claimed twice, and the loser leaves nothing."""
+    flags.claim_cell(pipeline, STEM, ME)
+    with pytest.raises(FlagExists, match="already there"):
+        flags.claim_cell(pipeline, STEM, machine.this_owner("process", "local"))
+    assert names(pipeline) == {"started"}
+
+
+@pytest.mark.parametrize("flag", ["aborted", "failed", "stripped", f"{STEM}.done", f"{STEM}.failed", f"{STEM}.aborted"])
+def test_not_to_be_processed(flag: str, pipeline: Path) -> None:
+    """What is finished, failed or a person has stopped is neither claimed nor worked on."""
+    flags.claim_cell(pipeline, STEM, ME)
+    (pipeline / flag).touch()
+    with pytest.raises(FlagExists, match="not to be processed"):
+        flags.record_worker(pipeline, STEM, ME)
+    with pytest.raises(FlagExists, match="not to be processed"):
+        flags.claim_cell(pipeline, STEM, replace(ME, epoch=2))
+    assert not names(pipeline) & {"started.worker", "started.2"}
+
+
+def test_flags_of_others_do_not_matter(pipeline: Path) -> None:
+    """Another cell's fate, and a sync's, are no hindrance."""
+    for name in ("other.failed", "other.done", "sync.started", "sync.failed", f"{STEM}.backup.failed"):
+        (pipeline / name).touch()
+    flags.claim_cell(pipeline, STEM, ME)
+    flags.record_worker(pipeline, STEM, ME)
+
+
+def before_the_listing(number: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let something happen just before the n-th listing that follows."""
+    real: Callable[..., Any] = os.scandir
+    left = [number]
+
+    def scandir(*arguments: Any) -> Any:
+        left[0] -= 1
+        if left[0] == 0:
+            act()
+        return real(*arguments)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+
+
+@pytest.mark.parametrize("flag", ["aborted", f"{STEM}.done", f"{STEM}.aborted", f"{STEM}.started.2"])
+def test_something_appears_while_claiming(flag: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has appeared by the time the claim was made makes it step back."""
+    before_the_listing(2, (pipeline / flag).touch, monkeypatch)
+    with pytest.raises(FlagExists):
+        flags.claim_cell(pipeline, STEM, ME)
+    assert {"started", "started.yielded"} <= names(pipeline)
+
+
+@pytest.mark.parametrize("flag", ["aborted", f"{STEM}.done", f"{STEM}.aborted", f"{STEM}.started.2"])
+def test_something_appears_while_beginning(flag: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has appeared by the time the worker has recorded itself makes it step back."""
+    flags.claim_cell(pipeline, STEM, ME)
+    before_the_listing(2, (pipeline / flag).touch, monkeypatch)
+    with pytest.raises(FlagExists):
+        flags.record_worker(pipeline, STEM, ME)
+    assert {"started", "started.worker", "started.yielded"} <= names(pipeline)
+
+
+def test_take_over_from_the_dead(pipeline: Path, dead: Owner) -> None:
+    """The next epoch can be claimed when decider and worker are dead; the old epoch's late worker finds it taken."""
+    flags.claim_cell(pipeline, STEM, dead)
+    flags.claim_cell(pipeline, STEM, replace(ME, epoch=2))
+    with pytest.raises(FlagExists, match="attempt 2 has been claimed"):
+        flags.record_worker(pipeline, STEM, dead)
+    flags.record_worker(pipeline, STEM, replace(ME, epoch=2))
+    assert [claim.liveness for claim in claims(pipeline)] == [Liveness.DEAD, Liveness.ALIVE]
+
+
+@pytest.mark.parametrize("worker", [ME, ELSEWHERE, None])
+def test_no_take_over_beside_a_worker(worker: Owner | None, pipeline: Path, dead: Owner) -> None:
+    """A worker that lives, is on another host or says nothing is not taken over from, though its decider is dead."""
+    flags.claim_cell(pipeline, STEM, dead)
+    if worker:
+        flags.create(pipeline, flags.worker(STEM), worker)
+    else:
+        (pipeline / flags.worker(STEM)).touch()
+    with pytest.raises(FlagExists, match="attempt 1 has a worker"):
+        flags.claim_cell(pipeline, STEM, replace(ME, epoch=2))
+    assert names(pipeline) == {"started", "started.worker"}
+
+
+def test_worker_appears_while_taking_over(pipeline: Path, dead: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who has taken over and then finds the earlier worker steps back, and that worker's claim counts again."""
+    worker = replace(ME, token="worker")
+    flags.claim_cell(pipeline, STEM, dead)
+    before_the_listing(2, lambda: flags.create(pipeline, flags.worker(STEM), worker), monkeypatch)
+    with pytest.raises(FlagExists, match="attempt 1 has a worker"):
+        flags.claim_cell(pipeline, STEM, replace(ME, epoch=2))
+    cell = flags.read_flags(pipeline).cell(STEM, machine.judge_here)
+    assert [claim.yielded for claim in cell.claims] == [False, True]
+    assert cell.claim
+    assert cell.claim.liveness is Liveness.ALIVE
+    assert flags.overtaken(pipeline, STEM, worker) == 0
+
+
+def test_another_judge(pipeline: Path) -> None:
+    """Who can ask elsewhere, at Slurm say, brings a judge of its own."""
+    flags.claim_cell(pipeline, STEM, ELSEWHERE)
+    flags.record_worker(pipeline, STEM, ELSEWHERE)
+    flags.claim_cell(pipeline, STEM, replace(ME, epoch=2), judge=lambda owner: (Liveness.DEAD, "Slurm says so"))
+    assert flags.highest_epoch(pipeline, STEM) == 2
+
+
+def test_started_twice(pipeline: Path) -> None:
+    """A job that is started twice works once, also when both were given the same token."""
+    flags.claim_cell(pipeline, STEM, ME)
+    flags.record_worker(pipeline, STEM, ME)
+    with pytest.raises(FlagExists):
+        flags.record_worker(pipeline, STEM, replace(ME, pid=ME.pid + 1))
+    assert names(pipeline) == {"started", "started.worker"}
+
+
+def test_withdrawn(pipeline: Path) -> None:
+    """A worker whose claim a person has moved away does not begin."""
+    with pytest.raises(FlagExists, match="withdrawn"):
+        flags.record_worker(pipeline, STEM, ME)
+    assert names(pipeline) == set()
+
+
+def test_step_back(pipeline: Path) -> None:
+    """A decider whose worker never began, and a worker that stops, free the cell; saying so twice does no harm."""
+    flags.claim_cell(pipeline, STEM, ME)
+    flags.step_back(pipeline, STEM, ME, why="its worker could not be started")
+    flags.step_back(pipeline, STEM, ME)
+    assert flags.read_flags(pipeline).cell(STEM, machine.judge_here).claim is None
+    assert files.parse_owner((pipeline / flags.yielded(STEM)).read_text()) == replace(
+        ME, why="its worker could not be started"
+    )
+    with pytest.raises(FlagExists, match="given up"):
+        flags.record_worker(pipeline, STEM, ME)
+    second = replace(ME, epoch=2)
+    flags.claim_cell(pipeline, STEM, second)
+    flags.record_worker(pipeline, STEM, second)
+    flags.step_back(pipeline, STEM, second)
+    assert flags.read_flags(pipeline).cell(STEM, machine.judge_here).claim is None
+    flags.claim_cell(pipeline, STEM, replace(ME, epoch=3))
+
+
+def test_overtaken(pipeline: Path) -> None:
+    """A worker is overtaken when a later epoch has a worker; a later claim alone will step back."""
+    flags.claim_cell(pipeline, STEM, ME)
+    flags.record_worker(pipeline, STEM, ME)
+    flags.create(pipeline, flags.started(STEM, 2), ME)
+    assert flags.overtaken(pipeline, STEM, ME) == 0
+    flags.create(pipeline, flags.worker(STEM, 2), ELSEWHERE)
+    assert flags.overtaken(pipeline, STEM, ME) == 2
+    assert flags.overtaken(pipeline, STEM, replace(ME, epoch=2)) == 0
+
+
+def test_holds_worker(pipeline: Path) -> None:
+    """The record is ours only with our token, process and host, and only while it is there."""
+    flags.claim_cell(pipeline, STEM, ME)
+    flags.record_worker(pipeline, STEM, ME)
+    assert flags.holds_worker(pipeline, STEM, ME)
+    for other in (replace(ME, token="x"), replace(ME, pid=1), replace(ME, host="x"), replace(ME, epoch=2)):
+        assert not flags.holds_worker(pipeline, STEM, other)
+    flags.move_to_attic(pipeline, STEM, why="test")
+    assert not flags.holds_worker(pipeline, STEM, ME)
+
+
+@pytest.mark.parametrize(
+    ("name", "stopped"),
+    [("aborted", True), ("stripped", True), (f"{STEM}.aborted", True), ("failed", False), ("other.aborted", False)],
+)
+def test_stops(name: str, stopped: bool, pipeline: Path) -> None:
+    """A person stops a worker by aborting its cell or run, or by stripping the run."""
+    (pipeline / name).touch()
+    assert flags.stops(pipeline, STEM) == (name if stopped else "")
+
+
+def test_unknown_claim_is_given_up(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim of which nothing is known is given up, so that it blocks nobody if it comes through after all."""
+    real: Callable[..., Any] = os.link
+    kept = pipeline.parent / "kept"
+    targets: list[str] = []
+
+    def link(source: str, target: str, **options: Any) -> None:
+        targets.append(target)
+        if len(targets) > 1:
+            real(source, target, **options)
+        else:
+            real(pipeline / source, kept)
+            raise OSError(errno.EIO, "lost")
+
+    monkeypatch.setattr(os, "link", link)
+    monkeypatch.setattr(files, "READ_BACK_DELAYS", (0.0, 0.0))
+    with pytest.raises(FlagUnknown):
+        flags.claim_cell(pipeline, STEM, ME)
+    kept.rename(pipeline / flags.started(STEM))  # it comes through
+    claim = only(pipeline)
+    assert claim.owner == ME
+    assert claim.yielded
+    flags.claim_cell(pipeline, STEM, replace(ME, epoch=2))
+
+
+def test_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A claim that was refused leaves no flag at all."""
+
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "link", full)
+    with pytest.raises(TemporaryError, match="No space"):
+        flags.claim_cell(pipeline, STEM, ME)
+    assert names(pipeline) == set()
+
+
+def test_stale_listing(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A listing that does not show our own new claim proves nothing, and the claim is given up."""
+    before_the_listing(2, lambda: (pipeline / flags.started(STEM)).rename(pipeline.parent / "hidden"), monkeypatch)
+    with pytest.raises(FlagUnknown, match="listing"):
+        flags.claim_cell(pipeline, STEM, ME)
+    assert names(pipeline) == {"started.yielded"}

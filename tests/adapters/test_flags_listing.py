@@ -1,0 +1,326 @@
+"""What one listing of a run's flags says."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch import flags
+from hesiod_watch.errors import PermanentError
+from hesiod_watch.flags import names
+from hesiod_watch.liveness import Judge
+from hesiod_watch.model import CellFlags, Liveness, Owner
+
+STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    path = tmp_path / "pipeline"
+    path.mkdir()
+    return path
+
+
+def owner(pid: int) -> Owner:
+    return Owner(f"token {pid}", host="h", boot_id="b", pid_namespace="n", pid=pid, pid_start=pid)
+
+
+def judge_by(*alive: int) -> Judge:
+    """A judge for whom these pids live, other pids are dead, and of the nameless nothing is known."""
+
+    def judge(who: Owner | None) -> tuple[Liveness, str]:
+        if who is None or not who.pid:
+            return UNKNOWN, "nobody knows"
+        return (ALIVE if who.pid in alive else DEAD), f"pid {who.pid}"
+
+    return judge
+
+
+def look(pipeline: Path, *alive: int, stem: str = STEM) -> CellFlags:
+    return flags.read_flags(pipeline).cell(stem, judge_by(*alive))
+
+
+@pytest.mark.parametrize(
+    ("name", "parsed"),
+    [
+        ("X.synced", ("X", "synced", 1)),
+        ("X.done", ("X", "done", 1)),
+        ("X.failed", ("X", "failed", 1)),
+        ("X.aborted", ("X", "aborted", 1)),
+        ("X.started", ("X", "started", 1)),
+        ("X.started.2", ("X", "started", 2)),
+        ("X.started.17", ("X", "started", 17)),
+        ("X.started.worker", ("X", "worker", 1)),
+        ("X.started.3.worker", ("X", "worker", 3)),
+        ("X.started.yielded", ("X", "yielded", 1)),
+        ("X.started.3.yielded", ("X", "yielded", 3)),
+        ("X.backup.done", ("X", "backup.done", 1)),
+        ("X.ingest.started", ("X", "ingest.started", 1)),
+        ("X.ingest.failed", ("X", "ingest.failed", 1)),
+        ("X.recalled.done", ("X.recalled", "done", 1)),
+        ("X.1.2.started.2.worker", ("X.1.2", "worker", 2)),
+        ("a b\n.done", ("a b\n", "done", 1)),
+        ("X.started.1", None),
+        ("X.started.0", None),
+        ("X.started.02", None),
+        ("X.started.99999999", None),
+        ("X.started.worker.2", None),
+        ("X.done\n", None),
+        ("X.Done", None),
+        (".done", None),
+        ("sync.done", None),
+        ("sync.failed", None),
+        ("upstream", None),
+        ("type.yaml", None),
+    ],
+)
+def test_names(name: str, parsed: tuple[str, str, int] | None) -> None:
+    """Names are read from the right against the known facts, so stems may hold dots."""
+    found = names.parse(name)
+    assert (found and (found.stem, found.fact, found.epoch)) == parsed
+
+
+@pytest.mark.parametrize("stem", [STEM, f"{STEM}.recalled", f"{STEM}.v1.2", "X"])
+@pytest.mark.parametrize("epoch", [1, 2, 10, 999])
+def test_names_there_and_back(stem: str, epoch: int) -> None:
+    """What is spelled is understood."""
+    assert names.parse(flags.started(stem, epoch)) == names.Parsed(stem, "started", epoch)
+    assert names.parse(flags.worker(stem, epoch)) == names.Parsed(stem, "worker", epoch)
+    assert names.parse(flags.yielded(stem, epoch)) == names.Parsed(stem, "yielded", epoch)
+    for fact in (flags.synced, flags.done, flags.failed, flags.aborted):
+        assert names.parse(fact(stem)) == names.Parsed(stem, fact.__name__)
+
+
+def test_no_pipeline(tmp_path: Path) -> None:
+    """No directory is FileNotFoundError; anything else in its place is a person's problem, with the reason."""
+    with pytest.raises(FileNotFoundError):
+        flags.read_flags(tmp_path / "pipeline")
+    (tmp_path / "file").touch()
+    with pytest.raises(PermanentError, match="Not a directory"):
+        flags.read_flags(tmp_path / "file")
+    (tmp_path / "link").symlink_to(".")
+    with pytest.raises(PermanentError, match="symlink"):
+        flags.read_flags(tmp_path / "link")
+
+
+def test_no_flags(pipeline: Path) -> None:
+    """An empty directory has no facts."""
+    listing = flags.read_flags(pipeline)
+    assert (listing.run_flags, listing.run_texts, listing.stems, listing.unknown) == (frozenset(), {}, frozenset(), ())
+    assert listing.cell(STEM, judge_by()) == CellFlags()
+    assert listing.all(judge_by()) == ()
+    assert flags.highest_epoch(pipeline, STEM) == 0
+
+
+def test_made_by_hand(pipeline: Path) -> None:
+    """Empty files made with touch are facts; an empty claim is held by somebody unknown."""
+    for name in ("upstream", "failed", "sync.started", "A.synced", "B.done", "C.aborted", "D.failed", "E.started"):
+        (pipeline / name).touch()
+    listing = flags.read_flags(pipeline)
+    assert listing.run_flags == {"failed", "sync.started"}
+    assert listing.stems == {"A", "B", "C", "D", "E"}
+    cells = {stem: listing.cell(stem, judge_by()) for stem in listing.stems}
+    assert cells["A"] == CellFlags(synced=True)
+    assert cells["B"].done
+    assert cells["C"].aborted
+    assert cells["D"].failed
+    assert cells["E"].claim
+    assert cells["E"].claim.liveness is UNKNOWN
+
+
+def test_texts(pipeline: Path) -> None:
+    """What run-level flags say is there for people; an empty flag says nothing."""
+    (pipeline / "failed").write_text("the disk\n")
+    (pipeline / "aborted").touch()
+    assert flags.read_flags(pipeline).run_texts == {"failed": "the disk\n"}
+
+
+def test_unknown_names(pipeline: Path) -> None:
+    """What is not understood is reported; temporary files, the attic and Hesiod's own leavings are not."""
+    for name in ("X.done", "strange", "X.done.bak", ".tmp.1", "type.yaml", "kick_off.started", "upstream", "output"):
+        (pipeline / name).touch()
+    (pipeline / "attic").mkdir()
+    (pipeline / os.fsdecode(b"\xff.what")).touch()
+    listing = flags.read_flags(pipeline)
+    assert listing.unknown == ("X.done.bak", "strange", "\udcff.what")
+    assert {line.name for line in listing.all(judge_by())} == set(os.listdir(pipeline)) - {".tmp.1", "attic"}
+
+
+def plant(path: Path, kind: str) -> None:
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "directory":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+
+
+@pytest.mark.parametrize("kind", ["fifo", "directory", "symlink"])
+def test_not_regular(kind: str, pipeline: Path) -> None:
+    """What is no regular file holds back where a fact would, never allows, and is never opened."""
+    for fact in (flags.synced, flags.done, flags.failed, flags.aborted, flags.started):
+        plant(pipeline / fact(fact.__name__), kind)
+    listing = flags.read_flags(pipeline)
+    assert not listing.cell("synced", judge_by()).synced
+    done = listing.cell("done", judge_by()).done
+    assert done
+    assert not done.regular
+    assert listing.cell("failed", judge_by()).failed
+    assert listing.cell("aborted", judge_by()).aborted
+    claim = listing.cell("started", judge_by()).claim
+    assert claim
+    assert claim.liveness is UNKNOWN
+    assert all("not a regular file" in line.meaning for line in listing.all(judge_by()))
+
+
+def test_one_moment(pipeline: Path) -> None:
+    """A listing is of one moment: what comes later is not in it, and what goes makes nobody stumble."""
+    flags.create(pipeline, flags.started(STEM), owner(1))
+    flags.create(pipeline, flags.done("B"), {"results": {}})
+    listing = flags.read_flags(pipeline)
+    flags.create(pipeline, flags.done(STEM), owner(1))
+    (pipeline / flags.started(STEM)).unlink()
+    (pipeline / flags.done("B")).unlink()
+    cell = listing.cell(STEM, judge_by(1))
+    assert not cell.done
+    assert cell.claim
+    assert cell.claim.liveness is UNKNOWN
+    assert listing.cell("B", judge_by()).done
+    assert len(listing.all(judge_by())) == 2
+
+
+def test_done_speaks(pipeline: Path) -> None:
+    """The record in `done` is at hand, and nobody is judged for a cell that is finished."""
+    flags.create(pipeline, flags.started(STEM), owner(1))
+    flags.create(pipeline, flags.done(STEM), {"results": {"reads": 5}})
+
+    def never(_: Owner | None) -> tuple[Liveness, str]:
+        raise AssertionError("asked after the owner of a finished cell")
+
+    cell = flags.read_flags(pipeline).cell(STEM, never)
+    assert cell.done
+    assert cell.done.record["results"] == {"reads": 5}
+    assert [claim.epoch for claim in cell.claims] == [1]
+
+
+@pytest.mark.parametrize(("alive", "liveness"), [((1, 2), ALIVE), ((2,), ALIVE), ((1,), DEAD), ((), DEAD)])
+def test_the_worker_alone_counts(alive: tuple[int, ...], liveness: Liveness, pipeline: Path) -> None:
+    """Once a worker has recorded itself, its life is the claim's, whatever has become of the decider."""
+    flags.create(pipeline, flags.started(STEM), owner(1))
+    flags.create(pipeline, flags.worker(STEM), owner(2))
+    claim = look(pipeline, *alive).claim
+    assert claim
+    assert claim.liveness is liveness
+    assert (claim.owner, claim.worker) == (owner(1), owner(2))
+
+
+def test_a_worker_nobody_knows(pipeline: Path) -> None:
+    """A worker's record that says nothing is unknown, although the decider is dead."""
+    flags.create(pipeline, flags.started(STEM), owner(1))
+    (pipeline / flags.worker(STEM)).touch()
+    claim = look(pipeline).claim
+    assert claim
+    assert claim.liveness is UNKNOWN
+
+
+def test_epochs(pipeline: Path) -> None:
+    """Claims come lowest first, and the highest counts."""
+    for epoch in (10, 2, 1):
+        flags.create(pipeline, flags.started(STEM, epoch), replace(owner(epoch), epoch=epoch))
+    cell = look(pipeline, 10)
+    assert [claim.epoch for claim in cell.claims] == [1, 2, 10]
+    assert [claim.liveness for claim in cell.claims] == [DEAD, DEAD, ALIVE]
+    assert cell.claim
+    assert cell.claim.epoch == 10
+    assert flags.highest_epoch(pipeline, STEM) == 10
+
+
+def test_yielded_by_its_decider(pipeline: Path) -> None:
+    """A claim that its decider gave up before there was a worker does not count; the one before it does."""
+    flags.create(pipeline, flags.started(STEM), owner(1))
+    flags.create(pipeline, flags.worker(STEM), owner(2))
+    flags.create(pipeline, flags.started(STEM, 2), owner(3))
+    flags.create(pipeline, flags.yielded(STEM, 2), owner(3))
+    cell = look(pipeline, 2, 3)
+    assert [claim.yielded for claim in cell.claims] == [False, True]
+    assert cell.claim
+    assert (cell.claim.epoch, cell.claim.liveness) == (1, ALIVE)
+
+
+def test_yielded_by_its_worker(pipeline: Path) -> None:
+    """A worker that says it stops is believed, also while its process still runs."""
+    flags.create(pipeline, flags.started(STEM), owner(1))
+    flags.create(pipeline, flags.worker(STEM), owner(2))
+    flags.create(pipeline, flags.yielded(STEM), owner(2))
+    assert look(pipeline, 1, 2).claim is None
+
+
+def test_a_decider_cannot_yield_for_its_worker(pipeline: Path) -> None:
+    """A worker that has recorded itself counts until it says otherwise or is dead."""
+    flags.create(pipeline, flags.started(STEM), owner(1))
+    flags.create(pipeline, flags.worker(STEM), owner(2))
+    flags.create(pipeline, flags.yielded(STEM), owner(1))
+    claim = look(pipeline, 1, 2).claim
+    assert claim
+    assert claim.liveness is ALIVE
+
+
+@pytest.mark.parametrize("made_by", ["somebody else", "nobody"])
+def test_yielded_by_another(made_by: str, pipeline: Path) -> None:
+    """Nobody gives up what is another's."""
+    flags.create(pipeline, flags.started(STEM), owner(1))
+    if made_by == "nobody":
+        (pipeline / flags.yielded(STEM)).touch()
+    else:
+        flags.create(pipeline, flags.yielded(STEM), owner(9))
+    claim = look(pipeline, 1).claim
+    assert claim
+    assert claim.liveness is ALIVE
+
+
+def test_a_number_used_up(pipeline: Path) -> None:
+    """A yielded flag without a claim holds nobody up; its number is not used again."""
+    flags.create(pipeline, flags.yielded(STEM), owner(1))
+    assert look(pipeline).claim is None
+    assert look(pipeline).claims
+    assert flags.highest_epoch(pipeline, STEM) == 1
+
+
+def test_not_dead_beside_an_earlier_worker(pipeline: Path) -> None:
+    """A claim whose owner died is not shown as dead as long as a worker of an earlier one may live."""
+    flags.create(pipeline, flags.started(STEM), owner(1))
+    flags.create(pipeline, flags.worker(STEM), owner(2))
+    flags.create(pipeline, flags.started(STEM, 2), owner(3))
+    claim = look(pipeline, 2).claim
+    assert claim
+    assert (claim.epoch, claim.liveness) == (2, ALIVE)
+    assert "attempt 1 still has a worker" in claim.evidence
+    claim = look(pipeline).claim
+    assert claim
+    assert claim.liveness is DEAD
+
+
+def test_lines(pipeline: Path) -> None:
+    """Every flag has a meaning, claims have an owner and a verdict, and facts have none."""
+    flags.create(pipeline, flags.started(STEM), owner(1))
+    flags.create(pipeline, flags.started(STEM, 2), owner(2))
+    flags.create(pipeline, flags.synced(STEM), {"why": "complete"})
+    flags.create(pipeline, f"{STEM}.backup.started", owner(1))
+    (pipeline / "strange").touch()
+    lines = {line.name.removeprefix(STEM): line for line in flags.read_flags(pipeline).all(judge_by(2))}
+    assert {name: line.liveness for name, line in lines.items()} == {
+        ".started": DEAD,
+        ".started.2": ALIVE,
+        ".synced": None,
+        ".backup.started": DEAD,
+        "strange": None,
+    }
+    assert lines[".started.2"].meaning == "claimed for processing (attempt 2)"
+    assert lines[".backup.started"].meaning == "backup under way"
+    assert lines["strange"].meaning == "not known to this program, ignored"
+    assert lines[".started"].owner == owner(1)
+    assert all(abs(line.mtime - pipeline.stat().st_mtime) < 100 for line in lines.values())

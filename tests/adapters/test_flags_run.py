@@ -1,0 +1,341 @@
+"""Taking up a run, what it says about itself, and a person's moving of flags to the attic."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hesiod_watch import flags, machine
+from hesiod_watch.errors import FlagExists, PermanentError, TemporaryError
+from hesiod_watch.model import LOCAL
+
+STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+ME = machine.this_owner("process", "local")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A run's directory, and an output directory for it."""
+    path = tmp_path / "landing" / "my run"
+    path.mkdir(parents=True)
+    (tmp_path / "output" / "my run").mkdir(parents=True)
+    return path
+
+
+@pytest.fixture
+def output(run: Path) -> Path:
+    return run.parents[1] / "output" / run.name
+
+
+@pytest.fixture
+def pipeline(run: Path, output: Path) -> Path:
+    assert flags.adopt(run, LOCAL, output)
+    return run / "pipeline"
+
+
+def test_adopt(run: Path, output: Path) -> None:
+    """A run is taken up once, with both facts, and nothing else is left in it."""
+    assert flags.adopt(run, LOCAL, output) is True
+    assert flags.adopt(run, "host:/other", output.parent) is False
+    assert os.listdir(run) == ["pipeline"]
+    assert sorted(os.listdir(run / "pipeline")) == ["output", "upstream"]
+    assert flags.read_upstream(run / "pipeline") == LOCAL
+    assert flags.read_output(run / "pipeline", output.parent) == (output, "")
+    assert flags.read_flags(run / "pipeline").unknown == ()
+
+
+def test_adopt_many(run: Path, output: Path) -> None:
+    """Of many who take up the same run at the same time one does, and nothing is left of the others."""
+    barrier = threading.Barrier(16)
+    won: list[bool] = []
+
+    def racer() -> None:
+        barrier.wait()
+        won.append(flags.adopt(run, LOCAL, output))
+
+    threads = [threading.Thread(target=racer) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(won) == [False] * 15 + [True]
+    assert os.listdir(run) == ["pipeline"]
+    assert flags.read_upstream(run / "pipeline") == LOCAL
+
+
+@pytest.mark.parametrize("kind", ["empty directory", "file", "dangling link", "fifo"])
+def test_adopt_nothing_of_a_person(kind: str, run: Path, output: Path) -> None:
+    """Whatever a person has put in the place is left alone, an empty directory too."""
+    path = run / "pipeline"
+    put: dict[str, Callable[[], object]] = {
+        "empty directory": path.mkdir,
+        "file": path.touch,
+        "dangling link": lambda: path.symlink_to("nowhere"),
+        "fifo": lambda: os.mkfifo(path),
+    }
+    put[kind]()
+    before = path.lstat()
+    assert flags.adopt(run, LOCAL, output) is False
+    assert path.lstat().st_ino == before.st_ino
+    assert os.listdir(run) == ["pipeline"]
+    assert flags.read_upstream(path) is None
+
+
+def test_adopt_after_a_crash(run: Path, output: Path) -> None:
+    """What a killed attempt left is tidied up by the one that succeeds; what is not ours stays."""
+    left = run / ".pipeline.tmp.0123"
+    left.mkdir()
+    (left / "upstream").touch()
+    (left / "output").symlink_to("x")
+    (run / ".pipeline.tmp.link").symlink_to(output)
+    (output / "upstream").touch()
+    foreign = run / ".pipeline.tmp.4567"
+    foreign.mkdir()
+    (foreign / "data").touch()
+    assert flags.adopt(run, LOCAL, output)
+    assert sorted(os.listdir(run)) == [".pipeline.tmp.4567", ".pipeline.tmp.link", "pipeline"]
+    assert os.listdir(foreign) == ["data"]
+    assert os.listdir(output) == ["upstream"]
+
+
+@pytest.mark.parametrize(
+    ("call", "number", "kind"),
+    [
+        ("mkdir", errno.EACCES, PermanentError),
+        ("mkdir", errno.ENOSPC, TemporaryError),
+        ("symlink", errno.ENOSPC, TemporaryError),
+        ("fsync", errno.EIO, TemporaryError),
+        ("rename", errno.EROFS, TemporaryError),
+    ],
+)
+def test_adopt_refused(
+    call: str, number: int, kind: type[Exception], run: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An attempt that the file system refuses leaves nothing, and says whether trying again can help."""
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, refuse)
+        with pytest.raises(kind, match=os.strerror(number)):
+            flags.adopt(run, LOCAL, output)
+    assert os.listdir(run) == []
+
+
+def test_adopt_lost_answer(run: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename that was made counts, whatever the file system answered."""
+    real = os.rename
+
+    def rename(*arguments: Any, **options: Any) -> None:
+        real(*arguments, **options)
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "rename", rename)
+    assert flags.adopt(run, LOCAL, output) is True
+
+
+@pytest.mark.parametrize("upstream", ["", " \n", "a\nb"])
+def test_adopt_without_an_upstream(upstream: str, run: Path, output: Path) -> None:
+    """An upstream that could not be read again as one line is not written."""
+    with pytest.raises(PermanentError, match="one line"):
+        flags.adopt(run, upstream, output)
+    assert os.listdir(run) == []
+
+
+def test_adopt_nowhere(tmp_path: Path) -> None:
+    """A run that has gone, or is no directory, is an error that names it."""
+    with pytest.raises(TemporaryError, match="my run"):
+        flags.adopt(tmp_path / "my run", LOCAL, tmp_path)
+    (tmp_path / "link").symlink_to(tmp_path)
+    with pytest.raises(PermanentError, match="link"):
+        flags.adopt(tmp_path / "link", LOCAL, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "upstream"),
+    [
+        (b"LOCAL\n", "LOCAL"),
+        (b"LOCAL", "LOCAL"),
+        (b"  prom@promethion:/data/my run \r\n\n", "prom@promethion:/data/my run"),
+        (b"/data/\xff\n", "/data/\udcff"),
+        (b"", None),
+        (b"\n", None),
+        (b"LOCAL\n/data\n", None),
+        (b"x" * 100_000, None),
+    ],
+)
+def test_upstream(text: bytes, upstream: str | None, tmp_path: Path) -> None:
+    """Where a run comes from is one line; anything else is nothing, and then nobody touches the run."""
+    (tmp_path / "upstream").write_bytes(text)
+    assert flags.read_upstream(tmp_path) == upstream
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_upstream_is_a_file(kind: str, tmp_path: Path) -> None:
+    """A FIFO does not hang us, and a link leads nowhere."""
+    if kind == "fifo":
+        os.mkfifo(tmp_path / "upstream")
+    else:
+        (tmp_path / "other").write_text(LOCAL)
+        (tmp_path / "upstream").symlink_to("other")
+    assert flags.read_upstream(tmp_path) is None
+
+
+def test_output(run: Path, pipeline: Path, output: Path) -> None:
+    """Links on the way are followed, as long as the end lies below the output root."""
+    root = output.parent
+    (run / "root link").symlink_to(root)
+    assert flags.read_output(pipeline, run / "root link") == (output, "")
+    link = pipeline / "output"
+    link.unlink()
+    assert flags.read_output(pipeline, root) == (None, f"{link} is missing")
+    link.symlink_to(root / "gone")
+    assert flags.read_output(pipeline, root)[1] == f"{link} leads to {root / 'gone'}, which does not exist"
+    link.unlink()
+    link.mkdir()
+    assert flags.read_output(pipeline, root)[1] == f"{link} is not a symlink"
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("output", "outside the output directory"),
+        (".", "outside the output directory"),
+        ("output/../landing", "outside the output directory"),
+        ("landing/my run", "outside the output directory"),
+        ("output/file", "not a directory"),
+        ("output/my run/away", "outside the output directory"),
+        ("landing/my run/pipeline/output", "circle"),
+        ("output/" + "x" * 300, "cannot be followed"),
+    ],
+)
+def test_output_elsewhere(target: str, reason: str, tmp_path: Path, pipeline: Path) -> None:
+    """What is not a directory of its own below the output root is refused with the reason."""
+    (tmp_path / "output" / "file").touch()
+    (tmp_path / "output" / "my run" / "away").symlink_to(tmp_path)
+    (pipeline / "output").unlink()
+    (pipeline / "output").symlink_to(tmp_path / target)
+    found, why = flags.read_output(pipeline, tmp_path / "output")
+    assert found is None
+    assert reason in why
+
+
+def test_output_root_gone(pipeline: Path, tmp_path: Path) -> None:
+    """An output root that is not mounted is said."""
+    found, why = flags.read_output(pipeline, tmp_path / "not mounted")
+    assert found is None
+    assert "does not exist" in why
+
+
+def everything(pipeline: Path) -> set[str]:
+    return {str(path.relative_to(pipeline)) for path in pipeline.rglob("*")} - {"upstream", "output", "attic"}
+
+
+def test_attic(pipeline: Path) -> None:
+    """A cell's claims and failures go, with who, where and why; what is true of the data stays, and so do others."""
+    keep = {f"{STEM}.synced", f"{STEM}.aborted", f"{STEM}.backup.done", "other.started", f"{STEM}.x.failed", "failed"}
+    go = {f"{STEM}.{name}" for name in ("started", "started.worker", "started.2", "started.2.yielded", "failed")}
+    go |= {f"{STEM}.ingest.started", f"{STEM}.backup.failed"}
+    for name in keep | go:
+        (pipeline / name).write_text(name)
+    drawer = flags.move_to_attic(pipeline, STEM, why="I have checked")
+    assert drawer
+    assert drawer.parent == pipeline / "attic"
+    place = str(drawer.relative_to(pipeline))
+    assert everything(pipeline) == keep | {place, f"{place}/why"} | {f"{place}/{name}" for name in go}
+    assert all((drawer / name).read_text() == name for name in go)
+    record = json.loads((drawer / "why").read_text())
+    assert record["why"] == "I have checked"
+    assert record["host"] == os.uname().nodename
+    assert record["user"]
+    assert record["time"]
+    assert flags.highest_epoch(pipeline, STEM) == 0
+
+
+def test_attic_on_request(pipeline: Path) -> None:
+    """`aborted` goes when asked for, and what is to be kept stays."""
+    for name in ("aborted", "started", "failed"):
+        (pipeline / f"{STEM}.{name}").touch()
+    drawer = flags.move_to_attic(pipeline, STEM, why="", keep=frozenset({flags.failed(STEM)}), aborted=True)
+    assert drawer
+    assert set(os.listdir(drawer)) == {f"{STEM}.aborted", f"{STEM}.started", "why"}
+    assert (pipeline / f"{STEM}.failed").exists()
+
+
+def test_attic_without_failure(pipeline: Path) -> None:
+    """While claims are moved the cell is failed, so that nobody claims it half-way; after that it is free."""
+    flags.claim_cell(pipeline, STEM, ME)
+    drawer = flags.move_to_attic(pipeline, STEM, why="the host has gone")
+    assert drawer
+    assert set(os.listdir(drawer)) == {f"{STEM}.failed", f"{STEM}.started", "why"}
+    flags.claim_cell(pipeline, STEM, ME)
+
+
+def test_attic_stopped_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed in the middle the cell stays failed, and the same call moves the rest."""
+    for name in (flags.started(STEM), flags.started(STEM, 2), flags.worker(STEM)):
+        flags.create(pipeline, name, ME)
+    real = os.rename
+    moved: list[Any] = []
+
+    def rename(*arguments: Any, **options: Any) -> None:
+        if len(moved) == 2:
+            raise KeyboardInterrupt
+        moved.append(arguments)
+        real(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rename", rename)
+        with pytest.raises(KeyboardInterrupt):
+            flags.move_to_attic(pipeline, STEM, why="")
+    assert (pipeline / flags.started(STEM)).exists()
+    with pytest.raises(FlagExists, match="not to be processed"):
+        flags.claim_cell(pipeline, STEM, ME)
+    flags.move_to_attic(pipeline, STEM, why="")
+    assert flags.read_flags(pipeline).stems == set()
+
+
+def test_attic_of_the_run(pipeline: Path) -> None:
+    """The run's own failure and sync claims go; its cells, and what was stripped, stay."""
+    for name in ("failed", "sync.started", "sync.failed", "sync.done", "aborted", "stripped", f"{STEM}.failed"):
+        (pipeline / name).touch()
+    assert flags.move_to_attic(pipeline, None, why="")
+    assert flags.read_flags(pipeline).run_flags == {"sync.done", "aborted", "stripped"}
+    assert flags.move_to_attic(pipeline, None, why="", aborted=True)
+    assert flags.read_flags(pipeline).run_flags == {"sync.done", "stripped"}
+    assert flags.read_flags(pipeline).stems == {STEM}
+
+
+def test_attic_with_nothing_to_move(pipeline: Path) -> None:
+    """Where there is nothing to move nothing is made."""
+    (pipeline / f"{STEM}.synced").touch()
+    assert flags.move_to_attic(pipeline, STEM, why="") is None
+    assert flags.move_to_attic(pipeline, None, why="") is None
+    assert everything(pipeline) == {f"{STEM}.synced"}
+
+
+def test_attic_twice_in_a_second(pipeline: Path) -> None:
+    """Each time has a drawer of its own."""
+    drawers = set()
+    for _ in range(3):
+        (pipeline / f"{STEM}.failed").touch()
+        drawers.add(flags.move_to_attic(pipeline, STEM, why=""))
+    assert len(drawers) == 3
+
+
+def test_attic_is_a_link(pipeline: Path, output: Path) -> None:
+    """A planted link does not lead flags out of the run."""
+    (pipeline / "attic").symlink_to(output)
+    (pipeline / f"{STEM}.failed").touch()
+    with pytest.raises(PermanentError, match="attic"):
+        flags.move_to_attic(pipeline, STEM, why="")
+    assert os.listdir(output) == []
+    assert (pipeline / f"{STEM}.failed").exists()
