@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from hashlib import blake2b, md5
 from itertools import pairwise
 from typing import Any
@@ -18,6 +19,7 @@ BIN_SECONDS = 600
 Json = dict[str, Any]
 
 
+@cache
 def noise(*what: object) -> float:
     """A number from 0 to 1 that looks random and follows from the arguments."""
     return int.from_bytes(blake2b(repr(what).encode(), digest_size=4).digest()) / 0xFFFFFFFF
@@ -284,7 +286,7 @@ def outputs(document: Json) -> list[Json]:
                         "reads": numbers["reads"],
                         "bases": numbers["bases"],
                         "bytes": round(numbers["bases"] * 0.97),
-                        "md5": md5(file.encode(), usedforsecurity=False).hexdigest(),
+                        "md5": md5(file.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest(),
                         "sources": 74,
                     }
                 )

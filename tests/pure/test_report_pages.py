@@ -1,0 +1,397 @@
+"""What the pages say, for cells of every kind, and that no text in a document can become anything but text."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Callable, Mapping
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from qc_documents import (
+    barcode,
+    empty_group,
+    few_barcodes,
+    group,
+    not_barcoded,
+    one_read,
+    plate,
+    qc_document,
+    run_document,
+    without_fastq,
+)
+
+from hesiod_watch.report.cell import render_cell
+from hesiod_watch.report.run import HEADLINES, TONES, render_run
+
+VOID = frozenset({"meta", "link", "br", "img", "input", "hr", "col", "wbr"})
+EVIL = "\u202e\"'><script>alert(1)</script></style></title><img src=x onerror=alert(1)>\x1b[2J\u2028&\udc80"
+
+
+class Page(HTMLParser):
+    """A page taken apart; fails at the first tag that is closed out of turn."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.tags: dict[str, int] = {}
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str, str]] = []
+        self.words: list[str] = []
+        self.open: list[str] = []
+        self.feed(html)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        names = [name for name, _ in attrs]
+        assert len(names) == len(set(names)), f"<{tag}> says {names} twice"
+        for name, value in attrs:
+            self.attributes.append((tag, name, value or ""))
+            if name == "id":
+                self.ids.append(value or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split()).replace(" ,", ",")
+
+    def values(self, attribute: str) -> list[str]:
+        return [value for _, name, value in self.attributes if name == attribute]
+
+
+def all_failed() -> dict[str, Any]:
+    failed = group(90_000, quality=6, name="f")
+    return qc_document(barcodes=[], total=failed, **{"pass": None, "fail": failed})
+
+
+CELLS: Mapping[str, Callable[[], dict[str, Any]]] = {
+    "six barcodes": qc_document,
+    "a full plate": lambda: qc_document(barcodes=plate(96)),
+    "thirteen barcodes": lambda: qc_document(barcodes=[barcode(f"barcode{n:02d}", 1000 * n) for n in range(1, 14)]),
+    "not barcoded": not_barcoded,
+    "no FASTQ": without_fastq,
+    "one read": lambda: qc_document(barcodes=[], total=one_read(), **{"pass": one_read(), "fail": None}),
+    "all failed": all_failed,
+    "not split": lambda: qc_document(barcodes=few_barcodes()[:1], **{"pass": None, "fail": None}),
+    "skipped reads": lambda: qc_document(skip=group(4_000, name="s")),
+    "running": lambda: qc_document(state="running"),
+    "running, nothing yet": lambda: without_fastq(state="running", facts={}, counts={}),
+    "Flongle": lambda: not_barcoded(total=group(4_000, channels=126), facts={"flow_cell_type": "FLO-FLG114"}),
+    "MinION": lambda: not_barcoded(total=group(90_000, channels=512), facts={"flow_cell_type": "FLO-MIN114"}),
+    "empty group": lambda: qc_document(total=empty_group()),
+    "nothing": dict,
+    "only nonsense": lambda: dict.fromkeys(qc_document(), "nonsense"),
+    "numbers that are none": lambda: qc_document(total={"reads": "many", "bases": None, "n50": True, "mean_q": []}),
+}
+
+
+@pytest.mark.parametrize("make", CELLS.values(), ids=CELLS.keys())
+def test_cell_page_is_whole(make: Callable[[], dict[str, Any]]) -> None:
+    """Every kind of cell gives a page that parses, with unique ids that are all there, one main heading, no script."""
+    page = Page(render_cell(make()))
+    assert len(page.ids) == len(set(page.ids))
+    assert (page.tags["h1"], page.tags["main"], page.tags["style"]) == (1, 1, 1)
+    assert "script" not in page.tags
+    assert "None" not in page.text
+    assert "nan" not in page.text.lower().split()
+
+    named = {word for value in page.values("aria-labelledby") for word in value.split()}
+    named |= {value[1:] for value in page.values("href") if value.startswith("#")}
+    assert named <= set(page.ids)
+
+
+def test_nothing_is_fetched() -> None:
+    """No element of either page names anything outside the page but links a person may follow."""
+    for html in (render_cell(qc_document()), render_run(run_document())):
+        page = Page(html)
+        assert (
+            set(page.tags) & {"script", "img", "iframe", "object", "embed", "audio", "video", "base", "form"} == set()
+        )
+        for tag, name, value in page.attributes:
+            assert name not in {"src", "srcset", "action", "style", "background"}
+            assert not name.startswith("on")
+            if name == "href" and tag != "a":
+                assert value.startswith(("#", "data:image/svg+xml,"))
+        assert "@import" not in html
+        assert re.findall(r"url\((?!\"#)", html) == []
+
+
+def test_policy_names_the_style() -> None:
+    """The policy forbids everything but the one style sheet in the page, by the hash of its very bytes."""
+    html = render_cell(qc_document())
+    style = html.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    policy = next(value for _, name, value in Page(html).attributes if name == "content" and "default-src" in value)
+    assert policy.split("; ")[:2] == ["default-src 'none'", f"style-src 'sha256-{digest}'"]
+    assert "unsafe" not in policy
+
+
+def poisoned(value: Any) -> Any:
+    """The document with every string in it, and every key that is a name from disk, replaced by a hostile one."""
+    if isinstance(value, dict):
+        return {key: poisoned(item) for key, item in value.items()} | {EVIL: poisoned(EVIL)}
+    if isinstance(value, list):
+        return [poisoned(item) for item in value]
+    return EVIL if isinstance(value, str) else value
+
+
+def test_hostile_document() -> None:
+    """A document whose every text is an attack gives a page with the tags of the harmless one, and readable text."""
+    harmless = qc_document(barcodes=plate(14)[:14])
+    hostile = poisoned(harmless)
+    hostile["total"] = harmless["total"]
+    html = render_cell(hostile)
+    page = Page(html)
+    html.encode()
+    assert {"script", "img"}.isdisjoint(page.tags)
+    assert not any(name.startswith("on") for _, name, _ in page.attributes)
+    assert set("\u202e\x1b\u2028") & set(html) == set()
+    assert "\\u202e" in page.text
+    assert "<script>alert(1)</script>" in page.text
+
+
+@pytest.mark.parametrize("key", ["run", "library", "cell", "flow_cell_id", "program", "made_at"])
+def test_hostile_names_one_by_one(key: str) -> None:
+    """No single name adds a tag but the marks around what had to be written out."""
+    count = Page(render_cell(qc_document())).tags
+    attacked = Page(render_cell(qc_document(**{key: EVIL}))).tags
+    for tags in (count, attacked):
+        for tag in ("span", "bdi", "time"):  # marks; and a time that is none is shown as a name
+            tags.pop(tag, None)
+    assert attacked == count
+
+
+@pytest.mark.parametrize("link", ["javascript:alert(1)", "//example.org/report.html", "data:text/html,<b>", EVIL])
+def test_hostile_links(link: str) -> None:
+    """A link in a document can lead to a file only, never to a script or another host."""
+    page = Page(render_cell(qc_document(links={"ont_report": link})))
+    run = run_document()
+    run["cells"][0]["page"] = link
+    for target in page.values("href") + Page(render_run(run)).values("href"):
+        if not target.startswith("data:image/svg+xml,"):
+            assert ":" not in target
+            assert not target.startswith("//")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "tone"),
+    [
+        ("proven", "good"),
+        ("by-hand", "warn"),
+        ("over", "warn"),
+        ("short", "bad"),
+        ("fallback", "bad"),
+        ("unreadable", "bad"),
+        ("running", "busy"),
+        ("", "none"),
+    ],
+)
+def test_line_of_state(verdict: str, tone: str) -> None:
+    """The line on top has the verdict's tone and gives the reason."""
+    page = Page(render_cell(qc_document(completeness={"verdict": verdict, "why": "because of the reason"})))
+    assert f"state {tone}" in page.values("class")
+    assert "because of the reason" in page.text
+
+
+def test_running_says_so() -> None:
+    """A page made while the cell is still being written says that its numbers will grow, whatever the verdict."""
+    page = Page(render_cell(qc_document(state="running")))
+    assert "Still running" in page.text
+    assert "state busy" in page.values("class")
+
+
+def test_missing_files_are_counted() -> None:
+    """Short counts and files in the fallback directory are said in numbers."""
+    page = Page(
+        render_cell(
+            qc_document(
+                completeness={"verdict": "fallback", "why": "…", "fallback": {"fastq": 2}},
+                counts={"fastq": {"announced": 69, "found": 66}, "pod5": {"announced": None, "found": 1}},
+            )
+        )
+    )
+    assert "FASTQ 66 of 69 files, 3 missing" in page.text
+    assert "POD5 1 file" in page.text
+    assert "FASTQ: 2 in the sequencer" in page.text
+
+
+def test_six_numbers() -> None:
+    """Passed reads and bases, their part, N50, median and mean Q are there, with the failed ones apart."""
+    page = Page(render_cell(qc_document()))
+    start = page.text.index("The cell in six numbers")
+    shown = page.text[start : page.text.index("Mean Q: arithmetic")]
+    passed = qc_document()["pass"]
+    assert re.findall(r"Passed reads|Passed bases|Passed, by bases|N50|Median length|Mean Q", shown) == [
+        *("Passed reads", "Passed bases", "Passed, by bases", "N50", "Median length", "Mean Q")
+    ]
+    assert "5.42 M failed: 590 k" in shown
+    assert "18.7 failed: 7.6" in shown
+    assert f"{passed['bases']:,} bases" in page.values("title")
+
+
+def test_mean_q_is_named() -> None:
+    """The page says which mean the mean Q is."""
+    meaning = "the basecaller's own value, averaged over reads"
+    assert meaning in Page(render_cell(qc_document(mean_q={"rule": "qs", "meaning": meaning}))).text
+
+
+def table_labels(html: str) -> list[str]:
+    return re.findall(r'<th scope="row"><bdi class="name">(barcode\d+|unclassified)</bdi>', html)
+
+
+def test_barcodes_by_bases() -> None:
+    """The barcode table has the most bases first; barcodes under a ten-thousandth are folded away behind a sentence."""
+    html = render_cell(qc_document())
+    assert table_labels(html) == [
+        *("barcode01", "barcode02", "barcode04", "barcode03", "barcode05", "barcode06", "unclassified"),
+        *("barcode11", "barcode24"),
+    ]
+    open_part, folded = html.split("2 barcodes with less than 0.01 %")
+    assert "barcode06" in open_part
+    assert ">barcode11<" not in open_part
+    assert ">barcode11<" in folded
+
+
+def test_many_barcodes_have_a_chart() -> None:
+    """Beyond a dozen barcodes one chart takes the place of the bars; a plate's empty well is a gap in it."""
+    few, many = render_cell(qc_document()), render_cell(qc_document(barcodes=plate(96)))
+    assert "with-bars" in few
+    assert 'id="barcodes-title"' not in few
+    assert 'class="barcodes with-bars"' not in many
+    assert 'id="barcodes-title"' in many
+    chart = many[many.index('id="barcodes-title"') : many.index("</figure>")]
+    assert "barcode17:" in chart
+    assert len(table_labels(many)) == 97
+
+
+def test_chart_is_in_order() -> None:
+    """The chart's columns are in the order of the names as people count, with unplaced reads last."""
+    labels = ["unclassified", *(f"barcode{number}" for number in range(13, 0, -1))]
+    html = render_cell(qc_document(barcodes=[barcode(label, 5000) for label in labels]))
+    chart = html[html.index('id="barcodes-title"') : html.index("</figure>")]
+    assert re.findall(r"<title>(\w+):", chart) == list(reversed(labels))
+
+
+def test_cell_without_fastq() -> None:
+    """A cell sequenced with basecalling off gets the reason, the facts and the counts, and no empty charts."""
+    page = Page(render_cell(without_fastq()))
+    assert "Basecalling was off" in page.text
+    assert "POD5 592 of 592 files" in page.text
+    assert "FLO-PRO114M" in page.text
+    assert "figure" not in page.tags
+
+
+def test_nothing_is_made_up() -> None:
+    """Without times and channels in the headers there is a sentence instead of a chart."""
+    bare = group(1000) | {"yield": {"start": None}, "channels": {"active": 0, "reads": {}}}
+    page = Page(render_cell(not_barcoded(total=bare, **{"pass": None, "fail": None})))
+    assert "headers carry no times and no channels." in page.text
+
+
+def test_files_are_listed() -> None:
+    """Every output stands there with its checksum, linked by its name in the same directory."""
+    document = qc_document()
+    page = Page(render_cell(document))
+    for output in document["outputs"]:
+        assert output["md5"] in page.text
+        assert output["file"] in page.values("href")
+    assert "../../report.html" in page.values("href")
+
+
+def test_charts_have_tables() -> None:
+    """Each chart is an image with a title and a description for a screen reader, and has its numbers in a table."""
+    html = render_cell(qc_document())
+    page = Page(html)
+    assert page.tags["figure"] == 4
+    assert html.count('role="img" aria-labelledby') == 4
+    assert html.count("<caption>") == 4
+    assert all(page.ids.count(f"{key}-{part}") == 1 for key in ("length", "quality", "yield", "channels")
+               for part in ("title", "desc"))  # fmt: skip
+
+
+def test_run_page() -> None:
+    """The run's page shows each cell with its stage, its reason, its numbers and a link to its page."""
+    document = run_document(title="Genome Centre")
+    html = render_run(document)
+    page = Page(html)
+    assert len(page.ids) == len(set(page.ids))
+    for cell in document["cells"]:
+        assert cell["cell"] in page.text
+        assert cell["stage"] in page.text
+        assert cell["why"] in page.text
+    links = [value for value in page.values("href") if value.endswith("report.html")]
+    assert links == [cell["page"] for cell in document["cells"] if cell["page"]]
+    assert "processing_sync_needed" in page.text
+    assert "Genome Centre" in page.text
+    assert "pool 7;rm -rf" in page.text
+
+
+def test_run_totals() -> None:
+    """Totals are of the passed reads of all cells but aborted ones."""
+    document = run_document()
+    counted = [cell["qc"]["pass"]["bases"] for cell in document["cells"] if cell["qc"]]
+    document["cells"][-1]["qc"] = qc_document()
+    assert document["cells"][-1]["stage"] == "aborted"
+    page = Page(render_run(document))
+    assert f"{sum(counted):,} bases" in page.values("title")
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [[], [{}], [{"library": "a", "cell": "b", "stage": "processed", "why": "", "page": None, "qc": without_fastq()}]],
+    ids=["no cell", "an empty one", "no FASTQ"],
+)
+def test_run_page_of_little(cells: list[dict[str, Any]]) -> None:
+    """A run with no cell, or none with numbers, has a page too."""
+    Page(render_run(run_document(cells=cells, quarantined=[])))
+
+
+def test_hostile_run() -> None:
+    """Names in a run's page, quarantined ones above all, stay text."""
+    document = run_document()
+    html = render_run(poisoned(document) | {"covers": document["covers"]})
+    page = Page(html)
+    assert {"script", "img"}.isdisjoint(page.tags)
+    assert set("\u202e\x1b\u2028") & set(html) == set()
+    html.encode()
+
+
+@pytest.mark.parametrize("status", sorted(HEADLINES))
+def test_every_status_has_a_headline(status: str) -> None:
+    """Each status has a tone and is told in words, with the status itself beside them."""
+    page = Page(render_run(run_document(status=status)))
+    assert f"state {TONES[status]}" in page.values("class")
+    assert f"{HEADLINES[status]} {status}" in page.text
+
+
+def test_status_words_are_the_models() -> None:
+    """The pages know every status and stage that there is."""
+    from hesiod_watch.model import Stage, Status
+
+    assert {str(status) for status in Status} == set(HEADLINES)
+    assert {str(stage) for stage in Stage} <= set(TONES)
+
+
+def test_documents_are_left_alone() -> None:
+    """Rendering changes nothing in the document it is given."""
+    document = qc_document()
+    before = json.dumps(document)
+    render_cell(document)
+    assert json.dumps(document) == before
