@@ -215,6 +215,7 @@ def test_a_whole_summary_gives_its_values() -> None:
         (summary_text().replace("\n", "\r\n"), "instrument", "PCA100290"),
         (summary_text() + "# corrected\nfastq_files_in_final_dest=7\n", "fastq_files_in_final_dest", "7"),
         ("protocol=DNA\nfastq_files_in_final_dest=3\nfast5_files_in_final_dest=3\n", "fast5_files_in_final_dest", "3"),
+        (summary_text().replace("fastq_", "other_"), "bam_files_in_fallback", "0"),
         ("# Recovered by me\ninstrument=X\nfastq_files_in_final_dest=3\n", "fastq_files_in_final_dest", "3"),
     ],
 )
@@ -358,6 +359,14 @@ def test_the_ids_in_a_summarys_name_count_too(cell: Make) -> None:
     assert read_contents(directory).unsummarised == ()
 
 
+def test_a_broken_summary_speaks_for_nothing(cell: Make) -> None:
+    """One that is half-written before its ids does not stand for the acquisitions that have none."""
+    directory = cell(["fastq_pass/x_aaaaaaaa_0.fastq", "fastq_pass/x_bbbbbbbb_0.fastq"])
+    (directory / "final_summary_1.txt").write_text(summary_text())
+    (directory / "final_summary_2.txt").write_text("instr")
+    assert read_contents(directory).unsummarised == ("bbbbbbbb",)
+
+
 # --- facts, reports, pooling
 
 
@@ -391,12 +400,18 @@ def test_facts_of_several_acquisitions() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "position=\n", "started=yesterday\nfastq_files_in_final_dest=1\n", "protocol_run_id=x\n"],
+    [
+        "",
+        "position=\n",
+        "started=yesterday\nfastq_files_in_final_dest=1\n",
+        "started=2024-07-18T05:36:44Z\nacquisition_stopped=2024-07-17T05:36:44Z\n",
+        "protocol_run_id=x\n",
+    ],
 )
 def test_facts_that_are_not_stated_are_absent(text: str) -> None:
     """Blank, unparsable and missing values give no run length, kit or position."""
     facts = minknow.facts([parse_summary(text.encode(), "final_summary.txt")])
-    assert facts.keys() <= {"started"}
+    assert facts.keys() <= {"started", "acquisition_stopped"}
 
 
 @pytest.mark.parametrize(
@@ -429,6 +444,7 @@ def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
     (library / "pod5").mkdir()
     (library / "pod5" / "x_aaaaaaaa_0.pod5").touch()
     (library / "final_summary_x.txt").write_text(summary_text(A, fastq=2, pod5=1))
+    (library / "final_summary_y.txt").write_text(summary_text(B, fastq=2)[:-30])
     assert pooled(library) == (
         "sampleA holds data without a cell directory (MinKNOW data pooling): 3 acquisitions,"
         " without an id 1 FASTQ (no final_summary),"

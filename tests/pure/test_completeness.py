@@ -123,6 +123,10 @@ def test_counts_decide(
         ([minknow(A, fastq=3), minknow(A, fastq=3)], {FASTQ: 3}),
         ([minknow(A, fastq=3, pod5=1), minknow(A, fastq=5)], {FASTQ: 5, POD5: 1}),
         ([minknow(A, fastq=3), minknow(B, fastq=4), minknow(A, fastq=5)], {FASTQ: 9}),
+        (
+            [FinalSummary("by hand", {"acquisition_run_id": A, "fastq_files_in_final_dest": "9"}), minknow(A, fastq=3)],
+            {FASTQ: 9},
+        ),
         # A kind that one of them does not state cannot be summed.
         ([minknow(A, fastq=3, pod5=1), minknow(B, fastq=4)], {FASTQ: 7}),
         # Written by hand, without saying which acquisition: it corrects what it states, also when it is the older file.
