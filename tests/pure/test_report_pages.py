@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from qc_documents import (
+    all_failed,
     barcode,
     empty_group,
     few_barcodes,
@@ -74,11 +75,6 @@ class Page(HTMLParser):
 
     def values(self, attribute: str) -> list[str]:
         return [value for _, name, value in self.attributes if name == attribute]
-
-
-def all_failed() -> dict[str, Any]:
-    failed = group(90_000, quality=6, name="f")
-    return qc_document(barcodes=[], total=failed, **{"pass": None, "fail": failed})
 
 
 CELLS: Mapping[str, Callable[[], dict[str, Any]]] = {

@@ -319,6 +319,12 @@ def not_barcoded(**changes: Any) -> Json:
     return qc_document(**{"barcodes": [entry], "notes": []} | changes)
 
 
+def all_failed() -> Json:
+    """A cell of which no read passed."""
+    failed = group(90_000, quality=6, name="f")
+    return qc_document(barcodes=[], total=failed, **{"pass": None, "fail": failed})
+
+
 def run_document(**changes: Any) -> Json:
     """A run of five cells in different stages."""
     first, second = qc_document(), not_barcoded(library="pool_4_autumn", cell="20261119_1411_2G_PAW48390_01ab34ff")

@@ -1,0 +1,68 @@
+"""What is written for MultiQC; that the real one takes it is tested with the real one."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from qc_documents import all_failed, not_barcoded, qc_document, without_fastq
+
+from hesiod_watch.report.document import Document
+from hesiod_watch.report.multiqc import multiqc_files, sample_name
+
+
+def test_file_names() -> None:
+    """Each section is a file of its own, with a name that MultiQC looks for; its id is the same for every cell."""
+    ids = [
+        {name: content["id"] for name, content in multiqc_files(document).items()}
+        for document in (qc_document(), not_barcoded())
+    ]
+    assert set(ids[0]) == {f"hesiod_watch_{part}_mqc.json" for part in ("cell", "barcodes", "lengths")}
+    assert set(ids[1]) == {f"hesiod_watch_{part}_mqc.json" for part in ("cell", "lengths")}
+    assert ids[0] | ids[1] == ids[0]
+
+
+def test_only_the_data_differ() -> None:
+    """Two cells' files say the same but for their data, so that the order of merging does not matter."""
+    first, second = multiqc_files(qc_document()), multiqc_files(qc_document(library="other", mean_q={"meaning": "x"}))
+    for name, content in first.items():
+        assert content | {"data": None} == second[name] | {"data": None}
+
+
+def test_nothing_without_reads() -> None:
+    """A cell without FASTQ has no row: MultiQC would warn of empty files."""
+    assert multiqc_files(without_fastq()) == {}
+    assert multiqc_files({}) == {}
+
+
+def test_undefined_numbers_are_left_out() -> None:
+    """Where every read failed, N50 and the like have no value and no place in the file; zero passed reads do."""
+    ((_, values),) = multiqc_files(all_failed())["hesiod_watch_cell_mqc.json"]["data"].items()
+    assert values == {"reads": 0, "bases": 0, "passed": 0}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "PAW48211_c6ded78b pool_3_spring"),
+        ({"cell": "20261119_1405_2F_PAW48211_c6ded78b.hac"}, "PAW48211_c6ded78b hac pool_3_spring"),
+        ({"flow_cell_id": ""}, "cell_c6ded78b pool_3_spring"),
+        ({"short_id": ""}, "20261119_1405_2F_PAW48211_c6ded78b pool_3_spring"),
+        ({"library": "<script>.fastq"}, "PAW48211_c6ded78b _script_fastq"),
+        ({"flow_cell_id": "=cmd()"}, "_cmd_c6ded78b pool_3_spring"),
+        ({"cell": "", "library": "", "short_id": ""}, "_"),
+    ],
+)
+def test_sample_name(changes: dict[str, str], name: str) -> None:
+    """A row's name is unique from its beginning and harmless throughout."""
+    assert sample_name(Document(qc_document(**changes))) == name
+
+
+def test_hostile_barcodes() -> None:
+    """A barcode's alias from a sample sheet is harmless in MultiQC's page too."""
+    document = qc_document()
+    document["barcodes"][0]["barcode"] = "</script><script>alert(1)</script>"
+    (names,) = multiqc_files(document)["hesiod_watch_barcodes_mqc.json"]["data"].values()
+    assert all(re.fullmatch("[A-Za-z0-9 _-]+", name) for name in names)
+    assert "<" not in json.dumps(multiqc_files(document))

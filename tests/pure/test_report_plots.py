@@ -1,0 +1,167 @@
+"""The geometry of the charts: scales, ticks, stacks and the map of the flow cell."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from qc_documents import STARTED, group, not_barcoded, one_read, qc_document
+
+from hesiod_watch.report.document import Document
+from hesiod_watch.report.flowcell import LAYOUTS, Layout, channel_chart, layout_for
+from hesiod_watch.report.plots import length_chart, quality_chart, yield_chart
+from hesiod_watch.report.svg import Chart, element, nice_step, nice_top
+
+
+def numbers(pattern: str, chart: Chart) -> list[float]:
+    return [float(found) for found in re.findall(pattern, chart.picture)]
+
+
+@given(st.floats(min_value=1e-3, max_value=1e15), st.integers(min_value=2, max_value=10))
+def test_nice_step(span: float, most: int) -> None:
+    """A step is 1, 2 or 5 times a power of ten, gives no more steps than asked for, and not far fewer."""
+    step = nice_step(span, most)
+    assert f"{step:.0e}"[0] in "125"
+    assert span / step <= most * 1.00001
+    assert span / step >= most / 2.6
+
+
+@given(st.floats(min_value=1e-3, max_value=1e15))
+def test_nice_top(highest: float) -> None:
+    """The axis holds its highest column, wastes less than a step and ends at one."""
+    top, step = nice_top(highest)
+    assert highest <= top * 1.00001
+    assert top - step < highest
+    assert abs(top / step - round(top / step)) < 1e-6
+
+
+def test_top_of_nothing() -> None:
+    """An axis of nothing is still an axis."""
+    assert nice_top(0) == (1.0, 1.0)
+
+
+def test_elements_are_escaped() -> None:
+    """Text and attributes of a drawing cannot leave their place."""
+    assert element("text", "<b>&\u202e", class_='a"b') == '<text class="a&#34;b">&lt;b&gt;&amp;\\u202e</text>'
+
+
+@pytest.mark.parametrize(
+    "document", [qc_document(), not_barcoded(total=one_read(), **{"pass": one_read(), "fail": None})]
+)
+def test_columns_stay_inside(document: dict[str, Any]) -> None:
+    """No column of a chart begins left of the axis, ends right of it, or is higher than the axis."""
+    cell = Document(document)
+    for chart in (length_chart(cell), quality_chart(cell), yield_chart(cell)):
+        assert chart is not None
+        rects = re.findall(r'<rect x="([^"%]+)%" width="([^"%]+)%" y="([^"%]+)%" height="([^"%]+)%"', chart.picture)
+        assert rects
+        for x, width, y, height in (map(float, rect) for rect in rects):
+            assert x >= -0.001
+            assert x + width <= 100.01
+            assert y >= -0.001
+            assert y + height <= 100.01
+
+
+def test_stack_adds_up() -> None:
+    """Passed and failed columns of the length chart have the heights of their bases on the chart's own scale."""
+    passed, failed = group(1000, name="a"), group(400, length=2000, name="b")
+    total = group(1400, name="c")
+    chart = length_chart(Document(qc_document(total=total, **{"pass": passed, "fail": failed})))
+    assert chart is not None
+    heights = {part: sum(numbers(rf'height="([^"%]+)%" class="{part}"', chart)) for part in ("pass", "fail")}
+    assert heights["pass"] / heights["fail"] == pytest.approx(passed["bases"] / failed["bases"], rel=0.01)
+
+
+def test_curve_ends_at_the_total() -> None:
+    """The yield curves end where the totals are, also when passed reads begin later than failed ones."""
+    start = STARTED
+    total = one_read() | {"yield": {"start": start.isoformat(), "bin_seconds": 600, "bases": [100, 300, 600]}}
+    later = (start + timedelta(minutes=10)).isoformat()
+    passed = one_read() | {"yield": {"start": later, "bin_seconds": 600, "bases": [250, 250]}}
+    chart = yield_chart(Document(qc_document(total=total, **{"pass": passed})))
+    assert chart is not None
+    assert chart.table.rows[-1] == ("30 min", "1,000", "500")
+    assert chart.table.rows[0] == ("10 min", "100", "0")
+    ends = re.findall(r'L1000\.0 ([0-9.]+)"', chart.picture)
+    assert ends == ["500.0", "0.0"]
+
+
+@pytest.mark.parametrize(("start", "curves"), [("2026-11-19T14:05:33", 1), ("2026-11-19T14:05:33Z", 2)])
+def test_times_that_cannot_be_compared(start: str, curves: int) -> None:
+    """A passed group whose times have no offset where the others' have one costs its curve, not the page."""
+    passed = group(1000) | {"yield": {"start": start, "bin_seconds": 600, "bases": [1, 2]}}
+    chart = yield_chart(Document(qc_document(**{"pass": passed})))
+    assert chart is not None
+    assert len(chart.table.header) == 1 + curves
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=[layout.kind for layout in LAYOUTS])
+def test_every_channel_has_its_place(layout: Layout) -> None:
+    """Each channel is on the map, and no two are at one place."""
+    places = [layout.place(channel) for channel in range(1, layout.channels + 1)]
+    assert len(set(places)) == layout.channels
+    assert all(0 <= column < layout.columns and 0 <= row < layout.rows for column, row in places)
+
+
+@pytest.mark.parametrize(
+    ("kind", "channel", "place"),
+    [
+        ("MinION", 1, (0, 15)),
+        ("MinION", 33, (0, 0)),
+        ("MinION", 481, (4, 0)),
+        ("MinION", 449, (4, 15)),
+        ("MinION", 65, (28, 15)),
+        ("MinION", 512, (7, 7)),
+        ("PromethION", 1, (0, 0)),
+        ("PromethION", 11, (0, 1)),
+        ("PromethION", 250, (9, 24)),
+        ("PromethION", 251, (10, 0)),
+        ("PromethION", 3000, (119, 24)),
+        ("Flongle", 1, (0, 0)),
+        ("Flongle", 25, (0, 2)),
+        ("Flongle", 126, (11, 9)),
+    ],
+)
+def test_known_places(kind: str, channel: int, place: tuple[int, int]) -> None:
+    """Channels are where the instruments' own displays show them."""
+    layout = next(layout for layout in LAYOUTS if layout.kind == kind)
+    assert layout.place(channel) == place
+
+
+@pytest.mark.parametrize(
+    ("flow_cell_type", "highest", "kind"),
+    [
+        ("FLO-PRO114M", 12, "PromethION"),
+        ("FLO-MIN114", 12, "MinION"),
+        ("FLO-FLG114", 12, "Flongle"),
+        ("flo-min106", 512, "MinION"),
+        ("", 126, "Flongle"),
+        ("", 127, "MinION"),
+        ("FLO-FLG001", 400, "MinION"),
+        ("something", 513, "PromethION"),
+        ("", 3001, None),
+    ],
+)
+def test_layout(flow_cell_type: str, highest: int, kind: str | None) -> None:
+    """The product code decides, unless a channel is there that such a flow cell has not."""
+    layout = layout_for(flow_cell_type, highest)
+    assert (layout.kind if layout else None) == kind
+
+
+def test_map_counts_every_channel() -> None:
+    """The classes of the map's table add up to the channels of the flow cell."""
+    chart = channel_chart(Document(qc_document()))
+    assert chart is not None
+    assert sum(int(count.replace(",", "")) for _, count in chart.table.rows) == 3000
+    assert chart.picture.count("M") == 3000
+
+
+@pytest.mark.parametrize("channels", [{}, {"0": 5}, {"-1": 5}, {"x": 5}, {"1": 0}, {"9999": 3}, {"²": 3}])
+def test_no_map(channels: dict[str, int]) -> None:
+    """Channels that are none, or that no flow cell has, give no map."""
+    total = group(100) | {"channels": {"active": 1, "reads": channels}}
+    assert channel_chart(Document(not_barcoded(total=total))) is None
