@@ -1,0 +1,121 @@
+"""kill -9 of services and workers while cells land: nothing lost, nothing doubled, nothing different."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from sites import Site
+
+from hesiod_watch.simulate import SimulatedCell
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900)]
+
+LIBRARY = "sample_A"
+RUNS = ("20261122_KILL_alpha", "20261122_KILL_beta")
+KILLS = 50
+
+
+def cells_for(landing: Path) -> list[SimulatedCell]:
+    """Twenty cells in two runs; every call makes the same data."""
+    return [
+        SimulatedCell(
+            landing,
+            RUNS[number % 2],
+            LIBRARY,
+            f"20261122_22{number:02}_1A_PAW{number:05}_0a1b2c{number:02}",
+            barcodes=("barcode01", "barcode02"),
+            files_per_barcode=6,
+            reads_per_file=120,
+            gz=number % 4 == 0,
+            seed=number,
+        )
+        for number in range(20)
+    ]
+
+
+def processes_of(site: Site) -> list[int]:
+    """Every process that works for this site: its service, its workers, and what those have started."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                command = (entry / "cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue  # it has ended since the listing
+            if os.fsencode(site.config) in command and int(entry.name) != os.getpid():
+                found.append(int(entry.name))
+    return found
+
+
+def contents(output: Path) -> dict[str, str]:
+    """Checksum of what is inside every FASTQ of every cell, by its path."""
+    return {
+        str(path.relative_to(output)): hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+        for run in RUNS
+        for path in sorted((output / run / LIBRARY).glob("*/*.fastq.gz"))
+    }
+
+
+def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """After 50 kills every cell is done once, and its outputs are those of an undisturbed poll."""
+    site.configure(watch="sweep_interval: 1s", processing="workers: 3, attempts_per_day: 1000")
+    seed = int(os.environ.get("HESIOD_WATCH_TEST_SEED", "20261122"))
+    choice = random.Random(seed)
+    cells = cells_for(site.landing)
+    names = [cell.cell for cell in cells]
+
+    def land() -> None:
+        for cell in cells:
+            for _ in cell.steps():
+                pass
+
+    def done() -> int:
+        return sum(f"{cell.cell}.done" in site.flags(cell.run) for cell in cells)
+
+    landing = threading.Thread(target=land)
+    services: list[subprocess.Popen[bytes]] = [site.start_service()]
+    landing.start()
+    killed = {"service": 0, "worker": 0}
+    pause = threading.Event()
+    while sum(killed.values()) < KILLS:
+        pause.wait(choice.uniform(0.02, 0.5))
+        workers = [pid for pid in processes_of(site) if pid != services[-1].pid]
+        if workers and choice.random() < 0.6:
+            try:
+                os.kill(choice.choice(workers), signal.SIGKILL)
+            except ProcessLookupError:
+                continue  # ended by itself meanwhile
+            killed["worker"] += 1
+        else:
+            services[-1].kill()
+            services[-1].wait()
+            killed["service"] += 1
+            services.append(site.start_service())
+        if done() == len(cells):
+            # All done before the last kill: let some of them be done again, as a person would.
+            cell = choice.choice(cells)
+            (site.landing / cell.run / "pipeline" / f"{cell.cell}.done").unlink()
+    landing.join()
+    site.eventually(lambda: done() == len(cells), "every cell is done", 300)
+    services[-1].terminate()
+    assert services[-1].wait(30) == 0
+    assert min(killed.values()) > 0, killed
+
+    undisturbed = Site(tmp_path_factory.mktemp("undisturbed"))
+    for cell in cells_for(undisturbed.landing):
+        cell.write()
+    undisturbed.run("poll")
+    assert contents(site.output) == contents(undisturbed.output)
+    assert len(contents(site.output)) == len(contents(undisturbed.output)) > len(names)
+    for run in RUNS:
+        site.run("verify", run)
+        assert not [name for name in site.flags(run) if name.endswith(".failed")]
+    assert not list(site.output.rglob(".work.*"))
