@@ -79,7 +79,7 @@ class Reports:
     """What the report pages say about the facility."""
 
     title: Annotated[str, Text()] = ""
-    """The facility's name, shown at the head of every page; empty for none."""
+    """The facility's name, shown at the head of each run's page; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
