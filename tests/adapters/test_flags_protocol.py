@@ -243,7 +243,7 @@ def test_every_order_with_a_kill(root: Path) -> None:
     assert set(outcomes) == {0, 1}
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(schedule=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=40))
 def test_any_order(tmp_path_factory: pytest.TempPathFactory, schedule: list[tuple[int, int]]) -> None:
     """Three deciders, their workers and any number of kills, in arbitrary orders."""

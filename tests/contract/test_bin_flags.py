@@ -1,0 +1,193 @@
+"""bin/hesiod-flags: the same facts as the program tells, under every shell there is here."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch import flags, machine
+from hesiod_watch.flags import names
+from hesiod_watch.model import LOCAL, Liveness, Owner
+
+PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-flags"
+SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}
+STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+ME = machine.this_owner("process", "local")
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    command = SHELLS[request.param]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"there is no {command[0]} here")
+    return command
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    path = tmp_path / "my run"
+    path.mkdir()
+    output = tmp_path / "output"
+    output.mkdir()
+    assert flags.adopt(path, LOCAL, output)
+    return path
+
+
+def show(shell: list[str], *arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*shell, PROGRAM, *arguments], cwd=cwd, capture_output=True, text=True, timeout=30, check=False
+    )
+
+
+def table(shell: list[str], run: Path) -> dict[str, list[str]]:
+    """Age, owner, alive and meaning of each flag."""
+    done = show(shell, run)
+    assert (done.returncode, done.stderr) == (0, "")
+    title, header, *rows = done.stdout.splitlines()
+    assert title == str(run)
+    starts = [match.start() for match in re.finditer(r"\S+( \S+)*", header)]
+    assert header.split() == ["FLAG", "AGE", "MADE", "BY", "ALIVE", "MEANING"]
+    ends = [*starts[1:], None]
+    cells = [[row[start:end].strip() for start, end in zip(starts, ends, strict=True)] for row in rows]
+    return {name: rest for name, *rest in cells}
+
+
+def test_table(shell: list[str], run: Path) -> None:
+    """Each flag has a row with its age, who made it, whether that lives, and what it means."""
+    flags.claim_cell(run / "pipeline", STEM, ME)
+    os.utime(run / "pipeline" / "upstream", (1, 1))
+    rows = table(shell, run)
+    assert list(rows) == [f"{STEM}.started", "output", "upstream"]
+    age, owner, alive, meaning = rows[f"{STEM}.started"]
+    assert re.fullmatch(r"\d+ s", age)
+    assert owner == f"process, {ME.user}@{ME.host} pid {ME.pid}"
+    assert (alive, meaning) == ("yes", "claimed for processing")
+    assert re.fullmatch(r"\d{5} d", rows["upstream"][0])
+    assert rows["upstream"][1] == LOCAL
+
+
+def test_meanings(shell: list[str], run: Path) -> None:
+    """What a flag means is said in the same words as by the program."""
+    pipeline = run / "pipeline"
+    made = [*names.RUN_FLAGS, "type.yaml", "kick_off.started", "strange", "X.done.bak"]
+    made += [flags.synced(STEM), flags.done(STEM), flags.failed(STEM), flags.aborted(STEM)]
+    made += [spell(STEM, epoch) for spell in (flags.started, flags.worker, flags.yielded) for epoch in (1, 2, 12)]
+    made += [f"{STEM}.{stage}.{end}" for stage in names.STAGES for end in ("started", "done", "failed")]
+    for name in made:
+        (pipeline / name).touch()
+    rows = table(shell, run)
+    assert set(rows) == {*made, "upstream", "output"}
+    told = {name: re.sub(r" \(attempt \d+\)", "", names.meaning(name)) for name in rows}
+    assert {name: row[3] for name, row in rows.items()} == told
+
+
+def dead() -> Owner:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        pid, start = process.pid, machine.process_start(process.pid)
+    return replace(ME, pid=pid, pid_start=start or 0)
+
+
+OWNERS = {
+    "a dead process": None,
+    "this process": ME,
+    "a pid used again": replace(ME, pid_start=ME.pid_start - 1),
+    "another boot": replace(ME, boot_id="another"),
+    "another host": replace(ME, boot_id="another", host="another", machine_id="another"),
+    "a clone": replace(ME, boot_id="another", host="another"),
+    "a container": replace(ME, pid_namespace="pid:[1]"),
+    "no start time": replace(ME, pid_start=0),
+    "no boot id": replace(ME, boot_id=""),
+}
+
+
+@pytest.mark.parametrize("kind", OWNERS)
+def test_liveness(kind: str, shell: list[str], run: Path) -> None:
+    """Alive, dead or unknown: the verdict is the program's."""
+    owner = OWNERS[kind] or dead()
+    flags.create(run / "pipeline", flags.started(STEM), owner)
+    verdict = {Liveness.ALIVE: "yes", Liveness.DEAD: "dead", Liveness.UNKNOWN: "unknown"}
+    expected = verdict[machine.judge_here(owner)[0]]
+    assert table(shell, run)[f"{STEM}.started"][2].split(" ")[0] == expected
+
+
+def test_made_by_hand(shell: list[str], run: Path) -> None:
+    """Empty flags, other people's texts and special files are shown for what they are, and hang nobody."""
+    pipeline = run / "pipeline"
+    (pipeline / "A.started").touch()
+    (pipeline / "B.done").write_text('"host": rubbish\n\x1b[31m')
+    os.mkfifo(pipeline / "C.done")
+    (pipeline / "D.done").symlink_to("/dev/zero")
+    (pipeline / "E.done").mkdir()
+    (pipeline / "F.done").write_bytes(b"\0" * 100_000)
+    rows = table(shell, run)
+    assert rows["A.started"][1:3] == ["-", "unknown"]
+    assert rows["C.done"][3] == "fully processed, never touched again; not a regular file"
+    assert rows["D.done"][3] == "fully processed, never touched again; a symlink"
+    assert rows["E.done"][3].endswith("not a regular file")
+
+
+def test_hidden_and_attic(shell: list[str], run: Path) -> None:
+    """Temporary files and the attic are no flags."""
+    (run / "pipeline" / ".tmp.x").touch()
+    (run / "pipeline" / "attic").mkdir()
+    assert set(table(shell, run)) == {"output", "upstream"}
+
+
+def test_output_is_safe(shell: list[str], run: Path) -> None:
+    """Names and texts cannot steer the terminal, or make rows of their own."""
+    (run / "pipeline" / "a\x1b[2J\n\tfake.done").touch()
+    (run / "pipeline" / os.fsdecode(b"\xff%s.done")).touch()
+    hostile = replace(ME, user="u\x1b[31m", action="a\tb\n", host="%n%s", boot_id="$(id)", pid=-1)
+    flags.create(run / "pipeline", "X.started", hostile)
+    done = show(shell, run)
+    assert done.returncode == 0
+    assert all(line.isascii() and line.isprintable() for line in done.stdout.splitlines())
+    assert len(done.stdout.splitlines()) == 2 + 5
+
+
+def test_names_of_runs(shell: list[str], run: Path) -> None:
+    """A run is named by its directory or its pipeline, relative or not, whatever its name begins with."""
+    inside = show(shell, "my run", "my run/pipeline", "my run//", f"{run}/pipeline/", cwd=run.parent)
+    assert inside.returncode == 0
+    assert inside.stdout.count("upstream") == 4
+    run.rename(run.parent / "-n")
+    assert show(shell, "--", "-n", cwd=run.parent).returncode == 0
+    assert show(shell, "-n", cwd=run.parent).returncode == 0
+
+
+def test_no_pipeline(shell: list[str], run: Path) -> None:
+    """A run without a pipeline is said and makes the exit status 1; the others are shown all the same."""
+    (run.parent / "link").mkdir()
+    (run.parent / "link" / "pipeline").symlink_to(run / "pipeline")
+    done = show(shell, run.parent / "link", run.parent / "missing\x1b", run)
+    assert done.returncode == 1
+    assert done.stdout.count("upstream") == 1
+    assert done.stderr.count("no pipeline directory") == 2
+    assert "\x1b" not in done.stderr
+
+
+def test_no_flags(shell: list[str], tmp_path: Path) -> None:
+    """An empty pipeline is an empty table."""
+    (tmp_path / "pipeline").mkdir()
+    assert table(shell, tmp_path) == {}
+
+
+def test_usage(shell: list[str]) -> None:
+    """Help is help, and no run at all is wrong usage."""
+    assert "EXIT STATUS" in show(shell, "--help").stdout
+    done = show(shell)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("usage: ")
+
+
+def test_changes_nothing(shell: list[str], run: Path) -> None:
+    """Looking leaves everything as it was."""
+    before = sorted((str(path), path.lstat().st_mtime_ns) for path in run.rglob("*"))
+    show(shell, run)
+    assert sorted((str(path), path.lstat().st_mtime_ns) for path in run.rglob("*")) == before
