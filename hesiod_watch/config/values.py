@@ -25,7 +25,8 @@ class WatchSettings:
     """How the service learns that there is something to look at."""
 
     engine: Literal["auto", "inotify", "poll"] = "auto"
-    """`inotify` takes events and fails where there are none, `poll` only sweeps, `auto` takes events where it can."""
+    """`poll` only sweeps; `auto` uses events, but does not believe them on file systems that others write to;
+    `inotify` believes them everywhere. Sweeps are made in any case."""
 
     sweep_interval: Annotated[float, Duration(at_least=0.1)] = 10.0
     """Time between looks at the runs that are not finished, whatever events say."""
