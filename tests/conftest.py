@@ -24,3 +24,10 @@ def clean_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     umask = os.umask(0o022)
     yield
     os.umask(umask)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Data as the name of a test is no name: unreadable, and different in each worker where it carries a time."""
+    if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 80):
+        return argname
+    return None
