@@ -30,7 +30,7 @@ _LAST_BLOCK = b"\x03\x00"  # an empty final deflate block: a flush leaves the st
 
 def is_block(head: bytes) -> bool:
     """Whether a gzip member that begins with `head` (18 bytes) is a BGZF block as everybody writes it."""
-    return head[:4] == _HEAD[:4] and head[10:16] == _HEAD[10:16]
+    return len(head) >= HEAD_BYTES and head[:4] == _HEAD[:4] and head[10:16] == _HEAD[10:16]
 
 
 class _Compressor(Protocol):

@@ -4,8 +4,10 @@ Two families are in use: `key=value` fields (MinKNOW 2017 to 2025) and SAM tags 
 Both are unordered sets of fields divided by blanks or tabs; any field may be missing or empty, and a header may be the
 id alone. So fields are found by name, never by position.
 
-Headers of one file have the same fields in the same order, nearly always. So the order is learnt from one header and
-made into a regular expression that reads all headers of a unit in one call; headers of another order get their own.
+Headers of one file mostly have the same fields in the same order. Then all headers of a unit are split into words in
+one call, every k-th word is a column, and a column is checked and freed of its field's name in two more. Where they
+differ (dorado names a parent for split reads only) those with equally many words are tried together; what is left is
+taken word by word, at four times the cost.
 """
 
 from __future__ import annotations
@@ -16,17 +18,15 @@ from typing import Final
 
 CHANNEL, START, SCORE, MODEL = range(4)
 
-_FIELDS: Final[dict[bytes, int]] = {
+_VALUES: Final[dict[bytes, int]] = {
     b"ch=": CHANNEL,
     b"start_time=": START,
     b"basecall_model_version_id=": MODEL,
     b"model_version_id=": MODEL,
-    b"ch:i:": CHANNEL,
-    b"st:Z:": START,
-    b"qs:f:": SCORE,
-    b"RG:Z:": MODEL,
 }
-_FIELD = re.compile(rb"[ \t](" + b"|".join(map(re.escape, _FIELDS)) + rb")")
+_TAGS: Final[dict[bytes, int]] = {b"ch:i:": CHANNEL, b"st:Z:": START, b"qs:f:": SCORE, b"RG:Z:": MODEL}
+_FIELDS: Final = _VALUES | _TAGS
+_FIELD = re.compile(b"|".join(map(re.escape, _FIELDS)))
 
 # In RG:Z: the model stands between the run's id and, perhaps, a barcode: {id}_{model}[_{barcode}].
 _RUN_ID = re.compile(r"^[0-9a-f-]{36,40}(?:_|$)")
@@ -45,69 +45,68 @@ class Columns:
     models: list[bytes] | None = None
 
 
-class HeaderReader:
-    """Reads headers; remembers the orders of fields it has met, so use one for all of a source."""
+def read_headers(headers: bytes, count: int) -> Columns:
+    """The columns of `count` header lines, each ended by a newline."""
+    if count == 0 or (b" " not in headers and b"\t" not in headers):
+        return Columns()
+    return Columns(*(_columns_of_alike(headers, count) or _columns_by_width(headers, count)))
 
-    def __init__(self) -> None:
-        self._layouts: dict[tuple[bytes, ...], re.Pattern[bytes]] = {}
-        self._usual: tuple[bytes, ...] = ()
 
-    def read(self, headers: bytes, count: int) -> Columns:
-        """The columns of `count` header lines, each ended by a newline."""
-        if b" " not in headers and b"\t" not in headers:
-            return Columns()
-        found = self._read_alike(headers, count)
-        if found is None:
-            found = self._read_each(headers)
-        return Columns(*found)
-
-    def _read_alike(self, headers: bytes, count: int) -> list[list[bytes] | None] | None:
-        """All headers by one expression, or None if they are not all of one order."""
-        order = self._usual or _order(headers[: headers.index(b"\n")])
-        if any(key not in order and key in headers for key in _FIELDS):
+def _columns_of_alike(headers: bytes, count: int) -> list[list[bytes] | None] | None:
+    """The columns if all headers have the same fields in the same order, otherwise None."""
+    words = headers.split()
+    width, rest = divmod(len(words), count)
+    if rest:
+        return None
+    numbers = {match.group(): number for number, word in enumerate(words[:width]) if (match := _FIELD.match(word))}
+    # A field that the first header lacks and a later one has. To look for `=` and tabs first is cheap where there is
+    # one at once or none at all.
+    for family, mark in ((_VALUES, b"="), (_TAGS, b"\t")):
+        if mark in headers and any(key not in numbers and _is_field_of(headers, key) for key in family):
             return None
-        columns: list[list[bytes] | None] = [None] * 4
-        if not order:
-            return columns
-        values = self._layout(order).findall(headers)
-        if len(values) != count:
-            self._usual = ()
+    columns: list[list[bytes] | None] = [None] * 4
+    for key, number in numbers.items():
+        # Values hold no newlines, so this gives `count` values only if every word of the column begins with the key.
+        values = (b"\n" + b"\n".join(words[number::width])).split(b"\n" + key)
+        if len(values) != count + 1:
             return None
-        self._usual = order
-        if len(order) == 1:
-            columns[_FIELDS[order[0]]] = values
-        else:
-            for key, column in zip(order, zip(*values, strict=True), strict=True):
-                columns[_FIELDS[key]] = list(column)
-        return columns
-
-    def _read_each(self, headers: bytes) -> list[list[bytes] | None]:
-        columns: list[list[bytes]] = [[], [], [], []]
-        for header in headers.splitlines():
-            values = [b""] * 4
-            order = _order(header)
-            if order and (match := self._layout(order).match(header)):
-                for key, value in zip(order, match.groups(), strict=True):
-                    values[_FIELDS[key]] = value
-            for column, value in zip(columns, values, strict=True):
-                column.append(value)
-        return [column if any(column) else None for column in columns]
-
-    def _layout(self, order: tuple[bytes, ...]) -> re.Pattern[bytes]:
-        if order not in self._layouts:
-            # Each field is the first of its name behind the one before. The groups are atomic: a header that does not
-            # fit is given up at once instead of being tried in every combination.
-            fields = (rb"(?>(?:[ \t][^ \t\n]*)*?[ \t]" + re.escape(key) + rb")([^ \t\n]*)" for key in order)
-            self._layouts[order] = re.compile(rb"^@[^ \t\n]*" + b"".join(fields), re.MULTILINE)
-        return self._layouts[order]
+        if columns[_FIELDS[key]] is None:
+            columns[_FIELDS[key]] = values[1:]
+    return columns
 
 
-def _order(header: bytes) -> tuple[bytes, ...]:
-    """The names of the fields we want, in this header's order; of two for the same fact the first."""
-    order: dict[int, bytes] = {}
-    for key in _FIELD.findall(header):
-        order.setdefault(_FIELDS[key], key)
-    return tuple(order.values())
+def _is_field_of(headers: bytes, key: bytes) -> bool:
+    return key in headers and (b" " + key in headers or b"\t" + key in headers)
+
+
+def _columns_by_width(headers: bytes, count: int) -> list[list[bytes] | None]:
+    """The columns of headers that differ: those with equally many words are alike, more often than not."""
+    widths: dict[int, list[int]] = {}
+    lines = headers.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        widths.setdefault(len(line.split()), []).append(number)
+    columns = [[b""] * count for _ in range(4)]
+    for numbers in widths.values():
+        some = b"".join([lines[number] for number in numbers])
+        found = _columns_of_alike(some, len(numbers)) or _columns_of_each(some)
+        for column, values in zip(columns, found, strict=True):
+            for number, value in zip(numbers, values or (), strict=False):
+                column[number] = value
+    return [column if any(column) else None for column in columns]
+
+
+def _columns_of_each(headers: bytes) -> list[list[bytes] | None]:
+    """The columns, b"" where a header lacks the field."""
+    columns: list[list[bytes]] = [[], [], [], []]
+    for header in headers.splitlines():
+        values: list[bytes | None] = [None] * 4
+        for word in header.split():
+            match = _FIELD.match(word)
+            if match and values[_FIELDS[match.group()]] is None:
+                values[_FIELDS[match.group()]] = word[match.end() :]
+        for column, value in zip(columns, values, strict=True):
+            column.append(value or b"")
+    return [column if any(column) else None for column in columns]
 
 
 def model_name(value: str) -> str | None:

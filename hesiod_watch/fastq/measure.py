@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hesiod_watch.errors import BadSource
 from hesiod_watch.fastq.clock import Clock
-from hesiod_watch.fastq.headers import Columns, HeaderReader, model_name
+from hesiod_watch.fastq.headers import Columns, model_name, read_headers
 from hesiod_watch.fastq.records import Unit
 from hesiod_watch.fastq.statistics import Statistics
 
@@ -33,9 +33,12 @@ _BASES = frozenset(b"ACGTUNRYKMSWBDHVacgtunrykmswbdhv.-*")
 
 
 def _pair_errors() -> NDArray[np.float32]:
-    """Error probability of both qualities of a pair, indexed by the pair as a little-endian 16-bit number."""
+    """Error probability of both qualities of a pair, indexed by the pair as a little-endian 16-bit number.
+
+    Each is a multiple of 2^-36. So sums below 2^17 in float64 are exact, and the same whatever order numpy takes.
+    """
     error = np.full(256, np.nan)
-    error[33:127] = 10.0 ** (-np.arange(94) / 10)
+    error[33:127] = np.rint(10.0 ** (-np.arange(94) / 10) * 2.0**36) / 2.0**36
     second = error.copy()
     second[ord("\n")] = 0.0
     pairs: NDArray[np.float32] = (second[:, np.newaxis] + error[np.newaxis, :]).reshape(-1).astype(np.float32)
@@ -50,7 +53,6 @@ class Measure:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._headers = HeaderReader()
         self._clock = Clock()
         self._statistics = Statistics()
         self._models: set[bytes] = set()
@@ -63,7 +65,7 @@ class Measure:
         lengths = unit.lengths
         self._count_bases(unit)
         whole, skip60 = self._mean_qualities(unit, lengths)
-        columns = self._headers.read(_join(unit, 0), unit.reads)
+        columns = read_headers(_join(unit, 0), unit.reads)
         self._models.update(columns.models or ())
         scores = _scores(columns, unit.reads)
         channels = _channels(columns, unit.reads)
@@ -114,7 +116,7 @@ class Measure:
         bounds[0::2] = firsts
         bounds[1::2] = firsts + np.minimum(sizes, SKIPPED // 2)
         errors = self._look_up(np.frombuffer(joined, "<u2"))
-        sums = np.add.reduceat(errors, bounds).astype(np.float64)
+        sums = np.add.reduceat(errors, bounds, dtype=np.float64)
         # reduceat gives one element, not nothing, for an empty range.
         front = np.where(lengths > 0, sums[0::2], 0.0)
         rest = np.where(lengths > SKIPPED, sums[1::2], 0.0)

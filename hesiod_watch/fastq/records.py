@@ -161,7 +161,8 @@ class RecordReader:
         header = lines[0]
         if header[:1] != b"@":
             if record == 0 and header.startswith(_GZIP_MAGIC):
-                return BadSource(self.path, "gzip data in a file that is not named .gz")
+                reason = "gzip data where FASTQ should be: its name does not end in .gz, or it was gzipped twice"
+                return BadSource(self.path, reason, where=_where(record, 0))
             reason = f'not FASTQ: a record must begin with "@", this one begins with {_excerpt(header)}'
             return BadSource(self.path, reason, where=_where(record, 0))
         if lines[2][:1] != b"+":

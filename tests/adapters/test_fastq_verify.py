@@ -1,0 +1,108 @@
+"""Reading back notices every difference, and names the file."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.fastq import bgzf
+from hesiod_watch.fastq.model import Tally
+from hesiod_watch.fastq.verify import verify
+
+RECORD = b"@read\nACGTACGT\n+\nIIIIHHHH\n"
+TEXT = RECORD * 20_000
+
+
+def as_bgzf(text: bytes) -> bytes:
+    return b"".join(bgzf.compress(memoryview(text), [], "default")) + bgzf.END_OF_FILE
+
+
+def as_members(text: bytes) -> bytes:
+    half = len(text) // 2
+    return gzip.compress(text[:half], 1, mtime=0) + gzip.compress(text[half:], 1, mtime=0)
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize("make", [as_bgzf, as_members])
+def test_a_sound_file_passes(make: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """A file that is as it was written passes, and progress is told to the end."""
+    path = tmp_path / "x.fastq.gz"
+    path.write_bytes(data := make(TEXT))
+    told: list[Tally] = []
+    verify(path, md5=md5(data), reads=20_000, bases=160_000, on_progress=told.append)
+    assert told[-1].reads == 20_000
+    assert told[-1].bytes_done == len(data)
+    assert told[-1].phase == "verifying"
+
+
+@pytest.mark.parametrize("make", [as_bgzf, as_members])
+def test_every_flipped_byte_is_noticed(make: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """A change of any byte fails, most of them before the MD5 is compared."""
+    data = make(RECORD * 40)
+    path = tmp_path / "x.fastq.gz"
+    for place in range(len(data)):
+        path.write_bytes(data[:place] + bytes([data[place] ^ 0x10]) + data[place + 1 :])
+        with pytest.raises(PermanentError, match=r"x\.fastq\.gz"):
+            verify(path, md5=md5(data), reads=40, bases=320)
+
+
+@pytest.mark.parametrize("make", [as_bgzf, as_members])
+def test_every_cut_is_noticed(make: Callable[[bytes], bytes], tmp_path: Path) -> None:
+    """A file that lost its end fails, also where the MD5 was taken of what is left."""
+    data = make(RECORD * 40)
+    path = tmp_path / "x.fastq.gz"
+    for size in range(len(data)):
+        path.write_bytes(data[:size])
+        with pytest.raises(PermanentError, match=r"x\.fastq\.gz"):
+            verify(path, md5=md5(data[:size]), reads=40, bases=320)
+
+
+SOUND = as_bgzf(TEXT)
+FIRST = int.from_bytes(SOUND[16:18], "little") + 1  # bytes of the first block
+
+# What is on disk, and what the error says; the MD5 agrees with the disk.
+DAMAGED = [
+    (SOUND[: -len(bgzf.END_OF_FILE)], "end-of-file block is missing"),
+    (SOUND[:-1], "is cut off"),
+    (SOUND[:FIRST] + SOUND[FIRST + 1 :], f"member at byte {FIRST} is no BGZF block"),
+    (SOUND + as_members(TEXT), "is no BGZF block"),
+    (SOUND[: FIRST - 8] + bytes(4) + SOUND[FIRST - 4 :], "inflates to other data"),
+    (SOUND[:FIRST] + SOUND, "reads differ on re-reading|record"),
+    (as_bgzf(TEXT[:-1]), "no newline at the end"),
+    (as_bgzf(TEXT + RECORD), "reads differ on re-reading: 20001 on disk, 20000 written"),
+    (as_bgzf(TEXT[: -len(RECORD)] + RECORD.replace(b"ACGTA", b"CGTA").replace(b"IH", b"H")), "bases differ.*159999"),
+    (as_members(TEXT)[:-3], "truncated gzip"),
+    (as_members(TEXT) + bytes(9), "zeros behind the end"),
+    (b"", "reads differ"),
+]
+
+
+@pytest.mark.parametrize(("data", "reason"), DAMAGED)
+def test_damage_is_told_apart(data: bytes, reason: str, tmp_path: Path) -> None:
+    """Each kind of damage has its own words."""
+    path = tmp_path / "x.fastq.gz"
+    path.write_bytes(data)
+    with pytest.raises(PermanentError, match=reason):
+        verify(path, md5=md5(data), reads=20_000, bases=160_000)
+
+
+def test_another_md5(tmp_path: Path) -> None:
+    """Sound data that are not the data written fail by their MD5."""
+    path = tmp_path / "x.fastq.gz"
+    path.write_bytes(SOUND)
+    with pytest.raises(PermanentError, match="MD5 differ on re-reading"):
+        verify(path, md5=md5(b""), reads=20_000, bases=160_000)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    """A file that cannot be found just now may be there later."""
+    with pytest.raises(TemporaryError, match="No such file"):
+        verify(tmp_path / "x", md5="", reads=0, bases=0)
