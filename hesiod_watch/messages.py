@@ -105,7 +105,7 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
 
 
 def _next(decision: Decision, cell: CellId | None, now: datetime) -> str:
-    actions = [action for action in decision.actions if cell is None or action.cell in (cell, None)]
+    actions = [action for action in decision.actions if cell in (None, action.cell)]
     if actions:
         what = ", ".join(f"{action.name} {action.cell or ''}".strip() for action in actions)
         return f"at the next look: {what} ({actions[0].reason})"

@@ -84,8 +84,9 @@ def call_retry(options: argparse.Namespace) -> int:
 
 def call_release(options: argparse.Namespace) -> int:
     snapshot, cell = _subject(options)
-    candidates = [_found(snapshot, cell)] if cell else at(snapshot, Stage.PROCESSING)
-    held = [candidate for candidate in candidates if _liveness(candidate) is Liveness.UNKNOWN]
+    candidates = [_found(snapshot, cell)] if cell else list(snapshot.cells)
+    processing = [candidate for candidate in candidates if stage_of(candidate) is Stage.PROCESSING]
+    held = [candidate for candidate in processing if _liveness(candidate) is Liveness.UNKNOWN]
     if cell and not held:
         candidate = candidates[0]
         claim = candidate.flags.claim

@@ -1,0 +1,202 @@
+"""The commands as people use them: answers, exit codes, and decisions that are recorded."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from sites import Site
+
+from hesiod_watch.simulate import SimulatedCell
+
+pytestmark = pytest.mark.system
+
+RUN = "20261122_TEST_alpha"
+LIBRARY = "sample_A"
+CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
+
+
+def land(site: Site) -> SimulatedCell:
+    simulated = SimulatedCell(site.landing, RUN, LIBRARY, CELL, files_per_barcode=2, reads_per_file=10)
+    simulated.write()
+    return simulated
+
+
+def test_explain_follows_a_cell_through_its_life(site: Site) -> None:
+    """At each step `explain` says what is, what comes next, and in JSON the same."""
+    land(site)
+    assert "is new" in site.run("explain", RUN).stdout
+    assert "At the next look" in site.run("explain", RUN).stdout.replace("Next: at", "At")
+    site.run("poll")
+    told = site.run("explain", RUN, CELL).stdout
+    assert f"{RUN} {LIBRARY}/{CELL} is processed" in told
+    assert "hesiod-watch verify" in told
+    document = json.loads(site.run("explain", RUN, CELL, "--json").stdout)
+    assert {"subject", "state", "why", "evidence", "next", "you_can"} == set(document)
+    assert document["state"] == "processed"
+
+
+def test_plan_does_nothing(site: Site) -> None:
+    """`plan` prints what would be done, with reasons, and leaves no trace."""
+    land(site)
+    planned = json.loads(site.run("plan", "--json").stdout)
+    assert [action["action"] for action in planned["runs"][0]["actions"]] == ["new-run"]
+    assert f"new-run {RUN}: " in site.run("plan", RUN).stdout
+    assert site.flags(RUN) == set()
+    assert list(site.output.iterdir()) == []
+
+
+def test_dry_run_is_the_same_plan_and_claims_nothing(site: Site) -> None:
+    """The executor `dry-run` tells what would be started; nothing is made."""
+    site.configure(processing="executor: dry-run")
+    land(site)
+    told = site.run("-v", "poll").stderr
+    assert "would start" in told
+    assert "new-run" in told
+    assert site.flags(RUN) == set()
+
+
+def test_inline_executor_works_in_the_deciding_process(site: Site) -> None:
+    """With the executor `inline` a poll does everything itself."""
+    site.configure(processing="executor: inline")
+    land(site)
+    site.run("poll")
+    assert site.stages() == {f"{RUN}/{LIBRARY}/{CELL}": "processed"}
+
+
+def test_actions_by_hand_in_their_order(site: Site) -> None:
+    """`perform` does what the plan says, one action at a time, and refuses what is not to be done."""
+    land(site)
+    refused = site.run("perform", "process", RUN, CELL, check=1)
+    assert "not to be processed now" in refused.stderr
+    for action, *cell in (["new-run"], ["synced", CELL], ["process", CELL], ["report"]):
+        site.run("perform", action, RUN, *cell)
+    assert site.status()[RUN]["status"] == "complete"
+    assert "nothing was to be done" in site.run("perform", "new-run", RUN).stderr
+    assert site.run("perform", "process", RUN, CELL, check=1)
+
+
+def test_flags_table_and_its_script_agree(site: Site) -> None:
+    """`hesiod-watch flags` and the script for hosts without Python show the same flags."""
+    land(site)
+    site.run("poll")
+    document = json.loads(site.run("flags", RUN, "--json").stdout)
+    names = {entry["flag"] for entry in document["flags"]}
+    assert {f"{CELL}.started", f"{CELL}.done", f"{CELL}.synced", "upstream", "output"} <= names
+    assert all(entry["meaning"] for entry in document["flags"])
+    table = site.run("flags", RUN).stdout
+    script = Path(__file__).parents[2] / "bin" / "hesiod-flags"
+    printed = subprocess.run([script, site.landing / RUN], capture_output=True, text=True, check=True).stdout
+    for name in names - {"upstream", "output"}:
+        assert name in table
+        assert name in printed
+
+
+def test_abort_is_recorded_and_stops_the_cell(site: Site) -> None:
+    """An aborted cell is disregarded, with who and why in the flag and in the log; a second abort says it was first."""
+    land(site)
+    site.run("perform", "new-run", RUN)
+    site.run("abort", RUN, CELL, "--why", "wrong sample")
+    site.run("poll")
+    assert site.stages() == {f"{RUN}/{LIBRARY}/{CELL}": "aborted"}
+    record = json.loads((site.landing / RUN / "pipeline" / f"{CELL}.aborted").read_text())
+    assert record["why"] == "wrong sample"
+    assert record["user"]
+    assert "wrong sample" in (site.output / RUN / "pipeline.log").read_text()
+    assert site.run("abort", RUN, CELL, "--why", "again", check=1).stderr
+
+
+def test_release_frees_a_claim_that_nobody_can_judge(site: Site) -> None:
+    """An empty `started` flag is waited for until a person says that its owner is dead."""
+    land(site)
+    site.run("perform", "new-run", RUN)
+    site.run("perform", "synced", RUN, CELL)
+    (site.landing / RUN / "pipeline" / f"{CELL}.started").touch()
+    site.run("poll")
+    assert site.stages() == {f"{RUN}/{LIBRARY}/{CELL}": "processing"}
+    assert "release" in site.run("retry", RUN, CELL, "--why", "x", check=1).stderr
+    site.run("release", RUN, CELL, "--why", "that host was scrapped")
+    site.run("poll")
+    assert site.stages() == {f"{RUN}/{LIBRARY}/{CELL}": "processed"}
+    (why,) = (site.landing / RUN / "pipeline" / "attic").glob("*/why")
+    assert "scrapped" in why.read_text()
+    assert site.run("release", RUN, CELL, "--why", "x", check=1).stderr
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_verify_names_the_file_that_is_wrong(site: Site, damage: str) -> None:
+    """A flipped bit, a cut and a missing file are found and named."""
+    land(site)
+    site.run("poll")
+    victim = sorted((site.output / RUN / LIBRARY / CELL).glob("*.fastq.gz"))[0]
+    data = bytearray(victim.read_bytes())
+    match damage:
+        case "flip":
+            data[len(data) // 2] ^= 1
+            victim.write_bytes(data)
+        case "cut":
+            victim.write_bytes(data[:-10])
+        case "remove":
+            victim.unlink()
+    assert victim.name in site.run("verify", RUN, check=1).stdout
+    document = json.loads(site.run("verify", RUN, CELL, "--json", check=1).stdout)
+    assert len(document["cells"][f"{LIBRARY}/{CELL}"]["problems"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (["status", "no_such_run"], 2, "no run of this name"),
+        (["explain", RUN, "no_such_cell"], 2, "no such cell"),
+        (["perform", "process", RUN], 2, "needs a cell"),
+        (["abort", RUN], 2, "--why"),
+        (["nonsense"], 2, "invalid choice"),
+        (["status", "/etc"], 2, "not a run in the landing area"),
+        (["flags", RUN], 2, "nobody has taken it up"),
+        (["abort", RUN, "--why", "x"], 1, "nobody has taken it up"),
+    ],
+)
+def test_mistakes_are_told_with_the_documented_exit_code(
+    site: Site, arguments: list[str], code: int, told: str
+) -> None:
+    """Usage is 2, failure is 1, and the message says what is wrong."""
+    land(site)
+    assert told in site.run(*arguments, check=code).stderr
+
+
+def test_paths_are_as_good_as_names(site: Site) -> None:
+    """A run can be given by its path, its pipeline directory or its output directory."""
+    land(site)
+    site.run("poll")
+    for path in (site.landing / RUN, site.landing / RUN / "pipeline", site.output / RUN):
+        assert json.loads(site.run("status", str(path), "--json").stdout)["runs"][0]["run"] == RUN
+
+
+def test_configuration_errors_come_all_at_once(site: Site) -> None:
+    """Every mistake is told in one go, with its line, and the exit code is that of usage."""
+    site.config.write_text(f"landing: {site.landing}\noutput: {site.landing}/x\nwatch: {{engin: poll}}\nnice: 3\n")
+    told = site.run("config", "check", check=2).stderr
+    assert len(told.splitlines()) == 3
+    assert "did you mean" in told
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(site: Site) -> None:
+    """`hesiod-watch … | head -1` ends quietly."""
+    land(site)
+    read, write = os.pipe()
+    with subprocess.Popen(
+        site.command("config", "sample"), stdout=write, stderr=subprocess.PIPE, env=site.environ
+    ) as command:
+        os.close(write)
+        os.close(read)
+        assert command.stderr is not None
+        assert command.stderr.read() == b""
+
+
+def test_poll_that_finds_no_landing_area_says_try_again(site: Site) -> None:
+    """A landing area that is not there is not an empty one: exit code 75."""
+    site.landing.rmdir()
+    assert "landing" in site.run("poll", check=75).stderr
