@@ -26,14 +26,15 @@ PLAIN_VALUE = re.compile(r"[^\s\"'=\\]+")
 
 
 class LineFormatter(logging.Formatter):
-    """One record, one line. `journal`: no time, and the priority as systemd reads it."""
+    """One record, one line; fields that are None are left out. `journal`: no time, and the priority for systemd."""
 
     def __init__(self, *, journal: bool = False) -> None:
         super().__init__()
         self.journal = journal
 
     def format(self, record: logging.LogRecord) -> str:
-        values: dict[str, object] = dict(getattr(record, "fields", {}))
+        given: dict[str, object] = getattr(record, "fields", {})
+        values = {key: value for key, value in given.items() if value is not None}
         if record.exc_info:
             values["traceback"] = self.formatException(record.exc_info)
         sentence = display(record.getMessage())

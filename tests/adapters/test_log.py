@@ -63,6 +63,11 @@ def test_field_values(value: object, printed: str) -> None:
     assert line.endswith(f" WARNING claimed cell={printed}")
 
 
+def test_fields_without_a_value() -> None:
+    """A field that is None says nothing and is left out: an action on a whole run has no cell."""
+    assert LineFormatter().format(record("started", cell=None, code=0)).endswith("WARNING started code=0")
+
+
 def test_traceback_is_a_field() -> None:
     """An exception is logged on the same single line."""
     try:
