@@ -6,20 +6,17 @@ cell well, and where are the files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
 from hesiod_watch.report import formatting
-from hesiod_watch.report.document import PARTS, Barcode, Document, Group, fraction
+from hesiod_watch.report.document import PARTS, Barcode, Document, Group, fraction, passed_share
 from hesiod_watch.report.flowcell import channel_chart
 from hesiod_watch.report.page import render
 from hesiod_watch.report.plots import UNPLACED, barcode_chart, in_order, length_chart, quality_chart, yield_chart
-
-TINY = 0.0001
-"""Barcodes with a smaller part of the bases are folded away: mostly reads given to a barcode nobody used."""
 
 BARS_UP_TO = 12
 """More barcodes than this have one chart instead of a bar in each row."""
@@ -60,7 +57,7 @@ class Figure:
     number: str
     unit: str
     exact: str
-    aside: Markup | str = ""
+    aside: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +74,7 @@ class Row:
 def render_cell(qc: Mapping[str, Any]) -> str:
     """The cell's page as one HTML document. Missing facts leave gaps, never an error."""
     cell = Document(qc)
-    used = used_barcodes(cell)
+    used = cell.used_barcodes
     charted = len(used) > BARS_UP_TO
     return render(
         "cell.html",
@@ -86,7 +83,7 @@ def render_cell(qc: Mapping[str, Any]) -> str:
         state=state_of(cell),
         figures=figures(cell) if cell.has_reads else (),
         rows=barcode_rows(cell, used),
-        tiny=barcode_rows(cell, [barcode for barcode in cell.barcodes if barcode not in used]),
+        tiny=barcode_rows(cell, cell.tiny_barcodes),
         rows_shown=ROWS_SHOWN,
         files_shown=FILES_SHOWN,
         notes_shown=NOTES_SHOWN,
@@ -109,34 +106,36 @@ def state_of(cell: Document) -> State:
 def figures(cell: Document) -> tuple[Figure, ...]:
     """The six numbers: of the passed reads, with the failed ones' below; of all reads where nothing was split."""
     passed, failed = cell.passed, cell.parts.get("fail")
-    called = [cell.parts[part] for part in ("pass", "fail") if part in cell.parts]
-    of_reads = fraction(passed.reads, sum(group.reads for group in called))
 
-    def aside(words: str | None) -> str:
-        return f"failed: {words}" if words is not None else ""
+    def figure(label: str, key: str, words: Callable[[float], str], unit: str) -> Figure:
+        other = failed.value(key) if failed else None
+        aside = "" if other is None else f"failed: {words(other)}"
+        return _figure(label, passed.value(key), words, unit, aside)
 
-    def failed_value(key: str, words: Any) -> str | None:
-        value = failed.value(key) if failed else None
-        return None if value is None else words(value)
-
-    which = "Passed " if cell.split else ""
     return (
-        _amount(f"{which}reads", passed.reads, "", aside(failed_value("reads", formatting.reads_text))),
-        _amount(f"{which}bases", passed.bases, "b", aside(failed_value("bases", formatting.bases_text))),
-        _passed_share(cell, f"{formatting.share_text(of_reads)} of reads" if of_reads is not None else ""),
-        _amount("N50", passed.value("n50"), "b", aside(failed_value("n50", formatting.bases_text))),
-        _amount("Median length", passed.value("median_length"), "b",
-                aside(failed_value("median_length", formatting.bases_text))),
-        _quality(passed.value("mean_q"), aside(failed_value("mean_q", lambda value: f"{value:.1f}"))),
-    )  # fmt: skip
+        figure("Passed reads" if cell.split else "Reads", "reads", formatting.reads_text, "reads"),
+        figure("Passed bases" if cell.split else "Bases", "bases", formatting.bases_text, "bases"),
+        _passed_figure(cell),
+        figure("N50", "n50", formatting.bases_text, "bases"),
+        figure("Median length", "median_length", formatting.bases_text, "bases"),
+        figure("Mean Q", "mean_q", formatting.quality_text, "(Phred)"),
+    )
 
 
-def passed_share(total: Group, parts: Mapping[str, Group]) -> float | None:
-    """Passed bases as a part of those that were judged; None where nothing was split. Skipped reads were not judged."""
-    if "pass" not in parts and "fail" not in parts:
-        return None
-    judged = sum(parts[part].bases for part in ("pass", "fail") if part in parts)
-    return fraction(parts["pass"].bases if "pass" in parts else 0.0, judged)
+def _figure(label: str, value: float | None, words: Callable[[float], str], unit: str, aside: str) -> Figure:
+    if value is None:
+        return Figure(label, formatting.UNKNOWN, "", "not known", aside)
+    number, _, short_unit = words(value).partition(" ")
+    return Figure(label, number, short_unit, formatting.exact_text(value, unit), aside)
+
+
+def _passed_figure(cell: Document) -> Figure:
+    """The passed part by bases, with the part by reads below."""
+    if not cell.split:
+        return Figure("Passed", formatting.UNKNOWN, "", "not known", "not told apart by the instrument")
+    of_reads = passed_share(cell.parts, "reads")
+    aside = "" if of_reads is None else f"{formatting.share_text(of_reads)} of reads"
+    return _figure("Passed, by bases", passed_share(cell.parts), formatting.share_text, "of 1", aside)
 
 
 def barcode_rows(cell: Document, barcodes: Sequence[Barcode]) -> list[Row]:
@@ -148,7 +147,7 @@ def barcode_rows(cell: Document, barcodes: Sequence[Barcode]) -> list[Row]:
             barcode.label,
             barcode.passed,
             fraction(barcode.passed.bases, whole),
-            passed_share(barcode.total, barcode.parts),
+            passed_share(barcode.parts),
             _bars(barcode, longest),
         )
         for barcode in barcodes
@@ -211,30 +210,6 @@ def detail_columns(cell: Document) -> tuple[tuple[str, Group], ...]:
     return (*((words[part], cell.parts[part]) for part in PARTS if part in cell.parts), ("All", cell.total))
 
 
-def _amount(label: str, value: float | None, unit: str, aside: str) -> Figure:
-    label = label[:1].upper() + label[1:]
-    if value is None:
-        return Figure(label, formatting.UNKNOWN, "", "not known", aside)
-    if not unit and value < 10_000:
-        return Figure(label, f"{value:,.0f}", "", f"{value:,.0f} reads", aside)
-    number, prefix = formatting.scaled(value)
-    return Figure(label, number, f"{prefix}{unit}", f"{value:,.0f} {'bases' if unit else 'reads'}", aside)
-
-
-def _passed_share(cell: Document, aside: str) -> Figure:
-    share = passed_share(cell.total, cell.parts)
-    if share is None:
-        return Figure("Passed", formatting.UNKNOWN, "", "not known", "not told apart by the instrument")
-    number, unit = formatting.share_text(share).split(" ")
-    return Figure("Passed, by bases", number, unit, f"{100 * share:.4f} %", aside)
-
-
-def _quality(value: float | None, aside: str) -> Figure:
-    if value is None:
-        return Figure("Mean Q", formatting.UNKNOWN, "", "not known", aside)
-    return Figure("Mean Q", f"{value:.1f}", "", f"{value:.4f}", aside)
-
-
 def _bars(barcode: Barcode, longest: float) -> tuple[tuple[str, float, float], ...]:
     found, start = [], 0.0
     groups = barcode.parts or {"all": barcode.total}
@@ -244,12 +219,6 @@ def _bars(barcode: Barcode, longest: float) -> tuple[tuple[str, float, float], .
             found.append((part, round(start, 3), round(width, 3)))
             start += width
     return tuple(found)
-
-
-def used_barcodes(cell: Document) -> list[Barcode]:
-    """Barcodes that are not tiny."""
-    whole = sum(barcode.total.bases for barcode in cell.barcodes)
-    return [barcode for barcode in cell.barcodes if (fraction(barcode.total.bases, whole) or 0.0) >= TINY]
 
 
 def _charted(cell: Document, used: Sequence[Barcode]) -> list[Barcode]:

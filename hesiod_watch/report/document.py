@@ -17,6 +17,9 @@ from hesiod_watch.report.formatting import between, parse_moment
 
 PARTS = ("pass", "fail", "skip")
 
+TINY = 0.0001
+"""Barcodes with a smaller part of the bases are mostly reads given to a barcode that nobody used."""
+
 
 @dataclass(frozen=True, slots=True)
 class Bin:
@@ -80,6 +83,9 @@ class Group:
         said = mapping(mapping(self.raw.get("channels")).get("reads"))
         found = {int(key): number(value) or 0 for key, value in said.items() if str(key).isdecimal()}
         return {channel: count for channel, count in found.items() if channel > 0 and count > 0}
+
+
+_NO_READS = Group({"reads": 0, "bases": 0})
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,6 +212,17 @@ class Document:
             return ()
         return tuple(sorted(said, key=lambda barcode: (-barcode.passed.bases, -barcode.total.bases, barcode.label)))
 
+    @property
+    def used_barcodes(self) -> tuple[Barcode, ...]:
+        return tuple(barcode for barcode in self.barcodes if self._share(barcode) >= TINY)
+
+    @property
+    def tiny_barcodes(self) -> tuple[Barcode, ...]:
+        return tuple(barcode for barcode in self.barcodes if self._share(barcode) < TINY)
+
+    def _share(self, barcode: Barcode) -> float:
+        return fraction(barcode.total.bases, sum(other.total.bases for other in self.barcodes)) or 0.0
+
     @cached_property
     def outputs(self) -> tuple[Output, ...]:
         return tuple(
@@ -260,7 +277,13 @@ def parts_of(raw: Mapping[str, Any]) -> Mapping[str, Group]:
 
 def headline(total: Group, parts: Mapping[str, Group]) -> Group:
     """The passed reads where the instrument split them (nothing, if all failed), else all reads."""
-    return parts.get("pass", Group({}) if "fail" in parts else total)
+    return parts.get("pass", _NO_READS if "fail" in parts else total)
+
+
+def passed_share(parts: Mapping[str, Group], of: str = "bases") -> float | None:
+    """Passed bases (or reads) as a part of those that were judged; None where nothing was. Skipped ones were not."""
+    judged = {part: parts[part].value(of) or 0.0 for part in ("pass", "fail") if part in parts}
+    return fraction(judged.get("pass", 0.0), sum(judged.values()))
 
 
 def fraction(part: float | None, whole: float | None) -> float | None:

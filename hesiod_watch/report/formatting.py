@@ -97,6 +97,16 @@ def share_text(fraction: float) -> str:
     return "100 %" if percent == 100 else f"{percent:.1f} %"
 
 
+def quality_text(value: float) -> str:
+    """A quality, in Phred, to the tenth."""
+    return f"{value:.1f}"
+
+
+def exact_text(value: float, unit: str) -> str:
+    """All that is known of a number: "5,420,000 reads"; four digits after the point where it has such."""
+    return f"{value:,.0f} {unit}" if float(value).is_integer() else f"{value:,.4f} {unit}"
+
+
 def size_text(value: float) -> str:
     """Bytes, in powers of ten as the disk's maker counts them: "1.20 GB"."""
     number, prefix = scaled(value)
@@ -115,10 +125,9 @@ def hours_text(seconds: float) -> str:
     return f"{hours:,} h {rest:02d} min"
 
 
-def number(short: str, exact: float, unit: str = "") -> Markup:
+def number(short: str, exact: float, unit: str) -> Markup:
     """A short number that carries its exact value for machines (`value`) and for whoever points at it (`title`)."""
-    digits = f"{exact:,.0f}" if float(exact).is_integer() else f"{exact:,.4f}"
-    return Markup('<data class="num" value="{}" title="{}">{}</data>').format(exact, f"{digits} {unit}".strip(), short)
+    return Markup('<data class="num" value="{}" title="{}">{}</data>').format(exact, exact_text(exact, unit), short)
 
 
 def unknown() -> Markup:
@@ -139,7 +148,7 @@ def share(fraction: float | None) -> Markup:
 
 
 def quality(value: float | None) -> Markup:
-    return unknown() if value is None else number(f"{value:.1f}", round(value, 4), "(Phred)")
+    return unknown() if value is None else number(quality_text(value), round(value, 4), "(Phred)")
 
 
 def size(value: float | None) -> Markup:

@@ -14,8 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hesiod_watch.report.cell import passed_share, used_barcodes
-from hesiod_watch.report.document import Document
+from hesiod_watch.report.document import Document, passed_share
 
 _PARENT = {
     "parent_id": "hesiod_watch",
@@ -32,7 +31,7 @@ def multiqc_files(qc: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     sample = sample_name(cell)
     files = {"hesiod_watch_cell_mqc.json": _general(cell, sample)}
     if amounts := {
-        _plain(barcode.label): barcode.passed.bases for barcode in used_barcodes(cell) if barcode.passed.bases
+        _plain(barcode.label): barcode.passed.bases for barcode in cell.used_barcodes if barcode.passed.bases
     }:
         files["hesiod_watch_barcodes_mqc.json"] = _barcodes(sample, amounts)
     if curve := _length_curve(cell):
@@ -59,7 +58,7 @@ def _plain(name: str) -> str:
 def _general(cell: Document, sample: str) -> dict[str, Any]:
     passed = cell.passed
     n50, median = passed.value("n50"), passed.value("median_length")
-    share = passed_share(cell.total, cell.parts)
+    share = passed_share(cell.parts)
     values = {
         "reads": passed.reads / 1e6,
         "bases": passed.bases / 1e9,

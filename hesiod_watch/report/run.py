@@ -14,9 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hesiod_watch.report.cell import passed_share
 from hesiod_watch.report.covers import DIGEST, META_NAME
-from hesiod_watch.report.document import Document, fraction, mapping, mappings, text
+from hesiod_watch.report.document import Document, fraction, mapping, mappings, passed_share, text
 from hesiod_watch.report.page import render
 
 TONES: Mapping[str, str] = {
@@ -78,7 +77,7 @@ class Line:
 
     @property
     def passed_share(self) -> float | None:
-        return passed_share(self.qc.total, self.qc.parts) if self.qc else None
+        return passed_share(self.qc.parts) if self.qc else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,8 @@ def render_run(run: Mapping[str, Any]) -> str:
 
 def _lines(run: Mapping[str, Any]) -> list[Line]:
     said = [(item, Document(item["qc"]) if mapping(item.get("qc")) else None) for item in mappings(run.get("cells"))]
-    largest = max((qc.passed.bases for _, qc in said if qc), default=0.0)
+    amounts = [qc.passed.bases for _, qc in said if qc]
+    largest = max(amounts) if len(amounts) > 1 else 0.0  # one bar alone compares nothing
     return [
         Line(
             library=text(item.get("library")),
