@@ -51,7 +51,7 @@ lint: venv
 	$(BIN)/mypy
 
 bench: venv
-	$(BIN)/python -m benchmarks
+	for program in benchmarks/*.py; do $(BIN)/python "$$program" || exit; done
 
 clean:
 	rm -rf $(VENV) .demo .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
