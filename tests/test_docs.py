@@ -18,6 +18,8 @@ import yaml
 
 from hesiod_watch import cli, config, flags, machine
 from hesiod_watch.config import reading, values
+from hesiod_watch.fastq import qc
+from hesiod_watch.fastq.statistics import Statistics
 from hesiod_watch.flags import names
 from hesiod_watch.model import Stage, Status
 
@@ -229,6 +231,12 @@ def test_hesiod_keys(configuration: Path, capsys: pytest.CaptureFixture[str]) ->
     real = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
     told = section(page("docs/commands.md"), "status").partition("The keys:")[2].partition(".\n")[0]
     assert code(told) == real
+
+
+def test_keys_of_a_qc_group() -> None:
+    """docs/qc-json.md has every key of the numbers of a group of reads, in their order."""
+    rows = table(page("docs/qc-json.md"), "key")
+    assert [key for row in rows for key in code(row[0])] == list(qc.group(Statistics(), "whole"))
 
 
 # Flags.
