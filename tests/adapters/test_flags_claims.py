@@ -182,6 +182,24 @@ def test_started_twice(pipeline: Path) -> None:
     assert names(pipeline) == {"started", "started.worker"}
 
 
+def test_a_leftover_record(pipeline: Path, dead: Owner) -> None:
+    """A number under which a worker has recorded itself is not claimed, although it is dead and its claim is gone."""
+    flags.create(pipeline, flags.worker(STEM), dead)
+    with pytest.raises(FlagExists, match="attempt 1 has a worker"):
+        flags.claim_cell(pipeline, STEM, ME)
+    flags.claim_cell(pipeline, STEM, replace(ME, epoch=2))
+
+
+def test_a_later_claim_that_was_given_up(pipeline: Path, dead: Owner) -> None:
+    """A worker does not begin beside a later claim even if that was given up: its own worker may be on the way."""
+    flags.claim_cell(pipeline, STEM, ME)
+    later = replace(dead, epoch=2)
+    flags.create(pipeline, flags.started(STEM, 2), later)
+    flags.step_back(pipeline, STEM, later)
+    with pytest.raises(FlagExists, match="attempt 2 has been claimed"):
+        flags.record_worker(pipeline, STEM, ME)
+
+
 def test_withdrawn(pipeline: Path) -> None:
     """A worker whose claim a person has moved away does not begin."""
     with pytest.raises(FlagExists, match="withdrawn"):

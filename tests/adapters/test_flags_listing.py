@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -175,6 +177,25 @@ def test_not_regular(kind: str, pipeline: Path) -> None:
     assert claim
     assert claim.liveness is UNKNOWN
     assert all("not a regular file" in line.meaning for line in listing.all(judge_by()))
+
+
+def test_exchanged_while_it_is_read(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A FIFO that takes a flag's place after the look at it hangs nobody."""
+    (pipeline / flags.failed(STEM)).write_text("because")
+    listing = flags.read_flags(pipeline)
+    real: Callable[..., os.stat_result] = os.stat
+
+    def stat_and_exchange(path: Path, **options: Any) -> os.stat_result:
+        found = real(path, **options)
+        if path == pipeline / flags.failed(STEM):
+            path.unlink()
+            os.mkfifo(path)
+        return found
+
+    monkeypatch.setattr(os, "stat", stat_and_exchange)
+    failed = listing.cell(STEM, judge_by()).failed
+    assert failed
+    assert not failed.regular
 
 
 def test_one_moment(pipeline: Path) -> None:

@@ -260,6 +260,24 @@ def test_attic(pipeline: Path) -> None:
     assert flags.highest_epoch(pipeline, STEM) == 0
 
 
+def test_attic_in_order(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`started` is the last of the claims, and what holds everybody off leaves after it."""
+    claims = [spell(STEM, epoch) for epoch in (1, 2, 3) for spell in (flags.started, flags.worker, flags.yielded)]
+    for name in (*claims, flags.failed(STEM), flags.aborted(STEM)):
+        (pipeline / name).touch()
+    real = os.rename
+    moved: list[str] = []
+
+    def rename(source: str, target: str, **options: Any) -> None:
+        moved.append(source)
+        real(source, target, **options)
+
+    monkeypatch.setattr(os, "rename", rename)
+    flags.move_to_attic(pipeline, STEM, why="", aborted=True)
+    assert moved[len(claims) - 1 :] == [flags.started(STEM), flags.aborted(STEM), flags.failed(STEM)]
+    assert moved.index(flags.started(STEM, 3)) < moved.index(flags.started(STEM, 2))
+
+
 def test_attic_on_request(pipeline: Path) -> None:
     """`aborted` goes when asked for, and what is to be kept stays."""
     for name in ("aborted", "started", "failed"):
