@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,58 @@ def test_name_with_parentheses(tmp_path: Path) -> None:
 def test_why_is_kept_short() -> None:
     """A claim stays one line that fits into one block, however much somebody has to say."""
     assert len(machine.this_owner("a", "b", why="x" * 10**6).why) == machine.LONGEST_WHY
+
+
+JUDGE = """
+import dataclasses, json, os, sys
+from hesiod_watch.flags.files import parse_owner
+from hesiod_watch.machine import judge_here
+owner = parse_owner(sys.argv[1])
+if sys.argv[2:]:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+print(*judge_here(owner), sep=": ")
+"""
+
+
+def judged(owner: Owner, *command: str, arguments: tuple[str, ...] = ()) -> str:
+    """The verdict on `owner` of a process that is started behind `command`."""
+    if os.geteuid() or shutil.which(command[0]) is None:
+        pytest.skip(f"needs root and {command[0]}")
+    shown = subprocess.run(
+        [*command, sys.executable, "-c", JUDGE, json.dumps(asdict(owner)), *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(machine.__file__).parents[1])},
+    )
+    if shown.returncode and command[0] in shown.stderr:
+        pytest.skip(f"cannot do this here: {shown.stderr.strip()}")
+    assert shown.returncode == 0, shown.stderr
+    return shown.stdout
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("proc", ["--mount-proc", "--kill-child"])
+def test_from_inside_a_container(proc: str) -> None:
+    """In a container nothing is known of processes outside, whichever /proc it sees."""
+    with sleeper() as process:
+        owner = owner_of(process.pid)
+        assert judged(owner, "unshare", "--pid", "--fork", proc).startswith("unknown")
+        process.kill()
+        process.wait()
+        assert judged(owner, "unshare", "--pid", "--fork", proc).startswith("unknown")
+
+
+@pytest.mark.system
+def test_hidden_processes() -> None:
+    """Where /proc hides the processes of others they are not taken for dead, and those that have gone are."""
+    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t proc -o hidepid=2 proc /proc && exec "$@"', "sh")
+    with sleeper() as process:
+        owner = owner_of(process.pid)
+        assert judged(owner, *hidden).startswith("alive")
+        assert judged(owner, *hidden, arguments=("as nobody",)).startswith("unknown")
+        process.kill()
+        process.wait()
+        assert judged(owner, *hidden, arguments=("as nobody",)).startswith("dead")
