@@ -21,7 +21,7 @@ help:
 
 # A stamp is newer than what it was made from, so that a second call does nothing.
 $(VENV)/stamp-made:
-	tools/make-venv '$(PYTHON)' '$(VENV)'
+	.ci/make-venv '$(PYTHON)' '$(VENV)'
 	touch $@
 
 $(VENV)/stamp-program: $(VENV)/stamp-made pyproject.toml hesiod_watch/__init__.py $(wildcard bin/*)
@@ -39,7 +39,7 @@ demo: $(VENV)/stamp-program
 	$(BIN)/hesiod-watch demo .demo
 
 test: venv
-	tools/test-packages
+	.ci/test-packages
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: lint
