@@ -29,6 +29,8 @@ from hesiod_watch.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
+POLL_WAIT = 0.5
+"""Seconds that a poll waits for the next thing to happen while workers of its own are at work."""
 SLOT_RETRY = 1.0
 """Seconds before a run that found every worker busy looks again; the end of one of our own comes earlier."""
 
@@ -97,9 +99,11 @@ class Engine:
             self.queue.done(run_dir)
         return looked
 
-    def take_endings(self) -> None:
-        """Hear of workers that have ended since the last call (in the deciding thread)."""
+    def take_endings(self) -> bool:
+        """Hear of workers that have ended since the last call (in the deciding thread); whether there were any."""
+        heard = False
         while self._endings:
+            heard = True
             ended = self._endings.popleft()
             logger.info(
                 "ended",
@@ -108,6 +112,7 @@ class Engine:
             if ended.code != 0:
                 self.failed.append(f"{ended.action}: ended with code {ended.code}")
             self.reconciler.ended(ended)
+        return heard
 
     def _on_end(self, ended: Ended) -> None:
         self._endings.append(ended)
@@ -205,21 +210,20 @@ def poll(
     for run in engine.landing.runs() if runs is None else runs:
         engine.queue.add(run)
     stop = stop or threading.Event()
-    waiting_for_slot: set[Path] = set()
+    full: set[Path] = set()  # runs that found every worker busy
+    ended = False  # whether any of our workers has ended since those were last looked at
     while not stop.is_set():
-        run_dir = engine.queue.get(timeout=0.5 if engine.reconciler.running() else 0)
-        engine.take_endings()
+        run_dir = engine.queue.get(timeout=POLL_WAIT if engine.reconciler.running() else 0)
+        ended = engine.take_endings() or ended
         if run_dir is not None:
             looked = engine.look(run_dir)
             if looked:
                 on_look(looked)
-            if looked and looked.full:
-                waiting_for_slot.add(run_dir)
-            else:
-                waiting_for_slot.discard(run_dir)
-        elif engine.reconciler.running():
-            for run in waiting_for_slot:
+            (full.add if looked and looked.full else full.discard)(run_dir)
+        elif full and ended:
+            ended = False
+            for run in full:
                 engine.queue.add(run)
-        elif not len(engine.queue):
+        elif not engine.reconciler.running() and not len(engine.queue):
             break
     return [*engine.failed, *engine.reconciler.problems()]

@@ -105,6 +105,16 @@ def test_poll_alone_is_enough(site: Site) -> None:
     assert (site.output / RUN / "pipeline.log").read_text() == log
 
 
+def test_one_poll_does_more_than_it_has_workers_for(site: Site) -> None:
+    """With one worker and four complete cells in four runs, one poll does them one after another and then ends."""
+    site.configure(processing="workers: 1")
+    runs = [f"20261122_TEST_run{number}" for number in range(4)]
+    for number, run in enumerate(runs):
+        a_cell(site, run=run, seed=number).write()
+    site.run("poll")
+    assert [run for run in runs if done(site, run=run)] == runs
+
+
 def test_log_tells_the_command_that_repeats_an_action(site: Site) -> None:
     """Each action's first line in the run's log is the command that a person would type to repeat it."""
     a_cell(site).write()
