@@ -196,7 +196,11 @@ class Reconciler:
 
     def problems(self) -> list[str]:
         """What could not be done at the last try, as sentences."""
-        return [f"{key[0].name}: {failure.error}" for key, failure in self._failures.items()]
+        problems = []
+        for (run_dir, _, _), failure in self._failures.items():
+            named = failure.error.startswith(run_dir.name)
+            problems.append(failure.error if named else f"{run_dir.name}: {failure.error}")
+        return problems
 
     def _tell(self, snapshot: Snapshot, decision: Decision) -> None:
         """Log what a run waits for, once per change."""

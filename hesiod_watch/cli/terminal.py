@@ -15,6 +15,9 @@ from rich.text import Text
 
 from hesiod_watch import model
 
+PIPE_WIDTH = 1000
+"""Columns of a table that nobody looks at in a terminal."""
+
 STYLES = {
     "complete": "green",
     "processed": "green",
@@ -75,8 +78,13 @@ def print_lines(titles: Sequence[str], lines: Sequence[Line], stream: TextIO) ->
 
 
 def print_table(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str | Text]], stream: TextIO) -> None:
-    """A table without frames; `columns` are (title, right-aligned). Text from disk must have gone through `display`."""
-    console = Console(file=stream, highlight=False, soft_wrap=False)
+    """A table without frames; `columns` are (title, right-aligned). Text from disk must have gone through `display`.
+
+    Into a pipe every row is one line, however long, so that `grep` finds what it looks for.
+    """
+    console = Console(file=stream, highlight=False)
+    if not console.is_terminal:
+        console.width = PIPE_WIDTH
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for title, right in columns:
         table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=right)
