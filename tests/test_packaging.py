@@ -16,7 +16,7 @@ from hesiod_watch.config import parse, sample
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-SCRIPTS = sorted([*(ROOT / "bin").iterdir(), *(ROOT / "tools").iterdir()])
+SCRIPTS = sorted([*(ROOT / "bin").iterdir(), *(ROOT / ".ci").iterdir()])
 UNIT = ROOT / "contrib" / "systemd" / "hesiod-watch.service"
 
 
