@@ -16,7 +16,7 @@ from hesiod_watch.config import parse, sample
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-SCRIPTS = sorted([*(ROOT / "bin").iterdir(), *(ROOT / ".ci").iterdir()])
+SCRIPTS = sorted([*(ROOT / "bin").iterdir(), *(path for path in (ROOT / ".ci").iterdir() if path.name != "run")])
 UNIT = ROOT / "contrib" / "systemd" / "hesiod-watch.service"
 
 
