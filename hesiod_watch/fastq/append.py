@@ -1,4 +1,4 @@
-"""Append sources, one by one, to the end of one output: the unit of work that a journal can record.
+"""Append sources to the end of one output, make them durable, and read them back: what a journal can then record.
 
 Two ways, one per output. Where all sources are gzipped their members are kept byte for byte and inflated once, for the
 statistics and as the check of their integrity. Anything else becomes BGZF throughout: a plain gzip member behind BGZF
@@ -9,7 +9,6 @@ are made so.
 
 from __future__ import annotations
 
-import hashlib
 import zlib
 from collections.abc import Callable
 from enum import Enum, auto
@@ -18,10 +17,13 @@ from pathlib import Path
 from isal import isal_zlib
 
 from hesiod_watch.fastq import bgzf
-from hesiod_watch.fastq.files import OutputFile, SourceFile
+from hesiod_watch.fastq.durable import OutputFile, OutputReader
+from hesiod_watch.fastq.files import SourceFile
 from hesiod_watch.fastq.gunzip import Inflater
+from hesiod_watch.fastq.md5 import Md5
 from hesiod_watch.fastq.measure import Measure
-from hesiod_watch.fastq.model import Output, Piece, Settings, Source, Written
+from hesiod_watch.fastq.model import Level, Output, Piece, Settings, Source
+from hesiod_watch.fastq.recheck import Text, confirm
 from hesiod_watch.fastq.records import RecordReader, Unit
 from hesiod_watch.fastq.statistics import Statistics
 
@@ -40,75 +42,79 @@ class _How(Enum):
 
 
 class Appender:
-    """An output being written from its start. `append` each source in order, then `finish`; `close` in any case.
+    """An output being written from `at` on. `append` each source in order, `sync`, `confirm`; `close` in any case.
 
-    After an error the file holds whatever was written; it is not to be gone on with.
+    `members`: keep the sources' own gzip members. `md5` is the saved digest of what is there, None to do without. After
+    an error in `append`, `rewind` forgets what that source left.
     """
 
-    def __init__(self, output: Output, path: Path, settings: Settings) -> None:
-        self._output = output
-        self._path = path
-        self._level = settings.level
-        self._verbatim = keeps_members(output, settings)
-        self._blocks = not self._verbatim  # the output is BGZF
-        self._file = OutputFile(path)
-        self._hash = hashlib.md5(usedforsecurity=False)
-        self._size = 0
-        self._crc = 0  # of the piece being written
-        self._pieces: list[Piece] = []
-        self._notes: list[str] = []
-        self._statistics = Statistics()
+    def __init__(self, name: str, path: Path, level: Level, *, members: bool, at: int, md5: bytes | None) -> None:
+        self.path = path
+        self.pieces: list[Piece] = []
+        self.statistics = Statistics()
+        self._name = name
+        self._level = level
+        self._verbatim = members
+        self._blocks = not members or (at > 0 and has_blocks(path))  # the output is BGZF
+        self._file = OutputFile(path, at)
+        self._digest = None if md5 is None else Md5(md5)
+        # Of the source being taken: where and with which digest it began, what was written, what was read.
+        self._start, self._before = at, md5
+        self._size, self._crc = at, 0
+        self._text = Text(0, 0)
+        self._texts: list[Text] = []
 
-    def append(self, source: Source, on_unit: OnUnit | None = None) -> tuple[Piece, Statistics]:
-        """Put the reads of `source` behind what is there; the record of it, and the statistics of these reads.
+    @property
+    def md5(self) -> bytes | None:
+        """The saved digest of the output as it is now."""
+        return self._digest.save() if self._digest else None
 
-        Raises `BadSource`, `TemporaryError` or `PermanentError`, naming the file. Nothing is fsynced.
+    def append(self, source: Source, on_unit: OnUnit | None = None) -> Piece:
+        """Put the reads of `source` behind what is there; the record of it.
+
+        Raises `BadSource`, `TemporaryError` or `PermanentError`, naming the file. Nothing is durable yet.
         """
-        offset, digest = self._size, self._hash.copy()
+        self._start, self._before = self._size, self.md5
         how = self._how(source)
         measure, repaired = self._copy(source, how, on_unit)
         if how is _How.VERBATIM and repaired:
             # Found out at the end only, and rare: once more, this time not verbatim.
-            self._file.rewind(offset)
-            self._size, self._hash = offset, digest
+            self.rewind()
             measure, repaired = self._copy(source, _How.BGZF if self._blocks else _How.REWRITE, None)
         statistics = measure.result()
         piece = Piece(
             source=source.name,
             size=source.size,
             mtime_ns=source.mtime_ns,
-            output=self._output.name,
-            offset=offset,
-            length=self._size - offset,
+            output=self._name,
+            offset=self._start,
+            length=self._size - self._start,
             crc32=self._crc,
             reads=statistics.reads,
             bases=statistics.bases,
+            note=_note(source, repaired, statistics),
         )
-        if repaired:
-            self._notes.append(f"{source.name}: {repaired}; put right in the output")
-        if not statistics.reads:
-            self._notes.append(f"{source.name}: empty file")
-        self._pieces.append(piece)
-        self._statistics.merge(statistics)
-        return piece, statistics
+        self.pieces.append(piece)
+        self.statistics.merge(statistics)
+        self._texts.append(self._text)
+        return piece
 
-    def finish(self) -> Written:
-        """End the output and make it durable; its name in the directory is the caller's to fsync."""
-        if self._blocks or not self._size:
-            # Also the whole of an output without any data: an empty file would not be gzip.
-            self._write(bgzf.END_OF_FILE)
+    def rewind(self) -> None:
+        """Be again as before the last call of `append`, which failed."""
+        self._file.rewind(self._start)
+        self._size = self._start
+        self._digest = None if self._before is None else Md5(self._before)
+
+    def sync(self) -> None:
+        """Make everything durable that was appended. After an error none of it counts."""
         self._file.sync()
-        return Written(
-            output=self._output,
-            path=self._path,
-            bytes=self._size,
-            md5=self._hash.hexdigest(),
-            reads=self._statistics.reads,
-            bases=self._statistics.bases,
-            statistics=self._statistics,
-            pieces=tuple(self._pieces),
-            notes=tuple(self._notes),
-        )
+
+    def confirm(self) -> None:
+        """Read back what was appended, and compare it with what the sources said.
+
+        Raises `PermanentError` where it differs; then none of it counts.
+        """
+        confirm(self.path, self.pieces, self._texts, blocks=not self._verbatim)
 
     def close(self) -> None:
         self._file.close()
@@ -124,7 +130,7 @@ class Appender:
 
     def _copy(self, source: Source, how: _How, on_unit: OnUnit | None) -> tuple[Measure, str]:
         """Write one source `how`; its measure, and what had to be repaired at its end."""
-        self._crc = 0
+        self._crc, self._text = 0, Text(0, 0)
         measure = Measure(source.path)
         rewriting = isal_zlib.compressobj(2, isal_zlib.DEFLATED, _GZIP_MEMBER) if how is _How.REWRITE else None
         with SourceFile(source) as file:
@@ -135,6 +141,7 @@ class Appender:
             reported = 0
             for unit in reader:
                 measure.add(unit)
+                self._text = self._text.followed_by(unit.data)
                 if rewriting is not None:
                     self._write(rewriting.compress(unit.data))
                 elif how is _How.BGZF:
@@ -160,22 +167,28 @@ class Appender:
 
     def _write(self, data: bytes | memoryview) -> None:
         self._file.write(data)
-        self._hash.update(data)
+        if self._digest is not None:
+            self._digest.update(data)
         self._crc = isal_zlib.crc32(data, self._crc)
         self._size += len(data)
-
-
-def write_output(output: Output, directory: Path, settings: Settings, on_unit: OnUnit, suffix: str) -> Written:
-    """Write one output in this process. The directory is not fsynced."""
-    appender = Appender(output, directory / (output.name + suffix), settings)
-    try:
-        for source in output.sources:
-            appender.append(source, on_unit)
-        return appender.finish()
-    finally:
-        appender.close()
 
 
 def keeps_members(output: Output, settings: Settings) -> bool:
     """Whether an output is made of its sources' own gzip members."""
     return not settings.recompress and bool(output.sources) and all(source.gzipped for source in output.sources)
+
+
+def has_blocks(path: Path) -> bool:
+    """Whether an output begins with BGZF."""
+    head = bytearray(bgzf.HEAD_BYTES)
+    with OutputReader(path) as reader:
+        reader.seek(0, len(head))
+        reader.readinto(memoryview(head))
+    return bgzf.is_block(bytes(head))
+
+
+def _note(source: Source, repaired: str, statistics: Statistics) -> str:
+    """What a person should read about a source that was taken."""
+    if repaired:
+        return f"{source.name}: {repaired}; put right in the output"
+    return "" if statistics.reads else f"{source.name}: empty file"

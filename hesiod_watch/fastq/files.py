@@ -1,7 +1,8 @@
-"""Files as the data path needs them: regular ones only, unchanged while they are read, and errors that say what to do.
+"""Sources as the data path needs them: regular files, unchanged while they are read, and errors that say what to do.
 
-The only module of `fastq/` that opens files or meets `OSError`. Names come from the disk and are not trusted: a source
-is looked at with lstat first and never followed, so that a FIFO or a device in its place cannot hang us.
+Only this module and `durable`, which is about what we write, open files or meet `OSError`. Names come from the disk and
+are not trusted: a source is looked at with lstat first and never followed, so that a FIFO or a device in its place
+cannot hang us.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class SourceFile:
         path = source.path
         try:
             # lstat before open: opening a FIFO or a tape has effects even with O_NONBLOCK.
-            _require_regular(path, os.lstat(path))
+            require_regular(path, os.lstat(path))
             self._descriptor = os.open(path, _FLAGS)
         except OSError as error:
             raise translate(error, path, "opening") from error
@@ -116,7 +117,7 @@ class SourceFile:
             now = os.fstat(self._descriptor)
         except OSError as error:
             raise translate(error, path, "reading") from error
-        _require_regular(path, now)
+        require_regular(path, now)
         if now.st_size > listed.size:
             grown = f"{listed.size} bytes when listed, {now.st_size} now"
             raise TemporaryError(f"{path}: still being written ({grown})")
@@ -134,7 +135,8 @@ class SourceFile:
         os.close(self._descriptor)
 
 
-def _require_regular(path: Path, status: os.stat_result) -> None:
+def require_regular(path: Path, status: os.stat_result) -> None:
+    """Raises `BadSource` for what is not a regular file."""
     if not stat.S_ISREG(status.st_mode):
         kinds = {
             stat.S_IFLNK: "a symbolic link",
@@ -146,62 +148,3 @@ def _require_regular(path: Path, status: os.stat_result) -> None:
         }
         kind = kinds.get(stat.S_IFMT(status.st_mode), "something else")
         raise BadSource(path, f"not a regular file but {kind}; it was not opened")
-
-
-class OutputFile:
-    """A file being written from its start, never through a name that was there before.
-
-    What lies at `path` (a leftover of a killed attempt) is unlinked, not truncated: whoever still has it open can then
-    spoil only his own file.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        try:
-            path.unlink(missing_ok=True)
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
-        except OSError as error:
-            raise translate(error, path, "creating") from error
-
-    def write(self, data: bytes | memoryview) -> None:
-        """Append all of `data`, over as many short writes as it takes."""
-        try:
-            written = os.write(self._descriptor, data)
-            while written < len(data):
-                data = memoryview(data)[written:]
-                written = os.write(self._descriptor, data)
-        except OSError as error:
-            raise translate(error, self.path, "writing") from error
-
-    def rewind(self, size: int) -> None:
-        """Forget everything behind the first `size` bytes."""
-        try:
-            os.ftruncate(self._descriptor, size)
-            os.lseek(self._descriptor, size, os.SEEK_SET)
-        except OSError as error:
-            raise translate(error, self.path, "truncating") from error
-
-    def sync(self) -> None:
-        """Make everything written so far durable. Not to be tried again when it fails."""
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise translate(error, self.path, "fsync") from error
-
-    def close(self) -> None:
-        try:
-            os.close(self._descriptor)
-        except OSError as error:  # NFS reports a full disk here
-            raise translate(error, self.path, "closing") from error
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` durable."""
-    try:
-        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise translate(error, directory, "fsync") from error

@@ -74,6 +74,7 @@ class Piece:
     crc32: int
     reads: int
     bases: int
+    note: str = ""  # a sentence a person should read about this source
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

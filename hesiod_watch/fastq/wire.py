@@ -1,21 +1,50 @@
-"""What a pool and its workers say to each other; the answer to a `Task` is some `Step`s and a `Written` or `Failed`."""
+"""What is said between an ingest and whoever does its work, be it a worker process: the answer to a `Task` is a `Done`.
+
+Over the socket of a worker there are `Step`s before that, and there may be a `Stop` for it.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from hesiod_watch.fastq.model import Output, Settings
+from hesiod_watch.fastq.model import Level, Piece, Source
+from hesiod_watch.fastq.statistics import Statistics
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much is made durable at once; what is reached first ends the batch."""
+
+    files: int = 64
+    bytes: int = 256 << 20  # of source data, as on disk
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Sources to put at the end of one output. Nobody else writes to it meanwhile."""
+
+    name: str
+    members: bool  # keep the sources' own gzip members
+    at: int  # bytes of the output that are journalled
+    md5: bytes | None  # saved digest of these
+    sources: tuple[Source, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """What a worker is asked to write."""
+    """One batch."""
 
-    output: Output
     directory: Path
-    settings: Settings
-    suffix: str
+    level: Level
+    parts: tuple[Part, ...]
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Please end the task after the source you are at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +57,21 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """The error that ended the work on the task."""
+class Grown:
+    """What was appended to one output, durable and read back, and can be journalled."""
 
-    error: Exception
+    name: str
+    members: bool
+    at: int
+    pieces: tuple[Piece, ...]
+    statistics: Statistics  # of these pieces
+    md5: bytes | None  # of the output with them
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a task: outputs that have grown, perhaps by less than was asked, and why not by more."""
+
+    parts: tuple[Part, ...]  # as they were asked for
+    grown: tuple[Grown, ...] = ()
+    error: Exception | None = None

@@ -1,6 +1,6 @@
 """A process that writes outputs for its parent: `python -m hesiod_watch.fastq.worker DESCRIPTOR PARENT`.
 
-It is given one output at a time over the socket DESCRIPTOR and answers with what it did; `pool` holds the other end. It
+It is given one task at a time over the socket DESCRIPTOR and answers with what it did; `pool` holds the other end. It
 ends when the socket does, and the kernel kills it when its parent dies: nobody else would tell it that the claim on its
 cell is gone.
 """
@@ -14,11 +14,11 @@ import signal
 import sys
 import time
 import traceback
+from dataclasses import replace
 from multiprocessing.connection import Connection
 
-from hesiod_watch.fastq.append import write_output
-from hesiod_watch.fastq.model import Written
-from hesiod_watch.fastq.wire import Failed, Step, Task
+from hesiod_watch.fastq.batch import perform
+from hesiod_watch.fastq.wire import Done, Step, Stop, Task
 
 _PR_SET_PDEATHSIG = 1
 _REPORT_SECONDS = 0.1
@@ -46,22 +46,33 @@ class _Reporter:
 
 
 def serve(connection: Connection) -> None:
-    """Write what is asked for until the parent closes its end."""
+    """Do what is asked for until the parent closes its end."""
     while True:
         try:
-            task: Task = connection.recv()
-        except EOFError:
+            task: Task | Stop = connection.recv()
+            if isinstance(task, Stop):
+                continue  # it was meant for the task that we had just done
+            reporter = _Reporter(connection)
+            try:
+                answer = perform(task, reporter.add, lambda: _told_to_stop(connection))
+            except (EOFError, BrokenPipeError):
+                raise
+            except Exception as error:  # noqa: BLE001  it is raised in the parent
+                answer = Done(task.parts, error=error)
+            if answer.error:
+                answer = replace(answer, error=_portable(answer.error))
+            reporter.flush()
+            connection.send(answer)
+        except (EOFError, BrokenPipeError):
             return
-        reporter = _Reporter(connection)
-        answer: Written | Failed
-        try:
-            answer = write_output(task.output, task.directory, task.settings, reporter.add, task.suffix)
-        except BrokenPipeError:
-            return
-        except Exception as error:  # noqa: BLE001  it is raised in the parent
-            answer = Failed(_portable(error))
-        reporter.flush()
-        connection.send(answer)
+
+
+def _told_to_stop(connection: Connection) -> bool:
+    """Whether the parent has sent anything: while a task is under way that can only be a `Stop`, or its end."""
+    if not connection.poll():
+        return False
+    connection.recv()
+    return True
 
 
 def _portable(error: Exception) -> Exception:

@@ -1,0 +1,80 @@
+"""What is still to be taken, and which of it makes the next batch. Pure.
+
+An output belongs to one batch at a time. One process goes through outputs in their order. Several take the outputs with
+most left first, in batches that become smaller towards the end, so that all of them end at about the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from hesiod_watch.fastq.model import Output, Source
+from hesiod_watch.fastq.wire import Limits
+
+SMALLEST_SHARE = 4 << 20
+"""Bytes of source data below which dividing work costs more than it gains."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    output: Output
+    taken: int  # sources
+    left: int  # bytes
+    busy: bool = False
+
+
+class Backlog:
+    """Sources of outputs behind the first `taken` of each (by name of the output)."""
+
+    def __init__(self, outputs: Iterable[Output], taken: Mapping[str, int], limits: Limits, processes: int) -> None:
+        self._limits = limits
+        self._processes = processes
+        self._waiting: dict[str, _Waiting] = {}
+        for output in outputs:
+            number = taken.get(output.name, 0)
+            if left := output.sources[number:]:
+                self._waiting[output.name] = _Waiting(output, number, sum(source.size for source in left))
+
+    def __len__(self) -> int:
+        """Outputs that something is left of."""
+        return len(self._waiting)
+
+    @property
+    def bytes(self) -> int:
+        return sum(waiting.left for waiting in self._waiting.values())
+
+    def next_batch(self) -> list[tuple[Output, tuple[Source, ...]]]:
+        """Some outputs that are in no batch, each with the sources to take next; empty if there are none now."""
+        share = self._limits.bytes
+        order = list(self._waiting.values())
+        if self._processes > 1:
+            share = min(share, max(SMALLEST_SHARE, self.bytes // (4 * self._processes)))
+            order.sort(key=lambda waiting: -waiting.left)
+        batch: list[tuple[Output, tuple[Source, ...]]] = []
+        files = size = 0
+        for waiting in order:
+            if waiting.busy:
+                continue
+            sources: list[Source] = []
+            for source in waiting.output.sources[waiting.taken :]:
+                if files and (files >= self._limits.files or size + source.size > share):
+                    break
+                sources.append(source)
+                files += 1
+                size += source.size
+            if not sources:
+                break
+            waiting.busy = True
+            batch.append((waiting.output, tuple(sources)))
+        return batch
+
+    def came_back(self, name: str, count: int) -> None:
+        """The batch with this output has ended, and `count` of its sources have been taken."""
+        waiting = self._waiting[name]
+        waiting.busy = False
+        taken = waiting.output.sources[waiting.taken : waiting.taken + count]
+        waiting.taken += count
+        waiting.left -= sum(source.size for source in taken)
+        if waiting.taken == len(waiting.output.sources):
+            del self._waiting[name]

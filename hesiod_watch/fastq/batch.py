@@ -1,0 +1,79 @@
+"""Do one task: append sources to outputs, make them durable, read them back.
+
+The order is what the journal relies on: everything is written, then every output is fdatasynced, then all of it is read
+back from the disk and compared. Whatever ends the work early, what is whole by then is still made durable and counts,
+so that trying again gets further each time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+
+from hesiod_watch.errors import BadSource, HesiodError, TemporaryError
+from hesiod_watch.fastq import durable
+from hesiod_watch.fastq.append import Appender, OnUnit
+from hesiod_watch.fastq.wire import Done, Grown, Part, Task
+
+
+def perform(task: Task, on_unit: OnUnit, stop: Callable[[], bool]) -> Done:
+    """Do as much of the task as its limits allow; `stop` is asked between sources.
+
+    `error` of the result is what ended it early, where that leaves the pieces before it in order. Raises what does not:
+    then nothing counts, and outputs may have grown by what nobody needs.
+    """
+    appenders: list[tuple[Part, Appender]] = []
+    try:
+        with ExitStack() as opened:
+            error = _grow(task, appenders, opened, on_unit, stop)
+            whole = [(part, appender) for part, appender in appenders if appender.pieces]
+            for _, appender in whole:
+                appender.sync()
+            for _, appender in whole:
+                appender.confirm()
+    except TemporaryError:
+        _forget(task, task.parts)
+        raise
+    _forget(task, [part for part, appender in appenders if not appender.pieces])
+    grown = [
+        Grown(part.name, part.members, part.at, tuple(appender.pieces), appender.statistics, appender.md5)
+        for part, appender in whole
+    ]
+    return Done(task.parts, tuple(grown), error)
+
+
+def _grow(
+    task: Task,
+    appenders: list[tuple[Part, Appender]],
+    opened: ExitStack,
+    on_unit: OnUnit,
+    stop: Callable[[], bool],
+) -> HesiodError | None:
+    """Append the sources; what kept us from appending all of them, unless it was a limit."""
+    deadline = time.monotonic() + task.limits.seconds
+    for part in task.parts:
+        appender: Appender | None = None
+        for source in part.sources:
+            if appenders and (stop() or time.monotonic() > deadline):
+                return None
+            if appender is None:
+                path = task.directory / part.name
+                appender = Appender(part.name, path, task.level, members=part.members, at=part.at, md5=part.md5)
+                opened.callback(appender.close)
+                appenders.append((part, appender))
+            try:
+                appender.append(source, on_unit)
+            except (TemporaryError, BadSource) as error:
+                appender.rewind()
+                return error
+    return None
+
+
+def _forget(task: Task, parts: Iterable[Part]) -> None:
+    """Give back what was written in vain: the disk may be full, and others need it."""
+    for part in parts:
+        try:
+            durable.cut(task.directory / part.name, part.at)
+        except HesiodError:
+            pass  # it is cut off before anything is appended there

@@ -1,0 +1,82 @@
+"""Inflate BGZF block by block, as readers that jump would see it: every length and every CRC is checked."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+from isal import isal_zlib
+
+from hesiod_watch.errors import PermanentError
+from hesiod_watch.fastq import bgzf
+from hesiod_watch.fastq.gunzip import ISAL_ERROR
+
+_TRAILER = struct.Struct("<II")
+
+
+class Blocks:
+    """The inflated bytes of a stream of BGZF blocks, as a `readinto` for `records.RecordReader`.
+
+    `readinto` gives the compressed bytes, the first of them at `offset` of the file `path`; `passed_on` is called with
+    each part of them, before it is checked. Raises `PermanentError`: such a file was made by us.
+    """
+
+    def __init__(
+        self,
+        readinto: Callable[[memoryview], int],
+        path: Path,
+        passed_on: Callable[[memoryview], None],
+        offset: int = 0,
+    ) -> None:
+        self.last = b""  # the block before, if it was empty
+        self._readinto = readinto
+        self._path = path
+        self._passed_on = passed_on
+        self._offset = offset  # of the current block
+        self._rest = memoryview(b"")  # inflated and not handed out
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill `buffer`; fewer bytes than asked for only at the end of the stream."""
+        filled = 0
+        while filled < len(buffer):
+            if not self._rest and not self._next():
+                break
+            part = self._rest[: len(buffer) - filled]
+            buffer[filled : filled + len(part)] = part
+            self._rest = self._rest[len(part) :]
+            filled += len(part)
+        return filled
+
+    def _next(self) -> bool:
+        """Inflate the next block that holds anything; False at the end of the stream."""
+        while not self._rest:
+            head = self._read(bgzf.HEAD_BYTES)
+            if not head:
+                return False
+            if not bgzf.is_block(head):
+                raise self._bad("is no BGZF block")
+            size = struct.unpack_from("<H", head, 16)[0] + 1
+            body = self._read(size - bgzf.HEAD_BYTES) if size > bgzf.HEAD_BYTES + _TRAILER.size else b""
+            if len(body) != size - bgzf.HEAD_BYTES:
+                raise self._bad("is cut off")
+            crc, length = _TRAILER.unpack_from(body, len(body) - _TRAILER.size)
+            try:
+                data = isal_zlib.decompress(memoryview(body)[: -_TRAILER.size], -15, max(length, 1))
+            except ISAL_ERROR as error:
+                raise self._bad(f"does not inflate: {error}") from error
+            if len(data) != length or isal_zlib.crc32(data) != crc:
+                raise self._bad("inflates to other data than were written (CRC)")
+            self.last = head + body if length == 0 else b""
+            self._rest = memoryview(data)
+            self._offset += size
+        return True
+
+    def _read(self, size: int) -> bytes:
+        data = bytearray(size)
+        view = memoryview(data)[: self._readinto(memoryview(data))]
+        self._passed_on(view)
+        return bytes(view)
+
+    def _bad(self, how: str) -> PermanentError:
+        return PermanentError(f"{self._path}: the gzip member at byte {self._offset} {how}")

@@ -1,0 +1,186 @@
+"""What the facts of a journal add up to: outputs, each with the pieces that are durable in it, in order.
+
+`Book` takes facts, from the journal or about to go into it, and refuses those that contradict what it has. Facts:
+
+    session  owner, format, level, recompress   somebody began to write; other settings than before void everything
+    output   out, name, barcode, part, members  an output by its number; members: made of the sources' own gzip members
+    piece    out, and the fields of a `Piece`   one source, at the end of an output
+    cut      out, pieces, why                   only the first `pieces` count; the rest, and the end, do not
+    drop     out, why                           the whole output does not count
+    end      out, bytes, md5                    the output is finished: that long, with that sum
+    close                                       the session ended by itself
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hesiod_watch.fastq.journal import Fact
+from hesiod_watch.fastq.model import Output, Piece, Settings
+
+FORMAT = 1
+
+
+@dataclass(slots=True)
+class Entry:
+    """One output as journalled."""
+
+    number: int
+    name: str
+    barcode: str | None
+    part: str
+    members: bool
+    pieces: list[Piece] = field(default_factory=list)
+    end: int = 0  # bytes, without the end-of-file block
+    source_bytes: int = 0
+    reads: int = 0
+    bases: int = 0
+    ended: tuple[int, str] | None = None  # bytes and MD5 of the whole
+    commit: int = -1  # which write to the journal its last pieces came with (the length of the journal before it)
+    commit_start: int = 0  # the first of these pieces
+
+    def add(self, piece: Piece) -> None:
+        if self.ended or piece.offset != self.end or piece.output != self.name:
+            raise ValueError("a piece that does not follow the one before")
+        self.pieces.append(piece)
+        self.end += piece.length
+        self.source_bytes += piece.size
+        self.reads += piece.reads
+        self.bases += piece.bases
+
+    def cut(self, count: int) -> None:
+        if not 0 <= count <= len(self.pieces):
+            raise ValueError("a cut behind the end")
+        for piece in self.pieces[count:]:
+            self.source_bytes -= piece.size
+            self.reads -= piece.reads
+            self.bases -= piece.bases
+        del self.pieces[count:]
+        last = self.pieces[-1] if self.pieces else None
+        self.end = last.offset + last.length if last else 0
+        self.ended = None
+        self.commit_start = min(self.commit_start, count)
+
+
+class Book:
+    """The outputs of a journal, by number, as of the facts so far."""
+
+    def __init__(self) -> None:
+        self.entries: dict[int, Entry] = {}
+        self.settings: tuple[str, bool] | None = None  # level and recompress: other ones give other bytes
+        self.void: set[str] = set()  # names of outputs that do not count any more; files of that name may lie around
+        self.commit = -1  # the last write that had pieces
+        self._next = 0
+
+    def __call__(self, fact: Fact) -> None:
+        """Take one fact. Raises ValueError, KeyError or TypeError where it cannot be true."""
+        match fact["k"]:
+            case "piece":
+                entry = self.entries[fact["out"]]
+                self.commit = fact.get("j", -1)
+                if entry.commit != self.commit:
+                    entry.commit, entry.commit_start = self.commit, len(entry.pieces)
+                entry.add(piece_of(fact, entry.name))
+            case "session":
+                self._begin(fact)
+            case "output":
+                if fact["out"] != self._next or any(entry.name == fact["name"] for entry in self.entries.values()):
+                    raise ValueError("an output that there is already")
+                self.entries[self._next] = Entry(
+                    fact["out"], fact["name"], fact["barcode"], fact["part"], fact["members"]
+                )
+                self.void.discard(fact["name"])
+                self._next += 1
+            case "cut":
+                self.entries[fact["out"]].cut(fact["pieces"])
+            case "drop":
+                self.void.add(self.entries.pop(fact["out"]).name)
+            case "end":
+                self.entries[fact["out"]].ended = (fact["bytes"], fact["md5"])
+            case "close":
+                pass
+            case kind:
+                raise ValueError(f"the fact {kind!r} is of another version of this program")
+
+    @property
+    def next_number(self) -> int:
+        """Of the next output."""
+        return self._next
+
+    def _begin(self, fact: Fact) -> None:
+        if fact["format"] != FORMAT:
+            raise ValueError(f"format {fact['format']!r} is of another version of this program")
+        settings = (fact["level"], fact["recompress"])
+        if self.settings not in (None, settings):
+            self.void.update(entry.name for entry in self.entries.values())
+            self.entries.clear()
+        self.settings = settings
+
+
+def session(owner: Mapping[str, object], settings: Settings) -> Fact:
+    return {
+        "k": "session",
+        "owner": dict(owner),
+        "format": FORMAT,
+        "level": settings.level,
+        "recompress": settings.recompress,
+    }
+
+
+def output(number: int, listed: Output, members: bool) -> Fact:
+    return {
+        "k": "output",
+        "out": number,
+        "name": listed.name,
+        "barcode": listed.barcode,
+        "part": listed.part,
+        "members": members,
+    }
+
+
+def piece(number: int, taken: Piece) -> Fact:
+    fact: dict[str, Any] = {
+        "k": "piece",
+        "out": number,
+        "source": taken.source,
+        "size": taken.size,
+        "mtime_ns": taken.mtime_ns,
+        "offset": taken.offset,
+        "length": taken.length,
+        "crc32": taken.crc32,
+        "reads": taken.reads,
+        "bases": taken.bases,
+    }
+    return fact | {"note": taken.note} if taken.note else fact
+
+
+def piece_of(fact: Fact, name: str) -> Piece:
+    return Piece(
+        fact["source"],
+        fact["size"],
+        fact["mtime_ns"],
+        name,
+        fact["offset"],
+        fact["length"],
+        fact["crc32"],
+        fact["reads"],
+        fact["bases"],
+        fact.get("note", ""),
+    )
+
+
+def cut(number: int, count: int, why: str) -> Fact:
+    return {"k": "cut", "out": number, "pieces": count, "why": why}
+
+
+def drop(number: int, why: str) -> Fact:
+    return {"k": "drop", "out": number, "why": why}
+
+
+def end(number: int, size: int, md5: str) -> Fact:
+    return {"k": "end", "out": number, "bytes": size, "md5": md5}
+
+
+CLOSE: Fact = {"k": "close"}

@@ -1,0 +1,73 @@
+"""The checkpoint: statistics and MD5 of each output as of some place in the journal, so that opening reads no outputs.
+
+A cache, never the truth: it says which bytes of the journal it goes with (length and CRC-32), and is ignored where
+these are not the journal's. It is written whole or not at all. Without it outputs are read and measured again.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from isal import isal_zlib
+
+from hesiod_watch.fastq.durable import read_whole, replace_whole
+
+NAME = "checkpoint.bin"
+
+_MAGIC = b"hesiod-watch checkpoint 1\n"
+_HEAD = struct.Struct("<II")  # bytes of the index; CRC-32 of the index and all that follows
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What is kept of one output: of how many pieces, their packed statistics, and the MD5 under way."""
+
+    pieces: int
+    statistics: bytes
+    md5: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Everything kept, by number of the output, as of the first `length` bytes of the journal with their `crc32`."""
+
+    length: int
+    crc32: int
+    outputs: Mapping[int, Kept]
+
+
+def save(directory: Path, checkpoint: Checkpoint) -> None:
+    """Replace the checkpoint. Raises `TemporaryError` or `PermanentError`, and then the one before is still there."""
+    index = {
+        "journal": (checkpoint.length, checkpoint.crc32),
+        "outputs": [
+            (number, kept.pieces, len(kept.statistics), kept.md5.hex() if kept.md5 else None)
+            for number, kept in checkpoint.outputs.items()
+        ],
+    }
+    head = json.dumps(index, separators=(",", ":")).encode()
+    body = head + b"".join(kept.statistics for kept in checkpoint.outputs.values())
+    replace_whole(directory / NAME, _MAGIC + _HEAD.pack(len(head), isal_zlib.crc32(body)) + body)
+
+
+def load(directory: Path) -> Checkpoint | None:
+    """The checkpoint; None where there is none, or none that is whole."""
+    data = read_whole(directory / NAME)
+    start = len(_MAGIC) + _HEAD.size
+    if data is None or not data.startswith(_MAGIC) or len(data) < start:
+        return None
+    size, crc32 = _HEAD.unpack_from(data, len(_MAGIC))
+    if isal_zlib.crc32(memoryview(data)[start:]) != crc32:
+        return None
+    index = json.loads(data[start : start + size])
+    outputs: dict[int, Kept] = {}
+    at = start + size
+    for number, pieces, length, md5 in index["outputs"]:
+        outputs[number] = Kept(pieces, data[at : at + length], bytes.fromhex(md5) if md5 else None)
+        at += length
+    length, crc32 = index["journal"]
+    return Checkpoint(length, crc32, outputs)

@@ -1,0 +1,296 @@
+"""Files that must survive. Every call of `fastq/` that changes the disk is made here; in which order, callers decide.
+
+Three kinds: outputs, which only grow at their end; the log, which is the truth about them and is locked while somebody
+writes; and small files that are there whole or not at all. Nothing is ever fsynced twice after an error: the kernel may
+have dropped the data and would say that all is well.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.fastq.files import require_regular, translate
+
+CHUNK_BYTES = 1 << 20
+LOCK_SECONDS = 10.0
+"""How long to wait for the workers of a writer that was just killed; the kernel ends them within milliseconds."""
+
+_NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
+_CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_EXISTING = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+class OutputFile:
+    """An output opened to be written from `at` on.
+
+    With `at` 0 it is a new file: what lies at `path` is unlinked, not truncated, so that whoever still has it open, or
+    has it under another name, keeps it as it is. Otherwise what follows the first `at` bytes is cut off; raises
+    `PermanentError` where there are fewer.
+    """
+
+    def __init__(self, path: Path, at: int = 0) -> None:
+        self.path = path
+        if not at:
+            remove(path)
+        try:
+            if at:
+                require_regular(path, os.lstat(path))
+                self._descriptor = os.open(path, os.O_WRONLY | _EXISTING)
+            else:
+                self._descriptor = os.open(path, _CREATE, 0o666)
+        except OSError as error:
+            raise translate(error, path, "opening for writing") from error
+        try:
+            if at:
+                self._continue(at)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Append all of `data`, over as many short writes as it takes."""
+        try:
+            written = os.write(self._descriptor, data)
+            while written < len(data):
+                data = memoryview(data)[written:]
+                written = os.write(self._descriptor, data)
+        except OSError as error:
+            raise translate(error, self.path, "writing") from error
+
+    def rewind(self, size: int) -> None:
+        """Forget everything behind the first `size` bytes."""
+        try:
+            os.ftruncate(self._descriptor, size)
+            os.lseek(self._descriptor, size, os.SEEK_SET)
+        except OSError as error:
+            raise translate(error, self.path, "truncating") from error
+
+    def sync(self) -> None:
+        """Make everything written so far durable."""
+        try:
+            os.fdatasync(self._descriptor)
+        except OSError as error:
+            raise translate(error, self.path, "fdatasync") from error
+
+    def close(self) -> None:
+        try:
+            os.close(self._descriptor)
+        except OSError as error:  # NFS reports a full disk here
+            raise translate(error, self.path, "closing") from error
+
+    def _continue(self, at: int) -> None:
+        try:
+            size = os.fstat(self._descriptor).st_size
+            if size > at:
+                os.ftruncate(self._descriptor, at)
+            os.lseek(self._descriptor, at, os.SEEK_SET)
+        except OSError as error:
+            raise translate(error, self.path, "truncating") from error
+        if size < at:
+            raise PermanentError(f"{self.path}: has {size} bytes, and {at} were made durable: somebody has cut it")
+
+
+class OutputReader:
+    """An output opened to be read back, from the disk and not from memory where the file system can do that."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._at = self._end = 0
+        try:
+            require_regular(path, os.lstat(path))
+            self._descriptor = os.open(path, os.O_RDONLY | _EXISTING)
+        except OSError as error:
+            raise translate(error, path, "opening") from error
+
+    def __enter__(self) -> OutputReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._descriptor)
+
+    def seek(self, offset: int, length: int, *, forget: bool = False) -> None:
+        """What `readinto` gives from now on; `forget`: have the kernel drop its copy first."""
+        self._at, self._end = offset, offset + length
+        if forget:
+            try:
+                os.posix_fadvise(self._descriptor, offset, length, os.POSIX_FADV_DONTNEED)
+            except OSError as error:
+                raise translate(error, self.path, "reading back") from error
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Fill `buffer`; fewer bytes than asked for only at the end of the range or of the file."""
+        filled, wanted = 0, min(len(buffer), self._end - self._at)
+        try:
+            while filled < wanted and (count := os.preadv(self._descriptor, [buffer[filled:wanted]], self._at)):
+                filled += count
+                self._at += count
+        except OSError as error:
+            raise translate(error, self.path, "reading back") from error
+        return filled
+
+
+class LogFile:
+    """An existing file that grows by whole writes, locked against other writers for as long as it is open.
+
+    Worker processes inherit `descriptor`, and with it the lock: it is free when the last of them has ended. Raises
+    `TemporaryError` while another process holds it. Where the file system has no locks there is none.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            require_regular(path, os.lstat(path))
+            self.descriptor = os.open(path, os.O_RDWR | _EXISTING)
+        except OSError as error:
+            raise translate(error, path, "opening") from error
+        try:
+            self._lock()
+        except BaseException:
+            os.close(self.descriptor)
+            raise
+
+    def chunks(self) -> Iterator[bytes]:
+        """The whole file from its start."""
+        at = 0
+        try:
+            while chunk := os.pread(self.descriptor, CHUNK_BYTES, at):
+                yield chunk
+                at += len(chunk)
+        except OSError as error:
+            raise translate(error, self.path, "reading") from error
+
+    def truncate(self, size: int) -> None:
+        try:
+            os.ftruncate(self.descriptor, size)
+        except OSError as error:
+            raise translate(error, self.path, "truncating") from error
+
+    def write(self, data: bytes, at: int) -> None:
+        """In one call, unless the system takes only a part of it."""
+        try:
+            written = os.pwrite(self.descriptor, data, at)
+            while written < len(data):
+                written += os.pwrite(self.descriptor, memoryview(data)[written:], at + written)
+        except OSError as error:
+            raise translate(error, self.path, "writing") from error
+
+    def sync(self) -> None:
+        try:
+            os.fdatasync(self.descriptor)
+        except OSError as error:
+            raise translate(error, self.path, "fdatasync") from error
+
+    def close(self) -> None:
+        try:
+            os.close(self.descriptor)
+        except OSError as error:
+            raise translate(error, self.path, "closing") from error
+
+    def _lock(self) -> None:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > deadline:
+                    raise TemporaryError(f"{self.path}: another process is writing there") from error
+                time.sleep(0.02)
+            except OSError as error:
+                if error.errno in _NO_LOCKS:
+                    return
+                raise translate(error, self.path, "locking") from error
+            else:
+                return
+
+
+def read_whole(path: Path) -> bytes | None:
+    """The contents of a small file; None where there is none."""
+    try:
+        require_regular(path, os.lstat(path))
+        descriptor = os.open(path, os.O_RDONLY | _EXISTING)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise translate(error, path, "opening") from error
+    chunks = []
+    try:
+        while chunk := os.read(descriptor, 16 * CHUNK_BYTES):
+            chunks.append(chunk)
+    except OSError as error:
+        raise translate(error, path, "reading") from error
+    finally:
+        os.close(descriptor)
+    return b"".join(chunks)
+
+
+def replace_whole(path: Path, data: bytes) -> None:
+    """Make `path` hold `data`, durable, or leave it as it was."""
+    file = OutputFile(new := path.with_name(path.name + ".new"))
+    try:
+        file.write(data)
+        file.sync()
+    finally:
+        file.close()
+    try:
+        os.rename(new, path)  # noqa: PTH104  all calls that change the disk go through os, so that tests can record them
+    except OSError as error:
+        raise translate(error, path, "renaming") from error
+    sync_directory(path.parent)
+
+
+def size_of(path: Path) -> int | None:
+    """Bytes of an output; None where there is none."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise translate(error, path, "looking at it") from error
+    require_regular(path, status)
+    return status.st_size
+
+
+def cut(path: Path, size: int) -> None:
+    """Cut an output off behind its first `size` bytes. Not durable: whoever appends does the same first."""
+    if not size:
+        remove(path)
+    elif (size_of(path) or 0) > size:
+        OutputFile(path, size).close()
+
+
+def remove(path: Path) -> None:
+    try:
+        os.unlink(path)  # noqa: PTH108  as above
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise translate(error, path, "removing") from error
+
+
+def make_directory(path: Path) -> None:
+    """Make a directory, durable; not those above it, which may be a mount that has gone."""
+    try:
+        os.mkdir(path)  # noqa: PTH102  as above
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise translate(error, path, "making it") from error
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable."""
+    try:
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        raise translate(error, directory, "fsync") from error

@@ -1,0 +1,156 @@
+"""The journal: what is known to be durable, one JSON line per fact, in the order in which it became true.
+
+A line is `{"n": …, …, "j": …, "~": "…"}`: its number from 0; the fact; how many bytes of the journal were known to be
+durable when the line was written; and the CRC-32 of everything before `,"~"`. Facts are added in one write and one
+fdatasync, which is the moment at which they count.
+
+Reading stops at the first line that is not right. If a later line still says that this place was durable, something has
+damaged the journal: `PermanentError`, because nobody can say what else is wrong. Otherwise it is the torn tail of a
+write that was cut short, and is cut off. What the facts mean is the business of `book`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from isal import isal_zlib
+
+from hesiod_watch.errors import HesiodError, PermanentError
+from hesiod_watch.fastq.durable import LogFile, read_whole, replace_whole, size_of
+
+NAME = "journal.jsonl"
+
+_END = re.compile(rb',"~":"([0-9a-f]{8})"}\n', re.ASCII)
+_END_BYTES = 17
+
+Fact = Mapping[str, Any]
+OnFact = Callable[[Fact, int, int], None]
+"""Called for each fact with the bytes of the journal up to the end of its line, and the CRC-32 of these."""
+
+
+def line_of(number: int, fact: Fact, durable: int) -> bytes:
+    """One line of the journal."""
+    body = json.dumps({"n": number, **fact, "j": durable}, separators=(",", ":")).encode()[:-1]
+    return body + b',"~":"%08x"}\n' % isal_zlib.crc32(body)
+
+
+def whole(line: bytes) -> bool:
+    """Whether a line is as it was written."""
+    end = _END.fullmatch(line, max(0, len(line) - _END_BYTES))
+    return end is not None and int(end[1], 16) == isal_zlib.crc32(line[:-_END_BYTES])
+
+
+class Journal:
+    """The journal of one directory, open for writing. Everything read at opening has been told to `on_fact`."""
+
+    def __init__(self, directory: Path, first: Fact, on_fact: OnFact) -> None:
+        """Open it, or make it with the fact `first`; cut a torn tail off.
+
+        Raises `PermanentError` for damage, `TemporaryError` while another process writes. `on_fact` may raise
+        ValueError for a fact that contradicts earlier ones, which is damage too.
+        """
+        self.path = directory / NAME
+        self.length = 0  # bytes that are durable
+        self.crc32 = 0  # of these
+        self._next = 0  # number of the next fact
+        self.made = size_of(self.path) is None
+        """There was none before."""
+        if self.made:
+            # With its first line or not at all: whoever finds a journal finds a writer's name in it.
+            replace_whole(self.path, line_of(0, first, 0))
+        self._file = LogFile(self.path)
+        try:
+            self._replay(on_fact)
+        except BaseException:
+            self._file.close()
+            raise
+
+    @property
+    def descriptor(self) -> int:
+        """Holds the lock in whichever process has it open."""
+        return self._file.descriptor
+
+    def append(self, facts: Iterable[Fact]) -> None:
+        """Make facts durable, all or none (a crash may leave some). After an error nothing has been added.
+
+        Raises `TemporaryError`, after which it may be called again; after `PermanentError` it may not.
+        """
+        lines = [line_of(self._next + number, fact, self.length) for number, fact in enumerate(facts)]
+        data = b"".join(lines)
+        try:
+            self._file.write(data, self.length)
+            self._file.sync()
+        except HesiodError:
+            self._file.truncate(self.length)
+            raise
+        self._next += len(lines)
+        self.length += len(data)
+        self.crc32 = isal_zlib.crc32(data, self.crc32)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def _replay(self, on_fact: OnFact) -> None:
+        lines = _lines(self._file.chunks())
+        for line in lines:
+            fact = json.loads(line) if whole(line) else None
+            if fact is None or fact["n"] != self._next:
+                self._require_torn(line, lines)
+                self._file.truncate(self.length)
+                self._file.sync()
+                return
+            self.length += len(line)
+            self.crc32 = isal_zlib.crc32(line, self.crc32)
+            try:
+                on_fact(fact, self.length, self.crc32)
+            except (ValueError, KeyError, TypeError) as error:
+                raise self._damaged(f"line {self._next + 1} contradicts what is before it ({error})") from error
+            self._next += 1
+
+    def _require_torn(self, line: bytes, rest: Iterator[bytes]) -> None:
+        """Raises unless everything from `line` on was never known to be durable."""
+        for later in (line, *rest):
+            if whole(later) and json.loads(later)["j"] > self.length:
+                raise self._damaged(f"line {self._next + 1} is not as it was written, and it was durable")
+
+    def _damaged(self, how: str) -> PermanentError:
+        return PermanentError(
+            f"{self.path}: damaged: {how}; to begin again from the sources, remove the directory {self.path.parent}"
+        )
+
+
+def last_session(directory: Path) -> tuple[Mapping[str, object] | None, bool]:
+    """The owner of the last session and whether it was closed; (None, True) where there is no journal.
+
+    Reads only, and stops where `Journal` would.
+    """
+    data = read_whole(directory / NAME)
+    if data is None:
+        return None, True
+    owner: Mapping[str, object] | None = None
+    closed = False
+    for number, line in enumerate(_lines((data,))):
+        if not whole(line):
+            break
+        closed = False
+        kind = line[len(b'{"n":%d,' % number) :]
+        if kind.startswith((b'"k":"session"', b'"k":"close"')):
+            fact = json.loads(line)
+            closed = fact["k"] == "close"
+            owner = owner if closed else fact["owner"]
+    return owner, closed
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """The lines of a file, each with its newline; the last one perhaps without."""
+    rest = b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            yield line + b"\n"
+    if rest:
+        yield rest
