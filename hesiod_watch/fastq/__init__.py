@@ -1,7 +1,7 @@
 """The data path: once over each FASTQ source, from reading to what a journal says is durable and verified.
 
 `ingest.Ingest` is the door: it takes `model.Output`s (a final name and its sources in order) in rounds, and at the end
-gives `model.Written`s (bytes, md5, reads, bases, statistics, and one `model.Piece` per source). `write.write_outputs` is
+gives `model.Written`s (bytes, md5, reads, bases, statistics, one `model.Piece` per source). `write.write_outputs` is
 the same in one go. `verify.verify` reads a written file back; `qc.qc_groups` turns statistics into the numbers of
 `qc.json`.
 
