@@ -17,14 +17,16 @@ from pathlib import Path
 from isal import isal_zlib
 
 from hesiod_watch.fastq import bgzf
+from hesiod_watch.fastq.compress import compress
 from hesiod_watch.fastq.durable import OutputFile, OutputReader
 from hesiod_watch.fastq.files import SourceFile
 from hesiod_watch.fastq.gunzip import Inflater
 from hesiod_watch.fastq.md5 import Md5
 from hesiod_watch.fastq.measure import Measure
+from hesiod_watch.fastq.memory import keep_freed_memory
 from hesiod_watch.fastq.model import Level, Output, Piece, Settings, Source
 from hesiod_watch.fastq.recheck import Text, confirm
-from hesiod_watch.fastq.records import RecordReader, Unit
+from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.statistics import Statistics
 
 OnUnit = Callable[[int, int, int], None]
@@ -49,6 +51,7 @@ class Appender:
     """
 
     def __init__(self, name: str, path: Path, level: Level, *, members: bool, at: int, md5: bytes | None) -> None:
+        keep_freed_memory()
         self.path = path
         self.pieces: list[Piece] = []
         self.statistics = Statistics()
@@ -140,12 +143,12 @@ class Appender:
             reader = RecordReader(readinto, source.path)
             reported = 0
             for unit in reader:
-                measure.add(unit)
+                plain = measure.add(unit)
                 self._text = self._text.followed_by(unit.data)
                 if rewriting is not None:
                     self._write(rewriting.compress(unit.data))
                 elif how is _How.BGZF:
-                    self._write(b"".join(bgzf.compress(unit.data, self._splits(unit), self._level)))
+                    self._write(compress(unit, self._level, plain=plain))
                 if on_unit is not None:
                     on_unit(file.consumed - reported, unit.reads, int(unit.lengths.sum()))
                     reported = file.consumed
@@ -155,15 +158,6 @@ class Appender:
         if rewriting is not None:
             self._write(rewriting.flush(zlib.Z_FINISH))
         return measure, reader.repaired
-
-    def _splits(self, unit: Unit) -> list[int]:
-        """Where to start a new deflate block: before and after each long quality line."""
-        if self._level == "fast":
-            return []
-        long = unit.lengths >= bgzf.SPLIT_LENGTH
-        splits: list[int] = unit.starts[long, 3:4].repeat(2, axis=1).reshape(-1).tolist()
-        splits[1::2] = unit.ends[long, 3].tolist()
-        return splits
 
     def _write(self, data: bytes | memoryview) -> None:
         self._file.write(data)

@@ -32,7 +32,7 @@ _GATHER = 1 << 15  # pairs looked up per call: indices, table and result stay in
 _BASES = frozenset(b"ACGTUNRYKMSWBDHVacgtunrykmswbdhv.-*")
 
 
-def _pair_errors() -> NDArray[np.float32]:
+def _pair_errors() -> NDArray[np.float64]:
     """Error probability of both qualities of a pair, indexed by the pair as a little-endian 16-bit number.
 
     Each is a multiple of 2^-36. So sums below 2^17 in float64 are exact, and the same whatever order numpy takes.
@@ -41,7 +41,7 @@ def _pair_errors() -> NDArray[np.float32]:
     error[33:127] = np.rint(10.0 ** (-np.arange(94) / 10) * 2.0**36) / 2.0**36
     second = error.copy()
     second[ord("\n")] = 0.0
-    pairs: NDArray[np.float32] = (second[:, np.newaxis] + error[np.newaxis, :]).reshape(-1).astype(np.float32)
+    pairs: NDArray[np.float64] = (second[:, np.newaxis] + error[np.newaxis, :]).reshape(-1)
     return pairs
 
 
@@ -58,12 +58,15 @@ class Measure:
         self._models: set[bytes] = set()
         self._pending: list[tuple[NDArray[np.int64], ...]] = []
         self._pending_reads = 0
-        self._errors = np.zeros(0, np.float32)
+        self._errors = np.zeros(0, np.float64)
 
-    def add(self, unit: Unit) -> None:
-        """Count the reads of `unit` in. Raises `BadSource` for what cannot be a base or a quality."""
+    def add(self, unit: Unit) -> bool:
+        """Count the reads of `unit` in; whether all their bases are A, C, G or T, as is usual.
+
+        Raises `BadSource` for what cannot be a base or a quality.
+        """
         lengths = unit.lengths
-        self._count_bases(unit)
+        plain = self._count_bases(unit)
         whole, skip60 = self._mean_qualities(unit, lengths)
         columns = read_headers(_join(unit, 0), unit.reads)
         self._models.update(columns.models or ())
@@ -74,6 +77,7 @@ class Measure:
         self._pending_reads += unit.reads
         if self._pending_reads >= FOLD_READS:
             self._fold()
+        return plain
 
     def result(self) -> Statistics:
         """The statistics of everything added so far. The measure is spent."""
@@ -83,12 +87,13 @@ class Measure:
         self._statistics.saw_models(name for name in names if name)
         return self._statistics
 
-    def _count_bases(self, unit: Unit) -> None:
+    def _count_bases(self, unit: Unit) -> bool:
         bases = np.frombuffer(_join(unit, 1), np.uint8)
         total = len(bases) - unit.reads  # without the newlines
         gc = _count(bases, b"G") + _count(bases, b"C")
         acgt = gc + _count(bases, b"A") + _count(bases, b"T")
-        if acgt != total:
+        plain = acgt == total
+        if not plain:
             counts = np.bincount(bases, minlength=256)
             counts[ord("\n")] = 0
             strange = [int(byte) for byte in np.flatnonzero(counts) if int(byte) not in _BASES]
@@ -100,6 +105,7 @@ class Measure:
         self._statistics.bases += total
         self._statistics.gc += gc
         self._statistics.acgt += acgt
+        return plain
 
     def _mean_qualities(self, unit: Unit, lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Mean Q of each read, whole and without its first 60 bases, in millionths."""
@@ -116,7 +122,7 @@ class Measure:
         bounds[0::2] = firsts
         bounds[1::2] = firsts + np.minimum(sizes, SKIPPED // 2)
         errors = self._look_up(np.frombuffer(joined, "<u2"))
-        sums = np.add.reduceat(errors, bounds, dtype=np.float64)
+        sums = np.add.reduceat(errors, bounds)
         # reduceat gives one element, not nothing, for an empty range.
         front = np.where(lengths > 0, sums[0::2], 0.0)
         rest = np.where(lengths > SKIPPED, sums[1::2], 0.0)
@@ -126,10 +132,10 @@ class Measure:
         whole = _phred(front + rest, lengths)
         return whole, np.where(lengths > SKIPPED, _phred(rest, lengths - SKIPPED), whole)
 
-    def _look_up(self, pairs: NDArray[np.uint16]) -> NDArray[np.float32]:
+    def _look_up(self, pairs: NDArray[np.uint16]) -> NDArray[np.float64]:
         """The error of each pair, and a zero behind the last, so that an empty range there has an index."""
         if len(self._errors) <= len(pairs) or len(self._errors) > 8 * len(pairs) + (1 << 20):
-            self._errors = np.zeros(len(pairs) + 1 + len(pairs) // 4, np.float32)
+            self._errors = np.zeros(len(pairs) + 1 + len(pairs) // 4, np.float64)
         errors = self._errors[: len(pairs) + 1]
         for start in range(0, len(pairs), _GATHER):
             stop = min(start + _GATHER, len(pairs))
