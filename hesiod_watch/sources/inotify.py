@@ -315,8 +315,15 @@ class Events:
             return False
         level = [node]
         while level:
-            level = [child for parent in level for child in self._children(parent) if self._watch(child)]
+            level = [child for parent in level for child in self._watched_children(parent)]
         return True
+
+    def _watched_children(self, parent: _Node) -> Iterator[_Node]:
+        for child in self._children(parent):
+            if self._watch(child):
+                yield child
+            else:
+                del parent.children[child.path.name]
 
     def _watch(self, node: _Node) -> bool:
         """Put the watch; False where there is nothing to watch. A refusal is noted and is no failure."""
@@ -336,8 +343,10 @@ class Events:
             return self._refuse(node, errno.EACCES)
         # The kernel knows directories, not paths: this may be the watch that the node had, or another because the
         # directory was made anew, or one that a node of an old name holds until the event of the renaming is read.
-        # The newest takes it over; the kernel's watch stays as long as there is any callback on it.
-        self._drop_callback(node)
+        # A watch has one holder, or it would be lost with one of two; the newest takes it over.
+        for holder in (self._by_wd.get(wd), node):
+            if holder is not None:
+                self._drop_callback(holder)
         node.wd, node.callback = wd, callback
         self._by_wd[wd] = node
         return True
@@ -349,7 +358,7 @@ class Events:
         return True
 
     def _children(self, parent: _Node) -> list[_Node]:
-        """List a directory that was just armed; everything listed counts as announced."""
+        """List a directory that was just armed; everything listed counts as announced. Includes children that went."""
         try:
             with os.scandir(parent.path) as entries:
                 found = {
@@ -361,8 +370,6 @@ class Events:
             return list(parent.children.values())  # unreadable or just gone: sweeps and events will tell
         parent.names = {name for name in found if self._landing.below(parent.level, name) is not None}
         wanted = {name: self._landing.below(parent.level, name) for name, directory in found.items() if directory}
-        for name in [name for name in parent.children if name not in wanted]:
-            self._unwatch(parent.children.pop(name))
         for name, level in wanted.items():
             if level is not None and level.watched and name not in parent.children:
                 parent.children[name] = _Node(parent.path / name, level)

@@ -218,7 +218,7 @@ class Watching:
             return
         self._events.arm()
         self._next_retry = self._clock() + RETRY_REFUSED_SECONDS
-        if not self._distrusted_type():
+        if self._events.covers(self._landing.path) and not self._distrusted_type():
             self._test(self._events)
 
     def _test(self, events: Events) -> None:

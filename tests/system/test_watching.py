@@ -6,9 +6,11 @@ on the machine feels it: `inside` starts this file as a script there.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import logging
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.sources.landing import Landing
+from hesiod_watch.sources.sweep import Sweeper
 from hesiod_watch.sources.watching import Engine, Watching
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -318,6 +321,70 @@ def test_trees_that_come_and_go_while_they_are_being_armed(tmp_path: Path) -> No
         assert watched.watching.counters.handler_errors == 0
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_nothing_is_forgotten_whatever_people_do(tmp_path: Path, seed: int) -> None:
+    """After a thousand random arrivals, moves and deletions, what is there is watched, and by its present name."""
+    dice = random.Random(seed)
+    landing, archive = tmp_path / "landing", tmp_path / "archive"
+    landing.mkdir()
+    archive.mkdir()
+
+    def a_name(level: int) -> str:
+        return f"20190710_1723_2-A5-D5_PAD38578_{dice.randrange(16):08x}" if level == 3 else f"d{dice.randrange(20)}"
+
+    def directories(level: int) -> list[Path]:
+        return sorted(landing.glob("/".join("*" * level))) if level else [landing]
+
+    def arrive() -> None:
+        (landing / a_name(1) / a_name(2) / a_name(3)).mkdir(parents=True, exist_ok=True)
+
+    def move(number: int) -> None:
+        level = dice.choice((1, 2, 3))
+        choices = directories(level)
+        if not choices:
+            return
+        place = dice.choice(choices)
+        target = dice.choice((dice.choice(directories(level - 1)) / a_name(level), archive / str(number)))
+        if not target.exists():
+            place.rename(target)
+
+    def bring_back() -> None:
+        target = landing / a_name(1)
+        if (away := sorted(archive.iterdir())) and not target.exists():
+            dice.choice(away).rename(target)
+
+    def delete() -> None:
+        if choices := directories(dice.choice((1, 2, 3))):
+            shutil.rmtree(dice.choice(choices))
+
+    with Watched(landing) as watched:
+        for number in range(1000):
+            match dice.randrange(10):
+                case 0 | 1 | 2 | 3 | 4:
+                    arrive()
+                case 5 | 6 | 7:
+                    move(number)
+                case 8:
+                    bring_back()
+                case _:
+                    delete()
+        marker = landing / "last"
+        marker.mkdir()
+        assert watched.hints.has(marker)
+        runs, libraries = directories(1), directories(2)
+        cells = [place for place in directories(3) if place.name.startswith("2019")]
+        assert watched.watching.counters.watches == 1 + len(runs) + len(libraries) + len(cells)
+        watched.hints.clear()
+        for place in archive.glob("**/2019*"):
+            (place / "final_summary.txt").touch()
+        for place in cells:
+            (place / "final_summary.txt").touch()
+        expected = {Landing(landing).run_of(place) for place in cells}
+        assert watched.hints.has(*expected)
+        assert set(watched.hints.all) == expected
+        assert watched.watching.counters.handler_errors == 0
+
+
 # What follows runs in a process of its own.
 
 BODIES: dict[str, Callable[[Path], None]] = {}
@@ -371,8 +438,9 @@ def few_watches(landing: Path) -> None:
         watched.hints.clear()
         (landing / "run_99").mkdir()
         assert watched.hints.has(landing / "run_99")
-        watched.sweep(20)
-        assert watched.watching.counters.watches == 30
+        for _ in range(20):
+            watched.sweep()
+            assert watched.watching.counters.watches == 30
         (landing / "run_99").rmdir()
         # Watches that become free are taken.
         for cell in cells[:12]:
@@ -386,6 +454,50 @@ def few_watches(landing: Path) -> None:
 def test_watches_run_out(tmp_path: Path) -> None:
     """With too few watches the upper levels get them, the sysctl is named, sweeps do the rest, and it heals."""
     run_inside(few_watches, tmp_path, *with_limit("max_inotify_watches", 30))
+
+
+@inside
+def no_watches(landing: Path) -> None:
+    with Watched(landing) as watched:
+        assert watched.state() == "partial"
+        assert "1 of 1 directories are swept only" in watched.watching.describe()
+        assert "fs.inotify.max_user_watches" in watched.watching.describe()
+        (landing / "run").mkdir()
+        watched.sweep()
+        assert watched.hints.all == [None, landing / "run"]
+
+
+def test_not_one_watch_is_left(tmp_path: Path) -> None:
+    """Where not even the landing area can be watched, the reason that is given is the limit."""
+    run_inside(no_watches, tmp_path, *with_limit("max_inotify_watches", 0))
+
+
+@inside
+def deaf(landing: Path) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    silent, noise = os.pipe()
+
+    def deafen(event: str, arguments: tuple[object, ...]) -> None:
+        """Just before the probe is made, what is read from is exchanged for something that never says a word."""
+        if event == "open" and ".hesiod-watch-probe." in str(arguments[0]):
+            for name in set(os.listdir("/proc/self/fd")) - before:
+                with contextlib.suppress(FileNotFoundError):
+                    if "inotify" in str(Path("/proc/self/fd", name).readlink()):
+                        os.dup2(silent, int(name))
+
+    sys.addaudithook(deafen)
+    with Watched(landing) as watched:
+        assert watched.state() == "polled", watched.watching.describe()
+        assert "a file made in the landing area gave no event" in watched.watching.describe()
+        (landing / "run").mkdir()
+        watched.sweep()
+        assert watched.hints.all == [None, landing / "run"]
+        os.write(noise, b"!")  # so that the thread can end
+
+
+def test_events_that_do_not_arrive_are_noticed_at_the_start(tmp_path: Path) -> None:
+    """The self-test needs no list of file systems: what does not come back as an event is not believed in."""
+    run_inside(deaf, tmp_path)
 
 
 @inside
@@ -462,6 +574,15 @@ def forbidden(landing: Path) -> None:
         watched.hints.clear()
         (closed / "lib" / CELL / "final_summary.txt").touch()
         assert watched.hints.has(closed)
+        # So is one that changed and cannot be read any more, once, and once more when it can.
+        sweeper = Sweeper(Landing(landing), lambda run: False)
+        for time_of_sweep in (0.0, 10.0, 20.0, 30.0):
+            sweeper.sweep(time_of_sweep)
+        (closed / "lib2").mkdir()
+        closed.chmod(0o300)
+        assert [sweeper.sweep(40.0).runs, sweeper.sweep(50.0).runs] == [(closed,), ()]
+        closed.chmod(0o755)
+        assert sweeper.sweep(60.0).runs == (closed,)
         # A landing area that nobody may read is not one without runs.
         landing.chmod(0o300)
         (landing / "unseen").mkdir()
