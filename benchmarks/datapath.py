@@ -1,0 +1,264 @@
+"""How fast is the data path, and how large its output, beside the programs it replaces?
+
+    python benchmarks/datapath.py [--size MB] [--cpus N] [--length BASES] [--directory DIR]
+
+Makes plausible FASTQ of its own, writes it as outputs in every way the data path knows, and gives the same files to
+`bgzip`, `pigz` and the chain `cat | pigz -9`, `md5sum`, `NanoStat`, each where it is installed. All run on the same
+CPUs, one after the other, so the ratios hold on a busy machine too where the megabytes per second do not. MB are 10^6
+bytes of plain FASTQ; CPU time and peak memory are the kernel's, of a process and all its children.
+
+"append" is reading, checking, statistics, compressing, MD5 and writing, in one process; "whole" is what a cell gets:
+that, and everything made durable, read back from the disk, inflated and compared.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# numpy is imported in the process that makes the reads only. What a process had before it became another program
+# counts for that program's peak memory, so this one has to stay small.
+
+SHARES = [1.5, 1.3, 1.2, 1.1, 0.9, 0.8, 0.7, 0.5]  # of eight outputs: four barcodes, pass and fail
+SEED = 2026
+POOL = 4_000_000  # bases and qualities that reads are cut from
+RUN = "4cbe20b5e27e673b10b44d873c8dd49f7bbe2daf"
+MODEL = "dna_r10.4.1_e8.2_400bps_hac@v4.3.0"
+LENGTH_LIMIT = 500_000
+
+# What a measured process runs. Arguments: settings as JSON, directory for outputs, the source of each output.
+APPEND = """
+import json, sys
+from pathlib import Path
+from hesiod_watch.fastq.append import Appender
+from hesiod_watch.fastq.files import look
+from hesiod_watch.fastq.md5 import EMPTY
+settings, directory, *paths = sys.argv[1:]
+settings = json.loads(settings)
+for path in map(Path, paths):
+    members = path.suffix == ".gz" and not settings.get("recompress")
+    level = settings.get("level", "default")
+    appender = Appender(path.name, Path(directory) / path.name, level, members=members, at=0, md5=EMPTY)
+    appender.append(look(path, path.name))
+    appender.close()
+"""
+WHOLE = """
+import json, sys
+from pathlib import Path
+from hesiod_watch.fastq.files import look
+from hesiod_watch.fastq.model import Output, Settings
+from hesiod_watch.fastq.write import write_outputs
+settings, directory, *paths = sys.argv[1:]
+outputs = [Output(Path(p).stem + ".out", None, "pass", (look(Path(p), Path(p).name),)) for p in paths]
+write_outputs(outputs, Path(directory), Settings(**json.loads(settings)))
+"""
+
+
+@dataclass(frozen=True)
+class Result:
+    name: str
+    wall: float  # seconds
+    cpu: float  # seconds
+    memory: int  # bytes, of the largest process
+    size: int  # bytes of output
+
+
+class Reads:
+    """Reads with errors from one random genome; their qualities wander as real ones do: slowly, quickly, at random."""
+
+    def __init__(self, length: float) -> None:
+        import numpy
+
+        self._numpy = numpy
+        self._rng = numpy.random.default_rng(SEED)
+        self._length = length
+        self._letters = numpy.frombuffer(b"ACGT", numpy.uint8)
+        self._genome = self._rng.choice(self._letters, POOL, p=[0.29, 0.21, 0.21, 0.29])
+        self._qualities = 24 + 5.5 * self._wave(16) + 4 * self._wave(300) + 2 * self._wave(1)
+        self._made = 0
+
+    def _wave(self, width: int) -> NDArray[np.float64]:
+        """Moving average of noise over `width`, of standard deviation 1."""
+        total = self._numpy.cumsum(self._rng.standard_normal(POOL + width))
+        average: NDArray[np.float64] = (total[width:] - total[:-width]) / width**0.5
+        return average
+
+    def record(self) -> bytes:
+        rng, numpy = self._rng, self._numpy
+        length = int(min(max(rng.lognormal(numpy.log(self._length) - 0.5, 1.0), 80), LENGTH_LIMIT))
+        place = int(rng.integers(0, POOL - length))
+        bases = self._genome[place : place + length].copy()
+        wrong = rng.integers(0, length, length // 30)
+        bases[wrong] = self._letters[rng.integers(0, 4, len(wrong))]
+        place = int(rng.integers(0, POOL - length))
+        qualities = numpy.clip(self._qualities[place : place + length] + rng.normal(0, 3), 1, 50)
+        symbols = (qualities + 33.5).astype(numpy.uint8)
+        name, second = uuid.UUID(bytes=rng.bytes(16)), self._made // 3
+        self._made += 1
+        header = (
+            f"@{name} runid={RUN} ch={rng.integers(1, 3001)} "
+            f"start_time=2024-05-01T{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02}"
+            f".{rng.integers(0, 10**6):06}+01:00 flow_cell_id=PAW12345 protocol_group_id=benchmark sample_id=sample "
+            f"barcode=barcode01 barcode_alias=barcode01 parent_read_id={name} basecall_model_version_id={MODEL}\n"
+        )
+        return b"".join((header.encode(), bases.tobytes(), b"\n+\n", symbols.tobytes(), b"\n"))
+
+
+def make_sources(paths: list[Path], size: float, length: float) -> None:
+    """Plain FASTQ files of together `size` bytes, of unequal sizes."""
+    reads = Reads(length)
+    for path, share in zip(paths, SHARES, strict=True):
+        with path.open("wb") as file:
+            while file.tell() < share * size / len(SHARES):
+                file.write(reads.record())
+
+
+def measure(name: str, run: Callable[[], None], outputs: Path) -> Result:
+    """Do `run`, which starts programs that write into `outputs`, in a child, and take what the kernel counted."""
+    shutil.rmtree(outputs, ignore_errors=True)
+    outputs.mkdir()
+    kept = outputs.parent / "memory"
+    started = time.monotonic()
+    child = os.fork()
+    if child == 0:
+        try:
+            run()
+            kept.write_text(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024))
+        except Exception as error:  # noqa: BLE001  it is told, and this process ends here
+            print(f"{name}: {error}", file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    _, status, usage = os.wait4(child, 0)
+    wall = time.monotonic() - started
+    if status:
+        raise SystemExit(f"{name} failed")
+    size = sum(path.stat().st_size for path in outputs.iterdir())
+    return Result(name, wall, usage.ru_utime + usage.ru_stime, int(kept.read_text()), size)
+
+
+def ours(program: str, settings: dict[str, object], sources: list[Path], outputs: Path) -> Callable[[], None]:
+    """A Python program of ours, with all sources at once."""
+    command = (sys.executable, "-c", program, json.dumps(settings), str(outputs), *map(str, sources))
+
+    def run() -> None:
+        subprocess.run(command, check=True)
+
+    return run
+
+
+def each(command: tuple[str, ...], sources: list[Path], outputs: Path) -> Callable[[], None]:
+    """The command once per source, from its standard input to an output file."""
+
+    def run() -> None:
+        for path in sources:
+            with path.open("rb") as source, (outputs / path.name).open("wb") as output:
+                subprocess.run(command, stdin=source, stdout=output, check=True)
+
+    return run
+
+
+def chain(cpus: int, nanostat: str, sources: list[Path], outputs: Path) -> Callable[[], None]:
+    """What a careful laboratory's script does to each output."""
+
+    def run() -> None:
+        for path in sources:
+            output = outputs / path.name
+            with output.open("wb") as file, subprocess.Popen(("cat", str(path)), stdout=subprocess.PIPE) as cat:
+                subprocess.run(("pigz", f"-p{cpus}", "-9", "-b512"), stdin=cat.stdout, stdout=file, check=True)
+            subprocess.run(("md5sum", str(output)), stdout=subprocess.DEVNULL, check=True)
+            subprocess.run((nanostat, "--fastq", str(path)), stdout=subprocess.DEVNULL, check=True)
+
+    return run
+
+
+def find(program: str) -> str | None:
+    """Where a program is: on PATH or beside this interpreter."""
+    return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=float, default=400, metavar="MB", help="of plain FASTQ to make (400)")
+    parser.add_argument("--cpus", type=int, default=1, help="CPUs to run on (1)")
+    parser.add_argument("--length", type=float, default=4000, metavar="BASES", help="mean length of reads (4000)")
+    parser.add_argument("--directory", type=Path, help="where to write; its speed is part of the result")
+    parser.add_argument("--ours-only", action="store_true", help="leave the other programs out")
+    arguments = parser.parse_args()
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-arguments.cpus :])
+    with tempfile.TemporaryDirectory(dir=arguments.directory, prefix="datapath-") as scratch:
+        compare(Path(scratch), arguments)
+
+
+def compare(scratch: Path, arguments: argparse.Namespace) -> None:
+    cpus: int = arguments.cpus
+    sources = [scratch / f"source{number}.fastq" for number in range(len(SHARES))]
+    maker = get_context("fork").Process(target=make_sources, args=(sources, arguments.size * 1e6, arguments.length))
+    maker.start()
+    maker.join()
+    plain = sum(path.stat().st_size for path in sources)
+    gzipped = [path.with_suffix(".fastq.gz") for path in sources]
+    for path, target in zip(sources, gzipped, strict=True):
+        with path.open("rb") as source, gzip.open(target, "wb", 6) as file:
+            shutil.copyfileobj(source, file, 1 << 20)
+    gzip_6 = sum(path.stat().st_size for path in gzipped)
+    print(f"{plain / 1e6:.0f} MB of FASTQ, mean length {arguments.length:.0f}, gzip -6 ratio {plain / gzip_6:.3f}")
+    print(f"{cpus} CPU(s), Python {sys.version.split()[0]}, in {scratch}\n")
+
+    outputs = scratch / "outputs"
+    many: dict[str, object] = {"processes": cpus}
+    ways = [
+        ("append, default", ours(APPEND, {}, sources, outputs)),
+        ("append, fast", ours(APPEND, {"level": "fast"}, sources, outputs)),
+        ("append, gz kept", ours(APPEND, {}, gzipped, outputs)),
+        ("append, gz to BGZF", ours(APPEND, {"recompress": True}, gzipped, outputs)),
+        ("whole, gz kept", ours(WHOLE, many, gzipped, outputs)),
+        ("whole, default, one process", ours(WHOLE, {}, sources, outputs)),
+        ("whole, default", ours(WHOLE, many, sources, outputs)),
+    ]
+    nanostat, pigz = find("NanoStat"), find("pigz")
+    peers = [
+        (f"bgzip -@{cpus}", find("bgzip"), each(("bgzip", f"-@{cpus}", "-c"), sources, outputs)),
+        (f"pigz -p{cpus} -1", pigz, each(("pigz", f"-p{cpus}", "-1", "-c"), sources, outputs)),
+        (f"pigz -p{cpus}", pigz, each(("pigz", f"-p{cpus}", "-c"), sources, outputs)),
+        (f"pigz -p{cpus} -9", pigz, each(("pigz", f"-p{cpus}", "-9", "-c"), sources, outputs)),
+        (f"cat|pigz -p{cpus} -9; md5sum; NanoStat", nanostat and pigz, chain(cpus, str(nanostat), sources, outputs)),
+    ]
+    print(f"{'':36} {'MB/s':>7} {'MB/CPU-s':>9} {'ratio':>6} {'of gzip -6':>10} {'peak MB':>8}")
+    best = [report(measure(name, run, outputs), plain, gzip_6) for name, run in ways][-1]
+    for name, program, run in peers if not arguments.ours_only else []:
+        if not program:
+            print(f"{name:36} not installed")
+            continue
+        peer = report(measure(name, run, outputs), plain, gzip_6)
+        print(f"{'':36} {peer.wall / best.wall:6.1f}x {peer.cpu / best.cpu:8.1f}x the time of: whole, default")
+
+
+def report(result: Result, plain: int, gzip_6: int) -> Result:
+    print(
+        f"{result.name:36} {plain / result.wall / 1e6:7.0f} {plain / result.cpu / 1e6:9.0f} "
+        f"{plain / result.size:6.3f} {100 * result.size / gzip_6:9.1f}% {result.memory / 1e6:8.0f}",
+        flush=True,
+    )
+    return result
+
+
+if __name__ == "__main__":
+    main()
