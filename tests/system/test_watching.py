@@ -457,6 +457,20 @@ def test_watches_run_out(tmp_path: Path) -> None:
 
 
 @inside
+def polling(landing: Path) -> None:
+    with Watched(landing, "poll") as watched:
+        (landing / "run").mkdir()
+        watched.sweep()
+        assert watched.hints.all == [None, landing / "run"]
+    assert "watchdog" not in sys.modules
+
+
+def test_polling_needs_no_watchdog(tmp_path: Path) -> None:
+    """A process that only polls never loads the library for events."""
+    run_inside(polling, tmp_path)
+
+
+@inside
 def no_watches(landing: Path) -> None:
     with Watched(landing) as watched:
         assert watched.state() == "partial"
