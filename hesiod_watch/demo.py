@@ -6,8 +6,10 @@ own, and what is shown is read from the disk as `status` reads it.
 
 from __future__ import annotations
 
+import shlex
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from hesiod_watch.child import own_command
 from hesiod_watch.errors import PermanentError, UsageError
-from hesiod_watch.model import Cell, Progress, Snapshot, Stage
+from hesiod_watch.model import Cell, Snapshot, Stage
 from hesiod_watch.observe import observe
 from hesiod_watch.status import covers, stage_of, status_of, why_stage
 
@@ -27,6 +29,7 @@ watch:
   sweep_interval: 1s
 processing:
   workers: 2
+  ingest_interval: 2s
 reports:
   title: hesiod-watch demo
 """
@@ -55,7 +58,10 @@ def demonstrate(directory: str, speed: float) -> int:
     print("\nEvery cell is processed, checked and reported. Open:")
     for report in reports:
         print(f"  {report}")
-    print(f"\nLook again with:\n  hesiod-watch --config {place / 'hesiod-watch.yaml'} status")
+    arguments = ("--config", str(place / "hesiod-watch.yaml"), "status")
+    started_as = Path(sys.argv[0])
+    command = (str(started_as), *arguments) if started_as.name == "hesiod-watch" else own_command(*arguments)
+    print(f"\nLook again with:\n  {shlex.join(command)}")
     return 0
 
 
@@ -114,19 +120,22 @@ def _finished(snapshot: Snapshot) -> bool:
 
 
 def _states(snapshots: list[Snapshot]) -> Iterator[tuple[str, str]]:
+    """What there is to tell: the run's status, and of each of its cells the stage with the numbers so far."""
     for snapshot in snapshots:
         for cell in snapshot.cells:
-            yield f"{snapshot.run} {cell.id}", _cell_state(cell)
+            yield f"  {cell.id}", _cell_state(cell)
         if snapshot.has_pipeline:
             yield snapshot.run, str(status_of(snapshot)[0])
 
 
 def _cell_state(cell: Cell) -> str:
     stage = stage_of(cell)
-    if stage is Stage.PROCESSED:
-        results = cell.results
-        return f"processed: {results.get('reads')} reads, {results.get('bases')} bases, N50 {results.get('n50')}"
-    if stage is Stage.PROCESSING:
-        progress: Progress | None = cell.progress
-        return f"processing: {progress.phase}" if progress else "processing"
-    return f"{stage}: {why_stage(cell)}"
+    if stage is Stage.INCOMPLETE and not cell.results:
+        return f"{stage}: {why_stage(cell)}"
+    if stage in (Stage.INCOMPLETE, Stage.PROCESSED):
+        reads, bases, n50 = (cell.results.get(key) for key in ("reads", "bases", "n50"))
+        numbers = f"{reads} reads, {bases} bases, N50 {n50}"
+        return f"processed: {numbers}" if stage is Stage.PROCESSED else f"running: so far {numbers}"
+    if stage is Stage.PROCESSING and cell.progress:
+        return f"processing: {cell.progress.phase}"
+    return str(stage)

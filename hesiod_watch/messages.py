@@ -83,7 +83,7 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
         if flag:
             said = f": {flag.why}" if flag.why else ""
             yield f"flag {name}, {ago(now.timestamp() - flag.mtime)} old{said}"
-    for claim in flags.claims:
+    for claim in () if flags.done else flags.claims:  # nobody asks after the owners of what is finished
         stepped = ", stepped back" if claim.yielded else ""
         yield (
             f"claim {claim.epoch} by {owner_words(claim.worker or claim.owner)}: {claim.liveness}{stepped}"
@@ -97,6 +97,12 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
         yield f"counted: {cell.completeness.why}"
         for summary in cell.completeness.summaries:
             yield f"{summary.name}: {summary.problem or 'read in full'}"
+    arriving = cell.arriving
+    if cell.results and stage_of(cell) is Stage.INCOMPLETE:
+        yield f"so far {cell.results.get('reads')} reads and {cell.results.get('bases')} bases have been ingested"
+    if arriving and arriving.round:
+        how = arriving.round.ending or f"under way, {arriving.round.liveness}"
+        yield f"last round of ingest: {how} ({owner_words(arriving.round.owner)})"
     progress = cell.progress
     if progress:
         share = f" {progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else ""

@@ -233,6 +233,26 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """The last round of repeated work on a cell: under way, or how it ended."""
+
+    ending: str  # "" while it is under way; done, failed
+    owner: Owner | None
+    liveness: Liveness
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Arriving:
+    """What is known about the FASTQ of a cell that is still being written. Times are nanoseconds since the epoch."""
+
+    changed: int  # when a data directory last changed, by the file system's clock; 0: there is none
+    seen: int = 0  # the same, as the last round of ingest saw it before it listed files
+    unfinished: int = 0  # files that the last round left because they may still grow
+    round: Round | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Cell:
     """One cell as observed: what is on disk, what is upstream, what is recorded."""
 
@@ -243,7 +263,8 @@ class Cell:
     completeness: Completeness | None = None  # None: not looked at, because a flag says enough
     summary_since: float | None = None  # mtime of the newest final_summary, seconds since the epoch
     progress: Progress | None = None
-    results: Mapping[str, object] = field(default_factory=dict)  # reads, bases, n50, mean_q of a processed cell
+    arriving: Arriving | None = None  # None: not looked at, because the cell is not being written
+    results: Mapping[str, object] = field(default_factory=dict)  # reads, bases, n50, mean_q; so far, while it runs
 
 
 class Stage(StrEnum):
@@ -316,7 +337,7 @@ class Snapshot:
 class Action:
     """One thing to do now, with the reason somebody will ask for at 3 a.m."""
 
-    name: str  # new-run, synced, process, report, give-up
+    name: str  # new-run, synced, process, ingest, report, give-up
     run: RunName
     reason: str
     cell: CellId | None = None
@@ -333,6 +354,7 @@ class Policy:
     local: bool = True  # runs that appear in the landing area by themselves are ours
     grace: float = 3600.0  # after a final_summary: how long missing files may take before a person is told
     attempts_per_day: int = 3  # claims of one cell in 24 hours before it is given up as failed
+    ingest_interval: float | None = 60.0  # shortest time from one round of ingest to the next; None: no ingest
 
 
 @dataclass(frozen=True, slots=True)

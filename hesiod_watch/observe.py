@@ -13,12 +13,14 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hesiod_watch import completeness, flags, machine, minknow, naming
 from hesiod_watch.errors import PermanentError
 from hesiod_watch.model import (
+    Arriving,
     Cell,
     CellContents,
     CellFlags,
@@ -27,6 +29,7 @@ from hesiod_watch.model import (
     Owner,
     Progress,
     Quarantined,
+    Round,
     RunName,
     Snapshot,
 )
@@ -35,9 +38,12 @@ from hesiod_watch.report.covers import read_covers
 Judge = Callable[[Owner | None], tuple[Liveness, str]]
 
 NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
-PROGRESS_FILE = "progress.json"
-WORK_PREFIX = ".work."
-"""A worker's private directory inside the cell's output: `.work.{epoch}.{token}`."""
+PROGRESS_FILE = ".progress.json"
+"""In a cell's output while somebody works on it: what the worker says about itself."""
+INGEST_FILE = ".ingest.json"
+"""In a cell's output while the cell is being written: what the last round of ingest saw and has come to."""
+SMALL = 1 << 20
+"""Bytes of such a file that are read; ours are far smaller."""
 
 
 def observe(
@@ -53,6 +59,7 @@ def observe(
     what cannot be read is said in `problem` or `quarantined`.
     """
     run = RunName(run_dir.name)
+    look = _Look(upstream_cells, judge)
     snapshot = Snapshot(run, run_dir, has_pipeline=False)
     if why := naming.run_problem(run):
         return replace(snapshot, quarantined=(Quarantined(naming.display(run), why),))
@@ -62,21 +69,21 @@ def observe(
         return replace(
             snapshot,
             has_pipeline=(run_dir / "pipeline").exists(),
-            problem=f"{run_dir} cannot be read: {error.strerror}",
+            problem=f"{naming.display(str(run_dir))} cannot be read: {error.strerror}",
         )
     snapshot = replace(snapshot, quarantined=tuple(quarantined), ignored=tuple(ignored))
     pipeline = run_dir / "pipeline"
     try:
         listing = flags.read_flags(pipeline)
     except FileNotFoundError:
-        found = tuple(_cell(run_dir, None, cell, CellFlags(), cell in upstream_cells) for cell in cells)
+        found = tuple(_cell(run_dir, None, cell, None, look) for cell in cells)
         return replace(snapshot, cells=found)
     except PermanentError as error:
         return replace(snapshot, has_pipeline=True, problem=str(error))
 
     output, output_problem = flags.read_output(pipeline, output_root)
     known = {cell.stem: cell for cell in cells}
-    observed = [_cell(run_dir, output, cell, listing.cell(cell.stem, judge), cell in upstream_cells) for cell in cells]
+    observed = [_cell(run_dir, output, cell, listing, look) for cell in cells]
     for stem in sorted(listing.stems - known.keys()):
         cell_flags = listing.cell(stem, judge)
         cell_id = CellId(_library_of(cell_flags), stem)
@@ -94,6 +101,14 @@ def observe(
         cells=tuple(sorted(observed, key=lambda cell: cell.id)),
         report_covers=read_covers(output / "report.html") if output else None,
     )
+
+
+@dataclass(frozen=True)
+class _Look:
+    """What a look at a run brings along."""
+
+    upstream_cells: frozenset[CellId]
+    judge: Judge
 
 
 def _find_cells(run_dir: Path) -> tuple[list[CellId], list[Quarantined], list[Quarantined]]:
@@ -147,19 +162,35 @@ def _directories(parent: Path) -> Iterator[str]:
                 yield entry.name
 
 
-def _cell(run_dir: Path, output: Path | None, cell: CellId, cell_flags: CellFlags, upstream: bool) -> Cell:
-    observed = Cell(cell, present=True, upstream=upstream, flags=cell_flags)
+def _cell(run_dir: Path, output: Path | None, cell: CellId, listing: flags.FlagListing | None, look: _Look) -> Cell:
+    cell_flags = listing.cell(cell.stem, look.judge) if listing else CellFlags()
+    observed = Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags)
     if cell_flags.done or cell_flags.aborted or cell_flags.failed:
         return replace(observed, results=_results(cell_flags))
+    results = output / cell.library / cell.name if output else None
     if cell_flags.claims:
-        return replace(observed, progress=_read_progress(output / cell.library / cell.name if output else None))
+        return replace(observed, progress=_read_progress(results))
     if cell_flags.synced:
         return observed
     directory = run_dir / cell.library / cell.name
     since = minknow.newest_summary_mtime(directory)
     # Counting the files of a cell that is still being written would cost a listing of everything at every look.
     contents = minknow.read_contents(directory) if since is not None else CellContents()
-    return replace(observed, completeness=completeness.judge(contents), summary_since=since)
+    observed = replace(observed, completeness=completeness.judge(contents), summary_since=since)
+    return _arriving(observed, directory, results, listing.round(cell.stem, "ingest", look.judge) if listing else None)
+
+
+def _arriving(cell: Cell, directory: Path, results: Path | None, last: Round | None) -> Cell:
+    """A cell that is still being written, with what ingest knows of it so far."""
+    state = _read_small(results / INGEST_FILE) if results else {}
+    seen, unfinished, numbers = state.get("seen_ns"), state.get("unfinished"), state.get("results")
+    arriving = Arriving(
+        changed=minknow.fastq_changed(directory),
+        seen=seen if isinstance(seen, int) else 0,
+        unfinished=unfinished if isinstance(unfinished, int) else 0,
+        round=last,
+    )
+    return replace(cell, arriving=arriving, results=numbers if isinstance(numbers, dict) else {})
 
 
 def _results(cell_flags: CellFlags) -> Mapping[str, object]:
@@ -179,25 +210,20 @@ def _library_of(cell_flags: CellFlags) -> str:
     return "?"
 
 
-def _read_progress(cell_output: Path | None) -> Progress | None:
-    """What the newest worker of a cell last wrote about itself; None when there is nothing to be read."""
-    if cell_output is None:
-        return None
-    newest: Progress | None = None
+def _read_progress(results: Path | None) -> Progress | None:
+    """What the worker of a cell last wrote about itself; None when there is nothing to be read."""
+    record = _read_small(results / PROGRESS_FILE) if results else {}
     try:
-        work = [name for name in _directories_hidden(cell_output) if name.startswith(WORK_PREFIX)]
-        for name in work:
-            values = json.loads((cell_output / name / PROGRESS_FILE).read_bytes()[:65536])
-            progress = Progress(**values)
-            if newest is None or progress.updated > newest.updated:
-                newest = progress
-    except (OSError, ValueError, TypeError):
-        return newest  # between two writes, or not ours: progress is for people and may be missing
-    return newest
+        return Progress(**record) if record else None
+    except TypeError:
+        return None  # of another version
 
 
-def _directories_hidden(parent: Path) -> Iterator[str]:
-    with os.scandir(parent) as entries:
-        for entry in entries:
-            if entry.is_dir(follow_symlinks=False):
-                yield entry.name
+def _read_small(path: Path) -> dict[str, Any]:
+    """A small JSON object of ours; empty where there is none: it is for people, or can be found out again."""
+    try:
+        with path.open("rb") as file:
+            record = json.loads(file.read(SMALL))
+    except (OSError, ValueError):
+        return {}
+    return record if isinstance(record, dict) else {}

@@ -18,6 +18,7 @@ from hesiod_watch.model import (
     Completeness,
     Decision,
     Liveness,
+    Owner,
     Policy,
     Snapshot,
     Stage,
@@ -35,10 +36,14 @@ WAIT_FOR_FILES = (1.0, 60.0)
 """Shortest and longest time in seconds between two counts of files that are announced and not here yet."""
 
 
+QUIET = 60.0
+"""Seconds without a change after which the newest FASTQ of a directory counts as finished."""
+
+
 def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Decision:
     """Everything that is to be done to this run now. `now` is aware of its time zone."""
     actions = tuple(action for rule in RULES for action in rule(snapshot, policy, now))
-    return Decision(actions, tuple(waiting(snapshot, policy, now)), look_again(snapshot, now))
+    return Decision(actions, tuple(waiting(snapshot, policy, now)), look_again(snapshot, policy, now))
 
 
 # Rules: (snapshot, policy, now) -> actions.
@@ -85,17 +90,28 @@ def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
             yield Action("give-up", snapshot.run, cell=cell.id, reason=reason)
 
 
+def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
+    """A cell that is still being written and has new FASTQ: what is done now need not be done at the end."""
+    if not _workable(snapshot) or policy.ingest_interval is None:
+        return
+    for cell in at(snapshot, Stage.INCOMPLETE, Stage.PENDING):
+        due = _next_round(cell, policy.ingest_interval, now)
+        if due is not None and due <= now:
+            yield Action("ingest", snapshot.run, cell=cell.id, reason="new FASTQ files have landed")
+
+
 def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """A run whose page does not tell what has become of its cells."""
     if not _workable(snapshot):
         return
-    if at(snapshot, *SETTLED) and snapshot.report_covers != covers(snapshot):
+    told = bool(at(snapshot, *SETTLED)) or any(cell.results for cell in snapshot.cells)
+    if told and snapshot.report_covers != covers(snapshot):
         reason = "the run's page is out of date" if snapshot.report_covers else "the run has no page yet"
         yield Action("report", snapshot.run, reason=reason)
 
 
 Rule = Callable[[Snapshot, Policy, datetime], Iterator[Action]]
-RULES: tuple[Rule, ...] = (want_new_run, want_synced, want_process, want_give_up, want_report)
+RULES: tuple[Rule, ...] = (want_new_run, want_synced, want_process, want_give_up, want_ingest, want_report)
 
 
 # What is waited for.
@@ -125,7 +141,7 @@ def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
     return cell.summary_since is not None and now.timestamp() - cell.summary_since > policy.grace
 
 
-def look_again(snapshot: Snapshot, now: datetime) -> datetime | None:
+def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | None:
     """When to look at this run again although nothing may announce a change by then; None: never by itself.
 
     Files land in data directories, which nothing watches; a worker may belong to another process. Both are
@@ -142,6 +158,10 @@ def look_again(snapshot: Snapshot, now: datetime) -> datetime | None:
             shortest, longest = WAIT_FOR_FILES
             age = max(0.0, now.timestamp() - cell.summary_since)
             times.append(now + timedelta(seconds=min(max(age / 4, shortest), longest)))
+        if stage in (Stage.INCOMPLETE, Stage.PENDING) and cell.present and policy.ingest_interval is not None:
+            due = _next_round(cell, policy.ingest_interval, now)
+            # Where nothing waits yet: no event tells of a file in a data directory.
+            times.append(due if due and due > now else now + timedelta(seconds=policy.ingest_interval))
     return min(times, default=None)
 
 
@@ -170,15 +190,40 @@ def _attempts(cell: Cell, now: datetime) -> int:
     return sum(1 for claim in cell.flags.claims if not claim.yielded and _within_a_day(claim, now))
 
 
+def _next_round(cell: Cell, interval: float, now: datetime) -> datetime | None:
+    """When ingest has something to do for a cell; None: nothing waits, or a round is under way.
+
+    A round that failed is repeated ten times less often: what is wrong is mostly still wrong.
+    """
+    arriving = cell.arriving
+    if arriving is None or not arriving.changed:
+        return None
+    last = arriving.round
+    if last and not last.ending and last.liveness is not Liveness.DEAD:
+        return None
+    failed = last is not None and last.ending == "failed"
+    began = _time_of(last.owner) if last else None
+    if began is None:
+        return now
+    if failed:
+        return began + timedelta(seconds=interval * 10)
+    if arriving.changed > arriving.seen:
+        return began + timedelta(seconds=interval)
+    return began + timedelta(seconds=max(interval, QUIET)) if arriving.unfinished else None
+
+
 def _within_a_day(claim: Claim, now: datetime) -> bool:
-    text = claim.owner.time if claim.owner else ""
+    time = _time_of(claim.owner)
+    return time is None or now - time < DAY
+
+
+def _time_of(owner: Owner | None) -> datetime | None:
+    """When an owner began, by its own clock; None where that cannot be read."""
     try:
-        time = datetime.fromisoformat(text)
+        time = datetime.fromisoformat(owner.time if owner else "")
     except ValueError:
-        return True
-    if time.tzinfo is None:
-        time = time.replace(tzinfo=UTC)
-    return now - time < DAY
+        return None
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _summary_disagrees(completeness: Completeness | None) -> bool:

@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 
 CLAIMED = frozenset({"process"})
 """Actions that may be done once only and need a claim."""
+REPEATED = frozenset({"ingest"})
+"""Actions that are planned again and again while a cell grows."""
 SHORT = frozenset({"new-run", "synced", "give-up"})
 """Actions so short that starting a process for them would take longer; done in this one."""
 ROUNDS = 6
@@ -64,6 +66,7 @@ class Reconciler:
     config: Config
     on_end: Callable[[Ended], None]
     clock: Clock = field(default=lambda: datetime.now(UTC))
+    repeat: bool = True  # False: rounds of repeated work are made once for each cell, as in a poll, which has to end
 
     def __post_init__(self) -> None:
         self._policy = self.config.policy()
@@ -72,6 +75,7 @@ class Reconciler:
             self._heavy if self._heavy.name == "dry-run" else make("inline", self.config, self._ended)
         )
         self._failures: dict[tuple[Path, str, CellId | None], _Failure] = {}
+        self._made: set[tuple[Path, str, CellId | None]] = set()
         self._short_codes: list[int] = []
         self._told: dict[Path, tuple[str, ...]] = {}
         self._me = machine.this_owner("decide", self.config.processing.executor)
@@ -112,6 +116,8 @@ class Reconciler:
     def ended(self, ended: Ended) -> None:
         """Hear that a worker has ended (in the deciding thread): a failure without a flag rests for a while."""
         key = (ended.run_dir, ended.action.name, ended.action.cell)
+        if ended.action.name in REPEATED:
+            self._made.add(key)
         if ended.code == 0:
             self._failures.pop(key, None)
         elif ended.action.name not in CLAIMED:  # those are judged by their claims and flags
@@ -185,7 +191,10 @@ class Reconciler:
             logger.warning("not done", extra=fields(run=run_dir.name, cell=cell, action=action, why=error))
 
     def _resting(self, run_dir: Path, action: Action, now: datetime) -> bool:
-        failure = self._failures.get((run_dir, action.name, action.cell))
+        key = (run_dir, action.name, action.cell)
+        if not self.repeat and key in self._made:
+            return True
+        failure = self._failures.get(key)
         return failure is not None and now < failure.until
 
     def _next_look(self, run_dir: Path, decision: Decision, now: datetime) -> float | None:

@@ -31,8 +31,10 @@ logger = logging.getLogger(__name__)
 
 POLL_WAIT = 0.5
 """Seconds that a poll waits for the next thing to happen while workers of its own are at work."""
-SLOT_RETRY = 1.0
-"""Seconds before a run that found every worker busy looks again; the end of one of our own comes earlier."""
+SLOT_RETRY = 5.0
+"""Seconds between two looks at the runs that found every worker busy: nobody tells us when another's worker ends."""
+WOKEN = 4
+"""Runs among them that are looked at when one of our own ends; more would mostly find that it is taken again."""
 
 Upstreams = dict[RunName, frozenset[CellId]]
 
@@ -43,13 +45,15 @@ class Engine:
 
     config: Config
     upstreams: Upstreams = field(default_factory=dict)
+    repeat: bool = True
 
     def __post_init__(self) -> None:
         self.landing = Landing(self.config.landing, self.config.batch)
         self.queue = WorkQueue()
         self._endings: deque[Ended] = deque()
-        self.reconciler = Reconciler(self.config, self._on_end)
+        self.reconciler = Reconciler(self.config, self._on_end, repeat=self.repeat)
         self._settled: dict[Path, bool] = {}
+        self._full: dict[Path, None] = {}  # runs that found every worker busy, in the order in which they did
         self.failed: list[str] = []
 
     def landing_problem(self) -> str:
@@ -58,9 +62,11 @@ class Engine:
         An empty directory may be a mount point whose file system is away: it is held against the runs that the
         output directory knows of.
         """
-        problem = self.landing.problem(0)
-        if problem or any(self.config.landing.iterdir()):
-            return problem
+        try:
+            if (problem := self.landing.problem(0)) or any(self.config.landing.iterdir()):
+                return problem
+        except OSError as error:
+            return f"{self.config.landing} cannot be read: {error.strerror}"
         try:
             known = sum(1 for entry in self.config.output.iterdir() if (entry / "rundata").is_symlink())
         except OSError:
@@ -87,10 +93,14 @@ class Engine:
         try:
             if not run_dir.is_dir():
                 self._settled.pop(run_dir, None)
+                self._full.pop(run_dir, None)
                 self.reconciler.forget(run_dir)
                 return None
             looked = self.reconciler.look(run_dir, self.upstreams.get(RunName(run_dir.name), frozenset()))
             self._settled[run_dir] = settled(looked.snapshot)
+            self._full.pop(run_dir, None)
+            if looked.full:
+                self._full[run_dir] = None
         except Exception:
             # Whatever is wrong with one run must not stop the others; it is looked at again at the next sweep.
             logger.exception("a bug while looking at a run", extra=fields(run=run_dir.name))
@@ -112,7 +122,15 @@ class Engine:
             if ended.code != 0:
                 self.failed.append(f"{ended.action}: ended with code {ended.code}")
             self.reconciler.ended(ended)
+            for run_dir in list(self._full)[:WOKEN]:
+                self.queue.add(run_dir)
         return heard
+
+    def retry_full(self) -> bool:
+        """Look again at every run that found all workers busy; whether there are any."""
+        for run_dir in self._full:
+            self.queue.add(run_dir)
+        return bool(self._full)
 
     def _on_end(self, ended: Ended) -> None:
         self._endings.append(ended)
@@ -149,16 +167,19 @@ class Service:
         self._notifier.send(READY="1", STATUS=self._watching.describe())
         logger.info("ready", extra=fields(landing=engine.config.landing, output=engine.config.output))
         heartbeat = self._notifier.watchdog_interval / 3
-        next_heartbeat = time.monotonic()
+        next_heartbeat = next_retry = time.monotonic()
         try:
             while not self._stop.is_set():
-                timeout = max(0.0, self._watching.next_check())
+                timeout = min(max(0.0, self._watching.next_check()), SLOT_RETRY)
                 if heartbeat:
                     timeout = min(timeout, max(0.0, next_heartbeat - time.monotonic()))
                 run_dir = engine.queue.get(timeout)
                 engine.take_endings()
                 if run_dir is not None:
                     self._look(run_dir)
+                if time.monotonic() >= next_retry:
+                    next_retry = time.monotonic() + SLOT_RETRY
+                    engine.retry_full()
                 if self._watching.next_check() <= 0:
                     self._check_landing()
                     self._watching.check()
@@ -176,8 +197,6 @@ class Service:
             self._engine.queue.done(run_dir)
             return
         looked = self._engine.look(run_dir)
-        if looked and looked.full:
-            self._engine.queue.add_after(run_dir, SLOT_RETRY)
         if looked and looked.look_again is not None:
             self._engine.queue.add_after(run_dir, looked.look_again)
 
@@ -204,14 +223,13 @@ def poll(
     Returns sentences about what went wrong; raises TemporaryError when the landing area is not there. Work that
     found every worker busy with other people's work is left for the next poll.
     """
-    engine = Engine(config, upstreams or {})
+    engine = Engine(config, upstreams or {}, repeat=False)
     if problem := engine.landing_problem():
         raise TemporaryError(problem)
     for run in engine.landing.runs() if runs is None else runs:
         engine.queue.add(run)
     stop = stop or threading.Event()
-    full: set[Path] = set()  # runs that found every worker busy
-    ended = False  # whether any of our workers has ended since those were last looked at
+    ended = False  # whether any of our workers has ended since the runs that found all busy were last looked at
     while not stop.is_set():
         run_dir = engine.queue.get(timeout=POLL_WAIT if engine.reconciler.running() else 0)
         ended = engine.take_endings() or ended
@@ -219,11 +237,10 @@ def poll(
             looked = engine.look(run_dir)
             if looked:
                 on_look(looked)
-            (full.add if looked and looked.full else full.discard)(run_dir)
-        elif full and ended:
+        elif engine.reconciler.running() or len(engine.queue):
+            continue
+        elif ended and engine.retry_full():
             ended = False
-            for run in full:
-                engine.queue.add(run)
-        elif not engine.reconciler.running() and not len(engine.queue):
+        else:
             break
     return [*engine.failed, *engine.reconciler.problems()]

@@ -107,7 +107,9 @@ def covers(snapshot: Snapshot) -> str:
         stage = stage_of(cell)
         flag = cell.flags.done or cell.flags.failed or cell.flags.aborted
         made = f" {flag.mtime:.6f}" if flag and stage in SETTLED else ""
-        lines.append(f"{cell.id} {stage if stage in SETTLED else 'open'}{made}")
+        # The page of a running cell grows with what has been ingested of it.
+        so_far = f" {cell.results.get('reads')}" if stage not in SETTLED else ""
+        lines.append(f"{cell.id} {stage if stage in SETTLED else 'open'}{made}{so_far}")
     return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

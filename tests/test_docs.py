@@ -214,6 +214,7 @@ def shape(value: object, at: str = "") -> set[str]:
         ("plan", []),
         ("flags", ["run1"]),
         ("verify", ["run1"]),
+        ("doctor", []),
     ],
 )
 def test_json_of_the_page(

@@ -22,11 +22,11 @@ PLACES: dict[str, tuple[str, ...]] = {
     "words": ("", "model", "errors", "fields"),
     "rules": ("naming", "status", "plan", "liveness", "completeness", "messages"),
     "adapters": (
-        *("config", "flags", "machine", "minknow", "child", "runlog", "slots", "sources", "sdnotify"),
+        *("config", "flags", "machine", "minknow", "child", "runlog", "hostlock", "slots", "sources", "sdnotify"),
         "report.covers",  # reads the digest off a finished page; the observer asks it at every look
     ),
     "data path": ("fastq",),
-    "observing": ("observe", "executors"),
+    "observing": ("observe", "executors", "doctor"),
     "doing": ("actions", "report", "executors.inline"),
     "deciding": ("workqueue", "reconcile", "service"),
     "edge": ("cli", "log", "simulate", "demo", "__main__"),

@@ -73,12 +73,13 @@ ACTIONS: dict[str, str] = {
     "new-run": "hesiod_watch.actions.new_run",
     "synced": "hesiod_watch.actions.synced",
     "process": "hesiod_watch.actions.process",
+    "ingest": "hesiod_watch.actions.ingest",
     "report": "hesiod_watch.actions.report",
     "give-up": "hesiod_watch.actions.give_up",
 }
 """Modules are imported when their action is performed: the deciding process never loads what works on data."""
 
-CELL_ACTIONS = frozenset({"synced", "process", "give-up"})
+CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up"})
 
 
 def command_of(job: Job) -> tuple[str, ...]:

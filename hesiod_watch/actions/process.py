@@ -4,13 +4,14 @@ The order, each step only after the one before:
 
 1. record that we are the worker of this claim, then look for a later claim (`flags` explains the protocol):
    whoever took over sees us, or we see them;
-2. write every output in one pass over its sources, in a private directory of this attempt;
-3. read the outputs back: reads in = reads out, and the sources are still what was read;
-4. write checksums, QC, report and manifest beside them;
+2. take what `ingest` has left of the FASTQ, each file in one pass; what is taken is read back before it counts;
+3. compare every source with the journal: all there, unchanged, once, and reads in = reads out;
+4. write checksums, QC, report and manifest;
 5. publish all of it by renames, and only then, if the claim is still ours, make `{cell}.done`.
 
-Killed anywhere, the next attempt starts again at 2 with a directory of its own. What time may mend (a full
-disk, a file system that went away) is waited for here, under the claim; what needs a person becomes `.failed`.
+So the time from the last file to `.done` depends on what was left, not on the size of the cell. Killed anywhere,
+the next attempt goes on from the journal. What time may mend (a full disk, a file system that went away) is
+waited for here, under the claim; what needs a person becomes `.failed`.
 """
 
 from __future__ import annotations
@@ -20,21 +21,23 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from hesiod_watch import flags, minknow, naming
+from hesiod_watch import flags, machine
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.results import Results, publish
-from hesiod_watch.actions.workplace import Workplace
-from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.fastq.model import Output, Settings, Source, Tally, Written
-from hesiod_watch.fastq.verify import verify
-from hesiod_watch.fastq.write import write_outputs
+from hesiod_watch.actions.gathering import STAGE, begin_round, end_round, open_ingest, remove
+from hesiod_watch.actions.progress import Reporter
+from hesiod_watch.actions.results import Results, publish, staging
+from hesiod_watch.actions.sources import find_outputs, missing
+from hesiod_watch.errors import FlagExists, HesiodError, TemporaryError
+from hesiod_watch.fastq.model import Tally
 from hesiod_watch.fields import fields
-from hesiod_watch.model import DataKind, Progress
+from hesiod_watch.model import Liveness, Progress
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = (1.0, 300.0)
 """Shortest and longest wait in seconds before something temporary is tried again; doubled each time."""
+ROUND_LOOKS = 0.05
+"""Seconds between two looks whether a round of ingest has ended."""
 
 
 def perform(job: Job) -> Outcome:
@@ -46,8 +49,10 @@ def perform(job: Job) -> Outcome:
     log = job.log()
     log.command(command_of(job))
     flags.record_worker(job.pipeline, cell.stem, job.owner)
+    ending: flags.Ending = "failed"
     try:
         results = _patiently(job, lambda: _process(job))
+        ending = "done"
     except _TakenOver as error:
         log.line(f"{cell}: {error}; attempt {job.owner.epoch} stops")
         return "nothing"
@@ -55,8 +60,18 @@ def perform(job: Job) -> Outcome:
         # Also what we did not foresee: it is a bug, and the cell must not be tried for ever.
         _record_failure(job, error)
         raise
+    finally:
+        _end_round(job, ending)
     log.line(f"{cell}: done: {results.sentence}")
     return "done"
+
+
+def _end_round(job: Job, ending: flags.Ending) -> None:
+    """Nobody writes the outputs any more. Where that cannot be said, our death will say it."""
+    try:
+        end_round(job, ending)
+    except HesiodError as error:
+        logger.info("round not ended", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error))
 
 
 class _TakenOver(HesiodError):
@@ -68,76 +83,46 @@ def _process(job: Job) -> Results:
     if not job.cell_dir.is_dir():
         raise missing(job)
     cell_output = job.output / cell.library / cell.name
-    with Workplace(cell_output, job.owner, job.on_progress) as workplace:
-        outputs = find_outputs(job)
-        total = sum(source.size for output in outputs for source in output.sources)
-        processing = job.config.processing
-        settings = Settings(
-            level=processing.compression, recompress=processing.recompress, processes=processing.processes
-        )
+    reporter = Reporter(cell_output, job.on_progress)
+    with staging(cell_output, job.owner) as place:
+        _wait_for_ingest(job, reporter)
+        with open_ingest(job, cell_output) as ingest:
+            outputs = find_outputs(job)
+            total = sum(output.size for output in outputs)
 
-        def compressing(tally: Tally) -> None:
-            workplace.report(Progress("compressing", tally.bytes_done, total, tally.reads, tally.bases))
+            def working(tally: Tally) -> None:
+                reporter.say(Progress(tally.phase, tally.bytes_done, total, tally.reads, tally.bases))
 
-        written = write_outputs(outputs, workplace.directory, settings, on_progress=compressing)
-        _check(written, workplace)
-        if find_outputs(job) != outputs:
-            raise TemporaryError(f"{job.run_dir.name} {cell}: its files changed while they were being read")
-        workplace.report(Progress("reporting", total, total))
-        results = Results.make(job, written, workplace.directory)
-        _still_ours(job)
-        publish(workplace.directory, cell_output, results.names)
-        _still_ours(job)
-        flags.create(job.pipeline, flags.done(cell.stem), results.record(job.owner))
+            written = ingest.finish(outputs, on_progress=working)
+            if find_outputs(job) != outputs:
+                raise TemporaryError(f"{job.run_dir.name} {cell}: its files changed while they were being read")
+            reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
+            results = Results.make(job, written, ingest.notes, place)
+            _still_ours(job)
+            publish(results.files, cell_output)
+            _still_ours(job)
+            flags.create(job.pipeline, flags.done(cell.stem), results.record(job.owner))
+    remove(cell_output, job.owner)
+    reporter.end()
     return results
 
 
-def find_outputs(job: Job) -> list[Output]:
-    """What is to be written for a cell, and from which files: one output per barcode and pass, fail or skip.
+def _wait_for_ingest(job: Job, reporter: Reporter) -> None:
+    """Be the only writer of the cell's outputs; a round of ingest under way ends after the file it is at.
 
-    Sources are in natural order of their names, so that the output of a cell is the same whoever makes it.
-    Raises PermanentError when a name cannot be used, TemporaryError when the cell cannot be read just now.
+    One whose owner nobody can judge is not waited for: `open_ingest` keeps clear of what it may be writing.
     """
-    cell = job.the_cell
-    groups: dict[tuple[str, str], list[Source]] = {}
-    try:
-        for file in minknow.data_files(job.cell_dir, (DataKind.FASTQ,)):
-            found = file.path.lstat()
-            source = Source(file.path, file.name, found.st_size, found.st_mtime_ns)
-            groups.setdefault((file.barcode or "", file.part), []).append(source)
-    except OSError as error:
-        if not job.cell_dir.is_dir():
-            raise missing(job) from error
-        raise TemporaryError(f"{error.filename}: {error.strerror}") from error
-    outputs = []
-    for (barcode, part), sources in sorted(groups.items()):
-        name = naming.output_file_name(job.run_dir.name, cell, barcode or None, part)
-        sources.sort(key=lambda source: naming.natural_key(source.name))
-        outputs.append(Output(name, barcode or None, part, tuple(sources)))
-    return outputs
-
-
-def missing(job: Job) -> HesiodError:
-    """What it means that a cell's directory is not there: a file system that went away, or a cell that did."""
-    landing = job.config.landing
-    if not landing.is_dir() or not any(landing.iterdir()):
-        return TemporaryError(f"the landing area {landing} has gone; waiting for it to come back")
-    return PermanentError(f"{job.cell_dir} has gone: renamed or removed while it was being processed")
-
-
-def _check(written: list[Written], workplace: Workplace) -> None:
-    total = sum(output.bytes for output in written)
-    checked = 0
-    for output in written:
-        taken = sum(piece.reads for piece in output.pieces)
-        if taken != output.reads:
-            raise PermanentError(f"{output.output.name}: {taken} reads were read and {output.reads} written")
-
-        def checking(tally: Tally, before: int = checked) -> None:
-            workplace.report(Progress("checking", before + tally.bytes_done, total, tally.reads, tally.bases))
-
-        verify(output.path, md5=output.md5, reads=output.reads, bases=output.bases, on_progress=checking)
-        checked += output.bytes
+    while True:
+        try:
+            begin_round(job)
+            return
+        except FlagExists as error:
+            last = flags.read_flags(job.pipeline).round(job.the_cell.stem, STAGE, machine.judge_here)
+            if last and not last.ending and last.liveness is Liveness.UNKNOWN:
+                job.log().line(f"{job.the_cell}: not waiting for a round of ingest: {last.evidence}")
+                return
+            reporter.say(Progress("waiting", note=f"for the round of ingest under way ({error})"))
+            time.sleep(ROUND_LOOKS)
 
 
 def _still_ours(job: Job) -> None:

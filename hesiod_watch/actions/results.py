@@ -1,6 +1,6 @@
 """What is kept of a processed cell beside its FASTQ: checksums, QC, facts, manifest and report.
 
-Everything is made in the worker's private directory, fsynced, and then published by renames. The manifest is
+Everything is made in a directory of the worker's own, fsynced, and then published by renames. The manifest is
 the list of what a cell's results are; `verify` and the backup hold the files against it.
 """
 
@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Mapping, Sequence
+import shutil
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -22,7 +24,9 @@ from hesiod_watch.actions import Job
 from hesiod_watch.errors import TemporaryError
 from hesiod_watch.fastq.model import Written
 from hesiod_watch.fastq.qc import qc_groups
+from hesiod_watch.fastq.statistics import Statistics
 from hesiod_watch.model import CellContents, Completeness, Owner
+from hesiod_watch.observe import INGEST_FILE
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.report.multiqc import multiqc_files
 
@@ -32,13 +36,15 @@ QC = "qc.json"
 CELL_INFO = "cell_info.yaml"
 REPORT = "report.html"
 SUPERSEDED = "superseded"
+STAGING = ".staging."
+"""Begins the name of a directory where the files of results wait to be published."""
 
 
 @dataclass(frozen=True)
 class Results:
     """The files of a processed cell, by name, and the numbers people ask for first."""
 
-    names: tuple[str, ...]
+    files: Mapping[str, Path]  # where each of them lies, ready to be published
     manifest_md5: str
     headline: Mapping[str, Any]
     cell: str
@@ -60,9 +66,10 @@ class Results:
         }
 
     @classmethod
-    def make(cls, job: Job, written: Sequence[Written], directory: Path) -> Results:
+    def make(cls, job: Job, written: Sequence[Written], notes: Sequence[str], directory: Path) -> Results:
         """Write everything but the FASTQ into `directory`, fsynced. Raises TemporaryError when it cannot be written."""
-        qc = qc_document(job, written)
+        groups = [(output.output.barcode, output.output.part, output.statistics) for output in written]
+        qc = qc_document(job, groups, notes=notes, state="complete", written=written)
         texts = {
             QC: _json(qc),
             CELL_INFO: yaml.safe_dump(cell_info(qc), sort_keys=False, allow_unicode=True),
@@ -82,8 +89,6 @@ class Results:
         try:
             for name, text in texts.items():
                 _write(directory / name, text)
-            for output in written:
-                output.path.rename(directory / output.output.name)
             fsync_directory(directory)
         except OSError as error:
             raise TemporaryError(f"{error.filename or directory}: {error.strerror}") from error
@@ -91,20 +96,31 @@ class Results:
         passed = qc["pass"]
         headline = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")}
         headline |= {"passed_reads": passed["reads"] if passed else 0, "passed_bases": passed["bases"] if passed else 0}
-        return cls((*md5s, MANIFEST), _md5(manifest), headline, str(job.the_cell))
+        files = {name: directory / name for name in texts} | {output.output.name: output.path for output in written}
+        return cls(files, _md5(manifest), headline, str(job.the_cell))
 
 
-def qc_document(job: Job, written: Sequence[Written], *, state: str = "complete") -> dict[str, Any]:
+Group = tuple[str | None, str, Statistics]
+"""Barcode, part (pass, fail, skip), and what is known about their reads."""
+
+
+def qc_document(
+    job: Job,
+    groups: Sequence[Group],
+    *,
+    notes: Sequence[str],
+    state: Literal["complete", "running"],
+    written: Sequence[Written] = (),
+) -> dict[str, Any]:
     """The document of docs/qc-json.md for one cell."""
     cell = job.the_cell
     contents = minknow.read_contents(job.cell_dir)
     parsed = naming.parse_cell(cell.name)
     facts = minknow.facts(contents.summaries)
-    models = sorted({model for output in written for model in output.statistics.models})
+    models = sorted({model for _, _, statistics in groups for model in statistics.models})
     if models:
         facts["basecall_models"] = models
     page = minknow.ont_report(job.cell_dir)
-    groups = qc_groups((output.output.barcode, output.output.part, output.statistics) for output in written)
     return {
         "format": "hesiod-watch qc 1",
         "program": f"hesiod-watch {__version__}",
@@ -117,9 +133,9 @@ def qc_document(job: Job, written: Sequence[Written], *, state: str = "complete"
         "short_id": parsed.short_id if parsed else "",
         "state": state,
         "facts": facts,
-        "completeness": _completeness(completeness.judge(contents)),
+        "completeness": _completeness(completeness.judge(contents), state),
         "counts": _counts(contents),
-        **groups,
+        **qc_groups(groups),
         "outputs": [
             {
                 "file": output.output.name,
@@ -134,12 +150,12 @@ def qc_document(job: Job, written: Sequence[Written], *, state: str = "complete"
             for output in written
         ],
         "links": {"ont_report": str(job.cell_dir / page) if page else None},
-        "notes": [note for output in written for note in output.notes],
+        "notes": list(notes),
     }
 
 
-def _completeness(verdict: Completeness) -> dict[str, Any]:
-    by_hand = not verdict.proven
+def _completeness(verdict: Completeness, state: str) -> dict[str, Any]:
+    by_hand = state == "complete" and not verdict.proven
     return {
         "verdict": "by-hand" if by_hand else str(verdict.verdict),
         "why": f"taken as complete by a person; {verdict.why}" if by_hand else verdict.why,
@@ -213,7 +229,28 @@ def manifest_document(
     }
 
 
-def publish(directory: Path, cell_output: Path, names: Collection[str]) -> None:
+@contextmanager
+def staging(cell_output: Path, owner: Owner) -> Iterator[Path]:
+    """A new directory of our own beside the results; it goes at the end, and so do those of attempts that have ended.
+
+    Raises TemporaryError when it cannot be made.
+    """
+    try:
+        cell_output.mkdir(parents=True, exist_ok=True)
+        for other in cell_output.glob(f"{STAGING}*"):  # our claim is the proof that whoever made it has ended
+            if other.is_dir() and not other.is_symlink():
+                shutil.rmtree(other, ignore_errors=True)
+        place = cell_output / f"{STAGING}{owner.token[:12]}"
+        place.mkdir()
+    except OSError as error:
+        raise TemporaryError(f"{error.filename}: {error.strerror}") from error
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def publish(files: Mapping[str, Path], cell_output: Path) -> None:
     """Move finished files to where people look for them. The manifest goes last.
 
     Other results of an earlier processing of the same cell are kept under `superseded/`. May be done again
@@ -221,10 +258,11 @@ def publish(directory: Path, cell_output: Path, names: Collection[str]) -> None:
     """
     try:
         former = read_manifest(cell_output)
-        if former and _checksums(former) != _checksums(read_manifest(directory)):
-            _keep(cell_output, [*_checksums(former), *names])
-        for name in sorted(names, key=lambda name: name == MANIFEST):
-            (directory / name).rename(cell_output / name)
+        if former and _checksums(former) != _checksums(read_manifest(files[MANIFEST].parent)):
+            _keep(cell_output, [*_checksums(former), *files])
+        for name in sorted(files, key=lambda name: name == MANIFEST):
+            files[name].rename(cell_output / name)
+        (cell_output / INGEST_FILE).unlink(missing_ok=True)
         fsync_directory(cell_output)
         fsync_directory(cell_output.parent)
     except OSError as error:

@@ -20,6 +20,11 @@ def default_workers() -> int:
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
+def default_ingest_workers() -> int:
+    """A quarter of the CPUs, at least one: cells that are finished must not wait for those that are not."""
+    return max(1, len(os.sched_getaffinity(0)) // 4)
+
+
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
     """How the service learns that there is something to look at."""
@@ -61,6 +66,20 @@ class Processing:
 
     nice: Annotated[int, Whole(0, 19)] = 10
     """How far the work stands back for other programs on this host: 0 not at all, 19 entirely."""
+
+    disk: Literal["normal", "low", "idle"] = "low"
+    """How far it stands back at the disk (ionice): `normal` not at all, `idle` whenever anybody else wants it."""
+
+    ingest: bool = True
+    """Whether cells are worked on while they are still being written, so that little is left when they are complete."""
+
+    ingest_interval: Annotated[float, Duration(at_least=0.1)] = 60.0
+    """Shortest time from one round of ingest on a cell to the next."""
+
+    ingest_workers: Annotated[int, Whole(1, 1024, auto=default_ingest_workers)] = field(
+        default_factory=default_ingest_workers
+    )
+    """Cells ingested at the same time on this host, beside `workers`; `auto` is a quarter of the CPUs, at least 1."""
 
     compression: Literal["default", "fast", "small"] = "default"
     """How much time to spend on making outputs small: `fast` the least, `small` the most."""
@@ -118,4 +137,10 @@ class Config:
 
     def policy(self) -> Policy:
         """What the rules need to know of it."""
-        return Policy(local=self.local, grace=self.processing.grace, attempts_per_day=self.processing.attempts_per_day)
+        processing = self.processing
+        return Policy(
+            local=self.local,
+            grace=processing.grace,
+            attempts_per_day=processing.attempts_per_day,
+            ingest_interval=processing.ingest_interval if processing.ingest else None,
+        )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -16,9 +17,6 @@ from hesiod_watch.model import Action, Owner
 from hesiod_watch.slots import Slots
 
 logger = logging.getLogger(__name__)
-
-HEAVY = frozenset({"process"})
-"""Actions that are bounded by the number of workers; the others are short."""
 
 
 class _Slot:
@@ -41,19 +39,22 @@ class Local:
     def __init__(self, config: Config, on_end: OnEnd) -> None:
         self._config = config
         self._on_end = on_end
-        self._slots = Slots(config.landing, config.processing.workers)
+        processing = config.processing
+        # Each kind has its own: finished cells do not wait for those that are being written, nor pages for either.
+        bounds = {"process": processing.workers, "ingest": processing.ingest_workers, "report": processing.workers}
+        self._slots = {name: Slots(config.landing, name, count) for name, count in bounds.items()}
         self._lock = threading.Lock()
         self._running: dict[str, Action] = {}
 
     def reserve(self, action: Action) -> Reservation | None:
-        if action.name not in HEAVY:
+        if action.name not in self._slots:
             return _Slot(None)
-        descriptor = self._slots.take()
+        descriptor = self._slots[action.name].take()
         return None if descriptor is None else _Slot(descriptor)
 
     def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
         assert isinstance(reservation, _Slot)  # noqa: S101 -- ours, from reserve()
-        command = own_command(
+        command = self._gently() + own_command(
             *(("--config", str(self._config.path)) if self._config.path else ()),
             "perform",
             "--claimed",
@@ -86,6 +87,15 @@ class Local:
         finally:
             reservation.give_back()  # the worker holds its own copy now
         logger.info("started", extra=fields(run=run_dir.name, cell=action.cell, action=action.name, pid=process.pid))
+
+    def _gently(self) -> tuple[str, ...]:
+        """The command that makes another stand back at the disk (ionice of util-linux); nothing where it is missing.
+
+        Classes of ioprio_set(2): 2 is best effort, with 7 as the lowest of its levels; 3 is idle.
+        """
+        words = {"normal": (), "low": ("-c", "2", "-n", "7"), "idle": ("-c", "3")}[self._config.processing.disk]
+        program = shutil.which("ionice") if words else None
+        return (program, *words) if program else ()
 
     def running(self) -> dict[str, Action]:
         with self._lock:

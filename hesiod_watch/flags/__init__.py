@@ -2,7 +2,7 @@
 
 Flags are only ever added, each by one decision of the file system (`files.create`), so that whoever looks sees
 the present or an earlier true state, never a wrong one. Nothing is decided by age, nothing is unlinked.
-`attic` is the one exception, and a person's.
+There are two exceptions: `attic`, a person's, and `rounds`, of work that may be repeated without harm.
 
 The protocol of claims
 ----------------------
@@ -48,24 +48,29 @@ from hesiod_watch.flags.claims import (
     step_back,
     stops,
 )
-from hesiod_watch.flags.files import create
+from hesiod_watch.flags.files import create, owner_of
 from hesiod_watch.flags.listing import FlagLine, FlagListing, read_flags
 from hesiod_watch.flags.names import aborted, done, failed, started, synced, worker, yielded
+from hesiod_watch.flags.rounds import Ending, begin_round, end_round
 from hesiod_watch.flags.run import adopt, read_output, read_upstream
 
 __all__ = [
+    "Ending",
     "FlagLine",
     "FlagListing",
     "aborted",
     "adopt",
+    "begin_round",
     "claim_cell",
     "create",
     "done",
+    "end_round",
     "failed",
     "highest_epoch",
     "holds_worker",
     "move_to_attic",
     "overtaken",
+    "owner_of",
     "read_flags",
     "read_output",
     "read_upstream",

@@ -99,7 +99,11 @@ def read(parent: int | None, name: str | Path) -> Content:
 
 def parse_owner(text: str | None) -> Owner | None:
     """The owner in a flag's text; None where it names none. A field of the wrong kind counts as missing."""
-    record = record_in(text)
+    return owner_of(record_in(text))
+
+
+def owner_of(record: Mapping[str, object]) -> Owner | None:
+    """The owner that a record is; None where it names none."""
     known: dict[str, Any] = {}
     for key, default in asdict(Owner(token="")).items():
         value = record.get(key)

@@ -19,7 +19,7 @@ from hesiod_watch.errors import PermanentError
 from hesiod_watch.flags import names
 from hesiod_watch.flags.files import Content, directory, read
 from hesiod_watch.liveness import Judge, same_process
-from hesiod_watch.model import CellFlags, Claim, Flag, Liveness, Owner
+from hesiod_watch.model import CellFlags, Claim, Flag, Liveness, Owner, Round
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +107,19 @@ class FlagListing:
             aborted=self._flag(facts.get(("aborted", 1))),
             claims=self._unread_claims(stem) if done else self._claims(stem, judge),
         )
+
+    def round(self, stem: str, stage: str, judge: Judge) -> Round | None:
+        """The round of `stage` that is under way, or how the last one ended; None where there was none."""
+        facts = self._cells.get(stem, {})
+        if started := facts.get((f"{stage}.started", 1)):
+            owner = self._owner(started)
+            return Round("", owner, *judge(owner))
+        ends = [
+            Round(ending, self._owner(name), Liveness.DEAD, "it has ended")
+            for ending in ("done", "failed")
+            if (name := facts.get((f"{stage}.{ending}", 1)))
+        ]
+        return max(ends, key=lambda end: end.owner.time if end.owner else "", default=None)
 
     def epoch_numbers(self, stem: str) -> list[int]:
         """Numbers of the attempts at a cell, lowest first. One counts if any of its flags is there."""

@@ -6,7 +6,7 @@ somebody else's. Directories are listed without a stat per file, because a cell 
 symbolic links are never followed.
 """
 
-from hesiod_watch.minknow.contents import newest_summary_mtime, ont_report, read_contents
+from hesiod_watch.minknow.contents import fastq_changed, newest_summary_mtime, ont_report, read_contents
 from hesiod_watch.minknow.layout import DataFile, data_files
 from hesiod_watch.minknow.pooling import pooled
 from hesiod_watch.minknow.summary import facts, parse_summary
@@ -15,6 +15,7 @@ __all__ = [
     "DataFile",
     "data_files",
     "facts",
+    "fastq_changed",
     "newest_summary_mtime",
     "ont_report",
     "parse_summary",

@@ -51,6 +51,27 @@ def newest_summary_mtime(cell_dir: Path) -> float | None:
             return None
 
 
+def fastq_changed(cell_dir: Path) -> int:
+    """When a FASTQ directory of a cell last got (or lost) a file: its newest mtime, in nanoseconds; 0: there is none.
+
+    A stat per directory and none per file. Tells nothing of a file that grows. Never raises.
+    """
+    newest = 0
+    try:
+        for directory in data_directories(cell_dir, {DataKind.FASTQ}, []):
+            found = Path(directory.path).stat()
+            newest = max(newest, found.st_mtime_ns)
+            if found.st_nlink == 2:
+                continue  # where links are counted this says that there are no sub-directories, however many files
+            with os.scandir(directory.path) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        newest = max(newest, entry.stat(follow_symlinks=False).st_mtime_ns)
+    except OSError:
+        return newest  # what can be seen; a cell that cannot be read is told by `read_contents`
+    return newest
+
+
 def _read_summary(cell_dir: Path, name: str, status: os.stat_result) -> FinalSummary:
     """Read and parse one file. Its lstat comes first and is repeated on the open file: special files stay unopened."""
     not_regular = FinalSummary(name, problem=f"{display(name)} is not a regular file and is not read")

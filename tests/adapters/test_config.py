@@ -40,9 +40,11 @@ def test_defaults() -> None:
     assert (config.watch.engine, config.watch.sweep_interval, config.watch.full_sweep_interval) == ("auto", 10, 600)
     assert config.upstreams == (Upstream("local", "LOCAL"),)
     cpus = len(os.sched_getaffinity(0))
-    assert config.processing == Processing("local", max(1, cpus // 2), 1, 10, "default", False, 3600, 3)
+    assert config.processing == Processing(
+        "local", max(1, cpus // 2), 1, 10, "low", True, 60, max(1, cpus // 4), "default", False, 3600, 3
+    )
     assert config.reports.title == ""
-    assert config.policy() == Policy(local=True, grace=3600, attempts_per_day=3)
+    assert config.policy() == Policy(local=True, grace=3600, attempts_per_day=3, ingest_interval=60)
 
 
 def test_every_key() -> None:
@@ -59,6 +61,10 @@ processing:
   workers: 7
   processes: 2
   nice: 0
+  disk: idle
+  ingest: off
+  ingest_interval: 5 min
+  ingest_workers: 3
   compression: small
   recompress: yes
   grace: 90 min
@@ -69,10 +75,10 @@ reports: {title: "Núcleo <b>"}
     )
     assert (config.landing, config.output, config.batch) == (Path("/d/runs"), Path("/d/results"), "month")
     assert dataclasses.astuple(config.watch) == ("poll", 2, 3600)
-    assert config.processing == Processing("inline", 7, 2, 0, "small", True, 5400, 5)
+    assert config.processing == Processing("inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 5)
     assert config.reports.title == "Núcleo <b>"
     assert not config.local
-    assert config.policy() == Policy(local=False, grace=5400, attempts_per_day=5)
+    assert config.policy() == Policy(local=False, grace=5400, attempts_per_day=5, ingest_interval=None)
 
 
 MISTAKES = [

@@ -10,6 +10,7 @@ import pytest
 
 from hesiod_watch.model import (
     LOCAL,
+    Arriving,
     Cell,
     CellFlags,
     CellId,
@@ -19,6 +20,7 @@ from hesiod_watch.model import (
     Liveness,
     Owner,
     Policy,
+    Round,
     RunName,
     Snapshot,
     Verdict,
@@ -27,7 +29,7 @@ from hesiod_watch.plan import look_again, overdue, plan
 from hesiod_watch.status import covers
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
-POLICY = Policy(local=True, grace=3600, attempts_per_day=3)
+POLICY = Policy(local=True, grace=3600, attempts_per_day=3, ingest_interval=None)
 ID = CellId("lib", "cell")
 FLAG = Flag("flag", mtime=1.0, text="because")
 RUN = Snapshot(RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/output/run"))
@@ -178,7 +180,7 @@ def test_looks_again_by_itself_where_nothing_announces_a_change() -> None:
     """Missing files are counted often at first and then less; a running or settled cell needs no look of its own."""
 
     def wait(cell: Cell) -> float | None:
-        again = look_again(replace(RUN, cells=(cell,)), NOW)
+        again = look_again(replace(RUN, cells=(cell,)), POLICY, NOW)
         return (again - NOW).total_seconds() if again else None
 
     def missing(age: float) -> Cell:
@@ -195,6 +197,71 @@ def test_unknown_owner_asks_for_a_decision() -> None:
     flags = CellFlags(claims=(claim(liveness=Liveness.UNKNOWN),))
     (sentence,) = plan(replace(RUN, cells=(replace(HERE, flags=flags),)), POLICY, NOW).waiting
     assert "hesiod-watch release" in sentence
+
+
+INGESTING = replace(POLICY, ingest_interval=60)
+
+
+def arriving(
+    changed: int = 2, seen: int = 0, unfinished: int = 0, *, ended: str | None = None, seconds_ago: float = 0
+) -> Cell:
+    """A running cell; `ended`: how its last round ended ("" for under way), begun `seconds_ago`."""
+    owner = Owner("token", time=(NOW - timedelta(seconds=seconds_ago)).isoformat())
+    last = None if ended is None else Round(ended, owner, Liveness.ALIVE if ended == "" else Liveness.DEAD, "")
+    return replace(HERE, completeness=RUNNING, arriving=Arriving(changed, seen, unfinished, last))
+
+
+@pytest.mark.parametrize(
+    ("cell", "ingested"),
+    [
+        (arriving(), True),
+        (arriving(changed=0), False),
+        (arriving(changed=2, seen=2, ended="done", seconds_ago=600), False),
+        (arriving(changed=2, seen=2, unfinished=1, ended="done", seconds_ago=600), True),
+        (arriving(changed=3, seen=2, ended="done", seconds_ago=59), False),
+        (arriving(changed=3, seen=2, ended="done", seconds_ago=60), True),
+        (arriving(ended="", seconds_ago=600), False),
+        (replace(HERE, completeness=RUNNING, arriving=Arriving(2, round=Round("", None, Liveness.DEAD, ""))), True),
+        (replace(HERE, completeness=RUNNING, arriving=Arriving(2, round=Round("", None, Liveness.UNKNOWN, ""))), False),
+        (arriving(changed=3, seen=2, ended="failed", seconds_ago=599), False),
+        (arriving(changed=3, seen=2, ended="failed", seconds_ago=600), True),
+    ],
+    ids=[
+        "files have landed",
+        "no FASTQ yet",
+        "nothing new",
+        "a file was left that may have ended",
+        "not more often than the interval",
+        "after the interval",
+        "a round is under way",
+        "its owner died",
+        "nobody can judge its owner",
+        "a failed round rests",
+        "and is tried again",
+    ],
+)
+def test_running_cells_are_ingested(cell: Cell, ingested: bool) -> None:
+    """Ingest is planned when finished FASTQ may wait, and not more often than the interval."""
+    assert planned(replace(RUN, cells=(cell,)), INGESTING) == ([("ingest", 1)] if ingested else [])
+    assert planned(replace(RUN, cells=(cell,))) == []
+
+
+def test_ingest_is_looked_for_by_time() -> None:
+    """No event tells of a file in a data directory: a running cell is looked at again when its next round is due."""
+
+    def wait(cell: Cell) -> float:
+        again = look_again(replace(RUN, cells=(cell,)), INGESTING, NOW)
+        assert again is not None
+        return (again - NOW).total_seconds()
+
+    assert wait(arriving(changed=3, seen=2, ended="done", seconds_ago=20)) == 40
+    assert wait(arriving(changed=2, seen=2, ended="done", seconds_ago=20)) == 60
+
+
+def test_processing_comes_before_ingest() -> None:
+    """A complete cell is not kept waiting by one that is still being written."""
+    cells = (arriving(), Cell(CellId("lib", "b"), True, flags=CellFlags(synced=True)))
+    assert [name for name, _ in planned(replace(RUN, cells=cells), INGESTING)] == ["process", "ingest"]
 
 
 def test_every_action_has_a_reason() -> None:

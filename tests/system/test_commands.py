@@ -167,6 +167,18 @@ def test_mistakes_are_told_with_the_documented_exit_code(
     assert told in site.run(*arguments, check=code).stderr
 
 
+def test_doctor_leaves_nothing_behind(site: Site) -> None:
+    """The doctor tries things out on the real directories, finds a good host good, and removes what it made."""
+    land(site)
+    checks = json.loads(site.run("doctor", "--json").stdout)["checks"]
+    assert {check["name"] for check in checks} >= {"landing", "events", "flags", "clock", "owners", "output", "workers"}
+    assert not [check for check in checks if check["ok"] is False]
+    assert [path.name for path in site.landing.iterdir()] == [RUN]
+    assert list(site.output.iterdir()) == []
+    site.output.rmdir()
+    assert "BAD   output" in site.run("doctor", check=1).stdout
+
+
 def test_paths_are_as_good_as_names(site: Site) -> None:
     """A run can be given by its path, its pipeline directory or its output directory."""
     land(site)

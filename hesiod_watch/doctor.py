@@ -1,0 +1,152 @@
+"""Does this host do what hesiod-watch builds on? Tried out on the real directories, in files that go again.
+
+Each check says one thing that was found, good or bad, with what to do about it. Nothing is mended and nothing of
+anybody's is touched; a check that cannot be made is a finding too.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from hesiod_watch import flags, machine
+from hesiod_watch.config import Config
+from hesiod_watch.errors import FlagExists, HesiodError
+from hesiod_watch.model import Liveness
+from hesiod_watch.slots import Slots
+from hesiod_watch.sources.landing import Landing
+from hesiod_watch.sources.mounts import mount_of
+from hesiod_watch.sources.watching import Watching
+
+SCRATCH = ".hesiod-watch-doctor-"
+LARGEST_CLOCK_DIFFERENCE = 5.0
+"""Seconds by which the file system's clock may differ before people reading times are misled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding. `ok` is None where it is neither good nor bad."""
+
+    name: str
+    ok: bool | None
+    says: str
+
+
+def examine(config: Config) -> Iterator[Check]:
+    """Every check, one after another; takes some seconds. Never raises for what is wrong with the host."""
+    for name, check in CHECKS:
+        try:
+            yield from check(name, config)
+        except (HesiodError, OSError) as error:
+            yield Check(name, False, str(error))
+
+
+def _landing(name: str, config: Config) -> Iterator[Check]:
+    landing = Landing(config.landing, config.batch)
+    problem = landing.problem(0)
+    if problem:
+        yield Check(name, False, problem)
+        return
+    mount = mount_of(config.landing)
+    yield Check(name, True, f"{config.landing}: {len(landing.runs())} runs, on {mount.fstype} ({mount.kind})")
+
+
+def _events(name: str, config: Config) -> Iterator[Check]:
+    watching = Watching(
+        Landing(config.landing, config.batch),
+        lambda run: None,
+        engine=config.watch.engine,
+        sweep_interval=config.watch.sweep_interval,
+        full_sweep_interval=config.watch.full_sweep_interval,
+        settled=lambda run: True,
+    )
+    try:
+        watching.start()
+        # Sweeping alone is enough, only slower.
+        yield Check(name, True if watching.state == "events" else None, watching.describe())
+    finally:
+        watching.stop()
+
+
+def _flags(name: str, config: Config) -> Iterator[Check]:
+    with _scratch(config.landing) as place:
+        owner = machine.this_owner("doctor", "inline")
+        flags.create(place, "flag", owner)
+        try:
+            flags.create(place, "flag", machine.this_owner("doctor", "inline"))
+        except FlagExists:
+            yield Check(name, True, "a flag can be made once, and a second one is refused")
+        else:
+            yield Check(name, False, f"two claims of one flag both succeeded in {config.landing}: do not use it")
+        try:
+            os.link(place / "flag", place / "linked")
+            yield Check(name, True, "hard links work")
+        except OSError as error:
+            yield Check(
+                name, None, f"no hard links here ({error.strerror}): exclusive creation is used, as good as it is"
+            )
+        difference = (place / "flag").lstat().st_mtime - time.time()
+        close = abs(difference) <= LARGEST_CLOCK_DIFFERENCE
+        yield Check("clock", close, f"the landing area's clock differs from this host's by {difference:.1f} s")
+
+
+def _owners(name: str, config: Config) -> Iterator[Check]:
+    liveness, evidence = machine.judge_here(machine.this_owner("doctor", "inline"))
+    says = "this host can tell whether the owner of a claim lives"
+    yield Check(name, liveness is Liveness.ALIVE, says if liveness is Liveness.ALIVE else f"it cannot: {evidence}")
+
+
+def _output(name: str, config: Config) -> Iterator[Check]:
+    with _scratch(config.output) as place:
+        (place / "link").symlink_to(place)
+        (place / "file").write_bytes(b"x")
+        (place / "file").rename(place / "renamed")
+    free = shutil.disk_usage(config.output)
+    mount = mount_of(config.output)
+    share = free.free / free.total if free.total else 0.0
+    says = f"{config.output}: writable, {free.free / 1e9:.1f} GB free of {free.total / 1e9:.1f}, on {mount.fstype}"
+    yield Check(name, share > 0.05, says)
+
+
+def _workers(name: str, config: Config) -> Iterator[Check]:
+    slot = Slots(config.landing, "process", config.processing.workers).take()
+    if slot is None:
+        yield Check(name, None, f"all {config.processing.workers} workers are busy just now")
+        return
+    os.close(slot)
+    yield Check(name, True, f"a worker could start now; {config.processing.workers} may be at work at once")
+
+
+def _tools(name: str, config: Config) -> Iterator[Check]:
+    if config.processing.disk != "normal" and shutil.which("ionice") is None:
+        yield Check(name, None, "ionice is not installed: work does not stand back at the disk")
+        return
+    yield Check(name, True, "what is used from outside is there")
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """A hidden directory of our own, which nobody takes for a run."""
+    place = parent / f"{SCRATCH}{secrets.token_hex(4)}"
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
+    ("landing", _landing),
+    ("events", _events),
+    ("flags", _flags),
+    ("owners", _owners),
+    ("output", _output),
+    ("workers", _workers),
+    ("tools", _tools),
+)

@@ -1,0 +1,80 @@
+"""Rounds: work on a cell that is repeated and idempotent, such as `ingest`. One at a time, one flag a round.
+
+`{cell}.{stage}.started` is made like any claim. At the end its maker renames it to `.done` or `.failed`, which
+replaces that of the round before; so the number of flags does not grow with the number of rounds. A round whose
+owner is proven dead is ended by whoever wants the next. Only the owner's host can have that proof, so among the
+processes of one host a lock (`alone`) keeps a slow one from ending a round that has been begun since.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from pathlib import Path
+from typing import Literal
+
+from hesiod_watch import machine
+from hesiod_watch.errors import FlagExists
+from hesiod_watch.flags.files import create, directory, parse_owner, read, sync_directory, translate
+from hesiod_watch.liveness import Judge
+from hesiod_watch.model import Liveness, Owner
+
+Ending = Literal["done", "failed"]
+
+
+def begin_round(
+    pipeline: Path,
+    stem: str,
+    stage: str,
+    owner: Owner,
+    *,
+    alone: Callable[[], AbstractContextManager[None]],
+    judge: Judge = machine.judge_here,
+) -> None:
+    """Begin a round of `stage` for a cell. Returns when it is ours.
+
+    Raises FlagExists, with the evidence, while the owner of the round under way is not proven dead; and what
+    `create` raises. `alone()` admits one process of this host at a time.
+    """
+    name = f"{stem}.{stage}.started"
+    with suppress(FlagExists):
+        create(pipeline, name, owner)
+        return
+    with alone():
+        try:
+            held = read(None, pipeline / name)
+        except FileNotFoundError:
+            held = None  # it has ended by itself
+        if held is not None:
+            liveness, evidence = judge(parse_owner(held.text))
+            if liveness is not Liveness.DEAD:
+                raise FlagExists(f"{pipeline / name}: under way: {evidence}")
+            _rename(pipeline, name, f"{stem}.{stage}.failed")
+        create(pipeline, name, owner)
+
+
+def end_round(pipeline: Path, stem: str, stage: str, owner: Owner, ending: Ending) -> bool:
+    """End the round that `owner` has begun. False: it is not there any more, or not ours; a person withdrew it."""
+    started, ended = f"{stem}.{stage}.started", f"{stem}.{stage}.{ending}"
+    if not _ours(pipeline / started, owner):
+        return _ours(pipeline / ended, owner)  # a rename whose answer was lost
+    _rename(pipeline, started, ended)
+    return True
+
+
+def _ours(path: Path, owner: Owner) -> bool:
+    try:
+        found = parse_owner(read(None, path).text)
+    except OSError:
+        return False
+    return found is not None and found.token == owner.token
+
+
+def _rename(pipeline: Path, old: str, new: str) -> None:
+    try:
+        with directory(pipeline) as parent:
+            os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
+            sync_directory(parent)
+    except OSError as error:
+        raise translate(error, f"cannot rename {pipeline / old} to {new}") from error

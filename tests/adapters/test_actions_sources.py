@@ -1,0 +1,64 @@
+"""Which files of a growing cell are finished: told by stat, on any file system."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hesiod_watch.actions.sources import Newest, finished
+from hesiod_watch.fastq.model import Output, Source
+from hesiod_watch.plan import QUIET
+
+
+def source(name: str, size: int = 10, mtime_ns: int = 1) -> Source:
+    return Source(Path("/cell") / name, name, size, mtime_ns)
+
+
+def output(*sources: Source, name: str = "x_pass.fastq.gz") -> Output:
+    return Output(name, None, "pass", sources)
+
+
+def names(outputs: list[Output]) -> list[str]:
+    return [one.name for each in outputs for one in each.sources]
+
+
+def test_a_later_file_shows_that_the_earlier_ones_are_finished() -> None:
+    """All but the newest file of an output are taken."""
+    ready, newest = finished([output(source("a_0"), source("a_1"), source("a_2"))], {}, now=100)
+    assert names(ready) == ["a_0", "a_1"]
+    assert newest == {"a_2": Newest(10, 1, 100)}
+
+
+def test_the_only_file_of_an_output_waits() -> None:
+    """One file alone may still grow; its output is not begun."""
+    ready, newest = finished([output(source("a_0"))], {}, now=100)
+    assert ready == []
+    assert not newest["a_0"].quiet(100)
+
+
+def test_a_file_that_has_been_quiet_is_finished() -> None:
+    """The newest file is taken when it has not changed for a while, by our clock and not by the file system's."""
+    growing = output(source("a_0", mtime_ns=10**18))
+    _, newest = finished([growing], {}, now=100)
+    ready, newest = finished([growing], newest, now=100 + QUIET - 1)
+    assert ready == []
+    for later in (QUIET, QUIET + 1, 10 * QUIET):  # and stays so, or what was taken would be given up again
+        ready, newest = finished([growing], newest, now=100 + later)
+        assert names(ready) == ["a_0"]
+
+
+def test_a_change_begins_the_wait_anew() -> None:
+    """A file that has grown, or was written again, is waited for once more."""
+    _, newest = finished([output(source("a_0"))], {}, now=100)
+    for changed in (source("a_0", size=11), source("a_0", mtime_ns=2)):
+        ready, still = finished([output(changed)], newest, now=100 + QUIET)
+        assert ready == []
+        assert still["a_0"].since == 100 + QUIET
+
+
+def test_each_output_is_judged_for_itself() -> None:
+    """A quiet barcode is taken while another still grows."""
+    first, second = output(source("a_0")), output(source("b_0"), source("b_1"), name="y_pass.fastq.gz")
+    before = {"a_0": Newest(10, 1, 0)}
+    ready, newest = finished([first, second], before, now=QUIET)
+    assert names(ready) == ["a_0", "b_0"]
+    assert {name: file.quiet(QUIET) for name, file in newest.items()} == {"a_0": True, "b_1": False}

@@ -1,0 +1,167 @@
+"""Rounds of repeated work: one at a time, ended by their owner or, when he is proven dead, by the next."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch import flags, machine
+from hesiod_watch.errors import FlagExists
+from hesiod_watch.model import Liveness, Owner
+
+STEM = "20261122_2210_1A_PAW00001_0a1b2c3d"
+STARTED, DONE, FAILED = (f"{STEM}.ingest.{end}" for end in ("started", "done", "failed"))
+
+
+def names(pipeline: Path) -> set[str]:
+    return {name for name in os.listdir(pipeline) if not name.startswith(".")}
+
+
+def me() -> Owner:
+    return machine.this_owner("ingest", "test")
+
+
+def dead() -> Owner:
+    """An owner on this host whose process has ended."""
+    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    return replace(me(), token="dead", pid=int(done.stdout), pid_start=1)
+
+
+def begin(pipeline: Path, owner: Owner) -> None:
+    flags.begin_round(pipeline, STEM, "ingest", owner, alone=nullcontext)
+
+
+def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> None:
+    """Ten rounds leave one flag, which says who made the last of them."""
+    for _ in range(10):
+        owner = me()
+        begin(tmp_path, owner)
+        assert names(tmp_path) >= {STARTED}
+        assert flags.end_round(tmp_path, STEM, "ingest", owner, "done")
+    assert names(tmp_path) == {DONE}
+    last = flags.read_flags(tmp_path).round(STEM, "ingest", machine.judge_here)
+    assert last is not None
+    assert last.ending == "done"
+    assert last.owner is not None
+    assert last.owner.token == owner.token
+
+
+def test_only_one_round_at_a_time(tmp_path: Path) -> None:
+    """While the owner of a round lives, or may live, nobody begins another."""
+    begin(tmp_path, me())
+    with pytest.raises(FlagExists, match="under way"):
+        begin(tmp_path, me())
+    (tmp_path / STARTED).write_text("")
+    with pytest.raises(FlagExists, match="under way"):
+        begin(tmp_path, me())
+
+
+def test_the_same_owner_may_begin_again(tmp_path: Path) -> None:
+    """Who does not know whether his round came through asks again and is told that it is his."""
+    owner = me()
+    begin(tmp_path, owner)
+    begin(tmp_path, owner)
+    assert names(tmp_path) == {STARTED}
+
+
+def test_a_dead_owners_round_is_ended_by_the_next(tmp_path: Path) -> None:
+    """Proof of death lets the next one in; the old round is seen to have failed."""
+    begin(tmp_path, dead())
+    owner = me()
+    begin(tmp_path, owner)
+    assert names(tmp_path) == {STARTED, FAILED}
+    under_way = flags.read_flags(tmp_path).round(STEM, "ingest", machine.judge_here)
+    assert under_way is not None
+    assert (under_way.ending, under_way.liveness) == ("", Liveness.ALIVE)
+    assert flags.end_round(tmp_path, STEM, "ingest", owner, "failed")
+    assert names(tmp_path) == {FAILED}
+
+
+def test_a_round_that_was_withdrawn_is_not_ended_by_its_owner(tmp_path: Path) -> None:
+    """Whose flag a person has taken away, or somebody else holds now, changes nothing."""
+    owner = me()
+    begin(tmp_path, owner)
+    (tmp_path / STARTED).unlink()
+    assert not flags.end_round(tmp_path, STEM, "ingest", owner, "done")
+    begin(tmp_path, me())
+    assert not flags.end_round(tmp_path, STEM, "ingest", owner, "done")
+    assert names(tmp_path) == {STARTED}
+
+
+def test_ending_twice_is_ending_once(tmp_path: Path) -> None:
+    """A rename whose answer was lost is found to have been done."""
+    owner = me()
+    begin(tmp_path, owner)
+    assert flags.end_round(tmp_path, STEM, "ingest", owner, "done")
+    assert flags.end_round(tmp_path, STEM, "ingest", owner, "done")
+
+
+RACER = """
+import sys
+from functools import partial
+from pathlib import Path
+from hesiod_watch import flags, machine
+from hesiod_watch.errors import FlagExists
+from hesiod_watch.hostlock import alone_on_this_host
+pipeline, stem = Path(sys.argv[1]), sys.argv[2]
+sys.stdin.readline()
+try:
+    flags.begin_round(pipeline, stem, "ingest", machine.this_owner("ingest", "test"),
+                      alone=partial(alone_on_this_host, pipeline, stem))
+    print("won", flush=True)
+except FlagExists:
+    print("lost", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.mark.slow
+def test_of_many_who_find_a_dead_owner_one_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen processes find the same dead round at once: one of them gets the next, and keeps it."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    pipeline = tmp_path / "pipeline"
+    pipeline.mkdir()
+    for _ in range(5):
+        begin(pipeline, dead())
+        racers = [
+            subprocess.Popen(
+                [sys.executable, "-c", RACER, pipeline, STEM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            )
+            for _ in range(16)
+        ]
+        for racer in racers:
+            assert racer.stdin is not None
+            racer.stdin.write("go\n")
+            racer.stdin.flush()
+        answers = [racer.stdout.readline().strip() for racer in racers if racer.stdout]
+        for racer in racers:
+            racer.communicate("end\n")
+        assert sorted(answers) == ["lost"] * 15 + ["won"]
+        (pipeline / STARTED).unlink()
+
+
+def test_one_at_a_time_on_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second process waits until the first has left, or has been killed."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    program = (
+        "import sys; from pathlib import Path; from hesiod_watch.hostlock import alone_on_this_host\n"
+        "with alone_on_this_host(Path('/landing'), 'cell'):\n"
+        "    print('inside', flush=True); sys.stdin.readline()"
+    )
+    command = [sys.executable, "-c", program]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == "inside\n"
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as second:
+            with pytest.raises(subprocess.TimeoutExpired):
+                second.wait(0.3)
+            first.kill()
+            assert second.stdout is not None
+            assert second.stdout.readline() == "inside\n"
+            second.communicate("end\n")

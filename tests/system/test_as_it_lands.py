@@ -1,0 +1,229 @@
+"""Ingest: a cell is worked on while it is being written, its numbers are seen, and the end of it is quick and whole."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+from sites import Site
+
+from hesiod_watch.fastq.ingest import Ingest
+from hesiod_watch.fastq.model import Settings
+from hesiod_watch.simulate import SimulatedCell
+
+pytestmark = pytest.mark.system
+
+RUN = "20261122_TEST_alpha"
+LIBRARY = "sample_A"
+CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
+NAME = f"{LIBRARY}/{CELL}"
+
+
+def a_cell(site: Site, *, files: int = 8, reads: int = 40, gz: bool = False, seed: int = 1) -> SimulatedCell:
+    return SimulatedCell(
+        site.landing,
+        RUN,
+        LIBRARY,
+        CELL,
+        barcodes=("barcode01", "barcode02"),
+        files_per_barcode=files,
+        reads_per_file=reads,
+        gz=gz,
+        seed=seed,
+    )
+
+
+def contents(site: Site) -> dict[str, str]:
+    """Checksum of what is inside each output of the cell."""
+    place = site.output / RUN / LIBRARY / CELL
+    return {
+        path.name: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest() for path in place.glob("*.fastq.gz")
+    }
+
+
+def cell_status(site: Site) -> dict[str, object]:
+    status: dict[str, object] = site.status()[RUN]["cells"][NAME]
+    return status
+
+
+def reads_so_far(site: Site) -> int:
+    reads = cell_status(site)["reads"]
+    return reads if isinstance(reads, int) else 0
+
+
+def done(site: Site) -> bool:
+    return f"{CELL}.done" in site.flags(RUN)
+
+
+def most(steps: Iterator[object], count: int) -> None:
+    """Let the sequencer take `count` steps."""
+    for _ in range(count):
+        next(steps)
+
+
+def assert_like_a_batch(site: Site, tmp_path_factory: pytest.TempPathFactory, **options: int | bool) -> None:
+    """The outputs are, byte by byte of their contents, those of a poll over the whole cell; and all counts agree."""
+    batch = Site(tmp_path_factory.mktemp("batch"))
+    batch.configure(processing="ingest: false")
+    simulated = a_cell(batch, **options)  # type: ignore[arg-type]  # the keywords of a_cell
+    simulated.write()
+    batch.run("poll")
+    assert contents(site) == contents(batch)
+    qc, expected = (json.loads((s.output / RUN / NAME / "qc.json").read_text()) for s in (site, batch))
+    for key in ("total", "pass", "fail", "barcodes", "counts", "completeness", "mean_q", "state"):
+        assert qc[key] == expected[key]
+    assert sum(amount.reads for amount in simulated.expected.values()) == qc["total"]["reads"]
+    site.run("verify", RUN)
+
+
+@pytest.mark.parametrize("gz", [False, True], ids=["plain", "gz"])
+def test_a_running_cell_is_ingested_and_shown(site: Site, tmp_path_factory: pytest.TempPathFactory, gz: bool) -> None:
+    """While files land, status and the page show what there is; at the end the result is that of a batch."""
+    site.configure(processing="ingest_interval: 0.3s", watch="sweep_interval: 0.5s")
+    simulated = a_cell(site, gz=gz)
+    steps = simulated.steps()
+    with site.service():
+        most(steps, simulated.step_count // 2)
+        site.eventually(lambda: reads_so_far(site) > 0, "the running cell has numbers")
+        first = reads_so_far(site)
+        page = (site.output / RUN / NAME / "report.html").read_text()
+        assert "running" in page.lower()
+        site.eventually((site.output / RUN / "report.html").exists, "the run has a page")
+        told = site.run("explain", RUN, CELL).stdout
+        assert "have been ingested" in told
+        most(steps, simulated.step_count // 4)
+        site.eventually(lambda: reads_so_far(site) > first, "the numbers grow")
+        assert cell_status(site)["stage"] == "incomplete"
+        for _ in steps:
+            pass
+        site.eventually(lambda: done(site), "the cell is done")
+        site.eventually(lambda: "running" not in (site.output / RUN / "report.html").read_text(), "the page is final")
+    assert_like_a_batch(site, tmp_path_factory, gz=gz)
+    place = site.output / RUN / NAME
+    assert not [path.name for path in place.iterdir() if path.name.startswith(".")]
+    manifest = json.loads((place / "manifest.json").read_text())
+    assert len(manifest["sources"]) == len({entry["name"] for entry in manifest["sources"]})
+
+
+def test_polls_ingest_too(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Without a service, each poll takes what has landed since the last one."""
+    site.configure(processing="ingest_interval: 0.1s")
+    simulated = a_cell(site)
+    steps = simulated.steps()
+    reads = [0]
+    for _ in range(3):
+        most(steps, simulated.step_count // 4)
+        site.run("poll")
+        reads.append(reads_so_far(site))
+    assert reads == sorted(set(reads))
+    for _ in steps:
+        pass
+    site.run("poll")
+    assert_like_a_batch(site, tmp_path_factory)
+
+
+def test_a_file_that_changes_after_it_was_taken_is_taken_again(
+    site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A taken file that is written anew is noticed at the end; what is kept is what lies on disk then."""
+    site.configure(processing="ingest_interval: 0.1s")
+    simulated = a_cell(site)
+    steps = simulated.steps()
+    most(steps, simulated.step_count // 2)
+    site.run("poll")
+    assert reads_so_far(site) > 0
+    taken = sorted((simulated.path / "fastq_pass" / "barcode01").glob("*_0.fastq"))[0]
+    text = taken.read_text()
+    taken.write_text("@changed\nACGT\n+\nIIII\n")
+    for _ in steps:
+        pass
+    site.run("poll")
+    with gzip.open(next((site.output / RUN / NAME).glob("*barcode01_pass.fastq.gz"))) as file:
+        assert file.readline() == b"@changed\n"
+    notes = json.loads((site.output / RUN / NAME / "qc.json").read_text())["notes"]
+    assert any(taken.name in note for note in notes)
+    site.run("verify", RUN)
+    taken.write_text(text)
+    (site.landing / RUN / "pipeline" / f"{CELL}.done").unlink()
+    site.run("poll")
+    assert_like_a_batch(site, tmp_path_factory)
+
+
+def test_kills_while_it_lands_lose_nothing(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A round of ingest is killed again and again while files land; the cell is finished all the same, like a batch."""
+    site.configure(processing="ingest_interval: 0.1s, attempts_per_day: 100, workers: 1", watch="sweep_interval: 0.3s")
+    simulated = a_cell(site, files=12, reads=120)
+    flag = site.landing / RUN / "pipeline" / f"{CELL}.ingest.started"
+
+    def killed() -> bool:
+        try:
+            os.kill(json.loads(flag.read_text())["pid"], signal.SIGKILL)
+        except (OSError, ValueError):
+            return False  # no round under way just now
+        return True
+
+    with site.service():
+        for number, _ in enumerate(simulated.steps()):
+            if number % 10 == 9:
+                site.eventually(killed, "a round of ingest begins")
+        site.eventually(lambda: done(site), "the cell is done")
+    assert_like_a_batch(site, tmp_path_factory, files=12, reads=120)
+
+
+def test_ingest_can_be_switched_off(site: Site) -> None:
+    """With `ingest: false` nothing is done to a cell before it is complete."""
+    site.configure(processing="ingest: false")
+    simulated = a_cell(site)
+    steps = simulated.steps()
+    most(steps, simulated.step_count // 2)
+    site.run("poll")
+    assert site.flags(RUN) == {"upstream", "output"}
+    assert not (site.output / RUN / LIBRARY).exists()
+
+
+def test_a_damaged_file_fails_the_round_and_not_the_cell(site: Site) -> None:
+    """While a cell runs a damaged file is told and waited for; only a complete cell fails of it."""
+    site.configure(processing="ingest_interval: 0.1s")
+    simulated = a_cell(site)
+    steps = simulated.steps()
+    most(steps, simulated.step_count // 2)
+    victim = sorted((simulated.path / "fastq_pass" / "barcode01").glob("*_0.fastq"))[0]
+    good = victim.read_text()
+    victim.write_text(good[: len(good) // 2])
+    site.run("poll", check=1)
+    assert f"{CELL}.ingest.failed" in site.flags(RUN)
+    assert victim.name in (site.output / RUN / "pipeline.log").read_text()
+    assert cell_status(site)["stage"] == "incomplete"
+    victim.write_text(good)
+    for _ in steps:
+        pass
+    site.run("poll")
+    assert done(site)
+
+
+def test_release_of_a_round_leaves_its_files_alone(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """When nobody can tell whether the last writer lives, the work begins again elsewhere, and his files stay his."""
+    site.configure(processing="ingest_interval: 0.1s")
+    simulated = a_cell(site)
+    steps = simulated.steps()
+    most(steps, simulated.step_count // 2)
+    site.run("poll")
+    place = site.output / RUN / NAME
+    (journal,) = (path for path in (place / ".ingest").iterdir() if path.name.startswith("journal"))
+    before = journal.read_bytes()
+    # As a writer on another host would leave it: its session is open, and nobody here can judge it.
+    elsewhere = {"token": "elsewhere", "host": "another", "machine_id": "other", "boot_id": "other", "pid": 1}
+    Ingest.open(place / ".ingest", Settings(), owner=elsewhere, check_all=False)
+    held = journal.read_bytes()
+    assert held != before
+    for _ in steps:
+        pass
+    site.run("poll")
+    assert done(site)
+    assert journal.read_bytes() == held
+    assert_like_a_batch(site, tmp_path_factory)
