@@ -1,0 +1,47 @@
+"""FASTQ files to write outputs from."""
+
+from __future__ import annotations
+
+import gzip
+import random
+from pathlib import Path
+
+from hesiod_watch.fastq.files import look
+from hesiod_watch.fastq.model import Output, Settings, Source, Written
+from hesiod_watch.fastq.verify import verify
+from hesiod_watch.fastq.write import write_outputs
+
+GOOD = b"@r1\nACGT\n+\nIIII\n"
+
+# Of random bytes make bases, and qualities.
+BASES = bytes(b"ACGT"[byte % 4] for byte in range(256))
+QUALITIES = bytes(35 + byte % 38 for byte in range(256))
+
+
+def record(name: str, length: int, rng: random.Random, fields: str = " ch=5 start_time=2024-05-01T10:00:00Z") -> bytes:
+    """One record whose bases and qualities compress about as real ones do."""
+    bases, qualities = rng.randbytes(length).translate(BASES), rng.randbytes(length).translate(QUALITIES)
+    return b"@%s%s\n%s\n+\n%s\n" % (name.encode(), fields.encode(), bases, qualities)
+
+
+def reads(count: int, seed: int = 0, longest: int = 6000) -> bytes:
+    rng = random.Random(seed)
+    return b"".join(record(f"read{number}", rng.randint(1, longest), rng) for number in range(count))
+
+
+def put(directory: Path, name: str, text: bytes, level: int = 6) -> Source:
+    """A source holding `text`, gzipped if its name says so."""
+    path = directory / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(gzip.compress(text, level, mtime=0) if name.endswith(".gz") else text)
+    return look(path, name)
+
+
+def write(sources: list[Source], directory: Path, how: Settings | None = None) -> Written:
+    """Write one output and read it back."""
+    directory.mkdir(exist_ok=True)
+    [written] = write_outputs(
+        [Output("out.fastq.gz", "barcode01", "pass", tuple(sources))], directory, how or Settings()
+    )
+    verify(written.path, md5=written.md5, reads=written.reads, bases=written.bases)
+    return written
