@@ -51,7 +51,7 @@ lint: venv
 	$(BIN)/mypy
 
 bench: venv
-	for program in benchmarks/*.py; do $(BIN)/python "$$program" || exit; done
+	$(BIN)/python -m benchmarks
 
 clean:
 	rm -rf $(VENV) .demo .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,66 @@
+"""All benchmarks, one after the other, each in a process of its own.
+
+    python -m benchmarks [NAME…] [--quick]
+
+Prints tables and asserts nothing: what the numbers were on one machine is in docs/benchmarks.md. Each benchmark has
+options of its own; see `python -m benchmarks.NAME --help`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    question: str
+    quick: tuple[str, ...] = ()
+    """Options with which it takes seconds instead of minutes, and tells less."""
+
+
+BENCHMARKS: dict[str, Benchmark] = {  # module in this directory: what it answers
+    "events": Benchmark("from the end of a cell to the service's ear", ("--summaries", "40", "--storm", "10000")),
+    "latency": Benchmark("from the end of a cell to its claim", ("--idle", "20", "--storm", "10")),
+    "completion": Benchmark("from the last file of a cell to `.done`", ("--sizes", "0.2", "0.8")),
+    "datapath": Benchmark("how fast reads are compressed and measured", ("--size", "40")),
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Runs benchmarks and prints their tables.",
+        epilog="\n".join(f"{name:12} {benchmark.question}" for name, benchmark in BENCHMARKS.items()),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which ones (all)")
+    parser.add_argument("--quick", action="store_true", help="fewer samples, less data")
+    arguments = parser.parse_args()
+    if unknown := [name for name in arguments.names if name not in BENCHMARKS]:
+        parser.error(f"there is no benchmark {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    failed = [name for name in arguments.names or BENCHMARKS if not run(name, arguments.quick)]
+    if failed:
+        print(f"failed: {', '.join(failed)}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+def run(name: str, quick: bool) -> bool:
+    """Whether it came to its end. One that fails does not keep the others from running."""
+    benchmark = BENCHMARKS[name]
+    print(f"== {name}: {benchmark.question}\n", flush=True)
+    started = time.monotonic()
+    options = benchmark.quick if quick else ()
+    code = subprocess.run((sys.executable, "-m", f"benchmarks.{name}", *options), cwd=ROOT).returncode
+    print(f"\n== {name}: {time.monotonic() - started:.0f} s\n", flush=True)
+    return code == 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
