@@ -1,0 +1,182 @@
+"""What the service owes to those around it: word of how it is, little memory, and none of the data path in it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sites import Site
+
+from hesiod_watch.simulate import SimulatedCell
+
+pytestmark = pytest.mark.system
+
+RUN, LIBRARY = "20261122_TEST_alpha", "sample_A"
+CELLS = [f"20261122_221{number}_{number + 1}A_PAW0000{number}_0a1b2c3{number}" for number in range(4)]
+WATCHDOG = 0.9  # seconds within which a message has to come
+HEAVY = ("numpy", "isal", "jinja2", "rich")
+
+
+class Manager:
+    """A service manager's end of sd_notify(3)."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
+
+    def message(self, seconds: float = 60.0) -> dict[str, str]:
+        """The next message, as what it assigns; it has to come in time."""
+        self._socket.settimeout(seconds)
+        lines = self._socket.recv(65536).decode().split("\n")
+        return dict(line.split("=", 1) for line in lines)
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture(params=["path", "abstract"])
+def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
+    """One that listens on a socket with a path, and one on a name that lies in no file system."""
+    # The name of a socket may have 108 bytes, which tmp_path alone can use up.
+    directory = Path(os.path.relpath(tmp_path))
+    manager = Manager(f"@hesiod-watch-test-{os.getpid()}" if request.param == "abstract" else f"{directory}/notify")
+    yield manager
+    manager.close()
+
+
+@contextmanager
+def watching(site: Site) -> Iterator[subprocess.Popen[bytes]]:
+    """The service, just started, ended at the end of the block if it has not been by then."""
+    service = site.start_service()
+    try:
+        yield service
+    finally:
+        if service.poll() is None:
+            service.kill()
+        service.wait()
+
+
+def watched_inodes(pid: int) -> set[int]:
+    """Inodes of the directories on which a process has an inotify watch, by the kernel's word."""
+    texts = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    return {int(inode, 16) for text in texts for inode in re.findall(r"^inotify wd:\w+ ino:(\w+)", text, re.M)}
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_systemd_hears_how_the_service_is(site: Site, manager: Manager, number: signal.Signals) -> None:
+    """READY when the landing area is watched, WATCHDOG in time while cells are processed, STOPPING, and exit code 0."""
+    site.environ |= {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(int(WATCHDOG * 1e6))}
+    with watching(site) as service:
+        ready = manager.message()
+        assert ready["READY"] == "1"
+        assert site.landing.stat().st_ino in watched_inodes(service.pid)
+        assert str(site.landing) in ready["STATUS"]
+        SimulatedCell(site.landing, RUN, LIBRARY, CELLS[0], files_per_barcode=1).write()
+        done = site.landing / RUN / "pipeline" / f"{CELLS[0]}.done"
+        deadline = time.monotonic() + 60
+        beats = 0
+        while beats < 5 or not done.exists():
+            assert time.monotonic() < deadline, site.log.read_text()
+            assert manager.message(WATCHDOG)["WATCHDOG"] == "1"
+            beats += 1
+        service.send_signal(number)
+        while "STOPPING" not in (last := manager.message()):
+            assert last["WATCHDOG"] == "1"
+        assert last["STOPPING"] == "1"
+        assert service.wait(30) == 0
+    assert f"stopped by signal signal={int(number)}" in site.log.read_text()
+
+
+def test_nobody_need_listen(site: Site) -> None:
+    """A manager that is not there, or not any more, does not disturb the service."""
+    site.environ |= {"NOTIFY_SOCKET": str(site.root / "nobody"), "WATCHDOG_USEC": "100000"}
+    with site.service():
+        SimulatedCell(site.landing, RUN, LIBRARY, CELLS[0], files_per_barcode=1).write()
+        site.eventually((site.landing / RUN / "pipeline" / f"{CELLS[0]}.done").exists, "the cell is done")
+    assert "WARNING" not in site.log.read_text()
+    assert "ERROR" not in site.log.read_text()
+
+
+def imported(text: str) -> set[str]:
+    """Names of the modules that Python says it imported, when it is told to say so."""
+    return set(re.findall(r"^import time:[\s\d|]+\| +([\w.]+)$", text, re.M))
+
+
+def test_deciding_process_stays_without_the_data_path(site: Site) -> None:
+    """After cells were processed and reported, the service has loaded none of what works on data or makes pages."""
+    site.environ["PYTHONPROFILEIMPORTTIME"] = "1"
+    with site.service() as service:
+        for cell in CELLS[:2]:
+            SimulatedCell(site.landing, RUN, LIBRARY, cell, files_per_barcode=1).write()
+            site.eventually((site.landing / RUN / "pipeline" / f"{cell}.done").exists, f"{cell} is done")
+        site.eventually((site.output / RUN / "report.html").exists, "the run is reported")
+        libraries = Path(f"/proc/{service.pid}/maps").read_text()
+    deciding = imported(site.log.read_text())
+    working = imported((site.output / RUN / "pipeline.log").read_text())
+    assert "hesiod_watch.reconcile" in deciding
+    assert {"numpy", "isal", "jinja2"} <= working  # so that it would be seen
+    assert {name for name in deciding if name.split(".")[0] in HEAVY} == set()
+    assert {name for name in deciding if name.startswith(("hesiod_watch.fastq", "hesiod_watch.cli.terminal"))} == set()
+    assert [line for line in libraries.splitlines() if re.search(rf"/({'|'.join(HEAVY)})[./]", line)] == []
+
+
+def link_again(site: Site, run: str) -> None:
+    """The first run once more under another name; its files are links to the first one's."""
+    landed, results = site.landing / run, site.output / run
+    shutil.copytree(site.landing / RUN, site.root / run, symlinks=True, copy_function=os.link)
+    shutil.copytree(site.output / RUN, results, symlinks=True, copy_function=os.link)
+    for link, target in ((site.root / run / "pipeline" / "output", results), (results / "rundata", landed)):
+        link.unlink()
+        link.symlink_to(target)
+    (site.root / run).rename(landed)
+
+
+def memory(pid: int, key: str) -> float:
+    """Megabytes of a process: VmRSS now, VmHWM at most."""
+    found = re.search(rf"^{key}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.M)
+    assert found
+    return int(found[1]) * 1024 / 1e6
+
+
+@pytest.mark.slow
+def test_memory_on_a_large_tree(site: Site) -> None:
+    """With 300 finished runs of four cells each the service takes less than 80 MB, and starts nothing for them."""
+    for number, cell in enumerate(CELLS):
+        SimulatedCell(
+            site.landing,
+            RUN,
+            LIBRARY,
+            cell,
+            barcodes=(),
+            files_per_barcode=1,
+            reads_per_file=5,
+            pod5=False,
+            seed=number,
+        ).write()
+    site.run("poll")
+    assert {f"{cell}.done" for cell in CELLS} <= site.flags(RUN)
+    for number in range(1, 300):
+        link_again(site, f"{RUN}_{number:03}")
+    site.configure(watch="sweep_interval: 0.5s, full_sweep_interval: 1s")
+    with site.service() as service:
+        # Runs are looked at in turn: when a new one is done, all the others have been looked at.
+        new = f"{RUN}_new"
+        SimulatedCell(site.landing, new, LIBRARY, CELLS[0], files_per_barcode=1).write()
+        site.eventually((site.output / new / "report.html").exists, "a new run is processed and reported")
+        assert len(watched_inodes(service.pid)) > 300 * (1 + 1 + len(CELLS))
+        now, most = memory(service.pid, "VmRSS"), memory(service.pid, "VmHWM")
+    sys.stdout.write(f"300 runs of {len(CELLS)} cells: {now:.1f} MB resident, {most:.1f} MB at most\n")
+    assert most < 80
+    assert site.logged("INFO claimed") == 1
+    assert [path.name for path in site.output.iterdir() if not (path / "report.html").exists()] == []
