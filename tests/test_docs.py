@@ -22,6 +22,7 @@ from hesiod_watch.fastq import qc
 from hesiod_watch.fastq.statistics import Statistics
 from hesiod_watch.flags import names
 from hesiod_watch.model import Stage, Status
+from hesiod_watch.observe import PROGRESS_FILE
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
@@ -186,9 +187,9 @@ def configuration(tmp_path: Path) -> Path:
     flags.create(pipeline, flags.done(DONE), {"cell": f"lib1/{DONE}", "results": headline})
     flags.create(pipeline, flags.synced(WORKED_ON), {})
     flags.claim_cell(pipeline, WORKED_ON, machine.this_owner("process", "local"))
-    work = output / "lib1" / WORKED_ON / ".work.1.token"
+    work = output / "lib1" / WORKED_ON
     work.mkdir(parents=True)
-    (work / "progress.json").write_text('{"phase": "compressing"}')
+    (work / PROGRESS_FILE).write_text('{"phase": "compressing"}')
     path = tmp_path / "hesiod-watch.yaml"
     path.write_text("landing: runs\noutput: results\n")
     return path
