@@ -79,9 +79,11 @@ def test_documented_defaults() -> None:
     for key, default, _ in table(page("docs/configuration.md"), "key"):
         if default == "must be given" or key == "`upstreams`":
             continue
-        outer, _, inner = code(key)[0].rpartition(".")
+        # What holds for every upstream holds for the one that is there by default.
+        outer, _, inner = code(key)[0].replace("upstreams.NAME.", "local.").rpartition(".")
         value = yaml.safe_load(code(default)[0])
         (lines.setdefault(outer, {}) if outer else lines)[inner] = value
+    lines["upstreams"] = {"local": {"location": "LOCAL", **lines.pop("local")}}
     document = yaml.safe_dump({"landing": "/a", "output": "/b", **lines})
     assert config.parse(document, None) == config.parse("landing: /a\noutput: /b\n", None)
 

@@ -20,9 +20,14 @@ STANDARD = frozenset(sys.stdlib_module_names)
 # Layer → modules, low to high. A package stands for all that is in it, unless a module of it has its own place.
 PLACES: dict[str, tuple[str, ...]] = {
     "words": ("", "model", "errors", "fields"),
-    "rules": ("naming", "status", "plan", "liveness", "completeness", "messages"),
+    "rules": (
+        *("naming", "status", "plan", "liveness", "completeness", "messages"),
+        # What the configuration needs to know of upstreams, and what needs nothing but itself.
+        *(f"upstreams.{rule}" for rule in ("location", "run_names", "templates", "exit_codes", "inventory")),
+    ),
     "adapters": (
         *("config", "flags", "machine", "minknow", "child", "runlog", "hostlock", "slots", "sources", "sdnotify"),
+        "upstreams",
         "report.covers",  # reads the digest off a finished page; the observer asks it at every look
     ),
     "data path": ("fastq",),
@@ -55,6 +60,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "jinja2": ("report",),
     "markupsafe": ("report",),
     "rich": ("cli", "demo"),
+    "sh": ("upstreams",),
     "_typeshed": ("config",),  # exists for the type checker only
 }
 

@@ -7,20 +7,24 @@ mistake, not a reason to look further: a service that silently runs with other d
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import importlib.resources
 import os
+import re
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
 
 from hesiod_watch.config.reading import Reading, read_section
-from hesiod_watch.config.values import Config
+from hesiod_watch.config.values import Config, Upstream
 from hesiod_watch.errors import ConfigError
 from hesiod_watch.model import LOCAL
 from hesiod_watch.naming import display
+from hesiod_watch.upstreams.location import parse_location
+from hesiod_watch.upstreams.templates import template_problems
 
 FILE_NAME = "hesiod-watch.yaml"
 SYSTEM_FILE = Path("/etc") / FILE_NAME
@@ -130,11 +134,60 @@ def check_upstreams(config: Config, reading: Reading) -> None:
     local = [upstream.name for upstream in config.upstreams if upstream.location == LOCAL]
     for upstream in config.upstreams:
         key = f"upstreams.{upstream.name}"
-        if upstream.location != LOCAL:
-            text = f"only {LOCAL} is known to this version; copying from elsewhere comes with a later one"
-            reading.problem(reading.lines[f"{key}.location"], f"{key}.location", text)
-        elif upstream.name != local[0]:
+        for name, text in upstream_problems(upstream):
+            reading.problem(reading.lines.get(f"{key}.{name}", reading.lines[key]), f"{key}.{name}", text)
+        if upstream.location == LOCAL and upstream.name != local[0]:
             reading.problem(reading.lines[key], key, f"{local[0]} is {LOCAL} already, and there is one landing area")
+    check_apart(config, reading)
+
+
+def upstream_problems(upstream: Upstream) -> Iterator[tuple[str, str]]:
+    """What is wrong with an upstream by itself: the key, and a sentence."""
+    if upstream.location == LOCAL:
+        for each in dataclasses.fields(upstream):
+            if each.name not in ("name", "location") and getattr(upstream, each.name) != each.default:
+                yield each.name, f"means nothing where the location is {LOCAL}"
+        return
+    try:
+        place = parse_location(upstream.location)
+    except ValueError as error:
+        yield "location", str(error)
+        return
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", upstream.instrument_name):
+        yield "instrument", "should be letters, digits, - and ., as it becomes a part of the names of runs"
+    if upstream.bandwidth_limit and not re.fullmatch(r"[1-9][0-9]{0,8}(\.[0-9]{1,3})?[KMG]?", upstream.bandwidth_limit):
+        yield "bandwidth_limit", "should be such as 500K, 50M or 1.5G"
+    if upstream.mode == "push" and not place.over_ssh:
+        yield "mode", f"push needs a host that is asked to do it; {upstream.location} is copied with pull"
+    elif upstream.mode == "push":
+        try:
+            if parse_location(upstream.landing_there).over_ssh or upstream.landing_there == LOCAL:
+                raise ValueError("should be a directory, as the sequencer sees it")
+        except ValueError as error:
+            yield "landing_there", str(error)
+    elif upstream.landing_there:
+        yield "landing_there", "means nothing unless the mode is push"
+    yield from (("rsync", problem) for problem in template_problems(upstream.rsync))
+
+
+def check_apart(config: Config, reading: Reading) -> None:
+    """A mounted upstream within our own directories, or two upstreams of one place, would be copied in circles."""
+    places: dict[tuple[str, str], str] = {}
+    for upstream in config.upstreams:
+        try:
+            place = parse_location(upstream.location)
+        except ValueError:
+            continue  # told already
+        key = f"upstreams.{upstream.name}.location"
+        first = places.setdefault((place.host, place.path), upstream.name)
+        if first != upstream.name and not place.is_local:
+            reading.problem(reading.lines[key], key, f"the same place as that of {first}")
+        if place.is_local or place.over_ssh:
+            continue
+        for name, ours in (("landing", config.landing), ("output", config.output)):
+            one, other = Path(os.path.realpath(place.path)), Path(os.path.realpath(ours))
+            if one == other or one in other.parents or other in one.parents:
+                reading.problem(reading.lines[key], key, f"{name} is the same directory, or one lies in the other")
 
 
 def sample() -> str:

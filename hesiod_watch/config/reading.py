@@ -80,6 +80,21 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Words:
+    """A list of words, each one argument of a command; an empty list for none."""
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> tuple[str, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise Mistake(f"should be a list of words, such as [-o, Port=2222], not {described(node)}")
+        return tuple(self._word(each, reading, key) for each in node.value)
+
+    def _word(self, node: yaml.Node, reading: Reading, key: str) -> str:
+        # A port or a level is a word like any other here; the tag would make a number of it.
+        scalar(node, "a list of words")
+        return Text()(yaml.ScalarNode(f"{TAG}str", node.value), reading, key)
+
+
+@dataclass(frozen=True)
 class Directory:
     """An absolute path, or one relative to the directory of the configuration file."""
 

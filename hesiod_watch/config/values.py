@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from hesiod_watch.config.reading import Directory, Duration, NotAKey, Text, Whole
+from hesiod_watch.config.reading import Directory, Duration, NotAKey, Text, Whole, Words
 from hesiod_watch.model import LOCAL, Policy
+from hesiod_watch.upstreams.location import Location, parse_location
 
 
 def default_workers() -> int:
@@ -48,7 +49,44 @@ class Upstream:
     """The key under `upstreams`: letters, digits, `_`, `-` and `.`."""
 
     location: Annotated[str, Text()]
-    """`LOCAL`: the sequencer writes into the landing area itself. This version knows no other place."""
+    """`LOCAL`: the sequencer writes into the landing area itself. `/directory`: mounted here. `[user@]host:/directory`:
+    reached over ssh. In such a directory lie runs, and in these libraries with their cells."""
+
+    mode: Literal["pull", "push"] = "pull"
+    """`pull`: rsync is called here. `push`: over ssh rsync is called there, where the landing area is mounted as
+    `landing_there`."""
+
+    landing_there: Annotated[str, Text()] = ""
+    """For `push`: the landing area as it is mounted on the sequencer, an absolute path."""
+
+    instrument: Annotated[str, Text()] = ""
+    """The instrument's name in the names of runs; empty: the upstream's own name."""
+
+    bandwidth_limit: Annotated[str, Text()] = ""
+    """The most that rsync sends in a second, such as `50M` (bytes, in units of 1024); empty: no limit."""
+
+    timeout: Annotated[float, Duration(at_least=1)] = 60.0
+    """How long nothing may come from the other side until a connection is given up."""
+
+    connect_timeout: Annotated[float, Duration(at_least=1)] = 10.0
+    """How long connecting may take."""
+
+    ssh_options: Annotated[tuple[str, ...], Words()] = ()
+    """More arguments of ssh, such as `[-i, /etc/hesiod-watch/key]`; they come before our own but for `BatchMode`."""
+
+    rsync: Annotated[tuple[str, ...], Words()] = ()
+    """rsync's command line, where the usual one will not do; `{options}`, `{source}` and `{destination}` stand for what
+    is usual. Empty: `[rsync, "{options}", "{source}", "{destination}"]`."""
+
+    @property
+    def place(self) -> Location:
+        """The location, parsed; it has been checked."""
+        return parse_location(self.location)
+
+    @property
+    def instrument_name(self) -> str:
+        """What stands for the instrument in names of runs. It has no `_`, which is what divides them."""
+        return self.instrument or self.name.replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,11 +116,62 @@ MISTAKES = [
     ("watch:\n  full_sweep_interval: 1s\n", "4: watch.full_sweep_interval: shorter than watch.sweep_interval"),
     ("reports: {title: 2026}\n", "3: reports.title: should be text, not `2026`; put it in quotes if it is meant"),
     ('reports: {title: "a\\nb"}\n', "3: reports.title: should be text on one line, without control characters"),
-    ("upstreams: {prom: {location: 'prom@promethion:/data'}}\n", "3: upstreams.prom.location: only LOCAL is known"),
-    ("upstreams: {prom: {location: /mnt/prom}}\n", "3: upstreams.prom.location: only LOCAL is known to this version"),
     ("upstreams: {prom: {}}\n", "3: upstreams.prom.location: missing, and it has no default"),
-    ("upstreams: {prom: {location: LOCAL, mode: pull}}\n", "3: upstreams.prom.mode: unknown key"),
+    (
+        "upstreams: {a: {location: LOCAL, mode: push}}\n",
+        "3: upstreams.a.mode: means nothing where the location is LOCAL",
+    ),
     ("upstreams: {a: {location: LOCAL}, b: {location: LOCAL}}\n", "3: upstreams.b: a is LOCAL already"),
+    (
+        "upstreams: {a: {location: here}}\n",
+        "3: upstreams.a.location: the location `here` should be LOCAL, /directory or",
+    ),
+    (
+        "upstreams: {a: {location: 'x:data'}}\n",
+        "3: upstreams.a.location: the directory in the location `x:data` is not",
+    ),
+    (
+        "upstreams: {a: {location: '-oProxyCommand=id:/d'}}\n",
+        "3: upstreams.a.location: the location `-oProxyCommand=id",
+    ),
+    ("upstreams: {a: {location: /d, mode: copy}}\n", "3: upstreams.a.mode: should be one of pull, push, not `copy`"),
+    ("upstreams: {a: {location: /d, mode: push}}\n", "3: upstreams.a.mode: push needs a host that is asked to do it"),
+    ("upstreams: {a: {location: 'x:/d', mode: push}}\n", "3: upstreams.a.landing_there: a location is empty"),
+    (
+        "upstreams: {a: {location: /d, landing_there: /l}}\n",
+        "3: upstreams.a.landing_there: means nothing unless the mode",
+    ),
+    (
+        "upstreams: {a: {location: /d, instrument: a_b}}\n",
+        "3: upstreams.a.instrument: should be letters, digits, - and .",
+    ),
+    (
+        "upstreams: {a: {location: /d, bandwidth_limit: fast}}\n",
+        "3: upstreams.a.bandwidth_limit: should be such as 500K",
+    ),
+    ("upstreams: {a: {location: /d, timeout: 0}}\n", "3: upstreams.a.timeout: should be from 1 seconds to 366 days"),
+    (
+        "upstreams: {a: {location: /d, ssh_options: -4}}\n",
+        "3: upstreams.a.ssh_options: should be a list of words, such as",
+    ),
+    (
+        "upstreams: {a: {location: /d, ssh_options: [[x]]}}\n",
+        "3: upstreams.a.ssh_options: should be a list of words, not a",
+    ),
+    ("upstreams: {a: {location: /d, rsync: [x, '{destination}']}}\n", "3: upstreams.a.rsync: should have {source}"),
+    (
+        "upstreams: {a: {location: /d, rsync: [rsync, -ltu, '{source}', '{destination}']}}\n",
+        "3: upstreams.a.rsync: `-ltu` may not be used: it leaves files that are not the same",
+    ),
+    ("upstreams: {a: {location: /d}, b: {location: /d/}}\n", "3: upstreams.b.location: the same place as that of a"),
+    (
+        "upstreams: {a: {location: /data/runs/x}}\n",
+        "3: upstreams.a.location: landing is the same directory, or one lies",
+    ),
+    (
+        "upstreams: {a: {location: /data/results}}\n",
+        "3: upstreams.a.location: output is the same directory, or one lies",
+    ),
     ("upstreams: {'a b': {location: LOCAL}}\n", "3: upstreams.a b: a name should be letters, digits"),
     ("upstreams: {'a\\nb': {location: LOCAL}}\n", "3: upstreams.a"),
     ("upstreams: [LOCAL]\n", "3: upstreams: should be keys with values, not a list"),
@@ -170,6 +221,39 @@ def test_relative_directories() -> None:
     config = parse("landing: ../runs\noutput: results", FILE)
     assert (config.landing, config.output) == (Path("/etc/runs"), Path("/etc/place/results"))
     assert problems("landing: runs\noutput: /x\n", None) == ["configuration:1: landing: should be an absolute path"]
+
+
+def test_every_key_of_an_upstream() -> None:
+    """Every key of an upstream reaches the value it is named after; words stay as they are written."""
+    text = """
+upstreams:
+  local: {location: LOCAL}
+  EGS_1:
+    location: prom@promethion:/data/
+    mode: push
+    landing_there: /mnt/runs
+    bandwidth_limit: 1.5G
+    timeout: 2 min
+    connect_timeout: 3
+    ssh_options: [-p, 2222, -o, User=a b]
+    rsync: [/opt/rsync, "{options}", --fsync, "{source}", "{destination}"]
+  other: {location: /mnt/other, instrument: P2S-00581}
+"""
+    _, first, other = parse(MINIMAL + text, FILE).upstreams
+    assert first == Upstream(
+        name="EGS_1",
+        location="prom@promethion:/data/",
+        mode="push",
+        landing_there="/mnt/runs",
+        bandwidth_limit="1.5G",
+        timeout=120,
+        connect_timeout=3,
+        ssh_options=("-p", "2222", "-o", "User=a b"),
+        rsync=("/opt/rsync", "{options}", "--fsync", "{source}", "{destination}"),
+    )
+    assert str(first.place) == "prom@promethion:/data"
+    assert (first.instrument_name, other.instrument_name) == ("EGS-1", "P2S-00581")
+    assert other.mode == "pull"
 
 
 def test_all_mistakes_at_once() -> None:
