@@ -1,0 +1,190 @@
+"""Running one command to its end: never through a shell, never without a limit, never leaving anything behind.
+
+`sh` starts the process, in a session of its own, and waits for it. Output is read here, because rsync divides its
+progress by carriage returns, and because a process that outlives the command (ssh's shared connection) may hold the
+pipe open for hours: what counts is the end of the command, not the end of its output.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, Protocol
+
+LARGEST = 1 << 30
+"""Bytes of output that are kept. A million files with long names make a quarter of it."""
+LARGEST_ERRORS = 1 << 20
+TERM_GRACE = 5.0
+"""Seconds that a command has between being asked to end and being killed: rsync saves what it has of a file."""
+_ABANDON = 5.0  # seconds after SIGKILL: a process that waits for a dead mount does not die
+_POLL = 0.1  # seconds from the end of output, or from a wish to stop, to our noticing
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a command ended. `code` is negative for a signal; `why` says so where it was we who ended it."""
+
+    code: int
+    output: bytes
+    errors: str
+    why: str = ""
+
+
+class Runner(Protocol):
+    """Runs a command. The one that is real is `run`."""
+
+    def __call__(
+        self,
+        command: Sequence[str],
+        *,
+        quiet: float,
+        given: bytes = b"",
+        directory: int | None = None,
+        on_output: Callable[[bytes], None] | None = None,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> Ended: ...
+
+
+def run(
+    command: Sequence[str],
+    *,
+    quiet: float,
+    given: bytes = b"",
+    directory: int | None = None,
+    on_output: Callable[[bytes], None] | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Ended:
+    """Run `command` with `given` as its standard input; never raises for how it ends.
+
+    It is ended, with all that it started, when nothing has come from it for `quiet` seconds, when it writes more than
+    LARGEST bytes, or when `stop` says so. `directory` is an open directory that it works in. Output goes to
+    `on_output` in pieces as they come instead of being kept. A program that is not installed ends with code 127.
+    """
+    import sh  # it takes a while, and most commands of hesiod-watch never get here
+
+    logging.getLogger("sh").setLevel(logging.WARNING)  # it tells of every process that it starts
+    output_read, output_write = os.pipe()
+    errors_read, errors_write = os.pipe()
+    reading = _Reading(output_read, errors_read, on_output)
+    try:
+        with _file(given) as stdin, os.fdopen(output_write, "wb") as out, os.fdopen(errors_write, "wb") as errors:
+            try:
+                process = sh.Command(command[0])(
+                    *command[1:],
+                    _in=stdin,
+                    _out=out,
+                    _err=errors,
+                    _bg=True,
+                    _bg_exc=False,
+                    _new_session=True,
+                    _ok_code=list(range(-128, 256)),  # all: what they mean is for `exit_codes`
+                    _encoding="utf-8",
+                    _env={**os.environ, "LC_ALL": "C"},
+                    _preexec_fn=None if directory is None else lambda: os.fchdir(directory),
+                )
+            except sh.CommandNotFound:
+                return Ended(127, b"", f"{command[0]}: not found")
+            except (sh.ForkException, OSError) as error:
+                return Ended(126, b"", f"{command[0]}: {str(error).strip().splitlines()[-1]}")
+        why = _attend(process, reading, quiet, stop)
+        reading.rest()
+        return Ended(_code(process), bytes(reading.output), reading.errors.decode("utf-8", "replace"), why)
+    finally:
+        os.close(output_read)
+        os.close(errors_read)
+
+
+def _file(data: bytes) -> BinaryIO:
+    """An open file with `data`: a descriptor that is handed down, so that no thread has to feed a pipe."""
+    file = tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it
+    file.write(data)
+    file.seek(0)
+    return file
+
+
+class _Reading:
+    """What a command has written so far."""
+
+    def __init__(self, output: int, errors: int, on_output: Callable[[bytes], None] | None) -> None:
+        self.output = bytearray()
+        self.errors = bytearray()
+        self._on_output = on_output
+        self._open = {output: self._take_output, errors: self._take_errors}
+        for descriptor in self._open:
+            os.set_blocking(descriptor, False)
+
+    def once(self, seconds: float) -> bool:
+        """Wait for output and take it; False when none came."""
+        if not self._open:
+            time.sleep(min(seconds, 0.005))  # its end is near
+            return False
+        ready, _, _ = select.select(list(self._open), [], [], seconds)
+        for descriptor in ready:
+            try:
+                data = os.read(descriptor, 1 << 16)
+            except BlockingIOError:
+                continue
+            if data:
+                self._open[descriptor](data)
+            else:
+                del self._open[descriptor]
+        return bool(ready)
+
+    def rest(self) -> None:
+        """Take what is there, and not wait for more."""
+        while self._open and self.once(0):
+            pass
+
+    def _take_output(self, data: bytes) -> None:
+        if self._on_output:
+            self._on_output(data)
+        else:
+            self.output += data
+
+    def _take_errors(self, data: bytes) -> None:
+        self.errors += data
+        del self.errors[:-LARGEST_ERRORS]
+
+
+def _attend(process: Any, reading: _Reading, quiet: float, stop: Callable[[], bool]) -> str:
+    """Wait for the end of a process; "" or why we brought it about."""
+    heard = time.monotonic()
+    while process.is_alive():
+        if reading.once(_POLL):
+            heard = time.monotonic()
+        if stop():
+            why = "stopped"
+        elif len(reading.output) > LARGEST:
+            why = "it wrote more than can be true"
+        elif time.monotonic() - heard > quiet:
+            why = f"nothing came for {quiet:.0f} seconds"
+        else:
+            continue
+        _end(process, reading)
+        return why
+    return ""
+
+
+def _end(process: Any, reading: _Reading) -> None:
+    """End a process and all that it started: ask first, then kill. Output is read meanwhile, lest it block."""
+    for number, patience in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, _ABANDON)):
+        try:
+            os.killpg(process.pid, number)  # a session of its own: its group has its number
+        except ProcessLookupError:
+            return
+        until = time.monotonic() + patience
+        while process.is_alive() and time.monotonic() < until:
+            reading.once(_POLL)
+
+
+def _code(process: Any) -> int:
+    """The exit code; that of SIGKILL for a process that cannot even be killed, and is left to itself."""
+    if process.is_alive():
+        return -signal.SIGKILL
+    return int(process.exit_code)

@@ -1,0 +1,260 @@
+"""Two hosts that are reached over a real ssh: servers of this user on high ports, with keys of their own.
+
+Nothing of the machine's own ssh is used or changed. Each host is reached through a link (a little proxy) that can be
+cut without a word, broken, slowed down, and that counts connections; the server itself can be frozen, stopped, or get
+another key. Needed: sshd, ssh, ssh-keygen, rsync.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from sites import eventually
+
+SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+MISSING = [name for name in ("ssh", "ssh-keygen", "rsync") if not shutil.which(name)] + ([] if SSHD else ["sshd"])
+
+
+class Link:
+    """A proxy before a server, on a port of its own."""
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._open = threading.Event()
+        self._open.set()
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.port: int = self._listener.getsockname()[1]
+        self.connections = 0
+        """How many there have been."""
+        self.carried = 0
+        """Bytes that went through, both ways."""
+        self.rate: float | None = None
+        """Bytes per second in each direction; None: as fast as can be."""
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def cut(self) -> None:
+        """From now on nothing arrives, in either direction, and nobody is told."""
+        self._open.clear()
+
+    def join(self) -> None:
+        self._open.set()
+
+    def snap(self) -> None:
+        """End all connections, as a router that is switched off does."""
+        for each in self._sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        self.snap()
+        self._open.set()
+        self._listener.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            try:
+                server = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                client.close()
+                continue
+            self._sockets += [client, server]
+            for source, sink in ((client, server), (server, client)):
+                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+
+    def _carry(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 15):
+                if self.rate:
+                    time.sleep(len(data) / self.rate)  # that is what a slow link does
+                self._open.wait()
+                sink.sendall(data)
+                self.carried += len(data)
+        for each in (source, sink):
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+
+class Host:
+    """One server with its link. `data` is a directory for what lies there."""
+
+    def __init__(self, pair: Pair, name: str) -> None:
+        self.name = name
+        self.directory = pair.directory / name
+        self.data = self.directory / "data"
+        self.data.mkdir(parents=True)
+        self._pair = pair
+        self._server: subprocess.Popen[bytes] | None = None
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self.link = Link(self._port)
+        make_key(self.directory / "host_key")
+
+    @property
+    def known(self) -> str:
+        """Its line of known_hosts."""
+        return f"{self.name} {(self.directory / 'host_key.pub').read_text()}"
+
+    def up(self) -> None:
+        config = self.directory / "sshd_config"
+        config.write_text(
+            f"""\
+ListenAddress 127.0.0.1:{self._port}
+HostKey {self.directory}/host_key
+PidFile none
+AuthorizedKeysFile {self._pair.directory}/authorized_keys
+AuthenticationMethods publickey
+PermitRootLogin prohibit-password
+StrictModes no
+UsePAM no
+UseDNS no
+PrintMotd no
+PrintLastLog no
+ClientAliveInterval 2
+ClientAliveCountMax 3
+"""
+        )
+        with (self.directory / "sshd.log").open("ab") as log:
+            self._server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log, stdout=log)
+        eventually(self._greets, f"{self.name} greets")
+
+    def down(self) -> None:
+        """The server and all its sessions are gone; connections are refused."""
+        self.kill_sessions()
+        if self._server:
+            self._server.send_signal(signal.SIGCONT)
+            self._server.kill()
+            self._server.wait()
+        self._server = None
+
+    def freeze(self) -> None:
+        """Stop the server and every process of every session where they are; connections stay open."""
+        for pid in self._pids():
+            signal_to(pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        for pid in self._pids():
+            signal_to(pid, signal.SIGCONT)
+
+    def kill_sessions(self) -> None:
+        """SIGKILL to every session and what runs in it."""
+        for pid in self.sessions():
+            signal_to(pid, signal.SIGKILL)
+
+    def sessions(self) -> list[int]:
+        return descendants(self._server.pid) if self._server else []
+
+    def rekey(self) -> None:
+        """A new host key, which the clients do not know."""
+        self.down()
+        for name in ("host_key", "host_key.pub"):
+            (self.directory / name).unlink()
+        make_key(self.directory / "host_key")
+        self.up()
+
+    def _pids(self) -> list[int]:
+        return [self._server.pid, *self.sessions()] if self._server else []
+
+    def _greets(self) -> bool:
+        assert self._server is not None
+        assert self._server.poll() is None, (self.directory / "sshd.log").read_text()
+        try:
+            with socket.create_connection(("127.0.0.1", self._port), timeout=5) as client:
+                return client.recv(4) == b"SSH-"
+        except OSError:
+            return False
+
+
+class Pair:
+    """`hosta` and `hostb`, and the arguments that ssh reaches them with.
+
+    `noisy-hosta` is `hosta` with a login shell that greets people.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        if os.geteuid() == 0:
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd's empty chroot, which systemd would make
+        for key in ("key", "noisy"):
+            make_key(directory / key)
+        plain, noisy = ((directory / f"{key}.pub").read_text() for key in ("key", "noisy"))
+        forced = r"echo Welcome to your sequencer; exec sh -c \"$SSH_ORIGINAL_COMMAND\""
+        (directory / "authorized_keys").write_text(f'{plain}command="{forced}" {noisy}')
+        self.hosta, self.hostb = Host(self, "hosta"), Host(self, "hostb")
+        (directory / "known_hosts").write_text(self.hosta.known + self.hostb.known)
+        (directory / "ssh_config").write_text(
+            "".join(self._client(host, alias) for host in (self.hosta, self.hostb) for alias in ("", "noisy-"))
+            + f"""\
+Host *
+  HostName 127.0.0.1
+  User {pwd.getpwuid(os.geteuid()).pw_name}
+  IdentitiesOnly yes
+  IdentityAgent none
+  UserKnownHostsFile {directory}/known_hosts
+  GlobalKnownHostsFile /dev/null
+  StrictHostKeyChecking yes
+  UpdateHostKeys no
+  PreferredAuthentications publickey
+"""
+        )
+
+    def _client(self, host: Host, alias: str) -> str:
+        key = self.directory / ("noisy" if alias else "key")
+        return f"Host {alias}{host.name}\n  Port {host.link.port}\n  HostKeyAlias {host.name}\n  IdentityFile {key}\n"
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """The arguments of ssh."""
+        return ("-F", str(self.directory / "ssh_config"))
+
+
+@contextmanager
+def sshd_pair() -> Iterator[Pair]:
+    """Both hosts, up, inside the block. Their directory's name is short, as the names of sockets must be."""
+    with tempfile.TemporaryDirectory(prefix="pair-", dir="/tmp") as directory:
+        pair = Pair(Path(directory))
+        hosts = (pair.hosta, pair.hostb)
+        try:
+            for host in hosts:
+                host.up()
+            yield pair
+        finally:
+            for host in hosts:
+                host.thaw()
+                host.down()
+                host.link.close()
+
+
+def make_key(path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", path], check=True)
+
+
+def signal_to(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def descendants(pid: int) -> list[int]:
+    """Processes that a process started, and those started by these."""
+    found = []
+    for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
+        with suppress(OSError):
+            for child in map(int, tasks.read_text().split()):
+                found += [child, *descendants(child)]
+    return found
