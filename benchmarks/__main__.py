@@ -29,6 +29,7 @@ BENCHMARKS: dict[str, Benchmark] = {  # module in this directory: what it answer
     "events": Benchmark("from the end of a cell to the service's ear", ("--summaries", "40", "--storm", "10000")),
     "latency": Benchmark("from the end of a cell to its claim", ("--idle", "20", "--storm", "10")),
     "completion": Benchmark("from the last file of a cell to `.done`", ("--sizes", "0.2", "0.8")),
+    "memory": Benchmark("how much memory a cell of very many files takes", ("--files", "5000")),
     "datapath": Benchmark("how fast reads are compressed and measured", ("--size", "40")),
 }
 

@@ -95,6 +95,8 @@ def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     if not _workable(snapshot) or policy.ingest_interval is None:
         return
     for cell in at(snapshot, Stage.INCOMPLETE, Stage.PENDING):
+        if cell.completeness and cell.completeness.proven and snapshot.upstream == LOCAL:
+            continue  # about to be processed
         due = _next_round(cell, policy.ingest_interval, now)
         if due is not None and due <= now:
             yield Action("ingest", snapshot.run, cell=cell.id, reason="new FASTQ files have landed")

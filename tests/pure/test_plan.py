@@ -246,6 +246,12 @@ def test_running_cells_are_ingested(cell: Cell, ingested: bool) -> None:
     assert planned(replace(RUN, cells=(cell,))) == []
 
 
+def test_a_complete_cell_is_not_ingested_any_more() -> None:
+    """What is proven to be here is processed, not ingested."""
+    cell = replace(arriving(), completeness=PROVEN)
+    assert planned(replace(RUN, cells=(cell,)), INGESTING) == [("synced", 1)]
+
+
 def test_ingest_is_looked_for_by_time() -> None:
     """No event tells of a file in a data directory: a running cell is looked at again when its next round is due."""
 
