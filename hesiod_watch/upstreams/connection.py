@@ -18,7 +18,7 @@ from hesiod_watch.config import Upstream
 from hesiod_watch.errors import HesiodError
 from hesiod_watch.hostlock import open_lock
 from hesiod_watch.upstreams import ssh
-from hesiod_watch.upstreams.exit_codes import Ending, judge
+from hesiod_watch.upstreams.exit_codes import Ending, judge_question
 from hesiod_watch.upstreams.running import Runner
 
 SESSIONS = 8
@@ -64,7 +64,7 @@ def _open(upstream: Upstream, control: Path, runner: Runner, stop: Callable[[], 
     ended = runner(ssh.opening(upstream, control), quiet=limit, stop=stop)
     if ended.why:
         raise Unreachable(Ending("again", f"cannot connect to {upstream.place.host}: {ended.why}"))
-    ending = judge(ended.code, ended.errors)
+    ending = judge_question(ended.code, ended.errors)
     if ending.outcome != "done":
         raise Unreachable(Ending(ending.outcome, f"cannot connect to {upstream.place.host}: {ending.why}"))
 

@@ -28,7 +28,7 @@ from hesiod_watch.model import CellId
 from hesiod_watch.runlog import RunLog
 from hesiod_watch.upstreams import landed, ssh
 from hesiod_watch.upstreams.connection import Unreachable, connected
-from hesiod_watch.upstreams.exit_codes import Ending, Outcome, judge, last_line
+from hesiod_watch.upstreams.exit_codes import Ending, Outcome, judge, judge_question, last_line
 from hesiod_watch.upstreams.inventory import (
     BATCH,
     CHECKSUMS,
@@ -265,7 +265,7 @@ class _Copying:
         try:
             answer, code = records(ended.output)
         except NotAnAnswer as error:
-            raise _Ends(*_not_done(judge(ended.code, ended.errors), f"{self.run}: {error}")) from error
+            raise _Ends(*_not_done(judge_question(ended.code, ended.errors), f"{self.run}: {error}")) from error
         if code and not answer:
             raise _Ends("again", f"{self.run}/{self.cell} cannot be read: {last_line(ended.errors)}")
         return answer, ended.errors

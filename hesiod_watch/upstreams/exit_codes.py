@@ -83,6 +83,14 @@ def judge(code: int, said: str = "") -> Ending:
     return Ending(ending.outcome, f"{ending.why} ({told}{': ' + last if last else ''})")
 
 
+def judge_question(code: int, said: str = "") -> Ending:
+    """What exit code `code` of a command that only asked something means, of ssh or of a shell behind it."""
+    if code == 0 or code in (126, 127, 255) or not 0 < code <= 128:
+        return judge(code, said)
+    last = last_line(said)
+    return Ending("again", f"the question ended with exit code {code}{': ' + last if last else ''}")
+
+
 def _by_code(code: int) -> Ending:
     if code < 0 or code > 128:
         return Ending("again", AGAIN.get(code, "it was ended by a signal"))

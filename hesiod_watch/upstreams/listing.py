@@ -16,7 +16,7 @@ from hesiod_watch.config import Upstream
 from hesiod_watch.model import CellId, Quarantined
 from hesiod_watch.upstreams import ssh
 from hesiod_watch.upstreams.connection import Unreachable, connected
-from hesiod_watch.upstreams.exit_codes import judge, last_line
+from hesiod_watch.upstreams.exit_codes import judge_question, last_line
 from hesiod_watch.upstreams.inventory import CELLS, NotAnAnswer, decoded, question, records
 from hesiod_watch.upstreams.location import Location
 from hesiod_watch.upstreams.run_names import Found
@@ -79,7 +79,7 @@ def _read(name: str, place: Location, ended: Ended) -> Listing:
     try:
         answer, code = records(ended.output)
     except NotAnAnswer as error:
-        why = judge(ended.code, ended.errors).why or "the command ended as if all were well"
+        why = judge_question(ended.code, ended.errors).why or "the command ended as if all were well"
         return Listing(name, problem=f"{place} cannot be listed: {error}; {why}")
     runs, quarantined = _sorted_out(answer, place)
     problem = f"{place} cannot be listed in full: {last_line(ended.errors)}" if code else ""

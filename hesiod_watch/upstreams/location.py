@@ -85,7 +85,7 @@ def parse_location(text: str) -> Location:
 def _directory(path: str, shown: str) -> str:
     if not path.startswith("/"):
         raise ValueError(f"the directory in the location {shown} is not absolute: it should begin with /")
-    parts = path.strip("/").split("/")
+    parts = path[1:].rstrip("/").split("/")
     if parts == [""]:
         raise ValueError(f"the location {shown} is the root directory; name the one that the runs lie in")
     if any(part in ("", ".", "..") for part in parts):

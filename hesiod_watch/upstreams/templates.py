@@ -108,7 +108,9 @@ def template_problems(words: Sequence[str]) -> Iterator[str]:
             yield "{options} stands for several words and should be a word of its own"
         elif "{" in left or "}" in left:
             yield f"`{word}` holds braces that are none of {', '.join(PLACEHOLDERS)}"
-    for option, said in _options(words[1:]):
+    # What stands before rsync is of another program: ionice, sudo.
+    programs = [index for index, word in enumerate(words) if word.rpartition("/")[2].startswith("rsync")]
+    for option, said in _options(words[(programs or [0])[0] + 1 :]):
         if why := FORBIDDEN.get(option):
             yield f"`{said}` may not be used: {why}"
 
