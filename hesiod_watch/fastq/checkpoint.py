@@ -19,7 +19,8 @@ from hesiod_watch.fastq.durable import read_whole, replace_whole
 NAME = "checkpoint.bin"
 
 _MAGIC = b"hesiod-watch checkpoint 1\n"
-_HEAD = struct.Struct("<II")  # bytes of the index; CRC-32 of the index and all that follows
+_CRC32 = struct.Struct("<I")  # of all that follows
+_SIZE = struct.Struct("<I")  # of the index
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,22 +51,23 @@ def save(directory: Path, checkpoint: Checkpoint) -> None:
         ],
     }
     head = json.dumps(index, separators=(",", ":")).encode()
-    body = head + b"".join(kept.statistics for kept in checkpoint.outputs.values())
-    replace_whole(directory / NAME, _MAGIC + _HEAD.pack(len(head), isal_zlib.crc32(body)) + body)
+    body = _SIZE.pack(len(head)) + head + b"".join(kept.statistics for kept in checkpoint.outputs.values())
+    replace_whole(directory / NAME, _MAGIC + _CRC32.pack(isal_zlib.crc32(body)) + body)
 
 
 def load(directory: Path) -> Checkpoint | None:
     """The checkpoint; None where there is none, or none that is whole."""
     data = read_whole(directory / NAME)
-    start = len(_MAGIC) + _HEAD.size
-    if data is None or not data.startswith(_MAGIC) or len(data) < start:
+    start = len(_MAGIC) + _CRC32.size
+    if data is None or not data.startswith(_MAGIC) or len(data) < start + _SIZE.size:
         return None
-    size, crc32 = _HEAD.unpack_from(data, len(_MAGIC))
+    (crc32,) = _CRC32.unpack_from(data, len(_MAGIC))
     if isal_zlib.crc32(memoryview(data)[start:]) != crc32:
         return None
-    index = json.loads(data[start : start + size])
+    (size,) = _SIZE.unpack_from(data, start)
+    at = start + _SIZE.size + size
+    index = json.loads(data[at - size : at])
     outputs: dict[int, Kept] = {}
-    at = start + size
     for number, pieces, length, md5 in index["outputs"]:
         outputs[number] = Kept(pieces, data[at : at + length], bytes.fromhex(md5) if md5 else None)
         at += length

@@ -103,7 +103,7 @@ def _encode(facts: dict[str, Any], tables: Iterable[_Table]) -> bytes:
         small = _smallest(counts)
         types.append((len(values), steps.dtype.str, small.dtype.str))
         columns += (steps.tobytes(), small.tobytes())
-    head = json.dumps(facts | {"tables": types}, separators=(",", ":")).encode()
+    head = json.dumps(facts | {"tables": types}, sort_keys=True, separators=(",", ":")).encode()
     return _HEAD.pack(len(head)) + head + isal_zlib.compress(b"".join(columns), 1)
 
 

@@ -24,6 +24,7 @@ from hesiod_watch.fastq.durable import LogFile, read_whole, replace_whole, size_
 
 NAME = "journal.jsonl"
 
+_START = b'{"n":'
 _END = re.compile(rb',"~":"([0-9a-f]{8})"}\n', re.ASCII)
 _END_BYTES = 17
 
@@ -41,7 +42,7 @@ def line_of(number: int, fact: Fact, durable: int) -> bytes:
 def whole(line: bytes) -> bool:
     """Whether a line is as it was written."""
     end = _END.fullmatch(line, max(0, len(line) - _END_BYTES))
-    return end is not None and int(end[1], 16) == isal_zlib.crc32(line[:-_END_BYTES])
+    return line.startswith(_START) and end is not None and int(end[1], 16) == isal_zlib.crc32(line[:-_END_BYTES])
 
 
 class Journal:
@@ -114,7 +115,9 @@ class Journal:
     def _require_torn(self, line: bytes, rest: Iterator[bytes]) -> None:
         """Raises unless everything from `line` on was never known to be durable."""
         for later in (line, *rest):
-            if whole(later) and json.loads(later)["j"] > self.length:
+            # A newline may be what was lost, so that a whole line is the end of a longer one.
+            start = later.rfind(_START)
+            if start >= 0 and whole(later[start:]) and json.loads(later[start:])["j"] > self.length:
                 raise self._damaged(f"line {self._next + 1} is not as it was written, and it was durable")
 
     def _damaged(self, how: str) -> PermanentError:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.blocks import Blocks
 from hesiod_watch.fastq.durable import OutputReader
@@ -64,8 +64,11 @@ def confirm(path: Path, pieces: Sequence[Piece], texts: Sequence[Text], *, block
                 else Inflater(reader.readinto, path, summer.add)
             )
             found = Text(0, 0)
-            while piece.length and (count := inflating.readinto(memoryview(buffer))):
-                found = found.followed_by(memoryview(buffer)[:count])
+            try:
+                while piece.length and (count := inflating.readinto(memoryview(buffer))):
+                    found = found.followed_by(memoryview(buffer)[:count])
+            except BadSource as error:  # of the output, which is no source
+                raise PermanentError(f"{path}: what was just written for {piece.source}: {error.reason}") from error
             if summer.size != piece.length or summer.crc32 != piece.crc32:
                 raise PermanentError(
                     f"{path}: reading back what was just written for {piece.source} gives other bytes:"

@@ -1,0 +1,280 @@
+"""An ingest that is killed, fails or loses power at any moment goes on from there, and ends with the same bytes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from disks import Change, Disk, Fault, Killed, Platter, no_fault
+from growing import LIMITS, SETTINGS, cell, directory_in_memory, expected, grow, written
+
+from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.fastq import durable
+from hesiod_watch.fastq.ingest import Ingest
+
+OTHER_DATA = "not as it was written"
+"""What the notes say when something that was durable is not there any more."""
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Path]:
+    with directory_in_memory(tmp_path) as directory:
+        yield directory
+
+
+class World:
+    """A cell, what it must become, and places to let it grow in."""
+
+    def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.outputs = cell(place / "sources")
+        self.expected = expected(place / "undisturbed", self.outputs)
+        self._place = place
+        self._monkeypatch = monkeypatch
+        self._count = 0
+
+    def new_place(self, contents: dict[str, bytes] | None = None) -> Path:
+        self._count += 1
+        directory = self._place / str(self._count)
+        if contents is not None:
+            directory.mkdir()
+            for name, data in contents.items():
+                (directory / name).write_bytes(data)
+        return directory
+
+    def disk(self, directory: Path, fault: Fault = no_fault, **how: int) -> Disk:
+        """From now on this is what is written with."""
+        disk = Disk(directory, fault, **how)
+        self._monkeypatch.setattr(durable, "os", disk)
+        return disk
+
+    def recover(self, directory: Path, *, check_all: bool, acknowledged: int = 0) -> str:
+        """Go on to the end on a sound disk. What is wrong with the result; "" where nothing is."""
+        self._monkeypatch.setattr(durable, "os", os)
+        return self.go_on(directory, check_all=check_all, acknowledged=acknowledged)
+
+    def go_on(self, directory: Path, *, check_all: bool, acknowledged: int = 0) -> str:
+        try:
+            with Ingest.open(directory, SETTINGS, owner={}, check_all=check_all, limits=LIMITS) as ingest:
+                if ingest.sources < acknowledged:
+                    return f"{acknowledged} pieces were acknowledged, {ingest.sources} are left"
+                results = ingest.finish(self.outputs)
+                if any(OTHER_DATA in note for note in ingest.notes):
+                    return "; ".join(ingest.notes)
+        except HesiodError as error:
+            return repr(error)
+        if written(directory, self.outputs) != self.expected:
+            return "other bytes"
+        if [result.reads for result in results] != [12, 4, 4]:
+            return "other reads"
+        return ""
+
+
+@pytest.fixture
+def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(place, monkeypatch)
+
+
+def calls_of(world: World) -> list[str]:
+    """The kinds of all changes that an undisturbed run makes, in order."""
+    directory = world.new_place()
+    disk = world.disk(directory)
+    grow(directory, world.outputs)
+    assert written(directory, world.outputs) == world.expected
+    return disk.calls
+
+
+def test_the_recorder_sees_everything(world: World) -> None:
+    """The changes that were noted, played again, make the very files that are there: nothing else writes."""
+    directory = world.new_place()
+    disk = world.disk(directory)
+    grow(directory, world.outputs)
+    platter = Platter()
+    for change in disk.changes:
+        platter.play(change)
+    assert platter.contents() == {path.name: path.read_bytes() for path in directory.iterdir()}
+
+
+def test_killed_at_any_change(world: World) -> None:
+    """Wherever the process is killed, the next one finishes with the same bytes, and nothing recorded is redone."""
+    for number in range(len(calls_of(world))):
+
+        def kill(kind: str, call: int, at: int = number) -> None:
+            if call >= at:
+                raise Killed
+
+        directory = world.new_place()
+        disk = world.disk(directory, kill)
+        with pytest.raises(Killed):
+            grow(directory, world.outputs)
+        disk.die()
+        assert world.recover(directory, check_all=False) == "", f"killed at change {number}: {disk.calls[-1]}"
+
+
+def failing(code: int, at: int) -> Fault:
+    def fail(kind: str, call: int) -> None:
+        if call == at:
+            raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+def test_no_room_at_any_change(world: World) -> None:
+    """A full disk is temporary wherever it is met; the same ingest, or a new one, goes on when there is room."""
+    for number in range(len(calls_of(world))):
+        directory = world.new_place()
+        world.disk(directory, failing(errno.ENOSPC, number))
+        for _ in range(2):
+            try:
+                grow(directory, world.outputs)
+                break
+            except TemporaryError:
+                pass
+        assert world.recover(directory, check_all=False) == "", f"full at change {number}"
+
+
+def test_the_same_ingest_goes_on_when_there_is_room(world: World) -> None:
+    """Nothing is lost and nothing doubled when one object is asked again and again, a little room at a time."""
+    directory = world.new_place()
+    waiting = 0
+
+    def full(kind: str, call: int) -> None:
+        if kind == "write" and call % 7 in (3, 4):
+            raise OSError(errno.EDQUOT, "over quota")
+
+    disk = world.disk(directory)
+    with Ingest.open(directory, SETTINGS, owner={}, check_all=False, limits=LIMITS) as ingest:
+        disk.fault = full
+        while True:
+            try:
+                ingest.finish(world.outputs)
+                break
+            except TemporaryError:
+                waiting += 1
+                assert waiting < 50
+    assert waiting > 2
+    assert world.recover(directory, check_all=True) == ""
+
+
+def test_a_failing_disk_at_any_change(world: World) -> None:
+    """After EIO nothing is synced again through the same file; a new ingest goes on from the journal."""
+    for number in range(len(calls_of(world))):
+        directory = world.new_place()
+        disk = world.disk(directory, failing(errno.EIO, number))
+        try:
+            grow(directory, world.outputs)
+        except PermanentError:
+            assert "sync" not in disk.calls[number + 1 :], f"synced again after the error at change {number}"
+        assert world.recover(directory, check_all=False) == "", f"failed at change {number}"
+
+
+@pytest.mark.parametrize("longest_write", [1, 100, 1000])
+def test_short_writes(longest_write: int, world: World) -> None:
+    """A system that takes a few bytes at a time gets them all."""
+    directory = world.new_place()
+    world.disk(directory, longest_write=longest_write)
+    grow(directory, world.outputs)
+    assert written(directory, world.outputs) == world.expected
+
+
+class PowerLoss:
+    """The changes of one run, and the disks that losing power in the middle of it may leave."""
+
+    def __init__(self, world: World, changes: Sequence[Change], start: dict[str, bytes] | None = None) -> None:
+        self.world = world
+        self.changes = changes
+        self._start = start
+        self.states = 0
+
+    def wrong(self, samples: int, seed: int, *, twice: float = 0.3) -> list[str]:
+        """Lose power after every change, several times; what was wrong in the end.
+
+        `twice`: how often power is lost a second time, in the middle of the recovery.
+        """
+        found = []
+        platter = Platter(self._start)
+        for number, change in enumerate(self.changes):
+            platter.play(change)
+            for sample in range(samples):
+                rng = random.Random(f"{seed} {number} {sample}")
+                check_all = rng.random() < 0.5
+                contents = platter.after_power_loss(rng)
+                acknowledged = platter.told.get("pieces", 0)
+                if rng.random() < twice:
+                    acknowledged = platter.told.get("kept", 0)
+                    contents = self._again(contents, rng)
+                self.states += 1
+                directory = self.world.new_place(contents)
+                verdict = self.world.recover(directory, check_all=check_all, acknowledged=acknowledged)
+                shutil.rmtree(directory)
+                if verdict:
+                    found.append(f"change {number} ({change.kind}), sample {sample}: {verdict}")
+        return found
+
+    def _again(self, contents: dict[str, bytes], rng: random.Random) -> dict[str, bytes]:
+        """Recover, and lose power in the middle of that."""
+        directory = self.world.new_place(contents)
+        disk = self.world.disk(directory)
+        self.world.go_on(directory, check_all=True)
+        shutil.rmtree(directory)
+        platter = Platter(contents)
+        for change in disk.changes[: rng.randint(0, len(disk.changes))]:
+            platter.play(change)
+        return platter.after_power_loss(rng)
+
+
+def recorded(world: World, mutate: Callable[[Disk], None] = lambda disk: None) -> list[Change]:
+    directory = world.new_place()
+    disk = world.disk(directory)
+    mutate(disk)
+    grow(directory, world.outputs, disk.tell)
+    return disk.changes
+
+
+def without_syncs(disk: Disk) -> None:
+    """A program that leaves out every fsync and fdatasync."""
+    disk.fsync = disk.fdatasync = lambda descriptor: None  # type: ignore[method-assign]  # that is the mutation
+
+
+def journal_first(disk: Disk) -> None:
+    """A program that makes data durable only after the journal says that they are."""
+    late: list[int] = []
+    sync = disk.fsync
+
+    def fdatasync(descriptor: int) -> None:
+        name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+        if name.endswith(".gz"):
+            late.append(disk.inode_of(descriptor))
+            return
+        sync(descriptor)
+        disk.changes.extend(Change("sync", number) for number in late)
+        late.clear()
+
+    disk.fdatasync = fdatasync  # type: ignore[method-assign]  # that is the mutation
+
+
+def test_power_loss(world: World) -> None:
+    """Whatever the disk holds after a power loss, or two, the outputs end the same and nothing acknowledged is lost."""
+    loss = PowerLoss(world, recorded(world))
+    assert loss.wrong(2, seed=1) == []
+    assert loss.states > 150
+
+
+@pytest.mark.parametrize("mutate", [without_syncs, journal_first])
+def test_power_loss_finds_mutants(mutate: Callable[[Disk], None], world: World) -> None:
+    """The same test finds programs that leave out a sync or journal too early."""
+    assert PowerLoss(world, recorded(world, mutate)).wrong(1, seed=1, twice=0)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(4))
+def test_power_loss_thousands_of_times(seed: int, world: World) -> None:
+    """As `test_power_loss`, many more disks."""
+    loss = PowerLoss(world, recorded(world))
+    assert loss.wrong(12, seed=100 + seed) == []
+    assert loss.states > 1000

@@ -1,0 +1,117 @@
+"""A small cell that grows in rounds: sources, what becomes of them, and how to see whether all of it survived."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hesiod_watch.fastq.files import look
+from hesiod_watch.fastq.ingest import Ingest
+from hesiod_watch.fastq.model import Output, Settings, Source
+from hesiod_watch.fastq.wire import Limits
+
+LIMITS = Limits(files=2)
+SETTINGS = Settings(level="fast")
+
+# Of random bytes make bases, and qualities.
+_BASES = bytes(b"ACGT"[byte % 4] for byte in range(256))
+_QUALITIES = bytes(35 + byte % 38 for byte in range(256))
+
+
+@contextmanager
+def directory_in_memory(otherwise: Path) -> Iterator[Path]:
+    """A directory in memory where there is one: thousands of crashes and fsyncs need no real disk."""
+    memory = Path("/dev/shm")
+    if not os.access(memory, os.W_OK):
+        yield otherwise
+        return
+    directory = Path(tempfile.mkdtemp(prefix="hesiod-watch-", dir=memory))
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory)
+
+
+def reads(count: int, seed: int = 0, longest: int = 400) -> bytes:
+    """Text of some reads whose bases and qualities compress about as real ones do."""
+    rng = random.Random(seed)
+    records = []
+    for number in range(count):
+        length = rng.randint(1, longest)
+        bases, qualities = rng.randbytes(length).translate(_BASES), rng.randbytes(length).translate(_QUALITIES)
+        fields = b"ch=%d start_time=2024-05-01T%02d:00:00Z" % (rng.randint(1, 500), rng.randrange(24))
+        records.append(b"@r%d-%d %s\n%s\n+\n%s\n" % (seed, number, fields, bases, qualities))
+    return b"".join(records)
+
+
+def put(directory: Path, name: str, text: bytes) -> Source:
+    """A source holding `text`, gzipped if its name says so."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / name
+    path.write_bytes(gzip.compress(text, 1, mtime=0) if name.endswith(".gz") and text else text)
+    return look(path, name)
+
+
+def cell(directory: Path) -> list[Output]:
+    """An output of plain sources, one of gzipped ones (one of them empty), and one of both."""
+    plain = [put(directory, f"a{number}.fastq", reads(3, number)) for number in range(4)]
+    gzipped = [put(directory, f"b{number}.fastq.gz", reads(2 * (number != 1), 10 + number)) for number in range(3)]
+    mixed = [put(directory, f"c{number}.fastq{'.gz' * number}", reads(2, 20 + number)) for number in range(2)]
+    return [
+        Output("a.fastq.gz", "barcode01", "pass", tuple(plain)),
+        Output("b.fastq.gz", "barcode02", "pass", tuple(gzipped)),
+        Output("c.fastq.gz", None, "fail", tuple(mixed)),
+    ]
+
+
+def some(output: Output, *numbers: int) -> Output:
+    """The output with only these of its sources."""
+    return Output(output.name, output.barcode, output.part, tuple(output.sources[number] for number in numbers))
+
+
+def grow(
+    directory: Path,
+    outputs: Sequence[Output],
+    tell: Callable[[str, int], None] = lambda what, number: None,
+    settings: Settings = SETTINGS,
+) -> None:
+    """Rounds as a cell has them: a file comes late, more files come, and the end is asked for twice.
+
+    `tell` hears how many pieces must not be lost from now on ("pieces"), and how many of these `finish` keeps ("kept").
+    """
+    a, b, c = outputs
+    with Ingest.open(directory, settings, owner={"round": 1}, check_all=False, limits=LIMITS) as ingest:
+        ingest.take([some(a, 0, 2), some(b, 0)])
+        tell("pieces", 3)
+        tell("kept", 2)  # `a` will go back to its first source
+        ingest.take([some(a, 0, 2, 3), some(b, 0, 1), c])
+        tell("pieces", 7)
+        tell("kept", 5)
+    tell("pieces", 5)
+    with Ingest.open(directory, settings, owner={"round": 2}, check_all=True, limits=LIMITS) as ingest:
+        ingest.finish(outputs)
+        tell("pieces", 9)
+        tell("kept", 9)
+        ingest.finish(outputs)
+
+
+def written(directory: Path, outputs: Sequence[Output]) -> dict[str, bytes]:
+    return {output.name: (directory / output.name).read_bytes() for output in outputs}
+
+
+def expected(directory: Path, outputs: Sequence[Output]) -> dict[str, bytes]:
+    """What one undisturbed run writes; that it is the sources' text is seen here, too."""
+    with Ingest.open(directory, SETTINGS, owner={}, check_all=False) as ingest:
+        ingest.finish(outputs)
+    found = written(directory, outputs)
+    for output in outputs:
+        texts = [source.path.read_bytes() for source in output.sources]
+        texts = [gzip.decompress(text) if text.startswith(b"\x1f\x8b") else text for text in texts]
+        assert gzip.decompress(found[output.name]) == b"".join(texts)
+    return found
