@@ -23,6 +23,7 @@ from hesiod_watch.slots import Slots
 from hesiod_watch.sources.landing import Landing
 from hesiod_watch.sources.mounts import mount_of
 from hesiod_watch.sources.watching import Watching
+from hesiod_watch.upstreams.doctor import check_upstream
 
 SCRATCH = ".hesiod-watch-doctor-"
 LARGEST_CLOCK_DIFFERENCE = 5.0
@@ -130,6 +131,12 @@ def _tools(name: str, config: Config) -> Iterator[Check]:
     yield Check(name, True, "what is used from outside is there")
 
 
+def _upstreams(name: str, config: Config) -> Iterator[Check]:
+    for upstream in config.upstreams:
+        for check in check_upstream(upstream, config.landing):
+            yield Check(name, check.ok, f"{upstream.name} {check.name}: {check.sentence}")
+
+
 @contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
     """A hidden directory of our own, which nobody takes for a run."""
@@ -149,4 +156,5 @@ CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
     ("output", _output),
     ("workers", _workers),
     ("tools", _tools),
+    ("upstream", _upstreams),
 )

@@ -243,6 +243,14 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
+class Offer:
+    """One run as a listing of its upstream shows it."""
+
+    location: str  # as pipeline/upstream spells it
+    cells: frozenset[CellId]
+
+
+@dataclass(frozen=True, slots=True)
 class Arriving:
     """What is known about the FASTQ of a cell that is still being written. Times are nanoseconds since the epoch."""
 
@@ -323,6 +331,8 @@ class Snapshot:
     ignored: tuple[Quarantined, ...] = ()  # known and left alone on purpose: configuration-test cells
     report_covers: str | None = None  # digest that report.html carries; None: no report
     problem: str = ""  # why the run could not be observed in full
+    offered: str = ""  # where a listing just shows this run, as pipeline/upstream spells it; "" where none does
+    sync: Round | None = None  # the last round of copying, or the one under way
 
     @property
     def adopted(self) -> bool:
@@ -337,11 +347,12 @@ class Snapshot:
 class Action:
     """One thing to do now, with the reason somebody will ask for at 3 a.m."""
 
-    name: str  # new-run, synced, process, ingest, report, give-up
+    name: str  # new-run, synced, process, ingest, sync, report, give-up
     run: RunName
     reason: str
     cell: CellId | None = None
     epoch: int = 1  # of the claim it needs, for actions that are claimed
+    upstream: str = LOCAL  # where the run comes from, for new-run and sync
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.name, self.run, str(self.cell or "")) if part)
@@ -355,6 +366,7 @@ class Policy:
     grace: float = 3600.0  # after a final_summary: how long missing files may take before a person is told
     attempts_per_day: int = 3  # claims of one cell in 24 hours before it is given up as failed
     ingest_interval: float | None = 60.0  # shortest time from one round of ingest to the next; None: no ingest
+    sync_interval: float = 0.0  # shortest time from one sync of a run to the next
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from hesiod_watch.model import (
     CellFlags,
     CellId,
     Liveness,
+    Offer,
     Owner,
     Progress,
     Quarantined,
@@ -50,22 +51,25 @@ def observe(
     run_dir: Path,
     output_root: Path,
     *,
-    upstream_cells: frozenset[CellId] = frozenset(),
+    offer: Offer | None = None,
     judge: Judge = machine.judge_here,
 ) -> Snapshot:
     """Look at the run in `run_dir` once.
 
-    `upstream_cells` are the cells that a listing of its upstream shows. Never raises for what lies in the run:
-    what cannot be read is said in `problem` or `quarantined`.
+    `offer` is the run as a listing of its upstream shows it; it need not be here yet. Never raises for what lies in
+    the run: what cannot be read is said in `problem` or `quarantined`.
     """
     run = RunName(run_dir.name)
+    upstream_cells = offer.cells if offer else frozenset()
     look = _Look(upstream_cells, judge)
-    snapshot = Snapshot(run, run_dir, has_pipeline=False)
+    snapshot = Snapshot(run, run_dir, has_pipeline=False, offered=offer.location if offer else "")
     if why := naming.run_problem(run):
         return replace(snapshot, quarantined=(Quarantined(naming.display(run), why),))
     try:
         cells, quarantined, ignored = _find_cells(run_dir)
     except OSError as error:
+        if offer and isinstance(error, FileNotFoundError):
+            return replace(snapshot, cells=_with_upstream([], upstream_cells))  # it is to be taken up
         return replace(
             snapshot,
             has_pipeline=(run_dir / "pipeline").exists(),
@@ -76,8 +80,8 @@ def observe(
     try:
         listing = flags.read_flags(pipeline)
     except FileNotFoundError:
-        found = tuple(_cell(run_dir, None, cell, None, look) for cell in cells)
-        return replace(snapshot, cells=found)
+        here = [_cell(run_dir, None, cell, None, look) for cell in cells]
+        return replace(snapshot, cells=_with_upstream(here, upstream_cells))
     except PermanentError as error:
         return replace(snapshot, has_pipeline=True, problem=str(error))
 
@@ -88,8 +92,6 @@ def observe(
         cell_flags = listing.cell(stem, judge)
         cell_id = CellId(_library_of(cell_flags), stem)
         observed.append(Cell(cell_id, present=False, flags=cell_flags, results=_results(cell_flags)))
-    seen = {cell.id.stem for cell in observed}
-    observed += [Cell(cell, present=False, upstream=True) for cell in sorted(upstream_cells) if cell.stem not in seen]
     return replace(
         snapshot,
         has_pipeline=True,
@@ -98,9 +100,17 @@ def observe(
         output_problem=output_problem,
         flags=listing.run_flags,
         flag_texts=listing.run_texts,
-        cells=tuple(sorted(observed, key=lambda cell: cell.id)),
+        cells=_with_upstream(observed, upstream_cells),
+        sync=listing.round(flags.SYNC, judge),
         report_covers=read_covers(output / "report.html") if output else None,
     )
+
+
+def _with_upstream(here: list[Cell], upstream_cells: frozenset[CellId]) -> tuple[Cell, ...]:
+    """Cells that are here or recorded, and those that are on the upstream only; a renamed library changes nothing."""
+    seen = {cell.id.stem for cell in here}
+    there = [Cell(cell, present=False, upstream=True) for cell in upstream_cells if cell.stem not in seen]
+    return tuple(sorted([*here, *there], key=lambda cell: cell.id))
 
 
 @dataclass(frozen=True)
@@ -177,7 +187,9 @@ def _cell(run_dir: Path, output: Path | None, cell: CellId, listing: flags.FlagL
     # Counting the files of a cell that is still being written would cost a listing of everything at every look.
     contents = minknow.read_contents(directory) if since is not None else CellContents()
     observed = replace(observed, completeness=completeness.judge(contents), summary_since=since)
-    return _arriving(observed, directory, results, listing.round(cell.stem, "ingest", look.judge) if listing else None)
+    return _arriving(
+        observed, directory, results, listing.round(flags.ingest(cell.stem), look.judge) if listing else None
+    )
 
 
 def _arriving(cell: Cell, directory: Path, results: Path | None, last: Round | None) -> Cell:
@@ -190,7 +202,8 @@ def _arriving(cell: Cell, directory: Path, results: Path | None, last: Round | N
         unfinished=unfinished if isinstance(unfinished, int) else 0,
         round=last,
     )
-    return replace(cell, arriving=arriving, results=numbers if isinstance(numbers, dict) else {})
+    progress = _read_progress(results) if cell.upstream else None
+    return replace(cell, arriving=arriving, progress=progress, results=numbers if isinstance(numbers, dict) else {})
 
 
 def _results(cell_flags: CellFlags) -> Mapping[str, object]:

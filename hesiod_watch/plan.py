@@ -50,8 +50,13 @@ def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Decision:
 
 
 def want_new_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A directory with a cell in it that nobody has taken up, where sequencers write here by themselves."""
-    if policy.local and not snapshot.has_pipeline and any(cell.present for cell in snapshot.cells):
+    """A run that nobody has taken up: one that an upstream shows, or one that a sequencer writes here by itself."""
+    if snapshot.has_pipeline or snapshot.problem:
+        return
+    if snapshot.offered:
+        reason = f"{len(snapshot.cells)} cell(s) seen on {snapshot.offered}"
+        yield Action("new-run", snapshot.run, reason=reason, upstream=snapshot.offered)
+    elif policy.local and any(cell.present for cell in snapshot.cells):
         yield Action("new-run", snapshot.run, reason=f"{len(snapshot.cells)} cell(s) seen in a run nobody has taken up")
 
 
@@ -102,6 +107,20 @@ def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
             yield Action("ingest", snapshot.run, cell=cell.id, reason="new FASTQ files have landed")
 
 
+def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
+    """A run whose upstream has cells that are not here, or not wholly; processing comes first."""
+    if not _workable(snapshot) or snapshot.upstream is None or snapshot.offered != snapshot.upstream:
+        return
+    missing = at(snapshot, Stage.NEW, Stage.PENDING)
+    last = snapshot.sync
+    if not missing or at(snapshot, Stage.READY) or (last and not last.ending and last.liveness is not Liveness.DEAD):
+        return
+    began = _time_of(last.owner) if last else None
+    if began is None or now - began >= timedelta(seconds=policy.sync_interval):
+        reason = f"{len(missing)} cell(s) of {snapshot.upstream} are not here, or not wholly"
+        yield Action("sync", snapshot.run, reason=reason, upstream=snapshot.upstream)
+
+
 def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """A run whose page does not tell what has become of its cells."""
     if not _workable(snapshot):
@@ -113,7 +132,15 @@ def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 
 
 Rule = Callable[[Snapshot, Policy, datetime], Iterator[Action]]
-RULES: tuple[Rule, ...] = (want_new_run, want_synced, want_process, want_give_up, want_ingest, want_report)
+RULES: tuple[Rule, ...] = (
+    want_new_run,
+    want_synced,
+    want_process,
+    want_give_up,
+    want_ingest,
+    want_sync,
+    want_report,
+)
 
 
 # What is waited for.
@@ -129,6 +156,12 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
         yield f"the run is flagged {flag}: nothing is started until a person removes the flag"
     if snapshot.output is None:
         yield f"{snapshot.output_problem or 'the output directory is missing'}: nothing is started without it"
+    sync = snapshot.sync
+    if sync and not sync.ending and sync.liveness is Liveness.UNKNOWN:
+        yield (
+            f"a sync was begun, and its owner can neither be seen alive nor proven dead ({sync.evidence}); "
+            f"if you have checked that it is dead, remove {snapshot.path}/pipeline/sync.started"
+        )
     for cell in snapshot.cells:
         sentence = _wait_for(cell, policy, now)
         if sentence:

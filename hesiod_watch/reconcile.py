@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from hesiod_watch.config import Config
 from hesiod_watch.errors import FlagExists, HesiodError
 from hesiod_watch.executors import Ended, Executor, make
 from hesiod_watch.fields import fields
-from hesiod_watch.model import Action, CellId, Decision, Liveness, Owner, Snapshot
+from hesiod_watch.model import Action, CellId, Decision, Liveness, Offer, Owner, Snapshot
 from hesiod_watch.observe import observe
 from hesiod_watch.plan import plan
 
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 CLAIMED = frozenset({"process"})
 """Actions that may be done once only and need a claim."""
-REPEATED = frozenset({"ingest"})
+REPEATED = frozenset({"ingest", "sync"})
 """Actions that are planned again and again while a cell grows."""
 SHORT = frozenset({"new-run", "synced", "give-up"})
 """Actions so short that starting a process for them would take longer; done in this one."""
@@ -47,6 +47,7 @@ class Looked:
     decision: Decision
     started: tuple[Action, ...] = ()
     full: bool = False  # something could not be started because every worker is busy
+    held: bool = False  # something was to be done and was not, because it was to be held
     look_again: float | None = None  # seconds from now
 
 
@@ -69,7 +70,8 @@ class Reconciler:
     repeat: bool = True  # False: rounds of repeated work are made once for each cell, as in a poll, which has to end
 
     def __post_init__(self) -> None:
-        self._policy = self.config.policy()
+        policy = self.config.policy()
+        self._policy = policy if self.repeat else replace(policy, sync_interval=0.0)
         self._heavy: Executor = make(self.config.processing.executor, self.config, self.on_end)
         self._short: Executor = (
             self._heavy if self._heavy.name == "dry-run" else make("inline", self.config, self._ended)
@@ -80,16 +82,23 @@ class Reconciler:
         self._told: dict[Path, tuple[str, ...]] = {}
         self._me = machine.this_owner("decide", self.config.processing.executor)
 
-    def look(self, run_dir: Path, upstream_cells: frozenset[CellId] = frozenset()) -> Looked:
-        """Look at one run and start what is to be done. Never raises for what is wrong with the run."""
+    def look(self, run_dir: Path, offer: Offer | None = None, hold: frozenset[str] = frozenset()) -> Looked:
+        """Look at one run and start what is to be done, but for the actions to `hold`.
+
+        `offer` is the run as its upstream was just seen to have it. Never raises for what is wrong with the run.
+        """
         started: list[Action] = []
         full = False
         for _ in range(ROUNDS):
             now = self.clock()
-            snapshot = observe(run_dir, self.config.output, upstream_cells=upstream_cells, judge=self._judge)
+            snapshot = observe(run_dir, self.config.output, offer=offer, judge=self._judge)
             decision = plan(snapshot, self._policy, now)
             changed = False
+            held = False
             for action in decision.actions:
+                if action.name in hold:
+                    held = held or not self._resting(run_dir, action, now)
+                    continue
                 if self._resting(run_dir, action, now):
                     continue
                 begun = self._begin(snapshot, action)
@@ -101,7 +110,7 @@ class Reconciler:
             if not changed or self._heavy.name == "dry-run":
                 break
         self._tell(snapshot, decision)
-        return Looked(snapshot, decision, tuple(started), full, self._next_look(run_dir, decision, now))
+        return Looked(snapshot, decision, tuple(started), full, held, self._next_look(run_dir, decision, now))
 
     def running(self) -> int:
         """Workers started here that have not ended."""

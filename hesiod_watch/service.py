@@ -11,24 +11,27 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.errors import TemporaryError
 from hesiod_watch.executors import Ended
 from hesiod_watch.fields import fields
-from hesiod_watch.model import CellId, RunName
+from hesiod_watch.model import Offer
 from hesiod_watch.reconcile import Looked, Reconciler
 from hesiod_watch.sdnotify import Notifier
 from hesiod_watch.sources.landing import Landing
+from hesiod_watch.sources.upstream import ask
 from hesiod_watch.sources.watching import Watching
 from hesiod_watch.status import settled
 from hesiod_watch.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
+SYNC = frozenset({"sync"})
+"""What is held until there is nothing else to start."""
 POLL_WAIT = 0.5
 """Seconds that a poll waits for the next thing to happen while workers of its own are at work."""
 SLOT_RETRY = 5.0
@@ -36,15 +39,12 @@ SLOT_RETRY = 5.0
 WOKEN = 4
 """Runs among them that are looked at when one of our own ends; more would mostly find that it is taken again."""
 
-Upstreams = dict[RunName, frozenset[CellId]]
-
 
 @dataclass
 class Engine:
     """A queue, a reconciler and the loop between them; what `Service` and `poll` share."""
 
     config: Config
-    upstreams: Upstreams = field(default_factory=dict)
     repeat: bool = True
 
     def __post_init__(self) -> None:
@@ -54,6 +54,10 @@ class Engine:
         self.reconciler = Reconciler(self.config, self._on_end, repeat=self.repeat)
         self._settled: dict[Path, bool] = {}
         self._full: dict[Path, None] = {}  # runs that found every worker busy, in the order in which they did
+        self._offers: Mapping[Path, Offer] = {}  # runs as their upstreams were just seen to have them
+        self._to_sync: dict[Path, None] = {}  # runs that wait until there is no processing to start
+        self._syncing: set[Path] = set()  # those whose turn it is
+        self._told: tuple[str, ...] = ()
         self.failed: list[str] = []
 
     def landing_problem(self) -> str:
@@ -91,12 +95,18 @@ class Engine:
     def look(self, run_dir: Path) -> Looked | None:
         """Reconcile one run taken from the queue. A run that has gone is forgotten."""
         try:
-            if not run_dir.is_dir():
+            offer = self._offers.get(run_dir)
+            if not offer and not run_dir.is_dir():
                 self._settled.pop(run_dir, None)
                 self._full.pop(run_dir, None)
                 self.reconciler.forget(run_dir)
                 return None
-            looked = self.reconciler.look(run_dir, self.upstreams.get(RunName(run_dir.name), frozenset()))
+            hold = frozenset() if run_dir in self._syncing else SYNC
+            looked = self.reconciler.look(run_dir, offer, hold)
+            if looked.held:
+                self._to_sync[run_dir] = None
+            elif not looked.full:
+                self._syncing.discard(run_dir)
             self._settled[run_dir] = settled(looked.snapshot)
             self._full.pop(run_dir, None)
             if looked.full:
@@ -125,6 +135,33 @@ class Engine:
             for run_dir in list(self._full)[:WOKEN]:
                 self.queue.add(run_dir)
         return heard
+
+    def ask_upstreams(self, stop: Callable[[], bool] = lambda: False) -> tuple[str, ...]:
+        """Ask every upstream what it has, and look at all those runs; sentences about what a person should know.
+
+        May be called in a thread of its own. Raises TemporaryError when the landing area cannot be read.
+        """
+        seen = ask(self.config, stop=stop)
+        self._offers = seen.offers
+        for problem in seen.problems:
+            if problem not in self._told:
+                logger.warning("upstream", extra=fields(why=problem))
+        self._told = seen.problems
+        for run_dir in seen.offers:
+            self.queue.add(run_dir)
+        return seen.problems
+
+    def commence_syncs(self) -> bool:
+        """Let the runs be copied that wait for it; to be called when there is nothing else to start."""
+        if not self._to_sync:
+            return False
+        names = ", ".join(run_dir.name for run_dir in self._to_sync)
+        logger.info(f"Commencing sync of runs: {names}")
+        for run_dir in self._to_sync:
+            self._syncing.add(run_dir)
+            self.queue.add(run_dir)
+        self._to_sync.clear()
+        return True
 
     def retry_full(self) -> bool:
         """Look again at every run that found all workers busy; whether there are any."""
@@ -164,6 +201,9 @@ class Service:
         self._check_landing()
         self._watching.start()
         engine.hint(None)
+        asking = threading.Thread(target=self._ask_upstreams, name="ask-upstreams", daemon=True)
+        if any(not upstream.place.is_local for upstream in engine.config.upstreams):
+            asking.start()
         self._notifier.send(READY="1", STATUS=self._watching.describe())
         logger.info("ready", extra=fields(landing=engine.config.landing, output=engine.config.output))
         heartbeat = self._notifier.watchdog_interval / 3
@@ -177,6 +217,8 @@ class Service:
                 engine.take_endings()
                 if run_dir is not None:
                     self._look(run_dir)
+                elif not self._gone:
+                    engine.commence_syncs()
                 if time.monotonic() >= next_retry:
                     next_retry = time.monotonic() + SLOT_RETRY
                     engine.retry_full()
@@ -190,6 +232,17 @@ class Service:
             self._notifier.send(STOPPING="1")
             self._watching.stop()
             logger.info("stopped", extra=fields(workers_left_running=engine.reconciler.running()))
+
+    def _ask_upstreams(self) -> None:
+        """In a thread of its own: a sequencer that does not answer must not hold up anything else."""
+        while not self._stop.is_set():
+            try:
+                self._engine.ask_upstreams(self._stop.is_set)
+            except TemporaryError as error:
+                logger.warning("upstreams not asked", extra=fields(why=error))
+            except Exception:
+                logger.exception("a bug while asking upstreams")
+            self._stop.wait(self._engine.config.watch.upstream_interval)
 
     def _look(self, run_dir: Path) -> None:
         if self._gone:
@@ -213,7 +266,6 @@ class Service:
 def poll(
     config: Config,
     *,
-    upstreams: Upstreams | None = None,
     runs: list[Path] | None = None,
     on_look: Callable[[Looked], None] = lambda looked: None,
     stop: threading.Event | None = None,
@@ -223,12 +275,13 @@ def poll(
     Returns sentences about what went wrong; raises TemporaryError when the landing area is not there. Work that
     found every worker busy with other people's work is left for the next poll.
     """
-    engine = Engine(config, upstreams or {}, repeat=False)
+    engine = Engine(config, repeat=False)
     if problem := engine.landing_problem():
         raise TemporaryError(problem)
     for run in engine.landing.runs() if runs is None else runs:
         engine.queue.add(run)
     stop = stop or threading.Event()
+    troubles = engine.ask_upstreams(stop.is_set) if runs is None else ()
     ended = False  # whether any of our workers has ended since the runs that found all busy were last looked at
     while not stop.is_set():
         run_dir = engine.queue.get(timeout=POLL_WAIT if engine.reconciler.running() else 0)
@@ -241,6 +294,6 @@ def poll(
             continue
         elif ended and engine.retry_full():
             ended = False
-        else:
+        elif not engine.commence_syncs():
             break
-    return [*engine.failed, *engine.reconciler.problems()]
+    return [*troubles, *engine.failed, *engine.reconciler.problems()]

@@ -182,6 +182,13 @@ def _why_incomplete(cell: Cell) -> str:
     return completeness.why if completeness else "still being written"
 
 
+def _copying(cell: Cell, otherwise: str) -> str:
+    progress = cell.progress
+    if progress is None or not progress.bytes_total:
+        return otherwise
+    return f"{progress.phase}: {progress.bytes_done / progress.bytes_total:.0%} of {progress.bytes_total / 1e9:.2f} GB"
+
+
 def _flag_text(cell: Cell, otherwise: str) -> str:
     flag = cell.flags.aborted or cell.flags.failed
     return (flag.why or otherwise) if flag else otherwise
@@ -193,7 +200,7 @@ _WHY_STAGE: dict[Stage, Callable[[Cell], str]] = {
     Stage.FAILED: lambda cell: _flag_text(cell, "processing failed and needs a person"),
     Stage.PROCESSING: _why_processing,
     Stage.READY: lambda cell: "its data are here and complete; processing starts when a worker is free",
-    Stage.PENDING: lambda cell: "partly here; its upstream still lists it and no sync has proven it complete",
+    Stage.PENDING: lambda cell: _copying(cell, "partly here; its upstream lists it and no sync has proven it complete"),
     Stage.NEW: lambda cell: "on its upstream only",
     Stage.INCOMPLETE: _why_incomplete,
 }

@@ -18,7 +18,7 @@ from hesiod_watch import flags
 from hesiod_watch.config import Config
 from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, UsageError
 from hesiod_watch.fields import fields
-from hesiod_watch.model import CellId, Owner, Progress
+from hesiod_watch.model import LOCAL, CellId, Owner, Progress
 from hesiod_watch.runlog import RunLog
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ class Job:
     owner: Owner  # who performs: for claims and results
     cell: CellId | None = None
     reason: str = ""
+    upstream: str = LOCAL  # where the run comes from; for new-run
     on_progress: Callable[[Progress], None] = field(default=lambda progress: None)
 
     @property
@@ -74,6 +75,7 @@ ACTIONS: dict[str, str] = {
     "synced": "hesiod_watch.actions.synced",
     "process": "hesiod_watch.actions.process",
     "ingest": "hesiod_watch.actions.ingest",
+    "sync": "hesiod_watch.actions.sync",
     "report": "hesiod_watch.actions.report",
     "give-up": "hesiod_watch.actions.give_up",
 }
@@ -86,7 +88,8 @@ def command_of(job: Job) -> tuple[str, ...]:
     """The command that repeats a job, as a person would type it."""
     config = ("--config", str(job.config.path)) if job.config.path else ()
     cell = (str(job.cell),) if job.cell else ()
-    return ("hesiod-watch", *config, "perform", job.action, str(job.run_dir), *cell)
+    upstream = ("--upstream", job.upstream) if job.upstream != LOCAL else ()
+    return ("hesiod-watch", *config, "perform", *upstream, job.action, str(job.run_dir), *cell)
 
 
 def perform(job: Job) -> Outcome:

@@ -23,7 +23,6 @@ from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.model import Liveness, Owner
 
 DIRECTORY = ".ingest"
-STAGE = "ingest"
 
 
 def open_ingest(job: Job, cell_output: Path) -> Ingest:
@@ -36,11 +35,11 @@ def open_ingest(job: Job, cell_output: Path) -> Ingest:
 
 def begin_round(job: Job) -> None:
     """Be the only one who writes the cell's outputs. Raises FlagExists while somebody else may be."""
-    flags.begin_round(job.pipeline, job.the_cell.stem, STAGE, job.owner, alone=alone(job))
+    flags.begin_round(job.pipeline, flags.ingest(job.the_cell.stem), job.owner, alone=alone(job))
 
 
 def end_round(job: Job, ending: flags.Ending) -> None:
-    flags.end_round(job.pipeline, job.the_cell.stem, STAGE, job.owner, ending)
+    flags.end_round(job.pipeline, flags.ingest(job.the_cell.stem), job.owner, ending)
 
 
 def remove(cell_output: Path, owner: Owner) -> None:

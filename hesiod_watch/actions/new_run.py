@@ -1,4 +1,4 @@
-"""new-run: take up a run that appeared in the landing area.
+"""new-run: take up a run that appeared in the landing area, or on an upstream.
 
 Makes the output directory, the links both ways and `pipeline/`. The last of these appears whole, by one
 rename, so that a run is either nobody's or fully taken up, whatever is killed when.
@@ -27,12 +27,24 @@ def perform(job: Job) -> Outcome:
         # A missing output root is a file system that is not mounted: making it would hide that.
         message = f"{job.run_dir.name}: cannot make its output directory {output}: {error.strerror}"
         raise TemporaryError(message) from error
-    if not flags.adopt(job.run_dir, LOCAL, output):
+    if job.upstream != LOCAL:
+        _make_run(job)
+    if not flags.adopt(job.run_dir, job.upstream, output):
         return "nothing"
     log = RunLog(output / "pipeline.log")
     log.command(command_of(job))
     log.line(f"new run: {job.reason or 'taken up'}; results go to {output}")
     return "done"
+
+
+def _make_run(job: Job) -> None:
+    """The directory that the run's cells will be copied to. The landing area itself is never made."""
+    try:
+        if job.run_dir.parent != job.config.landing:
+            job.run_dir.parent.mkdir(exist_ok=True)  # a batch
+        job.run_dir.mkdir(exist_ok=True)
+    except OSError as error:
+        raise TemporaryError(f"{job.run_dir.name}: cannot make {job.run_dir}: {error.strerror}") from error
 
 
 def _link_back(link: Path, run_dir: Path) -> None:

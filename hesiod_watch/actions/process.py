@@ -23,7 +23,7 @@ from datetime import UTC, datetime
 
 from hesiod_watch import flags, machine
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.gathering import STAGE, begin_round, end_round, open_ingest, remove
+from hesiod_watch.actions.gathering import begin_round, end_round, open_ingest, remove
 from hesiod_watch.actions.progress import Reporter
 from hesiod_watch.actions.results import Results, publish, staging
 from hesiod_watch.actions.sources import find_outputs, missing
@@ -117,7 +117,7 @@ def _wait_for_ingest(job: Job, reporter: Reporter) -> None:
             begin_round(job)
             return
         except FlagExists as error:
-            last = flags.read_flags(job.pipeline).round(job.the_cell.stem, STAGE, machine.judge_here)
+            last = flags.read_flags(job.pipeline).round(flags.ingest(job.the_cell.stem), machine.judge_here)
             if last and not last.ending and last.liveness is Liveness.UNKNOWN:
                 job.log().line(f"{job.the_cell}: not waiting for a round of ingest: {last.evidence}")
                 return

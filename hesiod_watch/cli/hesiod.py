@@ -6,7 +6,6 @@ The formats are those of `run_status.py` and `list_remote_cells.sh` of Edinburgh
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -14,21 +13,14 @@ import yaml
 
 from hesiod_watch import naming
 from hesiod_watch.errors import UsageError
-from hesiod_watch.model import CellId, Snapshot, Stage
+from hesiod_watch.model import CellId, Offer, Snapshot, Stage
 from hesiod_watch.status import at, status_of
 
 PENDING = (Stage.NEW, Stage.PENDING, Stage.INCOMPLETE)
 
 
-@dataclass
-class Listed:
-    """What a listing says of one run."""
-
-    location: str
-    cells: frozenset[CellId] = field(default_factory=frozenset)
-
-
-Listing = dict[str, Listed]
+Listing = dict[str, Offer]
+"""What a listing says of each run, by its name."""
 
 
 def read_listing(lines: Iterable[str]) -> Listing:
@@ -36,7 +28,8 @@ def read_listing(lines: Iterable[str]) -> Listing:
 
     Cells whose names are outside the grammar are left out: nothing could be done with them.
     """
-    listing: Listing = {}
+    places: dict[str, str] = {}
+    cells: dict[str, set[CellId]] = {}
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
@@ -44,10 +37,10 @@ def read_listing(lines: Iterable[str]) -> Listing:
         library, _, name = parts[2].partition("/") if len(parts) == 3 else ("", "", "")
         if not library or not name:
             raise UsageError(f"standard input, line {number}: not RUN TAB LOCATION TAB LIBRARY/CELL: {line.strip()!r}")
-        listed = listing.setdefault(parts[0], Listed(parts[1]))
+        places.setdefault(parts[0], parts[1])
         if naming.parse_cell(name) and not naming.library_problem(library):
-            listed.cells |= {CellId(library, name)}
-    return listing
+            cells.setdefault(parts[0], set()).add(CellId(library, name))
+    return {run: Offer(place, frozenset(cells.get(run, ()))) for run, place in places.items()}
 
 
 def describe(snapshot: Snapshot, location: str | None) -> str:

@@ -99,8 +99,7 @@ def call_status(options: argparse.Namespace) -> int:
 
 
 def _observe(config: Config, path: Path, listing: hesiod.Listing) -> Snapshot:
-    listed = listing.get(path.name)
-    return observe(path, config.output, upstream_cells=listed.cells if listed else frozenset())
+    return observe(path, config.output, offer=listing.get(path.name))
 
 
 def run_document(snapshot: Snapshot) -> dict[str, Any]:

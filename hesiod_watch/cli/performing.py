@@ -23,7 +23,7 @@ from hesiod_watch.cli.common import (
 )
 from hesiod_watch.config import Config
 from hesiod_watch.errors import PermanentError, UsageError
-from hesiod_watch.model import CellId, Owner, Snapshot, Stage
+from hesiod_watch.model import LOCAL, CellId, Owner, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.plan import plan
 from hesiod_watch.status import at, stage_of, why_stage
@@ -46,6 +46,7 @@ def add_commands(commands: Commands) -> None:
     parser.add_argument(
         "--claimed", metavar="EPOCH:TOKEN", help="the claim under which the service has started this worker"
     )
+    parser.add_argument("--upstream", default=LOCAL, metavar="LOCATION", help="new-run: where the run comes from")
     parser.set_defaults(call=call_perform, verbosity=0)
 
     verify = commands.add_parser(
@@ -75,7 +76,7 @@ def call_perform(options: argparse.Namespace) -> int:
         owner = replace(owner, executor="local", epoch=int(epoch))
     elif options.action == CLAIMED and cell:
         owner = _claim(config, snapshot, cell, owner)
-    job = Job(options.action, run_dir, config, owner, cell, options.reason)
+    job = Job(options.action, run_dir, config, owner, cell, options.reason, options.upstream)
     if sys.stderr.isatty():
         from hesiod_watch.cli.terminal import progress_bar
 

@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 
 from hesiod_watch.config.reading import Directory, Duration, NotAKey, Text, Whole, Words
 from hesiod_watch.model import LOCAL, Policy
-from hesiod_watch.upstreams.location import Location, parse_location
+from hesiod_watch.upstreams.location import Location, parse_location, run_in
 
 
 def default_workers() -> int:
@@ -39,6 +39,9 @@ class WatchSettings:
 
     full_sweep_interval: Annotated[float, Duration(at_least=0.1)] = 600.0
     """Time between looks at every run, the finished ones too; not less than `sweep_interval`."""
+
+    upstream_interval: Annotated[float, Duration(at_least=0.1)] = 300.0
+    """Time between the service's questions to upstreams, and from one sync of a run to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,16 @@ class Config:
         """Whether runs that appear in the landing area by themselves are ours."""
         return any(upstream.location == LOCAL for upstream in self.upstreams)
 
+    def upstream_of(self, location: str) -> Upstream | None:
+        """The upstream in which a run lies, given the text of its `pipeline/upstream`; None: in none of them."""
+        for upstream in self.upstreams:
+            try:
+                run_in(upstream.place, location)
+            except ValueError:
+                continue
+            return upstream
+        return None
+
     def policy(self) -> Policy:
         """What the rules need to know of it."""
         processing = self.processing
@@ -181,4 +194,5 @@ class Config:
             grace=processing.grace,
             attempts_per_day=processing.attempts_per_day,
             ingest_interval=processing.ingest_interval if processing.ingest else None,
+            sync_interval=self.watch.upstream_interval,
         )

@@ -41,7 +41,7 @@ class Inline:
         self.last_error = ""
         code = DONE
         try:
-            perform(Job(action.name, run_dir, self._config, owner, action.cell, action.reason))
+            perform(Job(action.name, run_dir, self._config, owner, action.cell, action.reason, action.upstream))
         except (TemporaryError, PermanentError) as error:
             code = AGAIN if isinstance(error, TemporaryError) else FAILED
             self.last_error = str(error)

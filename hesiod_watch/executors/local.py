@@ -47,9 +47,10 @@ class Local:
         self._running: dict[str, Action] = {}
 
     def reserve(self, action: Action) -> Reservation | None:
-        if action.name not in self._slots:
+        slots = self._slots_of(action)
+        if slots is None:
             return _Slot(None)
-        descriptor = self._slots[action.name].take()
+        descriptor = slots.take()
         return None if descriptor is None else _Slot(descriptor)
 
     def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
@@ -87,6 +88,13 @@ class Local:
         finally:
             reservation.give_back()  # the worker holds its own copy now
         logger.info("started", extra=fields(run=run_dir.name, cell=action.cell, action=action.name, pid=process.pid))
+
+    def _slots_of(self, action: Action) -> Slots | None:
+        if action.name != "sync":
+            return self._slots.get(action.name)
+        upstream = self._config.upstream_of(action.upstream)
+        # From one upstream one run after the other; they share its network and its disks.
+        return Slots(self._config.landing, f"sync-{upstream.name}", 1) if upstream else None
 
     def _gently(self) -> tuple[str, ...]:
         """The command that makes another stand back at the disk (ionice of util-linux); nothing where it is missing.

@@ -50,11 +50,12 @@ from hesiod_watch.flags.claims import (
 )
 from hesiod_watch.flags.files import create, owner_of
 from hesiod_watch.flags.listing import FlagLine, FlagListing, read_flags
-from hesiod_watch.flags.names import aborted, done, failed, started, synced, worker, yielded
+from hesiod_watch.flags.names import SYNC, aborted, done, failed, ingest, started, synced, worker, yielded
 from hesiod_watch.flags.rounds import Ending, begin_round, end_round
 from hesiod_watch.flags.run import adopt, read_output, read_upstream
 
 __all__ = [
+    "SYNC",
     "Ending",
     "FlagLine",
     "FlagListing",
@@ -68,6 +69,7 @@ __all__ = [
     "failed",
     "highest_epoch",
     "holds_worker",
+    "ingest",
     "move_to_attic",
     "overtaken",
     "owner_of",

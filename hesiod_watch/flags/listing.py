@@ -108,18 +108,22 @@ class FlagListing:
             claims=self._unread_claims(stem) if done else self._claims(stem, judge),
         )
 
-    def round(self, stem: str, stage: str, judge: Judge) -> Round | None:
-        """The round of `stage` that is under way, or how the last one ended; None where there was none."""
-        facts = self._cells.get(stem, {})
-        if started := facts.get((f"{stage}.started", 1)):
-            owner = self._owner(started)
+    def round(self, work: str, judge: Judge) -> Round | None:
+        """The round of `work` that is under way, or how the last one ended; None where there was none."""
+        if f"{work}.started" in self._found and not self._ended(work):
+            owner = self._owner(f"{work}.started")
             return Round("", owner, *judge(owner))
         ends = [
-            Round(ending, self._owner(name), Liveness.DEAD, "it has ended")
+            Round(ending, self._owner(f"{work}.{ending}"), Liveness.DEAD, "it has ended")
             for ending in ("done", "failed")
-            if (name := facts.get((f"{stage}.{ending}", 1)))
+            if f"{work}.{ending}" in self._found
         ]
         return max(ends, key=lambda end: end.owner.time if end.owner else "", default=None)
+
+    def _ended(self, work: str) -> bool:
+        """Hesiod leaves `sync.started` beside the flag that ends it; ours have been renamed and name an owner."""
+        ended = {f"{work}.done", f"{work}.failed"} & self._found.keys()
+        return bool(ended) and self._owner(f"{work}.started") is None
 
     def epoch_numbers(self, stem: str) -> list[int]:
         """Numbers of the attempts at a cell, lowest first. One counts if any of its flags is there."""

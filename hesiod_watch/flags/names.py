@@ -58,6 +58,15 @@ def is_understood(name: str) -> bool:
     return name in RUN_FLAGS or name in {UPSTREAM, OUTPUT} or bool(parse(name) or _LEFT_BY_HESIOD.fullmatch(name))
 
 
+SYNC = "sync"
+"""The work of copying a run, which goes in rounds."""
+
+
+def ingest(stem: str) -> str:
+    """The work of ingesting a cell, which goes in rounds."""
+    return f"{stem}.ingest"
+
+
 def synced(stem: str) -> str:
     return f"{stem}.synced"
 

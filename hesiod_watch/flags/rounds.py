@@ -1,6 +1,6 @@
-"""Rounds: work on a cell that is repeated and idempotent, such as `ingest`. One at a time, one flag a round.
+"""Rounds: work that is repeated and idempotent, `ingest` of a cell or `sync` of a run. One at a time, one flag a round.
 
-`{cell}.{stage}.started` is made like any claim. At the end its maker renames it to `.done` or `.failed`, which
+`{work}.started` is made like any claim. At the end its maker renames it to `.done` or `.failed`, which
 replaces that of the round before; so the number of flags does not grow with the number of rounds. A round whose
 owner is proven dead is ended by whoever wants the next. Only the owner's host can have that proof, so among the
 processes of one host a lock (`alone`) keeps a slow one from ending a round that has been begun since.
@@ -25,22 +25,32 @@ Ending = Literal["done", "failed"]
 
 def begin_round(
     pipeline: Path,
-    stem: str,
-    stage: str,
+    work: str,
     owner: Owner,
     *,
     alone: Callable[[], AbstractContextManager[None]],
     judge: Judge = machine.judge_here,
 ) -> None:
-    """Begin a round of `stage` for a cell. Returns when it is ours.
+    """Begin a round of `work` (`names.ingest(stem)`, `names.SYNC`). Returns when it is ours.
 
     Raises FlagExists, with the evidence, while the owner of the round under way is not proven dead; and what
     `create` raises. `alone()` admits one process of this host at a time.
     """
-    name = f"{stem}.{stage}.started"
-    with suppress(FlagExists):
+    name = f"{work}.started"
+    try:
         create(pipeline, name, owner)
-        return
+    except FlagExists:
+        _take_over(pipeline, work, owner, alone, judge)
+    # To others `started` beside an ending means that nothing is under way. The round before is over, and this is ours.
+    for ending in ("done", "failed"):
+        with suppress(OSError):
+            (pipeline / f"{work}.{ending}").unlink()
+
+
+def _take_over(
+    pipeline: Path, work: str, owner: Owner, alone: Callable[[], AbstractContextManager[None]], judge: Judge
+) -> None:
+    name = f"{work}.started"
     with alone():
         try:
             held = read(None, pipeline / name)
@@ -48,15 +58,19 @@ def begin_round(
             held = None  # it has ended by itself
         if held is not None:
             liveness, evidence = judge(parse_owner(held.text))
-            if liveness is not Liveness.DEAD:
+            # Hesiod leaves an empty `sync.started` beside the flag that says how it ended.
+            over = parse_owner(held.text) is None and any(
+                (pipeline / f"{work}.{ending}").exists() for ending in ("done", "failed")
+            )
+            if liveness is not Liveness.DEAD and not over:
                 raise FlagExists(f"{pipeline / name}: under way: {evidence}")
-            _rename(pipeline, name, f"{stem}.{stage}.failed")
+            _rename(pipeline, name, f"{work}.failed")
         create(pipeline, name, owner)
 
 
-def end_round(pipeline: Path, stem: str, stage: str, owner: Owner, ending: Ending) -> bool:
+def end_round(pipeline: Path, work: str, owner: Owner, ending: Ending) -> bool:
     """End the round that `owner` has begun. False: it is not there any more, or not ours; a person withdrew it."""
-    started, ended = f"{stem}.{stage}.started", f"{stem}.{stage}.{ending}"
+    started, ended = f"{work}.started", f"{work}.{ending}"
     if not _ours(pipeline / started, owner):
         return _ours(pipeline / ended, owner)  # a rename whose answer was lost
     _rename(pipeline, started, ended)

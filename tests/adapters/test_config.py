@@ -44,7 +44,7 @@ def test_defaults() -> None:
         "local", max(1, cpus // 2), 1, 10, "low", True, 60, max(1, cpus // 4), "default", False, 3600, 3
     )
     assert config.reports.title == ""
-    assert config.policy() == Policy(local=True, grace=3600, attempts_per_day=3, ingest_interval=60)
+    assert config.policy() == Policy(local=True, grace=3600, attempts_per_day=3, ingest_interval=60, sync_interval=300)
 
 
 def test_every_key() -> None:
@@ -54,7 +54,7 @@ def test_every_key() -> None:
 landing: /d/runs
 output: /d/results
 batch: month
-watch: {engine: poll, sweep_interval: 2, full_sweep_interval: 1h}
+watch: {engine: poll, sweep_interval: 2, full_sweep_interval: 1h, upstream_interval: 1 min}
 upstreams: {}
 processing:
   executor: inline
@@ -74,11 +74,13 @@ reports: {title: "Núcleo <b>"}
         FILE,
     )
     assert (config.landing, config.output, config.batch) == (Path("/d/runs"), Path("/d/results"), "month")
-    assert dataclasses.astuple(config.watch) == ("poll", 2, 3600)
+    assert dataclasses.astuple(config.watch) == ("poll", 2, 3600, 60)
     assert config.processing == Processing("inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 5)
     assert config.reports.title == "Núcleo <b>"
     assert not config.local
-    assert config.policy() == Policy(local=False, grace=5400, attempts_per_day=5, ingest_interval=None)
+    assert config.policy() == Policy(
+        local=False, grace=5400, attempts_per_day=5, ingest_interval=None, sync_interval=60
+    )
 
 
 MISTAKES = [

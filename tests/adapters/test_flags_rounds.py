@@ -34,7 +34,7 @@ def dead() -> Owner:
 
 
 def begin(pipeline: Path, owner: Owner) -> None:
-    flags.begin_round(pipeline, STEM, "ingest", owner, alone=nullcontext)
+    flags.begin_round(pipeline, flags.ingest(STEM), owner, alone=nullcontext)
 
 
 def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> None:
@@ -43,9 +43,9 @@ def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> Non
         owner = me()
         begin(tmp_path, owner)
         assert names(tmp_path) >= {STARTED}
-        assert flags.end_round(tmp_path, STEM, "ingest", owner, "done")
+        assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "done")
     assert names(tmp_path) == {DONE}
-    last = flags.read_flags(tmp_path).round(STEM, "ingest", machine.judge_here)
+    last = flags.read_flags(tmp_path).round(flags.ingest(STEM), machine.judge_here)
     assert last is not None
     assert last.ending == "done"
     assert last.owner is not None
@@ -71,15 +71,15 @@ def test_the_same_owner_may_begin_again(tmp_path: Path) -> None:
 
 
 def test_a_dead_owners_round_is_ended_by_the_next(tmp_path: Path) -> None:
-    """Proof of death lets the next one in; the old round is seen to have failed."""
+    """Proof of death lets the next one in, and there is again one flag."""
     begin(tmp_path, dead())
     owner = me()
     begin(tmp_path, owner)
-    assert names(tmp_path) == {STARTED, FAILED}
-    under_way = flags.read_flags(tmp_path).round(STEM, "ingest", machine.judge_here)
+    assert names(tmp_path) == {STARTED}
+    under_way = flags.read_flags(tmp_path).round(flags.ingest(STEM), machine.judge_here)
     assert under_way is not None
     assert (under_way.ending, under_way.liveness) == ("", Liveness.ALIVE)
-    assert flags.end_round(tmp_path, STEM, "ingest", owner, "failed")
+    assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "failed")
     assert names(tmp_path) == {FAILED}
 
 
@@ -88,9 +88,9 @@ def test_a_round_that_was_withdrawn_is_not_ended_by_its_owner(tmp_path: Path) ->
     owner = me()
     begin(tmp_path, owner)
     (tmp_path / STARTED).unlink()
-    assert not flags.end_round(tmp_path, STEM, "ingest", owner, "done")
+    assert not flags.end_round(tmp_path, flags.ingest(STEM), owner, "done")
     begin(tmp_path, me())
-    assert not flags.end_round(tmp_path, STEM, "ingest", owner, "done")
+    assert not flags.end_round(tmp_path, flags.ingest(STEM), owner, "done")
     assert names(tmp_path) == {STARTED}
 
 
@@ -98,8 +98,8 @@ def test_ending_twice_is_ending_once(tmp_path: Path) -> None:
     """A rename whose answer was lost is found to have been done."""
     owner = me()
     begin(tmp_path, owner)
-    assert flags.end_round(tmp_path, STEM, "ingest", owner, "done")
-    assert flags.end_round(tmp_path, STEM, "ingest", owner, "done")
+    assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "done")
+    assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "done")
 
 
 RACER = """
@@ -112,7 +112,7 @@ from hesiod_watch.hostlock import alone_on_this_host
 pipeline, stem = Path(sys.argv[1]), sys.argv[2]
 sys.stdin.readline()
 try:
-    flags.begin_round(pipeline, stem, "ingest", machine.this_owner("ingest", "test"),
+    flags.begin_round(pipeline, flags.ingest(stem), machine.this_owner("ingest", "test"),
                       alone=partial(alone_on_this_host, pipeline, stem))
     print("won", flush=True)
 except FlagExists:

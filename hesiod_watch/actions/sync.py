@@ -1,0 +1,131 @@
+"""sync: copy what the upstream of a run has and we have not, cell after cell, and record what has come whole.
+
+A cell that fails, or changes while it is copied, does not keep the next from coming. What is recorded as synced has
+been compared with the upstream byte by byte, and its counts agree with its final_summary; a cell that is still being
+written is copied as far as it is settled, so that ingest can follow. Made again at any time, what is here is not
+sent again.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+
+from hesiod_watch import completeness, flags, machine, minknow
+from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions.progress import Reporter
+from hesiod_watch.config import Upstream
+from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.fields import fields
+from hesiod_watch.hostlock import alone_on_this_host
+from hesiod_watch.model import CellId, Progress
+from hesiod_watch.upstreams.copying import Copied, copy_cell
+from hesiod_watch.upstreams.listing import UpstreamRun, list_upstream
+
+logger = logging.getLogger(__name__)
+
+
+def perform(job: Job) -> Outcome:
+    """Raises FlagExists while a sync is under way, TemporaryError or PermanentError when some cell did not come."""
+    location = flags.read_upstream(job.pipeline) or ""
+    upstream = upstream_of(job, location)
+    alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
+    flags.begin_round(job.pipeline, flags.SYNC, job.owner, alone=alone)
+    ending: flags.Ending = "failed"
+    try:
+        job.log().command(command_of(job))
+        _sync(job, upstream, location)
+        ending = "done"
+    finally:
+        flags.end_round(job.pipeline, flags.SYNC, job.owner, ending)
+    return "done"
+
+
+def upstream_of(job: Job, location: str) -> Upstream:
+    """The configured upstream in which a location lies. Raises PermanentError when there is none."""
+    upstream = job.config.upstream_of(location)
+    if upstream is None:
+        raise PermanentError(f"{job.run_dir.name}: no upstream of the configuration holds {location!r}")
+    return upstream
+
+
+def _sync(job: Job, upstream: Upstream, location: str) -> None:
+    listing = list_upstream(upstream)
+    run = next((run for run in listing.runs if run.location == location), None)
+    if run is None:
+        raise TemporaryError(listing.problem or f"{job.run_dir.name}: {location} is not there any more")
+    troubles = []
+    temporary = True
+    for cell in _wanted(job, run):
+        if _stopped(job):
+            raise TemporaryError(f"{job.run_dir.name}: stopped by a flag")
+        copied = _copy(job, upstream, location, cell)
+        if copied.outcome != "done":
+            troubles.append(f"{cell}: {copied.why}")
+            temporary = temporary and copied.outcome == "again"
+        elif copied.verified:
+            _record(job, cell)
+    if troubles:
+        message = f"{job.run_dir.name}: {'; '.join(troubles)}"
+        raise TemporaryError(message) if temporary else PermanentError(message)
+
+
+def _wanted(job: Job, run: UpstreamRun) -> list[CellId]:
+    """Cells that no flag keeps from being copied; those that are finished upstream are not told apart from others."""
+    listing = flags.read_flags(job.pipeline)
+    wanted = []
+    for cell in run.cells:
+        recorded = listing.cell(cell.stem, machine.judge_here)
+        if not (recorded.done or recorded.synced or recorded.aborted or recorded.failed or recorded.claims):
+            wanted.append(cell)
+    return wanted
+
+
+def _copy(job: Job, upstream: Upstream, location: str, cell: CellId) -> Copied:
+    cell_output = job.output / cell.library / cell.name
+    try:
+        cell_output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TemporaryError(f"{error.filename}: {error.strerror}") from error
+    reporter = Reporter(cell_output, job.on_progress)
+
+    def copying(done: int, total: int) -> None:
+        reporter.say(Progress("copying", done, total))
+
+    try:
+        return copy_cell(
+            upstream,
+            location,
+            cell,
+            job.run_dir,
+            landing=job.config.landing,
+            log=job.output / "sync.log",
+            on_progress=copying,
+            stop=lambda: _stopped(job, cell),
+            nice=job.config.processing.nice,
+        )
+    finally:
+        reporter.end()
+
+
+def _stopped(job: Job, cell: CellId | None = None) -> bool:
+    """Whether a person has stopped the run, or the cell, with a flag."""
+    names = ["aborted", "failed", "stripped", *([flags.aborted(cell.stem)] if cell else [])]
+    return any((job.pipeline / name).exists() for name in names)
+
+
+def _record(job: Job, cell: CellId) -> None:
+    """Record a cell as here and complete, if its counts say so too. Short counts are told, and waited for."""
+    verdict = completeness.judge(minknow.read_contents(job.run_dir / cell.library / cell.name))
+    if not verdict.proven:
+        job.log().line(f"{cell}: the same as upstream, but not complete: {verdict.why}")
+        return
+    record = {"why": verdict.why, "cell": str(cell), "version": job.owner.version, "time": job.owner.time}
+    try:
+        flags.create(job.pipeline, flags.synced(cell.stem), record)
+    except FlagExists:
+        return  # a person was first
+    except HesiodError as error:
+        logger.warning("not recorded", extra=fields(run=job.run_dir.name, cell=cell, why=error))
+        raise
+    job.log().line(f"{cell}: copied and compared: {verdict.why}")

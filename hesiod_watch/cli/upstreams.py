@@ -1,0 +1,43 @@
+"""`list-upstream`: what the upstreams have, in the lines that `status -I` reads."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import replace
+
+from hesiod_watch.cli.common import Commands, config_of
+from hesiod_watch.errors import UsageError
+from hesiod_watch.naming import display
+
+AGAIN = 75
+
+
+def add_commands(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "list-upstream",
+        help="what the upstreams have: RUN TAB LOCATION TAB LIBRARY/CELL",
+        description="Asks each upstream once. RUN is the name that the run has, or would get, here. What cannot be "
+        "reached, has no name or is left alone is told on standard error; exit code 75 if an upstream did not answer.",
+    )
+    parser.add_argument("upstream", nargs="?", metavar="NAME", help="of an upstream in the configuration; none: all")
+    parser.set_defaults(call=call_list_upstream)
+
+
+def call_list_upstream(options: argparse.Namespace) -> int:
+    from hesiod_watch.sources.upstream import ask
+
+    config = config_of(options)
+    if options.upstream is not None:
+        chosen = tuple(upstream for upstream in config.upstreams if upstream.name == options.upstream)
+        if not chosen:
+            names = ", ".join(upstream.name for upstream in config.upstreams)
+            raise UsageError(f"{display(options.upstream)}: no such upstream; there are: {names}")
+        config = replace(config, upstreams=chosen)
+    seen = ask(config)
+    for place, offer in sorted(seen.offers.items()):
+        for cell in sorted(offer.cells):
+            print(f"{place.name}\t{offer.location}\t{cell}")
+    for problem in seen.problems:
+        print(f"hesiod-watch: {display(problem)}", file=sys.stderr)
+    return AGAIN if any(listing.problem for listing in seen.listings) else 0
