@@ -1,10 +1,10 @@
 """Copying one cell from its upstream, and the proof that it came whole.
 
-A round copies everything but the final_summary, compares every file by content, and only then brings the summary: its
-presence in the landing area means that the rest is here and is the same. rsync's exit code proves nothing: it is 0 also
-for a file that changed while it was sent, and for one that is other than its size and time say. So both sides are read
-in full and their MD5 compared, and at the end the upstream is looked at again: whatever has come, gone or changed
-meanwhile, by the inode's change time, asks for another round.
+A round copies everything but the final_summary, compares every file by content, looks at the upstream again, and only
+then brings the summary: its presence in the landing area means that the rest is here and is the same. rsync's exit code
+proves nothing: it is 0 also for a file that changed while it was sent, and for one that is other than its size and time
+say. So both sides are read in full and their MD5 compared. Whatever has come, gone or changed upstream from one look to
+the next, by the inode's change time, asks for another round.
 
 A cell that has no final_summary upstream is still being written: what is settled is copied, nothing is compared, and
 `verified` stays False.
@@ -137,17 +137,20 @@ class _Copying:
         """Copy until nothing changes any more; whether the cell is verified. Raises _Ends."""
         self.run, self.directory, self.control = place, directory, control
         before = self._look()
+        if specials := sum(entry.kind == "o" for entry in before.entries.values()):
+            self.log.line(f"{self.cell}: {specials} special files are not copied: they hold no data")
         for _ in range(ROUNDS):
             if not before.summaries:
                 self._bring(before, self._settled(before))
                 return False
-            rest = [name for name in before.entries if name not in before.summaries]
-            self._bring(before, rest)
-            self._compare(before, rest)
-            self._bring(before, before.summaries)
-            self._compare(before, before.summaries)
+            differing = self._prove(before, [name for name in before.entries if name not in before.summaries])
             after = self._look()
+            if after.same(before) and not differing:
+                differing = self._prove(before, before.summaries)
+                after = self._look()
             if after.same(before):
+                if differing:
+                    raise _Ends(*self._why_differing(before, differing))
                 landed.make_durable(directory, self.cell, before.entries)
                 self.log.line(f"{self.cell}: here, and the same as in {place}: {len(self.proven)} files")
                 return True
@@ -160,7 +163,7 @@ class _Copying:
         A file is finished when it has been quiet, or when its directory has got a later one. That holds for data;
         what lies at the top of a cell, such as the sequencing_summary, grows until the end.
         """
-        quiet_since = int((there.now - self.settled) * 1_000_000_000)
+        quiet_since = int((there.now + 1 - self.settled) * 1_000_000_000)  # it says whole seconds
         files = [name for name, entry in there.entries.items() if entry.kind == "f" and "/" in name]
         newest = {name.rpartition("/")[0]: name for name in sorted(files, key=naming.natural_key)}
         return [
@@ -189,26 +192,27 @@ class _Copying:
             shown = naming.display(f"{self.cell}/{name}")
             raise PermanentError(f"{shown} is a link in the landing area and none upstream; nothing is written there")
 
-    def _compare(self, there: Inventory, names: Sequence[str]) -> None:
-        """Prove that files are the same as upstream; what is not is copied once more. Raises _Ends."""
-        names = [name for name in names if self.proven.get(name) != there.entries[name].identity]
-        differing = self._differing(there, names)
+    def _prove(self, there: Inventory, names: Sequence[str]) -> list[str]:
+        """Copy and compare; what is not the same then is copied and compared once more. What still differs."""
+        self._bring(there, names)
+        differing = self._differing(
+            there, [name for name in names if self.proven.get(name) != there.entries[name].identity]
+        )
         if differing:
             shown = ", ".join(naming.display(name) for name in differing[:3])
             self.log.line(f"{self.cell}: not the same as upstream: {len(differing)} ({shown}, …); copied once more")
             self._transfer(there, differing, 0, 0, ignore_times=True)
             differing = self._differing(there, differing)
-        if differing:
-            shown = naming.display(differing[0])
-            raise _Ends(*self._why_differing(there.entries[differing[0]], shown, len(differing)))
+        return differing
 
-    def _why_differing(self, entry: Entry, shown: str, count: int) -> tuple[Outcome, str]:
-        if entry.kind == "l":
+    def _why_differing(self, there: Inventory, differing: Sequence[str]) -> tuple[Outcome, str]:
+        shown = naming.display(differing[0])
+        if there.entries[differing[0]].kind == "l":
             return "failed", f"{shown} is a link out of the run and is not copied; does it stand for data?"
-        more = f" and {count - 1} more" if count > 1 else ""
+        more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         if self.upstream.mode == "push":
             more += f"; is {self.upstream.landing_there} there what the landing area is here?"
-        return "again", f"{shown}{more} is not the same here as upstream, though copied twice; it may still change"
+        return "again", f"{shown}{more} is not the same here as upstream, though copied twice"
 
     def _differing(self, there: Inventory, names: Sequence[str]) -> list[str]:
         """Those of `names` that are not here as they are there; what agrees is noted as proven."""
@@ -248,6 +252,8 @@ class _Copying:
     def _look(self) -> Inventory:
         """What the cell is upstream, now."""
         answer, errors = self._ask(FILES)
+        if not answer:
+            raise _Ends("again", f"{self.run}/{self.cell} cannot be read: {last_line(errors)}")
         # What goes away while one looks shows in the next look.
         bad = [line for line in errors.splitlines() if not line.endswith("No such file or directory")]
         if bad:
@@ -263,11 +269,9 @@ class _Copying:
         if ended.why:
             raise _Ends("again", f"{self.run} does not answer: {ended.why}")
         try:
-            answer, code = records(ended.output)
+            answer, _ = records(ended.output)
         except NotAnAnswer as error:
             raise _Ends(*_not_done(judge_question(ended.code, ended.errors), f"{self.run}: {error}")) from error
-        if code and not answer:
-            raise _Ends("again", f"{self.run}/{self.cell} cannot be read: {last_line(ended.errors)}")
         return answer, ended.errors
 
     def _transfer(

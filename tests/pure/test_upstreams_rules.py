@@ -46,7 +46,7 @@ def test_places(text: str, place: Location) -> None:
         ("host:data", "is not absolute"),
         ("host:~/data", "is not absolute"),
         ("host::module", "is not absolute"),
-        ("rsync://host/module", "is not absolute"),
+        ("rsync://host/module", "without //, /./ and /../"),
         ("-oProxyCommand=id:/data", "begins with -"),
         ("prom@-oProxyCommand=id:/data", "no host's name"),
         ("-l@host:/data", "begins with -"),

@@ -1,0 +1,439 @@
+"""Cells copied from a mount with the real rsync: whole, proven by content, and never through a link."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from upstream_cells import CELL, SUMMARY, make_cell, tree
+
+from hesiod_watch.config import Upstream
+from hesiod_watch.errors import PermanentError
+from hesiod_watch.model import CellId
+from hesiod_watch.upstreams import landed
+from hesiod_watch.upstreams.copying import Copied, copy_cell
+from hesiod_watch.upstreams.running import Ended, run
+
+pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
+
+READS = "fastq_pass/PAD38578_pass_c6ded78b_1.fastq"
+
+
+class Place:
+    """A mounted upstream with one run, and a landing area."""
+
+    def __init__(self, root: Path) -> None:
+        self.there = root / "there" / "My Exp"
+        self.landing = root / "landing"
+        self.run = self.landing / "20190710_EGS1_My_Exp"
+        self.log = root / "sync.log"
+        self.landing.mkdir()
+        self.upstream = Upstream("EGS1", str(self.there.parent))
+
+    @property
+    def source(self) -> Path:
+        return self.there / CELL.library / CELL.name
+
+    @property
+    def landed(self) -> Path:
+        return self.run / CELL.library / CELL.name
+
+    def copy(self, upstream: Upstream | None = None, cell: CellId = CELL, **options: object) -> Copied:
+        copied: Copied = copy_cell(
+            upstream or self.upstream,
+            str(self.there),
+            cell,
+            self.run,
+            landing=self.landing,
+            log=self.log,
+            **options,  # type: ignore[arg-type]  # what a test wants
+        )
+        return copied
+
+    def same(self) -> bool:
+        return tree(self.there) == tree(self.run)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def meddling(at: str, do: Callable[[], object], *, times: int = 1) -> Callable[..., Ended]:
+    """Runs commands, and does something to the world right after each one that holds the word `at`."""
+    left = [times]
+
+    def runner(command: Sequence[str], **options: object) -> Ended:
+        ended = run(command, **options)  # type: ignore[arg-type]  # passed on as they are
+        if left[0] and any(at in word for word in command):
+            left[0] -= 1
+            do()
+        return ended
+
+    return runner
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Write other data under the same size and modification time, in place."""
+    status = path.stat()
+    assert len(data) == status.st_size
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def test_whole_cell(place: Place) -> None:
+    """All of a cell arrives under the same names with the same content and times, and is proven to."""
+    make_cell(place.there, odd=True)
+    copied = place.copy()
+    assert (copied.outcome, copied.why, copied.verified) == ("done", "", True)
+    assert copied.files == sum(path.is_file() for path in place.source.rglob("*"))
+    assert copied.bytes == sum(path.stat().st_size for path in place.source.rglob("*") if path.is_file())
+    assert place.same()
+    assert (place.landed / READS).stat().st_mtime_ns == (place.source / READS).stat().st_mtime_ns
+
+
+def test_second_time_copies_nothing(place: Place) -> None:
+    """A cell that is here is proven again, and nothing is sent."""
+    make_cell(place.there)
+    place.copy()
+    assert place.copy() == Copied("done", "", 0, 0, verified=True)
+    assert place.log.read_text().count("$ nice") == 2
+
+
+def test_only_the_cell(place: Place) -> None:
+    """Another cell, the run's own flags and what is here already stay as they are."""
+    make_cell(place.there)
+    make_cell(place.there, CellId("other", CELL.name))
+    (place.there / "pipeline").mkdir()
+    (place.run / "pipeline").mkdir(parents=True)
+    (place.run / "pipeline" / "upstream").write_text("x")
+    place.landed.mkdir(parents=True)
+    (place.landed / "ours").write_text("stays")
+    assert place.copy().verified
+    assert sorted(os.listdir(place.run)) == [CELL.library, "pipeline"]
+    assert (place.landed / "ours").read_text() == "stays"
+
+
+def test_summary_comes_last(place: Place) -> None:
+    """As long as anything is not proven, there is no final_summary in the landing area."""
+    make_cell(place.there)
+    seen = []
+    place.copy(runner=meddling("md5sum", lambda: seen.append((place.landed / SUMMARY).exists()), times=9))
+    assert seen == [False, True]
+
+
+def test_growing_cell(place: Place) -> None:
+    """Of a cell that is still being written only what is finished is copied, and nothing is said to be proven."""
+    make_cell(place.there, finished=False)
+    os.utime(place.source / "other_reports" / "pore_scan.json", (1e9, 1e9))
+    copied = place.copy()
+    assert (copied.outcome, copied.verified) == ("done", False)
+    names = {str(path.relative_to(place.landed)) for path in place.landed.rglob("*") if path.is_file()}
+    # Those that have been quiet for long, and those that a later one of their directory follows.
+    assert names == {
+        *(f"fastq_pass/PAD38578_pass_c6ded78b_{number}.fastq" for number in (0, 1)),
+        *("other_reports/final_summary_of_something_else.txt", "other_reports/pore_scan.json"),
+    }
+    assert not place.copy(settled=0).verified
+    assert place.same()
+    (place.source / SUMMARY).write_text("x")
+    assert place.copy().verified
+    assert place.same()
+
+
+def test_same_size_and_time_but_other_content(place: Place) -> None:
+    """A file here that only looks the same is found out and made right before the summary comes."""
+    make_cell(place.there)
+    place.copy()
+    (place.landed / SUMMARY).unlink()
+    rewrite(place.landed / READS, b"x" * 50_000)
+    assert place.copy().verified
+    assert place.same()
+    assert f"not the same as upstream: 1 ({READS}, …)" in place.log.read_text()
+
+
+def test_changed_there_under_its_old_time(place: Place) -> None:
+    """A file that was rewritten upstream under its old size and time arrives as it is now."""
+    make_cell(place.there)
+    place.copy()
+    rewrite(place.source / READS, b"y" * 50_000)
+    assert place.copy().verified
+    assert place.same()
+
+
+@pytest.mark.parametrize("after", ["rsync", "md5sum", "second rsync", "second md5sum"])
+@pytest.mark.parametrize("how", ["rewritten", "grown", "added", "replaced"])
+def test_changes_while_it_is_copied(after: str, how: str, place: Place) -> None:
+    """Whatever changes upstream at whatever moment, what arrives is what is there at the end."""
+    make_cell(place.there)
+    file = place.source / READS
+
+    def change() -> None:
+        match how:
+            case "rewritten":
+                rewrite(file, b"z" * 50_000)
+            case "grown":
+                with file.open("ab") as opened:
+                    opened.write(b"more")
+            case "added":
+                (file.parent / "late.fastq").write_bytes(b"late")
+            case "replaced":
+                other = file.with_name("other")
+                other.write_bytes(b"w" * 50_000)
+                status = file.stat()
+                os.utime(other, ns=(status.st_atime_ns, status.st_mtime_ns))
+                other.rename(file)
+
+    left = [None] * (len(after.split()) - 1)
+    runner = meddling(after.split()[-1], lambda: left.pop() if left else change(), times=len(after.split()))
+    copied = place.copy(runner=runner)
+    assert copied.verified
+    assert place.same()
+
+
+def test_never_stops_changing(place: Place) -> None:
+    """A cell that changes all the time is left for later and not proven, whatever rsync's exit codes say."""
+    make_cell(place.there)
+
+    def change() -> None:
+        with (place.source / READS).open("ab") as opened:
+            opened.write(b"more")
+
+    copied = place.copy(runner=meddling("md5sum", change, times=99))
+    assert (copied.outcome, copied.verified) == ("again", False)
+    assert copied.why == "it changes while it is copied, 3 times over"
+    assert not (place.landed / SUMMARY).exists()
+
+
+def test_file_that_vanishes(place: Place) -> None:
+    """A file that goes away before it is copied is not missed."""
+    make_cell(place.there)
+    assert place.copy(runner=meddling("find", (place.source / READS).unlink)).verified
+    assert place.same()
+
+
+def test_cell_that_is_gone(place: Place) -> None:
+    """A cell that is not there any more is left for later, and nothing is made here for it."""
+    place.there.mkdir(parents=True)
+    copied = place.copy()
+    assert copied.outcome == "again"
+    assert "cannot be read" in copied.why
+    assert not place.landed.exists()
+
+
+# Links and other things that are no files.
+
+
+def test_links_of_the_source(place: Place) -> None:
+    """A link within the run is copied; one that leads out is not, is told, and keeps the cell from being proven."""
+    make_cell(place.there)
+    (place.source / "inside").symlink_to(READS)
+    assert place.copy().verified
+    (place.landed / SUMMARY).unlink()
+    (place.source / "fastq_pass" / "outside.fastq").symlink_to("/etc/passwd")
+    copied = place.copy()
+    assert (copied.outcome, copied.verified) == ("failed", False)
+    assert "fastq_pass/outside.fastq is a link" in copied.why
+    assert (place.landed / "inside").read_bytes() == (place.source / READS).read_bytes()
+    assert not os.path.lexists(place.landed / "fastq_pass" / "outside.fastq")
+    assert not (place.landed / SUMMARY).exists()
+
+
+def test_specials_are_no_data(place: Place) -> None:
+    """FIFOs and sockets are neither copied nor opened, and keep nobody waiting."""
+    make_cell(place.there)
+    os.mkfifo(place.source / "fifo")
+    assert place.copy().verified
+    assert not os.path.lexists(place.landed / "fifo")
+    assert "1 special files are not copied" in place.log.read_text()
+
+
+@pytest.mark.parametrize("linked", ["run", "library", "cell", "directory", "file"])
+def test_nothing_is_written_through_links(linked: str, place: Place, tmp_path: Path) -> None:
+    """A link that somebody put into the landing area leads us nowhere: it is refused, and what it points to is safe."""
+    make_cell(place.there)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_bytes(b"precious")
+    link, target = {
+        "run": (place.run, elsewhere),
+        "library": (place.run / CELL.library, elsewhere),
+        "cell": (place.landed, elsewhere),
+        "directory": (place.landed / "fastq_pass", elsewhere),
+        "file": (place.landed / READS, elsewhere / "precious"),
+    }[linked]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(target)
+    copied = place.copy()
+    assert copied.outcome == "failed"
+    assert "link" in copied.why
+    assert tree(elsewhere) == {"precious": b"precious"}
+
+
+@pytest.mark.parametrize("linked", ["library", "cell", "directory"])
+def test_links_made_while_we_copy(linked: str, place: Place, tmp_path: Path) -> None:
+    """Also a link that comes between our look and rsync's work leads nowhere."""
+    make_cell(place.there)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = {
+        "library": place.run / CELL.library,
+        "cell": place.landed,
+        "directory": place.landed / "fastq_pass",
+    }[linked]
+
+    def plant() -> None:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(elsewhere)
+
+    def before_rsync(command: Sequence[str], **options: object) -> Ended:
+        if "rsync" in command and not os.path.lexists(link):
+            plant()
+        return run(command, **options)  # type: ignore[arg-type]  # passed on as they are
+
+    place.copy(runner=before_rsync)
+    assert tree(elsewhere) == {}
+
+
+def test_run_replaced_while_we_copy(place: Place, tmp_path: Path) -> None:
+    """Where the run's directory is replaced by a link after we opened it, rsync goes on in the one that we opened."""
+    make_cell(place.there)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def swap() -> None:
+        place.run.rename(tmp_path / "moved")
+        place.run.symlink_to(elsewhere)
+
+    place.copy(runner=meddling("find", swap))
+    assert tree(elsewhere) == {}
+    assert tree(tmp_path / "moved") == tree(place.there)
+
+
+def test_no_link_is_read_through(tmp_path: Path) -> None:
+    """The sum of what a link points to is never taken for that of a file, and a FIFO is not opened."""
+    cell = make_cell(tmp_path / "run")
+    (cell / "linked").symlink_to(READS)
+    (cell / "linked_directory").symlink_to("fastq_pass")
+    os.mkfifo(cell / "fifo")
+    with landed.opened_run(tmp_path, tmp_path / "run") as directory:
+        names = [READS, "linked", f"linked_directory/{Path(READS).name}", "fifo", "gone", "fastq_pass"]
+        assert set(landed.checksums(directory, CELL, names, lambda: False)) == {READS}
+
+
+@pytest.mark.parametrize("obstacle", ["file", "fifo", "dangling"])
+def test_what_is_in_the_way(obstacle: str, place: Place) -> None:
+    """What is no directory in the run's place is said, with its name."""
+    make_cell(place.there)
+    match obstacle:
+        case "file":
+            place.run.touch()
+        case "fifo":
+            os.mkfifo(place.run)
+        case "dangling":
+            place.run.symlink_to("nowhere")
+    with pytest.raises(PermanentError, match="20190710_EGS1_My_Exp"), landed.opened_run(place.landing, place.run):
+        pass
+    assert place.copy().outcome == "failed"
+
+
+# What cannot be done.
+
+
+@pytest.mark.parametrize(
+    ("location", "cell", "said"),
+    [
+        ("/etc", CELL, "is not the place of a run"),
+        ("LOCAL", CELL, "is not the place of a run"),
+        ("", CELL, "empty"),
+        ("{there}", CellId("..", CELL.name), "begins with"),
+        ("{there}", CellId("lib", "../../x"), "is not copied"),
+        ("{there}", CellId("lib", "-rf"), "begins with"),
+    ],
+)
+def test_what_is_refused(location: str, cell: CellId, said: str, place: Place) -> None:
+    """What is no run of this upstream, or no name of a cell, is not copied; a person is told why."""
+    make_cell(place.there)
+    copied = copy_cell(
+        place.upstream, location.format(there=place.there), cell, place.run, landing=place.landing, log=place.log
+    )
+    assert copied.outcome == "failed"
+    assert said in copied.why
+    assert not place.run.exists() or tree(place.run) == {}
+
+
+def test_landing_area_that_is_away(place: Place) -> None:
+    """A landing area that is not mounted is waited for, and not made."""
+    make_cell(place.there)
+    place.landing.rmdir()
+    assert place.copy().outcome == "again"
+    assert not place.landing.exists()
+
+
+def test_directory_of_the_month_is_made(place: Place) -> None:
+    """The directories between the landing area and the run are made."""
+    make_cell(place.there)
+    place.run = place.landing / "2026-11" / "run"
+    assert place.copy().verified
+    assert place.same()
+
+
+@pytest.mark.parametrize(
+    ("template", "outcome", "said"),
+    [
+        (("rsync", "-lt", "{source}", "{destination}"), "done", ""),
+        (("rsync", "-rlt", "--exclude=*_1.fastq", "{source}", "{destination}"), "again", "_1.fastq is not the same"),
+        (("rsync", "--no-such-option", "{options}", "{source}", "{destination}"), "failed", "--no-such-option"),
+        (("no-such-rsync", "{options}", "{source}", "{destination}"), "failed", "not installed"),
+        (("rsync", "--max-size=1", "{options}", "{source}", "{destination}"), "again", "is not the same"),
+    ],
+)
+def test_templates(template: tuple[str, ...], outcome: str, said: str, place: Place) -> None:
+    """A template's command is run; when it does not bring everything, that is noticed and the summary stays away."""
+    make_cell(place.there)
+    copied = place.copy(replace(place.upstream, rsync=template))
+    assert copied.outcome == outcome
+    assert said in copied.why
+    assert (place.landed / SUMMARY).exists() == copied.verified == (outcome == "done")
+
+
+def test_stop_and_go_on(place: Place) -> None:
+    """A copy that is to stop stops soon, keeps what came of the file, and goes on from there the next time."""
+    make_cell(place.there)
+    big = place.source / "fastq_pass" / "big.fastq"
+    big.write_bytes(os.urandom(6_000_000))
+    slow = replace(place.upstream, bandwidth_limit="3M")
+    seen: list[tuple[int, int]] = []
+    total = sum(path.stat().st_size for path in place.source.rglob("*") if path.is_file())
+
+    def on_progress(done: int, of: int) -> None:
+        seen.append((done, of))
+
+    copied = place.copy(slow, on_progress=on_progress, stop=lambda: bool(seen) and seen[-1][0] > 1_000_000)
+    assert (copied.outcome, copied.why) == ("again", "copying was ended: stopped")
+    assert not (place.landed / SUMMARY).exists()
+    kept = place.landed / "fastq_pass" / ".hesiod-watch-partial" / "big.fastq"
+    assert kept.read_bytes() == big.read_bytes()[: kept.stat().st_size]
+    assert kept.stat().st_size > 0
+    assert place.copy(on_progress=on_progress).verified
+    assert place.same()
+    assert {of for _, of in seen} == {total}
+    assert seen[-1][0] == total
+
+
+def test_log(place: Place) -> None:
+    """The log has every command, dated, as it can be pasted, and how it ended."""
+    make_cell(place.there)
+    place.copy()
+    lines = place.log.read_text().splitlines()
+    assert all(line[:4].isdigit() and line[10] == "T" for line in lines)
+    commands = [line.split("$ ", 1)[1] for line in lines if " $ " in line]
+    assert len(commands) == 2
+    assert all(command.startswith("nice -n 10 rsync --times") for command in commands)
+    assert f"'{place.there}/'" in commands[0]
+    assert "exit code 0" in lines[-2]
+    assert "the same as in" in lines[-1]

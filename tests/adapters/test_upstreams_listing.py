@@ -1,0 +1,215 @@
+"""What an upstream has, asked of the real find and md5sum through the shells there are; nothing is believed in part."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from upstream_cells import CELL, ODD_NAMES, make_cell
+
+from hesiod_watch import naming
+from hesiod_watch.config import Upstream
+from hesiod_watch.model import CellId
+from hesiod_watch.upstreams.inventory import (
+    CELLS,
+    CHECKSUMS,
+    FILES,
+    names_given,
+    question,
+    read_checksums,
+    read_files,
+    records,
+)
+from hesiod_watch.upstreams.listing import Listing, UpstreamRun, list_upstream
+from hesiod_watch.upstreams.running import Ended, run
+
+SHELLS = [["sh"], ["bash"], ["dash"], ["busybox", "sh"]]
+
+
+def ask(shell: Sequence[str], script: str, directory: Path, given: bytes = b"") -> tuple[list[bytes], int]:
+    if not shutil.which(shell[0]):
+        pytest.skip(f"{shell[0]} is not installed")
+    command = [*shell, *question(script, str(directory))[1:]]
+    return records(subprocess.run(command, input=given, capture_output=True).stdout)
+
+
+def md5(path: Path) -> str:
+    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_files_are_told_as_they_are(shell: Sequence[str], tmp_path: Path) -> None:
+    """Every file, directory and link of a cell is told with its size and exact times, whatever it is called."""
+    cell = make_cell(tmp_path / "run", odd=True)
+    (cell / "link").symlink_to("odd/\n")
+    os.mkfifo(cell / "fifo")
+    os.utime(cell / "fastq_pass" / "plain.fastq", ns=(0, 1_700_000_000_123_456_789))
+    there = read_files(ask(shell, FILES, cell)[0])
+    expected = {str(path.relative_to(cell)) for path in cell.rglob("*")}
+    assert set(there.entries) == expected
+    for name, entry in there.entries.items():
+        status = (cell / name).lstat()
+        assert entry.mtime == status.st_mtime_ns
+        assert entry.changed == status.st_ctime_ns
+        assert entry.kind != "f" or entry.size == status.st_size
+    assert there.entries["link"].target == "odd/\n"
+    assert there.entries["fifo"].kind == "o"
+
+
+@pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
+def test_checksums_of_odd_names(shell: Sequence[str], tmp_path: Path) -> None:
+    """The sum of every file that is named is told, and a file that has gone leaves the others as they are."""
+    cell = make_cell(tmp_path / "run", odd=True)
+    names = [str(path.relative_to(cell)) for path in cell.rglob("*") if path.is_file()]
+    answer, code = ask(shell, CHECKSUMS, cell, names_given([*names, "fastq_pass/gone"]))
+    assert code != 0
+    assert read_checksums(answer) == {name: md5(cell / name) for name in names}
+
+
+def test_leftovers_of_copying_are_not_told(tmp_path: Path) -> None:
+    """Where an upstream was itself copied to, what was saved of unfinished files is no data."""
+    cell = make_cell(tmp_path / "run")
+    (cell / "fastq_pass" / ".hesiod-watch-partial").mkdir()
+    (cell / "fastq_pass" / ".hesiod-watch-partial" / "x.fastq").touch()
+    assert not [name for name in read_files(ask(["sh"], FILES, cell)[0]).entries if "partial" in name]
+
+
+def upstream(directory: Path) -> Upstream:
+    return Upstream("mounted", str(directory))
+
+
+def test_runs_and_cells(tmp_path: Path) -> None:
+    """Runs and their cells are listed in natural order with the place of each."""
+    second = CellId("lib 1", "20190711_1723_2-A5-D5_PAD38579_c6ded78c")
+    recalled = CellId("other", f"{CELL.name}.2")
+    for name, cell in (("run10", CELL), ("run9", CELL), ("My Exp", second), ("My Exp", recalled), ("My Exp", CELL)):
+        make_cell(tmp_path / name, cell)
+    assert list_upstream(upstream(tmp_path)) == Listing(
+        "mounted",
+        (
+            UpstreamRun("My Exp", f"{tmp_path}/My Exp", (CELL, second, recalled)),
+            UpstreamRun("run9", f"{tmp_path}/run9", (CELL,)),
+            UpstreamRun("run10", f"{tmp_path}/run10", (CELL,)),
+        ),
+    )
+    assert list_upstream(upstream(tmp_path)).runs[0].first_cell_date == "20190710"
+
+
+def test_what_is_not_data(tmp_path: Path) -> None:
+    """Hidden names, links, empty runs, our own directories and cells that test the instrument are passed over."""
+    make_cell(tmp_path / ".hidden")
+    make_cell(tmp_path / "lost+found")
+    make_cell(tmp_path / "real" / "pipeline")
+    make_cell(tmp_path / "real", CellId("pipeline", CELL.name))
+    make_cell(tmp_path / "real", CellId("lib", "20190710_1723_2-A5-D5_CTC00001_c6ded78b"))
+    make_cell(tmp_path / "real", CellId(".lib", CELL.name))
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "persistence" / "sets" / "a").mkdir(parents=True)
+    (tmp_path / "file").touch()
+    assert list_upstream(upstream(tmp_path)) == Listing("mounted")
+
+
+def test_odd_names_are_quarantined(tmp_path: Path) -> None:
+    """Names outside the grammar, of runs, libraries or cells, are shown with a reason and never listed."""
+    bad = [name for name in ODD_NAMES if naming.run_problem(name) and not name.startswith(".")]
+    assert len(bad) > 30
+    cells = [f"20190710_1723_{name[:100]}_PAD1_c6ded78b" for name in bad]
+    cells = [name for name in cells if naming.cell_problem(name)]
+    for name in bad:
+        make_cell(tmp_path / name)
+        make_cell(tmp_path / "run", CellId(name, CELL.name))
+    for name in cells:
+        make_cell(tmp_path / "run", CellId("lib", name))
+    listing = list_upstream(upstream(tmp_path))
+    assert (listing.problem, listing.runs) == ("", ())
+    expected = [*bad, *(f"run/{name}" for name in bad), *(f"run/lib/{name}" for name in cells)]
+    assert sorted(each.name for each in listing.quarantined) == sorted(map(naming.display, expected))
+    assert all(each.why for each in listing.quarantined)
+
+
+def test_twins_are_quarantined(tmp_path: Path) -> None:
+    """Two cells of one name would share their flags: neither is listed."""
+    make_cell(tmp_path / "run", CellId("a", CELL.name))
+    make_cell(tmp_path / "run", CellId("b", CELL.name))
+    listing = list_upstream(upstream(tmp_path))
+    assert listing.runs == ()
+    assert [each.name for each in listing.quarantined] == [f"run/a/{CELL.name}", f"run/b/{CELL.name}"]
+
+
+def answering(change: Callable[[bytes], bytes], code: int = 0, why: str = "") -> Callable[..., Ended]:
+    """A way to run commands over a bad line: the answer that comes is not the one that was sent."""
+
+    def bad_line(command: Sequence[str], **options: object) -> Ended:
+        ended = run(command, quiet=60)
+        return Ended(code or ended.code, change(ended.output), ended.errors, why)
+
+    return bad_line
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "why", "said"),
+    [
+        (lambda data: data[:-1], 0, "", "cut short"),
+        (lambda data: data[: len(data) // 2], 255, "", "cut short; ssh could not connect"),
+        (lambda data: b"", 255, "", "no answer came; ssh could not connect"),
+        (lambda data: b"", 0, "", "no answer came; the command ended as if all were well"),
+        (lambda data: data, 0, "nothing came for 70 seconds", "does not answer: nothing came"),
+        (lambda data: b"This account is not available.\n", 1, "", "no answer came"),
+    ],
+)
+def test_half_an_answer(change: Callable[[bytes], bytes], code: int, why: str, said: str, tmp_path: Path) -> None:
+    """An upstream whose answer did not come whole is a problem, and never an upstream with fewer runs."""
+    make_cell(tmp_path / "run")
+    listing = list_upstream(upstream(tmp_path), runner=answering(change, code, why))
+    assert said in listing.problem
+    assert listing.runs == ()
+
+
+def test_place_that_is_not_there(tmp_path: Path) -> None:
+    """A directory that is missing is a problem; an empty one is not."""
+    assert list_upstream(upstream(tmp_path)).problem == ""
+    assert "can't cd to" in (problem := list_upstream(upstream(tmp_path / "gone")).problem)
+    assert str(tmp_path / "gone") in problem
+
+
+def test_directory_that_cannot_be_read(tmp_path: Path) -> None:
+    """A directory without permission is told, and the rest is listed all the same."""
+    make_cell(tmp_path / "run")
+    answer = b"hesiod-watch answers\0drun\0ulost\0drun/lib 1\0drun/lib 1/" + CELL.name.encode() + b"\0"
+    listing = list_upstream(upstream(tmp_path), runner=answering(lambda data: answer + b"hesiod-watch ends 0\0"))
+    assert [(each.name, each.why) for each in listing.quarantined] == [("lost", "it cannot be read")]
+    assert [run.cells for run in listing.runs] == [(CELL,)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_permission_denied(tmp_path: Path) -> None:
+    """A real directory without permission is told, and the rest is listed all the same."""
+    make_cell(tmp_path / "run")
+    (tmp_path / "closed").mkdir(mode=0)
+    listing = list_upstream(upstream(tmp_path))
+    assert [each.name for each in listing.quarantined] == ["closed"]
+    assert [run.cells for run in listing.runs] == [(CELL,)]
+
+
+def test_listing_that_is_not_whole(tmp_path: Path) -> None:
+    """Where find met an error, what it found is listed, and that there may be more is said."""
+    make_cell(tmp_path / "run")
+    listing = list_upstream(upstream(tmp_path), runner=answering(lambda data: data.replace(b"ends 0", b"ends 1")))
+    assert [run.cells for run in listing.runs] == [(CELL,)]
+    assert "cannot be listed in full" in listing.problem
+
+
+def test_nothing_is_asked_of_local() -> None:
+    """The landing area itself is no upstream to be asked."""
+    assert list_upstream(Upstream("local", "LOCAL")) == Listing("local")
+
+
+def test_script_is_one_line() -> None:
+    """What is sent to a login shell of any kind has neither newlines nor `!`, which csh reads even within quotes."""
+    assert not set("\n!'") & set(CELLS + FILES + CHECKSUMS)

@@ -1,0 +1,257 @@
+"""Commands for upstreams: run to their end, ended in time, nothing left behind; quoted for whoever takes them apart."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sites import eventually
+
+from hesiod_watch.config import Upstream
+from hesiod_watch.upstreams import running, ssh
+from hesiod_watch.upstreams.running import run
+
+SECONDS = 60.0
+
+
+def shell(script: str, *arguments: str) -> tuple[str, ...]:
+    return ("sh", "-c", script, "sh", *arguments)
+
+
+def test_end_is_told() -> None:
+    """Exit code, output and errors of a command come back, each apart."""
+    ended = run(shell("echo out; echo err >&2; exit 7"), quiet=SECONDS)
+    assert (ended.code, ended.output, ended.errors, ended.why) == (7, b"out\n", "err\n", "")
+
+
+@pytest.mark.parametrize("number", [9, 15])
+def test_signal_is_told(number: int) -> None:
+    """A command that a signal ended has its number, negative."""
+    assert run(shell(f"kill -{number} $$"), quiet=SECONDS).code == -number
+
+
+def test_input_is_given() -> None:
+    """Standard input is what was given, of any size and any bytes, and ends."""
+    data = bytes(range(256)) * 10_000
+    assert run(("cat",), quiet=SECONDS, given=data).output == data
+    assert run(("cat",), quiet=SECONDS).output == b""
+
+
+def test_arguments_are_words() -> None:
+    """No shell reads the arguments, and nothing is added to them or left out."""
+    words = ["", " ", "-n", "$(id)", "`id`", "new\nline", "ü", "*", "None", "False", "a=b"]
+    code = "import json, sys; print(json.dumps(sys.argv[1:]))"
+    assert json.loads(run((sys.executable, "-c", code, *words), quiet=SECONDS).output) == words
+
+
+@pytest.mark.parametrize(
+    ("command", "code"), [(("no-such-program-here",), 127), (("/dev/null",), 127), (("echo", "\udcff"), 126)]
+)
+def test_what_cannot_be_run(command: tuple[str, ...], code: int) -> None:
+    """A program that is missing, or an argument that cannot be passed, is an exit code with a reason."""
+    ended = run(command, quiet=SECONDS)
+    assert ended.code == code
+    assert command[0] in ended.errors
+
+
+def test_output_in_pieces() -> None:
+    """Output goes to whom it concerns as it comes, before the command ends."""
+    came = threading.Event()
+    pieces = []
+
+    def on_output(data: bytes) -> None:
+        pieces.append(data)
+        came.set()
+
+    ended = run(shell("printf 50%%\\\\r; read -r line || exit 3"), quiet=SECONDS, on_output=on_output)
+    assert came.is_set()
+    assert b"".join(pieces) == b"50%\r"
+    assert (ended.output, ended.code) == (b"", 3)
+
+
+def test_works_in_an_open_directory(tmp_path: Path) -> None:
+    """A command works in the directory that was opened, even when its name has become another's."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    descriptor = os.open(tmp_path / "a", os.O_RDONLY)
+    try:
+        (tmp_path / "a").rename(tmp_path / "was-a")
+        (tmp_path / "a").symlink_to("b")
+        assert run(("touch", "here"), quiet=SECONDS, directory=descriptor).code == 0
+    finally:
+        os.close(descriptor)
+    assert (tmp_path / "was-a" / "here").exists()
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+FAMILY = "trap '' TERM HUP; sleep 1000 & echo $! $$ >\"$1\"; while :; do sleep 1000; done"
+
+
+@pytest.mark.parametrize("how", ["quiet", "stop"])
+def test_ended_with_its_children(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that says nothing for too long, or is to stop, is ended with all it started, however stubborn."""
+    monkeypatch.setattr(running, "TERM_GRACE", 0.3)
+    pids = tmp_path / "pids"
+    stop = pids.exists if how == "stop" else lambda: False
+    ended = run(shell(FAMILY, str(pids)), quiet=1.0 if how == "quiet" else SECONDS, stop=stop)
+    assert ended.code == -9
+    assert ended.why == ("stopped" if how == "stop" else "nothing came for 1 seconds")
+    for pid in map(int, pids.read_text().split()):
+        eventually(lambda pid=pid: not alive(pid), f"{pid} has ended")  # type: ignore[misc]  # bound at once
+
+
+def test_asked_before_it_is_killed() -> None:
+    """A command that is to stop may tidy up first."""
+    began = threading.Event()
+    ended = run(
+        shell("trap 'echo saved; exit 20' TERM; echo began; while :; do sleep 0.05; done"),
+        quiet=SECONDS,
+        stop=began.is_set,
+        on_output=lambda data: began.set(),
+    )
+    assert (ended.code, ended.why) == (20, "stopped")
+
+
+def test_talking_is_not_silence() -> None:
+    """A command that keeps saying something may take longer than the silence that is allowed."""
+    assert run(shell("for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done"), quiet=1.5).why == ""
+
+
+def test_too_much_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command that writes without end is ended."""
+    monkeypatch.setattr(running, "LARGEST", 1 << 20)
+    assert run(("yes",), quiet=SECONDS).why == "it wrote more than can be true"
+
+
+def test_those_who_stay_do_not_keep_us() -> None:
+    """A process that goes on in the background and holds the output open is not waited for."""
+    began = time.monotonic()
+    ended = run(shell("setsid sleep 30 & echo $!"), quiet=SECONDS)
+    subprocess.run(["kill", ended.output.strip()], check=True)
+    assert time.monotonic() - began < 10
+    assert ended.code == 0
+
+
+# Commands that others take apart.
+
+WORD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12) | st.sampled_from(
+    ["", " ", "'", '"', "''", "a b", "it's", '"x y"', "$(id)", "-o", "a\\ b", "% %%"]
+)
+
+
+@given(st.lists(WORD, max_size=5))
+def test_words_for_a_remote_shell(words: list[str]) -> None:
+    """What is quoted for the shell of the other side comes out of a shell as it went in."""
+    upstream = Upstream("x", "host:/data")
+    *_, separator, host, command = ssh.remote(upstream, ("printf", "%s\\0", *words), None)
+    assert (separator, host) == ("--", "host")
+    assert shlex.split(command)[2:] == words
+    printed = subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout
+    assert printed == "".join(f"{word}\0" for word in words or [""]).encode()
+
+
+@pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
+def test_words_for_rsync(tmp_path: Path) -> None:
+    """rsync takes the value of --rsh apart into exactly the words that were meant, blanks and quotes included."""
+    words_file = str(tmp_path / "words")
+    (tmp_path / "ssh").write_text(
+        f"#!{sys.executable}\nimport json, sys\nopen({words_file!r}, 'w').write(json.dumps(sys.argv[1:]))\n"
+    )
+    (tmp_path / "ssh").chmod(0o755)
+    words = ("-i", "/a b/it's", "-o", 'User="x y"', "", " ", "''", '"', "a'b\"c d", "$(id)", "\\ ")
+    upstream = Upstream("x", "host:/data", ssh_options=words)
+    control = tmp_path / "with 100% blank"
+    subprocess.run(
+        ["rsync", f"--rsh={ssh.rsh(upstream, control)}", "host:/data/", str(tmp_path / "copy")],
+        env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"},
+        capture_output=True,
+    )
+    got = json.loads((tmp_path / "words").read_text())
+    assert tuple(got[: len(ssh.options(upstream, control))]) == ssh.options(upstream, control)
+    assert got[len(ssh.options(upstream, control))] == "host"
+
+
+def test_options_come_before_the_host() -> None:
+    """A host of the configuration is never where ssh looks for options, and no question can be asked."""
+    command = ssh.remote(Upstream("x", "u@[::1]:/data", ssh_options=("-v",)), ("true",), None)
+    assert command[:3] == ("ssh", "-o", "BatchMode=yes")
+    assert command[-3:] == ("--", "u@::1", "true")
+
+
+@pytest.mark.parametrize(("timeout", "longest"), [(1.0, 4), (4.0, 4), (60.0, 60)])
+def test_frozen_host_is_noticed_in_time(timeout: float, longest: float) -> None:
+    """ssh asks often enough that a frozen host is noticed within the upstream's timeout (or four seconds)."""
+    words = ssh.options(Upstream("x", "h:/d", timeout=timeout), None)
+    values = dict(word.split("=", 1) for word in words if "=" in word)
+    assert (int(values["ServerAliveCountMax"]) + 1) * int(values["ServerAliveInterval"]) <= longest
+
+
+# The place of the shared connection.
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A directory for sockets; their names must be short."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as directory:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", directory)
+        yield Path(directory)
+
+
+def test_place_is_private(short: Path) -> None:
+    """The socket lies in a directory that nobody else can enter; other options are another connection."""
+    one = ssh.control_path(Upstream("x", "host:/data"))
+    assert one is not None
+    assert one.parent.parent == short
+    assert one.parent.stat().st_mode & 0o777 == 0o700
+    assert ssh.control_path(Upstream("y", "host:/other")) == one
+    assert ssh.control_path(Upstream("x", "host:/data", ssh_options=("-4",))) != one
+    assert ssh.control_path(Upstream("x", "other:/data")) != one
+
+
+@pytest.mark.parametrize("obstacle", ["file", "link", "open to all", "too long"])
+def test_place_that_cannot_be_used(obstacle: str, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory that is not ours alone, or too long a name, is passed over for the next."""
+    directory = short / f"hesiod-watch-ssh-{os.getuid()}"
+    match obstacle:
+        case "file":
+            directory.touch()
+        case "link":
+            (short / "elsewhere").mkdir(mode=0o700)
+            directory.symlink_to("elsewhere")
+        case "open to all":
+            directory.mkdir()
+            directory.chmod(0o777)
+        case "too long":
+            (short / ("x" * 80)).mkdir()
+            monkeypatch.setenv("XDG_RUNTIME_DIR", str(short / ("x" * 80)))
+    path = ssh.control_path(Upstream("x", "host:/data"))
+    assert path is None or short not in path.parents
+
+
+def test_dead_socket_is_removed(short: Path) -> None:
+    """What is left of a connection that has died is removed, so that another can be opened."""
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(short / "s"))
+        server.listen(1)
+        assert ssh.answers(short / "s")
+    assert not ssh.answers(short / "s")
+    assert not (short / "s").exists()
