@@ -20,7 +20,7 @@ from hesiod_watch.errors import TemporaryError
 from hesiod_watch.executors import Ended
 from hesiod_watch.fields import fields
 from hesiod_watch.model import Offer
-from hesiod_watch.reconcile import Looked, Reconciler
+from hesiod_watch.reconcile import CLAIMED, Looked, Reconciler
 from hesiod_watch.sdnotify import Notifier
 from hesiod_watch.sources.landing import Landing
 from hesiod_watch.sources.upstream import ask
@@ -129,8 +129,9 @@ class Engine:
                 "ended",
                 extra=fields(run=ended.run_dir.name, cell=ended.action.cell, action=ended.action.name, code=ended.code),
             )
-            if ended.code != 0:
-                self.failed.append(f"{ended.action}: ended with code {ended.code}")
+            if ended.code != 0 and ended.action.name in CLAIMED:  # others are among the reconciler's problems
+                where = f"{ended.action.run} {ended.action.cell}"
+                self.failed.append(f"{where}: processing ended with code {ended.code}; hesiod-watch explain {where}")
             self.reconciler.ended(ended)
             for run_dir in list(self._full)[:WOKEN]:
                 self.queue.add(run_dir)

@@ -60,7 +60,8 @@ def test_there_are_no_other_trees() -> None:
 def test_tree_gets_its_answer(site: Site, tree: str) -> None:
     """Each tree, landed and polled, ends with the status and the sentence that its index asks for."""
     land(site, tree)
-    site.run("poll")
+    # What is no FASTQ is told by the first round of ingest, although the cell is not complete.
+    site.run("poll", check=1 if tree == "gridion_placeholders" else 0)
     status, sentence = TREES[tree]
     runs = site.status()
     assert {run["status"] for run in runs.values()} == {status}
@@ -118,7 +119,7 @@ def test_numbers_of_a_tree_that_a_person_calls_complete(site: Site) -> None:
 def test_placeholder_files_are_an_error_and_no_crash(site: Site) -> None:
     """FASTQ files that are no FASTQ fail their cell with the name of the file."""
     land(site, "gridion_placeholders")
-    site.run("poll")
+    site.run("poll", check=1)
     (run,) = site.landing.iterdir()
     (cell,) = (run / "DN585561I_A1").iterdir()
     (run / "pipeline" / f"{cell.name}.synced").touch()
