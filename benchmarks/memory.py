@@ -101,6 +101,8 @@ def main(argv: list[str] | None = None) -> int:
         began = time.monotonic()
         (cell / "final_summary_PAW00001_0a1b2c3d_1b2c3d4e.txt").write_text(summary(arguments.files))
         wait_until((place / "landing" / RUN / "pipeline" / f"{CELL}.done").exists)
+        # The worker tidies up after `.done`; the cell is not to be taken from under it.
+        wait_until((place / "landing" / RUN / "pipeline" / f"{CELL}.ingest.done").exists)
         rows.append(("the service, from its start to .done", time.monotonic() - began, high_water(service.pid)))
         service.terminate()
         service.wait()
