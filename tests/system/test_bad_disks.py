@@ -1,0 +1,380 @@
+"""Disks that are full, read-only, away or forbidden, and things among the data that are no data.
+
+File systems of a test's own need root; they are unmounted whatever happens. What permissions forbid is tested with
+a service that is root without its privileges, because these would let it read everything.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sites import Site
+
+from hesiod_watch.simulate import SimulatedCell
+
+pytestmark = pytest.mark.system
+
+RUN, OTHER_RUN = "20261122_TEST_alpha", "20261123_TEST_beta"
+LIBRARY = "sample_A"
+CELL, OTHER = "20261122_2210_1A_PAW00001_0a1b2c3d", "20261123_2211_1B_PAW00002_1a2b3c4d"
+BARCODE = "barcode01"
+
+
+class Disks:
+    """File systems mounted for a test."""
+
+    def __init__(self, images: Path) -> None:
+        self._images = images
+        self._mounted: list[Path] = []
+
+    def tmpfs(self, place: Path, size: str) -> None:
+        """A new, empty one in memory."""
+        self._mount(place, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
+
+    def image(self, place: Path) -> None:
+        """One whose content stays while it is unmounted; made when it is first mounted at this place."""
+        image = self._images / f"{place.name}.img"
+        if not image.exists():
+            if shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
+                pytest.skip("needs mkfs.ext4")
+            with image.open("wb") as file:
+                file.truncate(64 << 20)
+            subprocess.run(["mkfs.ext4", "-q", image], check=True, env=os.environ | {"PATH": "/usr/sbin:/sbin:/bin"})
+        self._mount(place, "-o", "loop", str(image))
+
+    def _mount(self, place: Path, *arguments: str) -> None:
+        mounted = subprocess.run(["mount", *arguments, place], capture_output=True, text=True)
+        if mounted.returncode != 0:
+            pytest.skip(f"cannot mount here: {mounted.stderr.strip()}")
+        self._mounted.append(place)
+
+    def remount(self, place: Path, options: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,{options}", place], check=True)
+
+    def unmount(self, place: Path, *options: str) -> None:
+        subprocess.run(["umount", *options, place], check=True)
+        self._mounted.remove(place)
+
+    def close(self) -> None:
+        for place in reversed(self._mounted):
+            subprocess.run(["umount", "--lazy", place], check=False)
+
+
+@pytest.fixture
+def disks(tmp_path: Path) -> Iterator[Disks]:
+    """Mounts that end with the test."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("needs root, to mount file systems")
+    disks = Disks(tmp_path)
+    yield disks
+    disks.close()
+
+
+def a_cell(
+    site: Site, run: str = RUN, cell: str = CELL, *, seed: int = 1, files: int = 2, reads: int = 20
+) -> SimulatedCell:
+    return SimulatedCell(
+        site.landing,
+        run,
+        LIBRARY,
+        cell,
+        barcodes=(BARCODE, "barcode02"),
+        files_per_barcode=files,
+        reads_per_file=reads,
+        seed=seed,
+    )
+
+
+def done(site: Site, cell: SimulatedCell) -> bool:
+    return f"{cell.cell}.done" in site.flags(cell.run)
+
+
+def why(site: Site, cell: SimulatedCell) -> str:
+    """What `status` says about a cell."""
+    sentence: str = site.status()[cell.run]["cells"][f"{cell.library}/{cell.cell}"]["why"]
+    return sentence
+
+
+def assert_whole(site: Site, cell: SimulatedCell) -> None:
+    """Done, every read of the sequencer in the outputs, and all of it as the manifest says."""
+    assert done(site, cell)
+    place = site.output / cell.run / cell.library / cell.cell
+    total = json.loads((place / "qc.json").read_text())["total"]
+    expected = cell.expected.values()
+    wanted = (sum(amount.reads for amount in expected), sum(amount.bases for amount in expected))
+    assert (total["reads"], total["bases"]) == wanted
+    lines = 0
+    for path in place.glob("*.fastq.gz"):
+        with gzip.open(path) as file:
+            lines += sum(1 for _ in file)
+    assert lines == 4 * wanted[0]
+    site.run("verify", cell.run)
+
+
+@pytest.mark.xfail(strict=True, reason="a waiting worker tells its log, and `status` nothing")
+def test_full_disk_is_waited_for(site: Site, disks: Disks) -> None:
+    """Cells that do not fit say so in `status` and wait; when there is room they are finished without a person."""
+    disks.tmpfs(site.output, "1m")
+    cells = [a_cell(site, RUN, CELL, reads=300), a_cell(site, OTHER_RUN, OTHER, seed=2, reads=300)]
+    with site.service():
+        for cell in cells:
+            cell.write()
+        site.eventually(
+            lambda: all("No space left" in why(site, cell) for cell in cells), "both say what they wait for"
+        )
+        for cell in cells:
+            assert f"{site.output}/{cell.run}" in why(site, cell)
+            assert not {f"{cell.cell}.done", f"{cell.cell}.failed"} & site.flags(cell.run)
+        disks.remount(site.output, "size=64m")
+        site.eventually(lambda: all(done(site, cell) for cell in cells), "both are finished")
+    for cell in cells:
+        assert_whole(site, cell)
+        assert f"{cell.cell}.started.2" not in site.flags(cell.run)
+
+
+def test_full_landing_area(site: Site, disks: Disks) -> None:
+    """Where not even a flag fits nothing is half made, the reason is logged once, and it goes on when there is room."""
+    site.configure(watch="sweep_interval: 0.1s")
+    disks.tmpfs(site.landing, "4m")
+    cell = a_cell(site)
+    cell.write()
+    with pytest.raises(OSError, match="No space left"):
+        (site.landing / "fill").write_bytes(bytes(8 << 20))
+    with site.service():
+        site.eventually(lambda: site.logged("No space left") > 0, "the reason is told")
+        for _ in range(3):  # each takes longer than several sweeps
+            assert site.status()[RUN]["status"] == "new"
+        assert os.listdir(site.landing / RUN) == [LIBRARY]
+        disks.remount(site.landing, "size=64m")
+        site.eventually(lambda: done(site, cell), "the cell is done")
+    assert site.logged("No space left") == 1
+    assert_whole(site, cell)
+
+
+def test_read_only_output(site: Site, disks: Disks) -> None:
+    """A run that cannot be taken up stays new, its reason is logged once, and it goes on when the disk allows it."""
+    site.configure(watch="sweep_interval: 0.1s")
+    disks.tmpfs(site.output, "64m")
+    disks.remount(site.output, "ro")
+    cell = a_cell(site)
+    with site.service():
+        cell.write()
+        site.eventually(lambda: site.logged("Read-only file system") > 0, "the reason is told")
+        for _ in range(5):  # each takes longer than several sweeps
+            assert site.status()[RUN]["status"] == "new"
+        assert site.flags(RUN) == set()
+        disks.remount(site.output, "rw")
+        site.eventually(lambda: done(site, cell), "the cell is done")
+    assert site.logged("Read-only file system") == 1
+    assert_whole(site, cell)
+
+
+def test_unmounted_landing_area(site: Site, disks: Disks) -> None:
+    """Nothing is made in the mount point while the landing area is away, and work goes on when it is mounted again."""
+    disks.image(site.landing)
+    first, second = a_cell(site), a_cell(site, OTHER_RUN, OTHER, seed=2)
+    with site.service():
+        first.write()
+        site.eventually((site.output / RUN / "report.html").exists, "the first run is reported")
+        flags = site.flags(RUN)
+        disks.unmount(site.landing, "--lazy")  # a worker may just be ending
+        site.eventually(lambda: site.logged("the landing area is not there") == 1, "the loss is told")
+        assert "is its file system mounted?" in site.run("poll", check=75).stderr
+        assert list(site.landing.iterdir()) == []
+        assert [path.name for path in site.output.iterdir()] == [RUN]
+        disks.image(site.landing)
+        site.eventually(lambda: site.logged("the landing area is back") == 1, "its return is told")
+        second.write()
+        site.eventually(lambda: done(site, second), "the second cell is done")
+    assert site.flags(RUN) == flags
+    assert_whole(site, first)
+    assert_whole(site, second)
+    disks.unmount(site.landing)
+    assert list(site.landing.iterdir()) == []
+
+
+def test_landing_area_goes_while_a_cell_is_processed(site: Site, disks: Disks) -> None:
+    """A worker whose sources vanish waits for them, with or without a service, and finishes its cell."""
+    disks.image(site.landing)
+    cell = a_cell(site, files=10, reads=300)
+    cell.write()
+    with site.service():
+        site.eventually(lambda: f"{CELL}.started.worker" in site.flags(RUN), "a worker has begun")
+        disks.unmount(site.landing, "--lazy")
+        log = site.output / RUN / "pipeline.log"
+        site.eventually(lambda: "waiting" in log.read_text(), "the worker waits")
+        assert list(site.landing.iterdir()) == []
+        disks.image(site.landing)
+        site.eventually(lambda: done(site, cell), "the cell is done")
+    assert f"{CELL}.failed" not in site.flags(RUN)
+    assert_whole(site, cell)
+
+
+class Unprivileged(Site):
+    """A site whose commands are bound by permissions, whoever runs the tests."""
+
+    def command(self, *arguments: str) -> list[str]:
+        prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
+        return [*prefix, *super().command(*arguments)]
+
+
+@pytest.fixture
+def unprivileged(tmp_path: Path) -> Iterator[Site]:
+    """A new, empty site without privileges; what a test has closed is opened again for pytest to remove."""
+    if os.geteuid() == 0 and not shutil.which("setpriv"):
+        pytest.skip("needs setpriv, or somebody other than root")
+    root = tmp_path / "site"
+    root.mkdir()
+    yield Unprivileged(root)
+    for directory, names, _ in os.walk(root):
+        for name in names:
+            path = Path(directory, name)
+            if not path.is_symlink():
+                path.chmod(0o755)
+
+
+@pytest.mark.parametrize(
+    ("closed", "shown"),
+    [
+        pytest.param(
+            ".",
+            "cannot be read: Permission denied",
+            marks=pytest.mark.xfail(strict=True, reason="observe asks for pipeline/ in a run that may not be entered"),
+        ),
+        (LIBRARY, "cannot be read: Permission denied"),
+        (f"{LIBRARY}/{CELL}", f"{CELL} cannot be read: Permission denied"),
+        (f"{LIBRARY}/{CELL}/fastq_pass", f"{CELL}/fastq_pass cannot be read: Permission denied"),
+        (f"{LIBRARY}/{CELL}/fastq_pass/{BARCODE}", f"{CELL}/fastq_pass/{BARCODE} cannot be read: Permission denied"),
+    ],
+    ids=["run", "library", "cell", "data", "barcode"],
+)
+def test_forbidden_directory(unprivileged: Site, closed: str, shown: str) -> None:
+    """What may not be read is shown with the reason, stops no other run, and is processed once it may be read."""
+    site = unprivileged
+    forbidden, free = a_cell(site), a_cell(site, OTHER_RUN, OTHER, seed=2)
+    forbidden.write()
+    directory = site.landing / RUN / closed
+    directory.chmod(0)
+    with site.service():
+        free.write()
+        site.eventually(lambda: done(site, free), "the other run is done")
+        run = site.status()[RUN]
+        whys = [cell["why"] for cell in run["cells"].values()] + [entry["why"] for entry in run["quarantined"]]
+        assert any(shown in sentence for sentence in [run["why"], *whys]), run
+        assert shown in site.run("status").stdout
+        assert shown in site.run("explain", RUN).stdout
+        directory.chmod(0o755)
+        site.eventually(lambda: done(site, forbidden), "the run that may be read now is done")
+    assert_whole(site, forbidden)
+    assert_whole(site, free)
+
+
+class Opened:
+    """Tells whether anybody has opened certain files, by the kernel's word."""
+
+    IN_OPEN, IN_DONT_FOLLOW = 0x20, 0x02000000
+
+    def __init__(self, *paths: Path) -> None:
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        for path in paths:
+            watch = libc.inotify_add_watch(self._descriptor, os.fsencode(path), self.IN_OPEN | self.IN_DONT_FOLLOW)
+            assert watch >= 0, os.strerror(ctypes.get_errno())
+
+    def any(self) -> bool:
+        """Whether so since the last call."""
+        try:
+            return bool(os.read(self._descriptor, 4096))
+        except BlockingIOError:
+            return False
+
+
+@pytest.mark.parametrize("where", ["fastq_pass", f"fastq_pass/{BARCODE}"])
+def test_things_that_are_no_data(site: Site, where: str) -> None:
+    """A FIFO, a symlink and a directory called like FASTQ are never opened, and the run's log names them."""
+    cell = a_cell(site)
+    steps = cell.steps()
+    written = list(zip(range(cell.step_count - 1), steps, strict=False))  # all but the final_summary
+    assert written
+    directory = cell.path / where
+    secret = site.root / "secret.fastq"
+    secret.write_text("@secret\nACGT\n+\n5555\n")
+    os.mkfifo(directory / "x.fastq")
+    (directory / "y.fastq").symlink_to(secret)
+    (directory / "z.fastq").mkdir()
+    opened = Opened(secret, directory / "x.fastq")
+    with site.service():
+        site.eventually(lambda: "upstream" in site.flags(RUN), "the run is taken up")
+        (cell.path / "more.txt").touch()
+        for _ in steps:
+            pass
+        site.eventually((site.output / RUN / "report.html").exists, "the run is reported")
+    assert not opened.any()
+    assert_whole(site, cell)
+    site.run("explain", RUN, CELL)
+    assert not opened.any()
+    secret.read_bytes()
+    assert opened.any()  # the kernel does tell
+    told = f"links and special files are not followed: {where}/x.fastq, {where}/y.fastq"
+    assert told in (site.output / RUN / "pipeline.log").read_text()
+    outputs = site.output / RUN / LIBRARY / CELL
+    for path in outputs.glob("*.fastq.gz"):
+        assert b"@secret" not in gzip.decompress(path.read_bytes())
+
+
+def test_announced_files_that_are_no_files(site: Site) -> None:
+    """Where a link or a FIFO stands in the place of an announced file the cell waits, and says for what."""
+    cell = a_cell(site)
+    cell.write()
+    (victim, other) = sorted(cell.path.glob(f"fastq_pass/{BARCODE}/*.fastq"))
+    moved = site.root / "moved"
+    victim.rename(moved)
+    victim.symlink_to(moved)
+    kept = other.read_bytes()
+    other.unlink()
+    os.mkfifo(other)
+    opened = Opened(moved, other)
+    site.run("poll")
+    assert not done(site, cell)
+    sentence = why(site, cell)
+    assert "2 of 8 FASTQ files missing" in sentence
+    assert f"not followed: fastq_pass/{BARCODE}/{victim.name}, fastq_pass/{BARCODE}/{other.name}" in sentence
+    assert sentence in site.run("explain", RUN, CELL).stdout
+    assert not opened.any()
+    victim.unlink()
+    moved.rename(victim)
+    other.unlink()
+    other.write_bytes(kept)
+    site.run("poll")
+    assert_whole(site, cell)
+
+
+@pytest.mark.xfail(strict=True, reason="what is noted of single files does not reach qc.json")
+def test_empty_fastq_files(site: Site) -> None:
+    """FASTQ files of 0 bytes count as files, add no reads, and are noted."""
+    cell = a_cell(site)
+    cell.write()
+    empty = cell.path / "fastq_pass" / BARCODE / "PAW00001_pass_empty_99.fastq"
+    empty.touch()
+    (summary,) = cell.path.glob("final_summary*")
+    text, changes = re.subn(
+        r"fastq_files_in_final_dest=(\d+)",
+        lambda found: f"fastq_files_in_final_dest={int(found[1]) + 1}",
+        summary.read_text(),
+    )
+    assert changes == 1
+    summary.write_text(text)
+    site.run("poll")
+    assert_whole(site, cell)
+    qc = json.loads((site.output / RUN / LIBRARY / CELL / "qc.json").read_text())
+    assert any(f"{empty.name}: empty file" in note for note in qc["notes"])
+    assert qc["counts"]["fastq"] == {"announced": 9, "found": 9}
