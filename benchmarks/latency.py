@@ -157,6 +157,7 @@ class Site:
         settings = "processing: {workers: 2, ingest: false}"
         self.config.write_text(f"landing: {self.landing}\noutput: {self.output}\n{settings}\n")
         self.log = root / "service.log"
+        self.claims = Inotify()  # one for all cells: the number of instances is limited
         self._number = 0
 
     @contextmanager
@@ -226,14 +227,13 @@ def sample(
     """One cell from its last file to its claim; `blow` lets the storm begin and gives what ends it."""
     cell, summary, content = site.land()
     bare.ask(summary.parent)
-    claims = Inotify()
-    claims.add(site.landing / cell.run / "pipeline", IN_CREATE)
+    site.claims.add(site.landing / cell.run / "pipeline", IN_CREATE)
     time.sleep(random.uniform(0.1, 0.4))  # no beat with anything that is periodic in the service
     calm = blow()
     with summary.open("wb", buffering=0) as file:
         file.write(content)
         closed = time.monotonic_ns()
-    claimed = claims.wait_for(lambda name: name == f"{cell.cell}.started")
+    claimed = site.claims.wait_for(lambda name: name == f"{cell.cell}.started")
     calm()
     heard = bare.answer()
     assert isinstance(heard, int)
