@@ -130,11 +130,11 @@ def _states(snapshots: list[Snapshot]) -> Iterator[tuple[str, str]]:
 
 def _cell_state(cell: Cell) -> str:
     stage = stage_of(cell)
-    if stage is Stage.INCOMPLETE and not cell.results:
+    if stage is Stage.INCOMPLETE and not cell.results.get("reads"):
         return f"{stage}: {why_stage(cell)}"
     if stage in (Stage.INCOMPLETE, Stage.PROCESSED):
         reads, bases, n50 = (cell.results.get(key) for key in ("reads", "bases", "n50"))
-        numbers = f"{reads} reads, {bases} bases, N50 {n50}"
+        numbers = f"{reads:,} reads, {bases:,} bases, N50 {n50:,}" if isinstance(reads, int) else "no numbers"
         return f"processed: {numbers}" if stage is Stage.PROCESSED else f"running: so far {numbers}"
     if stage is Stage.PROCESSING and cell.progress:
         return f"processing: {cell.progress.phase}"
