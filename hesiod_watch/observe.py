@@ -88,10 +88,12 @@ def observe(
     output, output_problem = flags.read_output(pipeline, output_root)
     known = {cell.stem: cell for cell in cells}
     observed = [_cell(run_dir, output, cell, listing, look) for cell in cells]
+    there = {cell.stem: cell for cell in upstream_cells}
     for stem in sorted(listing.stems - known.keys()):
         cell_flags = listing.cell(stem, judge)
-        cell_id = CellId(_library_of(cell_flags), stem)
-        observed.append(Cell(cell_id, present=False, flags=cell_flags, results=_results(cell_flags)))
+        cell_id = there.get(stem) or CellId(_library_of(cell_flags), stem)
+        results = _results(cell_flags)
+        observed.append(Cell(cell_id, present=False, upstream=stem in there, flags=cell_flags, results=results))
     return replace(
         snapshot,
         has_pipeline=True,

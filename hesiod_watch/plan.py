@@ -111,7 +111,7 @@ def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
     """A run whose upstream has cells that are not here, or not wholly; processing comes first."""
     if not _workable(snapshot) or snapshot.upstream is None or snapshot.offered != snapshot.upstream:
         return
-    missing = at(snapshot, Stage.NEW, Stage.PENDING)
+    missing = [cell for cell in at(snapshot, Stage.NEW, Stage.PENDING) if not _gone(cell)]
     last = snapshot.sync
     if not missing or at(snapshot, Stage.READY) or (last and not last.ending and last.liveness is not Liveness.DEAD):
         return
@@ -216,6 +216,11 @@ def _orphans(snapshot: Snapshot) -> list[Cell]:
     ]
 
 
+def _gone(cell: Cell) -> bool:
+    """Its data were here, or a person said so, and are not; half of them must not pass for all when copied again."""
+    return not cell.present and bool(cell.flags.synced or cell.flags.claims or cell.flags.failed)
+
+
 def _next_epoch(cell: Cell) -> int:
     return max((claim.epoch for claim in cell.flags.claims), default=0) + 1
 
@@ -274,6 +279,8 @@ def _wait_for(cell: Cell, policy: Policy, now: datetime) -> str:
                 f"claimed, and its owner can neither be seen alive nor proven dead ({claim.evidence}); "
                 "if you have checked that it is dead, say so with `hesiod-watch release`"
             )
+    elif stage is Stage.NEW and _gone(cell):
+        return "its data have gone from here, and its flags keep it from being copied again; remove them to have it so"
     elif stage is Stage.FAILED:
         return f"failed: {cell.flags.failed.why if cell.flags.failed else ''}".rstrip(": ")
     elif stage is Stage.INCOMPLETE and cell.present and _summary_disagrees(cell.completeness):

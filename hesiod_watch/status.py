@@ -100,11 +100,14 @@ def _status_of_work(snapshot: Snapshot, *, syncing: bool) -> tuple[Status, str]:
 def covers(snapshot: Snapshot) -> str:
     """Digest of what a run's report would tell: which cells there are, and which of them are settled how.
 
-    A report that carries another digest is out of date.
+    A report that carries another digest is out of date. Cells that are upstream only do not count: who makes the
+    page does not ask upstreams.
     """
     lines = []
     for cell in snapshot.cells:
         stage = stage_of(cell)
+        if not cell.present and stage not in SETTLED:
+            continue
         flag = cell.flags.done or cell.flags.failed or cell.flags.aborted
         made = f" {flag.mtime:.6f}" if flag and stage in SETTLED else ""
         # The page of a running cell grows with what has been ingested of it.

@@ -1,0 +1,162 @@
+"""When a run is taken up from an upstream, when it is copied, and what keeps it from being copied."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from hesiod_watch.model import (
+    LOCAL,
+    Cell,
+    CellFlags,
+    CellId,
+    Claim,
+    Flag,
+    Liveness,
+    Owner,
+    Policy,
+    Round,
+    RunName,
+    Snapshot,
+    Stage,
+)
+from hesiod_watch.plan import plan
+from hesiod_watch.status import covers, stage_of
+
+NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
+POLICY = Policy(local=False, grace=3600, attempts_per_day=3, ingest_interval=None, sync_interval=300)
+THERE = "host:/data/My Exp"
+RUN = Snapshot(
+    RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=THERE, offered=THERE, output=Path("/output/run")
+)
+FLAG = Flag("flag", mtime=1.0, text="because")
+CLAIM = Claim(1, Owner("token"), None, yielded=False, liveness=Liveness.ALIVE, evidence="process 1 is alive")
+NEW = Cell(CellId("lib", "new"), present=False, upstream=True)
+PENDING = Cell(CellId("lib", "pending"), present=True, upstream=True)
+DONE = Cell(CellId("lib", "done"), present=True, upstream=True, flags=CellFlags(done=FLAG))
+ABORTED = Cell(CellId("lib", "aborted"), present=False, upstream=True, flags=CellFlags(aborted=FLAG))
+FAILED = Cell(CellId("lib", "failed"), present=True, upstream=True, flags=CellFlags(failed=FLAG))
+READY = Cell(CellId("lib", "ready"), present=True, upstream=True, flags=CellFlags(synced=True))
+BUSY = Cell(
+    CellId("lib", "busy"),
+    present=True,
+    upstream=True,
+    flags=CellFlags(claims=(CLAIM,)),
+)
+HERE_ONLY = Cell(CellId("lib", "here"), present=True, upstream=False)
+
+
+def last_sync(ending: Literal["", "done", "failed"] = "", liveness: Liveness = Liveness.DEAD, ago: float = 0) -> Round:
+    owner = Owner("token", host="here", pid=1, time=(NOW - timedelta(seconds=ago)).isoformat())
+    return Round(ending, owner, liveness, "process 1")
+
+
+def actions(snapshot: Snapshot, policy: Policy = POLICY) -> list[str]:
+    return [action.name for action in plan(snapshot, policy, NOW).actions if action.name != "report"]
+
+
+@pytest.mark.parametrize("offered", ["", THERE], ids=["not offered", "offered"])
+@pytest.mark.parametrize("local", [False, True], ids=["upstreams only", "LOCAL"])
+@pytest.mark.parametrize("present", [False, True], ids=["not here", "here"])
+def test_new_runs(offered: str, local: bool, present: bool) -> None:
+    """A run that is offered comes from where it is offered; one that is only here is LOCAL's, if there is LOCAL."""
+    cell = Cell(CellId("lib", "cell"), present, upstream=bool(offered))
+    snapshot = replace(RUN, has_pipeline=False, upstream=None, output=None, offered=offered, cells=(cell,))
+    planned = plan(snapshot, replace(POLICY, local=local), NOW).actions
+    expected = [("new-run", offered or LOCAL)] if offered or (local and present) else []
+    assert [(action.name, action.upstream) for action in planned] == expected
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([], []),
+        ([NEW], ["sync"]),
+        ([PENDING], ["sync"]),
+        ([DONE], []),
+        ([ABORTED], []),
+        ([FAILED], []),
+        ([BUSY], []),
+        ([HERE_ONLY], []),
+        ([DONE, ABORTED, FAILED, BUSY, HERE_ONLY], []),
+        ([DONE, ABORTED, FAILED, BUSY, HERE_ONLY, NEW], ["sync"]),
+        ([READY], ["process"]),
+        ([READY, NEW], ["process"]),
+    ],
+    ids=lambda value: "+".join(cell.id.stem for cell in value) if value and isinstance(value[0], Cell) else "",
+)
+def test_cells_that_need_a_sync(cells: list[Cell], expected: list[str]) -> None:
+    """One cell that is upstream and not wholly here is enough; processing what is ready comes first."""
+    assert actions(replace(RUN, cells=tuple(cells))) == expected
+
+
+@pytest.mark.parametrize("flag", ["failed", "aborted", "stripped"])
+def test_flagged_runs_are_not_copied(flag: str) -> None:
+    """A run that a person has stopped is not copied."""
+    assert actions(replace(RUN, flags=frozenset({flag}), cells=(NEW,))) == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"offered": ""},
+        {"offered": "host:/data/Another"},
+        {"upstream": None},
+        {"upstream": LOCAL},
+        {"output": None, "output_problem": "output: dangling"},
+    ],
+    ids=["not seen there now", "seen elsewhere", "unknown", "LOCAL", "no output"],
+)
+def test_only_what_was_just_seen_is_copied(changed: dict[str, str | None]) -> None:
+    """A run is copied from where it says that it comes from, when it was just seen there and results have a place."""
+    assert "sync" not in actions(replace(RUN, cells=(NEW,), **changed))  # type: ignore[arg-type]  # from the table
+
+
+@pytest.mark.parametrize(
+    ("ending", "liveness", "ago"), list(product(["", "done", "failed"], Liveness, [0.0, 299.0, 300.0, 1e6]))
+)
+def test_one_sync_after_another(ending: Literal["", "done", "failed"], liveness: Liveness, ago: float) -> None:
+    """The next sync waits for the end of the last one, or the proof of its owner's death, and for the interval."""
+    over = bool(ending) or liveness is Liveness.DEAD
+    snapshot = replace(RUN, cells=(NEW,), sync=last_sync(ending, liveness, ago))
+    assert actions(snapshot) == (["sync"] if over and ago >= 300 else [])
+    assert actions(snapshot, replace(POLICY, sync_interval=0.0)) == (["sync"] if over else [])
+
+
+def test_doubt_about_a_sync_is_told() -> None:
+    """A sync whose owner can neither be seen nor proven dead is waited for, and a person learns what to do."""
+    snapshot = replace(RUN, cells=(NEW,), sync=last_sync("", Liveness.UNKNOWN, 1e6))
+    (sentence,) = plan(snapshot, POLICY, NOW).waiting
+    assert "/landing/run/pipeline/sync.started" in sentence
+
+
+def test_a_time_that_cannot_be_read_delays_nothing() -> None:
+    """A flag made by hand, without an owner, does not keep a run from being copied."""
+    assert actions(replace(RUN, cells=(NEW,), sync=replace(last_sync("failed"), owner=None))) == ["sync"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [CellFlags(synced=True), CellFlags(failed=FLAG), CellFlags(claims=(CLAIM,))],
+    ids=["synced", "failed", "started"],
+)
+def test_data_that_have_gone_are_not_copied_over_their_flags(flags: CellFlags) -> None:
+    """Flags of data that have gone would take the first half of a new copy for the whole: a person is asked."""
+    gone = replace(NEW, flags=flags)
+    assert stage_of(gone) is Stage.NEW
+    decision = plan(replace(RUN, cells=(gone,)), POLICY, NOW)
+    assert [action.name for action in decision.actions] == []
+    assert "gone" in decision.waiting[0]
+    assert actions(replace(RUN, cells=(gone, PENDING))) == ["sync"]
+
+
+def test_page_does_not_depend_on_what_is_upstream() -> None:
+    """A page made by somebody who has not asked the upstreams covers a run that somebody sees to have more there."""
+    unseen = (replace(DONE, upstream=False), replace(PENDING, upstream=False))
+    assert covers(replace(RUN, cells=(DONE, PENDING, NEW))) == covers(replace(RUN, offered="", cells=unseen))
+    assert covers(replace(RUN, cells=(DONE, PENDING))) != covers(replace(RUN, cells=(DONE,)))
