@@ -145,7 +145,7 @@ class Engine:
         seen = ask(self.config, stop=stop)
         self._offers = seen.offers
         for problem in seen.problems:
-            if problem not in self._told:
+            if self.repeat and problem not in self._told:  # a poll prints them when it ends
                 logger.warning("upstream", extra=fields(why=problem))
         self._told = seen.problems
         for run_dir in seen.offers:
@@ -218,7 +218,7 @@ class Service:
                 engine.take_endings()
                 if run_dir is not None:
                     self._look(run_dir)
-                elif not self._gone:
+                if not self._gone and not len(engine.queue):
                     engine.commence_syncs()
                 if time.monotonic() >= next_retry:
                     next_retry = time.monotonic() + SLOT_RETRY

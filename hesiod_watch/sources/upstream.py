@@ -7,6 +7,7 @@ is pinned by the directory that says where it comes from; new ones are named onc
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> Seen:
         return Seen({}, (), ())
     landing = Landing(config.landing, config.batch)
     runs = {RunName(run.name): run for run in landing.runs()}
-    pinned = {name: flags.read_upstream(run / "pipeline") or "" for name, run in runs.items()}
+    pinned = {name: pin for name, run in runs.items() if (pin := _pin(run)) is not None}
     with ThreadPoolExecutor(len(remote), thread_name_prefix="ask") as pool:
         listings = tuple(pool.map(lambda upstream: list_upstream(upstream, stop=stop), remote))
     found: list[Found] = []
@@ -55,6 +56,16 @@ def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> Seen:
                 place = runs.get(name) or _new_place(config, name)
                 offers[place] = Offer(run.location, frozenset(run.cells))
     return Seen(offers, tuple(problems), listings)
+
+
+def _pin(run: Path) -> str | None:
+    """Where a run says that it comes from, "" where it does not; None if it is empty: made, and not taken up yet."""
+    if text := flags.read_upstream(run / "pipeline"):
+        return text
+    try:
+        return "" if any(not name.startswith(".") for name in os.listdir(run)) else None
+    except OSError:
+        return ""
 
 
 def _new_place(config: Config, name: RunName) -> Path:
