@@ -1,0 +1,132 @@
+"""A site with sequencers that are reached over ssh: cells written there, copied by the real commands, compared."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from sites import Site
+from sshd_pair import Pair
+from upstream_cells import tree
+
+from hesiod_watch.simulate import SimulatedCell
+
+LIBRARY = "sample_A"
+CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
+OTHER = "20261122_2211_1B_PAW00002_1a2b3c4d"
+INSTRUMENT = "PROM"
+
+
+class Facility(Site):
+    """One installation whose upstreams are `hosta` and `hostb` of a pair, each with a directory of its own."""
+
+    def __init__(self, root: Path, pair: Pair) -> None:
+        self.pair = pair
+        self.there = {host.name: host.data / root.name for host in (pair.hosta, pair.hostb)}
+        for data in self.there.values():
+            data.mkdir()
+        self.upstreams: dict[str, dict[str, object]] = {}
+        # Logs, locks and pages of a machine that is busy: what a test waits for takes longer then.
+        super().__init__(root)
+
+    def reach(self, *hosts: str, mode: str = "pull", watch: str = "upstream_interval: 1s", **more: object) -> None:
+        """Configure these hosts (`hosta`, `hostb`) as the only upstreams."""
+        for host in hosts or ("hosta",):
+            self.upstreams[host] = {
+                "location": f"{host}:{self.there[host]}",
+                "instrument": INSTRUMENT,
+                "mode": mode,
+                "timeout": "4s",
+                "connect_timeout": "4s",
+                "ssh_options": list(self.pair.options),
+                **({"landing_there": str(self.landing)} if mode == "push" else {}),
+                **more,
+            }
+        self.write(watch)
+
+    def write(self, watch: str = "upstream_interval: 1s", processing: str = "workers: 2, ingest_interval: 1s") -> None:
+        watch = f"sweep_interval: 1s, {watch}"
+        self.configure(watch=watch, processing=processing, more=f"upstreams: {json.dumps(self.upstreams)}\n")
+
+    def cell(
+        self, experiment: str = "alpha", cell: str = CELL, *, host: str = "hosta", files: int = 2, reads: int = 20
+    ) -> SimulatedCell:
+        """A cell on a sequencer, not written yet."""
+        return SimulatedCell(
+            self.there[host],
+            experiment,
+            LIBRARY,
+            cell,
+            barcodes=("barcode01", "barcode02"),
+            files_per_barcode=files,
+            reads_per_file=reads,
+        )
+
+    def location(self, experiment: str = "alpha", host: str = "hosta") -> str:
+        return f"{host}:{self.there[host]}/{experiment}"
+
+    def processed(self, run: str, cell: str = CELL) -> bool:
+        return f"{cell}.done" in self.flags(run)
+
+    def poll(self) -> subprocess.CompletedProcess[str]:
+        """A poll that has nothing to complain about."""
+        done = self.run("poll")
+        assert (done.stdout, done.stderr) == ("", "")
+        return done
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A command that goes on beside the test."""
+        return subprocess.Popen(
+            self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environ
+        )
+
+
+def run_of(experiment: str = "alpha") -> str:
+    return f"20261122_{INSTRUMENT}_{experiment}"
+
+
+def contents(site: Site, run: str, cell: str = CELL) -> dict[str, str]:
+    """Checksum of what is inside each output of a cell."""
+    place = site.output / run / LIBRARY / cell
+    return {
+        path.name: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest() for path in place.glob("*.fastq.gz")
+    }
+
+
+def assert_arrived(there: Path, here: Path) -> None:
+    """A cell lies here as it lies there, byte by byte, and nothing of ours is left among its files."""
+    expected, found = tree(there), tree(here)
+    assert sorted(found) == sorted(expected)
+    assert [name for name in expected if found[name] != expected[name]] == []
+
+
+def assert_like_local(facility: Facility, local_root: Path, experiment: str = "alpha", cell: str = CELL) -> None:
+    """A cell has arrived, and its outputs are those that it has where the sequencer writes here by itself."""
+    run = run_of(experiment)
+    source = facility.there["hosta"] / experiment / LIBRARY / cell
+    assert_arrived(source, facility.landing / run / LIBRARY / cell)
+    local_root.mkdir()
+    local = Site(local_root)
+    local.configure(processing="ingest: false")
+    shutil.copytree(source, local.landing / run / LIBRARY / cell, symlinks=True)
+    local.run("poll")
+    assert contents(local, run, cell)
+    assert contents(facility, run, cell) == contents(local, run, cell)
+    ours, theirs = (json.loads((s.output / run / LIBRARY / cell / "qc.json").read_text()) for s in (facility, local))
+    for key in ("total", "pass", "fail", "barcodes", "counts", "completeness", "mean_q", "state"):
+        assert ours[key] == theirs[key]
+    facility.run("verify", run)
+
+
+def state(root: Path) -> dict[str, tuple[int, int, int]]:
+    """Inode, size and time of everything below a directory, to see whether anything was touched."""
+    found = {}
+    for path in sorted(root.rglob("*")):
+        status = os.lstat(path)
+        found[str(path.relative_to(root))] = (status.st_ino, status.st_size, status.st_mtime_ns)
+    return found

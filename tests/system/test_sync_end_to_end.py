@@ -1,0 +1,146 @@
+"""Runs on a sequencer behind a real ssh: taken up, copied, proven, processed and reported, by poll or service."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from facility import CELL, LIBRARY, OTHER, Facility, assert_arrived, assert_like_local, run_of, state
+from sshd_pair import MISSING, Pair, sshd_pair
+from upstream_cells import ODD_NAMES
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
+
+RUN = run_of()
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with sshd_pair() as both:
+        yield both
+
+
+@pytest.fixture
+def facility(tmp_path: Path, pair: Pair) -> Facility:
+    """A site with `hosta` as its only upstream."""
+    made = Facility(tmp_path, pair)
+    made.reach()
+    return made
+
+
+@pytest.mark.parametrize("mode", ["pull", "push"])
+def test_one_poll_is_enough(facility: Facility, tmp_path: Path, mode: str) -> None:
+    """One poll takes a run from the sequencer to its report; the next has nothing to do, touches and says nothing."""
+    facility.reach(mode=mode)
+    facility.cell().write()
+    facility.poll()
+    assert facility.status()[RUN]["status"] == "complete"
+    marks = {f"{CELL}.{flag}" for flag in ("synced", "started", "done")}
+    assert marks | {"upstream", "output", "sync.done"} <= facility.flags(RUN)
+    assert (facility.landing / RUN / "pipeline" / "upstream").read_text() == f"{facility.location()}\n"
+    assert (facility.output / RUN / "report.html").exists()
+    before = [state(root) for root in (facility.landing, facility.output)]
+    facility.poll()
+    assert [state(root) for root in (facility.landing, facility.output)] == before
+    assert_like_local(facility, tmp_path / "local")
+
+
+@pytest.mark.parametrize("mode", ["pull", "push"])
+def test_the_service_asks_by_itself(facility: Facility, tmp_path: Path, mode: str) -> None:
+    """A run that appears on the sequencer while the service runs is fetched and reported without any event or poll."""
+    facility.reach(mode=mode)
+    with facility.service():
+        facility.cell().write()
+        facility.eventually(lambda: facility.processed(RUN), "the cell is processed")
+        facility.eventually((facility.output / RUN / "report.html").exists, "the run is reported")
+    assert_like_local(facility, tmp_path / "local")
+
+
+def test_a_name_is_given_once(facility: Facility) -> None:
+    """Neither the loss of its first cell upstream nor an earlier one that appears later renames a run."""
+    first = facility.cell()
+    first.write()
+    facility.poll()
+    shutil.rmtree(first.path)
+    facility.cell(cell=OTHER).write()
+    earlier = "20250101_0900_1C_PAW00003_2a2b3c4d"
+    facility.cell(cell=earlier).write()
+    facility.poll()
+    assert [path.name for path in facility.landing.iterdir()] == [RUN]
+    assert all(facility.processed(RUN, cell) for cell in (CELL, OTHER, earlier))
+    assert facility.status()[RUN]["status"] == "complete"
+
+
+def test_one_that_does_not_answer_hides_nobody(facility: Facility) -> None:
+    """Runs of a host that is away keep their stages, those of the other host are fetched, and the poll says who is."""
+    facility.reach("hosta", "hostb")
+    facility.cell("alpha").write()
+    unfinished = facility.cell("beta", OTHER, host="hostb")
+    steps = unfinished.steps()
+    for _ in range(unfinished.step_count - 1):
+        next(steps)
+    facility.poll()
+    before = facility.stages()
+    assert before == {f"{RUN}/{LIBRARY}/{CELL}": "processed", f"{run_of('beta')}/{LIBRARY}/{OTHER}": "incomplete"}
+    for _ in steps:
+        pass
+    facility.cell("gamma").write()
+    facility.pair.hostb.down()
+    try:
+        told = facility.run("-v", "poll", check=1)
+    finally:
+        facility.pair.hostb.up()
+    complaints = [line for line in told.stderr.splitlines() if line.startswith("hesiod-watch: ")]
+    assert len(complaints) == 1
+    assert "upstream hostb: " in complaints[0]
+    assert f"Commencing sync of runs: {run_of('gamma')}\n" in told.stderr
+    assert facility.processed(run_of("gamma"))
+    assert {cell: stage for cell, stage in facility.stages().items() if "gamma" not in cell} == before
+    facility.poll()
+    assert facility.processed(run_of("beta"), OTHER)
+
+
+def test_odd_names_of_files_arrive(facility: Facility) -> None:
+    """Blanks, quotes, commands, newlines and bytes that are no text: what a file is called never matters."""
+    facility.reach("hosta")
+    facility.reach("hostb", mode="push")
+    cells = [facility.cell("alpha"), facility.cell("beta", OTHER, host="hostb")]
+    for cell in cells:
+        cell.write()
+        for name in ODD_NAMES:
+            (cell.path / "other_reports" / name).mkdir(parents=True)
+            (cell.path / "other_reports" / name / name).write_bytes(os.fsencode(name))
+    facility.poll()
+    for cell, run in zip(cells, (RUN, run_of("beta")), strict=True):
+        assert_arrived(cell.path, facility.landing / run / LIBRARY / cell.cell)
+        assert facility.processed(run, cell.cell)
+    assert [
+        path for path in (Path("owned"), Path.home() / "owned", *facility.root.glob("*/owned")) if path.exists()
+    ] == []
+
+
+def test_names_outside_the_grammar_are_shown_and_left_alone(facility: Facility) -> None:
+    """A run or library whose name may not be worked on is told by poll and list-upstream, and no part of it fetched."""
+    good = facility.cell()
+    good.write()
+    there = facility.there["hosta"]
+    odd_runs = ["$(touch owned)", "-rf", "a;b", "new\nline", "`x`", "é", "\udcff", "#x", "'", "z" * 201]
+    for name in odd_runs:
+        shutil.copytree(good.path, there / name / LIBRARY / CELL)
+    shutil.copytree(good.path, there / "alpha" / "lib;x" / OTHER)
+    told = facility.run("poll", check=1)
+    complaints = told.stderr.splitlines()
+    assert len(complaints) == len(odd_runs) + 1
+    assert all(line.startswith("hesiod-watch: upstream hosta: ") and line.isprintable() for line in complaints)
+    assert facility.processed(RUN)
+    assert [path.name for path in facility.landing.iterdir()] == [RUN]
+    assert not (facility.landing / RUN / "lib;x").exists()
+    listed = facility.run("list-upstream")
+    assert listed.stdout == f"{RUN}\t{facility.location()}\t{LIBRARY}/{CELL}\n"
+    assert listed.stderr.splitlines() == complaints
