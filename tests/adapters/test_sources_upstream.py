@@ -1,0 +1,207 @@
+"""What a round of questions to the upstreams comes to: offers with names that stay, and what a person should know."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from hesiod_watch import flags
+from hesiod_watch.config import Config, Upstream
+from hesiod_watch.errors import TemporaryError
+from hesiod_watch.model import LOCAL, CellId, Stage
+from hesiod_watch.observe import observe
+from hesiod_watch.sources.upstream import Seen, ask
+from hesiod_watch.status import stage_of
+
+CELL = CellId("lib 1", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
+LATER = CellId("lib 1", "20190711_1723_2-A5-D5_PAD38578_c6ded78c")
+EARLIER = CellId("lib 1", "20190101_1723_2-A5-D5_PAD38578_c6ded78d")
+
+
+class Mounts:
+    """Two upstreams that are mounted here, and a landing area."""
+
+    def __init__(self, root: Path) -> None:
+        self.landing, self.output = root / "landing", root / "output"
+        self.first, self.second = root / "first", root / "second"
+        for directory in (self.landing, self.output, self.first, self.second):
+            directory.mkdir()
+        self.upstreams = (Upstream("EGS1", str(self.first)), Upstream("EGS2", str(self.second), instrument="PROM"))
+        self.batch: Literal["none", "year", "month"] = "none"
+
+    def cell(self, place: Path, run: str, cell: CellId = CELL) -> Path:
+        directory = place / run / cell.library / cell.name
+        directory.mkdir(parents=True)
+        return directory
+
+    def ask(self, *upstreams: Upstream) -> Seen:
+        return ask(Config(self.landing, self.output, self.batch, upstreams=upstreams or self.upstreams))
+
+    def offers(self) -> dict[str, tuple[str, list[CellId]]]:
+        """By the run's path below the landing area: where it is offered, and its cells."""
+        seen = self.ask()
+        assert seen.problems == ()
+        return {
+            str(place.relative_to(self.landing)): (offer.location, sorted(offer.cells))
+            for place, offer in seen.offers.items()
+        }
+
+    def adopt(self, run: str, location: str) -> Path:
+        """A run that has been taken up."""
+        (self.landing / run).mkdir(parents=True)
+        (self.output / Path(run).name).mkdir()
+        assert flags.adopt(self.landing / run, location, self.output / Path(run).name)
+        return self.landing / run
+
+
+@pytest.fixture
+def mounts(tmp_path: Path) -> Mounts:
+    return Mounts(tmp_path)
+
+
+def test_new_runs_are_named_after_first_cell_instrument_and_experiment(mounts: Mounts) -> None:
+    """Each run is offered under {date of its first cell}_{instrument}_{name}, with where it lies and its cells."""
+    mounts.cell(mounts.first, "My Exp", LATER)
+    mounts.cell(mounts.first, "My Exp")
+    mounts.cell(mounts.second, "20190710_PROM_other")
+    (mounts.first / "queued_reads").mkdir()
+    assert mounts.offers() == {
+        "20190710_EGS1_My_Exp": (f"{mounts.first}/My Exp", [CELL, LATER]),
+        "20190710_PROM_other": (f"{mounts.second}/20190710_PROM_other", [CELL]),
+    }
+    assert list(mounts.landing.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("batch", "expected"),
+    [("none", ""), ("year", "2019/"), ("month", "2019-07/")],
+)
+def test_new_runs_have_a_place_in_their_batch(
+    mounts: Mounts, batch: Literal["none", "year", "month"], expected: str
+) -> None:
+    """Where runs lie in directories named after years or months, the date of the first cell says in which."""
+    mounts.batch = batch
+    mounts.cell(mounts.first, "exp")
+    assert list(mounts.offers()) == [f"{expected}20190710_EGS1_exp"]
+
+
+@pytest.mark.parametrize("batch", ["none", "year"])
+def test_what_a_directory_says_of_itself_is_its_name(mounts: Mounts, batch: Literal["none", "year"]) -> None:
+    """A run that was taken up keeps its name and place, whatever cells have come or gone and whoever renamed it."""
+    mounts.batch = batch
+    place = "2031/renamed by hand" if batch == "year" else "renamed by hand"
+    mounts.adopt(place, f"{mounts.first}/exp")
+    for cell in (EARLIER, LATER):
+        mounts.cell(mounts.first, "exp", cell)
+        assert list(mounts.offers()) == [place]
+    shutil.rmtree(mounts.first / "exp" / EARLIER.library / EARLIER.name)
+    assert list(mounts.offers()) == [place]
+
+
+def test_two_names_that_fold_to_one_are_told(mounts: Mounts) -> None:
+    """Of two runs that would have one name the first is offered; the other is told, then and when that is taken up."""
+    mounts.cell(mounts.first, "My Exp", CELL)
+    mounts.cell(mounts.first, "My_Exp", CELL)
+    for _ in range(2):
+        seen = mounts.ask()
+        assert [offer.location for offer in seen.offers.values()] == [f"{mounts.first}/My Exp"]
+        (problem,) = seen.problems
+        assert problem.startswith(f"{mounts.first}/My_Exp: it would be called 20190710_EGS1_My_Exp, which is ")
+        if not list(mounts.landing.iterdir()):
+            mounts.adopt("20190710_EGS1_My_Exp", f"{mounts.first}/My Exp")
+
+
+def test_a_directory_that_does_not_say_whose_it_is_keeps_its_name(mounts: Mounts) -> None:
+    """A run directory with something in it and no pipeline/ is somebody's; the run that would be called so is told."""
+    mounts.cell(mounts.first, "exp")
+    mounts.cell(mounts.landing, "20190710_EGS1_exp")
+    seen = mounts.ask()
+    assert dict(seen.offers) == {}
+    assert "does not say where it comes from" in seen.problems[0]
+
+
+def test_a_directory_that_was_made_and_not_taken_up_is_taken_up(mounts: Mounts) -> None:
+    """Who was killed between making the directory and taking the run up does not keep it from being taken up."""
+    mounts.cell(mounts.first, "exp")
+    (mounts.landing / "20190710_EGS1_exp" / ".pipeline.0123").mkdir(parents=True)
+    assert list(mounts.offers()) == ["20190710_EGS1_exp"]
+
+
+def test_the_same_name_here_and_there_stays_that_of_the_one_that_is_here(mounts: Mounts) -> None:
+    """A run that a sequencer has written here is never filled from an upstream that has one of the same name."""
+    mounts.adopt("20190710_EGS1_exp", LOCAL)
+    mounts.cell(mounts.first, "exp")
+    seen = mounts.ask(*mounts.upstreams, Upstream("local", LOCAL))
+    assert dict(seen.offers) == {}
+    assert seen.problems[0].endswith("it would be called 20190710_EGS1_exp, which is LOCAL; rename it, there or here")
+
+
+def test_one_that_is_away_hides_nobody(mounts: Mounts) -> None:
+    """From an upstream that does not answer nothing is concluded, and those that do are heard."""
+    mounts.cell(mounts.second, "exp")
+    run = mounts.adopt("gone", f"{mounts.first}/gone")
+    mounts.cell(mounts.landing, "gone")
+    mounts.first.rename(mounts.first.with_name("unmounted"))
+    seen = mounts.ask()
+    assert [place.name for place in seen.offers] == ["20190710_PROM_exp"]
+    (problem,) = seen.problems
+    assert problem.startswith("upstream EGS1: ")
+    assert [bool(listing.problem) for listing in seen.listings] == [True, False]
+    (cell,) = observe(run, mounts.output, offer=seen.offers.get(run)).cells
+    assert stage_of(cell) is Stage.INCOMPLETE
+
+
+def test_upstreams_are_asked_at_the_same_time(mounts: Mounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hosts that do not answer delay each other not at all: the whole takes as long as the slowest one."""
+    silent = tmp_path / "bin" / "ssh"
+    silent.parent.mkdir()
+    silent.write_text("#!/bin/sh\nexec sleep 60\n")
+    silent.chmod(0o755)
+    monkeypatch.setenv("PATH", str(silent.parent), prepend=":")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", "")
+    hosts = [Upstream(f"H{n}", f"silent{n}:/data", timeout=1, connect_timeout=1) for n in range(6)]
+    mounts.cell(mounts.first, "exp")
+    began = time.monotonic()
+    seen = mounts.ask(mounts.upstreams[0], *hosts)
+    assert time.monotonic() - began < 6 * 2  # one after another they would take longer
+    assert len(seen.problems) == 6
+    assert [place.name for place in seen.offers] == ["20190710_EGS1_exp"]
+
+
+@pytest.mark.parametrize("name", ["$(touch x)", "-rf", "new\nline", "é", "a;b"])
+def test_bad_names_are_told_and_not_offered(mounts: Mounts, name: str) -> None:
+    """A name that may not be worked on is told in one printable line."""
+    mounts.cell(mounts.first, name)
+    mounts.cell(mounts.first, "good")
+    seen = mounts.ask()
+    assert [place.name for place in seen.offers] == ["20190710_EGS1_good"]
+    (problem,) = seen.problems
+    assert problem.startswith("upstream EGS1: ")
+    assert problem.isprintable()
+
+
+def test_without_upstreams_nothing_is_asked(mounts: Mounts) -> None:
+    """Where only LOCAL is configured not even the landing area is looked at."""
+    mounts.landing.rmdir()
+    assert mounts.ask(Upstream("local", LOCAL)) == Seen({}, (), ())
+
+
+def test_a_landing_area_that_is_away_gives_no_names(mounts: Mounts) -> None:
+    """Without the landing area nobody knows what runs are called: nothing is offered, and it is tried again."""
+    mounts.cell(mounts.first, "exp")
+    mounts.landing.rmdir()
+    with pytest.raises(TemporaryError):
+        mounts.ask()
+
+
+def test_cells_that_have_gone_from_here_are_seen_there(mounts: Mounts) -> None:
+    """A cell of which only flags of repeated work are left here is upstream only, in the library that it has there."""
+    run = mounts.adopt("20190710_EGS1_exp", f"{mounts.first}/exp")
+    mounts.cell(mounts.first, "exp")
+    (run / "pipeline" / f"{CELL.stem}.ingest.done").touch()
+    (cell,) = observe(run, mounts.output, offer=mounts.ask().offers[run]).cells
+    assert (cell.id, stage_of(cell)) == (CELL, Stage.NEW)
