@@ -190,3 +190,9 @@ def moment(text: str) -> Markup:
         zone = " UTC" if not when.utcoffset() else f" {when:%z}"[:4] + ":" + f"{when:%z}"[3:5]
     shown = f"{when.day} {when:%b %Y, %H:%M}{zone}"
     return Markup('<time class="num" datetime="{}" title="{}">{}</time>').format(when.isoformat(), visible(text), shown)
+
+
+def sentence(text: str) -> str:
+    """The class of a sentence, which is shown with a capital; none where it begins with what may be a name."""
+    first = text.split(" ", 1)[0].rstrip(":,;")
+    return "sentence" if first.isalpha() and first.islower() else ""

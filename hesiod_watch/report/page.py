@@ -51,6 +51,7 @@ def _environment() -> Environment:
         formatting.href,
         formatting.url,
         formatting.reads,
+        formatting.sentence,
         formatting.bases,
         formatting.share,
         formatting.quality,

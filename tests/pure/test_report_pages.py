@@ -25,6 +25,7 @@ from qc_documents import (
     without_fastq,
 )
 
+from hesiod_watch.report import formatting
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.report.run import HEADLINES, TONES, render_run
 
@@ -391,3 +392,19 @@ def test_documents_are_left_alone() -> None:
     before = json.dumps(document)
     render_cell(document)
     assert json.dumps(document) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "capital"),
+    [
+        ("still running: no final_summary yet", True),
+        ("all files announced are here", True),
+        ("sample_A/20261122_2210_1A_PAW00001_0a1b2c3d: still running", False),
+        ("final_summary_x.txt is half-written", False),
+        ("3 of 69 FASTQ files missing", False),
+        ("", False),
+    ],
+)
+def test_names_keep_their_letters(text: str, capital: bool) -> None:
+    """A sentence is shown with a capital, but never a name at its beginning."""
+    assert (formatting.sentence(text) == "sentence") is capital
