@@ -151,6 +151,8 @@ class _Copying:
             if after.same(before):
                 if differing:
                     raise _Ends(*self._why_differing(before, differing))
+                for name in landed.remove_leftovers(directory, self.cell, before.entries):
+                    self.log.line(f"{self.cell}: removed {name}, left of a copy that was killed")
                 landed.make_durable(directory, self.cell, before.entries)
                 self.log.line(f"{self.cell}: here, and the same as in {place}: {len(self.proven)} files")
                 return True

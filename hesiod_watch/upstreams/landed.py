@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,11 +18,12 @@ from pathlib import Path
 from hesiod_watch.errors import PermanentError, TemporaryError
 from hesiod_watch.model import CellId
 from hesiod_watch.naming import display
-from hesiod_watch.upstreams.inventory import Entries, Entry, Kind
+from hesiod_watch.upstreams.inventory import PARTIAL, Entries, Entry, Kind
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _CHUNK = 1 << 20
+_TEMPORARY = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}", re.DOTALL)
 
 
 @contextmanager
@@ -153,6 +155,33 @@ def make_durable(run: int, cell: CellId, found: Entries) -> None:
     for each in parts:
         with _directory(run, each) as descriptor:
             os.fsync(descriptor)
+
+
+def remove_leftovers(run: int, cell: CellId, there: Entries) -> list[str]:
+    """Remove what killed rsyncs left of files that are whole now; the names of what was removed.
+
+    That is what lies in PARTIAL, and rsync's temporary files: `.{name}.{6 letters}` beside a file `name`. Nothing that
+    is upstream under such a name is touched. What cannot be removed stays; it is hidden and counts nowhere.
+    """
+    removed = []
+    for name in sorted(entries(run, cell)):
+        directory, _, last = name.rpartition("/")
+        above, _, holder = directory.rpartition("/")
+        found = _TEMPORARY.fullmatch(last)
+        whole = f"{above}/{last}" if above else last
+        if holder != PARTIAL:
+            whole = f"{directory}/{found[1]}" if found and directory else found[1] if found else ""
+        if whole not in there or name in there or there[whole].kind != "f":
+            continue
+        with (
+            suppress(OSError),
+            _directory(run, (cell.library, cell.name, *filter(None, directory.split("/")))) as parent,
+        ):
+            os.unlink(last, dir_fd=parent)
+            removed.append(name)
+            if holder == PARTIAL:
+                os.rmdir(f"../{PARTIAL}", dir_fd=parent)
+    return removed
 
 
 def _write_out(descriptor: int) -> None:

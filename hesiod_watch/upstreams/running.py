@@ -14,6 +14,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol
 
@@ -172,15 +173,29 @@ def _attend(process: Any, reading: _Reading, quiet: float, stop: Callable[[], bo
 
 
 def _end(process: Any, reading: _Reading) -> None:
-    """End a process and all that it started: ask first, then kill. Output is read meanwhile, lest it block."""
-    for number, patience in ((signal.SIGTERM, TERM_GRACE), (signal.SIGKILL, _ABANDON)):
-        try:
-            os.killpg(process.pid, number)  # a session of its own: its group has its number
-        except ProcessLookupError:
-            return
-        until = time.monotonic() + patience
-        while process.is_alive() and time.monotonic() < until:
-            reading.once(_POLL)
+    """End a process and all that it started: ask it first, then kill. Output is read meanwhile, lest it block.
+
+    Only the process itself is asked: rsync tells its helpers, which then keep what they have of a file. What it started
+    has the rest of its time to end after it.
+    """
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, signal.SIGTERM)
+    until = time.monotonic() + TERM_GRACE
+    while (process.is_alive() or _group_lives(process.pid)) and time.monotonic() < until:
+        reading.once(_POLL)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)  # a session of its own: its group has its number
+    until = time.monotonic() + _ABANDON
+    while process.is_alive() and time.monotonic() < until:
+        reading.once(_POLL)
+
+
+def _group_lives(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _code(process: Any) -> int:

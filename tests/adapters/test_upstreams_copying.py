@@ -405,7 +405,7 @@ def test_stop_and_go_on(place: Place) -> None:
     """A copy that is to stop stops soon, keeps what came of the file, and goes on from there the next time."""
     make_cell(place.there)
     big = place.source / "fastq_pass" / "big.fastq"
-    big.write_bytes(os.urandom(6_000_000))
+    big.write_bytes(os.urandom(12_000_000))
     slow = replace(place.upstream, bandwidth_limit="3M")
     seen: list[tuple[int, int]] = []
     total = sum(path.stat().st_size for path in place.source.rglob("*") if path.is_file())
@@ -423,6 +423,24 @@ def test_stop_and_go_on(place: Place) -> None:
     assert place.same()
     assert {of for _, of in seen} == {total}
     assert seen[-1][0] == total
+
+
+def test_leftovers_of_killed_copies(place: Place) -> None:
+    """What a killed rsync left is removed when the file it belongs to is whole; nothing else that is hidden is."""
+    make_cell(place.there)
+    (place.source / ".kept.AbC123").write_text("is there, too")
+    (place.source / "kept").write_text("x")
+    reads = place.landed / "fastq_pass"
+    (reads / ".hesiod-watch-partial").mkdir(parents=True)
+    name = Path(READS).name
+    for left in (f".{name}.AbC123", f".hesiod-watch-partial/{name}", ".hesiod-watch-partial/other", ".other.AbC123"):
+        (reads / left).write_text("half")
+    (place.landed / f".{SUMMARY}.XyZ789").write_text("half")
+    assert place.copy().verified
+    hidden = {str(path.relative_to(place.landed)) for path in place.landed.rglob(".*") if path.is_file()}
+    assert hidden == {".kept.AbC123", "fastq_pass/.other.AbC123"}
+    assert os.listdir(reads / ".hesiod-watch-partial") == ["other"]
+    assert place.log.read_text().count(", left of a copy that was killed") == 2  # rsync has used up the third
 
 
 def test_log(place: Place) -> None:

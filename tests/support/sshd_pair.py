@@ -128,7 +128,8 @@ PrintMotd no
 PrintLastLog no
 ClientAliveInterval 2
 ClientAliveCountMax 3
-"""
+SetEnv SHLVL=1
+"""  # the last one keeps bash from reading the .bashrc of whoever runs the tests
         )
         with (self.directory / "sshd.log").open("ab") as log:
             self._server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log, stdout=log)
