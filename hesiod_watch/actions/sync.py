@@ -60,6 +60,8 @@ def _sync(job: Job, upstream: Upstream, location: str) -> None:
         if _stopped(job):
             raise TemporaryError(f"{job.run_dir.name}: stopped by a flag")
         copied = _copy(job, upstream, location, cell)
+        if copied.outcome != "done" and _aborted(job, cell):
+            continue  # as a person wanted it
         if copied.outcome != "done":
             troubles.append(f"{cell}: {copied.why}")
             temporary = temporary and copied.outcome == "again"
@@ -110,8 +112,12 @@ def _copy(job: Job, upstream: Upstream, location: str, cell: CellId) -> Copied:
 
 def _stopped(job: Job, cell: CellId | None = None) -> bool:
     """Whether a person has stopped the run, or the cell, with a flag."""
-    names = ["aborted", "failed", "stripped", *([flags.aborted(cell.stem)] if cell else [])]
-    return any((job.pipeline / name).exists() for name in names)
+    run_flags = any((job.pipeline / name).exists() for name in ("aborted", "failed", "stripped"))
+    return run_flags or (cell is not None and _aborted(job, cell))
+
+
+def _aborted(job: Job, cell: CellId) -> bool:
+    return (job.pipeline / flags.aborted(cell.stem)).exists()
 
 
 def _record(job: Job, cell: CellId) -> None:
