@@ -101,8 +101,13 @@ def contents(site: Site, run: str, cell: str = CELL) -> dict[str, str]:
 def assert_arrived(there: Path, here: Path) -> None:
     """A cell lies here as it lies there, byte by byte, and nothing of ours is left among its files."""
     expected, found = tree(there), tree(here)
-    assert sorted(found) == sorted(expected)
-    assert [name for name in expected if found[name] != expected[name]] == []
+    for what, names in (
+        ("missing", expected.keys() - found.keys()),
+        ("not from there", found.keys() - expected.keys()),
+    ):
+        assert not names, f"{what}: {sorted(names)}"
+    differing = [name for name in expected if found[name] != expected[name]]
+    assert not differing, f"not the same: {differing}"
 
 
 def assert_like_local(facility: Facility, local_root: Path, experiment: str = "alpha", cell: str = CELL) -> None:

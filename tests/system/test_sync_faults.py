@@ -1,0 +1,300 @@
+"""Syncs that are cut off, frozen, killed, disturbed or raced: made again, and nothing untrue is recorded meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from facility import CELL, LIBRARY, OTHER, Facility, assert_arrived, assert_like_local, run_of
+from sshd_pair import MISSING, sshd_pair
+
+from hesiod_watch.simulate import SimulatedCell
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
+
+RUN = run_of()
+BIG = "other_reports/big.bin"
+SIZE = 6_000_000
+LIMIT = "1M"  # per second, so that there is a middle of the file
+
+
+@pytest.fixture
+def facility(tmp_path: Path) -> Iterator[Facility]:
+    """A site with sequencers of its own, which it may freeze; `hosta` is its only upstream."""
+    with sshd_pair() as pair:
+        made = Facility(tmp_path, pair)
+        made.reach()
+        yield made
+
+
+def big_cell(facility: Facility) -> SimulatedCell:
+    """A finished cell with one file that takes a while."""
+    cell = facility.cell()
+    cell.write()
+    (cell.path / BIG).parent.mkdir(exist_ok=True)
+    (cell.path / BIG).write_bytes(os.urandom(SIZE))
+    return cell
+
+
+def landed(facility: Facility, run: str = RUN, cell: str = CELL) -> Path:
+    return facility.landing / run / LIBRARY / cell
+
+
+def here_of_big(facility: Facility) -> int:
+    """Bytes of the big file that have come, under whatever name."""
+    found = landed(facility).glob("other_reports/**/*big.bin*")
+    return max((path.stat().st_size for path in found if path.is_file()), default=0)
+
+
+def wait_for_the_middle(facility: Facility) -> None:
+    facility.eventually(lambda: here_of_big(facility) > SIZE // 4, "a part of the big file is here")
+    assert not (landed(facility) / BIG).exists()
+
+
+def cut(facility: Facility) -> None:
+    facility.pair.hosta.link.cut()
+
+
+def freeze(facility: Facility) -> None:
+    facility.pair.hosta.freeze()
+
+
+@pytest.mark.parametrize("mode", ["pull", "push"])
+@pytest.mark.parametrize("trouble", [cut, freeze])
+def test_trouble_in_the_middle_of_a_file(
+    facility: Facility, tmp_path: Path, mode: str, trouble: Callable[[Facility], None]
+) -> None:
+    """A sync whose link is cut or whose host freezes ends by itself, fails, is made again and goes on where it was."""
+    facility.reach(mode=mode, bandwidth_limit=LIMIT)
+    cell = big_cell(facility)
+    poll = facility.start("poll")
+    wait_for_the_middle(facility)
+    trouble(facility)
+    began = time.monotonic()
+    _, told = poll.communicate(timeout=120)
+    assert time.monotonic() - began < 60
+    assert poll.returncode == 1
+    assert RUN in told
+    assert "sync.failed" in facility.flags(RUN)
+    assert not facility.flags(RUN) & {f"{CELL}.{flag}" for flag in ("synced", "started", "done")}
+    assert list(landed(facility).glob("final_summary*")) == []
+    if mode == "pull":  # a file that is pushed may be finished by the other side alone
+        assert not (landed(facility) / BIG).exists()
+    facility.pair.hosta.link.join()
+    facility.pair.hosta.thaw()
+    facility.pair.hosta.kill_sessions()
+    facility.eventually(lambda: here_of_big(facility) > 0, "what has come is kept")
+    facility.reach(mode=mode, bandwidth_limit="")
+    before = facility.pair.hosta.link.carried
+    facility.poll()
+    if mode == "pull":
+        assert facility.pair.hosta.link.carried - before < SIZE * 0.9
+    assert_arrived(cell.path, landed(facility))
+    assert_like_local(facility, tmp_path / "local")
+
+
+def test_ten_runs_of_which_three_do_not_come(facility: Facility, tmp_path: Path) -> None:
+    """One run aborted, one that needs a person and one whose copy hangs: the seven others arrive, by the same poll."""
+    program = tmp_path / "rsync-that-may-hang"
+    # Stopped by a signal it behaves like one whose disk there does not answer.
+    program.write_text('#!/bin/sh\ncase "$*" in */a_hangs/*) kill -STOP $$;; esac\nexec rsync "$@"\n')
+    program.chmod(0o755)
+    facility.reach(rsync=[str(program), "{options}", "{source}", "{destination}"])
+    good = [f"good{number}" for number in range(7)]
+    for experiment in ("a_aborted", "a_fails", "a_hangs", *good):
+        facility.cell(experiment, reads=5).write()
+    for experiment in ("a_aborted", "a_fails"):
+        run_dir = facility.landing / run_of(experiment)
+        run_dir.mkdir()
+        facility.run("perform", "--upstream", facility.location(experiment), "new-run", str(run_dir))
+    facility.run("abort", run_of("a_aborted"), "--why", "not wanted")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    landed(facility, run_of("a_fails")).mkdir(parents=True)
+    (landed(facility, run_of("a_fails")) / "fastq_pass").symlink_to(elsewhere)
+    told = facility.run("poll", check=1).stderr.splitlines()
+    assert [facility.processed(run_of(experiment)) for experiment in good] == [True] * 7
+    assert not [path for path in facility.landing.glob("*/pipeline/*.synced") if "good" not in str(path)]
+    assert list(elsewhere.iterdir()) == []
+    assert not landed(facility, run_of("a_aborted")).exists()
+    for experiment in ("a_fails", "a_hangs"):
+        assert "sync.failed" in facility.flags(run_of(experiment))
+        assert any(run_of(experiment) in line for line in told)
+    assert not any(run_of(experiment) in line for experiment in ("a_aborted", *good) for line in told)
+    assert "is a link in the landing area" in (facility.output / run_of("a_fails") / "sync.log").read_text()
+
+
+def rewrite(path: Path, data: bytes) -> None:
+    """Write other data under the same size and modification time."""
+    status = path.stat()
+    assert len(data) == status.st_size
+    path.write_bytes(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+@pytest.mark.parametrize("mode", ["pull", "push"])
+def test_other_content_under_the_same_size_and_time(facility: Facility, tmp_path: Path, mode: str) -> None:
+    """A file that is other there than here, under the same size and time, is found before the cell counts as synced."""
+    facility.reach(mode=mode)
+    cell = facility.cell()
+    steps = cell.steps()
+    for _ in range(cell.step_count - 1):
+        next(steps)
+    facility.poll()
+    (taken, *_) = sorted(landed(facility).glob("fastq_pass/barcode01/*.fastq"))
+    source = cell.path / taken.relative_to(landed(facility))
+    rewrite(source, source.read_bytes().translate(bytes.maketrans(b"ACGT", b"TGCA")))
+    assert taken.stat().st_mtime_ns == source.stat().st_mtime_ns
+    for _ in steps:
+        pass
+    facility.poll()
+    assert "not the same as upstream: 1" in (facility.output / RUN / "sync.log").read_text()
+    assert_like_local(facility, tmp_path / "local")
+
+
+def test_a_file_that_changes_while_it_is_copied(facility: Facility) -> None:
+    """What is written to during its copy is copied again; the cell is synced with what is there at the end."""
+    facility.reach(bandwidth_limit=LIMIT)
+    cell = big_cell(facility)
+    poll = facility.start("poll")
+    wait_for_the_middle(facility)
+    rewrite(cell.path / BIG, os.urandom(SIZE))
+    late = cell.path / "other_reports" / "late.txt"
+    late.write_text("came while the big one was copied")
+    assert poll.communicate(timeout=120) == ("", "")
+    assert facility.processed(RUN)
+    assert_arrived(cell.path, landed(facility))
+
+
+def test_a_file_that_never_stops_changing(facility: Facility) -> None:
+    """A cell that changes all the time is not synced, however often it is copied, until it stops."""
+    cell = big_cell(facility)
+    (cell.path / BIG).write_bytes(os.urandom(1000))
+    stop = threading.Event()
+
+    def meddle() -> None:
+        while not stop.wait(0.01):
+            with (cell.path / BIG).open("r+b") as file:
+                file.write(os.urandom(1000))
+
+    meddling = threading.Thread(target=meddle)
+    meddling.start()
+    try:
+        told = facility.run("poll", check=1)
+    finally:
+        stop.set()
+        meddling.join()
+    assert RUN in told.stderr
+    assert "sync.failed" in facility.flags(RUN)
+    assert f"{CELL}.synced" not in facility.flags(RUN)
+    assert "changes while it is copied" in (facility.output / RUN / "pipeline.log").read_text()
+    facility.poll()
+    assert_arrived(cell.path, landed(facility))
+
+
+def reads_so_far(facility: Facility) -> int:
+    cells = facility.status().get(RUN, {"cells": {}})["cells"]
+    return next((cell["reads"] or 0 for cell in cells.values()), 0)
+
+
+def test_ingest_follows_the_sync(facility: Facility, tmp_path: Path) -> None:
+    """While a cell is sequenced there it is copied and ingested here; its numbers grow before it is complete."""
+    facility.write(processing="workers: 2, ingest_interval: 0.5s")
+    cell = facility.cell(files=8, reads=40)
+    steps = cell.steps()
+    with facility.service():
+        for _ in range(cell.step_count // 2):
+            next(steps)
+        facility.eventually(lambda: reads_so_far(facility) > 0, "the growing cell has numbers")
+        first = reads_so_far(facility)
+        for _ in range(cell.step_count // 4):
+            next(steps)
+        facility.eventually(lambda: reads_so_far(facility) > first, "its numbers grow")
+        assert f"{CELL}.synced" not in facility.flags(RUN)
+        for _ in steps:
+            pass
+        facility.eventually(lambda: facility.processed(RUN), "the cell is processed")
+    assert_like_local(facility, tmp_path / "local")
+
+
+def test_many_at_once_copy_and_process_once(facility: Facility) -> None:
+    """Two polls and a service at the same time: each file is sent once, one transfer at a time, each cell done once."""
+    facility.write("upstream_interval: 0.5s")
+    experiments = ["alpha", "beta", "gamma"]
+    cells = [facility.cell(experiment, cell) for experiment in experiments for cell in (CELL, OTHER)]
+    for cell in cells:
+        cell.write()
+    with facility.service():
+        polls = [facility.start("poll") for _ in range(2)]
+        for poll in polls:
+            _, told = poll.communicate(timeout=120)
+            assert (poll.returncode, told) == (0, "")
+        facility.eventually(
+            lambda: all(facility.processed(run_of(cell.run), cell.cell) for cell in cells), "all cells are processed"
+        )
+    for experiment in experiments:
+        output = facility.output / run_of(experiment)
+        transfers = [
+            "begins" if "files and directories" in line else "ends"
+            for line in (output / "sync.log").read_text().splitlines()
+            if re.search(r": \d+ files and directories$|: exit code ", line)
+        ]
+        assert transfers == ["begins", "ends"] * (len(transfers) // 2)
+        sent = re.findall(r"/(\S+): exit code 0: (\d+) files", (output / "sync.log").read_text())
+        files = Counter[str]()
+        for name, count in sent:
+            files[name] += int(count)
+        for cell in cells:
+            if cell.run == experiment:
+                assert files[cell.cell] == sum(path.is_file() for path in cell.path.rglob("*"))
+                assert_arrived(cell.path, landed(facility, run_of(experiment), cell.cell))
+        log = (output / "pipeline.log").read_text()
+        assert log.count(" perform process ") == 2
+        assert log.count(": done: ") == 2
+
+
+def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None:
+    """A sync whose worker was killed is proven dead and taken over by the next poll, and the cell arrives whole."""
+    facility.reach(bandwidth_limit=LIMIT)
+    cell = big_cell(facility)
+    poll = facility.start("poll")
+    wait_for_the_middle(facility)
+    flag = facility.landing / RUN / "pipeline" / "sync.started"
+    os.kill(json.loads(flag.read_text())["pid"], signal.SIGKILL)
+    _, told = poll.communicate(timeout=120)
+    assert poll.returncode == 1
+    assert RUN in told
+    assert "sync.started" in facility.flags(RUN)
+    assert f"{CELL}.synced" not in facility.flags(RUN)
+    facility.reach(bandwidth_limit="")
+    facility.poll()
+    assert {"sync.done", f"{CELL}.done"} <= facility.flags(RUN)
+    assert "sync.started" not in facility.flags(RUN)
+    assert_arrived(cell.path, landed(facility))
+    assert_like_local(facility, tmp_path / "local")
+
+
+def test_abort_while_it_is_copied(facility: Facility) -> None:
+    """A cell that a person aborts while it is copied is left as it is, and the next one comes in the same sync."""
+    facility.reach(bandwidth_limit=LIMIT)
+    big_cell(facility)
+    facility.cell(cell=OTHER).write()
+    poll = facility.start("poll")
+    wait_for_the_middle(facility)
+    facility.run("abort", RUN, f"{LIBRARY}/{CELL}", "--why", "a bad sample")
+    assert poll.communicate(timeout=120) == ("", "")
+    assert poll.returncode == 0
+    assert facility.stages() == {f"{RUN}/{LIBRARY}/{CELL}": "aborted", f"{RUN}/{LIBRARY}/{OTHER}": "processed"}
