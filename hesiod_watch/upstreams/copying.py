@@ -140,13 +140,14 @@ class _Copying:
         if specials := sum(entry.kind == "o" for entry in before.entries.values()):
             self.log.line(f"{self.cell}: {specials} special files are not copied: they hold no data")
         for _ in range(ROUNDS):
-            if not before.summaries:
+            summaries = before.summaries
+            if not summaries:
                 self._bring(before, self._settled(before))
                 return False
-            differing = self._prove(before, [name for name in before.entries if name not in before.summaries])
+            differing = self._prove(before, [name for name in before.entries if name not in summaries])
             after = self._look()
             if after.same(before) and not differing:
-                differing = self._prove(before, before.summaries)
+                differing = self._prove(before, summaries)
                 after = self._look()
             if after.same(before):
                 if differing:
