@@ -17,7 +17,10 @@ from hesiod_watch.config import parse, sample
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SCRIPTS = sorted([*(ROOT / "bin").iterdir(), *(path for path in (ROOT / ".ci").iterdir() if path.name != "run")])
+UNITS = sorted((ROOT / "contrib" / "systemd").iterdir())
+SERVICES = [path for path in UNITS if path.suffix == ".service"]
 UNIT = ROOT / "contrib" / "systemd" / "hesiod-watch.service"
+POLL = ROOT / "contrib" / "systemd" / "hesiod-watch-poll.service"
 
 
 def test_sample_in_contrib() -> None:
@@ -85,15 +88,17 @@ def test_ci_runs_what_people_run() -> None:
 
 
 @pytest.mark.system
-def test_systemd_unit(tmp_path: Path) -> None:
-    """systemd finds nothing to complain about in the unit."""
+@pytest.mark.parametrize("name", [path.name for path in UNITS])
+def test_systemd_unit(tmp_path: Path, name: str) -> None:
+    """systemd finds nothing to complain about in the units."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    unit = tmp_path / UNIT.name
-    # The program is not installed in /opt where the tests run, and that it is executable is checked too.
-    unit.write_text(re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", UNIT.read_text("utf-8"), flags=re.M))
-    run = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True)
-    complaints = [line for line in run.stderr.splitlines() if UNIT.name in line]
+    for unit in UNITS:
+        # The program is not installed in /opt where the tests run, and that it is executable is checked too.
+        text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text("utf-8"), flags=re.M)
+        (tmp_path / unit.name).write_text(text)
+    run = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / name], capture_output=True, text=True)
+    complaints = [line for line in run.stderr.splitlines() if "hesiod-watch" in line]
     assert (run.returncode, complaints) == (0, [])
 
 
@@ -106,7 +111,35 @@ def test_unit_lets_workers_live(setting: str) -> None:
     assert setting in UNIT.read_text("utf-8").splitlines()
 
 
+@pytest.mark.parametrize("setting", ["Type=oneshot", "KillMode=process", "TimeoutStartSec=infinity"])
+def test_poll_is_waited_for(setting: str) -> None:
+    """A poll may take as long as the work it started, and its workers go on when it is stopped."""
+    assert setting in POLL.read_text("utf-8").splitlines()
+
+
+def test_poll_is_started_every_five_minutes() -> None:
+    """The timer starts the unit that has its name, which runs what the cron line runs."""
+    timer, cron = POLL.with_suffix(".timer"), ROOT / "contrib" / "cron" / "hesiod-watch"
+    assert "OnCalendar=*:0/5" in timer.read_text("utf-8").splitlines()
+    (command,) = re.findall(r"^ExecStart=(.*)$", POLL.read_text("utf-8"), re.M)
+    assert cron.read_text("utf-8").splitlines()[-1].endswith(f"  {command}")
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=[path.stem for path in SERVICES])
 @pytest.mark.parametrize("setting", ["PrivateTmp", "ProtectProc", "PrivatePIDs", "ReadWritePaths"])
-def test_unit_leaves_the_protocol_its_ground(setting: str) -> None:
-    """Nothing in the unit hides the locks in /tmp, the processes of others, or a mount that comes back."""
-    assert not re.search(rf"^{setting}=", UNIT.read_text("utf-8"), re.M)
+def test_unit_leaves_the_protocol_its_ground(setting: str, unit: Path) -> None:
+    """Nothing in the units hides the locks in /tmp, the processes of others, or a mount that comes back."""
+    assert not re.search(rf"^{setting}=", unit.read_text("utf-8"), re.M)
+
+
+def test_units_may_do_the_same() -> None:
+    """What the service and the poll may do to the rest of the host does not differ."""
+    limits = [
+        {
+            line
+            for line in unit.read_text("utf-8").splitlines()
+            if re.match(r"(Protect|Private|NoNew|RestrictA|RestrictN|RestrictR|RestrictSUID|Cap|Lock|System)", line)
+        }
+        for unit in SERVICES
+    ]
+    assert limits[0] == limits[1]
