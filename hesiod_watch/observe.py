@@ -41,6 +41,8 @@ Judge = Callable[[Owner | None], tuple[Liveness, str]]
 NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
 PROGRESS_FILE = ".progress.json"
 """In a cell's output while somebody works on it: what the worker says about itself."""
+COPYING_FILE = ".copying.json"
+"""The same of a sync, which may copy a cell while ingest is at work on it."""
 INGEST_FILE = ".ingest.json"
 """In a cell's output while the cell is being written: what the last round of ingest saw and has come to."""
 SMALL = 1 << 20
@@ -86,6 +88,8 @@ def observe(
         return replace(snapshot, has_pipeline=True, problem=str(error))
 
     output, output_problem = flags.read_output(pipeline, output_root)
+    sync = listing.round(flags.SYNC, judge)
+    look = replace(look, syncing=bool(sync and not sync.ending and sync.liveness is not Liveness.DEAD))
     known = {cell.stem: cell for cell in cells}
     observed = [_cell(run_dir, output, cell, listing, look) for cell in cells]
     there = {cell.stem: cell for cell in upstream_cells}
@@ -103,7 +107,7 @@ def observe(
         flags=listing.run_flags,
         flag_texts=listing.run_texts,
         cells=_with_upstream(observed, upstream_cells),
-        sync=listing.round(flags.SYNC, judge),
+        sync=sync,
         report_covers=read_covers(output / "report.html") if output else None,
     )
 
@@ -121,6 +125,7 @@ class _Look:
 
     upstream_cells: frozenset[CellId]
     judge: Judge
+    syncing: bool = False  # a sync of the run is under way
 
 
 def _find_cells(run_dir: Path) -> tuple[list[CellId], list[Quarantined], list[Quarantined]]:
@@ -189,9 +194,9 @@ def _cell(run_dir: Path, output: Path | None, cell: CellId, listing: flags.FlagL
     # Counting the files of a cell that is still being written would cost a listing of everything at every look.
     contents = minknow.read_contents(directory) if since is not None else CellContents()
     observed = replace(observed, completeness=completeness.judge(contents), summary_since=since)
-    return _arriving(
-        observed, directory, results, listing.round(flags.ingest(cell.stem), look.judge) if listing else None
-    )
+    progress = _read_progress(results, COPYING_FILE) if look.syncing else None
+    last = listing.round(flags.ingest(cell.stem), look.judge) if listing else None
+    return _arriving(replace(observed, progress=progress), directory, results, last)
 
 
 def _arriving(cell: Cell, directory: Path, results: Path | None, last: Round | None) -> Cell:
@@ -204,8 +209,7 @@ def _arriving(cell: Cell, directory: Path, results: Path | None, last: Round | N
         unfinished=unfinished if isinstance(unfinished, int) else 0,
         round=last,
     )
-    progress = _read_progress(results) if cell.upstream else None
-    return replace(cell, arriving=arriving, progress=progress, results=numbers if isinstance(numbers, dict) else {})
+    return replace(cell, arriving=arriving, results=numbers if isinstance(numbers, dict) else {})
 
 
 def _results(cell_flags: CellFlags) -> Mapping[str, object]:
@@ -225,9 +229,9 @@ def _library_of(cell_flags: CellFlags) -> str:
     return "?"
 
 
-def _read_progress(results: Path | None) -> Progress | None:
+def _read_progress(results: Path | None, name: str = PROGRESS_FILE) -> Progress | None:
     """What the worker of a cell last wrote about itself; None when there is nothing to be read."""
-    record = _read_small(results / PROGRESS_FILE) if results else {}
+    record = _read_small(results / name) if results else {}
     try:
         return Progress(**record) if record else None
     except TypeError:

@@ -182,7 +182,7 @@ def _why_incomplete(cell: Cell) -> str:
     if not cell.present:
         return "recorded in flags, but its directory is not here and no upstream lists it"
     completeness: Completeness | None = cell.completeness
-    return completeness.why if completeness else "still being written"
+    return _copying(cell, completeness.why if completeness else "still being written")
 
 
 def _copying(cell: Cell, otherwise: str) -> str:

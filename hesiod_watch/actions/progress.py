@@ -24,8 +24,8 @@ LOG_EVERY = 60.0
 class Reporter:
     """Tells whoever looks how far we are. `say` is cheap enough to be called for every file."""
 
-    def __init__(self, cell_output: Path, listener: Callable[[Progress], None]) -> None:
-        self._path = cell_output / PROGRESS_FILE
+    def __init__(self, cell_output: Path, listener: Callable[[Progress], None], name: str = PROGRESS_FILE) -> None:
+        self._path = cell_output / name
         self._listener = listener
         self._said = 0.0
         self._logged = time.monotonic()

@@ -19,6 +19,7 @@ from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, Tempora
 from hesiod_watch.fields import fields
 from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.model import CellId, Progress
+from hesiod_watch.observe import COPYING_FILE
 from hesiod_watch.upstreams.copying import Copied, copy_cell
 from hesiod_watch.upstreams.listing import UpstreamRun, list_upstream
 
@@ -89,7 +90,7 @@ def _copy(job: Job, upstream: Upstream, location: str, cell: CellId) -> Copied:
         cell_output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TemporaryError(f"{error.filename}: {error.strerror}") from error
-    reporter = Reporter(cell_output, job.on_progress)
+    reporter = Reporter(cell_output, job.on_progress, COPYING_FILE)
 
     def copying(done: int, total: int) -> None:
         reporter.say(Progress("copying", done, total))

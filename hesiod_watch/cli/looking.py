@@ -123,7 +123,8 @@ def _cell_document(cell: Cell) -> dict[str, Any]:
     document |= {"reads": None, "bases": None, "n50": None, "mean_q": None, **cell.results}
     if cell.progress:
         document["progress"] = asdict(cell.progress)
-        document["reads"], document["bases"] = cell.progress.reads, cell.progress.bases
+        if stage_of(cell) is Stage.PROCESSING:
+            document["reads"], document["bases"] = cell.progress.reads, cell.progress.bases
     return document
 
 

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -166,11 +167,14 @@ def test_other_content_under_the_same_size_and_time(facility: Facility, tmp_path
 
 
 def test_a_file_that_changes_while_it_is_copied(facility: Facility) -> None:
-    """What is written to during its copy is copied again; the cell is synced with what is there at the end."""
+    """What is written to during its copy is copied again, for all to see; synced is what is there at the end."""
     facility.reach(bandwidth_limit=LIMIT)
     cell = big_cell(facility)
     poll = facility.start("poll")
     wait_for_the_middle(facility)
+    (shown,) = facility.status()[RUN]["cells"].values()
+    assert shown["progress"]["bytes_done"] < shown["progress"]["bytes_total"]
+    assert shown["why"].startswith("copying: ")
     rewrite(cell.path / BIG, os.urandom(SIZE))
     late = cell.path / "other_reports" / "late.txt"
     late.write_text("came while the big one was copied")
@@ -266,6 +270,16 @@ def test_many_at_once_copy_and_process_once(facility: Facility) -> None:
         assert log.count(": done: ") == 2
 
 
+def at_work_in(directory: Path) -> list[str]:
+    """Processes whose current directory this is."""
+    found = []
+    for link in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if link.readlink() == directory:
+                found.append(link.parent.name)
+    return found
+
+
 def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None:
     """A sync whose worker was killed is proven dead and taken over by the next poll, and the cell arrives whole."""
     facility.reach(bandwidth_limit=LIMIT)
@@ -279,6 +293,7 @@ def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None
     assert RUN in told
     assert "sync.started" in facility.flags(RUN)
     assert f"{CELL}.synced" not in facility.flags(RUN)
+    facility.eventually(lambda: not at_work_in(facility.landing / RUN), "its rsync notices that nobody listens")
     facility.reach(bandwidth_limit="")
     facility.poll()
     assert {"sync.done", f"{CELL}.done"} <= facility.flags(RUN)
