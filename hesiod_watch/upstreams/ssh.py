@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
+import re
 import shlex
 import socket
 import stat
@@ -93,7 +94,8 @@ def control_path(upstream: Upstream) -> Path | None:
 
 def _bases() -> list[str]:
     given = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")  # noqa: S108 -- made private
-    return [base for base in given if base.startswith("/")]
+    # ssh takes the values of its options apart at blanks and quotes.
+    return [base for base in given if re.fullmatch(r"/[A-Za-z0-9_.%+@=,/-]*", base)]
 
 
 def _private(directory: Path) -> bool:

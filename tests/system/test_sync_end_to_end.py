@@ -144,3 +144,13 @@ def test_names_outside_the_grammar_are_shown_and_left_alone(facility: Facility) 
     listed = facility.run("list-upstream")
     assert listed.stdout == f"{RUN}\t{facility.location()}\t{LIBRARY}/{CELL}\n"
     assert listed.stderr.splitlines() == complaints
+
+
+def test_a_directory_for_temporary_files_with_an_odd_name(facility: Facility) -> None:
+    """ssh cannot have its socket where a path holds blanks or quotes; then it is elsewhere, and all goes on."""
+    odd = facility.root / 'it\'s a "directory"'
+    odd.mkdir()
+    facility.environ["TMPDIR"] = str(odd)
+    facility.cell().write()
+    facility.poll()
+    assert facility.processed(RUN)
