@@ -74,7 +74,7 @@ def observe(
             return replace(snapshot, cells=_with_upstream([], upstream_cells))  # it is to be taken up
         return replace(
             snapshot,
-            has_pipeline=(run_dir / "pipeline").exists(),
+            has_pipeline=os.path.lexists(run_dir / "pipeline"),
             problem=f"{naming.display(str(run_dir))} cannot be read: {error.strerror}",
         )
     snapshot = replace(snapshot, quarantined=tuple(quarantined), ignored=tuple(ignored))

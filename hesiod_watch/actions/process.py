@@ -146,11 +146,19 @@ def _patiently(job: Job, attempt: Callable[[], Results]) -> Results:
             wait = error.retry_after or delay
             job.log().line(f"{job.the_cell}: waiting {wait:.0f} s: {error}")
             logger.warning("waiting", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error))
-            job.on_progress(Progress("waiting", note=str(error), updated=time.time()))
+            _say_waiting(job, str(error))
             time.sleep(wait)
             delay = min(delay * 2, longest)
             if job.pipeline.is_dir():
                 _still_ours(job)
+
+
+def _say_waiting(job: Job, why: str) -> None:
+    try:
+        cell_output = job.output / job.the_cell.library / job.the_cell.name
+    except HesiodError:
+        return  # the output has gone, and that is what is waited for; the log has it
+    Reporter(cell_output, job.on_progress).say(Progress("waiting", note=why))
 
 
 def _record_failure(job: Job, error: Exception) -> None:

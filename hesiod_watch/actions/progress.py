@@ -42,12 +42,24 @@ class Reporter:
             self._logged = now
             share = f"{progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else "?"
             logger.info(progress.phase, extra=fields(done=share, reads=progress.reads, bases=progress.bases))
+        self._write(json.dumps(dataclasses.asdict(progress)))
+
+    def _write(self, text: str) -> None:
+        """Whole where there is room. On a full disk over the last text, whose place we have: so a wait can be told."""
+        temporary = self._path.with_suffix(".new")
         try:
-            temporary = self._path.with_suffix(".new")
-            temporary.write_text(json.dumps(dataclasses.asdict(progress)))
+            temporary.write_text(text)
             temporary.replace(self._path)
+            return
         except OSError:
-            pass  # a full disk is reported by those whose data it stops; progress is only for people
+            pass
+        try:
+            temporary.unlink(missing_ok=True)
+            with self._path.open("r+") as file:
+                file.write(text)
+                file.truncate()
+        except OSError:
+            pass  # progress is only for people
 
     def end(self) -> None:
         """Nothing is under way any more."""

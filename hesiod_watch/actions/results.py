@@ -69,7 +69,8 @@ class Results:
     def make(cls, job: Job, written: Sequence[Written], notes: Sequence[str], directory: Path) -> Results:
         """Write everything but the FASTQ into `directory`, fsynced. Raises TemporaryError when it cannot be written."""
         groups = [(output.output.barcode, output.output.part, output.statistics) for output in written]
-        qc = qc_document(job, groups, notes=notes, state="complete", written=written)
+        told = [*notes, *(note for output in written for note in output.notes)]
+        qc = qc_document(job, groups, notes=told, state="complete", written=written)
         texts = {
             QC: _json(qc),
             CELL_INFO: yaml.safe_dump(cell_info(qc), sort_keys=False, allow_unicode=True),

@@ -120,7 +120,6 @@ def assert_whole(site: Site, cell: SimulatedCell) -> None:
     site.run("verify", cell.run)
 
 
-@pytest.mark.xfail(strict=True, reason="a waiting worker tells its log, and `status` nothing")
 def test_full_disk_is_waited_for(site: Site, disks: Disks) -> None:
     """Cells that do not fit say so in `status` and wait; when there is room they are finished without a person."""
     disks.tmpfs(site.output, "1m")
@@ -245,11 +244,7 @@ def unprivileged(tmp_path: Path) -> Iterator[Site]:
 @pytest.mark.parametrize(
     ("closed", "shown"),
     [
-        pytest.param(
-            ".",
-            "cannot be read: Permission denied",
-            marks=pytest.mark.xfail(strict=True, reason="observe asks for pipeline/ in a run that may not be entered"),
-        ),
+        (".", "cannot be read: Permission denied"),
         (LIBRARY, "cannot be read: Permission denied"),
         (f"{LIBRARY}/{CELL}", f"{CELL} cannot be read: Permission denied"),
         (f"{LIBRARY}/{CELL}/fastq_pass", f"{CELL}/fastq_pass cannot be read: Permission denied"),
@@ -358,7 +353,6 @@ def test_announced_files_that_are_no_files(site: Site) -> None:
     assert_whole(site, cell)
 
 
-@pytest.mark.xfail(strict=True, reason="what is noted of single files does not reach qc.json")
 def test_empty_fastq_files(site: Site) -> None:
     """FASTQ files of 0 bytes count as files, add no reads, and are noted."""
     cell = a_cell(site)
