@@ -166,18 +166,22 @@ def test_other_content_under_the_same_size_and_time(facility: Facility, tmp_path
     assert_like_local(facility, tmp_path / "local")
 
 
+def copying(facility: Facility) -> bool:
+    (shown,) = facility.status()[RUN]["cells"].values()
+    progress = shown.get("progress")
+    return bool(progress and progress["bytes_done"] < progress["bytes_total"] and shown["why"].startswith("copying: "))
+
+
 def test_a_file_that_changes_while_it_is_copied(facility: Facility) -> None:
     """What is written to during its copy is copied again, for all to see; synced is what is there at the end."""
     facility.reach(bandwidth_limit=LIMIT)
     cell = big_cell(facility)
     poll = facility.start("poll")
     wait_for_the_middle(facility)
-    (shown,) = facility.status()[RUN]["cells"].values()
-    assert shown["progress"]["bytes_done"] < shown["progress"]["bytes_total"]
-    assert shown["why"].startswith("copying: ")
     rewrite(cell.path / BIG, os.urandom(SIZE))
     late = cell.path / "other_reports" / "late.txt"
     late.write_text("came while the big one was copied")
+    facility.eventually(lambda: copying(facility), "status shows that it is copied")
     assert poll.communicate(timeout=120) == ("", "")
     assert facility.processed(RUN)
     assert_arrived(cell.path, landed(facility))
