@@ -154,3 +154,21 @@ def test_a_directory_for_temporary_files_with_an_odd_name(facility: Facility) ->
     facility.cell().write()
     facility.poll()
     assert facility.processed(RUN)
+
+
+def test_beside_a_sequencer_that_writes_here(facility: Facility) -> None:
+    """With LOCAL and a host in one configuration each run is taken up once, from where it comes."""
+    facility.upstreams["local"] = {"location": "LOCAL"}
+    facility.write()
+    local = facility.cell("20261122_HERE_beta", OTHER)
+    local.landing = facility.landing
+    with facility.service():
+        facility.cell().write()
+        local.write()
+        facility.poll()
+        facility.eventually(
+            lambda: facility.processed(RUN) and facility.processed(local.run, OTHER), "both cells are processed"
+        )
+    upstreams = {run: (facility.landing / run / "pipeline" / "upstream").read_text() for run in (RUN, local.run)}
+    assert upstreams == {RUN: f"{facility.location()}\n", local.run: "LOCAL\n"}
+    assert facility.flags(local.run) & {"sync.started", "sync.done", "sync.failed"} == set()
