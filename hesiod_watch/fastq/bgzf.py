@@ -2,8 +2,12 @@
 
 Readable by everything that reads gzip. A deflate block has one Huffman table for all its bytes, but bases want two bits
 and qualities nearly five; so it pays to end blocks where the one follows the other, and more to pack the bases without
-searching them: smaller than gzip -6 at fifteen times its speed. The bytes depend on the data, the level and the
-library's version only: no time, no names.
+searching them: smaller than gzip -6 at fifteen times its speed.
+
+There is no time and no name in the bytes. With zlib (level "small") they depend on the data and the library's version
+only. With isal two processes may choose other matches for the same data: ISA-L's levels 1 and 2 seem to put a position
+under the hash of whatever is in memory (measured: 4 of 100,000 small blocks at level 2, 13 at level 1, none at levels 0
+and 3, none where the address space is not randomised). All of them inflate to the same data.
 
 SAM/BAM specification, section 4.1, for the framing; RFC 1951 for what a flush leaves behind.
 """

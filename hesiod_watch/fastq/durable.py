@@ -79,10 +79,7 @@ class OutputFile:
             raise translate(error, self.path, "fdatasync") from error
 
     def close(self) -> None:
-        try:
-            os.close(self._descriptor)
-        except OSError as error:  # NFS reports a full disk here
-            raise translate(error, self.path, "closing") from error
+        _close(self._descriptor, self.path)
 
     def _continue(self, at: int) -> None:
         try:
@@ -112,7 +109,7 @@ class OutputReader:
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        _close(self._descriptor, self.path)
 
     def seek(self, offset: int, length: int, *, forget: bool = False) -> None:
         """What `readinto` gives from now on; `forget`: have the kernel drop its copy first."""
@@ -187,10 +184,7 @@ class LogFile:
             raise translate(error, self.path, "fdatasync") from error
 
     def close(self) -> None:
-        try:
-            os.close(self.descriptor)
-        except OSError as error:
-            raise translate(error, self.path, "closing") from error
+        _close(self.descriptor, self.path)
 
     def _lock(self) -> None:
         deadline = time.monotonic() + LOCK_SECONDS
@@ -209,6 +203,13 @@ class LogFile:
                 return
 
 
+def _close(descriptor: int, path: Path) -> None:
+    try:
+        os.close(descriptor)
+    except OSError as error:  # NFS reports a full disk here
+        raise translate(error, path, "closing") from error
+
+
 def read_whole(path: Path) -> bytes | None:
     """The contents of a small file; None where there is none."""
     try:
@@ -225,7 +226,7 @@ def read_whole(path: Path) -> bytes | None:
     except OSError as error:
         raise translate(error, path, "reading") from error
     finally:
-        os.close(descriptor)
+        _close(descriptor, path)
     return b"".join(chunks)
 
 

@@ -87,6 +87,9 @@ class Holdings:
         return self._journal.descriptor
 
     def figures(self, entry: Entry) -> Figures:
+        """Of all pieces of the output; measured now where they are not known."""
+        if entry.number not in self._figures:
+            self._measure(entry, None)
         return self._figures[entry.number]
 
     def add(self, outputs: Iterable[Output], members: Callable[[Output], bool]) -> None:
@@ -103,21 +106,21 @@ class Holdings:
         entries = self.entries
         if any(not one.at for one in grown):
             durable.sync_directory(self.directory)  # the file is new, and its name must be durable too
+        before = [self.figures(entries[one.name]) for one in grown]
         self._record([book.piece(entries[one.name].number, piece) for one in grown for piece in one.pieces])
-        for one in grown:
-            figures = self._figures[entries[one.name].number]
+        for one, figures in zip(grown, before, strict=True):
             figures.fresh.merge(one.statistics)
             figures.md5 = one.md5
 
     def cut(self, entry: Entry, count: int, why: str) -> None:
-        """Only the first `count` pieces count, and the output is not finished. What is kept is measured again."""
+        """Only the first `count` pieces count, and the output is not finished."""
         dropped = len(entry.pieces) - count
         self._record([book.cut(entry.number, count, why)])
-        durable.cut(self.directory / entry.name, entry.end)
         if dropped:
+            # Before anything else can fail: a checkpoint must not have figures of what does not count.
+            self._figures.pop(entry.number, None)
             self.notes.append(f"{entry.name}: {why}; {dropped} of {dropped + count} files are taken again")
-            if self._figures.pop(entry.number, None):
-                self._measure(entry, None)
+        durable.cut(self.directory / entry.name, entry.end)
 
     def drop(self, entry: Entry, why: str) -> None:
         """The output does not count."""
@@ -150,7 +153,7 @@ class Holdings:
         kept = {
             entry.number: checkpoint.Kept(len(entry.pieces), figures.fold(), figures.md5)
             for entry in self._book.entries.values()
-            for figures in (self._figures[entry.number],)
+            if (figures := self._figures.get(entry.number))
         }
         if self._saved:
             return

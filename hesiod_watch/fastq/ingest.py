@@ -15,9 +15,9 @@ What is proven when:
   and bases of the pieces are those of the statistics; the end is written, durable and read back; the MD5 is of all
   bytes as they were written.
 
-An output is always the beginning of what one run over its sources would write, byte for byte. So a source that belongs
-before one already taken, or is not what it was, cuts the output back to there (`notes` says so), and what follows is
-taken again.
+An output is always the beginning of what one run over its sources would write: the text byte for byte, and nearly
+always the compressed bytes (`bgzf` says why not always). So a source that belongs before one already taken, or is not
+what it was, cuts the output back to there (`notes` says so), and what follows is taken again.
 """
 
 from __future__ import annotations

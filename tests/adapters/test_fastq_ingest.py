@@ -60,7 +60,7 @@ def many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rounds_give_what_one_run_gives(processes: int, outputs: list[Output], tmp_path: Path) -> None:
     """Sources in order over several sessions: same bytes, statistics and checksums, and no note."""
     a, b, c = outputs
-    settings = Settings(level="fast", processes=processes)
+    settings = Settings(level="small", processes=processes)
     rounds = [[some(a, 0), some(b, 0)], [some(a, 0, 1), some(b, 0, 1), c], [some(a, 0, 1, 2), some(b, 0, 1), c]]
     for number, listed in enumerate(rounds):
         with opened(tmp_path / "out", settings) as one:
@@ -205,7 +205,7 @@ def test_an_output_without_sources_is_dropped(outputs: list[Output], tmp_path: P
     assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
 
 
-@pytest.mark.parametrize("settings", [Settings(level="default"), Settings(level="fast", recompress=True)])
+@pytest.mark.parametrize("settings", [Settings(level="default"), Settings(level="small", recompress=True)])
 def test_other_settings_begin_afresh(settings: Settings, outputs: list[Output], tmp_path: Path) -> None:
     """Nothing that was compressed otherwise is kept; what the settings do not touch gives the same text."""
     with opened(tmp_path / "out") as one:
@@ -215,7 +215,11 @@ def test_other_settings_begin_afresh(settings: Settings, outputs: list[Output], 
         assert one.notes == ("the settings of compression have changed; everything is taken again",)
         one.finish(outputs)
     in_one_go(tmp_path / "alone", outputs, settings)
-    assert written(tmp_path / "out", outputs) == written(tmp_path / "alone", outputs)
+    found, right = written(tmp_path / "out", outputs), written(tmp_path / "alone", outputs)
+    assert {name: gzip.decompress(data) for name, data in found.items()} == {
+        name: gzip.decompress(data) for name, data in right.items()
+    }
+    assert bgzf.is_block(found["b.fastq.gz"]) == settings.recompress
     with opened(tmp_path / "out", settings) as one:
         assert (one.sources, one.notes) == (9, ())
 
@@ -284,7 +288,7 @@ def test_a_bad_source_keeps_what_is_before_it(processes: int, outputs: list[Outp
     a, b, _ = outputs
     good = a.sources[2].path.read_bytes()
     bad = with_sources(a, [*a.sources[:2], changed(a.sources[2], b"no FASTQ\n"), a.sources[3]])
-    with opened(tmp_path / "out", Settings(level="fast", processes=processes)) as one:
+    with opened(tmp_path / "out", Settings(level="small", processes=processes)) as one:
         with pytest.raises(BadSource, match=r"a2\.fastq"):
             one.finish([bad, b])
         assert one.sources >= 2
@@ -525,9 +529,9 @@ def test_a_very_long_read(tmp_path: Path) -> None:
         + reads(2, 1)
     )
     output = Output("long.gz", None, "pass", (put(tmp_path, "0.fastq", reads(1)), put(tmp_path, "1.fastq", text)))
-    with opened(tmp_path / "out") as one:
+    with opened(tmp_path / "out", Settings()) as one:
         one.take([some(output, 0)])
-    with opened(tmp_path / "out") as one:
+    with opened(tmp_path / "out", Settings()) as one:
         [result] = one.finish([output])
         assert max(result.statistics.lengths) == 5_000_000
     assert gzip.decompress(result.path.read_bytes()) == reads(1) + text

@@ -34,7 +34,7 @@ class Change:
 
 
 Fault = Callable[[str, int], None]
-"""Called before each change with its kind and number, from 0; raises to let it fail."""
+"""Called before each change, and each opening for one, with its kind and number, from 0; raises to let it fail."""
 
 
 def no_fault(kind: str, number: int) -> None:
@@ -74,8 +74,8 @@ class Disk:
         return self._files[descriptor]
 
     def open(self, path: Any, flags: int, mode: int = 0o777) -> int:
-        if flags & os.O_CREAT:
-            self._try("create")
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            self._try("create" if flags & os.O_CREAT else "open")
         descriptor = os.open(path, flags, mode)
         name = Path(path).name
         if flags & os.O_CREAT:
