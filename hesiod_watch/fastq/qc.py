@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -53,27 +53,31 @@ def qc_groups(written: Iterable[tuple[str | None, str, Statistics]]) -> dict[str
     `written` are barcode (None: not barcoded), part and statistics of the outputs of one cell. A part that no output
     has is None. Raises ValueError for a part that is none of `PARTS`.
     """
-    by_place: dict[tuple[str | None, str], Statistics] = {}
+    given: dict[str | None, dict[str, list[Statistics]]] = {}
     for barcode, part, statistics in written:
         if part not in PARTS:
             raise ValueError(f"unknown part {part!r}")
-        by_place.setdefault((barcode, part), Statistics()).merge(statistics)
-    total = _merged(by_place.values())
+        given.setdefault(barcode, {}).setdefault(part, []).append(statistics)
+    by_barcode = {
+        barcode: {part: _merged(several) for part, several in parts.items()} for barcode, parts in given.items()
+    }
+    by_part = {
+        part: _merged([parts[part] for parts in by_barcode.values() if part in parts])
+        for part in PARTS
+        if any(part in parts for parts in by_barcode.values())
+    }
+    total = _merged(by_part.values())
     bare_rule = "skip60" if dorado_era(total) else "whole"
 
-    def groups(places: dict[tuple[str | None, str], Statistics]) -> dict[str, Any]:
-        found: dict[str, Any] = {"total": group(_merged(places.values()), bare_rule)}
+    def groups(whole: Statistics, parts: Mapping[str, Statistics]) -> dict[str, Any]:
+        found: dict[str, Any] = {"total": group(whole, bare_rule)}
         for part in PARTS:
-            chosen = [statistics for (_, its_part), statistics in places.items() if its_part == part]
-            found[part] = group(_merged(chosen), bare_rule) if chosen else None
+            found[part] = group(parts[part], bare_rule) if part in parts else None
         return found
 
-    barcodes = [
-        {"barcode": name, **groups({place: one for place, one in by_place.items() if place[0] == name})}
-        for name in {barcode for barcode, _ in by_place}
-    ]
+    barcodes = [{"barcode": name, **groups(_merged(parts.values()), parts)} for name, parts in by_barcode.items()]
     barcodes.sort(key=lambda entry: (-entry["total"]["bases"], entry["barcode"] or ""))
-    return {"mean_q": _mean_q(total, bare_rule), **groups(by_place), "barcodes": barcodes}
+    return {"mean_q": _mean_q(total, bare_rule), **groups(total, by_part), "barcodes": barcodes}
 
 
 def dorado_era(statistics: Statistics) -> bool:
@@ -142,7 +146,10 @@ def _mean_q(total: Statistics, bare_rule: str) -> dict[str, str]:
     return {"rule": rule, "meaning": MEANINGS[rule].format(which)}
 
 
-def _merged(several: Iterable[Statistics]) -> Statistics:
+def _merged(several: Collection[Statistics]) -> Statistics:
+    """All of them; a single one as it is, to be read only."""
+    if len(several) == 1:
+        return next(iter(several))
     merged = Statistics()
     for statistics in several:
         merged.merge(statistics)
@@ -182,8 +189,7 @@ def _length_histogram(lengths: Counter[int]) -> dict[str, list[int]]:
     edges = [0, *_LENGTH_EDGES] if 0 in lengths else _LENGTH_EDGES
     if not lengths:
         return {"edges": [], "reads": [], "bases": []}
-    first = max(number for number, edge in enumerate(edges) if edge <= min(lengths))
-    last = max(number for number, edge in enumerate(edges) if edge <= max(lengths))
+    first, last = (bisect_right(edges, extreme) - 1 for extreme in (min(lengths), max(lengths)))
     edges = edges[first : last + 2]
     reads, bases = [0] * (len(edges) - 1), [0] * (len(edges) - 1)
     for length, count in lengths.items():
