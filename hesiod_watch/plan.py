@@ -195,8 +195,9 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
             times.append(now + timedelta(seconds=min(max(age / 4, shortest), longest)))
         if stage in (Stage.INCOMPLETE, Stage.PENDING) and cell.present and policy.ingest_interval is not None:
             due = _next_round(cell, policy.ingest_interval, now)
-            # Where nothing waits yet: no event tells of a file in a data directory.
-            times.append(due if due and due > now else now + timedelta(seconds=policy.ingest_interval))
+            # What is due later may be due sooner when files land, and no event tells of a file in a data directory.
+            soon = now + timedelta(seconds=policy.ingest_interval)
+            times.append(due if due and now < due < soon else soon)
     return min(times, default=None)
 
 

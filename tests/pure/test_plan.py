@@ -262,6 +262,9 @@ def test_ingest_is_looked_for_by_time() -> None:
 
     assert wait(arriving(changed=3, seen=2, ended="done", seconds_ago=20)) == 40
     assert wait(arriving(changed=2, seen=2, ended="done", seconds_ago=20)) == 60
+    often = replace(INGESTING, ingest_interval=5)
+    quiet = replace(RUN, cells=(arriving(changed=2, seen=2, unfinished=1, ended="done", seconds_ago=20),))
+    assert look_again(quiet, often, NOW) == NOW + timedelta(seconds=5)
 
 
 def test_processing_comes_before_ingest() -> None:
