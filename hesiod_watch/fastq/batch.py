@@ -8,7 +8,7 @@ so that trying again gets further each time.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import ExitStack
 
 from hesiod_watch.errors import BadSource, HesiodError, TemporaryError
@@ -33,9 +33,9 @@ def perform(task: Task, on_unit: OnUnit, stop: Callable[[], bool]) -> Done:
             for _, appender in whole:
                 appender.confirm()
     except TemporaryError:
-        _forget(task, task.parts)
+        durable.give_back(task.directory, [(part.name, part.at) for part in task.parts])
         raise
-    _forget(task, [part for part, appender in appenders if not appender.pieces])
+    durable.give_back(task.directory, [(part.name, part.at) for part, appender in appenders if not appender.pieces])
     grown = [
         Grown(part.name, part.members, part.at, tuple(appender.pieces), appender.statistics, appender.md5)
         for part, appender in whole
@@ -68,12 +68,3 @@ def _grow(
                 appender.rewind()
                 return error
     return None
-
-
-def _forget(task: Task, parts: Iterable[Part]) -> None:
-    """Give back what was written in vain: the disk may be full, and others need it."""
-    for part in parts:
-        try:
-            durable.cut(task.directory / part.name, part.at)
-        except HesiodError:
-            pass  # it is cut off before anything is appended there

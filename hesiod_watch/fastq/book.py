@@ -61,7 +61,6 @@ class Entry:
         last = self.pieces[-1] if self.pieces else None
         self.end = last.offset + last.length if last else 0
         self.ended = None
-        self.commit_start = min(self.commit_start, count)
 
 
 class Book:

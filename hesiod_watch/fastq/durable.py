@@ -11,10 +11,10 @@ import errno
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fastq.files import require_regular, translate
 
 CHUNK_BYTES = 1 << 20
@@ -263,6 +263,18 @@ def cut(path: Path, size: int) -> None:
         remove(path)
     elif (size_of(path) or 0) > size:
         OutputFile(path, size).close()
+
+
+def give_back(directory: Path, ends: Iterable[tuple[str, int]]) -> None:
+    """Cut outputs (name, size) off, as far as that can be done: a disk may be full, and others need the space.
+
+    No harm is done where it cannot: what is left is cut off before anything is appended there.
+    """
+    for name, size in ends:
+        try:
+            cut(directory / name, size)
+        except HesiodError:
+            pass
 
 
 def remove(path: Path) -> None:

@@ -107,7 +107,11 @@ class Holdings:
         if any(not one.at for one in grown):
             durable.sync_directory(self.directory)  # the file is new, and its name must be durable too
         before = [self.figures(entries[one.name]) for one in grown]
-        self._record([book.piece(entries[one.name].number, piece) for one in grown for piece in one.pieces])
+        try:
+            self._record([book.piece(entries[one.name].number, piece) for one in grown for piece in one.pieces])
+        except TemporaryError:
+            durable.give_back(self.directory, [(one.name, one.at) for one in grown])
+            raise
         for one, figures in zip(grown, before, strict=True):
             figures.fresh.merge(one.statistics)
             figures.md5 = one.md5

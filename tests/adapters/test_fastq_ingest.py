@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import random
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -59,7 +61,7 @@ def many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("many_workers")
 def test_rounds_give_what_one_run_gives(processes: int, outputs: list[Output], tmp_path: Path) -> None:
     """Sources in order over several sessions: same bytes, statistics and checksums, and no note."""
-    a, b, c = outputs
+    a, b, c, _ = outputs
     settings = Settings(level="small", processes=processes)
     rounds = [[some(a, 0), some(b, 0)], [some(a, 0, 1), some(b, 0, 1), c], [some(a, 0, 1, 2), some(b, 0, 1), c]]
     for number, listed in enumerate(rounds):
@@ -179,7 +181,7 @@ def test_what_was_taken_is_contradicted(
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
 def test_plain_and_gzipped_sources_meet(order: tuple[int, int], outputs: list[Output], tmp_path: Path) -> None:
     """An output of verbatim members becomes BGZF throughout when a plain source comes, and the other way round."""
-    a, b, _ = outputs
+    a, b, *_ = outputs
     lists = [with_sources(b, b.sources), with_sources(b, [*b.sources, a.sources[0]])]
     first, second = (lists[number] for number in order)
     with opened(tmp_path / "out") as one:
@@ -268,24 +270,23 @@ def test_stop(outputs: list[Output], tmp_path: Path) -> None:
     assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
 
 
-@pytest.mark.usefixtures("many_workers")
+@pytest.mark.slow
 def test_stop_reaches_workers(tmp_path: Path) -> None:
-    """Workers in the middle of a batch stop as well."""
-    text = reads(80, longest=4000)
-    sources = [put(tmp_path, f"{number}.fastq", text) for number in range(40)]
-    outputs = [Output(f"o{part}", None, "pass", tuple(sources)) for part in range(2)]
+    """Workers in the middle of a batch stop after the source that they are at."""
+    source = put(tmp_path, "0.fastq", reads(500, longest=6000))
+    sources = tuple(Source(source.path, str(number), source.size, source.mtime_ns) for number in range(80))
+    outputs = [Output(f"o{part}", None, "pass", sources) for part in range(2)]
     seen: list[Tally] = []
-    with opened(tmp_path / "out", Settings(processes=2), limits=Limits()) as one:
-        assert 0 < one.take(outputs, on_progress=seen.append, stop=lambda: bool(seen)) < 80
-        one.finish(outputs)
-    assert gzip.decompress((tmp_path / "out" / "o1").read_bytes()) == 40 * text
+    with opened(tmp_path / "out", Settings(processes=2), limits=Limits(files=20)) as one:
+        # Progress is told ten times a second, and a batch takes half a second.
+        assert 0 < one.take(outputs, on_progress=seen.append, stop=lambda: bool(seen)) < 40
 
 
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.usefixtures("many_workers")
 def test_a_bad_source_keeps_what_is_before_it(processes: int, outputs: list[Output], tmp_path: Path) -> None:
     """A source that is no FASTQ is named; others count; when it was put right the same ingest goes on."""
-    a, b, _ = outputs
+    a, b, *_ = outputs
     good = a.sources[2].path.read_bytes()
     bad = with_sources(a, [*a.sources[:2], changed(a.sources[2], b"no FASTQ\n"), a.sources[3]])
     with opened(tmp_path / "out", Settings(level="small", processes=processes)) as one:
@@ -296,6 +297,67 @@ def test_a_bad_source_keeps_what_is_before_it(processes: int, outputs: list[Outp
         one.finish([better, b])
         assert one.notes == ()
     assert written(tmp_path / "out", [better, b]) == expected(tmp_path / "expected", [better, b])
+
+
+def test_a_source_that_is_bad_at_its_end(outputs: list[Output], tmp_path: Path) -> None:
+    """What was written of it before that was seen is in no output, and in no checksum."""
+    b = outputs[1]
+    whole = b.sources[2].path.read_bytes()
+    bad = with_sources(b, [*b.sources[:2], changed(b.sources[2], whole[:-9])])
+    with opened(tmp_path / "out", limits=Limits()) as one:
+        with pytest.raises(BadSource, match="truncated gzip"):
+            one.finish([bad])
+        assert one.sources == 2
+        assert (tmp_path / "out" / b.name).stat().st_size == b.sources[0].size
+        better = with_sources(b, [*b.sources[:2], changed(b.sources[2], whole)])
+        [result] = one.finish([better])
+    verify(result.path, md5=result.md5, reads=result.reads, bases=result.bases)
+    assert written(tmp_path / "out", [better]) == expected(tmp_path / "expected", [better])
+
+
+def test_a_full_disk_gets_back_what_was_in_vain(
+    outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without room for the journal's lines, what was written for them is cut off at once: others need the space."""
+
+    class Full(Disk):
+        """Has no room for a longer journal."""
+
+        full = False
+
+        def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().pwrite(descriptor, data, offset)
+
+    disk = Full(tmp_path / "out")
+    monkeypatch.setattr(durable, "os", disk)
+    with opened(tmp_path / "out", limits=Limits(files=1)) as one:
+        one.take([some(outputs[0], 0, 1)])
+        before = (tmp_path / "out" / outputs[0].name).stat().st_size
+        disk.full = True
+        with pytest.raises(TemporaryError, match="journal"):
+            one.take(outputs[:1])
+        assert (tmp_path / "out" / outputs[0].name).stat().st_size == before
+        disk.full = False
+
+
+@pytest.mark.parametrize("split", [False, True])
+def test_members_behind_bgzf_are_made_bgzf(split: bool, outputs: list[Output], tmp_path: Path) -> None:
+    """Where the first of only gzipped sources happens to be BGZF the others become it, in a later session, too."""
+    text = reads(4)
+    first = tmp_path / "0.fastq.gz"
+    first.write_bytes(b"".join(bgzf.compress(memoryview(text), [], "small")) + bgzf.END_OF_FILE)
+    output = Output("o.gz", None, "pass", (look(first, first.name), *outputs[1].sources))
+    if split:
+        with opened(tmp_path / "out") as one:
+            one.take([some(output, 0)])
+    with opened(tmp_path / "out") as one:
+        one.finish([output])
+    data = (tmp_path / "out" / "o.gz").read_bytes()
+    while data:
+        assert bgzf.is_block(data[: bgzf.HEAD_BYTES])
+        data = data[int.from_bytes(data[16:18], "little") + 1 :]
 
 
 @pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: os.utime(path, (1, 1))])
@@ -428,6 +490,26 @@ CHECKPOINTS: list[Callable[[Path, bytes], object]] = [
 ]
 
 
+def test_the_checkpoint_of_another_history(tmp_path: Path) -> None:
+    """A checkpoint that goes with a journal of the same length, and other lines, is not used."""
+    histories: dict[int, tuple[Path, Output]] = {}
+    for seed in range(100):
+        output = Output("o.gz", None, "pass", (put(tmp_path / f"s{seed:02}", "a.fastq", reads(1, seed % 10 + 40)),))
+        with opened(tmp_path / f"{seed:02}") as one:
+            one.take([output])
+            alike = histories.setdefault(
+                (tmp_path / f"{seed:02}" / "journal.jsonl").stat().st_size, (tmp_path / f"{seed:02}", output)
+            )
+        if alike[1].sources[0].path.read_bytes() != output.sources[0].path.read_bytes():
+            break
+    directory = tmp_path / f"{seed:02}"
+    (directory / checkpoint.NAME).write_bytes((alike[0] / checkpoint.NAME).read_bytes())
+    with opened(directory) as one:
+        [result] = one.finish([output])
+    [alone] = in_one_go(tmp_path / "alone", [output])
+    assert (result.md5, result.statistics) == (alone.md5, alone.statistics)
+
+
 @pytest.mark.parametrize("lose", CHECKPOINTS)
 def test_the_checkpoint_is_only_a_cache(
     lose: Callable[[Path, bytes], object], outputs: list[Output], tmp_path: Path
@@ -448,12 +530,13 @@ def test_the_checkpoint_is_only_a_cache(
     assert [(w.md5, w.statistics) for w in results] == [(w.md5, w.statistics) for w in alone]
 
 
-def test_damage_is_found_while_measuring(outputs: list[Output], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("name", "place"), [("a.fastq.gz", 1000), ("a.fastq.gz", 4), ("b.fastq.gz", 4)])
+def test_damage_is_found_while_measuring(name: str, place: int, outputs: list[Output], tmp_path: Path) -> None:
     """Without a checkpoint outputs are read anyway; what is wrong in them is found even where nobody asked for it."""
     with opened(tmp_path / "out") as one:
         one.take(outputs)
     (tmp_path / "out" / checkpoint.NAME).unlink()
-    flip(tmp_path / "out" / "a.fastq.gz", 1000)
+    flip(tmp_path / "out" / name, place)  # 4: the time in the head of a member, which changes no text
     with opened(tmp_path / "out", check_all=False) as one:
         assert one.sources < 9
         results = one.finish(outputs)
@@ -500,6 +583,20 @@ def test_a_disk_that_lies(outputs: list[Output], tmp_path: Path, monkeypatch: py
     assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
 
 
+def test_an_end_that_is_not_as_it_was_written(
+    outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end-of-file block is read back, too."""
+
+    class Liar(Disk):
+        def write(self, descriptor: int, data: bytes | memoryview) -> int:
+            return super().write(descriptor, bytes(data).replace(bgzf.END_OF_FILE, bytes(len(bgzf.END_OF_FILE))))
+
+    monkeypatch.setattr(durable, "os", Liar(tmp_path / "out"))
+    with opened(tmp_path / "out") as one, pytest.raises(PermanentError, match="reading back its end"):
+        one.finish(outputs)
+
+
 def test_what_does_not_inflate_to_the_source_is_refused(outputs: list[Output], tmp_path: Path) -> None:
     """Sound gzip of another text, as a wrong compressor would make it, is not taken for the source's."""
     [result, *_] = in_one_go(tmp_path / "out", outputs)
@@ -507,6 +604,8 @@ def test_what_does_not_inflate_to_the_source_is_refused(outputs: list[Output], t
     text = outputs[0].sources[0].path.read_bytes()
     right = recheck.Text(0, 0).followed_by(memoryview(text))
     recheck.confirm(result.path, [piece], [right], blocks=True)
+    with pytest.raises(PermanentError, match="gives other bytes"):
+        recheck.confirm(result.path, [replace(piece, crc32=piece.crc32 ^ 1)], [right], blocks=True)
     for wrong in (text[:-1], text[:-2] + b"A\n", b""):
         with pytest.raises(PermanentError, match="does not inflate to its text"):
             recheck.confirm(result.path, [piece], [recheck.Text(0, 0).followed_by(memoryview(wrong))], blocks=True)

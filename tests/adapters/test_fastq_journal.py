@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import re
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from disks import Disk
 
-from hesiod_watch.errors import BadSource, PermanentError
-from hesiod_watch.fastq import book
+from hesiod_watch.errors import BadSource, PermanentError, TemporaryError
+from hesiod_watch.fastq import book, durable
 from hesiod_watch.fastq.book import Book, Entry
 from hesiod_watch.fastq.journal import NAME, Fact, Journal, last_session, line_of, whole
 from hesiod_watch.fastq.model import Output, Piece, Settings
@@ -200,6 +202,26 @@ def test_a_link_is_no_journal(tmp_path: Path) -> None:
         read(tmp_path)
     with pytest.raises(BadSource, match="symbolic link"):
         last_session(tmp_path)
+
+
+def test_lines_that_did_not_become_durable_do_not_come_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch that was written and could not be synced is gone, also where a shorter one of the same lines follows."""
+    room = False
+
+    def no_room(kind: str, call: int) -> None:
+        if kind == "sync" and not room:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    disk = Disk(path.parent)
+    monkeypatch.setattr(durable, "os", disk)
+    journal = Journal(path.parent, FIRST, Told())
+    disk.fault = no_room
+    with pytest.raises(TemporaryError, match="No space"):
+        journal.append([book.CLOSE, book.CLOSE])
+    room = True
+    journal.append([book.CLOSE])
+    journal.close()
+    assert read(path.parent).facts == [*ALL, book.CLOSE]
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b'"}\n', b',"~":"00000000"}\n', line_of(0, {}, 0)[:-1]])

@@ -181,6 +181,10 @@ class Platter:
         """The files as running programs see them."""
         return self._after(len(self._pending), lambda inode: [(change, None) for change in inode.pending])
 
+    def certain(self) -> dict[str, bytes]:
+        """The files that are there whatever happens."""
+        return self._after(0, lambda inode: [])
+
     def after_power_loss(self, rng: random.Random) -> dict[str, bytes]:
         """The files as they may be found when the machine is started again."""
         names = rng.choice((0, len(self._pending), rng.randint(0, len(self._pending))))

@@ -60,7 +60,7 @@ def put(directory: Path, name: str, text: bytes) -> Source:
 
 
 def cell(directory: Path) -> list[Output]:
-    """An output of plain sources, one of gzipped ones (one of them empty), and one of both."""
+    """An output of plain sources, one of gzipped ones (one of them empty), one of both, and one without any."""
     plain = [put(directory, f"a{number}.fastq", reads(3, number)) for number in range(4)]
     gzipped = [put(directory, f"b{number}.fastq.gz", reads(2 * (number != 1), 10 + number)) for number in range(3)]
     mixed = [put(directory, f"c{number}.fastq{'.gz' * number}", reads(2, 20 + number)) for number in range(2)]
@@ -68,6 +68,7 @@ def cell(directory: Path) -> list[Output]:
         Output("a.fastq.gz", "barcode01", "pass", tuple(plain)),
         Output("b.fastq.gz", "barcode02", "pass", tuple(gzipped)),
         Output("c.fastq.gz", None, "fail", tuple(mixed)),
+        Output("d.fastq.gz", None, "skip", ()),
     ]
 
 
@@ -84,9 +85,10 @@ def grow(
 ) -> None:
     """Rounds as a cell has them: a file comes late, more files come, and the end is asked for twice.
 
-    `tell` hears how many pieces must not be lost from now on ("pieces"), and how many of these `finish` keeps ("kept").
+    `tell` hears how many pieces must not be lost from now on ("pieces"), how many of these `finish` keeps
+    ("kept"), and when everything is there ("finished").
     """
-    a, b, c = outputs
+    a, b, c, _ = outputs
     with Ingest.open(directory, settings, owner={"round": 1}, check_all=False, limits=LIMITS) as ingest:
         ingest.take([some(a, 0, 2), some(b, 0)])
         tell("pieces", 3)
@@ -99,6 +101,7 @@ def grow(
         ingest.finish(outputs)
         tell("pieces", 9)
         tell("kept", 9)
+        tell("finished", 1)
         ingest.finish(outputs)
 
 

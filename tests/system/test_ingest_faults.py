@@ -240,21 +240,24 @@ def test_a_disk_that_fills_up_and_is_enlarged(again: str, small_disk: Path, tmp_
     outputs = larger(tmp_path / "sources", sources=8)
     correct = expected(tmp_path / "undisturbed", outputs)
     assert sum(map(len, correct.values())) > 800_000
-    ingest = Ingest.open(small_disk / "out", Settings(level="small"), owner={}, check_all=False)
+    ingest: Ingest | None = None
     kept = []
     for _ in range(3):
         with pytest.raises(TemporaryError, match="No space left"):
+            # Opening wants a line in the journal, for which there may be no room either.
+            ingest = ingest or Ingest.open(small_disk / "out", SETTINGS, owner={}, check_all=True)
             ingest.finish(outputs)
-        kept.append(ingest.sources)
-        if again == "a new one":
+        if ingest:
+            kept.append(ingest.sources)
+        if ingest and again == "a new one":
             ingest.close()
-            ingest = Ingest.open(small_disk / "out", Settings(level="small"), owner={}, check_all=True)
+            ingest = None
     assert kept[0] > 0
     assert kept == sorted(kept)
     subprocess.run(("mount", "-o", "remount,size=8m", str(small_disk)), check=True)
-    with ingest:
+    with ingest or Ingest.open(small_disk / "out", SETTINGS, owner={}, check_all=True) as ingest:
         ingest.finish(outputs)
-        assert ingest.notes == ()
+        assert not [note for note in ingest.notes if OTHER_DATA in note]
     assert written(small_disk / "out", outputs) == correct
 
 
