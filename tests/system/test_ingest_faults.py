@@ -242,11 +242,16 @@ def test_a_disk_that_fills_up_and_is_enlarged(again: str, small_disk: Path, tmp_
     assert sum(map(len, correct.values())) > 800_000
     ingest: Ingest | None = None
     kept = []
+
+    def go_on() -> None:
+        """Opening wants a line in the journal, for which there may be no room either."""
+        nonlocal ingest
+        ingest = ingest or Ingest.open(small_disk / "out", SETTINGS, owner={}, check_all=True)
+        ingest.finish(outputs)
+
     for _ in range(3):
         with pytest.raises(TemporaryError, match="No space left"):
-            # Opening wants a line in the journal, for which there may be no room either.
-            ingest = ingest or Ingest.open(small_disk / "out", SETTINGS, owner={}, check_all=True)
-            ingest.finish(outputs)
+            go_on()
         if ingest:
             kept.append(ingest.sources)
         if ingest and again == "a new one":
