@@ -234,12 +234,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """The last round of repeated work on a cell: under way, or how it ended."""
+    """The last round of repeated work on a cell or a run: under way, or how it ended."""
 
     ending: str  # "" while it is under way; done, failed
     owner: Owner | None
     liveness: Liveness
     evidence: str
+    record: Mapping[str, object] = field(default_factory=dict)  # all that its flag says
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def create(pipeline: Path, name: str, record: Mapping[str, object] | Owner) -> N
         raise PermanentError(f"{path}: a flag of {len(body)} bytes could not be read again")
     try:
         with directory(pipeline) as parent:
-            temporary = _write_temporary(parent, body)
+            temporary = write_temporary(parent, body)
             try:
                 refusal = _publish(parent, temporary, name, body)
                 _read_back(parent, path, body, refusal)
@@ -149,7 +149,8 @@ def line(record: Mapping[str, object] | Owner) -> bytes:
     return json.dumps({"token": token, **{k: v for k, v in record.items() if k != "token"}}).encode() + b"\n"
 
 
-def _write_temporary(parent: int, body: bytes) -> str:
+def write_temporary(parent: int, body: bytes) -> str:
+    """A new hidden file of that content, fsynced; its name. Raises OSError."""
     name = names.TEMPORARY + secrets.token_hex(16)
     write_new(parent, name, body)
     return name

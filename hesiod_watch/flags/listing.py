@@ -19,7 +19,7 @@ from hesiod_watch.errors import PermanentError
 from hesiod_watch.flags import names
 from hesiod_watch.flags.files import Content, directory, read
 from hesiod_watch.liveness import Judge, same_process
-from hesiod_watch.model import CellFlags, Claim, Flag, Liveness, Owner, Round
+from hesiod_watch.model import CellFlags, Claim, Flag, Liveness, Owner, Round, record_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +112,15 @@ class FlagListing:
         """The round of `work` that is under way, or how the last one ended; None where there was none."""
         if f"{work}.started" in self._found and not self._ended(work):
             owner = self._owner(f"{work}.started")
-            return Round("", owner, *judge(owner))
+            return Round("", owner, *judge(owner), record_in(self._text(f"{work}.started")))
         ends = [
-            Round(ending, self._owner(f"{work}.{ending}"), Liveness.DEAD, "it has ended")
+            Round(
+                ending,
+                self._owner(f"{work}.{ending}"),
+                Liveness.DEAD,
+                "it has ended",
+                record_in(self._text(f"{work}.{ending}")),
+            )
             for ending in ("done", "failed")
             if f"{work}.{ending}" in self._found
         ]

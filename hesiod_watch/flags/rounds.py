@@ -8,15 +8,25 @@ processes of one host a lock (`alone`) keeps a slow one from ending a round that
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Literal
 
 from hesiod_watch import machine
 from hesiod_watch.errors import FlagExists
-from hesiod_watch.flags.files import create, directory, parse_owner, read, sync_directory, translate
+from hesiod_watch.flags.files import (
+    create,
+    directory,
+    line,
+    parse_owner,
+    read,
+    sync_directory,
+    translate,
+    write_temporary,
+)
 from hesiod_watch.liveness import Judge
 from hesiod_watch.model import Liveness, Owner
 
@@ -68,13 +78,40 @@ def _take_over(
         create(pipeline, name, owner)
 
 
-def end_round(pipeline: Path, work: str, owner: Owner, ending: Ending) -> bool:
-    """End the round that `owner` has begun. False: it is not there any more, or not ours; a person withdrew it."""
+def end_round(
+    pipeline: Path, work: str, owner: Owner, ending: Ending, record: Mapping[str, object] | None = None
+) -> bool:
+    """End the round that `owner` has begun; `record` is said beside its owner in the flag that ends it.
+
+    False: the round is not there any more, or not ours; a person withdrew it. Raises TemporaryError, PermanentError.
+    """
     started, ended = f"{work}.started", f"{work}.{ending}"
     if not _ours(pipeline / started, owner):
         return _ours(pipeline / ended, owner)  # a rename whose answer was lost
+    if record:
+        _say_more(pipeline, started, {**record, **_said(owner)})
     _rename(pipeline, started, ended)
     return True
+
+
+def _said(owner: Owner) -> dict[str, object]:
+    said: dict[str, object] = json.loads(line(owner))
+    return said
+
+
+def _say_more(pipeline: Path, name: str, record: Mapping[str, object]) -> None:
+    """Replace a flag of ours by one that says more, whole or not at all."""
+    try:
+        with directory(pipeline) as parent:
+            temporary = write_temporary(parent, line(record))
+            try:
+                os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
+            except OSError:
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=parent)
+                raise
+    except OSError as error:
+        raise translate(error, f"cannot write {pipeline / name}") from error
 
 
 def _ours(path: Path, owner: Owner) -> bool:

@@ -52,6 +52,19 @@ def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> Non
     assert last.owner.token == owner.token
 
 
+def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
+    """What is recorded at the end is read back beside the owner, whose token nothing in it can replace."""
+    owner = me()
+    begin(tmp_path, owner)
+    record = {"manifest": "0123abcd", "token": "somebody else's"}
+    assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "done", record)
+    assert set(os.listdir(tmp_path)) == {DONE}
+    last = flags.read_flags(tmp_path).round(flags.ingest(STEM), machine.judge_here)
+    assert last is not None
+    assert last.owner == owner
+    assert last.record["manifest"] == "0123abcd"
+
+
 def test_only_one_round_at_a_time(tmp_path: Path) -> None:
     """While the owner of a round lives, or may live, nobody begins another."""
     begin(tmp_path, me())
