@@ -19,7 +19,7 @@ STANDARD = frozenset(sys.stdlib_module_names)
 
 # Layer → modules, low to high. A package stands for all that is in it, unless a module of it has its own place.
 PLACES: dict[str, tuple[str, ...]] = {
-    "words": ("", "model", "errors", "fields"),
+    "words": ("", "model", "errors", "fields", "channels"),
     "rules": (
         *("naming", "status", "plan", "liveness", "completeness", "messages"),
         # What the configuration needs to know of upstreams, and what needs nothing but itself.
