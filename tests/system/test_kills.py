@@ -84,6 +84,7 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
     services: list[subprocess.Popen[bytes]] = [site.start_service()]
     landing.start()
     killed = {"service": 0, "worker": 0}
+    ready = 0  # how often a service had said that it is ready when the last one was started
     pause = threading.Event()
     while sum(killed.values()) < KILLS:
         pause.wait(choice.uniform(0.02, 0.5))
@@ -98,6 +99,7 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
             services[-1].kill()
             services[-1].wait()
             killed["service"] += 1
+            ready = site.logged("INFO ready")
             services.append(site.start_service())
         if done() == len(cells):
             # All done before the last kill: let some of them be done again, as a person would.
@@ -105,6 +107,8 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
             (site.landing / cell.run / "pipeline" / f"{cell.cell}.done").unlink()
     landing.join()
     site.eventually(lambda: done() == len(cells), "every cell is done", 300)
+    # The last one may have been started a moment ago; before it listens to signals SIGTERM just ends it.
+    site.eventually(lambda: site.logged("INFO ready") > ready, "the last service is ready")
     services[-1].terminate()
     assert services[-1].wait(30) == 0
     assert min(killed.values()) > 0, killed
