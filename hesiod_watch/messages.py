@@ -12,6 +12,7 @@ from datetime import datetime
 
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.plan import HANDS_OFF, overdue
+from hesiod_watch.run_types import type_of, type_problem
 from hesiod_watch.status import stage_of, status_of, why_stage
 
 
@@ -35,6 +36,7 @@ def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: dat
         evidence.append(f"comes from: {snapshot.upstream}")
     if snapshot.output is not None:
         evidence.append(f"results: {snapshot.output}")
+    evidence += _type_evidence(snapshot, policy)
     evidence += [f"run flag: {flag}" for flag in sorted(snapshot.flags)]
     evidence += [f"{cell.id}: {stage_of(cell)}: {why_stage(cell)}" for cell in snapshot.cells]
     evidence += [f"quarantined: {entry.name}: {entry.why}" for entry in snapshot.quarantined]
@@ -43,13 +45,20 @@ def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: dat
     return Explanation(snapshot.run, str(status), why, tuple(evidence), happens, tuple(_run_can(snapshot)))
 
 
+def _type_evidence(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
+    kind = type_of(snapshot, policy)
+    yield f"type: {kind.name}" + ("" if kind.process else ": runs of this type are not processed")
+    if problem := type_problem(snapshot, policy):
+        yield problem
+
+
 def explain_cell(snapshot: Snapshot, cell_id: CellId, decision: Decision, policy: Policy, now: datetime) -> Explanation:
     """Why a cell is at its stage. The cell must be in the snapshot (KeyError)."""
     cell = snapshot.cell(cell_id)
     if cell is None:
         raise KeyError(cell_id)
     stage = stage_of(cell)
-    happens = _next(decision, cell_id, now) or _cell_next(snapshot, cell, now)
+    happens = _next(decision, cell_id, now) or _cell_next(snapshot, cell, policy)
     return Explanation(
         f"{snapshot.run} {cell_id}",
         str(stage),
@@ -133,7 +142,7 @@ def _run_next(snapshot: Snapshot) -> str:
     return "nothing by itself"
 
 
-def _cell_next(snapshot: Snapshot, cell: Cell, now: datetime) -> str:
+def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy) -> str:
     stage = stage_of(cell)
     if HANDS_OFF & snapshot.flags:
         return "nothing, because the run is flagged " + ", ".join(sorted(HANDS_OFF & snapshot.flags))
@@ -142,6 +151,8 @@ def _cell_next(snapshot: Snapshot, cell: Cell, now: datetime) -> str:
         if claim and claim.liveness is Liveness.UNKNOWN:
             return "nothing, until its owner is seen to end or a person says that it has"
         return "its worker finishes it, or is found dead and replaced"
+    if stage is Stage.READY and not type_of(snapshot, policy).process:
+        return f"nothing: its run is of the type {type_of(snapshot, policy).name}, and such runs are not processed"
     if stage is Stage.INCOMPLETE:
         if not cell.present:
             return "nothing, until its directory or its upstream is back"
@@ -177,6 +188,8 @@ def _run_can(snapshot: Snapshot) -> Iterator[str]:
 
 def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> Iterator[str]:
     run, stage = snapshot.run, stage_of(cell)
+    if stage is Stage.READY and not type_of(snapshot, policy).process:
+        yield f"have it processed: write another type into {snapshot.path}/pipeline/type.yaml"
     if stage is Stage.FAILED:
         yield f"when the cause is mended: hesiod-watch retry {run} {cell.id} --why …"
     claim = cell.flags.claim

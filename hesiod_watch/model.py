@@ -334,6 +334,8 @@ class Snapshot:
     problem: str = ""  # why the run could not be observed in full
     offered: str = ""  # where a listing just shows this run, as pipeline/upstream spells it; "" where none does
     sync: Round | None = None  # the last round of copying, or the one under way
+    type: str = ""  # what pipeline/type.yaml says; "": nothing, and the run's name decides
+    type_problem: str = ""  # why that file says nothing although it is there
 
     @property
     def adopted(self) -> bool:
@@ -342,6 +344,17 @@ class Snapshot:
 
     def cell(self, cell: CellId) -> Cell | None:
         return next((candidate for candidate in self.cells if candidate.id == cell), None)
+
+
+@dataclass(frozen=True, slots=True)
+class RunType:
+    """A kind of run, such as internal or visitor, by the runs' names, and what is different about it."""
+
+    name: str
+    runs: str  # regular expression that the whole name of a run must match
+    process: bool = True  # False: its cells are received, and left as they are
+    notify: bool = True  # False: nobody is told about them
+    queue: str = ""  # of the tracker; "": the one for all runs
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +381,7 @@ class Policy:
     attempts_per_day: int = 3  # claims of one cell in 24 hours before it is given up as failed
     ingest_interval: float | None = 60.0  # shortest time from one round of ingest to the next; None: no ingest
     sync_interval: float = 0.0  # shortest time from one sync of a run to the next
+    types: tuple[RunType, ...] = ()  # the first that matches a run's name counts
 
 
 @dataclass(frozen=True, slots=True)

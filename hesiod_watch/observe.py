@@ -93,6 +93,7 @@ def observe(
     known = {cell.stem: cell for cell in cells}
     observed = [_cell(run_dir, output, cell, listing, look) for cell in cells]
     there = {cell.stem: cell for cell in upstream_cells}
+    run_type, type_problem = flags.read_type(pipeline)
     for stem in sorted(listing.stems - known.keys()):
         cell_flags = listing.cell(stem, judge)
         cell_id = there.get(stem) or CellId(_library_of(cell_flags), stem)
@@ -108,6 +109,8 @@ def observe(
         flag_texts=listing.run_texts,
         cells=_with_upstream(observed, upstream_cells),
         sync=sync,
+        type=run_type,
+        type_problem=type_problem,
         report_covers=read_covers(output / "report.html") if output else None,
     )
 

@@ -24,7 +24,8 @@ from hesiod_watch.model import (
     Stage,
     Verdict,
 )
-from hesiod_watch.status import SETTLED, at, covers, stage_of
+from hesiod_watch.run_types import type_of, type_problem
+from hesiod_watch.status import SETTLED, at, covers, settled, stage_of
 
 DAY = timedelta(days=1)
 HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
@@ -71,7 +72,7 @@ def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 
 def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """A cell that is synced and complete and that nobody has started, or whose worker is proven dead."""
-    if not _workable(snapshot):
+    if not _workable(snapshot) or not type_of(snapshot, policy).process:
         return
     for cell in at(snapshot, Stage.READY):
         yield Action("process", snapshot.run, cell=cell.id, reason="synced and complete, not started")
@@ -84,7 +85,7 @@ def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
 
 def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """A cell whose workers die again and again: a person must look before it is tried once more."""
-    if not _workable(snapshot):
+    if not _workable(snapshot) or not type_of(snapshot, policy).process:
         return
     for cell in _orphans(snapshot):
         attempts = _attempts(cell, now)
@@ -97,7 +98,7 @@ def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
 
 def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """A cell that is still being written and has new FASTQ: what is done now need not be done at the end."""
-    if not _workable(snapshot) or policy.ingest_interval is None:
+    if not _workable(snapshot) or policy.ingest_interval is None or not type_of(snapshot, policy).process:
         return
     for cell in at(snapshot, Stage.INCOMPLETE, Stage.PENDING):
         if cell.completeness and cell.completeness.proven and snapshot.upstream == LOCAL:
@@ -113,7 +114,8 @@ def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
         return
     missing = [cell for cell in at(snapshot, Stage.NEW, Stage.PENDING) if not _gone(cell)]
     last = snapshot.sync
-    if not missing or at(snapshot, Stage.READY) or (last and not last.ending and last.liveness is not Liveness.DEAD):
+    busy = type_of(snapshot, policy).process and at(snapshot, Stage.READY)
+    if not missing or busy or (last and not last.ending and last.liveness is not Liveness.DEAD):
         return
     began = _time_of(last.owner) if last else None
     if began is None or now - began >= timedelta(seconds=policy.sync_interval):
@@ -156,6 +158,7 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
         yield f"the run is flagged {flag}: nothing is started until a person removes the flag"
     if snapshot.output is None:
         yield f"{snapshot.output_problem or 'the output directory is missing'}: nothing is started without it"
+    yield from _wait_for_type(snapshot, policy)
     sync = snapshot.sync
     if sync and not sync.ending and sync.liveness is Liveness.UNKNOWN:
         yield (
@@ -269,6 +272,17 @@ def _time_of(owner: Owner | None) -> datetime | None:
 
 def _summary_disagrees(completeness: Completeness | None) -> bool:
     return completeness is not None and not completeness.proven and completeness.verdict is not Verdict.RUNNING
+
+
+def _wait_for_type(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
+    """What a run's type holds back, as long as there is anything to be done to the run."""
+    if settled(snapshot):
+        return
+    if problem := type_problem(snapshot, policy):
+        yield problem
+    kind = type_of(snapshot, policy)
+    if not kind.process and at(snapshot, Stage.READY):
+        yield f"its type is {kind.name}, and runs of that type are not processed"
 
 
 def _wait_for(cell: Cell, policy: Policy, now: datetime) -> str:

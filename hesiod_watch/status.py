@@ -85,7 +85,7 @@ def _status_of_work(snapshot: Snapshot, *, syncing: bool) -> tuple[Status, str]:
             return Status.PROCESSING_SYNC_NEEDED, f"{why}; {_cells(sync_needed, 'to be fetched')}"
         return Status.PROCESSING, why
     if ready := at(snapshot, Stage.READY):
-        return Status.CELL_READY, _cells(ready, "complete and about to be processed")
+        return Status.CELL_READY, _cells(ready, "here and complete")
     if syncing:
         return Status.SYNCING, "a sync is under way"
     if sync_needed:
@@ -202,7 +202,7 @@ _WHY_STAGE: dict[Stage, Callable[[Cell], str]] = {
     Stage.PROCESSED: lambda cell: "processed, checked and reported",
     Stage.FAILED: lambda cell: _flag_text(cell, "processing failed and needs a person"),
     Stage.PROCESSING: _why_processing,
-    Stage.READY: lambda cell: "its data are here and complete; processing starts when a worker is free",
+    Stage.READY: lambda cell: "its data are here and complete",
     Stage.PENDING: lambda cell: _copying(cell, "partly here; its upstream lists it and no sync has proven it complete"),
     Stage.NEW: lambda cell: "on its upstream only",
     Stage.INCOMPLETE: _why_incomplete,

@@ -77,13 +77,16 @@ def test_documented_defaults() -> None:
     """The default that the page gives for a key, written into a file, is the program's own."""
     lines: dict[str, Any] = {}
     for key, default, _ in table(page("docs/configuration.md"), "key"):
-        if default == "must be given" or key == "`upstreams`":
+        if default == "must be given" or key in ("`upstreams`", "`types`"):
             continue
-        # What holds for every upstream holds for the one that is there by default.
-        outer, _, inner = code(key)[0].replace("upstreams.NAME.", "local.").rpartition(".")
+        # What holds for every one of a kind holds for the one that is there by default.
+        for kind, name in (("upstreams", "local"), ("types", "internal")):
+            key = key.replace(f"{kind}.NAME.", f"{name}.")
+        outer, _, inner = code(key)[0].rpartition(".")
         value = yaml.safe_load(code(default)[0])
         (lines.setdefault(outer, {}) if outer else lines)[inner] = value
     lines["upstreams"] = {"local": {"location": "LOCAL", **lines.pop("local")}}
+    lines["types"] = {"internal": {"runs": ".*", **lines.pop("internal")}}
     document = yaml.safe_dump({"landing": "/a", "output": "/b", **lines})
     assert config.parse(document, None) == config.parse("landing: /a\noutput: /b\n", None)
 
@@ -99,12 +102,19 @@ def test_every_field_has_its_sentence() -> None:
                 assert str(ast.literal_eval(sentence.value)).endswith(".")
 
 
+def places_of(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:
+    """Every key of a document, dotted, with the index of its line."""
+    for name, value in node.value if isinstance(node, yaml.MappingNode) else ():
+        yield f"{prefix}{name.value}", name.start_mark.line
+        yield from places_of(value, f"{prefix}{name.value}.")
+
+
 def test_sample_has_every_key() -> None:
     """The sample shows every key, with a comment above each."""
     lines = config.sample().splitlines()
+    places = dict(places_of(yaml.compose(config.sample(), Loader=yaml.SafeLoader)))
     for name, _ in config_keys():
-        key = name.rpartition(".")[2]
-        (index,) = [number for number, line in enumerate(lines) if re.match(rf"\s*{key}:", line)]
+        index = places[name.replace("upstreams.NAME", "upstreams.local").replace("types.NAME", "types.internal")]
         around = lines[max(0, index - 4) : index]
         assert any(line.lstrip().startswith("#") for line in around), f"no comment above {name}"
 
@@ -256,7 +266,7 @@ def test_every_flag_is_documented() -> None:
     facts = {f"{{cell}}.{fact}" for fact in ("synced", "done", "failed", "aborted", "started")}
     facts |= {f"{{cell}}.{stage}.{end}" for stage in names.STAGES for end in ("started", "done", "failed")}
     facts |= {"{cell}.started.2", "{cell}.started.worker", "{cell}.started.yielded"}
-    assert told == facts | names.RUN_FLAGS | {names.UPSTREAM, names.OUTPUT, names.ATTIC}
+    assert told == facts | names.RUN_FLAGS | {names.UPSTREAM, names.OUTPUT, names.TYPE, names.ATTIC}
 
 
 @pytest.mark.parametrize("name", [name for name in flag_names() if name != names.ATTIC])

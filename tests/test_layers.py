@@ -21,7 +21,7 @@ STANDARD = frozenset(sys.stdlib_module_names)
 PLACES: dict[str, tuple[str, ...]] = {
     "words": ("", "model", "errors", "fields", "channels"),
     "rules": (
-        *("naming", "status", "plan", "liveness", "completeness", "messages"),
+        *("naming", "status", "run_types", "plan", "liveness", "completeness", "messages"),
         # What the configuration needs to know of upstreams, and what needs nothing but itself.
         *(f"upstreams.{rule}" for rule in ("location", "run_names", "templates", "exit_codes", "inventory")),
     ),
@@ -53,7 +53,7 @@ EXCEPTIONS = {("executors", "executors.inline")}
 
 # Packages from elsewhere, and the only places that use them.
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
-    "yaml": ("config", "actions", "cli"),
+    "yaml": ("config", "flags", "actions"),
     "watchdog": ("sources",),
     "numpy": ("fastq", "report", "simulate"),
     "isal": ("fastq", "simulate"),
@@ -189,7 +189,7 @@ def test_rules_are_pure(module: str) -> None:
         ("service", "import hesiod_watch.cli"),
         ("executors.local", "from hesiod_watch.actions import perform"),
         ("observe", "import numpy"),
-        ("flags", "import yaml"),
+        ("machine", "import yaml"),
         ("cli", "import requests"),
         ("brand_new", ""),
     ],

@@ -29,7 +29,7 @@ def perform(job: Job) -> Outcome:
         raise TemporaryError(message) from error
     if job.upstream != LOCAL:
         _make_run(job)
-    if not flags.adopt(job.run_dir, job.upstream, output):
+    if not flags.adopt(job.run_dir, job.upstream, output, job.config.type_of(job.run_dir.name).name):
         return "nothing"
     log = RunLog(output / "pipeline.log")
     log.command(command_of(job))

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from pathlib import Path
-
-import yaml
 
 from hesiod_watch import naming
 from hesiod_watch.errors import UsageError
@@ -43,13 +40,13 @@ def read_listing(lines: Iterable[str]) -> Listing:
     return {run: Offer(place, frozenset(cells.get(run, ()))) for run, place in places.items()}
 
 
-def describe(snapshot: Snapshot, location: str | None) -> str:
+def describe(snapshot: Snapshot, location: str | None, run_type: str) -> str:
     """The block of lines about one run, without the separator. Lists are separated by tabs."""
     status, _ = status_of(snapshot)
     lines = (
         ("Experiment", snapshot.run.split(".")[0]),
         ("Instrument", _instrument(snapshot.run)),
-        ("Type", _type(snapshot.path / "pipeline" / "type.yaml")),
+        ("Type", run_type),
         ("Upstream", location or snapshot.upstream or "LOCAL"),
         ("Cells", _cells(snapshot, tuple(Stage))),
         ("CellsPending", _cells(snapshot, PENDING)),
@@ -65,14 +62,6 @@ def describe(snapshot: Snapshot, location: str | None) -> str:
 def _instrument(run: str) -> str:
     parts = run.split(".")[0].split("_")
     return parts[1] if len(parts) > 1 else "unknown"
-
-
-def _type(path: Path) -> str:
-    try:
-        kind = yaml.safe_load(path.read_text())["type"]
-    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError):
-        return "unknown"
-    return str(kind)
 
 
 def _cells(snapshot: Snapshot, stages: Sequence[Stage]) -> str:

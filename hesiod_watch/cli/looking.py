@@ -30,6 +30,7 @@ from hesiod_watch.model import Action, Cell, CellId, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.observe import observe
 from hesiod_watch.plan import plan
+from hesiod_watch.run_types import type_of
 from hesiod_watch.status import stage_of, status_of, why_stage
 
 
@@ -88,7 +89,12 @@ def call_status(options: argparse.Namespace) -> int:
     known = {path.name for path in paths}
     if options.hesiod:
         locations = {run: listed.location for run, listed in listing.items()}
-        print("\n---\n".join(hesiod.describe(snapshot, locations.get(snapshot.run)) for snapshot in snapshots))
+        policy = config.policy()
+        blocks = [
+            hesiod.describe(snapshot, locations.get(snapshot.run), type_of(snapshot, policy).name)
+            for snapshot in snapshots
+        ]
+        print("\n---\n".join(blocks))
     elif options.json:
         print(json.dumps({"runs": [run_document(snapshot) for snapshot in snapshots]}, indent=1))
     else:

@@ -6,6 +6,17 @@ configuration. There are no secrets in the file and no values that are code.
 """
 
 from hesiod_watch.config.loading import SYSTEM_FILE, load, parse, sample
-from hesiod_watch.config.values import Config, Processing, Reports, Upstream, WatchSettings
+from hesiod_watch.config.values import Config, Processing, Reports, RunType, Upstream, WatchSettings
 
-__all__ = ["SYSTEM_FILE", "Config", "Processing", "Reports", "Upstream", "WatchSettings", "load", "parse", "sample"]
+__all__ = [
+    "SYSTEM_FILE",
+    "Config",
+    "Processing",
+    "Reports",
+    "RunType",
+    "Upstream",
+    "WatchSettings",
+    "load",
+    "parse",
+    "sample",
+]

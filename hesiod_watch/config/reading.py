@@ -80,6 +80,19 @@ class Text:
 
 
 @dataclass(frozen=True)
+class Pattern:
+    """A regular expression, as Python understands it."""
+
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> str:
+        text = Text()(yaml.ScalarNode(f"{TAG}str", scalar(node, "a regular expression")), reading, key)
+        try:
+            re.compile(text)
+        except re.error as error:
+            raise Mistake(f"should be a regular expression: {error}") from None
+        return text
+
+
+@dataclass(frozen=True)
 class Words:
     """A list of words, each one argument of a command; an empty list for none."""
 

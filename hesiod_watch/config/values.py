@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from hesiod_watch.config.reading import Directory, Duration, NotAKey, Text, Whole, Words
+from hesiod_watch import model
+from hesiod_watch.config.reading import Directory, Duration, NotAKey, Pattern, Text, Whole, Words
 from hesiod_watch.model import LOCAL, Policy
+from hesiod_watch.run_types import type_of_name
 from hesiod_watch.upstreams.location import Location, parse_location, run_in
 
 
@@ -93,6 +95,26 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
+class RunType(model.RunType):
+    """Runs of a kind, and what is different about them."""
+
+    name: Annotated[str, NotAKey]
+    """The key under `types`: letters, digits, `_`, `-` and `.`."""
+
+    runs: Annotated[str, Pattern()]
+    """Regular expression that the whole name of a run must match."""
+
+    process: bool = True
+    """Whether cells are processed; if not, they are received and left as they are."""
+
+    notify: bool = True
+    """Whether people are told about such runs."""
+
+    queue: Annotated[str, Text()] = ""
+    """The tracker's queue for them; empty: `notify.rt.queue`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Processing:
     """How cells are processed."""
 
@@ -162,6 +184,9 @@ class Config:
     upstreams: tuple[Upstream, ...] = (Upstream("local", LOCAL),)
     """Where runs come from, by name; `{}` means that no run is taken up by itself."""
 
+    types: tuple[RunType, ...] = (RunType("internal", ".*"),)
+    """Kinds of run; the first whose pattern matches the run's name counts, unless `pipeline/type.yaml` says another."""
+
     processing: Processing = field(default_factory=Processing)
     """How cells are processed."""
 
@@ -186,6 +211,10 @@ class Config:
             return upstream
         return None
 
+    def type_of(self, run: str) -> model.RunType:
+        """The type that a run's name makes it; `run_types.type_of` also heeds what a person has said of the run."""
+        return type_of_name(self.types, run)
+
     def policy(self) -> Policy:
         """What the rules need to know of it."""
         processing = self.processing
@@ -195,4 +224,5 @@ class Config:
             attempts_per_day=processing.attempts_per_day,
             ingest_interval=processing.ingest_interval if processing.ingest else None,
             sync_interval=self.watch.upstream_interval,
+            types=self.types,
         )

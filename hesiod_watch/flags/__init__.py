@@ -52,7 +52,7 @@ from hesiod_watch.flags.files import create, owner_of
 from hesiod_watch.flags.listing import FlagLine, FlagListing, read_flags
 from hesiod_watch.flags.names import SYNC, aborted, done, failed, ingest, started, synced, worker, yielded
 from hesiod_watch.flags.rounds import Ending, begin_round, end_round
-from hesiod_watch.flags.run import adopt, read_output, read_upstream
+from hesiod_watch.flags.run import adopt, read_output, read_type, read_upstream, write_type
 
 __all__ = [
     "SYNC",
@@ -75,6 +75,7 @@ __all__ = [
     "owner_of",
     "read_flags",
     "read_output",
+    "read_type",
     "read_upstream",
     "record_worker",
     "started",
@@ -82,5 +83,6 @@ __all__ = [
     "stops",
     "synced",
     "worker",
+    "write_type",
     "yielded",
 ]

@@ -130,7 +130,7 @@ def create(pipeline: Path, name: str, record: Mapping[str, object] | Owner) -> N
         with directory(pipeline) as parent:
             temporary = write_temporary(parent, body)
             try:
-                refusal = _publish(parent, temporary, name, body)
+                refusal = publish(parent, temporary, name, body)
                 _read_back(parent, path, body, refusal)
             finally:
                 # A leftover has a hidden name and harms nobody; the verdict on the flag must not depend on it.
@@ -172,7 +172,7 @@ def write_new(parent: int, name: str, body: bytes) -> None:
         raise
 
 
-def _publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | None:
+def publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | None:
     """Give the temporary file its final name; what the file system answered where that was not "yes"."""
     try:
         os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)

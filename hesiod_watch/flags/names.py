@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 UPSTREAM = "upstream"
 OUTPUT = "output"
+TYPE = "type.yaml"
 ATTIC = "attic"
 TEMPORARY = ".tmp."
 """Begins the hidden names under which flags are prepared; nobody reads them."""
@@ -27,7 +28,7 @@ _CELL_FLAG = re.compile(
     r")",
     re.DOTALL,
 )
-_LEFT_BY_HESIOD = re.compile(r"type\.yaml|kick_off.*|notify_.*|rt_.*|.*\.(?:log|yaml|sh)", re.DOTALL)
+_LEFT_BY_HESIOD = re.compile(r"kick_off.*|notify_.*|rt_.*|.*\.(?:log|yaml|sh)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,7 @@ def parse(name: str) -> Parsed | None:
 
 def is_understood(name: str) -> bool:
     """A name that has a meaning here, or that an earlier Hesiod left and nobody needs."""
-    return name in RUN_FLAGS or name in {UPSTREAM, OUTPUT} or bool(parse(name) or _LEFT_BY_HESIOD.fullmatch(name))
+    return name in RUN_FLAGS or name in {UPSTREAM, OUTPUT, TYPE} or bool(parse(name) or _LEFT_BY_HESIOD.fullmatch(name))
 
 
 SYNC = "sync"
@@ -98,6 +99,7 @@ def yielded(stem: str, epoch: int = 1) -> str:
 _RUN_MEANINGS = {
     UPSTREAM: "where the run comes from",
     OUTPUT: "leads to the output directory",
+    TYPE: "what kind of run this is",
     "failed": "the whole run needs a person; nothing is started",
     "aborted": "a person disregards the whole run",
     "stripped": "cell data were removed from the landing area on purpose",

@@ -1,4 +1,4 @@
-"""A run's own facts: whose it is (`upstream`), where its results go (`output`), and how it is taken up."""
+"""A run's own facts: whose it is (`upstream`), its `type`, where results go (`output`), and how it is taken up."""
 
 from __future__ import annotations
 
@@ -8,17 +8,30 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
+import yaml
+
 from hesiod_watch.errors import PermanentError
 from hesiod_watch.flags import names
-from hesiod_watch.flags.files import directory, read, sync_directory, translate, write_new
+from hesiod_watch.flags.files import (
+    directory,
+    publish,
+    read,
+    sync_directory,
+    translate,
+    write_new,
+    write_temporary,
+)
+from hesiod_watch.naming import display
 
 PIPELINE = "pipeline"
 _PREPARED = ".pipeline.tmp."
 _MODE = 0o775
+LONGEST_TYPE = 100
+"""Characters in the name of a type."""
 
 
-def adopt(run_dir: Path, upstream: str, output: Path) -> bool:
-    """Make `run_dir/pipeline` with `upstream` and the link `output`, whole or not at all. True: it was us.
+def adopt(run_dir: Path, upstream: str, output: Path, run_type: str = "") -> bool:
+    """Make `run_dir/pipeline` with `upstream`, `type.yaml` and the link `output`, whole or not at all. True: it was us.
 
     False when something of that name is there already, be it an empty directory that a person has made: that run
     is not ours to take. Raises TemporaryError or PermanentError.
@@ -32,7 +45,7 @@ def adopt(run_dir: Path, upstream: str, output: Path) -> bool:
                 return False
             os.mkdir(prepared, _MODE, dir_fd=parent)
             try:
-                made = _fill(parent, prepared, upstream.strip(), output)
+                made = _fill(parent, prepared, upstream.strip(), output, run_type)
                 won = _move_into_place(parent, prepared, made)
             except OSError:
                 _remove(parent, prepared)
@@ -55,11 +68,13 @@ def _exists(parent: int, name: str) -> bool:
     return True
 
 
-def _fill(parent: int, prepared: str, upstream: str, output: Path) -> os.stat_result:
-    """Write both facts into the prepared directory and make it durable; the directory's identity."""
+def _fill(parent: int, prepared: str, upstream: str, output: Path, run_type: str) -> os.stat_result:
+    """Write these facts into the prepared directory and make it durable; the directory's identity."""
     with directory(prepared, parent=parent) as descriptor:
         write_new(descriptor, names.UPSTREAM, os.fsencode(upstream) + b"\n")
         os.symlink(output, names.OUTPUT, dir_fd=descriptor)
+        if run_type:
+            write_new(descriptor, names.TYPE, _type_file(run_type))
         sync_directory(descriptor)
         return os.fstat(descriptor)
 
@@ -92,7 +107,7 @@ def _remove(parent: int, prepared: str) -> None:
     """Remove a prepared directory with just what `_fill` puts into it; what holds anything else stays."""
     with suppress(OSError):  # hidden and without meaning to anybody: a leftover harms nothing
         with directory(prepared, parent=parent) as descriptor:
-            for name in (names.UPSTREAM, names.OUTPUT):
+            for name in (names.UPSTREAM, names.OUTPUT, names.TYPE):
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=descriptor)
         os.rmdir(prepared, dir_fd=parent)
@@ -110,6 +125,50 @@ def read_upstream(pipeline: Path) -> str | None:
         return None
     lines = (text or "").strip().splitlines()
     return lines[0] if len(lines) == 1 else None
+
+
+def _type_file(run_type: str) -> bytes:
+    return f"# What kind of run this is, of those that are configured. You may change it.\ntype: {run_type}\n".encode()
+
+
+def write_type(pipeline: Path, run_type: str) -> bool:
+    """Say of which type a run is, where nothing says so yet. False: something does. Raises HesiodError."""
+    body = _type_file(run_type)
+    try:
+        with directory(pipeline) as parent:
+            temporary = write_temporary(parent, body)
+            try:
+                refusal = publish(parent, temporary, names.TYPE, body)
+            finally:
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=parent)
+            if refusal and not isinstance(refusal, FileExistsError):
+                raise refusal
+            sync_directory(parent)
+    except OSError as error:
+        raise translate(error, f"cannot write {pipeline / names.TYPE}") from error
+    return refusal is None
+
+
+def read_type(pipeline: Path) -> tuple[str, str]:
+    """What `type.yaml` says, as Hesiod's does: a mapping with a key `type`. And why it says nothing, if it is there."""
+    try:
+        content = read(None, pipeline / names.TYPE)
+    except FileNotFoundError:
+        return "", ""
+    except OSError as error:
+        return "", f"cannot be read: {error.strerror}"
+    if content.text is None:
+        return "", "is no small regular file"
+    try:
+        # Whatever tags the text has, the loader makes text, lists and mappings of it.
+        said = yaml.load(content.text, Loader=yaml.BaseLoader)  # noqa: S506 -- BaseLoader makes no objects
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return "", "is not YAML"
+    word = said.get("type") if isinstance(said, dict) else None
+    if not isinstance(word, str) or not word.strip() or len(word) > LONGEST_TYPE:
+        return "", "has no line `type: NAME`"
+    return display(word.strip()), ""
 
 
 def read_output(pipeline: Path, output_root: Path) -> tuple[Path | None, str]:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.config import Config, Processing, Upstream, load, parse, sample
+from hesiod_watch.config import Config, Processing, RunType, Upstream, load, parse, sample
 from hesiod_watch.config.values import default_workers
 from hesiod_watch.errors import ConfigError
 from hesiod_watch.model import Policy
@@ -43,8 +43,11 @@ def test_defaults() -> None:
     assert config.processing == Processing(
         "local", max(1, cpus // 2), 1, 10, "low", True, 60, max(1, cpus // 4), "default", False, 3600, 3
     )
+    assert config.types == (RunType("internal", ".*", process=True, notify=True, queue=""),)
     assert config.reports.title == ""
-    assert config.policy() == Policy(local=True, grace=3600, attempts_per_day=3, ingest_interval=60, sync_interval=300)
+    assert config.policy() == Policy(
+        local=True, grace=3600, attempts_per_day=3, ingest_interval=60, sync_interval=300, types=config.types
+    )
 
 
 def test_every_key() -> None:
@@ -56,6 +59,9 @@ output: /d/results
 batch: month
 watch: {engine: poll, sweep_interval: 2, full_sweep_interval: 1h, upstream_interval: 1 min}
 upstreams: {}
+types:
+  visitor: {runs: "[0-9]{8}_[^_]+_v_.*", process: no, notify: no, queue: q1}
+  2nd: {runs: 7}
 processing:
   executor: inline
   workers: 7
@@ -79,13 +85,23 @@ reports: {title: "Núcleo <b>"}
     assert config.reports.title == "Núcleo <b>"
     assert not config.local
     assert config.policy() == Policy(
-        local=False, grace=5400, attempts_per_day=5, ingest_interval=None, sync_interval=60
+        local=False, grace=5400, attempts_per_day=5, ingest_interval=None, sync_interval=60, types=config.types
     )
+    assert config.types == (
+        RunType("visitor", "[0-9]{8}_[^_]+_v_.*", process=False, notify=False, queue="q1"),
+        RunType("2nd", "7"),
+    )
+    assert config.type_of("20261122_PROM_v_ada").name == "visitor"
+    assert config.type_of("20261122_PROM_x_v_ada").name == "unknown"
 
 
 MISTAKES = [
     ("sweep_interval: 3\n", "3: sweep_interval: unknown key; known here: landing, output, batch, "),
     ("watch:\n  sweep_intervall: 3\n", "4: watch.sweep_intervall: unknown key; did you mean sweep_interval?"),
+    ("types: {a: {runs: '(' }}\n", "3: types.a.runs: should be a regular expression: missing ), "),
+    ("types: {a: {runs: [x]}}\n", "3: types.a.runs: should be a regular expression, not a list"),
+    ("types: {a: {process: true}}\n", "3: types.a.runs: missing, and it has no default"),
+    ("types: {a b: {runs: x}}\n", "3: types.a b: a name should be letters, digits, _, - and ., beginning with"),
     ("wach: {}\n", "3: wach: unknown key; did you mean watch?"),
     ("path: /x\n", "3: path: unknown key"),
     ("landing: /other\n", "3: landing: given twice, first on line 1"),
@@ -266,7 +282,7 @@ def test_all_mistakes_at_once() -> None:
         "hesiod-watch.yaml:1: output: missing, and it has no default",
         "hesiod-watch.yaml:3: watch.engine: should be one of auto, inotify, poll, not `y`",
         "hesiod-watch.yaml:4: foo: unknown key; "
-        "known here: landing, output, batch, watch, upstreams, processing, reports",
+        "known here: landing, output, batch, watch, upstreams, types, processing, reports",
         "hesiod-watch.yaml:5: processing.nice: should be from 0 to 19, not 99",
     ]
 

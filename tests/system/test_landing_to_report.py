@@ -318,7 +318,7 @@ def test_status_for_hesiods_scripts(site: Site) -> None:
     assert lines == {
         "Experiment": RUN,
         "Instrument": "TEST",
-        "Type": "unknown",
+        "Type": "internal",
         "Upstream": "prom@promethion:/data/alpha",
         "Cells": f"{LIBRARY}/{CELL}\t{LIBRARY}/{OTHER}",
         "CellsPending": f"{LIBRARY}/{OTHER}",

@@ -1,0 +1,86 @@
+"""`pipeline/type.yaml`: written once, changed by people, and understood or not."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch import flags
+from hesiod_watch.model import LOCAL
+
+
+def test_with_the_run(tmp_path: Path) -> None:
+    """A run is taken up with its type, and nobody writes another one over it."""
+    (tmp_path / "run").mkdir()
+    assert flags.adopt(tmp_path / "run", LOCAL, tmp_path, "visitor")
+    pipeline = tmp_path / "run" / "pipeline"
+    assert flags.read_type(pipeline) == ("visitor", "")
+    assert not flags.write_type(pipeline, "internal")
+    assert flags.read_type(pipeline) == ("visitor", "")
+    assert flags.read_flags(pipeline).unknown == ()
+
+
+def test_written_once(tmp_path: Path) -> None:
+    """Of many who write a type one does, it is never seen half written, and nothing else is left."""
+    won: list[str] = []
+    seen: set[tuple[str, str]] = set()
+    barrier = threading.Barrier(8)
+
+    def racer(name: str) -> None:
+        barrier.wait()
+        if flags.write_type(tmp_path, name):
+            won.append(name)
+        seen.add(flags.read_type(tmp_path))
+
+    threads = [threading.Thread(target=racer, args=(f"type{number}",)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == {(won[0], "")}
+    assert len(won) == 1
+    assert os.listdir(tmp_path) == ["type.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("type: visitor\n", "visitor"),
+        ("type: visitor\nuun: ada\n", "visitor"),  # as Hesiod writes it
+        ("{type: 'in house', other: [1]}", "in house"),
+        ("type: 2024\n", "2024"),
+        ("type: !!python/object/apply:os.abort []\n", ""),
+        ("type: [a]\n", ""),
+        ("type:\n", ""),
+        ("type: " + "x" * 101, ""),
+        ("visitor\n", ""),
+        ("", ""),
+        ("type: [\n", ""),
+        ("[" * 5000, ""),
+        ("type: \udcff\n", ""),
+        ('type: "a\\u202eb"\n', "a\\u202eb"),
+    ],
+)
+def test_what_people_write(text: str, said: str, tmp_path: Path) -> None:
+    """What a file says is read as YAML that makes no objects; what it does not say is a reason, not an error."""
+    (tmp_path / "type.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
+    kind, problem = flags.read_type(tmp_path)
+    assert kind == said
+    assert bool(problem) is not bool(said)
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/hostname")])
+def test_special_files(make: object, tmp_path: Path) -> None:
+    """What is no regular file is not opened."""
+    assert callable(make)
+    make(tmp_path / "type.yaml")
+    assert flags.read_type(tmp_path) == ("", "is no small regular file")
+    assert not flags.write_type(tmp_path, "internal")
+
+
+def test_nothing_said(tmp_path: Path) -> None:
+    """No file says nothing, and is no problem."""
+    assert flags.read_type(tmp_path) == ("", "")
