@@ -87,8 +87,11 @@ def test_documented_defaults() -> None:
         (lines.setdefault(outer, {}) if outer else lines)[inner] = value
     lines["upstreams"] = {"local": {"location": "LOCAL", **lines.pop("local")}}
     lines["types"] = {"internal": {"runs": ".*", **lines.pop("internal")}}
+    second = {"location": "/c"}  # there is none by default
+    lines["backups"] = {"second": {**second, **lines.pop("backups.NAME")}}
     document = yaml.safe_dump({"landing": "/a", "output": "/b", **lines})
-    assert config.parse(document, None) == config.parse("landing: /a\noutput: /b\n", None)
+    least = yaml.safe_dump({"landing": "/a", "output": "/b", "backups": {"second": second}})
+    assert config.parse(document, None) == config.parse(least, None)
 
 
 def test_every_field_has_its_sentence() -> None:
@@ -109,12 +112,25 @@ def places_of(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, i
         yield from places_of(value, f"{prefix}{name.value}.")
 
 
+def with_backup(sample: str) -> str:
+    """The sample with the backup that it shows in a comment, because there is none by default."""
+    before, _, rest = sample.partition("\n#   backups:\n")
+    shown, _, after = rest.partition("backups: {}\n")
+    assert after
+    return before + "\nbackups:\n" + shown.replace("#   ", "") + after
+
+
 def test_sample_has_every_key() -> None:
     """The sample shows every key, with a comment above each."""
-    lines = config.sample().splitlines()
-    places = dict(places_of(yaml.compose(config.sample(), Loader=yaml.SafeLoader)))
+    sample = with_backup(config.sample())
+    lines = sample.splitlines()
+    places = dict(places_of(yaml.compose(sample, Loader=yaml.SafeLoader)))
     for name, _ in config_keys():
-        index = places[name.replace("upstreams.NAME", "upstreams.local").replace("types.NAME", "types.internal")]
+        index = places[
+            name.replace("backups.NAME", "backups.second")
+            .replace("upstreams.NAME", "upstreams.local")
+            .replace("types.NAME", "types.internal")
+        ]
         around = lines[max(0, index - 4) : index]
         assert any(line.lstrip().startswith("#") for line in around), f"no comment above {name}"
 

@@ -6,10 +6,21 @@ configuration. There are no secrets in the file and no values that are code.
 """
 
 from hesiod_watch.config.loading import SYSTEM_FILE, load, parse, sample
-from hesiod_watch.config.values import Config, Processing, Reports, RunType, Upstream, WatchSettings
+from hesiod_watch.config.values import (
+    Backup,
+    BackupSettings,
+    Config,
+    Processing,
+    Reports,
+    RunType,
+    Upstream,
+    WatchSettings,
+)
 
 __all__ = [
     "SYSTEM_FILE",
+    "Backup",
+    "BackupSettings",
     "Config",
     "Processing",
     "Reports",

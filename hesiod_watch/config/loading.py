@@ -14,16 +14,17 @@ import os
 import re
 import stat
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
 from hesiod_watch.config.reading import Reading, read_section
-from hesiod_watch.config.values import Config, Upstream
+from hesiod_watch.config.values import Backup, Config, Upstream
 from hesiod_watch.errors import ConfigError
 from hesiod_watch.model import LOCAL
 from hesiod_watch.naming import display
-from hesiod_watch.upstreams.location import parse_location
+from hesiod_watch.upstreams.location import Location, parse_location
 from hesiod_watch.upstreams.templates import template_problems
 
 FILE_NAME = "hesiod-watch.yaml"
@@ -107,6 +108,7 @@ def parse(text: str, path: Path | None) -> Config:
         check_directories(config, reading)
         check_intervals(config, reading)
         check_upstreams(config, reading)
+        check_backups(config, reading)
     if reading.problems or config is None:
         raise ConfigError([problem for _, problem in sorted(reading.problems, key=lambda problem: problem[0])])
     return config
@@ -188,6 +190,42 @@ def check_apart(config: Config, reading: Reading) -> None:
             one, other = Path(os.path.realpath(place.path)), Path(os.path.realpath(ours))
             if one == other or one in other.parents or other in one.parents:
                 reading.problem(reading.lines[key], key, f"{name} is the same directory, or one lies in the other")
+
+
+def check_backups(config: Config, reading: Reading) -> None:
+    """A copy beside what it is a copy of, or on the sequencer that is to be cleaned, protects nobody."""
+    ours = [("landing", "", str(config.landing)), ("output", "", str(config.output))]
+    for upstream in config.upstreams:
+        with suppress(ValueError):
+            place = parse_location(upstream.location)
+            ours += [(f"the upstream {upstream.name}", place.host, place.path)] if not place.is_local else []
+    for backup in config.backups:
+        key = f"backups.{backup.name}"
+        problems = list(backup_problems(backup))
+        for name, text in problems:
+            reading.problem(reading.lines.get(f"{key}.{name}", reading.lines[key]), f"{key}.{name}", text)
+        if any(name == "location" for name, _ in problems):
+            continue
+        place = backup.place
+        for name, host, path in ours:
+            if host == place.host and overlap(place, path):
+                text = f"{name} is the same directory, or one lies in the other"
+                reading.problem(reading.lines[f"{key}.location"], f"{key}.location", text)
+        ours.append((f"the backup {backup.name}", place.host, place.path))
+
+
+def overlap(place: Location, path: str) -> bool:
+    """Whether two directories of one host are the same, or one lies in the other."""
+    one, other = (Path(each if place.over_ssh else os.path.realpath(each)) for each in (place.path, path))
+    return one == other or one in other.parents or other in one.parents
+
+
+def backup_problems(backup: Backup) -> Iterator[tuple[str, str]]:
+    """What is wrong with a backup by itself: the key, and a sentence."""
+    if backup.location == LOCAL:
+        yield "location", "should be a mounted directory or [user@]host:/directory"
+        return
+    yield from (each for each in upstream_problems(backup.reached) if each[0] in ("location", "bandwidth_limit"))
 
 
 def sample() -> str:

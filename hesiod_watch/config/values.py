@@ -115,6 +115,63 @@ class RunType(model.RunType):
 
 
 @dataclass(frozen=True, slots=True)
+class Backup:
+    """A second place for results and raw data, on a file system of its own."""
+
+    name: Annotated[str, NotAKey]
+    """The key under `backups`: letters, digits, `_`, `-` and `.`."""
+
+    location: Annotated[str, Text()]
+    """`/directory`: mounted here. `[user@]host:/directory`: reached over ssh. `hesiod-watch backup-init` marks it."""
+
+    raw: bool = True
+    """Whether raw data are copied too, and not only results: all that lies in a cell's directory."""
+
+    fastq: bool = False
+    """Whether these include the FASTQ files whose reads are in the results already."""
+
+    bandwidth_limit: Annotated[str, Text()] = ""
+    """The most that rsync sends in a second, such as `50M` (bytes, in units of 1024); empty: no limit."""
+
+    timeout: Annotated[float, Duration(at_least=1)] = 60.0
+    """How long nothing may come from the other side until a connection is given up."""
+
+    connect_timeout: Annotated[float, Duration(at_least=1)] = 10.0
+    """How long connecting may take."""
+
+    ssh_options: Annotated[tuple[str, ...], Words()] = ()
+    """More arguments of ssh, such as `[-i, /etc/hesiod-watch/key]`; they come before our own but for `BatchMode`."""
+
+    @property
+    def place(self) -> Location:
+        """The location, parsed; it has been checked."""
+        return parse_location(self.location)
+
+    @property
+    def reached(self) -> Upstream:
+        """The same host and limits as ssh and rsync are told them."""
+        return Upstream(
+            self.name,
+            self.location,
+            bandwidth_limit=self.bandwidth_limit,
+            timeout=self.timeout,
+            connect_timeout=self.connect_timeout,
+            ssh_options=self.ssh_options,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BackupSettings:
+    """When backups are read again."""
+
+    verify_every: Annotated[float, Duration(at_least=1)] = 30 * 86400.0
+    """Time from one reading of a cell's copies, here and there, to the next."""
+
+    fresh: Annotated[float, Duration(at_least=1)] = 86400.0
+    """How old the reading of a copy may be when something is deleted because that copy exists."""
+
+
+@dataclass(frozen=True, slots=True)
 class Processing:
     """How cells are processed."""
 
@@ -189,6 +246,12 @@ class Config:
 
     processing: Processing = field(default_factory=Processing)
     """How cells are processed."""
+
+    backups: tuple[Backup, ...] = ()
+    """Second places for results and raw data, by name; `{}`: none, and then nothing is ever deletable."""
+
+    backup: BackupSettings = field(default_factory=BackupSettings)
+    """When backups are read again."""
 
     reports: Reports = field(default_factory=Reports)
     """What the report pages say about the facility."""
