@@ -1,0 +1,138 @@
+"""What is written beside the runs of an upstream about cells that may be deleted there: form and reading. No I/O.
+
+`cells_processed.txt` is a list of decisions, one line each, read by people and by `bin/hesiod-clean-upstream`. The last
+line about a cell counts. Ten columns, divided by tabs:
+
+    deletable  made  until  run/library/cell  run here  files  bytes  digest  evidence file  copies
+    revoked    made  -      run/library/cell  run here  0      0      -       -              why
+
+Times are UTC. The digest is `proof.digest_of`: what `md5sum -z` says of the cell's files, hashed. The evidence file
+lies in `cells_processed.d` and lists the same files as `md5sum` does, so that a person can check them with `md5sum -c`.
+Any byte of a name but letters, digits and `._+@=,:/-` is written as `\\0` and three octal digits (blanks in the last
+column are left), so one line is one cell whatever it is called, and `printf %b` of a shell gives the name back. A line
+that was cut short does not match, and says nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Literal
+
+LIST = "cells_processed.txt"
+EVIDENCE = "cells_processed.d"
+HEADER = "# cells that hesiod-watch has found safe to delete here; see hesiod-clean-upstream --help"
+
+Word = Literal["deletable", "revoked"]
+
+_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+@=,:/-")
+_NAME = r"(?:[A-Za-z0-9._+@=,:/-]|\\0[0-7]{3})+"
+_SAID = r"(?:[A-Za-z0-9._+@=,:/ -]|\\0[0-7]{3})+"
+_TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
+_LINE = re.compile(
+    rf"(?:deletable\t{_TIME}\t{_TIME}\t{_NAME}\t{_NAME}\t[0-9]+\t[0-9]+\t[0-9a-f]{{32}}\t{_NAME}\t{_SAID}"
+    rf"|revoked\t{_TIME}\t-\t{_NAME}\t{_NAME}\t0\t0\t-\t-\t{_SAID})"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One line. `place` is the cell as it lies upstream, `run/library/cell`; `copies` or `why` are for people."""
+
+    word: Word
+    made: datetime
+    place: str
+    run: str  # our name of the run
+    until: datetime | None = None  # after it a clean-up wants a newer line; None for what is revoked
+    files: int = 0
+    bytes: int = 0
+    digest: str = ""
+    evidence: str = ""  # name in EVIDENCE
+    said: str = ""  # where copies are, or why the mark is withdrawn
+
+    def line(self) -> str:
+        """The line, without its newline."""
+        until = _time(self.until) if self.until else "-"
+        parts = (
+            self.word,
+            _time(self.made),
+            until,
+            encoded_name(self.place),
+            encoded_name(self.run),
+            str(self.files),
+            str(self.bytes),
+            self.digest or "-",
+            encoded_name(self.evidence) if self.evidence else "-",
+            _encoded(self.said or "-", _SAFE | {ord(" ")}),
+        )
+        return "\t".join(parts)
+
+
+def encoded_name(name: str) -> str:
+    """A name in one word of plain letters, whatever bytes it has; lone surrogates are bytes that are no UTF-8."""
+    return _encoded(name, _SAFE)
+
+
+def _encoded(text: str, safe: frozenset[int]) -> str:
+    return "".join(chr(byte) if byte in safe else f"\\0{byte:03o}" for byte in text.encode("utf-8", "surrogateescape"))
+
+
+def decoded_name(word: str) -> str:
+    """The name that `encoded_name` was given."""
+    data = re.sub(rb"\\0([0-7]{3})", lambda found: bytes([int(found[1], 8) & 255]), word.encode("ascii"))
+    return data.decode("utf-8", "surrogateescape")
+
+
+def read_marks(text: bytes) -> dict[str, Mark]:
+    """The mark that counts of each place, from the bytes of LIST. Lines that are no marks say nothing."""
+    marks = {}
+    for line in text.decode("utf-8", "surrogateescape").split("\n"):
+        if mark := _read(line):
+            marks[mark.place] = mark
+    return marks
+
+
+def _read(line: str) -> Mark | None:
+    if not _LINE.fullmatch(line):
+        return None
+    word, made, until, place, run, files, size, digest, evidence, said = line.split("\t")
+    try:
+        return Mark(
+            "deletable" if word == "deletable" else "revoked",
+            _moment(made),
+            decoded_name(place),
+            decoded_name(run),
+            None if until == "-" else _moment(until),
+            int(files),
+            int(size),
+            "" if digest == "-" else digest,
+            "" if evidence == "-" else decoded_name(evidence),
+            decoded_name(said),
+        )
+    except ValueError:  # the 31st of February
+        return None
+
+
+def evidence_text(checksums: Mapping[str, str]) -> bytes:
+    """The file that `md5sum -c` reads in the cell's directory, from MD5 by name. Names are escaped as GNU does it."""
+    lines = []
+    for name, md5 in sorted((name.encode("utf-8", "surrogateescape"), md5) for name, md5 in checksums.items()):
+        escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
+        mark = b"\\" if escaped != name else b""
+        lines.append(mark + md5.encode() + b"  ./" + escaped + b"\n")
+    return b"".join(lines)
+
+
+def evidence_name(stem: str, digest: str) -> str:
+    """Name of the evidence of a cell in EVIDENCE: the same files have the same, so nothing is written twice."""
+    return f"{stem}.{digest[:16]}.md5"
+
+
+def _time(moment: datetime) -> str:
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _moment(text: str) -> datetime:
+    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)

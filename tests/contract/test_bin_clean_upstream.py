@@ -1,0 +1,535 @@
+"""bin/hesiod-clean-upstream: what it moves and deletes, and all that it refuses, under every shell there is here."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sites import eventually
+
+from hesiod_watch.proof import Found, digest_of
+from hesiod_watch.upstreams.marks import EVIDENCE, LIST, Mark, encoded_name, evidence_name, evidence_text, read_marks
+
+PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
+SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
+RUN, LIBRARY = "My Exp", "lib"
+CELL, OTHER = "20261122_1000_1A_PAD38578_c6ded78b", "20261122_1001_1B_PAD38579_d6ded78b"
+TRASH = ".hesiod-trash"
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    command = SHELLS[request.param]
+    if shutil.which(command[0]) is None:
+        pytest.skip(f"there is no {command[0]} here")
+    return command
+
+
+@dataclass
+class Sequencer:
+    """A directory of runs with some cells, and a way to call the program there."""
+
+    data: Path
+    shell: list[str]
+
+    def cell(self, name: str = CELL, run: str = RUN) -> Path:
+        path = self.data / run / LIBRARY / name
+        (path / "fastq_pass").mkdir(parents=True)
+        (path / "pod5").mkdir()
+        (path / "fastq_pass" / "a_0.fastq.gz").write_bytes(b"reads" * 100)
+        (path / "pod5" / "a_0.pod5").write_bytes(b"signal" * 1000)
+        (path / "final_summary_a.txt").write_text("acquisition_run_id=a\n")
+        return path
+
+    def mark(self, cell: Path, **more: object) -> Mark:
+        found = {str(path.relative_to(cell)): seen(path) for path in cell.rglob("*") if path.is_file()}
+        digest = digest_of(found)
+        place = str(cell.relative_to(self.data))
+        now = datetime.now(UTC)
+        values: dict[str, object] = {
+            "word": "deletable",
+            "made": now,
+            "place": place,
+            "run": "20261122_PROM_My_Exp",
+            "until": now + timedelta(days=7),
+            "files": len(found),
+            "bytes": sum(entry.size for entry in found.values()),
+            "digest": digest,
+            "evidence": evidence_name(cell.name, digest),
+            "said": "backup fluidfs, landing",
+        }
+        mark = Mark(**(values | more))  # type: ignore[arg-type]  # the fields are those of a mark
+        (self.data / EVIDENCE).mkdir(exist_ok=True)
+        evidence = evidence_text({name: entry.md5 for name, entry in found.items()})
+        (self.data / EVIDENCE / mark.evidence).write_bytes(evidence)
+        self.write(mark.line())
+        return mark
+
+    def revoke(self, cell: Path) -> None:
+        place = str(cell.relative_to(self.data))
+        self.write(Mark("revoked", datetime.now(UTC), place, "x", said="a copy has rotted").line())
+
+    def write(self, line: str) -> None:
+        with (self.data / LIST).open("a", encoding="ascii") as file:
+            file.write(line + "\n")
+
+    def call(self, *arguments: str | Path, answer: str = "") -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self.shell, PROGRAM, "--dir", self.data, *arguments],
+            input=answer,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def clean(self, *arguments: str | Path, count: int = 1) -> subprocess.CompletedProcess[str]:
+        return self.call("--yes", *arguments, answer=f"{count}\n")
+
+    def trash(self) -> list[str]:
+        """Cells in the trash, `run/library/cell`."""
+        return sorted("/".join(path.parts[-3:]) for path in (self.data / TRASH).glob("*/*/*/*"))
+
+    def log(self) -> list[list[str]]:
+        return [line.split("\t")[1:] for line in (self.data / "cells_cleaned.log").read_text().splitlines()]
+
+
+def seen(path: Path) -> Found:
+    data = path.read_bytes()
+    return Found("f", len(data), md5=hashlib.md5(data, usedforsecurity=False).hexdigest())
+
+
+def contents(cell: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(cell)): path.read_bytes() for path in cell.rglob("*") if path.is_file()}
+
+
+@pytest.fixture
+def sequencer(tmp_path: Path, shell: list[str]) -> Sequencer:
+    data = tmp_path / "data of $(touch canary) 'x'"
+    data.mkdir()
+    return Sequencer(data, shell)
+
+
+@pytest.fixture
+def cell(sequencer: Sequencer) -> Path:
+    """A cell that is there, marked and unchanged."""
+    path = sequencer.cell()
+    sequencer.mark(path)
+    return path
+
+
+def test_a_dry_run_lists_and_touches_nothing(sequencer: Sequencer, cell: Path) -> None:
+    """Without --yes the marked cells are shown with size, age and copies, and nothing at all is written."""
+    before = contents(sequencer.data)
+    done = sequencer.call()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"6.5 kB  {RUN}/{LIBRARY}/{CELL}  (3 files; marked " in done.stdout
+    assert "copies: backup fluidfs, landing)" in done.stdout
+    assert "Nothing was done." in done.stdout
+    assert contents(sequencer.data) == before
+
+
+def test_a_cell_is_moved_whole(sequencer: Sequencer, cell: Path) -> None:
+    """With --yes and the number of cells, a cell is in the trash as it was, and the log says so."""
+    before, inode = contents(cell), cell.stat().st_ino
+    done = sequencer.clean()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not cell.exists()
+    (moved,) = (sequencer.data / TRASH).glob(f"*/{RUN}/{LIBRARY}/{CELL}")
+    assert (contents(moved), moved.stat().st_ino) == (before, inode)
+    assert [entry[0] for entry in sequencer.log()] == ["checking", "moving", "moved"]
+    again = sequencer.clean()
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "no cell here" in again.stdout
+
+
+@pytest.mark.parametrize("answer", ["", "\n", "y\n", "yes\n", "2\n", "01\n"])
+def test_only_the_number_of_cells_is_an_answer(sequencer: Sequencer, cell: Path, answer: str) -> None:
+    """Whoever does not type how many cells will go has nothing moved."""
+    assert sequencer.call("--yes", answer=answer).returncode == 1
+    assert cell.is_dir()
+    assert sequencer.trash() == []
+
+
+def test_one_of_two(sequencer: Sequencer, cell: Path) -> None:
+    """A cell that is named is moved, and the other stays."""
+    other = sequencer.cell(OTHER)
+    sequencer.mark(other)
+    assert sequencer.clean(OTHER).returncode == 0
+    assert (cell.is_dir(), other.exists()) == (True, False)
+
+
+def _flip(cell: Path) -> None:
+    path = cell / "pod5" / "a_0.pod5"
+    status = path.stat()
+    path.write_bytes(path.read_bytes().replace(b"signal", b"signaL", 1))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def _link_above(cell: Path) -> None:
+    library = cell.parent
+    library.rename(library.with_name("elsewhere"))
+    library.symlink_to("elsewhere")
+
+
+CHANGES = {
+    "a flipped byte": (_flip, "names or contents differ"),
+    "a file more": (lambda cell: (cell / "new").write_text(""), "4 files"),
+    "a file fewer": (lambda cell: (cell / "pod5" / "a_0.pod5").unlink(), "2 files"),
+    "a truncated file": (lambda cell: os.truncate(cell / "pod5" / "a_0.pod5", 0), "bytes"),
+    "another name": (lambda cell: (cell / "pod5").rename(cell / "pod6"), "names or contents differ"),
+    "a link in it": (lambda cell: (cell / "link").symlink_to("/etc/passwd"), "no file and no directory"),
+    "a FIFO in it": (lambda cell: os.mkfifo(cell / "fifo"), "no file and no directory"),
+    "a link above it": (_link_above, "symbolic link"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_cell_stays(sequencer: Sequencer, cell: Path, change: str) -> None:
+    """A cell that is not exactly what was marked is refused with the reason, and stays as it is."""
+    spoil, why = CHANGES[change]
+    spoil(cell)
+    before = sorted(os.walk(sequencer.data / RUN))
+    done = sequencer.clean()
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert sorted(os.walk(sequencer.data / RUN)) == before
+    assert sequencer.trash() == []
+
+
+def now(**ahead: float) -> datetime:
+    return datetime.now(UTC) + timedelta(**ahead)
+
+
+MARKS: dict[str, tuple[dict[str, object], str]] = {
+    "out of date": ({"until": now(days=-1)}, "counts until"),
+    "of the future": ({"made": now(days=1), "until": now(days=8)}, "in the future"),
+    "of other files": ({"digest": "0" * 32}, "names or contents differ"),
+    "of other sizes": ({"bytes": 1}, "marked were 3 files, 1 bytes"),
+}
+
+
+@pytest.mark.parametrize("kind", MARKS)
+def test_a_mark_that_does_not_count(sequencer: Sequencer, kind: str) -> None:
+    """A mark that is out of date, or is not about this very cell, moves nothing."""
+    more, why = MARKS[kind]
+    cell = sequencer.cell()
+    sequencer.mark(cell, **more)
+    done = sequencer.clean()
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert cell.is_dir()
+
+
+def test_a_withdrawn_mark(sequencer: Sequencer, cell: Path) -> None:
+    """After `revoked` a cell stays until there is a later mark."""
+    sequencer.revoke(cell)
+    done = sequencer.clean()
+    assert done.returncode == 1
+    assert "withdrawn: a copy has rotted" in done.stderr
+    assert cell.is_dir()
+    sequencer.mark(cell)
+    assert sequencer.clean().returncode == 0
+    assert not cell.exists()
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["../outside/x", "a/../b", "/etc/x/y", "run/library", "a//b", ".git/b/c", "a/b/c/d", "a/b/", "./b/c"],
+)
+def test_places_that_are_none(sequencer: Sequencer, place: str) -> None:
+    """A line that leads out of the data, or to anything but run/library/cell, is refused."""
+    (sequencer.data.parent / "outside" / "x").mkdir(parents=True)
+    shutil.copytree(sequencer.cell(), sequencer.data / "a" / "b" / "c")
+    mark = sequencer.mark(sequencer.data / "a" / "b" / "c")
+    (sequencer.data / LIST).write_text(mark.line().replace("\ta/b/c\t", f"\t{encoded_name(place)}\t") + "\n")
+    before = contents(sequencer.data.parent)
+    done = sequencer.clean()
+    assert "moved" not in done.stdout
+    assert contents(sequencer.data.parent) == before
+
+
+LINES: dict[str, str] = {
+    "a path alone": f"{RUN}/{LIBRARY}/{CELL}",
+    "cut short": "",
+    "a command": "deletable\t$(touch canary)\t`touch canary`;touch canary",
+    "a column more": "",
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_lines_that_are_no_marks(sequencer: Sequencer, kind: str) -> None:
+    """What is not a whole mark says nothing: a line of an earlier program, a torn one, rubbish."""
+    cell = sequencer.cell()
+    line = sequencer.mark(cell).line()
+    (sequencer.data / LIST).write_text(
+        {"cut short": line[:-70], "a column more": line + "\tx"}.get(kind) or LINES[kind]
+    )
+    done = sequencer.clean()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert cell.is_dir()
+
+
+HOSTILE = [
+    "new\nline",
+    "-rf",
+    "--help",
+    "$(touch canary)",
+    "`touch canary`",
+    "; touch canary",
+    "'\"",
+    "back\\slash",
+    "\\0057",
+    "tab\there",
+    " blank ",
+    "*",
+    "\udcff",
+    "end\n",
+    "carriage\rreturn",
+    "ü",
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names(sequencer: Sequencer, name: str, tmp_path: Path) -> None:
+    """Files, runs and cells of any name are moved as they are; nothing of a name is executed or taken for an option."""
+    cell = sequencer.data / f"run{name}" / name / f"cell{name}"
+    shutil.copytree(sequencer.cell(), cell)
+    (cell / name).write_text("x")
+    (cell / f"d{name}").mkdir()
+    (cell / f"d{name}" / name).write_text("y")
+    before = contents(cell)
+    sequencer.mark(cell)
+    done = sequencer.clean()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not cell.exists()
+    (moved,) = (sequencer.data / TRASH).glob("*/run*/*/*")
+    assert contents(moved) == before
+    assert list(tmp_path.rglob("canary")) == []
+    assert len(done.stdout.splitlines()) == 4
+
+
+def test_evidence_is_for_md5sum(sequencer: Sequencer) -> None:
+    """The evidence file is one that `md5sum -c` agrees to in the cell, whatever names are in it."""
+    cell = sequencer.cell()
+    for name in HOSTILE:
+        if "\r" not in name:  # old and new versions of md5sum write it differently
+            (cell / f"f{name}").write_text(name, errors="surrogateescape")
+    mark = sequencer.mark(cell)
+    subprocess.run(
+        ["md5sum", "--check", "--strict", "--quiet", sequencer.data / EVIDENCE / mark.evidence], cwd=cell, check=True
+    )
+
+
+def test_unlisted_cells_are_refused(sequencer: Sequencer, cell: Path) -> None:
+    """A cell that is named and not marked is not touched, and nothing is said to have been done to it."""
+    other = sequencer.cell(OTHER)
+    done = sequencer.clean(OTHER)
+    assert done.returncode == 1
+    assert "is not in cells_processed.txt" in done.stderr
+    assert (cell.is_dir(), other.is_dir()) == (True, True)
+
+
+@pytest.mark.parametrize("name", [LIST, "cells_cleaned.log", TRASH])
+def test_links_among_its_own_files(sequencer: Sequencer, cell: Path, tmp_path: Path, name: str) -> None:
+    """A symbolic link in the place of the list, the log or the trash stops everything, and is not followed."""
+    aim = tmp_path / "aim"
+    if name == LIST:
+        (sequencer.data / LIST).rename(aim)
+    elif name == TRASH:
+        aim.mkdir()
+    else:
+        aim.write_text("")
+    (sequencer.data / name).symlink_to(aim)
+    before = aim.read_bytes() if aim.is_file() else os.listdir(aim)
+    assert sequencer.clean().returncode == 1
+    assert cell.is_dir()
+    assert (aim.read_bytes() if aim.is_file() else os.listdir(aim)) == before
+
+
+@pytest.mark.parametrize("trash", ["/tmp/elsewhere", "../up", "a/../b"])
+def test_trash_elsewhere(sequencer: Sequencer, cell: Path, trash: str) -> None:
+    """The trash must be below the data: nothing is ever copied."""
+    assert sequencer.clean("--trash", trash).returncode == 2
+    assert cell.is_dir()
+
+
+def test_two_at_once(sequencer: Sequencer, cell: Path) -> None:
+    """While one is at work another one says so and does nothing."""
+    with subprocess.Popen(
+        [*sequencer.shell, PROGRAM, "--dir", sequencer.data, "--yes"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as first:
+        assert first.stdin is not None
+        assert first.stdout is not None
+        while "cells," not in first.stdout.readline():
+            assert first.poll() is None
+        second = sequencer.clean()
+        assert (second.returncode, second.stdout) == (75, "")
+        assert cell.is_dir()
+        first.communicate("1\n", timeout=60)
+    assert first.returncode == 0
+    assert not cell.exists()
+
+
+def test_usage(sequencer: Sequencer) -> None:
+    """Wrong usage is code 2 and does nothing; --help is code 0."""
+    assert sequencer.call("--help").returncode == 0
+    for wrong in (["--nonsense"], ["--trash"], ["--empty-trash", "x"], ["--empty-trash", "3", CELL], ["--dir", "/"]):
+        assert sequencer.call(*wrong).returncode == 2
+
+
+# The trash.
+
+
+def age(sequencer: Sequencer, days: int) -> None:
+    """Let what is in the trash have been there for so long."""
+    for batch in (sequencer.data / TRASH).iterdir():
+        stamp = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y%m%dT%H%M%SZ")
+        batch.rename(batch.with_name(f"{stamp}.{batch.name.partition('.')[2]}"))
+
+
+@pytest.fixture
+def in_trash(sequencer: Sequencer, cell: Path) -> Path:
+    """A cell that was moved ten days ago; its place in the trash."""
+    assert sequencer.clean().returncode == 0
+    age(sequencer, 10)
+    (path,) = (sequencer.data / TRASH).glob(f"*/{RUN}/{LIBRARY}/{CELL}")
+    return path
+
+
+def test_trash_is_emptied_on_order(sequencer: Sequencer, in_trash: Path) -> None:
+    """What is older than so many days goes when it is asked for, and not before, and not without an answer."""
+    assert "Nothing in the trash" in sequencer.clean("--empty-trash", "11").stdout
+    assert "Nothing was done" in sequencer.call("--empty-trash", "9").stdout
+    assert sequencer.clean("--empty-trash", "9", count=2).returncode == 1
+    assert in_trash.is_dir()
+    done = sequencer.clean("--empty-trash", "9")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert os.listdir(sequencer.data / TRASH) == []
+    assert [entry[0] for entry in sequencer.log()][-2:] == ["deleting", "deleted"]
+
+
+@pytest.mark.parametrize("kind", ["withdrawn", "changed", "a link", "not listed"])
+def test_trash_that_stays(sequencer: Sequencer, in_trash: Path, kind: str) -> None:
+    """What was withdrawn, or is not in the trash as it was marked, is not deleted."""
+    if kind == "withdrawn":
+        sequencer.revoke(sequencer.data / RUN / LIBRARY / CELL)
+    elif kind == "changed":
+        _flip(in_trash)
+    elif kind == "a link":
+        (in_trash / "link").symlink_to("/etc/passwd")
+    else:
+        (sequencer.data / LIST).write_text("")
+    before = contents(in_trash)
+    done = sequencer.clean("--empty-trash", "0")
+    assert done.returncode == 1
+    assert contents(in_trash) == before
+
+
+def test_half_deleted_trash_is_finished(sequencer: Sequencer, in_trash: Path) -> None:
+    """What a killed call has left half deleted, after it was found right, the next call finishes."""
+    in_trash.rename(sequencer.data / TRASH / ".deleting.1.1")
+    (sequencer.data / TRASH / ".deleting.1.1" / "pod5" / "a_0.pod5").unlink()
+    done = sequencer.clean("--empty-trash", "0", count=0)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert not (sequencer.data / TRASH / ".deleting.1.1").exists()
+
+
+# Killed.
+
+
+KILLER = """\
+#!/bin/sh
+# Stands for a program that changes a disk. At the Nth call it ends all that belongs to the test, before or after.
+count=$(($(cat "$COUNT") + 1))
+echo "$count" >"$COUNT"
+if [ "$count.$WHEN" = "$LAST.before" ]; then kill -KILL 0; fi
+"$REAL/${0##*/}" "$@"
+code=$?
+if [ "$count.$WHEN" = "$LAST.after" ]; then kill -KILL 0; fi
+exit "$code"
+"""
+
+
+@pytest.fixture
+def killers(tmp_path: Path) -> dict[str, str]:
+    """Variables with which the programs that change a disk are KILLER."""
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    for name in ("mkdir", "mv", "rmdir", "find"):
+        (programs / name).write_text(KILLER)
+        (programs / name).chmod(0o755)
+    real = str(Path(shutil.which("mv") or "").parent)
+    return os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "REAL": real, "COUNT": str(tmp_path / "count")}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("form", ["clean", "empty"])
+def test_killed_at_every_change(sequencer: Sequencer, killers: dict[str, str], form: str, when: str) -> None:
+    """Killed before or after each program it calls, it has lost and divided nothing, and the next call goes on."""
+    arguments = ["--empty-trash", "0"] if form == "empty" else []
+    for number in range(1, 60):
+        shutil.rmtree(sequencer.data)
+        cell = sequencer.cell()
+        before = contents(cell)
+        sequencer.mark(cell)
+        if form == "empty":
+            assert sequencer.clean().returncode == 0
+        Path(killers["COUNT"]).write_text("0")
+        killed = subprocess.run(
+            [*sequencer.shell, PROGRAM, "--dir", sequencer.data, "--yes", *arguments],
+            input="1\n",
+            capture_output=True,
+            text=True,
+            env=killers | {"WHEN": when, "LAST": str(number)},
+            start_new_session=True,
+        )
+        assert killed.returncode in (0, -signal.SIGKILL)
+        places = [path for path in (cell, *(sequencer.data / TRASH).glob("*/*/*/*")) if path.exists()]
+        if form == "clean":
+            assert [contents(path) for path in places] == [before], number
+        again = sequencer.clean(*arguments, count=len([path for path in places if form == "empty" or path == cell]))
+        assert (again.returncode, again.stderr) == (0, ""), number
+        assert not cell.exists()
+        left = [path for path in (sequencer.data / TRASH).rglob("*") if path.is_file()]
+        assert bool(left) is (form == "clean"), number
+        assert not list(sequencer.data.rglob(".hesiod-clean-probe.*")), number
+        if killed.returncode == 0:
+            assert number > 5
+            return
+    pytest.fail("it never came to its end")
+
+
+def test_stopped_by_a_signal(sequencer: Sequencer, cell: Path) -> None:
+    """Ended while it asks, it leaves nothing behind and no lock."""
+    with subprocess.Popen(
+        [*sequencer.shell, PROGRAM, "--dir", sequencer.data, "--yes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        while b"cells," not in process.stdout.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
+    eventually(lambda: sequencer.call().returncode == 0, "the lock is free")
+    assert sequencer.clean().returncode == 0
+
+
+def test_the_list_is_read_alike(sequencer: Sequencer, cell: Path) -> None:
+    """The program and hesiod-watch take the same line of a list for the one that counts."""
+    sequencer.revoke(cell)
+    sequencer.mark(cell)
+    text = (sequencer.data / LIST).read_bytes() + b"deletable\tcut"
+    (sequencer.data / LIST).write_bytes(text)
+    (mark,) = read_marks(text).values()
+    assert mark.word == "deletable"
+    assert sequencer.clean().returncode == 0
