@@ -21,13 +21,16 @@ STANDARD = frozenset(sys.stdlib_module_names)
 PLACES: dict[str, tuple[str, ...]] = {
     "words": ("", "model", "errors", "fields", "channels"),
     "rules": (
-        *("naming", "status", "run_types", "plan", "liveness", "completeness", "messages"),
+        *("naming", "status", "run_types", "plan", "liveness", "completeness", "messages", "proof", "copies"),
         # What the configuration needs to know of upstreams, and what needs nothing but itself.
-        *(f"upstreams.{rule}" for rule in ("location", "run_names", "templates", "exit_codes", "inventory")),
+        *(f"upstreams.{rule}" for rule in ("location", "run_names", "templates", "exit_codes", "inventory", "marks")),
+        "channels.rt_words",
     ),
     "adapters": (
         *("config", "flags", "machine", "minknow", "child", "runlog", "hostlock", "slots", "sources", "sdnotify"),
         "upstreams",
+        "backups",
+        *(f"channels.{each}" for each in ("credentials", "rt_tracker", "rt_session", "rt_http", "rt_answers")),
         "report.covers",  # reads the digest off a finished page; the observer asks it at every look
     ),
     "data path": ("fastq",),
@@ -61,6 +64,8 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "markupsafe": ("report",),
     "rich": ("cli", "demo"),
     "sh": ("upstreams",),
+    "rt": ("channels.rt_session", "channels.rt_answers"),
+    "httpx2": ("channels.rt_http", "channels.rt_answers"),  # what rt speaks HTTP with
     "_typeshed": ("config",),  # exists for the type checker only
 }
 
