@@ -27,11 +27,12 @@ _FRAME = (
 )
 
 
-def _framed(question: str) -> str:
+def framed(question: str) -> str:
+    """The whole of a question that is asked in the directory `$1`."""
     return _FRAME.replace("QUESTION", question)
 
 
-CELLS = _framed(
+CELLS = framed(
     r'find . -mindepth 1 -maxdepth 3 -name ".*" -prune -o -type d '
     r'\( -readable -executable -printf "d%P\0" -o -printf "u%P\0" -prune \)'
 )
@@ -40,7 +41,7 @@ CELLS = _framed(
 PARTIAL = ".hesiod-watch-partial"
 """Beside a file that is being copied: what came of it before an interruption. Hidden, so nobody takes it for data."""
 
-FILES = _framed(
+FILES = framed(
     r'printf "%s\0" "$(date +%s)"; '
     rf'find . -mindepth 1 -name {PARTIAL} -prune -o -printf "%y %s %T@ %C@ %P\0%l\0"'
 )
@@ -48,7 +49,7 @@ FILES = _framed(
 
 BATCH = 64
 """Files that one md5sum reads: its answers may come only when it has read them all."""
-CHECKSUMS = _framed(f"nice -n 10 xargs -0 -r -n {BATCH} md5sum -z --")
+CHECKSUMS = framed(f"nice -n 10 xargs -0 -r -n {BATCH} md5sum -z --")
 """MD5 of the files in a cell whose names, with `./` before them, come NUL-separated. `$1` is the cell."""
 
 

@@ -7,6 +7,7 @@ each directory on the way is opened by itself, refusing links, and everything be
 from __future__ import annotations
 
 import ctypes
+import errno
 import hashlib
 import os
 import re
@@ -107,6 +108,20 @@ def _directory(start: int, parts: Iterable[str]) -> Iterator[int]:
             inner = os.open(part, _DIRECTORY, dir_fd=descriptor)
             os.close(descriptor)
             descriptor = inner
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened(run: int, cell: CellId, name: str) -> Iterator[int]:
+    """An open regular file of a cell, to be read. Raises OSError, also where it is no regular file."""
+    *parents, last = name.split("/")
+    with _directory(run, (cell.library, cell.name, *parents)) as parent:
+        descriptor = os.open(last, _FILE, dir_fd=parent)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
         yield descriptor
     finally:
         os.close(descriptor)

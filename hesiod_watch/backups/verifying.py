@@ -1,0 +1,110 @@
+"""Holding a copy against facts, by reading it where it lies, and saying in words what is wrong with it.
+
+Size and time are no evidence, nor is a checksum that was noted down earlier: each file is read from its disk. What is
+there and should not be is told as well, because somebody may take it for data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hesiod_watch.backups.store import Store
+from hesiod_watch.copies import Facts, FileFact, raw_place, results_place
+from hesiod_watch.errors import HesiodError
+from hesiod_watch.model import CellId
+from hesiod_watch.naming import display
+from hesiod_watch.upstreams.inventory import Entry
+
+COMPARED = 20
+"""Differing files of a copy for which it is found out where they differ: each is read in full once more."""
+BATCH = 512
+"""Files whose checksums are asked for at once, so that progress can be told."""
+
+
+def verify_copy(
+    store: Store,
+    run: str,
+    cell: CellId,
+    results: Facts,
+    raw: Facts,
+    *,
+    output: Path | None = None,
+    landing: Path | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> list[str]:
+    """What is wrong with one backup's copy of a cell, a sentence each; empty when all facts hold, read there just now.
+
+    Without facts about raw data their copy is not looked at. `output` and `landing` are the cell's own directories
+    here: with them it is said which byte of a file differs. `on_progress` gets bytes read so far. Raises TemporaryError
+    when the backup cannot be read, PermanentError.
+    """
+    problems = verify_directory(store, results_place(run, cell), results, output, on_progress)
+    if raw:
+        done = sum(fact.size for fact in results.values())
+        place = raw_place(run, cell)
+        problems += verify_directory(store, place, raw, landing, lambda more: on_progress(done + more))
+    return problems
+
+
+def verify_directory(
+    store: Store,
+    directory: str,
+    facts: Facts,
+    reference: Path | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+) -> list[str]:
+    """What is wrong with one directory of a backup; as `verify_copy`."""
+    there = store.entries(directory)
+    problems = {name: why for name, fact in facts.items() if (why := wrong_entry(fact, there.get(name)))}
+    problems |= {name: extra(entry) for name, entry in there.items() if name not in facts and entry.kind != "d"}
+    readable = [name for name in sorted(facts) if name not in problems]
+    done = 0
+    compared = 0
+    for start in range(0, len(readable), BATCH):
+        names = readable[start : start + BATCH]
+        found = store.checksums(directory, names, {name: facts[name].size for name in names})
+        for name in names:
+            done += facts[name].size
+            if found.get(name) == facts[name].md5:
+                continue
+            compared += 1
+            where = reference if compared <= COMPARED else None
+            problems[name] = _differs(store, directory, facts[name], found.get(name), where)
+        on_progress(done)
+    if facts and not there:
+        return [f"{store.backup.name}: {display(directory)}: nothing is there; {len(facts)} files are missing"]
+    return [f"{store.backup.name}: {display(directory)}/{display(name)}: {problems[name]}" for name in sorted(problems)]
+
+
+def wrong_entry(fact: FileFact, entry: Entry | None) -> str:
+    """What is wrong with a file without reading it; "" for nothing."""
+    if entry is None:
+        return "missing"
+    if entry.kind != "f":
+        return "not a regular file"
+    if entry.size < fact.size:
+        return f"truncated: {entry.size} bytes of {fact.size}"
+    if entry.size > fact.size:
+        return f"too long: {entry.size} bytes instead of {fact.size}"
+    return ""
+
+
+def extra(entry: Entry) -> str:
+    """What is said of an entry that no fact is about."""
+    return "extra: no manifest names it" + ("" if entry.kind == "f" else ", and it is not a regular file")
+
+
+def _differs(store: Store, directory: str, fact: FileFact, found: str | None, reference: Path | None) -> str:
+    if found is None:
+        return "cannot be read"
+    sentence = f"differs: its MD5 is {found}, and should be {fact.md5}"
+    if reference is None:
+        return sentence
+    try:
+        first, count = store.difference(directory, fact.name, reference / fact.name)
+    except (HesiodError, OSError) as error:
+        return f"{sentence}; where is not known: {error}"
+    if not count:
+        return f"{sentence}; ours, {display(str(reference / fact.name))}, differs likewise"
+    return f"{sentence}; byte {first} is the first of {count} that differ from ours"

@@ -1,0 +1,205 @@
+"""Copying to a backup that is mounted here, and finding out what is wrong with what lies there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.backups import FileFact, device_of, opened, results_place, verify_copy
+from hesiod_watch.backups.questions import FORMAT, MARKER
+from hesiod_watch.config import Backup
+from hesiod_watch.copies import Facts
+from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.model import CellId
+
+RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
+PLACE = results_place(RUN, CELL)
+ID = "0123456789abcdef0123456789abcdef"
+HOSTILE = ("#a", " b\n", "-c", "pod5/x y'$(id)", "pod5/\udcff.pod5", "pod5/;touch x")
+SIZE = 300_000
+
+
+def mark(root: Path) -> None:
+    (root / MARKER).write_text(json.dumps({"format": FORMAT, "id": ID}))
+
+
+@pytest.fixture
+def backup(tmp_path: Path) -> Backup:
+    root = tmp_path / "second"
+    root.mkdir()
+    mark(root)
+    return Backup("second", str(root), timeout=20)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    """A cell's directory with names that nobody would give on purpose."""
+    place = tmp_path / "landing" / RUN / CELL.library / CELL.name
+    for number, name in enumerate(HOSTILE):
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(bytes([number]) * SIZE)
+    return place
+
+
+def facts_of(place: Path) -> Facts:
+    found = {}
+    for path in sorted(place.rglob("*")):
+        if path.is_file():
+            name, data = str(path.relative_to(place)), path.read_bytes()
+            found[name] = FileFact(name, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
+    return found
+
+
+def copied(backup: Backup, source: Path, *, ignore_times: bool = False) -> None:
+    with opened(backup) as store:
+        store.copy(source, PLACE, facts_of(source), ignore_times=ignore_times)
+        store.make_durable()
+
+
+def wrong(backup: Backup, source: Path) -> list[str]:
+    """What is said of the copy, without the part that is the same everywhere."""
+    with opened(backup) as store:
+        said = verify_copy(store, RUN, CELL, facts_of(source), {}, output=source)
+    return [sentence.removeprefix(f"second: {PLACE}/") for sentence in said]
+
+
+def test_copy_and_read_back(backup: Backup, source: Path) -> None:
+    """Files arrive under their names, whatever these are, and are found to be what they should be."""
+    copied(backup, source)
+    assert facts_of(Path(backup.location) / PLACE) == facts_of(source)
+    assert wrong(backup, source) == []
+
+
+def test_what_is_wrong(backup: Backup, source: Path) -> None:
+    """Each way in which a copy can be wrong is found, and the file is named."""
+    copied(backup, source)
+    there = Path(backup.location) / PLACE
+    flip(there / "#a", 1000)
+    (there / "-c").write_bytes(b"\2" * 10)
+    (there / HOSTILE[3]).unlink()
+    (there / " b\n").unlink()
+    (there / " b\n").symlink_to(source / " b\n")
+    (there / "more").write_bytes(b"")
+    said = wrong(backup, source)
+    assert [sentence.partition(": ")[0] for sentence in said] == [" b\\n", "#a", "-c", "more", "pod5/x y'$(id)"]
+    assert [sentence.partition(": ")[2].partition(":")[0] for sentence in said] == [
+        "not a regular file",
+        "differs",
+        "truncated",
+        "extra",
+        "missing",
+    ]
+    assert said[1].endswith("byte 1000 is the first of 1 that differ from ours")
+
+
+def flip(path: Path, at: int) -> None:
+    """Change one bit of a file and leave its size and times as they were."""
+    times = path.stat()
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_nothing_is_overwritten_for_good(backup: Backup, source: Path) -> None:
+    """What gives way to another version is kept, also when only its content differs."""
+    copied(backup, source)
+    flip(Path(backup.location) / PLACE / "#a", 7)
+    (source / "-c").write_bytes(b"new")
+    copied(backup, source, ignore_times=True)
+    assert wrong(backup, source) == []
+    kept = [path for path in Path(backup.location).glob(f"{RUN}/superseded/*/results/**/*") if path.is_file()]
+    contents = {path.name: path.read_bytes() for path in kept}
+    assert contents["-c"] == b"\2" * SIZE
+    assert contents["#a"] == b"\0" * 7 + b"\1" + b"\0" * (SIZE - 8)
+
+
+def test_set_aside(backup: Backup, source: Path) -> None:
+    """What has to go from its place is moved below the run's superseded files, links and all."""
+    copied(backup, source)
+    there = Path(backup.location) / PLACE
+    (there / "link").symlink_to("/nowhere")
+    with opened(backup) as store:
+        store.set_aside(PLACE, ["link", "pod5/;touch x"])
+        kept = store.entries(store.superseded(PLACE))
+        assert {name: entry.kind for name, entry in kept.items()} == {"link": "l", "pod5": "d", "pod5/;touch x": "f"}
+    assert wrong(backup, source) == ["pod5/;touch x: missing"]
+
+
+@pytest.mark.parametrize(
+    ("what", "text", "error"),
+    [
+        ("no marker", None, TemporaryError),
+        ("a damaged marker", "{}", PermanentError),
+        ("an empty marker", "", TemporaryError),
+        ("a marker of another kind", '{"format": "x", "id": "' + "0" * 32 + '"}', PermanentError),
+    ],
+)
+def test_not_the_backup(backup: Backup, what: str, text: str | None, error: type[HesiodError]) -> None:
+    """A place without a whole marker is not the backup."""
+    marker = Path(backup.location) / MARKER
+    marker.unlink() if text is None else marker.write_text(text)
+    with pytest.raises(error, match="second: "), opened(backup):
+        pass
+
+
+def test_marker_is_no_link(backup: Backup, tmp_path: Path) -> None:
+    """A link to a marker elsewhere does not make a place the backup."""
+    marker = Path(backup.location) / MARKER
+    marker.rename(tmp_path / "elsewhere")
+    marker.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(TemporaryError, match="is it mounted"), opened(backup):
+        pass
+
+
+def test_goes_away_meanwhile(backup: Backup, source: Path) -> None:
+    """A backup whose marker has gone since it was opened is not believed to be empty."""
+    copied(backup, source)
+    with opened(backup) as store:
+        (Path(backup.location) / MARKER).unlink()
+        with pytest.raises(TemporaryError, match="not the backup any more"):
+            store.entries(PLACE)
+
+
+@pytest.mark.parametrize("part", [RUN, f"{RUN}/results", PLACE])
+def test_links_in_the_way(backup: Backup, source: Path, part: str, tmp_path: Path) -> None:
+    """A link in the place of a directory is neither read through nor written through."""
+    copied(backup, source)
+    place = Path(backup.location) / part
+    place.rename(tmp_path / "moved")
+    place.symlink_to(tmp_path / "moved")
+    before = sorted((tmp_path / "moved").rglob("*"))
+    with opened(backup) as store:
+        with pytest.raises(PermanentError, match="a link is in the place of a directory"):
+            verify_copy(store, RUN, CELL, facts_of(source), {})
+        with pytest.raises(PermanentError, match="a link is in the place of a directory"):
+            store.copy(source, PLACE, ["#a"], ignore_times=True)
+    assert sorted((tmp_path / "moved").rglob("*")) == before
+
+
+def test_same_device(backup: Backup, tmp_path: Path) -> None:
+    """A backup on our own file system is seen to be so."""
+    with opened(backup) as store:
+        assert store.identity == ID
+        assert store.device == device_of(tmp_path)
+
+
+def test_no_link_is_followed_to_what_is_copied(backup: Backup, source: Path, tmp_path: Path) -> None:
+    """A cell that is a link is not copied."""
+    source.rename(tmp_path / "moved")
+    source.symlink_to(tmp_path / "moved")
+    with opened(backup) as store, pytest.raises(PermanentError, match="no directory, or a link to one"):
+        store.copy(source, PLACE, ["#a"], below=tmp_path)
+
+
+def test_special_files_are_not_opened(backup: Backup, source: Path) -> None:
+    """A FIFO in the place of a file is named, and nobody waits for somebody to write into it."""
+    copied(backup, source)
+    there = Path(backup.location) / PLACE / "#a"
+    there.unlink()
+    os.mkfifo(there)
+    assert wrong(backup, source) == ["#a: not a regular file"]
