@@ -28,7 +28,9 @@ BLOCK_BYTES = 65280  # of input; leaves room for what does not compress (the siz
 HEAD_BYTES = 18
 END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _HEAD = bytes.fromhex("1f8b08040000000000ff060042430200")  # gzip, extra field BC, no time, system unknown
+_SIZE = struct.Struct("<H")
 _TRAILER = struct.Struct("<II")
+_FRAME_BYTES = len(_HEAD) + _SIZE.size + _TRAILER.size
 _WINDOW = -12  # qualities gain nothing from looking back further than 4 KiB, and the cache does
 _LAST_BLOCK = b"\x03\x00"  # an empty final deflate block: a flush leaves the stream open
 
@@ -38,14 +40,17 @@ def is_block(head: bytes) -> bool:
     return len(head) >= HEAD_BYTES and head[:4] == _HEAD[:4] and head[10:16] == _HEAD[10:16]
 
 
+_Parts = list[bytes | memoryview]
+
+
 class _Compressor(Protocol):
     def compress(self, data: memoryview, /) -> bytes: ...
 
     def flush(self, mode: int, /) -> bytes: ...
 
 
-def compress(data: memoryview, splits: Sequence[int], level: Level) -> Iterator[bytes]:
-    """The BGZF blocks of `data`, in order; without the end-of-file block.
+def compress(data: memoryview, splits: Sequence[int], level: Level) -> Iterator[bytes | memoryview]:
+    """The BGZF blocks of `data`, in parts to be joined, in order; without the end-of-file block.
 
     `splits` are places in `data`, ascending, where the statistics of the bytes change.
     """
@@ -55,7 +60,7 @@ def compress(data: memoryview, splits: Sequence[int], level: Level) -> Iterator[
     for start in range(0, len(data), BLOCK_BYTES):
         block = data[start : start + BLOCK_BYTES]
         end = start + len(block)
-        parts: list[bytes] = []
+        parts: _Parts = []
         at = start
         while next_split < end:
             if next_split > at:
@@ -64,10 +69,10 @@ def compress(data: memoryview, splits: Sequence[int], level: Level) -> Iterator[
             next_split = next(split, len(data))
         # A full flush forgets the history, so that the next block can be read without this one.
         parts += (compressor.compress(data[at:end]), compressor.flush(zlib.Z_FULL_FLUSH), _LAST_BLOCK)
-        yield frame(b"".join(parts), block)
+        yield from _framed(parts, block)
 
 
-def compress_packing(data: memoryview, bases: Sequence[tuple[int, int]], level: Level) -> Iterator[bytes]:
+def compress_packing(data: memoryview, bases: Sequence[tuple[int, int]], level: Level) -> Iterator[bytes | memoryview]:
     """The same, with the ranges `bases` of `data` packed by `basepack` and only what is between them compressed.
 
     `bases` are ascending, not empty, and hold nothing but A, C, G and T.
@@ -76,7 +81,7 @@ def compress_packing(data: memoryview, bases: Sequence[tuple[int, int]], level: 
     packed = iter(basepack.pack([data[start:end] for block in blocks for start, end, is_bases in block if is_bases]))
     compressor = _compressor(level, packing=True)
     for block in blocks:
-        parts: list[bytes | memoryview] = []
+        parts: _Parts = []
         for start, end, is_bases in block:
             if is_bases:
                 parts.append(next(packed))
@@ -84,7 +89,7 @@ def compress_packing(data: memoryview, bases: Sequence[tuple[int, int]], level: 
                 # Always a full flush: the compressor does not see the bases, so its distances would be wrong.
                 parts += (compressor.compress(data[start:end]), compressor.flush(zlib.Z_FULL_FLUSH))
         parts.append(_LAST_BLOCK)
-        yield frame(b"".join(parts), data[block[0][0] : block[-1][1]])
+        yield from _framed(parts, data[block[0][0] : block[-1][1]])
 
 
 def _blocks(size: int, bases: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int, bool]]]:
@@ -103,15 +108,15 @@ def _blocks(size: int, bases: Sequence[tuple[int, int]]) -> Iterator[list[tuple[
                     limit = min(limit + BLOCK_BYTES, size)
 
 
-def frame(deflated: bytes, block: memoryview) -> bytes:
+def _framed(deflated: _Parts, block: memoryview) -> _Parts:
     """One BGZF block: `deflated`, a whole deflate stream of the bytes `block`, between header and trailer."""
-    size = len(_HEAD) + 2 + len(deflated) + _TRAILER.size
+    size = _FRAME_BYTES + sum(map(len, deflated))
     if size > 1 << 16:
         # It grew. Stored as it is (one final block of type 00), it always fits.
         length = len(block)
-        deflated = b"".join((b"\x01", struct.pack("<HH", length, length ^ 0xFFFF), block))
-        size = len(_HEAD) + 2 + len(deflated) + _TRAILER.size
-    return b"".join((_HEAD, struct.pack("<H", size - 1), deflated, _TRAILER.pack(isal_zlib.crc32(block), len(block))))
+        deflated = [b"\x01", struct.pack("<HH", length, length ^ 0xFFFF), block]
+        size = _FRAME_BYTES + sum(map(len, deflated))
+    return [_HEAD, _SIZE.pack(size - 1), *deflated, _TRAILER.pack(isal_zlib.crc32(block), len(block))]
 
 
 def _compressor(level: Level, *, packing: bool = False) -> _Compressor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from isal import isal_zlib
@@ -13,10 +13,11 @@ from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.gunzip import ISAL_ERROR
 
 _TRAILER = struct.Struct("<II")
+_SLAB_BYTES = 128 << 10  # read at a time; a block has at most half of that
 
 
 class Blocks:
-    """The inflated bytes of a stream of BGZF blocks, as a `readinto` for `records.RecordReader`.
+    """The inflated bytes of a stream of BGZF blocks, one block after the other or as a `readinto` for `RecordReader`.
 
     `readinto` gives the compressed bytes, the first of them at `offset` of the file `path`; `passed_on` is called with
     each part of them, before it is checked. Raises `PermanentError`: such a file was made by us.
@@ -34,7 +35,13 @@ class Blocks:
         self._path = path
         self._passed_on = passed_on
         self._offset = offset  # of the current block
+        self._held = memoryview(b"")  # read and not inflated
         self._rest = memoryview(b"")  # inflated and not handed out
+
+    def __iter__(self) -> Iterator[memoryview]:
+        while self._next():
+            yield self._rest
+            self._rest = memoryview(b"")
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill `buffer`; fewer bytes than asked for only at the end of the stream."""
@@ -51,32 +58,38 @@ class Blocks:
     def _next(self) -> bool:
         """Inflate the next block that holds anything; False at the end of the stream."""
         while not self._rest:
-            head = self._read(bgzf.HEAD_BYTES)
+            head = bytes(self._hold(bgzf.HEAD_BYTES))
             if not head:
                 return False
             if not bgzf.is_block(head):
                 raise self._bad("is no BGZF block")
             size = struct.unpack_from("<H", head, 16)[0] + 1
-            body = self._read(size - bgzf.HEAD_BYTES) if size > bgzf.HEAD_BYTES + _TRAILER.size else b""
-            if len(body) != size - bgzf.HEAD_BYTES:
+            block = self._hold(size)
+            if len(block) < size or size <= bgzf.HEAD_BYTES + _TRAILER.size:
                 raise self._bad("is cut off")
-            crc, length = _TRAILER.unpack_from(body, len(body) - _TRAILER.size)
+            crc, length = _TRAILER.unpack_from(block, size - _TRAILER.size)
             try:
-                data = isal_zlib.decompress(memoryview(body)[: -_TRAILER.size], -15, max(length, 1))
+                data = isal_zlib.decompress(block[bgzf.HEAD_BYTES : -_TRAILER.size], -15, max(length, 1))
             except ISAL_ERROR as error:
                 raise self._bad(f"does not inflate: {error}") from error
             if len(data) != length or isal_zlib.crc32(data) != crc:
                 raise self._bad("inflates to other data than were written (CRC)")
-            self.last = head + body if length == 0 else b""
+            self.last = bytes(block) if length == 0 else b""
             self._rest = memoryview(data)
+            self._held = self._held[size:]
             self._offset += size
         return True
 
-    def _read(self, size: int) -> bytes:
-        data = bytearray(size)
-        view = memoryview(data)[: self._readinto(memoryview(data))]
-        self._passed_on(view)
-        return bytes(view)
+    def _hold(self, size: int) -> memoryview:
+        """The next `size` bytes, which stay the next ones; fewer at the end of the stream."""
+        if len(self._held) < size:
+            slab = memoryview(bytearray(_SLAB_BYTES))
+            kept = len(self._held)
+            slab[:kept] = self._held
+            count = self._readinto(slab[kept:])
+            self._passed_on(slab[kept : kept + count])
+            self._held = slab[: kept + count]
+        return self._held[:size]
 
     def _bad(self, how: str) -> PermanentError:
         return PermanentError(f"{self._path}: the gzip member at byte {self._offset} {how}")

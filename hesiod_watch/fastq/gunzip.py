@@ -6,7 +6,7 @@ can be handed on, for outputs that keep the members verbatim.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from isal import igzip_lib, isal_zlib
@@ -14,13 +14,14 @@ from isal import igzip_lib, isal_zlib
 from hesiod_watch.errors import BadSource
 
 CHUNK_BYTES = 128 << 10  # of compressed data read at a time
+PART_BYTES = 256 << 10
 MAGIC = b"\x1f\x8b"
 
 ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub takes the class for an instance
 
 
 class Inflater:
-    """The inflated bytes of one gzip stream, as a `readinto` for `records.RecordReader`.
+    """The inflated bytes of one gzip stream, in parts or as a `readinto` for `records.RecordReader`.
 
     `readinto` gives the compressed bytes; `passed_on` is called with each chunk of them, before it is checked. Raises
     `BadSource` for what is not whole and sound gzip from the first to the last byte, padding included: zeros behind the
@@ -38,6 +39,10 @@ class Inflater:
         self._members = 0  # finished
         self._member: igzip_lib.IgzipDecompressor | None = None  # None: between members
         self._input = b""  # read and not yet given to a member
+
+    def __iter__(self) -> Iterator[memoryview]:
+        while (data := self._inflate(PART_BYTES)) is not None:
+            yield memoryview(data)
 
     def readinto(self, buffer: memoryview) -> int:
         """Fill `buffer`; fewer bytes than asked for only at the end of the stream."""

@@ -53,7 +53,6 @@ def confirm(path: Path, pieces: Sequence[Piece], texts: Sequence[Text], *, block
 
     Raises `PermanentError` where the disk does not hold what was written, or it does not inflate to the source's text.
     """
-    buffer = bytearray(_BUFFER_BYTES)
     with OutputReader(path) as reader:
         for piece, text in zip(pieces, texts, strict=True):
             reader.seek(piece.offset, piece.length, forget=True)
@@ -65,8 +64,8 @@ def confirm(path: Path, pieces: Sequence[Piece], texts: Sequence[Text], *, block
             )
             found = Text(0, 0)
             try:
-                while piece.length and (count := inflating.readinto(memoryview(buffer))):
-                    found = found.followed_by(memoryview(buffer)[:count])
+                for part in inflating if piece.length else ():
+                    found = found.followed_by(part)
             except BadSource as error:  # of the output, which is no source
                 raise PermanentError(f"{path}: what was just written for {piece.source}: {error.reason}") from error
             if summer.size != piece.length or summer.crc32 != piece.crc32:
