@@ -1,7 +1,8 @@
 """Start times of reads: which bin of the yield each falls into, and which was the first.
 
 Times are ISO 8601, with `Z` or an offset, with or without a fraction. Reading one properly costs ten times what a look
-into a dictionary costs; within a file only minutes and the zone matter, and few of them are different.
+into a dictionary costs; within a file only minutes and the zone matter, and few of them are different. Only what may be
+the first of all is read to the end.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ class Clock:
     def __init__(self) -> None:
         self.first: int | None = None
         self._first_bin = 1 << 62
-        self._bins: dict[bytes, int] = {}
+        self._minutes: dict[bytes, tuple[int, bytes]] = {}  # the bin of each, and the earliest second seen in it
 
     def bins(self, starts: list[bytes] | None, count: int) -> NDArray[np.int64]:
         """The bin of each start time; -1 where there is none, or none that can be read."""
         bins = np.full(count, ABSENT)
         if starts is None:
             return bins
-        known = self._bins
+        known = self._minutes
         found = []
         for text in starts:
             minute = text[:16] + (b"Z" if text.endswith(b"Z") else text[-6:])
-            number = known.get(minute)
-            if number is None or number <= self._first_bin:
+            number, second = known.get(minute, (-1, b""))
+            if number <= self._first_bin and (number < 0 or text[17:19] <= second):
                 moment = _microseconds(text)
                 if moment is None:
                     found.append(ABSENT)
                     continue
                 number = moment // (YIELD_SECONDS * 1_000_000)
-                known[minute] = number
+                known[minute] = number, text[17:19]
                 self._first_bin = min(number, self._first_bin)
                 self.first = moment if self.first is None else min(moment, self.first)
             found.append(number)
