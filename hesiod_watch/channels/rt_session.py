@@ -83,13 +83,14 @@ class RtSession:
 
         A queue that is not there has none.
         """
-        found = self._search(f"for tickets of {queue}", ticket_query(queue, subject))
-        return sorted((int(each["id"]), str(each["Status"])) for each in found if each["Subject"] == subject)
+        with self._asked(f"for tickets of {queue}"):
+            found = self._search(ticket_query(queue, subject))
+            return sorted((int(each["id"]), str(each["Status"])) for each in found if each["Subject"] == subject)
 
     def newest(self, queue: str) -> int | None:
         """Number of the newest ticket of a queue; None where we see none."""
-        query = f"Queue = {quoted(queue)}"
-        return next((int(each["id"]) for each in self._search(f"for tickets of {queue}", query, "-id", 1)), None)
+        with self._asked(f"for tickets of {queue}"):
+            return next((int(each["id"]) for each in self._search(f"Queue = {quoted(queue)}", "-id", most=1)), None)
 
     def authors(self, number: int, words: str) -> list[str]:
         """Names of the authors of all texts of a ticket that hold `words`, the oldest first.
@@ -109,9 +110,9 @@ class RtSession:
 
     def closed_by(self, number: int) -> str | None:
         """Who has set the status of a ticket last; None where the ticket is not closed, "" where nobody is known."""
-        if not self._search(f"for ticket #{number}", f"id = {number} AND Status = '__Inactive__'"):
-            return None
         with self._asked(f"for the history of ticket #{number}"):
+            if not self._search(f"id = {number} AND Status = '__Inactive__'"):
+                return None
             history = self._rt.get_ticket_history(number)
             steps = {int(each["id"]): str(each["Creator"]["Name"]) for each in history if each["Type"] == "Status"}
             return steps[max(steps)] if steps else ""
@@ -139,15 +140,14 @@ class RtSession:
         with self._asked(f"for the queue {queue}", forbidden=refused, missing=refused):
             return any(link["ref"] == "create" for link in self._rt.get_queue(queue)["_hyperlinks"])
 
-    def _search(self, what: str, query: str, order: str = "id", most: int | None = None) -> list[dict[str, Any]]:
-        with self._asked(what):
-            found = self._rt.search(raw_query=query, query_format=["Subject", "Status"], order=order)
-            try:
-                return list(islice(found, most))
-            except rt.exceptions.NotFoundError as error:
-                if error.args:
-                    raise
-                return []
+    def _search(self, query: str, order: str = "id", most: int | None = None) -> list[dict[str, Any]]:
+        found = self._rt.search(raw_query=query, query_format=["Subject", "Status"], order=order)
+        try:
+            return list(islice(found, most))
+        except rt.exceptions.NotFoundError as error:
+            if error.args:
+                raise
+            return []
 
     def _asked(self, what: str, **sentences: str) -> AbstractContextManager[None]:
         return translated(f"asked Request Tracker at {self.place} {display(what)}", **sentences)
@@ -157,7 +157,7 @@ def rest_url(url: str) -> str:
     """The URL as `rt` wants it; `/REST/2.0` may be left out. PermanentError where it is none."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in url
     except ValueError:
         usable = False
     if not usable or not url.isascii() or not url.isprintable() or parts.query or parts.fragment:

@@ -81,7 +81,11 @@ class RtChannel:
         """
         notes: list[str] = []
         with self._session() as rt:
-            number = known if known is not None else _open(rt, ticket, message, notes)
+            number = known if known is not None else _settled(lambda: _find(rt, ticket, notes))
+            if number is None:
+                number, visible = _open(rt, ticket, message, notes)
+                if not visible:
+                    return Delivered(number, "; ".join(notes))
             found = _living(rt, number)
             if found.number != number:
                 notes.append(f"ticket #{number} was merged into #{found.number}")
@@ -149,31 +153,33 @@ class RtChannel:
         )
 
 
-def _open(rt: RtSession, ticket: Ticket, message: Message, notes: list[str]) -> int:
-    """The number of the run's ticket, found by its subject or opened."""
-    found = _settled(lambda: _find(rt, ticket, notes))
-    if found is not None:
-        return found
+def _open(rt: RtSession, ticket: Ticket, message: Message, notes: list[str]) -> tuple[int, bool]:
+    """Open the run's ticket. Its number, and whether we see it; where we do not, the message is delivered now."""
+    if not rt.may_create(ticket.queue):
+        raise PermanentError(f"cannot open a ticket at {rt.place}: {_missing_right('CreateTicket', ticket.queue)}")
     requestors, bad = split_addresses(ticket.requestors)
     copies, bad_copies = split_addresses(ticket.cc)
     for address in bad + bad_copies:
         notes.append(f"the address {display(address)} is none that Request Tracker takes, and was left out")
     people = len(requestors) + len(copies)
-    text = stored_text(message) if message.kind == "reply" or not people else f"About the run {display(ticket.run)}."
+    whole = message.kind == "reply" or not people
+    text = stored_text(message) if whole else f"About the run {display(ticket.run)}."
     own = rt.create(ticket.queue, stored_subject(ticket.subject), text, requestors, copies)
     found = _find(rt, ticket, notes)
     if found is None:
+        if not whole:
+            rt.send(own, message.kind, stored_text(message))
         notes.append(
-            f"ticket #{own} is opened, but we cannot find it by its subject, so that it would be doubled if an answer"
-            " were lost: give us the rights SeeQueue and ShowTicket"
+            f"ticket #{own} is opened, but we cannot find it, so that it would be doubled if an answer were lost:"
+            " give us the right ShowTicket"
         )
-        return own
+        return own, False
     if found != own:
         rt.edit(own, Status=REJECTED)
         notes.append(f"ticket #{own} was opened at the same time as #{found}, and rejected")
     elif rt.ticket(own).people < people:
         notes.append(f"Request Tracker did not take all of: {', '.join(requestors + copies)}")
-    return found
+    return found, True
 
 
 def _find(rt: RtSession, ticket: Ticket, notes: list[str]) -> int | None:
@@ -204,10 +210,14 @@ def _differing(found: Found, wanted: dict[str, str]) -> dict[str, str]:
 def _lacking(rt: RtSession, queue: str) -> list[str]:
     """Sentences about what we may not do in a queue."""
     if not rt.may_create(queue):
-        return [f"the right CreateTicket is missing on {display(queue)}"]
+        return [_missing_right("CreateTicket", queue)]
     newest = rt.newest(queue)
     may = rt.ticket(newest).may if newest is not None else set(RIGHTS)
-    return [f"the right {right} is missing on {display(queue)}" for link, right in RIGHTS.items() if link not in may]
+    return [_missing_right(right, queue) for link, right in RIGHTS.items() if link not in may]
+
+
+def _missing_right(right: str, queue: str) -> str:
+    return f"we lack the right {right} on the queue {display(queue)}"
 
 
 def _settled(look: Callable[[], T]) -> T:

@@ -1,0 +1,160 @@
+"""What may stand between us and a web service: a gate that loses answers, gives others, or speaks TLS.
+
+A request is taken whole, given to the service, and its answer taken whole, before anything goes wrong: what is lost
+is an answer to something that has been done.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
+
+HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "content-length", "proxy-connection"}
+Fate = Literal["cut", "silence", "trickle"]
+
+
+class Gate(ThreadingHTTPServer):
+    """Before a service on a port of this host. `requests` is what came, such as `POST /REST/2.0/ticket`.
+
+    It can be used as a proxy, too.
+    """
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(self, target: int, certificate: Path | None = None) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.target = target
+        self.port: int = self.server_address[1]
+        self.requests: list[str] = []
+        self.ended = threading.Event()
+        self._fates: list[tuple[str, Fate | Callable[[], None]]] = []
+        self._instead: tuple[str, int, bytes, dict[str, str]] | None = None
+        self._lock = threading.Lock()
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            # The handshake belongs into the thread of the connection.
+            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}/REST/2.0/"
+
+    def lose(self, request: str, how: Fate, times: int = 1) -> None:
+        """Lose the answers to the next requests that begin so: `cut` the connection, keep `silence`, or let the answer
+        `trickle` without an end."""
+        self._fates += [(request, how)] * times
+
+    def answer(self, status: int, body: bytes = b"", request: str = "", **headers: str) -> None:
+        """From now on, answer requests that begin so without asking the service."""
+        self._instead = (request, status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+
+    def at(self, request: str, action: Callable[[], None]) -> None:
+        """Do something just after the next request that begins so was given to the service, before it can answer."""
+        self._fates.append((request, action))
+
+    def pass_on(self) -> None:
+        """From now on nothing goes wrong any more."""
+        self._fates, self._instead = [], None
+
+    def fate_of(self, request: str) -> Fate | Callable[[], None] | None:
+        with self._lock:
+            for each in self._fates:
+                if request.startswith(each[0]):
+                    self._fates.remove(each)
+                    return each[1]
+        return None
+
+    def instead_of(self, request: str) -> tuple[int, bytes, dict[str, str]] | None:
+        if self._instead and request.startswith(self._instead[0]):
+            return self._instead[1:]
+        return None
+
+    def handle_error(self, *_: object) -> None:
+        """A client that goes away, or does not like our certificate, is nothing to write about."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: Gate
+
+    def log_message(self, *_: object) -> None:
+        """Tests say what they saw themselves."""
+
+    def do_GET(self) -> None:
+        path = self.path if self.path.startswith("/") else self.path.removeprefix("http://").partition("/")[2]
+        path = "/" + path.lstrip("/")
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        request = f"{self.command} {urlsplit(path).path}"
+        self.server.requests.append(request)
+        instead = self.server.instead_of(request)
+        if instead:
+            self._send(*instead)
+            return
+        service = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
+        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
+        service.request(self.command, path, body, headers)
+        fate = self.server.fate_of(request)
+        if callable(fate):
+            fate()
+        answer = service.getresponse()
+        content = answer.read()
+        service.close()
+        if fate == "cut":
+            self.close_connection = True
+        elif fate == "silence":
+            self.server.ended.wait(60)
+            self.close_connection = True
+        else:
+            kept = {name: value for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP}
+            self._send(answer.status, content, kept, endless=fate == "trickle")
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def _send(self, status: int, content: bytes, headers: dict[str, str], *, endless: bool = False) -> None:
+        self.send_response_only(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(content) + (1_000_000 if endless else 0)))
+        self.end_headers()
+        self.wfile.write(content)
+        while endless and not self.server.ended.wait(0.1):
+            self.wfile.write(b" ")
+
+
+@contextmanager
+def gate(target: int, certificate: Path | None = None) -> Iterator[Gate]:
+    """A gate that is open inside the block."""
+    with Gate(target, certificate) as made:
+        thread = threading.Thread(target=made.serve_forever, args=(0.02,), daemon=True)
+        thread.start()
+        try:
+            yield made
+        finally:
+            made.ended.set()
+            made.shutdown()
+            thread.join()
+
+
+def make_certificate(path: Path, *, days: int = 1) -> Path:
+    """A certificate for 127.0.0.1 that is its own authority, with its key in the same file."""
+    key = path.with_suffix(".key")
+    wanted = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run(
+        ["openssl", *wanted.split(), "-subj", "/CN=test", "-days", str(days), "-keyout", key, "-out", path],
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    path.write_bytes(path.read_bytes() + key.read_bytes())
+    return path
