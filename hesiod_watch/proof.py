@@ -34,6 +34,8 @@ SMALL = 1_000_000
 DATA_SUFFIXES = (".fastq", ".fastq.gz", ".fq", ".fq.gz", ".fast5", ".pod5", ".bam")
 ALWAYS_KEPT = ("final_summary", "report_")
 """Beginnings of names that stay in landing whatever their size: what people look for in a stub."""
+NOTHING = "there is nothing to go"
+"""The one reason against dropping what is not there any more, or was never more than small files."""
 CLOCK_SLACK = timedelta(seconds=2)
 """How far in the future a time may lie: hosts agree to about a second where NTP runs."""
 
@@ -179,7 +181,7 @@ class DropProof:
 def prove(evidence: Evidence, limits: Limits, now: datetime) -> DropProof | Refused:
     """A proof that a cell may be dropped from a place, or every reason against it. `now` is aware of its time zone."""
     limits = Limits(min(limits.fresh, Limits().fresh), min(limits.lasts, Limits().lasts))
-    reasons = [*_about_cell(evidence), *_about_time(evidence, limits, now), *_about_names(evidence)]
+    reasons = [*about_cell(evidence), *_about_time(evidence, limits, now), *_about_names(evidence)]
     files: list[Target] = []
     kept: list[Kept] = []
     counted: dict[str, tuple[Copy, ...]] = {}
@@ -235,7 +237,8 @@ def devices_of(copies: Iterable[Copy]) -> int:
 # Reasons.
 
 
-def _about_cell(evidence: Evidence) -> Iterator[str]:
+def about_cell(evidence: Evidence) -> Iterator[str]:
+    """The reasons against dropping anything of a cell, whatever copies there are: what flags and manifests say."""
     yield from evidence.hindrances
     if not evidence.closed:
         yield "nothing says that all of the cell is here: neither its counts nor a person"
@@ -348,4 +351,4 @@ def _nothing(evidence: Evidence, kept: Sequence[Kept]) -> str:
     lacking = [each for each in kept if each.why not in ("small", "always kept")]
     if lacking:
         return f"nothing may go: {display(lacking[0].name)}: {lacking[0].why}"
-    return "there is nothing to go" if evidence.found else "nothing is there"
+    return NOTHING

@@ -221,6 +221,10 @@ def manifest_document(
                 "bytes": piece.size,
                 "mtime_ns": piece.mtime_ns,
                 "output": piece.output,
+                # Which bytes of the output are this source: so it can be had back from there, and be held against it.
+                "offset": piece.offset,
+                "length": piece.length,
+                "crc32": piece.crc32,
                 "reads": piece.reads,
                 "bases": piece.bases,
             }

@@ -127,6 +127,14 @@ def opened(run: int, cell: CellId, name: str) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextmanager
+def holder(run: int, cell: CellId, name: str) -> Iterator[tuple[int, str]]:
+    """The open directory that an entry of a cell lies in, and the last part of its name. Raises OSError."""
+    *parents, last = name.split("/")
+    with _directory(run, (cell.library, cell.name, *parents)) as parent:
+        yield parent, last
+
+
 def checksums(run: int, cell: CellId, names: Iterable[str], stop: Callable[[], bool]) -> dict[str, str]:
     """MD5 of files of a cell, read from disk after they have been made durable; one that cannot be read has none.
 

@@ -1,0 +1,249 @@
+"""What copies of a cell's raw data there are: every file read where it lies, now. No record of earlier is believed.
+
+Of a raw FASTQ the output counts as a copy if the piece of it that was made of that file inflates to the file's own text
+(`fastq.sameness`), and if the whole output has the MD5 of the manifest. Then so does the same output on a backup.
+
+A place that cannot be read adds no copies, and the reason: it stops nothing, for others may suffice.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hesiod_watch.actions import Job
+from hesiod_watch.actions.results import MANIFEST, read_manifest
+from hesiod_watch.backups import Facts, device_of, opened, raw_place, result_facts, results_place
+from hesiod_watch.config import Backup
+from hesiod_watch.errors import HesiodError, TemporaryError
+from hesiod_watch.fastq import recheck
+from hesiod_watch.fastq.sameness import read_piece, read_source
+from hesiod_watch.proof import Copy, Found
+from hesiod_watch.upstreams import landed
+from hesiod_watch.upstreams.inventory import Entry
+
+CHUNK = 1 << 20
+Copies = dict[str, Copy]
+"""One place's copies, by the name of the raw file that each gives back."""
+
+
+@dataclass
+class Here:
+    """What is in landing: entries, and what was read of each file. `why` says why a file could not be read."""
+
+    device: str
+    path: Path
+    entries: dict[str, Entry]
+    found: dict[str, Found] = field(default_factory=dict)
+    read_at: dict[str, datetime] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+
+    def copies(self) -> Copies:
+        return {
+            name: Copy(
+                "landing",
+                self.device,
+                str(self.path / name),
+                _inode(entry.identity),
+                entry.md5,
+                self.read_at.get(name),
+                self.why.get(name, ""),
+            )
+            for name, entry in self.found.items()
+            if entry.kind == "f"
+        }
+
+
+@dataclass
+class OnBackup:
+    """What a backup was found to have: MD5 of raw files and of results by name, as read there."""
+
+    device: str = ""
+    raw: Mapping[str, str] = field(default_factory=dict)
+    results: Mapping[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)  # by path below the backup
+    read_at: datetime | None = None
+    why: str = ""  # why nothing is known of it
+
+
+@dataclass
+class Looking:
+    """One look at all the places where a cell has copies."""
+
+    job: Job
+    directory: int
+    cell_output: Path
+    raw: Facts
+    stop: Callable[[], bool]
+
+    def of_landing(self) -> Here:
+        """Read every file in landing."""
+        job = self.job
+        entries = landed.entries(self.directory, job.the_cell)
+        here = Here(device_of(job.run_dir), job.cell_dir.resolve(), entries)
+        for name, entry in sorted(entries.items()):
+            if self.stop():
+                raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: stopped")
+            md5, identity = "", tuple[int, ...]()
+            if entry.kind == "f":
+                here.read_at[name] = datetime.now(UTC)
+                try:
+                    md5, identity = _read(self.directory, job, name)
+                except OSError as error:
+                    here.why[name] = f"cannot be read: {error.strerror}"
+            here.found[name] = Found(entry.kind, entry.size, identity, md5)
+        return here
+
+    def of_outputs(self, here: Here) -> Copies:
+        """Our outputs as copies of the raw FASTQ they were made of."""
+        copies: Copies = {}
+        manifest = read_manifest(self.cell_output)
+        device = device_of(self.cell_output)
+        wrong = {name: why for name in sorted(_outputs(manifest)) if (why := self._wrong_output(name, manifest))}
+        for source in manifest.get("sources", []):
+            name = str(source.get("name"))
+            output = str(source.get("output"))
+            read_at = datetime.now(UTC)
+            why = wrong.get(output) or self._not_the_same(here, name, source)
+            path = self.cell_output / output
+            copies[name] = Copy(
+                "output",
+                device,
+                str(path.resolve()),
+                _inode_of(path),
+                "" if why else here.found[name].md5,
+                read_at,
+                why,
+            )
+        return copies
+
+    def _wrong_output(self, name: str, manifest: Mapping[str, Any]) -> str:
+        """Why an output is not what the manifest says; "" if it is."""
+        expected = next((entry.get("md5") for entry in manifest["files"] if entry.get("name") == name), None)
+        if Path(name).name != name or not expected:
+            return f"is not in {MANIFEST}"
+        try:
+            return "" if recheck.md5_of(self.cell_output / name) == expected else f"differs from {MANIFEST}: {name}"
+        except HesiodError as error:
+            return f"cannot be read: {error}"
+
+    def _not_the_same(self, here: Here, name: str, source: Mapping[str, Any]) -> str:
+        """Why a piece of an output is no copy of its source; "" if it inflates to the text of that."""
+        entry = here.found.get(name)
+        if entry is None or not entry.md5:
+            return "cannot be held against the file, which is not in landing"
+        offset, length = source.get("offset"), source.get("length")
+        if not isinstance(offset, int) or not isinstance(length, int):
+            return "does not say which part of it is this file: it was made by an earlier version"
+        try:
+            raw = read_source(here.path / name)
+            piece = read_piece(self.cell_output / str(source["output"]), offset, length)
+        except HesiodError as error:
+            return f"cannot be held against the file: {error}"
+        if raw.md5 != entry.md5:
+            return "cannot be held against the file, which changed while it was read"
+        return "" if raw.same_text(piece) else "does not hold the very text of the file"
+
+    def of_backup(self, backup: Backup) -> OnBackup:
+        """Read what a backup has of the cell. Raises nothing for what it does."""
+        run, cell = self.job.run_dir.name, self.job.the_cell
+        found = OnBackup(read_at=datetime.now(UTC))
+        try:
+            with opened(backup, stop=self.stop) as store:
+                found.device = store.device
+                outputs = [name for name in result_facts(self.cell_output) if name.endswith(".gz")]
+                for place, names in ((results_place(run, cell), outputs), (raw_place(run, cell), list(self.raw))):
+                    before = store.entries(place)
+                    sizes = {name: before[name].size for name in names if name in before and before[name].kind == "f"}
+                    checksums = store.checksums(place, sizes, sizes)
+                    for name in moved(before, store.entries(place)):
+                        found.problems[f"{place}/{name}"] = "changed while it was read"
+                    if place == raw_place(run, cell):
+                        found.raw = checksums
+                    else:
+                        found.results = checksums
+        except (HesiodError, OSError) as error:
+            found.why = f"cannot be read: {error}"
+        return found
+
+    def with_outputs(self, backup: Backup, there: OnBackup, outputs: Copies) -> Copies:
+        """A backup's copies: raw files as they lie there, else what its copy of a proven output holds."""
+        run, cell = self.job.run_dir.name, self.job.the_cell
+        place = f"backup {backup.name}"
+        facts = result_facts(self.cell_output)
+        copies: Copies = {}
+        for name in self.raw.keys() | outputs.keys():
+            path = f"{raw_place(run, cell)}/{name}"
+            md5 = there.raw.get(name, "")
+            why = there.why or there.problems.get(path, "") or ("" if md5 else "has no such file")
+            output = outputs.get(name)
+            if (why or md5 != self._recorded(name)) and output and not output.why and not there.why:
+                # What was proven of our output holds of every file with the same bytes.
+                last = Path(output.path).name
+                path = f"{results_place(run, cell)}/{last}"
+                same = last in facts and there.results.get(last) == facts[last].md5
+                why = there.problems.get(path, "") or ("" if same else f"has no sound copy of {last}")
+                md5 = output.md5 if same else ""
+            copies[name] = Copy(
+                place, there.device, f"{backup.location}/{path}", _inode_at(backup, path), md5, there.read_at, why
+            )
+        return copies
+
+    def _recorded(self, name: str) -> str:
+        fact = self.raw.get(name)
+        return fact.md5 if fact else ""
+
+
+# Reading.
+
+
+def _read(directory: int, job: Job, name: str) -> tuple[str, tuple[int, ...]]:
+    """MD5 of a file in landing, from its disk, and its identity. Raises OSError, also where it changed meanwhile."""
+    digest = hashlib.md5(usedforsecurity=False)
+    with landed.opened(directory, job.the_cell, name) as descriptor:
+        before = identity_of(os.fstat(descriptor))
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+        while data := os.read(descriptor, CHUNK):
+            digest.update(data)
+        if identity_of(os.fstat(descriptor)) != before:
+            raise OSError(errno.EBUSY, "it changed while it was read")
+    return digest.hexdigest(), before
+
+
+def identity_of(status: os.stat_result) -> tuple[int, ...]:
+    """What differs when it is another file, or the same one changed: nobody can set an inode's change time back."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def moved(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> tuple[str, ...]:
+    """Names that came, went or changed from one look to the next."""
+    both = before.keys() & after.keys()
+    changed = {name for name in both if before[name].identity != after[name].identity}
+    return tuple(sorted((before.keys() ^ after.keys()) | changed))
+
+
+def _outputs(manifest: Mapping[str, Any]) -> set[str]:
+    return {str(source.get("output")) for source in manifest.get("sources", [])}
+
+
+def _inode(identity: tuple[int, ...]) -> str:
+    return f"{identity[0]}:{identity[1]}" if identity else ""
+
+
+def _inode_of(path: Path) -> str:
+    try:
+        status = path.lstat()
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _inode_at(backup: Backup, path: str) -> str:
+    """Where it is mounted here its inode can be told from ours; of another host's nothing is known."""
+    return "" if backup.place.over_ssh else _inode_of(Path(backup.place.path) / path)

@@ -1,0 +1,133 @@
+"""strip: remove a cell's raw data from the landing area, as far as a drop proof goes, and leave a stub.
+
+What stays: every directory, whatever is small and no data, the final_summary and MinKNOW's report, links, and each file
+that has not two other verified copies; the flag names these. A cell with the flag is never copied again from its
+upstream nor processed again. Killed anywhere, it is only half stripped, and the next time everything is proven anew.
+
+A strip and a mark of the same cell keep out of each other's way. No copy depends on that (`proof` says why): but a
+mark's evidence shall be true when it is written.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
+
+from hesiod_watch import flags, machine
+from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions.dropping import Gone, drop
+from hesiod_watch.actions.evidence import examine, hindrances
+from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.hostlock import alone_on_this_host
+from hesiod_watch.model import Liveness
+from hesiod_watch.naming import display
+from hesiod_watch.observe import observe
+from hesiod_watch.proof import NOTHING, DropProof, Kept, Refused
+
+Clock = Callable[[], datetime]
+NAMED = 5
+"""Names of files that a flag gives for each reason why some stay, and twice as many reasons."""
+
+
+def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
+    """Raises FlagExists while a strip is under way, TemporaryError, or PermanentError with the reasons against it."""
+    cell = job.the_cell
+    work = flags.strip(cell.stem)
+    former = flags.read_flags(job.pipeline).round(work, machine.judge_here)
+    # What an earlier round has removed must not be forgotten, should this one be killed or refused.
+    begun = former is not None and former.record.get("files") != 0
+    alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
+    flags.begin_round(job.pipeline, work, job.owner, alone=alone)
+    ending: flags.Ending = "failed"
+    record: dict[str, object] = {"why": "it ended early"}
+    gone = Gone()
+    try:
+        job.log().command(command_of(job))
+        keep_clear(job, flags.deletable(cell.stem))
+        record = _strip(job, gone, clock)
+        ending = "done"
+    except HesiodError as error:
+        record |= {"why": str(error), "again": isinstance(error, TemporaryError)}
+        raise
+    finally:
+        if gone.files or not begun:
+            record |= {"files": gone.files}  # where it says 0 and nothing more, the cell is as whole as it was
+        record |= {"ended": clock().isoformat(timespec="seconds"), "cell": str(cell)}
+        flags.end_round(job.pipeline, work, job.owner, ending, record)
+    _flag_run(job)
+    return "done"
+
+
+def look(job: Job) -> DropProof | Refused:
+    """What would go and what would stay, proven now; changes nothing. Raises TemporaryError, PermanentError."""
+    return examine(job)
+
+
+def keep_clear(job: Job, other: str) -> None:
+    """Raises TemporaryError while another round of work on the same cell is under way, or may be.
+
+    Whoever begins makes its own flag first and looks second. So of two that begin at once, one at least steps back.
+    """
+    found = flags.read_flags(job.pipeline).round(other, machine.judge_here)
+    if found and not found.ending and found.liveness is not Liveness.DEAD:
+        raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: {other}.started: under way: {found.evidence}")
+
+
+def _strip(job: Job, gone: Gone, clock: Clock) -> dict[str, object]:
+    """Prove and remove; what the flag is to say."""
+    cell = job.the_cell
+    answer = examine(job, clock=clock)
+    if isinstance(answer, Refused):
+        if answer.reasons == (NOTHING,) and flags.read_flags(job.pipeline).has(f"{flags.strip(cell.stem)}.started"):
+            return {"why": "everything that may go had gone", "bytes": 0}
+        raise PermanentError(f"{job.run_dir.name} {cell} is not stripped: {answer}")
+    drop(answer, job, gone, still=lambda: _still(job), clock=clock)
+    stays = kept_words(answer.kept)
+    sentence = f"{gone.files} files, {gone.bytes} bytes removed from landing; copies: {', '.join(answer.places)}"
+    job.log().line(f"{cell}: stripped: {sentence}")
+    for words in stays:
+        job.log().line(f"{cell}: {words}")
+    return {
+        "why": sentence,
+        "files": gone.files,
+        "bytes": gone.bytes,
+        "inventory": answer.inventory_digest,
+        "places": list(answer.places),
+        "kept": stays,
+    }
+
+
+def _still(job: Job) -> None:
+    """Raises TemporaryError when the ground has gone while files go."""
+    listing = flags.read_flags(job.pipeline)
+    for why in hindrances(listing, job.the_cell.stem):
+        raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: stopped: {why}")
+
+
+def kept_words(kept: tuple[Kept, ...]) -> list[str]:
+    """Sentences about what stays, one for each reason, with the names of some files."""
+    groups: dict[str, list[Kept]] = defaultdict(list)
+    for each in kept:
+        groups[each.why].append(each)
+    return [
+        f"kept: {len(group)} files, {sum(each.size for each in group)} bytes: {why}: "
+        + display(", ".join(each.name[:100] for each in group[:NAMED]))
+        + (", …" if len(group) > NAMED else "")
+        for why, group in sorted(groups.items(), key=lambda pair: -sum(each.size for each in pair[1]))
+    ][: 2 * NAMED]
+
+
+def _flag_run(job: Job) -> None:
+    """When every cell of the run is stripped or disregarded, say so of the run."""
+    listing = flags.read_flags(job.pipeline)
+    cells = observe(job.run_dir, job.config.output).cells
+    if not all(cell.flags.aborted or (cell.strip and cell.strip.ending == "done") for cell in cells):
+        return
+    record = {"action": "strip", "why": "the raw data of all its cells were removed from here", "time": job.owner.time}
+    if not listing.has("stripped"):
+        try:
+            flags.create(job.pipeline, "stripped", record)
+        except FlagExists:
+            pass  # somebody was first, and said the same

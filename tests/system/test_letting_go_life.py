@@ -1,0 +1,160 @@
+"""The whole life of a cell over a real ssh, from the sequencer to the stub: never fewer than two copies.
+
+Second places are file systems of their own, mounted for the test, because copies on one disk count once.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from copies_held import Places, truth_of
+from facility import CELL, LIBRARY, OTHER, Facility, run_of
+from sshd_pair import MISSING, Pair, sshd_pair
+
+from hesiod_watch.upstreams.marks import LIST, read_marks
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.slow,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root, to mount file systems"),
+]
+
+RUN = run_of()
+CLEAN = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
+PLACE = f"alpha/{LIBRARY}/{CELL}"
+
+
+@pytest.fixture(scope="module")
+def pair() -> Iterator[Pair]:
+    with sshd_pair() as both:
+        yield both
+
+
+class Keeping(Facility):
+    """A facility with second places of its own file systems."""
+
+    def __init__(self, root: Path, pair: Pair) -> None:
+        self.backups: dict[str, Path] = {}
+        super().__init__(root, pair)
+
+    def keep(self, *names: str, strip: str = "never") -> None:
+        """Configure second places and the one upstream, which wants marks."""
+        self.more = f"strip: {{after: {strip}}}\nbackups:\n"
+        for name in names:
+            self.backups[name] = self.root / name
+            self.more += f"  {name}: {{location: {self.root / name}}}\n"
+        self.reach(mark_deletable=True)
+
+    def configure(self, watch: str = "", processing: str = "", more: str = "") -> None:
+        super().configure(watch or "sweep_interval: 1s", processing or "workers: 2", more + getattr(self, "more", ""))
+
+    def places(self, cell: str = CELL) -> Places:
+        """Every place where a copy could be, the sequencer's own and its trash among them."""
+        there, inside = self.there["hosta"], f"{LIBRARY}/{cell}"
+        trash = next((there / ".hesiod-trash").glob(f"*/alpha/{inside}"), there / "none")
+        raw = {"upstream": there / "alpha" / inside, "trash": trash, "landing": self.landing / RUN / inside}
+        raw |= {name: path / RUN / "raw" / inside for name, path in self.backups.items()}
+        outputs = {"output": self.output / RUN / inside}
+        outputs |= {name: path / RUN / "results" / inside for name, path in self.backups.items()}
+        return Places(raw, outputs)
+
+    def clean(self, *arguments: str, count: int = 1) -> subprocess.CompletedProcess[str]:
+        command = [str(CLEAN), "--dir", str(self.there["hosta"]), "--yes", *arguments]
+        return subprocess.run(command, input=f"{count}\n", capture_output=True, text=True, timeout=60)
+
+    def marked(self, place: str = PLACE) -> str:
+        """What the list upstream last says of a cell."""
+        listed = self.there["hosta"] / LIST
+        mark = read_marks(listed.read_bytes()).get(place) if listed.exists() else None
+        return mark.word if mark else ""
+
+
+@pytest.fixture
+def facility(tmp_path: Path, pair: Pair) -> Iterator[Keeping]:
+    mounted = []
+    for name in ("first", "second"):
+        place = tmp_path / name
+        place.mkdir()
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], capture_output=True, text=True
+        )
+        if done.returncode != 0:
+            pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+        mounted.append(place)
+    yield Keeping(tmp_path, pair)
+    for place in mounted:
+        subprocess.run(["umount", "--lazy", place], check=False)
+
+
+def fewest(held: dict[str, set[str]]) -> int:
+    return min(len(places) for places in held.values())
+
+
+def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
+    """Landed, done, backed up, marked, cleaned, stripped: copied two times at least at each step, and it stays gone."""
+    facility.keep("first", "second")
+    for name in ("first", "second"):
+        facility.run("backup-init", name)
+    written = facility.cell()
+    written.write()
+    truth = truth_of(facility.there["hosta"] / PLACE)
+    assert any(name.startswith("pod5/") for name in truth)
+    facility.poll()
+    assert f"{CELL}.backup.done" in facility.flags(RUN)
+    held = facility.places().holding(truth)
+    assert fewest(held) >= 3  # upstream, landing, the two second places; the outputs for FASTQ
+    if facility.marked() != "deletable":
+        facility.poll()
+    assert facility.marked() == "deletable"
+    assert f"{CELL}.deletable.done" in facility.flags(RUN)
+
+    done = facility.clean()
+    assert (done.returncode, done.stderr) == (0, "")
+    held = facility.places().holding(truth, but=["trash"])
+    assert all("upstream" not in places for places in held.values())
+    assert fewest(held) >= 2
+    shutil.rmtree(facility.there["hosta"] / ".hesiod-trash")
+
+    shown = facility.run("strip", RUN)
+    assert "would go" in shown.stdout
+    assert fewest(facility.places().holding(truth)) >= 2
+    facility.run("strip", RUN, "--yes")
+    landing = facility.landing / RUN / LIBRARY / CELL
+    assert [path for path in landing.rglob("*") if path.suffix in (".fastq", ".gz", ".pod5")] == []
+    assert list(landing.glob("final_summary*"))
+    held = facility.places().holding(truth, but=["landing"])
+    assert fewest({name: places for name, places in held.items() if "pod5" in name or "fastq" in name}) >= 2
+
+    status = facility.status()[RUN]
+    assert status["status"] == "stripped"
+    assert status["cells"][f"{LIBRARY}/{CELL}"]["stage"] == "processed"
+    facility.run("verify", RUN)
+    before = truth_of(landing)
+    facility.poll()
+    assert truth_of(landing) == before
+
+
+def test_a_new_cell_of_a_stripped_run_goes_on(facility: Keeping) -> None:
+    """A stripped cell that is still upstream is never copied again; a new one beside it is copied and processed."""
+    facility.keep("first", "second")
+    for name in ("first", "second"):
+        facility.run("backup-init", name)
+    facility.cell().write()
+    facility.poll()
+    facility.run("strip", RUN, "--yes")
+    assert "stripped" in facility.flags(RUN)
+    landing = facility.landing / RUN / LIBRARY / CELL
+    stub = truth_of(landing)
+    facility.poll()
+    assert truth_of(landing) == stub
+    facility.cell(cell=OTHER).write()
+    facility.poll()
+    assert facility.processed(RUN, OTHER)
+    assert truth_of(landing) == stub
+    assert facility.status()[RUN]["status"] == "complete"
