@@ -31,7 +31,7 @@ from hesiod_watch.naming import display
 if TYPE_CHECKING:
     from hesiod_watch.channels.rt_session import Found, RtSession
 
-PROMPT = 2.0
+PROMPT = 1.0
 """Seconds; an answer that takes longer may have waited beside an order whose answer was lost."""
 LOOKS = 3
 LONGEST_PAUSE = 10.0
@@ -104,12 +104,13 @@ class RtChannel:
             found = _living(rt, known)
             if found.number != known:
                 return f"ticket #{known} was merged into #{found.number}, whose subject and status are left alone"
-            wanted = {"Subject": stored_subject(ticket.subject)} if ticket.subject else {}
+            wanted = {"Subject": stored_subject(ticket.subject)}
             notes = []
-            if ticket.status and ticket.status != found.status:
+            status = ticket.status.lower()  # as RT writes them
+            if status not in ("", found.status):
                 closer = rt.closed_by(known)
                 if closer is None or closer in rt.authors(known, OURS)[:1]:
-                    wanted["Status"] = ticket.status
+                    wanted["Status"] = status
                 else:
                     who = display(closer) or "somebody"
                     notes.append(f"{who} has made it {display(found.status)}, which is left so")
@@ -139,7 +140,7 @@ class RtChannel:
             return False, str(error)
 
     def _session(self) -> RtSession:
-        # Late: what it imports takes a third of a second, and not every command speaks to RT.
+        # Late: what it imports takes as long as all the rest, and few commands speak to RT.
         from hesiod_watch.channels.rt_session import RtSession
 
         return RtSession(
@@ -204,7 +205,7 @@ def _living(rt: RtSession, number: int) -> Found:
 def _differing(found: Found, wanted: dict[str, str]) -> dict[str, str]:
     """Of the wanted fields, those that are otherwise, with what they are."""
     there = {"Subject": found.subject, "Status": found.status}
-    return {name: there[name] for name, value in wanted.items() if there[name] != value}
+    return {name: is_now for name, is_now in there.items() if wanted.get(name, is_now) != is_now}
 
 
 def _lacking(rt: RtSession, queue: str) -> list[str]:

@@ -1,0 +1,101 @@
+"""Secrets are read from files that nobody else can read, and shown nowhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.channels.credentials import Credentials, read_credentials
+from hesiod_watch.errors import PermanentError
+
+
+def written(tmp_path: Path, content: str | bytes, mode: int = 0o600) -> Path:
+    path = tmp_path / "rt credentials"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    path.chmod(mode)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("content", "credentials"),
+    [
+        ("token: 1-27-abc\n", Credentials(token="1-27-abc")),
+        ("---\n# of the service\n\ntoken: 1-27-abc", Credentials(token="1-27-abc")),
+        ("user: hesiod\npassword: x\n", Credentials(user="hesiod", password="x")),
+        ("user: hesiod\r\npassword: a: b #c '\r\n", Credentials(user="hesiod", password="a: b #c '")),
+        ("user: 'hesiod'\npassword: \" a \"\n", Credentials(user="hesiod", password=" a ")),
+        ("password: '\nuser: 0123\n", Credentials(user="0123", password="'")),
+        ("\ufefftoken: yes", Credentials(token="yes")),
+    ],
+)
+@pytest.mark.parametrize("mode", [0o600, 0o400])
+def test_good_files(tmp_path: Path, content: str, credentials: Credentials, mode: int) -> None:
+    """A token, or user and password, are read as they stand, whatever they hold."""
+    assert read_credentials(written(tmp_path, content, mode)) == credentials
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("", "either a token, or a user and a password"),
+        ("user: hesiod\n", "either a token, or a user and a password"),
+        ("token: sEcret\nuser: a\npassword: sEcret\n", "either a token, or a user and a password"),
+        ("sEcret\n", "line 1: should be one of token, user, password, a colon and the value"),
+        ("user: x\npass: sEcret\n", "line 2: should be one of token, user, password"),
+        ("token: sEcret\ntoken: sEcret\n", "line 2: a second token"),
+        ("token:\n", "line 1: token is empty or holds control characters"),
+        ("token: sEcret\x1b[31m\n", "line 1: token is empty or holds control characters"),
+        ("token: sEcretö\n", "the token should be ASCII"),
+        ("user: a:b\npassword: sEcret\n", "the user may not hold a colon"),
+        (b"token: sEcret\xff\n", "is no UTF-8 text"),
+        ("token: sEcret" + "x" * 20_000, "is too large for credentials"),
+    ],
+)
+def test_bad_contents(tmp_path: Path, content: str | bytes, reason: str) -> None:
+    """What is wrong with the file is said with its name, and nothing of what it holds is repeated."""
+    path = written(tmp_path, content)
+    with pytest.raises(PermanentError) as caught:
+        read_credentials(path)
+    name, colon, told = str(caught.value).partition(": ")
+    assert (name, colon) == (str(path), ": ")
+    assert reason in told
+    assert "sEcret" not in told
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o601, 0o666, 0o644])
+def test_open_to_others(tmp_path: Path, mode: int) -> None:
+    """A file that others may read, change or run is refused, with the command that mends it."""
+    path = written(tmp_path, "token: sEcret\n", mode)
+    with pytest.raises(PermanentError, match=rf"mode {mode:04o}\); run: chmod 600 {path}$"):
+        read_credentials(path)
+    path.chmod(0o600)
+    assert read_credentials(path).token == "sEcret"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
+def test_of_another_user(tmp_path: Path) -> None:
+    """A file of another user is refused: that one may change it."""
+    path = written(tmp_path, "token: sEcret\n")
+    os.chown(path, 12345, -1)
+    with pytest.raises(PermanentError, match="belongs to another user"):
+        read_credentials(path)
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """Nothing, a directory, or a FIFO (which is not opened) in its place is told; a link is followed."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo, 0o600)
+    for path, reason in ((tmp_path / "none", "No such file"), (tmp_path, "no regular file"), (fifo, "no regular file")):
+        with pytest.raises(PermanentError, match=reason):
+            read_credentials(path)
+    link = tmp_path / "link"
+    link.symlink_to(written(tmp_path, "token: x\n"))
+    assert read_credentials(link).token == "x"
+
+
+def test_secrets_are_not_shown() -> None:
+    """Neither token nor password is in the repr."""
+    assert repr(Credentials(token="sEcret", user="me", password="sEcret")) == "Credentials(user='me')"

@@ -1,0 +1,127 @@
+"""What Request Tracker is given to store: subjects, texts, addresses and searches."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hesiod_watch.channels import Message
+from hesiod_watch.channels.rt_words import (
+    SUBJECT_BYTES,
+    TEXT_LENGTH,
+    mark,
+    quoted,
+    split_addresses,
+    stored_subject,
+    stored_text,
+    ticket_query,
+)
+
+ANY_TEXT = st.text(st.characters())  # lone surrogates, too: names on disk have them
+TOKEN = "0123456789abcdef" * 2
+
+
+def message(text: str) -> Message:
+    return Message(7, TOKEN, "cell-done", "comment", text)
+
+
+@pytest.mark.parametrize(
+    ("subject", "stored"),
+    [
+        ("Run 20261101_P2_lib", "Run 20261101_P2_lib"),
+        ('it\'s 100 % \\ "<b>" ümläut 🧬 e\u0301', 'it\'s 100 % \\ "<b>" ümläut 🧬 e\u0301'),
+        ("x" * 200, "x" * 200),
+        ("ü" * 100, "ü" * 100),
+        ("a\r\nBcc: b", "a Bcc: b … c4c09579a97c"),
+        ("", "e3b0c44298fc"),
+        ("\u202e", "3b9e50315ad5"),
+    ],
+)
+def test_subjects(subject: str, stored: str) -> None:
+    """A good subject is left as it is; of any other, what shows is kept, and a digest tells it from its like."""
+    assert stored_subject(subject) == stored
+
+
+@given(ANY_TEXT | st.text(alphabet="ab \n\u202e", min_size=150, max_size=400))
+@example("ü" * 101)
+@example("🧬" * 60)
+def test_any_subject_can_be_stored(subject: str) -> None:
+    """Whatever it was, a stored subject is one visible line that RT does not cut, and is its own stored form."""
+    stored = stored_subject(subject)
+    assert 0 < len(stored.encode()) <= SUBJECT_BYTES
+    assert stored == " ".join(stored.split())
+    assert stored.isprintable()
+    assert stored_subject(stored) == stored
+
+
+@given(st.text(alphabet="ab \n\t\u200b", max_size=12), st.text(alphabet="ab \n\t\u200b", max_size=12))
+def test_subjects_stay_apart(one: str, other: str) -> None:
+    """Subjects that differ are stored so that they differ."""
+    assert (stored_subject(one) == stored_subject(other)) == (one == other)
+
+
+@given(ANY_TEXT)
+@example("a\0\x1b[31m\u202e\ud800\uffff")
+@example("\r\n" * 5)
+def test_any_text_can_be_stored(text: str) -> None:
+    """Whatever it holds, a text can be encoded, steers nothing, and ends in the line by which it is found."""
+    stored = stored_text(message(text))
+    stored.encode()
+    assert stored.split("\n")[-1] == mark(message(text)) == f"[hesiod-watch 7 {TOKEN}]"
+    assert not set(stored) & {"\r", "\0", "\x1b", "\x7f", "\u202e", "\u2066"}
+    assert stored_text(message(stored)).startswith(stored)
+
+
+@pytest.mark.parametrize("extra", [0, 1, 1_000_000])
+def test_long_texts(extra: int) -> None:
+    """A text is shortened from TEXT_LENGTH on, in the middle, and says by how much."""
+    stored = stored_text(message("a" + "x" * (TEXT_LENGTH + extra - 2) + "z"))
+    assert (f"[… {extra} characters left out …]" in stored) == (extra > 0)
+    assert stored.startswith("ax")
+    assert stored.endswith(f"xz\n\n{mark(message(''))}")
+    assert len(stored) < TEXT_LENGTH + 200
+
+
+@pytest.mark.parametrize(
+    ("address", "good"),
+    [
+        ("lab@example.org", True),
+        ("first.o'last+tag@sub.example.org", True),
+        ("root@localhost", True),
+        ("a" * 107 + "@example.org.", False),
+        ("a" * 108 + "@example.org", True),
+        ("a" * 109 + "@example.org", False),
+        ("müller@example.org", False),
+        ("lab@exämple.org", False),
+        ("a..b@example.org", False),
+        (".a@example.org", False),
+        ("a.@example.org", False),
+        ("a@example..org", False),
+        ("a@-example.org", False),
+        ("a@example.org\n", False),
+        ("a@example.org, b@example.org", False),
+        ("Lab <lab@example.org>", False),
+        ("", False),
+        ("@", False),
+    ],
+)
+def test_addresses(address: str, good: bool) -> None:
+    """Addresses that RT drops are known beforehand."""
+    assert split_addresses([address]) == (((address,), ()) if good else ((), (address,)))
+
+
+def test_addresses_once() -> None:
+    """An address given twice, in whatever case, is one; the order is kept."""
+    given = ["b@x.org", "a@x.org", "B@x.org", "bad", "bad"]
+    assert split_addresses(given) == (("b@x.org", "a@x.org"), ("bad",))
+
+
+@pytest.mark.parametrize(
+    ("value", "spelled"),
+    [("run", "'run'"), ("it's", r"'it\'s'"), ("\\", r"'\\'"), ("x' OR id > 0 OR 'a", r"'x\' OR id > 0 OR \'a'")],
+)
+def test_quoting(value: str, spelled: str) -> None:
+    """A value cannot end its own quotes."""
+    assert quoted(value) == spelled
+    assert ticket_query(value, "s") == f"Queue = {spelled} AND Subject = 's'"
