@@ -36,7 +36,7 @@ def find_outputs(job: Job) -> list[Output]:
     try:
         for file in minknow.data_files(job.cell_dir, (DataKind.FASTQ,)):
             found = file.path.lstat()
-            source = Source(file.path, file.name, found.st_size, found.st_mtime_ns)
+            source = Source(str(file.path), file.name, found.st_size, found.st_mtime_ns)
             groups.setdefault((file.barcode or "", file.part), []).append(source)
     except OSError as error:
         if not job.cell_dir.is_dir():

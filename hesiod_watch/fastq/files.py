@@ -58,7 +58,7 @@ def look(path: Path, name: str) -> Source:
         status = os.lstat(path)
     except OSError as error:
         raise translate(error, path, "looking at it") from error
-    return Source(path, name, status.st_size, status.st_mtime_ns)
+    return Source(os.fspath(path), name, status.st_size, status.st_mtime_ns)
 
 
 class SourceFile:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from hesiod_watch.actions.sources import Newest, finished
 from hesiod_watch.fastq.model import Output, Source
 from hesiod_watch.plan import QUIET
 
 
 def source(name: str, size: int = 10, mtime_ns: int = 1) -> Source:
-    return Source(Path("/cell") / name, name, size, mtime_ns)
+    return Source(f"/cell/{name}", name, size, mtime_ns)
 
 
 def output(*sources: Source, name: str = "x_pass.fastq.gz") -> Output:

@@ -274,7 +274,7 @@ def test_stop(outputs: list[Output], tmp_path: Path) -> None:
 def test_stop_reaches_workers(tmp_path: Path) -> None:
     """Workers in the middle of a batch stop after the source that they are at."""
     source = put(tmp_path, "0.fastq", reads(500, longest=6000))
-    sources = tuple(Source(source.path, str(number), source.size, source.mtime_ns) for number in range(80))
+    sources = tuple(Source(source.location, str(number), source.size, source.mtime_ns) for number in range(80))
     outputs = [Output(f"o{part}", None, "pass", sources) for part in range(2)]
     seen: list[Tally] = []
     with opened(tmp_path / "out", Settings(processes=2), limits=Limits(files=20)) as one:
