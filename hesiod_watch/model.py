@@ -274,6 +274,8 @@ class Cell:
     progress: Progress | None = None
     arriving: Arriving | None = None  # None: not looked at, because the cell is not being written
     results: Mapping[str, object] = field(default_factory=dict)  # reads, bases, n50, mean_q; so far, while it runs
+    backup: Round | None = None  # the last round of copying it to second places, or the one under way
+    verification: Round | None = None  # the last reading of its copies, or the one under way
 
 
 class Stage(StrEnum):
@@ -334,6 +336,7 @@ class Snapshot:
     problem: str = ""  # why the run could not be observed in full
     offered: str = ""  # where a listing just shows this run, as pipeline/upstream spells it; "" where none does
     sync: Round | None = None  # the last round of copying, or the one under way
+    backup: Round | None = None  # the last round of copying the run's own files to second places
     type: str = ""  # what pipeline/type.yaml says; "": nothing, and the run's name decides
     type_problem: str = ""  # why that file says nothing although it is there
 
@@ -381,6 +384,8 @@ class Policy:
     attempts_per_day: int = 3  # claims of one cell in 24 hours before it is given up as failed
     ingest_interval: float | None = 60.0  # shortest time from one round of ingest to the next; None: no ingest
     sync_interval: float = 0.0  # shortest time from one sync of a run to the next
+    backups: frozenset[str] = frozenset()  # names of the second places that each processed cell is copied to
+    verify_every: float = 30 * 86400.0  # from one reading of a cell's copies to the next
     types: tuple[RunType, ...] = ()  # the first that matches a run's name counts
 
 

@@ -43,6 +43,8 @@ PROGRESS_FILE = ".progress.json"
 """In a cell's output while somebody works on it: what the worker says about itself."""
 COPYING_FILE = ".copying.json"
 """The same of a sync, which may copy a cell while ingest is at work on it."""
+COPIES_FILE = ".copies.json"
+"""The same of a backup, or of the reading of copies, of a cell that is processed."""
 INGEST_FILE = ".ingest.json"
 """In a cell's output while the cell is being written: what the last round of ingest saw and has come to."""
 SMALL = 1 << 20
@@ -98,7 +100,8 @@ def observe(
         cell_flags = listing.cell(stem, judge)
         cell_id = there.get(stem) or CellId(_library_of(cell_flags), stem)
         results = _results(cell_flags)
-        observed.append(Cell(cell_id, present=False, upstream=stem in there, flags=cell_flags, results=results))
+        gone = Cell(cell_id, present=False, upstream=stem in there, flags=cell_flags, results=results)
+        observed.append(_with_copies(gone, listing, judge, output) if cell_flags.done else gone)
     return replace(
         snapshot,
         has_pipeline=True,
@@ -109,6 +112,7 @@ def observe(
         flag_texts=listing.run_texts,
         cells=_with_upstream(observed, upstream_cells),
         sync=sync,
+        backup=listing.round(flags.BACKUP, judge),
         type=run_type,
         type_problem=type_problem,
         report_covers=read_covers(output / "report.html") if output else None,
@@ -186,7 +190,8 @@ def _cell(run_dir: Path, output: Path | None, cell: CellId, listing: flags.FlagL
     cell_flags = listing.cell(cell.stem, look.judge) if listing else CellFlags()
     observed = Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags)
     if cell_flags.done or cell_flags.aborted or cell_flags.failed:
-        return replace(observed, results=_results(cell_flags))
+        observed = replace(observed, results=_results(cell_flags))
+        return _with_copies(observed, listing, look.judge, output) if listing and cell_flags.done else observed
     results = output / cell.library / cell.name if output else None
     if cell_flags.claims:
         return replace(observed, progress=_read_progress(results))
@@ -200,6 +205,16 @@ def _cell(run_dir: Path, output: Path | None, cell: CellId, listing: flags.FlagL
     progress = _read_progress(results, COPYING_FILE) if look.syncing else None
     last = listing.round(flags.ingest(cell.stem), look.judge) if listing else None
     return _arriving(replace(observed, progress=progress), directory, results, last)
+
+
+def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: Path | None) -> Cell:
+    """A processed cell, with what its flags say of its copies on second places."""
+    backup = listing.round(flags.backup(cell.id.stem), judge)
+    verification = listing.round(flags.verify(cell.id.stem), judge)
+    working = any(each and not each.ending and each.liveness is not Liveness.DEAD for each in (backup, verification))
+    results = output / cell.id.library / cell.id.name if output and working else None
+    progress = _read_progress(results, COPIES_FILE)
+    return replace(cell, backup=backup, verification=verification, progress=progress)
 
 
 def _arriving(cell: Cell, directory: Path, results: Path | None, last: Round | None) -> Cell:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from hesiod_watch import keeping
 from hesiod_watch.model import (
     LOCAL,
     Action,
@@ -142,6 +143,8 @@ RULES: tuple[Rule, ...] = (
     want_ingest,
     want_sync,
     want_report,
+    keeping.want_backup,
+    keeping.want_verify,
 )
 
 
@@ -165,6 +168,7 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
             f"a sync was begun, and its owner can neither be seen alive nor proven dead ({sync.evidence}); "
             f"if you have checked that it is dead, remove {snapshot.path}/pipeline/sync.started"
         )
+    yield from keeping.waiting(snapshot, policy)
     for cell in snapshot.cells:
         sentence = _wait_for(cell, policy, now)
         if sentence:
@@ -185,9 +189,9 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
     Files land in data directories, which nothing watches; a worker may belong to another process. Both are
     looked at again soon at first and then less often.
     """
-    times = []
     if not snapshot.adopted or HANDS_OFF & snapshot.flags:
         return None
+    times = list(keeping.look_again(snapshot, policy, now))
     for cell in snapshot.cells:
         stage = stage_of(cell)
         if stage is Stage.PROCESSING:

@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 CLAIMED = frozenset({"process"})
 """Actions that may be done once only and need a claim."""
-REPEATED = frozenset({"ingest", "sync"})
+REPEATED = frozenset({"ingest", "sync", "backup", "verify"})
 """Actions that are planned again and again while a cell grows."""
 SHORT = frozenset({"new-run", "synced", "give-up"})
 """Actions so short that starting a process for them would take longer; done in this one."""

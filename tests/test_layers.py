@@ -21,7 +21,8 @@ STANDARD = frozenset(sys.stdlib_module_names)
 PLACES: dict[str, tuple[str, ...]] = {
     "words": ("", "model", "errors", "fields", "channels"),
     "rules": (
-        *("naming", "status", "run_types", "plan", "liveness", "completeness", "messages", "proof", "copies"),
+        *("naming", "status", "run_types", "plan", "liveness", "completeness", "messages", "proof"),
+        *("copies", "keeping"),
         # What the configuration needs to know of upstreams, and what needs nothing but itself.
         *(f"upstreams.{rule}" for rule in ("location", "run_names", "templates", "exit_codes", "inventory", "marks")),
         "channels.rt_words",

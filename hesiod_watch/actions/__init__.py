@@ -77,11 +77,13 @@ ACTIONS: dict[str, str] = {
     "ingest": "hesiod_watch.actions.ingest",
     "sync": "hesiod_watch.actions.sync",
     "report": "hesiod_watch.actions.report",
+    "backup": "hesiod_watch.actions.backup",
+    "verify": "hesiod_watch.actions.verifying",
     "give-up": "hesiod_watch.actions.give_up",
 }
 """Modules are imported when their action is performed: the deciding process never loads what works on data."""
 
-CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up"})
+CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up", "verify"})
 
 
 def command_of(job: Job) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ there and should not be is told as well, because somebody may take it for data.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from hesiod_watch.backups.store import Store
@@ -18,6 +18,7 @@ from hesiod_watch.upstreams.inventory import Entry
 
 COMPARED = 20
 """Differing files of a copy for which it is found out where they differ: each is read in full once more."""
+MISSING = "missing"
 BATCH = 512
 """Files whose checksums are asked for at once, so that progress can be told."""
 
@@ -55,12 +56,35 @@ def verify_directory(
     on_progress: Callable[[int], None] = lambda done: None,
 ) -> list[str]:
     """What is wrong with one directory of a backup; as `verify_copy`."""
+    return sentences(store, directory, facts, find_wrong(store, directory, facts, reference, on_progress))
+
+
+def sentences(store: Store, directory: str, facts: Facts, problems: Mapping[str, str]) -> list[str]:
+    """What `find_wrong` has found, with the place before each."""
+    where = f"{store.backup.name}: {display(directory)}"
+    if facts and all(problems.get(name) == MISSING for name in facts) and len(problems) == len(facts):
+        return [f"{where}: nothing is there; {len(facts)} files are missing"]
+    return [f"{where}/{display(name)}: {problems[name]}" for name in sorted(problems)]
+
+
+def find_wrong(
+    store: Store,
+    directory: str,
+    facts: Facts,
+    reference: Path | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+    *,
+    only: Collection[str] | None = None,
+) -> dict[str, str]:
+    """What is wrong with each file of one directory of a backup, by name; nothing is said of what is good.
+
+    Only the files named by `only` are read where that is given. Raises as `verify_copy`.
+    """
     there = store.entries(directory)
     problems = {name: why for name, fact in facts.items() if (why := wrong_entry(fact, there.get(name)))}
     problems |= {name: extra(entry) for name, entry in there.items() if name not in facts and entry.kind != "d"}
-    readable = [name for name in sorted(facts) if name not in problems]
-    done = 0
-    compared = 0
+    readable = [name for name in sorted(facts) if name not in problems and (only is None or name in only)]
+    done = compared = 0
     for start in range(0, len(readable), BATCH):
         names = readable[start : start + BATCH]
         found = store.checksums(directory, names, {name: facts[name].size for name in names})
@@ -72,15 +96,13 @@ def verify_directory(
             where = reference if compared <= COMPARED else None
             problems[name] = _differs(store, directory, facts[name], found.get(name), where)
         on_progress(done)
-    if facts and not there:
-        return [f"{store.backup.name}: {display(directory)}: nothing is there; {len(facts)} files are missing"]
-    return [f"{store.backup.name}: {display(directory)}/{display(name)}: {problems[name]}" for name in sorted(problems)]
+    return problems
 
 
 def wrong_entry(fact: FileFact, entry: Entry | None) -> str:
     """What is wrong with a file without reading it; "" for nothing."""
     if entry is None:
-        return "missing"
+        return MISSING
     if entry.kind != "f":
         return "not a regular file"
     if entry.size < fact.size:

@@ -11,7 +11,17 @@ import sys
 from collections.abc import Sequence
 
 from hesiod_watch import __version__, log
-from hesiod_watch.cli import configuring, deciding, demonstrating, doctoring, looking, performing, upstreams, watching
+from hesiod_watch.cli import (
+    backing_up,
+    configuring,
+    deciding,
+    demonstrating,
+    doctoring,
+    looking,
+    performing,
+    upstreams,
+    watching,
+)
 from hesiod_watch.errors import ConfigError, HesiodError, TemporaryError, UsageError
 from hesiod_watch.naming import display
 
@@ -52,7 +62,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-v", "--verbose", action="count", default=0, help="say more on standard error")
     parser.add_argument("-q", "--quiet", action="count", default=0, help="say less")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (watching, looking, upstreams, performing, deciding, configuring, doctoring, demonstrating):
+    for module in (
+        watching,
+        looking,
+        upstreams,
+        performing,
+        deciding,
+        configuring,
+        doctoring,
+        backing_up,
+        demonstrating,
+    ):
         module.add_commands(commands)
     for command in commands.choices.values():
         command.formatter_class = argparse.RawDescriptionHelpFormatter

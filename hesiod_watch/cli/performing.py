@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from dataclasses import replace
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from hesiod_watch import flags, machine
 from hesiod_watch.actions import ACTIONS, CELL_ACTIONS, Job, perform
@@ -28,7 +28,11 @@ from hesiod_watch.naming import display
 from hesiod_watch.plan import plan
 from hesiod_watch.status import at, stage_of, why_stage
 
+if TYPE_CHECKING:
+    from hesiod_watch.actions.verifying import Examined
+
 CLAIMED = "process"
+AGAIN = 75
 
 
 def add_commands(commands: Commands) -> None:
@@ -53,10 +57,13 @@ def add_commands(commands: Commands) -> None:
         "verify",
         help="read the results of processed cells again and hold them against their manifest",
         description="Every file of the manifest is read from disk: size, md5, and for FASTQ every checksum inside the "
-        "gzip stream and the number of reads and bases.",
+        "gzip stream and the number of reads and bases. Raw data are held against raw.json, where there is one.",
     )
     add_run_argument(verify)
     add_cell_argument(verify, "every processed cell of the run")
+    verify.add_argument(
+        "--backup", action="store_true", help="read every copy on backups as well, there, and record what was found"
+    )
     verify.add_argument("--json", action="store_true", help="print a JSON document instead of lines")
     verify.set_defaults(call=call_verify)
 
@@ -105,7 +112,7 @@ def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Ow
 
 
 def call_verify(options: argparse.Namespace) -> int:
-    from hesiod_watch.actions.verify import verify_cell
+    from hesiod_watch.actions.verifying import examine, verify_and_record
 
     config = config_of(options)
     run_dir = run_path(config, options.run)
@@ -117,23 +124,39 @@ def call_verify(options: argparse.Namespace) -> int:
         cells = [cell_of(snapshot, options.cell)]
     else:
         cells = [cell.id for cell in at(snapshot, Stage.PROCESSED)]
-    answers = {}
+    answers: dict[str, Examined] = {}
     for cell in cells:
-        answers[str(cell)] = problems = verify_cell(_cell_output(output, cell))
-        if options.json:
-            continue
-        if problems:
-            for problem in problems:
-                print(f"{display(str(cell))}: {display(problem)}")
+        if options.backup:
+            owner = machine.this_owner("verify", "inline", why="a person asked for it")
+            answers[str(cell)] = found = verify_and_record(Job("verify", run_dir, config, owner, cell))
         else:
-            print(f"{display(str(cell))}: every file agrees with the manifest")
+            stripped = "stripped" in snapshot.flags
+            answers[str(cell)] = found = examine(config, run_dir, output, cell, stripped=stripped, backups=False)
+        if not options.json:
+            _print_examined(str(cell), found)
     if options.json:
-        document = {"run": snapshot.run, "cells": {cell: {"problems": found} for cell, found in answers.items()}}
-        print(json.dumps(document, indent=1))
+        documents = {cell: _examined_document(found) for cell, found in answers.items()}
+        print(json.dumps({"run": snapshot.run, "cells": documents}, indent=1))
     elif not cells:
         print(f"{display(snapshot.run)}: no processed cell to verify")
-    return 1 if any(answers.values()) else 0
+    if any(found.problems for found in answers.values()):
+        return 1
+    return AGAIN if any(found.unread for found in answers.values()) else 0
 
 
-def _cell_output(output: Path, cell: CellId) -> Path:
-    return output / cell.library / cell.name
+def _print_examined(cell: str, found: Examined) -> None:
+    for sentence in [*found.problems, *(f"not read: {why}" for why in found.unread)]:
+        print(f"{display(cell)}: {display(sentence)}")
+    if found.here and not found.problems:
+        print(f"{display(cell)}: every file agrees with the manifest")
+    for copy in found.copies:
+        what = "results and raw data" if copy.raw else "results"
+        print(f"{display(cell)}: {copy.backup}: {copy.files} files ({what}) were read there and agree")
+
+
+def _examined_document(found: Examined) -> dict[str, Any]:
+    return {
+        "problems": found.problems,
+        "unread": found.unread,
+        "copies": [{"backup": copy.backup, "files": copy.files, "bytes": copy.bytes} for copy in found.copies],
+    }

@@ -287,5 +287,7 @@ class Config:
             attempts_per_day=processing.attempts_per_day,
             ingest_interval=processing.ingest_interval if processing.ingest else None,
             sync_interval=self.watch.upstream_interval,
+            backups=frozenset(backup.name for backup in self.backups),
+            verify_every=self.backup.verify_every,
             types=self.types,
         )

@@ -42,6 +42,7 @@ class Local:
         processing = config.processing
         # Each kind has its own: finished cells do not wait for those that are being written, nor pages for either.
         bounds = {"process": processing.workers, "ingest": processing.ingest_workers, "report": processing.workers}
+        bounds |= {"backup": 1, "verify": 1}  # what reads disks for hours does so for one cell after the other
         self._slots = {name: Slots(config.landing, name, count) for name, count in bounds.items()}
         self._lock = threading.Lock()
         self._running: dict[str, Action] = {}

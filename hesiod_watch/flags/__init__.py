@@ -50,17 +50,32 @@ from hesiod_watch.flags.claims import (
 )
 from hesiod_watch.flags.files import create, owner_of
 from hesiod_watch.flags.listing import FlagLine, FlagListing, read_flags
-from hesiod_watch.flags.names import SYNC, aborted, done, failed, ingest, started, synced, worker, yielded
+from hesiod_watch.flags.names import (
+    BACKUP,
+    SYNC,
+    aborted,
+    backup,
+    done,
+    failed,
+    ingest,
+    started,
+    synced,
+    verify,
+    worker,
+    yielded,
+)
 from hesiod_watch.flags.rounds import Ending, begin_round, end_round
 from hesiod_watch.flags.run import adopt, read_output, read_type, read_upstream, write_type
 
 __all__ = [
+    "BACKUP",
     "SYNC",
     "Ending",
     "FlagLine",
     "FlagListing",
     "aborted",
     "adopt",
+    "backup",
     "begin_round",
     "claim_cell",
     "create",
@@ -82,6 +97,7 @@ __all__ = [
     "step_back",
     "stops",
     "synced",
+    "verify",
     "worker",
     "write_type",
     "yielded",

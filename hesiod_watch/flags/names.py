@@ -16,8 +16,10 @@ ATTIC = "attic"
 TEMPORARY = ".tmp."
 """Begins the hidden names under which flags are prepared; nobody reads them."""
 
-RUN_FLAGS = frozenset({"failed", "aborted", "stripped", "sync.started", "sync.done", "sync.failed"})
-STAGES = frozenset({"backup", "ingest"})
+RUN_FLAGS = frozenset({"failed", "aborted", "stripped", "sync.started", "sync.done", "sync.failed"}) | {
+    f"backup.{end}" for end in ("started", "done", "failed")
+}
+STAGES = frozenset({"backup", "ingest", "verify"})
 """Stages of a cell beside processing itself, which each have `started`, `done` and `failed`."""
 
 _CELL_FLAG = re.compile(
@@ -61,11 +63,23 @@ def is_understood(name: str) -> bool:
 
 SYNC = "sync"
 """The work of copying a run, which goes in rounds."""
+BACKUP = "backup"
+"""The work of copying a run's own files to second places, which goes in rounds; that of a cell is `backup(stem)`."""
 
 
 def ingest(stem: str) -> str:
     """The work of ingesting a cell, which goes in rounds."""
     return f"{stem}.ingest"
+
+
+def backup(stem: str) -> str:
+    """The work of copying a cell to second places, which goes in rounds."""
+    return f"{stem}.backup"
+
+
+def verify(stem: str) -> str:
+    """The work of reading a cell's copies again, which goes in rounds."""
+    return f"{stem}.verify"
 
 
 def synced(stem: str) -> str:
@@ -105,6 +119,9 @@ _RUN_MEANINGS = {
     "stripped": "cell data were removed from the landing area on purpose",
     "sync.started": "a sync was begun",
     "sync.done": "the last sync succeeded",
+    "backup.started": "the run's own files are being copied to second places",
+    "backup.done": "the run's own files were copied to second places",
+    "backup.failed": "the run's own files could not be copied to a second place; it is tried again",
     "sync.failed": "the last sync failed",
 }
 _CELL_MEANINGS = {
@@ -117,6 +134,12 @@ _CELL_MEANINGS = {
     "yielded": "this claim was given up: an earlier worker lives, or it never began",
 }
 _STAGE_MEANINGS = {"started": "under way", "done": "succeeded", "failed": "failed"}
+_STAGES_MEAN = {
+    "backup.done": "its copies on second places were read back there and agree",
+    "backup.failed": "some second place has no copy of it that was read back; it is tried again",
+    "verify.done": "its copies were read again, and agree",
+    "verify.failed": "its copies could not all be read again, or one is damaged: it says which",
+}
 
 
 def meaning(name: str) -> str:
@@ -129,5 +152,7 @@ def meaning(name: str) -> str:
     if parsed.fact in _CELL_MEANINGS:
         attempt = f" (attempt {parsed.epoch})" if parsed.epoch > 1 else ""
         return _CELL_MEANINGS[parsed.fact] + attempt
+    if parsed.fact in _STAGES_MEAN:
+        return _STAGES_MEAN[parsed.fact]
     stage, _, end = parsed.fact.partition(".")
     return f"{stage} {_STAGE_MEANINGS[end]}"

@@ -40,17 +40,21 @@ def begin_round(
     *,
     alone: Callable[[], AbstractContextManager[None]],
     judge: Judge = machine.judge_here,
+    record: Mapping[str, object] | None = None,
 ) -> None:
     """Begin a round of `work` (`names.ingest(stem)`, `names.SYNC`). Returns when it is ours.
+
+    `record` is said beside its owner: what must not be forgotten of the round before, should this one be killed.
 
     Raises FlagExists, with the evidence, while the owner of the round under way is not proven dead; and what
     `create` raises. `alone()` admits one process of this host at a time.
     """
     name = f"{work}.started"
+    said = {**(record or {}), **_said(owner)}
     try:
-        create(pipeline, name, owner)
+        create(pipeline, name, said)
     except FlagExists:
-        _take_over(pipeline, work, owner, alone, judge)
+        _take_over(pipeline, work, said, alone, judge)
     # To others `started` beside an ending means that nothing is under way. The round before is over, and this is ours.
     for ending in ("done", "failed"):
         with suppress(OSError):
@@ -58,7 +62,11 @@ def begin_round(
 
 
 def _take_over(
-    pipeline: Path, work: str, owner: Owner, alone: Callable[[], AbstractContextManager[None]], judge: Judge
+    pipeline: Path,
+    work: str,
+    said: Mapping[str, object],
+    alone: Callable[[], AbstractContextManager[None]],
+    judge: Judge,
 ) -> None:
     name = f"{work}.started"
     with alone():
@@ -75,7 +83,7 @@ def _take_over(
             if liveness is not Liveness.DEAD and not over:
                 raise FlagExists(f"{pipeline / name}: under way: {evidence}")
             _rename(pipeline, name, f"{work}.failed")
-        create(pipeline, name, owner)
+        create(pipeline, name, said)
 
 
 def end_round(

@@ -1,0 +1,299 @@
+"""backup: copy a processed cell, or the run's own files, to every second place, and read there what has come.
+
+The order, each step only after the one before:
+
+1. raw data are read, where `raw.json` does not know them yet;
+2. at each second place: what is not as it should be gives way (it is moved aside, never deleted), files are copied,
+   the disk there is told to keep them;
+3. **all** of it is read there and held against both manifests; what differs is copied once more and read again;
+4. when every second place has agreed, the round ends as `done`, and says which copies there are.
+
+A place that fails does not keep the next from getting its copy; what was verified meanwhile is remembered in the failed
+round's flag and not read again when it is tried again. Killed anywhere, the next round goes on from what lies there.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+
+from hesiod_watch import flags, machine
+from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions.bringing import Bringing, bring_run_files
+from hesiod_watch.actions.gathering import alone
+from hesiod_watch.actions.progress import Reporter
+from hesiod_watch.backups import (
+    CopyRecord,
+    Facts,
+    copies_in,
+    digest,
+    manifest_md5,
+    opened,
+    raw_place,
+    raw_wanted,
+    read_raw,
+    result_facts,
+    results_place,
+    sources_of,
+    take_raw,
+    write_raw,
+)
+from hesiod_watch.backups.marking import refuse_same_disk
+from hesiod_watch.config import Backup
+from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.fields import fields
+from hesiod_watch.hostlock import alone_on_this_host
+from hesiod_watch.keeping import run_digest
+from hesiod_watch.model import CellId, Progress
+from hesiod_watch.naming import display
+from hesiod_watch.observe import COPIES_FILE, observe
+from hesiod_watch.runlog import RunLog
+
+logger = logging.getLogger(__name__)
+
+CARRIED = ("manifest", "copies")
+"""What a round says from its beginning of the one before, so that nothing is forgotten should it be killed."""
+SHOWN = 20
+"""Sentences about what is wrong that a flag keeps; the log has them all."""
+
+
+def perform(job: Job) -> Outcome:
+    """Copy a cell, or with no cell the run's own files. Raises FlagExists while a round is under way.
+
+    TemporaryError or PermanentError where some place has no verified copy; the round has been ended as `failed`.
+    """
+    if not job.config.backups:
+        raise PermanentError("no backups are configured")
+    return _backup_run(job) if job.cell is None else _backup_cell(job, job.cell)
+
+
+@dataclass
+class _Troubles:
+    """What went wrong at which place, and whether trying again may help."""
+
+    sentences: list[str] = field(default_factory=list)
+    temporary: bool = True
+
+    def note(self, error: HesiodError) -> None:
+        self.sentences.append(str(error))
+        self.temporary = self.temporary and isinstance(error, TemporaryError)
+
+    def record(self) -> dict[str, object]:
+        return {"why": "; ".join(self.sentences[:SHOWN])[:4000]} if self.sentences else {}
+
+    def error(self, what: str) -> HesiodError:
+        message = f"{what}: {'; '.join(self.sentences)}"
+        return TemporaryError(message) if self.temporary else PermanentError(message)
+
+
+def _backup_cell(job: Job, cell: CellId) -> Outcome:
+    work = flags.backup(cell.stem)
+    former = flags.read_flags(job.pipeline).round(work, machine.judge_here)
+    carried: Mapping[str, object] = former.record if former else {}
+    kept: dict[str, object] = {key: carried[key] for key in CARRIED if key in carried}
+    flags.begin_round(job.pipeline, work, job.owner, alone=alone(job), record=kept)
+    log = RunLog(job.output / "backup.log")
+    log.command(command_of(job))
+    said: dict[str, object] = dict(kept)
+    ending: flags.Ending = "failed"
+    try:
+        copies, troubles = _CellBackup(job, cell, log, carried).make()
+        said = {"manifest": copies.manifest, "copies": [copy.record() for copy in copies.made], **troubles.record()}
+        if troubles.sentences:
+            raise troubles.error(f"{job.run_dir.name} {cell}")
+        ending = "done"
+    except HesiodError as error:
+        said.setdefault("why", str(error)[:4000])
+        log.line(f"{cell}: not backed up: {error}")
+        raise
+    finally:
+        flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": _now()})
+    log.line(f"{cell}: backed up and read back: {', '.join(copy.backup for copy in copies.made)}")
+    return "done"
+
+
+@dataclass
+class _Copies:
+    """What a round has come to: the results it was about, and their verified copies."""
+
+    manifest: str
+    made: list[CopyRecord] = field(default_factory=list)
+
+
+class _CellBackup:
+    """One round about one cell."""
+
+    def __init__(self, job: Job, cell: CellId, log: RunLog, carried: Mapping[str, object]) -> None:
+        self.job = job
+        self.cell = cell
+        self.log = log
+        self.carried = carried
+        self.cell_output = job.output / cell.library / cell.name
+        self.reporter = Reporter(self.cell_output, job.on_progress, COPIES_FILE)
+
+    def make(self) -> tuple[_Copies, _Troubles]:
+        """Copy to every place. Raises HesiodError when there is nothing that could be copied anywhere."""
+        manifest = _manifest(self.job, self.cell, self.cell_output)
+        copies, troubles = _Copies(manifest), _Troubles()
+        try:
+            raw = self._raw()
+            results, sources = result_facts(self.cell_output), sources_of(self.cell_output)
+            for backup in self.job.config.backups:
+                wanted = raw_wanted(raw, sources, wanted=raw_policy(self.job, backup), fastq=backup.fastq)
+                made = self._still_good(backup, manifest, digest(raw), bool(wanted))
+                try:
+                    copies.made.append(made or self._copy(backup, manifest, results, raw, wanted))
+                except HesiodError as error:
+                    self.log.line(f"{self.cell}: {error}")
+                    troubles.note(error)
+            if manifest_md5(self.cell_output) != manifest:
+                raise TemporaryError(f"{self.job.run_dir.name} {self.cell}: processed once more meanwhile")
+        finally:
+            self.reporter.end()
+        return copies, troubles
+
+    def _still_good(self, backup: Backup, manifest: str, raw_digest: str, raw: bool) -> CopyRecord | None:
+        """What a failed round has verified at a place, if nothing has changed since and it is not long ago.
+
+        A round that a person asks for begins afresh, and so does one after a round that was `done`.
+        """
+        if self.carried.get("manifest") != manifest or "why" not in self.carried or self.job.owner.epoch == 1:
+            return None
+        oldest = datetime.now(UTC) - timedelta(seconds=self.job.config.backup.fresh)
+        for copy in copies_in(self.carried):
+            same = (copy.backup, copy.manifest_md5, copy.raw_digest, copy.raw) == (
+                backup.name,
+                manifest,
+                raw_digest,
+                raw,
+            )
+            if same and copy.location == backup.location and copy.verified and copy.verified > oldest:
+                return copy
+        return None
+
+    def _raw(self) -> Facts:
+        """What is known of the raw data, having read what was not known; empty where no place is to have them."""
+        former = read_raw(self.cell_output)
+        if (
+            not any(raw_policy(self.job, backup) for backup in self.job.config.backups)
+            or not self.job.cell_dir.is_dir()
+        ):
+            return former.facts
+        raw = take_raw(
+            self.job.config.landing,
+            self.job.run_dir,
+            self.cell,
+            former,
+            tell=lambda sentence: self.log.line(f"{self.cell}: {sentence}"),
+            on_progress=lambda done, total: self.reporter.say(Progress("reading raw data", done, total)),
+            stop=self._stopped,
+        )
+        if raw != former:
+            write_raw(self.cell_output, raw)
+        return raw.facts
+
+    def _copy(self, backup: Backup, manifest: str, results: Facts, raw: Facts, wanted: Facts) -> CopyRecord:
+        run, job = self.job.run_dir.name, self.job
+        with opened(backup, stop=self._stopped) as store:
+            refuse_same_disk(store, job.config)
+            store.nice = job.config.processing.nice
+            output, landing = job.config.output, job.config.landing
+            parts = [Bringing(store, self.cell_output, output, results_place(run, self.cell), results, self.log)]
+            if wanted:
+                parts.append(Bringing(store, job.cell_dir, landing, raw_place(run, self.cell), wanted, self.log))
+            gave_way = sum(part.bring(say) for part, say in self._told(f"copying to {backup.name}", parts))
+            if gave_way:
+                self.log.line(f"{self.cell}: {backup.name}: {gave_way} entries gave way to {store.superseded(run)}")
+            problems = []
+            for part, say in self._told(f"reading at {backup.name}", parts):
+                problems += part.prove(say)
+            if problems:
+                for problem in problems:
+                    self.log.line(f"{self.cell}: {problem}")
+                more = f"; and {len(problems) - 3} more" if len(problems) > 3 else ""
+                raise PermanentError("; ".join(problems[:3]) + more)
+            return CopyRecord(
+                backup=backup.name,
+                identity=store.identity,
+                device=store.device,
+                location=backup.location,
+                manifest_md5=manifest,
+                raw_digest=digest(raw),
+                files=len(results) + len(wanted),
+                bytes=sum(part.size for part in parts),
+                verified_at=_now(),
+                raw=bool(wanted),
+            )
+
+    def _told(self, phase: str, parts: Sequence[Bringing]) -> Iterator[tuple[Bringing, Callable[[int], None]]]:
+        """Each part, with what tells how far it is."""
+        total, before = sum(part.size for part in parts), 0
+        for part in parts:
+            yield part, self._teller(phase, before, total)
+            before += part.size
+
+    def _teller(self, phase: str, before: int, total: int) -> Callable[[int], None]:
+        return lambda done: self.reporter.say(Progress(phase, min(before + done, total), total))
+
+    def _stopped(self) -> bool:
+        pipeline = self.job.pipeline
+        stop = any((pipeline / name).exists() for name in ("aborted", "failed"))
+        return stop or (pipeline / flags.aborted(self.cell.stem)).exists()
+
+
+def raw_policy(job: Job, backup: Backup) -> bool:
+    """Whether a backup is to hold the raw data of this run."""
+    return backup.raw
+
+
+def _manifest(job: Job, cell: CellId, cell_output: Path) -> str:
+    """MD5 of the manifest that `.done` speaks of and that lies there. Raises PermanentError."""
+    done = flags.read_flags(job.pipeline).cell(cell.stem, machine.judge_here).done
+    what = f"{job.run_dir.name} {cell}"
+    if done is None:
+        raise PermanentError(f"{what} is not processed; there is nothing to be copied yet")
+    manifest = manifest_md5(cell_output)
+    said = done.record.get("manifest_md5")
+    if not manifest or manifest != said:
+        told = f"that its flag done names ({said})" if said else "and its flag done names none"
+        raise PermanentError(f"{what}: manifest.json is {'not the one' if manifest else 'missing,'} {told}")
+    return manifest
+
+
+def _backup_run(job: Job) -> Outcome:
+    former = flags.read_flags(job.pipeline).round(flags.BACKUP, machine.judge_here)
+    kept = {"covers": former.record["covers"]} if former and "covers" in former.record else {}
+    at_once = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
+    flags.begin_round(job.pipeline, flags.BACKUP, job.owner, alone=at_once, record=kept)
+    log = RunLog(job.output / "backup.log")
+    log.command(command_of(job))
+    troubles = _Troubles()
+    # Taken first: what changes while files are copied is seen to have changed at the next look.
+    said: dict[str, object] = {"covers": run_digest(observe(job.run_dir, job.config.output))}
+    ending: flags.Ending = "failed"
+    try:
+        for backup in job.config.backups:
+            try:
+                with opened(backup) as store:
+                    refuse_same_disk(store, job.config)
+                    number = bring_run_files(store, job.run_dir, job.output, job.config, log)
+                log.line(f"{backup.name}: {number} files of the run itself are there and were read back")
+            except HesiodError as error:
+                log.line(f"{display(str(error))}")
+                troubles.note(error)
+        said |= troubles.record()
+        if troubles.sentences:
+            raise troubles.error(job.run_dir.name)
+        ending = "done"
+    finally:
+        logger.info("run files backed up", extra=fields(run=job.run_dir.name, ending=ending))
+        flags.end_round(job.pipeline, flags.BACKUP, job.owner, ending, {**said, "ended": _now()})
+    return "done"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

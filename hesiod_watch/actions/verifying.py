@@ -1,0 +1,279 @@
+"""verify: read all copies of a processed cell again, here and at second places, and say what is wrong with which.
+
+Results are held against `manifest.json`, raw data in the landing area against `raw.json`, and every copy on a backup
+against both. Nothing is ever mended here: what was found is kept in `{cell}.verify.failed`, which holds back every
+deletion until a later round finds all well. A place that cannot be reached is not damaged: that round is tried again,
+and what an earlier one has found stands.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hesiod_watch import flags, machine
+from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions.gathering import alone
+from hesiod_watch.actions.progress import Reporter
+from hesiod_watch.actions.verify import verify_cell
+from hesiod_watch.backups import (
+    CopyRecord,
+    Facts,
+    FileFact,
+    Store,
+    damage_in,
+    digest,
+    known_copies,
+    manifest_md5,
+    opened,
+    raw_place,
+    raw_wanted,
+    read_raw,
+    result_facts,
+    results_place,
+    sources_of,
+    take_raw,
+)
+from hesiod_watch.backups.manifests import RawManifest
+from hesiod_watch.backups.verifying import find_wrong, sentences
+from hesiod_watch.config import Backup, Config
+from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.model import CellId, Progress
+from hesiod_watch.naming import display
+from hesiod_watch.observe import COPIES_FILE
+from hesiod_watch.runlog import RunLog
+
+logger = logging.getLogger(__name__)
+
+KEPT = 50
+"""Sentences that a flag keeps, each of no more than LONGEST characters: a flag is small."""
+LONGEST = 500
+Say = Callable[[str, int, int], None]
+"""Told what is being read, bytes that were, bytes in all."""
+
+
+@dataclass
+class Examined:
+    """What reading a cell's copies has come to. Sentences begin with the place: output, landing, a backup's name."""
+
+    problems: list[str] = field(default_factory=list)
+    copies: list[CopyRecord] = field(default_factory=list)  # that agree
+    unread: list[str] = field(default_factory=list)  # why a place could not be read
+    here: bool = False  # results and raw data here were read to the end
+
+
+def perform(job: Job) -> Outcome:
+    """Read a cell's copies and record what was found. Raises FlagExists while somebody is at it, TemporaryError where a
+    place could not be read, PermanentError where something is damaged."""
+    cell = job.the_cell
+    log = RunLog(job.output / "backup.log")
+    log.command(command_of(job))
+    reporter = Reporter(job.output / cell.library / cell.name, job.on_progress, COPIES_FILE)
+    try:
+        found = verify_and_record(job, say=lambda phase, done, total: reporter.say(Progress(phase, done, total)))
+    finally:
+        reporter.end()
+    for sentence in [*found.problems, *found.unread]:
+        log.line(f"{cell}: {sentence}")
+    if found.problems:
+        raise PermanentError(f"{job.run_dir.name} {cell}: damaged: {'; '.join(found.problems[:3])}")
+    if found.unread:
+        raise TemporaryError(f"{job.run_dir.name} {cell}: {'; '.join(found.unread)}")
+    log.line(f"{cell}: every copy was read and agrees: {', '.join(['here', *(copy.backup for copy in found.copies)])}")
+    return "done"
+
+
+def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> Examined:
+    """Read every copy in a round of its own. Raises FlagExists while another is under way, HesiodError."""
+    cell, work = job.the_cell, flags.verify(job.the_cell.stem)
+    listing = flags.read_flags(job.pipeline)
+    former = listing.round(work, machine.judge_here)
+    known = damage_in(former)
+    # What was found before stands until this round has read all: also when it is killed.
+    carried: dict[str, object] = {"problems": list(known)} if known else {}
+    flags.begin_round(job.pipeline, work, job.owner, alone=alone(job), record=carried)
+    said: dict[str, object] = {"why": "it was not ended", **carried}
+    ending: flags.Ending = "failed"
+    try:
+        found = examine(job.config, job.run_dir, job.output, cell, stripped=listing.has("stripped"), say=say)
+        said = _record(found, known)
+        ending = "failed" if found.problems or found.unread else "done"
+    except HesiodError as error:
+        said["why"] = str(error)[:LONGEST]
+        raise
+    finally:
+        flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": _now()})
+    return found
+
+
+def _record(found: Examined, known: Sequence[str]) -> dict[str, object]:
+    problems = list(found.problems)
+    if found.unread:
+        problems += [problem for problem in known if problem not in problems]  # not all of it could be looked at again
+    said: dict[str, object] = {"copies": [copy.record() for copy in found.copies], "here": found.here}
+    if problems:
+        more = [f"and {len(problems) - KEPT} more"] if len(problems) > KEPT else []
+        said["problems"] = [problem[:LONGEST] for problem in problems[:KEPT]] + more
+    why = [*found.problems[:1], *found.unread]
+    return said | ({"why": "; ".join(why)[:LONGEST]} if why else {})
+
+
+def examine(
+    config: Config,
+    run_dir: Path,
+    output: Path,
+    cell: CellId,
+    *,
+    stripped: bool = False,
+    backups: bool = True,
+    say: Say = lambda phase, done, total: None,
+) -> Examined:
+    """Read the copies of a cell. Changes nothing, and what is damaged or cannot be read is in what it returns."""
+    return _Examination(config, run_dir, output / cell.library / cell.name, cell, stripped, say).make(backups=backups)
+
+
+@dataclass
+class _Examination:
+    config: Config
+    run_dir: Path
+    cell_output: Path
+    cell: CellId
+    stripped: bool
+    say: Say
+    found: Examined = field(default_factory=Examined)
+    bad: dict[str, Path] = field(default_factory=dict)  # files here that differ: place on a backup → file
+
+    def make(self, *, backups: bool) -> Examined:
+        listing = flags.read_flags(self.run_dir / "pipeline")
+        done = listing.cell(self.cell.stem, machine.judge_here).done
+        manifest = done.record.get("manifest_md5") if done else None
+        try:
+            self.say("reading results", 0, 0)
+            self._results(manifest)
+            results, raw = result_facts(self.cell_output), read_raw(self.cell_output)
+            self._raw(raw)
+            self.found.here = True
+        except PermanentError as error:
+            self.found.problems.append(f"output: {error}")  # nothing else can be held against what is damaged
+            return self.found
+        except TemporaryError as error:
+            self.found.unread.append(str(error))
+            return self.found
+        if backups and isinstance(manifest, str):
+            rounds = [listing.round(work(self.cell.stem), machine.judge_here) for work in (flags.backup, flags.verify)]
+            copies = {copy.backup: copy for copy in known_copies(manifest, *rounds)}
+            for backup in self.config.backups:
+                if copy := copies.get(backup.name):
+                    self._backup(backup, copy, results, raw)
+        return self.found
+
+    def _results(self, manifest: object) -> None:
+        if manifest and manifest_md5(self.cell_output) != manifest:
+            self.found.problems.append(f"output: manifest.json is not the one that its flag done names ({manifest})")
+        for problem in verify_cell(self.cell_output):
+            self.found.problems.append(f"output: {display(problem)}")
+            name = Path(problem.removeprefix(f"{self.cell_output}/").partition(":")[0]).name
+            self.bad[f"{results_place(self.run_dir.name, self.cell)}/{name}"] = self.cell_output / name
+
+    def _raw(self, recorded: RawManifest) -> None:
+        """Hold the raw data here against raw.json; of a stripped run only what has been left."""
+        directory = self.run_dir / self.cell.library / self.cell.name
+        if not recorded.files or not directory.is_dir():
+            return
+        # Nothing is believed: all is read again, whatever its times say.
+        told: list[str] = []
+        now = take_raw(
+            self.config.landing,
+            self.run_dir,
+            self.cell,
+            RawManifest(str(self.cell)),
+            tell=told.append,
+            on_progress=lambda done, total: self.say("reading raw data", done, total),
+        )
+        for sentence in told:
+            if "MinKNOW wrote" in sentence:
+                self.found.problems.append(f"landing: {sentence}")
+        for name in sorted(recorded.files.keys() | now.files.keys()):
+            before, file = recorded.files.get(name), now.files.get(name)
+            shown = f"landing: {display(name)}"
+            if file is None:
+                if not self.stripped:
+                    self.found.problems.append(f"{shown}: missing")
+            elif before is None:
+                self.found.problems.append(f"{shown}: extra: it came after raw.json was made, and is not backed up")
+            elif file.fact != before.fact:
+                self.found.problems.append(f"{shown}: {_other(before.fact, file.fact)}")
+                self.bad[f"{raw_place(self.run_dir.name, self.cell)}/{name}"] = directory / name
+
+    def _backup(self, backup: Backup, copy: CopyRecord, results: Facts, raw: RawManifest) -> None:
+        run = self.run_dir.name
+        wanted = raw_wanted(raw.facts, sources_of(self.cell_output), wanted=copy.raw, fastq=backup.fastq)
+        total = sum(fact.size for facts in (results, wanted) for fact in facts.values())
+        try:
+            with opened(backup) as store:
+                if store.identity != copy.identity:
+                    self.found.problems.append(
+                        f"{backup.name}: what is at {backup.location} is another backup ({store.identity}) than the "
+                        f"one that the cell was copied to ({copy.identity})"
+                    )
+                    return
+                problems: list[str] = []
+                done = 0
+                for directory, facts, here in (
+                    (results_place(run, self.cell), results, self.cell_output),
+                    (raw_place(run, self.cell), wanted, self.run_dir / self.cell.library / self.cell.name),
+                ):
+                    if facts:
+                        problems += self._part(store, directory, facts, here, done, total)
+                        done += sum(fact.size for fact in facts.values())
+                device = store.device
+        except TemporaryError as error:
+            self.found.unread.append(str(error))
+            return
+        except PermanentError as error:
+            self.found.problems.append(str(error))
+            return
+        self.found.problems += problems
+        if not problems:
+            all_raw = digest(raw.facts)
+            self.found.copies.append(
+                replace(copy, verified_at=_now(), device=device, raw_digest=all_raw, location=backup.location)
+            )
+
+    def _part(self, store: Store, directory: str, facts: Facts, here: Path, done: int, total: int) -> list[str]:
+        """One directory of a backup; and where ours is the one that is bad, which byte of it differs."""
+
+        def reading(more: int) -> None:
+            self.say(f"reading at {store.backup.name}", done + more, total)
+
+        wrong = find_wrong(store, directory, facts, here, reading)
+        for name in facts:
+            ours = self.bad.pop(f"{directory}/{name}", None) if name not in wrong else None
+            if ours is not None:
+                self._compare(store, directory, name, ours)
+        return sentences(store, directory, facts, wrong)
+
+    def _compare(self, store: Store, directory: str, name: str, ours: Path) -> None:
+        try:
+            first, count = store.difference(directory, name, ours)
+        except (HesiodError, OSError) as error:
+            logger.debug("not compared: %s", error)
+            return
+        where = "output" if ours.parent == self.cell_output else "landing"
+        if count:
+            self.found.problems.append(
+                f"{where}: {display(name)}: byte {first} is the first of {count} that differ from the copy on "
+                f"{store.backup.name}, which is as it should be"
+            )
+
+
+def _other(before: FileFact, now: FileFact) -> str:
+    size = f"{now.size} bytes, and was {before.size}; " if now.size != before.size else ""
+    return f"{size}its MD5 is {now.md5}, and was {before.md5}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
