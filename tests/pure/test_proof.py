@@ -1,0 +1,331 @@
+"""The drop proof: what it takes, and everything that must keep it from being given."""
+
+from __future__ import annotations
+
+import copy as copying
+import dataclasses
+import hashlib
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hesiod_watch import proof
+from hesiod_watch.model import CellId
+from hesiod_watch.proof import Copy, DropProof, Evidence, Fact, Found, Limits, Refused, digest_of, prove
+
+NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
+CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
+READS, SIGNAL, SUMMARY = "fastq_pass/a.fastq.gz", "pod5/a.pod5", "final_summary_a.txt"
+SIZES = {READS: 5_000_000, SIGNAL: 9_000_000, SUMMARY: 300}
+
+
+def md5(name: str) -> str:
+    return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
+
+
+def a_copy(place: str, name: str, **more: Any) -> Copy:
+    values: dict[str, Any] = {
+        "device": f"device of {place}",
+        "path": f"/{place}/{name}",
+        "inode": f"{place}:{name}",
+        "md5": md5(name),
+        "read_at": NOW - timedelta(minutes=20),
+    }
+    return Copy(place, **(values | more))
+
+
+def evidence(dropped: proof.Dropped = "upstream", **more: Any) -> Evidence:
+    """All that is needed to drop a cell of three files, kept by landing, a backup and, for the reads, the output."""
+    places = {
+        name: ["landing", "backup one"] if dropped == "upstream" else ["backup one", "backup two"] for name in SIZES
+    }
+    places[READS] = [*places[READS][:1], "output", *places[READS][1:]]
+    values: dict[str, Any] = {
+        "run": "20190710_PROM_alpha",
+        "cell": CELL,
+        "dropped": dropped,
+        "taken_at": NOW - timedelta(seconds=5),
+        "found": {"fastq_pass": Found("d")}
+        | {name: Found("f", size, (1, 2), md5(name)) for name, size in SIZES.items()},
+        "recorded": {name: Fact(size, md5(name)) for name, size in SIZES.items()},
+        "copies": {name: tuple(a_copy(place, name) for place in held) for name, held in places.items()},
+        "closed": "all 3 files announced are here",
+        "epoch": 1,
+        "current_epoch": 1,
+        "done_manifest": "m" * 32,
+        "backup_manifest": "m" * 32,
+        "manifest": "m" * 32,
+    }
+    return Evidence(**(values | more))
+
+
+def proven(found: Evidence, now: datetime = NOW, limits: Limits | None = None) -> DropProof:
+    answer = prove(found, limits or Limits(), now)
+    assert isinstance(answer, DropProof), answer
+    return answer
+
+
+def refused(found: Evidence, now: datetime = NOW, limits: Limits | None = None) -> str:
+    """All reasons in one text."""
+    answer = prove(found, limits or Limits(), now)
+    assert isinstance(answer, Refused)
+    return "; ".join(answer.reasons)
+
+
+def test_a_proof_names_every_file() -> None:
+    """With all that is needed there is a proof: of each file by name, size and MD5, with the copies that stay."""
+    made = proven(evidence())
+    assert {(each.name, each.size, each.md5) for each in made.files} == {(n, s, md5(n)) for n, s in SIZES.items()}
+    assert {name: {copy.place for copy in copies} for name, copies in made.copies.items()} == {
+        READS: {"landing", "output", "backup one"},
+        SIGNAL: {"landing", "backup one"},
+        SUMMARY: {"landing", "backup one"},
+    }
+    assert (made.bytes, made.kept, made.places) == (14_000_300, (), ("backup one", "landing", "output"))
+    assert made.about("20190710_PROM_alpha", CELL, "upstream")
+
+
+def test_landing_keeps_what_is_small() -> None:
+    """Of landing the summary stays, as what is small does, and data go whatever their size."""
+    made = proven(evidence("landing"))
+    assert [each.name for each in made.files] == [READS, SIGNAL]
+    assert [(each.name, each.why) for each in made.kept] == [(SUMMARY, "always kept")]
+
+
+def test_one_backup_keeps_pod5() -> None:
+    """With one backup, reads may leave landing, for the outputs hold them too; signal stays, and it is said why."""
+    found = evidence("landing")
+    copies = {name: tuple(copy for copy in held if copy.place != "backup two") for name, held in found.copies.items()}
+    made = proven(replace(found, copies=copies))
+    assert [each.name for each in made.files] == [READS]
+    (kept,) = [each for each in made.kept if each.name == SIGNAL]
+    assert kept.why == "only one other verified copy, on backup one"
+
+
+# No other way to make one.
+
+
+def test_nobody_else_makes_one() -> None:
+    """A proof cannot be constructed, changed, copied with changes, or sent to another process."""
+    made = proven(evidence())
+    values = {each.name: getattr(made, each.name) for each in dataclasses.fields(made)}
+    for shown in (None, True, object()):
+        with pytest.raises(TypeError):
+            DropProof(**values, shown=shown)
+    with pytest.raises(TypeError):
+        DropProof(**values)
+    with pytest.raises((TypeError, ValueError)):
+        replace(made, not_after=NOW + timedelta(days=1))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.not_after = NOW + timedelta(days=1)  # type: ignore[misc]  # that is what is tried
+    with pytest.raises(TypeError):
+        pickle.dumps(made)
+    with pytest.raises(TypeError):
+        copying.copy(made)
+
+
+def test_it_is_about_one_cell_and_place() -> None:
+    """A proof of one cell and place is none of another."""
+    made = proven(evidence())
+    assert not made.about("20190710_PROM_alpha", CELL, "landing")
+    assert not made.about("20190710_PROM_beta", CELL, "upstream")
+    assert not made.about("20190710_PROM_alpha", CellId("other", CELL.name), "upstream")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "holds"), [(0, True), (594, True), (595, True), (596, False), (660, False), (-1, False), (86400, False)]
+)
+def test_it_runs_out(seconds: float, holds: bool) -> None:
+    """It counts until ten minutes after the inventory, and not before it was made: clocks may be set back."""
+    assert proven(evidence()).holds(NOW + timedelta(seconds=seconds)) is holds
+
+
+def test_limits_can_only_be_lowered() -> None:
+    """No configuration makes evidence count for longer than a day, or a proof for more than ten minutes."""
+    wide = Limits(timedelta(days=9), timedelta(days=9))
+    assert proven(evidence(), limits=wide).not_after == NOW + timedelta(minutes=10) - timedelta(seconds=5)
+    old = with_copy(SIGNAL, "landing", read_at=NOW - timedelta(hours=25))(evidence())
+    assert "was not read within 24 h" in refused(old, limits=wide)
+    short = Limits(timedelta(minutes=10), timedelta(minutes=1))
+    assert "was not read within" in refused(evidence(), limits=short)
+    assert proven(evidence(), limits=replace(Limits(), lasts=timedelta(minutes=1))).not_after < NOW + timedelta(
+        minutes=1
+    )
+
+
+# Everything that must keep it from being given.
+
+Spoil = Callable[[Evidence], Evidence]
+
+
+def with_copy(name: str, where: str, **more: Any) -> Spoil:
+    """One copy of one file is otherwise."""
+
+    def spoil(found: Evidence) -> Evidence:
+        held = tuple(replace(copy, **more) if copy.place == where else copy for copy in found.copies[name])
+        return replace(found, copies={**found.copies, name: held})
+
+    return spoil
+
+
+def with_found(name: str, entry: Found | None) -> Spoil:
+    """One file of what is to be dropped is otherwise; None: it is not there."""
+
+    def spoil(found: Evidence) -> Evidence:
+        entries = {key: value for key, value in found.found.items() if key != name}
+        return replace(found, found=entries | ({name: entry} if entry else {}))
+
+    return spoil
+
+
+def changed(**more: Any) -> Spoil:
+    return lambda found: replace(found, **more)
+
+
+REFUSED: Mapping[str, tuple[Spoil, str]] = {
+    "the same device twice": (with_copy(SIGNAL, "backup one", device="device of landing"), "lie on the same device"),
+    "one copy is a link to the other": (with_copy(SIGNAL, "backup one", path=f"/landing/{SIGNAL}"), "same device"),
+    "one copy is a hard link of the other": (with_copy(SIGNAL, "backup one", inode=f"landing:{SIGNAL}"), "same device"),
+    "a copy is older than a day": (
+        with_copy(SIGNAL, "backup one", read_at=NOW - timedelta(hours=24, seconds=1)),
+        "was not read within 24 h",
+    ),
+    "a copy that was never read": (with_copy(SIGNAL, "landing", read_at=None), "was not read"),
+    "a clock a day ahead": (with_copy(SIGNAL, "landing", read_at=NOW + timedelta(days=1)), "a clock is wrong"),
+    "a byte is flipped in a copy": (with_copy(SIGNAL, "backup one", md5="0" * 32), "backup one differs"),
+    "a copy is truncated": (with_copy(SIGNAL, "backup one", md5=md5("")), "differs"),
+    "a backup that is unmounted": (
+        with_copy(SIGNAL, "backup one", md5="", why="cannot be read: is it mounted?"),
+        "is it mounted?",
+    ),
+    "a copy of nowhere": (with_copy(SIGNAL, "backup one", device=""), "nobody knows where"),
+    "a copy upstream": (with_copy(SIGNAL, "backup one", place="upstream"), "may be dropped itself"),
+    "a copy in the trash": (with_copy(SIGNAL, "backup one", place="trash"), "may be dropped itself"),
+    "no copies at all": (changed(copies={}), "no other verified copy"),
+    "an inventory that is not closed": (changed(closed=""), "nothing says that all of the cell is here"),
+    "a file more than recorded": (with_found("new", Found("f", 1, (1,), md5("new"))), "new: was not there when"),
+    "a file with other bytes": (with_found(SIGNAL, Found("f", 9_000_000, (1,), md5("x"))), "is not what it was when"),
+    "a file of another size": (with_found(SIGNAL, Found("f", 1, (1,), md5(SIGNAL))), "is not what it was when"),
+    "a file fewer": (with_found(SIGNAL, None), "is not there any more"),
+    "a file that cannot be read": (with_found(SIGNAL, Found("f", 9_000_000, (1,))), "could not be read"),
+    "a link in it": (with_found("link", Found("l")), "link: a link"),
+    "a FIFO in it": (with_found("fifo", Found("o")), "fifo: no regular file"),
+    "it changed meanwhile": (changed(moved=(SIGNAL,)), "came, went or changed while it was looked at"),
+    "an inventory of eleven minutes ago": (changed(taken_at=NOW - timedelta(minutes=11)), "11 minutes old"),
+    "an inventory of tomorrow": (changed(taken_at=NOW + timedelta(days=1)), "the clock was set back"),
+    "a flag in the way": (changed(hindrances=("it is flagged failed",)), "flagged failed"),
+    "done by hand": (changed(done_manifest=""), "names no manifest"),
+    "other results than done": (changed(manifest="x" * 32), "not the one that its flag `done` names"),
+    "no results any more": (changed(manifest=""), "not the one that its flag `done` names"),
+    "no backup": (changed(backup_manifest=""), "no backup of it that was read back"),
+    "a backup of earlier results": (changed(backup_manifest="x" * 32), "its backup is of other results"),
+    "a later attempt": (changed(current_epoch=2), "there is an attempt 2"),
+    "no raw manifest": (changed(recorded={}), "raw.json"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_upstream(case: str) -> None:
+    """Whatever is missing or other than it should be, there is no proof for upstream, and the reason is said."""
+    spoil, why = REFUSED[case]
+    assert why in refused(spoil(evidence()))
+
+
+KEPT = [case for case in REFUSED if "copy" in case or "device" in case or case.startswith(("a byte", "a backup that"))]
+"""What is wrong with copies of one file."""
+KEPT.remove("a copy upstream")  # counts no less and no more for landing than a second one
+PASSED_OVER = {"a file fewer", "a link in it", "a FIFO in it"}
+"""What may be in landing: part of it may have been stripped before, and links stay."""
+
+
+@pytest.mark.parametrize("case", sorted(set(REFUSED) - {"a copy upstream"}))
+def test_refused_or_kept_in_landing(case: str) -> None:
+    """In landing what concerns one file keeps that file, and what concerns the cell keeps all of it."""
+    spoilt = REFUSED[case][0](evidence("upstream"))
+    # The same copies under the names that count for landing.
+    names = {"landing": "backup one", "backup one": "backup two"}
+    copies = {
+        name: tuple(replace(copy, place=names.get(copy.place, copy.place)) for copy in held)
+        for name, held in spoilt.copies.items()
+    }
+    answer = prove(replace(spoilt, dropped="landing", copies=copies), Limits(), NOW)
+    if case in KEPT and case != "a clock a day ahead":
+        assert isinstance(answer, DropProof)
+        assert [each.name for each in answer.files] == [READS]
+    elif case in PASSED_OVER:
+        assert isinstance(answer, DropProof)
+    else:
+        assert isinstance(answer, Refused)
+
+
+def test_reasons_name_the_file() -> None:
+    """A reason about a file begins with its name, made safe to show."""
+    name = "evil\n\x1b[2J.pod5"
+    found = evidence()
+    spoilt = replace(found, found={**found.found, name: Found("f", 1, (1,), md5(name))})
+    (reason,) = [each for each in refused(spoilt).split("; ") if "evil" in each and "was not there" in each]
+    assert "\n" not in reason
+    assert "\x1b" not in reason
+
+
+def test_nothing_to_go() -> None:
+    """Where only small files are left of landing, that is the one reason."""
+    found = evidence("landing")
+    left = {SUMMARY: found.found[SUMMARY]}
+    assert prove(replace(found, found=left), Limits(), NOW) == Refused((proof.NOTHING,))
+
+
+def test_the_digest_is_of_names_and_bytes() -> None:
+    """Two inventories have one digest only if the same names hold the same bytes."""
+    one = {"a": Found("f", 1, (1,), md5("1")), "b": Found("f", 1, (1,), md5("2")), "d": Found("d")}
+    assert digest_of(one) == digest_of({name: replace(each, identity=(9,)) for name, each in one.items()})
+    assert digest_of(one) != digest_of({"a": one["b"], "b": one["a"]})
+    assert digest_of(one) != digest_of({"a": one["a"], "c": one["b"]})
+    assert digest_of(one) != digest_of({"a": one["a"]})
+
+
+DEVICES = st.sampled_from(["one", "two", "three"])
+PLACES = st.sampled_from(["landing", "output", "backup one", "backup two", "upstream", "trash"])
+
+
+@st.composite
+def copies(draw: st.DrawFn) -> Copy:
+    place, device = draw(PLACES), draw(DEVICES)
+    md5s, ages = st.sampled_from([md5(SIGNAL), md5("x"), ""]), st.integers(-100, 200_000)
+    age, path, inode = draw(ages), draw(st.sampled_from("abcd")), draw(st.sampled_from(["", "1", "2", "3"]))
+    return Copy(
+        place, device, path, inode, draw(md5s), NOW - timedelta(seconds=age), draw(st.sampled_from(["", "", "x"]))
+    )
+
+
+@given(st.lists(copies(), max_size=6), st.sampled_from(["upstream", "landing"]))
+def test_two_devices_or_no_proof(held: list[Copy], dropped: proof.Dropped) -> None:
+    """Whatever copies are claimed: a file goes only with two right, fresh, countable ones on two devices."""
+    entry = Found("f", SIZES[SIGNAL], (1,), md5(SIGNAL))
+    found = evidence(
+        dropped,
+        found={SIGNAL: entry},
+        recorded={SIGNAL: Fact(entry.size, entry.md5)},
+        copies={SIGNAL: tuple(held)},
+    )
+    answer = prove(found, Limits(), NOW)
+    right = [
+        copy
+        for copy in held
+        if copy.md5 == entry.md5
+        and not copy.why
+        and copy.place not in ("upstream", "trash", dropped)
+        and copy.read_at
+        and timedelta(seconds=-2) <= NOW - copy.read_at <= timedelta(hours=24)
+    ]
+    if isinstance(answer, DropProof):
+        assert len({copy.device for copy in right}) >= 2
+        assert len({copy.path for copy in right}) >= 2
+    elif all(copy in right for copy in held) and len({copy.device for copy in held}) == len(held) >= 2:
+        assert len({copy.path for copy in held}) < len(held) or len({copy.inode for copy in held}) < len(held)
