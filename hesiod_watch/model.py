@@ -244,6 +244,45 @@ class Round:
 
 
 @dataclass(frozen=True, slots=True)
+class Letter:
+    """One message of a run's outbox."""
+
+    number: int  # its order within the run, from 1
+    key: str  # names what it tells of; the name of its file
+    event: str = ""
+    token: str = ""  # 32 hex digits
+    channels: Mapping[str, str] = field(default_factory=dict)  # where it goes: name of a channel → comment or reply
+    text: str = ""
+    time: str = ""  # ISO 8601, UTC; when it was written
+    problem: str = ""  # why it cannot be delivered as it lies there
+
+
+@dataclass(frozen=True, slots=True)
+class Outbox:
+    """What people were told, or are to be told, about a run: `pipeline/messages/`."""
+
+    told: frozenset[str] = frozenset()  # keys of all messages, and of what happened before there were any
+    unnumbered: tuple[str, ...] = ()  # keys of messages whose writer was stopped before they had a number
+    last: int = 0  # the highest number; 0: none
+    newest: str = ""  # key of that message
+    delivered: Mapping[str, int] = field(default_factory=dict)  # channel → number up to which it has them all
+    waiting: tuple[Letter, ...] = ()  # of the channels asked about, what at least one of them is still to get
+    round: Round | None = None  # the last delivery, or the one under way
+    ticket: int | None = None  # in the tracker
+    ticket_problem: str = ""  # why that is not known although its file is there
+    problem: str = ""  # why nothing is known about the messages
+
+    def waiting_for(self, channel: str) -> tuple[Letter, ...]:
+        """What a channel is still to get, in order; what cannot be understood may be for any of them."""
+        after = self.delivered.get(channel, 0)
+        return tuple(
+            letter
+            for letter in self.waiting
+            if letter.number > after and (letter.problem or channel in letter.channels)
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Offer:
     """One run as a listing of its upstream shows it."""
 
@@ -339,6 +378,7 @@ class Snapshot:
     backup: Round | None = None  # the last round of copying the run's own files to second places
     type: str = ""  # what pipeline/type.yaml says; "": nothing, and the run's name decides
     type_problem: str = ""  # why that file says nothing although it is there
+    outbox: Outbox | None = None  # None: none yet, so nobody was told anything
 
     @property
     def adopted(self) -> bool:
@@ -370,6 +410,7 @@ class Action:
     cell: CellId | None = None
     epoch: int = 1  # of the claim it needs, for actions that are claimed
     upstream: str = LOCAL  # where the run comes from, for new-run and sync
+    offer: Offer | None = None  # the run as its upstream was just seen to have it, for tell
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.name, self.run, str(self.cell or "")) if part)
@@ -387,6 +428,7 @@ class Policy:
     backups: frozenset[str] = frozenset()  # names of the second places that each processed cell is copied to
     verify_every: float = 30 * 86400.0  # from one reading of a cell's copies to the next
     types: tuple[RunType, ...] = ()  # the first that matches a run's name counts
+    channels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # channel → event → comment or reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,10 +57,12 @@ def observe(
     *,
     offer: Offer | None = None,
     judge: Judge = machine.judge_here,
+    channels: Collection[str] = (),
 ) -> Snapshot:
     """Look at the run in `run_dir` once.
 
-    `offer` is the run as a listing of its upstream shows it; it need not be here yet. Never raises for what lies in
+    `offer` is the run as a listing of its upstream shows it; it need not be here yet. `channels` are those whose
+    undelivered messages are of interest. Never raises for what lies in
     the run: what cannot be read is said in `problem` or `quarantined`.
     """
     run = RunName(run_dir.name)
@@ -115,6 +117,7 @@ def observe(
         backup=listing.round(flags.BACKUP, judge),
         type=run_type,
         type_problem=type_problem,
+        outbox=flags.read_outbox(pipeline, listing, channels, judge),
         report_covers=read_covers(output / "report.html") if output else None,
     )
 

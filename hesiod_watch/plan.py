@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from hesiod_watch import keeping
+from hesiod_watch import delivery, keeping
 from hesiod_watch.model import (
     LOCAL,
     Action,
@@ -143,6 +143,8 @@ RULES: tuple[Rule, ...] = (
     want_ingest,
     want_sync,
     want_report,
+    delivery.want_tell,
+    delivery.want_notify,
     keeping.want_backup,
     keeping.want_verify,
 )
@@ -155,6 +157,7 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
     """Sentences about what stands still, and for whom or what it waits."""
     if snapshot.problem:
         yield snapshot.problem
+    yield from delivery.sentences(snapshot.outbox, policy.channels)
     if not snapshot.adopted:
         return
     for flag in sorted(HANDS_OFF & snapshot.flags):
@@ -189,9 +192,10 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
     Files land in data directories, which nothing watches; a worker may belong to another process. Both are
     looked at again soon at first and then less often.
     """
+    times = list(delivery.look_again(snapshot, policy, now))
     if not snapshot.adopted or HANDS_OFF & snapshot.flags:
-        return None
-    times = list(keeping.look_again(snapshot, policy, now))
+        return min(times, default=None)
+    times += list(keeping.look_again(snapshot, policy, now))
     for cell in snapshot.cells:
         stage = stage_of(cell)
         if stage is Stage.PROCESSING:

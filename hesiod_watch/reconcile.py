@@ -29,7 +29,7 @@ CLAIMED = frozenset({"process"})
 """Actions that may be done once only and need a claim."""
 REPEATED = frozenset({"ingest", "sync", "backup", "verify"})
 """Actions that are planned again and again while a cell grows."""
-SHORT = frozenset({"new-run", "synced", "give-up"})
+SHORT = frozenset({"new-run", "synced", "give-up", "tell"})
 """Actions so short that starting a process for them would take longer; done in this one."""
 ROUNDS = 6
 """Looks at one run in a row, as long as each one's short actions change the picture."""
@@ -91,7 +91,9 @@ class Reconciler:
         full = False
         for _ in range(ROUNDS):
             now = self.clock()
-            snapshot = observe(run_dir, self.config.output, offer=offer, judge=self._judge)
+            snapshot = observe(
+                run_dir, self.config.output, offer=offer, judge=self._judge, channels=self._policy.channels
+            )
             decision = plan(snapshot, self._policy, now)
             changed = False
             held = False

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 
-from hesiod_watch import cli, config, flags, machine
+from hesiod_watch import cli, config, events, flags, machine
 from hesiod_watch.config import reading, values
 from hesiod_watch.fastq import qc
 from hesiod_watch.fastq.statistics import Statistics
@@ -89,8 +89,12 @@ def test_documented_defaults() -> None:
     lines["types"] = {"internal": {"runs": ".*", **lines.pop("internal")}}
     second = {"location": "/c"}  # there is none by default
     lines["backups"] = {"second": {**second, **lines.pop("backups.NAME")}}
+    lines["notify"]["rt"] = lines.pop("notify.rt")
+    chat = {"url_file": "/d"}  # nor is there one of these
+    lines["notify"]["channels"] = {"chat": {**chat, **lines.pop("notify.channels.NAME")}}
     document = yaml.safe_dump({"landing": "/a", "output": "/b", **lines})
-    least = yaml.safe_dump({"landing": "/a", "output": "/b", "backups": {"second": second}})
+    given = {"backups": {"second": second}, "notify": {"channels": {"chat": chat}}}
+    least = yaml.safe_dump({"landing": "/a", "output": "/b", **given})
     assert config.parse(document, None) == config.parse(least, None)
 
 
@@ -112,27 +116,36 @@ def places_of(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, i
         yield from places_of(value, f"{prefix}{name.value}.")
 
 
-def with_backup(sample: str) -> str:
-    """The sample with the backup that it shows in a comment, because there is none by default."""
-    before, _, rest = sample.partition("\n#   backups:\n")
-    shown, _, after = rest.partition("backups: {}\n")
-    assert after
-    return before + "\nbackups:\n" + shown.replace("#   ", "") + after
+def with_shown(sample: str, key: str) -> str:
+    """The sample with the section `key` that it shows in a comment, because there is nothing in it by default."""
+    lines = sample.splitlines(keepends=True)
+    (begin,) = [number for number, line in enumerate(lines) if re.fullmatch(rf" *#   {key}:\n", line)]
+    (end,) = [number for number, line in enumerate(lines) if re.fullmatch(rf" *{key}: {{}}\n", line)]
+    return "".join([*lines[:begin], *(line.replace("#   ", "", 1) for line in lines[begin:end]), *lines[end + 1 :]])
 
 
 def test_sample_has_every_key() -> None:
     """The sample shows every key, with a comment above each."""
-    sample = with_backup(config.sample())
+    sample = with_shown(with_shown(config.sample(), "backups"), "channels")
     lines = sample.splitlines()
     places = dict(places_of(yaml.compose(sample, Loader=yaml.SafeLoader)))
     for name, _ in config_keys():
         index = places[
             name.replace("backups.NAME", "backups.second")
+            .replace("channels.NAME", "channels.chat")
             .replace("upstreams.NAME", "upstreams.local")
             .replace("types.NAME", "types.internal")
         ]
         around = lines[max(0, index - 4) : index]
         assert any(line.lstrip().startswith("#") for line in around), f"no comment above {name}"
+
+
+def test_every_event_is_documented() -> None:
+    """docs/messages.md has a row for each event with its default, in the order of telling, and so has the sample."""
+    rows = table(page("docs/messages.md"), "event")
+    expected = [(name, kind.default, kind.says) for name, kind in events.EVENTS.items()]
+    assert [(code(row[0])[0], code(row[1])[0], row[2]) for row in rows] == expected
+    assert yaml.safe_load(config.sample())["notify"]["events"] == events.default_kinds()
 
 
 # Commands.
@@ -282,7 +295,14 @@ def test_every_flag_is_documented() -> None:
     facts = {f"{{cell}}.{fact}" for fact in ("synced", "done", "failed", "aborted", "started")}
     facts |= {f"{{cell}}.{stage}.{end}" for stage in names.STAGES for end in ("started", "done", "failed")}
     facts |= {"{cell}.started.2", "{cell}.started.worker", "{cell}.started.yielded"}
-    assert told == facts | names.RUN_FLAGS | {names.UPSTREAM, names.OUTPUT, names.TYPE, names.ATTIC}
+    assert told == facts | names.RUN_FLAGS | {
+        names.UPSTREAM,
+        names.OUTPUT,
+        names.TYPE,
+        names.MESSAGES,
+        names.TICKET,
+        names.ATTIC,
+    }
 
 
 @pytest.mark.parametrize("name", [name for name in flag_names() if name != names.ATTIC])

@@ -22,7 +22,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "words": ("", "model", "errors", "fields", "channels"),
     "rules": (
         *("naming", "status", "run_types", "plan", "liveness", "completeness", "messages", "proof"),
-        *("copies", "keeping"),
+        *("events", "telling", "delivery", "copies", "keeping"),
         # What the configuration needs to know of upstreams, and what needs nothing but itself.
         *(f"upstreams.{rule}" for rule in ("location", "run_names", "templates", "exit_codes", "inventory", "marks")),
         "channels.rt_words",
@@ -32,6 +32,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "upstreams",
         "backups",
         *(f"channels.{each}" for each in ("credentials", "rt_tracker", "rt_session", "rt_http", "rt_answers")),
+        *("channels.opening", "channels.chat", "outage"),
         "report.covers",  # reads the digest off a finished page; the observer asks it at every look
     ),
     "data path": ("fastq",),
@@ -67,6 +68,7 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "sh": ("upstreams",),
     "rt": ("channels.rt_session", "channels.rt_answers"),
     "httpx2": ("channels.rt_http", "channels.rt_answers"),  # what rt speaks HTTP with
+    "apprise": ("channels.chat",),
     "_typeshed": ("config",),  # exists for the type checker only
 }
 

@@ -18,7 +18,7 @@ from hesiod_watch import flags
 from hesiod_watch.config import Config
 from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, UsageError
 from hesiod_watch.fields import fields
-from hesiod_watch.model import LOCAL, CellId, Owner, Progress
+from hesiod_watch.model import LOCAL, CellId, Offer, Owner, Progress
 from hesiod_watch.runlog import RunLog
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ class Job:
     cell: CellId | None = None
     reason: str = ""
     upstream: str = LOCAL  # where the run comes from; for new-run
+    offer: Offer | None = None  # the run as its upstream was just seen to have it; for tell
     on_progress: Callable[[Progress], None] = field(default=lambda progress: None)
 
     @property
@@ -80,6 +81,8 @@ ACTIONS: dict[str, str] = {
     "backup": "hesiod_watch.actions.backup",
     "verify": "hesiod_watch.actions.verifying",
     "give-up": "hesiod_watch.actions.give_up",
+    "tell": "hesiod_watch.actions.tell",
+    "notify": "hesiod_watch.actions.notify",
 }
 """Modules are imported when their action is performed: the deciding process never loads what works on data."""
 

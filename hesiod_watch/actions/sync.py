@@ -33,12 +33,17 @@ def perform(job: Job) -> Outcome:
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
     flags.begin_round(job.pipeline, flags.SYNC, job.owner, alone=alone)
     ending: flags.Ending = "failed"
+    record: dict[str, object] = {}
     try:
         job.log().command(command_of(job))
         _sync(job, upstream, location)
         ending = "done"
+    except HesiodError as error:
+        # People are told when one of them is needed; what is tried again by itself they can look up.
+        record = {"trouble": str(error), "person": not isinstance(error, TemporaryError)}
+        raise
     finally:
-        flags.end_round(job.pipeline, flags.SYNC, job.owner, ending)
+        flags.end_round(job.pipeline, flags.SYNC, job.owner, ending, record)
     return "done"
 
 

@@ -34,7 +34,7 @@ def read_credentials(path: Path) -> Credentials:
     """The credentials in a file; it may be a link. Raises PermanentError, which says what to do."""
     shown = display(str(path))
     try:
-        text = _private_text(path)
+        text = private_text(path)
         return _parsed(text)
     except OSError as error:
         raise PermanentError(f"{shown}: cannot be read: {error.strerror}") from error
@@ -42,7 +42,7 @@ def read_credentials(path: Path) -> Credentials:
         raise PermanentError(f"{shown}: {error}") from None  # the cause may hold what was read
 
 
-def _private_text(path: Path) -> str:
+def private_text(path: Path) -> str:
     """What the file holds. Raises ValueError with a reason where it is not to be trusted, OSError."""
     if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: opening a device or FIFO may do anything
         raise ValueError("is no regular file")

@@ -71,7 +71,7 @@ def cell_of(snapshot: Snapshot, text: str) -> CellId:
 
 
 def look_at(config: Config, run_dir: Path) -> Snapshot:
-    return observe(run_dir, config.output)
+    return observe(run_dir, config.output, channels=config.notify.kinds())
 
 
 def add_run_argument(parser: argparse.ArgumentParser, *, many: bool = False) -> None:

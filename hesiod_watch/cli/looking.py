@@ -105,7 +105,7 @@ def call_status(options: argparse.Namespace) -> int:
 
 
 def _observe(config: Config, path: Path, listing: hesiod.Listing) -> Snapshot:
-    return observe(path, config.output, offer=listing.get(path.name))
+    return observe(path, config.output, offer=listing.get(path.name), channels=config.notify.kinds())
 
 
 def run_document(snapshot: Snapshot) -> dict[str, Any]:

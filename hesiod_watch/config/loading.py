@@ -19,6 +19,7 @@ from pathlib import Path
 
 import yaml
 
+from hesiod_watch.config.notifying import notify_problems
 from hesiod_watch.config.reading import Reading, read_section
 from hesiod_watch.config.values import Backup, Config, Upstream
 from hesiod_watch.errors import ConfigError
@@ -109,6 +110,7 @@ def parse(text: str, path: Path | None) -> Config:
         check_intervals(config, reading)
         check_upstreams(config, reading)
         check_backups(config, reading)
+        check_notify(config, reading)
     if reading.problems or config is None:
         raise ConfigError([problem for _, problem in sorted(reading.problems, key=lambda problem: problem[0])])
     return config
@@ -212,6 +214,15 @@ def check_backups(config: Config, reading: Reading) -> None:
                 text = f"{name} is the same directory, or one lies in the other"
                 reading.problem(reading.lines[f"{key}.location"], f"{key}.location", text)
         ours.append((f"the backup {backup.name}", place.host, place.path))
+
+
+def check_notify(config: Config, reading: Reading) -> None:
+    for name, text in notify_problems(config.notify):
+        key = f"notify.{name}"
+        # A key that is missing is told where its section begins.
+        around = [key.rsplit(".", number)[0] for number in range(key.count(".") + 1)]
+        line = next((reading.lines[each] for each in around if each in reading.lines), 1)
+        reading.problem(line, key, text)
 
 
 def overlap(place: Location, path: str) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from hesiod_watch import model
+from hesiod_watch.config.notifying import Notify
 from hesiod_watch.config.reading import Directory, Duration, NotAKey, Pattern, Text, Whole, Words
 from hesiod_watch.model import LOCAL, Policy
 from hesiod_watch.run_types import type_of_name
@@ -253,6 +254,9 @@ class Config:
     backup: BackupSettings = field(default_factory=BackupSettings)
     """When backups are read again."""
 
+    notify: Notify = field(default_factory=Notify)
+    """Telling people what happens to runs."""
+
     reports: Reports = field(default_factory=Reports)
     """What the report pages say about the facility."""
 
@@ -290,4 +294,5 @@ class Config:
             backups=frozenset(backup.name for backup in self.backups),
             verify_every=self.backup.verify_every,
             types=self.types,
+            channels=self.notify.kinds(),
         )

@@ -41,7 +41,13 @@ class Inline:
         self.last_error = ""
         code = DONE
         try:
-            perform(Job(action.name, run_dir, self._config, owner, action.cell, action.reason, action.upstream))
+            perform(
+                Job(
+                    *(action.name, run_dir, self._config, owner, action.cell, action.reason),
+                    upstream=action.upstream,
+                    offer=action.offer,
+                )
+            )
         except (TemporaryError, PermanentError) as error:
             code = AGAIN if isinstance(error, TemporaryError) else FAILED
             self.last_error = str(error)

@@ -19,6 +19,10 @@ from hesiod_watch.slots import Slots
 logger = logging.getLogger(__name__)
 
 
+DELIVERIES = 2
+"""Runs whose messages are delivered at the same time: no work on data ever waits for them, nor they for it."""
+
+
 class _Slot:
     """A reservation: a lock to be handed to the worker, or nothing for an action that needs none."""
 
@@ -43,6 +47,7 @@ class Local:
         # Each kind has its own: finished cells do not wait for those that are being written, nor pages for either.
         bounds = {"process": processing.workers, "ingest": processing.ingest_workers, "report": processing.workers}
         bounds |= {"backup": 1, "verify": 1}  # what reads disks for hours does so for one cell after the other
+        bounds["notify"] = DELIVERIES
         self._slots = {name: Slots(config.landing, name, count) for name, count in bounds.items()}
         self._lock = threading.Lock()
         self._running: dict[str, Action] = {}

@@ -52,6 +52,7 @@ from hesiod_watch.flags.files import create, owner_of
 from hesiod_watch.flags.listing import FlagLine, FlagListing, read_flags
 from hesiod_watch.flags.names import (
     BACKUP,
+    NOTIFY,
     SYNC,
     aborted,
     backup,
@@ -64,11 +65,22 @@ from hesiod_watch.flags.names import (
     worker,
     yielded,
 )
+from hesiod_watch.flags.outbox import (
+    begin_outbox,
+    mark_delivered,
+    number,
+    put,
+    read_letters,
+    read_outbox,
+    read_ticket,
+    write_ticket,
+)
 from hesiod_watch.flags.rounds import Ending, begin_round, end_round
 from hesiod_watch.flags.run import adopt, read_output, read_type, read_upstream, write_type
 
 __all__ = [
     "BACKUP",
+    "NOTIFY",
     "SYNC",
     "Ending",
     "FlagLine",
@@ -76,6 +88,7 @@ __all__ = [
     "aborted",
     "adopt",
     "backup",
+    "begin_outbox",
     "begin_round",
     "claim_cell",
     "create",
@@ -85,11 +98,17 @@ __all__ = [
     "highest_epoch",
     "holds_worker",
     "ingest",
+    "mark_delivered",
     "move_to_attic",
+    "number",
     "overtaken",
     "owner_of",
+    "put",
     "read_flags",
+    "read_letters",
+    "read_outbox",
     "read_output",
+    "read_ticket",
     "read_type",
     "read_upstream",
     "record_worker",
@@ -99,6 +118,7 @@ __all__ = [
     "synced",
     "verify",
     "worker",
+    "write_ticket",
     "write_type",
     "yielded",
 ]

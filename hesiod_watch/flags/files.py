@@ -121,9 +121,14 @@ def create(pipeline: Path, name: str, record: Mapping[str, object] | Owner) -> N
     Raises FlagExists (says who holds it), FlagUnknown (sent, and no verdict to be had: not ours until there is
     one), TemporaryError (no space, read-only, a server that does not answer) or PermanentError.
     """
+    create_file(pipeline, name, line(record))
+
+
+def create_file(pipeline: Path, name: str, body: bytes) -> None:
+    """Make the file `name` hold `body`, in the same way and with the same errors."""
     if name in {"", ".", ".."} or name.startswith(".") or "/" in name or "\0" in name:
         raise ValueError(f"{name!r} is no name for a flag")
-    path, body = pipeline / name, line(record)
+    path = pipeline / name
     if len(body) > LARGEST:
         raise PermanentError(f"{path}: a flag of {len(body)} bytes could not be read again")
     try:

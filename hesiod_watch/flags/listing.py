@@ -78,7 +78,7 @@ class FlagListing:
 
     @property
     def run_flags(self) -> frozenset[str]:
-        """The flags that speak of the whole run: failed, aborted, stripped, sync.started, sync.done, sync.failed."""
+        """The flags that speak of the whole run: failed, aborted, stripped, and those of its rounds."""
         return names.RUN_FLAGS & self._found.keys()
 
     @property
@@ -152,7 +152,7 @@ class FlagListing:
         return tuple(self._line(name, judge) for name in sorted(self._found) if name != names.ATTIC)
 
     def _line(self, name: str, judge: Judge) -> FlagLine:
-        if not self._found[name] and name != names.OUTPUT:
+        if not self._found[name] and name not in (names.OUTPUT, names.MESSAGES):
             return FlagLine(name, self._mtime(name), names.meaning(name) + "; not a regular file", regular=False)
         content = self._content(name)
         if content is None:

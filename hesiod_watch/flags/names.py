@@ -12,12 +12,16 @@ from dataclasses import dataclass
 UPSTREAM = "upstream"
 OUTPUT = "output"
 TYPE = "type.yaml"
+MESSAGES = "messages"
+TICKET = "rt_ticket"
 ATTIC = "attic"
 TEMPORARY = ".tmp."
 """Begins the hidden names under which flags are prepared; nobody reads them."""
 
-RUN_FLAGS = frozenset({"failed", "aborted", "stripped", "sync.started", "sync.done", "sync.failed"}) | {
-    f"backup.{end}" for end in ("started", "done", "failed")
+ROUNDS = frozenset({"sync", "notify", "backup"})
+"""Work on a whole run that goes in rounds, which each have `started`, `done` and `failed`."""
+RUN_FLAGS = frozenset({"failed", "aborted", "stripped"}) | {
+    f"{work}.{end}" for work in ROUNDS for end in ("started", "done", "failed")
 }
 STAGES = frozenset({"backup", "ingest", "verify"})
 """Stages of a cell beside processing itself, which each have `started`, `done` and `failed`."""
@@ -58,11 +62,17 @@ def parse(name: str) -> Parsed | None:
 
 def is_understood(name: str) -> bool:
     """A name that has a meaning here, or that an earlier Hesiod left and nobody needs."""
-    return name in RUN_FLAGS or name in {UPSTREAM, OUTPUT, TYPE} or bool(parse(name) or _LEFT_BY_HESIOD.fullmatch(name))
+    return (
+        name in RUN_FLAGS
+        or name in {UPSTREAM, OUTPUT, TYPE, MESSAGES, TICKET}
+        or bool(parse(name) or _LEFT_BY_HESIOD.fullmatch(name))
+    )
 
 
 SYNC = "sync"
 """The work of copying a run, which goes in rounds."""
+NOTIFY = "notify"
+"""The work of delivering a run's messages, which goes in rounds."""
 BACKUP = "backup"
 """The work of copying a run's own files to second places, which goes in rounds; that of a cell is `backup(stem)`."""
 
@@ -114,6 +124,8 @@ _RUN_MEANINGS = {
     UPSTREAM: "where the run comes from",
     OUTPUT: "leads to the output directory",
     TYPE: "what kind of run this is",
+    MESSAGES: "what people are told; see hesiod-watch messages",
+    TICKET: "number of the run's ticket in the tracker",
     "failed": "the whole run needs a person; nothing is started",
     "aborted": "a person disregards the whole run",
     "stripped": "cell data were removed from the landing area on purpose",
@@ -123,6 +135,9 @@ _RUN_MEANINGS = {
     "backup.done": "the run's own files were copied to second places",
     "backup.failed": "the run's own files could not be copied to a second place; it is tried again",
     "sync.failed": "the last sync failed",
+    "notify.started": "messages are being delivered",
+    "notify.done": "all messages were delivered",
+    "notify.failed": "messages wait to be delivered; it says why, and when it is tried again",
 }
 _CELL_MEANINGS = {
     "synced": "the cell is here and complete",

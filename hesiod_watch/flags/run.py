@@ -73,6 +73,7 @@ def _fill(parent: int, prepared: str, upstream: str, output: Path, run_type: str
     with directory(prepared, parent=parent) as descriptor:
         write_new(descriptor, names.UPSTREAM, os.fsencode(upstream) + b"\n")
         os.symlink(output, names.OUTPUT, dir_fd=descriptor)
+        os.mkdir(names.MESSAGES, _MODE, dir_fd=descriptor)  # empty: people are told everything from the beginning
         if run_type:
             write_new(descriptor, names.TYPE, _type_file(run_type))
         sync_directory(descriptor)
@@ -107,6 +108,8 @@ def _remove(parent: int, prepared: str) -> None:
     """Remove a prepared directory with just what `_fill` puts into it; what holds anything else stays."""
     with suppress(OSError):  # hidden and without meaning to anybody: a leftover harms nothing
         with directory(prepared, parent=parent) as descriptor:
+            with suppress(FileNotFoundError):
+                os.rmdir(names.MESSAGES, dir_fd=descriptor)
             for name in (names.UPSTREAM, names.OUTPUT, names.TYPE):
                 with suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=descriptor)

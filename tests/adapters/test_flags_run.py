@@ -45,7 +45,7 @@ def test_adopt(run: Path, output: Path) -> None:
     assert flags.adopt(run, LOCAL, output) is True
     assert flags.adopt(run, "host:/other", output.parent) is False
     assert os.listdir(run) == ["pipeline"]
-    assert sorted(os.listdir(run / "pipeline")) == ["output", "upstream"]
+    assert sorted(os.listdir(run / "pipeline")) == ["messages", "output", "upstream"]
     assert flags.read_upstream(run / "pipeline") == LOCAL
     assert flags.read_output(run / "pipeline", output.parent) == (output, "")
     assert flags.read_flags(run / "pipeline").unknown == ()
@@ -236,7 +236,12 @@ def test_output_root_gone(pipeline: Path, tmp_path: Path) -> None:
 
 
 def everything(pipeline: Path) -> set[str]:
-    return {str(path.relative_to(pipeline)) for path in pipeline.rglob("*")} - {"upstream", "output", "attic"}
+    return {str(path.relative_to(pipeline)) for path in pipeline.rglob("*")} - {
+        "upstream",
+        "output",
+        "messages",
+        "attic",
+    }
 
 
 def test_attic(pipeline: Path) -> None:

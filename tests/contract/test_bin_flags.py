@@ -63,7 +63,7 @@ def test_table(shell: list[str], run: Path) -> None:
     flags.claim_cell(run / "pipeline", STEM, ME)
     os.utime(run / "pipeline" / "upstream", (1, 1))
     rows = table(shell, run)
-    assert list(rows) == [f"{STEM}.started", "output", "upstream"]
+    assert list(rows) == [f"{STEM}.started", "messages", "output", "upstream"]
     age, owner, alive, meaning = rows[f"{STEM}.started"]
     assert re.fullmatch(r"\d+ s", age)
     assert owner == f"process, {ME.user}@{ME.host} pid {ME.pid}"
@@ -82,7 +82,7 @@ def test_meanings(shell: list[str], run: Path) -> None:
     for name in made:
         (pipeline / name).touch()
     rows = table(shell, run)
-    assert set(rows) == {*made, "upstream", "output"}
+    assert set(rows) == {*made, "upstream", "output", "messages"}
     told = {name: re.sub(r" \(attempt \d+\)", "", names.meaning(name)) for name in rows}
     assert {name: row[3] for name, row in rows.items()} == told
 
@@ -136,7 +136,7 @@ def test_hidden_and_attic(shell: list[str], run: Path) -> None:
     """Temporary files and the attic are no flags."""
     (run / "pipeline" / ".tmp.x").touch()
     (run / "pipeline" / "attic").mkdir()
-    assert set(table(shell, run)) == {"output", "upstream"}
+    assert set(table(shell, run)) == {"output", "upstream", "messages"}
 
 
 def test_output_is_safe(shell: list[str], run: Path) -> None:
@@ -148,7 +148,7 @@ def test_output_is_safe(shell: list[str], run: Path) -> None:
     done = show(shell, run)
     assert done.returncode == 0
     assert all(line.isascii() and line.isprintable() for line in done.stdout.splitlines())
-    assert len(done.stdout.splitlines()) == 2 + 5
+    assert len(done.stdout.splitlines()) == 2 + 6
 
 
 def test_names_of_runs(shell: list[str], run: Path) -> None:

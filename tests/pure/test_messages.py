@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from outboxes import ALL_TOLD
 
 from hesiod_watch.messages import Explanation, ago, explain_cell, explain_run, owner_words
 from hesiod_watch.model import (
@@ -32,7 +33,9 @@ NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 POLICY = Policy()
 ID = CellId("lib", "cell")
 HERE = Cell(ID, present=True)
-RUN = Snapshot(RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/output/run"))
+RUN = Snapshot(
+    RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/output/run"), outbox=ALL_TOLD
+)
 OWNER = Owner("token", action="process", host="elsewhere", pid=42)
 
 

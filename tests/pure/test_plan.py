@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from outboxes import ALL_TOLD
 
 from hesiod_watch.model import (
     LOCAL,
@@ -32,7 +33,9 @@ NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 POLICY = Policy(local=True, grace=3600, attempts_per_day=3, ingest_interval=None)
 ID = CellId("lib", "cell")
 FLAG = Flag("flag", mtime=1.0, text="because")
-RUN = Snapshot(RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/output/run"))
+RUN = Snapshot(
+    RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/output/run"), outbox=ALL_TOLD
+)
 HERE = Cell(ID, present=True)
 PROVEN = Completeness(Verdict.PROVEN, "3 of 3 FASTQ files")
 SHORT = Completeness(Verdict.SHORT, "1 of 3 FASTQ files missing")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from outboxes import ALL_TOLD
 
 from hesiod_watch.model import (
     LOCAL,
@@ -32,7 +33,13 @@ NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 POLICY = Policy(local=False, grace=3600, attempts_per_day=3, ingest_interval=None, sync_interval=300)
 THERE = "host:/data/My Exp"
 RUN = Snapshot(
-    RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=THERE, offered=THERE, output=Path("/output/run")
+    RunName("run"),
+    Path("/landing/run"),
+    has_pipeline=True,
+    upstream=THERE,
+    offered=THERE,
+    output=Path("/output/run"),
+    outbox=ALL_TOLD,
 )
 FLAG = Flag("flag", mtime=1.0, text="because")
 CLAIM = Claim(1, Owner("token"), None, yielded=False, liveness=Liveness.ALIVE, evidence="process 1 is alive")

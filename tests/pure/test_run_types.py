@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from outboxes import ALL_TOLD
 
 from hesiod_watch.messages import explain_cell, explain_run
 from hesiod_watch.model import (
@@ -31,7 +32,9 @@ from hesiod_watch.run_types import type_of, type_of_name, type_problem
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 INTERNAL, VISITOR, TEST = RunType("internal", "[0-9].*"), RunType("visitor", "v_.*", process=False), RunType("t", ".*t")
 POLICY = Policy(types=(VISITOR, TEST, INTERNAL), ingest_interval=60.0)
-RUN = Snapshot(RunName("v_ada"), Path("/landing/v_ada"), has_pipeline=True, upstream=LOCAL, output=Path("/output"))
+RUN = Snapshot(
+    RunName("v_ada"), Path("/landing/v_ada"), has_pipeline=True, upstream=LOCAL, output=Path("/output"), outbox=ALL_TOLD
+)
 READY = Cell(CellId("lib", "ready"), present=True, flags=CellFlags(synced=True))
 WRITTEN = Cell(CellId("lib", "written"), present=True, arriving=Arriving(changed=2))
 DEAD = Cell(

@@ -1,0 +1,159 @@
+"""notify: deliver a run's messages, in order, each channel for itself, and write down what each has got.
+
+In a process of its own, because a tracker may take its time or stop half-way; nothing but later messages of the same
+run and channel waits for it. One process at a time delivers for a run, by its flag; the channels are asked not to
+send what they have already. Killed anywhere, the next round goes on with the message that has no mark yet.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from hesiod_watch import delivery, flags
+from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.channels import Channel, Message, Ticket
+from hesiod_watch.channels.opening import open_channels
+from hesiod_watch.config import TRACKER
+from hesiod_watch.delivery import Trouble
+from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.events import is_told_complete
+from hesiod_watch.fields import fields
+from hesiod_watch.hostlock import alone_on_this_host
+from hesiod_watch.model import Letter, Outbox, Snapshot, Status
+from hesiod_watch.observe import observe
+from hesiod_watch.outage import known_outage, note_outage, outage_over
+from hesiod_watch.run_types import type_of
+from hesiod_watch.status import status_of
+from hesiod_watch.telling import subject
+
+logger = logging.getLogger(__name__)
+
+
+def perform(job: Job) -> Outcome:
+    """Raises FlagExists while somebody delivers, HesiodError where the flags cannot be written.
+
+    That a channel takes nothing is no error of this action: it is written down, and tried again when the plan says.
+    """
+    snapshot = _look(job)
+    if snapshot.outbox is None or not delivery.due_channels(snapshot.outbox, _channels(job), datetime.now(UTC)):
+        return "nothing"
+    former = delivery.troubles(snapshot.outbox)
+    alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
+    flags.begin_round(job.pipeline, flags.NOTIFY, job.owner, alone=alone, record=delivery.record_of(former))
+    found = former
+    try:
+        job.log().command(command_of(job))
+        found = _deliver(job, former)
+    finally:
+        ending: flags.Ending = "failed" if found else "done"
+        flags.end_round(job.pipeline, flags.NOTIFY, job.owner, ending, delivery.record_of(found))
+    return "done"
+
+
+def _channels(job: Job) -> tuple[str, ...]:
+    return tuple(job.config.notify.kinds())
+
+
+def _look(job: Job) -> Snapshot:
+    return observe(job.run_dir, job.config.output, channels=_channels(job))
+
+
+def _deliver(job: Job, former: Mapping[str, Trouble]) -> dict[str, Trouble]:
+    """What is wrong with which channel when all that can be delivered is."""
+    snapshot = _look(job)  # again: somebody may have delivered until the round was ours
+    outbox = snapshot.outbox or Outbox()
+    now = datetime.now(UTC)
+    channels = open_channels(job.config)
+    troubles = {}
+    for name in _channels(job):
+        letters = outbox.waiting_for(name)
+        before = former.get(name)
+        if letters and before and delivery.rests(before, now):
+            troubles[name] = before
+        elif letters:
+            trouble = _deliver_to(job, name, channels[name], snapshot, letters, before)
+            troubles |= {name: trouble} if trouble else {}
+    return troubles
+
+
+def _deliver_to(
+    job: Job, name: str, channel: Channel, snapshot: Snapshot, letters: tuple[Letter, ...], before: Trouble | None
+) -> Trouble | None:
+    shortest = timedelta(seconds=job.config.notify.retry)
+    person = False
+    try:
+        if why := known_outage(job.config.landing, name):
+            raise TemporaryError(why)
+        for letter in letters:
+            _hand_over(job, name, channel, snapshot, letter, last=letter is letters[-1])
+            outage_over(job.config.landing, name)
+        return None
+    except TemporaryError as error:
+        why = str(error)
+        note_outage(job.config.landing, name, why, shortest)
+    except HesiodError as error:
+        why, person = str(error), True
+    except Exception as error:
+        # A bug, or a library that raises what it does not announce: other channels and other runs go on.
+        logger.exception("a bug while delivering", extra=fields(run=job.run_dir.name, channel=name))
+        why, person = f"a bug in hesiod-watch: {type(error).__name__}: {error}", True
+    job.log().line(f"not delivered to {name}: {why}")
+    return delivery.after(before, why, datetime.now(UTC), shortest, person=person)
+
+
+def _hand_over(job: Job, name: str, channel: Channel, snapshot: Snapshot, letter: Letter, *, last: bool) -> None:
+    """Deliver one message and write that down. Raises what the channel raises."""
+    if letter.problem:
+        mark = f"{letter.number:04d}.{name}.delivered"
+        raise PermanentError(f"{letter.problem}; or pass it over: touch {job.pipeline}/messages/{mark}")
+    known, problem = flags.read_ticket(job.pipeline) if name == TRACKER else (None, "")
+    if problem:
+        raise PermanentError(problem)
+    ticket = _ticket(job, snapshot)
+    kind = letter.channels[name]
+    message = Message(letter.number, letter.token, letter.event, "reply" if kind == "reply" else "comment", letter.text)
+    delivered = channel.deliver(ticket, known, message)
+    if name == TRACKER and known is None and delivered.ticket is not None:
+        flags.write_ticket(job.pipeline, delivered.ticket)
+    if last and delivered.ticket is not None:
+        # Before the mark: should the answer be lost, this is done again, and the message is not sent again.
+        _keep(job, name, channel, ticket, delivered.ticket)
+    record = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "host": job.owner.host,
+        "ticket": delivered.ticket,
+        "note": delivered.note,
+    }
+    flags.mark_delivered(job.pipeline, letter, name, record)
+    note = f"; {delivered.note}" if delivered.note else ""
+    where = f" ticket {delivered.ticket}" if delivered.ticket is not None else ""
+    job.log().line(f"delivered {letter.number:04d} {letter.event} to {name}{where}{note}")
+
+
+def _keep(job: Job, name: str, channel: Channel, ticket: Ticket, number: int) -> None:
+    try:
+        note = channel.keep(ticket, number)
+    except PermanentError as error:  # the message has arrived all the same
+        note = str(error)
+    if note:
+        job.log().line(f"{name} ticket {number}: {note}")
+
+
+def _ticket(job: Job, snapshot: Snapshot) -> Ticket:
+    settings = job.config.notify.rt
+    status, _ = status_of(snapshot)
+    if status is Status.COMPLETE and not is_told_complete(snapshot):
+        wanted = ""
+    else:
+        wanted = settings.statuses.get(status, "")
+    return Ticket(
+        snapshot.run,
+        type_of(snapshot, job.config.policy()).queue or settings.queue,
+        subject(snapshot),
+        settings.requestors,
+        settings.cc,
+        wanted,
+    )

@@ -1,0 +1,16 @@
+"""Outboxes for tests of other things."""
+
+from __future__ import annotations
+
+from hesiod_watch.model import Outbox
+
+
+class _Everything(frozenset[str]):
+    """Holds every key."""
+
+    def __contains__(self, key: object) -> bool:
+        return True
+
+
+ALL_TOLD = Outbox(told=_Everything())
+"""Of a run about which nothing is left to be told."""
