@@ -138,6 +138,15 @@ def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
         yield f"the run's own files are not backed up: {why_of(snapshot.backup)}"
 
 
+def damage(snapshot: Snapshot) -> tuple[str, ...]:
+    """Of each cell with a damaged copy a sentence; every poll says it, until a reading finds all mended."""
+    return tuple(
+        f"{snapshot.run} {cell.id}: damaged: {problems[0]}; hesiod-watch explain {snapshot.run} {cell.id}"
+        for cell in snapshot.cells
+        if (problems := damage_in(cell.verification))
+    )
+
+
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
     """When something here may be due although nothing will announce it."""
     if not policy.backups or not _workable(snapshot, HANDS_OFF):
@@ -175,7 +184,8 @@ def whereabouts(snapshot: Snapshot, cell: Cell) -> tuple[Whereabouts, ...]:
     if snapshot.output:
         place = snapshot.output / cell.id.library / cell.id.name
         found.append(Whereabouts("output", str(place), "results", read, _problem(problems, "output: ")))
-    if cell.present and "stripped" not in snapshot.flags:
+    gone = "stripped" in snapshot.flags or (cell.strip and cell.strip.ending == "done")
+    if cell.present and not gone:
         place = snapshot.path / cell.id.library / cell.id.name
         found.append(Whereabouts("landing", str(place), "raw data", read, _problem(problems, "landing: ")))
     for copy in known_copies(manifest_of(cell), cell.backup, last):

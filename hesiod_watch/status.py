@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from hesiod_watch.copies import copies_in, damage_in
 from hesiod_watch.model import Cell, CellId, Completeness, Liveness, Snapshot, Stage, Status, why_in
 
 FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
@@ -185,11 +186,26 @@ def _why_incomplete(cell: Cell) -> str:
     return _copying(cell, completeness.why if completeness else "still being written")
 
 
-def _copying(cell: Cell, otherwise: str) -> str:
+def _copying(cell: Cell, otherwise: str, *, before: str = "") -> str:
     progress = cell.progress
     if progress is None or not progress.bytes_total:
         return otherwise
-    return f"{progress.phase}: {progress.bytes_done / progress.bytes_total:.0%} of {progress.bytes_total / 1e9:.2f} GB"
+    share = f"{progress.bytes_done / progress.bytes_total:.0%} of {progress.bytes_total / 1e9:.2f} GB"
+    return f"{before}{progress.phase}: {share}"
+
+
+def _copies(cell: Cell) -> str:
+    """What is to be said of the copies of a processed cell; "" where there is nothing that a person must know."""
+    if damage := damage_in(cell.verification):
+        return f"; damaged: {damage[0]}" + (f" and {len(damage) - 1} more" if len(damage) > 1 else "")
+    backup = cell.backup
+    if backup is None:
+        return ""
+    if not backup.ending:
+        return _copying(cell, "; being backed up" if backup.liveness is not Liveness.DEAD else "", before="; ")
+    if backup.ending == "failed":
+        return f"; not backed up: {backup.record.get('why') or backup.evidence}"
+    return f"; backed up on {', '.join(copy.backup for copy in copies_in(backup.record)) or '?'}"
 
 
 def _flag_text(cell: Cell, otherwise: str) -> str:
@@ -199,7 +215,7 @@ def _flag_text(cell: Cell, otherwise: str) -> str:
 
 _WHY_STAGE: dict[Stage, Callable[[Cell], str]] = {
     Stage.ABORTED: lambda cell: _flag_text(cell, "a person said to disregard it"),
-    Stage.PROCESSED: lambda cell: "processed, checked and reported",
+    Stage.PROCESSED: lambda cell: f"processed, checked and reported{_copies(cell)}",
     Stage.FAILED: lambda cell: _flag_text(cell, "processing failed and needs a person"),
     Stage.PROCESSING: _why_processing,
     Stage.READY: lambda cell: "its data are here and complete",

@@ -178,6 +178,8 @@ class _CellBackup:
     def _raw(self) -> Facts:
         """What is known of the raw data, having read what was not known; empty where no place is to have them."""
         former = read_raw(self.cell_output)
+        if flags.read_flags(self.job.pipeline).stripped(self.cell.stem):
+            return former.facts  # what is here is not all of it, and what has gone is on the backups
         if (
             not any(raw_policy(self.job, backup) for backup in self.job.config.backups)
             or not self.job.cell_dir.is_dir()

@@ -98,7 +98,7 @@ def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> E
     said: dict[str, object] = {"why": "it was not ended", **carried}
     ending: flags.Ending = "failed"
     try:
-        found = examine(job.config, job.run_dir, job.output, cell, stripped=listing.has("stripped"), say=say)
+        found = examine(job.config, job.run_dir, job.output, cell, stripped=_stripped(listing, cell), say=say)
         said = _record(found, known)
         ending = "failed" if found.problems or found.unread else "done"
     except HesiodError as error:
@@ -107,6 +107,11 @@ def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> E
     finally:
         flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": _now()})
     return found
+
+
+def _stripped(listing: flags.FlagListing, cell: CellId) -> bool:
+    """Whether raw data were removed from the landing area on purpose."""
+    return listing.has("stripped") or listing.stripped(cell.stem)
 
 
 def _record(found: Examined, known: Sequence[str]) -> dict[str, object]:

@@ -7,6 +7,7 @@ can delete anything, here or there, and nothing decides: what a copy is good for
 from hesiod_watch.backups.here import device_of
 from hesiod_watch.backups.manifests import (
     manifest_md5,
+    raw_of_sync,
     read_raw,
     read_raw_manifest,
     result_facts,
@@ -41,6 +42,7 @@ __all__ = [
     "known_copies",
     "manifest_md5",
     "opened",
+    "raw_of_sync",
     "raw_place",
     "raw_wanted",
     "reached",

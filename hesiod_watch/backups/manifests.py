@@ -171,7 +171,8 @@ def take_raw(
     """The raw data of a cell as they are now: what is unchanged since `former` is believed, the rest is read.
 
     Only regular files count; links and special files are told and never opened. What has changed or gone since `former`
-    is told, too. Raises TemporaryError when files cannot be read or change meanwhile, PermanentError.
+    is told, too; what has gone stays in the list. Raises TemporaryError when files cannot be read or change meanwhile,
+    PermanentError.
     """
     with opened_directory(run_dir, landing) as directory:
         entries = landed.entries(directory, cell)
@@ -189,7 +190,8 @@ def take_raw(
         known = {name: file for name, file in known.items() if file.sha256 or name not in hashes.sha256}
         wanted = [name for name in sorted(files) if name not in known]
         total, done = sum(files[name].size for name in wanted), 0
-        found = dict(known)
+        # What has gone is kept in mind: it was part of the cell, and a copy of it is still to be had and to be checked.
+        found = known | {name: file for name, file in former.files.items() if name not in files}
         for name in wanted:
             if stop():
                 raise TemporaryError(f"{run_dir.name} {cell}: stopped")
@@ -198,7 +200,7 @@ def take_raw(
                 tell(f"{display(name)} has other content now: MD5 {found[name].fact.md5}, was {before.fact.md5}")
             done += files[name].size
             on_progress(done, total)
-        return RawManifest(str(cell), found, hashes.judge(found, tell))
+        return RawManifest(str(cell), found, hashes.judge(found, tell) or former.hashes)
 
 
 def raw_of_sync(cell: CellId, md5s: Mapping[str, str], landing: Path, run_dir: Path) -> RawManifest:

@@ -16,7 +16,7 @@ not verified, for they may stand for data.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -61,6 +61,7 @@ class Copied:
     bytes: int = 0
     files: int = 0
     verified: bool = False  # all of the cell is here, its final_summary too, and is the same as upstream
+    md5s: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # of its files, when verified
 
 
 class _Ends(Exception):
@@ -110,7 +111,8 @@ def copy_cell(
         ending = Ending("done", "")
     if ending.why:
         copying.log.line(f"{cell}: {ending.outcome}: {ending.why}")
-    return Copied(*ending, copying.copied_bytes, copying.copied_files, verified)
+    md5s = dict(copying.md5s) if verified else {}
+    return Copied(*ending, copying.copied_bytes, copying.copied_files, verified, md5s)
 
 
 @dataclass
@@ -132,6 +134,7 @@ class _Copying:
     directory: int = -1
     control: Path | None = None
     proven: dict[str, tuple[object, ...]] = field(default_factory=dict)  # what was compared, as it was then
+    md5s: dict[str, str] = field(default_factory=dict)  # of the files among that
 
     def rounds(self, place: Location, directory: int, control: Path | None) -> bool:
         """Copy until nothing changes any more; whether the cell is verified. Raises _Ends."""
@@ -231,6 +234,8 @@ class _Copying:
                 same = entry.kind == "o" or _alike(entry, found)
             if same:
                 self.proven[name] = entry.identity
+                if entry.kind == "f":
+                    self.md5s[name] = ours[name]
             else:
                 differing.append(name)
         return differing

@@ -1,0 +1,118 @@
+"""How full the disks are, how fast they fill, and when they will be full: for people, who buy disks months ahead.
+
+*Growing by* is what the cells that were finished in the last WINDOW days brought, divided by these days: for results
+the sizes in their manifest.json; for raw data those in raw.json, or where there is none those of the FASTQ that
+manifest.json lists; for a backup what its copy records say. It knows nothing of what other programs write.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hesiod_watch.backups.questions import MARKER
+from hesiod_watch.config import Config
+from hesiod_watch.copies import copies_in
+from hesiod_watch.model import Cell, Snapshot
+
+WINDOW = 14
+"""Days that are looked back."""
+DAY = 86400.0
+SMALLEST_SHARE = 0.05
+"""Of free space, below which somebody should look."""
+SOON = 7.0
+"""Days until a disk is full, below which somebody should look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """One file system that fills. Sizes are in bytes."""
+
+    where: str  # landing, output, or a backup's name
+    path: str
+    free: int
+    total: int
+    per_day: float | None  # None: nothing was finished lately, so nothing is known
+
+    @property
+    def full_in(self) -> float | None:
+        """Days until it is full if it goes on like this; None where it does not grow."""
+        return self.free / self.per_day if self.per_day else None
+
+    @property
+    def ok(self) -> bool:
+        soon = self.full_in is not None and self.full_in < SOON
+        return not soon and (self.total == 0 or self.free / self.total > SMALLEST_SHARE)
+
+    def __str__(self) -> str:
+        said = f"{self.where} {self.path}: {_gigabytes(self.free)} free of {_gigabytes(self.total)}"
+        if self.per_day is None or self.full_in is None:
+            return f"{said}, no cell finished in the last {WINDOW} days"
+        return f"{said}, growing by {_gigabytes(self.per_day)} a day, full in about {_days(self.full_in)}"
+
+
+def spaces(config: Config, snapshots: Iterable[Snapshot], now: float) -> list[Space]:
+    """The disks of landing, output and each mounted backup, as far as they can be looked at. `now`: seconds, epoch.
+
+    A backup whose marker is not there is left out: what is in its place is another disk.
+    """
+    brought: dict[str, int] = {}
+    for snapshot in snapshots:
+        for cell in snapshot.cells:
+            for where, size in _brought(snapshot, cell, now - WINDOW * DAY).items():
+                brought[where] = brought.get(where, 0) + size
+    places = [("landing", config.landing), ("output", config.output)]
+    for backup in config.backups:
+        if not backup.place.over_ssh and os.path.lexists(Path(backup.place.path) / MARKER):
+            places.append((backup.name, Path(backup.place.path)))
+    found = []
+    for where, path in places:
+        try:
+            status = os.statvfs(path)
+        except OSError:
+            continue
+        per_day = brought[where] / WINDOW if brought.get(where) else None
+        free, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
+        found.append(Space(where, str(path), free, total, per_day))
+    return found
+
+
+def _brought(snapshot: Snapshot, cell: Cell, since: float) -> Mapping[str, int]:
+    """Bytes that a cell has brought to each place since a time; nothing for one that was finished before."""
+    brought: dict[str, int] = {}
+    done = cell.flags.done
+    if done and done.mtime >= since and snapshot.output:
+        place = snapshot.output / cell.id.library / cell.id.name
+        manifest = _read(place / "manifest.json")
+        raw = _read(place / "raw.json")
+        brought["output"] = _sum(manifest.get("files"))
+        brought["landing"] = _sum(raw.get("files")) or _sum(manifest.get("sources"))
+    for copy in copies_in(cell.backup.record) if cell.backup else ():
+        if copy.verified and copy.verified.timestamp() >= since:
+            brought[copy.backup] = copy.bytes
+    return brought
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def _sum(entries: object) -> int:
+    sizes = [entry.get("bytes") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
+    return sum(size for size in sizes if isinstance(size, int))
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e12:.1f} TB" if size >= 1e12 else f"{size / 1e9:.1f} GB"
+
+
+def _days(days: float) -> str:
+    return f"{days:.0f} days" if days < 730 else f"{days / 365:.0f} years"
