@@ -12,14 +12,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from hesiod_watch import delivery
 from hesiod_watch.config import Config
 from hesiod_watch.errors import TemporaryError
 from hesiod_watch.executors import Ended
 from hesiod_watch.fields import fields
-from hesiod_watch.model import Offer
+from hesiod_watch.model import Offer, Outbox
+from hesiod_watch.outage import first_today
 from hesiod_watch.reconcile import CLAIMED, Looked, Reconciler
 from hesiod_watch.sdnotify import Notifier
 from hesiod_watch.sources.landing import Landing
@@ -34,6 +37,8 @@ SYNC = frozenset({"sync"})
 """What is held until there is nothing else to start."""
 POLL_WAIT = 0.5
 """Seconds that a poll waits for the next thing to happen while workers of its own are at work."""
+HEAD_START = 2.0
+"""Seconds that a poll gives its upstreams to answer, so that their runs are looked at once and not twice."""
 SLOT_RETRY = 5.0
 """Seconds between two looks at the runs that found every worker busy: nobody tells us when another's worker ends."""
 WOKEN = 4
@@ -58,6 +63,7 @@ class Engine:
         self._to_sync: dict[Path, None] = {}  # runs that wait until there is no processing to start
         self._syncing: set[Path] = set()  # those whose turn it is
         self._told: tuple[str, ...] = ()
+        self._late: dict[str, Outbox] = {}  # of runs whose messages have been waiting for too long
         self.failed: list[str] = []
 
     def landing_problem(self) -> str:
@@ -108,6 +114,9 @@ class Engine:
             elif not looked.full:
                 self._syncing.discard(run_dir)
             self._settled[run_dir] = settled(looked.snapshot)
+            self._late.pop(run_dir.name, None)
+            if looked.snapshot.outbox and delivery.overdue(looked.snapshot.outbox, self.reconciler.clock()):
+                self._late[run_dir.name] = looked.snapshot.outbox
             self._full.pop(run_dir, None)
             if looked.full:
                 self._full[run_dir] = None
@@ -151,6 +160,11 @@ class Engine:
         for run_dir in seen.offers:
             self.queue.add(run_dir)
         return seen.problems
+
+    def undelivered(self) -> list[str]:
+        """What cron should say of messages that nobody gets, once a day: it is the way that is left."""
+        sentences = list(delivery.in_all(self._late))
+        return sentences if sentences and first_today(self.config.landing, "undelivered") else []
 
     def commence_syncs(self) -> bool:
         """Let the runs be copied that wait for it; to be called when there is nothing else to start."""
@@ -274,7 +288,8 @@ def poll(
     """Look at every run (or at `runs`) once, and again after each piece of work that this started; then return.
 
     Returns sentences about what went wrong; raises TemporaryError when the landing area is not there. Work that
-    found every worker busy with other people's work is left for the next poll.
+    found every worker busy with other people's work is left for the next poll. An upstream that does not answer
+    holds nobody up: all runs are looked at meanwhile, and those that it offers once more.
     """
     engine = Engine(config, repeat=False)
     if problem := engine.landing_problem():
@@ -282,10 +297,27 @@ def poll(
     for run in engine.landing.runs() if runs is None else runs:
         engine.queue.add(run)
     stop = stop or threading.Event()
-    troubles = engine.ask_upstreams(stop.is_set) if runs is None else ()
+    if runs is not None:
+        _work_through(engine, on_look, stop)
+        return [*engine.failed, *engine.reconciler.problems(), *engine.undelivered()]
+    with ThreadPoolExecutor(1, thread_name_prefix="ask-upstreams") as thread:
+        asking = thread.submit(engine.ask_upstreams, stop.is_set)
+        wait([asking], HEAD_START)
+        _work_through(engine, on_look, stop, asking)
+    return [*asking.result(), *engine.failed, *engine.reconciler.problems(), *engine.undelivered()]
+
+
+def _work_through(
+    engine: Engine,
+    on_look: Callable[[Looked], None],
+    stop: threading.Event,
+    asking: Future[tuple[str, ...]] | None = None,
+) -> None:
+    """Look at every run in the queue until nothing is under way and nothing more comes from `asking`."""
     ended = False  # whether any of our workers has ended since the runs that found all busy were last looked at
     while not stop.is_set():
-        run_dir = engine.queue.get(timeout=POLL_WAIT if engine.reconciler.running() else 0)
+        answered = asking is None or asking.done()  # before the queue is looked into, lest the answer be overlooked
+        run_dir = engine.queue.get(timeout=0 if answered and not engine.reconciler.running() else POLL_WAIT)
         ended = engine.take_endings() or ended
         if run_dir is not None:
             looked = engine.look(run_dir)
@@ -295,6 +327,5 @@ def poll(
             continue
         elif ended and engine.retry_full():
             ended = False
-        elif not engine.commence_syncs():
+        elif answered and not engine.commence_syncs():
             break
-    return [*troubles, *engine.failed, *engine.reconciler.problems()]

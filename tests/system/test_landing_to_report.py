@@ -115,6 +115,27 @@ def test_one_poll_does_more_than_it_has_workers_for(site: Site) -> None:
     assert [run for run in runs if done(site, run=run)] == runs
 
 
+def test_a_silent_upstream_does_not_keep_a_poll_from_local_runs(site: Site) -> None:
+    """While a poll waits for a sequencer that does not answer, local cells are finished; then it tells of both."""
+    given_up = site.root / "given-up"
+    silent = site.root / "bin" / "ssh"
+    silent.parent.mkdir()
+    silent.write_text(f'#!/bin/sh\nuntil [ -e "{given_up}" ]; do sleep 0.1; done\nexit 255\n')
+    silent.chmod(0o755)
+    site.environ |= {"PATH": f"{silent.parent}:{os.environ['PATH']}", "XDG_RUNTIME_DIR": ""}
+    site.configure(more="upstreams: {here: {location: LOCAL}, PROM: {location: 'prom@promethion:/data'}}\n")
+    a_cell(site).write()
+    poll = subprocess.Popen(site.command("poll"), stderr=subprocess.PIPE, text=True, env=site.environ)
+    try:
+        site.eventually(lambda: done(site), "the local cell is done")
+        assert poll.poll() is None, "it waits for its upstream"
+    finally:
+        given_up.touch()
+        _, told = poll.communicate(timeout=120)
+    assert poll.returncode == 1
+    assert "upstream PROM: " in told
+
+
 def test_log_tells_the_command_that_repeats_an_action(site: Site) -> None:
     """Each action's first line in the run's log is the command that a person would type to repeat it."""
     a_cell(site).write()
