@@ -159,7 +159,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
 
 def why_of(last: Round) -> str:
     """What a round says of its own end."""
-    return str(last.record.get("why") or last.evidence)
+    return str(last.record.get("trouble") or last.evidence)
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ from hesiod_watch.runlog import RunLog
 
 logger = logging.getLogger(__name__)
 
-CARRIED = ("manifest", "copies")
+CARRIED = ("manifest", "copies", "trouble")
 """What a round says from its beginning of the one before, so that nothing is forgotten should it be killed."""
 SHOWN = 20
 """Sentences about what is wrong that a flag keeps; the log has them all."""
@@ -83,7 +83,7 @@ class _Troubles:
         self.temporary = self.temporary and isinstance(error, TemporaryError)
 
     def record(self) -> dict[str, object]:
-        return {"why": "; ".join(self.sentences[:SHOWN])[:4000]} if self.sentences else {}
+        return {"trouble": "; ".join(self.sentences[:SHOWN])[:4000]} if self.sentences else {}
 
     def error(self, what: str) -> HesiodError:
         message = f"{what}: {'; '.join(self.sentences)}"
@@ -98,7 +98,7 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
     flags.begin_round(job.pipeline, work, job.owner, alone=alone(job), record=kept)
     log = RunLog(job.output / "backup.log")
     log.command(command_of(job))
-    said: dict[str, object] = dict(kept)
+    said = {key: value for key, value in kept.items() if key != "trouble"}
     ending: flags.Ending = "failed"
     try:
         copies, troubles = _CellBackup(job, cell, log, carried).make()
@@ -107,7 +107,7 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
             raise troubles.error(f"{job.run_dir.name} {cell}")
         ending = "done"
     except HesiodError as error:
-        said.setdefault("why", str(error)[:4000])
+        said.setdefault("trouble", str(error)[:4000])
         log.line(f"{cell}: not backed up: {error}")
         raise
     finally:
@@ -161,7 +161,7 @@ class _CellBackup:
 
         A round that a person asks for begins afresh, and so does one after a round that was `done`.
         """
-        if self.carried.get("manifest") != manifest or "why" not in self.carried or self.job.owner.epoch == 1:
+        if self.carried.get("manifest") != manifest or "trouble" not in self.carried or self.job.owner.epoch == 1:
             return None
         oldest = datetime.now(UTC) - timedelta(seconds=self.job.config.backup.fresh)
         for copy in copies_in(self.carried):

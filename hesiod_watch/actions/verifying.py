@@ -95,14 +95,14 @@ def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> E
     # What was found before stands until this round has read all: also when it is killed.
     carried: dict[str, object] = {"problems": list(known)} if known else {}
     flags.begin_round(job.pipeline, work, job.owner, alone=alone(job), record=carried)
-    said: dict[str, object] = {"why": "it was not ended", **carried}
+    said: dict[str, object] = {"trouble": "it was not ended", **carried}
     ending: flags.Ending = "failed"
     try:
         found = examine(job.config, job.run_dir, job.output, cell, stripped=_stripped(listing, cell), say=say)
         said = _record(found, known)
         ending = "failed" if found.problems or found.unread else "done"
     except HesiodError as error:
-        said["why"] = str(error)[:LONGEST]
+        said["trouble"] = str(error)[:LONGEST]
         raise
     finally:
         flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": _now()})
@@ -123,7 +123,7 @@ def _record(found: Examined, known: Sequence[str]) -> dict[str, object]:
         more = [f"and {len(problems) - KEPT} more"] if len(problems) > KEPT else []
         said["problems"] = [problem[:LONGEST] for problem in problems[:KEPT]] + more
     why = [*found.problems[:1], *found.unread]
-    return said | ({"why": "; ".join(why)[:LONGEST]} if why else {})
+    return said | ({"trouble": "; ".join(why)[:LONGEST]} if why else {})
 
 
 def examine(

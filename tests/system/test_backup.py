@@ -1,0 +1,361 @@
+"""Second copies, made and read again by nothing but polls: on a mount of their own, which fills, goes away and rots."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sites import Site
+
+from hesiod_watch.simulate import SimulatedCell
+
+pytestmark = pytest.mark.system
+
+RUN, LIBRARY, CELL = "20261122_TEST_alpha", "sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d"
+OTHER = "20261122_2211_1B_PAW00002_1a2b3c4d"
+MARKER = "hesiod-watch-backup.json"
+
+
+class Second:
+    """A file system of its own, mounted where the site keeps a second copy."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        place.mkdir()
+
+    def mount(self, size: str = "64m") -> None:
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.place], capture_output=True, text=True
+        )
+        if mounted.returncode:
+            pytest.skip(f"cannot mount here: {mounted.stderr.strip()}")
+
+    def resize(self, size: str) -> None:
+        subprocess.run(["mount", "-o", f"remount,size={size}", self.place], check=True)
+
+    def hide(self) -> None:
+        """An empty directory is in its place, as after an unmount, and what it held is kept."""
+        self.kept = self.place.with_name("kept")
+        self.kept.mkdir(exist_ok=True)
+        subprocess.run(["mount", "--bind", self.place, self.kept], check=True)
+        subprocess.run(["umount", self.place], check=True)
+
+    def show(self) -> None:
+        subprocess.run(["mount", "--bind", self.kept, self.place], check=True)
+        subprocess.run(["umount", self.kept], check=True)
+
+    def close(self) -> None:
+        for place in (self.place, self.place.with_name("kept")):
+            while os.path.ismount(place):
+                if subprocess.run(["umount", "--lazy", place], check=False).returncode:
+                    break
+
+
+@pytest.fixture
+def second(tmp_path: Path) -> Iterator[Second]:
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("needs root, to mount file systems")
+    second = Second(tmp_path / "second")
+    second.mount()
+    try:
+        yield second
+    finally:
+        second.close()
+
+
+@pytest.fixture
+def backed(site: Site, second: Second) -> Site:
+    """A site with one backup, marked."""
+    configure(site, second)
+    site.run("backup-init", "second")
+    return site
+
+
+def configure(site: Site, second: Second, **backup: str) -> None:
+    more = f"backups: {{second: {{location: {second.place}, timeout: 10s}}}}\n"
+    if backup:
+        more += f"backup: {json.dumps(backup)}\n"
+    site.configure(processing="workers: 2, ingest: false", more=more)
+
+
+def land(site: Site, cell: str = CELL, reads: int = 20) -> SimulatedCell:
+    made = SimulatedCell(
+        site.landing, RUN, LIBRARY, cell, barcodes=("barcode01", "barcode02"), files_per_barcode=2, reads_per_file=reads
+    )
+    made.write()
+    return made
+
+
+def results(second: Second, cell: str = CELL) -> Path:
+    return second.place / RUN / "results" / LIBRARY / cell
+
+
+def raw(second: Second, cell: str = CELL) -> Path:
+    return second.place / RUN / "raw" / LIBRARY / cell
+
+
+def record(site: Site, flag: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((site.landing / RUN / "pipeline" / flag).read_text())
+    return found
+
+
+def files(place: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
+
+
+def flip(path: Path, at: int = 10) -> None:
+    """Turn one bit around, and leave no trace in size or times."""
+    times = path.stat()
+    with path.open("r+b") as file:
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def due_again(site: Site, flag: str) -> None:
+    """Make a round look as if it had ended long ago."""
+    path = site.landing / RUN / "pipeline" / flag
+    said = json.loads(path.read_text())
+    said["ended"] = said["time"] = "2020-01-01T00:00:00Z"
+    path.write_text(json.dumps(said))
+
+
+def test_poll_does_it_all(backed: Site, second: Second) -> None:
+    """One poll processes a cell and has it copied, read back and recorded; the next finds nothing to do."""
+    land(backed)
+    backed.run("poll")
+    here = backed.output / RUN / LIBRARY / CELL
+    manifest = json.loads((here / "manifest.json").read_text())
+    listed = {entry["name"] for entry in manifest["files"]} | {"manifest.json", "raw.json"}
+    assert files(results(second)) == {name: (here / name).read_bytes() for name in listed}
+    sources = {entry["name"] for entry in manifest["sources"]}
+    landed = files(backed.landing / RUN / LIBRARY / CELL)
+    assert sources < landed.keys()
+    assert files(raw(second)) == {name: data for name, data in landed.items() if name not in sources}
+    said = record(backed, f"{CELL}.backup.done")
+    marker = json.loads((second.place / MARKER).read_text())
+    assert said["manifest"] == record(backed, f"{CELL}.done")["manifest_md5"]
+    assert [copy["identity"] for copy in said["copies"]] == [marker["id"]]
+    assert (second.place / RUN / "results" / "report.html").exists()
+    assert (second.place / RUN / "pipeline" / f"{CELL}.backup.done").exists()
+    before = backed.flags(RUN), files(second.place)
+    backed.run("poll")
+    assert (backed.flags(RUN), files(second.place)) == before
+    assert not (second.place / RUN / "superseded").exists()
+
+
+def test_copies_are_told(backed: Site) -> None:
+    """`status` and `explain` say which copies there are and when they were read."""
+    land(backed)
+    backed.run("poll")
+    cell = backed.status()[RUN]["cells"][f"{LIBRARY}/{CELL}"]
+    assert cell["why"].endswith("; backed up on second")
+    copies = {copy["where"]: copy for copy in cell["copies"]}
+    assert copies.keys() == {"output", "landing", "second"}
+    assert copies["second"]["holds"] == "results and raw data"
+    assert copies["second"]["verified_at"] == record(backed, f"{CELL}.backup.done")["copies"][0]["verified_at"]
+    assert "copy on second: results and raw data" in backed.run("explain", RUN, CELL).stdout
+    space = {each["where"]: each for each in json.loads(backed.run("status", "--json").stdout)["space"]}
+    assert space.keys() == {"landing", "output", "second"}
+    assert space["second"]["total"] == 64 << 20
+    assert space["second"]["per_day"] * 14 == pytest.approx(record(backed, f"{CELL}.backup.done")["copies"][0]["bytes"])
+
+
+def damage(what: str, second: Second) -> tuple[Path, str]:
+    """Spoil one file of the copy: the file, and what is to be said of it."""
+    victim = results(second) / "qc.json"
+    if what == "flip":
+        victim = next(raw(second).glob("sequencing_summary*"))
+        flip(victim)
+        return victim, "byte 10 is the first of 1 that differ from ours"
+    if what == "cut":
+        os.truncate(victim, 5)
+        return victim, "truncated: 5 bytes of"
+    if what == "remove":
+        victim.unlink()
+        return victim, "missing"
+    victim = raw(second) / "pod5" / "one_more.pod5"
+    victim.write_bytes(b"x")
+    return victim, "extra"
+
+
+@pytest.mark.parametrize("what", ["flip", "cut", "remove", "extra"])
+def test_damage_is_found_named_and_stands(backed: Site, second: Second, what: str) -> None:
+    """A bad file of a copy is named, every poll tells of it, nothing mends it by itself; copied again it is good."""
+    land(backed)
+    backed.run("poll")
+    victim, said = damage(what, second)
+    before = files(second.place / RUN / "results") | files(second.place / RUN / "raw")
+    found = backed.run("verify", RUN, "--backup", check=1).stdout
+    name = victim.relative_to(raw(second) if "/raw/" in str(victim) else results(second))
+    assert f"{LIBRARY}/{CELL}/{name}: " in found
+    assert said in found
+    assert f"{CELL}.verify.failed" in backed.flags(RUN)
+    polled = backed.run("poll", check=1)
+    assert f"{name}" in polled.stderr
+    assert "damaged: second: " in backed.status()[RUN]["cells"][f"{LIBRARY}/{CELL}"]["why"]
+    assert files(second.place / RUN / "results") | files(second.place / RUN / "raw") == before
+    backed.run("perform", "backup", RUN, CELL)
+    if what != "remove":
+        kept = [path.name for path in (second.place / RUN / "superseded").rglob("*") if path.is_file()]
+        assert kept == [victim.name]
+    backed.run("poll")  # sees that it was backed up since, and reads it again
+    assert f"{CELL}.verify.done" in backed.flags(RUN)
+    backed.run("verify", RUN, "--backup")
+
+
+def test_scheduled_verification_finds_rot(site: Site, second: Second) -> None:
+    """When the last reading is old enough a poll reads all copies again, and what it finds is recorded."""
+    configure(site, second)
+    site.run("backup-init", "second")
+    land(site)
+    site.run("poll")
+    assert f"{CELL}.verify.done" not in site.flags(RUN)
+    due_again(site, f"{CELL}.backup.done")
+    verified = record(site, f"{CELL}.backup.done")["copies"][0]["verified_at"]
+    site.run("poll")
+    assert record(site, f"{CELL}.verify.done")["copies"][0]["verified_at"] >= verified
+    flip(site.output / RUN / LIBRARY / CELL / "qc.json")
+    flip(next((site.landing / RUN / LIBRARY / CELL).glob("sequencing_summary*")), at=20)
+    due_again(site, f"{CELL}.verify.done")
+    assert "damaged" in site.run("poll", check=1).stderr
+    problems = "\n".join(record(site, f"{CELL}.verify.failed")["problems"])
+    assert "output: qc.json: byte 10 is the first of 1 that differ from the copy on second" in problems
+    assert "byte 20 is the first of 1 that differ from the copy on second" in problems
+    # Another reading that cannot reach the backup forgets nothing of it.
+    (second.place / MARKER).rename(second.place / "elsewhere")
+    site.run("verify", RUN, "--backup", check=1)
+    assert "output: qc.json" in "\n".join(record(site, f"{CELL}.verify.failed")["problems"])
+
+
+def test_empty_mount_point(backed: Site, second: Second) -> None:
+    """A backup that is not mounted is not written to and not believed empty; when it is back it is gone on with."""
+    land(backed)
+    second.hide()
+    polled = backed.run("poll", check=1)
+    assert "backup ended with code 75" in polled.stderr
+    assert f"{CELL}.done" in backed.flags(RUN)
+    assert "is it mounted?" in record(backed, f"{CELL}.backup.failed")["trouble"]
+    assert list(second.place.iterdir()) == []
+    assert backed.run("verify", RUN, "--backup").stdout.count("every file agrees") == 1
+    assert "is it mounted?" in backed.run("doctor", check=None).stdout
+    second.show()
+    backed.run("poll")  # too early for another try
+    assert f"{CELL}.backup.failed" in backed.flags(RUN)
+    due_again(backed, f"{CELL}.backup.failed")
+    backed.run("poll")
+    assert f"{CELL}.backup.done" in backed.flags(RUN)
+    second.hide()
+    assert "is it mounted?" in backed.run("verify", RUN, "--backup", check=75).stdout
+
+
+def test_full_backup_goes_on_with_room(backed: Site, second: Second) -> None:
+    """With no space left nothing is recorded as copied; with room it goes on, and only then it is done."""
+    second.resize("400k")
+    land(backed, reads=200)
+    backed.run("poll", check=1)
+    assert "no space left" in record(backed, f"{CELL}.backup.failed")["trouble"]
+    second.resize("64m")
+    due_again(backed, f"{CELL}.backup.failed")
+    backed.run("poll")
+    assert f"{CELL}.backup.done" in backed.flags(RUN)
+    backed.run("verify", RUN, "--backup")
+
+
+def test_processed_again_is_backed_up_again(backed: Site, second: Second) -> None:
+    """New results are copied anew; those before are kept, every one of them, as the backup had them."""
+    land(backed)
+    backed.run("poll")
+    before = files(results(second))
+    first = record(backed, f"{CELL}.backup.done")["manifest"]
+    backed.run("retry", RUN, CELL, "--why", "test", check=None)
+    for flag in backed.flags(RUN):
+        if flag.startswith(CELL) and ((flag.endswith(".done") and flag.count(".") == 1) or ".started" in flag):
+            (backed.landing / RUN / "pipeline" / flag).unlink()
+    configure(backed, second)
+    text = backed.config.read_text().replace("ingest: false", "ingest: false, recompress: true, compression: small")
+    backed.config.write_text(text)
+    backed.run("poll")
+    again = record(backed, f"{CELL}.backup.done")
+    assert again["manifest"] == record(backed, f"{CELL}.done")["manifest_md5"] != first
+    now = files(results(second))
+    kept: dict[str, bytes] = {}
+    for moment in (second.place / RUN / "superseded").iterdir():
+        kept |= files(moment / "results" / LIBRARY / CELL)
+    changed = {name for name in before if before[name] != now.get(name)}
+    assert "manifest.json" in changed
+    assert changed <= kept.keys()
+    assert kept == {name: before[name] for name in kept}
+    backed.run("verify", RUN, "--backup")
+
+
+def test_one_bad_backup_does_not_stop_the_other(site: Site, second: Second) -> None:
+    """Where one place is away the other has its copy all the same, and `.backup.done` waits for both."""
+    site.configure(
+        processing="workers: 2, ingest: false",
+        more=f"backups: {{gone: {{location: /nonexistent/place}}, second: {{location: {second.place}}}}}\n",
+    )
+    site.run("backup-init", "second")
+    land(site)
+    site.run("poll", check=1)
+    said = record(site, f"{CELL}.backup.failed")
+    assert [copy["backup"] for copy in said["copies"]] == ["second"]
+    assert said["trouble"].startswith("gone: ")
+    assert f"{CELL}.backup.done" not in site.flags(RUN)
+    due_again(site, f"{CELL}.backup.failed")
+    verified = said["copies"][0]["verified_at"]
+    site.run("poll", check=1)
+    said = record(site, f"{CELL}.backup.failed")
+    assert said["epoch"] == 2  # so the next try is later
+    assert said["copies"][0]["verified_at"] == verified  # and what was verified is not read once more for nothing
+
+
+@pytest.mark.parametrize("where", ["landing", "output"])
+def test_same_disk_is_refused(site: Site, where: str) -> None:
+    """A directory on the disk of what it is to be a copy of is no backup, whatever its path."""
+    place = site.root / "same"
+    place.mkdir()
+    site.configure(more=f"backups: {{same: {{location: {place}}}}}\n")
+    refused = site.run("backup-init", "same", check=1)
+    assert "two copies on one disk are one copy" in refused.stderr
+    (place / MARKER).write_text(json.dumps({"format": "hesiod-watch backup 1", "id": "0" * 32}))
+    land(site)
+    site.run("poll", check=1)
+    assert "two copies on one disk" in record(site, f"{CELL}.backup.failed")["trouble"]
+    assert not (place / RUN).exists()
+
+
+def test_marked_once(backed: Site, second: Second) -> None:
+    """A backup keeps its id: marking it again is refused."""
+    marker = (second.place / MARKER).read_text()
+    assert "is a backup already" in backed.run("backup-init", "second", check=1).stderr
+    assert (second.place / MARKER).read_text() == marker
+
+
+def test_nothing_without_backups(site: Site) -> None:
+    """Where no backup is configured none is planned."""
+    land(site)
+    site.run("poll")
+    assert not any("backup" in flag or "verify" in flag for flag in site.flags(RUN))
+
+
+def test_done_by_hand(backed: Site) -> None:
+    """Of a cell that a person calls done there is nothing to hold a backup against, and that is said."""
+    land(backed)
+    pipeline = backed.landing / RUN / "pipeline"
+    backed.run("poll")
+    for flag in (f"{CELL}.done", f"{CELL}.backup.done"):
+        (pipeline / flag).unlink()
+    (pipeline / f"{CELL}.done").touch()
+    backed.run("poll")
+    assert f"{CELL}.backup.done" not in backed.flags(RUN)
+    plan = backed.run("plan", RUN, check=None).stdout
+    assert "names no manifest" in plan
