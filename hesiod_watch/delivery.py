@@ -7,7 +7,7 @@ again, too, because nothing may be lost when that person mends it and tells nobo
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -49,7 +49,7 @@ def want_tell(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
 def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Messages wait for a channel that may be tried now; it is tried whatever the run is flagged as."""
     outbox = snapshot.outbox
-    channels = due_channels(outbox, policy.channels, now) if outbox else []
+    channels = due_channels(outbox, now) if outbox else []
     if outbox and channels:
         numbers = {letter.number for name in channels for letter in outbox.waiting_for(name)}
         reason = f"{count_of(len(numbers))} to be delivered to {', '.join(channels)}"
@@ -61,7 +61,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
     outbox = snapshot.outbox
     if outbox and outbox.waiting and under_way(outbox):
         yield now + WAIT
-    elif outbox and (time := next_attempt(outbox, policy.channels)):
+    elif outbox and (time := next_attempt(outbox)):
         yield time
 
 
@@ -93,12 +93,14 @@ def record_of(found: Mapping[str, Trouble]) -> dict[str, object]:
     return {"channels": {name: asdict(trouble) for name, trouble in found.items()}} if found else {}
 
 
-def due_channels(outbox: Outbox, channels: Collection[str], now: datetime) -> list[str]:
+def due_channels(outbox: Outbox, now: datetime) -> list[str]:
     """Channels that messages wait for and that may be tried now; none while somebody is at it."""
     if under_way(outbox):
         return []
     known = troubles(outbox)
-    return [name for name in channels if outbox.waiting_for(name) and not (name in known and rests(known[name], now))]
+    return [
+        name for name in outbox.channels if outbox.waiting_for(name) and not (name in known and rests(known[name], now))
+    ]
 
 
 def rests(trouble: Trouble, now: datetime) -> bool:
@@ -107,12 +109,12 @@ def rests(trouble: Trouble, now: datetime) -> bool:
     return until is not None and now < until
 
 
-def next_attempt(outbox: Outbox, channels: Collection[str]) -> datetime | None:
+def next_attempt(outbox: Outbox) -> datetime | None:
     """When the first of the channels is tried again that messages wait for; None: none of them rests."""
     known = troubles(outbox)
     times = [
         until
-        for name in channels
+        for name in outbox.channels
         if outbox.waiting_for(name) and name in known and (until := _parsed(known[name].until))
     ]
     return min(times, default=None)
@@ -124,28 +126,28 @@ def under_way(outbox: Outbox) -> bool:
     return last is not None and not last.ending and last.liveness is not Liveness.DEAD
 
 
-def undelivered(outbox: Outbox | None, channels: Collection[str]) -> dict[str, int]:
+def undelivered(outbox: Outbox | None) -> dict[str, int]:
     """How many messages each channel is still to get; those that lack none are left out."""
-    counts = {name: len(outbox.waiting_for(name)) for name in channels} if outbox else {}
+    counts = {name: len(outbox.waiting_for(name)) for name in outbox.channels} if outbox else {}
     return {name: count for name, count in counts.items() if count}
 
 
-def overdue(outbox: Outbox | None, channels: Collection[str], now: datetime) -> bool:
+def overdue(outbox: Outbox | None, now: datetime) -> bool:
     """Whether a message has been waiting for so long that somebody should hear of it in another way."""
     if outbox is None:
         return False
-    times = [_parsed(letter.time) for name in channels for letter in outbox.waiting_for(name)]
+    times = [_parsed(letter.time) for name in outbox.channels for letter in outbox.waiting_for(name)]
     return any(time is None or now - time > OVERDUE for time in times)
 
 
-def sentences(outbox: Outbox | None, channels: Collection[str]) -> Iterator[str]:
+def sentences(outbox: Outbox | None) -> Iterator[str]:
     """What a person should know about messages that are not delivered. The same for as long as the reason is."""
     if outbox is None:
         return
     if outbox.problem:
         yield outbox.problem
     known = troubles(outbox)
-    for name, count in undelivered(outbox, channels).items():
+    for name, count in undelivered(outbox).items():
         if name in known:
             yield f"{count_of(count)} not delivered to {name}: {known[name].why}"
     last = outbox.round
@@ -154,6 +156,23 @@ def sentences(outbox: Outbox | None, channels: Collection[str]) -> Iterator[str]
             "messages are being delivered, and by whom can neither be seen alive nor proven dead "
             f"({last.evidence}); if you have checked that it is dead, remove pipeline/notify.started"
         )
+
+
+def in_all(outboxes: Mapping[str, Outbox]) -> Iterator[str]:
+    """The same of many runs, one sentence for each channel; keys are names of runs."""
+    lacking: dict[str, list[str]] = {}
+    counts: dict[str, int] = {}
+    whys: dict[str, str] = {}
+    for run, outbox in outboxes.items():
+        known = troubles(outbox)
+        for name, count in undelivered(outbox).items():
+            lacking.setdefault(name, []).append(run)
+            counts[name] = counts.get(name, 0) + count
+            whys[name] = known[name].why if name in known else whys.get(name, "")
+    for name, runs in lacking.items():
+        of = runs[0] if len(runs) == 1 else f"{len(runs)} runs"
+        why = f": {whys[name]}" if whys[name] else ""
+        yield f"{count_of(counts[name])} of {of} not delivered to {name} for more than an hour{why}"
 
 
 def count_of(messages: int) -> str:

@@ -16,13 +16,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch import flags, machine
+from hesiod_watch.backups.doctor import check_backup
+from hesiod_watch.channels.opening import open_channels
 from hesiod_watch.config import Config
 from hesiod_watch.errors import FlagExists, HesiodError
 from hesiod_watch.model import Liveness
+from hesiod_watch.observe import observe
 from hesiod_watch.slots import Slots
 from hesiod_watch.sources.landing import Landing
 from hesiod_watch.sources.mounts import mount_of
 from hesiod_watch.sources.watching import Watching
+from hesiod_watch.space import spaces
 from hesiod_watch.upstreams.doctor import check_upstream
 
 SCRATCH = ".hesiod-watch-doctor-"
@@ -137,6 +141,24 @@ def _upstreams(name: str, config: Config) -> Iterator[Check]:
             yield Check(name, check.ok, f"{upstream.name} {check.name}: {check.sentence}")
 
 
+def _backups(name: str, config: Config) -> Iterator[Check]:
+    for backup in config.backups:
+        for check in check_backup(backup, config):
+            yield Check(name, check.ok, f"{backup.name} {check.name}: {check.sentence}")
+
+
+def _space(name: str, config: Config) -> Iterator[Check]:
+    runs = Landing(config.landing, config.batch).runs()
+    for space in spaces(config, (observe(run, config.output) for run in runs), time.time()):
+        yield Check(name, space.ok, str(space))
+
+
+def _channels(name: str, config: Config) -> Iterator[Check]:
+    for channel in open_channels(config).values():
+        ok, says = channel.check()
+        yield Check(name, ok, says)
+
+
 @contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
     """A hidden directory of our own, which nobody takes for a run."""
@@ -157,4 +179,7 @@ CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
     ("workers", _workers),
     ("tools", _tools),
     ("upstream", _upstreams),
+    ("messages", _channels),
+    ("backup", _backups),
+    ("space", _space),
 )

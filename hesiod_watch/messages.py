@@ -10,6 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from hesiod_watch.copies import damage_in, time_of
+from hesiod_watch.delivery import count_of, sentences, troubles
+from hesiod_watch.keeping import whereabouts, why_of
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.plan import HANDS_OFF, overdue
 from hesiod_watch.run_types import type_of, type_problem
@@ -38,11 +41,26 @@ def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: dat
         evidence.append(f"results: {snapshot.output}")
     evidence += _type_evidence(snapshot, policy)
     evidence += [f"run flag: {flag}" for flag in sorted(snapshot.flags)]
+    evidence += _told(snapshot, now)
     evidence += [f"{cell.id}: {stage_of(cell)}: {why_stage(cell)}" for cell in snapshot.cells]
     evidence += [f"quarantined: {entry.name}: {entry.why}" for entry in snapshot.quarantined]
     evidence += [f"left alone: {entry.name}: {entry.why}" for entry in snapshot.ignored]
     happens = _next(decision, None, now) or _run_next(snapshot)
     return Explanation(snapshot.run, str(status), why, tuple(evidence), happens, tuple(_run_can(snapshot)))
+
+
+def _told(snapshot: Snapshot, now: datetime) -> Iterator[str]:
+    """What people were told, and what keeps the rest from them."""
+    outbox = snapshot.outbox
+    if outbox is None or not outbox.last:
+        return
+    ticket = f" in ticket {outbox.ticket}" if outbox.ticket is not None else ""
+    yield f"told{ticket}: {count_of(outbox.last)}, the last one {outbox.newest}"
+    yield from sentences(outbox)
+    for name, trouble in sorted(troubles(outbox).items()):
+        until = time_of(trouble.until)
+        when = f"in {ago((until - now).total_seconds())}" if until and until > now else "at the next look"
+        yield f"{name}: {trouble.attempts} attempts since {trouble.since}; again {when}"
 
 
 def _type_evidence(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
@@ -63,7 +81,7 @@ def explain_cell(snapshot: Snapshot, cell_id: CellId, decision: Decision, policy
         f"{snapshot.run} {cell_id}",
         str(stage),
         why_stage(cell),
-        tuple(_cell_evidence(cell, now)),
+        (*_cell_evidence(cell, now), *_copies(snapshot, cell, now)),
         happens,
         tuple(_cell_can(snapshot, cell, policy, now)),
     )
@@ -117,6 +135,20 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
         share = f" {progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else ""
         said = ago(now.timestamp() - progress.updated)
         yield f"worker says, {said} ago: {progress.phase}{share} {progress.note}".rstrip()
+
+
+def _copies(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
+    """Which copies of a processed cell there are, when they were last read, and what was found."""
+    for copy in whereabouts(snapshot, cell):
+        read = time_of(copy.verified_at)
+        when = f"read in full {ago((now - read).total_seconds())} ago" if read else "not read again so far"
+        yield f"copy on {copy.where}: {copy.holds} in {copy.location}, {when}"
+    for problem in damage_in(cell.verification):
+        yield f"damaged: {problem}"
+    for work, last in (("backup", cell.backup), ("verification", cell.verification)):
+        if last and last.ending != "done":
+            how = f"failed: {why_of(last)}" if last.ending else f"under way, {last.liveness}"
+            yield f"last round of {work}: {how} ({owner_words(last.owner)})"
 
 
 def _next(decision: Decision, cell: CellId | None, now: datetime) -> str:
@@ -181,6 +213,8 @@ def _run_can(snapshot: Snapshot) -> Iterator[str]:
         yield f"rename {entry.name}, so that it can be worked on safely"
     if snapshot.adopted and not snapshot.flags & HANDS_OFF:
         yield f"disregard the whole run: hesiod-watch abort {run} --why …"
+    if snapshot.outbox and troubles(snapshot.outbox):
+        yield f"have messages delivered at once, when they can be: remove {snapshot.path}/pipeline/notify.failed"
     for cell in snapshot.cells:
         if stage_of(cell) is Stage.FAILED:
             yield f"try a failed cell again: hesiod-watch retry {run} {cell.id} --why …"
@@ -201,6 +235,10 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
         yield f"take it as complete: hesiod-touch-atomic {snapshot.path}/pipeline/{cell.id.stem}.synced"
     if stage is Stage.PROCESSED:
         yield f"check its results again: hesiod-watch verify {run} {cell.id}"
+        if cell.backup:
+            yield f"read all its copies, also those on backups: hesiod-watch verify {run} {cell.id} --backup"
+        if (cell.backup and cell.backup.ending == "failed") or damage_in(cell.verification):
+            yield f"copy again what is bad or lacks there: hesiod-watch perform backup {run} {cell.id}"
         yield f"process it once more: take {snapshot.path}/pipeline/{cell.id.stem}.done away"
     if stage not in (Stage.PROCESSED, Stage.ABORTED):
         yield f"disregard it: hesiod-watch abort {run} {cell.id} --why …"

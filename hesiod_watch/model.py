@@ -266,7 +266,8 @@ class Outbox:
     last: int = 0  # the highest number; 0: none
     newest: str = ""  # key of that message
     delivered: Mapping[str, int] = field(default_factory=dict)  # channel → number up to which it has them all
-    waiting: tuple[Letter, ...] = ()  # of the channels asked about, what at least one of them is still to get
+    channels: tuple[str, ...] = ()  # those that this look asked about, as the configuration has them
+    waiting: tuple[Letter, ...] = ()  # what at least one of these is still to get
     round: Round | None = None  # the last delivery, or the one under way
     ticket: int | None = None  # in the tracker
     ticket_problem: str = ""  # why that is not known although its file is there
@@ -315,6 +316,8 @@ class Cell:
     results: Mapping[str, object] = field(default_factory=dict)  # reads, bases, n50, mean_q; so far, while it runs
     backup: Round | None = None  # the last round of copying it to second places, or the one under way
     verification: Round | None = None  # the last reading of its copies, or the one under way
+    deletable: Round | None = None  # the last time it was marked on its upstream as safe to delete, or refused
+    strip: Round | None = None  # the last removal of its raw data from the landing area, or the one under way
 
 
 class Stage(StrEnum):
@@ -427,6 +430,10 @@ class Policy:
     sync_interval: float = 0.0  # shortest time from one sync of a run to the next
     backups: frozenset[str] = frozenset()  # names of the second places that each processed cell is copied to
     verify_every: float = 30 * 86400.0  # from one reading of a cell's copies to the next
+    marking: Mapping[str, float] = field(
+        default_factory=dict
+    )  # upstreams whose cells are marked → how long that counts
+    strip_after: float | None = None  # from `.done` to the removal of raw data; None: never by itself
     types: tuple[RunType, ...] = ()  # the first that matches a run's name counts
     channels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # channel → event → comment or reply
 

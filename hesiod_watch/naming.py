@@ -29,7 +29,7 @@ _RESERVED = frozenset({"pipeline", "rundata", "pipeline.log", "sync.log", "repor
 # The flag `{cell}.backup.done` must not be readable as the flag `done` of a re-called cell `{cell}.backup`.
 _FLAG_WORDS = frozenset(
     {"synced", "started", "done", "failed", "aborted", "stripped", "worker", "yielded"}
-    | {"sync", "ingest", "process", "backup", "notify", "report", "verify"}
+    | {"sync", "ingest", "process", "backup", "notify", "report", "verify", "deletable", "strip"}
 )
 
 _CELL = re.compile(

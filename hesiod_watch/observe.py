@@ -110,9 +110,9 @@ def observe(
         upstream=flags.read_upstream(pipeline),
         output=output,
         output_problem=output_problem,
-        flags=listing.run_flags,
+        flags=_counting(listing, observed, upstream_cells),
         flag_texts=listing.run_texts,
-        cells=_with_upstream(observed, upstream_cells),
+        cells=_with_upstream([_let_go(cell, listing, judge) for cell in observed], upstream_cells),
         sync=sync,
         backup=listing.round(flags.BACKUP, judge),
         type=run_type,
@@ -120,6 +120,22 @@ def observe(
         outbox=flags.read_outbox(pipeline, listing, channels, judge),
         report_covers=read_covers(output / "report.html") if output else None,
     )
+
+
+def _let_go(cell: Cell, listing: flags.FlagListing, judge: Judge) -> Cell:
+    """A cell, with what its flags say of letting its raw data go, there and here."""
+    marked = listing.round(flags.deletable(cell.id.stem), judge)
+    strip = listing.round(flags.strip(cell.id.stem), judge)
+    return replace(cell, deletable=marked, strip=strip) if marked or strip else cell
+
+
+def _counting(listing: flags.FlagListing, here: list[Cell], upstream_cells: frozenset[CellId]) -> frozenset[str]:
+    """The run's flags that count: our own `stripped` says nothing any more once the run has another cell."""
+    known = {cell.id.stem for cell in here}
+    fresh = any(not (listing.stripped(cell.id.stem) or cell.flags.aborted) for cell in here)
+    if listing.stripped_by_us and (fresh or any(cell.stem not in known for cell in upstream_cells)):
+        return listing.run_flags - {"stripped"}
+    return listing.run_flags
 
 
 def _with_upstream(here: list[Cell], upstream_cells: frozenset[CellId]) -> tuple[Cell, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from hesiod_watch import delivery, keeping
+from hesiod_watch import delivery, keeping, letting_go
 from hesiod_watch.model import (
     LOCAL,
     Action,
@@ -147,6 +147,8 @@ RULES: tuple[Rule, ...] = (
     delivery.want_notify,
     keeping.want_backup,
     keeping.want_verify,
+    letting_go.want_deletable,
+    letting_go.want_strip,
 )
 
 
@@ -157,7 +159,7 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
     """Sentences about what stands still, and for whom or what it waits."""
     if snapshot.problem:
         yield snapshot.problem
-    yield from delivery.sentences(snapshot.outbox, policy.channels)
+    yield from delivery.sentences(snapshot.outbox)
     if not snapshot.adopted:
         return
     for flag in sorted(HANDS_OFF & snapshot.flags):
@@ -172,6 +174,7 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
             f"if you have checked that it is dead, remove {snapshot.path}/pipeline/sync.started"
         )
     yield from keeping.waiting(snapshot, policy)
+    yield from letting_go.waiting(snapshot)
     for cell in snapshot.cells:
         sentence = _wait_for(cell, policy, now)
         if sentence:
@@ -195,7 +198,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
     times = list(delivery.look_again(snapshot, policy, now))
     if not snapshot.adopted or HANDS_OFF & snapshot.flags:
         return min(times, default=None)
-    times += list(keeping.look_again(snapshot, policy, now))
+    times += [*keeping.look_again(snapshot, policy, now), *letting_go.look_again(snapshot, policy, now)]
     for cell in snapshot.cells:
         stage = stage_of(cell)
         if stage is Stage.PROCESSING:

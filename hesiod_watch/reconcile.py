@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hesiod_watch import flags, machine
+from hesiod_watch import flags, keeping, machine
 from hesiod_watch.config import Config
 from hesiod_watch.errors import FlagExists, HesiodError
 from hesiod_watch.executors import Ended, Executor, make
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 CLAIMED = frozenset({"process"})
 """Actions that may be done once only and need a claim."""
-REPEATED = frozenset({"ingest", "sync", "backup", "verify"})
+REPEATED = frozenset({"ingest", "sync", "backup", "verify", "deletable", "strip"})
 """Actions that are planned again and again while a cell grows."""
 SHORT = frozenset({"new-run", "synced", "give-up", "tell"})
 """Actions so short that starting a process for them would take longer; done in this one."""
@@ -80,6 +80,7 @@ class Reconciler:
         self._made: set[tuple[Path, str, CellId | None]] = set()
         self._short_codes: list[int] = []
         self._told: dict[Path, tuple[str, ...]] = {}
+        self._damaged: dict[Path, tuple[str, ...]] = {}
         self._me = machine.this_owner("decide", self.config.processing.executor)
 
     def look(self, run_dir: Path, offer: Offer | None = None, hold: frozenset[str] = frozenset()) -> Looked:
@@ -112,6 +113,7 @@ class Reconciler:
             if not changed or self._heavy.name == "dry-run":
                 break
         self._tell(snapshot, decision)
+        self._damaged[run_dir] = keeping.damage(snapshot)
         return Looked(snapshot, decision, tuple(started), full, held, self._next_look(run_dir, decision, now))
 
     def running(self) -> int:
@@ -121,6 +123,7 @@ class Reconciler:
     def forget(self, run_dir: Path) -> None:
         """The run has gone; so has what was remembered about it."""
         self._told.pop(run_dir, None)
+        self._damaged.pop(run_dir, None)
         for key in [key for key in self._failures if key[0] == run_dir]:
             del self._failures[key]
 
@@ -215,8 +218,8 @@ class Reconciler:
         return max(0.0, (min(times) - now).total_seconds()) if times else None
 
     def problems(self) -> list[str]:
-        """What could not be done at the last try, as sentences."""
-        problems = []
+        """What could not be done at the last try, and what is damaged until somebody mends it, as sentences."""
+        problems = [sentence for run_dir in sorted(self._damaged) for sentence in self._damaged[run_dir]]
         for (run_dir, _, _), failure in self._failures.items():
             named = failure.error.startswith(run_dir.name)
             problems.append(failure.error if named else f"{run_dir.name}: {failure.error}")

@@ -226,6 +226,8 @@ def configuration(tmp_path: Path) -> Path:
     pipeline = run / "pipeline"
     headline = {"reads": 1, "bases": 2, "n50": 2, "mean_q": 9.5, "passed_reads": 1, "passed_bases": 2}
     flags.create(pipeline, flags.done(DONE), {"cell": f"lib1/{DONE}", "results": headline})
+    told = {"event": "run-new", "channels": {"rt": "comment"}, "time": "2026-11-22T10:15:00+00:00", "text": "new"}
+    flags.put(pipeline, "run-new", told)
     flags.create(pipeline, flags.synced(WORKED_ON), {})
     flags.claim_cell(pipeline, WORKED_ON, machine.this_owner("process", "local"))
     work = output / "lib1" / WORKED_ON
@@ -253,6 +255,7 @@ def shape(value: object, at: str = "") -> set[str]:
     [
         ("status", ["run1"]),
         ("explain", ["run1", SHORT]),
+        ("messages", ["run1"]),
         ("plan", []),
         ("flags", ["run1"]),
         ("verify", ["run1"]),

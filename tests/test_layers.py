@@ -22,7 +22,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "words": ("", "model", "errors", "fields", "channels"),
     "rules": (
         *("naming", "status", "run_types", "plan", "liveness", "completeness", "messages", "proof"),
-        *("events", "telling", "delivery", "copies", "keeping"),
+        *("events", "telling", "delivery", "copies", "keeping", "letting_go"),
         # What the configuration needs to know of upstreams, and what needs nothing but itself.
         *(f"upstreams.{rule}" for rule in ("location", "run_names", "templates", "exit_codes", "inventory", "marks")),
         "channels.rt_words",
@@ -36,7 +36,7 @@ PLACES: dict[str, tuple[str, ...]] = {
         "report.covers",  # reads the digest off a finished page; the observer asks it at every look
     ),
     "data path": ("fastq",),
-    "observing": ("observe", "executors", "doctor"),
+    "observing": ("observe", "executors", "doctor", "space"),
     "doing": ("actions", "report", "executors.inline"),
     "deciding": ("workqueue", "reconcile", "service"),
     "edge": ("cli", "log", "simulate", "demo", "__main__"),

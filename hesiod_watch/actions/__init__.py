@@ -81,12 +81,14 @@ ACTIONS: dict[str, str] = {
     "backup": "hesiod_watch.actions.backup",
     "verify": "hesiod_watch.actions.verifying",
     "give-up": "hesiod_watch.actions.give_up",
+    "deletable": "hesiod_watch.actions.deletable",
+    "strip": "hesiod_watch.actions.strip",
     "tell": "hesiod_watch.actions.tell",
     "notify": "hesiod_watch.actions.notify",
 }
 """Modules are imported when their action is performed: the deciding process never loads what works on data."""
 
-CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up", "verify"})
+CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up", "deletable", "strip", "verify"})
 
 
 def command_of(job: Job) -> tuple[str, ...]:

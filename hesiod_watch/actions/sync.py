@@ -14,6 +14,7 @@ from functools import partial
 from hesiod_watch import completeness, flags, machine, minknow
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.progress import Reporter
+from hesiod_watch.backups import raw_of_sync, write_raw
 from hesiod_watch.config import Upstream
 from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fields import fields
@@ -72,7 +73,7 @@ def _sync(job: Job, upstream: Upstream, location: str) -> None:
             troubles.append(f"{cell}: {copied.why}")
             temporary = temporary and copied.outcome == "again"
         elif copied.verified:
-            _record(job, cell)
+            _record(job, cell, copied)
     if troubles:
         message = f"{job.run_dir.name}: {'; '.join(troubles)}"
         raise TemporaryError(message) if temporary else PermanentError(message)
@@ -84,6 +85,8 @@ def _wanted(job: Job, run: UpstreamRun) -> list[CellId]:
     wanted = []
     for cell in run.cells:
         recorded = listing.cell(cell.stem, machine.judge_here)
+        if listing.stripped(cell.stem):
+            continue  # it was here, and has gone on purpose
         if not (recorded.done or recorded.synced or recorded.aborted or recorded.failed or recorded.claims):
             wanted.append(cell)
     return wanted
@@ -118,20 +121,23 @@ def _copy(job: Job, upstream: Upstream, location: str, cell: CellId) -> Copied:
 
 def _stopped(job: Job, cell: CellId | None = None) -> bool:
     """Whether a person has stopped the run, or the cell, with a flag."""
-    run_flags = any((job.pipeline / name).exists() for name in ("aborted", "failed", "stripped"))
-    return run_flags or (cell is not None and _aborted(job, cell))
+    listing = flags.read_flags(job.pipeline)
+    run_flags = listing.run_flags - ({"stripped"} if listing.stripped_by_us else set())
+    return bool(run_flags & {"aborted", "failed", "stripped"}) or (cell is not None and _aborted(job, cell))
 
 
 def _aborted(job: Job, cell: CellId) -> bool:
     return (job.pipeline / flags.aborted(cell.stem)).exists()
 
 
-def _record(job: Job, cell: CellId) -> None:
+def _record(job: Job, cell: CellId, copied: Copied) -> None:
     """Record a cell as here and complete, if its counts say so too. Short counts are told, and waited for."""
     verdict = completeness.judge(minknow.read_contents(job.run_dir / cell.library / cell.name))
     if not verdict.proven:
         job.log().line(f"{cell}: the same as upstream, but not complete: {verdict.why}")
         return
+    # Both sides have just been read in full: nobody need read them again to know what the cell consists of.
+    write_raw(job.output / cell.library / cell.name, raw_of_sync(cell, copied.md5s, job.config.landing, job.run_dir))
     record = {"why": verdict.why, "cell": str(cell), "version": job.owner.version, "time": job.owner.time}
     try:
         flags.create(job.pipeline, flags.synced(cell.stem), record)

@@ -19,6 +19,8 @@ from hesiod_watch.cli import (
     doctoring,
     looking,
     performing,
+    stripping,
+    telling,
     upstreams,
     watching,
 )
@@ -65,12 +67,14 @@ def build_parser() -> argparse.ArgumentParser:
     for module in (
         watching,
         looking,
+        telling,
         upstreams,
         performing,
         deciding,
         configuring,
         doctoring,
         backing_up,
+        stripping,
         demonstrating,
     ):
         module.add_commands(commands)

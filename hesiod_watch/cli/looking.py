@@ -23,14 +23,18 @@ from hesiod_watch.cli.common import (
     run_path,
     run_paths,
 )
+from hesiod_watch.cli.telling import summary_document
 from hesiod_watch.config import Config
+from hesiod_watch.delivery import sentences
 from hesiod_watch.errors import UsageError
+from hesiod_watch.keeping import whereabouts
 from hesiod_watch.messages import Explanation, ago, explain_cell, explain_run, owner_words
 from hesiod_watch.model import Action, Cell, CellId, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.observe import observe
 from hesiod_watch.plan import plan
 from hesiod_watch.run_types import type_of
+from hesiod_watch.space import Space, spaces
 from hesiod_watch.status import stage_of, status_of, why_stage
 
 
@@ -96,16 +100,23 @@ def call_status(options: argparse.Namespace) -> int:
         ]
         print("\n---\n".join(blocks))
     elif options.json:
-        print(json.dumps({"runs": [run_document(snapshot) for snapshot in snapshots]}, indent=1))
+        space = [_space_document(each) for each in spaces(config, snapshots, now().timestamp())]
+        print(json.dumps({"runs": [run_document(snapshot) for snapshot in snapshots], "space": space}, indent=1))
     else:
         _print_status(snapshots)
         for run in sorted(set(listing) - known) if not options.runs else ():
             print(f"{display(run)}: on {display(listing[run].location)}, not here yet")
+        for disk in spaces(config, snapshots, now().timestamp()) if not options.runs else ():
+            print(display(str(disk)))
     return 0
 
 
 def _observe(config: Config, path: Path, listing: hesiod.Listing) -> Snapshot:
     return observe(path, config.output, offer=listing.get(path.name), channels=config.notify.kinds())
+
+
+def _space_document(space: Space) -> dict[str, Any]:
+    return {**asdict(space), "full_in_days": space.full_in}
 
 
 def run_document(snapshot: Snapshot) -> dict[str, Any]:
@@ -118,15 +129,17 @@ def run_document(snapshot: Snapshot) -> dict[str, Any]:
         "why": why,
         "upstream": snapshot.upstream,
         "output": str(snapshot.output) if snapshot.output else None,
-        "cells": {str(cell.id): _cell_document(cell) for cell in snapshot.cells},
+        "cells": {str(cell.id): _cell_document(snapshot, cell) for cell in snapshot.cells},
         "quarantined": [asdict(entry) for entry in snapshot.quarantined],
         "ignored": [asdict(entry) for entry in snapshot.ignored],
+        "messages": summary_document(snapshot),
     }
 
 
-def _cell_document(cell: Cell) -> dict[str, Any]:
+def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
     document: dict[str, Any] = {"stage": str(stage_of(cell)), "why": why_stage(cell), "present": cell.present}
     document |= {"reads": None, "bases": None, "n50": None, "mean_q": None, **cell.results}
+    document["copies"] = [asdict(copy) for copy in whereabouts(snapshot, cell)]
     if cell.progress:
         document["progress"] = asdict(cell.progress)
         if stage_of(cell) is Stage.PROCESSING:
@@ -143,10 +156,10 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
         name = display(snapshot.run)
         refused = any(entry.name == name for entry in snapshot.quarantined)
         # Where the cells tell it all, the run need not say it again.
-        said = "" if snapshot.cells else display(why)
-        lines.append(Line(name, "quarantined" if refused else str(status), why=said))
+        said = "; ".join(filter(None, ["" if snapshot.cells else why, *sentences(snapshot.outbox)]))
+        lines.append(Line(name, "quarantined" if refused else str(status), why=display(said)))
         for cell in snapshot.cells:
-            stage, document = stage_of(cell), _cell_document(cell)
+            stage, document = stage_of(cell), _cell_document(snapshot, cell)
             reads, mean_q = document["reads"], document["mean_q"]
             numbers = (
                 f"{reads:,}" if isinstance(reads, int) else "",

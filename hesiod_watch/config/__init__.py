@@ -14,6 +14,7 @@ from hesiod_watch.config.values import (
     Processing,
     Reports,
     RunType,
+    Strip,
     Upstream,
     WatchSettings,
 )
@@ -29,6 +30,7 @@ __all__ = [
     "Processing",
     "Reports",
     "RunType",
+    "Strip",
     "TrackerSettings",
     "Upstream",
     "WatchSettings",

@@ -143,12 +143,19 @@ class Whole:
 
 @dataclass(frozen=True)
 class Duration:
-    """A time span from `at_least` seconds to a year: `10s`, `5 min`, `1h 30m`, or a number of seconds."""
+    """A time span from `at_least` seconds to a year: `10s`, `5 min`, `1h 30m`, or a number of seconds.
+
+    Where `never` is true that word may be given, too; it stands for None.
+    """
 
     at_least: float
+    never: bool = False
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> float:
-        seconds = duration(scalar(node, "a time span"))
+    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> float | None:
+        text = scalar(node, "a time span")
+        if self.never and text == "never":
+            return None
+        seconds = duration(text)
         if seconds is None:
             example = "a time span such as 10s, 5 min, 1h 30m or a number of seconds"
             raise Mistake(f"should be {example}, not {described(node)}")

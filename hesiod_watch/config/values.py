@@ -84,6 +84,12 @@ class Upstream:
     """rsync's command line, where the usual one will not do; `{options}`, `{source}` and `{destination}` stand for what
     is usual. Empty: `[rsync, "{options}", "{source}", "{destination}"]`."""
 
+    mark_deletable: bool = False
+    """Whether cells that are proven to have two verified copies elsewhere are marked there as safe to delete."""
+
+    mark_lasts: Annotated[float, Duration(at_least=1)] = 7 * 86400.0
+    """How long such a mark counts; when it has run out, all copies are read again for a new one."""
+
     @property
     def place(self) -> Location:
         """The location, parsed; it has been checked."""
@@ -173,6 +179,14 @@ class BackupSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Strip:
+    """When raw data are removed from the landing area."""
+
+    after: Annotated[float | None, Duration(at_least=1, never=True)] = None
+    """Time from a cell's `.done` to the removal of those of its raw data that have two verified copies elsewhere."""
+
+
+@dataclass(frozen=True, slots=True)
 class Processing:
     """How cells are processed."""
 
@@ -254,6 +268,9 @@ class Config:
     backup: BackupSettings = field(default_factory=BackupSettings)
     """When backups are read again."""
 
+    strip: Strip = field(default_factory=Strip)
+    """When raw data are removed from the landing area."""
+
     notify: Notify = field(default_factory=Notify)
     """Telling people what happens to runs."""
 
@@ -293,6 +310,8 @@ class Config:
             sync_interval=self.watch.upstream_interval,
             backups=frozenset(backup.name for backup in self.backups),
             verify_every=self.backup.verify_every,
+            marking={each.location: each.mark_lasts for each in self.upstreams if each.mark_deletable},
+            strip_after=self.strip.after,
             types=self.types,
             channels=self.notify.kinds(),
         )

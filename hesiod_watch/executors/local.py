@@ -46,7 +46,12 @@ class Local:
         processing = config.processing
         # Each kind has its own: finished cells do not wait for those that are being written, nor pages for either.
         bounds = {"process": processing.workers, "ingest": processing.ingest_workers, "report": processing.workers}
-        bounds |= {"backup": 1, "verify": 1}  # what reads disks for hours does so for one cell after the other
+        bounds |= {
+            "backup": 1,
+            "verify": 1,
+            "deletable": 1,
+            "strip": 1,
+        }  # what reads disks for hours does so for one cell after the other
         bounds["notify"] = DELIVERIES
         self._slots = {name: Slots(config.landing, name, count) for name, count in bounds.items()}
         self._lock = threading.Lock()

@@ -108,7 +108,8 @@ def holds_worker(pipeline: Path, stem: str, owner: Owner) -> bool:
 def stops(pipeline: Path, stem: str) -> str:
     """The flag by which a person stops a worker that has begun: aborted or stripped; "" where there is none."""
     listing = read_flags(pipeline)
-    return next((name for name in ("aborted", "stripped", names.aborted(stem)) if listing.has(name)), "")
+    stopping = ["aborted", *([] if listing.stripped_by_us else ["stripped"]), names.aborted(stem)]
+    return next((name for name in stopping if listing.has(name)), "")
 
 
 def _listing_with(pipeline: Path, name: str) -> FlagListing:
@@ -121,7 +122,11 @@ def _listing_with(pipeline: Path, name: str) -> FlagListing:
 
 def _refuse(listing: FlagListing, pipeline: Path, stem: str, epoch: int) -> None:
     """Raise FlagExists for whatever keeps anybody from claiming or beginning this epoch."""
-    hindrances = ("aborted", "failed", "stripped", names.done(stem), names.aborted(stem), names.failed(stem))
+    if listing.stripped(stem):
+        raise FlagExists(f"{pipeline}: raw data of {stem} were stripped, so it is not to be processed")
+    hindrances = ["aborted", "failed", names.done(stem), names.aborted(stem), names.failed(stem)]
+    if not listing.stripped_by_us:  # ours says nothing about cells that have come since
+        hindrances.append("stripped")
     for name in hindrances:
         if listing.has(name):
             raise FlagExists(f"{pipeline / name}: there, so {stem} is not to be processed")

@@ -87,6 +87,17 @@ class FlagListing:
         return {name: text for name in sorted(self.run_flags) if (text := self._text(name))}
 
     @property
+    def stripped_by_us(self) -> bool:
+        """The run's flag `stripped` is one that `strip` has made: it is about the cells that were there then."""
+        return record_in(self._text("stripped")).get("action") == "strip"
+
+    def stripped(self, stem: str) -> bool:
+        """Some raw data of a cell were removed from the landing area, or may have been: what is there is not all."""
+        failed = names.strip(stem) + ".failed"
+        begun = any(f"{names.strip(stem)}.{end}" in self._found for end in ("started", "done"))
+        return begun or (failed in self._found and record_in(self._text(failed)).get("files") != 0)
+
+    @property
     def stems(self) -> frozenset[str]:
         """Cells recorded in flags, whether or not their directories are still there."""
         return frozenset(self._cells)

@@ -23,7 +23,7 @@ ROUNDS = frozenset({"sync", "notify", "backup"})
 RUN_FLAGS = frozenset({"failed", "aborted", "stripped"}) | {
     f"{work}.{end}" for work in ROUNDS for end in ("started", "done", "failed")
 }
-STAGES = frozenset({"backup", "ingest", "verify"})
+STAGES = frozenset({"backup", "deletable", "ingest", "strip", "verify"})
 """Stages of a cell beside processing itself, which each have `started`, `done` and `failed`."""
 
 _CELL_FLAG = re.compile(
@@ -71,10 +71,10 @@ def is_understood(name: str) -> bool:
 
 SYNC = "sync"
 """The work of copying a run, which goes in rounds."""
-NOTIFY = "notify"
-"""The work of delivering a run's messages, which goes in rounds."""
 BACKUP = "backup"
 """The work of copying a run's own files to second places, which goes in rounds; that of a cell is `backup(stem)`."""
+NOTIFY = "notify"
+"""The work of delivering a run's messages, which goes in rounds."""
 
 
 def ingest(stem: str) -> str:
@@ -90,6 +90,16 @@ def backup(stem: str) -> str:
 def verify(stem: str) -> str:
     """The work of reading a cell's copies again, which goes in rounds."""
     return f"{stem}.verify"
+
+
+def deletable(stem: str) -> str:
+    """The work of marking a cell on its upstream as safe to delete, which goes in rounds."""
+    return f"{stem}.deletable"
+
+
+def strip(stem: str) -> str:
+    """The work of removing a cell's raw data from the landing area, which goes in rounds."""
+    return f"{stem}.strip"
 
 
 def synced(stem: str) -> str:
@@ -131,10 +141,10 @@ _RUN_MEANINGS = {
     "stripped": "cell data were removed from the landing area on purpose",
     "sync.started": "a sync was begun",
     "sync.done": "the last sync succeeded",
+    "sync.failed": "the last sync failed",
     "backup.started": "the run's own files are being copied to second places",
     "backup.done": "the run's own files were copied to second places",
     "backup.failed": "the run's own files could not be copied to a second place; it is tried again",
-    "sync.failed": "the last sync failed",
     "notify.started": "messages are being delivered",
     "notify.done": "all messages were delivered",
     "notify.failed": "messages wait to be delivered; it says why, and when it is tried again",
@@ -152,6 +162,10 @@ _STAGE_MEANINGS = {"started": "under way", "done": "succeeded", "failed": "faile
 _STAGES_MEAN = {
     "backup.done": "its copies on second places were read back there and agree",
     "backup.failed": "some second place has no copy of it that was read back; it is tried again",
+    "deletable.done": "marked on its upstream as safe to delete",
+    "deletable.failed": "not marked on its upstream as safe to delete, or not any more: it says why",
+    "strip.done": "its raw data were removed from here: it says what stays",
+    "strip.failed": "its raw data were not all removed from here: it says why",
     "verify.done": "its copies were read again, and agree",
     "verify.failed": "its copies could not all be read again, or one is damaged: it says which",
 }

@@ -30,8 +30,8 @@ from hesiod_watch.naming import display
 
 PAST = "past"
 KINDS = ("comment", "reply")
-LONGEST_TEXT = 20_000
-"""Characters of a message; what it tells of has longer stories in the run's log."""
+LONGEST_TEXT = 10_000
+"""Characters of a message, each at most six bytes of JSON; what it tells of has longer stories in the run's log."""
 
 _NUMBER = re.compile(r"[0-9]{4,9}")
 _MARK = re.compile(r"(?P<number>[0-9]{4,9})\.(?P<channel>.+)\.delivered", re.DOTALL)
@@ -61,6 +61,7 @@ def read_outbox(pipeline: Path, listing: FlagListing, channels: Collection[str],
         last=max(numbers.values(), default=0),
         newest=max(numbers, key=lambda key: numbers[key], default=""),
         delivered=found.delivered,
+        channels=tuple(channels),
         waiting=tuple(found.letters(after=min((found.delivered.get(name, 0) for name in channels), default=10**9))),
         round=last_round,
         ticket=ticket,

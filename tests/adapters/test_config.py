@@ -282,7 +282,8 @@ def test_all_mistakes_at_once() -> None:
         "hesiod-watch.yaml:1: output: missing, and it has no default",
         "hesiod-watch.yaml:3: watch.engine: should be one of auto, inotify, poll, not `y`",
         "hesiod-watch.yaml:4: foo: unknown key; "
-        "known here: landing, output, batch, watch, upstreams, types, processing, backups, backup, notify, reports",
+        "known here: landing, output, batch, watch, upstreams, types, processing, backups, backup, "
+        "strip, notify, reports",
         "hesiod-watch.yaml:5: processing.nice: should be from 0 to 19, not 99",
     ]
 

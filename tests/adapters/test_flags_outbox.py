@@ -1,0 +1,318 @@
+"""The outbox of a run: each thing once, in one order, whoever races and whoever is killed; and repaired by people."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import threading
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hesiod_watch import flags, machine
+from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.model import LOCAL, Outbox
+
+CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+CHANNELS = ("rt", "chat.1")
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    assert flags.adopt(tmp_path / "run", LOCAL, tmp_path)
+    return tmp_path / "run" / "pipeline"
+
+
+def record(text: str = "text", **channels: str) -> dict[str, Any]:
+    return {"event": "run-new", "channels": channels, "time": "2026-11-22T10:00:00+00:00", "text": text}
+
+
+def look(pipeline: Path, *channels: str) -> Outbox:
+    found = flags.read_outbox(pipeline, flags.read_flags(pipeline), channels or CHANNELS, machine.judge_here)
+    assert found is not None
+    return found
+
+
+def numbers(outbox: Outbox, channel: str) -> list[int]:
+    return [letter.number for letter in outbox.waiting_for(channel)]
+
+
+def test_a_new_outbox(pipeline: Path) -> None:
+    """A run that is taken up has an outbox with nothing in it."""
+    assert look(pipeline) == Outbox(channels=CHANNELS)
+    assert flags.read_letters(pipeline) == ()
+
+
+def test_put(pipeline: Path) -> None:
+    """A message is written once, has the next number, and comes back as it was written."""
+    assert flags.put(pipeline, "run-new", record("täxt\n\u202e\udcff", rt="comment"))
+    assert flags.put(pipeline, f"cell-done.{CELL}.1a2b", record("more", rt="reply", **{"chat.1": "comment"}))
+    assert not flags.put(pipeline, "run-new", record("another", rt="reply"))
+    first, second = look(pipeline).waiting
+    assert (first.number, first.key, first.event, first.channels) == (1, "run-new", "run-new", {"rt": "comment"})
+    assert first.text == "täxt\n\u202e\udcff"
+    assert (second.number, second.channels) == (2, {"rt": "reply", "chat.1": "comment"})
+    assert re.fullmatch("[0-9a-f]{32}", first.token)
+    assert first.token != second.token
+    outbox = look(pipeline)
+    assert outbox.told == {"run-new", f"cell-done.{CELL}.1a2b"}
+    assert (outbox.last, outbox.newest) == (2, f"cell-done.{CELL}.1a2b")
+    assert (numbers(outbox, "rt"), numbers(outbox, "chat.1")) == ([1, 2], [2])
+    assert not [name for name in os.listdir(pipeline / "messages") if name.startswith(".")]
+
+
+@pytest.mark.parametrize("key", ["", ".", "../x", "past", "0001", "Run-new", "run-new/x", "run-new.\0", "a-"])
+def test_bad_keys(key: str, pipeline: Path) -> None:
+    """A key that could be taken for something else is refused before anything is written."""
+    with pytest.raises(ValueError, match=re.escape(repr(key))):
+        flags.put(pipeline, key, record())
+    assert os.listdir(pipeline / "messages") == []
+
+
+@pytest.mark.parametrize("letter_of_it", ["x", "\U0001f9ec", "\0", '"'])
+def test_long_text(letter_of_it: str, pipeline: Path) -> None:
+    """A text that could not be read again is cut, and says so, whatever its characters take."""
+    assert flags.put(pipeline, "run-new", record(letter_of_it * 50_000, rt="comment"))
+    (letter,) = look(pipeline).waiting
+    assert letter.text.startswith(letter_of_it * 1000)
+    assert letter.text.endswith("(cut here)")
+    assert letter.problem == ""
+
+
+def test_delivered_in_order(pipeline: Path) -> None:
+    """What a channel has is marked by number, each channel for itself; only what it lacks is waiting."""
+    for number in range(3):
+        flags.put(pipeline, f"cell-done.{number}", record(rt="reply", **{"chat.1": "comment"}))
+    first, second, _ = look(pipeline).waiting
+    flags.mark_delivered(pipeline, first, "rt", {"ticket": 7})
+    flags.mark_delivered(pipeline, second, "rt", {"ticket": 7})
+    flags.mark_delivered(pipeline, second, "rt", {"ticket": 8})
+    outbox = look(pipeline)
+    assert outbox.delivered == {"rt": 2}
+    assert (numbers(outbox, "rt"), numbers(outbox, "chat.1")) == ([3], [1, 2, 3])
+    assert json.loads((pipeline / "messages" / "0002.rt.delivered").read_text())["ticket"] == 7
+    assert look(pipeline, "rt").waiting == outbox.waiting[2:]
+
+
+def test_nothing_is_read_that_everybody_has(pipeline: Path) -> None:
+    """A look at a run whose messages are all delivered, or go nowhere, opens none of them."""
+    for number in range(2):
+        flags.put(pipeline, f"cell-done.{number}", record(rt="reply"))
+    flags.mark_delivered(pipeline, look(pipeline).waiting[1], "rt", {})
+    for path in (pipeline / "messages").glob("cell-done.*"):
+        path.write_text("not to be read")
+    outbox = look(pipeline, "rt")
+    assert (outbox.waiting, outbox.last) == ((), 2)
+    nowhere = flags.read_outbox(pipeline, flags.read_flags(pipeline), (), machine.judge_here)
+    assert nowhere
+    assert nowhere.waiting == ()
+
+
+# Races and kills.
+
+
+def put_all(pipeline: Path, keys: Iterable[str], barrier: Any) -> list[str]:
+    barrier.wait()
+    return [key for key in keys if flags.put(pipeline, key, record(rt="comment"))]
+
+
+def test_race_of_threads(pipeline: Path) -> None:
+    """Many who tell the same things at once tell each once, in the order that all of them have."""
+    keys = [f"cell-done.{number:02d}" for number in range(20)]
+    barrier = threading.Barrier(8)
+    with ThreadPoolExecutor(8) as pool:
+        won = [future.result() for future in [pool.submit(put_all, pipeline, keys, barrier) for _ in range(8)]]
+    assert sorted(key for each in won for key in each) == keys
+    assert [letter.key for letter in look(pipeline).waiting_for("rt")] == keys
+
+
+@pytest.mark.slow
+def test_race_of_processes(pipeline: Path) -> None:
+    """The same with processes, and with those who have seen less than others."""
+    context = get_context("fork")
+    keys = [f"cell-done.{number:02d}" for number in range(30)]
+    barrier = context.Barrier(6)
+    started = [
+        context.Process(target=put_all, args=(pipeline, keys[: 30 - 3 * each], barrier), daemon=True)
+        for each in range(6)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(60)
+        assert process.exitcode == 0
+    letters = look(pipeline).waiting_for("rt")
+    assert [letter.key for letter in letters] == keys
+    assert len({letter.token for letter in letters}) == 30
+
+
+@pytest.mark.parametrize("call", ["link", "symlink"])
+def test_stopped_half_way(call: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is stopped between any two steps leaves nothing, or a message that the next one gives its number."""
+    flags.put(pipeline, "run-new", record(rt="comment"))
+
+    class Killed(BaseException):
+        pass
+
+    def kill(*_: object, **__: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, call, kill)
+        with pytest.raises(Killed):
+            flags.put(pipeline, "cell-ready.x", record(rt="comment"))
+    outbox = look(pipeline)
+    assert [letter.key for letter in outbox.waiting] == ["run-new"]
+    assert outbox.unnumbered == (() if call == "link" else ("cell-ready.x",))
+    for key in outbox.unnumbered:
+        assert flags.number(pipeline, key) == 2
+    flags.put(pipeline, "cell-ready.x", record(rt="comment"))
+    flags.put(pipeline, "cell-done.x", record(rt="comment"))
+    assert [letter.key for letter in look(pipeline).waiting] == ["run-new", "cell-ready.x", "cell-done.x"]
+
+
+def test_a_number_whose_answer_was_lost(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A link that was made counts, whatever the file system answered, and there is one."""
+    real = os.symlink
+
+    def lose(*arguments: Any, **options: Any) -> None:
+        real(*arguments, **options)
+        raise FileExistsError
+
+    monkeypatch.setattr(os, "symlink", lose)
+    assert flags.put(pipeline, "run-new", record(rt="comment"))
+    assert [(letter.number, letter.key) for letter in flags.read_letters(pipeline)] == [(1, "run-new")]
+
+
+def test_two_numbers_for_one(pipeline: Path) -> None:
+    """Two numbers for one message are harmless: the lower one counts, also when it has been delivered."""
+    flags.put(pipeline, "run-new", record(rt="comment"))
+    (pipeline / "messages" / "0002").symlink_to("run-new")
+    flags.put(pipeline, "cell-ready.x", record(rt="comment"))
+    assert numbers(look(pipeline), "rt") == [1, 3]
+    flags.mark_delivered(pipeline, look(pipeline).waiting[0], "rt", {})
+    assert numbers(look(pipeline), "rt") == [3]
+
+
+def test_a_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be written is an error that says where, and leaves nothing."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", refuse)
+        with pytest.raises(TemporaryError, match="messages/run-new: No space left"):
+            flags.put(pipeline, "run-new", record())
+    assert os.listdir(pipeline / "messages") == []
+
+
+# What was before, and what people do.
+
+
+def test_begin(tmp_path: Path) -> None:
+    """A run without an outbox gets one, with what was before, whole and once."""
+    assert flags.read_outbox(tmp_path, flags.read_flags(tmp_path), CHANNELS, machine.judge_here) is None
+    barrier = threading.Barrier(8)
+
+    def begin(number: int) -> bool:
+        barrier.wait()
+        return flags.begin_outbox(tmp_path, [f"cell-done.{number}"])
+
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(begin, range(8)))
+    assert sum(won) == 1
+    assert look(tmp_path).told == {f"cell-done.{won.index(True)}"}
+    assert sorted(os.listdir(tmp_path)) == ["messages"]
+    flags.put(tmp_path, "run-new", record())
+    assert not flags.begin_outbox(tmp_path, [])
+    assert look(tmp_path).last == 1
+
+
+def test_repaired_by_hand(pipeline: Path) -> None:
+    """A message may be passed over, edited, or removed to be told again; a person's own files are left alone."""
+    messages = pipeline / "messages"
+    for number in range(3):
+        flags.put(pipeline, f"cell-done.{number}", record(rt="reply"))
+    (messages / "0001.rt.delivered").touch()
+    (messages / "cell-done.1").write_text((messages / "cell-done.1").read_text().replace('"text"', '"text" '))
+    (messages / "cell-done.2").unlink()
+    for name in ("notes", "cell-done.1~", "cell-done.0.bak", "README.txt", "run-old"):
+        (messages / name).write_text("mine")
+    outbox = look(pipeline)
+    assert [letter.key for letter in outbox.waiting] == ["cell-done.1"]
+    assert outbox.unnumbered == ()
+    assert "cell-done.2" not in outbox.told
+    assert flags.put(pipeline, "cell-done.2", record("again", rt="reply"))
+    assert [(letter.number, letter.text) for letter in look(pipeline).waiting] == [(2, "text"), (3, "again")]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"", "no message"),
+        (b"{", "no message"),
+        (b"[" * 100_000, "larger than"),
+        (b'{"token": "x", "channels": {}}', "no message"),
+        (b'{"token": "0123456789abcdef0123456789abcdef", "channels": []}', "no message"),
+        (b"\xff\xfe", "no message"),
+    ],
+)
+def test_damaged(content: bytes, problem: str, pipeline: Path) -> None:
+    """A message that cannot be understood holds up its channels, which say so; it is never passed over silently."""
+    flags.put(pipeline, "run-new", record(rt="comment"))
+    (pipeline / "messages" / "run-new").write_bytes(content)
+    (letter,) = look(pipeline).waiting_for("rt")
+    assert problem in letter.problem
+    assert str(pipeline / "messages" / "run-new") in letter.problem
+
+
+@pytest.mark.parametrize("name", ["0001", "run-new", "past", "0001.rt.delivered"])
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+def test_special_files(name: str, make: Any, pipeline: Path) -> None:
+    """What is no regular file is neither opened nor followed, and nobody hangs on it."""
+    make(pipeline / "messages" / name)
+    outbox = look(pipeline)
+    assert outbox.waiting == ()
+    assert outbox.delivered == ({"rt": 1} if "delivered" in name else {})
+    flags.put(pipeline, "cell-ready.x", record(rt="comment"))
+    assert [letter.key for letter in flags.read_letters(pipeline)] == ["cell-ready.x"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.write_text("x"), lambda path: path.symlink_to("/")])
+def test_no_directory(make: Any, tmp_path: Path) -> None:
+    """Something else in the outbox's place is said, and nothing is told."""
+    make(tmp_path / "messages")
+    outbox = look(tmp_path)
+    assert outbox.problem.startswith(f"{tmp_path}/messages: cannot be read: ")
+    with pytest.raises(PermanentError):
+        flags.put(tmp_path, "run-new", record())
+
+
+# The ticket's number.
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("4711\n", 4711), ("#12", 12), (" 7 ", 7), ("", None), ("0", None), ("1 2", None), ("x", None), ("9" * 19, None)],
+)
+def test_ticket(text: str, expected: int | None, tmp_path: Path) -> None:
+    """A ticket's number is what a person would write; anything else is said."""
+    assert flags.read_ticket(tmp_path) == (None, "")
+    (tmp_path / "rt_ticket").write_text(text)
+    number, problem = flags.read_ticket(tmp_path)
+    assert number == expected
+    assert bool(problem) is (expected is None)
+
+
+def test_a_ticket_is_kept(tmp_path: Path) -> None:
+    """The first number counts, until a person removes it."""
+    flags.write_ticket(tmp_path, 5)
+    flags.write_ticket(tmp_path, 6)
+    assert flags.read_ticket(tmp_path) == (5, "")
