@@ -3,6 +3,9 @@
 `sh` starts the process, in a session of its own, and waits for it. Output is read here, because rsync divides its
 progress by carriage returns, and because a process that outlives the command (ssh's shared connection) may hold the
 pipe open for hours: what counts is the end of the command, not the end of its output.
+
+Where this process is killed the kernel ends the command, so that nobody who takes the work over meets it still writing.
+That has to be asked for between fork and exec, where Python must not run when there are threads: `setpriv` does it.
 """
 
 from __future__ import annotations
@@ -10,12 +13,15 @@ from __future__ import annotations
 import logging
 import os
 import select
+import shutil
 import signal
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, BinaryIO, Protocol
 
 LARGEST = 1 << 30
@@ -24,6 +30,7 @@ LARGEST_ERRORS = 1 << 20
 TERM_GRACE = 5.0
 """Seconds that a command has between being asked to end and being killed: rsync saves what it has of a file."""
 _ABANDON = 5.0  # seconds after SIGKILL: a process that waits for a dead mount does not die
+_WITH_US = ("setpriv", "--pdeathsig", "TERM")  # of util-linux; ends with this thread, which waits for the command
 _POLL = 0.1  # seconds from the end of output, or from a wish to stop, to our noticing
 
 
@@ -67,6 +74,8 @@ def run(
     LARGEST bytes, or when `stop` says so. `directory` is an open directory that it works in. Output goes to
     `on_output` in pieces as they come instead of being kept. A program that is not installed ends with code 127.
     """
+    if shutil.which(command[0]) is None:
+        return Ended(127, b"", f"{command[0]}: not found")
     import sh  # it takes a while, and most commands of hesiod-watch never get here
 
     logging.getLogger("sh").setLevel(logging.WARNING)  # it tells of every process that it starts
@@ -76,8 +85,9 @@ def run(
     try:
         with _file(given) as stdin, os.fdopen(output_write, "wb") as out, os.fdopen(errors_write, "wb") as errors:
             try:
-                process = sh.Command(command[0])(
-                    *command[1:],
+                program, *arguments = (*_with_us(), *command)
+                process = sh.Command(program)(
+                    *arguments,
                     _in=stdin,
                     _out=out,
                     _err=errors,
@@ -89,9 +99,7 @@ def run(
                     _env={**os.environ, "LC_ALL": "C"},
                     _preexec_fn=None if directory is None else lambda: os.fchdir(directory),
                 )
-            except sh.CommandNotFound:
-                return Ended(127, b"", f"{command[0]}: not found")
-            except (sh.ForkException, OSError) as error:
+            except (sh.CommandNotFound, sh.ForkException, OSError) as error:
                 return Ended(126, b"", f"{command[0]}: {str(error).strip().splitlines()[-1]}")
         why = _attend(process, reading, quiet, stop)
         reading.rest()
@@ -99,6 +107,21 @@ def run(
     finally:
         os.close(output_read)
         os.close(errors_read)
+
+
+@cache
+def _with_us() -> tuple[str, ...]:
+    """What to put before a command, so that it does not outlive this process; nothing where that cannot be had.
+
+    Then it ends when it finds that nobody reads what it writes.
+    """
+    try:
+        tried = subprocess.run(
+            (*_WITH_US, "true"), stdin=subprocess.DEVNULL, capture_output=True, timeout=TERM_GRACE, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    return () if tried.returncode else _WITH_US
 
 
 def _file(data: bytes) -> BinaryIO:

@@ -151,6 +151,29 @@ def test_those_who_stay_do_not_keep_us() -> None:
     assert ended.code == 0
 
 
+WORKER = """
+import sys, threading
+from hesiod_watch.upstreams.running import run
+work = threading.Thread(target=run, args=(sys.argv[1:],), kwargs={"quiet": 1000.0})
+work.start()
+work.join()
+"""
+
+
+@pytest.mark.skipif(not running._with_us(), reason="setpriv of this host cannot ask for the death signal")
+def test_ends_with_its_worker(tmp_path: Path) -> None:
+    """A command whose worker is killed ends at once, though it writes nothing and reads nothing."""
+    pids = tmp_path / "pids"
+    command = shell('echo $$ $PPID >"$1.new"; mv "$1.new" "$1"; exec sleep 1000', str(pids))
+    worker = subprocess.Popen([sys.executable, "-c", WORKER, *command])
+    eventually(pids.exists, "the command runs")
+    pid, parent = map(int, pids.read_text().split())
+    assert parent == worker.pid
+    worker.kill()
+    worker.wait()
+    eventually(lambda: not alive(pid), "the command has ended")
+
+
 # Commands that others take apart.
 
 WORD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12) | st.sampled_from(
