@@ -27,6 +27,9 @@ class Message:
     """A comment is for the facility's people only; a reply goes to the requestors too."""
     text: str
     """Plain text, which may hold anything."""
+    tried: bool = False
+    """Whether it is known to have been tried before, without an end that is known. It is looked for in any case; but then
+    with more patience, for what took it may still be at work on it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ looks first.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -53,6 +55,8 @@ class RtSession:
     ) -> None:
         url = rest_url(url)
         self.place = url.removesuffix(REST)
+        self.longest = 0.0
+        """Seconds that the longest answer has taken; whoever looks at it may set it back."""
         self._rt = rt.rest2.Rt(url)
         self._rt.session.close()  # that one would follow proxies from the environment
         self._rt.session = client(
@@ -149,8 +153,12 @@ class RtSession:
                 raise
             return []
 
-    def _asked(self, what: str, **sentences: str) -> AbstractContextManager[None]:
-        return translated(f"asked Request Tracker at {self.place} {display(what)}", **sentences)
+    @contextmanager
+    def _asked(self, what: str, **sentences: str) -> Iterator[None]:
+        began = time.monotonic()
+        with translated(f"asked Request Tracker at {self.place} {display(what)}", **sentences):
+            yield
+        self.longest = max(self.longest, time.monotonic() - began)
 
 
 def rest_url(url: str) -> str:

@@ -2,8 +2,8 @@
 
 How a message is never doubled: each text ends in a line with the message's token, and before a text is sent its ticket
 is searched for that token. An answer may be lost though what was asked for is done, so the token of what was sent
-a moment ago is looked for like any other. Where RT is so slow that it may still be working on what it was
-sent before, it is asked again after a while.
+a moment ago is looked for like any other. Where RT may still be at work on what it was sent before, because that is
+known to have been tried or because RT makes us wait, it is looked for twice, with a pause.
 
 How a ticket is found: by its number, once known. Until then by its subject, which must be the same to the last letter,
 among the tickets of the queue that are neither deleted nor rejected; the first of several. After a ticket was
@@ -33,8 +33,9 @@ if TYPE_CHECKING:
 
 PROMPT = 1.0
 """Seconds; an answer that takes longer may have waited beside an order whose answer was lost."""
+PAUSE, LONGEST_PAUSE = 2.0, 10.0
+"""Seconds between two looks for what may be about to appear: RT needs less than one for an order."""
 LOOKS = 3
-LONGEST_PAUSE = 10.0
 
 OURS = "[hesiod-watch "
 """What stands in each text that we wrote."""
@@ -81,7 +82,7 @@ class RtChannel:
         """
         notes: list[str] = []
         with self._session() as rt:
-            number = known if known is not None else _settled(lambda: _find(rt, ticket, notes))
+            number = known if known is not None else _settled(rt, lambda: _find(rt, ticket, notes), tried=message.tried)
             if number is None:
                 number, visible = _open(rt, ticket, message, notes)
                 if not visible:
@@ -89,7 +90,7 @@ class RtChannel:
             found = _living(rt, number)
             if found.number != number:
                 notes.append(f"ticket #{number} was merged into #{found.number}")
-            if not _settled(lambda: rt.authors(found.number, message.token)):
+            if not _settled(rt, lambda: rt.authors(found.number, message.token), tried=message.tried):
                 rt.send(found.number, message.kind, stored_text(message))
                 if not rt.authors(found.number, message.token):
                     notes.append(
@@ -221,17 +222,17 @@ def _missing_right(right: str, queue: str) -> str:
     return f"we lack the right {right} on the queue {display(queue)}"
 
 
-def _settled(look: Callable[[], T]) -> T:
-    """What `look` finds. Where it finds nothing and took long, it is asked again after a while.
+def _settled(rt: RtSession, look: Callable[[], T], *, tried: bool) -> T:
+    """What `look` finds. It looks again after a while where nothing is found that may be about to appear.
 
-    RT follows an order also when whoever gave it has gone. When RT wakes up, a look may stand beside such an order, and
-    be answered before it is followed.
+    RT follows an order also when whoever gave it has gone, once it gets to it. When it wakes up, an order that was
+    given up and our look stand side by side, and the look may be answered first.
     """
     for _ in range(LOOKS - 1):
-        began = time.monotonic()
         found = look()
-        took = time.monotonic() - began
-        if found or took < PROMPT:
+        waited, rt.longest = rt.longest, 0.0
+        if found or (waited < PROMPT and not tried):
             return found
-        time.sleep(min(took, LONGEST_PAUSE))
+        tried = False
+        time.sleep(min(max(waited, PAUSE), LONGEST_PAUSE))
     return look()

@@ -238,37 +238,43 @@ def test_a_lost_answer_doubles_nothing(tracker: RtServer, before: Gate, kind: st
     assert len(found.texts) == (1 if kind == "create" else 2)
 
 
-def deliver_and_thaw(tracker: RtServer, before: Gate, each: Message) -> Delivered:
-    """Deliver to a server that is frozen, and that wakes up when it has kept us waiting for longer than is prompt."""
+def deliver_and_thaw(
+    tracker: RtServer, before: Gate, known: int | None, each: Message, waiting: float = 1.5 * PROMPT
+) -> Delivered:
+    """Deliver to a server that is frozen, and that wakes up when it has kept us waiting for so long."""
     asked, since = len(before.requests), time.monotonic()
     with ThreadPoolExecutor() as pool:
-        again = pool.submit(channel(tracker, before.url).deliver, TICKET, None, each)
+        again = pool.submit(channel(tracker, before.url).deliver, TICKET, known, each)
         eventually(lambda: len(before.requests) > asked, "it is asked")
-        eventually(lambda: time.monotonic() > since + 1.5 * PROMPT, "it has kept us waiting")
+        eventually(lambda: time.monotonic() > since + waiting, "it has kept us waiting")
         tracker.thaw()
         return again.result(60)
 
 
-def test_frozen_in_the_middle(tracker: RtServer, before: Gate) -> None:
-    """An order that RT follows only when it wakes up, while we ask again, opens no second ticket."""
+def test_frozen_before_anything(tracker: RtServer, before: Gate) -> None:
+    """A server that answers nothing is temporary, and nothing is doubled when it wakes up."""
     each = message()
     tracker.freeze()
     with pytest.raises(TemporaryError, match="no answer in time"):
         channel(tracker, timeout=BRIEF).deliver(TICKET, None, each)
-    assert deliver_and_thaw(tracker, before, each) == Delivered(1)
+    assert deliver_and_thaw(tracker, before, None, each) == Delivered(1)
     assert [found.texts for found in tracker.tickets()] == [(("Create", written(each)),)]
 
 
-def test_an_order_is_given_while_frozen(tracker: RtServer, before: Gate) -> None:
-    """A create that reached RT before it froze, and is followed after, is found by whoever asks again."""
-    each = message()
-    rt = channel(tracker, before.url, timeout=3 * BRIEF)
-    before.at("POST /REST/2.0/ticket", tracker.freeze)
+@pytest.mark.slow
+@pytest.mark.parametrize(("tried", "waiting"), [(True, 0.1), (False, 1.5 * PROMPT)])
+@pytest.mark.parametrize("kind", ["create", "comment", "reply"])
+def test_frozen_with_an_order(tracker: RtServer, before: Gate, kind: str, tried: bool, waiting: float) -> None:
+    """An order that RT has taken before it froze, and follows when it wakes up while we ask again, is found then."""
+    known = None if kind == "create" else channel(tracker).deliver(TICKET, None, message()).ticket
+    each = message(2, "comment" if kind == "comment" else "reply")
+    before.at("POST /REST/2.0/ticket" if kind == "create" else f"POST /REST/2.0/ticket/{known}/co", tracker.freeze)
     with pytest.raises(TemporaryError, match="no answer in time"):
-        rt.deliver(TICKET, None, each)
+        channel(tracker, before.url, timeout=BRIEF).deliver(TICKET, known, each)
     before.pass_on()
-    assert deliver_and_thaw(tracker, before, each) == Delivered(1)
-    assert [found.texts for found in tracker.tickets()] == [(("Create", written(each)),)]
+    assert deliver_and_thaw(tracker, before, known, replace(each, tried=tried), waiting) == Delivered(1)
+    (found,) = tracker.tickets()
+    assert [text for _, text in found.texts].count(written(each)) == 1
 
 
 def test_addresses_that_rt_does_not_take(tracker: RtServer) -> None:
