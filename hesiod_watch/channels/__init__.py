@@ -28,8 +28,8 @@ class Message:
     text: str
     """Plain text, which may hold anything."""
     tried: bool = False
-    """Whether it is known to have been tried before, without an end that is known. It is looked for in any case; but then
-    with more patience, for what took it may still be at work on it."""
+    """Whether an earlier delivery is known to have ended without an answer. The message is looked for in any case, but
+    then with more patience: what took it may still be at work on it."""
 
 
 @dataclass(frozen=True, slots=True)
