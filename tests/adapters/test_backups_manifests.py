@@ -1,0 +1,231 @@
+"""raw.json: what a cell's raw data are, read once, and every change told."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.backups import (
+    digest,
+    raw_of_sync,
+    read_raw,
+    read_raw_manifest,
+    result_facts,
+    sources_of,
+    take_raw,
+    write_raw,
+)
+from hesiod_watch.backups.hashes import parse
+from hesiod_watch.backups.manifests import RAW_MANIFEST, RawManifest
+from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.model import CellId
+
+CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
+NAMES = ("pod5/a.pod5", "#x", " b\n", "-c", "\udcff.txt", "fastq_pass/barcode01/ä.fastq")
+NOTHING = RawManifest("")
+
+
+class Place:
+    """A landing area with one cell, and its output."""
+
+    def __init__(self, root: Path) -> None:
+        self.landing, self.output = root / "landing", root / "output"
+        self.run = self.landing / "run"
+        self.cell = self.run / CELL.library / CELL.name
+        self.output.mkdir()
+        for name in NAMES:
+            self.write(name, name.encode("utf-8", "surrogateescape") * 1000)
+        self.told: list[str] = []
+
+    def write(self, name: str, data: bytes) -> None:
+        (self.cell / name).parent.mkdir(parents=True, exist_ok=True)
+        (self.cell / name).write_bytes(data)
+
+    def take(self, former: RawManifest = NOTHING) -> RawManifest:
+        self.told = []
+        return take_raw(self.landing, self.run, CELL, former, tell=self.told.append)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def test_all_files_whatever_their_names(place: Place) -> None:
+    """Every regular file is listed with what it holds, and names come back from the file as they were."""
+    taken = place.take()
+    write_raw(place.output, taken)
+    assert read_raw(place.output) == taken
+    facts = read_raw_manifest(place.output)
+    assert set(facts) == set(NAMES)
+    for name, fact in facts.items():
+        data = (place.cell / name).read_bytes()
+        assert (fact.size, fact.md5) == (len(data), md5(data))
+    (place.output / RAW_MANIFEST).read_text("ascii")
+    assert not list(place.output.glob(".*"))
+
+
+def test_what_is_unchanged_is_not_read_again(place: Place) -> None:
+    """A file whose size and times are as they were is believed: nobody reads terabytes twice."""
+    former = place.take()
+    file = former.files["#x"]
+    other = replace(file, fact=replace(file.fact, md5="0" * 32))  # what no reading would give
+    now = place.take(RawManifest(str(CELL), {**former.files, "#x": other}))
+    assert now.facts["#x"].md5 == "0" * 32
+    assert place.told == []
+
+
+@pytest.mark.parametrize("name", ["pod5/a.pod5", " b\n"])
+def test_a_changed_file_is_read_anew_and_told(place: Place, name: str) -> None:
+    """Other content is found also under the same size and time, by the inode's change time, and the difference told."""
+    former = place.take()
+    path = place.cell / name
+    times, size = path.stat(), path.stat().st_size
+    path.write_bytes(b"x" * size)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    now = place.take(former)
+    assert now.facts[name].md5 == md5(b"x" * size)
+    assert any("other content" in sentence and now.facts[name].md5 in sentence for sentence in place.told)
+
+
+def test_what_has_gone_stays_in_the_list(place: Place) -> None:
+    """A file that is not here any more was part of the cell: it is told, and a copy of it is still looked for."""
+    former = place.take()
+    (place.cell / "-c").unlink()
+    now = place.take(former)
+    assert now.facts == former.facts
+    assert place.told == ["-c was among the raw data and is not there any more"]
+
+
+def test_only_regular_files(place: Place, tmp_path: Path) -> None:
+    """Links and special files are told and never opened, nor is a directory entered through a link."""
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret").write_text("x")
+    (place.cell / "link").symlink_to(tmp_path / "elsewhere" / "secret")
+    (place.cell / "linked").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(place.cell / "fifo")
+    assert set(place.take().facts) == set(NAMES)
+    assert [sentence.split(" is ")[0] for sentence in place.told] == ["fifo", "link", "linked"]
+
+
+def test_gone_and_linked_cells(place: Place, tmp_path: Path) -> None:
+    """A cell that is not there is no cell without files, and one that is a link is refused."""
+    place.cell.rename(tmp_path / "moved")
+    assert place.take().facts == {}
+    place.cell.symlink_to(tmp_path / "moved")
+    with pytest.raises(PermanentError, match="no directory, or a link"):
+        place.take()
+    place.cell.unlink()
+    place.cell.parent.rmdir()
+    place.run.rmdir()
+    with pytest.raises(TemporaryError):
+        place.take()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        '{"format": "hesiod-watch raw 2", "cell": "x", "files": []}',
+        '{"format": "hesiod-watch raw 1", "cell": "x", "files": [{"name": "a"}]}',
+        '{"format": "hesiod-watch raw 1", "cell": "x", "files": 3}',
+        *(
+            json.dumps(
+                {
+                    "format": "hesiod-watch raw 1",
+                    "cell": "x",
+                    "files": [{"name": name, "bytes": size, "md5": "0" * digits, "mtime_ns": 1}],
+                }
+            )
+            for name, size, digits in (
+                ("../a", 1, 32),
+                ("/a", 1, 32),
+                ("a//b", 1, 32),
+                ("a\0", 1, 32),
+                ("", 1, 32),
+                ("a", -1, 32),
+                ("a", 1.5, 32),
+                ("a", 1, 31),
+            )
+        ),
+        "[" * 100_000,
+    ],
+)
+def test_damaged(place: Place, text: str) -> None:
+    """A damaged raw.json is an error that names it, never an empty list."""
+    (place.output / RAW_MANIFEST).write_text(text)
+    with pytest.raises(PermanentError, match=r"raw\.json is damaged"):
+        read_raw_manifest(place.output)
+
+
+def test_no_raw_json(place: Place) -> None:
+    """Where there is none nothing is known; what is no file is an error."""
+    assert read_raw_manifest(place.output) == {}
+    (place.output / RAW_MANIFEST).mkdir()
+    with pytest.raises(PermanentError, match="not a regular file"):
+        read_raw_manifest(place.output)
+
+
+def test_minknow_s_own_checksums(place: Place) -> None:
+    """Each checksum that MinKNOW wrote is held against the file: what agrees is counted, what differs is named."""
+    paths = {
+        f"run/{CELL}/pod5/a.pod5": hashlib.sha256((place.cell / "pod5/a.pod5").read_bytes()).hexdigest(),
+        "fastq_pass/barcode01/ä.fastq": "0" * 64,
+        "not_there.pod5": "1" * 64,
+    }
+    rows = [f",,,,{sha256},{path},," for path, sha256 in paths.items()]
+    header = "runid,protocol_group_id,flow_cell_id,sample_id,file_hash,file_path,barcode,barcode_alias"
+    place.write("output_hash_PAW00001_0a1b2c3d.csv", "\n".join([header, *rows, "garbage"]).encode())
+    taken = place.take()
+    assert taken.hashes == {
+        "files": ["output_hash_PAW00001_0a1b2c3d.csv"],
+        "agreeing": 1,
+        "differing": ["fastq_pass/barcode01/ä.fastq"],
+    }
+    assert any("is not what MinKNOW wrote" in sentence for sentence in place.told)
+    write_raw(place.output, taken)
+    assert place.take(read_raw(place.output)) == taken  # known from then on, without reading again
+
+
+def test_paths_of_hashes() -> None:
+    """A path may be relative to the run's folder, to what is above it, or be a Windows path."""
+    text = "file_hash,file_path\n" + "".join(
+        f"{'a' * 64},{path}\n" for path in (f"data/{CELL.name}/x", "./y", f"C:\\data\\{CELL.name}\\z")
+    )
+    assert set(parse(text, CELL, {"x", "y", "z"})) == {"x", "y", "z"}
+
+
+def test_checksums_of_a_sync(place: Place) -> None:
+    """What a sync has read becomes raw.json without being read again, and what it did not prove is left to be read."""
+    known = {name: md5((place.cell / name).read_bytes()) for name in NAMES[:3]}
+    made = raw_of_sync(CELL, known, place.landing, place.run)
+    assert set(made.facts) == set(NAMES[:3])
+    assert digest(place.take(made).facts) == digest(place.take().facts)
+
+
+def test_results(place: Place) -> None:
+    """Results are what manifest.json names, itself and raw.json; sources are the FASTQ whose reads are in them."""
+    manifest = {"files": [{"name": "a", "bytes": 1, "md5": "0" * 32}], "sources": [{"name": "fastq_pass/x.fastq"}]}
+    text = json.dumps(manifest).encode()
+    assert result_facts(place.output) == {}
+    (place.output / "manifest.json").write_bytes(text)
+    assert set(result_facts(place.output)) == {"a", "manifest.json"}
+    write_raw(place.output, place.take())
+    facts = result_facts(place.output)
+    assert set(facts) == {"a", "manifest.json", "raw.json"}
+    assert (facts["manifest.json"].size, facts["manifest.json"].md5) == (len(text), md5(text))
+    assert sources_of(place.output) == {"fastq_pass/x.fastq"}
+    (place.output / "manifest.json").write_bytes(text[:-3])
+    with pytest.raises(PermanentError, match=r"manifest\.json is damaged"):
+        result_facts(place.output)
