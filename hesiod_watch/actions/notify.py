@@ -129,7 +129,7 @@ class _Recipient:
         if problem:
             raise PermanentError(problem)
         kind: Literal["comment", "reply"] = "reply" if letter.channels[self.name] == "reply" else "comment"
-        message = Message(letter.number, letter.token, letter.event, kind, letter.text)
+        message = Message(letter.number, letter.token, letter.event, kind, letter.text, tried=tried)
         delivered = self.channel.deliver(self.ticket, known, message)
         if self.name == TRACKER and known is None and delivered.ticket is not None:
             flags.write_ticket(pipeline, delivered.ticket)

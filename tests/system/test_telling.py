@@ -1,0 +1,431 @@
+"""People are told: by a real tracker, each thing once, in order, and without anything waiting for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from http_gate import Gate, gate
+from rt_server import RtServer, Ticket
+from sites import eventually
+from telling_site import CELLS, LIBRARY, QUEUE, RUN, TellingSite, first_lines, numbers, tokens
+
+pytestmark = pytest.mark.system
+
+STORY = ["run-new", "cell-ready", "all-cells-run", "cell-done", "run-complete"]
+"""What is told of a run with one cell."""
+
+
+@pytest.fixture
+def site(tmp_path: Path, tracker: RtServer) -> TellingSite:
+    return TellingSite(tmp_path, tracker)
+
+
+@pytest.fixture
+def before(tracker: RtServer) -> Iterator[Gate]:
+    """A gate before the tracker."""
+    with gate(tracker.port) as made:
+        yield made
+
+
+@pytest.fixture
+def behind(tmp_path: Path, tracker: RtServer, before: Gate) -> TellingSite:
+    """A site that reaches the tracker through the gate."""
+    return TellingSite(tmp_path, tracker, before.url)
+
+
+def poll_until_delivered(site: TellingSite, *runs: str) -> None:
+    def delivered() -> bool:
+        site.run("poll", check=None)
+        return not any(run["messages"]["undelivered"] for run in site.status().values())
+
+    site.eventually(delivered, "everything is delivered")
+
+
+def assert_told_once(ticket: Ticket, count: int = len(STORY)) -> None:
+    """A ticket holds so many messages, each once, in order."""
+    assert numbers(ticket) == list(range(1, count + 1))
+    assert len(set(tokens(ticket))) == count
+
+
+# The story.
+
+
+def test_life_of_a_run(site: TellingSite, tracker: RtServer) -> None:
+    """A run leaves one ticket with the whole story in order; whatever is run again adds nothing."""
+    site.cell().write()
+    assert site.run("poll").stderr == ""
+    (ticket,) = tracker.tickets()
+    assert (ticket.queue, ticket.subject) == (QUEUE, f"Run {RUN}")
+    name = f"{LIBRARY}/{CELLS[0]}"
+    assert site.messages() == STORY
+    assert_told_once(ticket)
+    assert first_lines(ticket) == [
+        ("Create", f"A new run: {RUN}."),
+        ("Comment", f"Cell {name} of the run {RUN} has been sequenced, and all its data are here."),
+        ("Comment", f"The one cell of the run {RUN} has been sequenced, and all data are here."),
+        ("Correspond", f"Cell {name} of the run {RUN} is processed, checked and reported."),
+        ("Correspond", f"The run {RUN} is complete: 1 cell processed."),
+    ]
+    done = ticket.texts[3][1]
+    assert "Reads:   20; passed " in done
+    assert "N50:     " in done
+    assert f"Report: https://reports.invalid/{RUN}" in done
+    assert (site.landing / RUN / "pipeline" / "rt_ticket").read_text() == f"{ticket.number}\n"
+    for again in (["poll"], ["perform", "tell", RUN], ["perform", "notify", RUN], ["poll", RUN]):
+        site.run(*again)
+    assert tracker.tickets() == [ticket]
+
+
+def test_a_cell_is_added_and_one_processed_again(site: TellingSite, tracker: RtServer) -> None:
+    """A complete run that gets another cell goes on in its ticket; a cell that is processed again is told again."""
+    site.cell().write()
+    site.run("poll")
+    site.cell(cell=CELLS[1]).write()
+    site.run("poll")
+    (ticket,) = tracker.tickets()
+    added = [*STORY, "cell-ready", "all-cells-run", "cell-done", "run-complete"]
+    assert site.messages() == added
+    assert_told_once(ticket, 9)
+    assert ticket.texts[-1][1].startswith(f"The run {RUN} is complete: 2 cells processed.")
+    pipeline = site.landing / RUN / "pipeline"
+    for path in pipeline.glob(f"{CELLS[0]}.done"):
+        path.unlink()
+    site.run("retry", RUN, CELLS[0], "--why", "again", check=None)
+    for path in pipeline.glob(f"{CELLS[0]}.started*"):
+        path.unlink()
+    site.run("poll")
+    assert site.messages() == [*added, "cell-done", "run-complete"]
+    assert_told_once(tracker.tickets()[0], 11)
+
+
+def test_a_failed_cell(site: TellingSite, tracker: RtServer) -> None:
+    """A cell that fails is told with the reason and what to do, once; the run's other cell goes on."""
+    bad = site.cell().write()
+    site.cell(cell=CELLS[1]).write()
+    (fastq,) = bad.glob("fastq_pass/barcode01/*.fastq")
+    fastq.write_bytes(b"@not\nfastq\x1b[31m\n+\n")
+    for _ in range(2):
+        site.run("poll", check=None)
+    (ticket,) = tracker.tickets()
+    (text,) = [text for _, text in ticket.texts if "needs a person" in text]
+    assert f"hesiod-watch retry {RUN} {LIBRARY}/{CELLS[0]} --why TEXT" in text
+    assert "\x1b" not in text
+    assert site.messages().count("cell-failed") == 1
+    assert site.messages().count("cell-done") == 1
+    assert "run-complete" not in site.messages()
+
+
+def test_types_and_queues(site: TellingSite, tracker: RtServer) -> None:
+    """A type's runs have their tickets in its queue, or none; a type that is not processed is told as received."""
+    types = (
+        'types: {v: {runs: ".*_v_.*", process: false, queue: promrun_visitor}, t: {runs: ".*test.*", notify: false}, '
+    )
+    site.configure(more=types + 'i: {runs: ".*"}}')
+    for run in ("20261122_TEST_v_ada", "20261122_TEST_test1", RUN):
+        site.cell(run).write()
+    site.run("poll")
+    by_run = {ticket.subject.removeprefix("Run "): ticket for ticket in tracker.tickets()}
+    assert {run: ticket.queue for run, ticket in by_run.items()} == {
+        "20261122_TEST_v_ada": "promrun_visitor",
+        RUN: QUEUE,
+    }
+    assert site.messages("20261122_TEST_v_ada") == STORY[:3]
+    assert site.messages("20261122_TEST_test1") == STORY
+    assert "told run-complete: The run" in (site.output / "20261122_TEST_test1" / "pipeline.log").read_text()
+
+
+def test_names_that_begin_alike(site: TellingSite, tracker: RtServer) -> None:
+    """Runs one of whose names is a part of another's have each their own ticket, and nothing of another's."""
+    runs = [RUN, f"{RUN}_2", RUN[:-1], RUN.upper(), RUN.replace("_", "-")]
+    for number, run in enumerate(runs):
+        site.cell(run, f"20261122_221{number}_1A_PAW0000{number}_0a1b2c3{number}").write()
+    site.run("poll")
+    assert sorted(ticket.subject for ticket in tracker.tickets()) == sorted(f"Run {run}" for run in runs)
+    for ticket in tracker.tickets():
+        assert_told_once(ticket)
+        run = ticket.subject.removeprefix("Run ")
+        assert all(f" {run}." in line or f" {run} " in line for _, line in first_lines(ticket))
+
+
+def test_events_that_are_not_told(site: TellingSite, tracker: RtServer) -> None:
+    """What is configured as nothing stays in the log; comments and replies are what they are configured to be."""
+    site.configure(
+        events={"run-new": "nothing", "cell-ready": "reply", "all-cells-run": "nothing", "cell-done": "comment"}
+    )
+    site.cell().write()
+    site.run("poll")
+    (ticket,) = tracker.tickets()
+    assert numbers(ticket) == [2, 4, 5]
+    assert [kind for kind, _ in ticket.texts] == ["Create", "Comment", "Correspond"]
+    assert "told run-new: A new run" in (site.output / RUN / "pipeline.log").read_text()
+    assert site.undelivered() == 0
+
+
+def test_without_a_tracker(site: TellingSite, tracker: RtServer) -> None:
+    """Without a tracker everything is in the log and shown; who configures one later gets no old news."""
+    site.configure(rt={})
+    site.cell().write()
+    site.run("poll")
+    log = (site.output / RUN / "pipeline.log").read_text()
+    assert [line.split()[2].rstrip(":") for line in log.splitlines() if " told " in line] == STORY
+    shown = site.run("messages", RUN, "--text").stdout
+    assert "is processed, checked and reported." in shown
+    assert "in the run's log only" in shown
+    site.configure()
+    site.run("poll")
+    assert tracker.tickets() == []
+    site.cell(cell=CELLS[1]).write()
+    site.run("poll")
+    (ticket,) = tracker.tickets()
+    assert numbers(ticket) == [6, 7, 8, 9]
+
+
+def test_runs_from_before(site: TellingSite, tracker: RtServer) -> None:
+    """A run that was complete before there were messages is left alone; one that was not is followed from then on."""
+    site.configure(rt={})
+    for run in (RUN, f"{RUN}_open"):
+        site.cell(run).write()
+    steps = site.cell(f"{RUN}_open", CELLS[1]).steps()
+    next(steps)
+    site.run("poll")
+    for run in (RUN, f"{RUN}_open"):
+        shutil.rmtree(site.landing / run / "pipeline" / "messages")
+        (site.landing / run / "pipeline" / "type.yaml").unlink()
+    site.configure()
+    site.run("poll")
+    assert not (site.landing / RUN / "pipeline" / "messages").exists()
+    assert site.messages(f"{RUN}_open") == ["run-new"]
+    for _ in steps:
+        pass
+    site.run("poll")
+    (ticket,) = tracker.tickets()
+    assert ticket.subject == f"Run {RUN}_open"
+    assert site.messages(f"{RUN}_open") == STORY
+    assert [
+        key.split(".")[1]
+        for key in os.listdir(site.landing / f"{RUN}_open" / "pipeline" / "messages")
+        if key.startswith("cell-done")
+    ] == [CELLS[1]]
+    assert_told_once(ticket)
+
+
+# A tracker that is away, slow, or loses answers.
+
+
+@pytest.mark.slow
+def test_tracker_away_for_the_life_of_many_runs(site: TellingSite, tracker: RtServer) -> None:
+    """With the tracker stopped for the whole life of 20 runs nothing waits; then each has its ticket with it all."""
+    runs = [f"20261122_TEST_run{number:02d}" for number in range(20)]
+    tracker.down()
+    for number, run in enumerate(runs):
+        site.cell(run, f"20261122_22{number:02d}_1A_PAW0{number:04d}_0a1b2c{number:02d}", reads=4).write()
+    first = site.run("poll")
+    assert first.stderr == "", "a tracker that is away for a moment is nothing to write a mail about"
+    status = site.status()
+    assert {run: status[run]["status"] for run in runs} == dict.fromkeys(runs, "complete")
+    assert {status[run]["messages"]["undelivered"] for run in runs} == {5}
+    assert all("not delivered to rt" in status[run]["messages"]["why"] for run in runs)
+    tracker.up()
+    poll_until_delivered(site)
+    tickets = tracker.tickets()
+    assert sorted(ticket.subject for ticket in tickets) == [f"Run {run}" for run in runs]
+    for ticket in tickets:
+        assert_told_once(ticket)
+
+
+def test_a_frozen_tracker_holds_nothing_up(site: TellingSite, tracker: RtServer) -> None:
+    """A tracker that takes connections and never answers costs a poll its timeout, and no cell anything."""
+    tracker.freeze()
+    runs = [f"{RUN}_{number}" for number in range(4)]
+    for run in runs:
+        site.cell(run).write()
+    poll = subprocess.Popen(site.command("poll"), env=site.environ, stderr=subprocess.PIPE)
+    began = time.monotonic()
+    site.eventually(lambda: all(f"{CELLS[0]}.done" in site.flags(run) for run in runs), "all cells are processed")
+    processed = time.monotonic() - began
+    _, complaints = poll.communicate(timeout=120)
+    assert (poll.returncode, complaints) == (0, b""), f"processed after {processed:.0f} s"
+    tracker.thaw()
+    poll_until_delivered(site)
+    assert len(tracker.tickets()) == 4
+    for ticket in tracker.tickets():
+        assert_told_once(ticket)
+
+
+@pytest.mark.parametrize(
+    "request_", ["POST /REST/2.0/ticket ", "POST /REST/2.0/ticket/1/comment", "POST /REST/2.0/ticket/1/correspond"]
+)
+@pytest.mark.parametrize("how", ["cut", "silence"])
+def test_a_lost_answer(request_: str, how: str, behind: TellingSite, before: Gate, tracker: RtServer) -> None:
+    """A connection that is cut, or falls silent, after the tracker has taken a message leads to no second one."""
+    assert how in ("cut", "silence")
+    before.lose(request_.rstrip(), "cut" if how == "cut" else "silence")
+    behind.cell().write()
+    behind.run("poll")
+    poll_until_delivered(behind)
+    (ticket,) = tracker.tickets()
+    assert_told_once(ticket)
+    assert "not delivered to rt: " in (behind.output / RUN / "pipeline.log").read_text()
+
+
+@pytest.mark.slow
+def test_everybody_at_once(behind: TellingSite, before: Gate, tracker: RtServer) -> None:
+    """Two services and polls deliver at the same time, over a connection that loses answers: each thing once."""
+    for request in ("POST /REST/2.0/ticket", "POST /REST/2.0/ticket/1/", "POST /REST/2.0/ticket/2/"):
+        before.lose(request, "cut", 2)
+    runs = [f"{RUN}_{number}" for number in range(3)]
+    with behind.service(), behind.service():
+        steps = [behind.cell(run, cell).steps() for run in runs for cell in CELLS]
+        polls = [subprocess.Popen(behind.command("poll"), env=behind.environ, stderr=subprocess.PIPE) for _ in range(2)]
+        for each in steps:
+            for _ in each:
+                pass
+        polls += [
+            subprocess.Popen(behind.command("poll"), env=behind.environ, stderr=subprocess.PIPE) for _ in range(2)
+        ]
+        behind.eventually(
+            lambda: all(
+                run["status"] == "complete"
+                and run["messages"]["total"]
+                and not run["messages"]["undelivered"]
+                and "run-complete" in behind.messages(name)
+                for name, run in behind.status().items()
+            ),
+            "all is processed and told",
+        )
+        for poll in polls:
+            poll.communicate(timeout=120)
+    tickets = tracker.tickets()
+    assert sorted(ticket.subject for ticket in tickets) == [f"Run {run}" for run in runs]
+    for ticket in tickets:
+        count = len(behind.messages(ticket.subject.removeprefix("Run ")))
+        assert_told_once(ticket, count)
+
+
+@pytest.mark.parametrize("request_", ["GET", "POST /REST/2.0/ticket"])
+def test_killed_while_delivering(request_: str, behind: TellingSite, before: Gate, tracker: RtServer) -> None:
+    """A deliverer that is killed while the tracker has its message is followed by one that sends it no second time."""
+    behind.cell().write()
+    behind.configure(rt={})
+    behind.run("poll")
+    shutil.rmtree(behind.landing / RUN / "pipeline" / "messages")
+    (behind.landing / RUN / "pipeline" / "messages").mkdir()
+    behind.configure()
+    behind.run("perform", "tell", RUN)
+    killed: list[int] = []
+
+    def kill() -> None:
+        deliverer.send_signal(signal.SIGKILL)
+        killed.append(deliverer.wait())
+
+    before.at(request_, kill)
+    deliverer = subprocess.Popen(behind.command("perform", "notify", RUN), env=behind.environ)
+    eventually(lambda: bool(killed), "the deliverer is killed")
+    assert "notify.started" in behind.flags(RUN)
+    poll_until_delivered(behind)
+    (ticket,) = tracker.tickets()
+    assert_told_once(ticket)
+    assert "notify.done" in behind.flags(RUN)
+
+
+# What people do meanwhile.
+
+
+def test_resolved_by_a_person(site: TellingSite, tracker: RtServer) -> None:
+    """A ticket that a person has resolved is still told everything; no second one is opened."""
+    site.cell().write()
+    site.run("poll")
+    (ticket,) = tracker.tickets()
+    tracker.person.edit_ticket(ticket.number, Status="resolved")
+    site.cell(cell=CELLS[1]).write()
+    site.run("poll")
+    (ticket,) = tracker.tickets()
+    assert_told_once(ticket, 9)
+
+
+def test_deleted_by_a_person(site: TellingSite, tracker: RtServer) -> None:
+    """A deleted ticket is not replaced behind a person's back: it is said what to do, and done when it is done."""
+    site.cell().write()
+    site.run("poll")
+    (ticket,) = tracker.tickets()
+    tracker.person.edit_ticket(ticket.number, Status="deleted")
+    site.cell(cell=CELLS[1]).write()
+    site.run("poll")
+    summary = site.status()[RUN]["messages"]
+    assert (summary["total"], summary["undelivered"]) == (9, 4)
+    assert "deleted" in summary["why"]
+    assert "rt_ticket" in summary["why"]
+    assert summary["next"]
+    assert any("rt_ticket" in line for line in json.loads(site.run("explain", RUN, "--json").stdout)["evidence"])
+    pipeline = site.landing / RUN / "pipeline"
+    (pipeline / "rt_ticket").unlink()
+    (pipeline / "notify.failed").unlink()
+    site.run("poll")
+    fresh = [each for each in tracker.tickets() if each.number != ticket.number]
+    assert [numbers(each) for each in fresh] == [[6, 7, 8, 9]]
+
+
+def test_status_in_step(site: TellingSite, tracker: RtServer) -> None:
+    """A ticket gets the status that is configured for its run's, and keeps any other."""
+    tracked = {"url": tracker.url, "credentials": str(site.root / "rt"), "queue": QUEUE, "timeout": "5s"}
+    site.configure(rt={**tracked, "statuses": {"complete": "resolved"}})
+    site.cell().write()
+    site.run("poll")
+    (ticket,) = tracker.tickets()
+    assert ticket.status == "resolved"
+    assert_told_once(ticket)
+
+
+# What is said about it.
+
+
+def test_credentials_that_others_can_read(site: TellingSite, tracker: RtServer) -> None:
+    """Bad credentials hold up messages only; status, explain and doctor say what to do, and the secret is nowhere."""
+    (site.root / "rt").chmod(0o644)
+    site.cell().write()
+    site.run("poll")
+    summary = site.status()[RUN]["messages"]
+    assert summary["undelivered"] == 5
+    assert f"chmod 600 {site.root}/rt" in summary["why"]
+    table = site.run("status").stdout
+    assert "5 messages not delivered to rt: " in table
+    doctor = json.loads(site.run("doctor", "--json", check=1).stdout)["checks"]
+    assert [check["ok"] for check in doctor if check["name"] == "messages"] == [False]
+    assert "notify.failed" in "".join(json.loads(site.run("explain", RUN, "--json").stdout)["you_can"])
+    everything = b"".join(path.read_bytes() for path in site.output.rglob("*.log"))
+    assert tracker.token.encode() not in everything
+    (site.root / "rt").chmod(0o600)
+    (site.landing / RUN / "pipeline" / "notify.failed").unlink()
+    site.run("poll")
+    assert_told_once(tracker.tickets()[0])
+
+
+def test_cron_hears_once_a_day(site: TellingSite, tracker: RtServer) -> None:
+    """A poll says that messages have been waiting for an hour, once, and only then."""
+    tracker.down()
+    site.cell().write()
+    assert site.run("poll").stderr == ""
+    for path in (site.landing / RUN / "pipeline" / "messages").iterdir():
+        if path.is_file() and not path.is_symlink():
+            record = json.loads(path.read_text())
+            path.write_text(json.dumps({**record, "time": "2026-11-22T10:00:00+00:00"}))
+    told = site.run("poll", check=1).stderr
+    assert f"5 messages of {RUN} not delivered to rt for more than an hour: " in told
+    assert site.run("poll").stderr == ""
+
+
+def test_doctor(site: TellingSite, tracker: RtServer) -> None:
+    """The doctor asks the tracker, and names what is wrong with it."""
+    checks = json.loads(site.run("doctor", "--json", check=None).stdout)["checks"]
+    assert [check["ok"] for check in checks if check["name"] == "messages"] == [True]
+    tracker.down()
+    checks = json.loads(site.run("doctor", "--json", check=1).stdout)["checks"]
+    assert [check["ok"] for check in checks if check["name"] == "messages"] == [False]
