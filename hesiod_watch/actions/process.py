@@ -35,7 +35,10 @@ from hesiod_watch.model import Liveness, Progress
 logger = logging.getLogger(__name__)
 
 PATIENCE = (1.0, 300.0)
-"""Shortest and longest wait in seconds before something temporary is tried again; doubled each time."""
+"""Shortest and longest wait in seconds before something temporary is tried again; doubled each time.
+
+An error may know a longest wait of its own.
+"""
 ROUND_LOOKS = 0.05
 """Seconds between two looks whether a round of ingest has ended."""
 
@@ -143,9 +146,8 @@ def _patiently(job: Job, attempt: Callable[[], Results]) -> Results:
         try:
             return attempt()
         except TemporaryError as error:
-            wait = error.retry_after or delay
+            wait = min(delay, error.retry_after or longest)
             job.log().line(f"{job.the_cell}: waiting {wait:.0f} s: {error}")
-            logger.warning("waiting", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error))
             _say_waiting(job, str(error))
             time.sleep(wait)
             delay = min(delay * 2, longest)

@@ -40,6 +40,10 @@ PASSING = frozenset(
     }
 )
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+FULL_SECONDS = 30.0
+"""How long at most to wait for space: somebody frees it at once when he is told, and then looks whether it goes on."""
+
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -47,6 +51,8 @@ def translate(error: OSError, path: Path, doing: str) -> HesiodError:
     """The error to raise instead of `error`, met while `doing` something ("reading", "writing") with `path`."""
     reason = error.strerror or str(error)
     message = f"{path}: {doing} failed: {reason}"
+    if error.errno in FULL:
+        return TemporaryError(message, retry_after=FULL_SECONDS)
     if error.errno in PASSING:
         return TemporaryError(message)
     return PermanentError(message)

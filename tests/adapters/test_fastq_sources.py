@@ -213,3 +213,11 @@ def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
     error = translate(OSError(number, os.strerror(number)), Path("x.gz"), "writing")
     assert type(error) is kind
     assert str(error) == f"x.gz: writing failed: {os.strerror(number)}"
+
+
+@pytest.mark.parametrize(("number", "soon"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.ESTALE, False)])
+def test_space_is_looked_for_soon(number: int, soon: bool) -> None:
+    """However long a disk has been full, it is looked at again within half a minute; a mount need not be."""
+    error = translate(OSError(number, os.strerror(number)), Path("x.gz"), "writing")
+    assert isinstance(error, TemporaryError)
+    assert (error.retry_after is not None and error.retry_after <= 30) == soon

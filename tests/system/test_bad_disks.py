@@ -216,6 +216,8 @@ def test_landing_area_goes_while_a_cell_is_processed(site: Site, disks: Disks) -
         site.eventually(lambda: done(site, cell), "the cell is done")
     assert f"{CELL}.failed" not in site.flags(RUN)
     assert_whole(site, cell)
+    waits = [line for line in log.read_text().splitlines() if "waiting" in line]
+    assert all(f"{CELL}: waiting " in line for line in waits), "each wait is told once"
 
 
 class Unprivileged(Site):
