@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from second_place import Second
 from sites import Site
 
 from hesiod_watch.simulate import SimulatedCell
@@ -20,41 +20,6 @@ pytestmark = pytest.mark.system
 RUN, LIBRARY, CELL = "20261122_TEST_alpha", "sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d"
 OTHER = "20261122_2211_1B_PAW00002_1a2b3c4d"
 MARKER = "hesiod-watch-backup.json"
-
-
-class Second:
-    """A file system of its own, mounted where the site keeps a second copy."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-        place.mkdir()
-
-    def mount(self, size: str = "64m") -> None:
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.place], capture_output=True, text=True
-        )
-        if mounted.returncode:
-            pytest.skip(f"cannot mount here: {mounted.stderr.strip()}")
-
-    def resize(self, size: str) -> None:
-        subprocess.run(["mount", "-o", f"remount,size={size}", self.place], check=True)
-
-    def hide(self) -> None:
-        """An empty directory is in its place, as after an unmount, and what it held is kept."""
-        self.kept = self.place.with_name("kept")
-        self.kept.mkdir(exist_ok=True)
-        subprocess.run(["mount", "--bind", self.place, self.kept], check=True)
-        subprocess.run(["umount", self.place], check=True)
-
-    def show(self) -> None:
-        subprocess.run(["mount", "--bind", self.kept, self.place], check=True)
-        subprocess.run(["umount", self.kept], check=True)
-
-    def close(self) -> None:
-        for place in (self.place, self.place.with_name("kept")):
-            while os.path.ismount(place):
-                if subprocess.run(["umount", "--lazy", place], check=False).returncode:
-                    break
 
 
 @pytest.fixture

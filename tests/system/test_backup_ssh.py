@@ -1,0 +1,213 @@
+"""A backup behind a real ssh: copied to, read there, cut off in the middle, and never mistaken for another disk."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from sites import Site, eventually
+from sshd_pair import MISSING, Pair, sshd_pair
+
+from hesiod_watch.backups import FileFact, device_of, opened, results_place, verify_copy
+from hesiod_watch.backups.marking import mark
+from hesiod_watch.backups.questions import FORMAT, MARKER
+from hesiod_watch.config import Backup, Config
+from hesiod_watch.copies import Facts
+from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.model import CellId
+from hesiod_watch.runlog import RunLog
+from hesiod_watch.simulate import SimulatedCell
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
+
+RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
+PLACE = results_place(RUN, CELL)
+HOSTILE = ("#a", " b\n", "-c", "pod5/x y'$(touch /tmp/never)", "pod5/\udcff.pod5", "pod5/*", "pod5/[a]", "!x", "a:b")
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Pair]:
+    with sshd_pair() as pair:
+        yield pair
+
+
+@pytest.fixture
+def root(servers: Pair, request: pytest.FixtureRequest) -> Path:
+    """The directory of a backup on `hosta`; its name is one that shells and rsync would make something of."""
+    place = servers.hosta.data / f"{request.node.name[:20]} $(x) [a]*"
+    place.mkdir()
+    (place / MARKER).write_text(json.dumps({"format": FORMAT, "id": "0" * 32}))
+    return place
+
+
+@pytest.fixture
+def backup(servers: Pair, root: Path) -> Backup:
+    return Backup("far", f"hosta:{root}", timeout=3, connect_timeout=5, ssh_options=servers.options)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    place = tmp_path / "cell"
+    for name in HOSTILE:
+        (place / name).parent.mkdir(parents=True, exist_ok=True)
+        (place / name).write_bytes(name.encode("utf-8", "surrogateescape") * 5000)
+    return place
+
+
+def facts_of(place: Path) -> Facts:
+    found = {}
+    for path in sorted(place.rglob("*")):
+        if path.is_file():
+            name, data = str(path.relative_to(place)), path.read_bytes()
+            found[name] = FileFact(name, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
+    return found
+
+
+def test_copied_and_read_there(backup: Backup, root: Path, source: Path) -> None:
+    """Files arrive under their names; one that differs is named with its byte, and kept when it is replaced."""
+    with opened(backup) as store:
+        store.copy(source, PLACE, facts_of(source))
+        store.make_durable()
+        assert verify_copy(store, RUN, CELL, facts_of(source), {}) == []
+    assert facts_of(root / PLACE) == facts_of(source)
+    victim = root / PLACE / "pod5/*"
+    times, data = victim.stat(), bytearray(victim.read_bytes())
+    data[100] ^= 1
+    victim.write_bytes(data)
+    os.utime(victim, ns=(times.st_atime_ns, times.st_mtime_ns))
+    (root / PLACE / "-c").unlink()
+    with opened(backup) as store:
+        said = verify_copy(store, RUN, CELL, facts_of(source), {}, output=source)
+        assert [sentence.removeprefix(f"far: {PLACE}/").partition(":")[0] for sentence in said] == ["-c", "pod5/*"]
+        assert said[1].endswith("byte 100 is the first of 1 that differ from ours")
+        store.set_aside(PLACE, ["pod5/[a]"])
+        store.copy(source, PLACE, facts_of(source), ignore_times=True)
+        assert verify_copy(store, RUN, CELL, facts_of(source), {}) == []
+        kept = root / store.superseded(PLACE)
+    assert (kept / "pod5/*").read_bytes() == data
+    assert (kept / "pod5/[a]").exists()
+
+
+def test_ssh_to_ourselves_is_noticed(backup: Backup, root: Path, tmp_path: Path) -> None:
+    """The same disk under another name, reached over ssh, is no second place."""
+    (root / MARKER).unlink()
+    config = Config(tmp_path, tmp_path, backups=(backup,))
+    with pytest.raises(PermanentError, match="two copies on one disk"):
+        mark(backup, config)
+    assert not (root / MARKER).exists()
+    (root / MARKER).write_text(json.dumps({"format": FORMAT, "id": "0" * 32}))
+    with opened(backup) as store:
+        assert store.device == device_of(tmp_path)
+
+
+def test_cut_in_the_middle_goes_on(servers: Pair, backup: Backup, root: Path, source: Path, tmp_path: Path) -> None:
+    """A link that breaks leaves the file that was there as it was, and the next copy sends only the rest."""
+    size = 12_000_000
+    (source / "big").write_bytes(b"former")
+    with opened(backup) as store:
+        store.copy(source, PLACE, facts_of(source))
+    (source / "big").write_bytes(os.urandom(size))
+    log = RunLog(tmp_path / "log")
+    link = servers.hosta.link
+    link.rate = 4_000_000
+    begun = link.carried
+
+    def break_it() -> None:
+        eventually(lambda: link.carried - begun > size // 2, "half of it has gone")
+        link.snap()
+
+    threading.Thread(target=break_it, daemon=True).start()
+    try:
+        with pytest.raises(TemporaryError, match="far: copying"), opened(backup) as store:
+            store.copy(source, PLACE, ["big"], log=log)
+        assert (root / PLACE / "big").read_bytes() == b"former"
+    finally:
+        link.rate = None
+    before = link.carried
+    with opened(backup) as store:
+        store.copy(source, PLACE, ["big"], log=log)
+        assert verify_copy(store, RUN, CELL, facts_of(source), {}) == []
+        kept = root / store.superseded(PLACE) / "big"
+    assert link.carried - before < size * 3 // 4
+    assert kept.read_bytes() == b"former"  # also where a partial file was gone on with
+
+
+def test_silent_host_is_given_up(servers: Pair, backup: Backup, source: Path) -> None:
+    """A host that says nothing any more is given up in time, and is then not called empty."""
+    try:
+        with opened(backup) as store:
+            store.copy(source, PLACE, facts_of(source))
+            servers.hosta.link.cut()
+            with pytest.raises(TemporaryError, match="far: "):
+                store.entries(PLACE)
+    finally:
+        servers.hosta.link.join()
+        servers.hosta.link.snap()
+
+
+def test_host_that_is_down(servers: Pair, backup: Backup) -> None:
+    """A host that refuses connections is told, and tried again."""
+    with (
+        pytest.raises(TemporaryError, match="far: cannot connect to"),
+        opened(replace(backup, location="hosta:/nowhere", ssh_options=(*servers.options, "-p", "1"))),
+    ):
+        pass
+
+
+def test_directory_that_is_not_there(backup: Backup) -> None:
+    """A directory that is not there is told with its name."""
+    with (
+        pytest.raises(TemporaryError, match="/nowhere/at/all"),
+        opened(replace(backup, location="hosta:/nowhere/at/all")),
+    ):
+        pass
+
+
+@pytest.fixture
+def far_disk(servers: Pair) -> Iterator[Path]:
+    """A file system of its own on `hosta`."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("needs root, to mount file systems")
+    place = servers.hosta.data / "disk"
+    place.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount here: {mounted.stderr.strip()}")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", place], check=False)
+
+
+def test_poll_backs_up_over_ssh(servers: Pair, far_disk: Path, tmp_path: Path) -> None:
+    """A poll alone processes a cell and has it copied to another host and read there; `doctor` finds all well."""
+    site = Site(tmp_path)
+    backup = {"location": f"hosta:{far_disk}", "ssh_options": list(servers.options), "timeout": "10s"}
+    site.configure(processing="workers: 2, ingest: false", more=f"backups: {json.dumps({'far': backup})}\n")
+    site.run("backup-init", "far")
+    SimulatedCell(
+        site.landing, RUN, CELL.library, CELL.name, barcodes=("barcode01",), files_per_barcode=2, reads_per_file=20
+    ).write()
+    site.run("poll")
+    assert {f"{CELL.stem}.backup.done", "backup.done"} <= site.flags(RUN)
+    assert (far_disk / PLACE / "manifest.json").exists()
+    checks = [
+        check
+        for check in json.loads(site.run("doctor", "--json", check=None).stdout)["checks"]
+        if check["name"] == "backup"
+    ]
+    assert [check["ok"] for check in checks] == [True] * 5
+    site.run("verify", RUN, "--backup")
+    (far_disk / PLACE / "qc.json").write_text("{}")
+    assert "qc.json: truncated" in site.run("verify", RUN, "--backup", check=1).stdout
