@@ -17,6 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
+from hesiod_watch.copies import damage_in
 from hesiod_watch.model import LOCAL, Cell, CellId, Flag, Policy, RunName, Snapshot, Stage
 from hesiod_watch.run_types import type_of
 from hesiod_watch.status import FINISHED, at, settled, stage_of
@@ -24,6 +25,8 @@ from hesiod_watch.status import FINISHED, at, settled, stage_of
 COMMENT, REPLY, NOTHING = "comment", "reply", "nothing"
 KINDS = (COMMENT, REPLY, NOTHING)
 RUN_NEW = "run-new"
+ATTEMPTS = 3
+"""Attempts in a row to copy a cell after which a person is told."""
 DIGEST = 12
 """Hexadecimal digits that tell two happenings of one event apart."""
 
@@ -160,6 +163,21 @@ def _sync_failed(snapshot: Snapshot) -> Iterator[Event]:
         yield Event("sync-failed", snapshot.run, f"sync-failed.{_digest(trouble, day)}")
 
 
+def _backup_failed(snapshot: Snapshot) -> Iterator[Event]:
+    """Once a day for a run: what fails is mostly the place that all its cells are copied to."""
+    failing = [cell.backup for cell in snapshot.cells if cell.backup and cell.backup.ending == "failed"]
+    days = [str(each.record.get("ended", ""))[:10] for each in failing if each.owner and each.owner.epoch >= ATTEMPTS]
+    if days:
+        yield Event("backup-failed", snapshot.run, f"backup-failed.{_digest(max(days))}")
+
+
+def _verification_failed(snapshot: Snapshot) -> Iterator[Event]:
+    for cell in snapshot.cells:
+        if damage := damage_in(cell.verification):
+            key = f"verification-failed.{cell.id.stem}.{_digest(*damage)}"
+            yield Event("verification-failed", snapshot.run, key, cell.id)
+
+
 def _all_known(snapshot: Snapshot) -> bool:
     """Nobody but its upstream knows which cells a run has; one that has not been asked just now may have more."""
     return snapshot.upstream == LOCAL or snapshot.offered == snapshot.upstream
@@ -192,5 +210,16 @@ EVENTS: Mapping[str, EventKind] = {
         COMMENT, "copying from the upstream needs a person; once a day for the same trouble", _sync_failed
     ),
     "run-failed": EventKind(COMMENT, "the whole run was flagged as failed", _run_failed),
+    "backup-failed": EventKind(
+        COMMENT, "copying cells to a second place has failed three times in a row; once a day", _backup_failed
+    ),
+    "verification-failed": EventKind(
+        COMMENT, "a copy of a cell, here or on a second place, is found damaged", _verification_failed
+    ),
+    "cell-deletable": EventKind(
+        COMMENT,
+        "a cell is marked on its upstream as safe to delete",
+        _cells("cell-deletable", lambda cell: cell.deletable is not None and cell.deletable.ending == "done"),
+    ),
 }
 """Every event, in the order in which those that are due at one look are told."""

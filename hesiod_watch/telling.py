@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
+from hesiod_watch.copies import damage_in
 from hesiod_watch.events import Event
+from hesiod_watch.keeping import why_of
 from hesiod_watch.model import Cell, Flag, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.run_types import UNKNOWN
@@ -116,6 +118,25 @@ def _run_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator
     yield f"Nothing is started in it until that flag is removed: {display(str(snapshot.path))}/pipeline/failed"
 
 
+def _backup_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    failing = [each for each in snapshot.cells if each.backup and each.backup.ending == "failed"]
+    yield f"Copying cells of the run {display(snapshot.run)} to a second place has failed again and again."
+    lines = [f"{display(str(each.id))}: {display(why_of(each.backup))}" for each in failing if each.backup]
+    yield _listed("Not copied so far:", lines)
+    yield "It is tried again by itself. Nothing of these cells is deleted anywhere until their copies are proven."
+
+
+def _verification_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    yield f"{_named(event)}: a copy was read again and is damaged."
+    yield _listed("", [display(each) for each in damage_in(cell.verification if cell else None)])
+    yield "Nothing is repaired without a person, and nothing of this cell is deleted anywhere."
+
+
+def _cell_deletable(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    yield f"{_named(event)} is marked on its upstream as safe to delete: two copies of every file are proven."
+    yield "It is deleted by a person who runs hesiod-clean-upstream there, and by nobody else."
+
+
 def _plain(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     what = _named(event) if event.cell else f"The run {display(snapshot.run)}"
     why = f": {display(why_stage(cell))}" if cell else ""
@@ -132,6 +153,9 @@ _WRITERS: dict[str, _Writer] = {
     "run-complete": _run_complete,
     "sync-failed": _sync_failed,
     "run-failed": _run_failed,
+    "backup-failed": _backup_failed,
+    "verification-failed": _verification_failed,
+    "cell-deletable": _cell_deletable,
 }
 _WITH_ADDRESS = frozenset({"cell-done", "run-complete"})
 
