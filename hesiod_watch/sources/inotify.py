@@ -12,7 +12,7 @@ What `InotifyFD` does not do is done here:
 
 The kernel is asked for as little as possible. Files make events in cells only, and of these everything that is not
 a final_summary is dropped unseen. A summary made by a hard link has no other event than its creation, so creation
-counts too.
+counts too, unless what was created is empty: then its writer will close it.
 
 This module imports watchdog; a process that only polls does not import this module.
 """
@@ -22,6 +22,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import stat
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -252,7 +253,7 @@ class Events:
             return self._appeared(node, name)
         if node.level is Level.CELL:
             node.names.add(name)
-            return self._runs(node)
+            return [] if event.is_create and _is_empty(node.path / name) else self._runs(node)
         return []
 
     def _appeared(self, parent: _Node, name: str) -> list[Path]:
@@ -403,6 +404,15 @@ class Events:
     def _announce(self, runs: list[Path]) -> None:
         for run in dict.fromkeys(runs):
             self._hint(run)
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether there is a file of no bytes. Of one that has gone, or is no file, something is to be learnt."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and not status.st_size
 
 
 def _subtree(top: _Node) -> Iterator[_Node]:
