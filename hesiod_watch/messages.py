@@ -116,6 +116,8 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
             f"claim {claim.epoch} by {owner_words(claim.worker or claim.owner)}: {claim.liveness}{stepped}"
             + (f" ({claim.evidence})" if claim.evidence else "")
         )
+    if flags.done and (counted := flags.done.record.get("counted")):
+        yield f"counted: {counted}"
     if flags.synced:
         yield "flag synced: its data were recorded as complete"
     if cell.summary_since is not None:

@@ -48,6 +48,8 @@ class Results:
     manifest_md5: str
     headline: Mapping[str, Any]
     cell: str
+    counted: str
+    """What was found complete, and what was left out: links, pipes."""
 
     @property
     def sentence(self) -> str:
@@ -63,6 +65,7 @@ class Results:
             "time": _now(),
             "manifest_md5": self.manifest_md5,
             "results": dict(self.headline),
+            "counted": self.counted,
         }
 
     @classmethod
@@ -98,7 +101,7 @@ class Results:
         headline = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")}
         headline |= {"passed_reads": passed["reads"] if passed else 0, "passed_bases": passed["bases"] if passed else 0}
         files = {name: directory / name for name in texts} | {output.output.name: output.path for output in written}
-        return cls(files, _md5(manifest), headline, str(job.the_cell))
+        return cls(files, _md5(manifest), headline, str(job.the_cell), qc["completeness"]["why"])
 
 
 Group = tuple[str | None, str, Statistics]

@@ -297,7 +297,7 @@ class Opened:
 
 @pytest.mark.parametrize("where", ["fastq_pass", f"fastq_pass/{BARCODE}"])
 def test_things_that_are_no_data(site: Site, where: str) -> None:
-    """A FIFO, a symlink and a directory called like FASTQ are never opened, and the run's log names them."""
+    """A FIFO, a symlink and a directory called like FASTQ are never opened; the run's log and `explain` name them."""
     cell = a_cell(site)
     steps = cell.steps()
     written = list(zip(range(cell.step_count - 1), steps, strict=False))  # all but the final_summary
@@ -317,11 +317,12 @@ def test_things_that_are_no_data(site: Site, where: str) -> None:
         site.eventually((site.output / RUN / "report.html").exists, "the run is reported")
     assert not opened.any()
     assert_whole(site, cell)
-    site.run("explain", RUN, CELL)
+    explained = site.run("explain", RUN, CELL).stdout
     assert not opened.any()
     secret.read_bytes()
     assert opened.any()  # the kernel does tell
     told = f"links and special files are not followed: {where}/x.fastq, {where}/y.fastq"
+    assert told in explained
     assert told in (site.output / RUN / "pipeline.log").read_text()
     outputs = site.output / RUN / LIBRARY / CELL
     for path in outputs.glob("*.fastq.gz"):
