@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import rt.exceptions
 import rt.rest2
@@ -142,7 +142,13 @@ class RtSession:
         """Whether we may open tickets in a queue. PermanentError where we do not see such a queue."""
         refused = f"the queue {display(queue)} is not there, or we lack the right SeeQueue on it"
         with self._asked(f"for the queue {queue}", forbidden=refused, missing=refused):
-            return any(link["ref"] == "create" for link in self._rt.get_queue(queue)["_hyperlinks"])
+            where: Any = quote(queue, safe="")
+            if "/" in queue:  # which RT finds by its number only
+                numbers = [int(each["id"]) for each in self._rt.get_all_queues() if each["Name"] == queue]
+                if not numbers:
+                    raise rt.exceptions.NotFoundError(queue)
+                where = numbers[0]
+            return any(link["ref"] == "create" for link in self._rt.get_queue(where)["_hyperlinks"])
 
     def _search(self, query: str, order: str = "id", most: int | None = None) -> list[dict[str, Any]]:
         found = self._rt.search(raw_query=query, query_format=["Subject", "Status"], order=order)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import secrets
 import threading
 import time
@@ -14,10 +15,11 @@ from typing import Any, Literal
 
 import pytest
 from http_gate import Fate, Gate, gate, make_certificate
-from rt_server import PASSWORD, QUEUES, USER, RtServer
+from rt_server import PASSWORD, QUEUES, RIGHTS, USER, RtServer
 from sites import eventually
 
 from hesiod_watch.channels import Delivered, Message, Ticket
+from hesiod_watch.channels.rt_http import LARGEST
 from hesiod_watch.channels.rt_tracker import PROMPT, RtChannel
 from hesiod_watch.channels.rt_words import mark
 from hesiod_watch.errors import PermanentError, TemporaryError
@@ -26,7 +28,7 @@ pytestmark = pytest.mark.system
 
 RUN = "20261101_P2_lib"
 TICKET = Ticket(RUN, "promrun_internal", f"Run {RUN}")
-BRIEF = 1.0
+BRIEF = 2.0
 """Seconds until a lost answer is given up."""
 KINDS: dict[Literal["comment", "reply"], str] = {"comment": "Comment", "reply": "Correspond"}
 
@@ -165,6 +167,16 @@ def test_another_queue_is_another_ticket(tracker: RtServer) -> None:
     assert [found.queue for found in tracker.tickets()] == ["promrun_internal", "promrun_visitor"]
 
 
+@pytest.mark.parametrize("queue", [name for name in QUEUES if not name.isidentifier()])
+def test_odd_names_of_queues(tracker: RtServer, queue: str) -> None:
+    """A queue whose name would mean something in a URL is the queue of this name."""
+    rt, each = channel(tracker, queues=(queue,)), message()
+    assert rt.check()[0] is True
+    assert [rt.deliver(replace(TICKET, queue=queue), None, each) for _ in range(2)] == [Delivered(1)] * 2
+    assert [found.queue for found in tracker.tickets()] == [queue]
+    assert rt.check()[0] is True
+
+
 def test_first_of_several(tracker: RtServer) -> None:
     """Of several tickets with the subject the first counts that is neither deleted nor rejected; a note tells of it."""
     made = [tracker.person.create_ticket(TICKET.queue, subject=TICKET.subject, content=str(each)) for each in range(4)]
@@ -218,19 +230,23 @@ def test_a_very_long_text(tracker: RtServer) -> None:
     assert "[… 1000000 characters left out …]" in shortened
 
 
-@pytest.mark.parametrize("how", ["cut", "silence", "trickle"])
-@pytest.mark.parametrize("kind", ["create", "comment", "reply"])
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        *((kind, how) for kind in ("create", "comment", "reply") for how in ("cut", "silence")),
+        pytest.param("create", "trickle", marks=pytest.mark.slow),
+    ],
+)
 def test_a_lost_answer_doubles_nothing(tracker: RtServer, before: Gate, kind: str, how: Fate) -> None:
     """A message whose answer was lost is there once after it was tried again, and again."""
-    rt = channel(tracker, before.url, timeout=BRIEF / 5 if how == "trickle" else BRIEF)
+    rt = channel(tracker, before.url)
     known = None if kind == "create" else rt.deliver(TICKET, None, message()).ticket
     each = message(2, "comment" if kind == "comment" else "reply")
-    request = {"create": "POST /REST/2.0/ticket", "comment": f"POST /REST/2.0/ticket/{known}/comment"}
-    before.lose(request.get(kind, f"POST /REST/2.0/ticket/{known}/correspond"), how, times=2)
+    path = {"create": "", "comment": f"/{known}/comment", "reply": f"/{known}/correspond"}[kind]
+    before.lose(f"POST /REST/2.0/ticket{path}", how)
     with pytest.raises(TemporaryError):
-        rt.deliver(TICKET, known, each)
-    before.pass_on()
-    rt = channel(tracker, before.url)
+        channel(tracker, before.url, timeout=BRIEF).deliver(TICKET, known, each)
+    assert before.requests[-1] == f"POST /REST/2.0/ticket{path}"
     delivered = [rt.deliver(TICKET, known, each) for _ in range(2)]
     (found,) = tracker.tickets()
     assert delivered == [Delivered(found.number)] * 2
@@ -501,6 +517,13 @@ def test_what_else_may_answer(
     assert len(tracker.tickets()) == 1
 
 
+def test_an_answer_without_an_end(before: Gate) -> None:
+    """Of an answer that is larger than any of RT's only so much is read."""
+    before.answer(200, b" " * (LARGEST + 1))
+    with pytest.raises(TemporaryError, match="no answer in time"):
+        RtChannel(before.url, token="x", timeout=60).deliver(TICKET, None, message())
+
+
 def test_a_text_too_long_for_what_stands_before(tracker: RtServer, before: Gate) -> None:
     """A web server that refuses the size of a message needs a person, who is told so."""
     before.answer(413, request="POST /REST/2.0/ticket")
@@ -605,6 +628,17 @@ def test_through_a_proxy(tracker: RtServer, before: Gate, monkeypatch: pytest.Mo
     assert "POST /REST/2.0/ticket/1/correspond" in before.requests
 
 
+def test_tls_through_a_proxy(tracker: RtServer, before: Gate, tmp_path: Path) -> None:
+    """Through a proxy the certificate of RT itself is looked at, and the proxy sees no more than where it is."""
+    good, wrong = (make_certificate(tmp_path / name) for name in ("good.pem", "wrong.pem"))
+    through = f"http://127.0.0.1:{before.port}"
+    with gate(tracker.port, good) as behind:
+        assert channel(tracker, behind.url, ca_bundle=good, proxy=through).deliver(TICKET, None, message()).ticket == 1
+        with pytest.raises(PermanentError, match="certificate is not trusted"):
+            channel(tracker, behind.url, ca_bundle=wrong, proxy=through).deliver(TICKET, None, message())
+        assert set(before.requests) == {f"CONNECT 127.0.0.1:{behind.port}"}
+
+
 def test_a_proxy_that_is_none(tracker: RtServer) -> None:
     """A proxy that is not there is temporary; what is no proxy's URL needs a person, and is not repeated."""
     with pytest.raises(TemporaryError, match="the connection fails"):
@@ -612,6 +646,13 @@ def test_a_proxy_that_is_none(tracker: RtServer) -> None:
     with pytest.raises(PermanentError, match="should be like http://host:port") as caught:
         channel(tracker, proxy="nothing://me:secret@x").deliver(TICKET, None, message())
     assert "secret" not in str(caught.value)
+
+
+def test_documented_rights() -> None:
+    """The rights with which these tests are done are those that people are told to give."""
+    told = (Path(__file__).parents[2] / "docs" / "messages.md").read_text("utf-8")
+    table = told.partition("| right | for |\n")[2].partition("\n\n")[0]
+    assert set(re.findall("`([A-Za-z]+)`", table)) == set(RIGHTS)
 
 
 def test_check(tracker: RtServer) -> None:

@@ -7,11 +7,12 @@ is an answer to something that has been done.
 from __future__ import annotations
 
 import http.client
+import socket
 import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
@@ -46,10 +47,10 @@ class Gate(ThreadingHTTPServer):
             self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}/REST/2.0/"
 
-    def lose(self, request: str, how: Fate, times: int = 1) -> None:
-        """Lose the answers to the next requests that begin so: `cut` the connection, keep `silence`, or let the answer
+    def lose(self, request: str, how: Fate) -> None:
+        """Lose the answer to the next request that begins so: `cut` the connection, keep `silence`, or let the answer
         `trickle` without an end."""
-        self._fates += [(request, how)] * times
+        self._fates.append((request, how))
 
     def answer(self, status: int, body: bytes = b"", request: str = "", **headers: str) -> None:
         """From now on, answer requests that begin so without asking the service."""
@@ -121,6 +122,19 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self.do_GET()
 
+    def do_CONNECT(self) -> None:
+        """A tunnel, for TLS through a proxy."""
+        self.server.requests.append(f"CONNECT {self.path}")
+        host, _, port = self.path.partition(":")
+        with socket.create_connection((host, int(port))) as there:
+            self.send_response_only(200)
+            self.end_headers()
+            back = threading.Thread(target=_carry, args=(there, self.connection), daemon=True)
+            back.start()
+            _carry(self.connection, there)
+            back.join()
+        self.close_connection = True
+
     def _send(self, status: int, content: bytes, headers: dict[str, str], *, endless: bool = False) -> None:
         self.send_response_only(status)
         for name, value in headers.items():
@@ -130,6 +144,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(content)
         while endless and not self.server.ended.wait(0.1):
             self.wfile.write(b" ")
+
+
+def _carry(source: socket.socket, sink: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(1 << 16):
+            sink.sendall(data)
+        sink.shutdown(socket.SHUT_WR)
 
 
 @contextmanager

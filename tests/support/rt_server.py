@@ -50,6 +50,8 @@ QUEUES = {
     "promrun_internal": RIGHTS,
     "promrun_visitor": RIGHTS,
     "promrun_test": RIGHTS,
+    "Läufe: 100 %?#1 (a&b)": RIGHTS,
+    "prom/runs": RIGHTS,
     "no_rights": (),
     "no_opening": tuple(right for right in RIGHTS if right != "CreateTicket"),
     "no_writing": (*READING, "CreateTicket"),
