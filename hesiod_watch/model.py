@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import NewType
+from typing import Literal, NewType
 
 RunName = NewType("RunName", str)
 """Name of a run's directory in the landing area."""
@@ -401,6 +401,7 @@ class RunType:
     process: bool = True  # False: its cells are received, and left as they are
     notify: bool = True  # False: nobody is told about them
     queue: str = ""  # of the tracker; "": the one for all runs
+    backup_raw: Literal["default", "true", "false"] = "default"  # whether backups hold raw data; default: as each says
 
 
 @dataclass(frozen=True, slots=True)
@@ -414,6 +415,7 @@ class Action:
     epoch: int = 1  # of the claim it needs, for actions that are claimed
     upstream: str = LOCAL  # where the run comes from, for new-run and sync
     offer: Offer | None = None  # the run as its upstream was just seen to have it, for tell
+    proof: Completeness | None = field(default=None, compare=False)  # what was just counted, for synced
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.name, self.run, str(self.cell or "")) if part)

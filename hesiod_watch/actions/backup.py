@@ -48,9 +48,10 @@ from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fields import fields
 from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.keeping import run_digest
-from hesiod_watch.model import CellId, Progress
+from hesiod_watch.model import CellId, Progress, RunType
 from hesiod_watch.naming import display
 from hesiod_watch.observe import COPIES_FILE, observe
+from hesiod_watch.run_types import type_of
 from hesiod_watch.runlog import RunLog
 
 logger = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ class _CellBackup:
         self.cell = cell
         self.log = log
         self.carried = carried
+        self.kind = type_of(observe(job.run_dir, job.config.output), job.config.policy())
         self.cell_output = job.output / cell.library / cell.name
         self.reporter = Reporter(self.cell_output, job.on_progress, COPIES_FILE)
 
@@ -143,7 +145,7 @@ class _CellBackup:
             raw = self._raw()
             results, sources = result_facts(self.cell_output), sources_of(self.cell_output)
             for backup in self.job.config.backups:
-                wanted = raw_wanted(raw, sources, wanted=raw_policy(self.job, backup), fastq=backup.fastq)
+                wanted = raw_wanted(raw, sources, wanted=raw_policy(self.kind, backup), fastq=backup.fastq)
                 made = self._still_good(backup, manifest, digest(raw), bool(wanted))
                 try:
                     copies.made.append(made or self._copy(backup, manifest, results, raw, wanted))
@@ -181,7 +183,7 @@ class _CellBackup:
         if flags.read_flags(self.job.pipeline).stripped(self.cell.stem):
             return former.facts  # what is here is not all of it, and what has gone is on the backups
         if (
-            not any(raw_policy(self.job, backup) for backup in self.job.config.backups)
+            not any(raw_policy(self.kind, backup) for backup in self.job.config.backups)
             or not self.job.cell_dir.is_dir()
         ):
             return former.facts
@@ -247,9 +249,9 @@ class _CellBackup:
         return stop or (pipeline / flags.aborted(self.cell.stem)).exists()
 
 
-def raw_policy(job: Job, backup: Backup) -> bool:
-    """Whether a backup is to hold the raw data of this run."""
-    return backup.raw
+def raw_policy(kind: RunType, backup: Backup) -> bool:
+    """Whether a backup is to hold the raw data of a run: what the run's type says wins over what the backup says."""
+    return backup.raw if kind.backup_raw == "default" else kind.backup_raw == "true"
 
 
 def _manifest(job: Job, cell: CellId, cell_output: Path) -> str:

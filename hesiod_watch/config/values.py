@@ -120,6 +120,9 @@ class RunType(model.RunType):
     queue: Annotated[str, Text()] = ""
     """The tracker's queue for them; empty: `notify.rt.queue`."""
 
+    backup_raw: Literal["default", "true", "false"] = "default"
+    """Whether backups hold their raw data; `default`: as `raw` of each backup says."""
+
 
 @dataclass(frozen=True, slots=True)
 class Backup:

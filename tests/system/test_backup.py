@@ -324,3 +324,22 @@ def test_done_by_hand(backed: Site) -> None:
     assert f"{CELL}.backup.done" not in backed.flags(RUN)
     plan = backed.run("plan", RUN, check=None).stdout
     assert "names no manifest" in plan
+
+
+@pytest.mark.parametrize(
+    ("backup", "kind", "held"), [("true", "false", False), ("false", "true", True), ("false", "default", False)]
+)
+def test_policy_for_raw_data(site: Site, second: Second, backup: str, kind: str, held: bool) -> None:
+    """Whether raw data are copied is for the backup to say, and for the type of the run before it."""
+    site.configure(
+        processing="workers: 2, ingest: false",
+        more=f"backups: {{second: {{location: {second.place}, raw: {backup}}}}}\n"
+        f"types: {{internal: {{runs: '.*', backup_raw: {kind}}}}}\n",
+    )
+    site.run("backup-init", "second")
+    land(site)
+    site.run("poll")
+    assert raw(second).exists() is held
+    assert (site.output / RUN / LIBRARY / CELL / "raw.json").exists() is held
+    assert record(site, f"{CELL}.backup.done")["copies"][0]["raw"] is held
+    site.run("verify", RUN, "--backup")
