@@ -68,7 +68,8 @@ def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         return
     for cell in at(snapshot, Stage.INCOMPLETE):
         if cell.present and cell.completeness and cell.completeness.proven:
-            yield Action("synced", snapshot.run, cell=cell.id, reason=cell.completeness.why)
+            why = cell.completeness.why
+            yield Action("synced", snapshot.run, cell=cell.id, reason=why, proof=cell.completeness)
 
 
 def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:

@@ -18,7 +18,7 @@ from hesiod_watch import flags
 from hesiod_watch.config import Config
 from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, UsageError
 from hesiod_watch.fields import fields
-from hesiod_watch.model import LOCAL, CellId, Offer, Owner, Progress
+from hesiod_watch.model import LOCAL, CellId, Completeness, Offer, Owner, Progress
 from hesiod_watch.runlog import RunLog
 
 logger = logging.getLogger(__name__)
@@ -39,6 +39,7 @@ class Job:
     reason: str = ""
     upstream: str = LOCAL  # where the run comes from; for new-run
     offer: Offer | None = None  # the run as its upstream was just seen to have it; for tell
+    proof: Completeness | None = None  # what this process has just counted; for synced
     on_progress: Callable[[Progress], None] = field(default=lambda progress: None)
 
     @property

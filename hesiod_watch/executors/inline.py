@@ -46,6 +46,7 @@ class Inline:
                     *(action.name, run_dir, self._config, owner, action.cell, action.reason),
                     upstream=action.upstream,
                     offer=action.offer,
+                    proof=action.proof,
                 )
             )
         except (TemporaryError, PermanentError) as error:

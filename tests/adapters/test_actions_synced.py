@@ -1,0 +1,56 @@
+"""The record that a cell is here: on a proof that was just taken, or on one that is taken now."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch import completeness, machine, minknow
+from hesiod_watch.actions import Job
+from hesiod_watch.actions.synced import perform
+from hesiod_watch.config import Config
+from hesiod_watch.errors import TemporaryError
+from hesiod_watch.flags import adopt
+from hesiod_watch.model import LOCAL, CellId
+
+CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """One for a cell whose summary speaks of one file, which is there."""
+    run_dir, output = tmp_path / "landing" / "20190710_run", tmp_path / "output"
+    data = run_dir / CELL.library / CELL.name / "fastq_pass"
+    data.mkdir(parents=True)
+    (data / "x_0.fastq").write_text("@r\nA\n+\n5\n")
+    (data.parent / "final_summary.txt").write_text("instrument=x\nfastq_files_in_final_dest=1\n")
+    (output / run_dir.name).mkdir(parents=True)
+    assert adopt(run_dir, LOCAL, output / run_dir.name)
+    return Job("synced", run_dir, Config(run_dir.parent, output), machine.this_owner("synced", "inline"), CELL)
+
+
+def proven(job: Job) -> Job:
+    """The same job, for whom the files have just been counted."""
+    proof = completeness.judge(minknow.read_contents(job.cell_dir))
+    assert proof.proven
+    return Job(job.action, job.run_dir, job.config, job.owner, job.cell, proof=proof)
+
+
+def test_it_counts_where_nobody_has(job: Job) -> None:
+    """Done by hand, or by another process, the action takes its own proof, and refuses where there is none."""
+    (job.cell_dir / "fastq_pass" / "x_0.fastq").unlink()
+    with pytest.raises(TemporaryError, match="not complete"):
+        perform(job)
+    (job.cell_dir / "fastq_pass" / "x_0.fastq").touch()
+    assert perform(job) == "done"
+    assert (job.pipeline / f"{CELL.name}.synced").exists()
+
+
+def test_it_does_not_count_again(job: Job) -> None:
+    """What was counted by whoever decided is recorded as it was, and the files are not listed a second time."""
+    job = proven(job)
+    data = job.cell_dir / "fastq_pass"
+    (data / "x_0.fastq").rename(job.cell_dir / "gone.fastq")
+    assert perform(job) == "done"
+    assert (job.pipeline / f"{CELL.name}.synced").exists()
