@@ -1,0 +1,90 @@
+"""A backup that is killed at every call that changes a disk: nothing is lost, nothing is claimed, and it goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from second_place import Second
+from sites import Site
+
+from hesiod_watch.simulate import SimulatedCell
+
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900)]
+
+RUN, LIBRARY, CELL = "20261122_TEST_alpha", "sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d"
+CHANGES = ("rename", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "fsync", "ftruncate")
+MOST = 60
+"""Calls of one name after which there should be none left to kill it at."""
+
+
+@pytest.fixture
+def backed(site: Site) -> Iterator[tuple[Site, Path]]:
+    """A site with a processed cell and a backup that has it, and where that lies."""
+    if os.geteuid() != 0 or not shutil.which("mount"):
+        pytest.skip("needs root, to mount file systems")
+    probe = subprocess.run(("strace", "-o", "/dev/null", "true"), check=False) if shutil.which("strace") else None
+    if probe is None or probe.returncode:
+        pytest.skip("needs strace")
+    second = Second(site.root / "second")
+    second.mount()
+    try:
+        more = f"backups: {{second: {{location: {second.place}, timeout: 10s}}}}\n"
+        site.configure(processing="workers: 2, ingest: false", more=more)
+        site.run("backup-init", "second")
+        SimulatedCell(
+            site.landing, RUN, LIBRARY, CELL, barcodes=("barcode01",), files_per_barcode=2, reads_per_file=10
+        ).write()
+        site.run("poll")
+        yield site, second.place
+    finally:
+        second.close()
+
+
+def files(place: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("children", [False, True], ids=["ours", "theirs"])
+def test_killed_at_every_change(backed: tuple[Site, Path], children: bool) -> None:
+    """Wherever it (or a program it started) is killed: no `.backup.done`, no byte lost, and the next round ends it."""
+    site, second = backed
+    there = second / RUN / "results" / LIBRARY / CELL
+    good = files(there)
+    raw = files(second / RUN / "raw" / LIBRARY / CELL)
+    done = site.landing / RUN / "pipeline" / f"{CELL}.backup.done"
+    lost: set[bytes] = set()
+    kills = 0
+    for call in CHANGES:
+        for number in range(1, MOST):
+            left = {f"former {call} {number}".encode(), f"stray {call} {number}".encode()}
+            former, stray = sorted(left)
+            (there / "qc.json").write_bytes(former)  # it has to give way, and to be kept
+            (there / f"stray-{call}-{number}").write_bytes(stray)
+            (there / "cell_info.yaml").unlink()
+            shutil.rmtree(second / RUN / "raw")
+            done.unlink()  # of the round before
+            kill = ["strace", "-qq", *(["-f"] if children else []), "-o", "/dev/null"]
+            kill += ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
+            command = [*kill, *site.command("perform", "backup", RUN, CELL)]
+            killed = subprocess.run(command, capture_output=True, env=site.environ, timeout=120, check=False)
+            if done.exists():
+                assert files(there) == good, f"done at {call} {number} with something else there"
+            assert left <= set(files(second).values()), f"lost at {call} {number}"
+            site.run("perform", "backup", RUN, CELL)
+            assert files(there) == good
+            assert files(second / RUN / "raw" / LIBRARY / CELL) == raw
+            assert done.exists()
+            lost |= left
+            if killed.returncode == 0:
+                break
+            kills += 1
+        else:
+            pytest.fail(f"there is no end of {call}")
+    assert lost <= set(files(second / RUN / "superseded").values())
+    assert kills > 10
+    site.run("verify", RUN, "--backup")
