@@ -24,7 +24,9 @@ def job(tmp_path: Path) -> Job:
     data = run_dir / CELL.library / CELL.name / "fastq_pass"
     data.mkdir(parents=True)
     (data / "x_0.fastq").write_text("@r\nA\n+\n5\n")
-    (data.parent / "final_summary.txt").write_text("instrument=x\nfastq_files_in_final_dest=1\n")
+    (data.parent / "final_summary.txt").write_text(
+        "instrument=x\nfastq_files_in_final_dest=1\nfastq_files_in_fallback=0\n"
+    )
     (output / run_dir.name).mkdir(parents=True)
     assert adopt(run_dir, LOCAL, output / run_dir.name)
     return Job("synced", run_dir, Config(run_dir.parent, output), machine.this_owner("synced", "inline"), CELL)
