@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.config import Config, Processing, RunType, Upstream, load, parse, sample
+from hesiod_watch.config import Config, Processing, RunType, TrackerSettings, Upstream, load, parse, sample
 from hesiod_watch.config.values import default_workers
 from hesiod_watch.errors import ConfigError
 from hesiod_watch.model import Policy
@@ -75,6 +75,21 @@ processing:
   recompress: yes
   grace: 90 min
   attempts_per_day: 5
+notify:
+  rt:
+    url: https://rt.example.org/
+    credentials: rt.secret
+    queue: q
+    requestors: [a@b.org]
+    cc: [c@d.org, e@f.org]
+    statuses: {complete: resolved}
+    ca_bundle: /etc/ca.pem
+    proxy: http://p:1
+    timeout: 5
+  channels: {room: {url_file: room, events: [cell-failed]}, all: {url_file: all}}
+  events: {run-new: nothing, cell-done: comment}
+  retry: 2 min
+  report_url: https://r/{run}
 reports: {title: "Núcleo <b>"}
 """,
         FILE,
@@ -85,12 +100,29 @@ reports: {title: "Núcleo <b>"}
     assert config.reports.title == "Núcleo <b>"
     assert not config.local
     assert config.policy() == Policy(
-        local=False, grace=5400, attempts_per_day=5, ingest_interval=None, sync_interval=60, types=config.types
+        local=False,
+        grace=5400,
+        attempts_per_day=5,
+        ingest_interval=None,
+        sync_interval=60,
+        types=config.types,
+        channels=config.notify.kinds(),
     )
     assert config.types == (
         RunType("visitor", "[0-9]{8}_[^_]+_v_.*", process=False, notify=False, queue="q1"),
         RunType("2nd", "7"),
     )
+    assert config.notify.rt == TrackerSettings(
+        *("https://rt.example.org/", Path("/etc/place/rt.secret"), "q", ("a@b.org",), ("c@d.org", "e@f.org")),
+        *({"complete": "resolved"}, Path("/etc/ca.pem"), "http://p:1", 5),
+    )
+    assert (config.notify.retry, config.notify.report_url) == (120, "https://r/{run}")
+    kinds = config.policy().channels
+    assert list(kinds) == ["rt", "room", "all"]
+    assert "run-new" not in kinds["rt"]
+    assert (kinds["rt"]["cell-done"], kinds["rt"]["run-complete"]) == ("comment", "reply")
+    assert kinds["room"] == {"cell-failed": "comment"}
+    assert kinds["all"] == dict.fromkeys(kinds["rt"], "comment")
     assert config.type_of("20261122_PROM_v_ada").name == "visitor"
     assert config.type_of("20261122_PROM_x_v_ada").name == "unknown"
 
@@ -98,6 +130,22 @@ reports: {title: "Núcleo <b>"}
 MISTAKES = [
     ("sweep_interval: 3\n", "3: sweep_interval: unknown key; known here: landing, output, batch, "),
     ("watch:\n  sweep_intervall: 3\n", "4: watch.sweep_intervall: unknown key; did you mean sweep_interval?"),
+    ("notify: {events: {cell-dne: reply}}\n", "3: notify.events.cell-dne: there is no such event; did you mean"),
+    ("notify: {events: {cell-done: mail}}\n", "3: notify.events.cell-done: should be one of comment, reply, nothing,"),
+    ("notify: {events: {run-new: [reply]}}\n", "3: notify.events.run-new: should be one of comment, reply, nothing,"),
+    ("notify: {rt: {url: x, credentials: c, queue: q}}\n", "3: notify.rt.url: should begin with https:// or http://"),
+    ("notify:\n  rt:\n    url: https://x/\n    queue: q\n", "4: notify.rt.credentials: missing; it names a file"),
+    ("notify:\n  rt: {url: https://x/, credentials: c}\n", "4: notify.rt.queue: missing"),
+    ("notify: {rt: {statuses: {done: resolved}}}\n", "3: notify.rt.statuses.done: is no status of a run"),
+    ("notify: {rt: {statuses: {complete: [a]}}}\n", "3: notify.rt.statuses.complete: should be text, not a list"),
+    ("notify: {rt: {password: x}}\n", "3: notify.rt.password: unknown key"),
+    ("notify: {channels: {rt: {url_file: x}}}\n", "3: notify.channels.rt: is the tracker's own name; take another"),
+    ("notify: {channels: {a: {url_file: ''}}}\n", "3: notify.channels.a.url_file: should name a file"),
+    ("notify: {channels: {a: {}}}\n", "3: notify.channels.a.url_file: missing, and it has no default"),
+    ("notify: {channels: {a: {url_file: x, events: [z]}}}\n", "3: notify.channels.a.events: there is no event z"),
+    ("notify: {report_url: https://x/}\n", "3: notify.report_url: should hold {run}, and no other braces"),
+    ("notify: {report_url: 'https://x/{run}/{cell}'}\n", "3: notify.report_url: should hold {run}, and no other"),
+    ("notify: {report_url: 'https://x/{'}\n", "3: notify.report_url: should hold {run}, and no other braces"),
     ("types: {a: {runs: '(' }}\n", "3: types.a.runs: should be a regular expression: missing ), "),
     ("types: {a: {runs: [x]}}\n", "3: types.a.runs: should be a regular expression, not a list"),
     ("types: {a: {process: true}}\n", "3: types.a.runs: missing, and it has no default"),

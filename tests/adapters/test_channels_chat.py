@@ -1,0 +1,160 @@
+"""Mail and chat by Apprise, against a web server of ours: what arrives, what is said when not, and no secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hesiod_watch.channels import Delivered, Message, Ticket
+from hesiod_watch.channels.chat import ChatChannel
+from hesiod_watch.channels.opening import open_channels
+from hesiod_watch.config import parse
+from hesiod_watch.errors import PermanentError, TemporaryError
+
+pytest.importorskip("apprise", reason="the optional library Apprise is not installed")
+
+# What the library loads of all its services is not ours to mend.
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+
+TICKET = Ticket("run", "", "Run run")
+SECRET = "s3cr3t-Passw0rd"
+
+
+class Server(ThreadingHTTPServer):
+    """Takes what is posted; answers `status`."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.taken: list[dict[str, Any]] = []
+        self.status = 200
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.taken.append(json.loads(body))
+        self.send_response(self.server.status)
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as made:
+        thread = threading.Thread(target=made.serve_forever)
+        thread.start()
+        yield made
+        made.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def url_file(tmp_path: Path, server: Server) -> Path:
+    path = tmp_path / "chat"
+    path.touch(0o600)
+    path.write_text(f"# the lab's room\njson://user:{SECRET}@127.0.0.1:{server.server_address[1]}/\n")
+    return path
+
+
+def message(text: str = "text") -> Message:
+    return Message(3, "0123456789abcdef" * 2, "cell-done", "comment", text)
+
+
+def test_sent(url_file: Path, server: Server) -> None:
+    """A message arrives with its title, its text as it is, and nothing expanded in it."""
+    text = "Cell a/b: 12 Gb\n<b>*not bold*</b> \\n :smile: @everyone äöü"
+    assert ChatChannel("chat", url_file).deliver(TICKET, None, message(text)) == Delivered(None)
+    (taken,) = server.taken
+    assert taken["title"] == "Run run: cell-done"
+    assert taken["message"] == text
+
+
+@pytest.mark.parametrize("status", [500, 403, 404])
+def test_refused(status: int, url_file: Path, server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    """A refusal is tried again later, with the library's reason and without any part of the address."""
+    server.status = status
+    with caplog.at_level(logging.WARNING), pytest.raises(TemporaryError) as caught:
+        ChatChannel("chat", url_file).deliver(TICKET, None, message())
+    assert str(caught.value).startswith("chat: not sent: ")
+    assert str(status) in str(caught.value)
+    assert SECRET not in str(caught.value)
+
+
+def test_nobody_there(tmp_path: Path) -> None:
+    """A refused connection is temporary, and does not tell the secret that is a part of what it says."""
+    path = tmp_path / "chat"
+    path.touch(0o600)
+    path.write_text(f"json://127.0.0.1:1/{SECRET}/hook\n")
+    with pytest.raises(TemporaryError) as caught:
+        ChatChannel("chat", path).deliver(TICKET, None, message())
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "expected"),
+    [
+        ("json://127.0.0.1\n", 0o644, "chmod 600"),
+        ("json://127.0.0.1\n", 0o660, "chmod 600"),
+        ("", 0o600, "should hold one address"),
+        ("# nothing\n", 0o600, "should hold one address"),
+        ("json://a\njson://b\n", 0o600, "should hold one address"),
+        (f"nosuch://{SECRET}\n", 0o600, "holds no address that Apprise understands"),
+        (f"{SECRET}\n", 0o600, "holds no address that Apprise understands"),
+    ],
+)
+def test_bad_files(text: str, mode: int, expected: str, tmp_path: Path) -> None:
+    """What is wrong with the file needs a person, is said with the file's name, and tells nothing that is in it."""
+    path = tmp_path / "chat"
+    path.write_text(text)
+    path.chmod(mode)
+    channel = ChatChannel("chat", path)
+    with pytest.raises(PermanentError, match=expected) as caught:
+        channel.deliver(TICKET, None, message())
+    assert str(path) in str(caught.value)
+    assert SECRET not in str(caught.value)
+    assert channel.check() == (False, str(caught.value))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """A file that is not there is told when it is needed, and by the doctor."""
+    ok, says = ChatChannel("chat", tmp_path / "none").check()
+    assert ok is False
+    assert says == f"{tmp_path}/none: cannot be read: No such file or directory"
+
+
+def test_check(url_file: Path, server: Server) -> None:
+    """The doctor understands the address, sends nothing, and says that this proves little."""
+    ok, says = ChatChannel("chat", url_file).check()
+    assert ok is None
+    assert "nothing was sent" in says
+    assert server.taken == []
+
+
+def test_opened_by_the_configuration(tmp_path: Path, url_file: Path, server: Server) -> None:
+    """The configured channels are there by name, the tracker first; bad secrets of one are that one's failure."""
+    text = (
+        "landing: /a\noutput: /b\n"
+        "notify:\n"
+        "  rt: {url: 'https://rt.invalid/', credentials: none, queue: q}\n"
+        f"  channels: {{room: {{url_file: {url_file}}}, other: {{url_file: none}}}}\n"
+    )
+    channels = open_channels(parse(text, tmp_path / "hesiod-watch.yaml"))
+    assert list(channels) == ["rt", "room", "other"]
+    assert channels["room"].deliver(TICKET, None, message()) == Delivered(None)
+    assert channels["room"].keep(TICKET, 1) == ""
+    assert [channels[name].check()[0] for name in channels] == [False, None, False]
+    with pytest.raises(PermanentError, match=str(tmp_path / "none")):
+        channels["rt"].deliver(TICKET, None, message())

@@ -1,0 +1,78 @@
+"""What processes of one host tell each other of somebody who does not answer: soon forgotten, and never a hindrance."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.hostlock import lock_directory
+from hesiod_watch.outage import first_today, known_outage, note_outage, outage_over
+
+LANDING = Path("/landing")
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not in the machine's own directory for temporary files."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def files() -> list[Path]:
+    return list(lock_directory(LANDING).glob("outage-*"))
+
+
+def test_told_and_forgotten() -> None:
+    """What one has found out others know, of the same thing only, until it is over."""
+    assert known_outage(LANDING, "rt") == ""
+    note_outage(LANDING, "rt", "no answer", MINUTE)
+    assert known_outage(LANDING, "rt") == "no answer"
+    assert known_outage(LANDING, "chat") == ""
+    assert known_outage(Path("/other"), "rt") == ""
+    outage_over(LANDING, "rt")
+    outage_over(LANDING, "rt")
+    assert known_outage(LANDING, "rt") == ""
+
+
+def test_not_for_long() -> None:
+    """It is believed for a minute at most, and less where its teller says so."""
+    note_outage(LANDING, "rt", "no answer", timedelta(0))
+    assert known_outage(LANDING, "rt") == ""
+    note_outage(LANDING, "rt", "no answer", timedelta(days=1))
+    (path,) = files()
+    path.write_text(path.read_text().replace(str(int(time.time())), "9" * 10, 1).replace('"until": ', '"until": 9'))
+    assert known_outage(LANDING, "rt") == ""
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"until": "x"}', b'{"until": null, "why": 1}', b"\xff"])
+def test_damaged(content: bytes) -> None:
+    """What is not understood is no outage."""
+    note_outage(LANDING, "rt", "no answer", MINUTE)
+    (path,) = files()
+    path.write_bytes(content)
+    assert known_outage(LANDING, "rt") == ""
+
+
+def test_nowhere_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where nothing can be kept everybody tries for himself, and what is said once a day is said each time."""
+    monkeypatch.setattr(tempfile, "tempdir", "/dev/null")
+    note_outage(LANDING, "rt", "no answer", MINUTE)
+    outage_over(LANDING, "rt")
+    assert known_outage(LANDING, "rt") == ""
+    assert first_today(LANDING, "undelivered")
+    assert first_today(LANDING, "undelivered")
+
+
+def test_first_today() -> None:
+    """Something is said once, and again after a day; a clock that went back does not silence it."""
+    assert [first_today(LANDING, "undelivered") for _ in range(3)] == [True, False, False]
+    assert first_today(LANDING, "another")
+    for shift in (-timedelta(days=1).total_seconds() - 5, 3600):
+        for path in files():
+            os.utime(path, (time.time() + shift,) * 2)
+        assert first_today(LANDING, "undelivered")

@@ -1,0 +1,240 @@
+"""What is told when: every event, what makes it another one, and when nothing is told at all."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hesiod_watch.events import EVENTS, addressed, default_kinds, due, happened, is_told_complete
+from hesiod_watch.model import (
+    LOCAL,
+    Cell,
+    CellFlags,
+    CellId,
+    Claim,
+    Flag,
+    Liveness,
+    Outbox,
+    Owner,
+    Policy,
+    Round,
+    RunName,
+    RunType,
+    Snapshot,
+)
+
+FRESH = Outbox()
+RUN = Snapshot(
+    RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/out/run"), outbox=FRESH
+)
+THERE = "host:/data/run"
+RUNNING = Cell(CellId("lib", "a"), present=True)
+CLAIM = Claim(1, None, None, yielded=False, liveness=Liveness.ALIVE, evidence="")
+
+
+def flag(text: str | None = "because", *, regular: bool = True) -> Flag:
+    return Flag("flag", 1.0, regular, text=text)
+
+
+READY = replace(RUNNING, flags=CellFlags(synced=True))
+PROCESSING = replace(RUNNING, flags=CellFlags(synced=True, claims=(CLAIM,)))
+DONE = replace(RUNNING, flags=CellFlags(synced=True, done=flag("done 1")))
+FAILED = replace(RUNNING, flags=CellFlags(synced=True, failed=flag()))
+ABORTED = replace(RUNNING, flags=CellFlags(aborted=flag()))
+GONE = replace(DONE, present=False)
+UPSTREAM_ONLY = replace(RUNNING, present=False, upstream=True)
+
+
+def other(cell: Cell) -> Cell:
+    return replace(cell, id=CellId("lib", "b"))
+
+
+def told(*cells: Cell, **changes: Any) -> list[str]:
+    """Words of what is to be told of a run with these cells."""
+    return [event.name for event in due(replace(RUN, cells=cells, **changes))]
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([], []),
+        ([RUNNING], []),
+        ([READY], ["cell-ready", "all-cells-run"]),
+        ([READY, other(RUNNING)], ["cell-ready"]),
+        ([PROCESSING], ["cell-ready", "all-cells-run"]),
+        ([DONE], ["cell-ready", "all-cells-run", "cell-done", "run-complete"]),
+        ([GONE], ["cell-ready", "all-cells-run", "cell-done", "run-complete"]),
+        ([DONE, other(RUNNING)], ["cell-ready", "cell-done"]),
+        ([DONE, other(UPSTREAM_ONLY)], ["cell-ready", "cell-done"]),
+        ([FAILED], ["cell-ready", "all-cells-run", "cell-failed"]),
+        ([FAILED, other(DONE)], ["cell-ready", "cell-ready", "all-cells-run", "cell-done", "cell-failed"]),
+        ([ABORTED], ["cell-aborted"]),
+        ([ABORTED, other(DONE)], ["cell-ready", "all-cells-run", "cell-done", "cell-aborted", "run-complete"]),
+    ],
+)
+def test_cells(cells: list[Cell], expected: list[str]) -> None:
+    """What is told follows from the stages of a run's cells, in the order of the table."""
+    assert told(*cells) == ["run-new", *expected]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "expected"),
+    [
+        (DONE, DONE, []),
+        (DONE, replace(DONE, flags=CellFlags(done=flag("done 2"))), ["cell-done", "run-complete"]),
+        (FAILED, FAILED, []),
+        (FAILED, replace(FAILED, flags=CellFlags(synced=True, failed=flag("another"))), ["cell-failed"]),
+        (FAILED, DONE, ["cell-done", "run-complete"]),
+        (DONE, replace(DONE, id=CellId("renamed", "a")), []),
+        (DONE, replace(DONE, flags=CellFlags(done=flag("done 1"), synced=False)), []),
+        (READY, FAILED, ["cell-failed"]),
+        (READY, ABORTED, ["cell-aborted"]),
+    ],
+)
+def test_once(before: Cell, after: Cell, expected: list[str]) -> None:
+    """The same thing is told once; a flag that says something else is another thing."""
+    known = frozenset(event.key for event in happened(replace(RUN, cells=(before,))))
+    assert told(after, outbox=Outbox(told=known)) == expected
+
+
+def test_cells_added() -> None:
+    """Another cell makes the run complete once more, and all its cells run once more."""
+    known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,))))
+    assert told(DONE, other(RUNNING), outbox=Outbox(told=known)) == []
+    assert told(DONE, other(READY), outbox=Outbox(told=known)) == ["cell-ready", "all-cells-run"]
+    expected = ["cell-ready", "all-cells-run", "cell-done", "run-complete"]
+    assert told(DONE, other(DONE), outbox=Outbox(told=known)) == expected
+
+
+@pytest.mark.parametrize("unreadable", [flag(None), None])
+def test_a_flag_that_cannot_be_read_just_now(unreadable: Flag | None) -> None:
+    """What cannot be read is not told as something else; a flag that is no file has nothing to be read."""
+    hidden = replace(DONE, flags=CellFlags(synced=True, done=unreadable))
+    assert "cell-done" not in told(hidden)
+    assert "run-complete" not in told(hidden)
+    assert "cell-done" in told(replace(DONE, flags=CellFlags(done=flag(None, regular=False))))
+
+
+@pytest.mark.parametrize(
+    ("offered", "expected"), [("", False), (THERE, True), ("host:/other/run", False)], ids=["silent", "asked", "other"]
+)
+def test_only_an_upstream_knows_all_cells(offered: str, expected: bool) -> None:
+    """That a run from an upstream is complete is told only when just that upstream was asked."""
+    names = told(DONE, upstream=THERE, offered=offered)
+    assert "cell-done" in names
+    assert ("run-complete" in names) is expected
+    assert ("all-cells-run" in names) is expected
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"has_pipeline": False, "upstream": None, "outbox": None},
+        {"upstream": None},
+        {"flags": frozenset({"aborted"})},
+        {"flags": frozenset({"stripped"})},
+        {"problem": "cannot be read"},
+        {"outbox": Outbox(problem="cannot be read")},
+    ],
+)
+def test_silence(changes: dict[str, Any]) -> None:
+    """Nothing is told of a run that is not ours, not to be heard of, or not to be seen in full."""
+    assert told(DONE, FAILED, **changes) == []
+
+
+def test_run_failed() -> None:
+    """The run's flag is told with what it says, and again when it says something else."""
+    once = replace(RUN, flags=frozenset({"failed"}), flag_texts={"failed": "a"})
+    keys = {event.key for event in due(once) if event.name == "run-failed"}
+    assert len(keys) == 1
+    assert {event.key for event in due(replace(once, flag_texts={"failed": "b"}))} - keys != set()
+
+
+def sync(trouble: str, day: str = "2026-11-22", *, person: bool = True, ending: str = "failed") -> Round:
+    record = {"trouble": trouble, "person": person, "time": f"{day}T10:00:00+00:00"}
+    return Round(ending, None, Liveness.DEAD, "", record)
+
+
+def test_sync_failed() -> None:
+    """A sync that needs a person is told once a day for the same trouble, whatever numbers are in its words."""
+
+    def key(last: Round) -> str:
+        return next((event.key for event in due(replace(RUN, sync=last)) if event.name == "sync-failed"), "")
+
+    assert key(sync("code 23 after 5 s")) == key(sync("code 11 after 17 s")) != ""
+    assert key(sync("code 23")) != key(sync("code 23", "2026-11-23"))
+    assert key(sync("code 23")) != key(sync("no such host"))
+    assert key(sync("code 23", person=False)) == key(sync("code 23", ending="done")) == ""
+
+
+def test_copies() -> None:
+    """Backups that fail again and again, damaged copies and marks for deletion are told."""
+
+    def backup(epoch: int, day: str = "2026-11-22") -> Round:
+        owner = Owner("t", epoch=epoch)
+        return Round("failed", owner, Liveness.DEAD, "", {"trouble": "no route", "ended": f"{day}T10:00:00+00:00"})
+
+    def keys(cell: Cell) -> set[str]:
+        known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,))))
+        return {event.key for event in due(replace(RUN, cells=(cell,), outbox=Outbox(told=known)))}
+
+    assert keys(replace(DONE, backup=backup(2))) == set()
+    assert len(keys(replace(DONE, backup=backup(3)))) == 1
+    assert keys(replace(DONE, backup=backup(3))) == keys(replace(DONE, backup=backup(7)))
+    assert keys(replace(DONE, backup=backup(3))) != keys(replace(DONE, backup=backup(3, "2026-11-23")))
+    damage = Round("failed", None, Liveness.DEAD, "", {"problems": ["qc.json differs"]})
+    assert [key.split(".")[0] for key in keys(replace(DONE, verification=damage))] == ["verification-failed"]
+    assert keys(replace(DONE, deletable=Round("done", None, Liveness.DEAD, ""))) == {"cell-deletable.a"}
+    assert keys(replace(DONE, deletable=Round("failed", None, Liveness.DEAD, ""))) == set()
+
+
+def test_a_run_from_before() -> None:
+    """A run without an outbox is followed from now on if anything is left to follow, and else left alone."""
+    assert told(DONE, outbox=None) == []
+    assert told(FAILED, outbox=None) == []
+    assert told(DONE, other(RUNNING), outbox=None) == ["run-new"]
+    assert told(outbox=None) == ["run-new"]
+
+
+def test_complete_is_told() -> None:
+    """Whether people know that a run is complete depends on its cells as they are now."""
+    known = Outbox(told=frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)))))
+    assert is_told_complete(replace(RUN, cells=(DONE,), outbox=known))
+    assert is_told_complete(replace(RUN, cells=(DONE,), outbox=known, upstream=THERE))
+    assert not is_told_complete(replace(RUN, cells=(DONE, other(DONE)), outbox=known))
+    assert not is_told_complete(replace(RUN, cells=(DONE,)))
+    assert not is_told_complete(replace(RUN, cells=(DONE,), outbox=None))
+
+
+POLICY = Policy(
+    types=(RunType("quiet", "q.*", notify=False), RunType("rest", ".*")),
+    channels={"rt": {"cell-done": "reply", "run-new": "nothing"}, "chat": {"cell-done": "comment"}},
+)
+
+
+@pytest.mark.parametrize(
+    ("event", "run", "expected"),
+    [
+        ("cell-done", "run", {"rt": "reply", "chat": "comment"}),
+        ("run-new", "run", {}),
+        ("cell-failed", "run", {}),
+        ("cell-done", "quiet one", {}),
+    ],
+)
+def test_addressed(event: str, run: str, expected: dict[str, str]) -> None:
+    """A message goes to the channels that want its event, unless its run's type is not told about."""
+    assert addressed(event, replace(RUN, run=RunName(run)), POLICY) == expected
+
+
+def test_the_table() -> None:
+    """Each event is told somehow by default, is a word that can begin a file's name, and says when it happens."""
+    assert set(default_kinds().values()) <= {"comment", "reply"}
+    for name, kind in EVENTS.items():
+        assert name == name.lower().strip("-")
+        assert len(name) <= 30
+        assert kind.says
+    everything = replace(RUN, cells=(DONE, other(FAILED)), flags=frozenset({"failed"}))
+    assert all(event.key.split(".")[0] == event.name for event in happened(everything))
