@@ -8,6 +8,7 @@ and what an earlier one has found stands.
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -48,8 +49,8 @@ from hesiod_watch.runlog import RunLog
 
 logger = logging.getLogger(__name__)
 
-KEPT = 50
-"""Sentences that a flag keeps, each of no more than LONGEST characters: a flag is small."""
+ROOM = 24_000
+"""Bytes that sentences about damage may take in a flag, each of them no more than LONGEST characters."""
 LONGEST = 500
 Say = Callable[[str, int, int], None]
 """Told what is being read, bytes that were, bytes in all."""
@@ -109,6 +110,18 @@ def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> E
     return found
 
 
+def _that_fit(problems: Sequence[str]) -> list[str]:
+    """The first of some sentences, as many as a flag has room for: one that is too large could not be read again."""
+    kept: list[str] = []
+    room = ROOM
+    for problem in problems:
+        room -= len(json.dumps(problem[:LONGEST])) + 2
+        if room < 0:
+            break
+        kept.append(problem[:LONGEST])
+    return kept
+
+
 def _stripped(listing: flags.FlagListing, cell: CellId) -> bool:
     """Whether raw data were removed from the landing area on purpose."""
     return listing.has("stripped") or listing.stripped(cell.stem)
@@ -120,8 +133,8 @@ def _record(found: Examined, known: Sequence[str]) -> dict[str, object]:
         problems += [problem for problem in known if problem not in problems]  # not all of it could be looked at again
     said: dict[str, object] = {"copies": [copy.record() for copy in found.copies], "here": found.here}
     if problems:
-        more = [f"and {len(problems) - KEPT} more"] if len(problems) > KEPT else []
-        said["problems"] = [problem[:LONGEST] for problem in problems[:KEPT]] + more
+        kept = _that_fit(problems)
+        said["problems"] = kept + ([f"and {len(problems) - len(kept)} more"] if len(problems) > len(kept) else [])
     why = [*found.problems[:1], *found.unread]
     return said | ({"trouble": "; ".join(why)[:LONGEST]} if why else {})
 

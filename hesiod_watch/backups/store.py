@@ -240,9 +240,10 @@ class Store:
         """The command that copies the files named on its standard input from its working directory."""
         backup, place = self.backup, self.backup.place
         rsh = ssh.rsh(backup.reached, self.control) if place.over_ssh else ""
+        path = f"{place.path}/{directory}/"
         # Only of a place behind ssh are patterns expanded.
-        escaped = _PATTERN.sub(r"\\\1", place.path)
-        root = f"{place.rsync_host}:{escaped}" if place.over_ssh else place.path
+        escaped = _PATTERN.sub(r"\\\1", path)
+        to = f"{place.rsync_host}:{escaped}" if place.over_ssh else path
         return (
             *("nice", "-n", str(self.nice), "rsync", "--times", "--secluded-args"),
             *("--no-whole-file", f"--partial-dir={PARTIAL}"),
@@ -253,7 +254,7 @@ class Store:
             *(("--ignore-times",) if ignore_times else ()),
             *("--no-recursive", "--dirs", "--relative", "--from0", "--files-from=-"),
             *("--info=progress2", "--no-human-readable", "--outbuf=L"),
-            *("./", f"{root}/{directory}/"),
+            *("./", to),
         )
 
 

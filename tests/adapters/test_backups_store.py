@@ -16,7 +16,7 @@ from hesiod_watch.copies import Facts
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.model import CellId
 
-RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
+RUN, CELL = "20261122_TEST_alpha", CellId("sample $x [a]*", "20261122_2210_1A_PAW00001_0a1b2c3d")
 PLACE = results_place(RUN, CELL)
 ID = "0123456789abcdef0123456789abcdef"
 HOSTILE = ("#a", " b\n", "-c", "pod5/x y'$(id)", "pod5/\udcff.pod5", "pod5/;touch x")

@@ -13,10 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from facility import CELL as SYNCED
+from facility import LIBRARY, Facility, run_of
 from sites import Site, eventually
 from sshd_pair import MISSING, Pair, sshd_pair
 
-from hesiod_watch.backups import FileFact, device_of, opened, results_place, verify_copy
+from hesiod_watch.backups import FileFact, device_of, opened, read_raw_manifest, results_place, verify_copy
 from hesiod_watch.backups.marking import mark
 from hesiod_watch.backups.questions import FORMAT, MARKER
 from hesiod_watch.config import Backup, Config
@@ -31,7 +33,8 @@ pytestmark = [
     pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
 ]
 
-RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
+RUN, NAME = "20261122_TEST_alpha", "20261122_2210_1A_PAW00001_0a1b2c3d"
+CELL = CellId("sample $x [a]*", NAME)
 PLACE = results_place(RUN, CELL)
 HOSTILE = ("#a", " b\n", "-c", "pod5/x y'$(touch /tmp/never)", "pod5/\udcff.pod5", "pod5/*", "pod5/[a]", "!x", "a:b")
 
@@ -192,16 +195,16 @@ def far_disk(servers: Pair) -> Iterator[Path]:
 
 def test_poll_backs_up_over_ssh(servers: Pair, far_disk: Path, tmp_path: Path) -> None:
     """A poll alone processes a cell and has it copied to another host and read there; `doctor` finds all well."""
-    site = Site(tmp_path)
+    site, place = Site(tmp_path), results_place(RUN, CellId("sample_A", NAME))
     backup = {"location": f"hosta:{far_disk}", "ssh_options": list(servers.options), "timeout": "10s"}
     site.configure(processing="workers: 2, ingest: false", more=f"backups: {json.dumps({'far': backup})}\n")
     site.run("backup-init", "far")
     SimulatedCell(
-        site.landing, RUN, CELL.library, CELL.name, barcodes=("barcode01",), files_per_barcode=2, reads_per_file=20
+        site.landing, RUN, "sample_A", NAME, barcodes=("barcode01",), files_per_barcode=2, reads_per_file=20
     ).write()
     site.run("poll")
-    assert {f"{CELL.stem}.backup.done", "backup.done"} <= site.flags(RUN)
-    assert (far_disk / PLACE / "manifest.json").exists()
+    assert {f"{NAME}.backup.done", "backup.done"} <= site.flags(RUN)
+    assert (far_disk / place / "manifest.json").exists()
     checks = [
         check
         for check in json.loads(site.run("doctor", "--json", check=None).stdout)["checks"]
@@ -209,5 +212,16 @@ def test_poll_backs_up_over_ssh(servers: Pair, far_disk: Path, tmp_path: Path) -
     ]
     assert [check["ok"] for check in checks] == [True] * 5
     site.run("verify", RUN, "--backup")
-    (far_disk / PLACE / "qc.json").write_text("{}")
+    (far_disk / place / "qc.json").write_text("{}")
     assert "qc.json: truncated" in site.run("verify", RUN, "--backup", check=1).stdout
+
+
+def test_what_a_sync_has_read_is_not_read_again(servers: Pair, tmp_path: Path) -> None:
+    """The checksums by which a sync compares a cell with its upstream become its raw.json."""
+    facility = Facility(tmp_path, servers)
+    facility.reach(watch="upstream_interval: 1s")
+    facility.cell().write()
+    facility.poll()
+    run = run_of()
+    place = f"{LIBRARY}/{SYNCED}"
+    assert read_raw_manifest(facility.output / run / place) == facts_of(facility.landing / run / place)

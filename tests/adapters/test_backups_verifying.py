@@ -1,0 +1,94 @@
+"""What a reading of a cell's copies leaves in its flags."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch import flags, machine
+from hesiod_watch.actions import Job
+from hesiod_watch.actions.verifying import verify_and_record
+from hesiod_watch.backups.manifests import RawFile, RawManifest, write_raw
+from hesiod_watch.config import Config
+from hesiod_watch.copies import FileFact, damage_in
+from hesiod_watch.errors import FlagExists
+from hesiod_watch.model import LOCAL, CellId, Round
+
+RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
+
+
+@pytest.fixture
+def job(tmp_path: Path) -> Job:
+    """A processed cell without results but for its manifest, and nothing in the landing area but its directory."""
+    landing, output = tmp_path / "landing", tmp_path / "output"
+    cell, results = (place / RUN / CELL.library / CELL.name for place in (landing, output))
+    cell.mkdir(parents=True)
+    results.mkdir(parents=True)
+    flags.adopt(landing / RUN, LOCAL, output / RUN)
+    manifest = json.dumps({"files": [], "sources": []}).encode()
+    (results / "manifest.json").write_bytes(manifest)
+    md5 = hashlib.md5(manifest, usedforsecurity=False).hexdigest()
+    job = Job("verify", landing / RUN, Config(landing, output), machine.this_owner("verify", "inline"), CELL)
+    flags.create(job.pipeline, flags.done(CELL.stem), {"manifest_md5": md5})
+    return job
+
+
+def lose(job: Job, names: list[str]) -> None:
+    """Let raw.json tell of files that are not there."""
+    files = {name: RawFile(FileFact(name, 1, "0" * 32), 1) for name in names}
+    write_raw(job.output / CELL.library / CELL.name, RawManifest(str(CELL), files))
+
+
+def last(job: Job) -> Round:
+    found = flags.read_flags(job.pipeline).round(flags.verify(CELL.stem), machine.judge_here)
+    assert found is not None
+    return found
+
+
+def test_all_is_well(job: Job) -> None:
+    """A cell whose files all agree is recorded as read."""
+    assert verify_and_record(job).problems == []
+    assert (last(job).ending, damage_in(last(job))) == ("done", ())
+
+
+def test_damage_without_end(job: Job) -> None:
+    """However much is damaged the flag can be read, says the beginning of it, and that there is more."""
+    lose(job, [f"pod5/{'ü' * 120}{number}.pod5" for number in range(3000)])
+    assert len(verify_and_record(job).problems) == 3000
+    damage = damage_in(last(job))
+    assert damage[0].startswith("landing: pod5/ü")
+    assert damage[-1] == f"and {3000 - len(damage) + 1} more"
+
+
+def test_damage_goes_when_it_is_mended(job: Job) -> None:
+    """A later reading that finds all well takes the report of damage back."""
+    lose(job, ["x"])
+    verify_and_record(job)
+    assert damage_in(last(job)) == ("landing: x: missing",)
+    lose(job, [])
+    verify_and_record(job)
+    assert (last(job).ending, damage_in(last(job))) == ("done", ())
+
+
+def test_killed_reading_forgets_nothing(job: Job) -> None:
+    """While a cell is read again, and should that be killed, what was found before still stands."""
+    lose(job, ["x"])
+    verify_and_record(job)
+    work = flags.verify(CELL.stem)
+    said = {"problems": list(damage_in(last(job)))}
+    flags.begin_round(job.pipeline, work, machine.this_owner("verify", "inline"), alone=pytest.fail, record=said)
+    assert (last(job).ending, damage_in(last(job))) == ("", ("landing: x: missing",))
+    with pytest.raises(FlagExists):
+        verify_and_record(job)
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"files": 3}', '{"files": [{"name": "a"}]}'])
+def test_damaged_manifest(job: Job, text: str) -> None:
+    """A manifest that is no manifest any more is damage, not an error that leaves no trace."""
+    (job.output / CELL.library / CELL.name / "manifest.json").write_text(text)
+    assert verify_and_record(job).problems
+    assert last(job).ending == "failed"
+    assert any("manifest.json" in problem for problem in damage_in(last(job)))
