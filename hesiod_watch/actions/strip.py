@@ -11,7 +11,7 @@ mark's evidence shall be true when it is written.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
@@ -26,6 +26,7 @@ from hesiod_watch.naming import display
 from hesiod_watch.observe import observe
 from hesiod_watch.proof import NOTHING, DropProof, Kept, Refused
 
+SAID = ("why", "files", "bytes", "inventory", "places", "kept")
 Clock = Callable[[], datetime]
 NAMED = 5
 """Names of files that a flag gives for each reason why some stay, and twice as many reasons."""
@@ -40,22 +41,22 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
     begun = former is not None and former.record.get("files") != 0
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
     flags.begin_round(job.pipeline, work, job.owner, alone=alone)
-    ending: flags.Ending = "failed"
+    done = False
     record: dict[str, object] = {"why": "it ended early"}
     gone = Gone()
     try:
         job.log().command(command_of(job))
         keep_clear(job, flags.deletable(cell.stem))
-        record = _strip(job, gone, clock)
-        ending = "done"
+        record = _strip(job, gone, clock, former.record if former else {})
+        done = True
     except HesiodError as error:
         record |= {"why": str(error), "again": isinstance(error, TemporaryError)}
         raise
     finally:
-        if gone.files or not begun:
-            record |= {"files": gone.files}  # where it says 0 and nothing more, the cell is as whole as it was
+        if not done and (gone.files or not begun):
+            record |= {"files": gone.files}  # where it says 0, the cell is as whole as it was
         record |= {"ended": clock().isoformat(timespec="seconds"), "cell": str(cell)}
-        flags.end_round(job.pipeline, work, job.owner, ending, record)
+        flags.end_round(job.pipeline, work, job.owner, "done" if done else "failed", record)
     _flag_run(job)
     return "done"
 
@@ -75,13 +76,13 @@ def keep_clear(job: Job, other: str) -> None:
         raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: {other}.started: under way: {found.evidence}")
 
 
-def _strip(job: Job, gone: Gone, clock: Clock) -> dict[str, object]:
-    """Prove and remove; what the flag is to say."""
+def _strip(job: Job, gone: Gone, clock: Clock, former: Mapping[str, object]) -> dict[str, object]:
+    """Prove and remove; what the flag is to say, where an earlier round had said `former`."""
     cell = job.the_cell
     answer = examine(job, clock=clock)
     if isinstance(answer, Refused):
-        if answer.reasons == (NOTHING,) and flags.read_flags(job.pipeline).has(f"{flags.strip(cell.stem)}.started"):
-            return {"why": "everything that may go had gone", "bytes": 0}
+        if answer.reasons == (NOTHING,):
+            return {"why": "everything that may go had gone", **{key: former[key] for key in SAID if key in former}}
         raise PermanentError(f"{job.run_dir.name} {cell} is not stripped: {answer}")
     drop(answer, job, gone, still=lambda: _still(job), clock=clock)
     stays = kept_words(answer.kept)

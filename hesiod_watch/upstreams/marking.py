@@ -53,8 +53,8 @@ KEEP = framed(
 
 # A line that a power cut left without its end must not take the next one with it.
 APPEND = framed(
-    f'({_GUARD}umask 022; if test -e {LIST}; then if test -n "$(tail -c 1 {LIST})"; then echo; fi; '
-    f'else echo "{HEADER}"; fi >>{LIST} && cat >>{LIST} && sync {LIST})'
+    f'({_GUARD}umask 022; test -e {LIST} || echo "{HEADER}" >>{LIST}; '
+    f'if test -n "$(tail -c 1 {LIST})"; then echo >>{LIST}; fi; cat >>{LIST} && sync {LIST})'
 )
 """Append standard input to the list of marks. One write for a line, so two at the same time do not mix."""
 

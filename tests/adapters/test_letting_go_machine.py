@@ -1,0 +1,270 @@
+"""Random operations and faults, in any order: whatever goes had two whole copies elsewhere, by its very bytes.
+
+The operations are the program's own, with real file systems; a person, a bad disk and a kill come between them.
+Hypothesis chooses. The short form is part of every run of the tests; `HESIOD_WATCH_STEPS=10000` makes it longer.
+
+What is checked, and how strict it is: when a strip removes a file, two places that no dropper touches hold these bytes,
+at that moment. When a clean-up moves a cell to the trash or deletes it there, two devices other than upstream held
+every file of it when its mark was made; and hold it still, unless somebody has damaged a copy since (a mark is a word
+of the past, and the trash is there for that).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from copies_held import truth_of
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from keeping_world import CELL, Killed, World, flip, killed_at
+
+from hesiod_watch import flags
+
+STEPS = int(os.environ.get("HESIOD_WATCH_STEPS", "60"))
+"""Steps in all."""
+LENGTH = 25
+"""Steps of one world."""
+WATCHED = ("landing", "upstream")
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root, to mount file systems"),
+    pytest.mark.slow,
+    pytest.mark.timeout(max(300, STEPS * 5)),
+]
+
+PLACES = st.sampled_from(["landing", "upstream", "backup1", "backup2"])
+RESULTS = st.sampled_from(["output", "backup1", "backup2"])
+NUMBERS = st.integers(0, 1000)
+
+
+class Facility(RuleBasedStateMachine):
+    """One cell, and all that may happen to it."""
+
+    world: World
+    kept: Path  # a copy of the world as it is after the backup
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.held_when_marked: dict[str, set[str]] = {}
+        self.damaged_since = False
+        self.epoch = 1
+
+    @initialize()
+    def begin(self) -> None:
+        """The cell is processed and backed up."""
+        for name in ("sequencer", "landing", "output"):
+            shutil.rmtree(self.world.root / name)
+            shutil.copytree(self.kept / name, self.world.root / name, symlinks=True)
+        for name in self.world.names:
+            if name not in self.world.mounted:
+                self.world.remount(name)
+            for entry in (self.world.root / name).iterdir():
+                shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+            shutil.copytree(self.kept / name, self.world.root / name, symlinks=True, dirs_exist_ok=True)
+
+    # What the program and people do.
+
+    @rule()
+    def backup(self) -> None:
+        self.world.try_to(lambda: self.world.perform("backup"))
+
+    @rule()
+    def verify(self) -> None:
+        self.world.try_to(lambda: self.world.perform("verify"))
+
+    @rule()
+    def mark(self) -> None:
+        self._marking(lambda: self.world.perform("deletable"))
+
+    @rule()
+    def strip(self) -> None:
+        before = truth_of(self.world.place("landing"))
+        self.world.try_to(lambda: self.world.perform("strip"))
+        self._stripped(before)
+
+    @rule(number=st.integers(0, 60))
+    def strip_is_killed(self, number: int) -> None:
+        before = truth_of(self.world.place("landing"))
+        try:
+            with killed_at(number):
+                self.world.try_to(lambda: self.world.perform("strip"))
+        except Killed:
+            pass
+        self._stripped(before)
+
+    @rule(number=st.integers(0, 60))
+    def mark_is_killed(self, number: int) -> None:
+        def killed() -> None:
+            try:
+                with killed_at(number):
+                    self.world.perform("deletable")
+            except Killed:
+                pass
+
+        self._marking(killed)
+
+    @rule()
+    def clean(self) -> None:
+        before = truth_of(self.world.place("upstream"))
+        done = self.world.clean()
+        if before and not self.world.place("upstream").exists():
+            assert done.returncode == 0
+            self._dropped_upstream(before)
+
+    @rule()
+    def empty_trash(self) -> None:
+        trash = self.world.root / "sequencer" / ".hesiod-trash"
+        found = [truth_of(cell) for cell in trash.glob("*/*/*/*")]
+        self.world.clean("--empty-trash", "0", count=len(found))
+        if found and not list(trash.glob("*/*/*/*")):
+            self._dropped_upstream(found[0])
+
+    @rule()
+    def process_again(self) -> None:
+        """A person takes `.done` away."""
+        (self.world.pipeline / f"{CELL.stem}.done").unlink(missing_ok=True)
+        self.epoch += 1
+        self.world.try_to(lambda: self.world.process(self.epoch))
+
+    @rule()
+    def land_again(self) -> None:
+        """A person copies the cell from the sequencer by hand, and what is there is written over."""
+        if self.world.place("upstream").is_dir():
+            shutil.copytree(self.world.place("upstream"), self.world.place("landing"), dirs_exist_ok=True)
+
+    @rule()
+    def sync(self) -> None:
+        before = truth_of(self.world.place("landing"))
+        stripped = flags.read_flags(self.world.pipeline).stripped(CELL.stem)
+        self.world.try_to(lambda: self.world.perform("sync", cell=None))
+        assert not stripped or truth_of(self.world.place("landing")) == before
+
+    # What befalls them.
+
+    @rule(place=PLACES, number=NUMBERS, offset=NUMBERS)
+    def a_bit_flips(self, place: str, number: int, offset: int) -> None:
+        self._spoil(self.world.place(place), number, lambda path: flip(path, offset))
+
+    @rule(place=PLACES, number=NUMBERS)
+    def a_file_is_cut(self, place: str, number: int) -> None:
+        self._spoil(self.world.place(place), number, lambda path: os.truncate(path, path.stat().st_size // 2))
+
+    @rule(place=PLACES, number=NUMBERS)
+    def a_file_goes(self, place: str, number: int) -> None:
+        self._spoil(self.world.place(place), number, Path.unlink)
+
+    @rule(place=PLACES, number=NUMBERS)
+    def a_file_comes(self, place: str, number: int) -> None:
+        if self.world.place(place).is_dir():
+            (self.world.place(place) / f"new{number}").write_bytes(b"x" * number)
+
+    @rule(place=RESULTS, number=NUMBERS, offset=NUMBERS)
+    def a_bit_of_results_flips(self, place: str, number: int, offset: int) -> None:
+        self._spoil(self.world.results(place), number, lambda path: flip(path, offset))
+
+    @rule(name=st.sampled_from(["backup1", "backup2"]))
+    def a_backup_goes_or_comes(self, name: str) -> None:
+        """It is unmounted, and an empty directory is in its place; or it is back."""
+        if name in self.world.mounted:
+            self.world.unmount(name)
+            self.damaged_since = True
+        else:
+            self.world.remount(name)
+
+    # What must hold.
+
+    @invariant()
+    def no_more_than_one_mark_counts(self) -> None:
+        assert self.world.marked() in ("", "deletable", "revoked")
+
+    def _marking(self, mark: Callable[[], object]) -> None:
+        listed = self.world.root / "sequencer" / "cells_processed.txt"
+        before = listed.read_bytes() if listed.exists() else b""
+        upstream = truth_of(self.world.place("upstream"))
+        self.world.try_to(mark)
+        after = listed.read_bytes() if listed.exists() else b""
+        assert after.startswith(before)
+        if after != before and self.world.marked() == "deletable":
+            self.held_when_marked = self._holding(upstream, but=["upstream"])
+            self.damaged_since = False
+            assert upstream
+            for name, places in self.held_when_marked.items():
+                assert _devices(places) >= 2, f"marked: {name}: {places}"
+
+    def _stripped(self, before: dict[str, bytes]) -> None:
+        after = truth_of(self.world.place("landing"))
+        gone = {name: content for name, content in before.items() if name not in after}
+        for name, places in self._holding(gone, but=["landing", "upstream"]).items():
+            assert len(places) >= 2, f"stripped: {name}: {places}"
+        assert all(after[name] == before[name] for name in after)
+
+    def _dropped_upstream(self, before: dict[str, bytes]) -> None:
+        assert self.held_when_marked.keys() == before.keys()
+        if not self.damaged_since:
+            for name, places in self._holding(before, but=["upstream"]).items():
+                assert _devices(places) >= 2, f"cleaned: {name}: {places}"
+
+    def _holding(self, truth: dict[str, bytes], but: list[str]) -> dict[str, set[str]]:
+        return self.world.places().holding({name: content for name, content in truth.items() if content}, but=but) | {
+            name: {"output", "backup1"} for name, content in truth.items() if not content
+        }
+
+    def _spoil(self, directory: Path, number: int, how: Callable[[Path], object]) -> None:
+        files = sorted(path for path in directory.rglob("*") if path.is_file() and path.stat().st_size)
+        if files:
+            how(files[number % len(files)])
+            self.damaged_since = True
+
+
+def _devices(places: set[str]) -> int:
+    """Landing and output are one device here."""
+    return len({"here" if place in ("landing", "output") else place for place in places})
+
+
+@pytest.fixture(scope="module")
+def begun() -> Iterator[tuple[World, Path]]:
+    """A world after the backup, and a copy of all that is in it."""
+    with tempfile.TemporaryDirectory(prefix="letting-go-") as directory:
+        root = Path(directory)
+        (root / "world").mkdir()
+        world = World(root / "world")
+        try:
+            for name in world.names:
+                if not world.mount(name):
+                    pytest.skip("cannot mount here")
+            world.begin()
+            for name in ("sequencer", "landing", "output", *world.names):
+                shutil.copytree(world.root / name, root / "kept" / name, symlinks=True)
+            yield world, root / "kept"
+        finally:
+            world.close()
+
+
+def test_never_fewer_than_two(begun: tuple[World, Path]) -> None:
+    """Whatever is done and whatever goes wrong, what goes had two whole copies elsewhere."""
+    world, kept = begun
+    machine = type("Facility", (Facility,), {"world": world, "kept": kept})
+    run_state_machine_as_test(
+        machine,
+        settings=settings(
+            max_examples=max(1, STEPS // LENGTH),
+            stateful_step_count=LENGTH,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_the_count_is_right(begun: tuple[World, Path]) -> None:
+    """The measure itself: a copy counts when its bytes, or its text in an output, are there, and not otherwise."""
+    world, _ = begun
+    held = world.places().holding(world.truth)
+    reads = next(name for name in world.truth if name.startswith("fastq_pass"))
+    assert held[reads] == {"upstream", "landing", "output", "backup1", "backup2"}
+    assert world.places().holding({reads: world.truth[reads] + b"x"})[reads] == set()

@@ -1,0 +1,241 @@
+"""A cell on a mounted sequencer, landed, processed and backed up, with the real code in this process.
+
+The second places are file systems of their own (tmpfs, which needs root). What can befall a facility is a method or a
+function each: a flipped bit, an unmounted disk, a kill at a change of the disk. A kill is played: from the chosen call
+on nothing can be changed any more, and the owner of the work is one that is proven dead.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from copies_held import Places, truth_of
+
+from hesiod_watch import actions, config, flags, machine
+from hesiod_watch.actions import Job
+from hesiod_watch.errors import FlagExists, HesiodError
+from hesiod_watch.model import LOCAL, CellId, Owner
+from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.upstreams.marks import LIST, read_marks
+
+CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
+RUN = "20261122_PROM_alpha"
+CLEAN = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
+MUTATING = ("unlink", "rename", "replace", "link", "symlink", "mkdir", "rmdir", "truncate", "ftruncate")
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+class World:
+    """Everything in one directory. `truth` is what the sequencer wrote."""
+
+    def __init__(self, root: Path, *, backups: int = 2) -> None:
+        self.root = root
+        self.names = [f"backup{number}" for number in range(1, backups + 1)]
+        self.mounted: set[str] = set()
+        for name in ("sequencer", "landing", "output", *self.names):
+            (root / name).mkdir(exist_ok=True)
+        lines = "".join(f"  {name}: {{location: {root / name}}}\n" for name in self.names)
+        text = (
+            f"landing: {root / 'landing'}\noutput: {root / 'output'}\nprocessing: {{nice: 0}}\n"
+            f"upstreams:\n  prom: {{location: {root / 'sequencer'}, instrument: PROM, mark_deletable: true}}\n"
+            f"backups:\n{lines}"
+        )
+        self.config = config.parse(text, None)
+        self.truth: dict[str, bytes] = {}
+
+    # The life of the cell.
+
+    def mount(self, name: str) -> bool:
+        """A new, empty file system in a backup's place; False where that cannot be had."""
+        done = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", self.root / name], capture_output=True
+        )
+        if done.returncode == 0:
+            self.mounted.add(name)
+        return done.returncode == 0
+
+    def close(self) -> None:
+        for name in (*self.names, *(f"{name}.away" for name in self.names)):
+            if os.path.ismount(self.root / name):
+                subprocess.run(["umount", "--lazy", self.root / name], check=False)
+
+    def begin(self) -> None:
+        """Write, fetch, process and back up the cell: done, with all its copies."""
+        SimulatedCell(
+            self.root / "sequencer",
+            "alpha",
+            CELL.library,
+            CELL.name,
+            barcodes=(None,),
+            files_per_barcode=2,
+            reads_per_file=8,
+        ).write()
+        cell = self.root / "sequencer" / "alpha" / str(CELL)
+        (cell / "sequencing_summary_x.txt").write_bytes(os.urandom(1_200_000))
+        (cell / "notes.txt").write_text("small\n")
+        self.truth = truth_of(cell)
+        self.run_dir.mkdir()
+        (self.root / "output" / RUN).mkdir()
+        flags.adopt(self.run_dir, f"{self.root / 'sequencer'}/alpha", self.root / "output" / RUN)
+        self.perform("sync", cell=None)
+        self.process()
+        for name in self.names:
+            self.mark_backup(name)
+        self.perform("backup")
+
+    @property
+    def run_dir(self) -> Path:
+        return self.root / "landing" / RUN
+
+    @property
+    def pipeline(self) -> Path:
+        return self.run_dir / "pipeline"
+
+    def mark_backup(self, name: str) -> None:
+        from hesiod_watch.backups.marking import mark
+
+        backup = next(each for each in self.config.backups if each.name == name)
+        mark(backup, self.config)
+
+    def process(self, epoch: int = 1) -> None:
+        owner = self.owner("process", epoch)
+        flags.claim_cell(self.pipeline, CELL.stem, owner)
+        self.perform("process", owner=self.owner("process", epoch))
+
+    def owner(self, action: str, epoch: int = 1) -> Owner:
+        """Somebody who has died since: so that no round is ever held up by this process, which lives."""
+        return replace(machine.this_owner(action, "inline", epoch=epoch), pid=_dead_pid(), pid_start=1)
+
+    def job(self, action: str, cell: CellId | None = CELL, owner: Owner | None = None) -> Job:
+        return Job(action, self.run_dir, self.config, owner or self.owner(action), cell, "a test", LOCAL)
+
+    def perform(self, action: str, cell: CellId | None = CELL, owner: Owner | None = None) -> None:
+        actions.perform(self.job(action, cell, owner))
+
+    def try_to(self, work: Callable[[], object]) -> str:
+        """Do something that may be refused; "" or why it was."""
+        try:
+            work()
+        except (HesiodError, FlagExists) as error:
+            return str(error)
+        return ""
+
+    def clean(self, *arguments: str, count: int = 1, check: bool = False) -> subprocess.CompletedProcess[str]:
+        command = [str(CLEAN), "--dir", str(self.root / "sequencer"), "--yes", *arguments]
+        return subprocess.run(command, input=f"{count}\n", capture_output=True, text=True, timeout=60, check=check)
+
+    # What there is.
+
+    def place(self, name: str) -> Path:
+        """Where the cell's raw files lie in a place."""
+        if name == "upstream":
+            return self.root / "sequencer" / "alpha" / str(CELL)
+        if name == "landing":
+            return self.run_dir / str(CELL)
+        return self.root / name / RUN / "raw" / str(CELL)
+
+    def results(self, name: str) -> Path:
+        """Where the cell's results lie: output, or a backup."""
+        root = self.root / name / RUN
+        return root / str(CELL) if name == "output" else root / "results" / str(CELL)
+
+    def places(self) -> Places:
+        raw = {name: self.place(name) for name in ("upstream", "landing", *self.names)}
+        return Places(raw, {name: self.results(name) for name in ("output", *self.names)})
+
+    def flags(self) -> set[str]:
+        return {name for name in os.listdir(self.pipeline) if not name.startswith(".")}
+
+    def marked(self) -> str:
+        """What the list on the sequencer last says of the cell."""
+        listed = self.root / "sequencer" / LIST
+        mark = read_marks(listed.read_bytes()).get(f"alpha/{CELL}") if listed.exists() else None
+        return mark.word if mark else ""
+
+    # What befalls it.
+
+    def unmount(self, name: str) -> None:
+        """Its directory is there and empty."""
+        (self.root / f"{name}.away").mkdir(exist_ok=True)
+        subprocess.run(["mount", "--move", self.root / name, self.root / f"{name}.away"], check=True)
+        self.mounted.discard(name)
+
+    def remount(self, name: str) -> None:
+        subprocess.run(["mount", "--move", self.root / f"{name}.away", self.root / name], check=True)
+        self.mounted.add(name)
+
+    @contextmanager
+    def killed_at(self, number: int) -> Iterator[list[int]]:
+        """From the change with this number on, none can be made any more; the list gets how many there were."""
+        with killed_at(number) as count:
+            yield count
+
+
+@contextmanager
+def killed_at(number: int) -> Iterator[list[int]]:
+    """Raises Killed at the change of this number that Python code makes through `os`, and at every later one.
+
+    A program that is called counts as one change, by the temporary file that it gets as its standard input.
+    """
+    count = [0]
+    lock = threading.Lock()
+
+    def before() -> None:
+        with lock:
+            count[0] += 1
+        if count[0] > number:
+            raise Killed
+
+    def wrapped(call: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapper(*arguments: Any, **named: Any) -> Any:
+            before()
+            return call(*arguments, **named)
+
+        return wrapper
+
+    def opening(call: Callable[..., int]) -> Callable[..., int]:
+        def wrapper(path: Any, how: int, *arguments: Any, **named: Any) -> int:
+            if how & (os.O_CREAT | os.O_TRUNC | os.O_TMPFILE):
+                before()
+            return call(path, how, *arguments, **named)
+
+        return wrapper
+
+    with mock.patch.multiple(os, **{name: wrapped(getattr(os, name)) for name in MUTATING}, open=opening(os.open)):
+        yield count
+
+
+def _dead_pid() -> int:
+    with subprocess.Popen(["true"]) as process:
+        return process.pid
+
+
+def flip(path: Path, offset: int = 0) -> None:
+    """One bit of a file is other than it was, and its size and time are not."""
+    status = path.stat()
+    data = bytearray(path.read_bytes())
+    data[offset % len(data)] ^= 1
+    with path.open("r+b") as file:
+        file.write(data)
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def now() -> datetime:
+    return datetime.now(UTC)
