@@ -7,9 +7,10 @@ import json
 import os
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hesiod_watch import flags, machine
+from hesiod_watch import flags, machine, naming
 from hesiod_watch.actions import ACTIONS, CELL_ACTIONS, Job, perform
 from hesiod_watch.cli.common import (
     Commands,
@@ -26,12 +27,14 @@ from hesiod_watch.errors import PermanentError, UsageError
 from hesiod_watch.model import LOCAL, CellId, Owner, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.plan import plan
+from hesiod_watch.sources.landing import Landing
 from hesiod_watch.status import at, stage_of, why_stage
 
 if TYPE_CHECKING:
     from hesiod_watch.actions.verifying import Examined
 
 CLAIMED = "process"
+NEW_RUN = "new-run"
 AGAIN = 75
 
 
@@ -72,7 +75,7 @@ def call_perform(options: argparse.Namespace) -> int:
     config = config_of(options)
     if options.nice:
         os.nice(options.nice)
-    run_dir = run_path(config, options.run)
+    run_dir = _offered_path(config, options) or run_path(config, options.run)
     snapshot = look_at(config, run_dir)
     if options.action in CELL_ACTIONS and options.cell is None:
         raise UsageError(f"the action {options.action} needs a cell: LIBRARY/CELL")
@@ -94,6 +97,20 @@ def call_perform(options: argparse.Namespace) -> int:
     if outcome == "nothing":
         print(f"hesiod-watch: {options.action}: nothing was to be done any more", file=sys.stderr)
     return 0
+
+
+def _offered_path(config: Config, options: argparse.Namespace) -> Path | None:
+    """Where a run that an upstream has, and that is not here yet, is to be made; None where no such run is meant."""
+    if options.action != NEW_RUN or options.upstream == LOCAL:
+        return None
+    path = Path(options.run) if "/" in options.run else config.landing / options.run
+    landing = config.landing.resolve()
+    place = path.parent.resolve() / path.name
+    if os.path.lexists(place) or Landing(landing, config.batch).run_of(place) != place:
+        return None
+    if why := naming.run_problem(place.name):
+        raise UsageError(f"{display(options.run)}: {why}")
+    return config.landing / place.relative_to(landing)
 
 
 def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Owner:

@@ -79,6 +79,19 @@ def test_actions_by_hand_in_their_order(site: Site) -> None:
     assert site.run("perform", "process", RUN, CELL, check=1)
 
 
+def test_a_run_that_is_only_upstream_is_taken_up_by_hand(site: Site) -> None:
+    """The command in the log of a run from an upstream works where the run is not here yet; bad names are refused."""
+    location = "prom@promethion:/data/alpha"
+    site.run("perform", "--upstream", location, "new-run", str(site.landing / RUN))
+    assert (site.landing / RUN / "pipeline" / "upstream").read_text().strip() == location
+    assert (site.output / RUN / "rundata").resolve() == site.landing / RUN
+    site.run("perform", "--upstream", location, "new-run", "20261123_TEST_beta")
+    assert "upstream" in site.flags("20261123_TEST_beta")
+    for name in ("bad;name", "../20261123_TEST_beta", "nowhere/20261123_TEST_beta"):
+        site.run("perform", "--upstream", location, "new-run", name, check=2)
+    assert {path.name for path in site.landing.iterdir()} == {RUN, "20261123_TEST_beta"}
+
+
 def test_flags_table_and_its_script_agree(site: Site) -> None:
     """`hesiod-watch flags` and the script for hosts without Python show the same flags."""
     land(site)
