@@ -218,8 +218,7 @@ def test_a_dead_fuse_server_is_not_an_empty_landing_area(bound: tuple[Path, Path
         servers = [
             int(process.name)
             for process in Path("/proc").iterdir()
-            if process.name.isdigit()
-            and (process / "cmdline").read_bytes().replace(b"\0", b" ").strip() == line.encode()
+            if process.name.isdigit() and command_of(process) == line.encode()
         ]
         assert len(servers) == 1
         os.kill(servers[0], 9)
@@ -229,6 +228,13 @@ def test_a_dead_fuse_server_is_not_an_empty_landing_area(bound: tuple[Path, Path
         assert watched.state() == "gone"
         assert "not connected" in watched.watching.describe()
         assert watched.hints.all == []
+
+
+def command_of(process: Path) -> bytes:
+    try:
+        return (process / "cmdline").read_bytes().replace(b"\0", b" ").strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""  # it has just ended
 
 
 def unreachable(path: Path) -> bool:
