@@ -229,8 +229,10 @@ def _channels(columns: Columns, count: int) -> NDArray[np.int64]:
 
 def _add(counts: Counter[int], values: NDArray[np.int64], weights: NDArray[np.int64] | None = None) -> None:
     """Add 1, or its weight, for each of `values`."""
-    distinct, inverse = np.unique(values, return_inverse=True)
-    # bincount adds weights as float64, which is exact far beyond the bases of one fold.
-    amounts = np.bincount(inverse, weights, len(distinct)).astype(np.int64)
-    for value, amount in zip(distinct.tolist(), amounts.tolist(), strict=True):
-        counts[value] += amount
+    if weights is None:
+        distinct, amounts = np.unique(values, return_counts=True)
+    else:
+        distinct, inverse = np.unique(values, return_inverse=True)
+        # bincount adds weights as float64, which is exact far beyond the bases of one fold.
+        amounts = np.bincount(inverse, weights, len(distinct)).astype(np.int64)
+    counts.update(dict(zip(distinct.tolist(), amounts.tolist(), strict=True)))
