@@ -1,7 +1,7 @@
 """How full the disks are, how fast they fill, and when they will be full: for people, who buy disks months ahead.
 
 *Growing by* is what the cells that were finished in the last WINDOW days brought, divided by these days: for results
-the sizes in their manifest.json; for raw data those in raw.json, or where there is none those of the FASTQ that
+the sizes of their files; for raw data what raw.json says, or where there is none the sizes of the FASTQ that
 manifest.json lists; for a backup what its copy records say. It knows nothing of what other programs write.
 """
 
@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hesiod_watch.backups.questions import MARKER
 from hesiod_watch.config import Config
@@ -24,6 +24,10 @@ WINDOW = 14
 DAY = 86400.0
 SMALLEST_SHARE = 0.05
 """Of free space, below which somebody should look."""
+HEAD = 4096
+LARGEST = 16 << 20
+"""Bytes of a manifest that are read for this."""
+_BYTES = re.compile(rb'"bytes": ([0-9]+)')
 SOON = 7.0
 """Days until a disk is full, below which somebody should look."""
 
@@ -87,27 +91,40 @@ def _brought(snapshot: Snapshot, cell: Cell, since: float) -> Mapping[str, int]:
     done = cell.flags.done
     if done and done.mtime >= since and snapshot.output:
         place = snapshot.output / cell.id.library / cell.id.name
-        manifest = _read(place / "manifest.json")
-        raw = _read(place / "raw.json")
-        brought["output"] = _sum(manifest.get("files"))
-        brought["landing"] = _sum(raw.get("files")) or _sum(manifest.get("sources"))
+        brought["output"] = _size_of_files(place)
+        brought["landing"] = _raw_bytes(place)
     for copy in copies_in(cell.backup.record) if cell.backup else ():
         if copy.verified and copy.verified.timestamp() >= since:
             brought[copy.backup] = copy.bytes
     return brought
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _size_of_files(place: Path) -> int:
+    total = 0
     try:
-        document = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
+        with os.scandir(place) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    total += entry.stat(follow_symlinks=False).st_size
+    except OSError:
+        pass  # it is for people, and the next look may see it
+    return total
 
 
-def _sum(entries: object) -> int:
-    sizes = [entry.get("bytes") for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
-    return sum(size for size in sizes if isinstance(size, int))
+def _raw_bytes(place: Path) -> int:
+    """Bytes of a cell's raw data. The sum stands at the beginning of raw.json, which may list a million files."""
+    try:
+        with (place / "raw.json").open("rb") as file:
+            found = _BYTES.search(file.read(HEAD).partition(b'"files"')[0])
+        return int(found[1]) if found else 0
+    except OSError:
+        pass
+    try:
+        with (place / "manifest.json").open("rb") as file:
+            document = json.loads(file.read(LARGEST))
+        return sum(entry["bytes"] for entry in document["sources"])
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+        return 0  # also one that is too large to be read for this
 
 
 def _gigabytes(size: float) -> str:

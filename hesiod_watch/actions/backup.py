@@ -203,7 +203,9 @@ class _CellBackup:
     def _copy(self, backup: Backup, manifest: str, results: Facts, raw: Facts, wanted: Facts) -> CopyRecord:
         run, job = self.job.run_dir.name, self.job
         with opened(backup, stop=self._stopped) as store:
-            refuse_same_disk(store, job.config)
+            refuse_same_disk(
+                store, job.config, *(place for place in (self.cell_output, job.cell_dir) if place.is_dir())
+            )
             store.nice = job.config.processing.nice
             output, landing = job.config.output, job.config.landing
             parts = [Bringing(store, self.cell_output, output, results_place(run, self.cell), results, self.log)]

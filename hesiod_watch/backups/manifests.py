@@ -141,6 +141,7 @@ def write_raw(cell_output: Path, manifest: RawManifest) -> None:
     document = {
         "format": FORMAT,
         "cell": manifest.cell,
+        "bytes": sum(file.fact.size for file in manifest.files.values()),
         **({"output_hash": dict(manifest.hashes)} if manifest.hashes else {}),
         "files": [manifest.files[name].record() for name in sorted(manifest.files)],
     }

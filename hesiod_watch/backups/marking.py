@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from datetime import UTC, datetime
+from pathlib import Path
 
 from hesiod_watch import __version__
 from hesiod_watch.backups import questions
@@ -16,9 +17,13 @@ from hesiod_watch.upstreams.exit_codes import last_line
 from hesiod_watch.upstreams.running import Runner, run
 
 
-def refuse_same_disk(store: Store, config: Config) -> None:
-    """Raises PermanentError where a backup lies on the disk of `landing` or `output`, TemporaryError."""
-    for name, place in (("landing", config.landing), ("output", config.output)):
+def refuse_same_disk(store: Store, config: Config, *more: Path) -> None:
+    """Raises PermanentError where a backup lies on the disk of `landing`, `output` or another place, TemporaryError.
+
+    `more` are directories that are to be copied: they may be mounts within the two.
+    """
+    places = [("landing", config.landing), ("output", config.output), *((str(place), place) for place in more)]
+    for name, place in places:
         try:
             device = device_of(place)
         except OSError as error:

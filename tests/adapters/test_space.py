@@ -1,0 +1,83 @@
+"""How full disks are said to be, and when they will be full."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.backups.manifests import RawFile, RawManifest, write_raw
+from hesiod_watch.backups.questions import MARKER
+from hesiod_watch.config import Backup, Config
+from hesiod_watch.copies import CopyRecord, FileFact
+from hesiod_watch.model import LOCAL, Cell, CellFlags, CellId, Flag, Liveness, Round, RunName, Snapshot
+from hesiod_watch.space import DAY, WINDOW, Space, spaces
+
+NOW = 1_795_000_000.0
+CELL = CellId("lib", "20261122_1000_1A_PAD38578_c6ded78b")
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    for name in ("landing", "output", "second"):
+        (tmp_path / name).mkdir()
+    backups = (Backup("second", str(tmp_path / "second")), Backup("far", "host:/far"))
+    return Config(tmp_path / "landing", tmp_path / "output", backups=backups)
+
+
+def run_of(config: Config, age: float = 1.0) -> Snapshot:
+    """A run with one cell that was finished `age` days ago, and brought 1400 bytes of results and 2800 of raw data."""
+    output = config.output / "run"
+    place = output / CELL.library / CELL.name
+    place.mkdir(parents=True, exist_ok=True)
+    sources = [{"name": "x", "bytes": 700}, {"name": "y", "bytes": 700}]
+    manifest = json.dumps({"files": [{"name": "a", "bytes": 5}], "sources": sources})
+    (place / "manifest.json").write_text(manifest)
+    (place / "a").write_bytes(bytes(1400 - len(manifest)))
+    copy = CopyRecord("second", "1", "d", "/x", "m", "r", 1, 4200, "", raw=True)
+    copy = replace(copy, verified_at=datetime.fromtimestamp(NOW - age * DAY, UTC).isoformat())
+    backup = Round("done", None, Liveness.DEAD, "", {"copies": [copy.record()]})
+    cell = Cell(CELL, present=True, flags=CellFlags(done=Flag("x", NOW - age * DAY)), backup=backup)
+    return Snapshot(
+        RunName("run"), config.landing / "run", has_pipeline=True, upstream=LOCAL, output=output, cells=(cell,)
+    )
+
+
+def test_growth(config: Config) -> None:
+    """What the cells of the last two weeks brought, a day; raw data by raw.json where there is one."""
+    snapshot = run_of(config)
+    (Path(config.backups[0].place.path) / MARKER).write_text("{}")
+    found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
+    assert found == {"landing": 1400 / WINDOW, "output": 1400 / WINDOW, "second": 4200 / WINDOW}
+    raw = {"x": RawFile(FileFact("x", 2800, "0" * 32), 1), "y": RawFile(FileFact("y", 0, "0" * 32), 1)}
+    write_raw(config.output / "run" / CELL.library / CELL.name, RawManifest(str(CELL), raw))
+    found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
+    assert found["landing"] == 2800 / WINDOW
+
+
+def test_long_ago(config: Config) -> None:
+    """What was finished before says nothing of how disks fill now; a backup that is not mounted is left out."""
+    found = spaces(config, [run_of(config, age=WINDOW + 1)], NOW)
+    assert [(each.where, each.per_day, each.full_in) for each in found] == [
+        ("landing", None, None),
+        ("output", None, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("free", "per_day", "ok", "said"),
+    [
+        (50e9, None, True, "50.0 GB free of 100.0 GB, no cell finished in the last 14 days"),
+        (50e9, 1e9, True, "50.0 GB free of 100.0 GB, growing by 1.0 GB a day, full in about 50 days"),
+        (50e9, 10e9, False, "50.0 GB free of 100.0 GB, growing by 10.0 GB a day, full in about 5 days"),
+        (4e9, None, False, "4.0 GB free of 100.0 GB, no cell finished in the last 14 days"),
+        (50e9, 1e7, True, "50.0 GB free of 100.0 GB, growing by 0.0 GB a day, full in about 14 years"),
+    ],
+)
+def test_sentences(free: float, per_day: float | None, ok: bool, said: str) -> None:
+    """It is said when a disk will be full, and it is bad when that is soon or little is left."""
+    space = Space("output", "/out", int(free), 100_000_000_000, per_day)
+    assert (str(space), space.ok) == (f"output /out: {said}", ok)
