@@ -48,12 +48,12 @@ class World:
         for name in ("sequencer", "landing", "output", *self.names):
             (root / name).mkdir(exist_ok=True)
         lines = "".join(f"  {name}: {{location: {root / name}}}\n" for name in self.names)
-        text = (
+        self.text = (
             f"landing: {root / 'landing'}\noutput: {root / 'output'}\nprocessing: {{nice: 0}}\n"
             f"upstreams:\n  prom: {{location: {root / 'sequencer'}, instrument: PROM, mark_deletable: true}}\n"
             f"backups:\n{lines}"
         )
-        self.config = config.parse(text, None)
+        self.config = config.parse(self.text, None)
         self.truth: dict[str, bytes] = {}
 
     # The life of the cell.
@@ -95,6 +95,10 @@ class World:
         for name in self.names:
             self.mark_backup(name)
         self.perform("backup")
+
+    def write_config(self) -> None:
+        """For processes of their own: `hesiod-watch.yaml` in the world's directory."""
+        (self.root / "hesiod-watch.yaml").write_text(self.text)
 
     @property
     def run_dir(self) -> Path:

@@ -1,0 +1,82 @@
+"""Real processes, killed by the kernel at every call by which they change a disk: nothing is lost, and it goes on."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from copies_held import truth_of
+from keeping_world import CELL, World
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root, to mount file systems"),
+    pytest.mark.skipif(not shutil.which("strace"), reason="needs strace"),
+]
+
+CALLS = ("link", "unlink", "unlinkat", "rename", "renameat", "fsync")
+DATA = (".fastq", ".pod5", "summary_x.txt")
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    try:
+        for name in made.names:
+            if not made.mount(name):
+                pytest.skip("cannot mount here")
+        made.begin()
+        made.write_config()
+        yield made
+    finally:
+        made.close()
+
+
+def perform(world: World, action: str, *before: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "hesiod_watch", "--config", str(world.root / "hesiod-watch.yaml")]
+    return subprocess.run(
+        [*before, *program, "perform", action, str(world.run_dir), str(CELL)],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={**os.environ, "TMPDIR": str(world.root)},
+    )
+
+
+@pytest.mark.parametrize("action", ["strip", "deletable"])
+def test_killed_by_the_kernel(world: World, action: str, tmp_path: Path) -> None:
+    """Killed at any such call, what has gone has two copies, and the next process does the rest."""
+    state = tmp_path / "state"
+    for name in ("sequencer", "landing", "output"):
+        shutil.copytree(world.root / name, state / name, symlinks=True)
+    points = 0
+    for call in CALLS:
+        for number in range(1, 40):
+            for name in ("sequencer", "landing", "output"):
+                shutil.rmtree(world.root / name)
+                shutil.copytree(state / name, world.root / name, symlinks=True)
+            inject = f"inject={call}:signal=KILL:when={number}"
+            killed = perform(world, action, "strace", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", inject)
+            left = truth_of(world.place("landing"))
+            gone = [name for name in world.truth if name not in left]
+            held = world.places().holding(world.truth, but=["landing", "upstream"])
+            assert all(len(held[name]) >= 2 for name in gone), (call, number)
+            if killed.returncode != -signal.SIGKILL:
+                break
+            points += 1
+            again = perform(world, action)
+            assert again.returncode == 0, (call, number, again.stderr)
+            if action == "strip":
+                assert not [name for name in truth_of(world.place("landing")) if name.endswith(DATA)]
+            else:
+                assert world.marked() == "deletable"
+                assert world.clean().returncode == 0
+    assert points > 5
