@@ -147,6 +147,14 @@ def _copies(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
         yield f"copy on {copy.where}: {copy.holds} in {copy.location}, {when}"
     for problem in damage_in(cell.verification):
         yield f"damaged: {problem}"
+    for work, last in (
+        ("marked as safe to delete upstream", cell.deletable),
+        ("raw data removed from here", cell.strip),
+    ):
+        if last and last.ending:
+            yield f"{work}: {'' if last.ending == 'done' else 'no: '}{why_of(last)}"
+    kept = cell.strip.record.get("kept") if cell.strip else None
+    yield from (str(words) for words in (kept if isinstance(kept, list) else ()))
     for work, last in (("backup", cell.backup), ("verification", cell.verification)):
         if last and last.ending != "done":
             how = f"failed: {why_of(last)}" if last.ending else f"under way, {last.liveness}"

@@ -194,6 +194,12 @@ def _copying(cell: Cell, otherwise: str, *, before: str = "") -> str:
     return f"{before}{progress.phase}: {share}"
 
 
+def _let_go(cell: Cell) -> str:
+    """What is said of raw data that are not here any more."""
+    stripped = cell.strip is not None and cell.strip.ending == "done"
+    return "; its raw data were removed from here" if stripped else ""
+
+
 def _copies(cell: Cell) -> str:
     """What is to be said of the copies of a processed cell; "" where there is nothing that a person must know."""
     if damage := damage_in(cell.verification):
@@ -215,7 +221,7 @@ def _flag_text(cell: Cell, otherwise: str) -> str:
 
 _WHY_STAGE: dict[Stage, Callable[[Cell], str]] = {
     Stage.ABORTED: lambda cell: _flag_text(cell, "a person said to disregard it"),
-    Stage.PROCESSED: lambda cell: f"processed, checked and reported{_copies(cell)}",
+    Stage.PROCESSED: lambda cell: f"processed, checked and reported{_let_go(cell)}{_copies(cell)}",
     Stage.FAILED: lambda cell: _flag_text(cell, "processing failed and needs a person"),
     Stage.PROCESSING: _why_processing,
     Stage.READY: lambda cell: "its data are here and complete",
