@@ -31,6 +31,7 @@ BENCHMARKS: dict[str, Benchmark] = {  # module in this directory: what it answer
     "completion": Benchmark("from the last file of a cell to `.done`", ("--sizes", "0.2", "0.8")),
     "memory": Benchmark("how much memory a cell of very many files takes", ("--files", "5000")),
     "upstreams": Benchmark("what polls and proven copies cost", ("--runs", "50", "--files", "1000")),
+    "scaling": Benchmark("what two and four processes gain over one", ("--size", "40", "--copies", "2")),
     "datapath": Benchmark("how fast reads are compressed and measured", ("--size", "40")),
 }
 

@@ -44,7 +44,8 @@ RUN = "4cbe20b5e27e673b10b44d873c8dd49f7bbe2daf"
 MODEL = "dna_r10.4.1_e8.2_400bps_hac@v4.3.0"
 LENGTH_LIMIT = 500_000
 
-# What a measured process runs. Arguments: settings as JSON, directory for outputs, the source of each output.
+# What a measured process runs. Arguments: settings as JSON, directory for outputs, sources. Each becomes an output;
+# with WHOLE those of one name in several directories become one.
 APPEND = """
 import json, sys
 from pathlib import Path
@@ -67,7 +68,10 @@ from hesiod_watch.fastq.files import look
 from hesiod_watch.fastq.model import Output, Settings
 from hesiod_watch.fastq.write import write_outputs
 settings, directory, *paths = sys.argv[1:]
-outputs = [Output(Path(p).stem + ".out", None, "pass", (look(Path(p), Path(p).name),)) for p in paths]
+sources = {}
+for path in map(Path, paths):
+    sources.setdefault(path.stem, []).append(look(path, f"{path.parent.name}/{path.name}"))
+outputs = [Output(name + ".out", None, "pass", tuple(some)) for name, some in sources.items()]
 write_outputs(outputs, Path(directory), Settings(**json.loads(settings)))
 """
 
