@@ -27,6 +27,8 @@ KINDS = (COMMENT, REPLY, NOTHING)
 RUN_NEW = "run-new"
 ATTEMPTS = 3
 """Attempts in a row to copy a cell after which a person is told."""
+LONGEST_KEY = 240
+"""Bytes; file systems allow 255."""
 DIGEST = 12
 """Hexadecimal digits that tell two happenings of one event apart."""
 
@@ -90,7 +92,7 @@ def default_kinds() -> dict[str, str]:
 
 def _speaks(snapshot: Snapshot) -> bool:
     readable = not snapshot.problem and not (snapshot.outbox and snapshot.outbox.problem)
-    return snapshot.adopted and readable and not {"aborted", "stripped"} & snapshot.flags
+    return snapshot.adopted and readable and "aborted" not in snapshot.flags
 
 
 # Finding them.
@@ -106,7 +108,7 @@ def _cells(name: str, wanted: Callable[[Cell], bool]) -> Callable[[Snapshot], It
     def find(snapshot: Snapshot) -> Iterator[Event]:
         for cell in snapshot.cells:
             if wanted(cell):
-                yield Event(name, snapshot.run, f"{name}.{cell.id.stem}", cell.id)
+                yield Event(name, snapshot.run, _key(name, cell.id.stem), cell.id)
 
     return find
 
@@ -118,7 +120,7 @@ def _flagged(name: str, flag_of: Callable[[Cell], Flag | None]) -> Callable[[Sna
         for cell in snapshot.cells:
             flag = flag_of(cell)
             if flag is not None and (flag.text is not None or not flag.regular):  # else it cannot be read just now
-                yield Event(name, snapshot.run, f"{name}.{cell.id.stem}.{_digest(flag.text or '')}", cell.id)
+                yield Event(name, snapshot.run, _key(name, cell.id.stem, _digest(flag.text or "")), cell.id)
 
     return find
 
@@ -174,13 +176,19 @@ def _backup_failed(snapshot: Snapshot) -> Iterator[Event]:
 def _verification_failed(snapshot: Snapshot) -> Iterator[Event]:
     for cell in snapshot.cells:
         if damage := damage_in(cell.verification):
-            key = f"verification-failed.{cell.id.stem}.{_digest(*damage)}"
+            key = _key("verification-failed", cell.id.stem, _digest(*damage))
             yield Event("verification-failed", snapshot.run, key, cell.id)
 
 
 def _all_known(snapshot: Snapshot) -> bool:
     """Nobody but its upstream knows which cells a run has; one that has not been asked just now may have more."""
     return snapshot.upstream == LOCAL or snapshot.offered == snapshot.upstream
+
+
+def _key(name: str, *parts: str) -> str:
+    """The key of an event, short enough for the name of a file: a flag may itself be as long as a name can be."""
+    key = ".".join((name, *parts))
+    return key if len(key.encode("utf-8", "surrogateescape")) <= LONGEST_KEY else f"{name}.{_digest(*parts)}"
 
 
 def _digest(*texts: str) -> str:

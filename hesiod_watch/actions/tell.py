@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 from hesiod_watch import flags
 from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.errors import PermanentError
 from hesiod_watch.events import RUN_NEW, Event, addressed, due, happened
 from hesiod_watch.fields import fields
 from hesiod_watch.model import Snapshot
@@ -30,8 +31,14 @@ def perform(job: Job) -> Outcome:
     for key in snapshot.outbox.unnumbered if snapshot.outbox else ():
         flags.number(job.pipeline, key)  # somebody was stopped between writing it and this
         told += 1
+    refused: PermanentError | None = None
     for event in due(snapshot):
-        told += _tell(job, snapshot, event)
+        try:
+            told += _tell(job, snapshot, event)
+        except PermanentError as error:  # one that can never be written must not silence all that follow
+            refused = refused or error
+    if refused:
+        raise refused
     return "done" if told else "nothing"
 
 

@@ -54,7 +54,7 @@ def read_outbox(pipeline: Path, listing: FlagListing, channels: Collection[str],
     except OSError as error:
         problem = f"{pipeline / names.MESSAGES}: cannot be read: {error.strerror}"
         return Outbox(round=last_round, ticket=ticket, ticket_problem=ticket_problem, problem=problem)
-    numbers = found.numbers()
+    numbers = found.numbers
     outbox = Outbox(
         told=frozenset(found.keys | past),
         unnumbered=tuple(sorted(key for key in found.keys - numbers.keys() if found.holds_message(key))),
@@ -132,7 +132,7 @@ def number(pipeline: Path, key: str) -> int:
         with directory(place) as parent:
             while True:
                 found = _Found(place)
-                if given := found.numbers().get(key):
+                if given := found.numbers.get(key):
                     return given
                 # Taken meanwhile, by whomever and for whichever: the next listing shows it.
                 with suppress(FileExistsError):
@@ -175,39 +175,33 @@ class _Found:
         self.place = place
         self.keys: set[str] = set()
         self.delivered: dict[str, int] = {}
-        self._links: dict[int, str] = {}
+        self.highest = 0  # of all numbers that are taken
+        self._targets: list[tuple[int, str]] = []
         self._has_past = False
         with directory(place) as descriptor, os.scandir(descriptor) as entries:
             for entry in entries:
-                self._take(entry)
+                self._take(entry, descriptor)
+        # Of several numbers for one key the lowest; without those whose message a person has removed.
+        self.numbers = {key: number for number, key in sorted(self._targets, reverse=True) if key in self.keys}
 
-    def _take(self, entry: os.DirEntry[str]) -> None:
+    def _take(self, entry: os.DirEntry[str], descriptor: int) -> None:
         name = entry.name
-        if mark := _MARK.fullmatch(name):  # whatever lies there: a person's `touch` counts
+        if _NUMBER.fullmatch(name):
+            self.highest = max(self.highest, int(name))
+            with suppress(OSError):  # no link: the number is taken, and says nothing
+                target = os.readlink(name, dir_fd=descriptor)
+                self._targets.append((int(name), target))
+        elif mark := _MARK.fullmatch(name):  # whatever lies there: a person's `touch` counts
             channel, number = mark["channel"], int(mark["number"])
             self.delivered[channel] = max(number, self.delivered.get(channel, 0))
-        elif _NUMBER.fullmatch(name):
-            self._links[int(name)] = name
         elif name == PAST:
             self._has_past = True
         elif _KEY.fullmatch(name) and entry.is_file(follow_symlinks=False):
             self.keys.add(name)
 
-    @property
-    def highest(self) -> int:
-        return max(self._links, default=0)
-
-    def numbers(self) -> dict[str, int]:
-        """The number of each key that has one; of several the lowest."""
-        found: dict[str, int] = {}
-        for number, name in sorted(self._links.items()):
-            with suppress(OSError):  # no link: the number is taken, and says nothing
-                found.setdefault(str((self.place / name).readlink()), number)
-        return {key: number for key, number in found.items() if key in self.keys}
-
     def letters(self, after: int) -> Iterator[Letter]:
-        """The messages with a number above `after`, in order. One that a person has removed has none."""
-        for key, number in sorted(self.numbers().items(), key=lambda item: item[1]):
+        """The messages with a number above `after`, in order."""
+        for key, number in sorted(self.numbers.items(), key=lambda item: item[1]):
             if number > after:
                 yield _letter(self.place, number, key)
 

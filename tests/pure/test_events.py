@@ -135,7 +135,6 @@ def test_only_an_upstream_knows_all_cells(offered: str, expected: bool) -> None:
         {"has_pipeline": False, "upstream": None, "outbox": None},
         {"upstream": None},
         {"flags": frozenset({"aborted"})},
-        {"flags": frozenset({"stripped"})},
         {"problem": "cannot be read"},
         {"outbox": Outbox(problem="cannot be read")},
     ],
@@ -143,6 +142,19 @@ def test_only_an_upstream_knows_all_cells(offered: str, expected: bool) -> None:
 def test_silence(changes: dict[str, Any]) -> None:
     """Nothing is told of a run that is not ours, not to be heard of, or not to be seen in full."""
     assert told(DONE, FAILED, **changes) == []
+
+
+def test_stripped_runs_are_told_of() -> None:
+    """A run whose raw data were removed is told about as before: its copies may be found damaged."""
+    assert told(GONE, flags=frozenset({"stripped"})) == told(GONE)
+
+
+def test_long_names() -> None:
+    """A flag whose name is as long as names can be has a key that a file can have, and another than its neighbour's."""
+    cells = [replace(DONE, id=CellId("?", "x" * 249 + letter)) for letter in "ab"]
+    keys = [event.key for event in due(replace(RUN, cells=tuple(cells)))]
+    assert all(len(key) <= 240 for key in keys)
+    assert len(set(keys)) == len(keys) == 7
 
 
 def test_run_failed() -> None:

@@ -192,7 +192,7 @@ def test_ingest_can_be_switched_off(site: Site) -> None:
     steps = simulated.steps()
     most(steps, simulated.step_count // 2)
     site.run("poll")
-    assert site.flags(RUN) == {"upstream", "output"}
+    assert site.flags(RUN) == {"upstream", "output", "type.yaml", "messages"}
     assert not (site.output / RUN / LIBRARY).exists()
 
 
