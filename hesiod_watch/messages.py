@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hesiod_watch.copies import damage_in, time_of
-from hesiod_watch.delivery import count_of, sentences, troubles
+from hesiod_watch.delivery import count_of, next_attempt, sentences, troubles
 from hesiod_watch.keeping import whereabouts, why_of
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.plan import HANDS_OFF, overdue
@@ -46,6 +46,8 @@ def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: dat
     evidence += [f"quarantined: {entry.name}: {entry.why}" for entry in snapshot.quarantined]
     evidence += [f"left alone: {entry.name}: {entry.why}" for entry in snapshot.ignored]
     happens = _next(decision, None, now) or _run_next(snapshot)
+    if snapshot.outbox and (then := next_attempt(snapshot.outbox)) and then > now:
+        happens += f"; delivery of messages is tried again in {ago((then - now).total_seconds())}"
     return Explanation(snapshot.run, str(status), why, tuple(evidence), happens, tuple(_run_can(snapshot)))
 
 
@@ -60,7 +62,8 @@ def _told(snapshot: Snapshot, now: datetime) -> Iterator[str]:
     for name, trouble in sorted(troubles(outbox).items()):
         until = time_of(trouble.until)
         when = f"in {ago((until - now).total_seconds())}" if until and until > now else "at the next look"
-        yield f"{name}: {trouble.attempts} attempts since {trouble.since}; again {when}"
+        tries = f"{trouble.attempts} attempt{'' if trouble.attempts == 1 else 's'}"
+        yield f"{name}: {tries} since {trouble.since}; again {when}"
 
 
 def _type_evidence(snapshot: Snapshot, policy: Policy) -> Iterator[str]:

@@ -10,7 +10,8 @@ import pytest
 
 from hesiod_watch import delivery
 from hesiod_watch.delivery import Trouble, after, due_channels, in_all, next_attempt, overdue, record_of, sentences
-from hesiod_watch.model import LOCAL, Letter, Liveness, Offer, Outbox, Policy, Round, RunName, Snapshot
+from hesiod_watch.messages import explain_run
+from hesiod_watch.model import LOCAL, Decision, Letter, Liveness, Offer, Outbox, Policy, Round, RunName, Snapshot
 from hesiod_watch.plan import look_again, plan, waiting
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
@@ -119,6 +120,18 @@ def test_sentences() -> None:
     held = replace(OUTBOX, round=Round("", None, Liveness.UNKNOWN, "it is on another host"))
     assert "remove pipeline/notify.started" in next(sentences(held))
     assert list(sentences(replace(OUTBOX, problem="cannot be read"))) == ["cannot be read"]
+
+
+def test_explained() -> None:
+    """A run explains what keeps its messages, when they are tried again, and what a person can do."""
+    outbox = replace(OUTBOX, round=ended(rt=trouble(9, attempts=3)), delivered={"chat": 2}, ticket=12)
+    snapshot = replace(RUN, outbox=outbox)
+    told = explain_run(snapshot, Decision(()), POLICY, NOW)
+    assert "told in ticket 12: 2 messages, the last one cell-done.2" in told.evidence
+    assert "2 messages not delivered to rt: away" in told.evidence
+    assert "rt: 3 attempts since 2026-11-22T21:00:00+00:00; again in 9 min" in told.evidence
+    assert told.next.endswith("; delivery of messages is tried again in 9 min")
+    assert "have messages delivered at once, when they can be: remove /r/pipeline/notify.failed" in told.you_can
 
 
 def test_next_attempt() -> None:
