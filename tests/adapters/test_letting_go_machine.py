@@ -14,14 +14,21 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from copies_held import truth_of
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
 from keeping_world import CELL, Killed, World, flip, killed_at
 
 from hesiod_watch import flags
@@ -30,7 +37,7 @@ STEPS = int(os.environ.get("HESIOD_WATCH_STEPS", "60"))
 """Steps in all."""
 LENGTH = 25
 """Steps of one world."""
-WATCHED = ("landing", "upstream")
+DATA = (".fastq", ".pod5", "summary_x.txt")
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root, to mount file systems"),
@@ -38,8 +45,8 @@ pytestmark = [
     pytest.mark.timeout(max(300, STEPS * 5)),
 ]
 
-PLACES = st.sampled_from(["landing", "upstream", "backup1", "backup2"])
-RESULTS = st.sampled_from(["output", "backup1", "backup2"])
+# Damage to what is to be dropped keeps all of it; to other copies, a part: that is where mistakes would show.
+PLACES = st.sampled_from(["backup1", "backup2", "backup1", "backup2", "landing", "upstream"])
 NUMBERS = st.integers(0, 1000)
 
 
@@ -48,6 +55,7 @@ class Facility(RuleBasedStateMachine):
 
     world: World
     kept: Path  # a copy of the world as it is after the backup
+    seen: Counter[str]  # what has happened, in all worlds
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,112 +78,133 @@ class Facility(RuleBasedStateMachine):
 
     # What the program and people do.
 
-    @rule()
-    def backup(self) -> None:
+    def backup(self, number: int) -> None:
         self.world.try_to(lambda: self.world.perform("backup"))
 
-    @rule()
-    def verify(self) -> None:
+    def verify(self, number: int) -> None:
         self.world.try_to(lambda: self.world.perform("verify"))
 
-    @rule()
-    def mark(self) -> None:
+    def mark(self, number: int) -> None:
         self._marking(lambda: self.world.perform("deletable"))
 
-    @rule()
-    def strip(self) -> None:
+    def strip(self, number: int) -> None:
         before = truth_of(self.world.place("landing"))
         self.world.try_to(lambda: self.world.perform("strip"))
         self._stripped(before)
 
-    @rule(number=st.integers(0, 60))
-    def strip_is_killed(self, number: int) -> None:
+    def strip_killed(self, number: int) -> None:
         before = truth_of(self.world.place("landing"))
         try:
-            with killed_at(number):
+            with killed_at(number % 60):
                 self.world.try_to(lambda: self.world.perform("strip"))
         except Killed:
             pass
         self._stripped(before)
 
-    @rule(number=st.integers(0, 60))
-    def mark_is_killed(self, number: int) -> None:
+    def mark_killed(self, number: int) -> None:
         def killed() -> None:
             try:
-                with killed_at(number):
+                with killed_at(number % 60):
                     self.world.perform("deletable")
             except Killed:
                 pass
 
         self._marking(killed)
 
-    @rule()
-    def clean(self) -> None:
+    def clean(self, number: int) -> None:
         before = truth_of(self.world.place("upstream"))
         done = self.world.clean()
         if before and not self.world.place("upstream").exists():
             assert done.returncode == 0
             self._dropped_upstream(before)
 
-    @rule()
-    def empty_trash(self) -> None:
+    def empty_trash(self, number: int) -> None:
         trash = self.world.root / "sequencer" / ".hesiod-trash"
         found = [truth_of(cell) for cell in trash.glob("*/*/*/*")]
         self.world.clean("--empty-trash", "0", count=len(found))
         if found and not list(trash.glob("*/*/*/*")):
             self._dropped_upstream(found[0])
 
-    @rule()
-    def process_again(self) -> None:
+    def interfere(self, number: int) -> None:
+        (self._process_again, self._land_again, self._sync_again)[number % 3]()
+
+    def _process_again(self) -> None:
         """A person takes `.done` away."""
         (self.world.pipeline / f"{CELL.stem}.done").unlink(missing_ok=True)
         self.epoch += 1
         self.world.try_to(lambda: self.world.process(self.epoch))
 
-    @rule()
-    def land_again(self) -> None:
+    def _land_again(self) -> None:
         """A person copies the cell from the sequencer by hand, and what is there is written over."""
         if self.world.place("upstream").is_dir():
             shutil.copytree(self.world.place("upstream"), self.world.place("landing"), dirs_exist_ok=True)
 
-    @rule()
-    def sync(self) -> None:
+    def _sync_again(self) -> None:
         before = truth_of(self.world.place("landing"))
         stripped = flags.read_flags(self.world.pipeline).stripped(CELL.stem)
         self.world.try_to(lambda: self.world.perform("sync", cell=None))
         assert not stripped or truth_of(self.world.place("landing")) == before
 
+    def another_cell(self, number: int) -> None:
+        """Begin with another, whatever has become of this one."""
+        self.begin()
+
     # What befalls them.
 
-    @rule(place=PLACES, number=NUMBERS, offset=NUMBERS)
-    def a_bit_flips(self, place: str, number: int, offset: int) -> None:
-        self._spoil(self.world.place(place), number, lambda path: flip(path, offset))
+    def nothing(self, place: str, number: int) -> None:
+        """All is well for once."""
 
-    @rule(place=PLACES, number=NUMBERS)
-    def a_file_is_cut(self, place: str, number: int) -> None:
-        self._spoil(self.world.place(place), number, lambda path: os.truncate(path, path.stat().st_size // 2))
+    def flipped(self, place: str, number: int) -> None:
+        """A bit of a data file is other than it was; size and time are not."""
+        if (path := self._some(place, number)) and path.stat().st_size:
+            flip(path, number)
 
-    @rule(place=PLACES, number=NUMBERS)
-    def a_file_goes(self, place: str, number: int) -> None:
-        self._spoil(self.world.place(place), number, Path.unlink)
+    def cut(self, place: str, number: int) -> None:
+        if path := self._some(place, number):
+            os.truncate(path, path.stat().st_size // 2)
 
-    @rule(place=PLACES, number=NUMBERS)
-    def a_file_comes(self, place: str, number: int) -> None:
+    def gone(self, place: str, number: int) -> None:
+        if path := self._some(place, number):
+            path.unlink()
+
+    def more(self, place: str, number: int) -> None:
+        """There is a file more than there was."""
         if self.world.place(place).is_dir():
             (self.world.place(place) / f"new{number}").write_bytes(b"x" * number)
 
-    @rule(place=RESULTS, number=NUMBERS, offset=NUMBERS)
-    def a_bit_of_results_flips(self, place: str, number: int, offset: int) -> None:
-        self._spoil(self.world.results(place), number, lambda path: flip(path, offset))
+    def results_flipped(self, place: str, number: int) -> None:
+        place = {"landing": "output", "upstream": "output"}.get(place, place)
+        files = sorted(path for path in self.world.results(place).glob("*") if path.is_file() and path.stat().st_size)
+        if files:
+            flip(files[number % len(files)], number)
 
-    @rule(name=st.sampled_from(["backup1", "backup2"]))
-    def a_backup_goes_or_comes(self, name: str) -> None:
-        """It is unmounted, and an empty directory is in its place; or it is back."""
+    def mounted(self, place: str, number: int) -> None:
+        """A backup is unmounted, and an empty directory is in its place; or it is back."""
+        name = self.world.names[number % 2]
         if name in self.world.mounted:
             self.world.unmount(name)
-            self.damaged_since = True
         else:
             self.world.remount(name)
+
+    @rule(
+        fault=st.sampled_from(
+            [*["nothing"] * 6, *["flipped", "cut", "gone"] * 2, "more", "results_flipped", "mounted"]
+        ),
+        operation=st.sampled_from(
+            [
+                *["strip", "mark", "clean", "another_cell"] * 3,
+                *["strip_killed", "mark_killed", "backup", "verify", "empty_trash", "interfere"],
+            ]
+        ),
+        place=PLACES,
+        number=NUMBERS,
+    )
+    def step(self, fault: str, operation: str, place: str, number: int) -> None:
+        """Something goes wrong, or not; then somebody does something. One rule, so that each run has all of them."""
+        if fault != "nothing":
+            getattr(self, fault)(place, number)
+            self.damaged_since = True
+        getattr(self, operation)(number)
 
     # What must hold.
 
@@ -193,6 +222,7 @@ class Facility(RuleBasedStateMachine):
         if after != before and self.world.marked() == "deletable":
             self.held_when_marked = self._holding(upstream, but=["upstream"])
             self.damaged_since = False
+            self.seen["marks"] += 1
             assert upstream
             for name, places in self.held_when_marked.items():
                 assert _devices(places) >= 2, f"marked: {name}: {places}"
@@ -200,11 +230,13 @@ class Facility(RuleBasedStateMachine):
     def _stripped(self, before: dict[str, bytes]) -> None:
         after = truth_of(self.world.place("landing"))
         gone = {name: content for name, content in before.items() if name not in after}
+        self.seen["files stripped"] += len(gone)
         for name, places in self._holding(gone, but=["landing", "upstream"]).items():
             assert len(places) >= 2, f"stripped: {name}: {places}"
         assert all(after[name] == before[name] for name in after)
 
     def _dropped_upstream(self, before: dict[str, bytes]) -> None:
+        self.seen["cells dropped upstream"] += 1
         assert self.held_when_marked.keys() == before.keys()
         if not self.damaged_since:
             for name, places in self._holding(before, but=["upstream"]).items():
@@ -215,11 +247,16 @@ class Facility(RuleBasedStateMachine):
             name: {"output", "backup1"} for name, content in truth.items() if not content
         }
 
-    def _spoil(self, directory: Path, number: int, how: Callable[[Path], object]) -> None:
-        files = sorted(path for path in directory.rglob("*") if path.is_file() and path.stat().st_size)
-        if files:
-            how(files[number % len(files)])
-            self.damaged_since = True
+    def _data_of(self, place: str) -> list[str]:
+        """Names of the data files that lie in a place."""
+        root = self.world.place(place)
+        return sorted(
+            str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.name.endswith(DATA)
+        )
+
+    def _some(self, place: str, number: int) -> Path | None:
+        names = self._data_of(place)
+        return self.world.place(place) / names[number % len(names)] if names else None
 
 
 def _devices(places: set[str]) -> int:
@@ -249,16 +286,20 @@ def begun() -> Iterator[tuple[World, Path]]:
 def test_never_fewer_than_two(begun: tuple[World, Path]) -> None:
     """Whatever is done and whatever goes wrong, what goes had two whole copies elsewhere."""
     world, kept = begun
-    machine = type("Facility", (Facility,), {"world": world, "kept": kept})
+    seen: Counter[str] = Counter()
+    machine = type("Facility", (Facility,), {"world": world, "kept": kept, "seen": seen})
     run_state_machine_as_test(
         machine,
         settings=settings(
             max_examples=max(1, STEPS // LENGTH),
             stateful_step_count=LENGTH,
             deadline=None,
+            phases=[Phase.generate],  # to make a failure shorter would take longer than to read it
             suppress_health_check=list(HealthCheck),
         ),
     )
+    if STEPS >= 500:  # fewer may by chance never get so far
+        assert min(seen[what] for what in ("files stripped", "marks", "cells dropped upstream")) > 0, seen
 
 
 def test_the_count_is_right(begun: tuple[World, Path]) -> None:
