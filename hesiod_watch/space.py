@@ -56,7 +56,7 @@ class Space:
         said = f"{self.where} {self.path}: {_gigabytes(self.free)} free of {_gigabytes(self.total)}"
         if self.per_day is None or self.full_in is None:
             return f"{said}, no cell finished in the last {WINDOW} days"
-        return f"{said}, growing by {_gigabytes(self.per_day)} a day, full in about {_days(self.full_in)}"
+        return f"{said}, growing by {_gigabytes(self.per_day)} a day, full {_days(self.full_in)}"
 
 
 def spaces(config: Config, snapshots: Iterable[Snapshot], now: float) -> list[Space]:
@@ -132,4 +132,6 @@ def _gigabytes(size: float) -> str:
 
 
 def _days(days: float) -> str:
-    return f"{days:.0f} days" if days < 730 else f"{days / 365:.0f} years"
+    if days < 730:
+        return f"in about {days:.0f} days"
+    return f"in about {days / 365:.0f} years" if days < 3650 else "not within ten years"

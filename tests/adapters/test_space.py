@@ -74,7 +74,8 @@ def test_long_ago(config: Config) -> None:
         (50e9, 1e9, True, "50.0 GB free of 100.0 GB, growing by 1.0 GB a day, full in about 50 days"),
         (50e9, 10e9, False, "50.0 GB free of 100.0 GB, growing by 10.0 GB a day, full in about 5 days"),
         (4e9, None, False, "4.0 GB free of 100.0 GB, no cell finished in the last 14 days"),
-        (50e9, 1e7, True, "50.0 GB free of 100.0 GB, growing by 0.0 GB a day, full in about 14 years"),
+        (50e9, 5e7, True, "50.0 GB free of 100.0 GB, growing by 0.1 GB a day, full in about 3 years"),
+        (50e9, 1e7, True, "50.0 GB free of 100.0 GB, growing by 0.0 GB a day, full not within ten years"),
     ],
 )
 def test_sentences(free: float, per_day: float | None, ok: bool, said: str) -> None:

@@ -322,7 +322,8 @@ def test_bad_names_are_shown_and_left_alone(site: Site) -> None:
     assert "quarantined" in status
     assert "lib;rary" in status
     assert "-rf $(touch pwned)\\n" in status
-    assert len(status.splitlines()) == 5  # a title, two runs, a cell, a library: no name makes a line of its own
+    # A title, two runs, a cell, a library, and the disks of landing and output: no name makes a line of its own.
+    assert len(status.splitlines()) == 7
     assert {path.name for path in site.output.iterdir()} == {RUN}
     assert list(site.status()[RUN]["cells"]) == [f"{LIBRARY}/{CELL}"]
 
