@@ -344,13 +344,16 @@ def test_resolved_by_a_person(tracker: RtServer) -> None:
 
 
 def test_resolved_by_us(tracker: RtServer) -> None:
-    """A ticket that we closed ourselves is opened again when that is wanted."""
+    """A ticket that we closed ourselves is opened again when that is wanted, but not once a person has closed it."""
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
     assert number is not None
     for status in ("resolved", "open", "Resolved"):
         assert rt.keep(replace(TICKET, status=status), number) == ""
         assert tracker.ticket(number).status == status.lower()
+    for status in ("open", "resolved"):
+        tracker.person.edit_ticket(number, Status=status)
+    assert rt.keep(replace(TICKET, status="open"), number) == "root has made it resolved, which is left so"
 
 
 def test_a_status_that_is_none(tracker: RtServer) -> None:
@@ -515,6 +518,17 @@ def test_what_else_may_answer(
     before.pass_on()
     assert rt.deliver(TICKET, None, each) == Delivered(1)
     assert len(tracker.tickets()) == 1
+
+
+@pytest.mark.parametrize("request_", ["POST /REST/2.0/ticket/1/attachments", "GET /REST/2.0/tickets"])
+def test_a_search_that_is_not_there(tracker: RtServer, before: Gate, request_: str) -> None:
+    """That a search does not exist is not taken for finding nothing: nothing is sent for fear of sending it again."""
+    each = message()
+    channel(tracker).deliver(TICKET, None, each)
+    before.answer(404, request=request_)
+    with pytest.raises(PermanentError, match="nothing is there"):
+        channel(tracker, before.url).deliver(TICKET, None, each)
+    assert [len(found.texts) for found in tracker.tickets()] == [1]
 
 
 def test_an_answer_without_an_end(before: Gate) -> None:
