@@ -221,6 +221,7 @@ def test_runs_from_before(site: TellingSite, tracker: RtServer) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(400)  # twenty runs are processed, and a hundred messages delivered
 def test_tracker_away_for_the_life_of_many_runs(site: TellingSite, tracker: RtServer) -> None:
     """With the tracker stopped for the whole life of 20 runs nothing waits; then each has its ticket with it all."""
     runs = [f"20261122_TEST_run{number:02d}" for number in range(20)]
@@ -241,6 +242,7 @@ def test_tracker_away_for_the_life_of_many_runs(site: TellingSite, tracker: RtSe
         assert_told_once(ticket)
 
 
+@pytest.mark.timeout(240)
 def test_a_frozen_tracker_holds_nothing_up(site: TellingSite, tracker: RtServer) -> None:
     """A tracker that takes connections and never answers costs a poll its timeout, and no cell anything."""
     tracker.freeze()
