@@ -79,7 +79,7 @@ class World:
             "alpha",
             CELL.library,
             CELL.name,
-            barcodes=(None,),
+            barcodes=(),
             files_per_barcode=2,
             reads_per_file=8,
         ).write()
@@ -218,7 +218,8 @@ def killed_at(number: int) -> Iterator[list[int]]:
 
         return wrapper
 
-    with mock.patch.multiple(os, **{name: wrapped(getattr(os, name)) for name in MUTATING}, open=opening(os.open)):
+    changed: dict[str, Any] = {name: wrapped(getattr(os, name)) for name in MUTATING} | {"open": opening(os.open)}
+    with mock.patch.multiple(os, **changed):
         yield count
 
 
