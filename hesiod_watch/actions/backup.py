@@ -27,6 +27,7 @@ from hesiod_watch.actions.bringing import Bringing, bring_run_files
 from hesiod_watch.actions.gathering import alone
 from hesiod_watch.actions.progress import Reporter
 from hesiod_watch.backups import (
+    RAW_MANIFEST,
     CopyRecord,
     Facts,
     copies_in,
@@ -135,11 +136,12 @@ class _CellBackup:
         self.carried = carried
         self.kind = type_of(observe(job.run_dir, job.config.output), job.config.policy())
         self.cell_output = job.output / cell.library / cell.name
+        self.manifest = _manifest(job, cell, self.cell_output)
         self.reporter = Reporter(self.cell_output, job.on_progress, COPIES_FILE)
 
     def make(self) -> tuple[_Copies, _Troubles]:
         """Copy to every place. Raises HesiodError when there is nothing that could be copied anywhere."""
-        manifest = _manifest(self.job, self.cell, self.cell_output)
+        manifest = self.manifest
         copies, troubles = _Copies(manifest), _Troubles()
         try:
             raw = self._raw()
@@ -196,9 +198,25 @@ class _CellBackup:
             on_progress=lambda done, total: self.reporter.say(Progress("reading raw data", done, total)),
             stop=self._stopped,
         )
+        self._refuse_other_content(former.facts, raw.facts)
         if raw != former:
             write_raw(self.cell_output, raw)
         return raw.facts
+
+    def _refuse_other_content(self, former: Facts, now: Facts) -> None:
+        """Raw data of a finished cell do not change. Where they have, the disk may be rotting, and what it gives now
+        must become neither the record nor the copy. A cell that was processed once more since may have been mended.
+        """
+        if self.carried.get("manifest") not in (None, self.manifest):
+            return
+        changed = [name for name in sorted(former.keys() & now.keys()) if former[name].md5 != now[name].md5]
+        if changed:
+            more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
+            raise PermanentError(
+                f"{self.job.run_dir.name} {self.cell}: landing: {display(changed[0])}{more} has other content than "
+                f"{RAW_MANIFEST} says, though the cell was not processed again; it does not replace the good copy. "
+                f"If it was changed on purpose, remove {self.cell_output / RAW_MANIFEST}"
+            )
 
     def _copy(self, backup: Backup, manifest: str, results: Facts, raw: Facts, wanted: Facts) -> CopyRecord:
         run, job = self.job.run_dir.name, self.job

@@ -6,6 +6,7 @@ can delete anything, here or there, and nothing decides: what a copy is good for
 
 from hesiod_watch.backups.here import device_of
 from hesiod_watch.backups.manifests import (
+    RAW_MANIFEST,
     manifest_md5,
     raw_of_sync,
     read_raw,
@@ -31,6 +32,7 @@ from hesiod_watch.copies import (
 )
 
 __all__ = [
+    "RAW_MANIFEST",
     "CopyRecord",
     "Facts",
     "FileFact",

@@ -262,6 +262,23 @@ def test_processed_again_is_backed_up_again(backed: Site, second: Second) -> Non
     backed.run("verify", RUN, "--backup")
 
 
+def test_rot_does_not_become_the_record(backed: Site, second: Second) -> None:
+    """Raw data that changed after they were recorded are not copied over the good ones, until a person has said so."""
+    land(backed)
+    backed.run("poll")
+    summary = next((backed.landing / RUN / LIBRARY / CELL).glob("sequencing_summary*"))
+    recorded = (backed.output / RUN / LIBRARY / CELL / "raw.json").read_bytes()
+    before = files(raw(second))
+    flip(summary)
+    assert "has other content" in backed.run("perform", "backup", RUN, CELL, check=1).stderr
+    assert f"remove {backed.output}" in record(backed, f"{CELL}.backup.failed")["trouble"]
+    assert (backed.output / RUN / LIBRARY / CELL / "raw.json").read_bytes() == recorded
+    assert files(raw(second)) == before
+    (backed.output / RUN / LIBRARY / CELL / "raw.json").unlink()
+    backed.run("perform", "backup", RUN, CELL)
+    assert files(raw(second))[summary.name] == summary.read_bytes()
+
+
 def test_one_bad_backup_does_not_stop_the_other(site: Site, second: Second) -> None:
     """Where one place is away the other has its copy all the same, and `.backup.done` waits for both."""
     site.configure(
