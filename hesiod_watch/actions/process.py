@@ -26,7 +26,7 @@ from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.gathering import begin_round, end_round, open_ingest, remove
 from hesiod_watch.actions.progress import Reporter
 from hesiod_watch.actions.results import Results, publish, staging
-from hesiod_watch.actions.sources import find_outputs, missing
+from hesiod_watch.actions.sources import find_outputs, missing, same_sources
 from hesiod_watch.errors import FlagExists, HesiodError, TemporaryError
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.fields import fields
@@ -97,7 +97,7 @@ def _process(job: Job) -> Results:
                 reporter.say(Progress(tally.phase, tally.bytes_done, total, tally.reads, tally.bases))
 
             written = ingest.finish(outputs, on_progress=working)
-            if find_outputs(job) != outputs:
+            if not same_sources(job, outputs):
                 raise TemporaryError(f"{job.run_dir.name} {cell}: its files changed while they were being read")
             reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
             results = Results.make(job, written, ingest.notes, place)

@@ -7,11 +7,10 @@ the list of what a cell's results are; `verify` and the backup hold the files ag
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import shutil
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -23,7 +22,7 @@ import yaml
 from hesiod_watch import __version__, completeness, minknow, naming
 from hesiod_watch.actions import Job
 from hesiod_watch.errors import TemporaryError
-from hesiod_watch.fastq.model import Written
+from hesiod_watch.fastq.model import Piece, Written
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.statistics import Statistics
 from hesiod_watch.model import CellContents, Completeness, Owner
@@ -89,11 +88,10 @@ class Results:
         md5s[CHECKSUMS] = _md5(texts[CHECKSUMS])
         sizes = {output.output.name: output.bytes for output in written}
         sizes |= {name: len(text.encode()) for name, text in texts.items()}
-        manifest = _json(manifest_document(job, written, md5s, sizes))
-        texts[MANIFEST] = manifest
         try:
             for name, text in texts.items():
-                _write(directory / name, text)
+                _write(directory / name, [text])
+            manifest_md5 = _write(directory / MANIFEST, manifest_text(job, written, md5s, sizes))
             fsync_directory(directory)
         except OSError as error:
             raise TemporaryError(f"{error.filename or directory}: {error.strerror}") from error
@@ -101,8 +99,10 @@ class Results:
         passed = qc["pass"]
         headline = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")}
         headline |= {"passed_reads": passed["reads"] if passed else 0, "passed_bases": passed["bases"] if passed else 0}
-        files = {name: directory / name for name in texts} | {output.output.name: output.path for output in written}
-        return cls(files, _md5(manifest), headline, str(job.the_cell), qc["completeness"]["why"])
+        files = {name: directory / name for name in (*texts, MANIFEST)} | {
+            output.output.name: output.path for output in written
+        }
+        return cls(files, manifest_md5, headline, str(job.the_cell), qc["completeness"]["why"])
 
 
 Group = tuple[str | None, str, Statistics]
@@ -200,10 +200,13 @@ def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def manifest_document(
+def manifest_text(
     job: Job, written: Sequence[Written], md5s: Mapping[str, str], sizes: Mapping[str, int]
-) -> dict[str, Any]:
-    """Every file of the results with size and md5, and every source with what became of it."""
+) -> Iterator[str]:
+    """Every file of the results with size and md5, and every source with what became of it, as JSON in parts.
+
+    A cell may have a hundred thousand sources; as one document they would take as much memory as all the rest.
+    """
     gz = {output.output.name: output for output in written}
     files = []
     for name in sorted(md5s):
@@ -211,7 +214,7 @@ def manifest_document(
         if name in gz:
             entry |= {"reads": gz[name].reads, "bases": gz[name].bases}
         files.append(entry)
-    return {
+    head = {
         "format": "hesiod-watch manifest 1",
         "program": f"hesiod-watch {__version__}",
         "made_at": _now(),
@@ -219,22 +222,27 @@ def manifest_document(
         "cell": str(job.the_cell),
         "epoch": job.owner.epoch,
         "files": files,
-        "sources": [
-            {
-                "name": piece.source,
-                "bytes": piece.size,
-                "mtime_ns": piece.mtime_ns,
-                "output": piece.output,
-                # Which bytes of the output are this source: so it can be had back from there, and be held against it.
-                "offset": piece.offset,
-                "length": piece.length,
-                "crc32": piece.crc32,
-                "reads": piece.reads,
-                "bases": piece.bases,
-            }
-            for output in written
-            for piece in output.pieces
-        ],
+    }
+    yield _json(head).removesuffix("\n}\n") + ',\n "sources": ['
+    separator = ""
+    for piece in (piece for output in written for piece in output.pieces):
+        yield separator + ("\n" + _json(_manifest_source(piece)).rstrip("\n")).replace("\n", "\n  ")
+        separator = ","
+    yield "\n ]\n}\n" if separator else "]\n}\n"
+
+
+def _manifest_source(piece: Piece) -> dict[str, Any]:
+    return {
+        "name": piece.source,
+        "bytes": piece.size,
+        "mtime_ns": piece.mtime_ns,
+        "output": piece.output,
+        # Which bytes of the output are this source: so it can be had back from there, and be held against it.
+        "offset": piece.offset,
+        "length": piece.length,
+        "crc32": piece.crc32,
+        "reads": piece.reads,
+        "bases": piece.bases,
     }
 
 
@@ -308,18 +316,21 @@ def fsync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-        file.write(text)
+def _write(path: Path, parts: Iterable[str]) -> str:
+    """Write and fsync a file; the MD5 of it."""
+    md5 = hashlib.md5(usedforsecurity=False)
+    with path.open("wb") as file:
+        for part in parts:
+            data = part.encode("utf-8", "surrogateescape")
+            md5.update(data)
+            file.write(data)
         file.flush()
         os.fsync(file.fileno())
+    return md5.hexdigest()
 
 
 def _json(document: object) -> str:
-    # `dumps` makes a list of every word and blank before it joins them: 130 MB more for a manifest of 100,000 files.
-    text = io.StringIO()
-    json.dump(document, text, indent=1, ensure_ascii=False)
-    return text.getvalue() + "\n"
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
 def _md5(text: str) -> str:

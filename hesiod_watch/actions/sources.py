@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hesiod_watch import minknow, naming
@@ -31,23 +32,43 @@ def find_outputs(job: Job) -> list[Output]:
     So the output of a cell is the same whoever makes it. Raises PermanentError when a name cannot be used or the
     cell has gone, TemporaryError when it cannot be read just now.
     """
-    cell = job.the_cell
     groups: dict[tuple[str, str], list[Source]] = {}
+    for file, source in _sources(job):
+        groups.setdefault((file.barcode or "", file.part), []).append(source)
+    outputs = []
+    for (barcode, part), sources in sorted(groups.items()):
+        name = naming.output_file_name(job.run_dir.name, job.the_cell, barcode or None, part)
+        sources.sort(key=lambda source: naming.natural_key(source.name))
+        outputs.append(Output(name, barcode or None, part, tuple(sources)))
+    return outputs
+
+
+def same_sources(job: Job, outputs: Sequence[Output]) -> bool:
+    """Whether `find_outputs` would find these again. Raises as it does.
+
+    Compares sums of digests, so that the cell's files are never in memory twice. The name of a file decides which
+    output it belongs to and its place there.
+    """
+    expected = sum(_digest(source) for output in outputs for source in output.sources)
+    return sum(_digest(source) for _, source in _sources(job)) == expected
+
+
+def _sources(job: Job) -> Iterator[tuple[minknow.DataFile, Source]]:
+    """Every FASTQ file of the cell, as it is now."""
     try:
         for file in minknow.data_files(job.cell_dir, (DataKind.FASTQ,)):
             found = file.path.lstat()
-            source = Source(str(file.path), file.name, found.st_size, found.st_mtime_ns)
-            groups.setdefault((file.barcode or "", file.part), []).append(source)
+            yield file, Source(str(file.path), file.name, found.st_size, found.st_mtime_ns)
     except OSError as error:
         if not job.cell_dir.is_dir():
             raise missing(job) from error
         raise TemporaryError(f"{error.filename}: {error.strerror}") from error
-    outputs = []
-    for (barcode, part), sources in sorted(groups.items()):
-        name = naming.output_file_name(job.run_dir.name, cell, barcode or None, part)
-        sources.sort(key=lambda source: naming.natural_key(source.name))
-        outputs.append(Output(name, barcode or None, part, tuple(sources)))
-    return outputs
+
+
+def _digest(source: Source) -> int:
+    """A number of 256 bits, because sums of shorter ones could be made alike by whoever chooses the names."""
+    text = f"{source.size} {source.mtime_ns} {source.location}".encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.sha256(text).digest())
 
 
 def finished(
