@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -36,6 +37,8 @@ QC = "qc.json"
 CELL_INFO = "cell_info.yaml"
 REPORT = "report.html"
 SUPERSEDED = "superseded"
+_SOURCES = b' "sources": [\n'
+"""The line of a manifest behind which there are only sources."""
 STAGING = ".staging."
 """Begins the name of a directory where the files of results wait to be published."""
 
@@ -274,9 +277,9 @@ def publish(files: Mapping[str, Path], cell_output: Path) -> None:
     after a crash in the middle. Raises TemporaryError.
     """
     try:
-        former = read_manifest(cell_output)
-        if former and _checksums(former) != _checksums(read_manifest(files[MANIFEST].parent)):
-            _keep(cell_output, [*_checksums(former), *files])
+        former = _checksums(cell_output)
+        if former is not None and former != _checksums(files[MANIFEST].parent):
+            _keep(cell_output, [*former, *files])
         for name in sorted(files, key=lambda name: name == MANIFEST):
             files[name].rename(cell_output / name)
         (cell_output / INGEST_FILE).unlink(missing_ok=True)
@@ -289,14 +292,31 @@ def publish(files: Mapping[str, Path], cell_output: Path) -> None:
 def read_manifest(directory: Path) -> dict[str, Any]:
     """The manifest in a directory; empty where there is none that can be read."""
     try:
-        manifest = json.loads((directory / MANIFEST).read_bytes())
-    except (OSError, ValueError):
+        return _manifest((directory / MANIFEST).read_bytes())
+    except OSError:
+        return {}
+
+
+def _manifest(text: bytes) -> dict[str, Any]:
+    try:
+        manifest = json.loads(text)
+    except ValueError:
         return {}
     return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), list) else {}
 
 
-def _checksums(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Checksums of the FASTQ in a manifest: what else there is carries the time at which it was made."""
+def _checksums(directory: Path) -> dict[str, str] | None:
+    """Checksums of the FASTQ in a manifest, None without one: what else there is carries the time at which it was made.
+
+    The sources come last, may be a hundred thousand, and are not read.
+    """
+    try:
+        with (directory / MANIFEST).open("rb") as file:
+            text = b"".join(takewhile(lambda line: line != _SOURCES, file))
+    except OSError:
+        return None
+    if not (manifest := _manifest(text if text.endswith(b"}\n") else text.rstrip(b",\n") + b"}")):
+        return None
     return {entry["name"]: entry["md5"] for entry in manifest["files"] if entry["name"].endswith(".gz")}
 
 

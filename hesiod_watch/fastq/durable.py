@@ -213,21 +213,27 @@ def _close(descriptor: int, path: Path) -> None:
 def read_whole(path: Path) -> bytes | None:
     """The contents of a small file; None where there is none."""
     try:
+        return b"".join(chunks_of(path))
+    except FileNotFoundError:
+        return None
+
+
+def chunks_of(path: Path) -> Iterator[bytes]:
+    """The contents of a file, bit by bit. Raises FileNotFoundError where there is none."""
+    try:
         require_regular(path, os.lstat(path))
         descriptor = os.open(path, os.O_RDONLY | _EXISTING)
     except FileNotFoundError:
-        return None
+        raise
     except OSError as error:
         raise translate(error, path, "opening") from error
-    chunks = []
     try:
-        while chunk := os.read(descriptor, 16 * CHUNK_BYTES):
-            chunks.append(chunk)
+        while chunk := os.read(descriptor, CHUNK_BYTES):
+            yield chunk
     except OSError as error:
         raise translate(error, path, "reading") from error
     finally:
         _close(descriptor, path)
-    return b"".join(chunks)
 
 
 def replace_whole(path: Path, data: bytes) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 from isal import isal_zlib
 
 from hesiod_watch.errors import HesiodError, PermanentError
-from hesiod_watch.fastq.durable import LogFile, read_whole, replace_whole, size_of
+from hesiod_watch.fastq.durable import LogFile, chunks_of, replace_whole, size_of
 
 NAME = "journal.jsonl"
 
@@ -131,20 +131,20 @@ def last_session(directory: Path) -> tuple[Mapping[str, object] | None, bool]:
 
     Reads only, and stops where `Journal` would.
     """
-    data = read_whole(directory / NAME)
-    if data is None:
-        return None, True
     owner: Mapping[str, object] | None = None
     closed = False
-    for number, line in enumerate(_lines((data,))):
-        if not whole(line):
-            break
-        closed = False
-        kind = line[len(b'{"n":%d,' % number) :]
-        if kind.startswith((b'"k":"session"', b'"k":"close"')):
-            fact = json.loads(line)
-            closed = fact["k"] == "close"
-            owner = owner if closed else fact["owner"]
+    try:
+        for number, line in enumerate(_lines(chunks_of(directory / NAME))):
+            if not whole(line):
+                break
+            closed = False
+            kind = line[len(b'{"n":%d,' % number) :]
+            if kind.startswith((b'"k":"session"', b'"k":"close"')):
+                fact = json.loads(line)
+                closed = fact["k"] == "close"
+                owner = owner if closed else fact["owner"]
+    except FileNotFoundError:
+        return None, True
     return owner, closed
 
 
