@@ -299,7 +299,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 def _manifest(text: bytes) -> dict[str, Any]:
     try:
-        manifest = json.loads(text)
+        manifest = json.loads(text.decode("utf-8", "surrogateescape"))
     except ValueError:
         return {}
     return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), list) else {}

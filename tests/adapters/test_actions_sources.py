@@ -1,9 +1,19 @@
-"""Which files of a growing cell are finished: told by stat, on any file system."""
+"""Which files a cell has and which of a growing one are finished: told by stat, on any file system."""
 
 from __future__ import annotations
 
-from hesiod_watch.actions.sources import Newest, finished
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch import machine
+from hesiod_watch.actions import Job
+from hesiod_watch.actions.sources import Newest, find_outputs, finished, same_sources
+from hesiod_watch.config import Config
 from hesiod_watch.fastq.model import Output, Source
+from hesiod_watch.model import CellId
 from hesiod_watch.plan import QUIET
 
 
@@ -60,3 +70,40 @@ def test_each_output_is_judged_for_itself() -> None:
     ready, newest = finished([first, second], before, now=QUIET)
     assert names(ready) == ["a_0", "b_0"]
     assert {name: file.quiet(QUIET) for name, file in newest.items()} == {"a_0": True, "b_1": False}
+
+
+def exchange_times(one: Path, other: Path) -> None:
+    times = [path.stat().st_mtime_ns for path in (other, one)]
+    for path, time in zip((one, other), times, strict=True):
+        os.utime(path, ns=(time, time))
+
+
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "a new file": lambda data: (data / "a_4.fastq").write_text("x"),
+    "one less": lambda data: (data / "a_1.fastq").unlink(),
+    "another name": lambda data: (data / "a_1.fastq").rename(data / "a_3.fastq"),
+    "another barcode": lambda data: (data / "a_1.fastq").rename(data.parent / "barcode02" / "a_1.fastq"),
+    "longer": lambda data: (data / "a_1.fastq").write_text("xx"),
+    "another time": lambda data: os.utime(data / "a_1.fastq", ns=(5, 5)),
+    "times exchanged": lambda data: exchange_times(data / "a_1.fastq", data / "a_2.fastq"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_of_the_files_is_seen(tmp_path: Path, change: str) -> None:
+    """Files that are as they were are the same sources, in whatever order they are found; no other ones are."""
+    cell = tmp_path / "landing" / "run" / "lib" / "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+    data = cell / "fastq_pass" / "barcode01"
+    data.mkdir(parents=True)
+    (data.parent / "barcode02").mkdir()
+    for number in (1, 2):
+        (data / f"a_{number}.fastq").write_text("x")
+        os.utime(data / f"a_{number}.fastq", ns=(number, number))
+    config = Config(tmp_path / "landing", tmp_path / "output")
+    owner = machine.this_owner("process", "inline")
+    job = Job("process", cell.parents[1], config, owner, CellId("lib", cell.name))
+    outputs = find_outputs(job)
+    assert same_sources(job, outputs)
+    assert same_sources(job, outputs[::-1])
+    CHANGES[change](data)
+    assert not same_sources(job, outputs)

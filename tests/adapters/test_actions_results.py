@@ -1,0 +1,76 @@
+"""The manifest of a cell, and what is kept of an earlier one when a cell is processed again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch import machine
+from hesiod_watch.actions import Job
+from hesiod_watch.actions.results import MANIFEST, SUPERSEDED, manifest_text, publish, read_manifest
+from hesiod_watch.config import Config
+from hesiod_watch.fastq.model import Output, Piece, Written
+from hesiod_watch.fastq.statistics import Statistics
+from hesiod_watch.model import CellId
+
+CELL = CellId("lib", "c")
+NAME = "x_pass.fastq.gz"
+ODD = 'a"\n é\udcff.fastq'
+
+
+def manifest(sources: list[str], md5: str) -> str:
+    """The text of the manifest of a cell with one output, made of these sources."""
+    job = Job(
+        "process",
+        Path("/l/run"),
+        Config(Path("/l"), Path("/o")),
+        machine.this_owner("process", "x"),
+        CELL,
+    )
+    pieces = tuple(Piece(source, 10, 1, NAME, 5, 6, 7, 8, 9) for source in sources)
+    written = Written(Output(NAME, None, "pass", ()), Path(NAME), 4, md5, 1, 2, Statistics(), pieces, ())
+    return "".join(manifest_text(job, [written], {NAME: md5, "qc.json": "q"}, {NAME: 4, "qc.json": 3}))
+
+
+def results(directory: Path, sources: list[str], md5: str) -> dict[str, Path]:
+    """Files of results that are ready to be published."""
+    directory.mkdir()
+    (directory / NAME).write_text(md5)
+    (directory / MANIFEST).write_text(manifest(sources, md5), errors="surrogateescape")
+    return {name: directory / name for name in (NAME, MANIFEST)}
+
+
+@pytest.mark.parametrize("sources", [[], ["a"], ["a", ODD, "c"]])
+def test_a_manifest_is_json_as_if_written_at_once(sources: list[str]) -> None:
+    """Its parts together are one document, laid out as the json module does it, with every source."""
+    text = manifest(sources, "m")
+    document = json.loads(text)
+    assert json.dumps(document, indent=1, ensure_ascii=False) + "\n" == text
+    assert [source["name"] for source in document["sources"]] == sources
+    assert [file["name"] for file in document["files"]] == ["qc.json", NAME]
+
+
+@pytest.mark.parametrize("sources", [[], ["a", ODD]])
+@pytest.mark.parametrize(("again", "kept"), [("one", []), ("two", [MANIFEST, NAME])])
+def test_other_results_than_before_are_kept(tmp_path: Path, sources: list[str], again: str, kept: list[str]) -> None:
+    """When a cell is processed again its earlier results are kept if the FASTQ differ, and only then."""
+    cell = tmp_path / "cell"
+    cell.mkdir()
+    publish(results(tmp_path / "first", sources, "one"), cell)
+    publish(results(tmp_path / "second", sources, again), cell)
+    assert (cell / NAME).read_text() == again
+    assert read_manifest(cell)["files"][1]["md5"] == again
+    assert sorted(path.name for path in cell.glob(f"{SUPERSEDED}/*/*")) == kept
+
+
+@pytest.mark.parametrize("former", ["", "{}", "[1]", '{\n "files": [\n'])
+def test_a_former_manifest_that_is_none(tmp_path: Path, former: str) -> None:
+    """What cannot be read as a manifest is replaced, and nothing is kept in its name."""
+    cell = tmp_path / "cell"
+    cell.mkdir()
+    (cell / MANIFEST).write_text(former)
+    publish(results(tmp_path / "first", ["a"], "one"), cell)
+    assert read_manifest(cell)["files"]
+    assert not (cell / SUPERSEDED).exists()
