@@ -90,7 +90,7 @@ class Results:
         texts[CHECKSUMS] = "".join(f"{md5s[name]}  {name}\n" for name in listed)
         md5s[CHECKSUMS] = _md5(texts[CHECKSUMS])
         sizes = {output.output.name: output.bytes for output in written}
-        sizes |= {name: len(text.encode()) for name, text in texts.items()}
+        sizes |= {name: len(_encoded(text)) for name, text in texts.items()}
         try:
             for name, text in texts.items():
                 _write(directory / name, [text])
@@ -341,7 +341,7 @@ def _write(path: Path, parts: Iterable[str]) -> str:
     md5 = hashlib.md5(usedforsecurity=False)
     with path.open("wb") as file:
         for part in parts:
-            data = part.encode("utf-8", "surrogateescape")
+            data = _encoded(part)
             md5.update(data)
             file.write(data)
         file.flush()
@@ -353,8 +353,13 @@ def _json(document: object) -> str:
     return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
 
+def _encoded(text: str) -> bytes:
+    """How a text is written. Bytes of names that are no UTF-8 become `\\udcXX`, which JSON reads as they were."""
+    return text.encode("utf-8", "backslashreplace")
+
+
 def _md5(text: str) -> str:
-    return hashlib.md5(text.encode("utf-8", "surrogateescape"), usedforsecurity=False).hexdigest()
+    return hashlib.md5(_encoded(text), usedforsecurity=False).hexdigest()
 
 
 def _now() -> str:

@@ -38,7 +38,7 @@ def results(directory: Path, sources: list[str], md5: str) -> dict[str, Path]:
     """Files of results that are ready to be published."""
     directory.mkdir()
     (directory / NAME).write_text(md5)
-    (directory / MANIFEST).write_text(manifest(sources, md5), errors="surrogateescape")
+    (directory / MANIFEST).write_text(manifest(sources, md5), errors="backslashreplace")
     return {name: directory / name for name in (NAME, MANIFEST)}
 
 

@@ -279,6 +279,21 @@ def test_rot_does_not_become_the_record(backed: Site, second: Second) -> None:
     assert files(raw(second))[summary.name] == summary.read_bytes()
 
 
+def test_names_that_are_no_utf8(backed: Site, second: Second) -> None:
+    """A FASTQ whose name is no UTF-8 is processed, listed, backed up and verified like any other."""
+    cell = land(backed)
+    odd = os.fsdecode(b"odd \xff.fastq")
+    source = next((backed.landing / RUN / LIBRARY / CELL).rglob("*.fastq"))
+    source.rename(source.with_name(odd))
+    backed.run("poll")
+    here = backed.output / RUN / LIBRARY / CELL
+    manifest = json.loads((here / "manifest.json").read_text("utf-8"))
+    assert [source["name"] for source in manifest["sources"] if source["name"].endswith(odd)]
+    assert f"{cell.cell}.backup.done" in backed.flags(RUN)
+    backed.run("verify", RUN, "--backup")
+    assert "files, " in backed.run("strip", RUN).stdout
+
+
 def test_one_bad_backup_does_not_stop_the_other(site: Site, second: Second) -> None:
     """Where one place is away the other has its copy all the same, and `.backup.done` waits for both."""
     site.configure(
