@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -69,7 +69,10 @@ def watching(site: Site) -> Iterator[subprocess.Popen[bytes]]:
 
 def watched_inodes(pid: int) -> set[int]:
     """Inodes of the directories on which a process has an inotify watch, by the kernel's word."""
-    texts = [path.read_text() for path in Path(f"/proc/{pid}/fdinfo").iterdir()]
+    texts = []
+    for path in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with suppress(FileNotFoundError):  # the service opens and closes files meanwhile
+            texts.append(path.read_text())
     return {int(inode, 16) for text in texts for inode in re.findall(r"^inotify wd:\w+ ino:(\w+)", text, re.M)}
 
 
