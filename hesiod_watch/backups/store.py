@@ -28,10 +28,11 @@ from hesiod_watch.upstreams import ssh
 from hesiod_watch.upstreams.connection import Unreachable, connected
 from hesiod_watch.upstreams.exit_codes import Ending, judge, judge_question, last_line
 from hesiod_watch.upstreams.inventory import (
-    BATCH,
     PARTIAL,
+    SLOWEST_READING,
     Entry,
     NotAnAnswer,
+    longest_silence,
     names_given,
     question,
     read_checksums,
@@ -41,8 +42,6 @@ from hesiod_watch.upstreams.inventory import (
 from hesiod_watch.upstreams.running import Runner, run
 from hesiod_watch.upstreams.transfer import Progress
 
-SLOWEST_READING = 10_000_000
-"""Bytes in a second that a disk is trusted to read: silence is longer while large files are read."""
 _PATTERN = re.compile(r"([*?\[\]\\])")
 _Answer = TypeVar("_Answer")
 
@@ -91,9 +90,8 @@ class Store:
         wanted = [name for name in names if name in sizes]  # nothing but regular files is ever opened
         if not wanted:
             return {}
-        weights = [sizes[name] for name in wanted]
-        batch = max(sum(weights[start : start + BATCH]) for start in range(0, len(weights), BATCH))
-        answer = self._ask(questions.CHECKSUMS, directory, given=names_given(wanted), patience=batch / SLOWEST_READING)
+        patience = longest_silence([sizes[name] for name in wanted])
+        answer = self._ask(questions.CHECKSUMS, directory, given=names_given(wanted), patience=patience)
         return self._read(read_checksums, answer)
 
     def superseded(self, directory: str) -> str:

@@ -30,12 +30,13 @@ from hesiod_watch.upstreams import landed, ssh
 from hesiod_watch.upstreams.connection import Unreachable, connected
 from hesiod_watch.upstreams.exit_codes import Ending, Outcome, judge, judge_question, last_line
 from hesiod_watch.upstreams.inventory import (
-    BATCH,
     CHECKSUMS,
     FILES,
+    SLOWEST_READING,
     Entry,
     Inventory,
     NotAnAnswer,
+    longest_silence,
     names_given,
     question,
     read_checksums,
@@ -48,8 +49,6 @@ from hesiod_watch.upstreams.transfer import Progress, transfer
 
 ROUNDS = 3
 """Rounds of one call, before a cell that keeps changing is left for later."""
-SLOWEST_READING = 10_000_000
-"""Bytes in a second that a disk is trusted to read: silence is longer while large files are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +243,14 @@ class _Copying:
         """MD5 of files there and here, both sides reading at the same time."""
         if not files:
             return {}, {}
-        sizes = [there.entries[name].size for name in files]
-        batch = max(sum(sizes[start : start + BATCH]) for start in range(0, len(sizes), BATCH))
+        patience = longest_silence([there.entries[name].size for name in files])
         given_up = threading.Event()
         with ThreadPoolExecutor(1) as pool:
             mine = pool.submit(
                 landed.checksums, self.directory, self.cell, files, lambda: given_up.is_set() or self.stop()
             )
             try:
-                answer, _ = self._ask(CHECKSUMS, names_given(files), batch / SLOWEST_READING)
+                answer, _ = self._ask(CHECKSUMS, names_given(files), patience)
                 return read_checksums(answer), mine.result()
             finally:
                 given_up.set()

@@ -9,7 +9,7 @@ Needed there: GNU find, xargs and md5sum, as on every sequencer (Ubuntu).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -49,8 +49,17 @@ FILES = framed(
 
 BATCH = 64
 """Files that one md5sum reads: its answers may come only when it has read them all."""
+SLOWEST_READING = 10_000_000
+"""Bytes in a second that a disk is trusted to read: silence is longer while large files are read."""
 CHECKSUMS = framed(f"nice -n 10 xargs -0 -r -n {BATCH} md5sum -z --")
 """MD5 of the files in a cell whose names, with `./` before them, come NUL-separated. `$1` is the cell."""
+
+
+def longest_silence(sizes: Sequence[int]) -> float:
+    """Seconds for which nothing may come while files of these sizes are read there for `CHECKSUMS`, in this order."""
+    return (
+        max((sum(sizes[start : start + BATCH]) for start in range(0, len(sizes), BATCH)), default=0) / SLOWEST_READING
+    )
 
 
 def question(script: str, directory: str) -> tuple[str, ...]:

@@ -21,12 +21,12 @@ from hesiod_watch.upstreams import ssh
 from hesiod_watch.upstreams.connection import Unreachable, connected
 from hesiod_watch.upstreams.exit_codes import judge_question, last_line
 from hesiod_watch.upstreams.inventory import (
-    BATCH,
     CHECKSUMS,
     FILES,
     Inventory,
     NotAnAnswer,
     framed,
+    longest_silence,
     names_given,
     question,
     read_checksums,
@@ -36,9 +36,6 @@ from hesiod_watch.upstreams.inventory import (
 from hesiod_watch.upstreams.location import Location, run_in
 from hesiod_watch.upstreams.marks import EVIDENCE, HEADER, LIST, Mark, read_marks
 from hesiod_watch.upstreams.running import Runner, run
-
-SLOWEST_READING = 10_000_000
-"""Bytes in a second that a disk is trusted to read: silence is longer while large files are read."""
 
 # A link in the place of one of our files was put there by somebody, to have us write elsewhere.
 _GUARD = f"for f in {LIST} {EVIDENCE}; do if test -L $f; then echo $f is a link >&2; exit 3; fi; done; "
@@ -89,10 +86,8 @@ class There:
         sizes = {name: entry.size for name, entry in inventory.entries.items() if entry.kind == "f"}
         if not sizes:
             return {}
-        weights = list(sizes.values())
-        most = max(sum(weights[start : start + BATCH]) for start in range(0, len(weights), BATCH))
-        given = names_given(sizes)
-        answer, _ = self._ask(CHECKSUMS, f"{self.run.path}/{cell}", given=given, patience=most / SLOWEST_READING)
+        patience = longest_silence(list(sizes.values()))
+        answer, _ = self._ask(CHECKSUMS, f"{self.run.path}/{cell}", given=names_given(sizes), patience=patience)
         try:
             return read_checksums(answer)
         except NotAnAnswer as error:
