@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from hesiod_watch.model import CellId, Round
+from hesiod_watch.times import time_of
 
 RESULTS = "results"
 RAW = "raw"
@@ -57,15 +58,6 @@ class CopyRecord:
     def verified(self) -> datetime | None:
         """When it was verified; None where the record does not say."""
         return time_of(self.verified_at)
-
-
-def time_of(text: object) -> datetime | None:
-    """The moment that an ISO text says, in UTC where it names no zone; None where it says none."""
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError:
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def digest(facts: Facts) -> str:

@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.events import due
-from hesiod_watch.model import Action, Liveness, Offer, Outbox, Policy, Snapshot
+from hesiod_watch.liveness import unclear, under_way
+from hesiod_watch.model import Action, Offer, Outbox, Policy, Snapshot
+from hesiod_watch.times import time_of
 
 LONGEST = timedelta(hours=1)
 """Between two attempts, whatever has gone wrong."""
@@ -59,7 +61,7 @@ def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
     """When time alone changes what is to be delivered."""
     outbox = snapshot.outbox
-    if outbox and outbox.waiting and under_way(outbox):
+    if outbox and outbox.waiting and under_way(outbox.round):
         yield now + WAIT
     elif outbox and (time := next_attempt(outbox)):
         yield time
@@ -95,7 +97,7 @@ def record_of(found: Mapping[str, Trouble]) -> dict[str, object]:
 
 def due_channels(outbox: Outbox, now: datetime) -> list[str]:
     """Channels that messages wait for and that may be tried now; none while somebody is at it."""
-    if under_way(outbox):
+    if under_way(outbox.round):
         return []
     known = troubles(outbox)
     return [
@@ -105,7 +107,7 @@ def due_channels(outbox: Outbox, now: datetime) -> list[str]:
 
 def rests(trouble: Trouble, now: datetime) -> bool:
     """Whether a channel is left alone for now."""
-    until = _parsed(trouble.until)
+    until = time_of(trouble.until)
     return until is not None and now < until
 
 
@@ -115,15 +117,9 @@ def next_attempt(outbox: Outbox) -> datetime | None:
     times = [
         until
         for name in outbox.channels
-        if outbox.waiting_for(name) and name in known and (until := _parsed(known[name].until))
+        if outbox.waiting_for(name) and name in known and (until := time_of(known[name].until))
     ]
     return min(times, default=None)
-
-
-def under_way(outbox: Outbox) -> bool:
-    """Somebody delivers, or may."""
-    last = outbox.round
-    return last is not None and not last.ending and last.liveness is not Liveness.DEAD
 
 
 def undelivered(outbox: Outbox | None) -> dict[str, int]:
@@ -136,7 +132,7 @@ def overdue(outbox: Outbox | None, now: datetime) -> bool:
     """Whether a message has been waiting for so long that somebody should hear of it in another way."""
     if outbox is None:
         return False
-    times = [_parsed(letter.time) for name in outbox.channels for letter in outbox.waiting_for(name)]
+    times = [time_of(letter.time) for name in outbox.channels for letter in outbox.waiting_for(name)]
     return any(time is None or now - time > OVERDUE for time in times)
 
 
@@ -151,7 +147,7 @@ def sentences(outbox: Outbox | None) -> Iterator[str]:
         if name in known:
             yield f"{count_of(count)} not delivered to {name}: {known[name].why}"
     last = outbox.round
-    if outbox.waiting and last and not last.ending and last.liveness is Liveness.UNKNOWN:
+    if outbox.waiting and unclear(last):
         yield (
             "messages are being delivered, and by whom can neither be seen alive nor proven dead "
             f"({last.evidence}); if you have checked that it is dead, remove pipeline/notify.started"
@@ -181,11 +177,3 @@ def count_of(messages: int) -> str:
 
 def _iso(time: datetime) -> str:
     return time.astimezone(UTC).isoformat(timespec="milliseconds")
-
-
-def _parsed(text: str) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)

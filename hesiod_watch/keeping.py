@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from hesiod_watch.copies import copies_in, damage_in, known_copies, time_of
-from hesiod_watch.model import Action, Cell, Liveness, Policy, Round, Snapshot, Stage
+from hesiod_watch.copies import copies_in, damage_in, known_copies
+from hesiod_watch.liveness import unclear, under_way
+from hesiod_watch.model import Action, Cell, Policy, Round, Snapshot, Stage
 from hesiod_watch.status import SETTLED, at, covers, stage_of
+from hesiod_watch.times import time_of
 
 HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
 """Run-level flags under which nothing is copied. Copies of a stripped run are read: nothing else is left of it."""
@@ -72,9 +74,7 @@ def backup_due(cell: Cell, now: datetime) -> datetime | None:
 def verify_due(cell: Cell, policy: Policy) -> datetime | None:
     """When the copies of a processed cell are to be read again; None: somebody is at it, or nothing says when."""
     last, backup = cell.verification, cell.backup
-    if last and not last.ending and last.liveness is not Liveness.DEAD:
-        return None
-    if backup and not backup.ending and backup.liveness is not Liveness.DEAD:
+    if under_way(last) or under_way(backup):
         return None
     every = timedelta(seconds=policy.verify_every)
     backed_up = ended_at(backup) if backup and backup.ending == "done" else None
@@ -130,7 +130,7 @@ def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
             )
         elif last and last.ending == "failed" and backup_reason(cell, policy):
             yield f"{cell.id}: not backed up: {why_of(last)}"
-        elif last and not last.ending and last.liveness is Liveness.UNKNOWN:
+        elif unclear(last):
             yield f"{cell.id}: a backup was begun, and nobody can tell whether its owner lives ({last.evidence})"
         for problem in damage_in(cell.verification):
             yield f"{cell.id}: damaged: {problem}"
@@ -220,7 +220,7 @@ def _next(last: Round | None, now: datetime) -> datetime | None:
     """When a round may follow on the last one; None: that is under way."""
     if last is None or last.ending == "done":
         return now
-    if not last.ending and last.liveness is not Liveness.DEAD:
+    if under_way(last):
         return None
     ended = ended_at(last)
     shortest, longest = RETRY

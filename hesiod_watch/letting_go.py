@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
-from hesiod_watch.copies import damage_in, time_of
-from hesiod_watch.model import LOCAL, Action, Cell, Liveness, Policy, Round, Snapshot, Stage
+from hesiod_watch.copies import damage_in
+from hesiod_watch.keeping import ended_at
+from hesiod_watch.liveness import unclear, under_way
+from hesiod_watch.model import LOCAL, Action, Cell, Policy, Round, Snapshot, Stage
 from hesiod_watch.status import at, stage_of
 from hesiod_watch.upstreams.location import parse_location, run_in
 
@@ -29,7 +31,7 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
         return
     lasts = lasting(snapshot, policy)
     for cell in snapshot.cells:
-        if _under_way(cell.deletable):
+        if under_way(cell.deletable):
             continue
         if marked(cell) and (why := lost_ground(snapshot, cell)):
             if _rested(cell.deletable, now, SOON):
@@ -45,7 +47,7 @@ def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ac
     if not _workable(snapshot) or policy.strip_after is None:
         return
     for cell in snapshot.cells:
-        if not cell.present or lost_ground(snapshot, cell) or _under_way(cell.strip) or _under_way(cell.deletable):
+        if not cell.present or lost_ground(snapshot, cell) or under_way(cell.strip) or under_way(cell.deletable):
             continue
         if lasting(snapshot, policy) and cell.upstream and not marked(cell):
             continue  # the mark counts what lies here; it comes first
@@ -94,7 +96,7 @@ def mark_due(cell: Cell, lasts: float) -> datetime | None:
     last = cell.deletable
     if last is None or not last.ending:
         return None
-    ended = _ended(last)
+    ended = ended_at(last)
     if ended is None:
         return None
     return ended + (timedelta(seconds=lasts) if last.ending == "done" else _rest_of(last.record))
@@ -106,7 +108,7 @@ def strip_due(cell: Cell, after: float) -> datetime | None:
     if last and last.ending == "done":
         return None
     if last and last.ending:
-        ended = _ended(last)
+        ended = ended_at(last)
         return ended + _rest_of(last.record) if ended else None
     return datetime.fromtimestamp(cell.flags.done.mtime, UTC) + timedelta(seconds=after) if cell.flags.done else None
 
@@ -136,7 +138,7 @@ def waiting(snapshot: Snapshot) -> Iterator[str]:
         for last, what in ((cell.deletable, "not marked as deletable"), (cell.strip, "not stripped")):
             if last and last.ending == "failed":
                 yield f"{cell.id}: {what}: {last.record.get('why') or last.evidence}"
-            elif last and not last.ending and last.liveness is Liveness.UNKNOWN:
+            elif unclear(last):
                 yield f"{cell.id}: {what}: it was begun, and nobody can tell whether its owner lives ({last.evidence})"
 
 
@@ -153,18 +155,10 @@ def _workable(snapshot: Snapshot) -> bool:
     return snapshot.adopted and snapshot.output is not None
 
 
-def _under_way(last: Round | None) -> bool:
-    return last is not None and not last.ending and last.liveness is not Liveness.DEAD
-
-
 def _rested(last: Round | None, now: datetime, rest: timedelta) -> bool:
-    ended = _ended(last) if last else None
+    ended = ended_at(last) if last else None
     return last is None or last.ending != "failed" or ended is None or now - ended >= rest
 
 
 def _rest_of(record: Mapping[str, object]) -> timedelta:
     return SOON if record.get("again") is True else AGAIN
-
-
-def _ended(last: Round) -> datetime | None:
-    return time_of(last.record.get("ended")) or time_of(last.owner.time if last.owner else None)

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
-from hesiod_watch.model import Liveness, Owner
+from hesiod_watch.model import Liveness, Owner, Round
 
 Judge: TypeAlias = Callable[[Owner | None], tuple[Liveness, str]]
 """Looks an owner up and judges it: liveness and the sentence for people. None: a flag that names nobody."""
@@ -52,6 +52,16 @@ JOB_HAS_ENDED = frozenset({
     "REVOKED", "TIMEOUT",
 })
 # fmt: on
+
+
+def under_way(last: Round | None) -> TypeGuard[Round]:
+    """Somebody is at this round of work, or may be."""
+    return last is not None and not last.ending and last.liveness is not Liveness.DEAD
+
+
+def unclear(last: Round | None) -> TypeGuard[Round]:
+    """This round was begun, and its owner can neither be seen alive nor proven dead."""
+    return last is not None and not last.ending and last.liveness is Liveness.UNKNOWN
 
 
 def same_process(one: Owner, other: Owner) -> bool:

@@ -16,10 +16,16 @@ from pathlib import Path
 from hesiod_watch import __version__
 from hesiod_watch.liveness import Evidence, judge
 from hesiod_watch.model import Liveness, Owner
+from hesiod_watch.times import iso
 
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 LONGEST_WHY = 1000  # characters; a claim is one line that fits into one block
+
+
+def iso_now() -> str:
+    """This moment as flags and documents spell it, by this host's clock."""
+    return iso(datetime.now(UTC))
 
 
 def this_owner(action: str, executor: str, *, epoch: int = 1, why: str = "", token: str | None = None) -> Owner:

@@ -10,13 +10,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from hesiod_watch.copies import damage_in, time_of
+from hesiod_watch.copies import damage_in
 from hesiod_watch.delivery import count_of, next_attempt, sentences, troubles
 from hesiod_watch.keeping import whereabouts, why_of
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.plan import HANDS_OFF, overdue
 from hesiod_watch.run_types import type_of, type_problem
 from hesiod_watch.status import stage_of, status_of, why_stage
+from hesiod_watch.times import time_of
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import Any
 
 from hesiod_watch import completeness, flags, machine, minknow, naming
 from hesiod_watch.errors import PermanentError
+from hesiod_watch.liveness import under_way
 from hesiod_watch.model import (
     Arriving,
     Cell,
@@ -93,7 +94,7 @@ def observe(
 
     output, output_problem = flags.read_output(pipeline, output_root)
     sync = listing.round(flags.SYNC, judge)
-    look = replace(look, syncing=bool(sync and not sync.ending and sync.liveness is not Liveness.DEAD))
+    look = replace(look, syncing=under_way(sync))
     known = {cell.stem: cell for cell in cells}
     observed = [_cell(run_dir, output, cell, listing, look) for cell in cells]
     there = {cell.stem: cell for cell in upstream_cells}
@@ -230,7 +231,7 @@ def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: P
     """A processed cell, with what its flags say of its copies on second places."""
     backup = listing.round(flags.backup(cell.id.stem), judge)
     verification = listing.round(flags.verify(cell.id.stem), judge)
-    working = any(each and not each.ending and each.liveness is not Liveness.DEAD for each in (backup, verification))
+    working = under_way(backup) or under_way(verification)
     results = output / cell.id.library / cell.id.name if output and working else None
     progress = _read_progress(results, COPIES_FILE)
     return replace(cell, backup=backup, verification=verification, progress=progress)

@@ -8,9 +8,10 @@ Nothing here reads, writes, claims or logs: `reconcile` does, and a dry run is t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from hesiod_watch import delivery, keeping, letting_go
+from hesiod_watch.liveness import unclear, under_way
 from hesiod_watch.model import (
     LOCAL,
     Action,
@@ -27,6 +28,7 @@ from hesiod_watch.model import (
 )
 from hesiod_watch.run_types import type_of, type_problem
 from hesiod_watch.status import SETTLED, at, covers, settled, stage_of
+from hesiod_watch.times import time_of
 
 DAY = timedelta(days=1)
 HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
@@ -117,7 +119,7 @@ def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
     missing = [cell for cell in at(snapshot, Stage.NEW, Stage.PENDING) if not _gone(cell)]
     last = snapshot.sync
     busy = type_of(snapshot, policy).process and at(snapshot, Stage.READY)
-    if not missing or busy or (last and not last.ending and last.liveness is not Liveness.DEAD):
+    if not missing or busy or under_way(last):
         return
     began = _time_of(last.owner) if last else None
     if began is None or now - began >= timedelta(seconds=policy.sync_interval):
@@ -169,7 +171,7 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
         yield f"{snapshot.output_problem or 'the output directory is missing'}: nothing is started without it"
     yield from _wait_for_type(snapshot, policy)
     sync = snapshot.sync
-    if sync and not sync.ending and sync.liveness is Liveness.UNKNOWN:
+    if unclear(sync):
         yield (
             f"a sync was begun, and its owner can neither be seen alive nor proven dead ({sync.evidence}); "
             f"if you have checked that it is dead, remove {snapshot.path}/pipeline/sync.started"
@@ -255,7 +257,7 @@ def _next_round(cell: Cell, interval: float, now: datetime) -> datetime | None:
     if arriving is None or not arriving.changed:
         return None
     last = arriving.round
-    if last and not last.ending and last.liveness is not Liveness.DEAD:
+    if under_way(last):
         return None
     failed = last is not None and last.ending == "failed"
     began = _time_of(last.owner) if last else None
@@ -275,11 +277,7 @@ def _within_a_day(claim: Claim, now: datetime) -> bool:
 
 def _time_of(owner: Owner | None) -> datetime | None:
     """When an owner began, by its own clock; None where that cannot be read."""
-    try:
-        time = datetime.fromisoformat(owner.time if owner else "")
-    except ValueError:
-        return None
-    return time if time.tzinfo else time.replace(tzinfo=UTC)
+    return time_of(owner.time) if owner else None
 
 
 def _summary_disagrees(completeness: Completeness | None) -> bool:

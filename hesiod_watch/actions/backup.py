@@ -49,6 +49,7 @@ from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fields import fields
 from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.keeping import run_digest
+from hesiod_watch.machine import iso_now
 from hesiod_watch.model import CellId, Progress, RunType
 from hesiod_watch.naming import display
 from hesiod_watch.observe import COPIES_FILE, observe
@@ -113,7 +114,7 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
         log.line(f"{cell}: not backed up: {error}")
         raise
     finally:
-        flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": _now()})
+        flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
     log.line(f"{cell}: backed up and read back: {', '.join(copy.backup for copy in copies.made)}")
     return "done"
 
@@ -249,7 +250,7 @@ class _CellBackup:
                 raw_digest=digest(raw),
                 files=len(results) + len(wanted),
                 bytes=sum(part.size for part in parts),
-                verified_at=_now(),
+                verified_at=iso_now(),
                 raw=bool(wanted),
             )
 
@@ -315,9 +316,5 @@ def _backup_run(job: Job) -> Outcome:
         ending = "done"
     finally:
         logger.info("run files backed up", extra=fields(run=job.run_dir.name, ending=ending))
-        flags.end_round(job.pipeline, flags.BACKUP, job.owner, ending, {**said, "ended": _now()})
+        flags.end_round(job.pipeline, flags.BACKUP, job.owner, ending, {**said, "ended": iso_now()})
     return "done"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -24,6 +24,7 @@ from hesiod_watch.config import Upstream
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.proof import DropProof, Refused
+from hesiod_watch.times import iso
 from hesiod_watch.upstreams import marking
 from hesiod_watch.upstreams.marks import Mark, evidence_name, evidence_text
 
@@ -51,7 +52,7 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
         record |= {"why": str(error), "again": isinstance(error, TemporaryError)}
         raise
     finally:
-        record |= {"ended": clock().isoformat(timespec="seconds"), "cell": str(cell)}
+        record |= {"ended": iso(clock()), "cell": str(cell)}
         flags.end_round(job.pipeline, work, job.owner, ending, record)
     return "done"
 
@@ -96,7 +97,7 @@ def _mark(
         "inventory": mark.digest,
         "evidence": mark.evidence,
         "places": list(answer.places),
-        "until": mark.until.isoformat(timespec="seconds") if mark.until else "",
+        "until": iso(mark.until) if mark.until else "",
     }
 
 

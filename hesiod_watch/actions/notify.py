@@ -24,6 +24,7 @@ from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.events import is_told_complete
 from hesiod_watch.fields import fields
 from hesiod_watch.hostlock import alone_on_this_host
+from hesiod_watch.machine import iso_now
 from hesiod_watch.model import Letter, Outbox, Snapshot, Status
 from hesiod_watch.observe import observe
 from hesiod_watch.outage import known_outage, note_outage, outage_over
@@ -137,7 +138,7 @@ class _Recipient:
             # Before the mark: should the answer be lost, this is done again, and the message is not sent again.
             self._keep(delivered.ticket)
         record = {
-            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "time": iso_now(),
             "host": self.job.owner.host,
             "ticket": delivered.ticket,
             "note": delivered.note,

@@ -19,7 +19,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 from hesiod_watch import flags, machine
 from hesiod_watch.actions import Job, Outcome, command_of
@@ -30,7 +29,9 @@ from hesiod_watch.actions.sources import find_outputs, missing, same_sources
 from hesiod_watch.errors import FlagExists, HesiodError, TemporaryError
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.fields import fields
-from hesiod_watch.model import Liveness, Progress
+from hesiod_watch.liveness import unclear
+from hesiod_watch.machine import iso_now
+from hesiod_watch.model import Progress
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def _wait_for_ingest(job: Job, reporter: Reporter) -> None:
             return
         except FlagExists as error:
             last = flags.read_flags(job.pipeline).round(flags.ingest(job.the_cell.stem), machine.judge_here)
-            if last and not last.ending and last.liveness is Liveness.UNKNOWN:
+            if unclear(last):
                 job.log().line(f"{job.the_cell}: not waiting for a round of ingest: {last.evidence}")
                 return
             reporter.say(Progress("waiting", note=f"for the round of ingest under way ({error})"))
@@ -172,7 +173,7 @@ def _record_failure(job: Job, error: Exception) -> None:
         "epoch": job.owner.epoch,
         "host": job.owner.host,
         "version": job.owner.version,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": iso_now(),
     }
     try:
         _still_ours(job)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,6 +17,7 @@ from hesiod_watch import __version__
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.results import QC, REPORT, fsync_directory
 from hesiod_watch.errors import TemporaryError
+from hesiod_watch.machine import iso_now
 from hesiod_watch.model import Cell
 from hesiod_watch.observe import observe
 from hesiod_watch.report.run import render_run
@@ -35,7 +35,7 @@ def perform(job: Job) -> Outcome:
             "title": job.config.reports.title,
             "status": str(status),
             "status_why": why,
-            "made_at": datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "made_at": iso_now(),
             "program": f"hesiod-watch {__version__}",
             "covers": covers(snapshot),
             "cells": [_cell(output, cell) for cell in snapshot.cells],

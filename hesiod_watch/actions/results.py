@@ -26,6 +26,7 @@ from hesiod_watch.errors import TemporaryError
 from hesiod_watch.fastq.model import Piece, Written
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.statistics import Statistics
+from hesiod_watch.machine import iso_now
 from hesiod_watch.model import CellContents, Completeness, Owner
 from hesiod_watch.observe import INGEST_FILE
 from hesiod_watch.report.cell import render_cell
@@ -65,7 +66,7 @@ class Results:
             "epoch": owner.epoch,
             "host": owner.host,
             "version": owner.version,
-            "time": _now(),
+            "time": iso_now(),
             "manifest_md5": self.manifest_md5,
             "results": dict(self.headline),
             "counted": self.counted,
@@ -132,7 +133,7 @@ def qc_document(
     return {
         "format": "hesiod-watch qc 1",
         "program": f"hesiod-watch {__version__}",
-        "made_at": _now(),
+        "made_at": iso_now(),
         "run": job.run_dir.name,
         "library": cell.library,
         "cell": cell.name,
@@ -220,7 +221,7 @@ def manifest_text(
     head = {
         "format": "hesiod-watch manifest 1",
         "program": f"hesiod-watch {__version__}",
-        "made_at": _now(),
+        "made_at": iso_now(),
         "run": job.run_dir.name,
         "cell": str(job.the_cell),
         "epoch": job.owner.epoch,
@@ -360,7 +361,3 @@ def _encoded(text: str) -> bytes:
 
 def _md5(text: str) -> str:
     return hashlib.md5(_encoded(text), usedforsecurity=False).hexdigest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

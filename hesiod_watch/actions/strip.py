@@ -21,10 +21,11 @@ from hesiod_watch.actions.dropping import Gone, drop
 from hesiod_watch.actions.evidence import examine, hindrances
 from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.hostlock import alone_on_this_host
-from hesiod_watch.model import Liveness
+from hesiod_watch.liveness import under_way
 from hesiod_watch.naming import display
 from hesiod_watch.observe import observe
 from hesiod_watch.proof import NOTHING, DropProof, Kept, Refused
+from hesiod_watch.times import iso
 
 SAID = ("why", "files", "bytes", "inventory", "places", "kept")
 Clock = Callable[[], datetime]
@@ -55,7 +56,7 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
     finally:
         if not done and (gone.files or not begun):
             record |= {"files": gone.files}  # where it says 0, the cell is as whole as it was
-        record |= {"ended": clock().isoformat(timespec="seconds"), "cell": str(cell)}
+        record |= {"ended": iso(clock()), "cell": str(cell)}
         flags.end_round(job.pipeline, work, job.owner, "done" if done else "failed", record)
     _flag_run(job)
     return "done"
@@ -72,7 +73,7 @@ def keep_clear(job: Job, other: str) -> None:
     Whoever begins makes its own flag first and looks second. So of two that begin at once, one at least steps back.
     """
     found = flags.read_flags(job.pipeline).round(other, machine.judge_here)
-    if found and not found.ending and found.liveness is not Liveness.DEAD:
+    if under_way(found):
         raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: {other}.started: under way: {found.evidence}")
 
 

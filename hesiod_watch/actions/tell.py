@@ -7,13 +7,13 @@ as it likes. Each message is a line in the run's log, too, which is where people
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 
 from hesiod_watch import flags
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.errors import PermanentError
 from hesiod_watch.events import RUN_NEW, Event, addressed, due, happened
 from hesiod_watch.fields import fields
+from hesiod_watch.machine import iso_now
 from hesiod_watch.model import Snapshot
 from hesiod_watch.observe import observe
 from hesiod_watch.run_types import type_of
@@ -67,7 +67,7 @@ def _tell(job: Job, snapshot: Snapshot, event: Event) -> bool:
         "cell": str(event.cell) if event.cell else "",
         "subject": subject(snapshot),
         "channels": addressed(event.name, snapshot, policy),
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": iso_now(),
         "host": job.owner.host,
         "version": job.owner.version,
         "text": text,

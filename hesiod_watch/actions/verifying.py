@@ -12,7 +12,6 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch import flags, machine
@@ -42,6 +41,7 @@ from hesiod_watch.backups.manifests import RawManifest
 from hesiod_watch.backups.verifying import find_wrong, sentences
 from hesiod_watch.config import Backup, Config
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.machine import iso_now
 from hesiod_watch.model import CellId, Progress
 from hesiod_watch.naming import display
 from hesiod_watch.observe import COPIES_FILE
@@ -106,7 +106,7 @@ def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> E
         said["trouble"] = str(error)[:LONGEST]
         raise
     finally:
-        flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": _now()})
+        flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
     return found
 
 
@@ -258,7 +258,13 @@ class _Examination:
         if not problems:
             all_raw = digest(raw.facts)
             self.found.copies.append(
-                replace(copy, verified_at=_now(), device=device, raw_digest=all_raw, location=backup.location)
+                replace(
+                    copy,
+                    verified_at=iso_now(),
+                    device=device,
+                    raw_digest=all_raw,
+                    location=backup.location,
+                )
             )
 
     def _part(self, store: Store, directory: str, facts: Facts, here: Path, done: int, total: int) -> list[str]:
@@ -291,7 +297,3 @@ class _Examination:
 def _other(before: FileFact, now: FileFact) -> str:
     size = f"{now.size} bytes, and was {before.size}; " if now.size != before.size else ""
     return f"{size}its MD5 is {now.md5}, and was {before.md5}"
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

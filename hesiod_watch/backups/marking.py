@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import secrets
-from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch import __version__
@@ -13,6 +12,7 @@ from hesiod_watch.backups.here import device_of
 from hesiod_watch.backups.store import Store, ask, reached
 from hesiod_watch.config import Backup, Config
 from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.machine import iso_now
 from hesiod_watch.upstreams.exit_codes import last_line
 from hesiod_watch.upstreams.running import Runner, run
 
@@ -42,7 +42,7 @@ def mark(backup: Backup, config: Config, *, runner: Runner = run) -> str:
             raise PermanentError(f"{backup.name}: {backup.location} is a backup already, {store.identity}")
         refuse_same_disk(store, config)
         identity = secrets.token_hex(16)
-        made = datetime.now(UTC).isoformat(timespec="seconds")
+        made = iso_now()
         marker = {"format": questions.FORMAT, "id": identity, "made": made, "by": f"hesiod-watch {__version__}"}
         given = (json.dumps(marker) + "\n").encode()
         _, code, errors = ask(backup, questions.INIT, (), store.control, given=given, run=runner)

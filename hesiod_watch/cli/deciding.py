@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch import flags, machine
 from hesiod_watch.cli.common import Commands, add_cell_argument, add_run_argument, cell_of, config_of, look_at, run_path
 from hesiod_watch.errors import PermanentError
+from hesiod_watch.machine import iso_now
 from hesiod_watch.messages import owner_words
 from hesiod_watch.model import Cell, CellId, Liveness, Owner, Snapshot, Stage
 from hesiod_watch.naming import display
@@ -140,7 +140,7 @@ def _record(why: str, cell: CellId | None) -> dict[str, object]:
         "why": why,
         "user": _me().user,
         "host": _me().host,
-        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "time": iso_now(),
     }
     return record | ({"cell": str(cell)} if cell else {})
 
