@@ -15,7 +15,6 @@ import socket
 import subprocess
 import tempfile
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -33,6 +32,7 @@ class Link:
         self._target = target
         self._open = threading.Event()
         self._open.set()
+        self._closing = threading.Event()
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port: int = self._listener.getsockname()[1]
@@ -59,6 +59,7 @@ class Link:
 
     def close(self) -> None:
         self.snap()
+        self._closing.set()
         self._open.set()
         self._listener.close()
 
@@ -82,7 +83,7 @@ class Link:
         with suppress(OSError):
             while data := source.recv(1 << 15):
                 if self.rate:
-                    time.sleep(len(data) / self.rate)  # that is what a slow link does
+                    self._closing.wait(len(data) / self.rate)  # a slow link takes its time, until it is closed
                 self._open.wait()
                 sink.sendall(data)
                 self.carried += len(data)
