@@ -17,7 +17,6 @@ from hesiod_watch.backups.manifests import (
     write_raw,
 )
 from hesiod_watch.backups.store import Store, opened, reached
-from hesiod_watch.backups.verifying import verify_copy
 from hesiod_watch.copies import (
     CopyRecord,
     Facts,
@@ -54,6 +53,5 @@ __all__ = [
     "results_place",
     "sources_of",
     "take_raw",
-    "verify_copy",
     "write_raw",
 ]

@@ -10,9 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from hesiod_watch.backups.store import Store
-from hesiod_watch.copies import Facts, FileFact, raw_place, results_place
+from hesiod_watch.copies import Facts, FileFact
 from hesiod_watch.errors import HesiodError
-from hesiod_watch.model import CellId
 from hesiod_watch.naming import display
 from hesiod_watch.upstreams.inventory import Entry
 
@@ -21,42 +20,6 @@ COMPARED = 20
 MISSING = "missing"
 BATCH = 512
 """Files whose checksums are asked for at once, so that progress can be told."""
-
-
-def verify_copy(
-    store: Store,
-    run: str,
-    cell: CellId,
-    results: Facts,
-    raw: Facts,
-    *,
-    output: Path | None = None,
-    landing: Path | None = None,
-    on_progress: Callable[[int], None] = lambda done: None,
-) -> list[str]:
-    """What is wrong with one backup's copy of a cell, a sentence each; empty when all facts hold, read there just now.
-
-    Without facts about raw data their copy is not looked at. `output` and `landing` are the cell's own directories
-    here: with them it is said which byte of a file differs. `on_progress` gets bytes read so far. Raises TemporaryError
-    when the backup cannot be read, PermanentError.
-    """
-    problems = verify_directory(store, results_place(run, cell), results, output, on_progress)
-    if raw:
-        done = sum(fact.size for fact in results.values())
-        place = raw_place(run, cell)
-        problems += verify_directory(store, place, raw, landing, lambda more: on_progress(done + more))
-    return problems
-
-
-def verify_directory(
-    store: Store,
-    directory: str,
-    facts: Facts,
-    reference: Path | None = None,
-    on_progress: Callable[[int], None] = lambda done: None,
-) -> list[str]:
-    """What is wrong with one directory of a backup; as `verify_copy`."""
-    return sentences(store, directory, facts, find_wrong(store, directory, facts, reference, on_progress))
 
 
 def sentences(store: Store, directory: str, facts: Facts, problems: Mapping[str, str]) -> list[str]:
@@ -76,9 +39,11 @@ def find_wrong(
     *,
     only: Collection[str] | None = None,
 ) -> dict[str, str]:
-    """What is wrong with each file of one directory of a backup, by name; nothing is said of what is good.
+    """What is wrong with each file of one directory of a backup, by name, read there just now; of what is good nothing.
 
-    Only the files named by `only` are read where that is given. Raises as `verify_copy`.
+    Only the files named by `only` are read where that is given. `reference` is the same directory here: with it, it is
+    said which byte of a file differs. `on_progress` gets bytes read so far. Raises TemporaryError when the backup
+    cannot be read, PermanentError.
     """
     there = store.entries(directory)
     problems = {name: why for name, fact in facts.items() if (why := wrong_entry(fact, there.get(name)))}

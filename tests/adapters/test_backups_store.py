@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.backups import FileFact, device_of, opened, results_place, verify_copy
+from hesiod_watch.backups import FileFact, device_of, opened, results_place
 from hesiod_watch.backups.questions import FORMAT, MARKER
+from hesiod_watch.backups.verifying import find_wrong, sentences
 from hesiod_watch.config import Backup
 from hesiod_watch.copies import Facts
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
@@ -63,7 +64,8 @@ def copied(backup: Backup, source: Path, *, ignore_times: bool = False) -> None:
 def wrong(backup: Backup, source: Path) -> list[str]:
     """What is said of the copy, without the part that is the same everywhere."""
     with opened(backup) as store:
-        said = verify_copy(store, RUN, CELL, facts_of(source), {}, output=source)
+        facts = facts_of(source)
+        said = sentences(store, PLACE, facts, find_wrong(store, PLACE, facts, source))
     return [sentence.removeprefix(f"second: {PLACE}/") for sentence in said]
 
 
@@ -175,7 +177,7 @@ def test_links_in_the_way(backup: Backup, source: Path, part: str, tmp_path: Pat
     before = sorted((tmp_path / "moved").rglob("*"))
     with opened(backup) as store:
         with pytest.raises(PermanentError, match="a link is in the place of a directory"):
-            verify_copy(store, RUN, CELL, facts_of(source), {})
+            find_wrong(store, PLACE, facts_of(source))
         with pytest.raises(PermanentError, match="a link is in the place of a directory"):
             store.copy(source, PLACE, ["#a"], ignore_times=True)
     assert sorted((tmp_path / "moved").rglob("*")) == before

@@ -18,9 +18,10 @@ from facility import LIBRARY, Facility, run_of
 from sites import Site, eventually
 from sshd_pair import MISSING, Pair, sshd_pair
 
-from hesiod_watch.backups import FileFact, device_of, opened, read_raw_manifest, results_place, verify_copy
+from hesiod_watch.backups import FileFact, device_of, opened, read_raw_manifest, results_place
 from hesiod_watch.backups.marking import mark
 from hesiod_watch.backups.questions import FORMAT, MARKER
+from hesiod_watch.backups.verifying import find_wrong, sentences
 from hesiod_watch.config import Backup, Config
 from hesiod_watch.copies import Facts
 from hesiod_watch.errors import PermanentError, TemporaryError
@@ -82,7 +83,7 @@ def test_copied_and_read_there(backup: Backup, root: Path, source: Path) -> None
     with opened(backup) as store:
         store.copy(source, PLACE, facts_of(source))
         store.make_durable()
-        assert verify_copy(store, RUN, CELL, facts_of(source), {}) == []
+        assert find_wrong(store, PLACE, facts_of(source)) == {}
     assert facts_of(root / PLACE) == facts_of(source)
     victim = root / PLACE / "pod5/*"
     times, data = victim.stat(), bytearray(victim.read_bytes())
@@ -91,12 +92,13 @@ def test_copied_and_read_there(backup: Backup, root: Path, source: Path) -> None
     os.utime(victim, ns=(times.st_atime_ns, times.st_mtime_ns))
     (root / PLACE / "-c").unlink()
     with opened(backup) as store:
-        said = verify_copy(store, RUN, CELL, facts_of(source), {}, output=source)
+        facts = facts_of(source)
+        said = sentences(store, PLACE, facts, find_wrong(store, PLACE, facts, source))
         assert [sentence.removeprefix(f"far: {PLACE}/").partition(":")[0] for sentence in said] == ["-c", "pod5/*"]
         assert said[1].endswith("byte 100 is the first of 1 that differ from ours")
         store.set_aside(PLACE, ["pod5/[a]"])
         store.copy(source, PLACE, facts_of(source), ignore_times=True)
-        assert verify_copy(store, RUN, CELL, facts_of(source), {}) == []
+        assert find_wrong(store, PLACE, facts_of(source)) == {}
         kept = root / store.superseded(PLACE)
     assert (kept / "pod5/*").read_bytes() == data
     assert (kept / "pod5/[a]").exists()
@@ -140,7 +142,7 @@ def test_cut_in_the_middle_goes_on(servers: Pair, backup: Backup, root: Path, so
     before = link.carried
     with opened(backup) as store:
         store.copy(source, PLACE, ["big"], log=log)
-        assert verify_copy(store, RUN, CELL, facts_of(source), {}) == []
+        assert find_wrong(store, PLACE, facts_of(source)) == {}
         kept = root / store.superseded(PLACE) / "big"
     assert link.carried - before < size * 3 // 4
     assert kept.read_bytes() == b"former"  # also where a partial file was gone on with
