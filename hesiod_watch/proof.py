@@ -229,11 +229,6 @@ def digest_of(found: Mapping[str, Found]) -> str:
     return listed.hexdigest()
 
 
-def devices_of(copies: Iterable[Copy]) -> int:
-    """How many devices some copies are on, two names of one file counting once."""
-    return len(_distinct(copies))
-
-
 # Reasons.
 
 

@@ -6,10 +6,9 @@ output that never changes afterwards.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from hesiod_watch.fastq.statistics import Statistics
@@ -83,13 +82,6 @@ class Piece:
     reads: int
     bases: int
     note: str = ""  # a sentence a person should read about this source
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Piece:
-        return cls(**record)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The statistics of some reads: exact, mergeable in any order, and the same after a journey through JSON.
+"""The statistics of some reads: exact, and mergeable in any order.
 
 Only counts and integer sums are kept (a mean Q is summed in millionths), so merging is exact and two ways of cutting
 the same reads give equal statistics. Size grows with the number of different lengths, not with the number of reads.
@@ -11,9 +11,8 @@ report shows is `qc`'s business; here all are kept, apart for reads with and wit
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 YIELD_SECONDS = 600
 """Width of a bin of the yield over time; bins are counted from 1970, so that they can be merged."""
@@ -86,59 +85,3 @@ class Statistics:
     def saw_models(self, models: Iterable[str]) -> None:
         # The smallest names are kept, so that the order of merging does not matter.
         self.models = set(sorted(self.models.union(models))[:MODELS_LIMIT])
-
-    def to_json(self) -> dict[str, Any]:
-        """As a value for `json.dumps`; `from_json` gives an equal one back."""
-        return {
-            "reads": self.reads,
-            "bases": self.bases,
-            "acgt": self.acgt,
-            "gc": self.gc,
-            "bases_q20": self.bases_q20,
-            "bases_q30": self.bases_q30,
-            "lengths": _to_pairs(self.lengths),
-            "qualities": {
-                kind: {"reads": _to_pairs(one.reads), "bases": _to_pairs(one.bases), "total": one.total}
-                for kind, one in self.qualities.items()
-            },
-            "channels": _to_pairs(self.channels),
-            "yield_reads": _to_pairs(self.yield_reads),
-            "yield_bases": _to_pairs(self.yield_bases),
-            "first_start": self.first_start,
-            "models": sorted(self.models),
-        }
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> Statistics:
-        """Raises KeyError, TypeError or ValueError where `record` was not made by `to_json`."""
-        return cls(
-            reads=record["reads"],
-            bases=record["bases"],
-            acgt=record["acgt"],
-            gc=record["gc"],
-            bases_q20=record["bases_q20"],
-            bases_q30=record["bases_q30"],
-            lengths=_from_pairs(record["lengths"]),
-            qualities={
-                kind: Distribution(
-                    _from_pairs(record["qualities"][kind]["reads"]),
-                    _from_pairs(record["qualities"][kind]["bases"]),
-                    record["qualities"][kind]["total"],
-                )
-                for kind in KINDS
-            },
-            channels=_from_pairs(record["channels"]),
-            yield_reads=_from_pairs(record["yield_reads"]),
-            yield_bases=_from_pairs(record["yield_bases"]),
-            first_start=record["first_start"],
-            models=set(record["models"]),
-        )
-
-
-def _to_pairs(counts: Counter[int]) -> list[list[int]]:
-    """Sorted [value, count] pairs: JSON has no integer keys, and equal counts must give equal text."""
-    return [[value, counts[value]] for value in sorted(counts)]
-
-
-def _from_pairs(pairs: Iterable[tuple[int, int]]) -> Counter[int]:
-    return Counter(dict(pairs))
