@@ -1,0 +1,229 @@
+"""A Request Tracker in trouble, or that forbids: nothing is lost or doubled, and it is said who has to do what."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from http_gate import Fate, Gate, gate
+from rt_messages import TICKET, channel, message, written
+from rt_server import RIGHTS, RtServer
+from sites import eventually
+
+from hesiod_watch.channels import Delivered, Message
+from hesiod_watch.channels.rt_http import LARGEST
+from hesiod_watch.channels.rt_tracker import PROMPT, RtChannel
+from hesiod_watch.errors import PermanentError, TemporaryError
+
+pytestmark = pytest.mark.system
+
+BRIEF = 2.0
+"""Seconds until a lost answer is given up."""
+
+
+@pytest.fixture
+def before(tracker: RtServer) -> Iterator[Gate]:
+    """A gate before the tracker."""
+    with gate(tracker.port) as made:
+        yield made
+
+
+@pytest.mark.parametrize(
+    ("kind", "how"),
+    [
+        *((kind, how) for kind in ("create", "comment", "reply") for how in ("cut", "silence")),
+        pytest.param("create", "trickle", marks=pytest.mark.slow),
+    ],
+)
+def test_a_lost_answer_doubles_nothing(tracker: RtServer, before: Gate, kind: str, how: Fate) -> None:
+    """A message whose answer was lost is there once after it was tried again, and again."""
+    rt = channel(tracker, before.url)
+    known = None if kind == "create" else rt.deliver(TICKET, None, message()).ticket
+    each = message(2, "comment" if kind == "comment" else "reply")
+    path = {"create": "", "comment": f"/{known}/comment", "reply": f"/{known}/correspond"}[kind]
+    before.lose(f"POST /REST/2.0/ticket{path}", how)
+    with pytest.raises(TemporaryError):
+        channel(tracker, before.url, timeout=BRIEF).deliver(TICKET, known, each)
+    assert before.requests[-1] == f"POST /REST/2.0/ticket{path}"
+    delivered = [rt.deliver(TICKET, known, each) for _ in range(2)]
+    (found,) = tracker.tickets()
+    assert delivered == [Delivered(found.number)] * 2
+    assert [text for _, text in found.texts].count(written(each)) == 1
+    assert len(found.texts) == (1 if kind == "create" else 2)
+
+
+def deliver_and_thaw(
+    tracker: RtServer, before: Gate, known: int | None, each: Message, waiting: float = 1.5 * PROMPT
+) -> Delivered:
+    """Deliver to a server that is frozen, and that wakes up when it has kept us waiting for so long."""
+    asked, since = len(before.requests), time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        again = pool.submit(channel(tracker, before.url).deliver, TICKET, known, each)
+        eventually(lambda: len(before.requests) > asked, "it is asked")
+        eventually(lambda: time.monotonic() > since + waiting, "it has kept us waiting")
+        tracker.thaw()
+        return again.result(60)
+
+
+def test_frozen_before_anything(tracker: RtServer, before: Gate) -> None:
+    """A server that answers nothing is temporary, and nothing is doubled when it wakes up."""
+    each = message()
+    tracker.freeze()
+    with pytest.raises(TemporaryError, match="no answer in time"):
+        channel(tracker, timeout=BRIEF).deliver(TICKET, None, each)
+    assert deliver_and_thaw(tracker, before, None, each) == Delivered(1)
+    assert [found.texts for found in tracker.tickets()] == [(("Create", written(each)),)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("tried", "waiting"), [(True, 0.1), (False, 1.5 * PROMPT)])
+@pytest.mark.parametrize("kind", ["create", "comment", "reply"])
+def test_frozen_with_an_order(tracker: RtServer, before: Gate, kind: str, tried: bool, waiting: float) -> None:
+    """An order that RT has taken before it froze, and follows when it wakes up while we ask again, is found then."""
+    known = None if kind == "create" else channel(tracker).deliver(TICKET, None, message()).ticket
+    each = message(2, "comment" if kind == "comment" else "reply")
+    before.at("POST /REST/2.0/ticket" if kind == "create" else f"POST /REST/2.0/ticket/{known}/co", tracker.freeze)
+    with pytest.raises(TemporaryError, match="no answer in time"):
+        channel(tracker, before.url, timeout=BRIEF).deliver(TICKET, known, each)
+    before.pass_on()
+    assert deliver_and_thaw(tracker, before, known, replace(each, tried=tried), waiting) == Delivered(1)
+    (found,) = tracker.tickets()
+    assert [text for _, text in found.texts].count(written(each)) == 1
+
+
+def test_stopped_and_started(tracker: RtServer) -> None:
+    """While RT is down a message is refused as temporary; afterwards it is delivered, and once."""
+    rt, each = channel(tracker), message()
+    tracker.down()
+    with pytest.raises(TemporaryError, match="Connection refused"):
+        rt.deliver(TICKET, None, each)
+    tracker.up()
+    assert rt.deliver(TICKET, None, each) == Delivered(1)
+    assert len(tracker.tickets()) == 1
+
+
+@pytest.mark.parametrize(
+    ("queue", "known", "kind", "sentence"),
+    [
+        ("nowhere", False, "reply", "the queue nowhere is not there, or we lack the right SeeQueue on it"),
+        ("no_rights", False, "reply", "the queue no_rights is not there, or we lack the right SeeQueue on it"),
+        ("no_opening", False, "reply", "we lack the right CreateTicket on the queue no_opening"),
+        ("no_writing", True, "reply", 'to take a reply to ticket #1: it refuses: "Permission Denied"'),
+        ("no_writing", True, "comment", 'to take a comment to ticket #1: it refuses: "Permission Denied"'),
+        ("no_rights", True, "reply", "there is no ticket #1, or we lack the right ShowTicket"),
+        ("a/../b?x#'", False, "reply", "is not there, or we lack the right SeeQueue on it"),
+    ],
+)
+def test_what_we_may_not_do(
+    tracker: RtServer, queue: str, known: bool, kind: Literal["comment", "reply"], sentence: str
+) -> None:
+    """A right that is missing needs a person, who is told which; nothing is opened or written."""
+    number = tracker.person.create_ticket(queue, subject=TICKET.subject, content="x") if known else None
+    was = tracker.tickets()
+    with pytest.raises(PermanentError) as caught:
+        channel(tracker).deliver(replace(TICKET, queue=queue), number, message(1, kind))
+    assert sentence in str(caught.value)
+    assert tracker.tickets() == was
+
+
+def test_comments_that_we_cannot_see(tracker: RtServer) -> None:
+    """Where we may not read comments, a note says that a lost answer would double one."""
+    rt, ticket = channel(tracker), replace(TICKET, queue="no_comments")
+    number = rt.deliver(ticket, None, message()).ticket
+    assert "give us the right ShowTicketComments" in rt.deliver(ticket, number, message(2, "comment")).note
+    assert rt.deliver(ticket, number, message(3, "reply")).note == ""
+
+
+@pytest.mark.parametrize("people", [(), ("lab@x.invalid",)])
+def test_tickets_that_we_cannot_see(tracker: RtServer, people: tuple[str, ...]) -> None:
+    """Where we may open tickets but not see them, the message is in the one that we opened, and a note says why."""
+    each = message(1, "comment")
+    delivered = channel(tracker).deliver(replace(TICKET, queue="no_seeing", requestors=people), None, each)
+    assert "give us the right ShowTicket" in delivered.note
+    (found,) = tracker.tickets()
+    assert found.number == delivered.ticket
+    assert written(each) in [text for _, text in found.texts]
+
+
+def test_an_edit_that_we_may_not_make(tracker: RtServer) -> None:
+    """Without ModifyTicket the messages arrive, and keeping says what it could not do."""
+    rt, ticket = channel(tracker), replace(TICKET, queue="no_modifying")
+    number = rt.deliver(ticket, None, message()).ticket
+    assert number is not None
+    assert "have we the right ModifyTicket?" in rt.keep(replace(ticket, subject="new"), number)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error", "sentence"),
+    [
+        (500, b"", TemporaryError, "it fails (500)"),
+        (502, b"<html>bad gateway</html>", TemporaryError, "it fails (502)"),
+        (503, b"", TemporaryError, "it fails (503)"),
+        (429, b"", TemporaryError, "it fails (429)"),
+        (200, b"<html>maintenance</html>", TemporaryError, "the answer is none of RT's"),
+        (200, b"", TemporaryError, "the answer is none of RT's"),
+        (200, b"\xff\xfe", TemporaryError, "the answer is"),
+        (200, b"{}", TemporaryError, "the answer is none of RT's"),
+        (200, b"[]", TemporaryError, "the answer is none of RT's"),
+        (200, b"null", TemporaryError, "the answer is none of RT's"),
+        (200, b'{"items": [7], "count": 1, "pages": 1, "page": 1}', TemporaryError, "the answer is none of RT's"),
+        (301, b"", PermanentError, "it sends us elsewhere (301); check the url"),
+        (401, b"", PermanentError, "it refuses our credentials (401)"),
+        (404, b"", PermanentError, "nothing is there (404); check the url"),
+        (403, b'{"message":"For\x1b[31mbidden"}', PermanentError, "it refuses (403)"),
+        (407, b"", PermanentError, "the proxy wants to know who we are"),
+        (400, b'{"message":"no"}', PermanentError, 'it refuses: "no"'),
+    ],
+)
+def test_what_else_may_answer(
+    tracker: RtServer, before: Gate, status: int, body: bytes, error: type[Exception], sentence: str
+) -> None:
+    """Whatever answers instead of RT is temporary or needs a person, in a sentence; nothing is lost or doubled."""
+    before.answer(status, body)
+    rt, each = channel(tracker, before.url), message()
+    with pytest.raises(error) as caught:
+        rt.deliver(TICKET, None, each)
+    assert type(caught.value) is error
+    assert sentence in str(caught.value)
+    assert str(caught.value).isprintable()
+    before.pass_on()
+    assert rt.deliver(TICKET, None, each) == Delivered(1)
+    assert len(tracker.tickets()) == 1
+
+
+@pytest.mark.parametrize("request_", ["POST /REST/2.0/ticket/1/attachments", "GET /REST/2.0/tickets"])
+def test_a_search_that_is_not_there(tracker: RtServer, before: Gate, request_: str) -> None:
+    """That a search does not exist is not taken for finding nothing: nothing is sent for fear of sending it again."""
+    each = message()
+    channel(tracker).deliver(TICKET, None, each)
+    before.answer(404, request=request_)
+    with pytest.raises(PermanentError, match="nothing is there"):
+        channel(tracker, before.url).deliver(TICKET, None, each)
+    assert [len(found.texts) for found in tracker.tickets()] == [1]
+
+
+def test_an_answer_without_an_end(before: Gate) -> None:
+    """Of an answer that is larger than any of RT's only so much is read."""
+    before.answer(200, b" " * (LARGEST + 1))
+    with pytest.raises(TemporaryError, match="no answer in time"):
+        RtChannel(before.url, token="x", timeout=60).deliver(TICKET, None, message())
+
+
+def test_a_text_too_long_for_what_stands_before(tracker: RtServer, before: Gate) -> None:
+    """A web server that refuses the size of a message needs a person, who is told so."""
+    before.answer(413, request="POST /REST/2.0/ticket")
+    with pytest.raises(PermanentError, match="too long for what stands before RT"):
+        channel(tracker, before.url).deliver(TICKET, None, message())
+
+
+def test_documented_rights() -> None:
+    """The rights with which these tests are done are those that people are told to give."""
+    told = (Path(__file__).parents[2] / "docs" / "messages.md").read_text("utf-8")
+    table = told.partition("| right | for |\n")[2].partition("\n\n")[0]
+    assert set(re.findall("`([A-Za-z]+)`", table)) == set(RIGHTS)

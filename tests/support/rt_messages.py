@@ -1,0 +1,29 @@
+"""Messages to give to a Request Tracker, and how they stand there."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any, Literal
+
+from rt_server import RtServer
+
+from hesiod_watch.channels import Message, Ticket
+from hesiod_watch.channels.rt_tracker import RtChannel
+from hesiod_watch.channels.rt_words import mark
+
+RUN = "20261101_P2_lib"
+TICKET = Ticket(RUN, "promrun_internal", f"Run {RUN}")
+
+
+def message(number: int = 1, kind: Literal["comment", "reply"] = "reply", text: str = "") -> Message:
+    return Message(number, secrets.token_hex(16), "cell-done", kind, text or f"text of message {number}")
+
+
+def written(each: Message) -> str:
+    """How a message whose text needs no change stands in its ticket."""
+    return f"{each.text}\n\n{mark(each)}"
+
+
+def channel(tracker: RtServer, url: str = "", **options: Any) -> RtChannel:
+    given: dict[str, Any] = {"token": tracker.token, "timeout": 30.0} | options
+    return RtChannel(url or tracker.url, **given)
