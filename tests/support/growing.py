@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hesiod_watch.fastq.files import look
 from hesiod_watch.fastq.ingest import Ingest
-from hesiod_watch.fastq.model import Output, Settings, Source
+from hesiod_watch.fastq.model import Output, Settings, Source, Written
 from hesiod_watch.fastq.wire import Limits
 
 LIMITS = Limits(files=2)
@@ -75,6 +75,24 @@ def cell(directory: Path) -> list[Output]:
 def some(output: Output, *numbers: int) -> Output:
     """The output with only these of its sources."""
     return Output(output.name, output.barcode, output.part, tuple(output.sources[number] for number in numbers))
+
+
+def with_sources(output: Output, sources: Sequence[Source]) -> Output:
+    """The output with these sources instead of its own."""
+    return Output(output.name, output.barcode, output.part, tuple(sources))
+
+
+def opened(
+    directory: Path, settings: Settings = SETTINGS, *, check_all: bool = True, limits: Limits = LIMITS
+) -> Ingest:
+    """A session in a directory."""
+    return Ingest.open(directory, settings, owner={"who": "me"}, check_all=check_all, limits=limits)
+
+
+def in_one_go(directory: Path, outputs: Sequence[Output], settings: Settings = SETTINGS) -> list[Written]:
+    """What one undisturbed session makes of all outputs."""
+    with opened(directory, settings) as one:
+        return one.finish(outputs)
 
 
 def grow(

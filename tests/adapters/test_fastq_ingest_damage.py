@@ -1,0 +1,236 @@
+"""Outputs, checkpoints and disks that are not as they should be: it is noticed, said, and made again."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from disks import Disk
+from growing import cell, directory_in_memory, expected, in_one_go, opened, put, reads, some, written
+
+from hesiod_watch.errors import BadSource, PermanentError, TemporaryError
+from hesiod_watch.fastq import bgzf, checkpoint, durable, recheck
+from hesiod_watch.fastq.model import Output
+from hesiod_watch.fastq.wire import Limits
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    with directory_in_memory(tmp_path) as directory:
+        yield directory
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> list[Output]:
+    return cell(tmp_path / "sources")
+
+
+def test_a_full_disk_gets_back_what_was_in_vain(
+    outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without room for the journal's lines, what was written for them is cut off at once: others need the space."""
+
+    class Full(Disk):
+        """Has no room for a longer journal."""
+
+        full = False
+
+        def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
+            if self.full:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().pwrite(descriptor, data, offset)
+
+    disk = Full(tmp_path / "out")
+    monkeypatch.setattr(durable, "os", disk)
+    with opened(tmp_path / "out", limits=Limits(files=1)) as one:
+        one.take([some(outputs[0], 0, 1)])
+        before = (tmp_path / "out" / outputs[0].name).stat().st_size
+        disk.full = True
+        with pytest.raises(TemporaryError, match="journal"):
+            one.take(outputs[:1])
+        assert (tmp_path / "out" / outputs[0].name).stat().st_size == before
+        disk.full = False
+
+
+def append(path: Path, data: bytes) -> None:
+    path.write_bytes(path.read_bytes() + data)
+
+
+def flip(path: Path, place: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[place] ^= 0x40
+    path.write_bytes(data)
+
+
+# What somebody does to a finished output of four pieces, and from which piece on it is taken again.
+DAMAGE: list[tuple[str, Callable[[Path], None], int]] = [
+    ("first byte", lambda path: flip(path, 0), 0),
+    ("last piece", lambda path: flip(path, path.stat().st_size - 40), 3),
+    ("cut in the last piece", lambda path: os.truncate(path, path.stat().st_size - 40), 3),
+    ("cut at its end", lambda path: os.truncate(path, path.stat().st_size - 4), 4),
+    ("other end", lambda path: flip(path, path.stat().st_size - 1), 4),
+    ("nothing left", lambda path: os.truncate(path, 0), 0),
+    ("gone", lambda path: path.unlink(), 0),
+    ("longer", lambda path: append(path, b"more"), 4),
+]
+
+
+@pytest.mark.parametrize(("damage", "kept"), [row[1:] for row in DAMAGE], ids=[row[0] for row in DAMAGE])
+def test_outputs_that_are_not_as_they_were_written(
+    damage: Callable[[Path], None], kept: int, outputs: list[Output], tmp_path: Path
+) -> None:
+    """Checking all, what is wrong is found, said, and made again from the sources."""
+    with opened(tmp_path / "out") as one:
+        one.finish(outputs)
+    damage(tmp_path / "out" / "a.fastq.gz")
+    with opened(tmp_path / "out") as one:
+        assert one.sources == 5 + kept
+        assert len(one.notes) == (kept < 4)
+        results = one.finish(outputs)
+    assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
+    alone = in_one_go(tmp_path / "alone", outputs)
+    assert [w.statistics for w in results] == [w.statistics for w in alone]
+    assert [w.md5 for w in results] == [w.md5 for w in alone]
+
+
+def test_without_checking_all_the_last_batch_is_checked(outputs: list[Output], tmp_path: Path) -> None:
+    """The cheap opening looks at what was written last, which is what a crash may have touched."""
+    with opened(tmp_path / "out") as one:
+        one.take(outputs[:1])
+    flip(tmp_path / "out" / "a.fastq.gz", (tmp_path / "out" / "a.fastq.gz").stat().st_size - 40)
+    with opened(tmp_path / "out", check_all=False) as one:
+        assert one.sources == 3
+        one.finish(outputs)
+    assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
+
+
+def test_a_link_in_place_of_an_output(outputs: list[Output], tmp_path: Path) -> None:
+    """What is not a regular file is not written through, and needs a person."""
+    with opened(tmp_path / "out") as one:
+        one.take(outputs)
+    path = tmp_path / "out" / "a.fastq.gz"
+    path.rename(tmp_path / "precious")
+    path.symlink_to(tmp_path / "precious")
+    before = (tmp_path / "precious").read_bytes()
+    with pytest.raises(BadSource, match="symbolic link"):
+        opened(tmp_path / "out")
+    assert (tmp_path / "precious").read_bytes() == before
+
+
+# What becomes of the checkpoint between two sessions.
+CHECKPOINTS: list[Callable[[Path, bytes], object]] = [
+    lambda path, older: path.unlink(),
+    lambda path, older: path.write_bytes(b""),
+    lambda path, older: path.write_bytes(path.read_bytes()[:-1]),
+    lambda path, older: flip(path, path.stat().st_size // 2),
+    lambda path, older: path.write_bytes(older),
+]
+
+
+def test_the_checkpoint_of_another_history(tmp_path: Path) -> None:
+    """A checkpoint that goes with a journal of the same length, and other lines, is not used."""
+    histories: dict[int, tuple[Path, Output]] = {}
+    for seed in range(100):
+        output = Output("o.gz", None, "pass", (put(tmp_path / f"s{seed:02}", "a.fastq", reads(1, seed % 10 + 40)),))
+        with opened(tmp_path / f"{seed:02}") as one:
+            one.take([output])
+            alike = histories.setdefault(
+                (tmp_path / f"{seed:02}" / "journal.jsonl").stat().st_size, (tmp_path / f"{seed:02}", output)
+            )
+        if alike[1].sources[0].path.read_bytes() != output.sources[0].path.read_bytes():
+            break
+    directory = tmp_path / f"{seed:02}"
+    (directory / checkpoint.NAME).write_bytes((alike[0] / checkpoint.NAME).read_bytes())
+    with opened(directory) as one:
+        [result] = one.finish([output])
+    [alone] = in_one_go(tmp_path / "alone", [output])
+    assert (result.md5, result.statistics) == (alone.md5, alone.statistics)
+
+
+@pytest.mark.parametrize("lose", CHECKPOINTS)
+def test_the_checkpoint_is_only_a_cache(
+    lose: Callable[[Path, bytes], object], outputs: list[Output], tmp_path: Path
+) -> None:
+    """Lost, damaged or older: statistics and checksums are had from the outputs."""
+    path = tmp_path / "out" / checkpoint.NAME
+    with opened(tmp_path / "out") as one:
+        one.take([some(outputs[0], 0, 1)])
+        older = path.read_bytes()
+        one.take(outputs)
+        groups = one.groups
+    lose(path, older)
+    with opened(tmp_path / "out", check_all=False) as one:
+        assert one.groups == groups
+        assert one.notes == ()
+        results = one.finish(outputs)
+    alone = in_one_go(tmp_path / "alone", outputs)
+    assert [(w.md5, w.statistics) for w in results] == [(w.md5, w.statistics) for w in alone]
+
+
+@pytest.mark.parametrize(("name", "place"), [("a.fastq.gz", 1000), ("a.fastq.gz", 4), ("b.fastq.gz", 4)])
+def test_damage_is_found_while_measuring(name: str, place: int, outputs: list[Output], tmp_path: Path) -> None:
+    """Without a checkpoint outputs are read anyway; what is wrong in them is found even where nobody asked for it."""
+    with opened(tmp_path / "out") as one:
+        one.take(outputs)
+    (tmp_path / "out" / checkpoint.NAME).unlink()
+    flip(tmp_path / "out" / name, place)  # 4: the time in the head of a member, which changes no text
+    with opened(tmp_path / "out", check_all=False) as one:
+        assert one.sources < 9
+        results = one.finish(outputs)
+    alone = in_one_go(tmp_path / "alone", outputs)
+    assert [(w.md5, w.statistics) for w in results] == [(w.md5, w.statistics) for w in alone]
+
+
+def test_a_disk_that_lies(outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not read back as it was written never counts; on a better disk the work goes on."""
+
+    class Liar(Disk):
+        def write(self, descriptor: int, data: bytes | memoryview) -> int:
+            spoilt = bytearray(data)
+            if len(self.changes) > 20:
+                spoilt[len(spoilt) // 2] ^= 1
+            return super().write(descriptor, bytes(spoilt))
+
+    monkeypatch.setattr(durable, "os", Liar(tmp_path / "out"))
+    with opened(tmp_path / "out") as one:
+        with pytest.raises(PermanentError, match="just written"):
+            one.finish(outputs)
+        with pytest.raises(PermanentError, match="opened anew"):
+            one.take(outputs)
+    monkeypatch.setattr(durable, "os", os)
+    with opened(tmp_path / "out") as one:
+        one.finish(outputs)
+        assert one.notes == ()
+    assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
+
+
+def test_an_end_that_is_not_as_it_was_written(
+    outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The end-of-file block is read back, too."""
+
+    class Liar(Disk):
+        def write(self, descriptor: int, data: bytes | memoryview) -> int:
+            return super().write(descriptor, bytes(data).replace(bgzf.END_OF_FILE, bytes(len(bgzf.END_OF_FILE))))
+
+    monkeypatch.setattr(durable, "os", Liar(tmp_path / "out"))
+    with opened(tmp_path / "out") as one, pytest.raises(PermanentError, match="reading back its end"):
+        one.finish(outputs)
+
+
+def test_what_does_not_inflate_to_the_source_is_refused(outputs: list[Output], tmp_path: Path) -> None:
+    """Sound gzip of another text, as a wrong compressor would make it, is not taken for the source's."""
+    [result, *_] = in_one_go(tmp_path / "out", outputs)
+    piece = result.pieces[0]
+    text = outputs[0].sources[0].path.read_bytes()
+    right = recheck.Text(0, 0).followed_by(memoryview(text))
+    recheck.confirm(result.path, [piece], [right], blocks=True)
+    with pytest.raises(PermanentError, match="gives other bytes"):
+        recheck.confirm(result.path, [replace(piece, crc32=piece.crc32 ^ 1)], [right], blocks=True)
+    for wrong in (text[:-1], text[:-2] + b"A\n", b""):
+        with pytest.raises(PermanentError, match="does not inflate to its text"):
+            recheck.confirm(result.path, [piece], [recheck.Text(0, 0).followed_by(memoryview(wrong))], blocks=True)

@@ -1,0 +1,261 @@
+"""Sources that come late, change, go away or are no FASTQ: the outputs end as those of what is there at the end."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from disks import Disk
+from growing import (
+    SETTINGS,
+    cell,
+    directory_in_memory,
+    expected,
+    in_one_go,
+    opened,
+    put,
+    reads,
+    some,
+    with_sources,
+    written,
+)
+from hypothesis import given
+from hypothesis import settings as examples
+from hypothesis import strategies as st
+
+from hesiod_watch.errors import BadSource, TemporaryError
+from hesiod_watch.fastq import backlog, durable, ingest
+from hesiod_watch.fastq.files import look
+from hesiod_watch.fastq.ingest import Ingest
+from hesiod_watch.fastq.model import Output, Settings, Source
+from hesiod_watch.fastq.verify import verify
+from hesiod_watch.fastq.wire import Limits
+
+
+@pytest.fixture
+def tmp_path(tmp_path: Path) -> Iterator[Path]:
+    with directory_in_memory(tmp_path) as directory:
+        yield directory
+
+
+@pytest.fixture
+def outputs(tmp_path: Path) -> list[Output]:
+    return cell(tmp_path / "sources")
+
+
+@pytest.fixture
+def many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers are started for little work, too."""
+    monkeypatch.setattr(ingest, "BYTES_PER_WORKER", 1)
+    monkeypatch.setattr(backlog, "SMALLEST_SHARE", 1)
+
+
+def changed(source: Source, text: bytes) -> Source:
+    """The source after somebody has written it anew."""
+    source.path.write_bytes(text)
+    os.utime(source.path, ns=(0, source.mtime_ns + 10**9))
+    return look(source.path, source.name)
+
+
+# What happens to an output of four plain sources after three were taken, how many are taken then, and what is said.
+CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
+    ("more", lambda a: a, 1, ""),
+    (
+        "changed",
+        lambda a: with_sources(a, [a.sources[0], changed(a.sources[1], reads(5, 77)), *a.sources[2:]]),
+        3,
+        "a1.fastq has changed since it was taken; 2 of 3 files are taken again",
+    ),
+    (
+        "touched",
+        lambda a: with_sources(a, [changed(a.sources[0], a.sources[0].path.read_bytes()), *a.sources[1:]]),
+        4,
+        "a0.fastq has changed since it was taken; 3 of 3 files are taken again",
+    ),
+    (
+        "missing",
+        lambda a: with_sources(a, a.sources[:2]),
+        0,
+        "a2.fastq was taken and is not there any more; 1 of 3 files are taken again",
+    ),
+    (
+        "missing in the middle",
+        lambda a: with_sources(a, [a.sources[0], a.sources[2], a.sources[3]]),
+        2,
+        "a1.fastq was taken and is not there any more; 2 of 3 files are taken again",
+    ),
+    (
+        "late",
+        lambda a: with_sources(
+            a, [a.sources[0], put(a.sources[0].path.parent, "a01.fastq", reads(1, 5)), *a.sources[1:]]
+        ),
+        4,
+        "a01.fastq belongs before a1.fastq, which was taken before it came; 2 of 3 files are taken again",
+    ),
+    (
+        "gzipped among plain",
+        lambda a: with_sources(a, [*a.sources, put(a.sources[0].path.parent, "a4.fastq.gz", reads(1, 5))]),
+        2,
+        "",
+    ),
+    ("another barcode", lambda a: Output(a.name, "barcode09", a.part, a.sources), 4, "of another barcode or part"),
+]
+
+
+@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize(("change", "taken", "note"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
+def test_what_was_taken_is_contradicted(
+    change: Callable[[Output], Output], taken: int, note: str, finished: bool, outputs: list[Output], tmp_path: Path
+) -> None:
+    """The output goes back to the last source that is still right, says so, and ends as one run would."""
+    a = outputs[0]
+    with opened(tmp_path / "out") as one:
+        one.take([some(a, 0, 1, 2)])
+        if finished:
+            one.finish([some(a, 0, 1, 2)])
+    now = change(a)
+    with opened(tmp_path / "out") as one:
+        assert one.take([now]) == taken
+        [result] = one.finish([now])
+        assert len(one.notes) == bool(note)
+        assert all(note in said for said in one.notes)
+    [alone] = in_one_go(tmp_path / "alone", [now])
+    assert (result.md5, result.statistics, result.pieces) == (alone.md5, alone.statistics, alone.pieces)
+    assert result.path.read_bytes() == alone.path.read_bytes()
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_plain_and_gzipped_sources_meet(order: tuple[int, int], outputs: list[Output], tmp_path: Path) -> None:
+    """An output of verbatim members becomes BGZF throughout when a plain source comes, and the other way round."""
+    a, b, *_ = outputs
+    lists = [with_sources(b, b.sources), with_sources(b, [*b.sources, a.sources[0]])]
+    first, second = (lists[number] for number in order)
+    with opened(tmp_path / "out") as one:
+        one.take([first])
+    with opened(tmp_path / "out") as one:
+        one.finish([second])
+        assert one.notes == ("b.fastq.gz: gzipped and plain sources are mixed otherwise now; all are taken again",)
+    assert written(tmp_path / "out", [second]) == expected(tmp_path / "expected", [second])
+
+
+def test_an_output_without_sources_is_dropped(outputs: list[Output], tmp_path: Path) -> None:
+    """An output that is not listed any more is removed, also from the figures, and said; its name can be used again."""
+    with opened(tmp_path / "out") as one:
+        one.take(outputs)
+        one.take(outputs[1:])
+        assert one.notes == ("a.fastq.gz: has no sources any more; dropped",)
+        assert len(one.groups) == 2
+        assert not (tmp_path / "out" / "a.fastq.gz").exists()
+        one.finish(outputs)
+    with opened(tmp_path / "out") as one:
+        one.finish(outputs)
+        assert one.notes == ()
+    assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.usefixtures("many_workers")
+def test_a_bad_source_keeps_what_is_before_it(processes: int, outputs: list[Output], tmp_path: Path) -> None:
+    """A source that is no FASTQ is named; others count; when it was put right the same ingest goes on."""
+    a, b, *_ = outputs
+    good = a.sources[2].path.read_bytes()
+    bad = with_sources(a, [*a.sources[:2], changed(a.sources[2], b"no FASTQ\n"), a.sources[3]])
+    with opened(tmp_path / "out", Settings(level="small", processes=processes)) as one:
+        with pytest.raises(BadSource, match=r"a2\.fastq"):
+            one.finish([bad, b])
+        assert one.sources >= 2
+        better = with_sources(a, [*a.sources[:2], changed(a.sources[2], good), a.sources[3]])
+        one.finish([better, b])
+        assert one.notes == ()
+    assert written(tmp_path / "out", [better, b]) == expected(tmp_path / "expected", [better, b])
+
+
+def test_a_source_that_is_bad_at_its_end(outputs: list[Output], tmp_path: Path) -> None:
+    """What was written of it before that was seen is in no output, and in no checksum."""
+    b = outputs[1]
+    whole = b.sources[2].path.read_bytes()
+    bad = with_sources(b, [*b.sources[:2], changed(b.sources[2], whole[:-9])])
+    with opened(tmp_path / "out", limits=Limits()) as one:
+        with pytest.raises(BadSource, match="truncated gzip"):
+            one.finish([bad])
+        assert one.sources == 2
+        assert (tmp_path / "out" / b.name).stat().st_size == b.sources[0].size
+        better = with_sources(b, [*b.sources[:2], changed(b.sources[2], whole)])
+        [result] = one.finish([better])
+    verify(result.path, md5=result.md5, reads=result.reads, bases=result.bases)
+    assert written(tmp_path / "out", [better]) == expected(tmp_path / "expected", [better])
+
+
+@pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: os.utime(path, (1, 1))])
+def test_sources_are_looked_at_again_at_the_end(
+    change: Callable[[Path], None], outputs: list[Output], tmp_path: Path
+) -> None:
+    """A source that changed or went away after it was taken is noticed by `finish`, with nothing left to read."""
+    with opened(tmp_path / "out") as one:
+        one.take(outputs)
+        change(outputs[1].sources[2].path)
+        with pytest.raises(TemporaryError, match=r"b2\.fastq\.gz"):
+            one.finish(outputs)
+        assert one.sources == 9
+
+
+TEXTS = [reads(1 + number % 3, 300 + number, 60) for number in range(12)]
+
+
+@examples(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_history_ends_the_same(data: st.DataObject) -> None:
+    """Sources that come in any order, late, changed, removed, plain or gzipped, with stops and kills in between."""
+    with (
+        TemporaryDirectory() as otherwise,
+        directory_in_memory(Path(otherwise)) as place,
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        names = [f"{number}.fastq{data.draw(st.sampled_from(['', '.gz', '.gz']))}" for number in range(8)]
+        present: dict[str, Source] = {}
+        for _ in range(data.draw(st.integers(1, 5))):
+            for name in data.draw(st.lists(st.sampled_from(names), max_size=4)):
+                text = data.draw(st.sampled_from(TEXTS))
+                present[name] = changed(put(place, name, text), (place / name).read_bytes())
+            for name in data.draw(st.lists(st.sampled_from(names), max_size=1)):
+                present.pop(name, None)
+            budget = data.draw(st.integers(0, 9))
+
+            def stop(left: list[int] = [budget]) -> bool:  # noqa: B006  each round has its own
+                left[0] -= 1
+                return left[0] < 0
+
+            disk = Disk(place / "out")
+            patch.setattr(durable, "os", disk)
+            one = Ingest.open(
+                place / "out",
+                SETTINGS,
+                owner={},
+                check_all=data.draw(st.booleans()),
+                limits=Limits(files=data.draw(st.integers(1, 4))),
+            )
+            one.take(listing(present), stop=stop)
+            if data.draw(st.booleans()):
+                one.close()
+            else:
+                disk.die()
+            patch.setattr(durable, "os", os)
+        outputs = listing(present)
+        with opened(place / "out") as one:
+            results = one.finish(outputs)
+        alone = in_one_go(place / "alone", outputs)
+        assert written(place / "out", outputs) == written(place / "alone", outputs)
+        assert [(w.md5, w.statistics, w.pieces) for w in results] == [(w.md5, w.statistics, w.pieces) for w in alone]
+
+
+def listing(present: dict[str, Source]) -> list[Output]:
+    """Two outputs, by even and odd names, of what is there, in order."""
+    chosen = [sorted(name for name in present if int(name[0]) % 2 == rest) for rest in range(2)]
+    return [
+        Output(f"out{rest}.gz", None, "pass", tuple(present[name] for name in names))
+        for rest, names in enumerate(chosen)
+        if names
+    ]
