@@ -83,12 +83,11 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One file under `pipeline/`. `owner` and `text` are None where nobody read the file."""
+    """One file under `pipeline/`. `text` is None where nobody read the file."""
 
     name: str
     mtime: float  # seconds since the epoch, of the file system's clock; for people
     regular: bool = True  # False: a symlink, FIFO, device or directory in the flag's place
-    owner: Owner | None = None
     text: str | None = None
 
     @property
@@ -138,10 +137,6 @@ class CellFlags:
     failed: Flag | None = None
     aborted: Flag | None = None
     claims: tuple[Claim, ...] = ()  # by epoch, lowest first
-
-    @property
-    def recorded(self) -> bool:
-        return bool(self.synced or self.done or self.failed or self.aborted or self.claims)
 
     @property
     def claim(self) -> Claim | None:
@@ -270,7 +265,6 @@ class Outbox:
     waiting: tuple[Letter, ...] = ()  # what at least one of these is still to get
     round: Round | None = None  # the last delivery, or the one under way
     ticket: int | None = None  # in the tracker
-    ticket_problem: str = ""  # why that is not known although its file is there
     problem: str = ""  # why nothing is known about the messages
 
     def waiting_for(self, channel: str) -> tuple[Letter, ...]:

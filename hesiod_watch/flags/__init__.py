@@ -41,7 +41,6 @@ touch the claim of whoever got it.
 from hesiod_watch.flags.attic import move_to_attic
 from hesiod_watch.flags.claims import (
     claim_cell,
-    highest_epoch,
     holds_worker,
     overtaken,
     record_worker,
@@ -98,7 +97,6 @@ __all__ = [
     "done",
     "end_round",
     "failed",
-    "highest_epoch",
     "holds_worker",
     "ingest",
     "mark_delivered",

@@ -82,11 +82,6 @@ def step_back(pipeline: Path, stem: str, owner: Owner, *, why: str = "") -> None
         logger.debug("stepped back already", extra=fields(cell=stem, why=error))
 
 
-def highest_epoch(pipeline: Path, stem: str) -> int:
-    """The highest epoch under which this cell was ever claimed, given up or not; 0 where it never was."""
-    return max(read_flags(pipeline).epoch_numbers(stem), default=0)
-
-
 def overtaken(pipeline: Path, stem: str, owner: Owner) -> int:
     """The later epoch that has a worker of its own; 0: none. For a worker, before it publishes.
 

@@ -29,9 +29,7 @@ class FlagLine:
     name: str
     mtime: float  # seconds since the epoch; 0.0 where it cannot be had
     meaning: str
-    regular: bool = True
     owner: Owner | None = None
-    text: str | None = None
     liveness: Liveness | None = None
     evidence: str = ""
 
@@ -102,11 +100,6 @@ class FlagListing:
         """Cells recorded in flags, whether or not their directories are still there."""
         return frozenset(self._cells)
 
-    @property
-    def unknown(self) -> tuple[str, ...]:
-        """Names that nothing is known about: to be reported, and ignored. Raw, as `os.fsdecode` gives them."""
-        return tuple(sorted(name for name in self._found if name != names.ATTIC and not names.is_understood(name)))
-
     def cell(self, stem: str, judge: Judge) -> CellFlags:
         """The facts about one cell. Claims of a finished cell are listed, but nobody asks after their owners."""
         facts = self._cells.get(stem, {})
@@ -164,7 +157,7 @@ class FlagListing:
 
     def _line(self, name: str, judge: Judge) -> FlagLine:
         if not self._found[name] and name not in (names.OUTPUT, names.MESSAGES):
-            return FlagLine(name, self._mtime(name), names.meaning(name) + "; not a regular file", regular=False)
+            return FlagLine(name, self._mtime(name), names.meaning(name) + "; not a regular file")
         content = self._content(name)
         if content is None:
             return FlagLine(name, self._mtime(name), names.meaning(name))
@@ -173,9 +166,7 @@ class FlagListing:
         liveness, evidence = None, ""
         if fact in {"started", "worker"} or fact.endswith(".started"):
             liveness, evidence = judge(content.owner)
-        return FlagLine(
-            name, content.mtime, names.meaning(name), content.regular, content.owner, content.text, liveness, evidence
-        )
+        return FlagLine(name, content.mtime, names.meaning(name), content.owner, liveness, evidence)
 
     def _claims(self, stem: str, judge: Judge) -> tuple[Claim, ...]:
         claims = []
@@ -220,7 +211,7 @@ class FlagListing:
         content = self._content(name)
         if content is None:
             return Flag(name, self._mtime(name), self._found[name])
-        return Flag(name, content.mtime, content.regular, content.owner, content.text)
+        return Flag(name, content.mtime, content.regular, content.text)
 
     def _owner(self, name: str | None) -> Owner | None:
         content = self._content(name) if name else None

@@ -47,13 +47,13 @@ def read_outbox(pipeline: Path, listing: FlagListing, channels: Collection[str],
     if not listing.has(names.MESSAGES):
         return None
     last_round = listing.round(names.NOTIFY, judge)
-    ticket, ticket_problem = read_ticket(pipeline) if listing.has(names.TICKET) else (None, "")
+    ticket = read_ticket(pipeline)[0] if listing.has(names.TICKET) else None
     try:
         found = _Found(pipeline / names.MESSAGES)
         past = found.past()
     except OSError as error:
         problem = f"{pipeline / names.MESSAGES}: cannot be read: {error.strerror}"
-        return Outbox(round=last_round, ticket=ticket, ticket_problem=ticket_problem, problem=problem)
+        return Outbox(round=last_round, ticket=ticket, problem=problem)
     numbers = found.numbers
     outbox = Outbox(
         told=frozenset(found.keys | past),
@@ -65,7 +65,6 @@ def read_outbox(pipeline: Path, listing: FlagListing, channels: Collection[str],
         waiting=tuple(found.letters(after=min((found.delivered.get(name, 0) for name in channels), default=10**9))),
         round=last_round,
         ticket=ticket,
-        ticket_problem=ticket_problem,
     )
     due = {letter.number for name in channels for letter in outbox.waiting_for(name)}
     return replace(outbox, waiting=tuple(letter for letter in outbox.waiting if letter.number in due))

@@ -180,7 +180,7 @@ class World:
             assert flags.overtaken(self.pipeline, STEM, working[0].owner) == 0
             return 1
         assert cell.claim is None or cell.claim.liveness is Liveness.DEAD, cell
-        epoch = flags.highest_epoch(self.pipeline, STEM) + 1
+        epoch = max((claim.epoch for claim in cell.claims), default=0) + 1  # as the plan counts
         flags.claim_cell(self.pipeline, STEM, self._owner(epoch), judge=self.judge)
         flags.record_worker(self.pipeline, STEM, self._owner(epoch))
         return 0
