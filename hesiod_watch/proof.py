@@ -144,7 +144,6 @@ class DropProof:
     run: str
     cell: CellId
     dropped: Dropped
-    epoch: int
     inventory_digest: str  # of the names, sizes and MD5 of all files found there
     files: tuple[Target, ...]
     kept: tuple[Kept, ...]
@@ -206,7 +205,6 @@ def prove(evidence: Evidence, limits: Limits, now: datetime) -> DropProof | Refu
         evidence.run,
         evidence.cell,
         evidence.dropped,
-        evidence.epoch,
         digest_of(evidence.found),
         tuple(files),
         tuple(kept),

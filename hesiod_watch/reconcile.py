@@ -44,8 +44,6 @@ class Looked:
     """What one reconcile of a run came to."""
 
     snapshot: Snapshot
-    decision: Decision
-    started: tuple[Action, ...] = ()
     full: bool = False  # something could not be started because every worker is busy
     held: bool = False  # something was to be done and was not, because it was to be held
     look_again: float | None = None  # seconds from now
@@ -88,7 +86,6 @@ class Reconciler:
 
         `offer` is the run as its upstream was just seen to have it. Never raises for what is wrong with the run.
         """
-        started: list[Action] = []
         full = False
         for _ in range(ROUNDS):
             now = self.clock()
@@ -108,13 +105,12 @@ class Reconciler:
                 if begun is None:
                     full = True
                 elif begun:
-                    started.append(action)
                     changed = changed or action.name in SHORT
             if not changed or self._heavy.name == "dry-run":
                 break
         self._tell(snapshot, decision)
         self._damaged[run_dir] = keeping.damage(snapshot)
-        return Looked(snapshot, decision, tuple(started), full, held, self._next_look(run_dir, decision, now))
+        return Looked(snapshot, full, held, self._next_look(run_dir, decision, now))
 
     def running(self) -> int:
         """Workers started here that have not ended."""

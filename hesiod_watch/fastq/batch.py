@@ -37,8 +37,7 @@ def perform(task: Task, on_unit: OnUnit, stop: Callable[[], bool]) -> Done:
         raise
     durable.give_back(task.directory, [(part.name, part.at) for part, appender in appenders if not appender.pieces])
     grown = [
-        Grown(part.name, part.members, part.at, tuple(appender.pieces), appender.statistics, appender.md5)
-        for part, appender in whole
+        Grown(part.name, part.at, tuple(appender.pieces), appender.statistics, appender.md5) for part, appender in whole
     ]
     return Done(task.parts, tuple(grown), error)
 

@@ -61,7 +61,6 @@ class Grown:
     """What was appended to one output, durable and read back, and can be journalled."""
 
     name: str
-    members: bool
     at: int
     pieces: tuple[Piece, ...]
     statistics: Statistics  # of these pieces

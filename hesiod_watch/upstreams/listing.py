@@ -48,7 +48,6 @@ class UpstreamRun:
 class Listing:
     """What an upstream has. Where there is a `problem`, what is listed is there, and there may be more."""
 
-    upstream: str
     runs: tuple[UpstreamRun, ...] = ()
     quarantined: tuple[Quarantined, ...] = ()
     problem: str = ""
@@ -62,28 +61,28 @@ def list_upstream(upstream: Upstream, *, runner: Runner = run, stop: Callable[[]
     """Ask an upstream what it has. Never raises for what the other side does; LOCAL has nothing to be asked."""
     place = upstream.place
     if place.is_local:
-        return Listing(upstream.name)
+        return Listing()
     try:
         with connected(upstream, runner, stop) as control:
             asked = question(CELLS, place.path)
             command = ssh.remote(upstream, asked, control) if place.over_ssh else asked
             ended = runner(command, quiet=upstream.connect_timeout + upstream.timeout, stop=stop)
     except Unreachable as error:
-        return Listing(upstream.name, problem=str(error))
-    return _read(upstream.name, place, ended)
+        return Listing(problem=str(error))
+    return _read(place, ended)
 
 
-def _read(name: str, place: Location, ended: Ended) -> Listing:
+def _read(place: Location, ended: Ended) -> Listing:
     if ended.why:
-        return Listing(name, problem=f"{place} does not answer: {ended.why}")
+        return Listing(problem=f"{place} does not answer: {ended.why}")
     try:
         answer, code = records(ended.output)
     except NotAnAnswer as error:
         why = judge_question(ended.code, ended.errors).why or "the command ended as if all were well"
-        return Listing(name, problem=f"{place} cannot be listed: {error}; {why}")
+        return Listing(problem=f"{place} cannot be listed: {error}; {why}")
     runs, quarantined = _sorted_out(answer, place)
     problem = f"{place} cannot be listed in full: {last_line(ended.errors)}" if code else ""
-    return Listing(name, runs, quarantined, problem)
+    return Listing(runs, quarantined, problem)
 
 
 def _sorted_out(answer: Iterable[bytes], place: Location) -> tuple[tuple[UpstreamRun, ...], tuple[Quarantined, ...]]:

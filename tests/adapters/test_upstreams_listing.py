@@ -90,7 +90,6 @@ def test_runs_and_cells(tmp_path: Path) -> None:
     for name, cell in (("run10", CELL), ("run9", CELL), ("My Exp", second), ("My Exp", recalled), ("My Exp", CELL)):
         make_cell(tmp_path / name, cell)
     assert list_upstream(upstream(tmp_path)) == Listing(
-        "mounted",
         (
             UpstreamRun("My Exp", f"{tmp_path}/My Exp", (CELL, second, recalled)),
             UpstreamRun("run9", f"{tmp_path}/run9", (CELL,)),
@@ -112,7 +111,7 @@ def test_what_is_not_data(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "persistence" / "sets" / "a").mkdir(parents=True)
     (tmp_path / "file").touch()
-    assert list_upstream(upstream(tmp_path)) == Listing("mounted")
+    assert list_upstream(upstream(tmp_path)) == Listing()
 
 
 def test_odd_names_are_quarantined(tmp_path: Path) -> None:
@@ -207,7 +206,7 @@ def test_listing_that_is_not_whole(tmp_path: Path) -> None:
 
 def test_nothing_is_asked_of_local() -> None:
     """The landing area itself is no upstream to be asked."""
-    assert list_upstream(Upstream("local", "LOCAL")) == Listing("local")
+    assert list_upstream(Upstream("local", "LOCAL")) == Listing()
 
 
 def test_script_is_one_line() -> None:
