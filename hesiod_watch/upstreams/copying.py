@@ -53,12 +53,10 @@ ROUNDS = 3
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """How copying a cell ended. `bytes` and `files` were copied, in all rounds."""
+    """How copying a cell ended."""
 
     outcome: Outcome
     why: str  # a sentence without its full stop; "" when it is done
-    bytes: int = 0
-    files: int = 0
     verified: bool = False  # all of the cell is here, its final_summary too, and is the same as upstream
     md5s: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)  # of its files, when verified
 
@@ -111,7 +109,7 @@ def copy_cell(
     if ending.why:
         copying.log.line(f"{cell}: {ending.outcome}: {ending.why}")
     md5s = dict(copying.md5s) if verified else {}
-    return Copied(*ending, copying.copied_bytes, copying.copied_files, verified, md5s)
+    return Copied(*ending, verified, md5s)
 
 
 @dataclass
@@ -127,8 +125,6 @@ class _Copying:
     settled: float
     runner: Runner
     relative: Path = field(default_factory=Path)
-    copied_bytes: int = 0
-    copied_files: int = 0
     run: Location = field(default_factory=lambda: Location(""))
     directory: int = -1
     control: Path | None = None
@@ -307,8 +303,6 @@ class _Copying:
             on_output=on_output,
             stop=self.stop,
         )
-        self.copied_bytes += progress.bytes
-        self.copied_files += progress.files
         self._note(ended, progress)
         if ended.why:
             raise _Ends("again", f"copying was ended: {ended.why}")
