@@ -1,62 +1,37 @@
-"""Marking and stripping on real file systems: what goes, what stays, and what keeps everything where it is.
+"""Marking and stripping on real file systems: what goes, what stays, and what a kill leaves.
 
 Second places are mounted for the test, which needs root: copies on one device count once.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from copies_held import truth_of
-from keeping_world import CELL, RUN, Killed, World, flip, killed_at
+from keeping_world import CELL, DATA, Killed, World, data_of, kept_world, killed_at, said, some, why_kept
 
 from hesiod_watch import flags, machine
-from hesiod_watch.actions import deletable, dropping, strip
-from hesiod_watch.actions.dropping import Gone
+from hesiod_watch.actions import strip
 from hesiod_watch.actions.evidence import gather
 from hesiod_watch.errors import FlagExists, PermanentError, TemporaryError
-from hesiod_watch.proof import DropProof, Limits, Refused, prove
 from hesiod_watch.upstreams.marks import EVIDENCE, LIST
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mount"), reason="needs root, to mount file systems"
 )
 
-DATA = (".fastq", ".pod5", "summary_x.txt")
-
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
     """A cell that is processed and backed up to two places."""
-    made = World(tmp_path)
-    try:
-        for name in made.names:
-            if not made.mount(name):
-                pytest.skip("cannot mount here")
-        made.begin()
+    with kept_world(tmp_path) as made:
         yield made
-    finally:
-        made.close()
-
-
-def data_of(world: World, place: str) -> set[str]:
-    return {name for name in truth_of(world.place(place)) if name.endswith(DATA)}
-
-
-def some(world: World, suffix: str) -> str:
-    return next(name for name in world.truth if name.endswith(suffix))
-
-
-def said(world: World, flag: str) -> dict[str, object]:
-    found: dict[str, object] = json.loads((world.pipeline / f"{CELL.stem}.{flag}").read_text())
-    return found
 
 
 # As it should be.
@@ -96,16 +71,10 @@ def test_one_backup_is_enough_for_reads_only(tmp_path: Path) -> None:
         world.begin()
         world.perform("strip")
         assert data_of(world, "landing") == {name for name in world.truth if name.endswith(DATA[1:])}
-        (sentence,) = [each for each in _kept(world) if "only one other verified copy, on backup backup1" in each]
+        (sentence,) = [each for each in why_kept(world) if "only one other verified copy, on backup backup1" in each]
         assert some(world, ".pod5") in sentence
     finally:
         world.close()
-
-
-def _kept(world: World) -> list[str]:
-    kept = said(world, "strip.done")["kept"]
-    assert isinstance(kept, list)
-    return kept
 
 
 def test_marked_once(world: World) -> None:
@@ -213,251 +182,6 @@ def test_a_mark_after_a_strip_counts_no_landing(world: World) -> None:
     assert world.marked() == ""
 
 
-# What keeps everything where it is. Each is done to a place and a kind of file; the proof must see it by itself.
-
-
-def _truncate(path: Path) -> None:
-    os.truncate(path, 0)
-
-
-def _unlink(path: Path) -> None:
-    path.unlink()
-
-
-def _link(path: Path) -> None:
-    path.rename(path.with_name("elsewhere"))
-    path.symlink_to("elsewhere")
-
-
-def _fifo(path: Path) -> None:
-    path.unlink()
-    os.mkfifo(path)
-
-
-FAULTS: dict[str, Callable[[Path], None]] = {
-    "flipped": flip,
-    "truncated": _truncate,
-    "missing": _unlink,
-    "a link": _link,
-    "a FIFO": _fifo,
-}
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_bad_copy_keeps_the_file(world: World, fault: str) -> None:
-    """With one of two copies bad, a file stays in landing and the others go; the reason names the place."""
-    name = some(world, ".pod5")
-    FAULTS[fault](world.place("backup2") / name)
-    world.perform("strip")
-    assert data_of(world, "landing") == {name}
-    assert any("only one other verified copy, on backup backup1" in each for each in _kept(world))
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-@pytest.mark.parametrize("place", ["landing", "backup1"])
-def test_two_copies_stay_for_upstream(world: World, place: str, fault: str) -> None:
-    """Upstream counts what is left: with two sound copies elsewhere it is marked, with one less it is not."""
-    name = some(world, ".pod5")
-    FAULTS[fault](world.place(place) / name)
-    assert world.try_to(lambda: world.perform("deletable")) == ""
-    FAULTS[fault](world.place("backup2") / name)
-    why = world.try_to(lambda: world.perform("deletable"))
-    assert f"{name}: only one other verified copy" in why
-    assert world.marked() == "revoked"
-
-
-@pytest.mark.parametrize("where", ["output", "backup1", "backup2"])
-@pytest.mark.parametrize("fault", ["flipped", "truncated", "missing"])
-def test_a_bad_output(world: World, where: str, fault: str) -> None:
-    """A FASTQ whose outputs are not what the manifest says is not counted as held by them, here or there."""
-    output = next(world.results(where).glob("*pass*.fastq.gz"))
-    reads = {name for name in data_of(world, "landing") if name.startswith("fastq_pass/")}
-    FAULTS[fault](output)
-    world.perform("strip")
-    # Ours is the proof for all others; without one of theirs there are still two.
-    assert data_of(world, "landing") == (reads if where == "output" else set())
-
-
-@pytest.mark.parametrize("fault", FAULTS)
-def test_landing_that_has_changed(world: World, fault: str) -> None:
-    """Nothing goes from a landing area in which a file is other than recorded; a missing one is no reason to stop."""
-    name = some(world, ".pod5")
-    FAULTS[fault](world.place("landing") / name)
-    why = world.try_to(lambda: world.perform("strip"))
-    if fault in ("flipped", "truncated"):
-        assert f"{name}: is not what it was" in why
-        assert data_of(world, "landing") == data_of(world, "upstream")
-    elif fault == "a link":
-        assert "elsewhere: was not there when" in why
-    else:
-        assert why == ""
-
-
-def test_something_new_in_landing(world: World) -> None:
-    """A file that was not there when the cell was recorded keeps all of it."""
-    (world.place("landing") / "pod5" / "new\nname.pod5").write_bytes(b"x")
-    why = world.try_to(lambda: world.perform("strip"))
-    assert "was not there when the cell was recorded" in why
-    assert "\n" not in why
-    assert data_of(world, "landing") > data_of(world, "upstream")
-
-
-def test_an_unmounted_backup(world: World) -> None:
-    """With an empty directory in a second place's stead its copies do not count, and it is said that it is away."""
-    world.unmount("backup2")
-    world.perform("strip")
-    assert data_of(world, "landing") == {name for name in world.truth if name.endswith(DATA[1:])}
-    assert any("is it mounted?" in each for each in _kept(world))
-
-
-def test_two_places_on_one_device(tmp_path: Path) -> None:
-    """Two second places that are one file system count once, whatever they are called."""
-    world = World(tmp_path)
-    try:
-        if not world.mount("backup1"):
-            pytest.skip("cannot mount here")
-        world.root.joinpath("backup2").rmdir()
-        (world.root / "backup1" / "inner").mkdir()
-        (world.root / "backup2").symlink_to("backup1/inner")
-        world.begin()
-        world.perform("strip")
-        assert {name for name in world.truth if name.endswith(DATA[1:])} <= data_of(world, "landing")
-        assert any("2 lie on the same device" in each for each in _kept(world))
-    finally:
-        world.close()
-
-
-GROUND: dict[str, tuple[Callable[[World], object], str]] = {
-    "done taken away": (lambda world: (world.pipeline / f"{CELL.stem}.done").unlink(), "not processed"),
-    "failed": (lambda world: (world.pipeline / f"{CELL.stem}.failed").touch(), "flagged failed"),
-    "aborted": (lambda world: (world.pipeline / f"{CELL.stem}.aborted").touch(), "flagged aborted"),
-    "run failed": (lambda world: (world.pipeline / "failed").touch(), "the run is flagged failed"),
-    "run stripped by somebody": (lambda world: (world.pipeline / "stripped").touch(), "flagged stripped"),
-    "backup withdrawn": (lambda world: (world.pipeline / f"{CELL.stem}.backup.done").unlink(), "no backup of it"),
-    "another manifest": (lambda world: flip(world.results("output") / "manifest.json", 30), "manifest.json"),
-    "no raw manifest": (lambda world: (world.results("output") / "raw.json").unlink(), "raw.json"),
-    "damaged raw manifest": (lambda world: (world.results("output") / "raw.json").write_text("{"), "raw.json"),
-    "a later attempt": (
-        lambda world: flags.create(world.pipeline, flags.started(CELL.stem, 2), world.owner("process", 2)),
-        "attempt 2",
-    ),
-    "a damaged copy": (
-        lambda world: (world.pipeline / f"{CELL.stem}.verify.failed").write_text('{"problems": ["backup1: rot"]}'),
-        "rot",
-    ),
-}
-
-
-@pytest.mark.parametrize("action", ["strip", "deletable"])
-@pytest.mark.parametrize("case", GROUND)
-def test_without_ground(world: World, case: str, action: str) -> None:
-    """What flags and manifests say is enough to keep everything where it is, and the reason is in the flag."""
-    spoil, why = GROUND[case]
-    spoil(world)
-    assert why in world.try_to(lambda: world.perform(action))
-    assert why in str(said(world, f"{action}.failed")["why"])
-    assert data_of(world, "landing") == data_of(world, "upstream")
-    assert world.marked() == ""
-
-
-# The moment between the proof and the deletion.
-
-
-def proof_of(world: World) -> DropProof:
-    answer = strip.look(world.job("strip"))
-    assert isinstance(answer, DropProof), answer
-    return answer
-
-
-def test_a_proof_that_has_run_out(world: World) -> None:
-    """Eleven minutes later nothing goes for it; what had gone by then has gone, and the rest is proven anew."""
-    proof = proof_of(world)
-    times = iter([0, 1, 2, *[660] * 50])
-    gone = Gone()
-    with pytest.raises(TemporaryError, match="run out"):
-        dropping.drop(proof, world.job("strip"), gone, clock=lambda: proof.made_at + timedelta(seconds=next(times)))
-    assert gone.files == 3
-    assert len(data_of(world, "landing")) == len(proof.files) - 3
-    world.perform("strip")
-    assert data_of(world, "landing") == set()
-
-
-def test_a_proof_of_something_else(world: World) -> None:
-    """A proof drops its own cell and place only, and what is no proof drops nothing."""
-    proof = proof_of(world)
-    elsewhere = replace(world.job("strip"), run_dir=world.run_dir.with_name("20261122_PROM_beta"))
-    for job in (elsewhere, replace(world.job("strip"), cell=replace(CELL, library="other"))):
-        with pytest.raises(PermanentError):
-            dropping.drop(proof, job, Gone())
-    with pytest.raises(PermanentError):
-        dropping.drop({"files": proof.files}, world.job("strip"), Gone())  # type: ignore[arg-type]  # that is tried
-    upstream = prove(replace(gather(world.job("strip")), dropped="upstream"), Limits(), datetime.now(UTC))
-    assert isinstance(upstream, DropProof | Refused)
-    if isinstance(upstream, DropProof):
-        with pytest.raises(PermanentError):
-            dropping.drop(upstream, world.job("strip"), Gone())
-    assert data_of(world, "landing") == data_of(world, "upstream")
-
-
-def _rewrite(path: Path) -> None:
-    """The same bytes under the same time: another file all the same."""
-    status = path.stat()
-    content = path.read_bytes()
-    path.unlink()
-    path.write_bytes(content)
-    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-EXCHANGED: dict[str, Callable[[Path], None]] = {**FAULTS, "written anew": _rewrite}
-
-
-@pytest.mark.parametrize("fault", sorted(EXCHANGED))
-def test_a_file_exchanged_after_the_proof(world: World, fault: str) -> None:
-    """A file that is not, to the inode and the nanosecond, the one that was proven does not go."""
-    proof = proof_of(world)
-    last = world.place("landing") / proof.files[-1].name
-    EXCHANGED[fault](last)
-    if fault == "missing":
-        dropping.drop(proof, world.job("strip"), Gone())
-        return
-    with pytest.raises(TemporaryError, match="is not the file any more"):
-        dropping.drop(proof, world.job("strip"), Gone())
-    assert os.path.lexists(last)
-
-
-def test_a_directory_exchanged_for_a_link(world: World, tmp_path: Path) -> None:
-    """A directory that has become a link leads nowhere: what lies behind it stays."""
-    proof = proof_of(world)
-    place = world.place("landing") / "pod5"
-    aim = tmp_path / "aim"
-    place.rename(aim)
-    place.symlink_to(aim)
-    before = truth_of(aim)
-    with pytest.raises(TemporaryError):
-        dropping.drop(proof, world.job("strip"), Gone())
-    assert truth_of(aim) == before
-
-
-def test_a_flag_set_while_files_go(world: World) -> None:
-    """Somebody who aborts the cell stops it between two files."""
-    proof = proof_of(world)
-
-    def still() -> None:
-        (world.pipeline / f"{CELL.stem}.aborted").touch()
-        strip._still(world.job("strip"))
-
-    with pytest.raises(TemporaryError, match="aborted"):
-        dropping.drop(proof, world.job("strip"), Gone(), still=still)
-    assert data_of(world, "landing") == data_of(world, "upstream")
-
-
-def test_clocks(world: World) -> None:
-    """With a clock that is a day behind or ahead of the evidence there is no proof."""
-    evidence = gather(world.job("strip"))
-    for ahead in (timedelta(days=-1), timedelta(days=1), timedelta(minutes=11)):
-        assert isinstance(prove(evidence, Limits(), datetime.now(UTC) + ahead), Refused)
-
-
 # Killed.
 
 
@@ -515,14 +239,3 @@ def test_a_run_of_two_cells(world: World) -> None:
     owner = world.owner("process")
     flags.claim_cell(world.pipeline, other.stem, owner)
     assert f"{other.stem}.started" in world.flags()
-
-
-def test_refused_marks_name_the_upstream(world: World) -> None:
-    """Where the configuration does not want marks, none is made, and one that stands is taken back."""
-    world.perform("deletable")
-    upstreams = tuple(replace(each, mark_deletable=False) for each in world.config.upstreams)
-    job = replace(world.job("deletable"), config=replace(world.config, upstreams=upstreams))
-    with pytest.raises(PermanentError, match="no mark_deletable"):
-        deletable.perform(job)
-    assert world.marked() == "revoked"
-    assert RUN in (world.root / "sequencer" / LIST).read_text()

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from keeping_world import CELL, Killed, World, flip, killed_at
+from keeping_world import CELL, DATA, Killed, World, flip, kept_world, killed_at
 
 from hesiod_watch import flags
 
@@ -37,7 +37,6 @@ STEPS = int(os.environ.get("HESIOD_WATCH_STEPS", "60"))
 """Steps in all."""
 LENGTH = 25
 """Steps of one world."""
-DATA = (".fastq", ".pod5", "summary_x.txt")
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root, to mount file systems"),
@@ -270,17 +269,10 @@ def begun() -> Iterator[tuple[World, Path]]:
     with tempfile.TemporaryDirectory(prefix="letting-go-") as directory:
         root = Path(directory)
         (root / "world").mkdir()
-        world = World(root / "world")
-        try:
-            for name in world.names:
-                if not world.mount(name):
-                    pytest.skip("cannot mount here")
-            world.begin()
+        with kept_world(root / "world") as world:
             for name in ("sequencer", "landing", "output", *world.names):
                 shutil.copytree(world.root / name, root / "kept" / name, symlinks=True)
             yield world, root / "kept"
-        finally:
-            world.close()
 
 
 def test_never_fewer_than_two(begun: tuple[World, Path]) -> None:

@@ -7,18 +7,18 @@ on nothing can be changed any more, and the owner of the work is one that is pro
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
 from copies_held import Places, truth_of
 
 from hesiod_watch import actions, config, flags, machine
@@ -32,6 +32,8 @@ CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 RUN = "20261122_PROM_alpha"
 CLEAN = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
 MUTATING = ("unlink", "rename", "replace", "link", "symlink", "mkdir", "rmdir", "truncate", "ftruncate")
+DATA = (".fastq", ".pod5", "summary_x.txt")
+"""How the names of the large files end, which a strip lets go."""
 
 
 class Killed(BaseException):
@@ -181,11 +183,42 @@ class World:
         subprocess.run(["mount", "--move", self.root / f"{name}.away", self.root / name], check=True)
         self.mounted.add(name)
 
-    @contextmanager
-    def killed_at(self, number: int) -> Iterator[list[int]]:
-        """From the change with this number on, none can be made any more; the list gets how many there were."""
-        with killed_at(number) as count:
-            yield count
+
+@contextmanager
+def kept_world(root: Path) -> Iterator[World]:
+    """A cell that is processed and backed up to two places; skips the test where nothing can be mounted."""
+    made = World(root)
+    try:
+        for name in made.names:
+            if not made.mount(name):
+                pytest.skip("cannot mount here")
+        made.begin()
+        yield made
+    finally:
+        made.close()
+
+
+def data_of(world: World, place: str) -> set[str]:
+    """Names of the large files that lie in a place."""
+    return {name for name in truth_of(world.place(place)) if name.endswith(DATA)}
+
+
+def some(world: World, suffix: str) -> str:
+    """The first file of the cell whose name ends so."""
+    return next(name for name in world.truth if name.endswith(suffix))
+
+
+def said(world: World, flag: str) -> dict[str, object]:
+    """What a flag of the cell holds."""
+    found: dict[str, object] = json.loads((world.pipeline / f"{CELL.stem}.{flag}").read_text())
+    return found
+
+
+def why_kept(world: World) -> list[str]:
+    """Why files stayed where they were, as the last strip says it, in sentences."""
+    kept = said(world, "strip.done")["kept"]
+    assert isinstance(kept, list)
+    return kept
 
 
 @contextmanager
@@ -236,11 +269,3 @@ def flip(path: Path, offset: int = 0) -> None:
     with path.open("r+b") as file:
         file.write(data)
     os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
-
-
-def copy_tree(source: Path, target: Path) -> None:
-    shutil.copytree(source, target, dirs_exist_ok=True)
-
-
-def now() -> datetime:
-    return datetime.now(UTC)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from copies_held import truth_of
-from keeping_world import CELL, World
+from keeping_world import CELL, DATA, World, kept_world
 
 pytestmark = [
     pytest.mark.system,
@@ -23,21 +23,14 @@ pytestmark = [
 ]
 
 CALLS = ("link", "unlink", "unlinkat", "rename", "renameat", "fsync")
-DATA = (".fastq", ".pod5", "summary_x.txt")
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    made = World(tmp_path)
-    try:
-        for name in made.names:
-            if not made.mount(name):
-                pytest.skip("cannot mount here")
-        made.begin()
+    """A cell that is processed and backed up to two places, and a configuration for processes of their own."""
+    with kept_world(tmp_path) as made:
         made.write_config()
         yield made
-    finally:
-        made.close()
 
 
 def perform(world: World, action: str, *before: str) -> subprocess.CompletedProcess[str]:
