@@ -1,0 +1,102 @@
+"""A landing area that is watched by the real thing, with a clock that moves when the test says so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hesiod_watch.sources.landing import Batch, Landing
+from hesiod_watch.sources.watching import Engine, Watching
+
+CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
+DEADLINE = 30.0
+"""Seconds that a test waits for what takes a millisecond on an idle machine."""
+HOUR = 3600.0
+LONG = 1000 * HOUR
+
+
+class Hints:
+    """Collects hints and waits for them. While `held`, whoever brings one has to wait."""
+
+    def __init__(self) -> None:
+        self._told = threading.Condition()
+        self._all: list[Path | None] = []
+        self.held = threading.Lock()
+
+    def __call__(self, run: Path | None) -> None:
+        with self.held, self._told:
+            self._all.append(run)
+            self._told.notify_all()
+
+    @property
+    def all(self) -> list[Path | None]:
+        with self._told:
+            return list(self._all)
+
+    def clear(self) -> None:
+        with self._told:
+            self._all.clear()
+
+    def has(self, *runs: Path | None) -> bool:
+        """Whether all these hints come, at the latest at the deadline."""
+        with self._told:
+            return self._told.wait_for(lambda: set(runs) <= set(self._all), DEADLINE)
+
+
+class Watched:
+    """A landing area, watched inside a `with`. `sweep` lets the time pass until the next sweep, and does it."""
+
+    def __init__(self, path: Path, engine: Engine = "auto", batch: Batch = "none") -> None:
+        self.path = path
+        self.hints = Hints()
+        self.now = 1000.0
+        self.watching = Watching(
+            Landing(path, batch),
+            self.hints,
+            engine=engine,
+            sweep_interval=10.0,
+            full_sweep_interval=LONG,
+            settled=lambda run: False,
+            clock=lambda: self.now,
+        )
+
+    def __enter__(self) -> Watched:
+        self.watching.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.watching.stop()
+
+    def state(self) -> str:
+        return self.watching.state
+
+    def sweep(self, times: int = 1) -> None:
+        for _ in range(times):
+            self.now += self.watching.next_check()
+            self.watching.check()
+
+    def settle(self) -> None:
+        """All events delivered that the kernel has so far: a new run of ours, made last, is heard last."""
+        marker = self.path / f"marker_{time.monotonic_ns()}"
+        marker.mkdir()
+        assert self.hints.has(marker)
+
+
+def wait_until(condition: Callable[[], bool]) -> bool:
+    """Whether the condition comes true, at the latest at the deadline."""
+    end = time.monotonic() + DEADLINE
+    pause = threading.Event()
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        pause.wait(0.01)
+    return True
+
+
+def add_run(landing: Path, name: str) -> Path:
+    """A run with one cell; returns the cell."""
+    cell = landing / name / "lib" / CELL
+    cell.mkdir(parents=True)
+    return cell
