@@ -13,7 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hesiod_watch import delivery
@@ -245,8 +245,9 @@ class Service:
                     self._notifier.send(WATCHDOG="1", STATUS=self._watching.describe())
         finally:
             self._notifier.send(STOPPING="1")
+            counted = asdict(self._watching.counters)
             self._watching.stop()
-            logger.info("stopped", extra=fields(workers_left_running=engine.reconciler.running()))
+            logger.info("stopped", extra=fields(workers_left_running=engine.reconciler.running(), **counted))
 
     def _ask_upstreams(self) -> None:
         """In a thread of its own: a sequencer that does not answer must not hold up anything else."""

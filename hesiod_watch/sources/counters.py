@@ -1,4 +1,4 @@
-"""What happened since the start, in numbers, for `status`, `doctor` and whoever monitors the service."""
+"""What happened since the start, in numbers: the service logs them when it stops."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class Counters:
-    """Counts since the start, except `watches` and `refused`, which are of now. Times are in seconds."""
+    """Counts since the start, except `watches` and `refused`, which are of now."""
 
     events: int = 0  # that the kernel delivered, wanted or not
     dropped: int = 0  # of these: files that are no final_summary
@@ -17,9 +17,6 @@ class Counters:
     watches: int = 0
     refused: int = 0  # directories that could not be watched
     sweeps: int = 0
-    full_sweeps: int = 0  # of these: every directory listed
-    sweep_seconds: float = 0.0  # spent in all sweeps
-    last_sweep_seconds: float = 0.0
     found_by_sweep: int = 0  # entries that a sweep found and no event announced until the next
     missed: int = 0  # of these: where an event should have come
     vanished: int = 0  # times the landing area was not there any more

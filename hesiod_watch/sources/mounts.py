@@ -30,7 +30,6 @@ _KINDS: dict[str, Kind] = {fstype: kind for kind, types in _TYPES.items() for fs
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _SEPARATOR = 6  # optional fields end with "-", not before this field
-_ROOT = Path("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,6 @@ class Mount:
     """The mount that a path lies on. `fstype` is "" where it could not be found out."""
 
     fstype: str
-    mount_point: Path
     kind: Kind
 
 
@@ -63,7 +61,7 @@ def parse_mountinfo(text: str, path: Path) -> Mount:
     """
     lines = [line for raw in text.split("\n") if (line := _parse(raw)) and path.is_relative_to(line.mount_point)]
     if not lines:
-        return Mount("", _ROOT, "unknown")
+        return Mount("", "unknown")
     ids = {line.id for line in lines}
     roots = [line for line in lines if line.parent not in ids or line.parent == line.id]
     # No root shows where mounts were hidden from us (a chroot, a container): the longest, then the latest, is best.
@@ -72,7 +70,7 @@ def parse_mountinfo(text: str, path: Path) -> Mount:
     while below := [line for line in lines if line.parent == current.id and line.id not in seen]:
         current = min(reversed(below), key=lambda line: len(line.mount_point.parts))
         seen.add(current.id)
-    return Mount(current.fstype, current.mount_point, kind_of(current.fstype))
+    return Mount(current.fstype, kind_of(current.fstype))
 
 
 def mount_of(path: Path) -> Mount:
@@ -80,7 +78,7 @@ def mount_of(path: Path) -> Mount:
     try:
         text = os.fsdecode(Path("/proc/self/mountinfo").read_bytes())
     except OSError:
-        return Mount("", _ROOT, "unknown")
+        return Mount("", "unknown")
     return parse_mountinfo(text, Path(os.path.realpath(path)))
 
 

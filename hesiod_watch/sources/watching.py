@@ -73,7 +73,7 @@ class Watching:
         self._settled = settled
         self._clock = clock
         self._counters = Counters()
-        self._mount = Mount("", landing.path, "unknown")
+        self._mount = Mount("", "unknown")
         self._identity: tuple[int, int] | None = None  # of the directory that is being watched
         self._known_runs = 0
         self._gone = "watching has not started"  # why there is nothing to watch; "" when there is
@@ -189,7 +189,7 @@ class Watching:
             trust_mtimes=self._mount.kind != "stacked",
         )
         self._unannounced = ()
-        self._timed_sweep(now, full=True)  # what there is; nothing of it is news
+        self._counted_sweep(now, full=True)  # what there is; nothing of it is news
         self._next_full = now + self._full_sweep_interval
         self._next_sweep = self._clock() + self._interval()
         self._hint(None)
@@ -257,7 +257,7 @@ class Watching:
             self._next_full = now + self._full_sweep_interval
             if self._events is None:
                 self._open_events()  # perhaps there is an instance to be had by now
-        findings = self._timed_sweep(now, full=full)
+        findings = self._counted_sweep(now, full=full)
         for run in findings.runs:
             self._hint(run)
         self._judge(findings, now)
@@ -266,14 +266,9 @@ class Watching:
         if not self._sweeper.readable:
             self._lost(self._landing.problem(0) or "the landing area could not be read")
 
-    def _timed_sweep(self, now: float, *, full: bool) -> Findings:
-        begun = time.perf_counter()
+    def _counted_sweep(self, now: float, *, full: bool) -> Findings:
         findings = self._sweeper.sweep(now, full=full)
-        taken = time.perf_counter() - begun
         self._counters.sweeps += 1
-        self._counters.full_sweeps += full
-        self._counters.sweep_seconds += taken
-        self._counters.last_sweep_seconds = taken
         self._known_runs = self._sweeper.runs
         return findings
 

@@ -255,4 +255,4 @@ def test_modification_times(tmp_path: Path, ask: Callable[[Path], int]) -> None:
 )
 def test_the_server_is_asked_where_caches_are_stale(kind: Kind, fstype: str, expected: object) -> None:
     """Only file systems whose clients may be out of date cost a round trip."""
-    assert modified_for(Mount(fstype, Path("/"), kind)) is expected
+    assert modified_for(Mount(fstype, kind)) is expected

@@ -78,7 +78,7 @@ def watched_inodes(pid: int) -> set[int]:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_systemd_hears_how_the_service_is(site: Site, manager: Manager, number: signal.Signals) -> None:
-    """READY when the landing area is watched, WATCHDOG in time while cells are processed, STOPPING, and exit code 0."""
+    """READY when the landing area is watched, WATCHDOG while cells are processed, STOPPING, code 0, and a log of it."""
     site.environ |= {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(int(WATCHDOG * 1e6))}
     with watching(site) as service:
         ready = manager.message()
@@ -98,7 +98,9 @@ def test_systemd_hears_how_the_service_is(site: Site, manager: Manager, number: 
             assert last["WATCHDOG"] == "1"
         assert last["STOPPING"] == "1"
         assert service.wait(30) == 0
-    assert f"stopped by signal signal={int(number)}" in site.log.read_text()
+    log = site.log.read_text()
+    assert f"stopped by signal signal={int(number)}" in log
+    assert re.search(r" stopped workers_left_running=0 events=[1-9]\d* .* missed=0 ", log)
 
 
 def test_nobody_need_listen(site: Site) -> None:
