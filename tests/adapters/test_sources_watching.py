@@ -6,96 +6,14 @@ import logging
 import os
 import shutil
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from watched_landing import CELL, LONG, Hints, Watched, wait_until
 
 from hesiod_watch.sources.landing import Batch, Landing
-from hesiod_watch.sources.watching import Engine, Watching
-
-CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
-DEADLINE = 10.0  # seconds; what is waited for takes a millisecond
-LONG = 10_000.0
-
-
-class Hints:
-    """Collects hints and waits for them."""
-
-    def __init__(self) -> None:
-        self._told = threading.Condition()
-        self._all: list[Path | None] = []
-
-    def __call__(self, run: Path | None) -> None:
-        with self._told:
-            self._all.append(run)
-            self._told.notify_all()
-
-    @property
-    def all(self) -> list[Path | None]:
-        with self._told:
-            return list(self._all)
-
-    def clear(self) -> None:
-        with self._told:
-            self._all.clear()
-
-    def has(self, run: Path | None) -> bool:
-        """Whether the hint comes, at the latest at the deadline."""
-        with self._told:
-            return self._told.wait_for(lambda: run in self._all, DEADLINE)
-
-
-class Clock:
-    """Time that passes when the test says so."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-class Watched:
-    """A landing area, watched inside a `with`. `sweep` lets the time pass until the next sweep, and does it."""
-
-    def __init__(
-        self, path: Path, batch: Batch = "none", engine: Engine = "auto", settled: Callable[[Path], bool] | None = None
-    ) -> None:
-        self.path = path
-        self.hints = Hints()
-        self.clock = Clock()
-        self.watching = Watching(
-            Landing(path, batch),
-            self.hints,
-            engine=engine,
-            sweep_interval=10.0,
-            full_sweep_interval=LONG,
-            settled=settled or (lambda run: False),
-            clock=self.clock,
-        )
-
-    def __enter__(self) -> Watched:
-        self.watching.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.watching.stop()
-
-    def state(self) -> str:
-        return self.watching.state
-
-    def sweep(self, times: int = 1) -> None:
-        for _ in range(times):
-            self.clock.now += self.watching.next_check()
-            self.watching.check()
-
-    def settle(self) -> None:
-        """All events delivered that the kernel has so far: a new run of ours, made last, is heard last."""
-        marker = self.path / f"marker_{time.monotonic_ns()}"
-        marker.mkdir()
-        assert self.hints.has(marker)
+from hesiod_watch.sources.watching import Watching
 
 
 @pytest.fixture
@@ -105,17 +23,6 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
     landing.mkdir()
     with Watched(landing) as watched:
         yield watched
-
-
-def wait_until(condition: Callable[[], bool]) -> bool:
-    """Whether the condition comes true, at the latest at the deadline."""
-    end = time.monotonic() + DEADLINE
-    pause = threading.Event()
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        pause.wait(0.005)
-    return True
 
 
 def inotify_fds() -> set[int]:
@@ -278,7 +185,7 @@ def test_a_run_that_takes_the_name_of_another(tmp_path: Path, watched: Watched, 
 def test_batches(tmp_path: Path, batch: Batch) -> None:
     """With batch directories, runs are noticed one level further down, also in a batch that is new."""
     place = tmp_path / ("2026" if batch == "year" else "2026-11")
-    with Watched(tmp_path, batch) as watched:
+    with Watched(tmp_path, batch=batch) as watched:
         cell = place / "run" / "lib" / CELL
         cell.mkdir(parents=True)
         assert watched.hints.has(place / "run")
@@ -326,7 +233,7 @@ def test_full_sweeps_say_look_at_everything(tmp_path: Path) -> None:
     with Watched(tmp_path, engine="poll") as watched:
         watched.sweep(3)
         assert watched.hints.all == [None]
-        watched.clock.now += LONG
+        watched.now += LONG
         watched.sweep()
         assert watched.hints.all == [None, None]
 
@@ -337,108 +244,8 @@ def test_checks_are_cheap_until_something_is_due(watched: Watched) -> None:
     for _ in range(100):
         watched.watching.check()
     assert watched.watching.counters.sweeps == 1
-    watched.clock.now += 10.0
+    watched.now += 10.0
     assert watched.watching.next_check() == 0.0
-
-
-def test_the_landing_area_goes_away_and_comes_back(tmp_path: Path, watched: Watched, cell: Path) -> None:
-    """Renamed away it is gone, and silent under its old name; back it is watched again and looked at as a whole."""
-    away = tmp_path / "away"
-    watched.path.rename(away)
-    assert wait_until(lambda: watched.state() == "gone")
-    watched.watching.check()
-    watched.hints.clear()
-    (away / "run" / "lib" / CELL / "final_summary.txt").touch()
-    watched.sweep(2)
-    assert watched.hints.all == []
-    assert watched.state() == "gone"
-    assert "does not exist" in watched.watching.describe()
-    assert watched.watching.counters.vanished == 1
-    away.rename(watched.path)
-    watched.sweep()
-    assert watched.state() == "events"
-    assert watched.hints.all == [None]
-    (watched.path / "another").mkdir()
-    assert watched.hints.has(watched.path / "another")
-
-
-def test_a_landing_area_whose_parent_moved_is_silent(tmp_path: Path) -> None:
-    """No event tells that a directory above was renamed; once a sweep saw it, nothing comes under the old name."""
-    landing = tmp_path / "above" / "landing"
-    (landing / "run").mkdir(parents=True)
-    with Watched(landing) as watched:
-        (tmp_path / "above").rename(tmp_path / "elsewhere")
-        watched.sweep()
-        assert watched.state() == "gone"
-        watched.hints.clear()
-        (tmp_path / "elsewhere" / "landing" / "run" / "lib").mkdir()
-        (tmp_path / "elsewhere").rename(tmp_path / "above")
-        watched.sweep()
-        assert watched.hints.all == [None]
-
-
-def test_an_empty_directory_in_its_place_is_not_taken_for_it(tmp_path: Path, watched: Watched, cell: Path) -> None:
-    """Where runs were known, an empty directory in the landing area's place counts as gone until something is in it."""
-    watched.sweep()
-    watched.path.rename(tmp_path / "away")
-    watched.path.mkdir()
-    watched.sweep(2)
-    assert watched.state() == "gone"
-    assert "is its file system mounted?" in watched.watching.describe()
-    watched.hints.clear()
-    (watched.path / "run").mkdir()
-    watched.sweep()
-    assert watched.state() == "events"
-    assert None in watched.hints.all
-
-
-def test_another_directory_in_its_place_is_watched(tmp_path: Path, watched: Watched, cell: Path) -> None:
-    """A landing area that is replaced between two looks is watched in its new place, and looked at as a whole."""
-    other = tmp_path / "other"
-    (other / "run_b").mkdir(parents=True)
-    watched.path.rename(tmp_path / "away")
-    other.rename(watched.path)
-    watched.hints.clear()
-    watched.sweep()
-    assert None in watched.hints.all
-    assert watched.state() == "events"
-    (watched.path / "run_c").mkdir()
-    assert watched.hints.has(watched.path / "run_c")
-
-
-def test_a_deleted_landing_area_that_is_made_again(watched: Watched) -> None:
-    """Deleted and made anew, perhaps with the same inode, it is watched again."""
-    watched.path.rmdir()
-    watched.path.mkdir()
-    assert wait_until(lambda: watched.watching.next_check() == 0.0)
-    watched.watching.check()
-    assert watched.state() == "events"
-    (watched.path / "run").mkdir()
-    assert watched.hints.has(watched.path / "run")
-
-
-def test_a_landing_area_that_is_back_before_anybody_looked(tmp_path: Path, watched: Watched, cell: Path) -> None:
-    """Renamed away and back between two looks, it is the same directory, and watched as before."""
-    watched.path.rename(tmp_path / "away")
-    (tmp_path / "away").rename(watched.path)
-    assert wait_until(lambda: watched.watching.next_check() == 0.0)
-    watched.watching.check()
-    assert watched.state() == "events"
-    watched.hints.clear()
-    (cell / "final_summary.txt").touch()
-    assert watched.hints.has(cell.parents[1])
-
-
-def test_a_landing_area_that_is_not_there_yet(tmp_path: Path) -> None:
-    """The start needs no landing area; it is watched when it appears."""
-    landing = tmp_path / "later"
-    with Watched(landing) as watched:
-        assert watched.state() == "gone"
-        assert watched.hints.all == []
-        landing.mkdir()
-        watched.sweep()
-        assert watched.state() == "events"
-        assert watched.hints.all == [None]
 
 
 def test_a_failing_handler_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,129 @@
+"""A landing area that goes away, comes back, or is another one in the same place: gone is not empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from watched_landing import CELL, Watched, wait_until
+
+
+@pytest.fixture
+def watched(tmp_path: Path) -> Iterator[Watched]:
+    """An empty landing area, watched by events."""
+    landing = tmp_path / "landing"
+    landing.mkdir()
+    with Watched(landing) as watched:
+        yield watched
+
+
+@pytest.fixture
+def cell(watched: Watched) -> Path:
+    """A cell in a run, noticed and quiet."""
+    cell = watched.path / "run" / "lib" / CELL
+    (cell / "fastq_pass").mkdir(parents=True)
+    assert watched.hints.has(watched.path / "run")
+    watched.settle()
+    watched.hints.clear()
+    return cell
+
+
+def test_the_landing_area_goes_away_and_comes_back(tmp_path: Path, watched: Watched, cell: Path) -> None:
+    """Renamed away it is gone, and silent under its old name; back it is watched again and looked at as a whole."""
+    away = tmp_path / "away"
+    watched.path.rename(away)
+    assert wait_until(lambda: watched.state() == "gone")
+    watched.watching.check()
+    watched.hints.clear()
+    (away / "run" / "lib" / CELL / "final_summary.txt").touch()
+    watched.sweep(2)
+    assert watched.hints.all == []
+    assert watched.state() == "gone"
+    assert "does not exist" in watched.watching.describe()
+    assert watched.watching.counters.vanished == 1
+    away.rename(watched.path)
+    watched.sweep()
+    assert watched.state() == "events"
+    assert watched.hints.all == [None]
+    (watched.path / "another").mkdir()
+    assert watched.hints.has(watched.path / "another")
+
+
+def test_a_landing_area_whose_parent_moved_is_silent(tmp_path: Path) -> None:
+    """No event tells that a directory above was renamed; once a sweep saw it, nothing comes under the old name."""
+    landing = tmp_path / "above" / "landing"
+    (landing / "run").mkdir(parents=True)
+    with Watched(landing) as watched:
+        (tmp_path / "above").rename(tmp_path / "elsewhere")
+        watched.sweep()
+        assert watched.state() == "gone"
+        watched.hints.clear()
+        (tmp_path / "elsewhere" / "landing" / "run" / "lib").mkdir()
+        (tmp_path / "elsewhere").rename(tmp_path / "above")
+        watched.sweep()
+        assert watched.hints.all == [None]
+
+
+def test_an_empty_directory_in_its_place_is_not_taken_for_it(tmp_path: Path, watched: Watched, cell: Path) -> None:
+    """Where runs were known, an empty directory in the landing area's place counts as gone until something is in it."""
+    watched.sweep()
+    watched.path.rename(tmp_path / "away")
+    watched.path.mkdir()
+    watched.sweep(2)
+    assert watched.state() == "gone"
+    assert "is its file system mounted?" in watched.watching.describe()
+    watched.hints.clear()
+    (watched.path / "run").mkdir()
+    watched.sweep()
+    assert watched.state() == "events"
+    assert None in watched.hints.all
+
+
+def test_another_directory_in_its_place_is_watched(tmp_path: Path, watched: Watched, cell: Path) -> None:
+    """A landing area that is replaced between two looks is watched in its new place, and looked at as a whole."""
+    other = tmp_path / "other"
+    (other / "run_b").mkdir(parents=True)
+    watched.path.rename(tmp_path / "away")
+    other.rename(watched.path)
+    watched.hints.clear()
+    watched.sweep()
+    assert None in watched.hints.all
+    assert watched.state() == "events"
+    (watched.path / "run_c").mkdir()
+    assert watched.hints.has(watched.path / "run_c")
+
+
+def test_a_deleted_landing_area_that_is_made_again(watched: Watched) -> None:
+    """Deleted and made anew, perhaps with the same inode, it is watched again."""
+    watched.path.rmdir()
+    watched.path.mkdir()
+    assert wait_until(lambda: watched.watching.next_check() == 0.0)
+    watched.watching.check()
+    assert watched.state() == "events"
+    (watched.path / "run").mkdir()
+    assert watched.hints.has(watched.path / "run")
+
+
+def test_a_landing_area_that_is_back_before_anybody_looked(tmp_path: Path, watched: Watched, cell: Path) -> None:
+    """Renamed away and back between two looks, it is the same directory, and watched as before."""
+    watched.path.rename(tmp_path / "away")
+    (tmp_path / "away").rename(watched.path)
+    assert wait_until(lambda: watched.watching.next_check() == 0.0)
+    watched.watching.check()
+    assert watched.state() == "events"
+    watched.hints.clear()
+    (cell / "final_summary.txt").touch()
+    assert watched.hints.has(cell.parents[1])
+
+
+def test_a_landing_area_that_is_not_there_yet(tmp_path: Path) -> None:
+    """The start needs no landing area; it is watched when it appears."""
+    landing = tmp_path / "later"
+    with Watched(landing) as watched:
+        assert watched.state() == "gone"
+        assert watched.hints.all == []
+        landing.mkdir()
+        watched.sweep()
+        assert watched.state() == "events"
+        assert watched.hints.all == [None]
