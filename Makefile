@@ -24,7 +24,7 @@ $(VENV)/stamp-made:
 	.ci/make-venv '$(PYTHON)' '$(VENV)'
 	touch $@
 
-$(VENV)/stamp-program: $(VENV)/stamp-made pyproject.toml hesiod_watch/__init__.py $(wildcard bin/*)
+$(VENV)/stamp-program: $(VENV)/stamp-made pyproject.toml hesiod_watch/__init__.py hesiod_watch/fastq/coder.c $(wildcard bin/*)
 	$(PIP) install --editable .
 	touch $@
 
@@ -40,6 +40,7 @@ demo: $(VENV)/stamp-program
 
 test: venv
 	.ci/test-packages
+	ls hesiod_watch/fastq/_coder* >/dev/null 2>&1 || $(PIP) install --editable .  # there may be a compiler by now
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: lint
@@ -54,5 +55,5 @@ bench: venv
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) .demo .bench build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo .bench build dist *.egg-info hesiod_watch/fastq/_coder* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -6,8 +6,8 @@ the same in one go. `verify.verify` reads a written file back; `qc.qc_groups` tu
 `qc.json`.
 
 Inside, low to high: `model` · `files`, `durable` (what is read, what is written; the only modules that open anything,
-and translate errors) · `records` and `headers` (what a FASTQ is) · `gunzip`, `huffman`, `basepack`, `bgzf`, `blocks`
-(what a gzip file is) · `compress` (of the one, the other) · `statistics`, `measure`, `compact` · `md5`, `memory` ·
+and translate errors) · `records` and `headers` (what a FASTQ is) · `gunzip`, `bgzf`, `blocks` (what a gzip file
+is) · `coder` (in C) and `compress` (of the one, the other) · `statistics`, `measure`, `compact` · `md5`, `memory` ·
 `recheck` · `append` (to the end of one output), `batch` (of several) · `pool`, `worker` · `journal`, `book`,
 `checkpoint`, `holdings` (what is durable) · `backlog`, `ingest`. Nothing here knows flags, runs or cells.
 """

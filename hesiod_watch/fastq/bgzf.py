@@ -1,8 +1,8 @@
 """Compress to BGZF: gzip members of at most 64 KiB that say their own length, so that readers can jump and go parallel.
 
-Readable by everything that reads gzip. A deflate block has one Huffman table for all its bytes, but bases want two bits
-and qualities nearly five; so it pays to end blocks where the one follows the other, and more to pack the bases without
-searching them: smaller than gzip -6 at fifteen times its speed.
+Readable by everything that reads gzip. This is for any data, by isal or zlib; `coder` does it for FASTQ where it can.
+A deflate block has one Huffman table for all its bytes, but bases want two bits and qualities nearly five; so it pays
+to end blocks where the one follows the other.
 
 There is no time and no name in the bytes. With zlib (level "small") they depend on the data and the library's version
 only. With isal two processes may choose other matches for the same data: ISA-L's levels 1 and 2 seem to put a position
@@ -21,17 +21,15 @@ from typing import Protocol
 
 from isal import isal_zlib
 
-from hesiod_watch.fastq import basepack
 from hesiod_watch.fastq.model import Level
 
-BLOCK_BYTES = 65280  # of input; leaves room for what does not compress (the size htslib takes)
+BLOCK_BYTES = 65280  # of input, as htslib takes it: leaves room for what does not compress. `coder.c` knows it too
 HEAD_BYTES = 18
 END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
 _HEAD = bytes.fromhex("1f8b08040000000000ff060042430200")  # gzip, extra field BC, no time, system unknown
 _SIZE = struct.Struct("<H")
 _TRAILER = struct.Struct("<II")
 _FRAME_BYTES = len(_HEAD) + _SIZE.size + _TRAILER.size
-_WINDOW = -12  # qualities gain nothing from looking back further than 4 KiB, and the cache does
 _LAST_BLOCK = b"\x03\x00"  # an empty final deflate block: a flush leaves the stream open
 
 
@@ -72,42 +70,6 @@ def compress(data: memoryview, splits: Sequence[int], level: Level) -> Iterator[
         yield from _framed(parts, block)
 
 
-def compress_packing(data: memoryview, bases: Sequence[tuple[int, int]], level: Level) -> Iterator[bytes | memoryview]:
-    """The same, with the ranges `bases` of `data` packed by `basepack` and only what is between them compressed.
-
-    `bases` are ascending, not empty, and hold nothing but A, C, G and T.
-    """
-    blocks = list(_blocks(len(data), bases))
-    packed = iter(basepack.pack([data[start:end] for block in blocks for start, end, is_bases in block if is_bases]))
-    compressor = _compressor(level, packing=True)
-    for block in blocks:
-        parts: _Parts = []
-        for start, end, is_bases in block:
-            if is_bases:
-                parts.append(next(packed))
-            else:
-                # Always a full flush: the compressor does not see the bases, so its distances would be wrong.
-                parts += (compressor.compress(data[start:end]), compressor.flush(zlib.Z_FULL_FLUSH))
-        parts.append(_LAST_BLOCK)
-        yield from _framed(parts, data[block[0][0] : block[-1][1]])
-
-
-def _blocks(size: int, bases: Sequence[tuple[int, int]]) -> Iterator[list[tuple[int, int, bool]]]:
-    """Cut `size` bytes into blocks, and these where bases begin and end: (start, end, whether it is bases)."""
-    block: list[tuple[int, int, bool]] = []
-    at, limit = 0, min(BLOCK_BYTES, size)
-    for start, end in (*bases, (size, size)):
-        for until, is_bases in ((start, False), (end, True)):
-            while at < until:
-                stop = min(until, limit)
-                block.append((at, stop, is_bases))
-                at = stop
-                if at == limit:
-                    yield block
-                    block = []
-                    limit = min(limit + BLOCK_BYTES, size)
-
-
 def _framed(deflated: _Parts, block: memoryview) -> _Parts:
     """One BGZF block: `deflated`, a whole deflate stream of the bytes `block`, between header and trailer."""
     size = _FRAME_BYTES + sum(map(len, deflated))
@@ -119,7 +81,7 @@ def _framed(deflated: _Parts, block: memoryview) -> _Parts:
     return [_HEAD, _SIZE.pack(size - 1), *deflated, _TRAILER.pack(isal_zlib.crc32(block), len(block))]
 
 
-def _compressor(level: Level, *, packing: bool = False) -> _Compressor:
+def _compressor(level: Level) -> _Compressor:
     if level == "small":
         return zlib.compressobj(6, zlib.DEFLATED, -15)
-    return isal_zlib.compressobj(1 if level == "fast" else 2, isal_zlib.DEFLATED, _WINDOW if packing else -15)
+    return isal_zlib.compressobj(1 if level == "fast" else 2, isal_zlib.DEFLATED, -15)

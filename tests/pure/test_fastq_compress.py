@@ -6,13 +6,16 @@ import random
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
 
-from hesiod_watch.fastq import basepack, bgzf
-from hesiod_watch.fastq.compress import LONG, compress
+from hesiod_watch.fastq import bgzf
+from hesiod_watch.fastq.bgzf import BLOCK_BYTES
+from hesiod_watch.fastq.coder import CODER, Coder
+from hesiod_watch.fastq.compress import CODED, LONG, compress
 from hesiod_watch.fastq.model import Level
 from hesiod_watch.fastq.records import RecordReader, Unit
 
@@ -22,9 +25,10 @@ BASES = {share: bytes(share[byte % len(share)] for byte in range(256)) for share
 QUALITIES = bytes(35 + byte % 38 for byte in range(256))
 
 
-def inflated(blocks: bytes) -> list[bytes]:
+def inflated(blocks: bytes | memoryview) -> list[bytes]:
     """The data of each BGZF block, its lengths and CRC checked, inflated by zlib and by isal."""
     found = []
+    blocks = bytes(blocks)
     while blocks:
         assert bgzf.is_block(blocks[:18])
         size = int.from_bytes(blocks[16:18], "little") + 1
@@ -40,13 +44,24 @@ def inflated(blocks: bytes) -> list[bytes]:
     return found
 
 
+CODERS = [pytest.param(CODER, id="coder", marks=pytest.mark.skipif(CODER is None, reason="no C compiler was there"))]
+BOTH = [*CODERS, pytest.param(None, id="isal")]
+
+
 def unit_of(lengths: list[int], bases: bytes, seed: int) -> Unit:
-    """Reads of these lengths, as the unit that a reader makes of them."""
+    """Reads of these lengths."""
     rng = random.Random(seed)
-    text = b"".join(
-        b"@%d\n%s\n+\n%s\n" % (n, rng.randbytes(length).translate(bases), rng.randbytes(length).translate(QUALITIES))
-        for n, length in enumerate(lengths)
+    return cut(
+        b"".join(
+            b"@%d\n%s\n+\n%s\n"
+            % (n, rng.randbytes(length).translate(bases), rng.randbytes(length).translate(QUALITIES))
+            for n, length in enumerate(lengths)
+        )
     )
+
+
+def cut(text: bytes) -> Unit:
+    """Records as the unit that a reader makes of them."""
     rest = memoryview(text)
 
     def readinto(buffer: memoryview) -> int:
@@ -58,54 +73,134 @@ def unit_of(lengths: list[int], bases: bytes, seed: int) -> Unit:
     return next(iter(RecordReader(readinto, Path("x"), unit_bytes=len(text) + 1)))
 
 
+@pytest.mark.parametrize("coder", BOTH)
 @settings(max_examples=80, deadline=None)
 @given(
-    lengths=st.lists(st.one_of(st.integers(0, 40), st.integers(LONG["default"] - 2, 200_000)), min_size=1, max_size=8),
+    lengths=st.lists(st.one_of(st.integers(0, 40), st.integers(CODED["default"], 200_000)), min_size=1, max_size=8),
     share=st.sampled_from(SHARES),
     level=st.sampled_from(["default", "fast"]),
     plain=st.booleans(),
     seed=st.integers(0, 1000),
 )
-def test_units_come_back(lengths: list[int], share: bytes, level: Level, plain: bool, seed: int) -> None:
-    """Reads of any lengths and any shares of bases, with and without leave to pack them."""
+def test_units_come_back(
+    coder: Coder | None, lengths: list[int], share: bytes, level: Level, plain: bool, seed: int
+) -> None:
+    """Reads of any lengths and any shares of bases, whether or not it is known that there are no other letters."""
     unit = unit_of(lengths, BASES[share], seed)
-    assert b"".join(inflated(compress(unit, level, plain=plain))) == bytes(unit.data)
+    assert b"".join(inflated(compress(unit, level, plain=plain, coder=coder))) == bytes(unit.data)
 
 
-def test_the_small_level(tmp_path: Path) -> None:
+LINES = st.one_of(
+    st.binary(max_size=200),
+    st.builds(lambda seed, size: random.Random(seed).randbytes(size), st.integers(0, 99), st.integers(0, 150_000)),
+    st.builds(lambda part, times: part * times, st.binary(min_size=1, max_size=300), st.integers(1, 600)),
+).map(lambda line: line.replace(b"\n", b"\r"))
+
+
+@pytest.mark.parametrize("coder", CODERS)
+@settings(max_examples=150, deadline=None)
+@given(records=st.lists(st.tuples(LINES, LINES, LINES, LINES), min_size=1, max_size=12))
+def test_lines_of_anything_come_back(coder: Coder, records: list[tuple[bytes, bytes, bytes, bytes]]) -> None:
+    """Whatever bytes are in the lines, however long each is: nothing relies on what a FASTQ file should hold."""
+    text, stops = b"", []
+    for header, bases, plus, qualities in records:
+        starts = [len(text) + len(header) + 1]
+        starts += [starts[0] + len(bases), starts[0] + len(bases) + len(plus) + len(qualities) + 2]
+        stops.append(starts)
+        text += b"\n".join((header, bases, plus, qualities)) + b"\n"
+    packed = coder.pack(memoryview(text), np.array(stops), plain=False)
+    assert b"".join(inflated(bytes(packed))) == text
+
+
+@pytest.mark.parametrize("coder", CODERS)
+@pytest.mark.parametrize("blocks", [1, 2])
+@pytest.mark.parametrize("beyond", [-2, -1, 0, 1, 2])
+@pytest.mark.parametrize("line", ["header", "bases", "qualities", "record"])
+def test_lines_that_end_where_a_block_does(coder: Coder, blocks: int, beyond: int, line: str) -> None:
+    """A line that ends exactly at the end of a BGZF block, or a byte or two from it."""
+    end = blocks * BLOCK_BYTES + beyond
+    length = {"header": 2000, "bases": end - 1000, "qualities": (end - 1003) // 2, "record": (end - 1004) // 2}[line]
+    header = {"header": end, "bases": 1000, "qualities": end - 3 - 2 * length, "record": end - 4 - 2 * length}[line]
+    first = b"@" + b"h" * (header - 2) + b"\n" + b"A" * length + b"\n+\n" + b"5" * length + b"\n"
+    assert end in (header, header + length, header + 2 * length + 3, len(first))
+    unit = cut(first + bytes(unit_of([3000], BASES[b"ACGT"], 1).data))
+    assert b"".join(inflated(compress(unit, "default", plain=True, coder=coder))) == bytes(unit.data)
+
+
+@pytest.mark.parametrize("coder", CODERS)
+def test_frequencies_that_want_very_long_codes(coder: Coder) -> None:
+    """Fibonacci numbers make the deepest tree there is; codes stay within what the format allows."""
+    numbers = [1, 1]
+    while sum(numbers) < BLOCK_BYTES - 30_000:
+        numbers.append(numbers[-1] + numbers[-2])
+    assert len(numbers) > 20  # so that an unlimited code would take more than 15 bits
+    symbols = b"".join(bytes([40 + symbol]) * count for symbol, count in enumerate(numbers))
+    for text in (symbols, bytes(random.Random(1).sample(symbols, len(symbols)))):
+        for header in (b"@r", b"@" + text):
+            unit = cut(b"%s\n%s\n+\n%s\n" % (header, b"A" * len(text), text))
+            packed = compress(unit, "default", plain=True, coder=coder)
+            assert b"".join(inflated(packed)) == bytes(unit.data)
+        deflater = zlib.compressobj(6, zlib.DEFLATED, -15, 9, zlib.Z_HUFFMAN_ONLY)
+        packed = compress(cut(b"@\n%s\n+\n%s\n" % (b"A" * len(text), text)), "default", plain=True, coder=coder)
+        # Two bits a base, and the qualities as small as by zlib with Huffman codes alone.
+        assert len(packed) < 1.01 * len(deflater.compress(text) + deflater.flush()) + len(text) / 4 + 200
+
+
+@pytest.mark.parametrize("coder", CODERS)
+@pytest.mark.parametrize("fields", [5, 200, 900])
+def test_headers_that_repeat_each_other(coder: Coder, fields: int) -> None:
+    """What a header has in common with the one before it costs next to nothing, up to headers of many kilobytes."""
+    rng = random.Random(2)
+    same = " ".join(f"key{n}={rng.getrandbits(64):x}" for n in range(fields)).encode()
+    reads = [b"@%016x %s\nACGT\n+\n5555\n" % (rng.getrandbits(64), same) for _ in range(64)]
+    text = b"".join(reads)
+    ends = np.cumsum([len(read) for read in reads])
+    packed = coder.pack(memoryview(text), np.column_stack((ends - 12, ends - 8, ends - 1)), plain=True)
+    assert b"".join(inflated(bytes(packed))) == text
+    # Each block of 64 KiB says it once, in hexadecimal digits of at least four bits; the rest is names and repeats.
+    once = len(same) * (len(text) // BLOCK_BYTES + 1)
+    assert len(packed) < 0.75 * once + len(reads) * 50 + len(text) / 60
+
+
+@pytest.mark.parametrize("coder", CODERS)
+def test_what_cannot_be_compressed_is_stored(coder: Coder) -> None:
+    """Noise takes no more than its own size and the frames around it."""
+    noise = random.Random(4).randbytes(200_000).replace(b"\n", b"-")
+    text = b"@" + noise + b"\nA\n+\n" + noise + b"\n"
+    stops = np.array([[len(noise) + 2, len(noise) + 3, len(text) - 1]])
+    packed = coder.pack(memoryview(text), stops, plain=True)
+    assert b"".join(inflated(bytes(packed))) == text
+    assert len(packed) <= len(text) + 31 * (len(text) // BLOCK_BYTES + 1)
+
+
+@pytest.mark.parametrize("coder", BOTH)
+def test_the_small_level(coder: Coder | None) -> None:
     """The slow level gives back its input, and is smaller for reads that repeat each other."""
     unit = unit_of([3000] * 40, BASES[b"ACGT"], 1)
-    assert b"".join(inflated(compress(unit, "small", plain=True))) == bytes(unit.data)
-    amplicon = unit_of([3000], BASES[b"ACGT"], 1)
-    records = bytes(amplicon.data) * 10
-    assert len(b"".join(bgzf.compress(memoryview(records), (), "small"))) < len(records) / 4
+    assert b"".join(inflated(compress(unit, "small", plain=True, coder=coder))) == bytes(unit.data)
+    amplicon = cut(bytes(unit_of([3000], BASES[b"ACGT"], 1).data) * 10)
+    assert len(compress(amplicon, "small", plain=True, coder=coder)) < len(amplicon.data) / 4
 
 
-@settings(max_examples=150, deadline=None)
-@given(
-    lengths=st.lists(st.integers(1, 200), min_size=1, max_size=20),
-    share=st.sampled_from(SHARES),
-    seed=st.integers(0, 1000),
-)
-def test_packed_bases(lengths: list[int], share: bytes, seed: int) -> None:
-    """Each chunk is a deflate block of its own between byte boundaries, for every choice of the rarest base."""
-    rng = random.Random(seed)
-    chunks = [rng.randbytes(length).translate(BASES[share]) for length in lengths]
-    for chunk, packed in zip(chunks, basepack.pack([memoryview(chunk) for chunk in chunks]), strict=True):
-        inflater = zlib.decompressobj(-15)
-        assert inflater.decompress(bytes(packed) + b"\x03\x00") == chunk
-        assert inflater.eof
+@pytest.mark.parametrize("coder", CODERS)
+def test_bases_take_two_and_a_quarter_bits(coder: Coder) -> None:
+    """Bases of equal shares take 2.25 bits, which isal does not reach; known to be plain or not."""
+    bases = random.Random(1).randbytes(1 << 20).translate(BASES[b"ACGT"])
+    text = b"@\n" + bases + b"\n+\n\n"
+    stops = np.array([[2, 2 + len(bases), len(text) - 1]])
+    for plain in (True, False):
+        packed = coder.pack(memoryview(text), stops, plain=plain)
+        assert 8 * len(packed) / len(bases) == pytest.approx(2.25, abs=0.02)
+        assert len(packed) < len(isal_zlib.compress(bases, 2, -15))
 
 
-def test_packed_bases_take_two_and_a_quarter_bits() -> None:
-    """Bases of equal shares take 2.25 bits, which isal does not reach."""
-    chunk = memoryview(random.Random(1).randbytes(1 << 20).translate(BASES[b"ACGT"]))
-    [packed] = basepack.pack([chunk])
-    assert 8 * len(packed) / len(chunk) == pytest.approx(2.25, abs=0.01)
-    assert len(packed) < len(isal_zlib.compress(chunk, 2, -15))
+# How small reads of a length become, as a share of what gzip -6 makes of them.
+SIZES = [(8000, 0.93), (LONG["default"], 0.95), (600, 0.97)]
 
 
-def test_long_reads_are_smaller_than_gzip_makes_them() -> None:
-    """The default is smaller than zlib's level 6 for long reads."""
-    unit = unit_of([8000] * 60, BASES[b"ACGT"], 3)
-    assert len(compress(unit, "default", plain=True)) < 0.97 * len(zlib.compress(unit.data, 6))
+@pytest.mark.parametrize("coder", CODERS)
+@pytest.mark.parametrize(("length", "share"), SIZES)
+def test_outputs_are_smaller_than_gzip_makes_them(coder: Coder, length: int, share: float) -> None:
+    """The default is smaller than zlib's level 6."""
+    unit = unit_of([length] * (500_000 // length), BASES[b"ACGT"], 3)
+    assert len(compress(unit, "default", plain=True, coder=coder)) < share * len(zlib.compress(unit.data, 6))

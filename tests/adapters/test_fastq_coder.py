@@ -1,0 +1,148 @@
+"""The compiled coder: made where there is a compiler, done without where there is none, and in its own memory only."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from importlib.machinery import EXTENSION_SUFFIXES
+from pathlib import Path
+
+import pytest
+
+import hesiod_watch
+from hesiod_watch.fastq import coder
+
+PACKAGE = Path(hesiod_watch.__file__).parent
+SOURCE = PACKAGE / "fastq" / "coder.c"
+COMPILER = shutil.which("gcc") or shutil.which("cc")
+
+needs_compiler = pytest.mark.skipif(COMPILER is None, reason="no C compiler is installed")
+
+# Packs random records of many shapes, from memory that ends where the data end.
+STORM = """
+import ctypes, random, sys, zlib
+from pathlib import Path
+import numpy as np
+from hesiod_watch.fastq.coder import Coder
+coder, rng = Coder(Path(sys.argv[1])), random.Random(5)
+kinds = [b"ACGT", bytes(range(35, 73)), bytes(range(256)), b"A", b"@key=value 0123456789abcdef"]
+for turn in range(300):
+    text, stops = b"", []
+    longest = rng.choice([3, 60, 700, 9_000, 140_000])
+    for _ in range(rng.randint(1, 40 if longest < 10_000 else 4)):
+        lines = []
+        for line in range(4):
+            kind = rng.choice(kinds)
+            size = rng.choice([0, 1, 3, 99, 100, rng.randint(0, longest)])
+            lines.append(bytes(kind[byte % len(kind)] for byte in rng.randbytes(size)))
+        if plain := turn % 2:
+            lines[1] = bytes(b"ACGT"[byte & 3] for byte in lines[1])
+        header = len(text) + len(lines[0]) + 1
+        stops.append((header, header + len(lines[1]), header + sum(map(len, lines[1:])) + 2))
+        text += b"\\n".join(lines) + b"\\n"
+    exact = (ctypes.c_char * len(text)).from_buffer_copy(text)
+    packed, found = bytes(coder.pack(memoryview(exact).cast("B"), np.array(stops), plain=bool(plain))), b""
+    while packed:
+        inflater = zlib.decompressobj(31)
+        found += inflater.decompress(packed)
+        packed = inflater.unused_data
+    assert found == text, turn
+print("whole")
+"""
+
+
+@needs_compiler
+def test_where_there_is_a_compiler_there_is_a_coder() -> None:
+    """Installing compiled it, and it does what it should; otherwise every other test would go round it unnoticed."""
+    assert coder.CODER is not None, "install the program again: pip install --editable ."
+
+
+def test_without_a_coder_all_works_the_same(tmp_path: Path) -> None:
+    """A copy of the package as it is installed without a compiler writes outputs of equal content."""
+    shutil.copytree(PACKAGE, tmp_path / "hesiod_watch", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
+    text = b"".join(b"@read%d\n%s\n+\n%s\n" % (n, b"GATTACA" * n, b"5:;<=>?" * n) for n in range(500))
+    (tmp_path / "a.fastq").write_bytes(text)
+    program = (
+        "import sys; from pathlib import Path\n"
+        "from hesiod_watch.fastq import coder, files, model, write\n"
+        "source = files.look(Path('a.fastq'), 'a.fastq')\n"
+        "write.write_outputs([model.Output('out', None, 'pass', (source,))], Path('.'), model.Settings())\n"
+        "print(coder.CODER, coder.__file__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.split() == ["None", str(tmp_path / "hesiod_watch" / "fastq" / "coder.py")]
+    assert gzip.decompress((tmp_path / "out").read_bytes()) == text
+
+
+# What may lie where the coder should be: how C is changed before it is compiled.
+STRANGE = {
+    "another library": ("size_t hesiod_pack(", "size_t another_program("),
+    "a mistake in bases": ("0x40100401u", "0x40100400u"),
+    "a mistake in qualities": ("put_code(writer, codes[data[at]]);", "put_code(writer, codes[data[0]]);"),
+    "a mistake in repeats": ("unsigned more = length - 3;", "unsigned more = length - 4;"),
+    "a mistake in frames": ("HEAD_BYTES + packed + TRAILER_BYTES - 1", "HEAD_BYTES + packed + TRAILER_BYTES"),
+}
+
+
+def build(source: str, place: Path, *options: str) -> Path:
+    """Compile as `place` with the suffix of compiled modules."""
+    text, library = place.with_suffix(".c"), place.with_name(place.name + EXTENSION_SUFFIXES[0])
+    text.write_text(source)
+    assert COMPILER is not None
+    subprocess.run([COMPILER, "-shared", "-fPIC", *options, "-o", library, text], check=True)
+    return library
+
+
+@needs_compiler
+@pytest.mark.parametrize("what", STRANGE)
+def test_a_library_that_does_not_do_it_is_left_alone(what: str, tmp_path: Path) -> None:
+    """What is there but is not ours, or does not give back its sample, is not used."""
+    right, wrong = STRANGE[what]
+    source = SOURCE.read_text()
+    assert source.count(right) == 1
+    build(source.replace(right, wrong), tmp_path / "strange")
+    assert coder.load(tmp_path / "strange") is None
+
+
+def test_no_library_and_no_library_at_all(tmp_path: Path) -> None:
+    """Nothing there, and a file that is no library, are no coder."""
+    assert coder.load(tmp_path / "nothing") is None
+    (tmp_path / f"text{EXTENSION_SUFFIXES[0]}").write_text("no library")
+    assert coder.load(tmp_path / "text") is None
+
+
+@needs_compiler
+@pytest.mark.slow
+def test_it_touches_no_memory_but_its_own(tmp_path: Path) -> None:
+    """Compiled to look at every access and every sum: nothing outside of what it was given, no undefined behaviour."""
+    library = build(SOURCE.read_text(), tmp_path / "watched", "-g", "-O1", "-fsanitize=address,undefined")
+    assert COMPILER is not None
+    runtime = subprocess.run(
+        [COMPILER, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
+    ).stdout.strip()
+    if not Path(runtime).exists():
+        pytest.skip("the compiler has no address sanitizer")
+    done = subprocess.run(
+        [sys.executable, "-c", STORM, str(library)],
+        env={**os.environ, "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "whole\n", "")
+
+
+@needs_compiler
+def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
+    """Strictly, and as the standard of 2011 has it."""
+    options = ("-std=gnu11", "-O3", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror")
+    build(SOURCE.read_text(), tmp_path / "strict", *options)
