@@ -12,12 +12,12 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch import flags, machine
 from hesiod_watch.backups.doctor import check_backup
 from hesiod_watch.channels.opening import open_channels
+from hesiod_watch.check import Check
 from hesiod_watch.config import Config
 from hesiod_watch.errors import FlagExists, HesiodError
 from hesiod_watch.model import Liveness
@@ -32,15 +32,6 @@ from hesiod_watch.upstreams.doctor import check_upstream
 SCRATCH = ".hesiod-watch-doctor-"
 LARGEST_CLOCK_DIFFERENCE = 5.0
 """Seconds by which the file system's clock may differ before people reading times are misled."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding. `ok` is None where it is neither good nor bad."""
-
-    name: str
-    ok: bool | None
-    says: str
 
 
 def examine(config: Config) -> Iterator[Check]:
@@ -138,13 +129,13 @@ def _tools(name: str, config: Config) -> Iterator[Check]:
 def _upstreams(name: str, config: Config) -> Iterator[Check]:
     for upstream in config.upstreams:
         for check in check_upstream(upstream, config.landing):
-            yield Check(name, check.ok, f"{upstream.name} {check.name}: {check.sentence}")
+            yield Check(name, check.ok, f"{upstream.name} {check.name}: {check.says}")
 
 
 def _backups(name: str, config: Config) -> Iterator[Check]:
     for backup in config.backups:
         for check in check_backup(backup, config):
-            yield Check(name, check.ok, f"{backup.name} {check.name}: {check.sentence}")
+            yield Check(name, check.ok, f"{backup.name} {check.name}: {check.says}")
 
 
 def _space(name: str, config: Config) -> Iterator[Check]:

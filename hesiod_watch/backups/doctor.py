@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from hesiod_watch.backups import questions
 from hesiod_watch.backups.marking import refuse_same_disk
 from hesiod_watch.backups.store import Store, reached
+from hesiod_watch.check import Check
 from hesiod_watch.config import Backup, Config
 from hesiod_watch.errors import HesiodError
 from hesiod_watch.upstreams import ssh
@@ -16,15 +16,6 @@ from hesiod_watch.upstreams.running import Runner, run
 
 OLDEST_RSYNC = (3, 1)
 SMALLEST_SHARE = 0.05
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was tried. `ok` is None where it could not be tried."""
-
-    name: str
-    ok: bool | None
-    sentence: str
 
 
 def check_backup(backup: Backup, config: Config, *, runner: Runner = run) -> tuple[Check, ...]:

@@ -10,9 +10,9 @@ import re
 import secrets
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
+from hesiod_watch.check import Check
 from hesiod_watch.config import Upstream
 from hesiod_watch.naming import display
 from hesiod_watch.upstreams import ssh
@@ -24,15 +24,6 @@ from hesiod_watch.upstreams.running import Ended, Runner, run
 OLDEST_RSYNC = (3, 1)
 CLOCKS_APART = 60.0
 """Seconds by which two clocks may differ before somebody should look."""
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was tried. `ok` is None where it could not be tried."""
-
-    name: str
-    ok: bool | None
-    sentence: str
 
 
 def check_upstream(upstream: Upstream, landing: Path, *, runner: Runner = run) -> tuple[Check, ...]:

@@ -450,7 +450,7 @@ def test_noise_and_rsync(there: There) -> None:
 
 
 def told(there: There, upstream: Upstream) -> dict[str, tuple[bool | None, str]]:
-    return {check.name: (check.ok, check.sentence) for check in check_upstream(upstream, there.landing)}
+    return {check.name: (check.ok, check.says) for check in check_upstream(upstream, there.landing)}
 
 
 def test_doctor_of_a_healthy_upstream(there: There) -> None:
