@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from hesiod_watch.backups import questions
 from hesiod_watch.backups.marking import refuse_same_disk
 from hesiod_watch.backups.store import Store, reached
@@ -11,10 +9,9 @@ from hesiod_watch.check import Check
 from hesiod_watch.config import Backup, Config
 from hesiod_watch.errors import HesiodError
 from hesiod_watch.upstreams import ssh
-from hesiod_watch.upstreams.exit_codes import last_line
-from hesiod_watch.upstreams.running import Runner, run
+from hesiod_watch.upstreams.doctor import check_rsync
+from hesiod_watch.upstreams.running import Ended, Runner, run
 
-OLDEST_RSYNC = (3, 1)
 SMALLEST_SHARE = 0.05
 
 
@@ -49,8 +46,7 @@ def _apart(store: Store, config: Config) -> Check:
 
 
 def _writable(store: Store) -> Check:
-    ended = _ask(store, "test", "-w", store.backup.place.path)
-    if ended:
+    if _ask(store, "test", "-w", store.backup.place.path).code:
         return Check("writable", False, f"{store.backup.location} cannot be written")
     return Check("writable", True, "it can be written")
 
@@ -62,19 +58,14 @@ def _room(store: Store) -> Check:
 
 
 def _rsync(store: Store) -> Check:
-    command: tuple[str, ...] = ("rsync", "--version")
-    if store.backup.place.over_ssh:
-        command = ssh.remote(store.backup.reached, command, store.control)
-    ended = store.runner(command, quiet=store.backup.connect_timeout + store.backup.timeout)
-    found = re.match(rb"rsync +version v?([0-9]+)\.([0-9]+)", ended.output)
-    if found is None:
-        return Check("rsync", False, f"rsync is not to be had there: {ended.why or last_line(ended.errors)}")
-    version = (int(found[1]), int(found[2]))
-    shown = ".".join(map(str, version))
-    return Check("rsync", version >= OLDEST_RSYNC, f"rsync there is {shown}; 3.1 or later is needed")
+    command = ("rsync", "--version")
+    here = store.runner(command, quiet=store.backup.timeout)
+    there = {"there": _ask(store, *command)} if store.backup.place.over_ssh else {}
+    return check_rsync({"here": here, **there})
 
 
-def _ask(store: Store, *command: str) -> int:
+def _ask(store: Store, *command: str) -> Ended:
+    """Run a command where the backup is."""
     if store.backup.place.over_ssh:
         command = ssh.remote(store.backup.reached, command, store.control)
-    return store.runner(command, quiet=store.backup.connect_timeout + store.backup.timeout).code
+    return store.runner(command, quiet=store.backup.connect_timeout + store.backup.timeout)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from hesiod_watch.upstreams.listing import list_upstream
 from hesiod_watch.upstreams.running import Ended, Runner, run
 
 OLDEST_RSYNC = (3, 1)
+_RSYNC = re.compile(rb"rsync +version v?([0-9]+)\.([0-9]+)\.([0-9]+)")
 CLOCKS_APART = 60.0
 """Seconds by which two clocks may differ before somebody should look."""
 
@@ -88,19 +90,8 @@ class _Doctor:
 
     def rsync(self) -> Check:
         here = self.runner(("rsync", "--version"), quiet=self.upstream.timeout)
-        sides = [("here", here)]
-        if self.upstream.place.over_ssh:
-            sides.append(("there", self.ask("rsync", "--version")))
-        told = []
-        for side, ended in sides:
-            version = _version(ended.output)
-            if version is None:
-                return Check("rsync", False, f"rsync {side}: {_wrong(ended)}")
-            shown = ".".join(map(str, version))
-            if version < OLDEST_RSYNC:
-                return Check("rsync", False, f"rsync {side} is {shown}; 3.1 or later is needed")
-            told.append(f"{shown} {side}")
-        return Check("rsync", True, ", ".join(told))
+        there = {"there": self.ask("rsync", "--version")} if self.upstream.place.over_ssh else {}
+        return check_rsync({"here": here, **there})
 
     def clock(self) -> Check:
         before = time.time()
@@ -140,9 +131,19 @@ class _Doctor:
                 probe.with_name(f"{name}.made").rmdir()
 
 
-def _version(output: bytes) -> tuple[int, ...] | None:
-    found = re.match(rb"rsync +version v?([0-9]+)\.([0-9]+)\.([0-9]+)", output)
-    return tuple(map(int, found.groups())) if found else None
+def check_rsync(sides: Mapping[str, Ended]) -> Check:
+    """Whether rsync can be used, by what `rsync --version` has said "here" and, where that is another host, "there"."""
+    told = []
+    for side, ended in sides.items():
+        found = _RSYNC.match(ended.output)
+        if found is None:
+            return Check("rsync", False, f"rsync {side}: {_wrong(ended)}")
+        version = tuple(map(int, found.groups()))
+        shown = ".".join(map(str, version))
+        if version < OLDEST_RSYNC:
+            return Check("rsync", False, f"rsync {side} is {shown}; 3.1 or later is needed")
+        told.append(f"{shown} {side}")
+    return Check("rsync", True, f"rsync is {', '.join(told)}")
 
 
 def _wrong(ended: Ended) -> str:

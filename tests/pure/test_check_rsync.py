@@ -1,0 +1,33 @@
+"""Whether an rsync is one that can be used, by what it says of itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from hesiod_watch.upstreams.doctor import check_rsync
+from hesiod_watch.upstreams.running import Ended
+
+GOOD = Ended(0, b"rsync  version 3.2.7  protocol version 31\nCopyright", "")
+OLD = Ended(0, b"rsync  version 3.0.9  protocol version 30", "")
+NEWEST = Ended(0, b"rsync  version v3.10.0pre1  protocol version 32", "")
+NONE = Ended(127, b"", "sh: 1: rsync: not found\n")
+SILENT = Ended(-15, b"", "", "nothing came for 5 seconds")
+
+
+@pytest.mark.parametrize(
+    ("sides", "ok", "says"),
+    [
+        ({"here": GOOD}, True, "rsync is 3.2.7 here"),
+        ({"here": GOOD, "there": NEWEST}, True, "rsync is 3.2.7 here, 3.10.0 there"),
+        ({"here": OLD, "there": GOOD}, False, "rsync here is 3.0.9; 3.1 or later is needed"),
+        ({"here": GOOD, "there": OLD}, False, "rsync there is 3.0.9; 3.1 or later is needed"),
+        ({"here": GOOD, "there": NONE}, False, "not found"),
+        ({"here": GOOD, "there": SILENT}, False, "rsync there: nothing came for 5 seconds"),
+        ({"here": Ended(0, b"openrsync: protocol version 29", "")}, False, "rsync here: it says something else"),
+    ],
+)
+def test_check_rsync(sides: dict[str, Ended], ok: bool, says: str) -> None:
+    """Every side needs rsync 3.1 or later; one that has none, or says nothing that is understood, is named."""
+    check = check_rsync(sides)
+    assert (check.name, check.ok) == ("rsync", ok)
+    assert says in check.says
