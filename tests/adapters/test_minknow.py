@@ -1,63 +1,26 @@
-"""Reading MinKNOW's directories: layouts of every era, final_summary files whole and broken, hostile entries."""
+"""Reading MinKNOW's directories: layouts of every era, its own reports, pooled data, hostile entries."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from minknow_cells import CELL, A, B, Make, cell_with, summary_text
 
 from hesiod_watch import minknow
 from hesiod_watch.completeness import judge
-from hesiod_watch.minknow import DataFile, data_files, parse_summary, pooled, read_contents
+from hesiod_watch.minknow import DataFile, data_files, pooled, read_contents
 from hesiod_watch.model import DataKind, Verdict
 
 FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKind.BAM
-A, B = "a" * 40, "b" * 40
-CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
-
-Make = Callable[[Iterable[str]], Path]
 
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Make:
     """Makes a cell's directory of empty files with the given names relative to it."""
-
-    def make(names: Iterable[str]) -> Path:
-        directory = tmp_path / "run" / "library" / CELL
-        directory.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            path = directory / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        return directory
-
-    return make
-
-
-def summary_text(acquisition: str = A, era: int = 2024, **counts: int) -> str:
-    """A final_summary as MinKNOW of that year writes it; counts are `fastq=3` or `fastq_fallback=1`."""
-    lines = [
-        "instrument=PCA100290",
-        "position=1C",
-        "flow_cell_id=PAW00001",
-        "sample_id=s",
-        "protocol_group_id=g",
-        "protocol=sequencing/sequencing_PRO114_DNA_e8_2_400K:FLO-PRO114M:SQK-LSK114:400",
-        "protocol_run_id=c6ded78b-0000-4000-8000-000000000000",
-        f"acquisition_run_id={acquisition}",
-        "started=2024-07-17T17:36:44.188174+01:00",
-        "acquisition_stopped=2024-07-18T05:36:44.188174+01:00",
-        "processing_stopped=2024-07-18T05:47:07.094144+01:00",
-        "basecalling_enabled=1",
-        "sequencing_summary_file=sequencing_summary.txt",
-    ]
-    kinds = ["fast5"] + ["pod5"] * (era >= 2023) + ["fastq"] + ["bam"] * (era >= 2024)
-    for kind in kinds:
-        lines.append(f"{kind}_files_in_final_dest={counts.get(kind, 0)}")
-        lines.append(f"{kind}_files_in_fallback={counts.get(kind + '_fallback', 0)}")
-    return "\n".join(lines) + "\n"
+    return partial(cell_with, tmp_path)
 
 
 # --- data files
@@ -184,234 +147,7 @@ def test_a_directory_that_is_no_directory(cell: Make) -> None:
     assert minknow.newest_summary_mtime(file) == file.stat().st_mtime
 
 
-# --- final_summary files
-
-
-def test_a_whole_summary_gives_its_values() -> None:
-    """Keys and values are as MinKNOW wrote them."""
-    summary = parse_summary(summary_text(fastq=222).encode(), "final_summary.txt")
-    assert summary.problem == ""
-    assert summary.acquisition == A
-    assert summary.values["fastq_files_in_final_dest"] == "222"
-    assert summary.values["position"] == "1C"
-
-
-@pytest.mark.parametrize(
-    ("text", "key", "value"),
-    [
-        ("a=1\r\nb=2\r\n", "b", "2"),
-        ("\n\n  \na=1\n\n", "a", "1"),
-        ("# comment\na=1\n#a=2\n", "a", "1"),
-        ("a=1\na=2\n", "a", "2"),
-        ("fastq_files_in_final_dest=\n", "fastq_files_in_final_dest", ""),
-        ("a = b = c \n", "a", "b = c"),
-        ("\ufeffa=1\n", "a", "1"),
-        ("sample_id=é\n", "sample_id", "é"),
-        ("a=1\n# no line end", "a", "1"),
-        ("a=1\nfastq_files_in_fallback=0", "fastq_files_in_fallback", "0"),
-        ("a=1\nbam_files_in_fallback=12", "bam_files_in_fallback", "12"),
-        (summary_text(era=2020).rstrip("\n"), "fastq_files_in_fallback", "0"),
-        (summary_text(era=2024).rstrip("\n"), "bam_files_in_fallback", "0"),
-        (summary_text().replace("\n", "\r\n"), "instrument", "PCA100290"),
-        (summary_text() + "# corrected\nfastq_files_in_final_dest=7\n", "fastq_files_in_final_dest", "7"),
-        ("protocol=DNA\nfastq_files_in_final_dest=3\nfast5_files_in_final_dest=3\n", "fast5_files_in_final_dest", "3"),
-        (summary_text().replace("fastq_", "other_"), "bam_files_in_fallback", "0"),
-        ("# Recovered by me\ninstrument=X\nfastq_files_in_final_dest=3\n", "fastq_files_in_final_dest", "3"),
-    ],
-)
-def test_forms_that_are_accepted(text: str, key: str, value: str) -> None:
-    """Line ends, comments, blanks, repeated keys, missing line ends of 2020 and hand-written files are understood."""
-    summary = parse_summary(text.encode(), "final_summary.txt")
-    assert (summary.problem, summary.values[key]) == ("", value)
-
-
-@pytest.mark.parametrize(
-    ("data", "problem"),
-    [
-        (b"", "is empty"),
-        (b"\n\n# nothing\n", "is unreadable: it holds no key=value"),
-        (b"bf3e8b3a-9152\n", 'is unreadable: line 1, "bf3e8b3a-9152", is not key=value'),
-        (b"a=1\n=2\n", 'is unreadable: line 2, "=2", is not key=value'),
-        (b"a=1\nb c=2\n", 'is unreadable: line 2, "b c=2", is not key=value'),
-        (b"<html>\x7f</html>\n", "is unreadable: it holds binary data"),
-        (b"a=1\n" + bytes(4096), "is unreadable: it holds binary data"),
-        (b"a=1\x1b[2J\n", "is unreadable: it holds binary data"),
-        ("a=1\n".encode("utf-16"), "is unreadable: it holds binary data"),
-        (b"a" * ((1 << 20) + 1), "is unreadable: larger than 1 MiB, where a final_summary has less than 2 kB"),
-        (b"fastq_files_in_final_dest=x\n", 'line 1, "fastq_files_in_final_dest=x", gives no count'),
-        (b"fastq_files_in_final_dest=-1\n", "gives no count"),
-        (b"pod5_files_in_fallback=1.5\n", "gives no count"),
-        ("fastq_files_in_final_dest=٣\n".encode(), "gives no count"),
-        (b"fastq_files_in_final_dest=" + b"9" * 5000 + b"\n", "gives no count"),
-        (b"instrument", 'is half-written: its last line, "instrument", has no end'),
-        (b"a=1\nfastq_files_in_final_dest=3", 'its last line, "fastq_files_in_final_dest=3", has no end'),
-        (b"a=1\nfastq_files_in_fallback=", "has no end"),
-        (b"instrument=X\n", "is half-written: it ends before fastq_files_in_fallback"),
-        (b"started=2024\nfastq_files_in_final_dest=3\n", "is half-written: it ends before fastq_files_in_fallback"),
-    ],
-)
-def test_forms_that_are_refused(data: bytes, problem: str) -> None:
-    """Empty, binary, oversized, malformed and half-written files have a problem that begins with the file's name."""
-    summary = parse_summary(data, "final_summary_\x1b.txt")
-    assert summary.problem.startswith(r"final_summary_\x1b.txt is ")
-    assert problem in summary.problem
-    assert summary.problem.isprintable()
-
-
-@pytest.mark.parametrize("era", [2020, 2023, 2024])
-def test_no_beginning_of_a_summary_counts_as_one(era: int) -> None:
-    """Cut anywhere, a summary is half-written; but for the end of the fastq counts, where older ones end too."""
-    data = summary_text(era=era, fastq=22, pod5=11, bam=7).encode()
-    older_end = data.index(b"fastq_files_in_fallback=0\n") + len(b"fastq_files_in_fallback=0")
-    for size in range(len(data) - 1):
-        whole = size in (older_end, older_end + 1)
-        assert (parse_summary(data[:size], "final_summary.txt").problem == "") is whole, data[:size]
-
-
-@pytest.mark.parametrize(
-    ("name", "counts"),
-    [
-        ("final_summary.txt", True),
-        ("final_summary_xxx_yyy.txt", True),
-        ("final_summary_.txt", True),
-        ("final_summary_basecall_recovery.txt", True),
-        (".final_summary.txt", False),
-        (".final_summary_x.txt.AbC123", False),
-        ("final_summary_x.txt.part", False),
-        ("final_summary_x.txt~", False),
-        ("final_summary", False),
-        ("xfinal_summary.txt", False),
-        ("other_reports/final_summary.txt", False),
-    ],
-)
-def test_names_of_summaries(cell: Make, name: str, counts: bool) -> None:
-    """A final_summary is known by its exact form of name, in the cell's directory itself."""
-    directory = cell([name])
-    assert [summary.name for summary in read_contents(directory).summaries] == ([name] if counts else [])
-    assert (minknow.newest_summary_mtime(directory) is not None) is counts
-
-
-def test_a_summary_that_is_no_regular_file_is_not_opened(cell: Make, tmp_path: Path) -> None:
-    """FIFOs, links and directories of a summary's name keep the cell from being complete and are never read."""
-    directory = cell([])
-    (tmp_path / "good").write_text(summary_text())
-    os.mkfifo(directory / "final_summary_1.txt")
-    (directory / "final_summary_2.txt").symlink_to(tmp_path / "good")
-    (directory / "final_summary_3.txt").mkdir()
-    summaries = read_contents(directory).summaries
-    assert sorted(summary.problem for summary in summaries) == [
-        f"final_summary_{number}.txt is not a regular file and is not read" for number in (1, 2, 3)
-    ]
-    assert minknow.newest_summary_mtime(directory) is not None
-
-
-def test_the_newest_summary_comes_last(cell: Make) -> None:
-    """Summaries are in order of their time, so that a corrected one can win; the newest gives the time."""
-    directory = cell([])
-    for name, mtime in (("final_summary_b.txt", 100), ("final_summary_a.txt", 200), ("final_summary_c.txt", 50)):
-        (directory / name).write_text(summary_text())
-        os.utime(directory / name, (mtime, mtime))
-    assert [summary.name[14] for summary in read_contents(directory).summaries] == ["c", "b", "a"]
-    assert minknow.newest_summary_mtime(directory) == 200
-
-
-@pytest.mark.parametrize(
-    ("files", "summaries", "unsummarised"),
-    [
-        # Every era's names; the summary's full id begins with what the file names.
-        (["x_pass_c6ded78b_aaaaaaaa_0.fastq.gz"], [A], ()),
-        (["x_pass_barcode01_aaaaaaaa_12.fastq"], [A], ()),
-        ([f"x_{A}_0.fastq"], [A], ()),
-        (["x_fail__c6ded78b_aaaaaaaa_0.fastq"], [A], ()),
-        # Two acquisitions, one summary.
-        (["x_pass_c6ded78b_aaaaaaaa_0.fastq", "x_pass_c6ded78b_bbbbbbbb_0.fastq"], [A], ("bbbbbbbb",)),
-        ([f"x_{A}_0.fastq", f"x_{B}_0.fastq"], [A], (B,)),
-        (["x_pass_c6ded78b_aaaaaaaa_0.fastq", "x_pass_c6ded78b_bbbbbbbb_0.fastq"], [A, B], ()),
-        (["x_pass_11111111_0.fastq", "x_pass_22222222_0.fastq"], [A], ("11111111", "22222222")),
-        # No summary at all: everything lacks one.
-        (["x_pass_c6ded78b_aaaaaaaa_0.fastq"], [], ("aaaaaaaa",)),
-        # Files that carry the protocol's id only, or an id that nobody knows, are no alarm.
-        (["x_pass_c6ded78b_0.fastq", "x_pass_c6ded78b_aaaaaaaa_0.fastq"], [A], ()),
-        (["x_pass_dddddddd_0.fastq"], [A], ()),
-        # No ids: renamed, called again, foreign.
-        (["foo0.fastq", "x_0.fastq", f"fastq_runid_{B}_0_0.fastq", "x_pass_BARCODE_1.fastq"], [A], ()),
-        # A summary without ids speaks for everything.
-        (["x_pass_aaaaaaaa_0.fastq", "x_pass_bbbbbbbb_0.fastq"], [""], ()),
-        (["x_pass_aaaaaaaa_0.fastq", "x_pass_bbbbbbbb_0.fastq"], [A, ""], ()),
-    ],
-)
-def test_acquisitions_without_a_summary_are_found(
-    cell: Make, files: list[str], summaries: list[str], unsummarised: tuple[str, ...]
-) -> None:
-    """Ids in file names are compared with those of the summaries, and in doubt there is no alarm."""
-    directory = cell(f"fastq_pass/{name}" for name in files)
-    for number, acquisition in enumerate(summaries):
-        text = summary_text(acquisition) if acquisition else "protocol=DNA\nfastq_files_in_final_dest=3\n"
-        (directory / f"final_summary_{number}.txt").write_text(text)
-    assert read_contents(directory).unsummarised == unsummarised
-
-
-def test_the_ids_in_a_summarys_name_count_too(cell: Make) -> None:
-    """An acquisition whose summary is half-written is not said to have none."""
-    directory = cell(["fastq_pass/x_aaaaaaaa_0.fastq", "fastq_pass/x_bbbbbbbb_0.fastq"])
-    (directory / "final_summary_PAW00001_c6ded78b_aaaaaaaa.txt").write_text(summary_text())
-    (directory / "final_summary_PAW00001_c6ded78b_bbbbbbbb.txt").write_text("instr")
-    assert read_contents(directory).unsummarised == ()
-
-
-def test_a_broken_summary_speaks_for_nothing(cell: Make) -> None:
-    """One that is half-written before its ids does not stand for the acquisitions that have none."""
-    directory = cell(["fastq_pass/x_aaaaaaaa_0.fastq", "fastq_pass/x_bbbbbbbb_0.fastq"])
-    (directory / "final_summary_1.txt").write_text(summary_text())
-    (directory / "final_summary_2.txt").write_text("instr")
-    assert read_contents(directory).unsummarised == ("bbbbbbbb",)
-
-
-# --- facts, reports, pooling
-
-
-def test_facts_of_a_run() -> None:
-    """What the report shows is taken from the summary; the run length is that of the acquisition."""
-    assert minknow.facts([parse_summary(summary_text().encode(), "final_summary.txt")]) == {
-        "instrument": "PCA100290",
-        "position": "1C",
-        "flow_cell_id": "PAW00001",
-        "sample_id": "s",
-        "protocol_group_id": "g",
-        "protocol": "sequencing/sequencing_PRO114_DNA_e8_2_400K:FLO-PRO114M:SQK-LSK114:400",
-        "flow_cell_type": "FLO-PRO114M",
-        "kit": "SQK-LSK114",
-        "started": "2024-07-17T17:36:44.188174+01:00",
-        "acquisition_stopped": "2024-07-18T05:36:44.188174+01:00",
-        "processing_stopped": "2024-07-18T05:47:07.094144+01:00",
-        "basecalling_enabled": "1",
-        "run_hours": 12.0,
-    }
-
-
-def test_facts_of_several_acquisitions() -> None:
-    """From the first start to the last stop, hours summed; the same acquisition is not summed twice."""
-    later = summary_text(B).replace("2024-07-17", "2024-08-01").replace("2024-07-18", "2024-08-02")
-    summaries = [parse_summary(text.encode(), "final_summary.txt") for text in (later, summary_text(), summary_text())]
-    facts = minknow.facts(summaries)
-    assert (facts["started"][:10], facts["acquisition_stopped"][:10]) == ("2024-07-17", "2024-08-02")
-    assert facts["run_hours"] == 24.0
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "position=\n",
-        "started=yesterday\nfastq_files_in_final_dest=1\n",
-        "started=2024-07-18T05:36:44Z\nacquisition_stopped=2024-07-17T05:36:44Z\n",
-        "protocol_run_id=x\n",
-    ],
-)
-def test_facts_that_are_not_stated_are_absent(text: str) -> None:
-    """Blank, unparsable and missing values give no run length, kit or position."""
-    facts = minknow.facts([parse_summary(text.encode(), "final_summary.txt")])
-    assert facts.keys() <= {"started", "acquisition_stopped"}
+# --- reports, pooling
 
 
 @pytest.mark.parametrize(
