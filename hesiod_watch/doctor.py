@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hesiod_watch import flags, machine
+from hesiod_watch.amounts import number_of
 from hesiod_watch.backups.doctor import check_backup
 from hesiod_watch.channels.opening import open_channels
 from hesiod_watch.check import Check
@@ -32,6 +33,10 @@ from hesiod_watch.upstreams.doctor import check_upstream
 SCRATCH = ".hesiod-watch-doctor-"
 LARGEST_CLOCK_DIFFERENCE = 5.0
 """Seconds by which the file system's clock may differ before people reading times are misled."""
+CODER_MISSING = (
+    "FASTQ is compressed without the compiled coder: correctly, at two thirds of the speed; "
+    "install a C compiler (Debian: gcc, libc6-dev), then this program again"
+)
 
 
 def examine(config: Config) -> Iterator[Check]:
@@ -50,7 +55,8 @@ def _landing(name: str, config: Config) -> Iterator[Check]:
         yield Check(name, False, problem)
         return
     mount = mount_of(config.landing)
-    yield Check(name, True, f"{config.landing}: {len(landing.runs())} runs, on {mount.fstype} ({mount.kind})")
+    runs = number_of(len(landing.runs()), "run")
+    yield Check(name, True, f"{config.landing}: {runs}, on {mount.fstype} ({mount.kind})")
 
 
 def _events(name: str, config: Config) -> Iterator[Check]:
@@ -113,7 +119,7 @@ def _output(name: str, config: Config) -> Iterator[Check]:
 def _workers(name: str, config: Config) -> Iterator[Check]:
     slot = Slots(config.landing, "process", config.processing.workers).take()
     if slot is None:
-        yield Check(name, None, f"all {config.processing.workers} workers are busy just now")
+        yield Check(name, None, f"no worker is free just now; {config.processing.workers} may be at work at once")
         return
     os.close(slot)
     yield Check(name, True, f"a worker could start now; {config.processing.workers} may be at work at once")
@@ -124,6 +130,15 @@ def _tools(name: str, config: Config) -> Iterator[Check]:
         yield Check(name, None, "ionice is not installed: work does not stand back at the disk")
         return
     yield Check(name, True, "what is used from outside is there")
+
+
+def _coder(name: str, config: Config) -> Iterator[Check]:
+    from hesiod_watch.fastq.coder import CODER  # numpy takes its time
+
+    if CODER is None:
+        yield Check(name, None, CODER_MISSING)
+        return
+    yield Check(name, True, "FASTQ is compressed by the coder compiled for this host")
 
 
 def _upstreams(name: str, config: Config) -> Iterator[Check]:
@@ -169,6 +184,7 @@ CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
     ("output", _output),
     ("workers", _workers),
     ("tools", _tools),
+    ("coder", _coder),
     ("upstream", _upstreams),
     ("messages", _channels),
     ("backup", _backups),
