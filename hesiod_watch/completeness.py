@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.model import CellContents, Completeness, DataKind, FinalSummary, Shortfall, Verdict
 from hesiod_watch.naming import display
 
@@ -103,7 +104,7 @@ def _still_running(acquisitions: Sequence[str]) -> str:
 
 
 def _files(count: int, kind: DataKind) -> str:
-    return f"{count} {kind.upper()} {'file' if count == 1 else 'files'}"
+    return number_of(count, f"{kind.upper()} file")
 
 
 def _in_fallback(kind: DataKind, count: int) -> str:
@@ -113,9 +114,8 @@ def _in_fallback(kind: DataKind, count: int) -> str:
 def _disagreement(one: Shortfall) -> str:
     if one.found < one.expected:
         return f"{one.expected - one.found} of {_files(one.expected, one.kind)} missing"
-    more = one.found - one.expected
-    files = "file" if more == 1 else "files"
-    return f"{more} more {one.kind.upper()} {files} here than announced ({one.found} here, {one.expected} announced)"
+    more = number_of(one.found - one.expected, f"more {one.kind.upper()} file")
+    return f"{more} here than announced ({one.found} here, {one.expected} announced)"
 
 
 def _agreement(contents: CellContents, expected: Mapping[DataKind, int]) -> str:

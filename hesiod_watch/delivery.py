@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.events import due
 from hesiod_watch.liveness import unclear, under_way
 from hesiod_watch.model import Action, Offer, Outbox, Policy, Snapshot
@@ -54,7 +55,7 @@ def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     channels = due_channels(outbox, now) if outbox else []
     if outbox and channels:
         numbers = {letter.number for name in channels for letter in outbox.waiting_for(name)}
-        reason = f"{count_of(len(numbers))} to be delivered to {', '.join(channels)}"
+        reason = f"{number_of(len(numbers), 'message')} to be delivered to {', '.join(channels)}"
         yield Action("notify", snapshot.run, reason=reason)
 
 
@@ -145,7 +146,7 @@ def sentences(outbox: Outbox | None) -> Iterator[str]:
     known = troubles(outbox)
     for name, count in undelivered(outbox).items():
         if name in known:
-            yield f"{count_of(count)} not delivered to {name}: {known[name].why}"
+            yield f"{number_of(count, 'message')} not delivered to {name}: {known[name].why}"
     last = outbox.round
     if outbox.waiting and unclear(last):
         yield (
@@ -168,11 +169,7 @@ def in_all(outboxes: Mapping[str, Outbox]) -> Iterator[str]:
     for name, runs in lacking.items():
         of = runs[0] if len(runs) == 1 else f"{len(runs)} runs"
         why = f": {whys[name]}" if whys[name] else ""
-        yield f"{count_of(counts[name])} of {of} not delivered to {name} for more than an hour{why}"
-
-
-def count_of(messages: int) -> str:
-    return f"{messages} message{'' if messages == 1 else 's'}"
+        yield f"{number_of(counts[name], 'message')} of {of} not delivered to {name} for more than an hour{why}"
 
 
 def _iso(time: datetime) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.child import own_command
 from hesiod_watch.errors import PermanentError, UsageError
 from hesiod_watch.model import Cell, Snapshot, Stage
@@ -134,7 +135,9 @@ def _cell_state(cell: Cell) -> str:
         return f"{stage}: {why_stage(cell)}"
     if stage in (Stage.INCOMPLETE, Stage.PROCESSED):
         reads, bases, n50 = (cell.results.get(key) for key in ("reads", "bases", "n50"))
-        numbers = f"{reads:,} reads, {bases:,} bases, N50 {n50:,}" if isinstance(reads, int) else "no numbers"
+        numbers = "no numbers"
+        if isinstance(reads, int):
+            numbers = f"{number_of(reads, 'read', form=',')}, {bases:,} bases, N50 {n50:,}"
         return f"processed: {numbers}" if stage is Stage.PROCESSED else f"running: so far {numbers}"
     if stage is Stage.PROCESSING and cell.progress:
         return f"processing: {cell.progress.phase}"

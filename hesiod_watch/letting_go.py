@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.copies import damage_in
 from hesiod_watch.keeping import ended_at
 from hesiod_watch.liveness import unclear, under_way
@@ -53,7 +54,8 @@ def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ac
             continue  # the mark counts what lies here; it comes first
         due = strip_due(cell, policy.strip_after)
         if due is not None and due <= now:
-            yield Action("strip", snapshot.run, f"finished for {policy.strip_after / 86400:g} days", cell.id)
+            days = number_of(policy.strip_after / 86400, "day", form="g")
+            yield Action("strip", snapshot.run, f"finished for {days}", cell.id)
 
 
 def lasting(snapshot: Snapshot, policy: Policy) -> float:

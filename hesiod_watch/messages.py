@@ -6,12 +6,13 @@ with these words, so that a person reads the same thing everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.copies import damage_in
-from hesiod_watch.delivery import count_of, next_attempt, sentences, troubles
+from hesiod_watch.delivery import next_attempt, sentences, troubles
 from hesiod_watch.keeping import whereabouts, why_of
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.plan import HANDS_OFF, overdue
@@ -58,7 +59,7 @@ def _told(snapshot: Snapshot, now: datetime) -> Iterator[str]:
     if outbox is None or not outbox.last:
         return
     ticket = f" in ticket {outbox.ticket}" if outbox.ticket is not None else ""
-    yield f"told{ticket}: {count_of(outbox.last)}, the last one {outbox.newest}"
+    yield f"told{ticket}: {number_of(outbox.last, 'message')}, the last one {outbox.newest}"
     yield from sentences(outbox)
     for name, trouble in sorted(troubles(outbox).items()):
         until = time_of(trouble.until)
@@ -107,6 +108,12 @@ def owner_words(owner: Owner | None) -> str:
     return f"{who}, Slurm job {owner.slurm_job}" if owner.slurm_job else who
 
 
+def _amounts(results: Mapping[str, object]) -> Iterator[str]:
+    for key, one in (("reads", "read"), ("bases", "base")):
+        number = results.get(key)
+        yield number_of(number, one) if isinstance(number, int) else f"no number of {key}"
+
+
 def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
     yield "its directory is in the landing area" if cell.present else "its directory is not in the landing area"
     flags = cell.flags
@@ -132,7 +139,7 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
             yield f"{summary.name}: {summary.problem or 'read in full'}"
     arriving = cell.arriving
     if cell.results and stage_of(cell) is Stage.INCOMPLETE:
-        yield f"so far {cell.results.get('reads')} reads and {cell.results.get('bases')} bases have been ingested"
+        yield f"ingested so far: {', '.join(_amounts(cell.results))}"
     if arriving and arriving.round:
         how = arriving.round.ending or f"under way, {arriving.round.liveness}"
         yield f"last round of ingest: {how} ({owner_words(arriving.round.owner)})"

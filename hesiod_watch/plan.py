@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 
 from hesiod_watch import delivery, keeping, letting_go
+from hesiod_watch.amounts import number_of
 from hesiod_watch.liveness import unclear, under_way
 from hesiod_watch.model import (
     LOCAL,
@@ -96,7 +97,8 @@ def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
         if attempts >= policy.attempts_per_day:
             claim = cell.flags.claim
             evidence = claim.evidence if claim else "every claim stepped back"
-            reason = f"{attempts} attempts within 24 hours ended without a result; the last one: {evidence}"
+            ended = f"{number_of(attempts, 'attempt')} within 24 hours ended without a result"
+            reason = f"{ended}; the last one: {evidence}"
             yield Action("give-up", snapshot.run, cell=cell.id, reason=reason)
 
 

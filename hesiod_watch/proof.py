@@ -22,6 +22,7 @@ from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.model import CellId
 from hesiod_watch.naming import display
 
@@ -130,7 +131,7 @@ class Refused:
 
     def __str__(self) -> str:
         more = len(self.reasons) - 3
-        return "; ".join(self.reasons[:3]) + (f"; and {more} more reasons" if more > 0 else "")
+        return "; ".join(self.reasons[:3]) + (f"; and {number_of(more, 'more reason')}" if more > 0 else "")
 
 
 _PROVEN: Final = object()
@@ -253,7 +254,7 @@ def _about_time(evidence: Evidence, limits: Limits, now: datetime) -> Iterator[s
     if evidence.taken_at > now + CLOCK_SLACK:
         yield f"the clock was set back: the inventory was taken at {evidence.taken_at.isoformat(timespec='seconds')}"
     elif now - evidence.taken_at >= limits.lasts:
-        yield f"the inventory is {(now - evidence.taken_at).total_seconds() / 60:.0f} minutes old"
+        yield f"the inventory is {number_of(round((now - evidence.taken_at).total_seconds() / 60), 'minute')} old"
     read = [copy.read_at for copies in evidence.copies.values() for copy in copies if copy.read_at]
     if read and max(read) > now + CLOCK_SLACK:
         yield f"a copy was read in the future, at {max(read).isoformat(timespec='seconds')}: a clock is wrong"

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.backups.questions import MARKER
 from hesiod_watch.config import Config
 from hesiod_watch.copies import copies_in
@@ -133,5 +134,5 @@ def _gigabytes(size: float) -> str:
 
 def _days(days: float) -> str:
     if days < 730:
-        return f"in about {days:.0f} days"
+        return f"in about {number_of(round(days), 'day')}"
     return f"in about {days / 365:.0f} years" if days < 3650 else "not within ten years"

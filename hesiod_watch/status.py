@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.copies import copies_in, damage_in
 from hesiod_watch.model import Cell, CellId, Completeness, Liveness, Snapshot, Stage, Status, why_in
 
@@ -153,8 +154,7 @@ def _why_new(snapshot: Snapshot) -> str:
 
 
 def _count(snapshot: Snapshot, *stages: Stage) -> str:
-    number = len(at(snapshot, *stages))
-    return f"{number} cell{'' if number == 1 else 's'}"
+    return number_of(len(at(snapshot, *stages)), "cell")
 
 
 def _cells(cells: list[Cell], what: str) -> str:

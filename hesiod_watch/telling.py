@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.copies import damage_in
 from hesiod_watch.events import Event
 from hesiod_watch.keeping import why_of
@@ -95,14 +96,14 @@ def _cell_aborted(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterat
 
 def _run_complete(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     done = [each for each in snapshot.cells if stage_of(each) is Stage.PROCESSED]
-    cells = "1 cell" if len(done) == 1 else f"{len(done)} cells"
+    cells = number_of(len(done), "cell")
     aborted = len(snapshot.cells) - len(done)
     also = f", {aborted} aborted" if aborted else ""
     yield f"The run {display(snapshot.run)} is complete: {cells} processed{also}."
     yield _listed("", [f"{display(str(each.id))}: {_in_short(each)}" for each in done])
     reads, bases = (sum(_number(each, name) for each in done) for name in ("reads", "bases"))
     if reads:
-        yield f"Together: {reads:,} reads, {_bases(bases)}."
+        yield f"Together: {number_of(reads, 'read', form=',')}, {_bases(bases)}."
 
 
 def _sync_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
@@ -198,7 +199,7 @@ def _in_short(cell: Cell) -> str:
     if "reads" not in cell.results:
         return "processed"
     return (
-        f"{_number(cell, 'reads'):,} reads, {_bases(_number(cell, 'bases'))}, "
+        f"{number_of(_number(cell, 'reads'), 'read', form=',')}, {_bases(_number(cell, 'bases'))}, "
         f"N50 {_bases(_number(cell, 'n50'))}, mean Q {_quality(cell)}"
     )
 

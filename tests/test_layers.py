@@ -19,7 +19,7 @@ STANDARD = frozenset(sys.stdlib_module_names)
 
 # Layer → modules, low to high. A package stands for all that is in it, unless a module of it has its own place.
 PLACES: dict[str, tuple[str, ...]] = {
-    "words": ("", "model", "errors", "fields", "times", "check", "channels"),
+    "words": ("", "model", "errors", "fields", "times", "amounts", "check", "channels"),
     "rules": (
         *("naming", "status", "run_types", "plan", "liveness", "completeness", "messages", "proof"),
         *("events", "telling", "delivery", "copies", "keeping", "letting_go"),

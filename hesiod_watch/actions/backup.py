@@ -26,6 +26,7 @@ from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.bringing import Bringing, bring_run_files
 from hesiod_watch.actions.gathering import alone
 from hesiod_watch.actions.progress import Reporter
+from hesiod_watch.amounts import number_of
 from hesiod_watch.backups import (
     RAW_MANIFEST,
     CopyRecord,
@@ -232,7 +233,8 @@ class _CellBackup:
                 parts.append(Bringing(store, job.cell_dir, landing, raw_place(run, self.cell), wanted, self.log))
             gave_way = sum(part.bring(say) for part, say in self._told(f"copying to {backup.name}", parts))
             if gave_way:
-                self.log.line(f"{self.cell}: {backup.name}: {gave_way} entries gave way to {store.superseded(run)}")
+                entries = number_of(gave_way, "entry", "entries")
+                self.log.line(f"{self.cell}: {backup.name}: {entries} gave way to {store.superseded(run)}")
             problems = []
             for part, say in self._told(f"reading at {backup.name}", parts):
                 problems += part.prove(say)
@@ -305,8 +307,8 @@ def _backup_run(job: Job) -> Outcome:
             try:
                 with opened(backup) as store:
                     refuse_same_disk(store, job.config)
-                    number = bring_run_files(store, job.run_dir, job.output, job.config, log)
-                log.line(f"{backup.name}: {number} files of the run itself are there and were read back")
+                    files = number_of(bring_run_files(store, job.run_dir, job.output, job.config, log), "file")
+                log.line(f"{backup.name}: the run's own files are there and were read back: {files}")
             except HesiodError as error:
                 log.line(f"{display(str(error))}")
                 troubles.note(error)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.backups.here import opened_directory
 from hesiod_watch.backups.store import Store
 from hesiod_watch.backups.verifying import find_wrong, sentences
@@ -119,7 +120,9 @@ def _sizes_and_times(source: Path, below: Path, facts: Facts) -> dict[str, os.st
                 continue  # if it is there already, good; if not, reading there will tell
             if status.st_size != fact.size:
                 where = display(str(source / name))
-                raise PermanentError(f"{where}: {status.st_size} bytes, and should be {fact.size}; it is not copied")
+                raise PermanentError(
+                    f"{where}: {number_of(status.st_size, 'byte')}, and should be {fact.size}; it is not copied"
+                )
             found[name] = status
     return found
 

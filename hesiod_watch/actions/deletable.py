@@ -20,6 +20,7 @@ from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.evidence import examine, ground
 from hesiod_watch.actions.strip import keep_clear
 from hesiod_watch.actions.sync import upstream_of
+from hesiod_watch.amounts import number_of
 from hesiod_watch.config import Upstream
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.hostlock import alone_on_this_host
@@ -86,11 +87,12 @@ def _mark(
             raise TemporaryError(f"{job.run_dir.name} {cell}: the proof has run out before its mark was written")
         record["marked"] = True
         there.write(cell, mark)
-        job.log().line(f"{cell}: marked upstream as safe to delete: {mark.files} files; copies: {mark.said}")
+        files = number_of(mark.files, "file")
+        job.log().line(f"{cell}: marked upstream as safe to delete: {files}; copies: {mark.said}")
     elif standing:
         mark = standing
     return {
-        "why": f"{mark.files} files, {mark.bytes} bytes; copies: {mark.said}",
+        "why": f"{number_of(mark.files, 'file')}, {number_of(mark.bytes, 'byte')}; copies: {mark.said}",
         "marked": True,
         "files": mark.files,
         "bytes": mark.bytes,

@@ -19,6 +19,7 @@ from hesiod_watch.actions.gathering import begin_round, end_round, open_ingest
 from hesiod_watch.actions.progress import Reporter
 from hesiod_watch.actions.results import QC, REPORT, qc_document
 from hesiod_watch.actions.sources import Newest, find_outputs, finished
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import TemporaryError
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Tally
@@ -69,7 +70,8 @@ def _round(job: Job) -> None:
         reporter.end()
     if taken:
         job.log().line(
-            f"{cell}: ingested {taken} files while it runs: {ingest.reads} reads, {ingest.bases} bases so far"
+            f"{cell}: ingested {number_of(taken, 'file')} while it runs: "
+            f"{number_of(ingest.reads, 'read')}, {number_of(ingest.bases, 'base')} so far"
         )
 
 

@@ -22,6 +22,7 @@ import yaml
 
 from hesiod_watch import __version__, completeness, minknow, naming
 from hesiod_watch.actions import Job
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import TemporaryError
 from hesiod_watch.fastq.model import Piece, Written
 from hesiod_watch.fastq.qc import qc_groups
@@ -57,7 +58,8 @@ class Results:
 
     @property
     def sentence(self) -> str:
-        return f"{self.headline['reads']} reads, {self.headline['bases']} bases, N50 {self.headline['n50']}"
+        reads, bases, n50 = (self.headline[key] for key in ("reads", "bases", "n50"))
+        return f"{number_of(reads, 'read')}, {number_of(bases, 'base')}, N50 {n50}"
 
     def record(self, owner: Owner) -> dict[str, object]:
         """What `{cell}.done` says."""

@@ -19,6 +19,7 @@ from hesiod_watch import flags, machine
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.dropping import Gone, drop
 from hesiod_watch.actions.evidence import examine, hindrances
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.liveness import under_way
@@ -87,7 +88,8 @@ def _strip(job: Job, gone: Gone, clock: Clock, former: Mapping[str, object]) -> 
         raise PermanentError(f"{job.run_dir.name} {cell} is not stripped: {answer}")
     drop(answer, job, gone, still=lambda: _still(job), clock=clock)
     stays = kept_words(answer.kept)
-    sentence = f"{gone.files} files, {gone.bytes} bytes removed from landing; copies: {', '.join(answer.places)}"
+    removed = f"{number_of(gone.files, 'file')}, {number_of(gone.bytes, 'byte')}"
+    sentence = f"{removed} removed from landing; copies: {', '.join(answer.places)}"
     job.log().line(f"{cell}: stripped: {sentence}")
     for words in stays:
         job.log().line(f"{cell}: {words}")
@@ -114,7 +116,7 @@ def kept_words(kept: tuple[Kept, ...]) -> list[str]:
     for each in kept:
         groups[each.why].append(each)
     return [
-        f"kept: {len(group)} files, {sum(each.size for each in group)} bytes: {why}: "
+        f"kept: {number_of(len(group), 'file')}, {number_of(sum(each.size for each in group), 'byte')}: {why}: "
         + display(", ".join(each.name[:100] for each in group[:NAMED]))
         + (", …" if len(group) > NAMED else "")
         for why, group in sorted(groups.items(), key=lambda pair: -sum(each.size for each in pair[1]))

@@ -10,6 +10,7 @@ import logging
 
 from hesiod_watch import flags
 from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import PermanentError
 from hesiod_watch.events import RUN_NEW, Event, addressed, due, happened
 from hesiod_watch.fields import fields
@@ -54,7 +55,9 @@ def _begin(job: Job, snapshot: Snapshot) -> Snapshot:
         return snapshot
     past = [event.key for event in happened(snapshot) if event.name != RUN_NEW]
     if flags.begin_outbox(job.pipeline, past):
-        job.log().line(f"people are told about this run from now on; {len(past)} things have happened before")
+        job.log().line(
+            f"people are told about this run from now on, not of {number_of(len(past), 'thing')} that happened before"
+        )
     return _look(job)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.actions.results import MANIFEST, read_manifest
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import HesiodError
 from hesiod_watch.fastq.verify import verify
 
@@ -36,7 +37,7 @@ def _problem(cell_output: Path, entry: Any) -> str:
         if not stat.S_ISREG(found.st_mode):
             return f"{name}: not a regular file"
         if found.st_size != size:
-            return f"{name}: {found.st_size} bytes, the manifest says {size}"
+            return f"{name}: {number_of(found.st_size, 'byte')}, the manifest says {size}"
         if "reads" in entry:
             verify(path, md5=md5, reads=int(entry["reads"]), bases=int(entry["bases"]))
         elif (actual := _md5(path)) != md5:

@@ -19,6 +19,7 @@ from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.gathering import alone
 from hesiod_watch.actions.progress import Reporter
 from hesiod_watch.actions.verify import verify_cell
+from hesiod_watch.amounts import number_of
 from hesiod_watch.backups import (
     CopyRecord,
     Facts,
@@ -295,5 +296,5 @@ class _Examination:
 
 
 def _other(before: FileFact, now: FileFact) -> str:
-    size = f"{now.size} bytes, and was {before.size}; " if now.size != before.size else ""
+    size = f"{number_of(now.size, 'byte')}, and was {before.size}; " if now.size != before.size else ""
     return f"{size}its MD5 is {now.md5}, and was {before.md5}"

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.backups import questions
 from hesiod_watch.backups.here import Comparison, largest, opened_directory, opened_file
 from hesiod_watch.backups.questions import Place
@@ -139,7 +140,7 @@ class Store:
         with opened_directory(source, below) as descriptor:
             most = largest(descriptor, names)
             if log:
-                log.line(f"{self.backup.name}: {len(names)} files to {directory}")
+                log.line(f"{self.backup.name}: {number_of(len(names), 'file')} to {directory}")
                 log.command(command)
             ended = self.runner(
                 command,
@@ -152,7 +153,7 @@ class Store:
         if log:
             for line in ended.errors.splitlines()[-20:]:
                 log.line(f"  {line}")
-            log.line(f"{self.backup.name}: exit code {ended.code}: {progress.files} files, {progress.bytes} bytes")
+            log.line(f"{self.backup.name}: exit code {ended.code}: {progress}")
         if ended.why:
             raise TemporaryError(f"{self.backup.name}: copying was ended: {ended.why}")
         self._judge(judge(ended.code, ended.errors), "copying")

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.backups.store import Store
 from hesiod_watch.copies import Facts, FileFact
 from hesiod_watch.errors import HesiodError
@@ -26,7 +27,7 @@ def sentences(store: Store, directory: str, facts: Facts, problems: Mapping[str,
     """What `find_wrong` has found, with the place before each."""
     where = f"{store.backup.name}: {display(directory)}"
     if facts and all(problems.get(name) == MISSING for name in facts) and len(problems) == len(facts):
-        return [f"{where}: nothing is there; {len(facts)} files are missing"]
+        return [f"{where}: nothing is there; {number_of(len(facts), 'file')} missing"]
     return [f"{where}/{display(name)}: {problems[name]}" for name in sorted(problems)]
 
 
@@ -71,9 +72,9 @@ def wrong_entry(fact: FileFact, entry: Entry | None) -> str:
     if entry.kind != "f":
         return "not a regular file"
     if entry.size < fact.size:
-        return f"truncated: {entry.size} bytes of {fact.size}"
+        return f"truncated: {number_of(entry.size, 'byte')} of {fact.size}"
     if entry.size > fact.size:
-        return f"too long: {entry.size} bytes instead of {fact.size}"
+        return f"too long: {number_of(entry.size, 'byte')} instead of {fact.size}"
     return ""
 
 

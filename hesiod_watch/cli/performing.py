@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hesiod_watch import flags, machine, naming
 from hesiod_watch.actions import ACTIONS, CELL_ACTIONS, Job, perform
+from hesiod_watch.amounts import number_of
 from hesiod_watch.cli.common import (
     Commands,
     add_cell_argument,
@@ -168,7 +169,7 @@ def _print_examined(cell: str, found: Examined) -> None:
         print(f"{display(cell)}: every file agrees with the manifest")
     for copy in found.copies:
         what = "results and raw data" if copy.raw else "results"
-        print(f"{display(cell)}: {copy.backup}: {copy.files} files ({what}) were read there and agree")
+        print(f"{display(cell)}: {copy.backup}: read there, and it agrees: {number_of(copy.files, 'file')} ({what})")
 
 
 def _examined_document(found: Examined) -> dict[str, Any]:

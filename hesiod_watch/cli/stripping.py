@@ -6,6 +6,7 @@ import argparse
 
 from hesiod_watch import machine
 from hesiod_watch.actions import Job, perform
+from hesiod_watch.amounts import number_of
 from hesiod_watch.cli.common import Commands, add_cell_argument, add_run_argument, cell_of, config_of, look_at, run_path
 from hesiod_watch.errors import HesiodError, PermanentError
 from hesiod_watch.letting_go import stripped
@@ -66,7 +67,8 @@ def _show(job: Job, cell: CellId) -> int:
         for reason in answer.reasons:
             print(f"{display(str(cell))}: {display(reason)}")
         return 1
-    print(f"{display(str(cell))}: {len(answer.files)} files, {answer.bytes} bytes would go")
+    files, size = number_of(len(answer.files), "file"), number_of(answer.bytes, "byte")
+    print(f"{display(str(cell))}: {files}, {size} would go")
     print(f"{display(str(cell))}: copies stay on: {', '.join(answer.places)}")
     for words in kept_words(answer.kept):
         print(f"{display(str(cell))}: {words}")

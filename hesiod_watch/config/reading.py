@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, ge
 
 import yaml
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.naming import display
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ class Duration:
             example = "a time span such as 10s, 5 min, 1h 30m or a number of seconds"
             raise Mistake(f"should be {example}, not {described(node)}")
         if not self.at_least <= seconds <= LONGEST:
-            raise Mistake(f"should be from {self.at_least:g} seconds to 366 days, not {described(node)}")
+            shortest = number_of(self.at_least, "second", form="g")
+            raise Mistake(f"should be from {shortest} to 366 days, not {described(node)}")
         return seconds
 
 

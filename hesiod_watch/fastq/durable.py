@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fastq.files import require_regular, translate
 
@@ -90,7 +91,9 @@ class OutputFile:
         except OSError as error:
             raise translate(error, self.path, "truncating") from error
         if size < at:
-            raise PermanentError(f"{self.path}: has {size} bytes, and {at} were made durable: somebody has cut it")
+            raise PermanentError(
+                f"{self.path}: has {number_of(size, 'byte')}, and {at} were made durable: somebody has cut it"
+            )
 
 
 class OutputReader:

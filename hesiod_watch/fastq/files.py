@@ -13,6 +13,7 @@ import stat
 from pathlib import Path
 from types import TracebackType
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import BadSource, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fastq.model import Source
 
@@ -125,10 +126,10 @@ class SourceFile:
             raise translate(error, path, "reading") from error
         require_regular(path, now)
         if now.st_size > listed.size:
-            grown = f"{listed.size} bytes when listed, {now.st_size} now"
+            grown = f"{number_of(listed.size, 'byte')} when listed, {now.st_size} now"
             raise TemporaryError(f"{path}: still being written ({grown})")
         if now.st_size < listed.size:
-            raise BadSource(path, f"shrank after it was listed, from {listed.size} to {now.st_size} bytes")
+            raise BadSource(path, f"shrank after it was listed, from {listed.size} to {number_of(now.st_size, 'byte')}")
         if now.st_mtime_ns != listed.mtime_ns:
             raise BadSource(path, "was changed after it was listed: same size, other modification time")
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import PermanentError, TemporaryError
 from hesiod_watch.fastq import bgzf, book, checkpoint, compact, durable, md5, recheck
 from hesiod_watch.fastq.append import has_blocks
@@ -123,7 +124,8 @@ class Holdings:
         if dropped:
             # Before anything else can fail: a checkpoint must not have figures of what does not count.
             self._figures.pop(entry.number, None)
-            self.notes.append(f"{entry.name}: {why}; {dropped} of {dropped + count} files are taken again")
+            files = f"{dropped} of {number_of(dropped + count, 'file')} {'is' if dropped == 1 else 'are'}"
+            self.notes.append(f"{entry.name}: {why}; {files} taken again")
         durable.cut(self.directory / entry.name, entry.end)
 
     def drop(self, entry: Entry, why: str) -> None:

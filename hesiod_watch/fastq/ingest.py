@@ -29,6 +29,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import BadSource, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fastq.append import keeps_members
 from hesiod_watch.fastq.backlog import Backlog
@@ -265,7 +266,7 @@ class Ingest:
         """Of an output whose every source is journalled, once, and is still what it was."""
         if len(entry.pieces) < len(output.sources):
             left = len(output.sources) - len(entry.pieces)
-            raise TemporaryError(f"{output.name}: stopped with {left} of {len(output.sources)} files left")
+            raise TemporaryError(f"{output.name}: stopped with {left} of {number_of(len(output.sources), 'file')} left")
         for piece, source in zip(entry.pieces, output.sources, strict=True):
             now = look(source.path, source.name)
             if (piece.source, piece.size, piece.mtime_ns) != (now.name, now.size, now.mtime_ns):
@@ -273,7 +274,7 @@ class Ingest:
         statistics = self._holdings.figures(entry).statistics()
         if (statistics.reads, statistics.bases) != (entry.reads, entry.bases):
             raise PermanentError(
-                f"{output.name}: {entry.reads} reads and {entry.bases} bases were taken,"
+                f"{output.name}: {number_of(entry.reads, 'read')} and {number_of(entry.bases, 'base')} were taken,"
                 f" {statistics.reads} and {statistics.bases} measured"
             )
         return statistics

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import BadSource
 
 UNIT_BYTES = 2 << 20
@@ -172,7 +173,8 @@ class RecordReader:
             return BadSource(self.path, reason, where=_where(record, 2))
         return BadSource(
             self.path,
-            f"sequence and qualities differ in length: {len(lines[1])} bases, {len(lines[3])} qualities",
+            "sequence and qualities differ in length: "
+            f"{number_of(len(lines[1]), 'base')}, {number_of(len(lines[3]), 'quality', 'qualities')}",
             where=_where(record, 3),
         )
 

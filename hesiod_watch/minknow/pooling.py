@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.completeness import announced
 from hesiod_watch.minknow.contents import acquisition_in, is_summary_name, read_summaries
 from hesiod_watch.minknow.layout import ALL_KINDS, data_directories, data_entries, data_files, is_data_directory_name
@@ -37,8 +38,7 @@ def pooled(library_dir: Path) -> str:
         return f"{name} cannot be read: {error.strerror}"
     where = f"{name} holds data without a cell directory (MinKNOW data pooling)"
     if acquisitions:
-        count = "1 acquisition" if len(acquisitions) == 1 else f"{len(acquisitions)} acquisitions"
-        where += f": {count}, {', '.join(acquisitions)}"
+        where += f": {number_of(len(acquisitions), 'acquisition')}, {', '.join(acquisitions)}"
     return f"{where}; {_NOT_PROCESSED} pooled data"
 
 

@@ -14,6 +14,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.report import formatting
 
 
@@ -59,6 +60,7 @@ def _environment() -> Environment:
         formatting.exact,
         formatting.hours,
         formatting.moment,
+        number_of,
     ):
         environment.filters[filter_.__name__] = filter_
     environment.globals["style"] = Markup(_style())  # noqa: S704 - our own file

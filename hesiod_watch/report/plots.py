@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.naming import natural_key
 from hesiod_watch.report.document import PARTS, Barcode, Bin, Document, Group, Yields, fraction
 from hesiod_watch.report.formatting import bases_text, reads_text, scaled, share_text, visible
@@ -235,7 +236,7 @@ def barcode_chart(barcodes: Sequence[Barcode]) -> Chart | None:
     placed = [barcode for barcode in ordered if barcode.label not in UNPLACED] or ordered
     most = max(placed, key=lambda barcode: barcode.total.bases)
     summary = (
-        f"{len(placed)} barcodes; the largest, {visible(most.label)}, has "
+        f"{number_of(len(placed), 'barcode')}; the largest, {visible(most.label)}, has "
         f"{share_text(fraction(most.total.bases, whole) or 0)} of the bases."
     )
     title = "Bases by barcode"

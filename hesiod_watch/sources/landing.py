@@ -20,6 +20,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Literal
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import TemporaryError
 from hesiod_watch.naming import display, parse_cell
 
@@ -132,7 +133,7 @@ class Landing:
         except OSError as error:
             return _unreadable(self.path, error)
         if empty and known_runs > 0:
-            known = "1 run is known" if known_runs == 1 else f"{known_runs} runs are known"
+            known = f"{number_of(known_runs, 'run')} {'is' if known_runs == 1 else 'are'} known"
             return f"the landing area {display(str(self.path))} is empty although {known}: is its file system mounted?"
         return ""
 

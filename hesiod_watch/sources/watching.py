@@ -24,6 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import TemporaryError
 from hesiod_watch.fields import fields
 from hesiod_watch.naming import display
@@ -323,11 +324,13 @@ class Watching:
         if NO_WATCHES in refused.values():
             wanted = self._events.watches + len(refused)
             return (
-                f"{len(refused)} of {wanted} directories are swept only: this user has no inotify watches left, and"
-                f" this is not a full disk: raise {WATCHES_SYSCTL} by {len(refused)} at least, {wanted} are wanted here"
+                f"{len(refused)} of {number_of(wanted, 'directory', 'directories')} can only be swept: this user has no"
+                f" inotify watches left, and this is not a full disk: raise {WATCHES_SYSCTL} by {len(refused)} at"
+                f" least, {wanted} are wanted here"
             )
         path, reason = next(iter(refused.items()))
-        return f"{len(refused)} directories are swept only, such as {display(str(path))}: {reason}"
+        directories = number_of(len(refused), "directory", "directories")
+        return f"{directories} can only be swept, such as {display(str(path))}: {reason}"
 
     def _tell(self) -> None:
         """Log what changed about how we watch; quiet when nothing did."""

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hesiod_watch import naming
+from hesiod_watch.amounts import number_of
 from hesiod_watch.config import Upstream
 from hesiod_watch.errors import PermanentError, TemporaryError
 from hesiod_watch.model import CellId
@@ -136,7 +137,7 @@ class _Copying:
         self.run, self.directory, self.control = place, directory, control
         before = self._look()
         if specials := sum(entry.kind == "o" for entry in before.entries.values()):
-            self.log.line(f"{self.cell}: {specials} special files are not copied: they hold no data")
+            self.log.line(f"{self.cell}: not copied, because they hold no data: {number_of(specials, 'special file')}")
         for _ in range(ROUNDS):
             summaries = before.summaries
             if not summaries:
@@ -153,7 +154,7 @@ class _Copying:
                 for name in landed.remove_leftovers(directory, self.cell, before.entries):
                     self.log.line(f"{self.cell}: removed {name}, left of a copy that was killed")
                 landed.make_durable(directory, self.cell, before.entries)
-                self.log.line(f"{self.cell}: here, and the same as in {place}: {len(self.proven)} files")
+                self.log.line(f"{self.cell}: here, and the same as in {place}: {number_of(len(self.proven), 'file')}")
                 return True
             before = after
         raise _Ends("again", f"it changes while it is copied, {ROUNDS} times over")
@@ -291,7 +292,7 @@ class _Copying:
         command = transfer(
             self.upstream, self.run, self.relative, control=self.control, nice=self.nice, ignore_times=ignore_times
         )
-        self.log.line(f"{self.cell}: {len(names)} files and directories")
+        self.log.line(f"{self.cell}: {number_of(len(names), 'file or directory', 'files and directories')}")
         self.log.command(command)
         largest = max(there.entries[name].size for name in names)
         ended = self.runner(
@@ -312,7 +313,7 @@ class _Copying:
     def _note(self, ended: Ended, progress: Progress) -> None:
         for line in ended.errors.splitlines()[-50:]:
             self.log.line(f"  {line}")
-        self.log.line(f"{self.cell}: exit code {ended.code}: {progress.files} files, {progress.bytes} bytes")
+        self.log.line(f"{self.cell}: exit code {ended.code}: {progress}")
 
 
 def _not_done(ending: Ending, what: str) -> Ending:

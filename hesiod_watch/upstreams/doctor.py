@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.check import Check
 from hesiod_watch.config import Upstream
 from hesiod_watch.naming import display
@@ -85,8 +86,8 @@ class _Doctor:
         if listing.problem:
             return Check("lists", False, listing.problem)
         cells = sum(len(each.cells) for each in listing.runs)
-        more = f", and {len(listing.quarantined)} names that are not touched" if listing.quarantined else ""
-        return Check("lists", True, f"{len(listing.runs)} runs with {cells} cells{more}")
+        more = f", and {number_of(len(listing.quarantined), 'name')} not to be touched" if listing.quarantined else ""
+        return Check("lists", True, f"{number_of(len(listing.runs), 'run')} with {number_of(cells, 'cell')}{more}")
 
     def rsync(self) -> Check:
         here = self.runner(("rsync", "--version"), quiet=self.upstream.timeout)

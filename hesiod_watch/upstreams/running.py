@@ -24,6 +24,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO, Protocol
 
+from hesiod_watch.amounts import number_of
+
 LARGEST = 1 << 30
 """Bytes of output that are kept. A million files with long names make a quarter of it."""
 LARGEST_ERRORS = 1 << 20
@@ -187,7 +189,7 @@ def _attend(process: Any, reading: _Reading, quiet: float, stop: Callable[[], bo
         elif len(reading.output) > LARGEST:
             why = "it wrote more than can be true"
         elif time.monotonic() - heard > quiet:
-            why = f"nothing came for {quiet:.0f} seconds"
+            why = f"nothing came for {number_of(round(quiet), 'second')}"
         else:
             continue
         _end(process, reading)

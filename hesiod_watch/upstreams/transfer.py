@@ -14,6 +14,7 @@ import math
 import re
 from pathlib import Path
 
+from hesiod_watch.amounts import number_of
 from hesiod_watch.config import Upstream
 from hesiod_watch.upstreams import ssh
 from hesiod_watch.upstreams.inventory import PARTIAL
@@ -78,6 +79,9 @@ class Progress:
         self.bytes = 0
         self.files = 0
         self._rest = b""
+
+    def __str__(self) -> str:
+        return f"{number_of(self.files, 'file')}, {number_of(self.bytes, 'byte')}"
 
     def feed(self, data: bytes) -> bool:
         """Take a piece of output; whether there is anything new."""

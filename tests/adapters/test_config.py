@@ -215,7 +215,7 @@ MISTAKES = [
         "upstreams: {a: {location: /d, bandwidth_limit: fast}}\n",
         "3: upstreams.a.bandwidth_limit: should be such as 500K",
     ),
-    ("upstreams: {a: {location: /d, timeout: 0}}\n", "3: upstreams.a.timeout: should be from 1 seconds to 366 days"),
+    ("upstreams: {a: {location: /d, timeout: 0}}\n", "3: upstreams.a.timeout: should be from 1 second to 366 days"),
     (
         "upstreams: {a: {location: /d, ssh_options: -4}}\n",
         "3: upstreams.a.ssh_options: should be a list of words, such as",

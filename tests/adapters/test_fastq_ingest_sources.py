@@ -79,7 +79,7 @@ CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
         "missing",
         lambda a: with_sources(a, a.sources[:2]),
         0,
-        "a2.fastq was taken and is not there any more; 1 of 3 files are taken again",
+        "a2.fastq was taken and is not there any more; 1 of 3 files is taken again",
     ),
     (
         "missing in the middle",

@@ -117,7 +117,7 @@ def test_polling_needs_no_watchdog(tmp_path: Path) -> None:
 def no_watches(landing: Path) -> None:
     with Watched(landing) as watched:
         assert watched.state() == "partial"
-        assert "1 of 1 directories are swept only" in watched.watching.describe()
+        assert "1 of 1 directory can only be swept" in watched.watching.describe()
         assert "fs.inotify.max_user_watches" in watched.watching.describe()
         (landing / "run").mkdir()
         watched.sweep()
@@ -216,7 +216,7 @@ def forbidden(landing: Path) -> None:
     closed = landing / "closed"
     with Watched(landing) as watched:
         assert watched.state() == "partial", watched.watching.describe()
-        assert f"1 directories are swept only, such as {closed}: Permission denied" in log.text
+        assert f"1 directory can only be swept, such as {closed}: Permission denied" in log.text
         (landing / "run").mkdir()
         assert watched.hints.has(landing / "run")
         watched.sweep(3)

@@ -1,0 +1,26 @@
+"""One is one, and everything else is many."""
+
+from __future__ import annotations
+
+import pytest
+
+from hesiod_watch.amounts import number_of
+
+
+@pytest.mark.parametrize(
+    ("number", "words", "form", "says"),
+    [
+        (0, ("file",), "", "0 files"),
+        (1, ("file",), "", "1 file"),
+        (2, ("file",), "", "2 files"),
+        (21, ("file",), "", "21 files"),
+        (1, ("entry", "entries"), "", "1 entry"),
+        (3, ("entry", "entries"), "", "3 entries"),
+        (1234567, ("read",), ",", "1,234,567 reads"),
+        (1.0, ("day",), "g", "1 day"),
+        (1.5, ("day",), "g", "1.5 days"),
+    ],
+)
+def test_number_of(number: float, words: tuple[str, ...], form: str, says: str) -> None:
+    """What there is of it stands in the singular for one and in the plural for all other numbers, none included."""
+    assert number_of(number, *words, form=form) == says
