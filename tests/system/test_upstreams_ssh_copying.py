@@ -1,0 +1,219 @@
+"""Cells copied over a real ssh: pulled, pushed, cut off, frozen, stopped, and never believed in part."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from sites import eventually
+from ssh_sequencer import There, cut, frozen, in_good_order
+from sshd_pair import MISSING, Pair, signal_to, sshd_pair
+from upstream_cells import CELL, SUMMARY, make_cell
+
+from hesiod_watch.model import CellId
+
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+]
+
+BIG = "fastq_pass/big.fastq"
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Pair]:
+    with sshd_pair() as pair:
+        yield pair
+
+
+@pytest.fixture
+def there(servers: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[There]:
+    """The first server in good order, and connections of this test's own."""
+    with in_good_order(servers, tmp_path, monkeypatch) as made:
+        yield made
+
+
+@pytest.mark.parametrize("mode", ["pull", "push"])
+def test_odd_names(mode: str, there: There) -> None:
+    """Every file of a cell arrives under its own name with its content, whatever it is called; no name is executed."""
+    make_cell(there.run, odd=True)
+    copied = there.copy(there.upstream(mode))
+    assert (copied.outcome, copied.why, copied.verified) == ("done", "", True)
+    assert there.same()
+    for directory in (Path.cwd(), Path.home(), there.landing, there.copy_of_run):
+        assert not [name for name in os.listdir(directory) if "owned" in name]
+
+
+@pytest.mark.parametrize("mode", ["pull", "push"])
+def test_place_with_odd_names(mode: str, there: There) -> None:
+    """The upstream's own directory may have any name that can be written on a line, patterns and quotes included."""
+    odd = there.data / "a *[b]? 'c' $(touch owned) \\ ü;#"
+    run_dir = odd / "My Exp"
+    make_cell(run_dir)
+    make_cell(there.data / "a xb 'c'" / "My Exp")
+    there.run = run_dir
+    copied = there.copy(there.upstream(mode, location=f"hosta:{odd}"))
+    assert (copied.why, copied.verified) == ("", True)
+    assert there.same()
+
+
+@pytest.mark.parametrize("mode", ["pull", "push"])
+def test_growing_then_finished(mode: str, there: There) -> None:
+    """A cell is copied while it grows, and proven when it has its summary."""
+    make_cell(there.run, finished=False)
+    copied = there.copy(there.upstream(mode))
+    assert (copied.outcome, copied.verified) == ("done", False)
+    assert (there.landed / "fastq_pass" / "PAD38578_pass_c6ded78b_0.fastq").exists()
+    (there.run / CELL.library / CELL.name / SUMMARY).write_text("x")
+    assert there.copy(there.upstream(mode)).verified
+    assert there.same()
+
+
+@pytest.mark.parametrize("mode", ["pull", "push"])
+def test_other_content_under_same_size_and_time(mode: str, there: There) -> None:
+    """A file here that has other content under the same size and time is found out and made right."""
+    cell = make_cell(there.run)
+    there.copy(there.upstream(mode))
+    (there.landed / SUMMARY).unlink()
+    name = "fastq_pass/PAD38578_pass_c6ded78b_1.fastq"
+    status = (cell / name).stat()
+    (there.landed / name).write_bytes(b"x" * status.st_size)
+    os.utime(there.landed / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert there.copy(there.upstream(mode)).verified
+    assert there.same()
+    assert "not the same as upstream: 1" in there.log.read_text()
+
+
+def test_one_connection_for_many_cells(there: There) -> None:
+    """A pass over many cells logs in once."""
+    cells = [CellId("lib", f"20190710_172{number}_1A_PAD38578_c6ded78{number}") for number in range(5)]
+    for cell in cells:
+        make_cell(there.run, cell)
+    before = there.host.link.connections
+    assert all(there.copy(there.upstream(timeout=30), cell).verified for cell in cells)
+    assert there.same()
+    assert there.host.link.connections == before + 1
+
+
+class Watching:
+    """Waits until a copy is in the middle of the big file, and does something then."""
+
+    def __init__(self, do: Callable[[], None], at: int = 700_000) -> None:
+        self.do = do
+        self.at = at
+        self.done = False
+
+    def __call__(self, done: int, total: int) -> None:
+        if done > self.at and not self.done:
+            self.done = True
+            self.do()
+
+
+@pytest.fixture
+def big(there: There) -> There:
+    """A cell with a file that takes a while: 4 MB, at 1 MB/s."""
+    cell = make_cell(there.run)
+    (cell / BIG).write_bytes(os.urandom(4_000_000))
+    return there
+
+
+def freeze_rsync(there: There) -> None:
+    """Only rsync stands still; ssh and its keep-alives go on."""
+    found = [pid for pid in there.host.sessions() if b"rsync" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert found
+    for pid in found:
+        signal_to(pid, signal.SIGSTOP)
+
+
+TROUBLES: dict[str, Callable[[There], None]] = {
+    "frozen": frozen,
+    "rsync frozen": freeze_rsync,
+    "cut": cut,
+    "snapped": lambda there: there.host.link.snap(),
+    "sessions killed": lambda there: there.host.kill_sessions(),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["pull", "push"])
+@pytest.mark.parametrize("trouble", TROUBLES)
+def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: There) -> None:
+    """The copy ends by itself within its times, is to be tried again, and goes on where it was; nothing is proven."""
+    upstream = big.upstream(mode, bandwidth_limit="1M")
+    watching = Watching(lambda: TROUBLES[trouble](big))
+    began = time.monotonic()
+    copied = big.copy(upstream, on_progress=watching)
+    took = time.monotonic() - began
+    assert watching.done
+    assert (copied.outcome, copied.verified) == ("again", False), copied.why
+    # The first second or two are for copying; the rest is at most twice the timeout, and that for connecting.
+    assert took < 15, copied.why
+    assert not (big.landed / SUMMARY).exists()
+    # A sequencer that pushes may go on by itself for a while; a file that has its name is whole in any case.
+    assert mode == "push" or not (big.landed / BIG).exists()
+    assert not (big.landed / BIG).exists() or (big.landed / BIG).stat().st_size == 4_000_000
+    big.host.thaw()
+    big.host.link.join()
+    carried = big.host.link.carried
+    assert big.copy(big.upstream(mode)).verified
+    assert big.same()
+    if mode == "pull" and trouble != "sessions killed":
+        assert big.host.link.carried - carried < 3_700_000  # what had come was not sent again
+
+
+@pytest.mark.slow
+def test_short_interruption(big: There) -> None:
+    """A network that is away for less than the timeout is waited for."""
+    upstream = big.upstream(timeout=20, bandwidth_limit="2M")
+    back = threading.Timer(1.5, big.host.link.join)
+
+    def interrupt() -> None:
+        big.host.link.cut()
+        back.start()
+
+    assert big.copy(upstream, on_progress=Watching(interrupt)).verified
+    assert big.same()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", ["pull", "push"])
+def test_stopped(mode: str, big: There) -> None:
+    """A copy that is to stop ends soon, leaves no process behind on either side, and goes on the next time."""
+    watching = Watching(lambda: None)
+    began = time.monotonic()
+    copied = big.copy(big.upstream(mode, bandwidth_limit="1M"), on_progress=watching, stop=lambda: watching.done)
+    assert time.monotonic() - began < 10
+    assert (copied.outcome, copied.why) == ("again", "copying was ended: stopped")
+
+    def rsyncs() -> list[str]:
+        found = subprocess.run(["pgrep", "-f", f"rsync .*{shlex.quote(big.data.name)}"], capture_output=True, text=True)
+        return found.stdout.split()
+
+    eventually(lambda: not rsyncs(), "no rsync is left")
+    assert big.copy(big.upstream(mode)).verified
+    assert big.same()
+
+
+def test_destination_that_is_another(there: There, tmp_path: Path) -> None:
+    """A push to a directory that is not the landing area is noticed, though rsync says that all is well."""
+    make_cell(there.run)
+    wrong = tmp_path / "wrong"
+    (wrong / "2026" / "20190710_EGS1_My_Exp").mkdir(parents=True)
+    copied = there.copy(there.upstream("push", landing_there=str(wrong)))
+    assert (copied.outcome, copied.verified) == ("again", False)
+    assert f"is {wrong} there what the landing area is here?" in copied.why
+
+
+def test_noise_and_rsync(there: There) -> None:
+    """A login shell that prints something needs a person before anything can be pulled."""
+    make_cell(there.run)
+    copied = there.copy(there.upstream(host="noisy-hosta"))
+    assert (copied.outcome, copied.verified) == ("failed", False)
+    assert "login shell" in copied.why
