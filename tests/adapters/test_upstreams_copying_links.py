@@ -1,0 +1,136 @@
+"""Links and special files where cells are copied: none is followed or opened, and nothing is written elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from mounted_upstream import READS, Place, meddling
+from upstream_cells import CELL, SUMMARY, make_cell, tree
+
+from hesiod_watch.errors import PermanentError
+from hesiod_watch.upstreams import landed
+from hesiod_watch.upstreams.running import Ended, run
+
+pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_links_of_the_source(place: Place) -> None:
+    """A link within the run is copied; one that leads out is not, is told, and keeps the cell from being proven."""
+    make_cell(place.there)
+    (place.source / "inside").symlink_to(READS)
+    assert place.copy().verified
+    (place.landed / SUMMARY).unlink()
+    (place.source / "fastq_pass" / "outside.fastq").symlink_to("/etc/passwd")
+    copied = place.copy()
+    assert (copied.outcome, copied.verified) == ("failed", False)
+    assert "fastq_pass/outside.fastq is a link" in copied.why
+    assert (place.landed / "inside").read_bytes() == (place.source / READS).read_bytes()
+    assert not os.path.lexists(place.landed / "fastq_pass" / "outside.fastq")
+    assert not (place.landed / SUMMARY).exists()
+
+
+def test_specials_are_no_data(place: Place) -> None:
+    """FIFOs and sockets are neither copied nor opened, and keep nobody waiting."""
+    make_cell(place.there)
+    os.mkfifo(place.source / "fifo")
+    assert place.copy().verified
+    assert not os.path.lexists(place.landed / "fifo")
+    assert "not copied, because they hold no data: 1 special file\n" in place.log.read_text()
+
+
+@pytest.mark.parametrize("linked", ["run", "library", "cell", "directory", "file"])
+def test_nothing_is_written_through_links(linked: str, place: Place, tmp_path: Path) -> None:
+    """A link that somebody put into the landing area leads us nowhere: it is refused, and what it points to is safe."""
+    make_cell(place.there)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "precious").write_bytes(b"precious")
+    link, target = {
+        "run": (place.run, elsewhere),
+        "library": (place.run / CELL.library, elsewhere),
+        "cell": (place.landed, elsewhere),
+        "directory": (place.landed / "fastq_pass", elsewhere),
+        "file": (place.landed / READS, elsewhere / "precious"),
+    }[linked]
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(target)
+    copied = place.copy()
+    assert copied.outcome == "failed"
+    assert "link" in copied.why
+    assert tree(elsewhere) == {"precious": b"precious"}
+
+
+@pytest.mark.parametrize("linked", ["library", "cell", "directory"])
+def test_links_made_while_we_copy(linked: str, place: Place, tmp_path: Path) -> None:
+    """Also a link that comes between our look and rsync's work leads nowhere."""
+    make_cell(place.there)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    link = {
+        "library": place.run / CELL.library,
+        "cell": place.landed,
+        "directory": place.landed / "fastq_pass",
+    }[linked]
+
+    def plant() -> None:
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(elsewhere)
+
+    def before_rsync(command: Sequence[str], **options: object) -> Ended:
+        if "rsync" in command and not os.path.lexists(link):
+            plant()
+        return run(command, **options)  # type: ignore[arg-type]  # passed on as they are
+
+    place.copy(runner=before_rsync)
+    assert tree(elsewhere) == {}
+
+
+def test_run_replaced_while_we_copy(place: Place, tmp_path: Path) -> None:
+    """Where the run's directory is replaced by a link after we opened it, rsync goes on in the one that we opened."""
+    make_cell(place.there)
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def swap() -> None:
+        place.run.rename(tmp_path / "moved")
+        place.run.symlink_to(elsewhere)
+
+    place.copy(runner=meddling("find", swap))
+    assert tree(elsewhere) == {}
+    assert tree(tmp_path / "moved") == tree(place.there)
+
+
+def test_no_link_is_read_through(tmp_path: Path) -> None:
+    """The sum of what a link points to is never taken for that of a file, and a FIFO is not opened."""
+    cell = make_cell(tmp_path / "run")
+    (cell / "linked").symlink_to(READS)
+    (cell / "linked_directory").symlink_to("fastq_pass")
+    os.mkfifo(cell / "fifo")
+    with landed.opened_run(tmp_path, tmp_path / "run") as directory:
+        names = [READS, "linked", f"linked_directory/{Path(READS).name}", "fifo", "gone", "fastq_pass"]
+        assert set(landed.checksums(directory, CELL, names, lambda: False)) == {READS}
+
+
+@pytest.mark.parametrize("obstacle", ["file", "fifo", "dangling"])
+def test_what_is_in_the_way(obstacle: str, place: Place) -> None:
+    """What is no directory in the run's place is said, with its name."""
+    make_cell(place.there)
+    match obstacle:
+        case "file":
+            place.run.touch()
+        case "fifo":
+            os.mkfifo(place.run)
+        case "dangling":
+            place.run.symlink_to("nowhere")
+    with pytest.raises(PermanentError, match="20190710_EGS1_My_Exp"), landed.opened_run(place.landing, place.run):
+        pass
+    assert place.copy().outcome == "failed"

@@ -1,0 +1,70 @@
+"""A mounted upstream with one run, and a landing area that it is copied to while somebody meddles."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from upstream_cells import CELL, tree
+
+from hesiod_watch.config import Upstream
+from hesiod_watch.model import CellId
+from hesiod_watch.upstreams.copying import Copied, copy_cell
+from hesiod_watch.upstreams.running import Ended, run
+
+READS = "fastq_pass/PAD38578_pass_c6ded78b_1.fastq"
+
+
+class Place:
+    """A mounted upstream with one run, and a landing area."""
+
+    def __init__(self, root: Path) -> None:
+        self.there = root / "there" / "My Exp"
+        self.landing = root / "landing"
+        self.run = self.landing / "20190710_EGS1_My_Exp"
+        self.log = root / "sync.log"
+        self.landing.mkdir()
+        self.upstream = Upstream("EGS1", str(self.there.parent))
+
+    @property
+    def source(self) -> Path:
+        return self.there / CELL.library / CELL.name
+
+    @property
+    def landed(self) -> Path:
+        return self.run / CELL.library / CELL.name
+
+    def copy(self, upstream: Upstream | None = None, cell: CellId = CELL, **options: object) -> Copied:
+        copied: Copied = copy_cell(
+            upstream or self.upstream,
+            str(self.there),
+            cell,
+            self.run,
+            landing=self.landing,
+            log=self.log,
+            **options,  # type: ignore[arg-type]  # what a test wants
+        )
+        return copied
+
+    def same(self) -> bool:
+        return tree(self.there) == tree(self.run)
+
+    def sent(self) -> list[tuple[int, int]]:
+        """Files and bytes that each rsync has sent, as the log has them."""
+        found = re.findall(r": exit code 0: (\d+) files?, (\d+) bytes?$", self.log.read_text(), re.MULTILINE)
+        return [(int(files), int(size)) for files, size in found]
+
+
+def meddling(at: str, do: Callable[[], object], *, times: int = 1) -> Callable[..., Ended]:
+    """Runs commands, and does something to the world right after each one that holds the word `at`."""
+    left = [times]
+
+    def runner(command: Sequence[str], **options: object) -> Ended:
+        ended = run(command, **options)  # type: ignore[arg-type]  # passed on as they are
+        if left[0] and any(at in word for word in command):
+            left[0] -= 1
+            do()
+        return ended
+
+    return runner
