@@ -212,7 +212,7 @@ MARKS: dict[str, tuple[dict[str, object], str]] = {
     "out of date": ({"until": now(days=-1)}, "counts until"),
     "of the future": ({"made": now(days=1), "until": now(days=8)}, "in the future"),
     "of other files": ({"digest": "0" * 32}, "names or contents differ"),
-    "of other sizes": ({"bytes": 1}, "marked were 3 files, 1 bytes"),
+    "of other sizes": ({"bytes": 1}, "marked were 3 files, 1 byte\n"),
 }
 
 
@@ -371,7 +371,7 @@ def test_two_at_once(sequencer: Sequencer, cell: Path) -> None:
     ) as first:
         assert first.stdin is not None
         assert first.stdout is not None
-        while "cells," not in first.stdout.readline():
+        while "1 cell," not in first.stdout.readline():
             assert first.poll() is None
         second = sequencer.clean()
         assert (second.returncode, second.stdout) == (75, "")
@@ -517,7 +517,7 @@ def test_stopped_by_a_signal(sequencer: Sequencer, cell: Path) -> None:
         [*sequencer.shell, PROGRAM, "--dir", sequencer.data, "--yes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as process:
         assert process.stdout is not None
-        while b"cells," not in process.stdout.readline():
+        while b"1 cell," not in process.stdout.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGKILL)
     eventually(lambda: sequencer.call().returncode == 0, "the lock is free")
