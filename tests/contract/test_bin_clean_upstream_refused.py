@@ -1,0 +1,168 @@
+"""bin/hesiod-clean-upstream: all that it refuses, under every shell there is here."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cells_to_clean import CELL, LIBRARY, OTHER, RUN, SHELLS, TRASH, Sequencer, contents, flip, shell_called
+
+from hesiod_watch.upstreams.marks import LIST, encoded_name
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    return shell_called(request.param)
+
+
+@pytest.fixture
+def sequencer(tmp_path: Path, shell: list[str]) -> Sequencer:
+    return Sequencer(tmp_path, shell)
+
+
+@pytest.fixture
+def cell(sequencer: Sequencer) -> Path:
+    """A cell that is there, marked and unchanged."""
+    path = sequencer.cell()
+    sequencer.mark(path)
+    return path
+
+
+def _link_above(cell: Path) -> None:
+    library = cell.parent
+    library.rename(library.with_name("elsewhere"))
+    library.symlink_to("elsewhere")
+
+
+CHANGES = {
+    "a flipped byte": (flip, "names or contents differ"),
+    "a file more": (lambda cell: (cell / "new").write_text(""), "4 files"),
+    "a file fewer": (lambda cell: (cell / "pod5" / "a_0.pod5").unlink(), "2 files"),
+    "a truncated file": (lambda cell: os.truncate(cell / "pod5" / "a_0.pod5", 0), "bytes"),
+    "another name": (lambda cell: (cell / "pod5").rename(cell / "pod6"), "names or contents differ"),
+    "a link in it": (lambda cell: (cell / "link").symlink_to("/etc/passwd"), "no file and no directory"),
+    "a FIFO in it": (lambda cell: os.mkfifo(cell / "fifo"), "no file and no directory"),
+    "a link above it": (_link_above, "symbolic link"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_cell_stays(sequencer: Sequencer, cell: Path, change: str) -> None:
+    """A cell that is not exactly what was marked is refused with the reason, and stays as it is."""
+    spoil, why = CHANGES[change]
+    spoil(cell)
+    before = sorted(os.walk(sequencer.data / RUN))
+    done = sequencer.clean()
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert sorted(os.walk(sequencer.data / RUN)) == before
+    assert sequencer.trash() == []
+
+
+def now(**ahead: float) -> datetime:
+    return datetime.now(UTC) + timedelta(**ahead)
+
+
+MARKS: dict[str, tuple[dict[str, object], str]] = {
+    "out of date": ({"until": now(days=-1)}, "counts until"),
+    "of the future": ({"made": now(days=1), "until": now(days=8)}, "in the future"),
+    "of other files": ({"digest": "0" * 32}, "names or contents differ"),
+    "of other sizes": ({"bytes": 1}, "marked were 3 files, 1 byte\n"),
+}
+
+
+@pytest.mark.parametrize("kind", MARKS)
+def test_a_mark_that_does_not_count(sequencer: Sequencer, kind: str) -> None:
+    """A mark that is out of date, or is not about this very cell, moves nothing."""
+    more, why = MARKS[kind]
+    cell = sequencer.cell()
+    sequencer.mark(cell, **more)
+    done = sequencer.clean()
+    assert done.returncode == 1
+    assert why in done.stderr
+    assert cell.is_dir()
+
+
+def test_a_withdrawn_mark(sequencer: Sequencer, cell: Path) -> None:
+    """After `revoked` a cell stays until there is a later mark."""
+    sequencer.revoke(cell)
+    done = sequencer.clean()
+    assert done.returncode == 1
+    assert "withdrawn: a copy has rotted" in done.stderr
+    assert cell.is_dir()
+    sequencer.mark(cell)
+    assert sequencer.clean().returncode == 0
+    assert not cell.exists()
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["../outside/x", "a/../b", "/etc/x/y", "run/library", "a//b", ".git/b/c", "a/b/c/d", "a/b/", "./b/c"],
+)
+def test_places_that_are_none(sequencer: Sequencer, place: str) -> None:
+    """A line that leads out of the data, or to anything but run/library/cell, is refused."""
+    (sequencer.data.parent / "outside" / "x").mkdir(parents=True)
+    shutil.copytree(sequencer.cell(), sequencer.data / "a" / "b" / "c")
+    mark = sequencer.mark(sequencer.data / "a" / "b" / "c")
+    (sequencer.data / LIST).write_text(mark.line().replace("\ta/b/c\t", f"\t{encoded_name(place)}\t") + "\n")
+    before = contents(sequencer.data.parent)
+    done = sequencer.clean()
+    assert "moved" not in done.stdout
+    assert contents(sequencer.data.parent) == before
+
+
+LINES: dict[str, str] = {
+    "a path alone": f"{RUN}/{LIBRARY}/{CELL}",
+    "cut short": "",
+    "a command": "deletable\t$(touch canary)\t`touch canary`;touch canary",
+    "a column more": "",
+}
+
+
+@pytest.mark.parametrize("kind", LINES)
+def test_lines_that_are_no_marks(sequencer: Sequencer, kind: str) -> None:
+    """What is not a whole mark says nothing: a line of an earlier program, a torn one, rubbish."""
+    cell = sequencer.cell()
+    line = sequencer.mark(cell).line()
+    (sequencer.data / LIST).write_text(
+        {"cut short": line[:-70], "a column more": line + "\tx"}.get(kind) or LINES[kind]
+    )
+    done = sequencer.clean()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert cell.is_dir()
+
+
+def test_unlisted_cells_are_refused(sequencer: Sequencer, cell: Path) -> None:
+    """A cell that is named and not marked is not touched, and nothing is said to have been done to it."""
+    other = sequencer.cell(OTHER)
+    done = sequencer.clean(OTHER)
+    assert done.returncode == 1
+    assert "is not in cells_processed.txt" in done.stderr
+    assert (cell.is_dir(), other.is_dir()) == (True, True)
+
+
+@pytest.mark.parametrize("name", [LIST, "cells_cleaned.log", TRASH])
+def test_links_among_its_own_files(sequencer: Sequencer, cell: Path, tmp_path: Path, name: str) -> None:
+    """A symbolic link in the place of the list, the log or the trash stops everything, and is not followed."""
+    aim = tmp_path / "aim"
+    if name == LIST:
+        (sequencer.data / LIST).rename(aim)
+    elif name == TRASH:
+        aim.mkdir()
+    else:
+        aim.write_text("")
+    (sequencer.data / name).symlink_to(aim)
+    before = aim.read_bytes() if aim.is_file() else os.listdir(aim)
+    assert sequencer.clean().returncode == 1
+    assert cell.is_dir()
+    assert (aim.read_bytes() if aim.is_file() else os.listdir(aim)) == before
+
+
+@pytest.mark.parametrize("trash", ["/tmp/elsewhere", "../up", "a/../b"])
+def test_trash_elsewhere(sequencer: Sequencer, cell: Path, trash: str) -> None:
+    """The trash must be below the data: nothing is ever copied."""
+    assert sequencer.clean("--trash", trash).returncode == 2
+    assert cell.is_dir()
