@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from hesiod_watch.backups import Facts, device_of, opened, raw_place, result_fac
 from hesiod_watch.config import Backup
 from hesiod_watch.errors import HesiodError, TemporaryError
 from hesiod_watch.fastq import recheck
-from hesiod_watch.fastq.sameness import read_piece, read_source
+from hesiod_watch.fastq.sameness import Reading, read_piece, read_source
 from hesiod_watch.proof import Copy, Found
 from hesiod_watch.upstreams import landed
 from hesiod_watch.upstreams.inventory import Entry
@@ -35,12 +36,16 @@ Copies = dict[str, Copy]
 
 @dataclass
 class Here:
-    """What is in landing: entries, and what was read of each file. `why` says why a file could not be read."""
+    """What is in landing: entries, and what was read of each file. `why` says why a file could not be read.
+
+    `readings` are those of the files that outputs were made of: each is read once, for its MD5 and for its text.
+    """
 
     device: str
     path: Path
     entries: dict[str, Entry]
     found: dict[str, Found] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
     read_at: dict[str, datetime] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
 
@@ -82,9 +87,15 @@ class Looking:
     raw: Facts
     stop: Callable[[], bool]
 
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """That of the cell's outputs. Raises PermanentError, TemporaryError."""
+        return read_manifest(self.cell_output)
+
     def of_landing(self) -> Here:
         """Read every file in landing."""
         job = self.job
+        sources = {str(source.get("name")) for source in self.manifest.get("sources", [])}
         entries = landed.entries(self.directory, job.the_cell)
         here = Here(device_of(job.run_dir), job.cell_dir.resolve(), entries)
         for name, entry in sorted(entries.items()):
@@ -94,7 +105,10 @@ class Looking:
             if entry.kind == "f":
                 here.read_at[name] = datetime.now(UTC)
                 try:
-                    md5, identity = _read(self.directory, job, name)
+                    reading, identity = _read(self.directory, job, name, text=name in sources)
+                    md5 = reading.md5
+                    if name in sources:
+                        here.readings[name] = reading
                 except OSError as error:
                     here.why[name] = f"cannot be read: {error.strerror}"
             here.found[name] = Found(entry.kind, entry.size, identity, md5)
@@ -103,10 +117,9 @@ class Looking:
     def of_outputs(self, here: Here) -> Copies:
         """Our outputs as copies of the raw FASTQ they were made of."""
         copies: Copies = {}
-        manifest = read_manifest(self.cell_output)
         device = device_of(self.cell_output)
-        wrong = {name: why for name in sorted(_outputs(manifest)) if (why := self._wrong_output(name, manifest))}
-        for source in manifest.get("sources", []):
+        wrong = {name: why for name in sorted(_outputs(self.manifest)) if (why := self._wrong_output(name))}
+        for source in self.manifest.get("sources", []):
             name = str(source.get("name"))
             output = str(source.get("output"))
             read_at = datetime.now(UTC)
@@ -123,9 +136,9 @@ class Looking:
             )
         return copies
 
-    def _wrong_output(self, name: str, manifest: Mapping[str, Any]) -> str:
+    def _wrong_output(self, name: str) -> str:
         """Why an output is not what the manifest says; "" if it is."""
-        expected = next((entry.get("md5") for entry in manifest["files"] if entry.get("name") == name), None)
+        expected = next((entry.get("md5") for entry in self.manifest["files"] if entry.get("name") == name), None)
         if Path(name).name != name or not expected:
             return f"is not in {MANIFEST}"
         try:
@@ -135,20 +148,19 @@ class Looking:
 
     def _not_the_same(self, here: Here, name: str, source: Mapping[str, Any]) -> str:
         """Why a piece of an output is no copy of its source; "" if it inflates to the text of that."""
-        entry = here.found.get(name)
-        if entry is None or not entry.md5:
+        reading = here.readings.get(name)
+        if reading is None:
             return "cannot be held against the file, which is not in landing"
         offset, length = source.get("offset"), source.get("length")
         if not isinstance(offset, int) or not isinstance(length, int):
             return "does not say which part of it is this file: it was made by an earlier version"
+        if reading.text is None:
+            return f"cannot be held against the file: {reading.why}"
         try:
-            raw = read_source(here.path / name)
             piece = read_piece(self.cell_output / str(source["output"]), offset, length)
         except HesiodError as error:
             return f"cannot be held against the file: {error}"
-        if raw.md5 != entry.md5:
-            return "cannot be held against the file, which changed while it was read"
-        return "" if raw.same_text(piece) else "does not hold the very text of the file"
+        return "" if reading.text == piece else "does not hold the very text of the file"
 
     def of_backup(self, backup: Backup) -> OnBackup:
         """Read what a backup has of the cell. Raises nothing for what it does."""
@@ -203,17 +215,29 @@ class Looking:
 # Reading.
 
 
-def _read(directory: int, job: Job, name: str) -> tuple[str, tuple[int, ...]]:
-    """MD5 of a file in landing, from its disk, and its identity. Raises OSError, also where it changed meanwhile."""
-    digest = hashlib.md5(usedforsecurity=False)
+def _read(directory: int, job: Job, name: str, *, text: bool) -> tuple[Reading, tuple[int, ...]]:
+    """A file in landing, read once from its disk, perhaps with its text as FASTQ; and its identity.
+
+    Raises OSError, also where it changed meanwhile: then nothing is known of it.
+    """
     with landed.opened(directory, job.the_cell, name) as descriptor:
         before = identity_of(os.fstat(descriptor))
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        while data := os.read(descriptor, CHUNK):
-            digest.update(data)
+        if text:
+            path = job.cell_dir / name
+            reading = read_source(lambda part: os.readv(descriptor, [part]), path, gzipped=name.endswith(".gz"))
+        else:
+            reading = Reading(_md5_of(descriptor), None)
         if identity_of(os.fstat(descriptor)) != before:
             raise OSError(errno.EBUSY, "it changed while it was read")
-    return digest.hexdigest(), before
+    return reading, before
+
+
+def _md5_of(descriptor: int) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    while data := os.read(descriptor, CHUNK):
+        digest.update(data)
+    return digest.hexdigest()
 
 
 def identity_of(status: os.stat_result) -> tuple[int, ...]:

@@ -1,0 +1,90 @@
+"""A source and the piece of an output made of it are the same text, and one reading of the source says which it was."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from fastq_files import put, reads, write
+
+from hesiod_watch.errors import BadSource, PermanentError
+from hesiod_watch.fastq.sameness import Reading, read_piece, read_source
+
+TEXT = reads(300, 1)
+PACKED = gzip.compress(TEXT, mtime=0)
+
+
+def reading_of(data: bytes, *, gzipped: bool, at_once: int = 1 << 20) -> Reading:
+    """What one reading says of these bytes, which come in parts as a network file system may give them."""
+    file = io.BytesIO(data)
+    return read_source(lambda part: file.readinto(part[:at_once]), Path("x.fastq"), gzipped=gzipped)
+
+
+def md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+@pytest.mark.parametrize("at_once", [1, 1000, 1 << 20])
+@pytest.mark.parametrize("name", [".fastq", ".fastq.gz"])
+def test_a_source_is_in_its_output(name: str, at_once: int, tmp_path: Path) -> None:
+    """Each source, plain or gzipped, has the text of its piece and of no other, and the MD5 of its own bytes."""
+    texts = [reads(30, 1), b"", reads(20, 2), reads(30, 3)]
+    sources = [put(tmp_path, f"{number}{name}", text) for number, text in enumerate(texts)]
+    written = write(sources, tmp_path / "out")
+    pieces = [read_piece(written.path, piece.offset, piece.length) for piece in written.pieces]
+    assert len(set(pieces)) == len(texts)
+    for source, piece in zip(sources, pieces, strict=True):
+        data = source.path.read_bytes()
+        reading = reading_of(data, gzipped=source.gzipped, at_once=at_once)
+        assert reading == Reading(md5(data), piece)
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda data: data[:-100],
+    "of other content": lambda data: data[:1000] + bytes([data[1000] ^ 255]) + data[1001:],
+    "with zeros behind": lambda data: data + bytes(300_000),
+    "not gzip": lambda data: TEXT * 20,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_source_has_no_text(how: str) -> None:
+    """A gzip file that is not whole and sound has an MD5, of all its bytes, and instead of a text the reason."""
+    data = DAMAGE[how](PACKED)
+    reading = reading_of(data, gzipped=True)
+    assert (reading.md5, reading.text) == (md5(data), None)
+    assert "x.fastq" in reading.why
+
+
+def test_a_disk_that_cannot_be_read() -> None:
+    """An error of the disk is no reading, neither at the start nor behind what was damaged."""
+    parts = [b"not gzip"]
+
+    def readinto(part: memoryview) -> int:
+        if not parts:
+            raise OSError(5, os.strerror(5))
+        data = parts.pop()
+        part[: len(data)] = data
+        return len(data)
+
+    for _ in range(2):
+        with pytest.raises(OSError, match="Input/output"):
+            read_source(readinto, Path("x.fastq.gz"), gzipped=True)
+
+
+def test_a_damaged_piece(tmp_path: Path) -> None:
+    """A piece that is damaged, or is not where it should be, has no text at all."""
+    written = write([put(tmp_path, "a.fastq", TEXT)], tmp_path / "out")
+    (piece,) = written.pieces
+    with pytest.raises((BadSource, PermanentError)):
+        read_piece(written.path, piece.offset + 1, piece.length - 1)
+    data = bytearray(written.path.read_bytes())
+    data[piece.length // 2] ^= 255
+    written.path.write_bytes(data)
+    with pytest.raises((BadSource, PermanentError)):
+        read_piece(written.path, piece.offset, piece.length)
