@@ -7,6 +7,7 @@ that is late for speed is still a dependency.
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -210,6 +211,32 @@ def test_what_is_caught(module: str, source: str) -> None:
 def test_places_exist() -> None:
     """The table of layers names no module that is not there."""
     assert [place for members in PLACES.values() for place in members if place not in MODULES] == []
+
+
+def documented() -> dict[str, set[str]]:
+    """What the table of docs/architecture.md says: layer → modules directly in the package."""
+    text = (PACKAGE.parent / "docs/architecture.md").read_text("utf-8")
+    rows = [re.fullmatch(r"\| ([a-z ]+) \| ((?:`\w+` ?)+)\|.*\|", line) for line in text.splitlines()]
+    return {row[1]: set(re.findall(r"\w+", row[2])) for row in rows if row and row[1] in PLACES}
+
+
+def test_architecture_names_every_module() -> None:
+    """The document names each module and package directly in ours, where most of it lies, and no other."""
+    names = {name for name in MODULES if name and "." not in name and name != "__main__"}
+    told = documented()
+    assert set().union(*told.values()) == names
+    for name in names:
+        assert name in told[layer_of(name) or ""]
+    for layer, members in told.items():
+        below = {name: {layer_of(each) for each in MODULES if inside(each, (name,))} for name in members}
+        assert [name for name, layers in below.items() if layer not in layers] == []
+
+
+def test_architecture_describes_every_package() -> None:
+    """The document has a line about each package in ours."""
+    text = (PACKAGE.parent / "docs/architecture.md").read_text("utf-8")
+    told = set(re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE))
+    assert told == {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
 
 
 def loaded_by(module: str) -> set[str]:
