@@ -47,7 +47,7 @@ def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: dat
     evidence += [f"{cell.id}: {stage_of(cell)}: {why_stage(cell)}" for cell in snapshot.cells]
     evidence += [f"quarantined: {entry.name}: {entry.why}" for entry in snapshot.quarantined]
     evidence += [f"left alone: {entry.name}: {entry.why}" for entry in snapshot.ignored]
-    happens = _next(decision, None, now) or _run_next(snapshot)
+    happens = _next(decision, None) or _run_next(snapshot)
     if snapshot.outbox and (then := next_attempt(snapshot.outbox)) and then > now:
         happens += f"; delivery of messages is tried again in {ago((then - now).total_seconds())}"
     return Explanation(snapshot.run, str(status), why, tuple(evidence), happens, tuple(_run_can(snapshot)))
@@ -81,7 +81,7 @@ def explain_cell(snapshot: Snapshot, cell_id: CellId, decision: Decision, policy
     if cell is None:
         raise KeyError(cell_id)
     stage = stage_of(cell)
-    happens = _next(decision, cell_id, now) or _cell_next(snapshot, cell, policy)
+    happens = _next(decision, cell_id) or _cell_next(snapshot, cell, policy)
     return Explanation(
         f"{snapshot.run} {cell_id}",
         str(stage),
@@ -172,7 +172,7 @@ def _copies(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
             yield f"last round of {work}: {how} ({owner_words(last.owner)})"
 
 
-def _next(decision: Decision, cell: CellId | None, now: datetime) -> str:
+def _next(decision: Decision, cell: CellId | None) -> str:
     actions = [action for action in decision.actions if cell in (None, action.cell)]
     if actions:
         what = ", ".join(f"{action.name} {action.cell or ''}".strip() for action in actions)

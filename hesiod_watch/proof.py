@@ -199,7 +199,7 @@ def prove(evidence: Evidence, limits: Limits, now: datetime) -> DropProof | Refu
     if evidence.dropped == "upstream":
         reasons += [f"{display(each.name)}: {each.why}" for each in kept]
     if not files and not reasons:
-        reasons.append(_nothing(evidence, kept))
+        reasons.append(_nothing(kept))
     if reasons:
         return Refused(tuple(reasons))
     return DropProof(
@@ -341,7 +341,7 @@ def _same(copy: Copy, other: Copy) -> bool:
     return same_file or copy.device == other.device
 
 
-def _nothing(evidence: Evidence, kept: Sequence[Kept]) -> str:
+def _nothing(kept: Sequence[Kept]) -> str:
     lacking = [each for each in kept if each.why not in ("small", "always kept")]
     if lacking:
         return f"nothing may go: {display(lacking[0].name)}: {lacking[0].why}"
