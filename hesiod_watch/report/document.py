@@ -130,8 +130,6 @@ class Output:
     """One file we wrote."""
 
     file: str
-    barcode: str
-    part: str
     reads: float | None
     bases: float | None
     bytes: float | None
@@ -228,8 +226,6 @@ class Document:
         return tuple(
             Output(
                 text(item.get("file")),
-                text(item.get("barcode")),
-                text(item.get("part")),
                 number(item.get("reads")),
                 number(item.get("bases")),
                 number(item.get("bytes")),
