@@ -54,8 +54,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "edge": set(PLACES),
 }
 
-# The one line across: the table of executors names all its members, and this one works in the same process.
-EXCEPTIONS = {("executors", "executors.inline")}
+# The lines across: the table of executors names all its members, and one of them works in the same process; the doctor
+# asks whether the coder was compiled, and nobody but the command line calls the doctor.
+EXCEPTIONS = {("executors", "executors.inline"), ("doctor", "fastq.coder")}
 
 # Packages from elsewhere, and the only places that use them.
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
