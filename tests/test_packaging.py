@@ -31,11 +31,12 @@ def test_sample_in_contrib() -> None:
 
 
 def test_data_files_are_packaged() -> None:
-    """Whatever lies beside the code is installed with it."""
+    """Whatever lies beside the code is installed with it, or compiled."""
     package = ROOT / "hesiod_watch"
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["hesiod_watch"]
-    files = [file.relative_to(package) for file in package.rglob("*") if file.is_file()]
-    data = [file for file in files if file.suffix not in (".py", ".pyc")]
+    compiled = [ROOT / source for module in PROJECT["tool"]["setuptools"]["ext-modules"] for source in module["sources"]]
+    files = [file.relative_to(package) for file in package.rglob("*") if file.is_file() and file not in compiled]
+    data = [file for file in files if file.suffix not in (".py", ".pyc", ".so")]
     assert data
     assert [file for file in data if not any(file.match(pattern) for pattern in patterns)] == []
 
