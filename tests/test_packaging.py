@@ -34,7 +34,8 @@ def test_data_files_are_packaged() -> None:
     """Whatever lies beside the code is installed with it, or compiled."""
     package = ROOT / "hesiod_watch"
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["hesiod_watch"]
-    compiled = [ROOT / source for module in PROJECT["tool"]["setuptools"]["ext-modules"] for source in module["sources"]]
+    modules = PROJECT["tool"]["setuptools"]["ext-modules"]
+    compiled = [ROOT / source for module in modules for source in module["sources"]]
     files = [file.relative_to(package) for file in package.rglob("*") if file.is_file() and file not in compiled]
     data = [file for file in files if file.suffix not in (".py", ".pyc", ".so")]
     assert data
