@@ -24,7 +24,7 @@ CPUS = (1, 2, 4)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=float, default=400, metavar="MB", help="of plain FASTQ to make (400)")
-    parser.add_argument("--copies", type=int, default=8, help="how often each source is there (8)")
+    parser.add_argument("--copies", type=int, default=16, help="how often each source is there (16)")
     parser.add_argument("--rounds", type=int, default=3, help="of which the best counts (3)")
     parser.add_argument("--directory", type=Path, help="where to write; its speed is part of the result")
     arguments = parser.parse_args()
