@@ -19,12 +19,13 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, BinaryIO, Protocol
 
 from hesiod_watch.amounts import number_of
+from hesiod_watch.errors import TemporaryError
 
 LARGEST = 1 << 30
 """Bytes of output that are kept. A million files with long names make a quarter of it."""
@@ -70,7 +71,8 @@ def run(
     on_output: Callable[[bytes], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Ended:
-    """Run `command` with `given` as its standard input; never raises for how it ends.
+    """Run `command` with `given` as its standard input; never raises for how it ends, but TemporaryError where this
+    host has no room for its input, or no descriptors.
 
     It is ended, with all that it started, when nothing has come from it for `quiet` seconds, when it writes more than
     LARGEST bytes, or when `stop` says so. `directory` is an open directory that it works in. Output goes to
@@ -81,34 +83,43 @@ def run(
     import sh  # it takes a while, and most commands of hesiod-watch never get here
 
     logging.getLogger("sh").setLevel(logging.WARNING)  # it tells of every process that it starts
-    output_read, output_write = os.pipe()
-    errors_read, errors_write = os.pipe()
-    reading = _Reading(output_read, errors_read, on_output)
-    try:
-        with _file(given) as stdin, os.fdopen(output_write, "wb") as out, os.fdopen(errors_write, "wb") as errors:
-            try:
-                program, *arguments = (*_with_us(), *command)
-                process = sh.Command(program)(
-                    *arguments,
-                    _in=stdin,
-                    _out=out,
-                    _err=errors,
-                    _bg=True,
-                    _bg_exc=False,
-                    _new_session=True,
-                    _ok_code=list(range(-128, 256)),  # all: what they mean is for `exit_codes`
-                    _encoding="utf-8",
-                    _env={**os.environ, "LC_ALL": "C"},
-                    _preexec_fn=None if directory is None else lambda: os.fchdir(directory),
-                )
-            except (sh.CommandNotFound, sh.ForkException, OSError) as error:
-                return Ended(126, b"", f"{command[0]}: {str(error).strip().splitlines()[-1]}")
+    with ExitStack() as opened:
+        try:
+            stdin = opened.enter_context(_file(given))
+            output, out = _pipe(opened)
+            errors, err = _pipe(opened)
+        except OSError as error:  # no room for temporary files, or too many are open
+            raise TemporaryError(f"{command[0]} cannot be started: {error}") from error
+        reading = _Reading(output, errors, on_output)
+        try:
+            program, *arguments = (*_with_us(), *command)
+            process = sh.Command(program)(
+                *arguments,
+                _in=stdin,
+                _out=out,
+                _err=err,
+                _bg=True,
+                _bg_exc=False,
+                _new_session=True,
+                _ok_code=list(range(-128, 256)),  # all: what they mean is for `exit_codes`
+                _encoding="utf-8",
+                _env={**os.environ, "LC_ALL": "C"},
+                _preexec_fn=None if directory is None else lambda: os.fchdir(directory),
+            )
+        except (sh.CommandNotFound, sh.ForkException, OSError) as error:
+            return Ended(126, b"", f"{command[0]}: {str(error).strip().splitlines()[-1]}")
+        out.close()  # the command has its own, and the last of these to be closed ends what is read
+        err.close()
         why = _attend(process, reading, quiet, stop)
         reading.rest()
         return Ended(_code(process), bytes(reading.output), reading.errors.decode("utf-8", "replace"), why)
-    finally:
-        os.close(output_read)
-        os.close(errors_read)
+
+
+def _pipe(opened: ExitStack) -> tuple[int, BinaryIO]:
+    """A pipe whose ends are closed with `opened`: where it is read, and where it is written."""
+    read, write = os.pipe()
+    opened.callback(os.close, read)
+    return read, opened.enter_context(os.fdopen(write, "wb"))
 
 
 @cache
@@ -150,8 +161,11 @@ class _Reading:
         if not self._open:
             time.sleep(min(seconds, 0.005))  # its end is near
             return False
-        ready, _, _ = select.select(list(self._open), [], [], seconds)
-        for descriptor in ready:
+        poll = select.poll()  # and not select.select, which knows no descriptor above 1023
+        for descriptor in self._open:
+            poll.register(descriptor, select.POLLIN)
+        ready = poll.poll(seconds * 1000)
+        for descriptor, _ in ready:
             try:
                 data = os.read(descriptor, 1 << 16)
             except BlockingIOError:

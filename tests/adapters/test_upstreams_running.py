@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shlex
 import shutil
 import socket
@@ -21,6 +22,7 @@ from hypothesis import strategies as st
 from sites import eventually
 
 from hesiod_watch.config import Upstream
+from hesiod_watch.errors import TemporaryError
 from hesiod_watch.upstreams import running, ssh
 from hesiod_watch.upstreams.running import run
 
@@ -48,6 +50,33 @@ def test_input_is_given() -> None:
     data = bytes(range(256)) * 10_000
     assert run(("cat",), quiet=SECONDS, given=data).output == data
     assert run(("cat",), quiet=SECONDS).output == b""
+
+
+def descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_no_room_for_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the temporary directory is full that is said, as something that passes, and no descriptor stays open."""
+    monkeypatch.setattr(tempfile, "tempdir", "/proc/self/fd")  # where nothing can be made
+    before = descriptors()
+    for _ in range(20):
+        with pytest.raises(TemporaryError, match="cat cannot be started"):
+            run(("cat",), quiet=SECONDS, given=b"x")
+    assert descriptors() == before
+
+
+def test_many_descriptors_are_open() -> None:
+    """A process with more open files than select() can count runs commands all the same."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
+    held = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    try:
+        assert run(("cat",), quiet=SECONDS, given=b"x").output == b"x"
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_arguments_are_words() -> None:
