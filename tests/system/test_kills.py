@@ -80,6 +80,13 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
     def done() -> int:
         return sum(f"{cell.cell}.done" in site.flags(cell.run) for cell in cells)
 
+    def workers() -> list[int]:
+        """What works beside the service; when all is done one cell is let be done again, as a person would."""
+        if done() == len(cells):
+            cell = choice.choice(cells)
+            (site.landing / cell.run / "pipeline" / f"{cell.cell}.done").unlink()
+        return [pid for pid in processes_of(site) if pid != services[-1].pid]
+
     landing = threading.Thread(target=land)
     services: list[subprocess.Popen[bytes]] = [site.start_service()]
     landing.start()
@@ -87,24 +94,23 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
     ready = 0  # how often a service had said that it is ready when the last one was started
     pause = threading.Event()
     while sum(killed.values()) < KILLS:
-        pause.wait(choice.uniform(0.02, 0.5))
-        workers = [pid for pid in processes_of(site) if pid != services[-1].pid]
-        if workers and choice.random() < 0.6:
+        if choice.random() < 0.6:
+            # However slow the machine is: a service lives until it has started work, and only then one of it is killed.
+            site.eventually(lambda: bool(workers()), "something works")
+            pause.wait(choice.uniform(0.0, 0.3))
+            found = workers()
             try:
-                os.kill(choice.choice(workers), signal.SIGKILL)
-            except ProcessLookupError:
+                os.kill(choice.choice(found), signal.SIGKILL)
+            except (IndexError, ProcessLookupError):
                 continue  # ended by itself meanwhile
             killed["worker"] += 1
         else:
+            pause.wait(choice.uniform(0.02, 0.5))
             services[-1].kill()
             services[-1].wait()
             killed["service"] += 1
             ready = site.logged("INFO ready")
             services.append(site.start_service())
-        if done() == len(cells):
-            # All done before the last kill: let some of them be done again, as a person would.
-            cell = choice.choice(cells)
-            (site.landing / cell.run / "pipeline" / f"{cell.cell}.done").unlink()
     landing.join()
     site.eventually(lambda: done() == len(cells), "every cell is done", 300)
     # The last one may have been started a moment ago; before it listens to signals SIGTERM just ends it.
