@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from pathlib import Path
 
-import pytest
+from mounts import mount_memory, unmount
 
 
 class Second:
@@ -17,11 +16,7 @@ class Second:
         place.mkdir()
 
     def mount(self, size: str = "64m") -> None:
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", self.place], capture_output=True, text=True
-        )
-        if mounted.returncode:
-            pytest.skip(f"cannot mount here: {mounted.stderr.strip()}")
+        mount_memory(self.place, size)
 
     def resize(self, size: str) -> None:
         subprocess.run(["mount", "-o", f"remount,size={size}", self.place], check=True)
@@ -38,7 +33,5 @@ class Second:
         subprocess.run(["umount", self.kept], check=True)
 
     def close(self) -> None:
-        for place in (self.place, self.place.with_name("kept")):
-            while os.path.ismount(place):
-                if subprocess.run(["umount", "--lazy", place], check=False).returncode:
-                    break
+        unmount(self.place)
+        unmount(self.place.with_name("kept"))

@@ -5,8 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,8 +13,9 @@ from pathlib import Path
 import pytest
 from facility import CELL as SYNCED
 from facility import LIBRARY, Facility, run_of
+from mounts import in_memory
 from sites import Site, eventually
-from sshd_pair import MISSING, Pair, sshd_pair
+from sshd_pair import Pair, needs_sshd
 
 from hesiod_watch.backups import FileFact, device_of, opened, read_raw_manifest, results_place
 from hesiod_watch.backups.marking import mark
@@ -31,19 +30,13 @@ from hesiod_watch.simulate import SimulatedCell
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    needs_sshd,
 ]
 
 RUN, NAME = "20261122_TEST_alpha", "20261122_2210_1A_PAW00001_0a1b2c3d"
 CELL = CellId("sample $x [a]*", NAME)
 PLACE = results_place(RUN, CELL)
 HOSTILE = ("#a", " b\n", "-c", "pod5/x y'$(touch /tmp/never)", "pod5/\udcff.pod5", "pod5/*", "pod5/[a]", "!x", "a:b")
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Pair]:
-    with sshd_pair() as pair:
-        yield pair
 
 
 @pytest.fixture
@@ -182,17 +175,8 @@ def test_directory_that_is_not_there(backup: Backup) -> None:
 @pytest.fixture
 def far_disk(servers: Pair) -> Iterator[Path]:
     """A file system of its own on `hosta`."""
-    if os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("needs root, to mount file systems")
-    place = servers.hosta.data / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], capture_output=True, text=True)
-    if mounted.returncode:
-        pytest.skip(f"cannot mount here: {mounted.stderr.strip()}")
-    try:
+    with in_memory(servers.hosta.data / "disk") as place:
         yield place
-    finally:
-        subprocess.run(["umount", "--lazy", place], check=False)
 
 
 def test_poll_backs_up_over_ssh(servers: Pair, far_disk: Path, tmp_path: Path) -> None:

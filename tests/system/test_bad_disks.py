@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mounts import mount, unmount
 from sites import Site
 
 from hesiod_watch.simulate import SimulatedCell
@@ -52,9 +53,7 @@ class Disks:
         self._mount(place, "-o", "loop", str(image))
 
     def _mount(self, place: Path, *arguments: str) -> None:
-        mounted = subprocess.run(["mount", *arguments, place], capture_output=True, text=True)
-        if mounted.returncode != 0:
-            pytest.skip(f"cannot mount here: {mounted.stderr.strip()}")
+        mount(place, *arguments)
         self._mounted.append(place)
 
     def remount(self, place: Path, options: str) -> None:
@@ -66,14 +65,12 @@ class Disks:
 
     def close(self) -> None:
         for place in reversed(self._mounted):
-            subprocess.run(["umount", "--lazy", place], check=False)
+            unmount(place)
 
 
 @pytest.fixture
 def disks(tmp_path: Path) -> Iterator[Disks]:
     """Mounts that end with the test."""
-    if os.geteuid() != 0 or not shutil.which("mount"):
-        pytest.skip("needs root, to mount file systems")
     disks = Disks(tmp_path)
     yield disks
     disks.close()

@@ -18,6 +18,7 @@ from pathlib import Path
 import growing
 import pytest
 from growing import LIMITS, SETTINGS, cell, directory_in_memory, expected, put, reads, written
+from mounts import in_memory
 
 import hesiod_watch
 from hesiod_watch.errors import TemporaryError
@@ -222,13 +223,8 @@ def children_of(parent: int) -> list[int]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system with room for a part of the output."""
-    mount = tmp_path / "small"
-    mount.mkdir()
-    command = ("mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(mount))
-    if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("mounting a small file system needs root")
-    yield mount
-    subprocess.run(("umount", str(mount)), check=True)
+    with in_memory(tmp_path / "small", "600k") as place:
+        yield place
 
 
 @pytest.mark.parametrize("again", ["the same ingest", "a new one"])

@@ -13,12 +13,13 @@ from pathlib import Path
 import pytest
 from copies_held import truth_of
 from keeping_world import CELL, DATA, World, kept_world
+from mounts import needs_mounts
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.slow,
     pytest.mark.timeout(900),
-    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root, to mount file systems"),
+    needs_mounts,
     pytest.mark.skipif(not shutil.which("strace"), reason="needs strace"),
 ]
 

@@ -5,7 +5,6 @@ Second places are file systems of their own, mounted for the test, because copie
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -14,26 +13,21 @@ from pathlib import Path
 import pytest
 from copies_held import Places, truth_of
 from facility import CELL, LIBRARY, OTHER, Facility, run_of
-from sshd_pair import MISSING, Pair, sshd_pair
+from mounts import in_memory, needs_mounts
+from sshd_pair import Pair, needs_sshd
 
 from hesiod_watch.upstreams.marks import LIST, read_marks
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.slow,
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
-    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root, to mount file systems"),
+    needs_sshd,
+    needs_mounts,
 ]
 
 RUN = run_of()
 CLEAN = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
 PLACE = f"alpha/{LIBRARY}/{CELL}"
-
-
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    with sshd_pair() as both:
-        yield both
 
 
 class Keeping(Facility):
@@ -76,20 +70,9 @@ class Keeping(Facility):
 
 
 @pytest.fixture
-def facility(tmp_path: Path, pair: Pair) -> Iterator[Keeping]:
-    mounted = []
-    for name in ("first", "second"):
-        place = tmp_path / name
-        place.mkdir()
-        done = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", place], capture_output=True, text=True
-        )
-        if done.returncode != 0:
-            pytest.skip(f"cannot mount here: {done.stderr.strip()}")
-        mounted.append(place)
-    yield Keeping(tmp_path, pair)
-    for place in mounted:
-        subprocess.run(["umount", "--lazy", place], check=False)
+def facility(tmp_path: Path, servers: Pair) -> Iterator[Keeping]:
+    with in_memory(tmp_path / "first"), in_memory(tmp_path / "second"):
+        yield Keeping(tmp_path, servers)
 
 
 def fewest(held: dict[str, set[str]]) -> int:

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from facility import CELL, LIBRARY, OTHER, Facility, assert_arrived, assert_like_local, run_of, state
-from sshd_pair import MISSING, Pair, sshd_pair
+from sshd_pair import Pair, needs_sshd
 from upstream_cells import ODD_NAMES
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    needs_sshd,
 ]
 
 RUN = run_of()
 
 
-@pytest.fixture(scope="module")
-def pair() -> Iterator[Pair]:
-    with sshd_pair() as both:
-        yield both
-
-
 @pytest.fixture
-def facility(tmp_path: Path, pair: Pair) -> Facility:
+def facility(tmp_path: Path, servers: Pair) -> Facility:
     """A site with `hosta` as its only upstream."""
-    made = Facility(tmp_path, pair)
+    made = Facility(tmp_path, servers)
     made.reach()
     return made
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from facility import CELL, LIBRARY, OTHER, Facility, assert_arrived, assert_like_local, run_of
-from sshd_pair import MISSING, sshd_pair
+from sshd_pair import needs_sshd, sshd_pair
 
 from hesiod_watch.simulate import SimulatedCell
 
@@ -23,7 +23,7 @@ pytestmark = [
     pytest.mark.system,
     pytest.mark.slow,
     pytest.mark.timeout(300),
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    needs_sshd,
 ]
 
 RUN = run_of()

@@ -8,36 +8,23 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sites import eventually
-from ssh_sequencer import There, cut, frozen, in_good_order
-from sshd_pair import MISSING, Pair, signal_to, sshd_pair
+from ssh_sequencer import There, cut, frozen
+from sshd_pair import needs_sshd, signal_to
 from upstream_cells import CELL, SUMMARY, make_cell
 
 from hesiod_watch.model import CellId
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    needs_sshd,
 ]
 
 BIG = "fastq_pass/big.fastq"
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Pair]:
-    with sshd_pair() as pair:
-        yield pair
-
-
-@pytest.fixture
-def there(servers: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[There]:
-    """The first server in good order, and connections of this test's own."""
-    with in_good_order(servers, tmp_path, monkeypatch) as made:
-        yield made
 
 
 @pytest.mark.parametrize("mode", ["pull", "push"])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from sites import eventually
-from ssh_sequencer import There, cut, frozen, in_good_order
-from sshd_pair import MISSING, Pair, signal_to, sshd_pair
+from ssh_sequencer import There, cut, frozen
+from sshd_pair import needs_sshd, signal_to
 from upstream_cells import CELL, make_cell
 
 from hesiod_watch.config import Upstream
@@ -25,21 +25,8 @@ from hesiod_watch.upstreams.running import run
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}"),
+    needs_sshd,
 ]
-
-
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Pair]:
-    with sshd_pair() as pair:
-        yield pair
-
-
-@pytest.fixture
-def there(servers: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[There]:
-    """The first server in good order, and connections of this test's own."""
-    with in_good_order(servers, tmp_path, monkeypatch) as made:
-        yield made
 
 
 # Listing.

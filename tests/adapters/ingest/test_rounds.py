@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import gzip
 import random
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from growing import (
     SETTINGS,
-    cell,
-    directory_in_memory,
     expected,
     in_one_go,
     opened,
@@ -23,31 +20,13 @@ from growing import (
 )
 
 from hesiod_watch.errors import PermanentError, TemporaryError
-from hesiod_watch.fastq import backlog, bgzf, checkpoint, durable, ingest, md5
+from hesiod_watch.fastq import bgzf, checkpoint, durable, ingest, md5
 from hesiod_watch.fastq.files import look
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings, Source, Tally
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.verify import verify
 from hesiod_watch.fastq.wire import Limits
-
-
-@pytest.fixture
-def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    with directory_in_memory(tmp_path) as directory:
-        yield directory
-
-
-@pytest.fixture
-def outputs(tmp_path: Path) -> list[Output]:
-    return cell(tmp_path / "sources")
-
-
-@pytest.fixture
-def many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers are started for little work, too."""
-    monkeypatch.setattr(ingest, "BYTES_PER_WORKER", 1)
-    monkeypatch.setattr(backlog, "SMALLEST_SHARE", 1)
 
 
 @pytest.mark.parametrize("processes", [1, 3])

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,15 +14,6 @@ from watched_landing import CELL, LONG, Hints, Watched, wait_until
 
 from hesiod_watch.sources.landing import Batch, Landing
 from hesiod_watch.sources.watching import Watching
-
-
-@pytest.fixture
-def watched(tmp_path: Path) -> Iterator[Watched]:
-    """An empty landing area, watched by events."""
-    landing = tmp_path / "landing"
-    landing.mkdir()
-    with Watched(landing) as watched:
-        yield watched
 
 
 def inotify_fds() -> set[int]:
@@ -35,17 +26,6 @@ def inotify_fds() -> set[int]:
         except FileNotFoundError:
             continue  # the one that listed the directory
     return found
-
-
-@pytest.fixture
-def cell(watched: Watched) -> Path:
-    """A cell in a run, noticed and quiet."""
-    cell = watched.path / "run" / "lib" / CELL
-    (cell / "fastq_pass").mkdir(parents=True)
-    assert watched.hints.has(watched.path / "run")
-    watched.settle()
-    watched.hints.clear()
-    return cell
 
 
 def test_start_says_look_at_everything(watched: Watched) -> None:

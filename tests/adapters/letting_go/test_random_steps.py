@@ -30,6 +30,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from keeping_world import CELL, DATA, Killed, World, flip, kept_world, killed_at
+from mounts import needs_mounts
 
 from hesiod_watch import flags
 
@@ -39,7 +40,7 @@ LENGTH = 25
 """Steps of one world."""
 
 pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("mount"), reason="needs root, to mount file systems"),
+    needs_mounts,
     pytest.mark.slow,
     pytest.mark.timeout(max(300, STEPS * 5)),
 ]

@@ -10,28 +10,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cells_to_clean import CELL, LIBRARY, OTHER, PROGRAM, RUN, SHELLS, TRASH, Sequencer, contents, flip, shell_called
+from cells_to_clean import CELL, LIBRARY, OTHER, PROGRAM, RUN, TRASH, Sequencer, contents, flip
 from sites import eventually
 
 from hesiod_watch.upstreams.marks import EVIDENCE, LIST, read_marks
-
-
-@pytest.fixture(params=SHELLS)
-def shell(request: pytest.FixtureRequest) -> list[str]:
-    return shell_called(request.param)
-
-
-@pytest.fixture
-def sequencer(tmp_path: Path, shell: list[str]) -> Sequencer:
-    return Sequencer(tmp_path, shell)
-
-
-@pytest.fixture
-def cell(sequencer: Sequencer) -> Path:
-    """A cell that is there, marked and unchanged."""
-    path = sequencer.cell()
-    sequencer.mark(path)
-    return path
 
 
 def test_a_dry_run_lists_and_touches_nothing(sequencer: Sequencer, cell: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -11,7 +11,6 @@ import pytest
 from disks import Disk
 from growing import (
     SETTINGS,
-    cell,
     directory_in_memory,
     expected,
     in_one_go,
@@ -27,30 +26,12 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from hesiod_watch.errors import BadSource, TemporaryError
-from hesiod_watch.fastq import backlog, durable, ingest
+from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.files import look
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings, Source
 from hesiod_watch.fastq.verify import verify
 from hesiod_watch.fastq.wire import Limits
-
-
-@pytest.fixture
-def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    with directory_in_memory(tmp_path) as directory:
-        yield directory
-
-
-@pytest.fixture
-def outputs(tmp_path: Path) -> list[Output]:
-    return cell(tmp_path / "sources")
-
-
-@pytest.fixture
-def many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers are started for little work, too."""
-    monkeypatch.setattr(ingest, "BYTES_PER_WORKER", 1)
-    monkeypatch.setattr(backlog, "SMALLEST_SHARE", 1)
 
 
 def changed(source: Source, text: bytes) -> Source:

@@ -5,16 +5,15 @@ Second places are mounted for the test, which needs root: copies on one device c
 
 from __future__ import annotations
 
-import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from copies_held import truth_of
-from keeping_world import CELL, DATA, Killed, World, data_of, kept_world, killed_at, said, some, why_kept
+from keeping_world import CELL, DATA, Killed, World, data_of, killed_at, said, some, why_kept
+from mounts import needs_mounts
 
 from hesiod_watch import flags, machine
 from hesiod_watch.actions import strip
@@ -22,16 +21,7 @@ from hesiod_watch.actions.evidence import gather
 from hesiod_watch.errors import FlagExists, PermanentError, TemporaryError
 from hesiod_watch.upstreams.marks import EVIDENCE, LIST
 
-pytestmark = pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("mount"), reason="needs root, to mount file systems"
-)
-
-
-@pytest.fixture
-def world(tmp_path: Path) -> Iterator[World]:
-    """A cell that is processed and backed up to two places."""
-    with kept_world(tmp_path) as made:
-        yield made
+pytestmark = needs_mounts
 
 
 # As it should be.
@@ -66,8 +56,7 @@ def test_one_backup_is_enough_for_reads_only(tmp_path: Path) -> None:
     """With one second place reads go, which the outputs hold too, and pod5 stay; it is said why."""
     world = World(tmp_path, backups=1)
     try:
-        if not world.mount("backup1"):
-            pytest.skip("cannot mount here")
+        world.mount("backup1")
         world.begin()
         world.perform("strip")
         assert data_of(world, "landing") == {name for name in world.truth if name.endswith(DATA[1:])}

@@ -8,27 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from cells_to_clean import CELL, LIBRARY, OTHER, RUN, SHELLS, TRASH, Sequencer, contents, flip, shell_called
+from cells_to_clean import CELL, LIBRARY, OTHER, RUN, TRASH, Sequencer, contents, flip
 
 from hesiod_watch.upstreams.marks import LIST, encoded_name
-
-
-@pytest.fixture(params=SHELLS)
-def shell(request: pytest.FixtureRequest) -> list[str]:
-    return shell_called(request.param)
-
-
-@pytest.fixture
-def sequencer(tmp_path: Path, shell: list[str]) -> Sequencer:
-    return Sequencer(tmp_path, shell)
-
-
-@pytest.fixture
-def cell(sequencer: Sequencer) -> Path:
-    """A cell that is there, marked and unchanged."""
-    path = sequencer.cell()
-    sequencer.mark(path)
-    return path
 
 
 def _link_above(cell: Path) -> None:

@@ -6,12 +6,12 @@ import errno
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 from disks import Change, Disk, Fault, Killed, Platter, no_fault
-from growing import LIMITS, SETTINGS, cell, directory_in_memory, expected, grow, written
+from growing import LIMITS, SETTINGS, cell, expected, grow, written
 
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fastq import durable
@@ -19,12 +19,6 @@ from hesiod_watch.fastq.ingest import Ingest
 
 OTHER_DATA = "not as it was written"
 """What the notes say when something that was durable is not there any more."""
-
-
-@pytest.fixture
-def place(tmp_path: Path) -> Iterator[Path]:
-    with directory_in_memory(tmp_path) as directory:
-        yield directory
 
 
 class World:
@@ -75,8 +69,8 @@ class World:
 
 
 @pytest.fixture
-def world(place: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(place, monkeypatch)
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(tmp_path, monkeypatch)
 
 
 def calls_of(world: World) -> list[str]:

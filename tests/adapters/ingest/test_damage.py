@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from disks import Disk
-from growing import cell, directory_in_memory, expected, in_one_go, opened, put, reads, some, written
+from growing import expected, in_one_go, opened, put, reads, some, written
 
 from hesiod_watch.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.fastq import bgzf, checkpoint, durable, recheck
 from hesiod_watch.fastq.model import Output
 from hesiod_watch.fastq.wire import Limits
-
-
-@pytest.fixture
-def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    with directory_in_memory(tmp_path) as directory:
-        yield directory
-
-
-@pytest.fixture
-def outputs(tmp_path: Path) -> list[Output]:
-    return cell(tmp_path / "sources")
 
 
 def test_a_full_disk_gets_back_what_was_in_vain(

@@ -1,0 +1,47 @@
+"""File systems that are mounted for a test. Without root there are none, and the test is skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+WITHOUT = "" if os.geteuid() == 0 and shutil.which("mount") else "needs root, to mount file systems"
+needs_mounts = pytest.mark.skipif(bool(WITHOUT), reason=WITHOUT)
+
+
+def mount(place: Path, *arguments: str) -> None:
+    """mount(8), with a directory that may have to be made; skips the test where the system does not let us."""
+    if WITHOUT:
+        pytest.skip(WITHOUT)
+    place.mkdir(exist_ok=True)
+    mounted = subprocess.run(["mount", *arguments, place], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"cannot mount here: {mounted.stderr.strip()}")
+
+
+def mount_memory(place: Path, size: str = "64m") -> None:
+    """A new, empty file system in memory, of so many bytes."""
+    mount(place, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
+
+
+def unmount(place: Path) -> None:
+    """Whatever is mounted there is no more, even in use."""
+    while os.path.ismount(place):
+        if subprocess.run(["umount", "--lazy", place], check=False).returncode:
+            break
+
+
+@contextmanager
+def in_memory(place: Path, size: str = "64m") -> Iterator[Path]:
+    """A file system of its own in a place."""
+    mount_memory(place, size)
+    try:
+        yield place
+    finally:
+        unmount(place)
