@@ -12,7 +12,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -36,6 +36,19 @@ def lock_directory(landing: Path, base: Path | None = None) -> Path:
 def open_lock(path: Path) -> int:
     """An open descriptor of a lock file; the lock is taken with flock on it and ends with its last copy."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def take_one(files: Iterable[Path]) -> int | None:
+    """Lock the first file that nobody has locked: the descriptor that holds the lock; None when all are taken."""
+    for file in files:
+        descriptor = open_lock(file)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(descriptor)
+            continue
+        return descriptor
+    return None
 
 
 @contextmanager

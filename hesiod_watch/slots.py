@@ -7,11 +7,9 @@ the service and between a service and a poll, and nothing has to be cleaned up.
 
 from __future__ import annotations
 
-import fcntl
-import os
 from pathlib import Path
 
-from hesiod_watch.hostlock import lock_directory, open_lock
+from hesiod_watch.hostlock import lock_directory, take_one
 
 
 class Slots:
@@ -29,12 +27,4 @@ class Slots:
         It is not inherited unless the caller passes it on explicitly. Raises PermanentError, OSError.
         """
         directory = lock_directory(self._landing, self._base)
-        for number in range(self._count):
-            descriptor = open_lock(directory / f"{self._kind}-{number}")
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                os.close(descriptor)
-                continue
-            return descriptor
-        return None
+        return take_one(directory / f"{self._kind}-{number}" for number in range(self._count))

@@ -26,8 +26,9 @@ from hesiod_watch.errors import PermanentError, TemporaryError
 from hesiod_watch.naming import display
 from hesiod_watch.runlog import RunLog
 from hesiod_watch.upstreams import ssh
+from hesiod_watch.upstreams.answers import answered
 from hesiod_watch.upstreams.connection import Unreachable, connected
-from hesiod_watch.upstreams.exit_codes import Ending, judge, judge_question, last_line
+from hesiod_watch.upstreams.exit_codes import Ending, judge, last_line
 from hesiod_watch.upstreams.inventory import (
     PARTIAL,
     SLOWEST_READING,
@@ -38,7 +39,6 @@ from hesiod_watch.upstreams.inventory import (
     question,
     read_checksums,
     read_files,
-    records,
 )
 from hesiod_watch.upstreams.running import Runner, run
 from hesiod_watch.upstreams.transfer import Progress
@@ -273,14 +273,7 @@ def ask(
     command = ssh.remote(backup.reached, asked, control) if backup.place.over_ssh else asked
     quiet = backup.connect_timeout + backup.timeout + patience
     ended = run(command, quiet=quiet, given=given, stop=stop)
-    if ended.why:
-        raise TemporaryError(f"{backup.name}: {backup.location} does not answer: {ended.why}")
-    try:
-        answer, code = records(ended.output)
-    except NotAnAnswer as error:
-        ending = judge_question(ended.code, ended.errors)
-        sentence = f"{backup.name}: {backup.location}: {error}{': ' + ending.why if ending.why else ''}"
-        raise PermanentError(sentence) if ending.outcome == "failed" else TemporaryError(sentence) from error
+    answer, code = answered(f"{backup.name}: {backup.location}", ended)
     if not answer:
         raise TemporaryError(f"{backup.name}: {backup.location} is not there: {last_line(ended.errors)}")
     return answer, code, ended.errors

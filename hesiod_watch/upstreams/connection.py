@@ -7,7 +7,6 @@ locked keep the order; the kernel gives a lock back however its holder ends.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from hesiod_watch.config import Upstream
 from hesiod_watch.errors import HesiodError
-from hesiod_watch.hostlock import open_lock
+from hesiod_watch.hostlock import take_one
 from hesiod_watch.upstreams import ssh
 from hesiod_watch.upstreams.exit_codes import Ending, judge_question
 from hesiod_watch.upstreams.running import Runner
@@ -73,7 +72,7 @@ def _open(upstream: Upstream, control: Path, runner: Runner, stop: Callable[[], 
 def _locked(files: list[Path], upstream: Upstream, stop: Callable[[], bool]) -> Iterator[None]:
     """Hold one of some lock files. Raises Unreachable when none gets free within the upstream's times."""
     until = time.monotonic() + upstream.connect_timeout + upstream.timeout
-    while (descriptor := _take(files)) is None:
+    while (descriptor := take_one(files)) is None:
         if stop() or time.monotonic() > until:
             raise Unreachable(Ending("again", f"{SESSIONS} commands are at work on {upstream.place.host} already"))
         time.sleep(_PAUSE)
@@ -81,15 +80,3 @@ def _locked(files: list[Path], upstream: Upstream, stop: Callable[[], bool]) -> 
         yield
     finally:
         os.close(descriptor)
-
-
-def _take(files: list[Path]) -> int | None:
-    for file in files:
-        descriptor = open_lock(file)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(descriptor)
-            continue
-        return descriptor
-    return None

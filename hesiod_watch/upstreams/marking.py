@@ -18,8 +18,9 @@ from hesiod_watch.config import Upstream
 from hesiod_watch.errors import PermanentError, TemporaryError
 from hesiod_watch.model import CellId
 from hesiod_watch.upstreams import ssh
+from hesiod_watch.upstreams.answers import answered
 from hesiod_watch.upstreams.connection import Unreachable, connected
-from hesiod_watch.upstreams.exit_codes import judge_question, last_line
+from hesiod_watch.upstreams.exit_codes import last_line
 from hesiod_watch.upstreams.inventory import (
     CHECKSUMS,
     FILES,
@@ -31,7 +32,6 @@ from hesiod_watch.upstreams.inventory import (
     question,
     read_checksums,
     read_files,
-    records,
 )
 from hesiod_watch.upstreams.location import Location, run_in
 from hesiod_watch.upstreams.marks import EVIDENCE, HEADER, LIST, Mark, read_marks
@@ -120,14 +120,7 @@ class There:
         command = ssh.remote(self.upstream, asked, self.control) if self.run.over_ssh else asked
         quiet = self.upstream.connect_timeout + self.upstream.timeout + patience
         ended = self.runner(command, quiet=quiet, given=given, stop=self.stop)
-        if ended.why:
-            raise TemporaryError(f"{self.run} does not answer: {ended.why}")
-        try:
-            answer, _ = records(ended.output)
-        except NotAnAnswer as error:
-            ending = judge_question(ended.code, ended.errors)
-            sentence = f"{self.run}: {error}; {ending.why}"
-            raise PermanentError(sentence) if ending.outcome == "failed" else TemporaryError(sentence) from error
+        answer, _ = answered(str(self.run), ended)
         return answer, ended.errors
 
 

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from pathlib import Path
 
 import pytest
+from second_place import facts_of
 
-from hesiod_watch.backups import FileFact, device_of, opened, results_place
+from hesiod_watch.backups import device_of, opened, results_place
 from hesiod_watch.backups.questions import FORMAT, MARKER
 from hesiod_watch.backups.verifying import find_wrong, sentences
 from hesiod_watch.config import Backup
-from hesiod_watch.copies import Facts
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.model import CellId
 
@@ -44,15 +43,6 @@ def source(tmp_path: Path) -> Path:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(bytes([number]) * SIZE)
     return place
-
-
-def facts_of(place: Path) -> Facts:
-    found = {}
-    for path in sorted(place.rglob("*")):
-        if path.is_file():
-            name, data = str(path.relative_to(place)), path.read_bytes()
-            found[name] = FileFact(name, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
-    return found
 
 
 def copied(backup: Backup, source: Path, *, ignore_times: bool = False) -> None:

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
 from mounts import mount_memory, unmount
+
+from hesiod_watch.copies import Facts, FileFact
+
+
+def facts_of(place: Path) -> Facts:
+    """Size and MD5 of every file in a directory, as a backup is given them."""
+    found = {}
+    for path in sorted(place.rglob("*")):
+        if path.is_file():
+            name, data = str(path.relative_to(place)), path.read_bytes()
+            found[name] = FileFact(name, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
+    return found
 
 
 class Second:

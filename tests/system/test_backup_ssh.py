@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import threading
@@ -14,15 +13,15 @@ import pytest
 from facility import CELL as SYNCED
 from facility import LIBRARY, Facility, run_of
 from mounts import in_memory
+from second_place import facts_of
 from sites import Site, eventually
 from sshd_pair import Pair, needs_sshd
 
-from hesiod_watch.backups import FileFact, device_of, opened, read_raw_manifest, results_place
+from hesiod_watch.backups import device_of, opened, read_raw_manifest, results_place
 from hesiod_watch.backups.marking import mark
 from hesiod_watch.backups.questions import FORMAT, MARKER
 from hesiod_watch.backups.verifying import find_wrong, sentences
 from hesiod_watch.config import Backup, Config
-from hesiod_watch.copies import Facts
 from hesiod_watch.errors import PermanentError, TemporaryError
 from hesiod_watch.model import CellId
 from hesiod_watch.runlog import RunLog
@@ -60,15 +59,6 @@ def source(tmp_path: Path) -> Path:
         (place / name).parent.mkdir(parents=True, exist_ok=True)
         (place / name).write_bytes(name.encode("utf-8", "surrogateescape") * 5000)
     return place
-
-
-def facts_of(place: Path) -> Facts:
-    found = {}
-    for path in sorted(place.rglob("*")):
-        if path.is_file():
-            name, data = str(path.relative_to(place)), path.read_bytes()
-            found[name] = FileFact(name, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
-    return found
 
 
 def test_copied_and_read_there(backup: Backup, root: Path, source: Path) -> None:
