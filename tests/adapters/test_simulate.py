@@ -258,8 +258,8 @@ def test_interrupting_the_command_ends_it_cleanly(tmp_path: Path) -> None:
         " simulate.add_arguments(parser); sys.exit(simulate.run(parser.parse_args()))"
     )
     # So many files that it is far from its end when the signal comes, however late that is.
-    options = ["--runs", "1", "--files", "1000", "--interval", "0.02"]
-    command = [sys.executable, "-c", program, str(tmp_path / "landing"), *options]
+    more = ["--runs", "1", "--files", "1000", "--interval", "0.02"]
+    command = [sys.executable, "-c", program, str(tmp_path / "landing"), *more]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         for line in process.stdout:
