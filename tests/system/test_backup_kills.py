@@ -16,7 +16,13 @@ from hesiod_watch.simulate import SimulatedCell
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900)]
 
 RUN, LIBRARY, CELL = "20261122_TEST_alpha", "sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d"
-CHANGES = ("rename", "renameat2", "link", "linkat", "unlink", "unlinkat", "mkdir", "mkdirat", "fsync", "ftruncate")
+CHANGES = {
+    "rename": ("rename", "renameat2"),
+    "link": ("link", "linkat"),
+    "unlink": ("unlink", "unlinkat"),
+    "mkdir": ("mkdir", "mkdirat"),
+    "fsync": ("fsync",),
+}
 MOST = 60
 """Calls of one name after which there should be none left to kill it at."""
 
@@ -46,8 +52,12 @@ def files(place: Path) -> dict[str, bytes]:
     return {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
 
 
-@pytest.mark.parametrize("children", [False, True], ids=["ours", "theirs"])
-def test_killed_at_every_change(backed: tuple[Site, Path], children: bool) -> None:
+# Directories are made by rsync alone.
+@pytest.mark.parametrize(
+    ("whose", "calls"),
+    [(whose, calls) for whose in ("ours", "theirs") for calls in CHANGES if (whose, calls) != ("ours", "mkdir")],
+)
+def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: str) -> None:
     """Wherever it (or a program it started) is killed: no `.backup.done`, no byte lost, and the next round ends it."""
     site, second = backed
     there = second / RUN / "results" / LIBRARY / CELL
@@ -56,7 +66,7 @@ def test_killed_at_every_change(backed: tuple[Site, Path], children: bool) -> No
     done = site.landing / RUN / "pipeline" / f"{CELL}.backup.done"
     lost: set[bytes] = set()
     kills = 0
-    for call in CHANGES:
+    for call in CHANGES[calls]:
         for number in range(1, MOST):
             left = {f"former {call} {number}".encode(), f"stray {call} {number}".encode()}
             former, stray = sorted(left)
@@ -65,7 +75,7 @@ def test_killed_at_every_change(backed: tuple[Site, Path], children: bool) -> No
             (there / "cell_info.yaml").unlink()
             shutil.rmtree(second / RUN / "raw")
             done.unlink()  # of the round before
-            kill = ["strace", "-qq", *(["-f"] if children else []), "-o", "/dev/null"]
+            kill = ["strace", "-qq", *(["-f"] if whose == "theirs" else []), "-o", "/dev/null"]
             kill += ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
             command = [*kill, *site.command("perform", "backup", RUN, CELL)]
             killed = subprocess.run(command, capture_output=True, env=site.environ, timeout=120, check=False)
@@ -83,5 +93,5 @@ def test_killed_at_every_change(backed: tuple[Site, Path], children: bool) -> No
         else:
             pytest.fail(f"there is no end of {call}")
     assert lost <= set(files(second / RUN / "superseded").values())
-    assert kills > 10
+    assert kills > 0
     site.run("verify", RUN, "--backup")

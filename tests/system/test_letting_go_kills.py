@@ -23,7 +23,12 @@ pytestmark = [
     pytest.mark.skipif(not shutil.which("strace"), reason="needs strace"),
 ]
 
-CALLS = ("link", "unlink", "unlinkat", "rename", "renameat", "fsync")
+CALLS = {
+    "link": ("link", "linkat"),
+    "unlink": ("unlink", "unlinkat"),
+    "rename": ("rename", "renameat"),
+    "fsync": ("fsync",),
+}
 
 
 @pytest.fixture
@@ -45,14 +50,15 @@ def perform(world: World, action: str, *before: str) -> subprocess.CompletedProc
     )
 
 
+@pytest.mark.parametrize("calls", CALLS)
 @pytest.mark.parametrize("action", ["strip", "deletable"])
-def test_killed_by_the_kernel(world: World, action: str, tmp_path: Path) -> None:
+def test_killed_by_the_kernel(world: World, action: str, calls: str, tmp_path: Path) -> None:
     """Killed at any such call, what has gone has two copies, and the next process does the rest."""
     state = tmp_path / "state"
     for name in ("sequencer", "landing", "output"):
         shutil.copytree(world.root / name, state / name, symlinks=True)
     points = 0
-    for call in CALLS:
+    for call in CALLS[calls]:
         for number in range(1, 40):
             for name in ("sequencer", "landing", "output"):
                 shutil.rmtree(world.root / name)
@@ -73,4 +79,4 @@ def test_killed_by_the_kernel(world: World, action: str, tmp_path: Path) -> None
             else:
                 assert world.marked() == "deletable"
                 assert world.clean().returncode == 0
-    assert points > 5
+    assert points > 0
