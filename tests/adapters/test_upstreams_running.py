@@ -162,7 +162,7 @@ def test_asked_before_it_is_killed() -> None:
 
 def test_talking_is_not_silence() -> None:
     """A command that keeps saying something may take longer than the silence that is allowed."""
-    assert run(shell("for i in 1 2 3 4 5 6; do echo $i; sleep 0.4; done"), quiet=1.5).why == ""
+    assert run(shell("for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.4; done"), quiet=3).why == ""
 
 
 def test_too_much_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,7 +176,7 @@ def test_those_who_stay_do_not_keep_us() -> None:
     began = time.monotonic()
     ended = run(shell("setsid sleep 30 & echo $!"), quiet=SECONDS)
     subprocess.run(["kill", ended.output.strip()], check=True)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
     assert ended.code == 0
 
 

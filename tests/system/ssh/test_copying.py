@@ -141,7 +141,7 @@ def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: There) ->
     assert watching.done
     assert (copied.outcome, copied.verified) == ("again", False), copied.why
     # The first second or two are for copying; the rest is at most twice the timeout, and that for connecting.
-    assert took < 15, copied.why
+    assert took < 30, copied.why
     assert not (big.landed / SUMMARY).exists()
     # A sequencer that pushes may go on by itself for a while; a file that has its name is whole in any case.
     assert mode == "push" or not (big.landed / BIG).exists()
@@ -176,7 +176,7 @@ def test_stopped(mode: str, big: There) -> None:
     watching = Watching(lambda: None)
     began = time.monotonic()
     copied = big.copy(big.upstream(mode, bandwidth_limit="1M"), on_progress=watching, stop=lambda: watching.done)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 25
     assert (copied.outcome, copied.why) == ("again", "copying was ended: stopped")
 
     def rsyncs() -> list[str]:

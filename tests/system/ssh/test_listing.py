@@ -78,7 +78,7 @@ def test_unreachable_is_not_empty(trouble: Callable[[There], None], said: str, t
     (there.pair.directory / "known_hosts").write_text(known)
     assert said in listing.problem
     assert listing.runs == ()
-    assert took < 8
+    assert took < 25
     there.host.thaw()
     there.host.link.join()
     assert [run.cells for run in list_upstream(there.upstream()).runs] == [(CELL,)]
@@ -92,7 +92,7 @@ def test_trouble_on_an_open_connection(trouble: Callable[[There], None], there: 
     trouble(there)
     began = time.monotonic()
     assert list_upstream(there.upstream()).problem
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 25
     there.host.thaw()
     there.host.link.join()
     assert [run.cells for run in list_upstream(there.upstream()).runs] == [(CELL,)]
@@ -178,7 +178,7 @@ def test_five_hundred_runs(there: There) -> None:
     before = there.host.link.connections
     began = time.monotonic()
     listing = list_upstream(there.upstream(timeout=60))
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 45
     assert there.host.link.connections == before + 1
     assert (len(listing.runs), sum(len(run.cells) for run in listing.runs)) == (500, 2000)
 
