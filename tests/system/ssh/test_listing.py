@@ -61,6 +61,11 @@ def key_changed(there: There) -> None:
     (there.pair.directory / "known_hosts").write_text(other)
 
 
+def listed(there: There) -> bool:
+    """Whether the run and its cell are."""
+    return [run.cells for run in list_upstream(there.upstream()).runs] == [(CELL,)]
+
+
 @pytest.mark.parametrize(
     ("trouble", "said"),
     [(frozen, "does not answer"), (cut, "does not answer"), (key_changed, "the host's key has changed")],
@@ -81,7 +86,7 @@ def test_unreachable_is_not_empty(trouble: Callable[[There], None], said: str, t
     assert took < 25
     there.host.thaw()
     there.host.link.join()
-    assert [run.cells for run in list_upstream(there.upstream()).runs] == [(CELL,)]
+    eventually(lambda: listed(there), "it is listed again")
 
 
 @pytest.mark.parametrize("trouble", [frozen, cut])
@@ -95,7 +100,7 @@ def test_trouble_on_an_open_connection(trouble: Callable[[There], None], there: 
     assert time.monotonic() - began < 25
     there.host.thaw()
     there.host.link.join()
-    assert [run.cells for run in list_upstream(there.upstream()).runs] == [(CELL,)]
+    eventually(lambda: listed(there), "it is listed again")
 
 
 def test_nobody_listens(there: There) -> None:
