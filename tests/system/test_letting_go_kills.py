@@ -79,4 +79,6 @@ def test_killed_by_the_kernel(world: World, action: str, calls: str, tmp_path: P
             else:
                 assert world.marked() == "deletable"
                 assert world.clean().returncode == 0
+        else:
+            pytest.fail(f"there is no end of {call}")
     assert points > 0
