@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Literal
@@ -98,15 +98,14 @@ class _Handler(BaseHTTPRequestHandler):
         if instead:
             self._send(*instead)
             return
-        service = http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-        service.request(self.command, path, body, headers)
-        fate = self.server.fate_of(request)
-        if callable(fate):
-            fate()
-        answer = service.getresponse()
-        content = answer.read()
-        service.close()
+        with closing(http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)) as service:
+            service.request(self.command, path, body, headers)
+            fate = self.server.fate_of(request)
+            if callable(fate):
+                fate()
+            answer = service.getresponse()
+            content = answer.read()
         if fate == "cut":
             self.close_connection = True
         elif fate == "silence":

@@ -44,7 +44,8 @@ class Link:
         """Bytes that went through, both ways."""
         self.rate: float | None = None
         """Bytes per second in each direction; None: as fast as can be."""
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
 
     def cut(self) -> None:
         """From now on nothing arrives, in either direction, and nobody is told."""
@@ -60,10 +61,16 @@ class Link:
                 each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        self.snap()
+        """End all connections and threads: a socket left to the garbage collector fails whatever test runs then."""
         self._closing.set()
         self._open.set()
-        self._listener.close()
+        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts, which close() would not
+        self._threads[0].join()
+        self.snap()
+        for thread in self._threads:
+            thread.join()
+        for each in (self._listener, *self._sockets):
+            each.close()
 
     def _accept(self) -> None:
         while True:
@@ -79,7 +86,8 @@ class Link:
                 continue
             self._sockets += [client, server]
             for source, sink in ((client, server), (server, client)):
-                threading.Thread(target=self._carry, args=(source, sink), daemon=True).start()
+                self._threads.append(threading.Thread(target=self._carry, args=(source, sink), daemon=True))
+                self._threads[-1].start()
 
     def _carry(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
