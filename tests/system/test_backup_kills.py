@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from second_place import Second
 from sites import Site
+from traced import changing_calls
 
 from hesiod_watch.simulate import SimulatedCell
 
@@ -17,12 +18,15 @@ pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900)]
 
 RUN, LIBRARY, CELL = "20261122_TEST_alpha", "sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d"
 CHANGES = {
-    "rename": ("rename", "renameat2"),
+    "rename": ("rename", "renameat", "renameat2"),
     "link": ("link", "linkat"),
     "unlink": ("unlink", "unlinkat"),
     "mkdir": ("mkdir", "mkdirat"),
-    "fsync": ("fsync",),
+    "fsync": ("fsync", "syncfs"),
+    "attributes": ("fchmod", "utimensat"),
 }
+NOT_OURS = {"mkdir", "attributes"}
+"""What rsync alone does."""
 MOST = 60
 """Calls of one name after which there should be none left to kill it at."""
 
@@ -52,10 +56,28 @@ def files(place: Path) -> dict[str, bytes]:
     return {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
 
 
-# Directories are made by rsync alone.
+def spoil(site: Site, second: Path, former: bytes, stray: tuple[str, bytes]) -> None:
+    """Leave every kind of work: files to copy, one that has to give way and be kept, and one that is not ours."""
+    there = second / RUN / "results" / LIBRARY / CELL
+    (there / "qc.json").write_bytes(former)
+    (there / stray[0]).write_bytes(stray[1])
+    (there / "cell_info.yaml").unlink()
+    shutil.rmtree(second / RUN / "raw")
+    (site.landing / RUN / "pipeline" / f"{CELL}.backup.done").unlink()  # of the round before
+
+
+def test_no_other_call_changes_a_disk(backed: tuple[Site, Path]) -> None:
+    """The calls below are all that there are."""
+    site, second = backed
+    spoil(site, second, b"former", ("stray", b"stray"))
+    made = changing_calls(site.command("perform", "backup", RUN, CELL), site.environ)
+    assert made
+    assert made <= {call for calls in CHANGES.values() for call in calls}
+
+
 @pytest.mark.parametrize(
     ("whose", "calls"),
-    [(whose, calls) for whose in ("ours", "theirs") for calls in CHANGES if (whose, calls) != ("ours", "mkdir")],
+    [(whose, calls) for whose in ("ours", "theirs") for calls in CHANGES if whose == "theirs" or calls not in NOT_OURS],
 )
 def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: str) -> None:
     """Wherever it (or a program it started) is killed: no `.backup.done`, no byte lost, and the next round ends it."""
@@ -70,11 +92,7 @@ def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: st
         for number in range(1, MOST):
             left = {f"former {call} {number}".encode(), f"stray {call} {number}".encode()}
             former, stray = sorted(left)
-            (there / "qc.json").write_bytes(former)  # it has to give way, and to be kept
-            (there / f"stray-{call}-{number}").write_bytes(stray)
-            (there / "cell_info.yaml").unlink()
-            shutil.rmtree(second / RUN / "raw")
-            done.unlink()  # of the round before
+            spoil(site, second, former, (f"stray-{call}-{number}", stray))
             kill = ["strace", "-qq", *(["-f"] if whose == "theirs" else []), "-o", "/dev/null"]
             kill += ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
             command = [*kill, *site.command("perform", "backup", RUN, CELL)]

@@ -19,6 +19,7 @@ import growing
 import pytest
 from growing import LIMITS, SETTINGS, cell, directory_in_memory, expected, put, reads, written
 from mounts import in_memory
+from traced import changing_calls
 
 import hesiod_watch
 from hesiod_watch.errors import TemporaryError
@@ -120,6 +121,14 @@ def count_of(world: World, call: str) -> int:
     assert world.trace("-e", f"trace={call}", "-o", str(log)).returncode == 0
     world.finish()
     return len(re.findall(rf"^{call}\(", log.read_text(), re.MULTILINE))
+
+
+@pytest.mark.usefixtures("strace")
+def test_no_other_call_changes_a_disk(world: World) -> None:
+    """The calls below are all that there are."""
+    made = changing_calls(world.command(GROW), environment())
+    assert made
+    assert made <= set(CALLS)
 
 
 @pytest.mark.usefixtures("strace")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import pytest
 from copies_held import truth_of
 from keeping_world import CELL, DATA, World, kept_world
 from mounts import needs_mounts
+from traced import changing_calls
 
 pytestmark = [
     pytest.mark.system,
@@ -26,9 +26,12 @@ pytestmark = [
 CALLS = {
     "link": ("link", "linkat"),
     "unlink": ("unlink", "unlinkat"),
-    "rename": ("rename", "renameat"),
-    "fsync": ("fsync",),
+    "rename": ("rename", "renameat", "renameat2"),
+    "mkdir": ("mkdir", "mkdirat"),
+    "fsync": ("fsync", "copy_file_range"),
 }
+THEIRS = ("rename", "mkdir", "fsync")
+"""What is also done by programs that a mark is written with on its sequencer."""
 
 
 @pytest.fixture
@@ -39,21 +42,34 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield made
 
 
-def perform(world: World, action: str, *before: str) -> subprocess.CompletedProcess[str]:
+def command(world: World, action: str) -> list[str]:
     program = [sys.executable, "-m", "hesiod_watch", "--config", str(world.root / "hesiod-watch.yaml")]
-    return subprocess.run(
-        [*before, *program, "perform", action, str(world.run_dir), str(CELL)],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={**os.environ, "TMPDIR": str(world.root)},
-    )
+    return [*program, "perform", action, str(world.run_dir), str(CELL)]
 
 
-@pytest.mark.parametrize("calls", CALLS)
+def perform(world: World, action: str, *before: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "TMPDIR": str(world.root)}
+    return subprocess.run([*before, *command(world, action)], capture_output=True, text=True, timeout=60, env=environ)
+
+
 @pytest.mark.parametrize("action", ["strip", "deletable"])
-def test_killed_by_the_kernel(world: World, action: str, calls: str, tmp_path: Path) -> None:
-    """Killed at any such call, what has gone has two copies, and the next process does the rest."""
+def test_no_other_call_changes_a_disk(world: World, action: str) -> None:
+    """The calls below are all that there are."""
+    made = changing_calls(command(world, action))
+    assert made
+    assert made <= {call for calls in CALLS.values() for call in calls}
+
+
+@pytest.mark.parametrize(
+    ("action", "whose", "calls"),
+    [
+        *((action, "ours", calls) for action in ("strip", "deletable") for calls in CALLS),
+        *(("deletable", "theirs", calls) for calls in THEIRS),
+    ],
+)
+def test_killed_by_the_kernel(world: World, action: str, whose: str, calls: str, tmp_path: Path) -> None:
+    """Killed (or a program it started) at any such call, what has gone has two copies, and the next process ends it."""
+    strace = ["strace", "-qq", *(["-f"] if whose == "theirs" else []), "-o", os.devnull]
     state = tmp_path / "state"
     for name in ("sequencer", "landing", "output"):
         shutil.copytree(world.root / name, state / name, symlinks=True)
@@ -64,12 +80,12 @@ def test_killed_by_the_kernel(world: World, action: str, calls: str, tmp_path: P
                 shutil.rmtree(world.root / name)
                 shutil.copytree(state / name, world.root / name, symlinks=True)
             inject = f"inject={call}:signal=KILL:when={number}"
-            killed = perform(world, action, "strace", "-qq", "-o", os.devnull, "-e", f"trace={call}", "-e", inject)
+            killed = perform(world, action, *strace, "-e", f"trace={call}", "-e", inject)
             left = truth_of(world.place("landing"))
             gone = [name for name in world.truth if name not in left]
             held = world.places().holding(world.truth, but=["landing", "upstream"])
             assert all(len(held[name]) >= 2 for name in gone), (call, number)
-            if killed.returncode != -signal.SIGKILL:
+            if killed.returncode == 0:
                 break
             points += 1
             again = perform(world, action)
