@@ -8,8 +8,10 @@ import shutil
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from unprivileged import UNPRIVILEGED, needs_unprivileged
 from upstream_cells import CELL, ODD_NAMES, make_cell
 
 from hesiod_watch import naming
@@ -186,12 +188,17 @@ def test_directory_that_cannot_be_read(tmp_path: Path) -> None:
     assert [run.cells for run in listing.runs] == [(CELL,)]
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def unprivileged(command: Sequence[str], **how: Any) -> Ended:
+    """Run it without root's right to read everything."""
+    return run([*UNPRIVILEGED, *command], **how)
+
+
+@needs_unprivileged
 def test_permission_denied(tmp_path: Path) -> None:
     """A real directory without permission is told, and the rest is listed all the same."""
     make_cell(tmp_path / "run")
     (tmp_path / "closed").mkdir(mode=0)
-    listing = list_upstream(upstream(tmp_path))
+    listing = list_upstream(upstream(tmp_path), runner=unprivileged)
     assert [each.name for each in listing.quarantined] == ["closed"]
     assert [run.cells for run in listing.runs] == [(CELL,)]
 

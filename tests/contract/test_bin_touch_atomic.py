@@ -20,12 +20,16 @@ SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}
 TOOLS = ("cat", "date", "id", "ln", "mkdir", "od", "rm", "sleep", "tr", "uname")
 
 
-@pytest.fixture(params=SHELLS)
-def shell(request: pytest.FixtureRequest) -> list[str]:
-    command = SHELLS[request.param]
+def command_of(shell: str) -> list[str]:
+    command = SHELLS[shell]
     if shutil.which(command[0]) is None:
         pytest.skip(f"there is no {command[0]} here")
     return command
+
+
+@pytest.fixture(params=SHELLS)
+def shell(request: pytest.FixtureRequest) -> list[str]:
+    return command_of(request.param)
 
 
 def touch(
@@ -216,12 +220,10 @@ REAL_LINK = shutil.which("link") or "/usr/bin/link"
 REAL_LN = shutil.which("ln") or "/usr/bin/ln"
 
 
-@pytest.fixture
-def plain(shell: list[str]) -> list[str]:
-    """A shell that runs the programs of PATH, not its own."""
-    if shell[0] == "busybox":
-        pytest.skip("busybox prefers its own programs to those of PATH")
-    return shell
+@pytest.fixture(params=[shell for shell in SHELLS if shell != "busybox"])
+def plain(request: pytest.FixtureRequest) -> list[str]:
+    """A shell that runs the programs of PATH, as busybox, which prefers its own, does not."""
+    return command_of(request.param)
 
 
 def test_links_refused(plain: list[str], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from mounts import mount, unmount
 from sites import Site
+from unprivileged import UNPRIVILEGED, needs_unprivileged
 
 from hesiod_watch.simulate import SimulatedCell
 
@@ -221,15 +222,12 @@ class Unprivileged(Site):
     """A site whose commands are bound by permissions, whoever runs the tests."""
 
     def command(self, *arguments: str) -> list[str]:
-        prefix = ["setpriv", "--bounding-set=-all", "--inh-caps=-all"] if os.geteuid() == 0 else []
-        return [*prefix, *super().command(*arguments)]
+        return [*UNPRIVILEGED, *super().command(*arguments)]
 
 
 @pytest.fixture
 def unprivileged(tmp_path: Path) -> Iterator[Site]:
     """A new, empty site without privileges; what a test has closed is opened again for pytest to remove."""
-    if os.geteuid() == 0 and not shutil.which("setpriv"):
-        pytest.skip("needs setpriv, or somebody other than root")
     root = tmp_path / "site"
     root.mkdir()
     yield Unprivileged(root)
@@ -251,6 +249,7 @@ def unprivileged(tmp_path: Path) -> Iterator[Site]:
     ],
     ids=["run", "library", "cell", "data", "barcode"],
 )
+@needs_unprivileged
 def test_forbidden_directory(unprivileged: Site, closed: str, shown: str) -> None:
     """What may not be read is shown with the reason, stops no other run, and is processed once it may be read."""
     site = unprivileged
