@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samples import SAMPLES, needs_samples
 
 from hesiod_watch.errors import BadSource
 from hesiod_watch.fastq.files import look
@@ -14,14 +15,13 @@ from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.verify import verify
 from hesiod_watch.fastq.write import write_outputs
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "minknow-samples"
 CELL_07_09 = "trees/gridion_real_reads/20200311-POOLED/mIXED/20200311_1427_X1_FAK72834_a3787181/fastq_pass"
 DONE = (
     "trees/assembled_done/rbk_bc01_phix_circular_dsdna/rbk_bc01_phix_circular_dsdna_for_Tom/"
     "20210326_1221_X2_FAP96013_5c8ca1b1"
 )
 
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples are not beside this checkout")
+pytestmark = needs_samples
 
 # What is there, and: reads, bases, N50, median length, longest, mean Q, median Q, mean Q without 60, reads of Q >= 10.
 TABLE = [

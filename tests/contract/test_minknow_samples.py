@@ -1,22 +1,17 @@
-"""Real and composed samples of MinKNOW output: every tree must get the answer that its index gives.
-
-The samples are other projects' test data and not part of this one; where they lie beside the checkout, they are used.
-"""
+"""Real and composed samples of MinKNOW output: every tree must get the answer that its index gives."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from samples import SAMPLES, needs_samples
 
 from hesiod_watch import minknow, naming
 from hesiod_watch.completeness import announced, judge
 from hesiod_watch.model import DataKind, Shortfall, Verdict
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "minknow-samples"
 TREES = SAMPLES / "trees"
 
-pytestmark = pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples do not lie beside this checkout")
+pytestmark = needs_samples
 
 FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKind.BAM
 PHIX = "rbk_bc01_phix_circular_dsdna/rbk_bc01_phix_circular_dsdna_for_Tom/20210326_1221_X2_FAP96013_5c8ca1b1"

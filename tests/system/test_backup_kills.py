@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from second_place import Second
 from sites import Site
-from traced import changing_calls
+from traced import changing_calls, killing_at, needs_strace
 
 from hesiod_watch.simulate import SimulatedCell
 
-pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900), needs_strace]
 
 RUN, LIBRARY, CELL = "20261122_TEST_alpha", "sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d"
 CHANGES = {
@@ -34,9 +34,6 @@ MOST = 60
 @pytest.fixture
 def backed(site: Site) -> Iterator[tuple[Site, Path]]:
     """A site with a processed cell and a backup that has it, and where that lies."""
-    probe = subprocess.run(("strace", "-o", "/dev/null", "true"), check=False) if shutil.which("strace") else None
-    if probe is None or probe.returncode:
-        pytest.skip("needs strace")
     second = Second(site.root / "second")
     second.mount()
     try:
@@ -93,8 +90,7 @@ def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: st
             left = {f"former {call} {number}".encode(), f"stray {call} {number}".encode()}
             former, stray = sorted(left)
             spoil(site, second, former, (f"stray-{call}-{number}", stray))
-            kill = ["strace", "-qq", *(["-f"] if whose == "theirs" else []), "-o", "/dev/null"]
-            kill += ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
+            kill = killing_at(call, number, children=whose == "theirs")
             command = [*kill, *site.command("perform", "backup", RUN, CELL)]
             killed = subprocess.run(command, capture_output=True, env=site.environ, timeout=120, check=False)
             if done.exists():

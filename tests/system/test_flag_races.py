@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from traced import needs_strace
 
 import hesiod_watch
 
@@ -265,11 +266,11 @@ def test_never_empty(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.system
+@needs_strace
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("error", ["EPERM", "EOPNOTSUPP", "EMLINK"])
 def test_links_refused(kind: str, error: str, tmp_path: Path) -> None:
     """Where the kernel refuses links, the flag is made once and whole all the same."""
-    needs("strace")
     strace = ["strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", f"inject=link,linkat:error={error}"]
     pipeline = tmp_path / "pipeline"
     pipeline.mkdir()
@@ -288,10 +289,10 @@ def test_links_refused(kind: str, error: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.system
+@needs_strace
 @pytest.mark.parametrize("call", ["openat", "write", "fsync", "linkat", "newfstatat", "unlinkat"])
 def test_killed_anywhere(call: str, tmp_path: Path) -> None:
     """Killed before any of its system calls, a process leaves a whole flag or none, and the next one goes on."""
-    needs("strace")
     pipeline = tmp_path / "pipeline"
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     # The interpreter's own start opens files too, and only calls on this directory are meant.

@@ -19,7 +19,7 @@ import growing
 import pytest
 from growing import LIMITS, SETTINGS, cell, directory_in_memory, expected, put, reads, written
 from mounts import in_memory
-from traced import changing_calls
+from traced import changing_calls, needs_strace
 
 import hesiod_watch
 from hesiod_watch.errors import TemporaryError
@@ -107,14 +107,6 @@ def world(tmp_path: Path) -> Iterator[World]:
         yield World(place)
 
 
-@pytest.fixture
-def strace(tmp_path: Path) -> None:
-    """Skips where a process cannot be traced."""
-    command = ("strace", "-o", str(tmp_path / "log"), "true")
-    if not shutil.which("strace") or subprocess.run(command, check=False, capture_output=True).returncode:
-        pytest.skip("strace is not installed, or tracing is not allowed here")
-
-
 def count_of(world: World, call: str) -> int:
     """How often an undisturbed run makes a call."""
     log = world.listing.with_name("log")
@@ -123,7 +115,7 @@ def count_of(world: World, call: str) -> int:
     return len(re.findall(rf"^{call}\(", log.read_text(), re.MULTILINE))
 
 
-@pytest.mark.usefixtures("strace")
+@needs_strace
 def test_no_other_call_changes_a_disk(world: World) -> None:
     """The calls below are all that there are."""
     made = changing_calls(world.command(GROW), environment())
@@ -131,7 +123,7 @@ def test_no_other_call_changes_a_disk(world: World) -> None:
     assert made <= set(CALLS)
 
 
-@pytest.mark.usefixtures("strace")
+@needs_strace
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("call", CALLS)
 def test_sigkill_at_every_call(call: str, world: World) -> None:
@@ -144,7 +136,7 @@ def test_sigkill_at_every_call(call: str, world: World) -> None:
         world.finish()
 
 
-@pytest.mark.usefixtures("strace")
+@needs_strace
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize(("error", "code"), [("ENOSPC", 75), ("EIO", 1)], ids=["no room", "input/output error"])

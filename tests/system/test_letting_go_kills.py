@@ -13,14 +13,14 @@ import pytest
 from copies_held import truth_of
 from keeping_world import CELL, DATA, World, kept_world
 from mounts import needs_mounts
-from traced import changing_calls
+from traced import changing_calls, killing_at, needs_strace
 
 pytestmark = [
     pytest.mark.system,
     pytest.mark.slow,
     pytest.mark.timeout(900),
     needs_mounts,
-    pytest.mark.skipif(not shutil.which("strace"), reason="needs strace"),
+    needs_strace,
 ]
 
 CALLS = {
@@ -69,7 +69,6 @@ def test_no_other_call_changes_a_disk(world: World, action: str) -> None:
 )
 def test_killed_by_the_kernel(world: World, action: str, whose: str, calls: str, tmp_path: Path) -> None:
     """Killed (or a program it started) at any such call, what has gone has two copies, and the next process ends it."""
-    strace = ["strace", "-qq", *(["-f"] if whose == "theirs" else []), "-o", os.devnull]
     state = tmp_path / "state"
     for name in ("sequencer", "landing", "output"):
         shutil.copytree(world.root / name, state / name, symlinks=True)
@@ -79,8 +78,7 @@ def test_killed_by_the_kernel(world: World, action: str, whose: str, calls: str,
             for name in ("sequencer", "landing", "output"):
                 shutil.rmtree(world.root / name)
                 shutil.copytree(state / name, world.root / name, symlinks=True)
-            inject = f"inject={call}:signal=KILL:when={number}"
-            killed = perform(world, action, *strace, "-e", f"trace={call}", "-e", inject)
+            killed = perform(world, action, *killing_at(call, number, children=whose == "theirs"))
             left = truth_of(world.place("landing"))
             gone = [name for name in world.truth if name not in left]
             held = world.places().holding(world.truth, but=["landing", "upstream"])

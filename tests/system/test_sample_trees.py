@@ -9,16 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from samples import SAMPLES, needs_samples
 from sites import Site
 
-SAMPLES = Path(__file__).parents[3] / "shared" / "minknow-samples" / "trees"
-
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(
-        not SAMPLES.is_dir(), reason="the sample trees, which are not part of the project, are not here"
-    ),
-]
+pytestmark = [pytest.mark.system, needs_samples]
 
 TREES = {
     "simple_done": ("complete", "processed"),
@@ -39,7 +33,7 @@ TREES = {
 
 
 def land(site: Site, tree: str) -> None:
-    shutil.copytree(SAMPLES / tree, site.landing, dirs_exist_ok=True)
+    shutil.copytree(SAMPLES / "trees" / tree, site.landing, dirs_exist_ok=True)
     for directory, _, files in os.walk(site.landing):  # the samples may be read-only
         for path in (Path(directory), *(Path(directory, name) for name in files)):
             path.chmod(0o755 if path.is_dir() else 0o644)
@@ -53,7 +47,7 @@ def qc_of(site: Site) -> dict[str, Any]:
 
 def test_there_are_no_other_trees() -> None:
     """The table above is complete."""
-    assert set(TREES) == {path.name for path in SAMPLES.iterdir() if path.is_dir()}
+    assert set(TREES) == {path.name for path in (SAMPLES / "trees").iterdir() if path.is_dir()}
 
 
 @pytest.mark.parametrize("tree", TREES)
