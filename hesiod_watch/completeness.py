@@ -90,6 +90,14 @@ def judge(contents: CellContents) -> Completeness:
     return verdict(Verdict.PROVEN, _agreement(contents, expected))
 
 
+def accept(found: Completeness) -> Completeness:
+    """The verdict on a cell that a person accepted as complete: proven, or by hand and why not."""
+    if found.proven:
+        return found
+    why = f"accepted as complete by a person; {found.why}"
+    return replace(found, verdict=Verdict.BY_HAND, why=why)
+
+
 def _worst(fallback: Mapping[DataKind, int], disagreeing: Sequence[Shortfall]) -> Verdict:
     """What to call it when several things are wrong: a fallback needs a person, a short count may only need time."""
     if fallback:

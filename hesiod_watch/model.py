@@ -133,6 +133,7 @@ class CellFlags:
     """The facts recorded about one cell."""
 
     synced: bool = False
+    accepted: bool = False  # a person made `synced`; not read, so False, where the cell is done
     done: Flag | None = None
     failed: Flag | None = None
     aborted: Flag | None = None
@@ -188,6 +189,7 @@ class Verdict(StrEnum):
     OVER = "over"  # more files here than announced
     FALLBACK = "fallback"  # MinKNOW could not move files here; they are on the sequencer
     PROVEN = "proven"
+    BY_HAND = "by-hand"  # one of the others but proven, and a person accepted the cell as complete
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,7 +86,7 @@ def _cell_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterato
     yield (
         "When the cause is mended:\n"
         f"    hesiod-watch retry {display(snapshot.run)} {display(str(event.cell))} --why TEXT\n"
-        "All data are still where they were; other cells go on."
+        "hesiod-watch has not changed its data; other cells go on."
     )
 
 

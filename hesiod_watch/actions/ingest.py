@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hesiod_watch import flags, minknow
+from hesiod_watch import completeness, flags, minknow
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.gathering import begin_round, end_round, open_ingest
 from hesiod_watch.actions.progress import Reporter
@@ -85,7 +85,9 @@ def _closing(job: Job) -> bool:
 
 def _tell(job: Job, cell_output: Path, ingest: Ingest, state: dict[str, Any]) -> None:
     """Write what people can see of a running cell, and what the next look must know."""
-    qc = qc_document(job, ingest.groups, notes=ingest.notes, state="running")
+    contents = minknow.read_contents(job.cell_dir)
+    counted = contents, completeness.judge(contents)
+    qc = qc_document(job, ingest.groups, counted, notes=ingest.notes, state="running")
     total = qc["total"]
     state["results"] = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")} | {"files": ingest.sources}
     try:

@@ -6,8 +6,10 @@ The order, each step only after the one before:
    whoever took over sees us, or we see them;
 2. take what `ingest` has left of the FASTQ, each file in one pass; what is taken is read back before it counts;
 3. compare every source with the journal: all there, unchanged, once, and reads in = reads out;
-4. write checksums, QC, report and manifest;
-5. publish all of it by renames, and only then, if the claim is still ours, make `{cell}.done`.
+4. count the cell's files once more: a cell that the program recorded as complete and that is not
+   any more fails here, and only a `.synced` that a person made lets a cell with missing files pass;
+5. write checksums, QC, report and manifest;
+6. publish all of it by renames, and only then, if the claim is still ours, make `{cell}.done`.
 
 So the time from the last file to `.done` depends on what was left, not on the size of the cell. Killed anywhere,
 the next attempt goes on from the journal. What time may mend (a full disk, a file system that went away) is
@@ -20,18 +22,19 @@ import logging
 import time
 from collections.abc import Callable
 
-from hesiod_watch import flags, machine
+from hesiod_watch import completeness, flags, machine, minknow
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.gathering import begin_round, end_round, open_ingest, remove
 from hesiod_watch.actions.progress import Reporter
 from hesiod_watch.actions.results import Results, publish, staging
 from hesiod_watch.actions.sources import find_outputs, missing, same_sources
-from hesiod_watch.errors import FlagExists, HesiodError, TemporaryError
+from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.fields import fields
 from hesiod_watch.liveness import unclear
 from hesiod_watch.machine import iso_now
-from hesiod_watch.model import Progress
+from hesiod_watch.model import CellContents, Completeness, Progress
+from hesiod_watch.naming import display
 
 logger = logging.getLogger(__name__)
 
@@ -100,8 +103,9 @@ def _process(job: Job) -> Results:
             written = ingest.finish(outputs, on_progress=working)
             if not same_sources(job, outputs):
                 raise TemporaryError(f"{job.run_dir.name} {cell}: its files changed while they were being read")
+            counted = _count_again(job)
             reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
-            results = Results.make(job, written, ingest.notes, place)
+            results = Results.make(job, written, counted, notes=ingest.notes, directory=place)
             _still_ours(job)
             publish(results.files, cell_output)
             _still_ours(job)
@@ -109,6 +113,33 @@ def _process(job: Job) -> Results:
     remove(cell_output, job.owner)
     reporter.end()
     return results
+
+
+def _count_again(job: Job) -> tuple[CellContents, Completeness]:
+    """The cell's files as they are now, with the verdict that its results and its flag will carry.
+
+    Raises PermanentError when files are missing and no person accepted the cell, TemporaryError
+    when they or the flag cannot be read just now.
+    """
+    contents = minknow.read_contents(job.cell_dir)
+    verdict = completeness.judge(contents)
+    if verdict.proven:
+        return contents, verdict
+    if not job.cell_dir.is_dir():
+        raise missing(job)
+    listing = flags.read_flags(job.pipeline)
+    stem, subject = job.the_cell.stem, f"{job.run_dir.name} {job.the_cell}"
+    if listing.accepted(stem):
+        return contents, completeness.accept(verdict)
+    if not contents.readable:
+        raise TemporaryError(f"{subject}: its files cannot be counted: {contents.problem}")
+    if not listing.cell(stem, machine.judge_here).synced:
+        raise PermanentError(f"the cell is not complete, and no person accepted it: {verdict.why}")
+    record = listing.synced_record(stem)
+    if not record:
+        raise TemporaryError(f"{subject}: its flag `synced` cannot be read")
+    then = f"{display(str(record.get('time', '')))} ({display(str(record.get('why', '')))})"
+    raise PermanentError(f"the cell was complete at {then} and is not any more: {verdict.why}")
 
 
 def _wait_for_ingest(job: Job, reporter: Reporter) -> None:

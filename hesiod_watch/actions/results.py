@@ -75,11 +75,19 @@ class Results:
         }
 
     @classmethod
-    def make(cls, job: Job, written: Sequence[Written], notes: Sequence[str], directory: Path) -> Results:
+    def make(
+        cls,
+        job: Job,
+        written: Sequence[Written],
+        counted: tuple[CellContents, Completeness],
+        *,
+        notes: Sequence[str],
+        directory: Path,
+    ) -> Results:
         """Write everything but the FASTQ into `directory`, fsynced. Raises TemporaryError when it cannot be written."""
         groups = [(output.output.barcode, output.output.part, output.statistics) for output in written]
         told = [*notes, *(note for output in written for note in output.notes)]
-        qc = qc_document(job, groups, notes=told, state="complete", written=written)
+        qc = qc_document(job, groups, counted, notes=told, state="complete", written=written)
         texts = {
             QC: _json(qc),
             CELL_INFO: yaml.safe_dump(cell_info(qc), sort_keys=False, allow_unicode=True),
@@ -118,14 +126,15 @@ Group = tuple[str | None, str, Statistics]
 def qc_document(
     job: Job,
     groups: Sequence[Group],
+    counted: tuple[CellContents, Completeness],
     *,
     notes: Sequence[str],
     state: Literal["complete", "running"],
     written: Sequence[Written] = (),
 ) -> dict[str, Any]:
-    """The document of docs/qc-json.md for one cell."""
+    """The document of docs/qc-json.md for one cell. `counted`: its contents, and the verdict on them."""
     cell = job.the_cell
-    contents = minknow.read_contents(job.cell_dir)
+    contents, verdict = counted
     parsed = naming.parse_cell(cell.name)
     facts = minknow.facts(contents.summaries)
     models = sorted({model for _, _, statistics in groups for model in statistics.models})
@@ -144,7 +153,7 @@ def qc_document(
         "short_id": parsed.short_id if parsed else "",
         "state": state,
         "facts": facts,
-        "completeness": _completeness(completeness.judge(contents), state),
+        "completeness": _completeness(verdict),
         "counts": _counts(contents),
         **qc_groups(groups),
         "outputs": [
@@ -165,11 +174,10 @@ def qc_document(
     }
 
 
-def _completeness(verdict: Completeness, state: str) -> dict[str, Any]:
-    by_hand = state == "complete" and not verdict.proven
+def _completeness(verdict: Completeness) -> dict[str, Any]:
     return {
-        "verdict": "by-hand" if by_hand else str(verdict.verdict),
-        "why": f"taken as complete by a person; {verdict.why}" if by_hand else verdict.why,
+        "verdict": str(verdict.verdict),
+        "why": verdict.why,
         "shortfalls": [asdict(shortfall) for shortfall in verdict.shortfalls],
         "fallback": {str(kind): count for kind, count in verdict.fallback.items()},
     }

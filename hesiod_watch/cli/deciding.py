@@ -29,8 +29,10 @@ def add_commands(commands: Commands) -> None:
             "retry",
             call_retry,
             "forget a failure and try again",
-            "Moves the flags of failed cells to pipeline/attic/; the next look starts them afresh. Refused while a "
-            "worker lives or may live. A processed cell is processed again when its flag `done` is taken away by hand.",
+            "Moves the flags of failed cells to pipeline/attic/; the next look counts their files "
+            "again and starts them afresh. A flag `synced` that a person made stays. Refused while a "
+            "worker lives or may live. A processed cell is processed again when its flag `done` is "
+            "taken away by hand.",
             "every failed cell, and the run's own flag `failed`",
         ),
         (
@@ -68,7 +70,11 @@ def call_retry(options: argparse.Namespace) -> int:
         if stage not in (Stage.FAILED, Stage.PROCESSING):
             raise PermanentError(f"{candidate.id} is {stage}: there is nothing to try again")
         _refuse_if_owned(candidate)
-    moved = [candidate for candidate in cells if flags.move_to_attic(pipeline, candidate.id.stem, why=options.why)]
+    moved = [
+        candidate
+        for candidate in cells
+        if flags.move_to_attic(pipeline, candidate.id.stem, why=options.why, recount=True)
+    ]
     run_flag = not cell and "failed" in snapshot.flags
     if run_flag:
         flags.move_to_attic(pipeline, None, why=options.why)

@@ -23,18 +23,30 @@ WHY = "why"
 
 
 def move_to_attic(
-    pipeline: Path, stem: str | None, *, why: str, keep: frozenset[str] = frozenset(), aborted: bool = False
+    pipeline: Path,
+    stem: str | None,
+    *,
+    why: str,
+    keep: frozenset[str] = frozenset(),
+    aborted: bool = False,
+    recount: bool = False,
 ) -> Path | None:
     """Move a cell's claims and failures into the attic, or those of the run itself where `stem` is None.
 
-    `synced` and `done` stay, and so does `aborted` unless asked for, and every name in `keep`. Returns the new
-    directory, with a file `why` that says who, where and when; None when there was nothing to move.
+    `done` stays, and so does `aborted` unless asked for, and every name in `keep`. With `recount`
+    the program's own `synced` moves as well, so that the cell's files are counted again; a person's
+    `synced` stays. Returns the new directory, with a file `why` that says who, where and when; None
+    when there was nothing to move.
     Raises FileNotFoundError without a pipeline directory, TemporaryError or PermanentError.
     """
     listing = read_flags(pipeline)
     moving = [name for name in _movable(listing, stem, aborted) if name not in keep]
     if not moving:
         return None
+    synced = names.synced(stem) if stem is not None and recount else ""
+    if stem is not None and listing.has(synced) and not listing.accepted(stem):
+        # Before `failed`, which leaves last: a look in between must not find the cell ready.
+        moving.insert(0, synced)
     owner = machine.this_owner("move to attic", "person", why=why)
     lock = names.failed(stem) if stem is not None else "failed"
     try:

@@ -100,12 +100,32 @@ class FlagListing:
         """Cells recorded in flags, whether or not their directories are still there."""
         return frozenset(self._cells)
 
+    def accepted(self, stem: str) -> bool:
+        """A person accepted the cell as complete: `synced` is here and not made by this program.
+
+        The program writes `cell` and `version` into its flag; `touch`, `hesiod-touch-atomic` and
+        Hesiod do not. A flag that cannot be read counts as a person's only where it is empty.
+        """
+        name = names.synced(stem)
+        if not self._found.get(name):
+            return False
+        text = self._text(name)
+        if text is None:
+            return self._is_empty(name)
+        return not {"token", "cell", "version"} <= record_in(text).keys()
+
+    def synced_record(self, stem: str) -> Mapping[str, object]:
+        """The record in the cell's `synced`; empty where there is none."""
+        name = names.synced(stem)
+        return record_in(self._text(name) if self._found.get(name) else None)
+
     def cell(self, stem: str, judge: Judge) -> CellFlags:
         """The facts about one cell. Claims of a finished cell are listed, but nobody asks after their owners."""
         facts = self._cells.get(stem, {})
         done = self._flag(facts.get(("done", 1)))
         return CellFlags(
             synced=self._found.get(facts.get(("synced", 1), ""), False),
+            accepted=not done and self.accepted(stem),
             done=done,
             failed=self._flag(facts.get(("failed", 1))),
             aborted=self._flag(facts.get(("aborted", 1))),
@@ -229,6 +249,12 @@ class FlagListing:
             except OSError:
                 self._contents[name] = None
         return self._contents[name]
+
+    def _is_empty(self, name: str) -> bool:
+        try:
+            return (self._pipeline / name).lstat().st_size == 0
+        except OSError:
+            return False
 
     def _mtime(self, name: str) -> float:
         try:

@@ -39,7 +39,7 @@ class State:
 
 STATES: Mapping[str, State] = {
     "proven": State("good", "Complete: every announced file is here"),
-    "by-hand": State("warn", "Taken as complete by a person"),
+    "by-hand": State("warn", "Accepted as complete by a person"),
     "over": State("warn", "More files are here than were announced"),
     "short": State("bad", "Files are missing"),
     "fallback": State("bad", "Files were left behind on the sequencer"),

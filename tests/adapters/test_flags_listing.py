@@ -126,7 +126,7 @@ def test_made_by_hand(pipeline: Path) -> None:
     assert listing.run_flags == {"failed", "sync.started"}
     assert listing.stems == {"A", "B", "C", "D", "E"}
     cells = {stem: listing.cell(stem, judge_by()) for stem in listing.stems}
-    assert cells["A"] == CellFlags(synced=True)
+    assert cells["A"] == CellFlags(synced=True, accepted=True)
     assert cells["B"].done
     assert cells["C"].aborted
     assert cells["D"].failed

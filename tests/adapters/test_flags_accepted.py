@@ -1,0 +1,141 @@
+"""Who says that a cell is complete: a person or the program, and what a retry withdraws."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hesiod_watch import flags, machine
+from hesiod_watch.errors import FlagExists
+from hesiod_watch.model import Cell, CellId, Stage
+from hesiod_watch.status import stage_of
+
+CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
+STEM = CELL.stem
+SYNCED = flags.synced(STEM)
+ME = machine.this_owner("process", "local")
+TOUCH_ATOMIC = Path(__file__).parents[2] / "bin" / "hesiod-touch-atomic"
+OF_0_1_0 = (
+    '{"token": "0123456789abcdef0123456789abcdef", "why": "all files announced are here: 2 FASTQ files", '
+    f'"cell": "{CELL}", "version": "0.1.0", "time": "2026-11-22T10:15:00+00:00"}}\n'
+)
+
+
+@pytest.fixture
+def pipeline(tmp_path: Path) -> Path:
+    path = tmp_path / "pipeline"
+    path.mkdir()
+    return path
+
+
+def make_by_program(pipeline: Path) -> None:
+    (pipeline / SYNCED).write_text(OF_0_1_0)
+
+
+def make_unreadable(pipeline: Path) -> None:
+    """A flag that holds more than any flag can: nobody reads it."""
+    (pipeline / SYNCED).write_bytes(b"x" * 100_000)
+
+
+def make_link(pipeline: Path) -> None:
+    (pipeline / "elsewhere").touch()
+    (pipeline / SYNCED).symlink_to("elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("make", "synced", "accepted"),
+    [
+        pytest.param(make_by_program, True, False, id="by 0.1.0"),
+        pytest.param(lambda pipeline: (pipeline / SYNCED).touch(), True, True, id="touch"),
+        pytest.param(
+            lambda pipeline: subprocess.run([TOUCH_ATOMIC, pipeline / SYNCED], check=True),
+            True,
+            True,
+            id="touch-atomic",
+        ),
+        pytest.param(
+            lambda pipeline: (pipeline / SYNCED).write_text("the rest is lost\n"), True, True, id="a sentence"
+        ),
+        pytest.param(lambda pipeline: (pipeline / SYNCED).write_text('{"why": "x"}'), True, True, id="foreign record"),
+        pytest.param(make_unreadable, True, False, id="unreadable"),
+        pytest.param(make_link, False, False, id="link"),
+        pytest.param(lambda pipeline: None, False, False, id="none"),
+    ],
+)
+def test_who_made_it(make: Callable[[Path], object], synced: bool, accepted: bool, pipeline: Path) -> None:
+    """`synced` with the program's record is the program's; any other that can be read is a person's."""
+    make(pipeline)
+    listing = flags.read_flags(pipeline)
+    found = listing.cell(STEM, machine.judge_here)
+    assert (found.synced, found.accepted) == (synced, accepted)
+    assert listing.accepted(STEM) is accepted
+
+
+@pytest.mark.parametrize(
+    ("by_program", "recount", "stays"), [(True, True, False), (True, False, True), (False, True, True)]
+)
+def test_recount(by_program: bool, recount: bool, stays: bool, pipeline: Path) -> None:
+    """Only a retry withdraws the program's own record; a person's flag stays."""
+    (pipeline / SYNCED).write_text(OF_0_1_0 if by_program else "")
+    (pipeline / flags.failed(STEM)).touch()
+    drawer = flags.move_to_attic(pipeline, STEM, why="", recount=recount)
+    assert drawer
+    assert (pipeline / SYNCED).exists() is stays
+    assert (drawer / SYNCED).exists() is not stays
+    assert not (pipeline / flags.failed(STEM)).exists()
+
+
+def test_recount_without_failure(pipeline: Path) -> None:
+    """Where a retry has nothing else to move, the program's record stays."""
+    make_by_program(pipeline)
+    assert flags.move_to_attic(pipeline, STEM, why="", recount=True) is None
+    assert (pipeline / SYNCED).exists()
+
+
+@pytest.mark.parametrize("failed", [True, False], ids=["failed", "lost worker"])
+@pytest.mark.parametrize("call", ["link", "unlink", "mkdir", "rename", "fsync"])
+def test_recount_stopped_anywhere(call: str, failed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Killed before any call, no look finds the cell ready; the same retry moves the rest."""
+
+    def stopped_before(number: int, place: Path) -> bool:
+        """Do the retry, killed before the call of that number; whether there was such a call."""
+        place.mkdir()
+        make_by_program(place)
+        flags.create(place, flags.started(STEM), ME)
+        flags.create(place, flags.worker(STEM), ME)
+        if failed:
+            flags.create(place, flags.failed(STEM), {"why": "a test"})
+        real: Callable[..., Any] = getattr(os, call)
+        left = [number]
+
+        def stopping(*arguments: Any, **options: Any) -> Any:
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            return real(*arguments, **options)
+
+        with monkeypatch.context() as patched:
+            patched.setattr(os, call, stopping)
+            try:
+                flags.move_to_attic(place, STEM, why="", recount=True)
+            except KeyboardInterrupt:
+                return True
+        return False
+
+    number = 0
+    while stopped_before(number, place := tmp_path / str(number)):
+        listing = flags.read_flags(place)
+        if listing.stems:  # else it was killed after the last flag had moved
+            stage = stage_of(Cell(CELL, present=True, flags=listing.cell(STEM, machine.judge_here)))
+            assert stage is Stage.FAILED or (stage is Stage.PROCESSING and not failed)
+            with pytest.raises(FlagExists):
+                flags.claim_cell(place, STEM, ME)
+            flags.move_to_attic(place, STEM, why="", recount=True)
+        assert flags.read_flags(place).stems == set()
+        number += 1
+    assert number

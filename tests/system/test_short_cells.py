@@ -1,0 +1,179 @@
+"""Cells with missing files: a later loss fails the cell, a person's acceptance is said everywhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sites import Site
+
+pytestmark = pytest.mark.system
+
+RUN = "20261122_TEST_alpha"
+LIBRARY = "sample_A"
+CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
+NAME = f"{LIBRARY}/{CELL}"
+READ = "@r{}\nACGT\n+\n5555\n"
+HELD = "types: {held: {runs: '.*', process: false}, free: {runs: x}}\n"
+"""Runs whose cells wait between the count and the work, until their type is `free`."""
+ACCEPTED = "accepted as complete by a person"
+
+
+def write_cell(landing: Path, *, run: str = RUN, fastq: int = 2, pod5: int = 1, more: str = "") -> Path:
+    """A finished cell of so many files, and its directory."""
+    cell = landing / run / LIBRARY / CELL
+    for directory in ("fastq_pass", "pod5"):
+        (cell / directory).mkdir(parents=True)
+    for number in range(fastq):
+        (cell / "fastq_pass" / f"a_{number}.fastq").write_text(READ.format(number))
+    for number in range(pod5):
+        (cell / "pod5" / f"a_{number}.pod5").write_bytes(b"raw")
+    counts = f"fastq_files_in_final_dest={fastq}\npod5_files_in_final_dest={pod5}\n{more}"
+    (cell / "final_summary.txt").write_text(counts)
+    return cell
+
+
+def flag(site: Site, end: str) -> Path:
+    return site.landing / RUN / "pipeline" / f"{CELL}.{end}"
+
+
+def cell_of(site: Site) -> dict[str, Any]:
+    cell = site.status()[RUN]["cells"][NAME]
+    assert isinstance(cell, dict)
+    return cell
+
+
+def qc_of(site: Site) -> dict[str, Any]:
+    qc = json.loads((site.output / RUN / LIBRARY / CELL / "qc.json").read_text())
+    assert isinstance(qc, dict)
+    return qc
+
+
+def release(site: Site) -> None:
+    """Let the cells of a held run be processed."""
+    (site.landing / RUN / "pipeline" / "type.yaml").write_text("type: free\n")
+
+
+def lose_fastq(cell: Path) -> None:
+    (cell / "fastq_pass" / "a_1.fastq").unlink()
+
+
+def lose_pod5(cell: Path) -> None:
+    (cell / "pod5" / "a_0.pod5").unlink()
+
+
+def gain_fastq(cell: Path) -> None:
+    (cell / "fastq_pass" / "a_9.fastq").write_text(READ.format(9))
+
+
+def lose_summary(cell: Path) -> None:
+    (cell / "final_summary.txt").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lose_fastq, "1 of 2 FASTQ files missing"),
+        (lose_pod5, "1 of 1 POD5 file missing"),
+        (gain_fastq, "1 more FASTQ file here than announced"),
+        (lose_summary, "no final_summary yet"),
+    ],
+)
+def test_a_cell_that_changes_after_the_count_fails(site: Site, change: Callable[[Path], None], sentence: str) -> None:
+    """A cell that is not complete any more fails with both counts; nothing of it is published."""
+    site.configure(more=HELD)
+    cell = write_cell(site.landing)
+    site.run("poll")
+    assert "all files announced are here" in flag(site, "synced").read_text()
+    change(cell)
+    release(site)
+    site.run("poll", check=1)
+    why = json.loads(flag(site, "failed").read_text())["why"]
+    assert "was complete at 20" in why
+    assert "2 FASTQ files, 1 POD5 file) and is not any more: " in why
+    assert sentence in why
+    assert not flag(site, "done").exists()
+    results = site.output / RUN / LIBRARY / CELL
+    assert not [path.name for path in results.iterdir() if not path.name.startswith(".")]
+    assert cell_of(site)["stage"] == "failed"
+    assert sentence in site.run("messages", RUN, "--text").stdout
+    assert "person accepted" not in why
+
+
+def test_retry_counts_again(site: Site) -> None:
+    """After a retry the cell waits for the removed file; with it back all reads are processed."""
+    cell = write_cell(site.landing)
+    whole = (cell / "fastq_pass" / "a_1.fastq").read_text()
+    (cell / "fastq_pass" / "a_1.fastq").write_text(whole[:7])
+    site.run("poll", check=1)
+    assert "cut off" in cell_of(site)["why"]
+    lose_fastq(cell)
+    site.run("retry", RUN, CELL, "--why", "the damaged file is gone")
+    assert not flag(site, "synced").exists()
+    assert len(list((site.landing / RUN / "pipeline" / "attic").glob(f"*/{CELL}.synced"))) == 1
+    site.run("poll")
+    found = cell_of(site)
+    assert (found["stage"], found["why"]) == ("incomplete", "1 of 2 FASTQ files missing")
+    (cell / "fastq_pass" / "a_1.fastq").write_text(whole)
+    site.run("poll")
+    assert cell_of(site)["stage"] == "processed"
+    qc = qc_of(site)
+    assert (qc["completeness"]["verdict"], qc["total"]["reads"]) == ("proven", 2)
+    assert "person" not in qc["completeness"]["why"]
+
+
+def test_retry_keeps_what_a_person_accepted(site: Site) -> None:
+    """A person's `synced` outlasts a retry, and the cell is processed with what is here."""
+    cell = write_cell(site.landing)
+    lose_fastq(cell)
+    (cell / "fastq_pass" / "a_0.fastq").write_text("@r0\nAC")
+    site.run("poll")
+    flag(site, "synced").touch()
+    site.run("poll", check=1)
+    assert cell_of(site)["stage"] == "failed"
+    (cell / "fastq_pass" / "a_0.fastq").write_text(READ.format(0))
+    site.run("retry", RUN, CELL, "--why", "mended")
+    assert flag(site, "synced").exists()
+    site.run("poll")
+    assert qc_of(site)["completeness"]["why"] == f"{ACCEPTED}; 1 of 2 FASTQ files missing"
+
+
+def test_retry_of_a_cell_from_an_upstream(site: Site) -> None:
+    """A file lost in the landing area fails the cell; after a retry the next sync brings it back."""
+    there = site.root / "there"
+    write_cell(there)
+    site.configure(more=f"upstreams: {{PROM: {{location: {there}}}}}\n{HELD}")
+    site.run("poll")
+    (run,) = site.status()
+    pipeline = site.landing / run / "pipeline"
+    record = json.loads((pipeline / f"{CELL}.synced").read_text())
+    assert record["why"].startswith("all files announced are here")
+    lose_fastq(site.landing / run / LIBRARY / CELL)
+    (pipeline / "type.yaml").write_text("type: free\n")
+    site.run("poll", check=1)
+    why = json.loads((pipeline / f"{CELL}.failed").read_text())["why"]
+    assert "is not any more: 1 of 2 FASTQ files missing" in why
+    site.run("retry", run, CELL, "--why", "fetch it again")
+    site.run("poll")
+    assert site.stages() == {f"{run}/{NAME}": "processed"}
+    qc = json.loads((site.output / run / LIBRARY / CELL / "qc.json").read_text())
+    assert (qc["completeness"]["verdict"], qc["total"]["reads"]) == ("proven", 2)
+
+
+def test_an_accepted_cell_whose_counts_agree_is_complete(site: Site) -> None:
+    """A person's `synced` on a cell with all its files raises no alarm anywhere."""
+    site.configure(more=HELD)
+    write_cell(site.landing)
+    site.run("perform", "new-run", RUN)
+    flag(site, "synced").touch()
+    site.run("poll")
+    assert cell_of(site)["why"] == "its data are here and complete"
+    release(site)
+    site.run("poll")
+    assert qc_of(site)["completeness"]["verdict"] == "proven"
+    told = site.run("messages", RUN, "--text").stdout + site.run("explain", RUN, CELL).stdout
+    told += json.dumps(site.status()) + (site.output / RUN / "report.html").read_text()
+    assert ACCEPTED not in told
