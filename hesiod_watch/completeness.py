@@ -17,6 +17,8 @@ from hesiod_watch.amounts import number_of
 from hesiod_watch.model import CellContents, Completeness, DataKind, FinalSummary, Shortfall, Verdict
 from hesiod_watch.naming import display
 
+_BY_HAND_IN_0_1_0 = "taken as complete by a person; "
+
 
 def _merged(summaries: Sequence[FinalSummary]) -> tuple[list[Mapping[str, str]], Mapping[str, str]]:
     """Values by acquisition, and what was written by hand without naming one.
@@ -96,6 +98,17 @@ def accept(found: Completeness) -> Completeness:
         return found
     why = f"accepted as complete by a person; {found.why}"
     return replace(found, verdict=Verdict.BY_HAND, why=why)
+
+
+def recorded(record: Mapping[str, object]) -> Completeness | None:
+    """The verdict that a `.done` or `.failed` holds; None where it holds none.
+
+    Version 0.1.0 wrote no verdict into `.done`, but it did write the sentence about such a cell.
+    """
+    counted = str(record.get("counted", ""))
+    if "completeness" not in record and counted.startswith(_BY_HAND_IN_0_1_0):
+        return Completeness(Verdict.BY_HAND, counted)
+    return Completeness.from_record(record.get("completeness"))
 
 
 def _worst(fallback: Mapping[DataKind, int], disagreeing: Sequence[Shortfall]) -> Verdict:

@@ -199,7 +199,9 @@ def _digest(*texts: str) -> str:
 EVENTS: Mapping[str, EventKind] = {
     RUN_NEW: EventKind(COMMENT, "a run has been taken up", _run_new),
     "cell-ready": EventKind(
-        COMMENT, "a cell's sequencing has ended, and all its data are here", _cells("cell-ready", _run_over)
+        COMMENT,
+        "a cell's sequencing has ended, and all its data are here, or a person accepted it",
+        _cells("cell-ready", _run_over),
     ),
     "all-cells-run": EventKind(
         COMMENT, "this is so for every cell of the run; again when cells are added", _all_cells_run

@@ -17,7 +17,7 @@ from hesiod_watch.keeping import whereabouts, why_of
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.plan import HANDS_OFF, overdue
 from hesiod_watch.run_types import type_of, type_problem
-from hesiod_watch.status import stage_of, status_of, why_stage
+from hesiod_watch.status import by_hand, stage_of, status_of, why_stage
 from hesiod_watch.times import time_of
 
 
@@ -129,11 +129,13 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
         )
     if flags.done and (counted := flags.done.record.get("counted")):
         yield f"counted: {counted}"
-    if flags.synced:
+    if flags.synced and (flags.accepted or by_hand(cell)):
+        yield "flag synced: a person accepted its data as complete"
+    elif flags.synced:
         yield "flag synced: its data were recorded as complete"
     if cell.summary_since is not None:
         yield f"final_summary written {ago(now.timestamp() - cell.summary_since)} ago"
-    if cell.completeness:
+    if cell.completeness and not flags.done:
         yield f"counted: {cell.completeness.why}"
         for summary in cell.completeness.summaries:
             yield f"{summary.name}: {summary.problem or 'read in full'}"
@@ -247,6 +249,9 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
         yield f"have it processed: write another type into {snapshot.path}/pipeline/type.yaml"
     if stage is Stage.FAILED:
         yield f"when the cause is mended: hesiod-watch retry {run} {cell.id} --why …"
+        if cell.completeness and not cell.completeness.proven and not by_hand(cell):
+            synced = f"{snapshot.path}/pipeline/{cell.id.stem}.synced"
+            yield f"accept it as it is: retry it first, and then hesiod-touch-atomic {synced}"
     claim = cell.flags.claim
     if stage is Stage.PROCESSING and claim and claim.liveness is Liveness.UNKNOWN:
         yield f"if you have checked that the owner is dead: hesiod-watch release {run} {cell.id} --why …"

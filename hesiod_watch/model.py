@@ -215,6 +215,40 @@ class Completeness:
     def proven(self) -> bool:
         return self.verdict is Verdict.PROVEN
 
+    @property
+    def by_hand(self) -> str:
+        """The sentence about a cell that a person accepted although its counts do not agree; else ""."""
+        return self.why if self.verdict is Verdict.BY_HAND else ""
+
+    def record(self) -> dict[str, object]:
+        """The verdict as qc.json, `.done` and `status --json` hold it."""
+        shortfalls = [
+            {"kind": str(each.kind), "found": each.found, "expected": each.expected} for each in self.shortfalls
+        ]
+        fallback = {str(kind): count for kind, count in self.fallback.items()}
+        return {
+            "verdict": str(self.verdict),
+            "why": self.why,
+            "shortfalls": shortfalls,
+            "fallback": fallback,
+        }
+
+    @classmethod
+    def from_record(cls, record: object) -> Completeness | None:
+        """The verdict that `record` wrote; None for anything else."""
+        if not isinstance(record, dict):
+            return None
+        try:
+            shortfalls = tuple(
+                Shortfall(DataKind(each["kind"]), int(each["found"]), int(each["expected"]))
+                for each in record["shortfalls"]
+            )
+            fallback = {DataKind(kind): int(count) for kind, count in record["fallback"].items()}
+            verdict = Verdict(record["verdict"])
+            return cls(verdict, str(record["why"]), shortfalls, fallback)
+        except (KeyError, TypeError, ValueError, AttributeError):
+            return None
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -305,7 +339,8 @@ class Cell:
     present: bool  # its directory is in the landing area
     upstream: bool = False  # the listing of its upstream shows it
     flags: CellFlags = CellFlags()
-    completeness: Completeness | None = None  # None: not looked at, because a flag says enough
+    # The count of this look, or the one that `done` or `failed` holds; None: a flag says enough.
+    completeness: Completeness | None = None
     summary_since: float | None = None  # mtime of the newest final_summary, seconds since the epoch
     progress: Progress | None = None
     arriving: Arriving | None = None  # None: not looked at, because the cell is not being written

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -102,8 +102,7 @@ def observe(
     for stem in sorted(listing.stems - known.keys()):
         cell_flags = listing.cell(stem, judge)
         cell_id = there.get(stem) or CellId(_library_of(cell_flags), stem)
-        results = _results(cell_flags)
-        gone = Cell(cell_id, present=False, upstream=stem in there, flags=cell_flags, results=results)
+        gone = _recorded(Cell(cell_id, present=False, upstream=stem in there, flags=cell_flags))
         observed.append(_with_copies(gone, listing, judge, output) if cell_flags.done else gone)
     return replace(
         snapshot,
@@ -208,16 +207,19 @@ def _directories(parent: Path) -> Iterator[str]:
 
 def _cell(run_dir: Path, output: Path | None, cell: CellId, listing: flags.FlagListing | None, look: _Look) -> Cell:
     cell_flags = listing.cell(cell.stem, look.judge) if listing else CellFlags()
-    observed = Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags)
+    observed = _recorded(Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags))
+    directory = run_dir / cell.library / cell.name
+    if cell_flags.accepted and not cell_flags.aborted and observed.completeness is None:
+        # A person says that all is here: people are told what the count says.
+        counted = completeness.judge(minknow.read_contents(directory))
+        observed = replace(observed, completeness=completeness.accept(counted))
     if cell_flags.done or cell_flags.aborted or cell_flags.failed:
-        observed = replace(observed, results=_results(cell_flags))
         return _with_copies(observed, listing, look.judge, output) if listing and cell_flags.done else observed
     results = output / cell.library / cell.name if output else None
     if cell_flags.claims:
         return replace(observed, progress=_read_progress(results))
     if cell_flags.synced:
         return observed
-    directory = run_dir / cell.library / cell.name
     since = minknow.newest_summary_mtime(directory)
     # Counting the files of a cell that is still being written would cost a listing of everything at every look.
     contents = minknow.read_contents(directory) if since is not None else CellContents()
@@ -250,10 +252,14 @@ def _arriving(cell: Cell, directory: Path, results: Path | None, last: Round | N
     return replace(cell, arriving=arriving, results=numbers if isinstance(numbers, dict) else {})
 
 
-def _results(cell_flags: CellFlags) -> Mapping[str, object]:
-    """Headline numbers that the worker wrote into `.done`; empty for a flag made by hand."""
-    results = cell_flags.done.record.get("results") if cell_flags.done else None
-    return results if isinstance(results, dict) else {}
+def _recorded(cell: Cell) -> Cell:
+    """A cell, with what its worker wrote into `.done` or `.failed`: nothing where it was made by hand."""
+    flag = cell.flags.done or cell.flags.failed
+    if flag is None:
+        return cell
+    results = flag.record.get("results") if cell.flags.done else None
+    found = completeness.recorded(flag.record)
+    return replace(cell, results=results if isinstance(results, dict) else {}, completeness=found)
 
 
 def _library_of(cell_flags: CellFlags) -> str:

@@ -28,7 +28,7 @@ from hesiod_watch.model import (
     Verdict,
 )
 from hesiod_watch.run_types import type_of, type_problem
-from hesiod_watch.status import SETTLED, at, covers, settled, stage_of
+from hesiod_watch.status import SETTLED, at, by_hand, covers, settled, stage_of
 from hesiod_watch.times import time_of
 
 DAY = timedelta(days=1)
@@ -80,7 +80,8 @@ def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
     if not _workable(snapshot) or not type_of(snapshot, policy).process:
         return
     for cell in at(snapshot, Stage.READY):
-        yield Action("process", snapshot.run, cell=cell.id, reason="synced and complete, not started")
+        state = by_hand(cell) or "synced and complete"
+        yield Action("process", snapshot.run, cell=cell.id, reason=f"{state}, not started")
     for cell in _orphans(snapshot):
         if _attempts(cell, now) < policy.attempts_per_day:
             claim = cell.flags.claim

@@ -17,6 +17,9 @@ FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
 SETTLED = FINISHED | {Stage.FAILED}
 """Stages in which nothing more happens to a cell unless a person decides."""
 
+ACCEPTABLE = frozenset({Stage.READY, Stage.PROCESSING, Stage.PROCESSED, Stage.FAILED})
+"""Stages of a cell that counts as complete, because its files were counted or a person said so."""
+
 
 def stage_of(cell: Cell) -> Stage:
     """The first stage that holds, in the order of the code.
@@ -50,6 +53,11 @@ def sync_under_way(snapshot: Snapshot) -> bool:
     return "sync.started" in flags and not flags & {"sync.done", "sync.failed"}
 
 
+def by_hand(cell: Cell) -> str:
+    """What is wrong with a cell that a person accepted as complete; "" where nothing is."""
+    return cell.completeness.by_hand if cell.completeness and stage_of(cell) in ACCEPTABLE else ""
+
+
 def why_stage(cell: Cell) -> str:
     """One sentence on why a cell is at its stage."""
     return _WHY_STAGE[stage_of(cell)](cell)
@@ -57,6 +65,11 @@ def why_stage(cell: Cell) -> str:
 
 def status_of(snapshot: Snapshot) -> tuple[Status, str]:
     """The status word of a run, the first line of the table in docs/flags.md that holds, and why it does."""
+    status, why = _status_of(snapshot)
+    return status, "; ".join((why, *_accepted(snapshot)))
+
+
+def _status_of(snapshot: Snapshot) -> tuple[Status, str]:
     flags = snapshot.flags
     if not snapshot.has_pipeline:
         return Status.NEW, _why_new(snapshot)
@@ -87,7 +100,8 @@ def _status_of_work(snapshot: Snapshot, *, syncing: bool) -> tuple[Status, str]:
             return Status.PROCESSING_SYNC_NEEDED, f"{why}; {_cells(sync_needed, 'to be fetched')}"
         return Status.PROCESSING, why
     if ready := at(snapshot, Stage.READY):
-        return Status.CELL_READY, _cells(ready, "here and complete")
+        unproven = any(by_hand(cell) for cell in ready)
+        return Status.CELL_READY, _cells(ready, "ready" if unproven else "here and complete")
     if syncing:
         return Status.SYNCING, "a sync is under way"
     if sync_needed:
@@ -114,7 +128,8 @@ def covers(snapshot: Snapshot) -> str:
         made = f" {flag.mtime:.6f}" if flag and stage in SETTLED else ""
         # The page of a running cell grows with what has been ingested of it.
         so_far = f" {cell.results.get('reads')}" if stage not in SETTLED else ""
-        lines.append(f"{cell.id} {stage if stage in SETTLED else 'open'}{made}{so_far}")
+        accepted = f" {by_hand(cell)}" if by_hand(cell) else ""
+        lines.append(f"{cell.id} {stage if stage in SETTLED else 'open'}{made}{so_far}{accepted}")
     return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -137,6 +152,15 @@ _RUN_FLAGS = {
     Status.ABORTED: "the run is to be disregarded",
     Status.STRIPPED: "its cell data were removed from the landing area on purpose",
 }
+
+
+def _accepted(snapshot: Snapshot) -> tuple[str, ...]:
+    """What a person accepted in a run, by its first such cell and the number of the others."""
+    found = [(cell, why) for cell in snapshot.cells if (why := by_hand(cell))]
+    if not found:
+        return ()
+    more = f"; {number_of(len(found) - 1, 'more cell')} accepted like this" if found[1:] else ""
+    return (f"{found[0][0].id}: {found[0][1]}{more}",)
 
 
 def _said(snapshot: Snapshot, flag: str, otherwise: str) -> str:
@@ -176,7 +200,13 @@ def _why_processing(cell: Cell) -> str:
     if claim.liveness is Liveness.ALIVE and progress is not None:
         share = f" {progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else ""
         done = f": {progress.phase}{share}" + (f"; {progress.note}" if progress.note else "")
-    return f"{sentence}{attempt}{done} ({claim.evidence})" if claim.evidence else f"{sentence}{attempt}{done}"
+    evidence = f" ({claim.evidence})" if claim.evidence else ""
+    return f"{sentence}{attempt}{done}{evidence}{_but(cell)}"
+
+
+def _but(cell: Cell) -> str:
+    """What follows a sentence about a cell that a person accepted as complete."""
+    return f"; {by_hand(cell)}" if by_hand(cell) else ""
 
 
 def _why_incomplete(cell: Cell) -> str:
@@ -221,10 +251,10 @@ def _flag_text(cell: Cell, otherwise: str) -> str:
 
 _WHY_STAGE: dict[Stage, Callable[[Cell], str]] = {
     Stage.ABORTED: lambda cell: _flag_text(cell, "a person said to disregard it"),
-    Stage.PROCESSED: lambda cell: f"processed, checked and reported{_let_go(cell)}{_copies(cell)}",
-    Stage.FAILED: lambda cell: _flag_text(cell, "processing failed and needs a person"),
+    Stage.PROCESSED: lambda cell: f"processed, checked and reported{_but(cell)}{_let_go(cell)}{_copies(cell)}",
+    Stage.FAILED: lambda cell: _flag_text(cell, "processing failed and needs a person") + _but(cell),
     Stage.PROCESSING: _why_processing,
-    Stage.READY: lambda cell: "its data are here and complete",
+    Stage.READY: lambda cell: by_hand(cell) or "its data are here and complete",
     Stage.PENDING: lambda cell: _copying(cell, "partly here; its upstream lists it and no sync has proven it complete"),
     Stage.NEW: lambda cell: "on its upstream only",
     Stage.INCOMPLETE: _why_incomplete,

@@ -16,7 +16,7 @@ from hesiod_watch.keeping import why_of
 from hesiod_watch.model import Cell, Flag, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.run_types import UNKNOWN
-from hesiod_watch.status import stage_of, why_stage
+from hesiod_watch.status import by_hand, stage_of, why_stage
 
 RUN = "{run}"
 """What stands for the run's name in a pattern of addresses."""
@@ -62,21 +62,29 @@ def _run_new(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[st
 
 
 def _cell_ready(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
-    yield f"{_named(event)} has been sequenced, and all its data are here."
-    if cell and cell.completeness:
-        yield display(cell.completeness.why)
+    if cell and by_hand(cell):
+        yield f"{_named(event)} was {display(by_hand(cell))}."
+    elif cell and _unproven(cell):
+        why = f"but its data are not complete: {_unproven(cell)}"
+        yield f"{_named(event)} has been sequenced, {why}."
+    else:
+        yield f"{_named(event)} has been sequenced, and all its data are here."
 
 
 def _all_cells_run(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     cells = [each for each in snapshot.cells if stage_of(each) is not Stage.ABORTED]
     number = "The one cell" if len(cells) == 1 else f"All {len(cells)} cells"
     have = "has" if len(cells) == 1 else "have"
-    yield f"{number} of the run {display(snapshot.run)} {have} been sequenced, and all data are here."
-    yield _listed("", [f"{display(str(each.id))}: {stage_of(each)}" for each in cells])
+    whole = not any(_unproven(each) for each in cells)
+    how = "been sequenced, and all data are here" if whole else "ended, but not all data are proven to be here"
+    yield f"{number} of the run {display(snapshot.run)} {have} {how}."
+    cells.sort(key=lambda each: not _unproven(each))
+    yield _listed("", [f"{display(str(each.id))}: {stage_of(each)}{_but(each)}" for each in cells])
 
 
 def _cell_done(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
-    yield f"{_named(event)} is processed, checked and reported."
+    accepted = f" It was {display(by_hand(cell))}." if cell and by_hand(cell) else ""
+    yield f"{_named(event)} is processed, checked and reported.{accepted}"
     if cell and (numbers := _numbers(cell)):
         yield numbers
 
@@ -99,8 +107,10 @@ def _run_complete(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterat
     cells = number_of(len(done), "cell")
     aborted = len(snapshot.cells) - len(done)
     also = f", {aborted} aborted" if aborted else ""
-    yield f"The run {display(snapshot.run)} is complete: {cells} processed{also}."
-    yield _listed("", [f"{display(str(each.id))}: {_in_short(each)}" for each in done])
+    accepted = " Not all its data are proven to be here." if any(map(_unproven, done)) else ""
+    yield f"The run {display(snapshot.run)} is complete: {cells} processed{also}.{accepted}"
+    done.sort(key=lambda each: not _unproven(each))
+    yield _listed("", [f"{display(str(each.id))}: {_in_short(each)}{_but(each)}" for each in done])
     reads, bases = (sum(_number(each, name) for each in done) for name in ("reads", "bases"))
     if reads:
         yield f"Together: {number_of(reads, 'read', form=',')}, {_bases(bases)}."
@@ -170,6 +180,16 @@ def _named(event: Event) -> str:
 
 def _why(flag: Flag | None) -> str:
     return display(flag.why) if flag and flag.why else "no reason was given"
+
+
+def _unproven(cell: Cell) -> str:
+    """Why a cell that counts as complete is not proven to be; "" where nothing says so."""
+    found = cell.completeness
+    return display(found.why) if found and not found.proven else ""
+
+
+def _but(cell: Cell) -> str:
+    return f"; {_unproven(cell)}" if _unproven(cell) else ""
 
 
 def _listed(title: str, lines: Sequence[str]) -> str:

@@ -81,6 +81,14 @@ def _end_round(job: Job, ending: flags.Ending) -> None:
         logger.info("round not ended", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error))
 
 
+class _NotCompleteError(PermanentError):
+    """The cell's files do not agree with its final_summary, and no person accepted that."""
+
+    def __init__(self, message: str, found: Completeness) -> None:
+        super().__init__(message)
+        self.found = found
+
+
 class _TakenOver(HesiodError):
     """The claim is not ours any more, or a person said stop."""
 
@@ -118,7 +126,7 @@ def _process(job: Job) -> Results:
 def _count_again(job: Job) -> tuple[CellContents, Completeness]:
     """The cell's files as they are now, with the verdict that its results and its flag will carry.
 
-    Raises PermanentError when files are missing and no person accepted the cell, TemporaryError
+    Raises _NotCompleteError when files are missing and no person accepted the cell, TemporaryError
     when they or the flag cannot be read just now.
     """
     contents = minknow.read_contents(job.cell_dir)
@@ -134,12 +142,14 @@ def _count_again(job: Job) -> tuple[CellContents, Completeness]:
     if not contents.readable:
         raise TemporaryError(f"{subject}: its files cannot be counted: {contents.problem}")
     if not listing.cell(stem, machine.judge_here).synced:
-        raise PermanentError(f"the cell is not complete, and no person accepted it: {verdict.why}")
+        why = f"the cell is not complete, and no person accepted it: {verdict.why}"
+        raise _NotCompleteError(why, verdict)
     record = listing.synced_record(stem)
     if not record:
         raise TemporaryError(f"{subject}: its flag `synced` cannot be read")
     then = f"{display(str(record.get('time', '')))} ({display(str(record.get('why', '')))})"
-    raise PermanentError(f"the cell was complete at {then} and is not any more: {verdict.why}")
+    why = f"the cell was complete at {then} and is not any more: {verdict.why}"
+    raise _NotCompleteError(why, verdict)
 
 
 def _wait_for_ingest(job: Job, reporter: Reporter) -> None:
@@ -198,7 +208,7 @@ def _say_waiting(job: Job, why: str) -> None:
 def _record_failure(job: Job, error: Exception) -> None:
     cell = job.the_cell
     why = str(error) if isinstance(error, HesiodError) else f"a bug in hesiod-watch: {type(error).__name__}: {error}"
-    record = {
+    record: dict[str, object] = {
         "why": why,
         "cell": str(cell),
         "epoch": job.owner.epoch,
@@ -206,6 +216,8 @@ def _record_failure(job: Job, error: Exception) -> None:
         "version": job.owner.version,
         "time": iso_now(),
     }
+    if isinstance(error, _NotCompleteError):
+        record["completeness"] = error.found.record()
     try:
         _still_ours(job)
         flags.create(job.pipeline, flags.failed(cell.stem), record)

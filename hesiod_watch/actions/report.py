@@ -21,7 +21,7 @@ from hesiod_watch.machine import iso_now
 from hesiod_watch.model import Cell
 from hesiod_watch.observe import observe
 from hesiod_watch.report.run import render_run
-from hesiod_watch.status import covers, stage_of, status_of, why_stage
+from hesiod_watch.status import by_hand, covers, stage_of, status_of, why_stage
 
 
 def perform(job: Job) -> Outcome:
@@ -65,6 +65,7 @@ def _cell(output: Path, cell: Cell) -> dict[str, Any]:
         "cell": cell.id.name,
         "stage": str(stage_of(cell)),
         "why": why_stage(cell),
+        "by_hand": by_hand(cell),
         "page": f"{quote(cell.id.library)}/{quote(cell.id.name)}/{REPORT}" if has_page else None,
         "qc": _read_qc(directory / QC),
     }

@@ -12,7 +12,7 @@ import os
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
@@ -53,13 +53,14 @@ class Results:
     manifest_md5: str
     headline: Mapping[str, Any]
     cell: str
-    counted: str
-    """What was found complete, and what was left out: links, pipes."""
+    completeness: Completeness
+    """The verdict on the cell's contents; its sentence also says what was left out: links, pipes."""
 
     @property
     def sentence(self) -> str:
         reads, bases, n50 = (self.headline[key] for key in ("reads", "bases", "n50"))
-        return f"{number_of(reads, 'read')}, {number_of(bases, 'base')}, N50 {n50}"
+        numbers = f"{number_of(reads, 'read')}, {number_of(bases, 'base')}, N50 {n50}"
+        return "; ".join(filter(None, (numbers, self.completeness.by_hand)))
 
     def record(self, owner: Owner) -> dict[str, object]:
         """What `{cell}.done` says."""
@@ -71,7 +72,8 @@ class Results:
             "time": iso_now(),
             "manifest_md5": self.manifest_md5,
             "results": dict(self.headline),
-            "counted": self.counted,
+            "counted": self.completeness.why,
+            "completeness": self.completeness.record(),
         }
 
     @classmethod
@@ -116,7 +118,7 @@ class Results:
         files = {name: directory / name for name in (*texts, MANIFEST)} | {
             output.output.name: output.path for output in written
         }
-        return cls(files, manifest_md5, headline, str(job.the_cell), qc["completeness"]["why"])
+        return cls(files, manifest_md5, headline, str(job.the_cell), counted[1])
 
 
 Group = tuple[str | None, str, Statistics]
@@ -153,7 +155,7 @@ def qc_document(
         "short_id": parsed.short_id if parsed else "",
         "state": state,
         "facts": facts,
-        "completeness": _completeness(verdict),
+        "completeness": verdict.record(),
         "counts": _counts(contents),
         **qc_groups(groups),
         "outputs": [
@@ -171,15 +173,6 @@ def qc_document(
         ],
         "links": {"ont_report": str(job.cell_dir / page) if page else None},
         "notes": list(notes),
-    }
-
-
-def _completeness(verdict: Completeness) -> dict[str, Any]:
-    return {
-        "verdict": str(verdict.verdict),
-        "why": verdict.why,
-        "shortfalls": [asdict(shortfall) for shortfall in verdict.shortfalls],
-        "fallback": {str(kind): count for kind, count in verdict.fallback.items()},
     }
 
 

@@ -35,7 +35,7 @@ from hesiod_watch.observe import observe
 from hesiod_watch.plan import plan
 from hesiod_watch.run_types import type_of
 from hesiod_watch.space import Space, spaces
-from hesiod_watch.status import stage_of, status_of, why_stage
+from hesiod_watch.status import by_hand, stage_of, status_of, why_stage
 
 
 def add_commands(commands: Commands) -> None:
@@ -139,6 +139,7 @@ def run_document(snapshot: Snapshot) -> dict[str, Any]:
 def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
     document: dict[str, Any] = {"stage": str(stage_of(cell)), "why": why_stage(cell), "present": cell.present}
     document |= {"reads": None, "bases": None, "n50": None, "mean_q": None, **cell.results}
+    document["completeness"] = cell.completeness.record() if cell.completeness else None
     document["copies"] = [asdict(copy) for copy in whereabouts(snapshot, cell)]
     if cell.progress:
         document["progress"] = asdict(cell.progress)
@@ -166,7 +167,7 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
                 human_bases(document["bases"]),
                 f"Q{mean_q:.1f}" if isinstance(mean_q, float) else "",
             )
-            why = "" if stage is Stage.PROCESSED else display(why_stage(cell))
+            why = display(by_hand(cell) if stage is Stage.PROCESSED else why_stage(cell))
             lines.append(Line(f"  {display(str(cell.id))}", str(stage), numbers, why))
         others = (entry for entry in snapshot.quarantined if entry.name != name)
         lines += [Line(f"  {entry.name}", "quarantined", why=display(entry.why)) for entry in others]

@@ -1,11 +1,13 @@
 """The page of a run: its cells at a glance, with a link to the page of each.
 
     {"run", "title", "status", "status_why", "made_at", "program", "covers",
-     "cells": [{"library", "cell", "stage", "why", "page", "qc"}], "quarantined": [{"name", "why"}]}
+     "cells": [{"library", "cell", "stage", "why", "by_hand", "page", "qc"}],
+     "quarantined": [{"name", "why"}]}
 
-`covers` is the digest of what the page shows (hex); it stands at the top of the file, where `covers.read_covers` finds
-it. `page` is a URL relative to this page, or None; `qc` is a qc document or None; `title`, the facility's name, may be
-missing.
+`covers` is the digest of what the page shows (hex); it stands at the top of the file, where
+`covers.read_covers` finds it. `by_hand` says what is missing of a cell that a person accepted as
+complete, or "". `page` is a URL relative to this page, or None; `qc` is a qc document or None;
+`title`, the facility's name, may be missing.
 """
 
 from __future__ import annotations
@@ -56,6 +58,9 @@ HEADLINES: Mapping[str, str] = {
 }
 """What each status of a run says to a person; the status itself stands beside it."""
 
+BY_HAND = "Accepted as complete by a person"
+"""The same of a complete run, some of whose data are not proven to be here."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -103,6 +108,8 @@ def render_run(run: Mapping[str, Any]) -> str:
         raise ValueError(f"the run's page needs the hex digest of what it covers, not {covers!r}")
     lines = _lines(run)
     status = text(run.get("status")) or "unknown"
+    by_hand = any(text(item.get("by_hand")) for item in mappings(run.get("cells")))
+    accepted = by_hand and status == "complete"
     return render(
         "run.html",
         meta_name=META_NAME,
@@ -110,8 +117,8 @@ def render_run(run: Mapping[str, Any]) -> str:
         title=text(run.get("title")),
         run=text(run.get("run")),
         status=status,
-        tone=TONES.get(status, "warn"),
-        headline=HEADLINES.get(status, "Status"),
+        tone="warn" if accepted else TONES.get(status, "warn"),
+        headline=BY_HAND if accepted else HEADLINES.get(status, "Status"),
         status_why=text(run.get("status_why")),
         lines=lines,
         totals=_totals(lines),
@@ -131,7 +138,7 @@ def _lines(run: Mapping[str, Any]) -> list[Line]:
             library=text(item.get("library")),
             cell=text(item.get("cell")),
             stage=text(item.get("stage")) or "unknown",
-            tone=TONES.get(text(item.get("stage")), "warn"),
+            tone=_tone(text(item.get("stage")), text(item.get("by_hand"))),
             why=text(item.get("why")),
             page=text(item.get("page")),
             qc=qc,
@@ -139,6 +146,12 @@ def _lines(run: Mapping[str, Any]) -> list[Line]:
         )
         for item, qc in said
     ]
+
+
+def _tone(stage: str, by_hand: str) -> str:
+    """What a person accepted is not good, and no better than it was."""
+    tone = TONES.get(stage, "warn")
+    return "warn" if by_hand and tone != "bad" else tone
 
 
 def _totals(lines: list[Line]) -> Totals:

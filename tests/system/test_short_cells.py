@@ -69,6 +69,15 @@ def gain_fastq(cell: Path) -> None:
     (cell / "fastq_pass" / "a_9.fastq").write_text(READ.format(9))
 
 
+def leave_in_fallback(cell: Path) -> None:
+    with (cell / "final_summary.txt").open("a") as file:
+        file.write("fastq_files_in_fallback=2\n")
+
+
+def spoil_summary(cell: Path) -> None:
+    (cell / "final_summary.txt").write_text("x\n")
+
+
 def lose_summary(cell: Path) -> None:
     (cell / "final_summary.txt").unlink()
 
@@ -177,3 +186,107 @@ def test_an_accepted_cell_whose_counts_agree_is_complete(site: Site) -> None:
     told = site.run("messages", RUN, "--text").stdout + site.run("explain", RUN, CELL).stdout
     told += json.dumps(site.status()) + (site.output / RUN / "report.html").read_text()
     assert ACCEPTED not in told
+
+
+def words(site: Site) -> dict[str, str]:
+    """Everything that people read about the run and its cell, by where they read it."""
+    run = site.status()[RUN]
+    page = (site.output / RUN / "report.html").read_text()
+    return {
+        "status": site.run("status", RUN).stdout,
+        "why of the run": run["why"],
+        "why of the cell": run["cells"][NAME]["why"],
+        "explain the run": site.run("explain", RUN).stdout.splitlines()[0],
+        "explain the cell": site.run("explain", RUN, CELL).stdout.splitlines()[0],
+        "page of the run, on top": page[: page.index("The run in numbers")],
+        "page of the run, its cells": page[page.index("The run in numbers") :],
+        "page of the cell": (site.output / RUN / LIBRARY / CELL / "report.html").read_text(),
+        "log": (site.output / RUN / "pipeline.log").read_text().split("done: ")[-1],
+    }
+
+
+def messages(site: Site) -> dict[str, str]:
+    """Text of each message of the run, by its event."""
+    told = json.loads(site.run("messages", RUN, "--json").stdout)["messages"]
+    return {message["event"]: message["text"] for message in told}
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lose_fastq, "1 of 2 FASTQ files missing"),
+        (lose_pod5, "1 of 1 POD5 file missing"),
+        (gain_fastq, "1 more FASTQ file here than announced"),
+        (leave_in_fallback, "2 FASTQ files are in MinKNOW"),
+        (spoil_summary, "final_summary.txt"),
+        (lose_summary, "no final_summary yet"),
+    ],
+)
+def test_what_a_person_accepted_is_said_everywhere(site: Site, change: Callable[[Path], None], sentence: str) -> None:
+    """From the moment a person accepts a cell until its run is complete, no text hides what is wrong."""
+    site.configure(more=HELD)
+    change(write_cell(site.landing))
+    site.run("poll", check=None)
+    flag(site, "synced").touch()
+    site.run("poll", check=None)  # it is ready, and waits
+    for told in (cell_of(site)["why"], site.status()[RUN]["why"], site.run("explain", RUN, CELL).stdout):
+        assert ACCEPTED in told
+        assert sentence in told
+    release(site)
+    site.run("poll", check=None)
+    assert site.status()[RUN]["status"] == "complete"
+    for place, told in words(site).items():
+        assert ACCEPTED in told, place
+        assert sentence in told.replace("&#39;", "'"), place
+    told = messages(site)
+    for event in ("cell-ready", "all-cells-run", "cell-done", "run-complete"):
+        assert f"{ACCEPTED}; " in told[event], event
+        assert sentence in told[event], event
+        assert "data are here" not in told[event], event
+    first = [told[event].splitlines()[0] for event in ("cell-ready", "cell-done")]
+    assert all(sentence in line for line in first)
+    assert "Not all its data are proven" in told["run-complete"].splitlines()[0]
+    record = json.loads(flag(site, "done").read_text())["completeness"]
+    assert record == qc_of(site)["completeness"] == cell_of(site)["completeness"]
+    assert record["verdict"] == "by-hand"
+    assert sentence in record["why"]
+
+
+def test_the_count_of_a_missing_file_is_in_the_flag(site: Site) -> None:
+    """`.done` holds the kind and the numbers of files that are missing, for programs."""
+    lose_fastq(write_cell(site.landing))
+    site.run("perform", "new-run", RUN)
+    flag(site, "synced").touch()
+    site.run("poll")
+    shortfalls = json.loads(flag(site, "done").read_text())["completeness"]["shortfalls"]
+    assert shortfalls == [{"kind": "fastq", "found": 1, "expected": 2}]
+    assert cell_of(site)["completeness"]["shortfalls"] == shortfalls
+
+
+def test_what_0_1_0_recorded_is_read(site: Site) -> None:
+    """A cell that 0.1.0 processed with a file missing is shown as that, by its own record."""
+    lose_fastq(write_cell(site.landing))
+    site.run("perform", "new-run", RUN)
+    flag(site, "synced").touch()
+    site.run("poll")
+    record = json.loads(flag(site, "done").read_text())
+    del record["completeness"]
+    record["counted"] = "taken as complete by a person; 1 of 2 FASTQ files missing"
+    flag(site, "done").write_text(json.dumps(record))
+    assert record["counted"] in cell_of(site)["why"]
+    assert record["counted"] in site.run("status", RUN).stdout
+
+
+def test_a_complete_run_says_nothing_new(site: Site) -> None:
+    """A cell with all its files has the messages, sentences and page that it always had."""
+    write_cell(site.landing)
+    site.run("poll")
+    told = messages(site)
+    named = f"Cell {NAME} of the run {RUN}"
+    assert told["cell-ready"] == f"{named} has been sequenced, and all its data are here."
+    assert told["cell-done"].splitlines()[0] == f"{named} is processed, checked and reported."
+    assert told["run-complete"].splitlines()[0] == f"The run {RUN} is complete: 1 cell processed."
+    assert site.status()[RUN]["why"] == "1 cell processed or aborted"
+    assert cell_of(site)["why"] == "processed, checked and reported"
+    assert ">Complete" in (site.output / RUN / "report.html").read_text()
+    assert cell_of(site)["completeness"]["verdict"] == "proven"

@@ -1,0 +1,153 @@
+"""The verdict on a cell that a person accepted: kept through a flag, and said for a run of many cells."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch.completeness import accept, recorded
+from hesiod_watch.events import happened
+from hesiod_watch.model import (
+    LOCAL,
+    Cell,
+    CellFlags,
+    CellId,
+    Completeness,
+    DataKind,
+    Flag,
+    RunName,
+    Shortfall,
+    Snapshot,
+    Verdict,
+)
+from hesiod_watch.report.run import render_run
+from hesiod_watch.status import covers, status_of, why_stage
+from hesiod_watch.telling import MOST_CELLS, compose
+
+SHORT = Completeness(
+    Verdict.SHORT,
+    "1 of 2 FASTQ files missing",
+    (Shortfall(DataKind.FASTQ, 1, 2),),
+    {DataKind.POD5: 3},
+)
+PROVEN = Completeness(Verdict.PROVEN, "all files announced are here: 2 FASTQ files")
+DONE = CellFlags(synced=True, done=Flag("done", 1.0, text="{}"))
+
+
+def run_of(*cells: Cell) -> Snapshot:
+    return Snapshot(
+        RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/out"), cells=cells
+    )
+
+
+def a_cell(name: str, flags: CellFlags, found: Completeness | None) -> Cell:
+    return Cell(CellId("lib", name), present=True, flags=flags, completeness=found)
+
+
+@pytest.mark.parametrize("verdict", [each for each in Verdict if each is not Verdict.PROVEN])
+def test_accept(verdict: Verdict) -> None:
+    """Whatever is wrong with a cell stays in the sentence about a person's acceptance."""
+    accepted = accept(Completeness(verdict, "something is wrong", SHORT.shortfalls))
+    assert accepted.verdict is Verdict.BY_HAND
+    assert accepted.by_hand == "accepted as complete by a person; something is wrong"
+    assert accepted.shortfalls == SHORT.shortfalls
+    assert not accepted.proven
+
+
+def test_accept_what_is_proven() -> None:
+    """A person's acceptance of a cell whose counts agree adds nothing."""
+    assert accept(PROVEN) == PROVEN
+    assert PROVEN.by_hand == ""
+
+
+@pytest.mark.parametrize("found", [SHORT, PROVEN, accept(SHORT)])
+def test_read_back(found: Completeness) -> None:
+    """A verdict is the same after it was written into a flag and read again."""
+    assert recorded(json.loads(json.dumps({"completeness": found.record()}))) == found
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {},
+        {"completeness": None},
+        {"completeness": []},
+        {"completeness": {"verdict": "short"}},
+        {"completeness": {**SHORT.record(), "verdict": "new word"}},
+        {"completeness": {**SHORT.record(), "shortfalls": [1]}},
+        {"completeness": {**SHORT.record(), "shortfalls": 7}},
+        {"completeness": {**SHORT.record(), "fallback": []}},
+        {"counted": "all files announced are here"},
+        {"counted": 7},
+    ],
+)
+def test_read_nothing(record: Mapping[str, object]) -> None:
+    """A flag of another version, or one that a person wrote, gives no verdict and no error."""
+    assert recorded(record) is None
+
+
+def test_of_0_1_0() -> None:
+    """The sentence that 0.1.0 wrote about an accepted cell is still one about an accepted cell."""
+    said = "taken as complete by a person; 1 of 2 FASTQ files missing"
+    found = recorded({"counted": said})
+    assert found
+    assert found.by_hand == said
+
+
+def test_one_accepted_cell_among_others() -> None:
+    """The run names the accepted cell and counts the others like it; aborted cells do not count."""
+    aborted = CellFlags(synced=True, done=DONE.done, aborted=Flag("aborted", 1.0))
+    cells = [a_cell("a", DONE, PROVEN), a_cell("b", DONE, accept(SHORT)), a_cell("c", DONE, accept(SHORT))]
+    cells.append(a_cell("d", aborted, accept(SHORT)))
+    _, why = status_of(run_of(*cells))
+    assert why == (
+        "4 cells processed or aborted; lib/b: accepted as complete by a person; "
+        "1 of 2 FASTQ files missing; 1 more cell accepted like this"
+    )
+    assert status_of(run_of(cells[0], cells[3]))[1] == "2 cells processed or aborted"
+
+
+@pytest.mark.parametrize("flags", [CellFlags(synced=True), CellFlags(synced=True, failed=Flag("failed", 1.0)), DONE])
+def test_every_stage_says_it(flags: CellFlags) -> None:
+    """An accepted cell says what is missing at every stage, and the page is made again for it."""
+    accepted, proven = a_cell("a", flags, accept(SHORT)), a_cell("a", flags, PROVEN)
+    assert "accepted as complete by a person; 1 of 2 FASTQ files missing" in why_stage(accepted)
+    assert "complete" not in status_of(run_of(accepted))[1].replace("accepted as complete", "")
+    assert covers(run_of(accepted)) != covers(run_of(proven))
+    assert covers(run_of(proven)) == covers(run_of(a_cell("a", flags, None)))
+
+
+@pytest.mark.parametrize("event", ["all-cells-run", "run-complete"])
+def test_a_long_list_does_not_hide_it(event: str) -> None:
+    """In a message about very many cells the accepted one comes first."""
+    many = [a_cell(f"c{number:03}", DONE, PROVEN) for number in range(MOST_CELLS + 5)]
+    snapshot = run_of(*many, a_cell("z", DONE, accept(SHORT)))
+    (found,) = [each for each in happened(snapshot) if each.name == event]
+    told = compose(found, snapshot, "internal", "")
+    assert "lib/z: " in told
+    assert "1 of 2 FASTQ files missing" in told
+
+
+def test_a_lost_file_is_not_all_data() -> None:
+    """A cell that failed because it lost a file is not told as complete."""
+    lost = a_cell("a", CellFlags(synced=True, failed=Flag("failed", 1.0, text="{}")), SHORT)
+    told = {each.name: compose(each, run_of(lost), "internal", "") for each in happened(run_of(lost))}
+    assert "data are here" not in told["cell-ready"] + told["all-cells-run"]
+    assert "1 of 2 FASTQ files missing" in told["cell-ready"]
+    assert "person" not in told["cell-ready"]
+
+
+@pytest.mark.parametrize(("stage", "tone"), [("processed", "warn"), ("ready", "warn"), ("failed", "bad")])
+def test_colour_on_the_page(stage: str, tone: str) -> None:
+    """On the page of the run an accepted cell is not green, and a failed one stays red."""
+    cell = {"library": "lib", "cell": "a", "stage": stage, "why": "x", "by_hand": SHORT.why, "page": None, "qc": None}
+    page = render_run({"run": "run", "status": "complete", "covers": "0123456789abcdef", "cells": [cell]})
+    assert f'class="chip {tone}"' in page
+    assert '<section class="state warn"' in page
+    green = render_run(
+        {"run": "run", "status": "complete", "covers": "0123456789abcdef", "cells": [cell | {"by_hand": ""}]}
+    )
+    assert '<section class="state good"' in green
