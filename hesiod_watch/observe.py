@@ -131,11 +131,9 @@ def _let_go(cell: Cell, listing: flags.FlagListing, judge: Judge) -> Cell:
 
 def _counting(listing: flags.FlagListing, here: list[Cell], upstream_cells: frozenset[CellId]) -> frozenset[str]:
     """The run's flags that count: our own `stripped` says nothing any more once the run has another cell."""
-    known = {cell.id.stem for cell in here}
-    fresh = any(not (listing.stripped(cell.id.stem) or cell.flags.aborted) for cell in here)
-    if listing.stripped_by_us and (fresh or any(cell.stem not in known for cell in upstream_cells)):
-        return listing.run_flags - {"stripped"}
-    return listing.run_flags
+    stems = {cell.stem for cell in upstream_cells} | {cell.id.stem for cell in here}
+    stems -= {cell.id.stem for cell in here if cell.flags.aborted}
+    return listing.run_flags if all(map(listing.raw_removed, stems)) else listing.run_flags - {"stripped"}
 
 
 def _with_upstream(here: list[Cell], upstream_cells: frozenset[CellId]) -> tuple[Cell, ...]:

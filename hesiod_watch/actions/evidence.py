@@ -126,7 +126,7 @@ def hindrances(listing: flags.FlagListing, stem: str) -> Iterator[str]:
     for name in ("failed", "aborted"):
         if listing.has(name):
             yield f"the run is flagged {name}"
-    if listing.has("stripped") and not listing.stripped_by_us:
+    if listing.stripped_by_hand:
         yield "the run is flagged stripped, and not by this program: what is left of it is not known"
     cell = listing.cell(stem, machine.judge_here)
     if not cell.done:

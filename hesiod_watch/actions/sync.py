@@ -122,7 +122,7 @@ def _copy(job: Job, upstream: Upstream, location: str, cell: CellId) -> Copied:
 def _stopped(job: Job, cell: CellId | None = None) -> bool:
     """Whether a person has stopped the run, or the cell, with a flag."""
     listing = flags.read_flags(job.pipeline)
-    run_flags = listing.run_flags - ({"stripped"} if listing.stripped_by_us else set())
+    run_flags = listing.run_flags - (set() if listing.stripped_by_hand else {"stripped"})
     return bool(run_flags & {"aborted", "failed", "stripped"}) or (cell is not None and _aborted(job, cell))
 
 

@@ -100,7 +100,7 @@ def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> E
     said: dict[str, object] = {"trouble": "it was not ended", **carried}
     ending: flags.Ending = "failed"
     try:
-        found = examine(job.config, job.run_dir, job.output, cell, stripped=_stripped(listing, cell), say=say)
+        found = examine(job.config, job.run_dir, job.output, cell, say=say)
         said = _record(found, known)
         ending = "failed" if found.problems or found.unread else "done"
     except HesiodError as error:
@@ -123,11 +123,6 @@ def _that_fit(problems: Sequence[str]) -> list[str]:
     return kept
 
 
-def _stripped(listing: flags.FlagListing, cell: CellId) -> bool:
-    """Whether raw data were removed from the landing area on purpose."""
-    return listing.has("stripped") or listing.stripped(cell.stem)
-
-
 def _record(found: Examined, known: Sequence[str]) -> dict[str, object]:
     problems = list(found.problems)
     if found.unread:
@@ -146,12 +141,11 @@ def examine(
     output: Path,
     cell: CellId,
     *,
-    stripped: bool = False,
     backups: bool = True,
     say: Say = lambda phase, done, total: None,
 ) -> Examined:
     """Read the copies of a cell. Changes nothing, and what is damaged or cannot be read is in what it returns."""
-    return _Examination(config, run_dir, output / cell.library / cell.name, cell, stripped, say).make(backups=backups)
+    return _Examination(config, run_dir, output / cell.library / cell.name, cell, say).make(backups=backups)
 
 
 @dataclass
@@ -160,7 +154,6 @@ class _Examination:
     run_dir: Path
     cell_output: Path
     cell: CellId
-    stripped: bool
     say: Say
     found: Examined = field(default_factory=Examined)
     bad: dict[str, Path] = field(default_factory=dict)  # files here that differ: place on a backup → file
@@ -173,7 +166,7 @@ class _Examination:
             self.say("reading results", 0, 0)
             self._results(manifest)
             results, raw = result_facts(self.cell_output), read_raw(self.cell_output)
-            self._raw(raw)
+            self._raw(raw, removed=listing.raw_removed(self.cell.stem))
             self.found.here = True
         except PermanentError as error:
             self.found.problems.append(f"output: {error}")  # nothing else can be held against what is damaged
@@ -197,8 +190,8 @@ class _Examination:
             name = Path(problem.removeprefix(f"{self.cell_output}/").partition(":")[0]).name
             self.bad[f"{results_place(self.run_dir.name, self.cell)}/{name}"] = self.cell_output / name
 
-    def _raw(self, recorded: RawManifest) -> None:
-        """Hold the raw data here against raw.json; of a stripped run only what has been left."""
+    def _raw(self, recorded: RawManifest, *, removed: bool) -> None:
+        """Hold the raw data here against raw.json; where they were removed on purpose only what is left."""
         directory = self.run_dir / self.cell.library / self.cell.name
         if not recorded.files or not directory.is_dir():
             return
@@ -219,7 +212,7 @@ class _Examination:
             before, file = recorded.files.get(name), now.files.get(name)
             shown = f"landing: {display(name)}"
             if file is None:
-                if not self.stripped:
+                if not removed:
                     self.found.problems.append(f"{shown}: missing")
             elif before is None:
                 self.found.problems.append(f"{shown}: extra: it came after raw.json was made, and is not backed up")

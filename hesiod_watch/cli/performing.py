@@ -148,8 +148,7 @@ def call_verify(options: argparse.Namespace) -> int:
             owner = machine.this_owner("verify", "inline", why="a person asked for it")
             answers[str(cell)] = found = verify_and_record(Job("verify", run_dir, config, owner, cell))
         else:
-            stripped = "stripped" in snapshot.flags
-            answers[str(cell)] = found = examine(config, run_dir, output, cell, stripped=stripped, backups=False)
+            answers[str(cell)] = found = examine(config, run_dir, output, cell, backups=False)
         if not options.json:
             _print_examined(str(cell), found)
     if options.json:

@@ -103,7 +103,7 @@ def holds_worker(pipeline: Path, stem: str, owner: Owner) -> bool:
 def stops(pipeline: Path, stem: str) -> str:
     """The flag by which a person stops a worker that has begun: aborted or stripped; "" where there is none."""
     listing = read_flags(pipeline)
-    stopping = ["aborted", *([] if listing.stripped_by_us else ["stripped"]), names.aborted(stem)]
+    stopping = ["aborted", *(["stripped"] if listing.stripped_by_hand else []), names.aborted(stem)]
     return next((name for name in stopping if listing.has(name)), "")
 
 
@@ -120,7 +120,7 @@ def _refuse(listing: FlagListing, pipeline: Path, stem: str, epoch: int) -> None
     if listing.stripped(stem):
         raise FlagExists(f"{pipeline}: raw data of {stem} were stripped, so it is not to be processed")
     hindrances = ["aborted", "failed", names.done(stem), names.aborted(stem), names.failed(stem)]
-    if not listing.stripped_by_us:  # ours says nothing about cells that have come since
+    if listing.stripped_by_hand:  # ours says nothing about cells that have come since
         hindrances.append("stripped")
     for name in hindrances:
         if listing.has(name):

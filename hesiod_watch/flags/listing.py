@@ -89,6 +89,19 @@ class FlagListing:
         """The run's flag `stripped` is one that `strip` has made: it is about the cells that were there then."""
         return record_in(self._text("stripped")).get("action") == "strip"
 
+    @property
+    def stripped_by_hand(self) -> bool:
+        """The run's flag `stripped` is a person's, or another program's: it counts for every cell of the run."""
+        return self.has("stripped") and not self.stripped_by_us
+
+    def raw_removed(self, stem: str) -> bool:
+        """Files of a cell may be missing from the landing area on purpose.
+
+        The one rule for every reader of `stripped`. The flag that `strip` makes for the run says nothing about a cell
+        that was added later: the cell's own flags decide.
+        """
+        return self.stripped_by_hand or self.stripped(stem)
+
     def stripped(self, stem: str) -> bool:
         """Some raw data of a cell were removed from the landing area, or may have been: what is there is not all."""
         failed = names.strip(stem) + ".failed"
