@@ -129,13 +129,13 @@ def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
                 "nothing that a backup could be held against; it has one when it is processed once more"
             )
         elif last and last.ending == "failed" and backup_reason(cell, policy):
-            yield f"{cell.id}: not backed up: {why_of(last)}"
+            yield f"{cell.id}: not backed up: {last.why}"
         elif unclear(last):
             yield f"{cell.id}: a backup was begun, and nobody can tell whether its owner lives ({last.evidence})"
         for problem in damage_in(cell.verification):
             yield f"{cell.id}: damaged: {problem}"
     if snapshot.backup and snapshot.backup.ending == "failed":
-        yield f"the run's own files are not backed up: {why_of(snapshot.backup)}"
+        yield f"the run's own files are not backed up: {snapshot.backup.why}"
 
 
 def damage(snapshot: Snapshot) -> tuple[str, ...]:
@@ -155,11 +155,6 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
         due = backup_due(cell, now)
         if backup_reason(cell, policy) and due and due > now:
             yield due
-
-
-def why_of(last: Round) -> str:
-    """What a round says of its own end."""
-    return str(last.record.get("trouble") or last.evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +199,7 @@ def _workable(snapshot: Snapshot, hands_off: frozenset[str]) -> bool:
 
 
 def _failed(last: Round) -> str:
-    return f"its last backup failed: {why_of(last)}"
+    return f"its last backup failed: {last.why}"
 
 
 def _why_again(cell: Cell) -> str:

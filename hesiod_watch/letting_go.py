@@ -139,7 +139,7 @@ def waiting(snapshot: Snapshot) -> Iterator[str]:
     for cell in snapshot.cells:
         for last, what in ((cell.deletable, "not marked as deletable"), (cell.strip, "not stripped")):
             if last and last.ending == "failed":
-                yield f"{cell.id}: {what}: {last.record.get('why') or last.evidence}"
+                yield f"{cell.id}: {what}: {last.why}"
             elif unclear(last):
                 yield f"{cell.id}: {what}: it was begun, and nobody can tell whether its owner lives ({last.evidence})"
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from hesiod_watch.amounts import number_of
 from hesiod_watch.copies import damage_in
 from hesiod_watch.delivery import next_attempt, sentences, troubles
-from hesiod_watch.keeping import whereabouts, why_of
+from hesiod_watch.keeping import whereabouts
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.plan import HANDS_OFF, overdue
 from hesiod_watch.run_types import type_of, type_problem
@@ -165,12 +165,12 @@ def _copies(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
         ("raw data removed from here", cell.strip),
     ):
         if last and last.ending:
-            yield f"{work}: {'' if last.ending == 'done' else 'no: '}{why_of(last)}"
+            yield f"{work}: {'' if last.ending == 'done' else 'no: '}{last.why}"
     kept = cell.strip.record.get("kept") if cell.strip else None
     yield from (str(words) for words in (kept if isinstance(kept, list) else ()))
     for work, last in (("backup", cell.backup), ("verification", cell.verification)):
         if last and last.ending != "done":
-            how = f"failed: {why_of(last)}" if last.ending else f"under way, {last.liveness}"
+            how = f"failed: {last.why}" if last.ending else f"under way, {last.liveness}"
             yield f"last round of {work}: {how} ({owner_words(last.owner)})"
 
 

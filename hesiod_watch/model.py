@@ -273,6 +273,15 @@ class Round:
     evidence: str
     record: Mapping[str, object] = field(default_factory=dict)  # all that its flag says
 
+    @property
+    def why(self) -> str:
+        """Why the round ended as it did, for a person.
+
+        Backups, verifications and syncs record it as `trouble`, marks and strips as `why`. A record with `trouble` may
+        have a `why` too: the reason for which the round was begun.
+        """
+        return str(self.record.get("trouble") or self.record.get("why") or self.evidence)
+
 
 @dataclass(frozen=True, slots=True)
 class Letter:

@@ -240,7 +240,7 @@ def _copies(cell: Cell) -> str:
     if not backup.ending:
         return _copying(cell, "; being backed up" if backup.liveness is not Liveness.DEAD else "", before="; ")
     if backup.ending == "failed":
-        return f"; not backed up: {backup.record.get('trouble') or backup.evidence}"
+        return f"; not backed up: {backup.why}"
     return f"; backed up on {', '.join(copy.backup for copy in copies_in(backup.record)) or '?'}"
 
 

@@ -12,7 +12,6 @@ from urllib.parse import quote
 from hesiod_watch.amounts import number_of
 from hesiod_watch.copies import damage_in
 from hesiod_watch.events import Event
-from hesiod_watch.keeping import why_of
 from hesiod_watch.model import Cell, Flag, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.run_types import UNKNOWN
@@ -117,7 +116,7 @@ def _run_complete(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterat
 
 
 def _sync_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
-    why = str(snapshot.sync.record.get("trouble", "")) if snapshot.sync else ""
+    why = snapshot.sync.why if snapshot.sync else ""
     yield f"Copying the run {display(snapshot.run)} needs a person: {display(why) or 'no reason was given'}"
     yield "It is tried again by itself; what the copying said is in sync.log."
 
@@ -132,7 +131,7 @@ def _run_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator
 def _backup_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     failing = [each for each in snapshot.cells if each.backup and each.backup.ending == "failed"]
     yield f"Copying cells of the run {display(snapshot.run)} to a second place has failed again and again."
-    lines = [f"{display(str(each.id))}: {display(why_of(each.backup))}" for each in failing if each.backup]
+    lines = [f"{display(str(each.id))}: {display(each.backup.why)}" for each in failing if each.backup]
     yield _listed("Not copied so far:", lines)
     yield "It is tried again by itself. Nothing of these cells is deleted anywhere until their copies are proven."
 

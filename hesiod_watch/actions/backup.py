@@ -115,6 +115,8 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
         log.line(f"{cell}: not backed up: {error}")
         raise
     finally:
+        if ending == "failed":
+            said.setdefault("trouble", "it ended early")
         flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
     log.line(f"{cell}: backed up and read back: {', '.join(copy.backup for copy in copies.made)}")
     return "done"
@@ -317,6 +319,8 @@ def _backup_run(job: Job) -> Outcome:
             raise troubles.error(job.run_dir.name)
         ending = "done"
     finally:
+        if ending == "failed":
+            said.setdefault("trouble", "it ended early")
         logger.info("run files backed up", extra=fields(run=job.run_dir.name, ending=ending))
         flags.end_round(job.pipeline, flags.BACKUP, job.owner, ending, {**said, "ended": iso_now()})
     return "done"

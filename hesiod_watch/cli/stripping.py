@@ -80,7 +80,7 @@ def _strip(job: Job, cell: CellId) -> None:
         raise PermanentError(f"{cell} is being stripped by somebody else; see hesiod-watch flags")
     found = look_at(job.config, job.run_dir).cell(cell)
     record = found.strip.record if found and found.strip else {}
-    print(f"{display(str(cell))}: {display(str(record.get('why', 'stripped')))}")
+    print(f"{display(str(cell))}: {display(found.strip.why if found and found.strip else 'stripped')}")
     kept = record.get("kept")
     for words in kept if isinstance(kept, list) else ():
         print(f"{display(str(cell))}: {display(str(words))}")

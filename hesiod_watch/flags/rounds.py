@@ -91,13 +91,16 @@ def end_round(
 ) -> bool:
     """End the round that `owner` has begun; `record` is said beside its owner in the flag that ends it.
 
+    A `why` in `record` is how the round ended. It replaces the owner's own, the reason for which the round was begun.
+
     False: the round is not there any more, or not ours; a person withdrew it. Raises TemporaryError, PermanentError.
     """
     started, ended = f"{work}.started", f"{work}.{ending}"
     if not _ours(pipeline / started, owner):
         return _ours(pipeline / ended, owner)  # a rename whose answer was lost
     if record:
-        _say_more(pipeline, started, {**record, **_said(owner)})
+        ended_why = {"why": record["why"]} if "why" in record else {}
+        _say_more(pipeline, started, {**record, **_said(owner), **ended_why})
     _rename(pipeline, started, ended)
     return True
 

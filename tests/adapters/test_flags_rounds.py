@@ -65,6 +65,19 @@ def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
     assert last.record["manifest"] == "0123abcd"
 
 
+def test_the_end_of_a_round_replaces_the_reason_for_its_beginning(tmp_path: Path) -> None:
+    """The reason for which a round was begun does not hide why it ended; without one at the end it is kept."""
+    for record, why in (({"why": "refused"}, "refused"), ({"files": 0}, "finished for 30 days")):
+        owner = replace(me(), why="finished for 30 days")
+        begin(tmp_path, owner)
+        assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "failed", record)
+        last = flags.read_flags(tmp_path).round(flags.ingest(STEM), machine.judge_here)
+        assert last is not None
+        assert last.record["why"] == why
+        assert last.owner is not None
+        assert last.owner.token == owner.token
+
+
 def test_only_one_round_at_a_time(tmp_path: Path) -> None:
     """While the owner of a round lives, or may live, nobody begins another."""
     begin(tmp_path, me())
