@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from hesiod_watch.copies import damage_in
+from hesiod_watch.minknow_checksums import finding_of, finding_when_processed, other_damage
 from hesiod_watch.model import LOCAL, Cell, CellId, Flag, Policy, RunName, Snapshot, Stage
 from hesiod_watch.run_types import type_of
 from hesiod_watch.status import FINISHED, at, settled, stage_of
@@ -175,9 +175,24 @@ def _backup_failed(snapshot: Snapshot) -> Iterator[Event]:
 
 def _verification_failed(snapshot: Snapshot) -> Iterator[Event]:
     for cell in snapshot.cells:
-        if damage := damage_in(cell.verification):
+        if damage := other_damage(cell):
             key = _key("verification-failed", cell.id.stem, _digest(*damage))
             yield Event("verification-failed", snapshot.run, key, cell.id)
+
+
+def _checksums_failed(snapshot: Snapshot) -> Iterator[Event]:
+    """What a backup, a verification, a strip or a mark has found; once for each set of files.
+
+    What was found when the cell was processed is part of the message about that.
+    """
+    for cell in at(snapshot, Stage.PROCESSED):
+        names = finding_of(cell).names
+        if names and names != finding_when_processed(cell).names:
+            yield Event("checksums-failed", snapshot.run, _key("checksums-failed", cell.id.stem, names), cell.id)
+
+
+def _deletable(cell: Cell) -> bool:
+    return cell.deletable is not None and cell.deletable.ending == "done" and not finding_of(cell).said
 
 
 def _all_known(snapshot: Snapshot) -> bool:
@@ -226,10 +241,15 @@ EVENTS: Mapping[str, EventKind] = {
     "verification-failed": EventKind(
         COMMENT, "a copy of a cell, here or on a second place, is found damaged", _verification_failed
     ),
+    "checksums-failed": EventKind(
+        COMMENT,
+        "MinKNOW's own checksums prove that files of a processed cell differ or are missing; once for the same files",
+        _checksums_failed,
+    ),
     "cell-deletable": EventKind(
         COMMENT,
         "a cell is marked on its upstream as safe to delete",
-        _cells("cell-deletable", lambda cell: cell.deletable is not None and cell.deletable.ending == "done"),
+        _cells("cell-deletable", _deletable),
     ),
 }
 """Every event, in the order in which those that are due at one look are told."""

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.copies import copies_in, damage_in, known_copies
 from hesiod_watch.liveness import unclear, under_way
+from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Action, Cell, Policy, Round, Snapshot, Stage
 from hesiod_watch.status import SETTLED, at, covers, stage_of
 from hesiod_watch.times import time_of
@@ -132,7 +133,9 @@ def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
             yield f"{cell.id}: not backed up: {last.why}"
         elif unclear(last):
             yield f"{cell.id}: a backup was begun, and nobody can tell whether its owner lives ({last.evidence})"
-        for problem in damage_in(cell.verification):
+        if wrong := finding_of(cell).said:
+            yield f"{cell.id}: {wrong}"
+        for problem in other_damage(cell):
             yield f"{cell.id}: damaged: {problem}"
     if snapshot.backup and snapshot.backup.ending == "failed":
         yield f"the run's own files are not backed up: {snapshot.backup.why}"

@@ -15,6 +15,7 @@ from hesiod_watch.amounts import number_of
 from hesiod_watch.copies import damage_in
 from hesiod_watch.keeping import ended_at
 from hesiod_watch.liveness import unclear, under_way
+from hesiod_watch.minknow_checksums import finding_of
 from hesiod_watch.model import LOCAL, Action, Cell, Policy, Round, Snapshot, Stage
 from hesiod_watch.status import at, stage_of
 from hesiod_watch.upstreams.location import parse_location, run_in
@@ -77,6 +78,8 @@ def lost_ground(snapshot: Snapshot, cell: Cell) -> str:
         return f"the run is flagged {flagged[0]}"
     if stage_of(cell) is not Stage.PROCESSED or cell.flags.failed:
         return "it is not processed any more" if not cell.flags.failed else "it is flagged failed"
+    if wrong := finding_of(cell).said:
+        return wrong
     if damage_in(cell.verification) or (cell.verification and cell.verification.ending == "failed"):
         return "a verification found something wrong with its copies"
     manifest, backup = cell.flags.done.record.get("manifest_md5") if cell.flags.done else None, cell.backup

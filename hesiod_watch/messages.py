@@ -14,6 +14,7 @@ from hesiod_watch.amounts import number_of
 from hesiod_watch.copies import damage_in
 from hesiod_watch.delivery import next_attempt, sentences, troubles
 from hesiod_watch.keeping import whereabouts
+from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.plan import HANDS_OFF, overdue
 from hesiod_watch.run_types import type_of, type_problem
@@ -158,7 +159,9 @@ def _copies(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
         read = time_of(copy.verified_at)
         when = f"read in full {ago((now - read).total_seconds())} ago" if read else "not read again so far"
         yield f"copy on {copy.where}: {copy.holds} in {copy.location}, {when}"
-    for problem in damage_in(cell.verification):
+    if wrong := finding_of(cell).said:
+        yield wrong
+    for problem in other_damage(cell):
         yield f"damaged: {problem}"
     for work, last in (
         ("marked as safe to delete upstream", cell.deletable),
@@ -260,6 +263,11 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
             yield "look for the missing files on the sequencer: the grace period is over"
         yield f"take it as complete: hesiod-touch-atomic {snapshot.path}/pipeline/{cell.id.stem}.synced"
     if stage is Stage.PROCESSED:
+        if finding_of(cell).said:
+            yield (
+                "after copying the named files again from the sequencer: "
+                f"hesiod-watch verify {run} {cell.id} --backup (docs/backup.md says how to renew the copies)"
+            )
         yield f"check its results again: hesiod-watch verify {run} {cell.id}"
         if cell.backup:
             yield f"read all its copies, also those on backups: hesiod-watch verify {run} {cell.id} --backup"

@@ -23,6 +23,7 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from hesiod_watch.amounts import number_of
+from hesiod_watch.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.model import CellId
 from hesiod_watch.naming import display
 
@@ -102,6 +103,7 @@ class Evidence:
     manifest: str = ""  # MD5 of manifest.json as it lies there
     hindrances: tuple[str, ...] = ()  # flags in the way, a sentence each
     moved: tuple[str, ...] = ()  # names that came, went or changed while evidence was gathered
+    checksums: MinknowChecksums = NO_CHECKSUMS  # what MinKNOW's own say of the cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,7 @@ class Refused:
     """Why there is no proof: a sentence each, with the name of the file where it is about one."""
 
     reasons: tuple[str, ...]
+    checksums: MinknowChecksums = NO_CHECKSUMS  # those of the evidence
 
     def __str__(self) -> str:
         more = len(self.reasons) - 3
@@ -181,7 +184,8 @@ class DropProof:
 def prove(evidence: Evidence, limits: Limits, now: datetime) -> DropProof | Refused:
     """A proof that a cell may be dropped from a place, or every reason against it. `now` is aware of its time zone."""
     limits = Limits(min(limits.fresh, Limits().fresh), min(limits.lasts, Limits().lasts))
-    reasons = [*about_cell(evidence), *_about_time(evidence, limits, now), *_about_names(evidence)]
+    reasons = [*_about_checksums(evidence), *about_cell(evidence), *_about_time(evidence, limits, now)]
+    reasons += _about_names(evidence)
     files: list[Target] = []
     kept: list[Kept] = []
     counted: dict[str, tuple[Copy, ...]] = {}
@@ -201,7 +205,7 @@ def prove(evidence: Evidence, limits: Limits, now: datetime) -> DropProof | Refu
     if not files and not reasons:
         reasons.append(_nothing(kept))
     if reasons:
-        return Refused(tuple(reasons))
+        return Refused(tuple(reasons), evidence.checksums)
     return DropProof(
         evidence.run,
         evidence.cell,
@@ -248,6 +252,16 @@ def about_cell(evidence: Evidence) -> Iterator[str]:
         yield f"its flag `done` is of attempt {evidence.epoch}, and there is an attempt {evidence.current_epoch}"
     if not evidence.recorded:
         yield "raw.json, which says what the cell consists of, is missing or empty"
+
+
+def _about_checksums(evidence: Evidence) -> Iterator[str]:
+    """Damage or loss that MinKNOW's own checksums prove keeps all of a cell.
+
+    Every copy may have it.
+    """
+    wrong = evidence.checksums.wrong
+    if wrong and wrong not in evidence.hindrances:
+        yield wrong
 
 
 def _about_time(evidence: Evidence, limits: Limits, now: datetime) -> Iterator[str]:

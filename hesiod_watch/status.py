@@ -10,7 +10,8 @@ import hashlib
 from collections.abc import Callable
 
 from hesiod_watch.amounts import number_of
-from hesiod_watch.copies import copies_in, damage_in
+from hesiod_watch.copies import copies_in
+from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Cell, CellId, Completeness, Liveness, Snapshot, Stage, Status, why_in
 
 FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
@@ -129,7 +130,9 @@ def covers(snapshot: Snapshot) -> str:
         # The page of a running cell grows with what has been ingested of it.
         so_far = f" {cell.results.get('reads')}" if stage not in SETTLED else ""
         accepted = f" {by_hand(cell)}" if by_hand(cell) else ""
-        lines.append(f"{cell.id} {stage if stage in SETTLED else 'open'}{made}{so_far}{accepted}")
+        # A later reading may find damage, or find that it has been repaired.
+        wrong = f" {names}" if stage is Stage.PROCESSED and (names := finding_of(cell).names) else ""
+        lines.append(f"{cell.id} {stage if stage in SETTLED else 'open'}{made}{so_far}{accepted}{wrong}")
     return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
@@ -232,7 +235,7 @@ def _let_go(cell: Cell) -> str:
 
 def _copies(cell: Cell) -> str:
     """What is to be said of the copies of a processed cell; "" where there is nothing that a person must know."""
-    if damage := damage_in(cell.verification):
+    if damage := other_damage(cell):
         return f"; damaged: {damage[0]}" + (f" and {len(damage) - 1} more" if len(damage) > 1 else "")
     backup = cell.backup
     if backup is None:
@@ -241,7 +244,15 @@ def _copies(cell: Cell) -> str:
         return _copying(cell, "; being backed up" if backup.liveness is not Liveness.DEAD else "", before="; ")
     if backup.ending == "failed":
         return f"; not backed up: {backup.why}"
-    return f"; backed up on {', '.join(copy.backup for copy in copies_in(backup.record)) or '?'}"
+    how = "copied as it is to" if finding_of(cell).said else "backed up on"
+    return f"; {how} {', '.join(copy.backup for copy in copies_in(backup.record)) or '?'}"
+
+
+def _why_processed(cell: Cell) -> str:
+    """Where MinKNOW's checksums prove damage or loss, this comes first, and the cell is not called checked."""
+    wrong = finding_of(cell).said
+    processed = f"processed and reported, but {wrong}" if wrong else "processed, checked and reported"
+    return f"{processed}{_but(cell)}{_let_go(cell)}{_copies(cell)}"
 
 
 def _flag_text(cell: Cell, otherwise: str) -> str:
@@ -251,7 +262,7 @@ def _flag_text(cell: Cell, otherwise: str) -> str:
 
 _WHY_STAGE: dict[Stage, Callable[[Cell], str]] = {
     Stage.ABORTED: lambda cell: _flag_text(cell, "a person said to disregard it"),
-    Stage.PROCESSED: lambda cell: f"processed, checked and reported{_but(cell)}{_let_go(cell)}{_copies(cell)}",
+    Stage.PROCESSED: _why_processed,
     Stage.FAILED: lambda cell: _flag_text(cell, "processing failed and needs a person") + _but(cell),
     Stage.PROCESSING: _why_processing,
     Stage.READY: lambda cell: by_hand(cell) or "its data are here and complete",

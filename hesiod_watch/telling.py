@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
 from hesiod_watch.amounts import number_of
-from hesiod_watch.copies import damage_in
 from hesiod_watch.events import Event
+from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Cell, Flag, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.run_types import UNKNOWN
@@ -61,29 +61,40 @@ def _run_new(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[st
 
 
 def _cell_ready(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    wrong = finding_of(cell).said if cell else ""
     if cell and by_hand(cell):
         yield f"{_named(event)} was {display(by_hand(cell))}."
     elif cell and _unproven(cell):
         why = f"but its data are not complete: {_unproven(cell)}"
         yield f"{_named(event)} has been sequenced, {why}."
-    else:
+    elif not wrong:
         yield f"{_named(event)} has been sequenced, and all its data are here."
+    if wrong:
+        yield f"{_named(event)} has been sequenced. {display(wrong)}"
 
 
 def _all_cells_run(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     cells = [each for each in snapshot.cells if stage_of(each) is not Stage.ABORTED]
     number = "The one cell" if len(cells) == 1 else f"All {len(cells)} cells"
     have = "has" if len(cells) == 1 else "have"
-    whole = not any(_unproven(each) for each in cells)
-    how = "been sequenced, and all data are here" if whole else "ended, but not all data are proven to be here"
-    yield f"{number} of the run {display(snapshot.run)} {have} {how}."
+    unproven = any(_unproven(each) for each in cells)
+    wrong = any(finding_of(each).said for each in cells)
+    how = "ended, but not all data are proven to be here" if unproven else "been sequenced"
+    but = ", but MinKNOW's checksums show damaged or missing files" if wrong else ""
+    fine = "" if unproven or wrong else ", and all data are here"
+    yield f"{number} of the run {display(snapshot.run)} {have} {how}{but}{fine}."
     cells.sort(key=lambda each: not _unproven(each))
     yield _listed("", [f"{display(str(each.id))}: {stage_of(each)}{_but(each)}" for each in cells])
 
 
 def _cell_done(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     accepted = f" It was {display(by_hand(cell))}." if cell and by_hand(cell) else ""
-    yield f"{_named(event)} is processed, checked and reported.{accepted}"
+    if cell and (wrong := finding_of(cell).said):
+        damaged = "but some of its files are damaged or missing"
+        yield f"{_named(event)} is processed and reported, {damaged}.{accepted}"
+        yield _damaged(event, wrong)
+    else:
+        yield f"{_named(event)} is processed, checked and reported.{accepted}"
     if cell and (numbers := _numbers(cell)):
         yield numbers
 
@@ -107,9 +118,11 @@ def _run_complete(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterat
     aborted = len(snapshot.cells) - len(done)
     also = f", {aborted} aborted" if aborted else ""
     accepted = " Not all its data are proven to be here." if any(map(_unproven, done)) else ""
-    yield f"The run {display(snapshot.run)} is complete: {cells} processed{also}.{accepted}"
+    wrong = sum(bool(finding_of(each).said) for each in done)
+    but = f"; MinKNOW's checksums show damaged or missing files in {number_of(wrong, 'cell')}" if wrong else ""
+    yield f"The run {display(snapshot.run)} is complete: {cells} processed{also}{but}.{accepted}"
     done.sort(key=lambda each: not _unproven(each))
-    yield _listed("", [f"{display(str(each.id))}: {_in_short(each)}{_but(each)}" for each in done])
+    yield _listed("", [f"{display(str(each.id))}: {_in_short(each)}{_but(each)}{_wrong(each)}" for each in done])
     reads, bases = (sum(_number(each, name) for each in done) for name in ("reads", "bases"))
     if reads:
         yield f"Together: {number_of(reads, 'read', form=',')}, {_bases(bases)}."
@@ -138,8 +151,27 @@ def _backup_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Itera
 
 def _verification_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     yield f"{_named(event)}: a copy was read again and is damaged."
-    yield _listed("", [display(each) for each in damage_in(cell.verification if cell else None)])
+    yield _listed("", [display(each) for each in (other_damage(cell) if cell else ())])
     yield "Nothing is repaired without a person, and nothing of this cell is deleted anywhere."
+
+
+def _checksums_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    yield f"{_named(event)}: files are damaged or missing, although the cell is processed."
+    yield _damaged(event, finding_of(cell).said if cell else "")
+
+
+def _damaged(event: Event, wrong: str) -> str:
+    return (
+        f"{display(wrong)}\n"
+        "Nothing of this cell is deleted anywhere while this is so. Copy the named files again from the sequencer. "
+        "docs/backup.md says how to have the copies renewed. After fixing the cause:\n"
+        f"    hesiod-watch verify {display(event.run)} {display(str(event.cell))} --backup"
+    ).lstrip("\n")
+
+
+def _wrong(cell: Cell) -> str:
+    said = finding_of(cell).said
+    return f"; {display(said)}" if said else ""
 
 
 def _cell_deletable(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
@@ -165,6 +197,7 @@ _WRITERS: dict[str, _Writer] = {
     "run-failed": _run_failed,
     "backup-failed": _backup_failed,
     "verification-failed": _verification_failed,
+    "checksums-failed": _checksums_failed,
     "cell-deletable": _cell_deletable,
 }
 _WITH_ADDRESS = frozenset({"cell-done", "run-complete"})

@@ -51,6 +51,7 @@ from hesiod_watch.fields import fields
 from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.keeping import run_digest
 from hesiod_watch.machine import iso_now
+from hesiod_watch.minknow_checksums import KEY, carried_finding, finding_in
 from hesiod_watch.model import CellId, Progress, RunType
 from hesiod_watch.naming import display
 from hesiod_watch.observe import COPIES_FILE, observe
@@ -59,7 +60,7 @@ from hesiod_watch.runlog import RunLog
 
 logger = logging.getLogger(__name__)
 
-CARRIED = ("manifest", "copies", "trouble")
+CARRIED = ("manifest", "copies", "trouble", KEY)
 """What a round says from its beginning of the one before, so that nothing is forgotten should it be killed."""
 SHOWN = 20
 """Sentences about what is wrong that a flag keeps; the log has them all."""
@@ -105,8 +106,10 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
     said = {key: value for key, value in kept.items() if key != "trouble"}
     ending: flags.Ending = "failed"
     try:
-        copies, troubles = _CellBackup(job, cell, log, carried).make()
+        copying = _CellBackup(job, cell, log, carried)
+        copies, troubles = copying.make()
         said = {"manifest": copies.manifest, "copies": [copy.record() for copy in copies.made], **troubles.record()}
+        said |= copying.finding
         if troubles.sentences:
             raise troubles.error(f"{job.run_dir.name} {cell}")
         ending = "done"
@@ -118,7 +121,11 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
         if ending == "failed":
             said.setdefault("trouble", "it ended early")
         flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
-    log.line(f"{cell}: backed up and read back: {', '.join(copy.backup for copy in copies.made)}")
+    wrong = finding_in(copying.finding).said
+    log.line(
+        f"{cell}: backed up and read back: {', '.join(copy.backup for copy in copies.made)}"
+        + (f"; it was copied as it is: {wrong}" if wrong else "")
+    )
     return "done"
 
 
@@ -138,6 +145,7 @@ class _CellBackup:
         self.cell = cell
         self.log = log
         self.carried = carried
+        self.finding = carried_finding(carried)  # of MinKNOW's checksums, for the flag
         self.kind = type_of(observe(job.run_dir, job.config.output), job.config.policy())
         self.cell_output = job.output / cell.library / cell.name
         self.manifest = _manifest(job, cell, self.cell_output)
@@ -202,6 +210,7 @@ class _CellBackup:
             on_progress=lambda done, total: self.reporter.say(Progress("reading raw data", done, total)),
             stop=self._stopped,
         )
+        self.finding = raw.checksums.finding(iso_now()) or self.finding
         self._refuse_other_content(former.facts, raw.facts)
         if raw != former:
             write_raw(self.cell_output, raw)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
-from hesiod_watch import flags
+from hesiod_watch import flags, machine
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.evidence import examine, ground
 from hesiod_watch.actions.strip import keep_clear
@@ -24,6 +24,7 @@ from hesiod_watch.amounts import number_of
 from hesiod_watch.config import Upstream
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.hostlock import alone_on_this_host
+from hesiod_watch.minknow_checksums import carried_finding
 from hesiod_watch.proof import DropProof, Refused
 from hesiod_watch.times import iso
 from hesiod_watch.upstreams import marking
@@ -40,9 +41,11 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
     work = flags.deletable(cell.stem)
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
     # Should it be killed it may have written a mark; `marked` keeps that possible until it is known.
-    flags.begin_round(job.pipeline, work, job.owner, alone=alone, record={"marked": True})
+    former = flags.read_flags(job.pipeline).round(work, machine.judge_here)
+    known = carried_finding(former.record if former else {})
+    flags.begin_round(job.pipeline, work, job.owner, alone=alone, record={"marked": True, **known})
     ending: flags.Ending = "failed"
-    record: dict[str, object] = {"why": "it ended early", "marked": True}
+    record: dict[str, object] = {"why": "it ended early", "marked": True, **known}
     try:
         job.log().command(command_of(job))
         keep_clear(job, flags.strip(cell.stem))
@@ -72,6 +75,8 @@ def _mark(
     else:
         answer = examine(job, there, clock=clock)
     if isinstance(answer, Refused):
+        if answer.checksums.wrong:
+            record |= answer.checksums.finding(iso(clock()))
         if standing and standing.word == "deletable":
             why = str(answer)
             there.write(cell, Mark("revoked", clock(), standing.place, job.run_dir.name, said=why))

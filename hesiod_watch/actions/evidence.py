@@ -14,7 +14,8 @@ from datetime import UTC, datetime, timedelta
 from hesiod_watch import completeness, flags, machine, minknow
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.held import Copies, Looking, moved
-from hesiod_watch.backups import damage_in, manifest_md5, read_raw_manifest
+from hesiod_watch.backups import damage_in, manifest_md5, read_raw, read_raw_manifest
+from hesiod_watch.minknow_checksums import finding_in, problem_of
 from hesiod_watch.model import CellFlags, CellId
 from hesiod_watch.proof import DropProof, Evidence, Fact, Found, Limits, Refused, about_cell, prove
 from hesiod_watch.upstreams import landed, marking
@@ -42,7 +43,8 @@ def gather(job: Job, there: marking.There | None = None, *, stop: Callable[[], b
     cell = job.the_cell
     cell_output = job.output / cell.library / cell.name
     with landed.opened_run(job.config.landing, job.run_dir) as directory:
-        looking = Looking(job, directory, cell_output, read_raw_manifest(cell_output), stop)
+        raw = read_raw(cell_output)
+        looking = Looking(job, directory, cell_output, raw.facts, stop)
         with ThreadPoolExecutor(2 + len(job.config.backups)) as pool:
             asked = pool.submit(_ask, there, cell) if there else None
             backups = [(backup, pool.submit(looking.of_backup, backup)) for backup in job.config.backups]
@@ -55,6 +57,8 @@ def gather(job: Job, there: marking.There | None = None, *, stop: Callable[[], b
         after = there.inventory(cell).entries if there else landed.entries(directory, cell)
     recorded = {name: Fact(fact.size, fact.md5) for name, fact in looking.raw.items()}
     names = found.keys() | recorded.keys()
+    # A file that raw.json names was part of the cell: after a strip it is on the backups only.
+    sha256 = {**dict.fromkeys([*found, *here.found], ""), **raw.sha256, **here.sha256}
     evidence = Evidence(
         job.run_dir.name,
         cell,
@@ -65,6 +69,7 @@ def gather(job: Job, there: marking.There | None = None, *, stop: Callable[[], b
         copies={name: tuple(place[name] for place in places if name in place) for name in names},
         manifest=manifest_md5(cell_output),
         moved=moved(before, after),
+        checksums=here.hashes.judge(sha256) or raw.checksums,
     )
     return _with_flags(job, evidence)
 
@@ -134,5 +139,12 @@ def hindrances(listing: flags.FlagListing, stem: str) -> Iterator[str]:
     for flag, name in ((cell.failed, "failed"), (cell.aborted, "aborted")):
         if flag:
             yield f"it is flagged {name}"
-    for problem in damage_in(listing.round(flags.verify(stem), machine.judge_here)):
-        yield f"a verification has found: {problem}"
+    done_record = cell.done.record if cell.done else {}
+    works = (flags.backup(stem), flags.verify(stem), flags.deletable(stem), flags.strip(stem))
+    rounds = [listing.round(work, machine.judge_here) for work in works]
+    said = finding_in(done_record, *(each.record for each in rounds if each)).said
+    if said:
+        yield said
+    for problem in damage_in(rounds[1]):
+        if not problem_of(said).startswith(problem):
+            yield f"a verification has found: {problem}"

@@ -21,10 +21,11 @@ from typing import Any
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.results import MANIFEST, read_manifest
 from hesiod_watch.backups import Facts, device_of, opened, raw_place, result_facts, results_place
+from hesiod_watch.backups.hashes import Hashes, read_output_hashes
 from hesiod_watch.config import Backup
 from hesiod_watch.errors import HesiodError, TemporaryError
 from hesiod_watch.fastq import recheck
-from hesiod_watch.fastq.sameness import Reading, read_piece, read_source
+from hesiod_watch.fastq.sameness import Reading, ReadInto, read_piece, read_source
 from hesiod_watch.proof import Copy, Found
 from hesiod_watch.upstreams import landed
 from hesiod_watch.upstreams.inventory import Entry
@@ -48,6 +49,8 @@ class Here:
     readings: dict[str, Reading] = field(default_factory=dict)
     read_at: dict[str, datetime] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
+    hashes: Hashes = field(default_factory=Hashes)  # MinKNOW's own checksums, as they are in landing
+    sha256: dict[str, str] = field(default_factory=dict)  # of the files that these name, read in the same pass
 
     def copies(self) -> Copies:
         return {
@@ -98,6 +101,8 @@ class Looking:
         sources = {str(source.get("name")) for source in self.manifest.get("sources", [])}
         entries = landed.entries(self.directory, job.the_cell)
         here = Here(device_of(job.run_dir), job.cell_dir.resolve(), entries)
+        files = {name for name, entry in entries.items() if entry.kind == "f"}
+        here.hashes = read_output_hashes(self.directory, job.the_cell, files)
         for name, entry in sorted(entries.items()):
             if self.stop():
                 raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: stopped")
@@ -105,8 +110,11 @@ class Looking:
             if entry.kind == "f":
                 here.read_at[name] = datetime.now(UTC)
                 try:
-                    reading, identity = _read(self.directory, job, name, text=name in sources)
+                    sha256 = hashlib.sha256() if name in here.hashes.sha256 else None
+                    reading, identity = _read(self.directory, job, name, text=name in sources, sha256=sha256)
                     md5 = reading.md5
+                    if sha256:
+                        here.sha256[name] = sha256.hexdigest()
                     if name in sources:
                         here.readings[name] = reading
                 except OSError as error:
@@ -215,28 +223,39 @@ class Looking:
 # Reading.
 
 
-def _read(directory: int, job: Job, name: str, *, text: bool) -> tuple[Reading, tuple[int, ...]]:
+def _read(
+    directory: int, job: Job, name: str, *, text: bool, sha256: hashlib._Hash | None
+) -> tuple[Reading, tuple[int, ...]]:
     """A file in landing, read once from its disk, perhaps with its text as FASTQ; and its identity.
+
+    All bytes go into `sha256` too, where there is one.
 
     Raises OSError, also where it changed meanwhile: then nothing is known of it.
     """
     with landed.opened(directory, job.the_cell, name) as descriptor:
         before = identity_of(os.fstat(descriptor))
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+        def readinto(part: memoryview) -> int:
+            count = os.readv(descriptor, [part])
+            if sha256:
+                sha256.update(part[:count])
+            return count
+
         if text:
-            path = job.cell_dir / name
-            reading = read_source(lambda part: os.readv(descriptor, [part]), path, gzipped=name.endswith(".gz"))
+            reading = read_source(readinto, job.cell_dir / name, gzipped=name.endswith(".gz"))
         else:
-            reading = Reading(_md5_of(descriptor), None)
+            reading = Reading(_md5_of(readinto), None)
         if identity_of(os.fstat(descriptor)) != before:
             raise OSError(errno.EBUSY, "it changed while it was read")
     return reading, before
 
 
-def _md5_of(descriptor: int) -> str:
+def _md5_of(readinto: ReadInto) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    while data := os.read(descriptor, CHUNK):
-        digest.update(data)
+    buffer = memoryview(bytearray(CHUNK))
+    while count := readinto(buffer):
+        digest.update(buffer[:count])
     return digest.hexdigest()
 
 

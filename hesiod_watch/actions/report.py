@@ -18,7 +18,8 @@ from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.results import QC, REPORT, fsync_directory
 from hesiod_watch.errors import TemporaryError
 from hesiod_watch.machine import iso_now
-from hesiod_watch.model import Cell
+from hesiod_watch.minknow_checksums import finding_of
+from hesiod_watch.model import Cell, Stage
 from hesiod_watch.observe import observe
 from hesiod_watch.report.run import render_run
 from hesiod_watch.status import by_hand, covers, stage_of, status_of, why_stage
@@ -66,6 +67,7 @@ def _cell(output: Path, cell: Cell) -> dict[str, Any]:
         "stage": str(stage_of(cell)),
         "why": why_stage(cell),
         "by_hand": by_hand(cell),
+        "damaged": stage_of(cell) is Stage.PROCESSED and bool(finding_of(cell).said),
         "page": f"{quote(cell.id.library)}/{quote(cell.id.name)}/{REPORT}" if has_page else None,
         "qc": _read_qc(directory / QC),
     }

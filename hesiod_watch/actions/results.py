@@ -23,11 +23,13 @@ import yaml
 from hesiod_watch import __version__, completeness, minknow, naming
 from hesiod_watch.actions import Job
 from hesiod_watch.amounts import number_of
+from hesiod_watch.backups.hashes import compare
 from hesiod_watch.errors import TemporaryError
 from hesiod_watch.fastq.model import Piece, Written
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.statistics import Statistics
 from hesiod_watch.machine import iso_now
+from hesiod_watch.minknow_checksums import KEY, NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.model import CellContents, Completeness, Owner
 from hesiod_watch.observe import INGEST_FILE
 from hesiod_watch.report.cell import render_cell
@@ -41,6 +43,8 @@ REPORT = "report.html"
 SUPERSEDED = "superseded"
 _SOURCES = b' "sources": [\n'
 """The line of a manifest behind which there are only sources."""
+COMPARED_AT_ONCE = 4 << 30
+"""Bytes of files with checksums by MinKNOW up to which processing compares them: in seconds."""
 STAGING = ".staging."
 """Begins the name of a directory where the files of results wait to be published."""
 
@@ -55,12 +59,14 @@ class Results:
     cell: str
     completeness: Completeness
     """The verdict on the cell's contents; its sentence also says what was left out: links, pipes."""
+    checksums: MinknowChecksums
+    """What MinKNOW's own say of the cell's files."""
 
     @property
     def sentence(self) -> str:
         reads, bases, n50 = (self.headline[key] for key in ("reads", "bases", "n50"))
         numbers = f"{number_of(reads, 'read')}, {number_of(bases, 'base')}, N50 {n50}"
-        return "; ".join(filter(None, (numbers, self.completeness.by_hand)))
+        return "; ".join(filter(None, (numbers, self.completeness.by_hand, self.checksums.sentence)))
 
     def record(self, owner: Owner) -> dict[str, object]:
         """What `{cell}.done` says."""
@@ -74,6 +80,7 @@ class Results:
             "results": dict(self.headline),
             "counted": self.completeness.why,
             "completeness": self.completeness.record(),
+            **self.checksums.finding(iso_now()),
         }
 
     @classmethod
@@ -89,7 +96,8 @@ class Results:
         """Write everything but the FASTQ into `directory`, fsynced. Raises TemporaryError when it cannot be written."""
         groups = [(output.output.barcode, output.output.part, output.statistics) for output in written]
         told = [*notes, *(note for output in written for note in output.notes)]
-        qc = qc_document(job, groups, counted, notes=told, state="complete", written=written)
+        checksums = compare(job.config.landing, job.run_dir, job.the_cell, at_most=COMPARED_AT_ONCE)
+        qc = qc_document(job, groups, counted, notes=told, state="complete", written=written, checksums=checksums)
         texts = {
             QC: _json(qc),
             CELL_INFO: yaml.safe_dump(cell_info(qc), sort_keys=False, allow_unicode=True),
@@ -118,7 +126,7 @@ class Results:
         files = {name: directory / name for name in (*texts, MANIFEST)} | {
             output.output.name: output.path for output in written
         }
-        return cls(files, manifest_md5, headline, str(job.the_cell), counted[1])
+        return cls(files, manifest_md5, headline, str(job.the_cell), counted[1], checksums)
 
 
 Group = tuple[str | None, str, Statistics]
@@ -133,6 +141,7 @@ def qc_document(
     notes: Sequence[str],
     state: Literal["complete", "running"],
     written: Sequence[Written] = (),
+    checksums: MinknowChecksums = NO_CHECKSUMS,
 ) -> dict[str, Any]:
     """The document of docs/qc-json.md for one cell. `counted`: its contents, and the verdict on them."""
     cell = job.the_cell
@@ -157,6 +166,7 @@ def qc_document(
         "facts": facts,
         "completeness": verdict.record(),
         "counts": _counts(contents),
+        KEY: checksums.record() or None,
         **qc_groups(groups),
         "outputs": [
             {

@@ -23,6 +23,7 @@ from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.liveness import under_way
+from hesiod_watch.minknow_checksums import carried_finding
 from hesiod_watch.naming import display
 from hesiod_watch.observe import observe
 from hesiod_watch.proof import NOTHING, DropProof, Kept, Refused
@@ -42,14 +43,15 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
     # What an earlier round has removed must not be forgotten, should this one be killed or refused.
     begun = former is not None and former.record.get("files") != 0
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_round(job.pipeline, work, job.owner, alone=alone)
+    known = carried_finding(former.record if former else {})
+    flags.begin_round(job.pipeline, work, job.owner, alone=alone, record=known)
     done = False
-    record: dict[str, object] = {"why": "it ended early"}
+    record: dict[str, object] = {"why": "it ended early", **known}
     gone = Gone()
     try:
         job.log().command(command_of(job))
         keep_clear(job, flags.deletable(cell.stem))
-        record = _strip(job, gone, clock, former.record if former else {})
+        record |= _strip(job, record, gone, clock, former.record if former else {})
         done = True
     except HesiodError as error:
         record |= {"why": str(error), "again": isinstance(error, TemporaryError)}
@@ -78,11 +80,18 @@ def keep_clear(job: Job, other: str) -> None:
         raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: {other}.started: under way: {found.evidence}")
 
 
-def _strip(job: Job, gone: Gone, clock: Clock, former: Mapping[str, object]) -> dict[str, object]:
-    """Prove and remove; what the flag is to say, where an earlier round had said `former`."""
+def _strip(
+    job: Job, record: dict[str, object], gone: Gone, clock: Clock, former: Mapping[str, object]
+) -> dict[str, object]:
+    """Prove and remove; what the flag is to say, where an earlier round had said `former`.
+
+    What MinKNOW's checksums prove is put into `record` at once, because the strip is refused then.
+    """
     cell = job.the_cell
     answer = examine(job, clock=clock)
     if isinstance(answer, Refused):
+        if answer.checksums.wrong:
+            record |= answer.checksums.finding(iso(clock()))
         if answer.reasons == (NOTHING,):
             return {"why": "everything that may go had gone", **{key: former[key] for key in SAID if key in former}}
         raise PermanentError(f"{job.run_dir.name} {cell} is not stripped: {answer}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,11 +38,13 @@ from hesiod_watch.backups import (
     sources_of,
     take_raw,
 )
+from hesiod_watch.backups.hashes import compare
 from hesiod_watch.backups.manifests import RawManifest
 from hesiod_watch.backups.verifying import find_wrong, sentences
 from hesiod_watch.config import Backup, Config
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.machine import iso_now
+from hesiod_watch.minknow_checksums import NO_CHECKSUMS, MinknowChecksums, carried_finding, problem_of
 from hesiod_watch.model import CellId, Progress
 from hesiod_watch.naming import display
 from hesiod_watch.observe import COPIES_FILE
@@ -65,6 +67,7 @@ class Examined:
     copies: list[CopyRecord] = field(default_factory=list)  # that agree
     unread: list[str] = field(default_factory=list)  # why a place could not be read
     here: bool = False  # results and raw data here were read to the end
+    checksums: MinknowChecksums = NO_CHECKSUMS  # what MinKNOW's own say of the raw data here
 
 
 def perform(job: Job) -> Outcome:
@@ -95,13 +98,14 @@ def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> E
     former = listing.round(work, machine.judge_here)
     known = damage_in(former)
     # What was found before stands until this round has read all: also when it is killed.
-    carried: dict[str, object] = {"problems": list(known)} if known else {}
+    finding = carried_finding(former.record) if former else {}
+    carried: dict[str, object] = ({"problems": list(known)} if known else {}) | finding
     flags.begin_round(job.pipeline, work, job.owner, alone=alone(job), record=carried)
     said: dict[str, object] = {"trouble": "it was not ended", **carried}
     ending: flags.Ending = "failed"
     try:
         found = examine(job.config, job.run_dir, job.output, cell, say=say)
-        said = _record(found, known)
+        said = _record(found, known) | (found.checksums.finding(iso_now()) or finding)
         ending = "failed" if found.problems or found.unread else "done"
     except HesiodError as error:
         said["trouble"] = str(error)[:LONGEST]
@@ -191,23 +195,40 @@ class _Examination:
             self.bad[f"{results_place(self.run_dir.name, self.cell)}/{name}"] = self.cell_output / name
 
     def _raw(self, recorded: RawManifest, *, removed: bool) -> None:
-        """Hold the raw data here against raw.json; where they were removed on purpose only what is left."""
+        """Hold the raw data here against raw.json and MinKNOW's own checksums.
+
+        Where files were removed on purpose, only the files that are left; without raw.json, only
+        the files that MinKNOW names.
+        """
         directory = self.run_dir / self.cell.library / self.cell.name
-        if not recorded.files or not directory.is_dir():
+        if not directory.is_dir():
+            return
+        if not recorded.files:
+            checksums = compare(
+                self.config.landing,
+                self.run_dir,
+                self.cell,
+                on_progress=lambda done, total: self.say("reading raw data", done, total),
+            )
+            self._minknow(checksums, known=None if removed else frozenset())
+            if unread := checksums.not_compared:
+                files = number_of(unread, "file")
+                self.found.unread.append(f"landing: {files} that {checksums.files[0]} names cannot be read")
             return
         # Nothing is believed: all is read again, whatever its times say.
-        told: list[str] = []
         now = take_raw(
             self.config.landing,
             self.run_dir,
             self.cell,
             RawManifest(str(self.cell)),
-            tell=told.append,
             on_progress=lambda done, total: self.say("reading raw data", done, total),
         )
-        for sentence in told:
-            if "MinKNOW wrote" in sentence:
-                self.found.problems.append(f"landing: {sentence}")
+        # Of a file that was removed from here since, raw.json says whether it differed: so do its copies.
+        removed_bad = {name for name in recorded.checksums.differing if name not in now.files}
+        checksums = now.checksums or recorded.checksums
+        checksums = replace(checksums, differing=tuple(sorted({*checksums.differing, *removed_bad})))
+        if now.checksums or checksums.wrong:
+            self._minknow(checksums, known=recorded.files.keys())
         for name in sorted(recorded.files.keys() | now.files.keys()):
             before, file = recorded.files.get(name), now.files.get(name)
             shown = f"landing: {display(name)}"
@@ -219,6 +240,16 @@ class _Examination:
             elif file.fact != before.fact:
                 self.found.problems.append(f"{shown}: {_other(before.fact, file.fact)}")
                 self.bad[f"{raw_place(self.run_dir.name, self.cell)}/{name}"] = directory / name
+
+    def _minknow(self, checksums: MinknowChecksums, known: Collection[str] | None) -> None:
+        """Note what MinKNOW's checksums prove.
+
+        A `known` file is not absent: it was part of the cell, and raw.json describes it. None:
+        files were removed on purpose, and it is not known which.
+        """
+        self.found.checksums = checksums.without_absent(known)
+        if wrong := self.found.checksums.wrong:
+            self.found.problems.append(problem_of(wrong))
 
     def _backup(self, backup: Backup, copy: CopyRecord, results: Facts, raw: RawManifest) -> None:
         run = self.run_dir.name

@@ -20,6 +20,7 @@ from hesiod_watch.backups.hashes import read_output_hashes
 from hesiod_watch.backups.here import opened_directory, opened_file
 from hesiod_watch.copies import Facts, FileFact
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.minknow_checksums import MinknowChecksums
 from hesiod_watch.model import CellId
 from hesiod_watch.naming import display
 from hesiod_watch.upstreams import landed
@@ -57,7 +58,17 @@ class RawManifest:
 
     cell: str
     files: Mapping[str, RawFile] = field(default_factory=dict)
-    hashes: Mapping[str, object] = field(default_factory=dict)  # file, agreeing, differing; empty: MinKNOW wrote none
+    hashes: Mapping[str, object] = field(default_factory=dict)  # `MinknowChecksums.record`; empty: MinKNOW wrote none
+
+    @property
+    def checksums(self) -> MinknowChecksums:
+        """What MinKNOW's own checksums were found to say when the data were read."""
+        return MinknowChecksums.from_record(self.hashes)
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        """SHA-256 of each file, "" where it was not computed."""
+        return {name: file.sha256 for name, file in self.files.items()}
 
     @property
     def facts(self) -> Facts:
@@ -201,7 +212,10 @@ def take_raw(
                 tell(f"{display(name)} has other content now: MD5 {found[name].fact.md5}, was {before.fact.md5}")
             done += files[name].size
             on_progress(done, total)
-        return RawManifest(str(cell), found, hashes.judge(found, tell) or former.hashes)
+        checksums = hashes.judge({name: file.sha256 for name, file in found.items()})
+        for sentence in checksums.lines():
+            tell(sentence)
+        return RawManifest(str(cell), found, checksums.record() or former.hashes)
 
 
 def raw_of_sync(cell: CellId, md5s: Mapping[str, str], landing: Path, run_dir: Path) -> RawManifest:

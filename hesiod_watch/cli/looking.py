@@ -29,6 +29,7 @@ from hesiod_watch.delivery import sentences
 from hesiod_watch.errors import UsageError
 from hesiod_watch.keeping import whereabouts
 from hesiod_watch.messages import Explanation, ago, explain_cell, explain_run, owner_words
+from hesiod_watch.minknow_checksums import finding_of
 from hesiod_watch.model import Action, Cell, CellId, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.observe import observe
@@ -167,7 +168,9 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
                 human_bases(document["bases"]),
                 f"Q{mean_q:.1f}" if isinstance(mean_q, float) else "",
             )
-            why = display(by_hand(cell) if stage is Stage.PROCESSED else why_stage(cell))
+            # Of a processed cell the numbers say enough, where nothing is wrong with its files.
+            doubts = "; ".join(filter(None, (by_hand(cell), finding_of(cell).said)))
+            why = display(doubts if stage is Stage.PROCESSED else why_stage(cell))
             lines.append(Line(f"  {display(str(cell.id))}", str(stage), numbers, why))
         others = (entry for entry in snapshot.quarantined if entry.name != name)
         lines += [Line(f"  {entry.name}", "quarantined", why=display(entry.why)) for entry in others]

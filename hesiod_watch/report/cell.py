@@ -46,6 +46,7 @@ STATES: Mapping[str, State] = {
     "unreadable": State("bad", "The final summary cannot be read"),
     "running": State("busy", "Still running: these numbers will grow"),
 }
+DAMAGED = State("bad", "MinKNOW's checksums show damaged or missing files")
 _NO_STATE = State("none", "Nobody has said whether this cell is complete")
 
 
@@ -99,8 +100,14 @@ def render_cell(qc: Mapping[str, Any]) -> str:
 
 
 def state_of(cell: Document) -> State:
-    """A running cell is running, whatever the count of its files says at this moment."""
-    return STATES["running"] if cell.running else STATES.get(cell.verdict, _NO_STATE)
+    """A running cell is running, whatever the count of its files says at this moment.
+
+    Damage or loss that MinKNOW's checksums prove comes first, unless the counts are as bad.
+    """
+    if cell.running:
+        return STATES["running"]
+    state = STATES.get(cell.verdict, _NO_STATE)
+    return DAMAGED if cell.checksums.wrong and state.tone != "bad" else state
 
 
 def figures(cell: Document) -> tuple[Figure, ...]:

@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
+from hesiod_watch.minknow_checksums import KEY, MinknowChecksums
 from hesiod_watch.report.formatting import between, parse_moment
 
 PARTS = ("pass", "fail", "skip")
@@ -159,6 +160,11 @@ class Document:
     @property
     def why(self) -> str:
         return text(mapping(self.raw.get("completeness")).get("why"))
+
+    @property
+    def checksums(self) -> MinknowChecksums:
+        """What MinKNOW's own checksums said of the cell's files when it was processed."""
+        return MinknowChecksums.from_record(self.raw.get(KEY))
 
     @property
     def fallback(self) -> tuple[tuple[str, float], ...]:

@@ -1,13 +1,14 @@
 """The page of a run: its cells at a glance, with a link to the page of each.
 
     {"run", "title", "status", "status_why", "made_at", "program", "covers",
-     "cells": [{"library", "cell", "stage", "why", "by_hand", "page", "qc"}],
+     "cells": [{"library", "cell", "stage", "why", "by_hand", "damaged", "page", "qc"}],
      "quarantined": [{"name", "why"}]}
 
 `covers` is the digest of what the page shows (hex); it stands at the top of the file, where
 `covers.read_covers` finds it. `by_hand` says what is missing of a cell that a person accepted as
-complete, or "". `page` is a URL relative to this page, or None; `qc` is a qc document or None;
-`title`, the facility's name, may be missing.
+complete, or "". `damaged` is true where MinKNOW's checksums prove that files of a processed cell
+differ or are missing. `page` is a URL relative to this page, or None; `qc` is a qc document or
+None; `title`, the facility's name, may be missing.
 """
 
 from __future__ import annotations
@@ -108,8 +109,11 @@ def render_run(run: Mapping[str, Any]) -> str:
         raise ValueError(f"the run's page needs the hex digest of what it covers, not {covers!r}")
     lines = _lines(run)
     status = text(run.get("status")) or "unknown"
-    by_hand = any(text(item.get("by_hand")) for item in mappings(run.get("cells")))
-    accepted = by_hand and status == "complete"
+    tone, headline = TONES.get(status, "warn"), HEADLINES.get(status, "Status")
+    if status == "complete" and any(text(item.get("by_hand")) for item in mappings(run.get("cells"))):
+        tone, headline = "warn", BY_HAND
+    if any(item.get("damaged") is True for item in mappings(run.get("cells"))):
+        tone, headline = "bad", f"{headline}, but MinKNOW's checksums show damaged or missing files"
     return render(
         "run.html",
         meta_name=META_NAME,
@@ -117,8 +121,8 @@ def render_run(run: Mapping[str, Any]) -> str:
         title=text(run.get("title")),
         run=text(run.get("run")),
         status=status,
-        tone="warn" if accepted else TONES.get(status, "warn"),
-        headline=BY_HAND if accepted else HEADLINES.get(status, "Status"),
+        tone=tone,
+        headline=headline,
         status_why=text(run.get("status_why")),
         lines=lines,
         totals=_totals(lines),
@@ -138,7 +142,7 @@ def _lines(run: Mapping[str, Any]) -> list[Line]:
             library=text(item.get("library")),
             cell=text(item.get("cell")),
             stage=text(item.get("stage")) or "unknown",
-            tone=_tone(text(item.get("stage")), text(item.get("by_hand"))),
+            tone="bad" if item.get("damaged") is True else _tone(text(item.get("stage")), text(item.get("by_hand"))),
             why=text(item.get("why")),
             page=text(item.get("page")),
             qc=qc,

@@ -20,7 +20,7 @@ from hesiod_watch.backups import (
     take_raw,
     write_raw,
 )
-from hesiod_watch.backups.hashes import parse
+from hesiod_watch.backups.hashes import compare, parse
 from hesiod_watch.backups.manifests import RAW_MANIFEST, RawManifest
 from hesiod_watch.errors import PermanentError, TemporaryError
 from hesiod_watch.model import CellId
@@ -192,7 +192,10 @@ def test_minknow_s_own_checksums(place: Place) -> None:
         "files": ["output_hash_PAW00001_0a1b2c3d.csv"],
         "agreeing": 1,
         "differing": ["fastq_pass/barcode01/ä.fastq"],
+        "absent": ["not_there.pod5"],
+        "rows_skipped": 1,
     }
+    assert any("not_there.pod5 is missing" in sentence for sentence in place.told)
     assert any("is not what MinKNOW wrote" in sentence for sentence in place.told)
     write_raw(place.output, taken)
     assert place.take(read_raw(place.output)) == taken  # known from then on, without reading again
@@ -204,6 +207,75 @@ def test_paths_of_hashes() -> None:
         f"{'a' * 64},{path}\n" for path in (f"data/{CELL.name}/x", "./y", f"C:\\data\\{CELL.name}\\z")
     )
     assert set(parse(text, CELL, {"x", "y", "z"})) == {"x", "y", "z"}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        f"{'a' * 63},pod5/x.pod5",
+        ",pod5/x.pod5",
+        f"{'a' * 64},",
+        f"{'a' * 64},pod5/",
+        f"{'a' * 64},../other/x.pod5",
+        f"{'a' * 64},{CELL.name}/../../x.pod5",
+        f"{'a' * 64},/data/run/lib/20261122_2211_1B_PAW00002_1a2b3c4d/pod5/x.pod5",
+        f"{'a' * 64},run/lib/20261122_2211_1B_PAW00002_1a2b3c4d/pod5/x.pod5",
+        f"{'a' * 64},C:\\data\\x.pod5",
+        f"{'a' * 64},/etc/passwd",
+        f"{'a' * 64},{CELL.name}",
+        f"{'a' * 64}",
+        f"{'a' * 64},pod5/x,y.pod5",
+        f"{'a' * 64},pod5/\0.pod5",
+    ],
+)
+def test_rows_that_make_no_sense(row: str) -> None:
+    """A row without a SHA-256, or with a path that is not in the cell, is counted and makes no file absent."""
+    skipped: list[str] = []
+    found = parse(f"file_hash,file_path\n{row}\n{'b' * 64},y\n", CELL, {"y"}, skipped.append)
+    assert found == {"y": {"b" * 64}}
+    assert len(skipped) == 1
+
+
+def test_a_file_with_two_checksums(place: Place) -> None:
+    """Of a file that two acquisitions name with other checksums either may be right."""
+    digest_of_a = hashlib.sha256((place.cell / "pod5/a.pod5").read_bytes()).hexdigest()
+    for number, digests in enumerate((["0" * 64, digest_of_a], ["1" * 64])):
+        rows = "".join(f"{each},pod5/a.pod5\n" for each in digests)
+        place.write(f"output_hash_{number}.csv", f"file_hash,file_path\n{rows}".encode())
+    checksums = place.take().checksums
+    assert (checksums.agreeing, checksums.wrong) == (1, "")
+
+
+def test_what_is_missing_since_is_not_absent(place: Place) -> None:
+    """A file that raw.json knows was part of the cell: a strip may have removed it, and it is not called absent."""
+    former = place.take()
+    (place.cell / "pod5/a.pod5").unlink()
+    place.write("output_hash_x.csv", f"file_hash,file_path\n{'0' * 64},pod5/a.pod5\n".encode())
+    checksums = place.take(former).checksums
+    assert (checksums.wrong, checksums.not_compared) == ("", 1)
+
+
+def test_comparing_without_raw_json(place: Place) -> None:
+    """Up to a size the named files are read; above it only the names are compared, and it is said that not all was."""
+    place.write("output_hash_x.csv", f"file_hash,file_path\n{'0' * 64},pod5/a.pod5\n{'0' * 64},b.pod5\n".encode())
+    size = (place.cell / "pod5/a.pod5").stat().st_size
+    named = ("pod5/a.pod5",)
+    for at_most, differing, left in ((None, named, 0), (size, named, 0), (size - 1, (), 1)):
+        checksums = compare(place.landing, place.run, CELL, at_most=at_most)
+        assert (checksums.differing, checksums.absent, checksums.not_compared) == (differing, ("b.pod5",), left)
+    (place.cell / "pod5/a.pod5").unlink()
+    (place.cell / "pod5/a.pod5").symlink_to("/etc/passwd")
+    assert compare(place.landing, place.run, CELL).absent == ("b.pod5", "pod5/a.pod5")
+    (place.cell / "output_hash_x.csv").unlink()
+    assert not compare(place.landing, place.run, CELL)
+
+
+def test_an_output_hash_that_cannot_be_used(place: Place) -> None:
+    """A file that is no table proves neither damage nor soundness, and it is said that it was not used."""
+    place.write("output_hash_x.csv", b'"' + b"x" * 200_000)
+    checksums = compare(place.landing, place.run, CELL)
+    assert "output_hash_x.csv cannot be read" in checksums.sentence
+    assert (checksums.wrong, checksums.finding("2026-11-22T10:00:00Z")) == ("", {})
 
 
 def test_checksums_of_a_sync(place: Place) -> None:

@@ -43,6 +43,12 @@ def planned(snapshot: Snapshot, policy: Policy = POLICY) -> list[str]:
 
 MARKED = a_round("done", timedelta(days=1), marked=True)
 
+
+def found(said: str, days: float) -> dict[str, Any]:
+    """What a flag records of MinKNOW's checksums so long ago."""
+    return {"minknow_checksums": {"at": (NOW - timedelta(days=days)).isoformat(), "said": said, "set": said}}
+
+
 CASES: dict[str, tuple[Snapshot, list[str]]] = {
     "backed up, and still upstream": (a_run(a_cell()), ["deletable"]),  # and the strip waits for the mark
     "marked": (a_run(a_cell(deletable=MARKED)), ["strip"]),
@@ -68,6 +74,27 @@ CASES: dict[str, tuple[Snapshot, list[str]]] = {
     "damaged, and marked": (
         a_run(a_cell(deletable=MARKED, verification=a_round("failed", problems=["rot"]))),
         ["deletable"],
+    ),
+    "a file is missing, says MinKNOW": (
+        a_run(a_cell(backup=a_round("done", manifest="m", **found("1 file is missing", 3)))),
+        [],
+    ),
+    "the same, and marked": (
+        a_run(a_cell(deletable=MARKED, backup=a_round("done", manifest="m", **found("1 file is missing", 3)))),
+        ["deletable"],
+    ),
+    "a file was missing, and was found since": (
+        a_run(
+            a_cell(
+                backup=a_round("done", manifest="m", **found("1 file is missing", 3)),
+                verification=a_round("done", **found("", 2)),
+            )
+        ),
+        ["deletable"],
+    ),
+    "a strip has found that a file is missing": (
+        a_run(a_cell(upstream=False, strip=a_round("failed", **found("1 file is missing", 2)))),
+        [],
     ),
     "aborted, and marked": (
         a_run(a_cell(deletable=MARKED, flags=CellFlags(aborted=Flag("x", 0.0)))),

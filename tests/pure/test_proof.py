@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hesiod_watch import proof
+from hesiod_watch.minknow_checksums import MinknowChecksums
 from hesiod_watch.model import CellId
 from hesiod_watch.proof import Copy, DropProof, Evidence, Fact, Found, Limits, Refused, digest_of, prove
 
@@ -272,6 +273,23 @@ def test_reasons_name_the_file() -> None:
     (reason,) = [each for each in refused(spoilt).split("; ") if "evil" in each and "was not there" in each]
     assert "\n" not in reason
     assert "\x1b" not in reason
+
+
+@pytest.mark.parametrize("dropped", ["upstream", "landing"])
+@pytest.mark.parametrize(
+    "checksums",
+    [
+        MinknowChecksums(("output_hash_x.csv",), 2, differing=("pod5/b.pod5",)),
+        MinknowChecksums(("output_hash_x.csv",), 3, absent=("pod5/b.pod5",)),
+    ],
+    ids=["differing", "absent"],
+)
+def test_minknow_s_checksums_keep_all_of_a_cell(dropped: proof.Dropped, checksums: MinknowChecksums) -> None:
+    """One file that differs or is absent is reason enough, with every copy of every file proven."""
+    found = replace(evidence(dropped), checksums=checksums)
+    assert "MinKNOW's checksums (output_hash_x.csv): 1 file" in refused(found)
+    assert "pod5/b.pod5" in refused(found)
+    proven(replace(found, checksums=MinknowChecksums(("output_hash_x.csv",), agreeing=3, not_compared=1)))
 
 
 def test_nothing_to_go() -> None:

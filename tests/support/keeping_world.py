@@ -69,8 +69,11 @@ class World:
         for name in (*self.names, *(f"{name}.away" for name in self.names)):
             unmount(self.root / name)
 
-    def begin(self) -> None:
-        """Write, fetch, process and back up the cell: done, with all its copies."""
+    def begin(self, prepare: Callable[[Path], object] = lambda cell: None) -> None:
+        """Write, fetch, process and back up the cell: done, with all its copies.
+
+        `prepare` is called with the cell's directory when all is written and nothing has looked at it.
+        """
         SimulatedCell(
             self.root / "sequencer",
             "alpha",
@@ -83,6 +86,7 @@ class World:
         cell = self.root / "sequencer" / "alpha" / str(CELL)
         (cell / "sequencing_summary_x.txt").write_bytes(os.urandom(1_200_000))
         (cell / "notes.txt").write_text("small\n")
+        prepare(cell)
         self.truth = truth_of(cell)
         self.run_dir.mkdir()
         (self.root / "output" / RUN).mkdir()
@@ -180,13 +184,13 @@ class World:
 
 
 @contextmanager
-def kept_world(root: Path) -> Iterator[World]:
+def kept_world(root: Path, prepare: Callable[[Path], object] = lambda cell: None) -> Iterator[World]:
     """A cell that is processed and backed up to two places; skips the test where nothing can be mounted."""
     made = World(root)
     try:
         for name in made.names:
             made.mount(name)
-        made.begin()
+        made.begin(prepare)
         yield made
     finally:
         made.close()
