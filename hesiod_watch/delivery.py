@@ -41,7 +41,7 @@ class Trouble:
 
 def want_tell(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Something has happened that nobody was told of yet: it is written down for them first."""
-    names = list(dict.fromkeys(event.name for event in due(snapshot)))
+    names = list(dict.fromkeys(event.name for event in due(snapshot, policy, now)))
     if names or (snapshot.outbox and snapshot.outbox.unnumbered):
         cells = frozenset(cell.id for cell in snapshot.cells if cell.upstream)
         offer = Offer(snapshot.offered, cells) if snapshot.offered else None

@@ -16,7 +16,9 @@ import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
+from hesiod_watch.attention import is_resolved, overdue_cells
 from hesiod_watch.minknow_checksums import finding_of, finding_when_processed, other_damage
 from hesiod_watch.model import LOCAL, Cell, CellId, Flag, Policy, RunName, Snapshot, Stage
 from hesiod_watch.run_types import type_of
@@ -25,6 +27,10 @@ from hesiod_watch.status import FINISHED, at, settled, stage_of
 COMMENT, REPLY, NOTHING = "comment", "reply", "nothing"
 KINDS = (COMMENT, REPLY, NOTHING)
 RUN_NEW = "run-new"
+CELL_OVERDUE = "cell-overdue"
+CELL_OVERDUE_ENDED = "cell-overdue-ended"
+STANDING = frozenset({RUN_NEW, CELL_OVERDUE})
+"""Events that are news also in a run that was taken up before it had an outbox."""
 ATTEMPTS = 3
 """Attempts in a row to copy a cell after which a person is told."""
 LONGEST_KEY = 240
@@ -49,23 +55,27 @@ class EventKind:
 
     default: str  # comment, reply or nothing
     says: str  # when it happens, for the documentation
-    find: Callable[[Snapshot], Iterator[Event]]
+    find: Finder
 
 
-def due(snapshot: Snapshot) -> tuple[Event, ...]:
-    """What is to be told now, in the order in which it is told."""
+Finder = Callable[[Snapshot, Policy, datetime], Iterator[Event]]
+
+
+def due(snapshot: Snapshot, policy: Policy, now: datetime) -> tuple[Event, ...]:
+    """What is to be told now, in the order in which it is told. `now` is aware of its time zone."""
     if not _speaks(snapshot):
         return ()
     if snapshot.outbox is None:
         # Taken up before there were messages: it is followed from now on, if there is anything left to follow.
-        return () if settled(snapshot) else tuple(EVENTS[RUN_NEW].find(snapshot))
-    return tuple(event for event in happened(snapshot) if event.key not in snapshot.outbox.told)
+        return () if settled(snapshot) else tuple(EVENTS[RUN_NEW].find(snapshot, policy, now))
+    told = snapshot.outbox.told
+    return tuple(event for event in happened(snapshot, policy, now) if event.key not in told)
 
 
-def happened(snapshot: Snapshot) -> Iterator[Event]:
+def happened(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     """Everything that a snapshot shows to have happened, told or not."""
     for kind in EVENTS.values():
-        yield from kind.find(snapshot)
+        yield from kind.find(snapshot, policy, now)
 
 
 def addressed(event: str, snapshot: Snapshot, policy: Policy) -> dict[str, str]:
@@ -98,14 +108,14 @@ def _speaks(snapshot: Snapshot) -> bool:
 # Finding them.
 
 
-def _run_new(snapshot: Snapshot) -> Iterator[Event]:
+def _run_new(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     yield Event(RUN_NEW, snapshot.run, RUN_NEW)
 
 
-def _cells(name: str, wanted: Callable[[Cell], bool]) -> Callable[[Snapshot], Iterator[Event]]:
+def _cells(name: str, wanted: Callable[[Cell], bool]) -> Finder:
     """A generator of one event for each cell that is `wanted`, once for ever."""
 
-    def find(snapshot: Snapshot) -> Iterator[Event]:
+    def find(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
         for cell in snapshot.cells:
             if wanted(cell):
                 yield Event(name, snapshot.run, _key(name, cell.id.stem), cell.id)
@@ -113,10 +123,10 @@ def _cells(name: str, wanted: Callable[[Cell], bool]) -> Callable[[Snapshot], It
     return find
 
 
-def _flagged(name: str, flag_of: Callable[[Cell], Flag | None]) -> Callable[[Snapshot], Iterator[Event]]:
+def _flagged(name: str, flag_of: Callable[[Cell], Flag | None]) -> Finder:
     """A generator of one event for each cell with a flag, once for each flag of other content."""
 
-    def find(snapshot: Snapshot) -> Iterator[Event]:
+    def find(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
         for cell in snapshot.cells:
             flag = flag_of(cell)
             if flag is not None and (flag.text is not None or not flag.regular):  # else it cannot be read just now
@@ -130,13 +140,13 @@ def _run_over(cell: Cell) -> bool:
     return stage_of(cell) in (Stage.READY, Stage.PROCESSING, Stage.PROCESSED, Stage.FAILED)
 
 
-def _all_cells_run(snapshot: Snapshot) -> Iterator[Event]:
+def _all_cells_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     counted = [cell for cell in snapshot.cells if stage_of(cell) is not Stage.ABORTED]
     if _all_known(snapshot) and counted and all(_run_over(cell) for cell in counted):
         yield Event("all-cells-run", snapshot.run, f"all-cells-run.{_digest(*(cell.id.stem for cell in counted))}")
 
 
-def _run_complete(snapshot: Snapshot) -> Iterator[Event]:
+def _run_complete(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     if _all_known(snapshot):
         yield from _complete(snapshot)
 
@@ -151,12 +161,12 @@ def _complete(snapshot: Snapshot) -> Iterator[Event]:
         yield Event("run-complete", snapshot.run, f"run-complete.{_digest(*what)}")
 
 
-def _run_failed(snapshot: Snapshot) -> Iterator[Event]:
+def _run_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     if "failed" in snapshot.flags:
         yield Event("run-failed", snapshot.run, f"run-failed.{_digest(snapshot.flag_texts.get('failed', ''))}")
 
 
-def _sync_failed(snapshot: Snapshot) -> Iterator[Event]:
+def _sync_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     """Once a day for the same trouble: the sync is tried every few minutes, and does not say what is new."""
     last = snapshot.sync
     if last and last.ending == "failed" and last.record.get("person"):
@@ -165,7 +175,7 @@ def _sync_failed(snapshot: Snapshot) -> Iterator[Event]:
         yield Event("sync-failed", snapshot.run, f"sync-failed.{_digest(trouble, day)}")
 
 
-def _backup_failed(snapshot: Snapshot) -> Iterator[Event]:
+def _backup_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     """Once a day for a run: what fails is mostly the place that all its cells are copied to."""
     failing = [cell.backup for cell in snapshot.cells if cell.backup and cell.backup.ending == "failed"]
     days = [str(each.record.get("ended", ""))[:10] for each in failing if each.owner and each.owner.epoch >= ATTEMPTS]
@@ -173,14 +183,14 @@ def _backup_failed(snapshot: Snapshot) -> Iterator[Event]:
         yield Event("backup-failed", snapshot.run, f"backup-failed.{_digest(max(days))}")
 
 
-def _verification_failed(snapshot: Snapshot) -> Iterator[Event]:
+def _verification_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     for cell in snapshot.cells:
         if damage := other_damage(cell):
             key = _key("verification-failed", cell.id.stem, _digest(*damage))
             yield Event("verification-failed", snapshot.run, key, cell.id)
 
 
-def _checksums_failed(snapshot: Snapshot) -> Iterator[Event]:
+def _checksums_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     """What a backup, a verification, a strip or a mark has found; once for each set of files.
 
     What was found when the cell was processed is part of the message about that.
@@ -193,6 +203,35 @@ def _checksums_failed(snapshot: Snapshot) -> Iterator[Event]:
 
 def _deletable(cell: Cell) -> bool:
     return cell.deletable is not None and cell.deletable.ending == "done" and not finding_of(cell).said
+
+
+def _cell_overdue(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
+    """Once for each time that a cell becomes overdue, however its counts change until that ends."""
+    for cell in overdue_cells(snapshot, policy, now):
+        key = _overdue_key(CELL_OVERDUE, snapshot, cell)
+        yield Event(CELL_OVERDUE, snapshot.run, key, cell.id)
+
+
+def _cell_overdue_ended(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
+    """Only for a cell of which people were told that it is overdue."""
+    told = snapshot.outbox.told if snapshot.outbox else frozenset()
+    for cell in snapshot.cells:
+        if _overdue_key(CELL_OVERDUE, snapshot, cell) not in told:
+            continue
+        if is_resolved(snapshot, cell, policy, now):
+            key = _overdue_key(CELL_OVERDUE_ENDED, snapshot, cell)
+            yield Event(CELL_OVERDUE_ENDED, snapshot.run, key, cell.id)
+
+
+def _overdue_key(name: str, snapshot: Snapshot, cell: Cell) -> str:
+    """The key of an overdue event: its number is one more than the endings that were told before."""
+    told = snapshot.outbox.told if snapshot.outbox else frozenset()
+    endings = 0
+    while endings < len(told):
+        if _key(CELL_OVERDUE_ENDED, cell.id.stem, str(endings + 1)) not in told:
+            break
+        endings += 1
+    return _key(name, cell.id.stem, str(endings + 1))
 
 
 def _all_known(snapshot: Snapshot) -> bool:
@@ -213,6 +252,15 @@ def _digest(*texts: str) -> str:
 
 EVENTS: Mapping[str, EventKind] = {
     RUN_NEW: EventKind(COMMENT, "a run has been taken up", _run_new),
+    CELL_OVERDUE: EventKind(
+        COMMENT,
+        "a cell has ended and is not complete after the grace period: files are missing, are in MinKNOW's "
+        "fallback folder or are more than announced, or its final_summary cannot be read",
+        _cell_overdue,
+    ),
+    CELL_OVERDUE_ENDED: EventKind(
+        COMMENT, "a cell is not overdue any more, and why; again each time", _cell_overdue_ended
+    ),
     "cell-ready": EventKind(
         COMMENT,
         "a cell's sequencing has ended, and all its data are here, or a person accepted it",

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hesiod_watch.amounts import number_of
+from hesiod_watch.attention import overdue, steps, summary_time
 from hesiod_watch.copies import damage_in
 from hesiod_watch.delivery import next_attempt, sentences, troubles
 from hesiod_watch.keeping import whereabouts
 from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
-from hesiod_watch.plan import HANDS_OFF, overdue
 from hesiod_watch.run_types import type_of, type_problem
-from hesiod_watch.status import by_hand, stage_of, status_of, why_stage
+from hesiod_watch.status import HANDS_OFF, by_hand, stage_of, status_of, why_stage
 from hesiod_watch.times import time_of
 
 
@@ -83,11 +83,12 @@ def explain_cell(snapshot: Snapshot, cell_id: CellId, decision: Decision, policy
         raise KeyError(cell_id)
     stage = stage_of(cell)
     happens = _next(decision, cell_id) or _cell_next(snapshot, cell, policy)
+    late = ["overdue: the grace period after its final_summary is over"] if overdue(cell, policy, now) else []
     return Explanation(
         f"{snapshot.run} {cell_id}",
         str(stage),
         why_stage(cell),
-        (*_cell_evidence(cell, now), *_copies(snapshot, cell, now)),
+        (*_cell_evidence(cell, now), *late, *_copies(snapshot, cell, now)),
         happens,
         tuple(_cell_can(snapshot, cell, policy, now)),
     )
@@ -134,8 +135,8 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
         yield "flag synced: a person accepted its data as complete"
     elif flags.synced:
         yield "flag synced: its data were recorded as complete"
-    if cell.summary_since is not None:
-        yield f"final_summary written {ago(now.timestamp() - cell.summary_since)} ago"
+    if written := summary_time(cell):
+        yield f"final_summary written {ago((now - written).total_seconds())} ago"
     if cell.completeness and not flags.done:
         yield f"counted: {cell.completeness.why}"
         for summary in cell.completeness.summaries:
@@ -214,6 +215,8 @@ def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy) -> str:
     if stage is Stage.INCOMPLETE:
         if not cell.present:
             return "nothing, until its directory or its upstream is back"
+        if cell.completeness and cell.completeness.fallback:
+            return "nothing, until a person accepts it as complete: its final_summary names the fallback folder"
         if cell.completeness and cell.completeness.verdict is not Verdict.RUNNING:
             return "its files are counted again every minute or sooner; processing starts when they agree"
         return "it is processed when its final_summary says that all files are written, and they are all here"
@@ -258,9 +261,9 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
     claim = cell.flags.claim
     if stage is Stage.PROCESSING and claim and claim.liveness is Liveness.UNKNOWN:
         yield f"if you have checked that the owner is dead: hesiod-watch release {run} {cell.id} --why …"
-    if stage is Stage.INCOMPLETE and cell.present:
-        if overdue(cell, policy, now):
-            yield "look for the missing files on the sequencer: the grace period is over"
+    if overdue(cell, policy, now):
+        yield from steps(snapshot, cell)
+    elif stage is Stage.INCOMPLETE and cell.present:
         yield f"take it as complete: hesiod-touch-atomic {snapshot.path}/pipeline/{cell.id.stem}.synced"
     if stage is Stage.PROCESSED:
         if finding_of(cell).said:

@@ -350,7 +350,7 @@ class Cell:
     flags: CellFlags = CellFlags()
     # The count of this look, or the one that `done` or `failed` holds; None: a flag says enough.
     completeness: Completeness | None = None
-    summary_since: float | None = None  # mtime of the newest final_summary, seconds since the epoch
+    summary_since: float | None = None  # when the newest final_summary was written, seconds since the epoch
     progress: Progress | None = None
     arriving: Arriving | None = None  # None: not looked at, because the cell is not being written
     results: Mapping[str, object] = field(default_factory=dict)  # reads, bases, n50, mean_q; so far, while it runs
@@ -466,7 +466,7 @@ class Policy:
     """What the configuration says about deciding. Times are in seconds."""
 
     local: bool = True  # runs that appear in the landing area by themselves are ours
-    grace: float = 3600.0  # after a final_summary: how long missing files may take before a person is told
+    grace: float = 3600.0  # after a final_summary: how long a cell may stay incomplete before a person is told
     attempts_per_day: int = 3  # claims of one cell in 24 hours before it is given up as failed
     ingest_interval: float | None = 60.0  # shortest time from one round of ingest to the next; None: no ingest
     sync_interval: float = 0.0  # shortest time from one sync of a run to the next

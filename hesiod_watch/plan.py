@@ -12,34 +12,32 @@ from datetime import datetime, timedelta
 
 from hesiod_watch import delivery, keeping, letting_go
 from hesiod_watch.amounts import number_of
+from hesiod_watch.attention import disagrees, grace_end, overdue, summary_time
 from hesiod_watch.liveness import unclear, under_way
 from hesiod_watch.model import (
     LOCAL,
     Action,
     Cell,
     Claim,
-    Completeness,
     Decision,
     Liveness,
     Owner,
     Policy,
     Snapshot,
     Stage,
-    Verdict,
 )
 from hesiod_watch.run_types import type_of, type_problem
-from hesiod_watch.status import SETTLED, at, by_hand, covers, settled, stage_of
+from hesiod_watch.status import HANDS_OFF, SETTLED, at, by_hand, covers, settled, stage_of
 from hesiod_watch.times import time_of
 
 DAY = timedelta(days=1)
-HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
-"""Run-level flags under which nothing is started."""
 
 WAIT_FOR_WORKER = 5.0
 """Seconds between two looks at a worker that is not our child: nothing tells us when it ends."""
 WAIT_FOR_FILES = (1.0, 60.0)
 """Shortest and longest time in seconds between two counts of files that are announced and not here yet."""
-
+OVERDUE_AFTER = timedelta(milliseconds=1)
+"""Time from the end of the grace period to the first look that finds a cell overdue."""
 
 QUIET = 60.0
 """Seconds without a change after which the newest FASTQ of a directory counts as finished."""
@@ -187,14 +185,6 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
             yield f"{cell.id}: {sentence}"
 
 
-def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
-    """Whether files announced by a final_summary have been missing for longer than the grace period."""
-    completeness = cell.completeness
-    if completeness is None or completeness.proven or completeness.verdict is Verdict.RUNNING:
-        return False
-    return cell.summary_since is not None and now.timestamp() - cell.summary_since > policy.grace
-
-
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | None:
     """When to look at this run again although nothing may announce a change by then; None: never by itself.
 
@@ -209,10 +199,12 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
         stage = stage_of(cell)
         if stage is Stage.PROCESSING:
             times.append(now + timedelta(seconds=WAIT_FOR_WORKER))
-        elif stage is Stage.INCOMPLETE and _summary_disagrees(cell.completeness) and cell.summary_since is not None:
+        elif stage is Stage.INCOMPLETE and disagrees(cell) and (written := summary_time(cell)):
             shortest, longest = WAIT_FOR_FILES
-            age = max(0.0, now.timestamp() - cell.summary_since)
+            age = max(0.0, (now - written).total_seconds())
             times.append(now + timedelta(seconds=min(max(age / 4, shortest), longest)))
+        if (end := grace_end(cell, policy)) and end >= now:
+            times.append(end + OVERDUE_AFTER)
         if stage in (Stage.INCOMPLETE, Stage.PENDING) and cell.present and policy.ingest_interval is not None:
             due = _next_round(cell, policy.ingest_interval, now)
             # What is due later may be due sooner when files land, and no event tells of a file in a data directory.
@@ -283,10 +275,6 @@ def _time_of(owner: Owner | None) -> datetime | None:
     return time_of(owner.time) if owner else None
 
 
-def _summary_disagrees(completeness: Completeness | None) -> bool:
-    return completeness is not None and not completeness.proven and completeness.verdict is not Verdict.RUNNING
-
-
 def _wait_for_type(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
     """What a run's type holds back, as long as there is anything to be done to the run."""
     if settled(snapshot):
@@ -311,8 +299,7 @@ def _wait_for(cell: Cell, policy: Policy, now: datetime) -> str:
         return "its data have gone from here, and its flags keep it from being copied again; remove them to have it so"
     elif stage is Stage.FAILED:
         return f"failed: {cell.flags.failed.why if cell.flags.failed else ''}".rstrip(": ")
-    elif stage is Stage.INCOMPLETE and cell.present and _summary_disagrees(cell.completeness):
-        assert cell.completeness is not None  # noqa: S101 -- _summary_disagrees says so; mypy cannot see it
+    elif cell.completeness and disagrees(cell):
         late = "; the grace period is over, a person should look" if overdue(cell, policy, now) else ""
-        return cell.completeness.why + late
+        return cell.completeness.why + late if late or stage is Stage.INCOMPLETE else ""
     return ""

@@ -9,16 +9,17 @@ costs time when it is lost, never correctness.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hesiod_watch import flags, keeping, machine
+from hesiod_watch import attention, flags, keeping, machine
 from hesiod_watch.config import Config
 from hesiod_watch.errors import FlagExists, HesiodError
 from hesiod_watch.executors import Ended, Executor, make
 from hesiod_watch.fields import fields
+from hesiod_watch.liveness import under_way
 from hesiod_watch.model import Action, CellId, Decision, Liveness, Offer, Owner, Snapshot
 from hesiod_watch.observe import observe
 from hesiod_watch.plan import plan
@@ -79,6 +80,7 @@ class Reconciler:
         self._short_codes: list[int] = []
         self._told: dict[Path, tuple[str, ...]] = {}
         self._damaged: dict[Path, tuple[str, ...]] = {}
+        self._overdue: dict[Path, Mapping[CellId, str]] = {}
         self._me = machine.this_owner("decide", self.config.processing.executor)
 
     def look(self, run_dir: Path, offer: Offer | None = None, hold: frozenset[str] = frozenset()) -> Looked:
@@ -110,6 +112,7 @@ class Reconciler:
                 break
         self._tell(snapshot, decision)
         self._damaged[run_dir] = keeping.damage(snapshot)
+        self._note_overdue(snapshot, now)
         return Looked(snapshot, full, held, self._next_look(run_dir, decision, now))
 
     def running(self) -> int:
@@ -120,6 +123,7 @@ class Reconciler:
         """The run has gone; so has what was remembered about it."""
         self._told.pop(run_dir, None)
         self._damaged.pop(run_dir, None)
+        self._overdue.pop(run_dir, None)
         for key in [key for key in self._failures if key[0] == run_dir]:
             del self._failures[key]
 
@@ -214,12 +218,23 @@ class Reconciler:
         return max(0.0, (min(times) - now).total_seconds()) if times else None
 
     def problems(self) -> list[str]:
-        """What could not be done at the last try, and what is damaged until somebody mends it, as sentences."""
+        """What could not be done at the last try, what is damaged, and which cells are overdue, as sentences."""
         problems = [sentence for run_dir in sorted(self._damaged) for sentence in self._damaged[run_dir]]
+        problems += [sentence for run_dir in sorted(self._overdue) for sentence in self._overdue[run_dir].values()]
         for (run_dir, _, _), failure in self._failures.items():
             named = failure.error.startswith(run_dir.name)
             problems.append(failure.error if named else f"{run_dir.name}: {failure.error}")
         return problems
+
+    def _note_overdue(self, snapshot: Snapshot, now: datetime) -> None:
+        """Remember the overdue cells of a run; the service logs each of them once."""
+        if under_way(snapshot.sync):
+            return  # the look after the sync tells
+        known = self._overdue.get(snapshot.path, {})
+        self._overdue[snapshot.path] = attention.problems(snapshot, self._policy, now)
+        for cell, sentence in self._overdue[snapshot.path].items():
+            if self.repeat and cell not in known:  # a poll prints the sentences when it ends
+                logger.warning("overdue", extra=fields(run=snapshot.run, cell=cell, why=sentence))
 
     def _tell(self, snapshot: Snapshot, decision: Decision) -> None:
         """Log what a run waits for, once per change."""

@@ -17,6 +17,8 @@ from hesiod_watch.model import Cell, CellId, Completeness, Liveness, Snapshot, S
 FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
 SETTLED = FINISHED | {Stage.FAILED}
 """Stages in which nothing more happens to a cell unless a person decides."""
+HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
+"""Run-level flags under which nothing is started."""
 
 ACCEPTABLE = frozenset({Stage.READY, Stage.PROCESSING, Stage.PROCESSED, Stage.FAILED})
 """Stages of a cell that counts as complete, because its files were counted or a person said so."""

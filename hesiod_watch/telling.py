@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
 from hesiod_watch.amounts import number_of
-from hesiod_watch.events import Event
+from hesiod_watch.attention import continues, overdue_words, resolved_words, steps
+from hesiod_watch.events import CELL_OVERDUE, CELL_OVERDUE_ENDED, Event
 from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Cell, Flag, Snapshot, Stage
 from hesiod_watch.naming import display
@@ -58,6 +59,19 @@ def _run_new(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[st
     yield f"It comes from: {display(where)}\nIt is in: {display(str(snapshot.path))}"
     if snapshot.cells:
         yield _listed("Cells so far:", [f"{display(str(each.id))}: {stage_of(each)}" for each in snapshot.cells])
+
+
+def _cell_overdue(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    words = overdue_words(cell) if cell else "its data are not complete."
+    yield f"{_named(event)} is overdue: {display(words)}"
+    if cell:
+        yield _listed("What you can do:", [display(step) for step in steps(snapshot, cell)])
+        yield continues(cell)
+
+
+def _cell_overdue_ended(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    what = f": {display(resolved_words(cell))}" if cell else ""
+    yield f"{_named(event)} is not overdue any more{what}"
 
 
 def _cell_ready(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
@@ -187,6 +201,8 @@ def _plain(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]
 
 _WRITERS: dict[str, _Writer] = {
     "run-new": _run_new,
+    CELL_OVERDUE: _cell_overdue,
+    CELL_OVERDUE_ENDED: _cell_overdue_ended,
     "cell-ready": _cell_ready,
     "all-cells-run": _all_cells_run,
     "cell-done": _cell_done,

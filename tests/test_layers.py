@@ -23,6 +23,7 @@ PLACES: dict[str, tuple[str, ...]] = {
     "words": ("", "model", "errors", "fields", "times", "amounts", "check", "channels"),
     "rules": (
         *("naming", "status", "run_types", "plan", "liveness", "completeness", "messages", "proof"),
+        "attention",
         *("events", "telling", "delivery", "copies", "minknow_checksums", "keeping", "letting_go"),
         # What the configuration needs to know of upstreams, and what needs nothing but itself.
         *(f"upstreams.{rule}" for rule in ("location", "run_names", "templates", "exit_codes", "inventory", "marks")),

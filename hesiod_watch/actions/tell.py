@@ -7,12 +7,13 @@ as it likes. Each message is a line in the run's log, too, which is where people
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime
 
 from hesiod_watch import flags
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import PermanentError
-from hesiod_watch.events import RUN_NEW, Event, addressed, due, happened
+from hesiod_watch.events import STANDING, Event, addressed, due, happened
 from hesiod_watch.fields import fields
 from hesiod_watch.machine import iso_now
 from hesiod_watch.model import Snapshot
@@ -26,14 +27,15 @@ logger = logging.getLogger(__name__)
 def perform(job: Job) -> Outcome:
     """Raises TemporaryError or PermanentError when something could not be written; what was written stays."""
     snapshot = _look(job)
-    if due(snapshot):
+    policy, now = job.config.policy(), datetime.now(UTC)
+    if due(snapshot, policy, now):
         snapshot = _begin(job, snapshot)
     told = 0
     for key in snapshot.outbox.unnumbered if snapshot.outbox else ():
         flags.number(job.pipeline, key)  # somebody was stopped between writing it and this
         told += 1
     refused: PermanentError | None = None
-    for event in due(snapshot):
+    for event in due(snapshot, policy, now):
         try:
             told += _tell(job, snapshot, event)
         except PermanentError as error:  # one that can never be written must not silence all that follow
@@ -53,7 +55,8 @@ def _begin(job: Job, snapshot: Snapshot) -> Snapshot:
         flags.write_type(job.pipeline, job.config.type_of(job.run_dir.name).name)
     if snapshot.outbox is not None:
         return snapshot
-    past = [event.key for event in happened(snapshot) if event.name != RUN_NEW]
+    events = happened(snapshot, job.config.policy(), datetime.now(UTC))
+    past = [event.key for event in events if event.name not in STANDING]
     if flags.begin_outbox(job.pipeline, past):
         job.log().line(
             f"people are told about this run from now on, not of {number_of(len(past), 'thing')} that happened before"

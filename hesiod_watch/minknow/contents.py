@@ -38,17 +38,23 @@ def _summary_entries(cell_dir: Path) -> list[tuple[str, os.stat_result]]:
 def newest_summary_mtime(cell_dir: Path) -> float | None:
     """When the newest final_summary was written, in seconds since the epoch; None where there is none.
 
+    Of the file's two times, mtime and ctime, the earlier one counts: a sequencer whose clock is ahead
+    sets an mtime in the future, and a copy keeps an old mtime. Never before the epoch.
+
     Of a directory that is there and cannot be listed the directory's own time, so that whoever asks looks
     closer and hears from `read_contents` what is wrong.
     """
     try:
-        entries = _summary_entries(cell_dir)
-        return entries[-1][1].st_mtime if entries else None
+        return max((_written(status) for _, status in _summary_entries(cell_dir)), default=None)
     except OSError:
         try:
-            return cell_dir.lstat().st_mtime
+            return _written(cell_dir.lstat())
         except OSError:
             return None
+
+
+def _written(status: os.stat_result) -> float:
+    return max(0.0, min(status.st_mtime, status.st_ctime))
 
 
 def fastq_changed(cell_dir: Path) -> int:

@@ -147,6 +147,18 @@ def test_the_newest_summary_comes_last(cell: Make) -> None:
     assert minknow.newest_summary_mtime(directory) == 200
 
 
+@pytest.mark.parametrize("mtime", [4_000_000_000, -4_000_000_000], ids=["future", "before 1970"])
+def test_a_summary_with_an_odd_time(cell: Make, mtime: int) -> None:
+    """A sequencer's clock that is ahead does not delay the grace period: the time of arrival counts then."""
+    directory = cell([])
+    (directory / "final_summary_a.txt").write_text(summary_text())
+    arrived = (directory / "final_summary_a.txt").stat().st_ctime
+    os.utime(directory / "final_summary_a.txt", (mtime, mtime))
+    found = minknow.newest_summary_mtime(directory)
+    assert found is not None
+    assert found == 0 if mtime < 0 else arrived <= found <= arrived + 60
+
+
 @pytest.mark.parametrize(
     ("files", "summaries", "unsummarised"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from hesiod_watch.model import (
     Completeness,
     DataKind,
     Flag,
+    Policy,
     RunName,
     Shortfall,
     Snapshot,
@@ -34,6 +36,7 @@ SHORT = Completeness(
     {DataKind.POD5: 3},
 )
 PROVEN = Completeness(Verdict.PROVEN, "all files announced are here: 2 FASTQ files")
+NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 DONE = CellFlags(synced=True, done=Flag("done", 1.0, text="{}"))
 
 
@@ -125,7 +128,7 @@ def test_a_long_list_does_not_hide_it(event: str) -> None:
     """In a message about very many cells the accepted one comes first."""
     many = [a_cell(f"c{number:03}", DONE, PROVEN) for number in range(MOST_CELLS + 5)]
     snapshot = run_of(*many, a_cell("z", DONE, accept(SHORT)))
-    (found,) = [each for each in happened(snapshot) if each.name == event]
+    (found,) = [each for each in happened(snapshot, Policy(), NOW) if each.name == event]
     told = compose(found, snapshot, "internal", "")
     assert "lib/z: " in told
     assert "1 of 2 FASTQ files missing" in told
@@ -134,7 +137,7 @@ def test_a_long_list_does_not_hide_it(event: str) -> None:
 def test_a_lost_file_is_not_all_data() -> None:
     """A cell that failed because it lost a file is not told as complete."""
     lost = a_cell("a", CellFlags(synced=True, failed=Flag("failed", 1.0, text="{}")), SHORT)
-    told = {each.name: compose(each, run_of(lost), "internal", "") for each in happened(run_of(lost))}
+    told = {each.name: compose(each, run_of(lost), "internal", "") for each in happened(run_of(lost), Policy(), NOW)}
     assert "data are here" not in told["cell-ready"] + told["all-cells-run"]
     assert "1 of 2 FASTQ files missing" in told["cell-ready"]
     assert "person" not in told["cell-ready"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from hesiod_watch.model import (
     Snapshot,
 )
 
+NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 FRESH = Outbox()
 RUN = Snapshot(
     RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/out/run"), outbox=FRESH
@@ -54,7 +56,7 @@ def other(cell: Cell) -> Cell:
 
 def told(*cells: Cell, **changes: Any) -> list[str]:
     """Words of what is to be told of a run with these cells."""
-    return [event.name for event in due(replace(RUN, cells=cells, **changes))]
+    return [event.name for event in due(replace(RUN, cells=cells, **changes), POLICY, NOW)]
 
 
 @pytest.mark.parametrize(
@@ -96,13 +98,13 @@ def test_cells(cells: list[Cell], expected: list[str]) -> None:
 )
 def test_once(before: Cell, after: Cell, expected: list[str]) -> None:
     """The same thing is told once; a flag that says something else is another thing."""
-    known = frozenset(event.key for event in happened(replace(RUN, cells=(before,))))
+    known = frozenset(event.key for event in happened(replace(RUN, cells=(before,)), POLICY, NOW))
     assert told(after, outbox=Outbox(told=known)) == expected
 
 
 def test_cells_added() -> None:
     """Another cell makes the run complete once more, and all its cells run once more."""
-    known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,))))
+    known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW))
     assert told(DONE, other(RUNNING), outbox=Outbox(told=known)) == []
     assert told(DONE, other(READY), outbox=Outbox(told=known)) == ["cell-ready", "all-cells-run"]
     expected = ["cell-ready", "all-cells-run", "cell-done", "run-complete"]
@@ -152,7 +154,7 @@ def test_stripped_runs_are_told_of() -> None:
 def test_long_names() -> None:
     """A flag whose name is as long as names can be has a key that a file can have, and another than its neighbour's."""
     cells = [replace(DONE, id=CellId("?", "x" * 249 + letter)) for letter in "ab"]
-    keys = [event.key for event in due(replace(RUN, cells=tuple(cells)))]
+    keys = [event.key for event in due(replace(RUN, cells=tuple(cells)), POLICY, NOW)]
     assert all(len(key) <= 240 for key in keys)
     assert len(set(keys)) == len(keys) == 7
 
@@ -160,9 +162,9 @@ def test_long_names() -> None:
 def test_run_failed() -> None:
     """The run's flag is told with what it says, and again when it says something else."""
     once = replace(RUN, flags=frozenset({"failed"}), flag_texts={"failed": "a"})
-    keys = {event.key for event in due(once) if event.name == "run-failed"}
+    keys = {event.key for event in due(once, POLICY, NOW) if event.name == "run-failed"}
     assert len(keys) == 1
-    assert {event.key for event in due(replace(once, flag_texts={"failed": "b"}))} - keys != set()
+    assert {event.key for event in due(replace(once, flag_texts={"failed": "b"}), POLICY, NOW)} - keys != set()
 
 
 def sync(trouble: str, day: str = "2026-11-22", *, person: bool = True, ending: str = "failed") -> Round:
@@ -174,7 +176,9 @@ def test_sync_failed() -> None:
     """A sync that needs a person is told once a day for the same trouble, whatever numbers are in its words."""
 
     def key(last: Round) -> str:
-        return next((event.key for event in due(replace(RUN, sync=last)) if event.name == "sync-failed"), "")
+        return next(
+            (event.key for event in due(replace(RUN, sync=last), POLICY, NOW) if event.name == "sync-failed"), ""
+        )
 
     assert key(sync("code 23 after 5 s")) == key(sync("code 11 after 17 s")) != ""
     assert key(sync("code 23")) != key(sync("code 23", "2026-11-23"))
@@ -190,8 +194,8 @@ def test_copies() -> None:
         return Round("failed", owner, Liveness.DEAD, "", {"trouble": "no route", "ended": f"{day}T10:00:00+00:00"})
 
     def keys(cell: Cell) -> set[str]:
-        known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,))))
-        return {event.key for event in due(replace(RUN, cells=(cell,), outbox=Outbox(told=known)))}
+        known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW))
+        return {event.key for event in due(replace(RUN, cells=(cell,), outbox=Outbox(told=known)), POLICY, NOW)}
 
     assert keys(replace(DONE, backup=backup(2))) == set()
     assert len(keys(replace(DONE, backup=backup(3)))) == 1
@@ -213,7 +217,7 @@ def test_a_run_from_before() -> None:
 
 def test_complete_is_told() -> None:
     """Whether people know that a run is complete depends on its cells as they are now."""
-    known = Outbox(told=frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)))))
+    known = Outbox(told=frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW)))
     assert is_told_complete(replace(RUN, cells=(DONE,), outbox=known))
     assert is_told_complete(replace(RUN, cells=(DONE,), outbox=known, upstream=THERE))
     assert not is_told_complete(replace(RUN, cells=(DONE, other(DONE)), outbox=known))
@@ -249,4 +253,4 @@ def test_the_table() -> None:
         assert len(name) <= 30
         assert kind.says
     everything = replace(RUN, cells=(DONE, other(FAILED)), flags=frozenset({"failed"}))
-    assert all(event.key.split(".")[0] == event.name for event in happened(everything))
+    assert all(event.key.split(".")[0] == event.name for event in happened(everything, POLICY, NOW))

@@ -17,6 +17,7 @@ from hesiod_watch.model import (
     CellId,
     Claim,
     Completeness,
+    DataKind,
     Flag,
     Liveness,
     Owner,
@@ -24,6 +25,7 @@ from hesiod_watch.model import (
     Progress,
     Quarantined,
     RunName,
+    Shortfall,
     Snapshot,
     Verdict,
 )
@@ -56,12 +58,14 @@ def explained(cell: Cell, run: Snapshot = RUN) -> Explanation:
         (
             replace(
                 HERE,
-                completeness=Completeness(Verdict.SHORT, "3 of 69 FASTQ files missing"),
+                completeness=Completeness(
+                    Verdict.SHORT, "3 of 69 FASTQ files missing", (Shortfall(DataKind.FASTQ, 66, 69),)
+                ),
                 summary_since=NOW.timestamp() - 7200,
             ),
             "3 of 69",
             "counted again",
-            "grace period is over",
+            "look for the missing FASTQ files",
         ),
         (replace(HERE, flags=CellFlags(synced=True)), "complete", "process lib/cell", "abort"),
         (

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from outboxes import ALL_TOLD
 
+from hesiod_watch.attention import overdue
 from hesiod_watch.model import (
     LOCAL,
     Arriving,
@@ -26,7 +27,7 @@ from hesiod_watch.model import (
     Snapshot,
     Verdict,
 )
-from hesiod_watch.plan import look_again, overdue, plan
+from hesiod_watch.plan import look_again, plan
 from hesiod_watch.status import covers
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)

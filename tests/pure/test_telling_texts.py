@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from hesiod_watch.events import EVENTS, Event, happened
-from hesiod_watch.model import LOCAL, Cell, CellFlags, CellId, Flag, Liveness, Owner, Round, RunName, Snapshot
+from hesiod_watch.model import LOCAL, Cell, CellFlags, CellId, Flag, Liveness, Owner, Policy, Round, RunName, Snapshot
 from hesiod_watch.telling import MOST_CELLS, compose, report_address, subject
 
+NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 RESULTS = {
     "reads": 1_234_567,
     "bases": 4_500_000_000,
@@ -37,7 +39,7 @@ PATTERN = "https://reports.invalid/{run}/report.html"
 
 
 def text(name: str, snapshot: Snapshot = RUN, pattern: str = PATTERN) -> str:
-    (event,) = [event for event in happened(snapshot) if event.name == name]
+    (event,) = [event for event in happened(snapshot, Policy(), NOW) if event.name == name]
     return compose(event, snapshot, "internal", pattern)
 
 

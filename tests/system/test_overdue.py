@@ -1,0 +1,194 @@
+"""Cells that have ended and stay incomplete are told of by the real program, when it begins and when it ends."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from sites import Site
+
+pytestmark = pytest.mark.system
+
+RUN, LIBRARY = "20261122_TEST_overdue", "lib1"
+CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
+YEAR = 365 * 86400.0
+NORMAL = ["cell-ready", "all-cells-run", "cell-done", "run-complete"]
+
+
+def fastq(name: str) -> str:
+    return f"@{name}\nACGT\n+\n5555\n"
+
+
+def land(site: Site, summary: str, files: int = 2, *, cell: str = CELL, age: float = YEAR) -> Path:
+    """A cell that has ended, with so many FASTQ files; its final_summary is dated `age` seconds ago."""
+    directory = site.landing / RUN / LIBRARY / cell
+    (directory / "fastq_pass").mkdir(parents=True)
+    for number in range(files):
+        (directory / "fastq_pass" / f"a_{number}.fastq").write_text(fastq(f"{cell}{number}"))
+    (directory / "final_summary.txt").write_text(summary)
+    date(directory / "final_summary.txt", age)
+    return directory
+
+
+def date(path: Path, age: float) -> None:
+    os.utime(path, (time.time() - age, time.time() - age))
+
+
+def messages(site: Site, run: str = RUN) -> list[str]:
+    """Events that were told, in order."""
+    place = site.landing / run / "pipeline" / "messages"
+    links = sorted(path for path in place.iterdir() if path.name.isdigit())
+    return [str(link.readlink()).split(".")[0] for link in links]
+
+
+def poll(site: Site, code: int) -> str:
+    done = site.run("poll", check=code)
+    assert done.stdout == ""
+    return done.stderr
+
+
+TWO = "fastq_files_in_final_dest=2\n"
+CAUSES = {
+    "missing": (TWO, 1, "1 of 2 FASTQ files missing", "look for the missing FASTQ files"),
+    "fallback": (
+        f"{TWO}fastq_files_in_fallback=1\n",
+        *(2, "1 FASTQ file is in MinKNOW's fallback folder", "in MinKNOW's fallback folder on the sequencer"),
+    ),
+    "more": (TWO, 3, "1 more FASTQ file here than announced", "find the FASTQ files that do not belong"),
+    "empty": ("", 2, "final_summary.txt is empty", "copy final_summary.txt again"),
+    "nonsense": ("a page of text\n", 2, "final_summary.txt is unreadable", "copy final_summary.txt again"),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_each_cause_is_told_once_and_in_every_poll(site: Site, cause: str) -> None:
+    """Every poll ends with 1 and one line; people get one message when it begins and one when it ends."""
+    summary, files, why, step = CAUSES[cause]
+    directory = land(site, summary, files)
+    for _ in range(3):
+        (line,) = poll(site, 1).splitlines()
+        assert line.startswith(f"hesiod-watch: {RUN} {LIBRARY}/{CELL}: overdue: {why}")
+        assert line.endswith(f"; hesiod-watch explain {RUN} {LIBRARY}/{CELL}")
+    assert messages(site) == ["run-new", "cell-overdue"]
+    assert step in site.run("messages", RUN, "--text").stdout
+    explained = site.run("explain", RUN, CELL).stdout
+    assert step in explained
+    assert "the grace period" in explained
+    shutil.rmtree(directory / "fastq_pass")
+    (directory / "fastq_pass").mkdir()
+    for number in range(2):
+        (directory / "fastq_pass" / f"a_{number}.fastq").write_text(fastq(f"read{number}"))
+    (directory / "final_summary.txt").write_text(TWO)
+    assert poll(site, 0) == ""
+    assert messages(site) == ["run-new", "cell-overdue", "cell-overdue-ended", *NORMAL]
+    assert poll(site, 0) == ""
+
+
+def test_other_counts_are_the_same_trouble_and_a_second_time_is_another(site: Site) -> None:
+    """A changing count adds no message; what begins again after its end is told again, with its own end."""
+    directory = land(site, "fastq_files_in_final_dest=3\n", 0)
+    for number in range(2):
+        poll(site, 1)
+        (directory / "fastq_pass" / f"a_{number}.fastq").write_text(fastq(f"read{number}"))
+    assert "1 of 3 FASTQ files missing" in poll(site, 1)
+    assert messages(site) == ["run-new", "cell-overdue"]
+    (directory / "final_summary.txt").write_text("fastq_files_in_final_dest=4\n")  # as if just written
+    poll(site, 0)
+    assert messages(site)[2:] == ["cell-overdue-ended"]
+    date(directory / "final_summary.txt", YEAR)
+    poll(site, 1)
+    assert messages(site)[3:] == ["cell-overdue"]
+    site.run("abort", RUN, CELL, "--why", "lost at sea")
+    poll(site, 0)
+    assert messages(site)[4:6] == ["cell-overdue-ended", "cell-aborted"]
+    assert "disregard it: lost at sea" in site.run("messages", RUN, "--text").stdout
+
+
+def test_accepted_by_a_person(site: Site) -> None:
+    """The last step of the message ends the trouble, and the other cells of the run never waited."""
+    other = "20261122_2211_1B_PAW00002_1a2b3c4d"
+    land(site, TWO, 1)
+    land(site, TWO, 2, cell=other, age=0)
+    poll(site, 1)
+    assert site.stages()[f"{RUN}/{LIBRARY}/{other}"] == "processed"
+    (site.landing / RUN / "pipeline" / f"{CELL}.synced").touch()
+    poll(site, 0)
+    assert messages(site).count("cell-overdue") == messages(site).count("cell-overdue-ended") == 1
+    assert site.stages()[f"{RUN}/{LIBRARY}/{CELL}"] == "processed"
+
+
+def test_within_the_grace_period_nothing_is_said(site: Site) -> None:
+    """Files that are a little late are waited for in silence; so is a cell without a final_summary."""
+    directory = land(site, TWO, 1, age=0)
+    running = land(site, TWO, 1, cell="20261122_2211_1B_PAW00002_1a2b3c4d")
+    (running / "final_summary.txt").unlink()
+    assert poll(site, 0) == ""
+    assert messages(site) == ["run-new"]
+    assert "look for the missing" not in site.run("explain", RUN, CELL).stdout
+    date(directory / "final_summary.txt", 3500)
+    assert poll(site, 0) == ""
+
+
+def test_a_run_that_is_held_is_not_reported(site: Site) -> None:
+    """A run-level flag says that a person knows: no message, no line."""
+    land(site, TWO, 1)
+    site.run("perform", "new-run", RUN)
+    (site.landing / RUN / "pipeline" / "failed").touch()
+    poll(site, 0)
+    assert "cell-overdue" not in messages(site)
+
+
+def test_a_run_from_before_there_were_messages(site: Site) -> None:
+    """A cell that is overdue when its run gets its outbox is told of like any other."""
+    land(site, TWO, 1)
+    pipeline = site.landing / RUN / "pipeline"
+    pipeline.mkdir()
+    (site.output / RUN).mkdir()
+    (site.output / RUN / "rundata").symlink_to(site.landing / RUN)
+    (pipeline / "upstream").write_text("LOCAL\n")
+    (pipeline / "output").symlink_to(site.output / RUN)
+    poll(site, 1)
+    assert messages(site) == ["run-new", "cell-overdue"]
+
+
+@pytest.mark.parametrize("age", [0, -3 * YEAR], ids=["now", "dated in the future"])
+def test_the_service_tells_when_the_grace_period_ends(site: Site, age: float) -> None:
+    """No event announces the end of the grace period; the message is there soon after it, and one warning."""
+    site.configure(watch="sweep_interval: 1h, full_sweep_interval: 2h", processing="workers: 2, grace: 3s")
+    directory = land(site, TWO, 1, age=age)
+    with site.service():
+        site.eventually(lambda: "upstream" in site.flags(RUN), "the run is taken up")
+        site.eventually(lambda: "cell-overdue" in messages(site), "the cell is told of", 20)
+        (directory / "fastq_pass" / "a_1.fastq").write_text(fastq("late"))
+        site.eventually(lambda: messages(site)[-1] == "run-complete", "the cell is processed")
+    assert messages(site) == ["run-new", "cell-overdue", "cell-overdue-ended", *NORMAL]
+    assert site.logged("WARNING overdue") == 1
+
+
+def test_a_cell_that_its_upstream_has_not_wholly(site: Site) -> None:
+    """A copied cell whose files are missing there too is told of, also while its upstream is away."""
+    there = site.root / "there"
+    site.configure(more=f"upstreams: {{gridion: {{location: {there}, instrument: GRID}}}}\n")
+    run = "20261122_GRID_alpha"
+    land(site, TWO, 1)
+    there.mkdir()
+    shutil.move(site.landing / RUN, there / "alpha")
+    cell = f"{LIBRARY}/{CELL}"
+    for _ in range(2):
+        assert f"{run} {cell}: overdue: 1 of 2 FASTQ files missing" in poll(site, 1)
+    assert messages(site, run) == ["run-new", "cell-overdue"]
+    text = site.run("messages", run, "--text").stdout
+    assert f"copy them into {there}/alpha/{cell}; the next sync copies them" in text
+    assert ".synced" not in text
+    assert "overdue" in poll_of(site, run)
+    (there / "alpha" / cell / "fastq_pass" / "a_1.fastq").write_text(fastq("late"))
+    assert poll(site, 0) == ""
+    assert messages(site, run) == ["run-new", "cell-overdue", "cell-overdue-ended", *NORMAL]
+
+
+def poll_of(site: Site, run: str) -> str:
+    """A poll of one run, which asks no upstream."""
+    return site.run("poll", run, check=1).stderr
