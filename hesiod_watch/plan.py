@@ -8,7 +8,7 @@ Nothing here reads, writes, claims or logs: `reconcile` does, and a dry run is t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from hesiod_watch import delivery, keeping, letting_go
 from hesiod_watch.amounts import number_of
@@ -39,6 +39,7 @@ WAIT_FOR_FILES = (1.0, 60.0)
 OVERDUE_AFTER = timedelta(milliseconds=1)
 """Time from the end of the grace period to the first look that finds a cell overdue."""
 
+LONG_AGO = datetime.min.replace(tzinfo=UTC)
 QUIET = 60.0
 """Seconds without a change after which the newest FASTQ of a directory counts as finished."""
 
@@ -102,10 +103,15 @@ def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
 
 
 def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A cell that is still being written and has new FASTQ: what is done now need not be done at the end."""
+    """A cell that is still being written and has new FASTQ: what is done now need not be done at the end.
+
+    The cell whose last round began longest ago comes first. In an order by name the first cells would
+    take every round while files arrive faster than all cells get their turn.
+    """
     if not _workable(snapshot) or policy.ingest_interval is None or not type_of(snapshot, policy).process:
         return
-    for cell in at(snapshot, Stage.INCOMPLETE, Stage.PENDING):
+    cells = at(snapshot, Stage.INCOMPLETE, Stage.PENDING)
+    for cell in sorted(cells, key=lambda cell: (_last_round(cell, now), cell.id)):
         if cell.completeness and cell.completeness.proven and snapshot.upstream == LOCAL:
             continue  # about to be processed
         due = _next_round(cell, policy.ingest_interval, now)
@@ -243,6 +249,13 @@ def _attempts(cell: Cell, now: datetime) -> int:
     return sum(1 for claim in cell.flags.claims if not claim.yielded and _within_a_day(claim, now))
 
 
+def _last_round(cell: Cell, now: datetime) -> datetime:
+    """When the last round of ingest on a cell began; long ago where there was none, or it is in the future."""
+    last = cell.arriving.round if cell.arriving else None
+    began = _time_of(last.owner) if last else None
+    return LONG_AGO if began is None or began > now else began
+
+
 def _next_round(cell: Cell, interval: float, now: datetime) -> datetime | None:
     """When ingest has something to do for a cell; None: nothing waits, or a round is under way.
 
@@ -256,7 +269,7 @@ def _next_round(cell: Cell, interval: float, now: datetime) -> datetime | None:
         return None
     failed = last is not None and last.ending == "failed"
     began = _time_of(last.owner) if last else None
-    if began is None:
+    if began is None or began > now:
         return now
     if failed:
         return began + timedelta(seconds=interval * 10)

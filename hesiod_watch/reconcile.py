@@ -45,7 +45,8 @@ class Looked:
     """What one reconcile of a run came to."""
 
     snapshot: Snapshot
-    full: bool = False  # something could not be started because every worker is busy
+    full: frozenset[str] = frozenset()  # actions that could not be started because every worker is busy
+    started: frozenset[str] = frozenset()  # actions that were started
     held: bool = False  # something was to be done and was not, because it was to be held
     look_again: float | None = None  # seconds from now
 
@@ -88,7 +89,7 @@ class Reconciler:
 
         `offer` is the run as its upstream was just seen to have it. Never raises for what is wrong with the run.
         """
-        full = False
+        full, started = set[str](), set[str]()
         for _ in range(ROUNDS):
             now = self.clock()
             snapshot = observe(
@@ -105,15 +106,17 @@ class Reconciler:
                     continue
                 begun = self._begin(snapshot, action)
                 if begun is None:
-                    full = True
+                    full.add(action.name)
                 elif begun:
+                    started.add(action.name)
                     changed = changed or action.name in SHORT
             if not changed or self._heavy.name == "dry-run":
                 break
         self._tell(snapshot, decision)
         self._damaged[run_dir] = keeping.damage(snapshot)
         self._note_overdue(snapshot, now)
-        return Looked(snapshot, full, held, self._next_look(run_dir, decision, now))
+        look_again = self._next_look(run_dir, decision, now)
+        return Looked(snapshot, frozenset(full), frozenset(started), held, look_again)
 
     def running(self) -> int:
         """Workers started here that have not ended."""

@@ -58,7 +58,8 @@ class Engine:
         self._endings: deque[Ended] = deque()
         self.reconciler = Reconciler(self.config, self._on_end, repeat=self.repeat)
         self._settled: dict[Path, bool] = {}
-        self._full: dict[Path, None] = {}  # runs that found every worker busy, in the order in which they did
+        # Runs that found every worker busy, by action; the run that has waited longest comes first.
+        self._full: dict[str, dict[Path, None]] = {}
         self._offers: Mapping[Path, Offer] = {}  # runs as their upstreams were just seen to have them
         self._to_sync: dict[Path, None] = {}  # runs that wait until there is no processing to start
         self._syncing: set[Path] = set()  # those whose turn it is
@@ -104,7 +105,7 @@ class Engine:
             offer = self._offers.get(run_dir)
             if not offer and not run_dir.is_dir():
                 self._settled.pop(run_dir, None)
-                self._full.pop(run_dir, None)
+                self._wait_for_workers(run_dir, frozenset(), frozenset())
                 self.reconciler.forget(run_dir)
                 return None
             hold = frozenset() if run_dir in self._syncing else SYNC
@@ -117,9 +118,7 @@ class Engine:
             self._late.pop(run_dir.name, None)
             if looked.snapshot.outbox and delivery.overdue(looked.snapshot.outbox, self.reconciler.clock()):
                 self._late[run_dir.name] = looked.snapshot.outbox
-            self._full.pop(run_dir, None)
-            if looked.full:
-                self._full[run_dir] = None
+            self._wait_for_workers(run_dir, looked.full, looked.started)
         except Exception:
             # Whatever is wrong with one run must not stop the others; it is looked at again at the next sweep.
             logger.exception("a bug while looking at a run", extra=fields(run=run_dir.name))
@@ -127,6 +126,16 @@ class Engine:
         finally:
             self.queue.done(run_dir)
         return looked
+
+    def _wait_for_workers(self, run_dir: Path, full: frozenset[str], started: frozenset[str]) -> None:
+        """Note which actions of a run wait for a worker. A run that has just got one goes to the end."""
+        for action in full:
+            self._full.setdefault(action, {})
+        for action, waiting in self._full.items():
+            if action in started or action not in full:
+                waiting.pop(run_dir, None)
+            if action in full:
+                waiting.setdefault(run_dir)
 
     def take_endings(self) -> bool:
         """Hear of workers that have ended since the last call (in the deciding thread); whether there were any."""
@@ -142,8 +151,10 @@ class Engine:
                 where = f"{ended.action.run} {ended.action.cell}"
                 self.failed.append(f"{where}: processing ended with code {ended.code}; hesiod-watch explain {where}")
             self.reconciler.ended(ended)
-            for run_dir in list(self._full)[:WOKEN]:
+            # Runs that wait for this worker come before the run that had it and may want it again.
+            for run_dir in list(self._full.get(ended.action.name, ()))[:WOKEN]:
                 self.queue.add(run_dir)
+            self.queue.add(ended.run_dir)
         return heard
 
     def ask_upstreams(self, stop: Callable[[], bool] = lambda: False) -> tuple[str, ...]:
@@ -180,13 +191,18 @@ class Engine:
 
     def retry_full(self) -> bool:
         """Look again at every run that found all workers busy; whether there are any."""
-        for run_dir in self._full:
+        runs = [run_dir for waiting in self._full.values() for run_dir in waiting]
+        for run_dir in runs:
             self.queue.add(run_dir)
-        return bool(self._full)
+        return bool(runs)
+
+    def has_more(self) -> bool:
+        """Whether a run is to be looked at now, or a worker has ended that was not heard of yet."""
+        return bool(self._endings) or len(self.queue) > 0
 
     def _on_end(self, ended: Ended) -> None:
         self._endings.append(ended)
-        self.queue.add(ended.run_dir)
+        self.queue.wake()
 
 
 class Service:
@@ -232,7 +248,7 @@ class Service:
                 engine.take_endings()
                 if run_dir is not None:
                     self._look(run_dir)
-                if not self._gone and not len(engine.queue):
+                if not self._gone and not engine.has_more():
                     engine.commence_syncs()
                 if time.monotonic() >= next_retry:
                     next_retry = time.monotonic() + SLOT_RETRY
@@ -324,7 +340,7 @@ def _work_through(
             looked = engine.look(run_dir)
             if looked:
                 on_look(looked)
-        elif engine.reconciler.running() or len(engine.queue):
+        elif engine.reconciler.running() or engine.has_more():
             continue
         elif ended and engine.retry_full():
             ended = False

@@ -287,3 +287,20 @@ def test_every_action_has_a_reason() -> None:
     actions = plan(replace(RUN, cells=cells), POLICY, NOW).actions
     assert {action.name for action in actions} == {"process", "synced", "report"}
     assert all(action.reason for action in actions)
+
+
+def test_the_cell_that_waited_longest_is_ingested_first() -> None:
+    """Rounds follow the beginning of the last one; never, or a time in the future, counts as long ago."""
+    cells = {
+        "a": arriving(changed=3, seen=2, ended="done", seconds_ago=100),
+        "b": arriving(changed=3, seen=2, ended="done", seconds_ago=300),
+        "c": arriving(),
+        "d": arriving(changed=3, seen=2, ended="failed", seconds_ago=900),
+        "e": arriving(changed=3, seen=2, ended="done", seconds_ago=300),
+        "f": arriving(),
+        "g": arriving(changed=3, seen=2, ended="done", seconds_ago=-86400),
+    }
+    named = tuple(replace(cell, id=CellId("lib", name)) for name, cell in cells.items())
+    for order in (named, named[::-1]):
+        actions = plan(replace(RUN, cells=order), INGESTING, NOW).actions
+        assert [action.cell.name for action in actions if action.cell] == list("cfgdbea")

@@ -1,0 +1,59 @@
+"""With one worker and more to do than it can do, every cell of every run gets its turn."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count
+
+import pytest
+from sites import Site
+
+pytestmark = pytest.mark.system
+
+LIBRARY = "lib1"
+ROUNDS = 8
+"""Rounds of ingest in each test."""
+
+
+def rounds(site: Site) -> Counter[str]:
+    """Rounds of ingest that have ended, by run and cell, as the logs of the runs have them."""
+    found: Counter[str] = Counter()
+    for log in site.output.glob("*/pipeline.log"):
+        lines = [line for line in log.read_text().splitlines() if " while it runs: " in line]
+        found.update(f"{log.parent.name} {line.split()[1]}" for line in lines)
+    return found
+
+
+@pytest.mark.parametrize(("runs", "cells"), [(1, 4), (2, 2), (4, 1)])
+def test_everyone_gets_a_turn(site: Site, runs: int, cells: int) -> None:
+    """New files are always waiting in all cells; the one worker serves the cell that has waited longest."""
+    site.configure(processing="workers: 1, ingest_workers: 1, ingest_interval: 0.1s")
+    directories = [
+        site.landing
+        / f"2026112{run}_TEST_turns"
+        / LIBRARY
+        / f"20261122_221{cell}_1A_PAW0000{cell}_0a1b2c3d"
+        / "fastq_pass"
+        for run in range(runs)
+        for cell in range(cells)
+    ]
+    numbers = count()
+
+    def add_files() -> None:
+        number = next(numbers)
+        for directory in directories:
+            directory.mkdir(parents=True, exist_ok=True)
+            text = f"@r{number}\nACGT\n+\n5555\n"
+            (directory / f"PAW00001_pass_0a1b2c3d_{number}.fastq").write_text(text)
+
+    def enough() -> bool:
+        add_files()
+        return rounds(site).total() >= ROUNDS
+
+    add_files()
+    add_files()
+    with site.service():
+        site.eventually(enough, f"{ROUNDS} rounds")
+    served = rounds(site)
+    assert len(served) == len(directories), served
+    assert min(served.values()) >= ROUNDS / len(directories) - 1, served
