@@ -2,10 +2,10 @@
 
 A claim taken from a living owner means two workers on one cell; a claim left with a dead one means a
 cell that waits for a person. The first is the worse, so every doubt is UNKNOWN: another host, a
-container, an empty flag, an accounting that does not answer. A process that is stopped or hangs on a
-dead mount is alive: it may wake up and write.
+container, an empty flag, a Slurm job. A process that is stopped or hangs on a dead mount is alive: it may
+wake up and write.
 
-Pure: the `Evidence` is gathered elsewhere (`machine.look_up` for processes, the Slurm executor for jobs).
+Pure: the `Evidence` is gathered elsewhere (`machine.look_up`).
 """
 
 from __future__ import annotations
@@ -20,12 +20,8 @@ Judge: TypeAlias = Callable[[Owner | None], tuple[Liveness, str]]
 """Looks an owner up and judges it: liveness and the sentence for people. None: a flag that names nobody."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobRow:
-    """One incarnation of a Slurm job as its accounting tells it; a requeued job has several."""
-
-    state: str  # as printed: "RUNNING", "CANCELLED by 1000"
-    ended: bool  # it has an end time
+SLURM = "slurm"
+"""Name of the executor whose workers are Slurm jobs; this version has none, a later one may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,21 +33,6 @@ class Evidence:
     same_pid_namespace: bool | None = None
     running: bool | None = None  # a process of that pid is there; means nothing unless the three above are True
     pid_start: int | None = None  # its start time, field 22 of /proc/PID/stat
-    # Rows of the owner's job *and submit time* (ids are used again). None: nobody asked, or no usable answer.
-    job_rows: tuple[JobRow, ...] | None = None
-
-
-# Words of sacct(1), "JOB STATE CODES". A word in neither list is not guessed at.
-# fmt: off
-JOB_LIVES = frozenset({
-    "PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD",
-    "RESIZING", "RESV_DEL_HOLD", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED",
-})
-JOB_HAS_ENDED = frozenset({
-    "BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED",
-    "REVOKED", "TIMEOUT",
-})
-# fmt: on
 
 
 def under_way(last: Round | None) -> TypeGuard[Round]:
@@ -77,22 +58,21 @@ def _process(owner: Owner) -> tuple[str, str, int, int]:
 def judge(owner: Owner | None, evidence: Evidence | None) -> tuple[Liveness, str]:
     """The verdict on an owner, and a sentence for people that says whom it is about and why.
 
-    A record may name a process and the Slurm job around it. If either is known to live the owner lives;
-    otherwise the proof that either has ended is enough: a job that ends takes its processes with it, and a
-    second incarnation of a requeued job finds the first one's record and does not start.
+    Nothing is known here about Slurm jobs. A process that was seen to live is alive, whatever job is around it.
+    A process that is proven dead settles the matter only where the process was the worker. Where Slurm starts the
+    worker, the record may name the process that submitted the job, and the job may start later or be requeued.
     """
     if owner is None:
         return Liveness.UNKNOWN, "the flag names no owner: made by hand or by an earlier Hesiod"
     if evidence is None:
         return Liveness.UNKNOWN, f"{describe(owner)}: nobody could look"
-    verdicts = [_judge_process(owner, evidence)]
-    if owner.slurm_job:
-        verdicts.append(_judge_job(owner, evidence))
-    for wanted in (Liveness.ALIVE, Liveness.DEAD):
-        for liveness, why in verdicts:
-            if liveness is wanted:
-                return liveness, why
-    return Liveness.UNKNOWN, "; ".join(why for _, why in verdicts)
+    liveness, why = _judge_process(owner, evidence)
+    by_slurm = owner.executor == SLURM
+    if liveness is Liveness.ALIVE or not (by_slurm or owner.slurm_job):
+        return liveness, why
+    if liveness is Liveness.DEAD and not by_slurm:
+        return liveness, why
+    return Liveness.UNKNOWN, f"{why}; {_job(owner)}: this version cannot tell whether a Slurm job lives"
 
 
 def _judge_process(owner: Owner, evidence: Evidence) -> tuple[Liveness, str]:
@@ -120,20 +100,9 @@ def _judge_process(owner: Owner, evidence: Evidence) -> tuple[Liveness, str]:
     return Liveness.ALIVE, f"{name}: the process is there"
 
 
-def _judge_job(owner: Owner, evidence: Evidence) -> tuple[Liveness, str]:
-    name = f"Slurm job {owner.slurm_job}" + (f" on {owner.slurm_cluster}" if owner.slurm_cluster else "")
-    if not owner.slurm_submitted:
-        return Liveness.UNKNOWN, f"{name}: the record does not say when it was submitted, and job ids are used again"
-    if not evidence.job_rows:
-        return Liveness.UNKNOWN, f"{name}: its accounting has no answer"
-    words = [row.state.split()[0] if row.state.split() else "" for row in evidence.job_rows]
-    if living := [word for word in words if word in JOB_LIVES]:
-        return Liveness.ALIVE, f"{name}: {living[0]}"
-    if strange := [word for word in words if word not in JOB_HAS_ENDED]:
-        return Liveness.UNKNOWN, f"{name}: state {strange[0]!r} is not known to this program"
-    if not all(row.ended for row in evidence.job_rows):
-        return Liveness.UNKNOWN, f"{name}: {words[-1]}, but without an end time"
-    return Liveness.DEAD, f"{name}: {words[-1]}"
+def _job(owner: Owner) -> str:
+    name = f"Slurm job {owner.slurm_job}" if owner.slurm_job else "its Slurm job"
+    return f"{name} on {owner.slurm_cluster}" if owner.slurm_cluster else name
 
 
 def describe(owner: Owner) -> str:

@@ -55,7 +55,7 @@ def this_owner(action: str, executor: str, *, epoch: int = 1, why: str = "", tok
 
 
 def look_up(owner: Owner) -> Evidence:
-    """What this machine knows about `owner`'s process, now. Knows nothing of Slurm: `job_rows` stays None."""
+    """What this machine knows about `owner`'s process, now. Knows nothing of Slurm."""
     boot_id, namespace = _first_line(BOOT_ID_FILE), _pid_namespace()
     same_boot = boot_id == owner.boot_id if boot_id and owner.boot_id else None
     if same_boot:
@@ -72,7 +72,7 @@ def look_up(owner: Owner) -> Evidence:
 
 
 def judge_here(owner: Owner | None) -> tuple[Liveness, str]:
-    """`liveness.judge` with what this machine knows. A caller who can ask Slurm too brings a judge of its own."""
+    """`liveness.judge` with what this machine knows."""
     return judge(owner, look_up(owner) if owner else None)
 
 

@@ -95,6 +95,7 @@ def dead() -> Owner:
 
 OWNERS = {
     "a dead process": None,
+    "a dead process of a Slurm job": replace(ME, executor="slurm", slurm_job="17", pid=2**22 - 1, pid_start=1),
     "this process": ME,
     "a pid used again": replace(ME, pid_start=ME.pid_start - 1),
     "another boot": replace(ME, boot_id="another"),
