@@ -19,6 +19,9 @@ from hesiod_watch.times import iso
 WAITING = frozenset({Stage.INCOMPLETE, Stage.PENDING})
 """Stages in which a cell waits for its data."""
 
+CLOCK_SKEW = timedelta(minutes=1)
+"""Difference between two clocks that is no reason to doubt a time."""
+
 
 def disagrees(cell: Cell) -> bool:
     """Whether a cell waits for data although its acquisition has ended."""
@@ -41,9 +44,14 @@ def grace_end(cell: Cell, policy: Policy) -> datetime | None:
 
 
 def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
-    """Whether a cell has ended and is still incomplete after the grace period."""
-    end = grace_end(cell, policy)
-    return end is not None and now > end
+    """Whether a cell has ended and is still incomplete after the grace period.
+
+    A final_summary that is dated further in the future than clocks differ gives no grace.
+    """
+    end, written = grace_end(cell, policy), summary_time(cell)
+    if end is None or written is None:
+        return False
+    return now > end or written - now > CLOCK_SKEW
 
 
 def overdue_cells(snapshot: Snapshot, policy: Policy, now: datetime) -> list[Cell]:

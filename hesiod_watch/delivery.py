@@ -15,7 +15,7 @@ from hesiod_watch.amounts import number_of
 from hesiod_watch.events import due
 from hesiod_watch.liveness import unclear, under_way
 from hesiod_watch.model import Action, Offer, Outbox, Policy, Snapshot
-from hesiod_watch.times import time_of
+from hesiod_watch.times import rested, rests_until, time_of
 
 LONGEST = timedelta(hours=1)
 """Between two attempts, whatever has gone wrong."""
@@ -64,7 +64,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
     outbox = snapshot.outbox
     if outbox and outbox.waiting and under_way(outbox.round):
         yield now + WAIT
-    elif outbox and (time := next_attempt(outbox)):
+    elif outbox and (time := next_attempt(outbox, now)):
         yield time
 
 
@@ -108,15 +108,14 @@ def due_channels(outbox: Outbox, now: datetime) -> list[str]:
 
 def rests(trouble: Trouble, now: datetime) -> bool:
     """Whether a channel is left alone for now."""
-    until = time_of(trouble.until)
-    return until is not None and now < until
+    return rests_until(time_of(trouble.until), now, LONGEST)
 
 
-def next_attempt(outbox: Outbox) -> datetime | None:
+def next_attempt(outbox: Outbox, now: datetime) -> datetime | None:
     """When the first of the channels is tried again that messages wait for; None: none of them rests."""
     known = troubles(outbox)
     times = [
-        until
+        until if rests(known[name], now) else now
         for name in outbox.channels
         if outbox.waiting_for(name) and name in known and (until := time_of(known[name].until))
     ]
@@ -134,7 +133,7 @@ def overdue(outbox: Outbox | None, now: datetime) -> bool:
     if outbox is None:
         return False
     times = [time_of(letter.time) for name in outbox.channels for letter in outbox.waiting_for(name)]
-    return any(time is None or now - time > OVERDUE for time in times)
+    return any(rested(time, now, OVERDUE) for time in times)
 
 
 def sentences(outbox: Outbox | None) -> Iterator[str]:

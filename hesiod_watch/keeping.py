@@ -10,14 +10,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from hesiod_watch.copies import copies_in, damage_in, known_copies
 from hesiod_watch.liveness import unclear, under_way
 from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Action, Cell, Policy, Round, Snapshot, Stage
 from hesiod_watch.status import SETTLED, at, covers, stage_of
-from hesiod_watch.times import time_of
+from hesiod_watch.times import due_at, time_at, time_of
 
 HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
 """Run-level flags under which nothing is copied. Copies of a stripped run are read: nothing else is left of it."""
@@ -44,7 +44,7 @@ def want_verify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     if not policy.backups or not _workable(snapshot, HANDS_OFF - {"stripped"}):
         return
     for cell in at(snapshot, Stage.PROCESSED):
-        due = verify_due(cell, policy)
+        due = verify_due(cell, policy, now)
         if due is not None and due <= now:
             reason = "its copies have not been read for long" if not cell.verification else _why_again(cell)
             yield Action("verify", snapshot.run, reason, cell.id, epoch=_attempt(cell.verification))
@@ -72,7 +72,7 @@ def backup_due(cell: Cell, now: datetime) -> datetime | None:
     return _next(cell.backup, now)
 
 
-def verify_due(cell: Cell, policy: Policy) -> datetime | None:
+def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
     """When the copies of a processed cell are to be read again; None: somebody is at it, or nothing says when."""
     last, backup = cell.verification, cell.backup
     if under_way(last) or under_way(backup):
@@ -80,18 +80,17 @@ def verify_due(cell: Cell, policy: Policy) -> datetime | None:
     every = timedelta(seconds=policy.verify_every)
     backed_up = ended_at(backup) if backup and backup.ending == "done" else None
     if last is None:
-        made = cell.flags.done.mtime if cell.flags.done else 0.0
-        processed = datetime.fromtimestamp(made, UTC) if made else None
-        since = backed_up or processed
-        return since + every if since else None
+        if backed_up is None and not (cell.flags.done and cell.flags.done.mtime):
+            return None
+        return due_at(backed_up or finished_at(cell, now), now, every)
     ended = ended_at(last)
     if ended is None:
         return None
     if last.ending == "done":
-        return max(ended, backed_up or ended) + every
+        return due_at(max((time for time in (ended, backed_up) if time and time <= now), default=None), now, every)
     if damage_in(last):
-        return backed_up if backed_up and backed_up > ended else ended + every
-    return _next(last, ended)
+        return backed_up if backed_up and ended < backed_up <= now else due_at(ended, now, every)
+    return _next(last, now)
 
 
 def manifest_of(cell: Cell) -> str:
@@ -105,6 +104,16 @@ def ended_at(last: Round | None) -> datetime | None:
     if last is None:
         return None
     return time_of(last.record.get("ended")) or time_of(last.owner.time if last.owner else None)
+
+
+def finished_at(cell: Cell, now: datetime) -> datetime | None:
+    """When a cell was finished; None where every record of it says the future.
+
+    The time of the flag's file counts, then the time that the flag names, then the end of the cell's backup.
+    """
+    done = cell.flags.done
+    known = (time_at(done.mtime), time_of(done.record.get("time"))) if done else ()
+    return next((time for time in (*known, ended_at(cell.backup)) if time and time <= now), None)
 
 
 def run_digest(snapshot: Snapshot) -> str:
@@ -220,10 +229,9 @@ def _next(last: Round | None, now: datetime) -> datetime | None:
         return now
     if under_way(last):
         return None
-    ended = ended_at(last)
     shortest, longest = RETRY
     tries = min(last.owner.epoch, 20) if last.owner else 1
-    return ended + timedelta(seconds=min(shortest * 2 ** (tries - 1), longest)) if ended else now
+    return due_at(ended_at(last), now, timedelta(seconds=min(shortest * 2 ** (tries - 1), longest)))
 
 
 def _run_due(snapshot: Snapshot, now: datetime) -> bool:

@@ -9,15 +9,16 @@ as its ground is seen to have gone.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from hesiod_watch.amounts import number_of
 from hesiod_watch.copies import damage_in
-from hesiod_watch.keeping import ended_at
+from hesiod_watch.keeping import ended_at, finished_at
 from hesiod_watch.liveness import unclear, under_way
 from hesiod_watch.minknow_checksums import finding_of
 from hesiod_watch.model import LOCAL, Action, Cell, Policy, Round, Snapshot, Stage
 from hesiod_watch.status import at, stage_of
+from hesiod_watch.times import due_at, rested
 from hesiod_watch.upstreams.location import parse_location, run_in
 
 AGAIN = timedelta(days=1)
@@ -39,8 +40,8 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
             if _rested(cell.deletable, now, SOON):
                 yield Action("deletable", snapshot.run, f"its mark is to be withdrawn: {why}", cell.id)
         elif lasts and cell.upstream and snapshot.offered == snapshot.upstream and not lost_ground(snapshot, cell):
-            due = mark_due(cell, lasts)
-            if due is None or due <= now:
+            due = mark_due(cell, lasts, now)
+            if due <= now:
                 yield Action("deletable", snapshot.run, _why_mark(cell), cell.id)
 
 
@@ -53,7 +54,7 @@ def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ac
             continue
         if lasting(snapshot, policy) and cell.upstream and not marked(cell):
             continue  # the mark counts what lies here; it comes first
-        due = strip_due(cell, policy.strip_after)
+        due = strip_due(cell, policy.strip_after, now)
         if due is not None and due <= now:
             days = number_of(policy.strip_after / 86400, "day", form="g")
             yield Action("strip", snapshot.run, f"finished for {days}", cell.id)
@@ -96,26 +97,26 @@ def marked(cell: Cell) -> bool:
     return last is not None and (not last.ending or last.record.get("marked") is True)
 
 
-def mark_due(cell: Cell, lasts: float) -> datetime | None:
-    """When a mark is next to be made; None: at once."""
+def mark_due(cell: Cell, lasts: float, now: datetime) -> datetime:
+    """When a mark is next to be made."""
     last = cell.deletable
     if last is None or not last.ending:
-        return None
-    ended = ended_at(last)
-    if ended is None:
-        return None
-    return ended + (timedelta(seconds=lasts) if last.ending == "done" else _rest_of(last.record))
+        return now
+    return due_at(ended_at(last), now, timedelta(seconds=lasts) if last.ending == "done" else _rest_of(last.record))
 
 
-def strip_due(cell: Cell, after: float) -> datetime | None:
-    """When raw data are next to be removed; None: never, or somebody is at it."""
+def strip_due(cell: Cell, after: float, now: datetime) -> datetime | None:
+    """When raw data are next to be removed; None: never, or somebody is at it.
+
+    That time has come says nothing about copies: the removal reads every one of them again.
+    """
     last = cell.strip
     if last and last.ending == "done":
         return None
     if last and last.ending:
         ended = ended_at(last)
-        return ended + _rest_of(last.record) if ended else None
-    return datetime.fromtimestamp(cell.flags.done.mtime, UTC) + timedelta(seconds=after) if cell.flags.done else None
+        return due_at(ended, now, _rest_of(last.record)) if ended else None
+    return due_at(finished_at(cell, now), now, timedelta(seconds=after)) if cell.flags.done else None
 
 
 def stripped(cell: Cell) -> bool:
@@ -131,10 +132,10 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
     for cell in at(snapshot, Stage.PROCESSED):
         if lost_ground(snapshot, cell):
             continue
-        if policy.strip_after is not None and cell.present and (due := strip_due(cell, policy.strip_after)):
+        if policy.strip_after is not None and cell.present and (due := strip_due(cell, policy.strip_after, now)):
             yield due
-        if lasts and cell.deletable and cell.upstream and (due := mark_due(cell, lasts)):
-            yield due
+        if lasts and cell.deletable and cell.deletable.ending and cell.upstream:
+            yield mark_due(cell, lasts, now)
 
 
 def waiting(snapshot: Snapshot) -> Iterator[str]:
@@ -161,8 +162,7 @@ def _workable(snapshot: Snapshot) -> bool:
 
 
 def _rested(last: Round | None, now: datetime, rest: timedelta) -> bool:
-    ended = ended_at(last) if last else None
-    return last is None or last.ending != "failed" or ended is None or now - ended >= rest
+    return last is None or last.ending != "failed" or rested(ended_at(last), now, rest)
 
 
 def _rest_of(record: Mapping[str, object]) -> timedelta:

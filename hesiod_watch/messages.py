@@ -13,7 +13,7 @@ from datetime import datetime
 from hesiod_watch.amounts import number_of
 from hesiod_watch.attention import overdue, steps, summary_time
 from hesiod_watch.copies import damage_in
-from hesiod_watch.delivery import next_attempt, sentences, troubles
+from hesiod_watch.delivery import next_attempt, rests, sentences, troubles
 from hesiod_watch.keeping import whereabouts
 from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
@@ -49,7 +49,7 @@ def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: dat
     evidence += [f"quarantined: {entry.name}: {entry.why}" for entry in snapshot.quarantined]
     evidence += [f"left alone: {entry.name}: {entry.why}" for entry in snapshot.ignored]
     happens = _next(decision, None) or _run_next(snapshot)
-    if snapshot.outbox and (then := next_attempt(snapshot.outbox)) and then > now:
+    if snapshot.outbox and (then := next_attempt(snapshot.outbox, now)) and then > now:
         happens += f"; delivery of messages is tried again in {ago((then - now).total_seconds())}"
     return Explanation(snapshot.run, str(status), why, tuple(evidence), happens, tuple(_run_can(snapshot)))
 
@@ -64,7 +64,7 @@ def _told(snapshot: Snapshot, now: datetime) -> Iterator[str]:
     yield from sentences(outbox)
     for name, trouble in sorted(troubles(outbox).items()):
         until = time_of(trouble.until)
-        when = f"in {ago((until - now).total_seconds())}" if until and until > now else "at the next look"
+        when = f"in {ago((until - now).total_seconds())}" if until and rests(trouble, now) else "at the next look"
         tries = f"{trouble.attempts} attempt{'' if trouble.attempts == 1 else 's'}"
         yield f"{name}: {tries} since {trouble.since}; again {when}"
 

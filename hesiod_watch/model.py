@@ -126,6 +126,7 @@ class Claim:
     yielded: bool  # whoever took this epoch found the earlier worker alive and stepped back
     liveness: Liveness
     evidence: str  # one sentence: why we think so
+    made: float = 0.0  # mtime of its flag, seconds since the epoch, of the file system's clock; 0.0: not known
 
 
 @dataclass(frozen=True, slots=True)

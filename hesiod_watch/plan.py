@@ -28,7 +28,7 @@ from hesiod_watch.model import (
 )
 from hesiod_watch.run_types import type_of, type_problem
 from hesiod_watch.status import HANDS_OFF, SETTLED, at, by_hand, covers, settled, stage_of
-from hesiod_watch.times import time_of
+from hesiod_watch.times import due_at, rested, time_at, time_of
 
 DAY = timedelta(days=1)
 
@@ -129,7 +129,7 @@ def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
     if not missing or busy or under_way(last):
         return
     began = _time_of(last.owner) if last else None
-    if began is None or now - began >= timedelta(seconds=policy.sync_interval):
+    if rested(began, now, timedelta(seconds=policy.sync_interval)):
         reason = f"{len(missing)} cell(s) of {snapshot.upstream} are not here, or not wholly"
         yield Action("sync", snapshot.run, reason=reason, upstream=snapshot.upstream)
 
@@ -245,7 +245,7 @@ def _next_epoch(cell: Cell) -> int:
 
 
 def _attempts(cell: Cell, now: datetime) -> int:
-    """Claims of the last 24 hours that were worked under. One whose time cannot be read counts as recent."""
+    """Claims of the last 24 hours that were worked under. One of which no clock says the time counts as recent."""
     return sum(1 for claim in cell.flags.claims if not claim.yielded and _within_a_day(claim, now))
 
 
@@ -272,15 +272,18 @@ def _next_round(cell: Cell, interval: float, now: datetime) -> datetime | None:
     if began is None or began > now:
         return now
     if failed:
-        return began + timedelta(seconds=interval * 10)
-    if arriving.changed > arriving.seen:
-        return began + timedelta(seconds=interval)
-    return began + timedelta(seconds=max(interval, QUIET)) if arriving.unfinished else None
+        return due_at(began, now, timedelta(seconds=interval * 10))
+    if arriving.changed != arriving.seen:  # also where it was seen with a time in the future
+        return due_at(began, now, timedelta(seconds=interval))
+    return due_at(began, now, timedelta(seconds=max(interval, QUIET))) if arriving.unfinished else None
 
 
 def _within_a_day(claim: Claim, now: datetime) -> bool:
+    """By the owner's clock; where that says nothing, or a time in the future, by the file system's."""
     time = _time_of(claim.owner)
-    return time is None or now - time < DAY
+    if time is None or time > now:
+        time = time_at(claim.made) or time
+    return time is None or not rested(time, now, DAY)
 
 
 def _time_of(owner: Owner | None) -> datetime | None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hesiod_watch import attention, flags, keeping, machine
@@ -23,6 +23,7 @@ from hesiod_watch.liveness import under_way
 from hesiod_watch.model import Action, CellId, Decision, Liveness, Offer, Owner, Snapshot
 from hesiod_watch.observe import observe
 from hesiod_watch.plan import plan
+from hesiod_watch.times import due_at
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +58,11 @@ class _Failure:
 
     error: str
     delay: float
-    until: datetime
+    since: datetime
+
+    def due(self, now: datetime) -> datetime:
+        """When it is tried again; a clock that was set back meanwhile delays nothing."""
+        return due_at(self.since, now, timedelta(seconds=self.delay))
 
 
 @dataclass
@@ -91,10 +96,10 @@ class Reconciler:
         """
         full, started = set[str](), set[str]()
         for _ in range(ROUNDS):
-            now = self.clock()
             snapshot = observe(
                 run_dir, self.config.output, offer=offer, judge=self._judge, channels=self._policy.channels
             )
+            now = self.clock()  # after the look: no flag of this host that it has seen is of the future
             decision = plan(snapshot, self._policy, now)
             changed = False
             held = False
@@ -201,8 +206,7 @@ class Reconciler:
         shortest, longest = BACK_OFF
         former = self._failures.get(key)
         delay = min(former.delay * 2, longest) if former else shortest
-        until = datetime.fromtimestamp(self.clock().timestamp() + delay, UTC)
-        self._failures[key] = _Failure(error, delay, until)
+        self._failures[key] = _Failure(error, delay, self.clock())
         if former is None or former.error != error:
             run_dir, action, cell = key
             logger.warning("not done", extra=fields(run=run_dir.name, cell=cell, action=action, why=error))
@@ -212,10 +216,11 @@ class Reconciler:
         if not self.repeat and key in self._made:
             return True
         failure = self._failures.get(key)
-        return failure is not None and now < failure.until
+        return failure is not None and now < failure.due(now)
 
     def _next_look(self, run_dir: Path, decision: Decision, now: datetime) -> float | None:
-        times = [failure.until for key, failure in self._failures.items() if key[0] == run_dir]
+        failed = self.clock()  # later than `now`, at which some of these had not failed yet
+        times = [failure.due(failed) for key, failure in self._failures.items() if key[0] == run_dir]
         if decision.look_again:
             times.append(decision.look_again)
         return max(0.0, (min(times) - now).total_seconds()) if times else None

@@ -57,6 +57,7 @@ from hesiod_watch.naming import display
 from hesiod_watch.observe import COPIES_FILE, observe
 from hesiod_watch.run_types import type_of
 from hesiod_watch.runlog import RunLog
+from hesiod_watch.times import rested
 
 logger = logging.getLogger(__name__)
 
@@ -179,7 +180,7 @@ class _CellBackup:
         """
         if self.carried.get("manifest") != manifest or "trouble" not in self.carried or self.job.owner.epoch == 1:
             return None
-        oldest = datetime.now(UTC) - timedelta(seconds=self.job.config.backup.fresh)
+        now, fresh = datetime.now(UTC), timedelta(seconds=self.job.config.backup.fresh)
         for copy in copies_in(self.carried):
             same = (copy.backup, copy.manifest_md5, copy.raw_digest, copy.raw) == (
                 backup.name,
@@ -187,7 +188,7 @@ class _CellBackup:
                 raw_digest,
                 raw,
             )
-            if same and copy.location == backup.location and copy.verified and copy.verified > oldest:
+            if same and copy.location == backup.location and not rested(copy.verified, now, fresh):
                 return copy
         return None
 

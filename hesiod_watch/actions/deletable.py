@@ -128,4 +128,4 @@ def _stands(standing: Mark | None, mark: Mark) -> bool:
     if standing is None or standing.word != "deletable" or standing.until is None or mark.until is None:
         return False
     same = (standing.digest, standing.files, standing.bytes) == (mark.digest, mark.files, mark.bytes)
-    return same and mark.until - standing.until < (mark.until - mark.made) / 2
+    return same and timedelta(0) <= mark.until - standing.until < (mark.until - mark.made) / 2

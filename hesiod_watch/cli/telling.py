@@ -34,7 +34,7 @@ def add_commands(commands: Commands) -> None:
 def summary_document(snapshot: Snapshot) -> dict[str, Any]:
     """What `status --json` says of a run's messages; `why` and `next` are null where nothing is wrong."""
     outbox = snapshot.outbox or Outbox()
-    then = next_attempt(outbox)
+    then = next_attempt(outbox, now())
     return {
         "total": outbox.last,
         "undelivered": len(outbox.waiting),

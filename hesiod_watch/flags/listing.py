@@ -45,6 +45,7 @@ class Epoch:
     worker: Owner | None
     decider_yielded: bool
     worker_yielded: bool
+    made: float = 0.0  # mtime of the claim, seconds since the epoch; 0.0 where it cannot be had
 
     @property
     def over(self) -> bool:
@@ -212,7 +213,7 @@ class FlagListing:
             # have it taken over, and given up again, for as long as that worker lives.
             if liveness is Liveness.DEAD and earlier and not epoch.over:
                 shown = earlier
-            claims.append(Claim(epoch.number, epoch.decider, epoch.worker, epoch.over, *shown))
+            claims.append(Claim(epoch.number, epoch.decider, epoch.worker, epoch.over, *shown, epoch.made))
             if working:
                 earlier = liveness, f"attempt {epoch.number} still has a worker: {evidence}"
         return tuple(claims)
@@ -236,7 +237,12 @@ class FlagListing:
             worker,
             decider_yielded=bool(yielder and decider and same_process(yielder, decider)),
             worker_yielded=bool(yielder and worker and same_process(yielder, worker)),
+            made=self._made(facts.get(("started", number)) or facts.get(("worker", number))),
         )
+
+    def _made(self, name: str | None) -> float:
+        content = self._content(name) if name else None
+        return content.mtime if content else 0.0
 
     def _flag(self, name: str | None) -> Flag | None:
         if name is None:

@@ -107,3 +107,12 @@ def test_a_change_of_the_files_is_seen(tmp_path: Path, change: str) -> None:
     assert same_sources(job, outputs[::-1])
     CHANGES[change](data)
     assert not same_sources(job, outputs)
+
+
+def test_a_file_first_seen_in_the_future_is_not_waited_for() -> None:
+    """A state file with a time ahead of the clock holds back nothing, and what was taken is not given up again."""
+    growing = output(source("a_0"))
+    before = {"a_0": Newest(10, 1, 10**9)}
+    for now in (100.0, 100.0 + QUIET):
+        ready, before = finished([growing], before, now)
+        assert names(ready) == ["a_0"]

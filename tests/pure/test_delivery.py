@@ -137,9 +137,9 @@ def test_explained() -> None:
 def test_next_attempt() -> None:
     """The next attempt is that of the channel which is first, of those that lack something."""
     outbox = replace(OUTBOX, round=ended(rt=trouble(9), chat=trouble(3)))
-    assert next_attempt(outbox) == NOW + 3 * MINUTE
-    assert next_attempt(replace(outbox, delivered={"chat": 2})) == NOW + 9 * MINUTE
-    assert next_attempt(OUTBOX) is None
+    assert next_attempt(outbox, NOW) == NOW + 3 * MINUTE
+    assert next_attempt(replace(outbox, delivered={"chat": 2}), NOW) == NOW + 9 * MINUTE
+    assert next_attempt(OUTBOX, NOW) is None
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ Second places are mounted for the test, which needs root: copies on one device c
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from copies_held import truth_of
-from keeping_world import CELL, DATA, Killed, World, data_of, killed_at, said, some, why_kept
+from keeping_world import CELL, DATA, Killed, World, data_of, flip, killed_at, said, some, why_kept
 from mounts import needs_mounts
 
 from hesiod_watch import flags, machine
@@ -229,3 +230,32 @@ def test_a_run_of_two_cells(world: World) -> None:
     owner = world.owner("process")
     flags.claim_cell(world.pipeline, other.stem, owner)
     assert f"{other.stem}.started" in world.flags()
+
+
+def test_a_mark_of_the_future_is_made_anew(world: World) -> None:
+    """A mark that a wrong clock has dated is replaced: a clean-up refuses it, and would do so for years."""
+    world.perform("deletable")
+    listed = world.root / "sequencer" / LIST
+    head, line = listed.read_text().splitlines()
+    word, _, _, *rest = line.split("\t")
+    listed.write_text("\n".join((head, "\t".join((word, "2036-01-01T00:00:00Z", "2036-01-08T00:00:00Z", *rest)), "")))
+    assert world.clean().returncode == 1
+    world.perform("deletable")
+    assert len(listed.read_text().splitlines()) == 3  # the head and two marks
+    assert world.clean().returncode == 0
+    assert not world.place("upstream").exists()
+
+
+@pytest.mark.parametrize("year", ["2036", "2001"])
+def test_a_copy_verified_in_the_future_is_read_again(world: World, year: str) -> None:
+    """What a failed backup says to have verified counts for a day only, and a time in the future is not of this day."""
+    record = said(world, "backup.done")
+    copies = record["copies"]
+    assert isinstance(copies, list)
+    record |= {"trouble": "away", "copies": [{**each, "verified_at": f"{year}-01-01T00:00:00Z"} for each in copies]}
+    (world.pipeline / f"{CELL.stem}.backup.done").unlink()
+    (world.pipeline / f"{CELL.stem}.backup.failed").write_text(json.dumps(record))
+    rotten = world.place("backup1") / some(world, ".pod5")
+    flip(rotten)
+    world.try_to(lambda: world.perform("backup", owner=world.owner("backup", 2)))
+    assert rotten.read_bytes() == world.truth[some(world, ".pod5")]
