@@ -42,6 +42,8 @@ def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: dat
         evidence.append(f"comes from: {snapshot.upstream}")
     if snapshot.output is not None:
         evidence.append(f"results: {snapshot.output}")
+    if snapshot.output_foreign:
+        evidence.append(f"results: none are written: {snapshot.output_problem}")
     evidence += _type_evidence(snapshot, policy)
     evidence += [f"run flag: {flag}" for flag in sorted(snapshot.flags)]
     evidence += _told(snapshot, now)

@@ -410,6 +410,7 @@ class Snapshot:
     upstream: str | None = None  # text of pipeline/upstream
     output: Path | None = None  # where pipeline/output leads, when that is below the output root
     output_problem: str = ""  # why `output` is None, or why nothing can be written there
+    output_foreign: bool = False  # pipeline/output leads to a directory that is not this run's
     flags: frozenset[str] = frozenset()  # run-level flags: failed, aborted, stripped, sync.started, …
     flag_texts: Mapping[str, str] = field(default_factory=dict)  # what those flags say, where they say anything
     cells: tuple[Cell, ...] = ()

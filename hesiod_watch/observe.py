@@ -92,7 +92,8 @@ def observe(
     except PermanentError as error:
         return replace(snapshot, has_pipeline=True, problem=str(error))
 
-    output, output_problem = flags.read_output(pipeline, output_root)
+    results = flags.find_output(pipeline, output_root)
+    output = results.path
     sync = listing.round(flags.SYNC, judge)
     look = replace(look, syncing=under_way(sync))
     known = {cell.stem: cell for cell in cells}
@@ -109,7 +110,8 @@ def observe(
         has_pipeline=True,
         upstream=flags.read_upstream(pipeline),
         output=output,
-        output_problem=output_problem,
+        output_problem=results.problem,
+        output_foreign=results.foreign,
         flags=_counting(listing, observed, upstream_cells),
         flag_texts=listing.run_texts,
         cells=_with_upstream([_let_go(cell, listing, judge) for cell in observed], upstream_cells),

@@ -23,6 +23,7 @@ from hesiod_watch.liveness import under_way
 from hesiod_watch.model import Action, CellId, Decision, Liveness, Offer, Owner, Snapshot
 from hesiod_watch.observe import observe
 from hesiod_watch.plan import plan
+from hesiod_watch.status import HANDS_OFF
 from hesiod_watch.times import due_at
 
 logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class Reconciler:
             if not changed or self._heavy.name == "dry-run":
                 break
         self._tell(snapshot, decision)
-        self._damaged[run_dir] = keeping.damage(snapshot)
+        self._damaged[run_dir] = (*keeping.damage(snapshot), *foreign_output(snapshot))
         self._note_overdue(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
         return Looked(snapshot, frozenset(full), frozenset(started), held, look_again)
@@ -253,6 +254,13 @@ class Reconciler:
                 if sentence not in self._told.get(snapshot.path, ()):
                     logger.info("waiting", extra=fields(run=snapshot.run, why=sentence))
             self._told[snapshot.path] = sentences
+
+
+def foreign_output(snapshot: Snapshot) -> tuple[str, ...]:
+    """A person must look at a run whose results would go into the directory of another run."""
+    if not snapshot.output_foreign or not snapshot.adopted or HANDS_OFF & snapshot.flags:
+        return ()
+    return (f"{snapshot.run}: {snapshot.output_problem}; nothing is written until then",)
 
 
 def _same(action: Action, other: Action) -> bool:

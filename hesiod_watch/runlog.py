@@ -34,9 +34,12 @@ def _ansi_c(byte: int) -> str:
 
 
 class RunLog:
-    """Appends to the log at `path`; the file is made by the first line, its directory by somebody else."""
+    """Appends to the log at `path`; the first line makes the file, another module its directory.
 
-    def __init__(self, path: Path) -> None:
+    Without a path the lines are lost: the run has no place for a log.
+    """
+
+    def __init__(self, path: Path | None) -> None:
         self.path = path
         self._complained = False
 
@@ -49,6 +52,8 @@ class RunLog:
         self._append("$ " + " ".join(quoted(word) for word in argv))
 
     def _append(self, text: str) -> None:
+        if self.path is None:
+            return
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         data = f"{moment} {text}\n".encode("utf-8", "backslashreplace")
         # A link or a FIFO planted under this name must neither lead elsewhere nor make us wait.

@@ -16,7 +16,7 @@ from typing import Literal
 
 from hesiod_watch import flags
 from hesiod_watch.config import Config
-from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, UsageError
+from hesiod_watch.errors import FlagExists, HesiodError, UsageError
 from hesiod_watch.fields import fields
 from hesiod_watch.model import LOCAL, CellId, Completeness, Offer, Owner, Progress
 from hesiod_watch.runlog import RunLog
@@ -48,11 +48,8 @@ class Job:
 
     @property
     def output(self) -> Path:
-        """Where this run's results go. Raises PermanentError when that is missing or not ours to write."""
-        output, problem = flags.read_output(self.pipeline, self.config.output)
-        if output is None:
-            raise PermanentError(f"{self.run_dir.name}: {problem}")
-        return output
+        """Where this run's results go. Raises HesiodError when that is missing or not this run's."""
+        return flags.own_output(self.pipeline, self.config.output)
 
     @property
     def cell_dir(self) -> Path:
@@ -65,11 +62,11 @@ class Job:
         return self.cell
 
     def log(self) -> RunLog:
-        """The run's own log; lines are lost, not raised, where it cannot be written."""
+        """The run's own log; without an output directory, or where it cannot be written, lines are lost."""
         try:
             return RunLog(self.output / "pipeline.log")
         except HesiodError:
-            return RunLog(self.config.output / self.run_dir.name / "pipeline.log")
+            return RunLog(None)
 
 
 ACTIONS: dict[str, str] = {

@@ -13,8 +13,7 @@ from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.errors import PermanentError, TemporaryError
 from hesiod_watch.model import LOCAL
 from hesiod_watch.runlog import RunLog
-
-BACK_LINK = "rundata"
+from hesiod_watch.sources.landing import Landing
 
 
 def perform(job: Job) -> Outcome:
@@ -22,7 +21,8 @@ def perform(job: Job) -> Outcome:
     output = job.config.output / job.run_dir.name
     try:
         output.mkdir(parents=False, exist_ok=True)
-        _link_back(output / BACK_LINK, job.run_dir)
+        _refuse_foreign(output, job)
+        _link_back(output / flags.BACK_LINK, job.run_dir)
     except OSError as error:
         # A missing output root is a file system that is not mounted: making it would hide that.
         message = f"{job.run_dir.name}: cannot make its output directory {output}: {error.strerror}"
@@ -31,7 +31,7 @@ def perform(job: Job) -> Outcome:
         _make_run(job)
     if not flags.adopt(job.run_dir, job.upstream, output, job.config.type_of(job.run_dir.name).name):
         return "nothing"
-    log = RunLog(output / "pipeline.log")
+    log = RunLog(job.output / "pipeline.log")
     log.command(command_of(job))
     log.line(f"new run: {job.reason or 'taken up'}; results go to {output}")
     return "done"
@@ -47,12 +47,32 @@ def _make_run(job: Job) -> None:
         raise TemporaryError(f"{job.run_dir.name}: cannot make {job.run_dir}: {error.strerror}") from error
 
 
+def _refuse_foreign(output: Path, job: Job) -> None:
+    """Raises PermanentError when the directory is another run's, OSError when it cannot be read."""
+    run = flags.identify(job.run_dir)
+    other = flags.foreign_owner(output, job.run_dir, run, job.config.output)
+    if other is None and (renamed := _renamed_owner(output, job, run)):
+        raise PermanentError(f"{output} belongs to another run, {renamed}, which had this name; rename one of the two")
+    if other:
+        raise PermanentError(f"{output} belongs to another run: {other.why}; rename one of the two runs")
+
+
+def _renamed_owner(output: Path, job: Job, run: flags.RunIdentity | None) -> Path | None:
+    """The run that had this run's name when it began to write there, if it is still here."""
+    recorded, _ = flags.read_record(output)
+    if recorded is None or (run and recorded == run.lasting):
+        return None
+    runs = Landing(job.config.landing, job.config.batch).runs()
+    others = ((other, flags.identify(other)) for other in runs if other != job.run_dir)
+    return next((other for other, found in others if found and found.lasting == recorded), None)
+
+
 def _link_back(link: Path, run_dir: Path) -> None:
     try:
         link.symlink_to(run_dir, target_is_directory=True)
     except FileExistsError:
         target = link.readlink() if link.is_symlink() else None
-        if target != run_dir:
+        if target != run_dir and not link.exists():  # another path to this very run is as good
             raise PermanentError(
                 f"{link.parent} belongs to another run: {link} leads to {target or 'nothing, it is no link'}, "
                 f"not to {run_dir}; rename one of the two runs"

@@ -158,7 +158,8 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
         name = display(snapshot.run)
         refused = any(entry.name == name for entry in snapshot.quarantined)
         # Where the cells tell it all, the run need not say it again.
-        said = "; ".join(filter(None, ["" if snapshot.cells else why, *sentences(snapshot.outbox)]))
+        why = snapshot.output_problem if snapshot.output_foreign else "" if snapshot.cells else why
+        said = "; ".join(filter(None, [why, *sentences(snapshot.outbox)]))
         lines.append(Line(name, "quarantined" if refused else str(status), why=display(said)))
         for cell in snapshot.cells:
             stage, document = stage_of(cell), _cell_document(snapshot, cell)

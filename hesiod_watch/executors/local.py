@@ -8,6 +8,7 @@ import shutil
 import threading
 from pathlib import Path
 
+from hesiod_watch import flags
 from hesiod_watch.child import own_command, start_worker
 from hesiod_watch.config import Config
 from hesiod_watch.errors import TemporaryError
@@ -120,5 +121,7 @@ class Local:
         with self._lock:
             return dict(self._running)
 
-    def _log(self, run_dir: Path) -> Path:
-        return self._config.output / run_dir.name / "pipeline.log"
+    def _log(self, run_dir: Path) -> Path | None:
+        """The run's log; None where the run has no output directory of its own."""
+        output, _ = flags.read_output(run_dir / "pipeline", self._config.output)
+        return output / "pipeline.log" if output else None

@@ -76,16 +76,19 @@ from hesiod_watch.flags.outbox import (
     read_ticket,
     write_ticket,
 )
+from hesiod_watch.flags.output_owner import BACK_LINK, RunIdentity, foreign_owner, identify, read_record
 from hesiod_watch.flags.rounds import Ending, begin_round, end_round
-from hesiod_watch.flags.run import adopt, read_output, read_type, read_upstream, write_type
+from hesiod_watch.flags.run import adopt, find_output, own_output, read_output, read_type, read_upstream, write_type
 
 __all__ = [
     "BACKUP",
+    "BACK_LINK",
     "NOTIFY",
     "SYNC",
     "Ending",
     "FlagLine",
     "FlagListing",
+    "RunIdentity",
     "aborted",
     "adopt",
     "backup",
@@ -97,18 +100,23 @@ __all__ = [
     "done",
     "end_round",
     "failed",
+    "find_output",
+    "foreign_owner",
     "holds_worker",
+    "identify",
     "ingest",
     "mark_delivered",
     "move_to_attic",
     "number",
     "overtaken",
+    "own_output",
     "owner_of",
     "put",
     "read_flags",
     "read_letters",
     "read_outbox",
     "read_output",
+    "read_record",
     "read_ticket",
     "read_type",
     "read_upstream",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+PIPELINE = "pipeline"
 UPSTREAM = "upstream"
 OUTPUT = "output"
 TYPE = "type.yaml"

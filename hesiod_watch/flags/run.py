@@ -6,12 +6,13 @@ import os
 import secrets
 import stat
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from hesiod_watch.errors import PermanentError
-from hesiod_watch.flags import names
+from hesiod_watch.flags import names, output_owner
 from hesiod_watch.flags.files import (
     directory,
     publish,
@@ -21,9 +22,11 @@ from hesiod_watch.flags.files import (
     write_new,
     write_temporary,
 )
+from hesiod_watch.flags.output_owner import ForeignOwner
 from hesiod_watch.naming import display
+from hesiod_watch.runlog import quoted
 
-PIPELINE = "pipeline"
+PIPELINE = names.PIPELINE
 _PREPARED = ".pipeline.tmp."
 _MODE = 0o775
 LONGEST_TYPE = 100
@@ -174,36 +177,88 @@ def read_type(pipeline: Path) -> tuple[str, str]:
     return display(word.strip()), ""
 
 
+@dataclass(frozen=True, slots=True)
+class RunOutput:
+    """Where a run's results go: `path`, or the reason why nothing can be written."""
+
+    path: Path | None
+    problem: str = ""
+    foreign: bool = False  # the link leads to a directory that is not this run's
+
+
 def read_output(pipeline: Path, output_root: Path) -> tuple[Path | None, str]:
     """Where results go: the real directory that `output` leads to, or None and the reason to tell a person.
 
-    It must lie below `output_root`, whatever links are on the way.
+    It must be below `output_root`, whatever links are on the way, and belong to this run.
     """
+    found = find_output(pipeline, output_root)
+    return found.path, found.problem
+
+
+def own_output(pipeline: Path, output_root: Path) -> Path:
+    """The same before a write: the directory then says whose it is. Raises HesiodError."""
+    found = find_output(pipeline, output_root)
+    if found.path:
+        try:
+            run = output_owner.identify(pipeline.parent)
+        except OSError as error:
+            raise translate(error, f"cannot read {pipeline.parent}") from error
+        if run:
+            output_owner.record_owner(found.path, pipeline.parent, run)
+        found = find_output(pipeline, output_root)  # another run may have been first
+    if found.path is None:
+        raise PermanentError(f"{display(pipeline.parent.name)}: {found.problem}")
+    return found.path
+
+
+def find_output(pipeline: Path, output_root: Path) -> RunOutput:
+    """As `read_output`, and whether the link leads to what is not this run's."""
     link = pipeline / names.OUTPUT
     try:
+        with directory(pipeline.parent) as run_directory:
+            run = output_owner.identity_of(run_directory)
         if not stat.S_ISLNK(link.lstat().st_mode):
-            return None, f"{link} is not a symlink"
+            return RunOutput(None, f"{link} is not a symlink")
     except FileNotFoundError:
-        return None, f"{link} is missing"
+        return RunOutput(None, f"{link} is missing")
     except OSError as error:
-        return None, f"{link} cannot be read: {error.strerror}"
+        return RunOutput(None, f"{link} cannot be read: {error.strerror}")
     try:
         target = link.resolve(strict=True)
     except FileNotFoundError:
-        return None, f"{link} leads to {_target(link)}, which does not exist"
+        return RunOutput(None, f"{link} leads to {_target(link)}, which does not exist")
     except RuntimeError:  # how Path says it before Python 3.13
-        return None, f"{link} leads in a circle"
+        return RunOutput(None, f"{link} leads in a circle")
     except OSError as error:
-        return None, f"{link} cannot be followed: {error.strerror}"
+        return RunOutput(None, f"{link} cannot be followed: {error.strerror}")
     try:
         root = output_root.resolve(strict=True)
     except (OSError, RuntimeError):
-        return None, f"the output directory {output_root} does not exist"
+        return RunOutput(None, f"the output directory {output_root} does not exist")
     if root not in target.parents:
-        return None, f"{link} leads to {target}, which is outside the output directory {output_root}"
+        return RunOutput(None, f"{link} leads to {target}, which is outside the output directory {output_root}")
     if not target.is_dir():
-        return None, f"{link} leads to {target}, which is not a directory"
-    return target, ""
+        return RunOutput(None, f"{link} leads to {target}, which is not a directory")
+    try:
+        other = output_owner.foreign_owner(target, pipeline.parent, run, root)
+    except OSError as error:
+        return RunOutput(None, f"{link} leads to {target}, whose run cannot be found out: {error.strerror}")
+    return RunOutput(None, _foreign(link, target, root, other), foreign=True) if other else RunOutput(target)
+
+
+def _foreign(link: Path, target: Path, root: Path, other: ForeignOwner) -> str:
+    """The sentence about a link to another run's output directory, with the step that helps."""
+    run_dir = link.parent.parent
+    own = root / run_dir.name
+    if target == own:
+        step = "rename this run, and link it to a new output directory of that name"
+    else:
+        step = f"mkdir -p {quoted(str(own))} && ln -sfn {quoted(str(own))} {quoted(str(link))}"
+    back = f"ln -sfn {quoted(str(run_dir))} {quoted(str(target / output_owner.BACK_LINK))}"
+    return (
+        f"{link} leads to {target}, which does not belong to this run: {other.why}; "
+        f"to give this run a directory of its own: {step}"
+    ) + (f"; if the results there are from this run: {back}" if other.may_be_ours else "")
 
 
 def _target(link: Path) -> str:

@@ -1,0 +1,89 @@
+"""Which run an output directory belongs to, by what the directory itself says."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from hesiod_watch import flags
+from hesiod_watch.errors import HesiodError
+from hesiod_watch.flags.output_owner import OWNER_FILE
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """An output area with a directory for the run `one`."""
+    (tmp_path / "output" / "one").mkdir(parents=True)
+    return tmp_path / "output"
+
+
+def linked(root: Path, name: str, output: Path) -> Path:
+    """The pipeline directory of a run, whose link leads to `output`."""
+    pipeline = root.parent / "landing" / name / "pipeline"
+    pipeline.mkdir(parents=True)
+    (pipeline / "output").symlink_to(output)
+    return pipeline
+
+
+def test_an_output_is_owned_once(root: Path) -> None:
+    """Of runs of one name that write at the same time, one gets the directory."""
+    pipelines = [linked(root, f"batch{number}/one", root / "one") for number in range(8)]
+    barrier = threading.Barrier(len(pipelines))
+    won: list[Path] = []
+
+    def racer(pipeline: Path) -> None:
+        barrier.wait()
+        try:
+            flags.own_output(pipeline, root)
+        except HesiodError:
+            return
+        won.append(pipeline)
+
+    threads = [threading.Thread(target=racer, args=(pipeline,)) for pipeline in pipelines]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    (winner,) = won
+    assert (root / "one" / "rundata").resolve() == winner.parent
+    assert [each for each in pipelines if flags.find_output(each, root).path] == [winner]
+    assert sorted(path.name for path in (root / "one").iterdir()) == [OWNER_FILE, "rundata"]
+
+
+@pytest.mark.parametrize("text", ["", "{", '{"run": 1}', '{"inode": "x", "run": "other"}', "[]"])
+def test_a_record_of_nonsense_is_another_run(text: str, root: Path) -> None:
+    """A record that names no run is no reason to write: the back link decides, or a person."""
+    pipeline = linked(root, "one", root / "one")
+    (root / "one" / OWNER_FILE).write_text(text)
+    assert flags.find_output(pipeline, root).foreign
+    (root / "one" / "rundata").symlink_to(pipeline.parent)
+    assert flags.own_output(pipeline, root) == root / "one"
+    (root / "one" / "rundata").unlink()
+    assert flags.read_output(pipeline, root) == (root / "one", "")
+
+
+def test_an_inode_number_alone_is_no_proof(root: Path) -> None:
+    """A new run with the inode number of a deleted run does not get the results of that run."""
+    pipeline = linked(root, "one", root / "one")
+    assert flags.own_output(pipeline, root)
+    (pipeline / "output").unlink()
+    (root / "one" / "rundata").unlink()
+    (pipeline / "output").symlink_to(root / "one")
+    assert flags.find_output(pipeline, root).foreign
+
+
+@pytest.mark.parametrize("kind", ["directory", "file", "circle"])
+def test_a_back_link_of_another_kind(kind: str, root: Path) -> None:
+    """What is in the place of `rundata` and leads to no run is no permission to write."""
+    back = root / "one" / "rundata"
+    if kind == "directory":
+        back.mkdir()
+    elif kind == "file":
+        back.touch()
+    else:
+        back.symlink_to(back)
+    path, why = flags.read_output(linked(root, "one", root / "one"), root)
+    assert path is None
+    assert str(root / "one") in why
