@@ -8,17 +8,19 @@ only spoil files that nobody reads any more.
 
 from __future__ import annotations
 
+import errno
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 from hesiod_watch import flags, machine
 from hesiod_watch.actions import Job
+from hesiod_watch.errors import TemporaryError
 from hesiod_watch.fastq.ingest import Ingest
-from hesiod_watch.fastq.model import Settings
+from hesiod_watch.fastq.model import Settings, Written
 from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.model import Liveness, Owner
 
@@ -47,6 +49,36 @@ def remove(cell_output: Path, owner: Owner) -> None:
     for directory in cell_output.glob(f"{DIRECTORY}*"):
         if directory.is_dir() and not directory.is_symlink() and _left(directory, owner)[0]:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def hand_over(written: Sequence[Written], place: Path) -> list[Written]:
+    """Move finished outputs, with their journal, into the staging directory `place`; their new paths.
+
+    Raises TemporaryError.
+    """
+    if not written:
+        return []
+    directory = written[0].path.parent
+    try:
+        directory.rename(place / directory.name)
+    except OSError as error:
+        raise TemporaryError(f"{directory}: {error.strerror}") from error
+    place /= directory.name
+    return [replace(output, path=place / output.path.name) for output in written]
+
+
+def give_back(place: Path, cell_output: Path, owner: Owner) -> None:
+    """Move outputs that were handed over to `place` back to where `open_ingest` finds them.
+
+    Outputs whose last writer may still live stay in `place`. Raises OSError, HesiodError.
+    """
+    for directory in place.glob(f"{DIRECTORY}*"):
+        if _left(directory, owner)[0]:
+            try:
+                directory.rename(cell_output / directory.name)
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # there is another ingest
+                    raise
 
 
 def alone(job: Job) -> Callable[[], AbstractContextManager[None]]:

@@ -9,7 +9,8 @@ The order, each step only after the one before:
 4. count the cell's files once more: a cell that the program recorded as complete and that is not
    any more fails here, and only a `.synced` that a person made lets a cell with missing files pass;
 5. write checksums, QC, report and manifest;
-6. publish all of it by renames, and only then, if the claim is still ours, make `{cell}.done`.
+6. publish all of it by renames, each only if the claim is still ours;
+7. make sure that no overtaken attempt can publish any more, and that none has; then make `{cell}.done`.
 
 So the time from the last file to `.done` depends on what was left, not on the size of the cell. Killed anywhere,
 the next attempt goes on from the journal. What time may mend (a full disk, a file system that went away) is
@@ -24,9 +25,9 @@ from collections.abc import Callable
 
 from hesiod_watch import completeness, flags, machine, minknow
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.gathering import begin_round, end_round, open_ingest, remove
+from hesiod_watch.actions.gathering import begin_round, end_round, hand_over, open_ingest, remove
 from hesiod_watch.actions.progress import Reporter
-from hesiod_watch.actions.results import Results, publish, staging
+from hesiod_watch.actions.results import Results, publish, require_published, staging, withdraw_others
 from hesiod_watch.actions.sources import find_outputs, missing, same_sources
 from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fastq.model import Tally
@@ -113,9 +114,11 @@ def _process(job: Job) -> Results:
                 raise TemporaryError(f"{job.run_dir.name} {cell}: its files changed while they were being read")
             counted = _count_again(job)
             reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
+            written = hand_over(written, place)
             results = Results.make(job, written, counted, notes=ingest.notes, directory=place)
-            _still_ours(job)
-            publish(results.files, cell_output)
+            published = publish(results.files, cell_output, lambda: _still_ours(job))
+            withdraw_others(cell_output, job.owner)
+            require_published(results, published, cell_output)
             _still_ours(job)
             flags.create(job.pipeline, flags.done(cell.stem), results.record(job.owner))
     remove(cell_output, job.owner)
@@ -188,6 +191,8 @@ def _patiently(job: Job, attempt: Callable[[], Results]) -> Results:
         try:
             return attempt()
         except TemporaryError as error:
+            if job.pipeline.is_dir():
+                _still_ours(job)  # an attempt that was overtaken has nothing to wait for
             wait = min(delay, error.retry_after or longest)
             job.log().line(f"{job.the_cell}: waiting {wait:.0f} s: {error}")
             _say_waiting(job, str(error))

@@ -2,6 +2,15 @@
 
 Everything is made in a directory of the worker's own, fsynced, and then published by renames. The manifest is
 the list of what a cell's results are; `verify` and the backup hold the files against it.
+
+An attempt that was overtaken may wake up between any two renames. Three rules keep its files out of the
+results:
+
+1. Every rename that publishes comes from the attempt's own staging directory, FASTQ included.
+2. Before each rename the attempt checks that the cell is still its own.
+3. An attempt withdraws the staging directories of all others before it begins, and again after its own
+   renames. Then it compares what is published with what it renamed. A rename that an overtaken attempt makes
+   later finds no source.
 """
 
 from __future__ import annotations
@@ -9,9 +18,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import secrets
 import shutil
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -22,9 +32,11 @@ import yaml
 
 from hesiod_watch import __version__, completeness, minknow, naming
 from hesiod_watch.actions import Job
+from hesiod_watch.actions.gathering import give_back
 from hesiod_watch.amounts import number_of
 from hesiod_watch.backups.hashes import compare
-from hesiod_watch.errors import TemporaryError
+from hesiod_watch.errors import HesiodError, TemporaryError
+from hesiod_watch.fastq import recheck
 from hesiod_watch.fastq.model import Piece, Written
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.statistics import Statistics
@@ -54,13 +66,17 @@ class Results:
     """The files of a processed cell, by name, and the numbers people ask for first."""
 
     files: Mapping[str, Path]  # where each of them lies, ready to be published
-    manifest_md5: str
+    md5s: Mapping[str, str]  # of each file
     headline: Mapping[str, Any]
     cell: str
     completeness: Completeness
     """The verdict on the cell's contents; its sentence also says what was left out: links, pipes."""
     checksums: MinknowChecksums
     """What MinKNOW's own say of the cell's files."""
+
+    @property
+    def manifest_md5(self) -> str:
+        return self.md5s[MANIFEST]
 
     @property
     def sentence(self) -> str:
@@ -115,7 +131,7 @@ class Results:
         try:
             for name, text in texts.items():
                 _write(directory / name, [text])
-            manifest_md5 = _write(directory / MANIFEST, manifest_text(job, written, md5s, sizes))
+            md5s[MANIFEST] = _write(directory / MANIFEST, manifest_text(job, written, md5s, sizes))
             fsync_directory(directory)
         except OSError as error:
             raise TemporaryError(f"{error.filename or directory}: {error.strerror}") from error
@@ -126,7 +142,7 @@ class Results:
         files = {name: directory / name for name in (*texts, MANIFEST)} | {
             output.output.name: output.path for output in written
         }
-        return cls(files, manifest_md5, headline, str(job.the_cell), counted[1], checksums)
+        return cls(files, md5s, headline, str(job.the_cell), counted[1], checksums)
 
 
 Group = tuple[str | None, str, Statistics]
@@ -265,42 +281,112 @@ def _manifest_source(piece: Piece) -> dict[str, Any]:
 
 @contextmanager
 def staging(cell_output: Path, owner: Owner) -> Iterator[Path]:
-    """A new directory of our own beside the results; it goes at the end, and so do those of attempts that have ended.
+    """A new directory of our own beside the results, removed at the end.
 
+    The directories of all other attempts are withdrawn: our claim is the proof that they have ended.
     Raises TemporaryError when it cannot be made.
     """
+    place = _staging_of(cell_output, owner)
     try:
         cell_output.mkdir(parents=True, exist_ok=True)
-        for other in cell_output.glob(f"{STAGING}*"):  # our claim is the proof that whoever made it has ended
-            if other.is_dir() and not other.is_symlink():
-                shutil.rmtree(other, ignore_errors=True)
-        place = cell_output / f"{STAGING}{owner.token[:12]}"
+        _withdraw(cell_output, owner, cell_output.glob(f"{STAGING}*"))
         place.mkdir()
     except OSError as error:
         raise TemporaryError(f"{error.filename}: {error.strerror}") from error
     try:
         yield place
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        with suppress(OSError, HesiodError):  # the next attempt clears what is left
+            _clear(place, cell_output, owner)
 
 
-def publish(files: Mapping[str, Path], cell_output: Path) -> None:
-    """Move finished files to where people look for them. The manifest goes last.
+def withdraw_others(cell_output: Path, owner: Owner) -> None:
+    """Take the staging directories of all other attempts away: from here on none of them can publish.
+
+    For the owner of the cell only. Raises TemporaryError.
+    """
+    ours = _staging_of(cell_output, owner)
+    try:
+        others = [place for place in cell_output.glob(f"{STAGING}*") if place != ours]
+        _withdraw(cell_output, owner, others)
+    except OSError as error:
+        raise TemporaryError(f"{error.filename or cell_output}: {error.strerror}") from error
+
+
+def _staging_of(cell_output: Path, owner: Owner) -> Path:
+    return cell_output / f"{STAGING}{owner.token[:12]}"
+
+
+def _withdraw(cell_output: Path, owner: Owner, places: Iterable[Path]) -> None:
+    for place in list(places):
+        if place.is_dir() and not place.is_symlink():
+            # First a name that the attempt does not know: from this moment on it can rename nothing.
+            hidden = cell_output / f"{STAGING}{secrets.token_hex(6)}"
+            with suppress(FileNotFoundError):  # it has just ended
+                place.rename(hidden)
+                _clear(hidden, cell_output, owner)
+
+
+def _clear(place: Path, cell_output: Path, owner: Owner) -> None:
+    """Remove a staging directory. Former results and an ingest that can be continued are saved."""
+    if (place / SUPERSEDED).is_dir():
+        _file_away(place / SUPERSEDED, cell_output)
+    give_back(place, cell_output, owner)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+Identity = tuple[int, int, int]
+"""Inode, size in bytes and modification time in nanoseconds of a file: a rename keeps them."""
+
+
+def publish(
+    files: Mapping[str, Path], cell_output: Path, still_ours: Callable[[], None] = lambda: None
+) -> dict[str, Identity]:
+    """Move finished files to where people look for them, the manifest last; what was moved, by name.
 
     Other results of an earlier processing of the same cell are kept under `superseded/`. May be done again
-    after a crash in the middle. Raises TemporaryError.
+    after a crash in the middle. `still_ours` is called before each rename, and raises when this attempt must
+    not publish. Raises TemporaryError.
     """
+    place = files[MANIFEST].parent
     try:
+        published = {name: _identity(path) for name, path in files.items()}
         former = _checksums(cell_output)
-        if former is not None and former != _checksums(files[MANIFEST].parent):
-            _keep(cell_output, [*former, *files])
+        if former is not None and former != _checksums(place):
+            _keep(cell_output, place, [*former, *files], still_ours)
         for name in sorted(files, key=lambda name: name == MANIFEST):
+            still_ours()
             files[name].rename(cell_output / name)
+        still_ours()
         (cell_output / INGEST_FILE).unlink(missing_ok=True)
         fsync_directory(cell_output)
         fsync_directory(cell_output.parent)
     except OSError as error:
         raise TemporaryError(f"{error.filename or cell_output}: {error.strerror}") from error
+    return published
+
+
+def require_published(results: Results, published: Mapping[str, Identity], cell_output: Path) -> None:
+    """Raises TemporaryError where a published file is not the one that this attempt renamed.
+
+    An overtaken attempt may have renamed a file of its own over ours. A file whose identity differs is read,
+    because not every file system keeps inode numbers and times.
+    """
+    for name, identity in published.items():
+        path = cell_output / name
+        try:
+            same = _identity(path) == identity
+        except FileNotFoundError:
+            raise TemporaryError(f"{path}: removed while it was published; it is made again") from None
+        except OSError as error:
+            raise TemporaryError(f"{path}: {error.strerror}") from error
+        if not same and recheck.md5_of(path) != results.md5s[name]:
+            raise TemporaryError(f"{path}: replaced by an attempt that was overtaken; it is made again")
+
+
+def _identity(path: Path) -> Identity:
+    found = path.lstat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
@@ -334,12 +420,24 @@ def _checksums(directory: Path) -> dict[str, str] | None:
     return {entry["name"]: entry["md5"] for entry in manifest["files"] if entry["name"].endswith(".gz")}
 
 
-def _keep(cell_output: Path, names: Collection[str]) -> None:
-    place = cell_output / SUPERSEDED / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    place.mkdir(parents=True)
-    for name in sorted({*names, MANIFEST}):
+def _keep(cell_output: Path, place: Path, names: Collection[str], still_ours: Callable[[], None]) -> None:
+    """Move former results into `place`, and then all of them at once to `superseded/`.
+
+    The manifest is last: while it is there, the next attempt after a crash keeps what is left.
+    """
+    kept = place / SUPERSEDED
+    kept.mkdir()
+    for name in sorted({*names, MANIFEST}, key=lambda name: (name == MANIFEST, name)):
         if Path(name).name == name and (cell_output / name).is_file():
-            (cell_output / name).rename(place / name)
+            still_ours()
+            (cell_output / name).rename(kept / name)
+    _file_away(kept, cell_output)
+
+
+def _file_away(kept: Path, cell_output: Path) -> None:
+    (cell_output / SUPERSEDED).mkdir(exist_ok=True)
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    kept.rename(cell_output / SUPERSEDED / moment)
 
 
 def fsync_directory(directory: Path) -> None:
