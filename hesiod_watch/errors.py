@@ -27,7 +27,14 @@ class TemporaryError(HesiodError):
 
 
 class PermanentError(HesiodError):
-    """Trying again gives the same answer; a person is needed."""
+    """Trying again gives the same answer; a person is needed.
+
+    `errno` is that of the system's error behind it, 0 where there is none.
+    """
+
+    def __init__(self, message: str, *, errno: int = 0) -> None:
+        super().__init__(message)
+        self.errno = errno
 
 
 class BadSource(PermanentError):

@@ -76,6 +76,29 @@ def judge_here(owner: Owner | None) -> tuple[Liveness, str]:
     return judge(owner, look_up(owner) if owner else None)
 
 
+def this_user() -> str:
+    """Name and number of the user whose rights this process has, e.g. "prom (uid 1000)"."""
+    return f"{_user()} (uid {os.geteuid()})"
+
+
+def why_not_writable(directory: Path) -> str:
+    """Why this process may not write in a directory, or may not make it; "" where it may."""
+    place = directory
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        return f"{place} is not a directory"
+    effective = os.access in os.supports_effective_ids
+    if os.access(place, os.W_OK | os.X_OK, effective_ids=effective):
+        return ""
+    try:
+        if os.statvfs(place).f_flag & os.ST_RDONLY:
+            return f"{place} is on a read-only file system"
+    except OSError as error:
+        return f"{place} cannot be looked at: {error.strerror}"
+    return f"{place} may not be written by the user {this_user()}"
+
+
 def process_start(pid: int) -> int | None:
     """Start time of a process in clock ticks since boot (field 22 of its stat); None: not there, or not to be seen."""
     try:

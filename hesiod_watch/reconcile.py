@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hesiod_watch import attention, flags, keeping, machine
 from hesiod_watch.config import Config
-from hesiod_watch.errors import FlagExists, HesiodError
+from hesiod_watch.errors import FlagExists, HesiodError, PermanentError
 from hesiod_watch.executors import Ended, Executor, make
 from hesiod_watch.fields import fields
 from hesiod_watch.liveness import under_way
@@ -180,8 +180,9 @@ class Reconciler:
         return True
 
     def _claim(self, snapshot: Snapshot, action: Action, owner: Owner) -> None:
-        """Take what may be done once only. Raises FlagExists when somebody else has it."""
+        """Take what may be done once only. Raises FlagExists when another process has it."""
         if action.name in CLAIMED and action.cell and self._heavy.name != "dry-run":
+            require_writable(snapshot, action.cell)
             flags.claim_cell(snapshot.path / "pipeline", action.cell.stem, owner)
             logger.info("claimed", extra=fields(run=snapshot.run, cell=action.cell, epoch=action.epoch))
 
@@ -261,6 +262,18 @@ def foreign_output(snapshot: Snapshot) -> tuple[str, ...]:
     if not snapshot.output_foreign or not snapshot.adopted or HANDS_OFF & snapshot.flags:
         return ()
     return (f"{snapshot.run}: {snapshot.output_problem}; nothing is written until then",)
+
+
+def require_writable(snapshot: Snapshot, cell: CellId) -> None:
+    """Raises PermanentError where this user may not write the results of a cell: another user may.
+
+    To be called before a claim, which would keep the cell from a service that may write.
+    """
+    if snapshot.output and (why := machine.why_not_writable(snapshot.output / cell.library / cell.name)):
+        raise PermanentError(
+            f"{snapshot.run} {cell}: not claimed, because its results cannot be written: {why}; after fixing the"
+            " cause it is processed at the next look"
+        )
 
 
 def _same(action: Action, other: Action) -> bool:

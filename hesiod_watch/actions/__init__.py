@@ -7,6 +7,7 @@ is whole or absent, and says what it does in the run's log. It is run by `hesiod
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 from collections.abc import Callable
@@ -16,7 +17,7 @@ from typing import Literal
 
 from hesiod_watch import flags
 from hesiod_watch.config import Config
-from hesiod_watch.errors import FlagExists, HesiodError, UsageError
+from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, UsageError
 from hesiod_watch.fields import fields
 from hesiod_watch.model import LOCAL, CellId, Completeness, Offer, Owner, Progress
 from hesiod_watch.runlog import RunLog
@@ -87,6 +88,19 @@ ACTIONS: dict[str, str] = {
 """Modules are imported when their action is performed: the deciding process never loads what works on data."""
 
 CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up", "deletable", "strip", "verify"})
+
+
+def output_error(error: OSError, attempted: str) -> HesiodError:
+    """The error to raise instead of one that was met while writing results.
+
+    Space, and a file system that is away, come back by themselves: TemporaryError. Missing rights, a read-only
+    file system, or a file in the place of a directory need a person: PermanentError.
+    """
+    if error.errno == errno.EEXIST:
+        return PermanentError(f"{attempted}: in the way, and not a directory", errno=errno.EEXIST)
+    if error.errno == errno.EROFS:
+        return PermanentError(f"{attempted}: {error.strerror}", errno=errno.EROFS)
+    return flags.translate(error, attempted)
 
 
 def command_of(job: Job) -> tuple[str, ...]:

@@ -17,8 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from hesiod_watch import flags, machine
-from hesiod_watch.actions import Job
-from hesiod_watch.errors import TemporaryError
+from hesiod_watch.actions import Job, output_error
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings, Written
 from hesiod_watch.hostlock import alone_on_this_host
@@ -54,7 +53,7 @@ def remove(cell_output: Path, owner: Owner) -> None:
 def hand_over(written: Sequence[Written], place: Path) -> list[Written]:
     """Move finished outputs, with their journal, into the staging directory `place`; their new paths.
 
-    Raises TemporaryError.
+    Raises as `output_error`.
     """
     if not written:
         return []
@@ -62,7 +61,7 @@ def hand_over(written: Sequence[Written], place: Path) -> list[Written]:
     try:
         directory.rename(place / directory.name)
     except OSError as error:
-        raise TemporaryError(f"{directory}: {error.strerror}") from error
+        raise output_error(error, str(directory)) from error
     place /= directory.name
     return [replace(output, path=place / output.path.name) for output in written]
 

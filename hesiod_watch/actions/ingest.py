@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch import completeness, flags, minknow
-from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions import Job, Outcome, output_error
 from hesiod_watch.actions.gathering import begin_round, end_round, open_ingest
 from hesiod_watch.actions.progress import Reporter
 from hesiod_watch.actions.results import QC, REPORT, qc_document
 from hesiod_watch.actions.sources import Newest, find_outputs, finished
 from hesiod_watch.amounts import number_of
-from hesiod_watch.errors import TemporaryError
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.model import Progress
@@ -96,7 +95,7 @@ def _tell(job: Job, cell_output: Path, ingest: Ingest, state: dict[str, Any]) ->
             _replace(cell_output / REPORT, render_cell(qc))
         _replace(cell_output / INGEST_FILE, json.dumps(state) + "\n")
     except OSError as error:
-        raise TemporaryError(f"{error.filename}: {error.strerror}") from error
+        raise output_error(error, str(error.filename)) from error
 
 
 def _newest_before(cell_output: Path) -> dict[str, Newest]:
@@ -118,4 +117,4 @@ def _make(directory: Path) -> None:
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TemporaryError(f"{error.filename}: {error.strerror}") from error
+        raise output_error(error, str(error.filename)) from error

@@ -14,11 +14,13 @@ The order, each step only after the one before:
 
 So the time from the last file to `.done` depends on what was left, not on the size of the cell. Killed anywhere,
 the next attempt goes on from the journal. What time may mend (a full disk, a file system that went away) is
-waited for here, under the claim; what needs a person becomes `.failed`.
+waited for here, under the claim; what needs a person (missing rights, a file in the place of a directory)
+becomes `.failed`.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable
@@ -210,9 +212,18 @@ def _say_waiting(job: Job, why: str) -> None:
     Reporter(cell_output, job.on_progress).say(Progress("waiting", note=why))
 
 
+def _why(error: Exception) -> str:
+    """The sentence of `{cell}.failed`."""
+    if not isinstance(error, HesiodError):
+        return f"a bug in hesiod-watch: {type(error).__name__}: {error}"
+    if isinstance(error, PermanentError) and error.errno in (errno.EACCES, errno.EPERM):
+        return f"{error}: the user {machine.this_user()} has no right to do that (chown or chmod gives it)"
+    return str(error)
+
+
 def _record_failure(job: Job, error: Exception) -> None:
     cell = job.the_cell
-    why = str(error) if isinstance(error, HesiodError) else f"a bug in hesiod-watch: {type(error).__name__}: {error}"
+    why = _why(error)
     record: dict[str, object] = {
         "why": why,
         "cell": str(cell),

@@ -14,9 +14,8 @@ from typing import Any
 from urllib.parse import quote
 
 from hesiod_watch import __version__
-from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions import Job, Outcome, output_error
 from hesiod_watch.actions.results import QC, REPORT, fsync_directory
-from hesiod_watch.errors import TemporaryError
 from hesiod_watch.machine import iso_now
 from hesiod_watch.minknow_checksums import finding_of
 from hesiod_watch.model import Cell, Stage
@@ -26,7 +25,7 @@ from hesiod_watch.status import by_hand, covers, stage_of, status_of, why_stage
 
 
 def perform(job: Job) -> Outcome:
-    """Raises TemporaryError when the page cannot be written."""
+    """Raises as `output_error` when the page cannot be written."""
     snapshot = observe(job.run_dir, job.config.output)
     output = job.output
     status, why = status_of(snapshot)
@@ -53,7 +52,7 @@ def perform(job: Job) -> Outcome:
         fsync_directory(output)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise TemporaryError(f"{snapshot.run}: cannot write its report: {error.strerror}") from error
+        raise output_error(error, f"{snapshot.run}: cannot write its report") from error
     job.log().line(f"report: {output / REPORT}")
     return "done"
 

@@ -31,7 +31,7 @@ from typing import Any, Literal
 import yaml
 
 from hesiod_watch import __version__, completeness, minknow, naming
-from hesiod_watch.actions import Job
+from hesiod_watch.actions import Job, output_error
 from hesiod_watch.actions.gathering import give_back
 from hesiod_watch.amounts import number_of
 from hesiod_watch.backups.hashes import compare
@@ -109,7 +109,7 @@ class Results:
         notes: Sequence[str],
         directory: Path,
     ) -> Results:
-        """Write everything but the FASTQ into `directory`, fsynced. Raises TemporaryError when it cannot be written."""
+        """Write everything but the FASTQ into `directory`, fsynced. Raises as `output_error`."""
         groups = [(output.output.barcode, output.output.part, output.statistics) for output in written]
         told = [*notes, *(note for output in written for note in output.notes)]
         checksums = compare(job.config.landing, job.run_dir, job.the_cell, at_most=COMPARED_AT_ONCE)
@@ -134,7 +134,7 @@ class Results:
             md5s[MANIFEST] = _write(directory / MANIFEST, manifest_text(job, written, md5s, sizes))
             fsync_directory(directory)
         except OSError as error:
-            raise TemporaryError(f"{error.filename or directory}: {error.strerror}") from error
+            raise output_error(error, f"{error.filename or directory}") from error
         total = qc["total"]
         passed = qc["pass"]
         headline = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")}
@@ -284,7 +284,7 @@ def staging(cell_output: Path, owner: Owner) -> Iterator[Path]:
     """A new directory of our own beside the results, removed at the end.
 
     The directories of all other attempts are withdrawn: our claim is the proof that they have ended.
-    Raises TemporaryError when it cannot be made.
+    Raises as `output_error` when it cannot be made.
     """
     place = _staging_of(cell_output, owner)
     try:
@@ -292,7 +292,7 @@ def staging(cell_output: Path, owner: Owner) -> Iterator[Path]:
         _withdraw(cell_output, owner, cell_output.glob(f"{STAGING}*"))
         place.mkdir()
     except OSError as error:
-        raise TemporaryError(f"{error.filename}: {error.strerror}") from error
+        raise output_error(error, f"{error.filename or cell_output}") from error
     try:
         yield place
     finally:
@@ -303,14 +303,14 @@ def staging(cell_output: Path, owner: Owner) -> Iterator[Path]:
 def withdraw_others(cell_output: Path, owner: Owner) -> None:
     """Take the staging directories of all other attempts away: from here on none of them can publish.
 
-    For the owner of the cell only. Raises TemporaryError.
+    For the owner of the cell only. Raises as `output_error`.
     """
     ours = _staging_of(cell_output, owner)
     try:
         others = [place for place in cell_output.glob(f"{STAGING}*") if place != ours]
         _withdraw(cell_output, owner, others)
     except OSError as error:
-        raise TemporaryError(f"{error.filename or cell_output}: {error.strerror}") from error
+        raise output_error(error, f"{error.filename or cell_output}") from error
 
 
 def _staging_of(cell_output: Path, owner: Owner) -> Path:
@@ -346,7 +346,7 @@ def publish(
 
     Other results of an earlier processing of the same cell are kept under `superseded/`. May be done again
     after a crash in the middle. `still_ours` is called before each rename, and raises when this attempt must
-    not publish. Raises TemporaryError.
+    not publish. Raises as `output_error`.
     """
     place = files[MANIFEST].parent
     try:
@@ -362,7 +362,7 @@ def publish(
         fsync_directory(cell_output)
         fsync_directory(cell_output.parent)
     except OSError as error:
-        raise TemporaryError(f"{error.filename or cell_output}: {error.strerror}") from error
+        raise output_error(error, f"{error.filename or cell_output}") from error
     return published
 
 
@@ -379,7 +379,7 @@ def require_published(results: Results, published: Mapping[str, Identity], cell_
         except FileNotFoundError:
             raise TemporaryError(f"{path}: removed while it was published; it is made again") from None
         except OSError as error:
-            raise TemporaryError(f"{path}: {error.strerror}") from error
+            raise output_error(error, str(path)) from error
         if not same and recheck.md5_of(path) != results.md5s[name]:
             raise TemporaryError(f"{path}: replaced by an attempt that was overtaken; it is made again")
 

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hesiod_watch import minknow, naming
+from hesiod_watch import flags, minknow, naming
 from hesiod_watch.actions import Job
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fastq.model import Output, Source
@@ -29,8 +29,8 @@ class Newest:
 def find_outputs(job: Job) -> list[Output]:
     """One output per barcode and pass, fail or skip, with all its files in natural order of their names.
 
-    So the output of a cell is the same whoever makes it. Raises PermanentError when a name cannot be used or the
-    cell has gone, TemporaryError when it cannot be read just now.
+    So the output of a cell is the same whoever makes it. Raises PermanentError when a name cannot be used, the
+    cell has gone or may not be read, TemporaryError when it cannot be read just now.
     """
     groups: dict[tuple[str, str], list[Source]] = {}
     for file, source in _sources(job):
@@ -62,7 +62,7 @@ def _sources(job: Job) -> Iterator[tuple[minknow.DataFile, Source]]:
     except OSError as error:
         if not job.cell_dir.is_dir():
             raise missing(job) from error
-        raise TemporaryError(f"{error.filename}: {error.strerror}") from error
+        raise flags.translate(error, str(error.filename)) from error
 
 
 def _digest(source: Source) -> int:

@@ -12,7 +12,7 @@ import logging
 from functools import partial
 
 from hesiod_watch import completeness, flags, machine, minknow
-from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions import Job, Outcome, command_of, output_error
 from hesiod_watch.actions.progress import Reporter
 from hesiod_watch.backups import raw_of_sync, write_raw
 from hesiod_watch.config import Upstream
@@ -97,7 +97,7 @@ def _copy(job: Job, upstream: Upstream, location: str, cell: CellId) -> Copied:
     try:
         cell_output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise TemporaryError(f"{error.filename}: {error.strerror}") from error
+        raise output_error(error, str(error.filename)) from error
     reporter = Reporter(cell_output, job.on_progress, COPYING_FILE)
 
     def copying(done: int, total: int) -> None:

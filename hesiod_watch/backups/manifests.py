@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from hesiod_watch import flags
 from hesiod_watch.backups.hashes import read_output_hashes
 from hesiod_watch.backups.here import opened_directory, opened_file
 from hesiod_watch.copies import Facts, FileFact
@@ -145,7 +146,7 @@ def manifest_md5(cell_output: Path) -> str:
 
 
 def write_raw(cell_output: Path, manifest: RawManifest) -> None:
-    """Write `raw.json`, whole or not at all, and bring it to disk. Raises TemporaryError.
+    """Write `raw.json`, whole or not at all, and bring it to disk. Raises PermanentError, TemporaryError.
 
     Names that are no UTF-8 hold lone surrogates, which JSON spells `\\udcXX`: reversible.
     """
@@ -167,7 +168,7 @@ def write_raw(cell_output: Path, manifest: RawManifest) -> None:
             temporary.replace(path)
             os.fsync(directory)
     except OSError as error:
-        raise TemporaryError(f"{display(str(path))} cannot be written: {error.strerror}") from error
+        raise flags.translate(error, f"{display(str(path))} cannot be written") from error
 
 
 def take_raw(

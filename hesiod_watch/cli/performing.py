@@ -28,6 +28,7 @@ from hesiod_watch.errors import PermanentError, UsageError
 from hesiod_watch.model import LOCAL, CellId, Owner, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.plan import plan
+from hesiod_watch.reconcile import require_writable
 from hesiod_watch.sources.landing import Landing
 from hesiod_watch.status import at, stage_of, why_stage
 
@@ -119,6 +120,7 @@ def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Ow
     for action in plan(snapshot, config.policy(), now()).actions:
         if action.name == CLAIMED and action.cell == cell:
             owner = replace(owner, epoch=action.epoch)
+            require_writable(snapshot, cell)
             flags.claim_cell(snapshot.path / "pipeline", cell.stem, owner)
             return machine.this_owner(owner.action, owner.executor, epoch=owner.epoch, why=owner.why)
     found = snapshot.cell(cell)

@@ -56,7 +56,7 @@ def translate(error: OSError, path: Path, doing: str) -> HesiodError:
         return TemporaryError(message, retry_after=FULL_SECONDS)
     if error.errno in PASSING:
         return TemporaryError(message)
-    return PermanentError(message)
+    return PermanentError(message, errno=error.errno or 0)
 
 
 def look(path: Path, name: str) -> Source:

@@ -47,7 +47,7 @@ from hesiod_watch.flags.claims import (
     step_back,
     stops,
 )
-from hesiod_watch.flags.files import create, owner_of
+from hesiod_watch.flags.files import create, owner_of, translate
 from hesiod_watch.flags.listing import FlagLine, FlagListing, read_flags
 from hesiod_watch.flags.names import (
     BACKUP,
@@ -126,6 +126,7 @@ __all__ = [
     "stops",
     "strip",
     "synced",
+    "translate",
     "verify",
     "worker",
     "write_ticket",

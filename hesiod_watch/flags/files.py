@@ -59,7 +59,9 @@ class Content:
 def translate(error: OSError, attempted: str) -> HesiodError:
     """An OSError in the words of this program; `attempted` says what was tried and where."""
     message = f"{attempted}: {error.strerror or error}"
-    return PermanentError(message) if error.errno in _NEEDS_A_PERSON else TemporaryError(message)
+    if error.errno in _NEEDS_A_PERSON:
+        return PermanentError(message, errno=error.errno or 0)
+    return TemporaryError(message)
 
 
 @contextmanager

@@ -13,7 +13,7 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from mounts import mount, unmount
 from sites import Site
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 
+from hesiod_watch import flags, machine
 from hesiod_watch.simulate import SimulatedCell
 
 pytestmark = pytest.mark.system
@@ -371,3 +372,102 @@ def test_empty_fastq_files(site: Site) -> None:
     qc = json.loads((site.output / RUN / LIBRARY / CELL / "qc.json").read_text())
     assert any(f"{empty.name}: empty file" in note for note in qc["notes"])
     assert qc["counts"]["fastq"] == {"announced": 9, "found": 9}
+
+
+def forbid(place: Path) -> None:
+    place.mkdir(parents=True)
+    place.chmod(0o555)
+
+
+def occupy(place: Path) -> None:
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("not a directory")
+
+
+def allow(place: Path) -> None:
+    if place.is_dir():
+        place.chmod(0o755)
+    else:
+        place.unlink()
+
+
+IN_THE_WAY = pytest.mark.parametrize(
+    ("place", "hinder"),
+    [
+        (LIBRARY, forbid),
+        (f"{LIBRARY}/{CELL}", forbid),
+        (LIBRARY, occupy),
+        (f"{LIBRARY}/{CELL}", occupy),
+    ],
+    ids=["library forbidden", "cell forbidden", "library a file", "cell a file"],
+)
+
+
+@IN_THE_WAY
+@needs_unprivileged
+def test_output_that_may_not_be_written_is_not_claimed(
+    unprivileged: Site, place: str, hinder: Callable[[Path], None]
+) -> None:
+    """A poll names what hinders it and whom, and leaves the cell to a user who may write its results."""
+    site = unprivileged
+    cell = a_cell(site)
+    cell.write()
+    site.run("perform", "new-run", RUN)
+    directory = site.output / RUN / place
+    hinder(directory)
+    refused = [site.run("poll", check=1).stderr]
+    refused.append(site.run("perform", "process", RUN, CELL, check=1).stderr)
+    for told in refused:
+        [line] = [line for line in told.splitlines() if line.startswith("hesiod-watch: ")]
+        assert f"{RUN} {LIBRARY}/{CELL}" in line
+        assert str(directory) in line
+        assert directory.is_file() or f"(uid {os.geteuid()})" in line
+    assert not [name for name in site.flags(RUN) if name.startswith(f"{CELL}.started")]
+    with site.service():
+        site.eventually(lambda: site.logged(str(directory)) > 0, "the service says it")
+        allow(directory)
+        site.eventually(lambda: done(site, cell), "the cell is done")
+    assert_whole(site, cell)
+
+
+@IN_THE_WAY
+@needs_unprivileged
+def test_output_that_may_not_be_written_any_more(
+    unprivileged: Site, place: str, hinder: Callable[[Path], None]
+) -> None:
+    """A worker that has the claim already ends, and the flag, the log and `explain` say why and what to do."""
+    site = unprivileged
+    cell = a_cell(site)
+    cell.write()
+    site.run("perform", "new-run", RUN)
+    site.run("perform", "synced", RUN, CELL)
+    flags.claim_cell(site.landing / RUN / "pipeline", CELL, machine.this_owner("process", "test"))
+    directory = site.output / RUN / place
+    hinder(directory)
+    told = site.run("perform", "process", RUN, CELL, "--claimed", "1:x", check=1).stderr
+    assert str(directory) in told
+    reason = json.loads((site.landing / RUN / "pipeline" / f"{CELL}.failed").read_text())["why"]
+    assert str(directory) in reason
+    assert directory.is_file() or f"(uid {os.geteuid()})" in reason
+    explained = site.run("explain", RUN, CELL).stdout
+    assert reason in explained
+    assert f"hesiod-watch retry {RUN} {LIBRARY}/{CELL}" in explained
+    assert reason in (site.output / RUN / "pipeline.log").read_text()
+    allow(directory)
+    site.run("retry", RUN, CELL, "--why", "mended")
+    site.run("poll")
+    assert_whole(site, cell)
+
+
+def test_output_that_is_read_only(site: Site, disks: Disks) -> None:
+    """A cell is not claimed while its results are on a read-only file system, and processed when it is writable."""
+    disks.tmpfs(site.output, "64m")
+    cell = a_cell(site)
+    cell.write()
+    site.run("perform", "new-run", RUN)
+    disks.remount(site.output, "ro")
+    assert "read-only file system" in site.run("poll", check=1).stderr
+    assert f"{CELL}.started" not in site.flags(RUN)
+    disks.remount(site.output, "rw")
+    site.run("poll")
+    assert_whole(site, cell)
