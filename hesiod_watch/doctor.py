@@ -24,6 +24,7 @@ from hesiod_watch.errors import FlagExists, HesiodError
 from hesiod_watch.model import Liveness
 from hesiod_watch.observe import observe
 from hesiod_watch.slots import Slots
+from hesiod_watch.sources.areas import OutputArea, landing_problem
 from hesiod_watch.sources.landing import Landing
 from hesiod_watch.sources.mounts import mount_of
 from hesiod_watch.sources.watching import Watching
@@ -50,7 +51,7 @@ def examine(config: Config) -> Iterator[Check]:
 
 def _landing(name: str, config: Config) -> Iterator[Check]:
     landing = Landing(config.landing, config.batch)
-    problem = landing.problem(0)
+    problem = landing_problem(landing, config.output)
     if problem:
         yield Check(name, False, problem)
         return
@@ -105,6 +106,9 @@ def _owners(name: str, config: Config) -> Iterator[Check]:
 
 
 def _output(name: str, config: Config) -> Iterator[Check]:
+    if problem := OutputArea(config.output, Landing(config.landing, config.batch)).problem():
+        yield Check(name, False, problem)
+        return
     with _scratch(config.output) as place:
         (place / "link").symlink_to(place)
         (place / "file").write_bytes(b"x")

@@ -25,6 +25,7 @@ from hesiod_watch.model import Offer, Outbox
 from hesiod_watch.outage import first_today
 from hesiod_watch.reconcile import CLAIMED, Looked, Reconciler
 from hesiod_watch.sdnotify import Notifier
+from hesiod_watch.sources.areas import OutputArea, landing_problem
 from hesiod_watch.sources.landing import Landing
 from hesiod_watch.sources.upstream import ask
 from hesiod_watch.sources.watching import Watching
@@ -54,6 +55,7 @@ class Engine:
 
     def __post_init__(self) -> None:
         self.landing = Landing(self.config.landing, self.config.batch)
+        self.output_area = OutputArea(self.config.output, self.landing)
         self.queue = WorkQueue()
         self._endings: deque[Ended] = deque()
         self.reconciler = Reconciler(self.config, self._on_end, repeat=self.repeat)
@@ -68,21 +70,12 @@ class Engine:
         self.failed: list[str] = []
 
     def landing_problem(self) -> str:
-        """Why the landing area cannot be the real one; "" when it can.
+        """Why the landing area cannot be the real one; "" when it can."""
+        return landing_problem(self.landing, self.config.output)
 
-        An empty directory may be a mount point whose file system is away: it is held against the runs that the
-        output directory knows of.
-        """
-        try:
-            if (problem := self.landing.problem(0)) or any(self.config.landing.iterdir()):
-                return problem
-        except OSError as error:
-            return f"{self.config.landing} cannot be read: {error.strerror}"
-        try:
-            known = sum(1 for entry in self.config.output.iterdir() if (entry / "rundata").is_symlink())
-        except OSError:
-            known = 0
-        return self.landing.problem(known)
+    def output_problem(self) -> str:
+        """Why the output area cannot be the real one; "" when it can, and then it has its marker."""
+        return self.output_area.problem(mark=self.config.processing.executor != "dry-run")
 
     def hint(self, run_dir: Path | None) -> None:
         """Look at this run; None: at all of them. From any thread."""
@@ -221,6 +214,7 @@ class Service:
             settled=self._engine.settled,
         )
         self._gone = ""
+        self._away = ""  # why the output area is not the real one
 
     def stop(self) -> None:
         self._stop.set()
@@ -229,13 +223,13 @@ class Service:
     def run(self) -> None:
         """Until `stop`. Errors of single runs are logged, never raised."""
         engine = self._engine
-        self._check_landing()
+        self._check_areas()
         self._watching.start()
         engine.hint(None)
         asking = threading.Thread(target=self._ask_upstreams, name="ask-upstreams", daemon=True)
         if any(not upstream.place.is_local for upstream in engine.config.upstreams):
             asking.start()
-        self._notifier.send(READY="1", STATUS=self._watching.describe())
+        self._notifier.send(READY="1", STATUS=self._describe())
         logger.info("ready", extra=fields(landing=engine.config.landing, output=engine.config.output))
         heartbeat = self._notifier.watchdog_interval / 3
         next_heartbeat = next_retry = time.monotonic()
@@ -248,22 +242,25 @@ class Service:
                 engine.take_endings()
                 if run_dir is not None:
                     self._look(run_dir)
-                if not self._gone and not engine.has_more():
+                if not self._gone and not self._away and not engine.has_more():
                     engine.commence_syncs()
                 if time.monotonic() >= next_retry:
                     next_retry = time.monotonic() + SLOT_RETRY
                     engine.retry_full()
                 if self._watching.next_check() <= 0:
-                    self._check_landing()
+                    self._check_areas()
                     self._watching.check()
                 if heartbeat and time.monotonic() >= next_heartbeat:
                     next_heartbeat = time.monotonic() + heartbeat
-                    self._notifier.send(WATCHDOG="1", STATUS=self._watching.describe())
+                    self._notifier.send(WATCHDOG="1", STATUS=self._describe())
         finally:
             self._notifier.send(STOPPING="1")
             counted = asdict(self._watching.counters)
             self._watching.stop()
             logger.info("stopped", extra=fields(workers_left_running=engine.reconciler.running(), **counted))
+
+    def _describe(self) -> str:
+        return self._away or self._watching.describe()
 
     def _ask_upstreams(self) -> None:
         """In a thread of its own: a sequencer that does not answer must not hold up anything else."""
@@ -277,13 +274,29 @@ class Service:
             self._stop.wait(self._engine.config.watch.upstream_interval)
 
     def _look(self, run_dir: Path) -> None:
-        if self._gone:
+        if not self._away:
+            self._check_output()
+        if self._gone or self._away:
             # An empty directory in the place of the landing area must not look like runs without cells.
             self._engine.queue.done(run_dir)
             return
         looked = self._engine.look(run_dir)
         if looked and looked.look_again is not None:
             self._engine.queue.add_after(run_dir, looked.look_again)
+
+    def _check_areas(self) -> None:
+        self._check_landing()
+        if not self._gone:  # the runs of the landing area are evidence for the output area
+            self._check_output()
+
+    def _check_output(self) -> None:
+        away = self._engine.output_problem()
+        if away and away != self._away:
+            logger.error("the output area is not there", extra=fields(why=away))
+        if self._away and not away:
+            logger.info("the output area is back", extra=fields(output=self._engine.config.output))
+            self._engine.hint(None)
+        self._away = away
 
     def _check_landing(self) -> None:
         gone = self._engine.landing_problem()
@@ -304,12 +317,12 @@ def poll(
 ) -> list[str]:
     """Look at every run (or at `runs`) once, and again after each piece of work that this started; then return.
 
-    Returns sentences about what went wrong; raises TemporaryError when the landing area is not there. Work that
+    Returns sentences about what went wrong; raises TemporaryError when an area is not there. Work that
     found every worker busy with other people's work is left for the next poll. An upstream that does not answer
     holds nobody up: all runs are looked at meanwhile, and those that it offers once more.
     """
     engine = Engine(config, repeat=False)
-    if problem := engine.landing_problem():
+    if problem := engine.landing_problem() or engine.output_problem():
         raise TemporaryError(problem)
     for run in engine.landing.runs() if runs is None else runs:
         engine.queue.add(run)
@@ -337,6 +350,8 @@ def _work_through(
         run_dir = engine.queue.get(timeout=0 if answered and not engine.reconciler.running() else POLL_WAIT)
         ended = engine.take_endings() or ended
         if run_dir is not None:
+            if problem := engine.output_problem():
+                raise TemporaryError(problem)
             looked = engine.look(run_dir)
             if looked:
                 on_look(looked)

@@ -17,10 +17,12 @@ from typing import Literal
 
 from hesiod_watch import flags
 from hesiod_watch.config import Config
-from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, UsageError
+from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError, UsageError
 from hesiod_watch.fields import fields
 from hesiod_watch.model import LOCAL, CellId, Completeness, Offer, Owner, Progress
 from hesiod_watch.runlog import RunLog
+from hesiod_watch.sources.areas import OutputArea
+from hesiod_watch.sources.landing import Landing
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +52,14 @@ class Job:
     @property
     def output(self) -> Path:
         """Where this run's results go. Raises HesiodError when that is missing or not this run's."""
+        self.check_output_area()
         return flags.own_output(self.pipeline, self.config.output)
+
+    def check_output_area(self) -> None:
+        """Raises TemporaryError where the output area is not the real one: nothing may be written."""
+        area = OutputArea(self.config.output, Landing(self.config.landing, self.config.batch), warn=False)
+        if problem := area.problem(mark=True):
+            raise TemporaryError(f"{self.run_dir.name}: {self.action} is not done: {problem}")
 
     @property
     def cell_dir(self) -> Path:
@@ -65,9 +74,10 @@ class Job:
     def log(self) -> RunLog:
         """The run's own log; without an output directory, or where it cannot be written, lines are lost."""
         try:
-            return RunLog(self.output / "pipeline.log")
+            place: Path | None = self.output
         except HesiodError:
-            return RunLog(None)
+            place = flags.log_directory(self.pipeline, self.config.output)
+        return RunLog(place / "pipeline.log" if place else None)
 
 
 ACTIONS: dict[str, str] = {
@@ -116,6 +126,7 @@ def perform(job: Job) -> Outcome:
     module = ACTIONS.get(job.action)
     if module is None:
         raise UsageError(f"there is no action {job.action!r}; there are {', '.join(ACTIONS)}")
+    job.check_output_area()
     try:
         outcome: Outcome = importlib.import_module(module).perform(job)
     except FlagExists as error:

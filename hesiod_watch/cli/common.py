@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,6 +15,7 @@ from hesiod_watch.errors import UsageError
 from hesiod_watch.model import CellId, Snapshot
 from hesiod_watch.naming import display
 from hesiod_watch.observe import observe
+from hesiod_watch.sources.areas import OutputArea, landing_problem
 from hesiod_watch.sources.landing import Landing
 from hesiod_watch.status import find_cell
 
@@ -68,6 +70,14 @@ def cell_of(snapshot: Snapshot, text: str) -> CellId:
         known = ", ".join(str(other.id) for other in snapshot.cells) or "none"
         raise UsageError(f"{display(text)}: no such cell in {display(snapshot.run)}; its cells: {display(known)}")
     return cell
+
+
+def say_what_is_away(config: Config) -> None:
+    """Print why the landing area or the output area is not the real one, if so, on standard error."""
+    landing = Landing(config.landing, config.batch)
+    for problem in (landing_problem(landing, config.output), OutputArea(config.output, landing).problem()):
+        if problem:
+            print(f"hesiod-watch: {display(problem)}", file=sys.stderr)
 
 
 def look_at(config: Config, run_dir: Path) -> Snapshot:

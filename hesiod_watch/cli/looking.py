@@ -22,6 +22,7 @@ from hesiod_watch.cli.common import (
     now,
     run_path,
     run_paths,
+    say_what_is_away,
 )
 from hesiod_watch.cli.telling import summary_document
 from hesiod_watch.config import Config
@@ -88,6 +89,7 @@ def add_commands(commands: Commands) -> None:
 
 def call_status(options: argparse.Namespace) -> int:
     config = config_of(options)
+    say_what_is_away(config)
     listing = hesiod.read_listing(sys.stdin) if options.listing else {}
     paths = run_paths(config, options.runs)
     snapshots = [_observe(config, path, listing) for path in paths]
@@ -182,6 +184,7 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
 
 def call_explain(options: argparse.Namespace) -> int:
     config = config_of(options)
+    say_what_is_away(config)
     snapshot = look_at(config, run_path(config, options.run))
     moment = now()
     policy = config.policy()
@@ -212,6 +215,7 @@ def _print_explanation(explanation: Explanation) -> None:
 
 def call_plan(options: argparse.Namespace) -> int:
     config = config_of(options)
+    say_what_is_away(config)
     moment = now()
     documents = []
     for path in run_paths(config, options.runs):

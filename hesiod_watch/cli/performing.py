@@ -83,6 +83,7 @@ def call_perform(options: argparse.Namespace) -> int:
         raise UsageError(f"the action {options.action} needs a cell: LIBRARY/CELL")
     cell = cell_of(snapshot, options.cell) if options.cell else None
     owner = machine.this_owner(options.action, "inline", why=options.reason)
+    Job(options.action, run_dir, config, owner).check_output_area()  # before anything is claimed
     if options.claimed:
         epoch, _, _ = options.claimed.partition(":")
         owner = replace(owner, executor="local", epoch=int(epoch))

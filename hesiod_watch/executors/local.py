@@ -123,5 +123,5 @@ class Local:
 
     def _log(self, run_dir: Path) -> Path | None:
         """The run's log; None where the run has no output directory of its own."""
-        output, _ = flags.read_output(run_dir / "pipeline", self._config.output)
-        return output / "pipeline.log" if output else None
+        place = flags.log_directory(run_dir / "pipeline", self._config.output)
+        return place / "pipeline.log" if place else None

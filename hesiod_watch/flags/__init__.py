@@ -78,7 +78,16 @@ from hesiod_watch.flags.outbox import (
 )
 from hesiod_watch.flags.output_owner import BACK_LINK, RunIdentity, foreign_owner, identify, read_record
 from hesiod_watch.flags.rounds import Ending, begin_round, end_round
-from hesiod_watch.flags.run import adopt, find_output, own_output, read_output, read_type, read_upstream, write_type
+from hesiod_watch.flags.run import (
+    adopt,
+    find_output,
+    log_directory,
+    own_output,
+    read_output,
+    read_type,
+    read_upstream,
+    write_type,
+)
 
 __all__ = [
     "BACKUP",
@@ -105,6 +114,7 @@ __all__ = [
     "holds_worker",
     "identify",
     "ingest",
+    "log_directory",
     "mark_delivered",
     "move_to_attic",
     "number",

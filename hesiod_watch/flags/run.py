@@ -211,6 +211,22 @@ def own_output(pipeline: Path, output_root: Path) -> Path:
     return found.path
 
 
+def log_directory(pipeline: Path, output_root: Path) -> Path | None:
+    """Where a run's log is: in its output directory; where its link cannot be read, in that of its name.
+
+    None where that is missing or belongs to another run.
+    """
+    found, _ = read_output(pipeline, output_root)
+    if found:
+        return found
+    run_dir, named = pipeline.parent, output_root / pipeline.parent.name
+    try:
+        run = output_owner.identify(run_dir)
+        return None if output_owner.foreign_owner(named, run_dir, run, output_root) else named
+    except OSError:
+        return None
+
+
 def find_output(pipeline: Path, output_root: Path) -> RunOutput:
     """As `read_output`, and whether the link leads to what is not this run's."""
     link = pipeline / names.OUTPUT

@@ -87,3 +87,13 @@ def test_a_back_link_of_another_kind(kind: str, root: Path) -> None:
     path, why = flags.read_output(linked(root, "one", root / "one"), root)
     assert path is None
     assert str(root / "one") in why
+
+
+def test_the_log_of_a_run_whose_landing_area_is_away(root: Path) -> None:
+    """Its log stays in the directory of its name, unless that belongs to another run."""
+    pipeline = linked(root, "one", root / "one")
+    flags.own_output(pipeline, root)
+    (root.parent / "landing").rename(root.parent / "away")
+    assert flags.log_directory(pipeline, root) == root / "one"
+    assert flags.log_directory(root.parent / "landing" / "batch" / "one" / "pipeline", root) is None
+    assert flags.log_directory(root.parent / "landing" / "two" / "pipeline", root) is None

@@ -332,7 +332,7 @@ def test_bad_names_are_shown_and_left_alone(site: Site) -> None:
     assert "-rf $(touch pwned)\\n" in status
     # A title, two runs, a cell, a library, and the disks of landing and output: no name makes a line of its own.
     assert len(status.splitlines()) == 7
-    assert {path.name for path in site.output.iterdir()} == {RUN}
+    assert {path.name for path in site.output.iterdir()} == {RUN, ".hesiod-watch"}
     assert list(site.status()[RUN]["cells"]) == [f"{LIBRARY}/{CELL}"]
 
 
