@@ -9,6 +9,7 @@ only spoil files that nobody reads any more.
 from __future__ import annotations
 
 import errno
+import secrets
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -48,6 +49,25 @@ def remove(cell_output: Path, owner: Owner) -> None:
     for directory in cell_output.glob(f"{DIRECTORY}*"):
         if directory.is_dir() and not directory.is_symlink() and _left(directory, owner)[0]:
             shutil.rmtree(directory, ignore_errors=True)
+
+
+def forget(cell_output: Path) -> None:
+    """Have the next attempt read every source again: nothing that was taken counts any more.
+
+    Raises as `output_error`; then nothing has changed.
+    """
+    moved = []
+    for directory in cell_output.glob(f"{DIRECTORY}*"):
+        if directory.is_dir() and not directory.is_symlink():
+            # First another name, in one step: what cannot be removed is not continued either.
+            hidden = cell_output / f"{DIRECTORY}.{secrets.token_hex(6)}"
+            try:
+                directory.rename(hidden)
+            except OSError as error:
+                raise output_error(error, str(directory)) from error
+            moved.append(hidden)
+    for hidden in moved:
+        shutil.rmtree(hidden, ignore_errors=True)
 
 
 def hand_over(written: Sequence[Written], place: Path) -> list[Written]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from hesiod_watch import flags, minknow, naming
 from hesiod_watch.actions import Job
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.fastq.files import source_of
 from hesiod_watch.fastq.model import Output, Source
 from hesiod_watch.model import DataKind
 from hesiod_watch.plan import QUIET
@@ -58,7 +59,7 @@ def _sources(job: Job) -> Iterator[tuple[minknow.DataFile, Source]]:
     try:
         for file in minknow.data_files(job.cell_dir, (DataKind.FASTQ,)):
             found = file.path.lstat()
-            yield file, Source(str(file.path), file.name, found.st_size, found.st_mtime_ns)
+            yield file, source_of(file.path, file.name, found)
     except OSError as error:
         if not job.cell_dir.is_dir():
             raise missing(job) from error
@@ -67,7 +68,8 @@ def _sources(job: Job) -> Iterator[tuple[minknow.DataFile, Source]]:
 
 def _digest(source: Source) -> int:
     """A number of 256 bits, because sums of shorter ones could be made alike by whoever chooses the names."""
-    text = f"{source.size} {source.mtime_ns} {source.location}".encode("utf-8", "surrogateescape")
+    hints = f"{source.ctime_ns} {source.inode}"
+    text = f"{source.size} {source.mtime_ns} {hints} {source.location}".encode("utf-8", "surrogateescape")
     return int.from_bytes(hashlib.sha256(text).digest())
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
 from hesiod_watch import flags, machine
 from hesiod_watch.cli.common import Commands, add_cell_argument, add_run_argument, cell_of, config_of, look_at, run_path
-from hesiod_watch.errors import PermanentError
+from hesiod_watch.errors import HesiodError, PermanentError
 from hesiod_watch.machine import iso_now
 from hesiod_watch.messages import owner_words
 from hesiod_watch.model import Cell, CellId, Liveness, Owner, Snapshot, Stage
@@ -30,9 +31,9 @@ def add_commands(commands: Commands) -> None:
             call_retry,
             "forget a failure and try again",
             "Moves the flags of failed cells to pipeline/attic/; the next look counts their files "
-            "again and starts them afresh. A flag `synced` that a person made stays. Refused while a "
-            "worker lives or may live. A processed cell is processed again when its flag `done` is "
-            "taken away by hand.",
+            "again and starts them afresh, and every file is read again. A flag `synced` that a "
+            "person made stays. Refused while a worker lives or may live. A processed cell is "
+            "processed again when its flag `done` is taken away by hand.",
             "every failed cell, and the run's own flag `failed`",
         ),
         (
@@ -70,6 +71,7 @@ def call_retry(options: argparse.Namespace) -> int:
         if stage not in (Stage.FAILED, Stage.PROCESSING):
             raise PermanentError(f"{candidate.id} is {stage}: there is nothing to try again")
         _refuse_if_owned(candidate)
+    _forget_sources(snapshot, cells)
     moved = [
         candidate
         for candidate in cells
@@ -86,6 +88,31 @@ def call_retry(options: argparse.Namespace) -> int:
     if run_flag:
         print(f"{_shown(snapshot, None)}: its flag `failed` is in pipeline/attic/")
     return 0
+
+
+def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
+    """Have every source read again: a person may have mended one in a way that nothing shows.
+
+    Raises HesiodError; then no flag has moved.
+    """
+    from hesiod_watch.actions import gathering, results  # late: they load the data path
+
+    if cells and snapshot.output is None:
+        raise PermanentError(
+            f"{display(snapshot.run)}: {display(snapshot.output_problem)}; nothing was changed, because what was"
+            " read of the cells is recorded there; after fixing the cause, retry"
+        )
+    for cell in cells:
+        if snapshot.output:
+            cell_output = snapshot.output / cell.id.library / cell.id.name
+            try:
+                results.withdraw_others(cell_output, _me())
+                gathering.forget(cell_output)
+            except HesiodError as error:
+                raise PermanentError(
+                    f"{_shown(snapshot, cell.id)}: not to be tried again, nothing was changed: {_me().user} cannot"
+                    f" remove what was read of the cell before: {display(str(error))}; after fixing the cause, retry"
+                ) from error
 
 
 def call_release(options: argparse.Namespace) -> int:

@@ -65,6 +65,7 @@ class Appender:
         self._start, self._before = at, md5
         self._size, self._crc = at, 0
         self._text = Text(0, 0)
+        self._hints = (0, 0)  # change time and inode of its file
         self._texts: list[Text] = []
 
     @property
@@ -96,6 +97,10 @@ class Appender:
             reads=statistics.reads,
             bases=statistics.bases,
             note=_note(source, repaired, statistics),
+            ctime_ns=self._hints[0],
+            inode=self._hints[1],
+            text_bytes=self._text.size,
+            text_crc32=self._text.crc32,
         )
         self.pieces.append(piece)
         self.statistics.merge(statistics)
@@ -137,6 +142,7 @@ class Appender:
         measure = Measure(source.path)
         rewriting = isal_zlib.compressobj(2, isal_zlib.DEFLATED, _GZIP_MEMBER) if how is _How.REWRITE else None
         with SourceFile(source) as file:
+            self._hints = (file.ctime_ns, file.inode)
             readinto = file.readinto
             if source.gzipped and source.size:  # an empty file is no gzip, and legal
                 readinto = Inflater(readinto, source.path, self._write if how is _How.VERBATIM else None).readinto

@@ -5,6 +5,7 @@
     session  owner, format, level, recompress   somebody began to write; other settings than before void everything
     output   out, name, barcode, part, members  an output by its number; members: made of the sources' own gzip members
     piece    out, and the fields of a `Piece`   one source, at the end of an output
+    seen     out, piece, ctime_ns, inode        the source of a piece was read again and says the same; its hints now
     cut      out, pieces, why                   only the first `pieces` count; the rest, and the end, do not
     drop     out, why                           the whole output does not count
     end      out, bytes, md5                    the output is finished: that long, with that sum
@@ -14,13 +15,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hesiod_watch.fastq.journal import Fact
 from hesiod_watch.fastq.model import Output, Piece, Settings
 
 FORMAT = 1
+_LATER = ("ctime_ns", "inode", "text_bytes", "text_crc32")
+"""Fields of a piece that journals of 0.1.0 lack."""
 
 
 @dataclass(slots=True)
@@ -49,6 +52,11 @@ class Entry:
         self.source_bytes += piece.size
         self.reads += piece.reads
         self.bases += piece.bases
+
+    def see(self, number: int, ctime_ns: int, inode: int) -> None:
+        if not 0 <= number < len(self.pieces):
+            raise ValueError("a piece that there is not")
+        self.pieces[number] = replace(self.pieces[number], ctime_ns=ctime_ns, inode=inode)
 
     def cut(self, count: int) -> None:
         if not 0 <= count <= len(self.pieces):
@@ -92,6 +100,8 @@ class Book:
                 )
                 self.void.discard(fact["name"])
                 self._next += 1
+            case "seen":
+                self.entries[fact["out"]].see(fact["piece"], fact["ctime_ns"], fact["inode"])
             case "cut":
                 self.entries[fact["out"]].cut(fact["pieces"])
             case "drop":
@@ -152,6 +162,8 @@ def piece(number: int, taken: Piece) -> Fact:
         "reads": taken.reads,
         "bases": taken.bases,
     }
+    if taken.inode:
+        fact |= {key: getattr(taken, key) for key in _LATER}
     return fact | {"note": taken.note} if taken.note else fact
 
 
@@ -167,7 +179,12 @@ def piece_of(fact: Fact, name: str) -> Piece:
         fact["reads"],
         fact["bases"],
         fact.get("note", ""),
+        *(fact.get(key, 0) for key in _LATER),
     )
+
+
+def seen(number: int, piece_number: int, ctime_ns: int, inode: int) -> Fact:
+    return {"k": "seen", "out": number, "piece": piece_number, "ctime_ns": ctime_ns, "inode": inode}
 
 
 def cut(number: int, count: int, why: str) -> Fact:

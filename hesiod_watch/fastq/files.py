@@ -65,7 +65,11 @@ def look(path: Path, name: str) -> Source:
         status = os.lstat(path)
     except OSError as error:
         raise translate(error, path, "looking at it") from error
-    return Source(os.fspath(path), name, status.st_size, status.st_mtime_ns)
+    return source_of(path, name, status)
+
+
+def source_of(path: Path, name: str, status: os.stat_result) -> Source:
+    return Source(os.fspath(path), name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
 class SourceFile:
@@ -86,7 +90,8 @@ class SourceFile:
         except OSError as error:
             raise translate(error, path, "opening") from error
         try:
-            self.check_unchanged()
+            opened = self.check_unchanged()
+            self.ctime_ns, self.inode = opened.st_ctime_ns, opened.st_ino  # hints about what is read
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         except BaseException:
             os.close(self._descriptor)
@@ -117,8 +122,8 @@ class SourceFile:
         except OSError as error:
             raise translate(error, self.source.path, "reading") from error
 
-    def check_unchanged(self) -> None:
-        """Compare size and mtime with what was listed."""
+    def check_unchanged(self) -> os.stat_result:
+        """Compare size and mtime with what was listed; the file's status now."""
         path, listed = self.source.path, self.source
         try:
             now = os.fstat(self._descriptor)
@@ -132,6 +137,7 @@ class SourceFile:
             raise BadSource(path, f"shrank after it was listed, from {listed.size} to {number_of(now.st_size, 'byte')}")
         if now.st_mtime_ns != listed.mtime_ns:
             raise BadSource(path, "was changed after it was listed: same size, other modification time")
+        return now
 
     def __enter__(self) -> SourceFile:
         return self

@@ -117,6 +117,11 @@ class Holdings:
             figures.fresh.merge(one.statistics)
             figures.md5 = one.md5
 
+    def see(self, entry: Entry, hints: Mapping[int, tuple[int, int]]) -> None:
+        """Record change time and inode of sources, by the number of their piece, that say what they said."""
+        if hints:
+            self._record([book.seen(entry.number, number, *hint) for number, hint in hints.items()])
+
     def cut(self, entry: Entry, count: int, why: str) -> None:
         """Only the first `count` pieces count, and the output is not finished."""
         dropped = len(entry.pieces) - count

@@ -11,9 +11,10 @@ What is proven when:
   bytes with the CRC-32 of those that were written; they inflate to a text of the length and CRC-32 of the source's, so
   to the same reads; for BGZF every block is what it claims;
 - `open`: the outputs are at least as long as journalled, and the last batch (`check_all`: everything) has its CRC-32;
-- `finish`: the sources are, now, by name, size and mtime, those that were journalled, each once and in order; the reads
-  and bases of the pieces are those of the statistics; the end is written, durable and read back; the MD5 is of all
-  bytes as they were written.
+- `finish`: the sources are, now, by name, size and mtime, those that were journalled, each once and in order; a source
+  whose change time or inode is another was read again and has the text that was journalled; the reads and bases of
+  the pieces are those of the statistics; the end is written, durable and read back; the MD5 is of all bytes as they
+  were written.
 
 An output is always the beginning of what one run over its sources would write: the text byte for byte, and nearly
 always the compressed bytes (`bgzf` says why not always). So a source that belongs before one already taken, or is not
@@ -31,6 +32,7 @@ from types import TracebackType
 
 from hesiod_watch.amounts import number_of
 from hesiod_watch.errors import BadSource, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.fastq import recheck
 from hesiod_watch.fastq.append import keeps_members
 from hesiod_watch.fastq.backlog import Backlog
 from hesiod_watch.fastq.book import Entry
@@ -137,7 +139,7 @@ class Ingest:
         """
         _require_names(outputs)
         with self._guarded():
-            self._align(outputs)
+            self._align(outputs, stop)
             taken = self._append(outputs, on_progress, stop)
             self._holdings.save()
         return taken
@@ -195,7 +197,7 @@ class Ingest:
             self._usable = False
             raise
 
-    def _align(self, outputs: Sequence[Output]) -> None:
+    def _align(self, outputs: Sequence[Output], stop: Callable[[], bool]) -> None:
         """Give up what the listed sources contradict, so that every output is the beginning of what it will be."""
         listed = {output.name: output for output in outputs}
         for name, entry in self._holdings.entries.items():
@@ -207,7 +209,7 @@ class Ingest:
             elif entry.members != keeps_members(output, self._settings):
                 self._holdings.drop(entry, "gzipped and plain sources are mixed otherwise now; all are taken again")
             else:
-                count, why = _common(entry, output)
+                count, why = self._reread(entry, output, *_common(entry, output), stop)
                 if why or (entry.ended and count < len(output.sources)):
                     self._holdings.cut(entry, count, why or "more sources came")
         known = self._holdings.entries
@@ -215,6 +217,25 @@ class Ingest:
             [output for output in outputs if output.name not in known],
             lambda output: keeps_members(output, self._settings),
         )
+
+    def _reread(self, entry: Entry, output: Output, count: int, why: str, stop: Callable[[], bool]) -> tuple[int, str]:
+        """Of the first `count` pieces, read those sources again that may be other files: how many pieces are right.
+
+        A copy that keeps size and modification time changes only the hints. So do chmod and a hard link,
+        after which nothing has to be taken again. After `stop` the rest is left to the next time.
+        """
+        hints: dict[int, tuple[int, int]] = {}
+        for number, (piece, source) in enumerate(zip(entry.pieces[:count], output.sources, strict=False)):
+            if piece.may_differ(source):
+                if stop():
+                    break
+                found = recheck.reread(source, piece)
+                if found is None:
+                    count, why = number, f"{piece.source} has changed since it was taken"
+                    break
+                hints[number] = found
+        self._holdings.see(entry, hints)
+        return count, why
 
     def _append(self, outputs: Sequence[Output], on_progress: OnProgress | None, stop: Callable[[], bool]) -> int:
         entries = self._holdings.entries
@@ -269,7 +290,8 @@ class Ingest:
             raise TemporaryError(f"{output.name}: stopped with {left} of {number_of(len(output.sources), 'file')} left")
         for piece, source in zip(entry.pieces, output.sources, strict=True):
             now = look(source.path, source.name)
-            if (piece.source, piece.size, piece.mtime_ns) != (now.name, now.size, now.mtime_ns):
+            same = (piece.source, piece.size, piece.mtime_ns) == (now.name, now.size, now.mtime_ns)
+            if not same or piece.may_differ(now):
                 raise TemporaryError(f"{source.path}: changed after it was taken; to be listed and taken again")
         statistics = self._holdings.figures(entry).statistics()
         if (statistics.reads, statistics.bases) != (entry.reads, entry.bases):

@@ -20,6 +20,7 @@ Level = Literal["default", "fast", "small"]
 class Source:
     """A FASTQ file as it was listed. `name` is how messages and the journal call it, relative to the cell.
 
+    Change time and inode are hints, 0 where not known: where they differ it may be another file.
     A cell may have a hundred thousand of them. A `Path` takes three times the memory of its string.
     """
 
@@ -27,6 +28,8 @@ class Source:
     name: str
     size: int  # bytes
     mtime_ns: int
+    ctime_ns: int = 0
+    inode: int = 0
 
     @property
     def path(self) -> Path:
@@ -82,6 +85,17 @@ class Piece:
     reads: int
     bases: int
     note: str = ""  # a sentence a person should read about this source
+    # All 0 in journals of 0.1.0: hints about the source's file when it was read, and its text.
+    ctime_ns: int = 0
+    inode: int = 0
+    text_bytes: int = 0
+    text_crc32: int = 0
+
+    def may_differ(self, source: Source) -> bool:
+        """Whether a source of the same name, size and modification time may be another file than the one taken."""
+        if not self.inode or not source.inode:
+            return False
+        return (self.ctime_ns, self.inode) != (source.ctime_ns, source.inode)
 
 
 @dataclass(frozen=True, slots=True)

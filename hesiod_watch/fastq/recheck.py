@@ -2,7 +2,7 @@
 
 Three questions, each for a run of pieces of one output. `confirm`: is what was just written there, and does it inflate
 to the very text that was read from the sources? `sound`: do the bytes still have their CRC-32? `measure`: that, and
-the statistics and MD5 anew.
+the statistics and MD5 anew. And one question about a source: `reread`, does it still say what was taken?
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from hesiod_watch.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.blocks import Blocks
 from hesiod_watch.fastq.durable import OutputReader
+from hesiod_watch.fastq.files import SourceFile
 from hesiod_watch.fastq.gunzip import Inflater
 from hesiod_watch.fastq.md5 import Md5
 from hesiod_watch.fastq.measure import Measure
-from hesiod_watch.fastq.model import Piece
+from hesiod_watch.fastq.model import Piece, Source
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.statistics import Statistics
 
@@ -75,6 +76,26 @@ def confirm(path: Path, pieces: Sequence[Piece], texts: Sequence[Text], *, block
                 )
             if found != text:
                 raise PermanentError(f"{path}: what was written for {piece.source} does not inflate to its text")
+
+
+def reread(source: Source, piece: Piece) -> tuple[int, int] | None:
+    """Change time and inode of a source that still says what `piece` was made of; None where it says something else.
+
+    Reads the whole source. Raises `TemporaryError`, `PermanentError`.
+    """
+    text = Text(0, 0)
+    try:
+        with SourceFile(source) as file:
+            readinto = file.readinto
+            if source.gzipped and source.size:
+                readinto = Inflater(readinto, source.path).readinto
+            for unit in RecordReader(readinto, source.path):
+                text = text.followed_by(unit.data)
+            file.check_unchanged()
+    except BadSource:  # it was sound when it was taken
+        return None
+    same = (text.size, text.crc32) == (piece.text_bytes, piece.text_crc32)
+    return (file.ctime_ns, file.inode) if same else None
 
 
 def sound(path: Path, pieces: Sequence[Piece]) -> int:

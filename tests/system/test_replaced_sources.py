@@ -1,0 +1,99 @@
+"""Sources that are mended under the same size and time, and `retry`, which has all of them read again."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from sites import Site
+from unprivileged import UNPRIVILEGED, needs_unprivileged
+
+from hesiod_watch.simulate import SimulatedCell
+
+pytestmark = pytest.mark.system
+
+RUN = "20261122_TEST_alpha"
+LIBRARY = "sample_A"
+CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
+
+
+def a_cell(site: Site) -> SimulatedCell:
+    return SimulatedCell(
+        site.landing, RUN, LIBRARY, CELL, barcodes=("barcode01",), files_per_barcode=6, reads_per_file=5
+    )
+
+
+def replace_by_copy(path: Path, data: bytes) -> None:
+    """As `rsync -a` does it where the copy has the same modification time."""
+    before = path.stat()
+    assert len(data) == before.st_size
+    new = path.with_name("new")
+    new.write_bytes(data)
+    os.utime(new, ns=(before.st_atime_ns, before.st_mtime_ns))
+    new.rename(path)
+
+
+def fail(site: Site) -> tuple[Path, bytes]:
+    """A cell that failed of one file after others were taken: the file, and what it should hold."""
+    cell = a_cell(site)
+    cell.write()
+    victim = sorted(cell.path.glob("fastq_pass/barcode01/*.fastq"))[-1]
+    good = victim.read_bytes()
+    victim.write_bytes(good[:-40])
+    site.run("poll", check=1)
+    assert f"{CELL}.failed" in site.flags(RUN)
+    return victim, good
+
+
+def test_a_source_that_was_replaced_after_it_was_taken(site: Site) -> None:
+    """The good copy of a file that was taken before, of equal size and time, is what is in the results."""
+    site.configure(processing="ingest_interval: 0.1s")
+    cell = a_cell(site)
+    steps = cell.steps()
+    for _ in range(cell.step_count // 2):
+        next(steps)
+    site.run("poll")
+    taken = sorted(cell.path.glob("fastq_pass/barcode01/*_0.fastq"))[0]
+    assert site.status()[RUN]["cells"][f"{LIBRARY}/{CELL}"]["reads"] > 0
+    header, bases, *rest = taken.read_bytes().split(b"\n")
+    mended = b"ACGT" + bases[4:] if bases[:4] != b"ACGT" else b"TGCA" + bases[4:]
+    replace_by_copy(taken, b"\n".join([header, mended, *rest]))
+    for _ in steps:
+        pass
+    site.run("poll")
+    assert f"{CELL}.done" in site.flags(RUN)
+    [output] = (site.output / RUN / LIBRARY / CELL).glob("*barcode01_pass.fastq.gz")
+    assert gzip.decompress(output.read_bytes()).split(b"\n")[1] == mended
+    site.run("verify", RUN)
+
+
+def test_retry_has_everything_read_again(site: Site) -> None:
+    """What was taken before does not count after `retry`, and the next poll finishes the cell."""
+    victim, good = fail(site)
+    place = site.output / RUN / LIBRARY / CELL
+    assert (place / ".ingest").is_dir()
+    victim.write_bytes(good)
+    site.run("retry", RUN, CELL, "--why", "file copied again")
+    assert not [path for path in place.iterdir() if path.is_dir()]
+    site.run("poll")
+    assert f"{CELL}.done" in site.flags(RUN)
+    site.run("verify", RUN)
+
+
+@needs_unprivileged
+def test_retry_that_may_not_remove_what_was_taken(site: Site) -> None:
+    """It says what it may not do, and no flag moves."""
+    fail(site)
+    place = site.output / RUN / LIBRARY / CELL
+    before = site.flags(RUN), sorted(place.rglob("*"))
+    place.chmod(0o555)
+    command = [*UNPRIVILEGED, *site.command("retry", RUN, CELL, "--why", "file copied again")]
+    told = subprocess.run(command, env=site.environ, capture_output=True, text=True, check=False)
+    place.chmod(0o755)
+    assert told.returncode == 1
+    assert "nothing was changed" in told.stderr
+    assert str(place) in told.stderr
+    assert (site.flags(RUN), sorted(place.rglob("*"))) == before
