@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from hesiod_watch.model import CellId, Round
+from hesiod_watch.records import whole_number
 from hesiod_watch.times import time_of
 
 RESULTS = "results"
@@ -85,7 +86,7 @@ def _copy(record: object) -> CopyRecord | None:
     values: dict[str, Any] = {each.name: record.get(each.name) for each in fields(CopyRecord)}
     if any(type(value) is not kinds.get(name, str) for name, value in values.items()):
         return None
-    return CopyRecord(**values)
+    return CopyRecord(**values) if all(whole_number(values[name]) is not None for name in ("files", "bytes")) else None
 
 
 def known_copies(manifest_md5: str, *rounds: Round | None) -> tuple[CopyRecord, ...]:

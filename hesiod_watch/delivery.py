@@ -15,6 +15,7 @@ from hesiod_watch.amounts import number_of
 from hesiod_watch.events import due
 from hesiod_watch.liveness import unclear, under_way
 from hesiod_watch.model import Action, Offer, Outbox, Policy, Snapshot
+from hesiod_watch.records import whole_number
 from hesiod_watch.times import rested, rests_until, time_of
 
 LONGEST = timedelta(hours=1)
@@ -77,9 +78,10 @@ def troubles(outbox: Outbox) -> dict[str, Trouble]:
     said = last.record.get("channels") if last else None
     found = {}
     for name, record in said.items() if isinstance(said, Mapping) else ():
-        if isinstance(record, Mapping) and isinstance(record.get("attempts"), int):
+        attempts = whole_number(record.get("attempts")) if isinstance(record, Mapping) else None
+        if isinstance(record, Mapping) and attempts is not None:
             texts = {key: str(record.get(key, "")) for key in ("why", "since", "until")}
-            found[str(name)] = Trouble(attempts=record["attempts"], person=record.get("person") is True, **texts)
+            found[str(name)] = Trouble(attempts=attempts, person=record.get("person") is True, **texts)
     return found
 
 

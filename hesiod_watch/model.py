@@ -8,13 +8,14 @@ nothing here touches the disk, the clock or the log.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Literal, NewType
+
+from hesiod_watch.records import record_in
 
 RunName = NewType("RunName", str)
 """Name of a run's directory in the landing area."""
@@ -99,15 +100,6 @@ class Flag:
     def why(self) -> str:
         """What the flag says to a person: the record's `why`, or the whole text of a flag without a record."""
         return why_in(self.text)
-
-
-def record_in(text: str | None) -> Mapping[str, object]:
-    """The JSON object that a flag's text is, or an empty mapping."""
-    try:
-        record = json.loads(text or "")
-    except (ValueError, RecursionError):  # the second: thousands of open brackets
-        return {}
-    return record if isinstance(record, dict) else {}
 
 
 def why_in(text: str | None) -> str:

@@ -9,13 +9,11 @@ Nothing is written, nothing is claimed, and bad names end up in `quarantined` wi
 
 from __future__ import annotations
 
-import json
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hesiod_watch import completeness, flags, machine, minknow, naming
 from hesiod_watch.errors import PermanentError
@@ -35,6 +33,7 @@ from hesiod_watch.model import (
     RunName,
     Snapshot,
 )
+from hesiod_watch.records import numbers_in, record_in, whole_number
 from hesiod_watch.report.covers import read_covers
 
 Judge = Callable[[Owner | None], tuple[Liveness, str]]
@@ -242,14 +241,13 @@ def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: P
 def _arriving(cell: Cell, directory: Path, results: Path | None, last: Round | None) -> Cell:
     """A cell that is still being written, with what ingest knows of it so far."""
     state = _read_small(results / INGEST_FILE) if results else {}
-    seen, unfinished, numbers = state.get("seen_ns"), state.get("unfinished"), state.get("results")
     arriving = Arriving(
         changed=minknow.fastq_changed(directory),
-        seen=seen if isinstance(seen, int) else 0,
-        unfinished=unfinished if isinstance(unfinished, int) else 0,
+        seen=whole_number(state.get("seen_ns")) or 0,
+        unfinished=whole_number(state.get("unfinished")) or 0,
         round=last,
     )
-    return replace(cell, arriving=arriving, results=numbers if isinstance(numbers, dict) else {})
+    return replace(cell, arriving=arriving, results=numbers_in(state.get("results")))
 
 
 def _recorded(cell: Cell) -> Cell:
@@ -257,9 +255,9 @@ def _recorded(cell: Cell) -> Cell:
     flag = cell.flags.done or cell.flags.failed
     if flag is None:
         return cell
-    results = flag.record.get("results") if cell.flags.done else None
+    results = numbers_in(flag.record.get("results")) if cell.flags.done else {}
     found = completeness.recorded(flag.record)
-    return replace(cell, results=results if isinstance(results, dict) else {}, completeness=found)
+    return replace(cell, results=results, completeness=found)
 
 
 def _library_of(cell_flags: CellFlags) -> str:
@@ -276,17 +274,22 @@ def _library_of(cell_flags: CellFlags) -> str:
 def _read_progress(results: Path | None, name: str = PROGRESS_FILE) -> Progress | None:
     """What the worker of a cell last wrote about itself; None when there is nothing to be read."""
     record = _read_small(results / name) if results else {}
-    try:
-        return Progress(**record) if record else None
-    except TypeError:
+    phase, note, updated = record.get("phase"), record.get("note", ""), record.get("updated", 0.0)
+    counts = {key: whole_number(record.get(key, 0)) for key in ("bytes_done", "bytes_total", "reads", "bases")}
+    known = {key: number for key, number in counts.items() if number is not None}
+    if not isinstance(phase, str) or not isinstance(note, str):
+        return None
+    if not isinstance(updated, int | float) or isinstance(updated, bool):
+        return None
+    if len(known) < len(counts) or record.keys() - {*counts, "phase", "note", "updated"}:
         return None  # of another version
+    return Progress(phase, note=note, updated=updated, **known)
 
 
-def _read_small(path: Path) -> dict[str, Any]:
+def _read_small(path: Path) -> Mapping[str, object]:
     """A small JSON object of ours; empty where there is none: it is for people, or can be found out again."""
     try:
         with path.open("rb") as file:
-            record = json.loads(file.read(SMALL))
-    except (OSError, ValueError):
+            return record_in(file.read(SMALL))
+    except OSError:
         return {}
-    return record if isinstance(record, dict) else {}

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from hesiod_watch.errors import HesiodError
 from hesiod_watch.hostlock import lock_directory
+from hesiod_watch.records import loads
 
 LONGEST = timedelta(seconds=60)
 """For which others' word is taken; not so long that what works again is missed."""
@@ -25,7 +26,7 @@ LONGEST = timedelta(seconds=60)
 def known_outage(landing: Path, what: str) -> str:
     """Why something was found not to answer a moment ago; "" when nothing is known."""
     try:
-        record = json.loads(_file(landing, what).read_bytes())
+        record = loads(_file(landing, what).read_bytes())
         until, why = float(record["until"]), str(record["why"])
     except (OSError, ValueError, KeyError, TypeError, HesiodError):
         return ""

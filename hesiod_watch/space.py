@@ -7,7 +7,6 @@ manifest.json lists; for a backup what its copy records say. It knows nothing of
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -19,6 +18,7 @@ from hesiod_watch.backups.questions import MARKER
 from hesiod_watch.config import Config
 from hesiod_watch.copies import copies_in
 from hesiod_watch.model import Cell, Snapshot
+from hesiod_watch.records import MOST, loads, whole_number
 
 WINDOW = 14
 """Days that are looked back."""
@@ -117,14 +117,15 @@ def _raw_bytes(place: Path) -> int:
     try:
         with (place / "raw.json").open("rb") as file:
             found = _BYTES.search(file.read(HEAD).partition(b'"files"')[0])
-        return int(found[1]) if found else 0
+        size = int(found[1]) if found else 0
+        return size if size < MOST else 0
     except OSError:
         pass
     try:
         with (place / "manifest.json").open("rb") as file:
-            document = json.loads(file.read(LARGEST))
-        return sum(entry["bytes"] for entry in document["sources"])
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+            document = loads(file.read(LARGEST))
+        return sum(whole_number(entry["bytes"]) or 0 for entry in document["sources"])
+    except (OSError, ValueError, KeyError, TypeError):
         return 0  # also one that is too large to be read for this
 
 

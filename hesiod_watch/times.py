@@ -26,9 +26,10 @@ def time_of(text: object) -> datetime | None:
 def time_at(seconds: float) -> datetime | None:
     """The moment of a file's time, in seconds since the epoch; None for 0.0 and for what no calendar holds."""
     try:
-        return datetime.fromtimestamp(seconds, UTC) if seconds else None
+        moment = datetime.fromtimestamp(seconds, UTC) if seconds else None
     except (OverflowError, ValueError, OSError):
         return None
+    return moment if moment and 1 < moment.year < 9999 else None  # the other two do not exist in every time zone
 
 
 def rested(then: datetime | None, now: datetime, rest: timedelta) -> bool:

@@ -20,7 +20,7 @@ STANDARD = frozenset(sys.stdlib_module_names)
 
 # Layer → modules, low to high. A package stands for all that is in it, unless a module of it has its own place.
 PLACES: dict[str, tuple[str, ...]] = {
-    "words": ("", "model", "errors", "fields", "times", "amounts", "check", "channels"),
+    "words": ("", "model", "errors", "fields", "times", "amounts", "records", "check", "channels"),
     "rules": (
         *("naming", "status", "run_types", "plan", "liveness", "completeness", "messages", "proof"),
         "attention",

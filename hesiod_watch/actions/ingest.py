@@ -24,6 +24,7 @@ from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.model import Progress
 from hesiod_watch.observe import INGEST_FILE
+from hesiod_watch.records import loads
 from hesiod_watch.report.cell import render_cell
 
 
@@ -100,10 +101,16 @@ def _tell(job: Job, cell_output: Path, ingest: Ingest, state: dict[str, Any]) ->
 
 def _newest_before(cell_output: Path) -> dict[str, Newest]:
     try:
-        files = json.loads((cell_output / INGEST_FILE).read_bytes())["newest"]
-        return {name: Newest(**file) for name, file in files.items()}
+        files = loads((cell_output / INGEST_FILE).read_bytes())["newest"]
+        return {name: _newest(**file) for name, file in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return {}  # the first round, or of another version: nothing is known to be quiet
+
+
+def _newest(size: object, mtime_ns: object, since: object) -> Newest:
+    if type(size) is int and type(mtime_ns) is int and isinstance(since, float):
+        return Newest(size, mtime_ns, since)
+    raise TypeError("of another version")
 
 
 def _replace(path: Path, text: str) -> None:

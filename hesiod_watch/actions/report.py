@@ -7,7 +7,6 @@ is out of date and the next look plans the report again.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from hesiod_watch.machine import iso_now
 from hesiod_watch.minknow_checksums import finding_of
 from hesiod_watch.model import Cell, Stage
 from hesiod_watch.observe import observe
+from hesiod_watch.records import loads
 from hesiod_watch.report.run import render_run
 from hesiod_watch.status import by_hand, covers, stage_of, status_of, why_stage
 
@@ -74,7 +74,7 @@ def _cell(output: Path, cell: Cell) -> dict[str, Any]:
 
 def _read_qc(path: Path) -> dict[str, Any] | None:
     try:
-        document = json.loads(path.read_bytes())
+        document = loads(path.read_bytes())
     except (OSError, ValueError):
         return None
     return document if isinstance(document, dict) and document.get("format") == "hesiod-watch qc 1" else None

@@ -44,6 +44,7 @@ from hesiod_watch.machine import iso_now
 from hesiod_watch.minknow_checksums import KEY, NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.model import CellContents, Completeness, Owner
 from hesiod_watch.observe import INGEST_FILE
+from hesiod_watch.records import loads
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.report.multiqc import multiqc_files
 
@@ -399,7 +400,7 @@ def read_manifest(directory: Path) -> dict[str, Any]:
 
 def _manifest(text: bytes) -> dict[str, Any]:
     try:
-        manifest = json.loads(text.decode("utf-8", "surrogateescape"))
+        manifest = loads(text.decode("utf-8", "surrogateescape"))
     except ValueError:
         return {}
     return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), list) else {}

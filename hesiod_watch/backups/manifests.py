@@ -24,6 +24,7 @@ from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.minknow_checksums import MinknowChecksums
 from hesiod_watch.model import CellId
 from hesiod_watch.naming import display
+from hesiod_watch.records import loads, whole_number
 from hesiod_watch.upstreams import landed
 from hesiod_watch.upstreams.inventory import Entry
 
@@ -108,7 +109,7 @@ def _fact(entry: Mapping[str, Any]) -> FileFact:
     name, size, md5 = entry["name"], entry["bytes"], entry["md5"]
     if not isinstance(name, str) or any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
         raise ValueError(f"{name!r} is no name of a file in it")
-    if type(size) is not int or size < 0 or not isinstance(md5, str) or len(md5) != 32:
+    if whole_number(size) is None or not isinstance(md5, str) or len(md5) != 32:
         raise ValueError(f"what it says of {name!r} is not understood")
     return FileFact(name, size, md5)
 
@@ -262,8 +263,8 @@ def _document(path: Path) -> dict[str, Any] | None:
     if content is None:
         return None
     try:
-        document = json.loads(content)
-    except (ValueError, RecursionError) as error:
+        document = loads(content)
+    except ValueError as error:
         raise PermanentError(f"{display(str(path))} is damaged: it is not JSON") from error
     if not isinstance(document, dict):
         raise PermanentError(f"{display(str(path))} is damaged: it is not an object")

@@ -10,11 +10,11 @@ Needed there: GNU find, xargs, coreutils 8.24 and rsync 3.1, as on every Linux o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.records import loads, parse_whole
 from hesiod_watch.upstreams.inventory import BATCH, NotAnAnswer, framed
 
 MARKER = "hesiod-watch-backup.json"
@@ -119,10 +119,10 @@ def identity_of(text: bytes) -> str:
     if not text:
         return ""
     try:
-        marker = json.loads(text)
+        marker = loads(text)
         if marker["format"] == FORMAT and len(identity := str(marker["id"])) == 32:
             return identity
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         pass
     raise PermanentError(f"{MARKER} cannot be read as one; it was damaged, or made by something else")
 
@@ -143,7 +143,7 @@ def read_place(records: Sequence[bytes]) -> Place:
     if not boot and not machine:
         raise TemporaryError("it cannot be told which machine it is: there is neither a boot id nor a machine id")
     try:
-        block, blocks, free = (int(each) for each in sizes.split())
+        block, blocks, free = (parse_whole(each) for each in sizes.split())
     except ValueError:
         block = blocks = free = 0
     return Place(place.identity, place.number, boot, machine, source, block * blocks, block * free)

@@ -6,12 +6,12 @@ The formats are those of `run_status.py` and `list_remote_cells.sh` of Edinburgh
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 
 from hesiod_watch import naming
 from hesiod_watch.errors import UsageError
 from hesiod_watch.model import CellId, Offer, Snapshot, Stage
 from hesiod_watch.status import at, status_of
+from hesiod_watch.times import time_at
 
 PENDING = (Stage.NEW, Stage.PENDING, Stage.INCOMPLETE)
 
@@ -78,7 +78,8 @@ def _start_time(snapshot: Snapshot) -> str:
         except OSError:
             continue
     # Hesiod's scripts parse local time.
-    return datetime.fromtimestamp(min(times)).astimezone().replace(tzinfo=None).ctime() if times else "unknown"
+    began = time_at(min(times, default=0.0))
+    return began.astimezone().replace(tzinfo=None).ctime() if began else "unknown"
 
 
 def _one_line(text: str) -> str:

@@ -140,8 +140,8 @@ def run_document(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
-    document: dict[str, Any] = {"stage": str(stage_of(cell)), "why": why_stage(cell), "present": cell.present}
-    document |= {"reads": None, "bases": None, "n50": None, "mean_q": None, **cell.results}
+    said: dict[str, Any] = {"stage": str(stage_of(cell)), "why": why_stage(cell), "present": cell.present}
+    document = {**said, "reads": None, "bases": None, "n50": None, "mean_q": None, **cell.results, **said}
     document["completeness"] = cell.completeness.record() if cell.completeness else None
     document["copies"] = [asdict(copy) for copy in whereabouts(snapshot, cell)]
     if cell.progress:

@@ -24,7 +24,8 @@ from hesiod_watch import naming
 from hesiod_watch.errors import FlagExists, FlagUnknown, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.flags import names
 from hesiod_watch.liveness import describe
-from hesiod_watch.model import Owner, record_in
+from hesiod_watch.model import Owner
+from hesiod_watch.records import record_in
 
 LARGEST = 64 * 1024
 """Bytes of a flag that are read; one that says more is not a flag."""

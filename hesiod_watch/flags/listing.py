@@ -19,7 +19,8 @@ from hesiod_watch.errors import PermanentError
 from hesiod_watch.flags import names
 from hesiod_watch.flags.files import Content, directory, read
 from hesiod_watch.liveness import Judge, same_process
-from hesiod_watch.model import CellFlags, Claim, Flag, Liveness, Owner, Round, record_in
+from hesiod_watch.model import CellFlags, Claim, Flag, Liveness, Owner, Round
+from hesiod_watch.records import record_in
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,8 +25,9 @@ from hesiod_watch.flags import names
 from hesiod_watch.flags.files import LARGEST, create, create_file, directory, read, sync_directory, translate
 from hesiod_watch.flags.listing import FlagListing
 from hesiod_watch.liveness import Judge
-from hesiod_watch.model import Letter, Outbox, record_in
+from hesiod_watch.model import Letter, Outbox
 from hesiod_watch.naming import display
+from hesiod_watch.records import record_in
 
 PAST = "past"
 KINDS = ("comment", "reply")

@@ -21,8 +21,8 @@ from pathlib import Path
 
 from hesiod_watch.flags import names
 from hesiod_watch.flags.files import directory, publish, read, sync_directory, translate, write_temporary
-from hesiod_watch.model import record_in
 from hesiod_watch.naming import display
+from hesiod_watch.records import record_in
 
 BACK_LINK = "rundata"
 OWNER_FILE = ".owner.json"

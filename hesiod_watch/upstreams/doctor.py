@@ -17,6 +17,7 @@ from hesiod_watch.amounts import number_of
 from hesiod_watch.check import Check
 from hesiod_watch.config import Upstream
 from hesiod_watch.naming import display
+from hesiod_watch.records import parse_whole
 from hesiod_watch.upstreams import ssh
 from hesiod_watch.upstreams.connection import Unreachable, connected
 from hesiod_watch.upstreams.exit_codes import judge_question, last_line
@@ -99,7 +100,7 @@ class _Doctor:
         ended = self.ask("date", "+%s")
         after = time.time()
         try:
-            theirs = int(ended.output)
+            theirs = parse_whole(ended.output)
         except ValueError:
             return Check("clock", False, f"its time cannot be had: {_wrong(ended)}")
         apart = max(before - theirs - 1, theirs - after, 0.0)  # it says whole seconds

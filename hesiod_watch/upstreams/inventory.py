@@ -13,6 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hesiod_watch.records import parse_whole
+
 Kind = Literal["f", "d", "l", "o"]
 """Of a directory entry: file, directory, link, anything else (FIFO, socket, device)."""
 
@@ -139,7 +141,7 @@ def read_files(answer: Iterable[bytes]) -> Inventory:
     """The inventory from the records of `FILES`. Raises NotAnAnswer."""
     found = list(answer)
     try:
-        now = int(found[0])
+        now = parse_whole(found[0])
         entries = dict(_entry(head, target) for head, target in zip(found[1::2], found[2::2], strict=True))
     except (ValueError, IndexError) as error:
         raise NotAnAnswer("the answer cannot be read") from error
@@ -149,13 +151,13 @@ def read_files(answer: Iterable[bytes]) -> Inventory:
 def _entry(head: bytes, target: bytes) -> tuple[str, Entry]:
     kind, size, mtime, changed, name = head.split(b" ", 4)
     letter: Kind = "f" if kind == b"f" else "d" if kind == b"d" else "l" if kind == b"l" else "o"
-    return decoded(name), Entry(letter, int(size), _nanoseconds(mtime), _nanoseconds(changed), decoded(target))
+    return decoded(name), Entry(letter, parse_whole(size), _nanoseconds(mtime), _nanoseconds(changed), decoded(target))
 
 
 def _nanoseconds(time: bytes) -> int:
     """`find` prints ten digits behind the point; the exact value, which a float could not hold."""
     seconds, _, fraction = time.partition(b".")
-    return int(seconds) * 1_000_000_000 + int(fraction[:9].ljust(9, b"0") or b"0")
+    return parse_whole(seconds) * 1_000_000_000 + parse_whole(fraction[:9].ljust(9, b"0") or b"0")
 
 
 def read_checksums(answer: Iterable[bytes]) -> dict[str, str]:

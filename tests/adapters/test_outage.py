@@ -76,3 +76,12 @@ def test_first_today() -> None:
         for path in files():
             os.utime(path, (time.time() + shift,) * 2)
         assert first_today(LANDING, "undelivered")
+
+
+@pytest.mark.parametrize("until", ["1" + "0" * 400, "NaN", "Infinity", "[]", "true"])
+def test_a_time_that_is_none_is_no_outage(until: str) -> None:
+    """A file with a number that no clock shows says nothing, whoever wrote it."""
+    note_outage(LANDING, "rt", "away", MINUTE)
+    (path,) = files()
+    path.write_text(f'{{"until": {until}, "why": "away"}}')
+    assert known_outage(LANDING, "rt") == ""

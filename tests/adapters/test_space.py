@@ -82,3 +82,15 @@ def test_sentences(free: float, per_day: float | None, ok: bool, said: str) -> N
     """It is said when a disk will be full, and it is bad when that is soon or little is left."""
     space = Space("output", "/out", int(free), 100_000_000_000, per_day)
     assert (str(space), space.ok) == (f"output /out: {said}", ok)
+
+
+@pytest.mark.parametrize("size", ["1" + "0" * 400, "1" + "0" * 4000, "-1", "NaN", "true", '"7"'])
+@pytest.mark.parametrize("name", ["manifest.json", "raw.json"])
+def test_sizes_that_no_file_has(config: Config, name: str, size: str) -> None:
+    """A number that no file can have adds nothing, and ends nothing."""
+    snapshot = run_of(config)
+    place = config.output / "run" / CELL.library / CELL.name
+    (place / name).write_text('{"bytes": SIZE, "sources": [{"name": "x", "bytes": SIZE}]}'.replace("SIZE", size))
+    found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
+    assert found["landing"] is None
+    assert found["output"]

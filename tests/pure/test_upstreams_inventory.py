@@ -141,3 +141,13 @@ def test_progress_of_something_else() -> None:
     progress = Progress()
     assert not progress.feed(b"1 2 3\n100% of nothing\n" + b"x" * 1_000_000)
     assert (progress.bytes, progress.files) == (0, 0)
+
+
+@pytest.mark.parametrize("size", [b"1" + b"0" * 400, b"9" * 5000, b"%d" % 2**64])
+def test_sizes_that_no_file_has(size: bytes) -> None:
+    """An answer with a number that no file system holds is refused as a whole."""
+    head = b"f " + size + b" 1795000000.0 1795000000.0 x"
+    with pytest.raises(NotAnAnswer):
+        read_files([b"1795000000", head, b""])
+    with pytest.raises(NotAnAnswer):
+        read_files([size])
