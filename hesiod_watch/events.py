@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hesiod_watch.attention import is_resolved, overdue_cells
-from hesiod_watch.minknow_checksums import finding_of, finding_when_processed, other_damage
+from hesiod_watch.checksum_findings import finding_of, finding_when_processed, other_damage
 from hesiod_watch.model import LOCAL, Cell, CellId, Flag, Policy, RunName, Snapshot, Stage
 from hesiod_watch.run_types import type_of
 from hesiod_watch.status import FINISHED, at, settled, stage_of

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hesiod_watch.checksum_findings import finding_of, other_damage
 from hesiod_watch.copies import copies_in, damage_in, known_copies
 from hesiod_watch.liveness import unclear, under_way
-from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Action, Cell, Policy, Round, Snapshot, Stage
 from hesiod_watch.status import SETTLED, at, covers, stage_of
 from hesiod_watch.times import due_at, time_at, time_of

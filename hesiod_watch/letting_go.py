@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from hesiod_watch.amounts import number_of
+from hesiod_watch.checksum_findings import finding_of
 from hesiod_watch.copies import damage_in
 from hesiod_watch.keeping import ended_at, finished_at
 from hesiod_watch.liveness import unclear, under_way
-from hesiod_watch.minknow_checksums import finding_of
 from hesiod_watch.model import LOCAL, Action, Cell, Policy, Round, Snapshot, Stage
 from hesiod_watch.status import at, stage_of
 from hesiod_watch.times import due_at, rested

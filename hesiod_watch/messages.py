@@ -12,10 +12,10 @@ from datetime import datetime
 
 from hesiod_watch.amounts import number_of
 from hesiod_watch.attention import overdue, steps, summary_time
+from hesiod_watch.checksum_findings import finding_of, other_damage
 from hesiod_watch.copies import damage_in
 from hesiod_watch.delivery import next_attempt, rests, sentences, troubles
 from hesiod_watch.keeping import whereabouts
-from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.run_types import type_of, type_problem
 from hesiod_watch.status import HANDS_OFF, by_hand, stage_of, status_of, why_stage

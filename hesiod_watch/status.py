@@ -10,8 +10,8 @@ import hashlib
 from collections.abc import Callable
 
 from hesiod_watch.amounts import number_of
+from hesiod_watch.checksum_findings import finding_of, other_damage
 from hesiod_watch.copies import copies_in
-from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Cell, CellId, Completeness, Liveness, Snapshot, Stage, Status, why_in
 
 FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})

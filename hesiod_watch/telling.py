@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from hesiod_watch.amounts import number_of
 from hesiod_watch.attention import continues, overdue_words, resolved_words, steps
+from hesiod_watch.checksum_findings import finding_of, other_damage
 from hesiod_watch.events import CELL_OVERDUE, CELL_OVERDUE_ENDED, Event
-from hesiod_watch.minknow_checksums import finding_of, other_damage
 from hesiod_watch.model import Cell, Flag, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.run_types import UNKNOWN

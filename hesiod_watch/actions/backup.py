@@ -45,13 +45,14 @@ from hesiod_watch.backups import (
     write_raw,
 )
 from hesiod_watch.backups.marking import refuse_same_disk
+from hesiod_watch.checksum_findings import carried_finding, finding_in
 from hesiod_watch.config import Backup
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fields import fields
 from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.keeping import run_digest
 from hesiod_watch.machine import iso_now
-from hesiod_watch.minknow_checksums import KEY, carried_finding, finding_in
+from hesiod_watch.minknow_checksums import KEY
 from hesiod_watch.model import CellId, Progress, RunType
 from hesiod_watch.naming import display
 from hesiod_watch.observe import COPIES_FILE, observe

@@ -21,10 +21,10 @@ from hesiod_watch.actions.evidence import examine, ground
 from hesiod_watch.actions.strip import keep_clear
 from hesiod_watch.actions.sync import upstream_of
 from hesiod_watch.amounts import number_of
+from hesiod_watch.checksum_findings import carried_finding
 from hesiod_watch.config import Upstream
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.hostlock import alone_on_this_host
-from hesiod_watch.minknow_checksums import carried_finding
 from hesiod_watch.proof import DropProof, Refused
 from hesiod_watch.times import iso
 from hesiod_watch.upstreams import marking

@@ -15,7 +15,7 @@ from hesiod_watch import completeness, flags, machine, minknow
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.held import Copies, Looking, moved
 from hesiod_watch.backups import damage_in, manifest_md5, read_raw, read_raw_manifest
-from hesiod_watch.minknow_checksums import finding_in, problem_of
+from hesiod_watch.checksum_findings import finding_in, problem_of
 from hesiod_watch.model import CellFlags, CellId
 from hesiod_watch.proof import DropProof, Evidence, Fact, Found, Limits, Refused, about_cell, prove
 from hesiod_watch.upstreams import landed, marking

@@ -15,8 +15,8 @@ from urllib.parse import quote
 from hesiod_watch import __version__
 from hesiod_watch.actions import Job, Outcome, output_error
 from hesiod_watch.actions.results import QC, REPORT, fsync_directory
+from hesiod_watch.checksum_findings import finding_of
 from hesiod_watch.machine import iso_now
-from hesiod_watch.minknow_checksums import finding_of
 from hesiod_watch.model import Cell, Stage
 from hesiod_watch.observe import observe
 from hesiod_watch.records import loads

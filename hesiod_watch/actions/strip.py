@@ -20,10 +20,10 @@ from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.dropping import Gone, drop
 from hesiod_watch.actions.evidence import examine, hindrances
 from hesiod_watch.amounts import number_of
+from hesiod_watch.checksum_findings import carried_finding
 from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.hostlock import alone_on_this_host
 from hesiod_watch.liveness import under_way
-from hesiod_watch.minknow_checksums import carried_finding
 from hesiod_watch.naming import display
 from hesiod_watch.observe import observe
 from hesiod_watch.proof import NOTHING, DropProof, Kept, Refused

@@ -41,10 +41,11 @@ from hesiod_watch.backups import (
 from hesiod_watch.backups.hashes import compare
 from hesiod_watch.backups.manifests import RawManifest
 from hesiod_watch.backups.verifying import find_wrong, sentences
+from hesiod_watch.checksum_findings import carried_finding, problem_of
 from hesiod_watch.config import Backup, Config
 from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.machine import iso_now
-from hesiod_watch.minknow_checksums import NO_CHECKSUMS, MinknowChecksums, carried_finding, problem_of
+from hesiod_watch.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.model import CellId, Progress
 from hesiod_watch.naming import display
 from hesiod_watch.observe import COPIES_FILE

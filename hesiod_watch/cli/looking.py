@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch import flags, machine
+from hesiod_watch.checksum_findings import finding_of
 from hesiod_watch.cli import hesiod
 from hesiod_watch.cli.common import (
     Commands,
@@ -30,7 +31,6 @@ from hesiod_watch.delivery import sentences
 from hesiod_watch.errors import UsageError
 from hesiod_watch.keeping import whereabouts
 from hesiod_watch.messages import Explanation, ago, explain_cell, explain_run, owner_words
-from hesiod_watch.minknow_checksums import finding_of
 from hesiod_watch.model import Action, Cell, CellId, Snapshot, Stage
 from hesiod_watch.naming import display
 from hesiod_watch.observe import observe

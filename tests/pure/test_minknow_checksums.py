@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from hesiod_watch.minknow_checksums import Finding, MinknowChecksums, finding_in
+from hesiod_watch.checksum_findings import Finding, finding_in
+from hesiod_watch.minknow_checksums import MinknowChecksums
 
 FILE = ("output_hash_x.csv",)
 BAD = MinknowChecksums(FILE, 3, differing=("pod5/a.pod5",), absent=("b.fastq", "c.bam"), repacked=("b.fastq",))
