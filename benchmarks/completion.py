@@ -27,7 +27,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
 
 RUN, LIBRARY, CELL = "20261122_BENCH_cell", "sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d"
 BARCODES = ("barcode01", "barcode02", "barcode03", "barcode04")

@@ -3,7 +3,7 @@
 Measured with nothing else going on, and while another process writes files into the data directories of the same
 cells, as fast as it can (a `storm`). Two watchers are compared, one after the other and on equal trees:
 
-    watching   `hesiod_watch.sources.watching.Watching`, as the service uses it
+    watching   `hesiod_watch.service.watch.watcher.Watching`, as the service uses it
     bare       the least that can be done: a loop of read() on one inotify instance, watching the same directories
                for IN_CLOSE_WRITE and IN_MOVED_TO, with ctypes
 
@@ -32,8 +32,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hesiod_watch.sources.landing import Landing
-from hesiod_watch.sources.watching import Watching
+from hesiod_watch.runs.landing import Landing
+from hesiod_watch.service.watch.watcher import Watching
 
 RUNS = 20
 CELLS = 4

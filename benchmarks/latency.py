@@ -35,7 +35,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
 
 LIBRARY = "sample"
 BURST = 1000  # files written around one sample, at least

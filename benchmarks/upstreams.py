@@ -25,9 +25,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hesiod_watch import flags
-from hesiod_watch.observe import observe
-from hesiod_watch.status import covers
+from hesiod_watch.rules.stages import covers
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import observe
 
 CELLS = 4
 SUPPORT = Path(__file__).parents[1] / "tests" / "support"

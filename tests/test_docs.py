@@ -16,13 +16,16 @@ from typing import Any
 import pytest
 import yaml
 
-from hesiod_watch import cli, config, events, flags, machine
+from hesiod_watch import cli, config
 from hesiod_watch.config import reading, values
+from hesiod_watch.core.model import Stage, Status
 from hesiod_watch.fastq import qc
 from hesiod_watch.fastq.statistics import Statistics
-from hesiod_watch.flags import names
-from hesiod_watch.model import Stage, Status
-from hesiod_watch.observe import PROGRESS_FILE
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules import events
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.flags import names
+from hesiod_watch.runs.observe import PROGRESS_FILE
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])

@@ -15,14 +15,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from hesiod_watch import flags
 from hesiod_watch.config import Config
-from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError, UsageError
-from hesiod_watch.fields import fields
-from hesiod_watch.model import LOCAL, CellId, Completeness, Offer, Owner, Progress
-from hesiod_watch.runlog import RunLog
-from hesiod_watch.sources.areas import OutputArea
-from hesiod_watch.sources.landing import Landing
+from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError, UsageError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import LOCAL, CellId, Completeness, Offer, Owner, Progress
+from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.areas import OutputArea
+from hesiod_watch.runs.landing import Landing
 
 logger = logging.getLogger(__name__)
 
@@ -82,18 +82,18 @@ class Job:
 
 ACTIONS: dict[str, str] = {
     "new-run": "hesiod_watch.actions.new_run",
-    "synced": "hesiod_watch.actions.synced",
+    "synced": "hesiod_watch.actions.mark_synced",
     "process": "hesiod_watch.actions.process",
     "ingest": "hesiod_watch.actions.ingest",
     "sync": "hesiod_watch.actions.sync",
-    "report": "hesiod_watch.actions.report",
+    "report": "hesiod_watch.actions.report_page",
     "backup": "hesiod_watch.actions.backup",
-    "verify": "hesiod_watch.actions.verifying",
+    "verify": "hesiod_watch.actions.verify",
     "give-up": "hesiod_watch.actions.give_up",
-    "deletable": "hesiod_watch.actions.deletable",
+    "deletable": "hesiod_watch.actions.mark_deletable",
     "strip": "hesiod_watch.actions.strip",
-    "tell": "hesiod_watch.actions.tell",
-    "notify": "hesiod_watch.actions.notify",
+    "tell": "hesiod_watch.actions.queue_messages",
+    "notify": "hesiod_watch.actions.deliver_messages",
 }
 """Modules are imported when their action is performed: the deciding process never loads what works on data."""
 

@@ -21,13 +21,23 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from hesiod_watch import flags, machine
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.bringing import Bringing, bring_run_files
-from hesiod_watch.actions.gathering import alone
-from hesiod_watch.actions.progress import Reporter
-from hesiod_watch.amounts import number_of
-from hesiod_watch.backups import (
+from hesiod_watch.actions.copies.mirror import Bringing, bring_run_files
+from hesiod_watch.actions.outputs.ingest_dir import alone
+from hesiod_watch.actions.outputs.progress import Reporter
+from hesiod_watch.config import Backup
+from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.minknow_checksums import KEY
+from hesiod_watch.core.model import CellId, Progress, RunType
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.core.times import rested
+from hesiod_watch.host import process as machine
+from hesiod_watch.host.locks import alone_on_this_host
+from hesiod_watch.host.process import iso_now
+from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.remote.backup import (
     RAW_MANIFEST,
     CopyRecord,
     Facts,
@@ -44,21 +54,12 @@ from hesiod_watch.backups import (
     take_raw,
     write_raw,
 )
-from hesiod_watch.backups.marking import refuse_same_disk
-from hesiod_watch.checksum_findings import carried_finding, finding_in
-from hesiod_watch.config import Backup
-from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.fields import fields
-from hesiod_watch.hostlock import alone_on_this_host
-from hesiod_watch.keeping import run_digest
-from hesiod_watch.machine import iso_now
-from hesiod_watch.minknow_checksums import KEY
-from hesiod_watch.model import CellId, Progress, RunType
-from hesiod_watch.naming import display
-from hesiod_watch.observe import COPIES_FILE, observe
-from hesiod_watch.run_types import type_of
-from hesiod_watch.runlog import RunLog
-from hesiod_watch.times import rested
+from hesiod_watch.remote.backup.init import refuse_same_disk
+from hesiod_watch.rules.backup_schedule import run_digest
+from hesiod_watch.rules.checksum_findings import carried_finding, finding_in
+from hesiod_watch.rules.run_types import type_of
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import COPIES_FILE, observe
 
 logger = logging.getLogger(__name__)
 

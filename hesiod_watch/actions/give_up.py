@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hesiod_watch import flags
 from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.runs import flags
 
 
 def perform(job: Job) -> Outcome:

@@ -13,19 +13,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hesiod_watch import completeness, flags, minknow
 from hesiod_watch.actions import Job, Outcome, output_error
-from hesiod_watch.actions.gathering import begin_round, end_round, open_ingest
-from hesiod_watch.actions.progress import Reporter
-from hesiod_watch.actions.results import QC, REPORT, qc_document
-from hesiod_watch.actions.sources import Newest, find_outputs, finished
-from hesiod_watch.amounts import number_of
+from hesiod_watch.actions.outputs.ingest_dir import begin_round, end_round, open_ingest
+from hesiod_watch.actions.outputs.progress import Reporter
+from hesiod_watch.actions.outputs.results import QC, REPORT, qc_document
+from hesiod_watch.actions.outputs.sources import Newest, find_outputs, finished
+from hesiod_watch.core.model import Progress
+from hesiod_watch.core.records import loads
+from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Tally
-from hesiod_watch.model import Progress
-from hesiod_watch.observe import INGEST_FILE
-from hesiod_watch.records import loads
 from hesiod_watch.report.cell import render_cell
+from hesiod_watch.rules import completeness
+from hesiod_watch.runs import flags, minknow
+from hesiod_watch.runs.observe import INGEST_FILE
 
 
 def perform(job: Job) -> Outcome:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hesiod_watch import flags
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.errors import PermanentError, TemporaryError
-from hesiod_watch.model import LOCAL
-from hesiod_watch.runlog import RunLog
-from hesiod_watch.sources.landing import Landing
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.model import LOCAL
+from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.landing import Landing
 
 
 def perform(job: Job) -> Outcome:

@@ -25,19 +25,21 @@ import logging
 import time
 from collections.abc import Callable
 
-from hesiod_watch import completeness, flags, machine, minknow
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.gathering import begin_round, end_round, hand_over, open_ingest, remove
-from hesiod_watch.actions.progress import Reporter
-from hesiod_watch.actions.results import Results, publish, require_published, staging, withdraw_others
-from hesiod_watch.actions.sources import find_outputs, missing, same_sources
-from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.actions.outputs.ingest_dir import begin_round, end_round, hand_over, open_ingest, remove
+from hesiod_watch.actions.outputs.progress import Reporter
+from hesiod_watch.actions.outputs.results import Results, publish, require_published, staging, withdraw_others
+from hesiod_watch.actions.outputs.sources import find_outputs, missing, same_sources
+from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import CellContents, Completeness, Progress
+from hesiod_watch.core.naming import display
 from hesiod_watch.fastq.model import Tally
-from hesiod_watch.fields import fields
-from hesiod_watch.liveness import unclear
-from hesiod_watch.machine import iso_now
-from hesiod_watch.model import CellContents, Completeness, Progress
-from hesiod_watch.naming import display
+from hesiod_watch.host import process as machine
+from hesiod_watch.host.process import iso_now
+from hesiod_watch.rules import completeness
+from hesiod_watch.rules.liveness import unclear
+from hesiod_watch.runs import flags, minknow
 
 logger = logging.getLogger(__name__)
 

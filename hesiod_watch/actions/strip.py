@@ -15,19 +15,20 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 
-from hesiod_watch import flags, machine
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.dropping import Gone, drop
-from hesiod_watch.actions.evidence import examine, hindrances
-from hesiod_watch.amounts import number_of
-from hesiod_watch.checksum_findings import carried_finding
-from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
-from hesiod_watch.hostlock import alone_on_this_host
-from hesiod_watch.liveness import under_way
-from hesiod_watch.naming import display
-from hesiod_watch.observe import observe
-from hesiod_watch.proof import NOTHING, DropProof, Kept, Refused
-from hesiod_watch.times import iso
+from hesiod_watch.actions.copies.delete import Gone, drop
+from hesiod_watch.actions.copies.evidence import examine, hindrances
+from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.core.times import iso
+from hesiod_watch.host import process as machine
+from hesiod_watch.host.locks import alone_on_this_host
+from hesiod_watch.rules.checksum_findings import carried_finding
+from hesiod_watch.rules.deletion_proof import NOTHING, DropProof, Kept, Refused
+from hesiod_watch.rules.liveness import under_way
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import observe
 
 SAID = ("why", "files", "bytes", "inventory", "places", "kept")
 Clock = Callable[[], datetime]

@@ -11,18 +11,20 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from hesiod_watch import completeness, flags, machine, minknow
 from hesiod_watch.actions import Job, Outcome, command_of, output_error
-from hesiod_watch.actions.progress import Reporter
-from hesiod_watch.backups import raw_of_sync, write_raw
+from hesiod_watch.actions.outputs.progress import Reporter
 from hesiod_watch.config import Upstream
-from hesiod_watch.errors import FlagExists, HesiodError, PermanentError, TemporaryError
-from hesiod_watch.fields import fields
-from hesiod_watch.hostlock import alone_on_this_host
-from hesiod_watch.model import CellId, Progress
-from hesiod_watch.observe import COPYING_FILE
-from hesiod_watch.upstreams.copying import Copied, copy_cell
-from hesiod_watch.upstreams.listing import UpstreamRun, list_upstream
+from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import CellId, Progress
+from hesiod_watch.host import process as machine
+from hesiod_watch.host.locks import alone_on_this_host
+from hesiod_watch.remote.backup import raw_of_sync, write_raw
+from hesiod_watch.remote.sequencer.copy_cell import Copied, copy_cell
+from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
+from hesiod_watch.rules import completeness
+from hesiod_watch.runs import flags, minknow
+from hesiod_watch.runs.observe import COPYING_FILE
 
 logger = logging.getLogger(__name__)
 

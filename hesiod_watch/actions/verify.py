@@ -1,58 +1,326 @@
-"""Holding a cell's results against their manifest, byte by byte. Reads only; any number may run at once."""
+"""verify: read all copies of a processed cell again, here and at second places, and say what is wrong with which.
+
+Results are held against `manifest.json`, raw data in the landing area against `raw.json`, and every copy on a backup
+against both. Nothing is ever mended here: what was found is kept in `{cell}.verify.failed`, which holds back every
+deletion until a later round finds all well. A place that cannot be reached is not damaged: that round is tried again,
+and what an earlier one has found stands.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import stat
+import json
+import logging
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
-from hesiod_watch.actions.results import MANIFEST, read_manifest
-from hesiod_watch.amounts import number_of
-from hesiod_watch.errors import HesiodError
-from hesiod_watch.fastq.verify import verify
+from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions.outputs.check import verify_cell
+from hesiod_watch.actions.outputs.ingest_dir import alone
+from hesiod_watch.actions.outputs.progress import Reporter
+from hesiod_watch.config import Backup, Config
+from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
+from hesiod_watch.core.model import CellId, Progress
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.host import process as machine
+from hesiod_watch.host.process import iso_now
+from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.remote.backup import (
+    CopyRecord,
+    Facts,
+    FileFact,
+    Store,
+    damage_in,
+    digest,
+    known_copies,
+    manifest_md5,
+    opened,
+    raw_place,
+    raw_wanted,
+    read_raw,
+    result_facts,
+    results_place,
+    sources_of,
+    take_raw,
+)
+from hesiod_watch.remote.backup.compare import find_wrong, sentences
+from hesiod_watch.remote.backup.manifests import RawManifest
+from hesiod_watch.remote.backup.minknow_hashes import compare
+from hesiod_watch.rules.checksum_findings import carried_finding, problem_of
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import COPIES_FILE
 
-CHUNK = 1 << 20
+logger = logging.getLogger(__name__)
+
+ROOM = 24_000
+"""Bytes that sentences about damage may take in a flag, each of them no more than LONGEST characters."""
+LONGEST = 500
+Say = Callable[[str, int, int], None]
+"""Told what is being read, bytes that were, bytes in all."""
 
 
-def verify_cell(cell_output: Path) -> list[str]:
-    """What is wrong with the results in a directory, a sentence each; empty when every file agrees."""
-    manifest = read_manifest(cell_output)
-    if not manifest:
-        return [f"{MANIFEST} is missing or cannot be read"]
-    return [problem for entry in manifest["files"] if (problem := _problem(cell_output, entry))]
+@dataclass
+class Examined:
+    """What reading a cell's copies has come to. Sentences begin with the place: output, landing, a backup's name."""
+
+    problems: list[str] = field(default_factory=list)
+    copies: list[CopyRecord] = field(default_factory=list)  # that agree
+    unread: list[str] = field(default_factory=list)  # why a place could not be read
+    here: bool = False  # results and raw data here were read to the end
+    checksums: MinknowChecksums = NO_CHECKSUMS  # what MinKNOW's own say of the raw data here
 
 
-def _problem(cell_output: Path, entry: Any) -> str:
+def perform(job: Job) -> Outcome:
+    """Read a cell's copies and record what was found. Raises FlagExists while somebody is at it, TemporaryError where a
+    place could not be read, PermanentError where something is damaged."""
+    cell = job.the_cell
+    log = RunLog(job.output / "backup.log")
+    log.command(command_of(job))
+    reporter = Reporter(job.output / cell.library / cell.name, job.on_progress, COPIES_FILE)
     try:
-        name, size, md5 = str(entry["name"]), int(entry["bytes"]), str(entry["md5"])
-    except (TypeError, KeyError, ValueError):
-        return f"{MANIFEST} has an entry that is not understood: {entry!r}"
-    path = cell_output / name
-    if Path(name).name != name:
-        return f"{MANIFEST} names a file elsewhere: {name!r}"
+        found = verify_and_record(job, say=lambda phase, done, total: reporter.say(Progress(phase, done, total)))
+    finally:
+        reporter.end()
+    for sentence in [*found.problems, *found.unread]:
+        log.line(f"{cell}: {sentence}")
+    if found.problems:
+        raise PermanentError(f"{job.run_dir.name} {cell}: damaged: {'; '.join(found.problems[:3])}")
+    if found.unread:
+        raise TemporaryError(f"{job.run_dir.name} {cell}: {'; '.join(found.unread)}")
+    log.line(f"{cell}: every copy was read and agrees: {', '.join(['here', *(copy.backup for copy in found.copies)])}")
+    return "done"
+
+
+def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> Examined:
+    """Read every copy in a round of its own. Raises FlagExists while another is under way, HesiodError."""
+    cell, work = job.the_cell, flags.verify(job.the_cell.stem)
+    listing = flags.read_flags(job.pipeline)
+    former = listing.round(work, machine.judge_here)
+    known = damage_in(former)
+    # What was found before stands until this round has read all: also when it is killed.
+    finding = carried_finding(former.record) if former else {}
+    carried: dict[str, object] = ({"problems": list(known)} if known else {}) | finding
+    flags.begin_round(job.pipeline, work, job.owner, alone=alone(job), record=carried)
+    said: dict[str, object] = {"trouble": "it was not ended", **carried}
+    ending: flags.Ending = "failed"
     try:
-        found = path.lstat()
-        if not stat.S_ISREG(found.st_mode):
-            return f"{name}: not a regular file"
-        if found.st_size != size:
-            return f"{name}: {number_of(found.st_size, 'byte')}, the manifest says {size}"
-        if "reads" in entry:
-            verify(path, md5=md5, reads=int(entry["reads"]), bases=int(entry["bases"]))
-        elif (actual := _md5(path)) != md5:
-            return f"{name}: md5 {actual}, the manifest says {md5}"
+        found = examine(job.config, job.run_dir, job.output, cell, say=say)
+        said = _record(found, known) | (found.checksums.finding(iso_now()) or finding)
+        ending = "failed" if found.problems or found.unread else "done"
     except HesiodError as error:
-        return str(error)
-    except OSError as error:
-        return f"{name}: {error.strerror}"
-    return ""
+        said["trouble"] = str(error)[:LONGEST]
+        raise
+    finally:
+        flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
+    return found
 
 
-def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+def _that_fit(problems: Sequence[str]) -> list[str]:
+    """The first of some sentences, as many as a flag has room for: one that is too large could not be read again."""
+    kept: list[str] = []
+    room = ROOM
+    for problem in problems:
+        room -= len(json.dumps(problem[:LONGEST])) + 2
+        if room < 0:
+            break
+        kept.append(problem[:LONGEST])
+    return kept
+
+
+def _record(found: Examined, known: Sequence[str]) -> dict[str, object]:
+    problems = list(found.problems)
+    if found.unread:
+        problems += [problem for problem in known if problem not in problems]  # not all of it could be looked at again
+    said: dict[str, object] = {"copies": [copy.record() for copy in found.copies], "here": found.here}
+    if problems:
+        kept = _that_fit(problems)
+        said["problems"] = kept + ([f"and {len(problems) - len(kept)} more"] if len(problems) > len(kept) else [])
+    why = [*found.problems[:1], *found.unread]
+    return said | ({"trouble": "; ".join(why)[:LONGEST]} if why else {})
+
+
+def examine(
+    config: Config,
+    run_dir: Path,
+    output: Path,
+    cell: CellId,
+    *,
+    backups: bool = True,
+    say: Say = lambda phase, done, total: None,
+) -> Examined:
+    """Read the copies of a cell. Changes nothing, and what is damaged or cannot be read is in what it returns."""
+    return _Examination(config, run_dir, output / cell.library / cell.name, cell, say).make(backups=backups)
+
+
+@dataclass
+class _Examination:
+    config: Config
+    run_dir: Path
+    cell_output: Path
+    cell: CellId
+    say: Say
+    found: Examined = field(default_factory=Examined)
+    bad: dict[str, Path] = field(default_factory=dict)  # files here that differ: place on a backup → file
+
+    def make(self, *, backups: bool) -> Examined:
+        listing = flags.read_flags(self.run_dir / "pipeline")
+        done = listing.cell(self.cell.stem, machine.judge_here).done
+        manifest = done.record.get("manifest_md5") if done else None
+        try:
+            self.say("reading results", 0, 0)
+            self._results(manifest)
+            results, raw = result_facts(self.cell_output), read_raw(self.cell_output)
+            self._raw(raw, removed=listing.raw_removed(self.cell.stem))
+            self.found.here = True
+        except PermanentError as error:
+            self.found.problems.append(f"output: {error}")  # nothing else can be held against what is damaged
+            return self.found
+        except TemporaryError as error:
+            self.found.unread.append(str(error))
+            return self.found
+        if backups and isinstance(manifest, str):
+            rounds = [listing.round(work(self.cell.stem), machine.judge_here) for work in (flags.backup, flags.verify)]
+            copies = {copy.backup: copy for copy in known_copies(manifest, *rounds)}
+            for backup in self.config.backups:
+                if copy := copies.get(backup.name):
+                    self._backup(backup, copy, results, raw)
+        return self.found
+
+    def _results(self, manifest: object) -> None:
+        if manifest and manifest_md5(self.cell_output) != manifest:
+            self.found.problems.append(f"output: manifest.json is not the one that its flag done names ({manifest})")
+        for problem in verify_cell(self.cell_output):
+            self.found.problems.append(f"output: {display(problem)}")
+            name = Path(problem.removeprefix(f"{self.cell_output}/").partition(":")[0]).name
+            self.bad[f"{results_place(self.run_dir.name, self.cell)}/{name}"] = self.cell_output / name
+
+    def _raw(self, recorded: RawManifest, *, removed: bool) -> None:
+        """Hold the raw data here against raw.json and MinKNOW's own checksums.
+
+        Where files were removed on purpose, only the files that are left; without raw.json, only
+        the files that MinKNOW names.
+        """
+        directory = self.run_dir / self.cell.library / self.cell.name
+        if not directory.is_dir():
+            return
+        if not recorded.files:
+            checksums = compare(
+                self.config.landing,
+                self.run_dir,
+                self.cell,
+                on_progress=lambda done, total: self.say("reading raw data", done, total),
+            )
+            self._minknow(checksums, known=None if removed else frozenset())
+            if unread := checksums.not_compared:
+                files = number_of(unread, "file")
+                self.found.unread.append(f"landing: {files} that {checksums.files[0]} names cannot be read")
+            return
+        # Nothing is believed: all is read again, whatever its times say.
+        now = take_raw(
+            self.config.landing,
+            self.run_dir,
+            self.cell,
+            RawManifest(str(self.cell)),
+            on_progress=lambda done, total: self.say("reading raw data", done, total),
+        )
+        # Of a file that was removed from here since, raw.json says whether it differed: so do its copies.
+        removed_bad = {name for name in recorded.checksums.differing if name not in now.files}
+        checksums = now.checksums or recorded.checksums
+        checksums = replace(checksums, differing=tuple(sorted({*checksums.differing, *removed_bad})))
+        if now.checksums or checksums.wrong:
+            self._minknow(checksums, known=recorded.files.keys())
+        for name in sorted(recorded.files.keys() | now.files.keys()):
+            before, file = recorded.files.get(name), now.files.get(name)
+            shown = f"landing: {display(name)}"
+            if file is None:
+                if not removed:
+                    self.found.problems.append(f"{shown}: missing")
+            elif before is None:
+                self.found.problems.append(f"{shown}: extra: it came after raw.json was made, and is not backed up")
+            elif file.fact != before.fact:
+                self.found.problems.append(f"{shown}: {_other(before.fact, file.fact)}")
+                self.bad[f"{raw_place(self.run_dir.name, self.cell)}/{name}"] = directory / name
+
+    def _minknow(self, checksums: MinknowChecksums, known: Collection[str] | None) -> None:
+        """Note what MinKNOW's checksums prove.
+
+        A `known` file is not absent: it was part of the cell, and raw.json describes it. None:
+        files were removed on purpose, and it is not known which.
+        """
+        self.found.checksums = checksums.without_absent(known)
+        if wrong := self.found.checksums.wrong:
+            self.found.problems.append(problem_of(wrong))
+
+    def _backup(self, backup: Backup, copy: CopyRecord, results: Facts, raw: RawManifest) -> None:
+        run = self.run_dir.name
+        wanted = raw_wanted(raw.facts, sources_of(self.cell_output), wanted=copy.raw, fastq=backup.fastq)
+        total = sum(fact.size for facts in (results, wanted) for fact in facts.values())
+        try:
+            with opened(backup) as store:
+                if store.identity != copy.identity:
+                    self.found.problems.append(
+                        f"{backup.name}: what is at {backup.location} is another backup ({store.identity}) than the "
+                        f"one that the cell was copied to ({copy.identity})"
+                    )
+                    return
+                problems: list[str] = []
+                done = 0
+                for directory, facts, here in (
+                    (results_place(run, self.cell), results, self.cell_output),
+                    (raw_place(run, self.cell), wanted, self.run_dir / self.cell.library / self.cell.name),
+                ):
+                    if facts:
+                        problems += self._part(store, directory, facts, here, done, total)
+                        done += sum(fact.size for fact in facts.values())
+                device = store.device
+        except TemporaryError as error:
+            self.found.unread.append(str(error))
+            return
+        except PermanentError as error:
+            self.found.problems.append(str(error))
+            return
+        self.found.problems += problems
+        if not problems:
+            all_raw = digest(raw.facts)
+            self.found.copies.append(
+                replace(
+                    copy,
+                    verified_at=iso_now(),
+                    device=device,
+                    raw_digest=all_raw,
+                    location=backup.location,
+                )
+            )
+
+    def _part(self, store: Store, directory: str, facts: Facts, here: Path, done: int, total: int) -> list[str]:
+        """One directory of a backup; and where ours is the one that is bad, which byte of it differs."""
+
+        def reading(more: int) -> None:
+            self.say(f"reading at {store.backup.name}", done + more, total)
+
+        wrong = find_wrong(store, directory, facts, here, reading)
+        for name in facts:
+            ours = self.bad.pop(f"{directory}/{name}", None) if name not in wrong else None
+            if ours is not None:
+                self._compare(store, directory, name, ours)
+        return sentences(store, directory, facts, wrong)
+
+    def _compare(self, store: Store, directory: str, name: str, ours: Path) -> None:
+        try:
+            first, count = store.difference(directory, name, ours)
+        except (HesiodError, OSError) as error:
+            logger.debug("not compared: %s", error)
+            return
+        where = "output" if ours.parent == self.cell_output else "landing"
+        if count:
+            self.found.problems.append(
+                f"{where}: {display(name)}: byte {first} is the first of {count} that differ from the copy on "
+                f"{store.backup.name}, which is as it should be"
+            )
+
+
+def _other(before: FileFact, now: FileFact) -> str:
+    size = f"{number_of(now.size, 'byte')}, and was {before.size}; " if now.size != before.size else ""
+    return f"{size}its MD5 is {now.md5}, and was {before.md5}"

@@ -10,22 +10,21 @@ import os
 import sys
 from collections.abc import Sequence
 
-from hesiod_watch import __version__, log
-from hesiod_watch.cli import (
-    backing_up,
-    configuring,
-    deciding,
-    demonstrating,
-    doctoring,
-    looking,
-    performing,
-    stripping,
-    telling,
-    upstreams,
-    watching,
-)
-from hesiod_watch.errors import ConfigError, HesiodError, TemporaryError, UsageError
-from hesiod_watch.naming import display
+from hesiod_watch import __version__
+from hesiod_watch.cli import backup_init as backing_up
+from hesiod_watch.cli import config as configuring
+from hesiod_watch.cli import decide as deciding
+from hesiod_watch.cli import demo_command as demonstrating
+from hesiod_watch.cli import doctor_command as doctoring
+from hesiod_watch.cli import messages as telling
+from hesiod_watch.cli import perform as performing
+from hesiod_watch.cli import show as looking
+from hesiod_watch.cli import strip as stripping
+from hesiod_watch.cli import upstreams
+from hesiod_watch.cli import watch as watching
+from hesiod_watch.core.errors import ConfigError, HesiodError, TemporaryError, UsageError
+from hesiod_watch.core.naming import display
+from hesiod_watch.host import log
 
 DONE, FAILED, USAGE, AGAIN, INTERRUPTED = 0, 1, 2, 75, 130
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.config import Config, load
-from hesiod_watch.errors import UsageError
-from hesiod_watch.model import CellId, Snapshot
-from hesiod_watch.naming import display
-from hesiod_watch.observe import observe
-from hesiod_watch.sources.areas import OutputArea, landing_problem
-from hesiod_watch.sources.landing import Landing
-from hesiod_watch.status import find_cell
+from hesiod_watch.core.errors import UsageError
+from hesiod_watch.core.model import CellId, Snapshot
+from hesiod_watch.core.naming import display
+from hesiod_watch.rules.stages import find_cell
+from hesiod_watch.runs.areas import OutputArea, landing_problem
+from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.observe import observe
 
 Commands = Any
 """argparse keeps the type of its sub-parser table to itself."""

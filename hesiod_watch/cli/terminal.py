@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from hesiod_watch import model
+from hesiod_watch.core import model
 
 PIPE_WIDTH = 1000
 """Columns of a table that nobody looks at in a terminal."""

@@ -7,8 +7,8 @@ import sys
 from dataclasses import replace
 
 from hesiod_watch.cli.common import Commands, config_of
-from hesiod_watch.errors import UsageError
-from hesiod_watch.naming import display
+from hesiod_watch.core.errors import UsageError
+from hesiod_watch.core.naming import display
 
 AGAIN = 75
 
@@ -25,7 +25,7 @@ def add_commands(commands: Commands) -> None:
 
 
 def call_list_upstream(options: argparse.Namespace) -> int:
-    from hesiod_watch.sources.upstream import ask
+    from hesiod_watch.service.watch.listings import ask
 
     config = config_of(options)
     if options.upstream is not None:

@@ -6,7 +6,7 @@ configuration. There are no secrets in the file and no values that are code.
 """
 
 from hesiod_watch.config.loading import SYSTEM_FILE, load, parse, sample
-from hesiod_watch.config.notifying import TRACKER, ChannelSettings, Notify, TrackerSettings
+from hesiod_watch.config.notify import TRACKER, ChannelSettings, Notify, TrackerSettings
 from hesiod_watch.config.values import (
     Backup,
     BackupSettings,

@@ -19,14 +19,14 @@ from pathlib import Path
 
 import yaml
 
-from hesiod_watch.config.notifying import notify_problems
+from hesiod_watch.config.notify import notify_problems
 from hesiod_watch.config.reading import Reading, read_section
 from hesiod_watch.config.values import Backup, Config, Upstream
-from hesiod_watch.errors import ConfigError
-from hesiod_watch.model import LOCAL
-from hesiod_watch.naming import display
-from hesiod_watch.upstreams.location import Location, parse_location
-from hesiod_watch.upstreams.templates import template_problems
+from hesiod_watch.core.errors import ConfigError
+from hesiod_watch.core.location import Location, parse_location
+from hesiod_watch.core.model import LOCAL
+from hesiod_watch.core.naming import display
+from hesiod_watch.rules.rsync_template import template_problems
 
 FILE_NAME = "hesiod-watch.yaml"
 SYSTEM_FILE = Path("/etc") / FILE_NAME
@@ -241,4 +241,4 @@ def backup_problems(backup: Backup) -> Iterator[tuple[str, str]]:
 
 def sample() -> str:
     """A configuration with every key, its meaning and its default."""
-    return importlib.resources.files("hesiod_watch").joinpath("data", FILE_NAME).read_text("utf-8")
+    return importlib.resources.files("hesiod_watch.config").joinpath(FILE_NAME).read_text("utf-8")

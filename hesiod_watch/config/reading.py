@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, ge
 
 import yaml
 
-from hesiod_watch.amounts import number_of
-from hesiod_watch.naming import display
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

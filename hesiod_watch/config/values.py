@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from hesiod_watch import model
-from hesiod_watch.config.notifying import Notify
+from hesiod_watch.config.notify import Notify
 from hesiod_watch.config.reading import Directory, Duration, NotAKey, Pattern, Text, Whole, Words
-from hesiod_watch.model import LOCAL, Policy
-from hesiod_watch.run_types import type_of_name
-from hesiod_watch.upstreams.location import Location, parse_location, run_in
+from hesiod_watch.core import model
+from hesiod_watch.core.location import Location, parse_location, run_in
+from hesiod_watch.core.model import LOCAL, Policy
+from hesiod_watch.rules.run_types import type_of_name
 
 
 def default_workers() -> int:

@@ -19,14 +19,14 @@ from isal import isal_zlib
 from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.compress import compress
 from hesiod_watch.fastq.durable import OutputFile, OutputReader
-from hesiod_watch.fastq.files import SourceFile
 from hesiod_watch.fastq.gunzip import Inflater
+from hesiod_watch.fastq.malloc import keep_freed_memory
 from hesiod_watch.fastq.md5 import Md5
 from hesiod_watch.fastq.measure import Measure
-from hesiod_watch.fastq.memory import keep_freed_memory
 from hesiod_watch.fastq.model import Level, Output, Piece, Settings, Source
-from hesiod_watch.fastq.recheck import Text, confirm
+from hesiod_watch.fastq.readback import Text, confirm
 from hesiod_watch.fastq.records import RecordReader
+from hesiod_watch.fastq.sources import SourceFile
 from hesiod_watch.fastq.statistics import Statistics
 
 OnUnit = Callable[[int, int, int], None]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hesiod_watch.fastq.model import Output, Source
-from hesiod_watch.fastq.wire import Limits
+from hesiod_watch.fastq.tasks import Limits
 
 SMALLEST_SHARE = 4 << 20
 """Bytes of source data below which dividing work costs more than it gains."""

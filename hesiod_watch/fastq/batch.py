@@ -11,10 +11,10 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from hesiod_watch.errors import BadSource, HesiodError, TemporaryError
+from hesiod_watch.core.errors import BadSource, HesiodError, TemporaryError
 from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.append import Appender, OnUnit
-from hesiod_watch.fastq.wire import Done, Grown, Part, Task
+from hesiod_watch.fastq.tasks import Done, Grown, Part, Task
 
 
 def perform(task: Task, on_unit: OnUnit, stop: Callable[[], bool]) -> Done:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
-from hesiod_watch.errors import PermanentError
+from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.gunzip import ISAL_ERROR
 

@@ -17,7 +17,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from hesiod_watch.errors import PermanentError
+from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.fastq.bgzf import BLOCK_BYTES
 from hesiod_watch.fastq.blocks import Blocks
 

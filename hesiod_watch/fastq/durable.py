@@ -14,9 +14,9 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from hesiod_watch.amounts import number_of
-from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.fastq.files import require_regular, translate
+from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.text import number_of
+from hesiod_watch.fastq.sources import require_regular, translate
 
 CHUNK_BYTES = 1 << 20
 LOCK_SECONDS = 10.0

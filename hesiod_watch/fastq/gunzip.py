@@ -11,7 +11,7 @@ from pathlib import Path
 
 from isal import igzip_lib, isal_zlib
 
-from hesiod_watch.errors import BadSource
+from hesiod_watch.core.errors import BadSource
 
 CHUNK_BYTES = 128 << 10  # of compressed data read at a time
 PART_BYTES = 256 << 10

@@ -30,19 +30,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
-from hesiod_watch.amounts import number_of
-from hesiod_watch.errors import BadSource, HesiodError, PermanentError, TemporaryError
-from hesiod_watch.fastq import recheck
+from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.text import number_of
+from hesiod_watch.fastq import readback as recheck
 from hesiod_watch.fastq.append import keeps_members
 from hesiod_watch.fastq.backlog import Backlog
-from hesiod_watch.fastq.book import Entry
-from hesiod_watch.fastq.files import look
-from hesiod_watch.fastq.holdings import RESERVED, Holdings
 from hesiod_watch.fastq.journal import last_session
+from hesiod_watch.fastq.journal_state import Entry
 from hesiod_watch.fastq.model import Output, Settings, Source, Tally, Written
+from hesiod_watch.fastq.output_set import RESERVED, Holdings
 from hesiod_watch.fastq.pool import Alone, Crew, Pool
+from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.statistics import Statistics
-from hesiod_watch.fastq.wire import Done, Limits, Part, Task
+from hesiod_watch.fastq.tasks import Done, Limits, Part, Task
 
 logger = logging.getLogger(__name__)
 

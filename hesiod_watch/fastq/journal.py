@@ -19,7 +19,7 @@ from typing import Any
 
 from isal import isal_zlib
 
-from hesiod_watch.errors import HesiodError, PermanentError
+from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.fastq.durable import LogFile, chunks_of, replace_whole, size_of
 
 NAME = "journal.jsonl"

@@ -14,10 +14,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from hesiod_watch.errors import BadSource
-from hesiod_watch.fastq.clock import Clock
+from hesiod_watch.core.errors import BadSource
 from hesiod_watch.fastq.headers import Columns, model_name, read_headers
 from hesiod_watch.fastq.records import Unit
+from hesiod_watch.fastq.start_times import Clock
 from hesiod_watch.fastq.statistics import Statistics
 
 SKIPPED = 60

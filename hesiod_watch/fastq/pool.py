@@ -16,10 +16,10 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import hesiod_watch
-from hesiod_watch.errors import HesiodError, TemporaryError
+from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.fastq.append import OnUnit
 from hesiod_watch.fastq.batch import perform
-from hesiod_watch.fastq.wire import Done, Step, Stop, Task
+from hesiod_watch.fastq.tasks import Done, Step, Stop, Task
 
 _STOP_SECONDS = 10.0
 

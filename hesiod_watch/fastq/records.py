@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from hesiod_watch.amounts import number_of
-from hesiod_watch.errors import BadSource
+from hesiod_watch.core.errors import BadSource
+from hesiod_watch.core.text import number_of
 
 UNIT_BYTES = 2 << 20
 RECORD_LIMIT = 32 << 20

@@ -10,13 +10,13 @@ import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
-from hesiod_watch.errors import PermanentError
+from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.blocks import Blocks
-from hesiod_watch.fastq.files import SourceFile, look
 from hesiod_watch.fastq.gunzip import Inflater
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.fastq.records import RecordReader
+from hesiod_watch.fastq.sources import SourceFile, look
 
 
 def verify(

@@ -18,7 +18,7 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from hesiod_watch.fastq.batch import perform
-from hesiod_watch.fastq.wire import Done, Step, Stop, Task
+from hesiod_watch.fastq.tasks import Done, Step, Stop, Task
 
 _PR_SET_PDEATHSIG = 1
 _REPORT_SECONDS = 0.1

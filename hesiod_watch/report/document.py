@@ -13,7 +13,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from hesiod_watch.minknow_checksums import KEY, MinknowChecksums
+from hesiod_watch.core.minknow_checksums import KEY, MinknowChecksums
 from hesiod_watch.report.formatting import between, parse_moment
 
 PARTS = ("pass", "fail", "skip")

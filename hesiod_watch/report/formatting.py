@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from markupsafe import Markup, escape
 
-from hesiod_watch.naming import display
+from hesiod_watch.core.naming import display
 
 UNKNOWN = "\N{EN DASH}"
 

@@ -14,7 +14,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from hesiod_watch.amounts import number_of
+from hesiod_watch.core.text import number_of
 from hesiod_watch.report import formatting
 
 

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from hesiod_watch.amounts import number_of
-from hesiod_watch.naming import natural_key
+from hesiod_watch.core.naming import natural_key
+from hesiod_watch.core.text import number_of
 from hesiod_watch.report.document import PARTS, Barcode, Bin, Document, Group, Yields, fraction
 from hesiod_watch.report.formatting import bases_text, reads_text, scaled, share_text, visible
 from hesiod_watch.report.svg import (

@@ -17,9 +17,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hesiod_watch.report.covers import DIGEST, META_NAME
 from hesiod_watch.report.document import Document, fraction, mapping, mappings, passed_share, text
 from hesiod_watch.report.page import render
+from hesiod_watch.runs.report_digest import DIGEST, META_NAME
 
 TONES: Mapping[str, str] = {
     "complete": "good",

@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import flags, machine
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.held import Here, Looking
+from hesiod_watch.actions.copies.survey import Here, Looking
 from hesiod_watch.config import Config
-from hesiod_watch.model import LOCAL, CellId
-from hesiod_watch.upstreams import landed
+from hesiod_watch.core.model import LOCAL, CellId
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs import cell_files as landed
+from hesiod_watch.runs import flags
 
 RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 TEXT = b"@r\nACGT\n+\nIIII\n" * 1000

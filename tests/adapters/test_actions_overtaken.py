@@ -14,13 +14,15 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch import actions, flags, machine
+from hesiod_watch import actions
 from hesiod_watch.actions import Job, Outcome
-from hesiod_watch.actions.results import SUPERSEDED
-from hesiod_watch.actions.verify import verify_cell
+from hesiod_watch.actions.outputs.check import verify_cell
+from hesiod_watch.actions.outputs.results import SUPERSEDED
+from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.config import Config
-from hesiod_watch.model import CellId
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.core.model import CellId
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs import flags
 
 RUN = "20261122_TEST_alpha"
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import machine
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.results import MANIFEST, SUPERSEDED, manifest_text, publish, read_manifest
+from hesiod_watch.actions.outputs.results import MANIFEST, SUPERSEDED, manifest_text, publish, read_manifest
 from hesiod_watch.config import Config
+from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.model import Output, Piece, Written
 from hesiod_watch.fastq.statistics import Statistics
-from hesiod_watch.model import CellId
+from hesiod_watch.host import process as machine
 
 CELL = CellId("lib", "c")
 NAME = "x_pass.fastq.gz"

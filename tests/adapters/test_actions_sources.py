@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import machine
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.sources import Newest, find_outputs, finished, same_sources
+from hesiod_watch.actions.outputs.sources import Newest, find_outputs, finished, same_sources
 from hesiod_watch.config import Config
+from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.model import Output, Source
-from hesiod_watch.model import CellId
-from hesiod_watch.plan import QUIET
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules.plan import QUIET
 
 
 def source(name: str, size: int = 10, mtime_ns: int = 1) -> Source:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import completeness, machine, minknow
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.synced import perform
+from hesiod_watch.actions.mark_synced import perform
 from hesiod_watch.config import Config
-from hesiod_watch.errors import TemporaryError
-from hesiod_watch.flags import adopt
-from hesiod_watch.model import LOCAL, CellId
+from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.model import LOCAL, CellId
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules import completeness
+from hesiod_watch.runs import minknow
+from hesiod_watch.runs.flags import adopt
 
 CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
 

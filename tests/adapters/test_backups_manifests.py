@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.backups import (
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.model import CellId
+from hesiod_watch.remote.backup import (
     digest,
     raw_of_sync,
     read_raw,
@@ -20,10 +22,8 @@ from hesiod_watch.backups import (
     take_raw,
     write_raw,
 )
-from hesiod_watch.backups.hashes import compare, parse
-from hesiod_watch.backups.manifests import RAW_MANIFEST, RawManifest
-from hesiod_watch.errors import PermanentError, TemporaryError
-from hesiod_watch.model import CellId
+from hesiod_watch.remote.backup.manifests import RAW_MANIFEST, RawManifest
+from hesiod_watch.remote.backup.minknow_hashes import compare, parse
 
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 NAMES = ("pod5/a.pod5", "#x", " b\n", "-c", "\udcff.txt", "fastq_pass/barcode01/ä.fastq")

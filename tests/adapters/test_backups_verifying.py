@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import flags, machine
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.verifying import verify_and_record
-from hesiod_watch.backups.manifests import RawFile, RawManifest, write_raw
+from hesiod_watch.actions.verify import verify_and_record
 from hesiod_watch.config import Config
-from hesiod_watch.copies import FileFact, damage_in
-from hesiod_watch.errors import FlagExists
-from hesiod_watch.model import LOCAL, CellId, Round
+from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.model import LOCAL, CellId, Round
+from hesiod_watch.host import process as machine
+from hesiod_watch.remote.backup.manifests import RawFile, RawManifest, write_raw
+from hesiod_watch.rules.copies import FileFact, damage_in
+from hesiod_watch.runs import flags
 
 RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 

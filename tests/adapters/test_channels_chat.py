@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch.channels import Delivered, Message, Ticket
-from hesiod_watch.channels.chat import ChatChannel
-from hesiod_watch.channels.opening import open_channels
 from hesiod_watch.config import parse
-from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.messages import Delivered, Message, Ticket
+from hesiod_watch.notify.apprise_channel import ChatChannel
+from hesiod_watch.notify.registry import open_channels
 
 pytest.importorskip("apprise", reason="the optional library Apprise is not installed")
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from hesiod_watch.config import Config, Processing, RunType, TrackerSettings, Upstream, parse, sample
 from hesiod_watch.config.values import default_workers
-from hesiod_watch.errors import ConfigError
-from hesiod_watch.model import Policy
+from hesiod_watch.core.errors import ConfigError
+from hesiod_watch.core.model import Policy
 
 FILE = Path("/etc/place/hesiod-watch.yaml")
 MINIMAL = "landing: /data/runs\noutput: /data/results\n"

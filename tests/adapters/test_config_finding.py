@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.config import load
-from hesiod_watch.errors import ConfigError
+from hesiod_watch.core.errors import ConfigError
 
 MINIMAL = "landing: /data/runs\noutput: /data/results\n"
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.channels.credentials import Credentials, read_credentials
-from hesiod_watch.errors import PermanentError
+from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.host.credentials import Credentials, read_credentials
 
 
 def written(tmp_path: Path, content: str | bytes, mode: int = 0o600) -> Path:

@@ -67,8 +67,8 @@ def test_without_a_coder_all_works_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.fastq").write_bytes(text)
     program = (
         "import sys; from pathlib import Path\n"
-        "from hesiod_watch.fastq import coder, files, model, write\n"
-        "source = files.look(Path('a.fastq'), 'a.fastq')\n"
+        "from hesiod_watch.fastq import coder, model, sources, write\n"
+        "source = sources.look(Path('a.fastq'), 'a.fastq')\n"
         "write.write_outputs([model.Output('out', None, 'pass', (source,))], Path('.'), model.Settings())\n"
         "print(coder.CODER, coder.__file__)"
     )

@@ -14,10 +14,11 @@ from typing import Any
 import pytest
 from disks import Disk
 
-from hesiod_watch.errors import BadSource, PermanentError, TemporaryError
-from hesiod_watch.fastq import book, durable
-from hesiod_watch.fastq.book import Book, Entry
+from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
+from hesiod_watch.fastq import durable
+from hesiod_watch.fastq import journal_state as book
 from hesiod_watch.fastq.journal import NAME, Fact, Journal, last_session, line_of, whole
+from hesiod_watch.fastq.journal_state import Book, Entry
 from hesiod_watch.fastq.model import Output, Piece, Settings
 
 FIRST = book.session({"host": "a"}, Settings())

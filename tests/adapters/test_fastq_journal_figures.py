@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.errors import BadSource
-from hesiod_watch.fastq import checkpoint, compact, md5
+from hesiod_watch.core.errors import BadSource
+from hesiod_watch.fastq import checkpoint, md5
+from hesiod_watch.fastq import packed_statistics as compact
 from hesiod_watch.fastq.checkpoint import Checkpoint, Kept
 from hesiod_watch.fastq.md5 import Md5
 from hesiod_watch.fastq.statistics import KINDS, Distribution, Statistics

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fastq_files import GOOD, put, reads
 
-from hesiod_watch.errors import BadSource, TemporaryError
+from hesiod_watch.core.errors import BadSource, TemporaryError
 from hesiod_watch.fastq import backlog, ingest
 from hesiod_watch.fastq.model import Output, Settings, Tally
 from hesiod_watch.fastq.qc import qc_groups

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from fastq_files import put, reads, write
 
-from hesiod_watch.errors import BadSource, PermanentError
-from hesiod_watch.fastq.sameness import Reading, read_piece, read_source
+from hesiod_watch.core.errors import BadSource, PermanentError
+from hesiod_watch.fastq.content_equality import Reading, read_piece, read_source
 
 TEXT = reads(300, 1)
 PACKED = gzip.compress(TEXT, mtime=0)

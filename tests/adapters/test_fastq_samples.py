@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from samples import SAMPLES, needs_samples
 
-from hesiod_watch.errors import BadSource
-from hesiod_watch.fastq.files import look
+from hesiod_watch.core.errors import BadSource
 from hesiod_watch.fastq.model import Output, Settings
 from hesiod_watch.fastq.qc import qc_groups
+from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.verify import verify
 from hesiod_watch.fastq.write import write_outputs
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.fastq.verify import verify

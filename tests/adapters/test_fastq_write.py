@@ -16,11 +16,12 @@ from fastq_files import BASES, GOOD, QUALITIES, put, reads, record, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hesiod_watch.errors import PermanentError
-from hesiod_watch.fastq import bgzf, book
-from hesiod_watch.fastq.files import look
+from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.fastq import bgzf
+from hesiod_watch.fastq import journal_state as book
 from hesiod_watch.fastq.model import Level, Output, Settings
 from hesiod_watch.fastq.qc import qc_groups
+from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.write import write_outputs
 
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch import flags, machine
-from hesiod_watch.errors import FlagExists
-from hesiod_watch.model import Cell, CellId, Stage
-from hesiod_watch.status import stage_of
+from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.model import Cell, CellId, Stage
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules.stages import stage_of
+from hesiod_watch.runs import flags
 
 CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
 STEM = CELL.stem

@@ -13,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch import flags, machine
-from hesiod_watch.errors import FlagExists, FlagUnknown, TemporaryError
-from hesiod_watch.flags import files
-from hesiod_watch.model import Claim, Liveness, Owner
+from hesiod_watch.core.errors import FlagExists, FlagUnknown, TemporaryError
+from hesiod_watch.core.model import Claim, Liveness, Owner
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.flags import files
 
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 ME = machine.this_owner("process", "local")
@@ -32,9 +33,9 @@ def pipeline(tmp_path: Path) -> Path:
 @pytest.fixture(scope="module")
 def dead() -> Owner:
     """A process that has been here and has ended."""
-    code = "import dataclasses as d, json; from hesiod_watch.machine import *; "
+    code = "import dataclasses as d, json; from hesiod_watch.host.process import *; "
     code += "print(json.dumps(d.asdict(this_owner('process', 'local'))))"
-    root = Path(machine.__file__).parents[1]
+    root = Path(machine.__file__).parents[2]
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     owner = files.parse_owner(shown.stdout)
     assert owner

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch import flags, machine
-from hesiod_watch.errors import FlagExists, FlagUnknown, HesiodError, PermanentError, TemporaryError
-from hesiod_watch.flags import files
+from hesiod_watch.core.errors import FlagExists, FlagUnknown, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.flags import files
 
 OWNER = machine.this_owner("process", "local")
 NAME = "X.started"

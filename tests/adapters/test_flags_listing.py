@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch import flags
-from hesiod_watch.errors import PermanentError
-from hesiod_watch.flags import names
-from hesiod_watch.liveness import Judge
-from hesiod_watch.model import CellFlags, Liveness, Owner
+from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.model import CellFlags, Liveness, Owner
+from hesiod_watch.rules.liveness import Judge
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.flags import names
 
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN

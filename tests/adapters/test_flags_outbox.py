@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch import flags, machine
-from hesiod_watch.errors import PermanentError, TemporaryError
-from hesiod_watch.model import LOCAL, Outbox
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.model import LOCAL, Outbox
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs import flags
 
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 CHANNELS = ("rt", "chat.1")

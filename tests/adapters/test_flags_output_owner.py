@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import flags
-from hesiod_watch.errors import HesiodError
-from hesiod_watch.flags.output_owner import OWNER_FILE
+from hesiod_watch.core.errors import HesiodError
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.flags.output_owner import OWNER_FILE
 
 
 @pytest.fixture

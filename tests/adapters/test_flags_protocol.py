@@ -19,9 +19,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hesiod_watch import flags
-from hesiod_watch.errors import FlagExists
-from hesiod_watch.model import Liveness, Owner
+from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.runs import flags
 
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 Claimer = Callable[[Path, Owner, Callable[[Owner | None], tuple[Liveness, str]]], None]

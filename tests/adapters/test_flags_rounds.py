@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import flags, machine
-from hesiod_watch.errors import FlagExists
-from hesiod_watch.model import Liveness, Owner
+from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs import flags
 
 STEM = "20261122_2210_1A_PAW00001_0a1b2c3d"
 STARTED, DONE, FAILED = (f"{STEM}.ingest.{end}" for end in ("started", "done", "failed"))
@@ -134,7 +135,7 @@ from functools import partial
 from pathlib import Path
 from hesiod_watch import flags, machine
 from hesiod_watch.errors import FlagExists
-from hesiod_watch.hostlock import alone_on_this_host
+from hesiod_watch.host.locks import alone_on_this_host
 pipeline, stem = Path(sys.argv[1]), sys.argv[2]
 sys.stdin.readline()
 try:
@@ -176,7 +177,7 @@ def test_one_at_a_time_on_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """A second process waits until the first has left, or has been killed."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     program = (
-        "import sys; from pathlib import Path; from hesiod_watch.hostlock import alone_on_this_host\n"
+        "import sys; from pathlib import Path; from hesiod_watch.host.locks import alone_on_this_host\n"
         "with alone_on_this_host(Path('/landing'), 'cell'):\n"
         "    print('inside', flush=True); sys.stdin.readline()"
     )

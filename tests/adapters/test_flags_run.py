@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch import flags, machine
-from hesiod_watch.errors import FlagExists, PermanentError, TemporaryError
-from hesiod_watch.model import LOCAL
+from hesiod_watch.core.errors import FlagExists, PermanentError, TemporaryError
+from hesiod_watch.core.model import LOCAL
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs import flags
 
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 ME = machine.this_owner("process", "local")

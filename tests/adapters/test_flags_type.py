@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import flags, machine
-from hesiod_watch.model import LOCAL
+from hesiod_watch.core.model import LOCAL
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs import flags
 
 
 def test_with_the_run(tmp_path: Path) -> None:

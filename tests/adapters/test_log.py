@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.fields import fields
-from hesiod_watch.log import LineFormatter, configure
-from hesiod_watch.runlog import RunLog
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.host.log import LineFormatter, configure
+from hesiod_watch.host.runlog import RunLog
 
 HOSTILE = "a\nb\x1b[31m\u202etxt\udcff\\"
 DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")

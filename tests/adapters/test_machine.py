@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import machine
-from hesiod_watch.model import Liveness, Owner
+from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.host import process as machine
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
@@ -130,8 +130,8 @@ def test_name_with_parentheses(tmp_path: Path) -> None:
     """The start time is found behind whatever the program is called."""
     program = tmp_path / "a) R 1 (b"
     program.symlink_to(sys.executable)
-    code = "import os; from hesiod_watch.machine import process_start; print(process_start(os.getpid()))"
-    root = Path(machine.__file__).parents[1]
+    code = "import os; from hesiod_watch.host.process import process_start; print(process_start(os.getpid()))"
+    root = Path(machine.__file__).parents[2]
     shown = subprocess.run(
         [program, "-c", code], capture_output=True, text=True, check=True, cwd=root, env={"PYTHONPATH": str(root)}
     )
@@ -166,7 +166,7 @@ def judged(owner: Owner, *command: str, arguments: tuple[str, ...] = ()) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(machine.__file__).parents[1])},
+        env={**os.environ, "PYTHONPATH": str(Path(machine.__file__).parents[2])},
     )
     if shown.returncode and command[0] in shown.stderr:
         pytest.skip(f"cannot do this here: {shown.stderr.strip()}")

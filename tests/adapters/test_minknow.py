@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from minknow_cells import CELL, A, B, Make, cell_with, summary_text
 
-from hesiod_watch import minknow
-from hesiod_watch.completeness import judge
-from hesiod_watch.minknow import DataFile, data_files, pooled, read_contents
-from hesiod_watch.model import DataKind, Verdict
+from hesiod_watch.core.model import DataKind, Verdict
+from hesiod_watch.rules.completeness import judge
+from hesiod_watch.runs import minknow
+from hesiod_watch.runs.minknow import DataFile, data_files, pooled, read_contents
 
 FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKind.BAM
 

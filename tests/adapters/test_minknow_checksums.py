@@ -12,8 +12,8 @@ import pytest
 from output_hashes import NAME, spoil, write_output_hash
 
 from hesiod_watch import cli
-from hesiod_watch.model import CellId
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
+from hesiod_watch.core.model import CellId
 
 RUN = "20261122_TEST_alpha"
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from minknow_cells import A, B, Make, cell_with, summary_text
 
-from hesiod_watch import minknow
-from hesiod_watch.minknow import parse_summary, read_contents
+from hesiod_watch.runs import minknow
+from hesiod_watch.runs.minknow import parse_summary, read_contents
 
 
 @pytest.fixture

@@ -15,15 +15,16 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch import flags, machine
 from hesiod_watch.cli import main
 from hesiod_watch.cli.common import now
+from hesiod_watch.cli.doctor import CHECKS
 from hesiod_watch.config import load
-from hesiod_watch.doctor import CHECKS
-from hesiod_watch.messages import explain_cell, explain_run
-from hesiod_watch.model import CellId
-from hesiod_watch.observe import observe
-from hesiod_watch.plan import plan
+from hesiod_watch.core.model import CellId
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules.explain import explain_cell, explain_run
+from hesiod_watch.rules.plan import plan
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import observe
 
 CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
 GOOD = "20261122_TEST_good"
@@ -231,7 +232,7 @@ def test_the_other_runs_are_shown(
         assert explain_run(snapshot, decision, config.policy(), now()).next
         assert explain_cell(snapshot, CellId("lib", CELL), decision, config.policy(), now()).next
         assert flags.read_flags(config.landing / run / "pipeline").all(machine.judge_here)
-    monkeypatch.setattr("hesiod_watch.doctor.CHECKS", [check for check in CHECKS if check[0] == "space"])
+    monkeypatch.setattr("hesiod_watch.cli.doctor.CHECKS", [check for check in CHECKS if check[0] == "space"])
     assert "landing" in call("doctor")
     assert main(["--config", str(tmp_path / "hesiod-watch.yaml"), "poll"]) in (0, 1)
     assert not [entry for entry in caplog.records if entry.levelno >= logging.ERROR]

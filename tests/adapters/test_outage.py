@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.hostlock import lock_directory
-from hesiod_watch.outage import first_today, known_outage, note_outage, outage_over
+from hesiod_watch.host.cooldown import first_today, known_outage, note_outage, outage_over
+from hesiod_watch.host.locks import lock_directory
 
 LANDING = Path("/landing")
 MINUTE = timedelta(minutes=1)

@@ -11,9 +11,9 @@ from http_gate import Gate, gate, make_certificate
 from rt_messages import TICKET, channel, message
 from rt_server import PASSWORD, USER, RtServer
 
-from hesiod_watch.channels import Delivered
-from hesiod_watch.channels.rt_tracker import RtChannel
-from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.messages import Delivered
+from hesiod_watch.notify.rt_channel import RtChannel
 
 pytestmark = pytest.mark.system
 

@@ -13,9 +13,9 @@ from rt_messages import RUN, TICKET, channel, message, written
 from rt_server import QUEUES, RtServer
 from sites import eventually
 
-from hesiod_watch.channels import Delivered, Message
-from hesiod_watch.channels.rt_words import mark
-from hesiod_watch.errors import PermanentError
+from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.messages import Delivered, Message
+from hesiod_watch.rules.rt_text import mark
 
 pytestmark = pytest.mark.system
 

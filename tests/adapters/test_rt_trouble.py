@@ -16,10 +16,10 @@ from rt_messages import TICKET, channel, message, written
 from rt_server import RIGHTS, RtServer
 from sites import eventually
 
-from hesiod_watch.channels import Delivered, Message
-from hesiod_watch.channels.rt_http import LARGEST
-from hesiod_watch.channels.rt_tracker import PROMPT, RtChannel
-from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.messages import Delivered, Message
+from hesiod_watch.notify.rt_channel import PROMPT, RtChannel
+from hesiod_watch.notify.rt_http import LARGEST
 
 pytestmark = pytest.mark.system
 

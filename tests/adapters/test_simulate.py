@@ -17,12 +17,14 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch import minknow, naming, simulate
-from hesiod_watch.completeness import judge
-from hesiod_watch.errors import PermanentError, UsageError
-from hesiod_watch.model import DataKind, Verdict
-from hesiod_watch.simulate import Amount, SimulatedCell
-from hesiod_watch.simulate.reads import SKIPPED
+from hesiod_watch.cli import simulator as simulate
+from hesiod_watch.cli.simulator import Amount, SimulatedCell
+from hesiod_watch.cli.simulator.reads import SKIPPED
+from hesiod_watch.core import naming
+from hesiod_watch.core.errors import PermanentError, UsageError
+from hesiod_watch.core.model import DataKind, Verdict
+from hesiod_watch.rules.completeness import judge
+from hesiod_watch.runs import minknow
 
 NAME = "20261122_2210_1A_PAW00001_0a1b2c3d"
 ERAS = ["2019", "2021", "2024", "2026"]
@@ -254,7 +256,7 @@ def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
 def test_interrupting_the_command_ends_it_cleanly(tmp_path: Path) -> None:
     """Ctrl-C in the middle: exit code 130, a sentence, no traceback, no temporary files, the cell unfinished."""
     program = (
-        "import argparse, sys; from hesiod_watch import simulate; parser = argparse.ArgumentParser();"
+        "import argparse, sys; from hesiod_watch.cli import simulator as simulate; parser = argparse.ArgumentParser();"
         " simulate.add_arguments(parser); sys.exit(simulate.run(parser.parse_args()))"
     )
     # So many files that it is far from its end when the signal comes, however late that is.

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.errors import TemporaryError
-from hesiod_watch.sources.landing import Batch, Landing
-from hesiod_watch.sources.mounts import mount_of
+from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.host.mounts import mount_of
+from hesiod_watch.runs.landing import Batch, Landing
 
 
 def make(root: Path, *directories: str) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.sources.fresh import modified, modified_for, modified_on_server
-from hesiod_watch.sources.landing import Landing
-from hesiod_watch.sources.mounts import Kind, Mount
-from hesiod_watch.sources.sweep import TURNS, Sweeper
+from hesiod_watch.host.mounts import Kind, Mount
+from hesiod_watch.host.mtime import modified, modified_for, modified_on_server
+from hesiod_watch.runs.landing import Landing
+from hesiod_watch.service.watch.sweep import TURNS, Sweeper
 
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 OTHER_CELL = "20190711_0900_2-A5-D5_PAD38579_0a1b2c3d"

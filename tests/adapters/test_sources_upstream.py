@@ -9,13 +9,13 @@ from typing import Literal
 
 import pytest
 
-from hesiod_watch import flags
 from hesiod_watch.config import Config, Upstream
-from hesiod_watch.errors import TemporaryError
-from hesiod_watch.model import LOCAL, CellId, Stage
-from hesiod_watch.observe import observe
-from hesiod_watch.sources.upstream import Seen, ask
-from hesiod_watch.status import stage_of
+from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.model import LOCAL, CellId, Stage
+from hesiod_watch.rules.stages import stage_of
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import observe
+from hesiod_watch.service.watch.listings import Seen, ask
 
 CELL = CellId("lib 1", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
 LATER = CellId("lib 1", "20190711_1723_2-A5-D5_PAD38578_c6ded78c")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.backups.manifests import RawFile, RawManifest, write_raw
-from hesiod_watch.backups.questions import MARKER
 from hesiod_watch.config import Backup, Config
-from hesiod_watch.copies import CopyRecord, FileFact
-from hesiod_watch.model import LOCAL, Cell, CellFlags, CellId, Flag, Liveness, Round, RunName, Snapshot
-from hesiod_watch.space import DAY, WINDOW, Space, spaces
+from hesiod_watch.core.model import LOCAL, Cell, CellFlags, CellId, Flag, Liveness, Round, RunName, Snapshot
+from hesiod_watch.remote.backup.manifests import RawFile, RawManifest, write_raw
+from hesiod_watch.remote.backup.questions import MARKER
+from hesiod_watch.rules.copies import CopyRecord, FileFact
+from hesiod_watch.service.capacity import DAY, WINDOW, Space, spaces
 
 NOW = 1_795_000_000.0
 CELL = CellId("lib", "20261122_1000_1A_PAD38578_c6ded78b")

@@ -11,8 +11,8 @@ import pytest
 from mounted_upstream import READS, Place, meddling
 from upstream_cells import CELL, SUMMARY, make_cell, tree
 
-from hesiod_watch.model import CellId
-from hesiod_watch.upstreams.copying import Copied, copy_cell
+from hesiod_watch.core.model import CellId
+from hesiod_watch.remote.sequencer.copy_cell import Copied, copy_cell
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
 

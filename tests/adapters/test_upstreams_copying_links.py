@@ -11,9 +11,9 @@ import pytest
 from mounted_upstream import READS, Place, meddling
 from upstream_cells import CELL, SUMMARY, make_cell, tree
 
-from hesiod_watch.errors import PermanentError
-from hesiod_watch.upstreams import landed
-from hesiod_watch.upstreams.running import Ended, run
+from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.host.command import Ended, run
+from hesiod_watch.runs import cell_files as landed
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
 

@@ -14,10 +14,9 @@ import pytest
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 from upstream_cells import CELL, ODD_NAMES, make_cell
 
-from hesiod_watch import naming
 from hesiod_watch.config import Upstream
-from hesiod_watch.model import CellId
-from hesiod_watch.upstreams.inventory import (
+from hesiod_watch.core import naming
+from hesiod_watch.core.inventory import (
     CELLS,
     CHECKSUMS,
     FILES,
@@ -27,8 +26,9 @@ from hesiod_watch.upstreams.inventory import (
     read_files,
     records,
 )
-from hesiod_watch.upstreams.listing import Listing, UpstreamRun, list_upstream
-from hesiod_watch.upstreams.running import Ended, run
+from hesiod_watch.core.model import CellId
+from hesiod_watch.host.command import Ended, run
+from hesiod_watch.remote.sequencer.listing import Listing, UpstreamRun, list_upstream
 
 SHELLS = [["sh"], ["bash"], ["dash"], ["busybox", "sh"]]
 

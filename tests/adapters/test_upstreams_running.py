@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from sites import eventually
 
 from hesiod_watch.config import Upstream
-from hesiod_watch.errors import TemporaryError
-from hesiod_watch.upstreams import running, ssh
-from hesiod_watch.upstreams.running import run
+from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.host import command as running
+from hesiod_watch.host.command import run
+from hesiod_watch.remote import ssh
 
 SECONDS = 60.0
 

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import cli, flags
-from hesiod_watch.backups import take_raw, write_raw
-from hesiod_watch.backups.manifests import RawManifest
-from hesiod_watch.model import CellId
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch import cli
+from hesiod_watch.cli.simulator import SimulatedCell
+from hesiod_watch.core.model import CellId
+from hesiod_watch.remote.backup import take_raw, write_raw
+from hesiod_watch.remote.backup.manifests import RawManifest
+from hesiod_watch.runs import flags
 
 RUN = "20261122_TEST_alpha"
 OLD = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")

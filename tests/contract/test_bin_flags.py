@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import flags, machine
-from hesiod_watch.flags import names
-from hesiod_watch.model import LOCAL, Liveness, Owner
+from hesiod_watch.core.model import LOCAL, Liveness, Owner
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.flags import names
 
 PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-flags"
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.flags.files import parse_owner
-from hesiod_watch.machine import judge_here
-from hesiod_watch.model import Liveness
+from hesiod_watch.core.model import Liveness
+from hesiod_watch.host.process import judge_here
+from hesiod_watch.runs.flags.files import parse_owner
 
 PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-touch-atomic"
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from samples import SAMPLES, needs_samples
 
-from hesiod_watch import minknow, naming
-from hesiod_watch.completeness import announced, judge
-from hesiod_watch.model import DataKind, Shortfall, Verdict
+from hesiod_watch.core import naming
+from hesiod_watch.core.model import DataKind, Shortfall, Verdict
+from hesiod_watch.rules.completeness import announced, judge
+from hesiod_watch.runs import minknow
 
 TREES = SAMPLES / "trees"
 

@@ -9,9 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.completeness import accept, recorded
-from hesiod_watch.events import happened
-from hesiod_watch.model import (
+from hesiod_watch.core.model import (
     LOCAL,
     Cell,
     CellFlags,
@@ -26,8 +24,10 @@ from hesiod_watch.model import (
     Verdict,
 )
 from hesiod_watch.report.run import render_run
-from hesiod_watch.status import covers, status_of, why_stage
-from hesiod_watch.telling import MOST_CELLS, compose
+from hesiod_watch.rules.completeness import accept, recorded
+from hesiod_watch.rules.events import happened
+from hesiod_watch.rules.message_text import MOST_CELLS, compose
+from hesiod_watch.rules.stages import covers, status_of, why_stage
 
 SHORT = Completeness(
     Verdict.SHORT,

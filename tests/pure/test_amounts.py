@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hesiod_watch.amounts import number_of
+from hesiod_watch.core.text import number_of
 
 
 @pytest.mark.parametrize(

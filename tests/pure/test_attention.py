@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.attention import overdue, problems, steps
-from hesiod_watch.events import CELL_OVERDUE, CELL_OVERDUE_ENDED, addressed, default_kinds, due, happened
-from hesiod_watch.messages import explain_cell
-from hesiod_watch.model import (
+from hesiod_watch.core.model import (
     LOCAL,
     Cell,
     CellFlags,
@@ -30,8 +27,11 @@ from hesiod_watch.model import (
     Snapshot,
     Verdict,
 )
-from hesiod_watch.plan import look_again, plan
-from hesiod_watch.telling import compose
+from hesiod_watch.rules.attention import overdue, problems, steps
+from hesiod_watch.rules.events import CELL_OVERDUE, CELL_OVERDUE_ENDED, addressed, default_kinds, due, happened
+from hesiod_watch.rules.explain import explain_cell
+from hesiod_watch.rules.message_text import compose
+from hesiod_watch.rules.plan import look_again, plan
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hesiod_watch.upstreams.doctor import check_rsync
-from hesiod_watch.upstreams.running import Ended
+from hesiod_watch.host.command import Ended
+from hesiod_watch.remote.sequencer.checks import check_rsync
 
 GOOD = Ended(0, b"rsync  version 3.2.7  protocol version 31\nCopyright", "")
 OLD = Ended(0, b"rsync  version 3.0.9  protocol version 30", "")

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from hesiod_watch.completeness import announced, judge
-from hesiod_watch.model import CellContents, DataKind, FinalSummary, Shortfall, Verdict
+from hesiod_watch.core.model import CellContents, DataKind, FinalSummary, Shortfall, Verdict
+from hesiod_watch.rules.completeness import announced, judge
 
 FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKind.BAM
 A, B = "a" * 40, "b" * 40

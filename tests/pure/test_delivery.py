@@ -8,11 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import delivery
-from hesiod_watch.delivery import Trouble, after, due_channels, in_all, next_attempt, overdue, record_of, sentences
-from hesiod_watch.messages import explain_run
-from hesiod_watch.model import LOCAL, Decision, Letter, Liveness, Offer, Outbox, Policy, Round, RunName, Snapshot
-from hesiod_watch.plan import look_again, plan, waiting
+from hesiod_watch.core.model import LOCAL, Decision, Letter, Liveness, Offer, Outbox, Policy, Round, RunName, Snapshot
+from hesiod_watch.rules import delivery
+from hesiod_watch.rules.delivery import (
+    Trouble,
+    after,
+    due_channels,
+    in_all,
+    next_attempt,
+    overdue,
+    record_of,
+    sentences,
+)
+from hesiod_watch.rules.explain import explain_run
+from hesiod_watch.rules.plan import look_again, plan, waiting
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

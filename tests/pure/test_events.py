@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch.events import EVENTS, addressed, default_kinds, due, happened, is_told_complete
-from hesiod_watch.model import (
+from hesiod_watch.core.model import (
     LOCAL,
     Cell,
     CellFlags,
@@ -26,6 +25,7 @@ from hesiod_watch.model import (
     RunType,
     Snapshot,
 )
+from hesiod_watch.rules.events import EVENTS, addressed, default_kinds, due, happened, is_told_complete
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 FRESH = Outbox()

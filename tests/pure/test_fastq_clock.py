@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from hesiod_watch.fastq.clock import Clock
+from hesiod_watch.fastq.start_times import Clock
 from hesiod_watch.fastq.statistics import YIELD_SECONDS
 
 

@@ -8,10 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch import keeping
-from hesiod_watch.copies import CopyRecord, copies_in, digest, known_copies, raw_wanted
-from hesiod_watch.copies import FileFact as Fact
-from hesiod_watch.model import (
+from hesiod_watch.core.model import (
     LOCAL,
     Cell,
     CellFlags,
@@ -24,7 +21,10 @@ from hesiod_watch.model import (
     RunName,
     Snapshot,
 )
-from hesiod_watch.status import covers
+from hesiod_watch.rules import backup_schedule as keeping
+from hesiod_watch.rules.copies import CopyRecord, copies_in, digest, known_copies, raw_wanted
+from hesiod_watch.rules.copies import FileFact as Fact
+from hesiod_watch.rules.stages import covers
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ID = CellId("lib", "20261122_1000_1A_PAD38578_c6ded78b")

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch.letting_go import want_deletable, want_strip
-from hesiod_watch.model import Cell, CellFlags, CellId, Flag, Liveness, Owner, Policy, Round, RunName, Snapshot
+from hesiod_watch.core.model import Cell, CellFlags, CellId, Flag, Liveness, Owner, Policy, Round, RunName, Snapshot
+from hesiod_watch.rules.retention import want_deletable, want_strip
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")

@@ -7,8 +7,8 @@ from itertools import product
 
 import pytest
 
-from hesiod_watch.liveness import Evidence, judge, same_process
-from hesiod_watch.model import Liveness, Owner
+from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.rules.liveness import Evidence, judge, same_process
 
 PROCESS = Owner(
     token="t",

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from outboxes import ALL_TOLD
 
-from hesiod_watch.messages import Explanation, ago, explain_cell, explain_run, owner_words
-from hesiod_watch.model import (
+from hesiod_watch.core.model import (
     LOCAL,
     Cell,
     CellFlags,
@@ -29,7 +28,8 @@ from hesiod_watch.model import (
     Snapshot,
     Verdict,
 )
-from hesiod_watch.plan import plan
+from hesiod_watch.rules.explain import Explanation, ago, explain_cell, explain_run, owner_words
+from hesiod_watch.rules.plan import plan
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 POLICY = Policy()

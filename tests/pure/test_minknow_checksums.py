@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from hesiod_watch.checksum_findings import Finding, finding_in
-from hesiod_watch.minknow_checksums import MinknowChecksums
+from hesiod_watch.core.minknow_checksums import MinknowChecksums
+from hesiod_watch.rules.checksum_findings import Finding, finding_in
 
 FILE = ("output_hash_x.csv",)
 BAD = MinknowChecksums(FILE, 3, differing=("pod5/a.pod5",), absent=("b.fastq", "c.bam"), repacked=("b.fastq",))

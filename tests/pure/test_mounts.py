@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.sources.mounts import Kind, kind_of, parse_mountinfo
+from hesiod_watch.host.mounts import Kind, kind_of, parse_mountinfo
 
 ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
 

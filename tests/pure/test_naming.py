@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.errors import PermanentError
-from hesiod_watch.model import CellId, CellName
-from hesiod_watch.naming import (
+from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.model import CellId, CellName
+from hesiod_watch.core.naming import (
     cell_problem,
     display,
     is_configuration_test,

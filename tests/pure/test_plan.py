@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from outboxes import ALL_TOLD
 
-from hesiod_watch.attention import overdue
-from hesiod_watch.model import (
+from hesiod_watch.core.model import (
     LOCAL,
     Arriving,
     Cell,
@@ -27,8 +26,9 @@ from hesiod_watch.model import (
     Snapshot,
     Verdict,
 )
-from hesiod_watch.plan import look_again, plan
-from hesiod_watch.status import covers
+from hesiod_watch.rules.attention import overdue
+from hesiod_watch.rules.plan import look_again, plan
+from hesiod_watch.rules.stages import covers
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 POLICY = Policy(local=True, grace=3600, attempts_per_day=3, ingest_interval=None)

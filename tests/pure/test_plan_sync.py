@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 from outboxes import ALL_TOLD
 
-from hesiod_watch.model import (
+from hesiod_watch.core.model import (
     LOCAL,
     Cell,
     CellFlags,
@@ -26,8 +26,8 @@ from hesiod_watch.model import (
     Snapshot,
     Stage,
 )
-from hesiod_watch.plan import plan
-from hesiod_watch.status import covers, stage_of
+from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.stages import covers, stage_of
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 POLICY = Policy(local=False, grace=3600, attempts_per_day=3, ingest_interval=None, sync_interval=300)

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch import proof
-from hesiod_watch.minknow_checksums import MinknowChecksums
-from hesiod_watch.model import CellId
-from hesiod_watch.proof import Copy, DropProof, Evidence, Fact, Found, Limits, Refused, digest_of, prove
+from hesiod_watch.core.minknow_checksums import MinknowChecksums
+from hesiod_watch.core.model import CellId
+from hesiod_watch.rules import deletion_proof as proof
+from hesiod_watch.rules.deletion_proof import Copy, DropProof, Evidence, Fact, Found, Limits, Refused, digest_of, prove
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.records import loads, numbers_in, parse_whole, record_in, whole_number
+from hesiod_watch.core.records import loads, numbers_in, parse_whole, record_in, whole_number
 
 REFUSED = ["1" + "0" * 400, "-1" + "0" * 400, "1" + "0" * 5000, str(2**64), str(-(2**63) - 1)]
 REFUSED += ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e300"]

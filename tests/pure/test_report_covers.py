@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from qc_documents import run_document
 
-from hesiod_watch.report.covers import HEAD, read_covers
 from hesiod_watch.report.run import render_run
+from hesiod_watch.runs.report_digest import HEAD, read_covers
 
 
 @pytest.mark.parametrize("digest", ["0123456789abcdef", "a" * 64])
@@ -81,6 +81,6 @@ def test_special_files_are_not_opened(tmp_path: Path) -> None:
 
 def test_light() -> None:
     """Reading a digest loads no template engine: the observer does it at every look."""
-    code = "import sys, hesiod_watch.report.covers; print('jinja2' in sys.modules or 'markupsafe' in sys.modules)"
+    code = "import sys, hesiod_watch.runs.report_digest; print('jinja2' in sys.modules or 'markupsafe' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert run.stdout.strip() == "False"

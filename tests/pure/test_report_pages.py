@@ -380,7 +380,7 @@ def test_every_status_has_a_headline(status: str) -> None:
 
 def test_status_words_are_the_models() -> None:
     """The pages know every status and stage that there is."""
-    from hesiod_watch.model import Stage, Status
+    from hesiod_watch.core.model import Stage, Status
 
     assert {str(status) for status in Status} == set(HEADLINES)
     assert {str(stage) for stage in Stage} <= set(TONES)

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hesiod_watch.channels import Message
-from hesiod_watch.channels.rt_words import (
+from hesiod_watch.core.messages import Message
+from hesiod_watch.rules.rt_text import (
     SUBJECT_BYTES,
     TEXT_LENGTH,
     mark,

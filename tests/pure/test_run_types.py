@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from outboxes import ALL_TOLD
 
-from hesiod_watch.messages import explain_cell, explain_run
-from hesiod_watch.model import (
+from hesiod_watch.core.model import (
     LOCAL,
     Arriving,
     Cell,
@@ -26,8 +25,9 @@ from hesiod_watch.model import (
     Snapshot,
     Verdict,
 )
-from hesiod_watch.plan import plan
-from hesiod_watch.run_types import type_of, type_of_name, type_problem
+from hesiod_watch.rules.explain import explain_cell, explain_run
+from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.run_types import type_of, type_of_name, type_problem
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 INTERNAL, VISITOR, TEST = RunType("internal", "[0-9].*"), RunType("visitor", "v_.*", process=False), RunType("t", ".*t")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.model import (
+from hesiod_watch.core.model import (
     LOCAL,
     Cell,
     CellFlags,
@@ -23,7 +23,7 @@ from hesiod_watch.model import (
     Status,
     Verdict,
 )
-from hesiod_watch.status import covers, settled, stage_of, status_of, why_stage
+from hesiod_watch.rules.stages import covers, settled, stage_of, status_of, why_stage
 
 FLAG = Flag("made by a test", mtime=1.0)
 ALIVE = Claim(1, None, None, yielded=False, liveness=Liveness.ALIVE, evidence="")

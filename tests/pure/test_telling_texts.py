@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.events import EVENTS, Event, happened
-from hesiod_watch.model import LOCAL, Cell, CellFlags, CellId, Flag, Liveness, Owner, Policy, Round, RunName, Snapshot
-from hesiod_watch.telling import MOST_CELLS, compose, report_address, subject
+from hesiod_watch.core.model import (
+    LOCAL,
+    Cell,
+    CellFlags,
+    CellId,
+    Flag,
+    Liveness,
+    Owner,
+    Policy,
+    Round,
+    RunName,
+    Snapshot,
+)
+from hesiod_watch.rules.events import EVENTS, Event, happened
+from hesiod_watch.rules.message_text import MOST_CELLS, compose, report_address, subject
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 RESULTS = {

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.times import due_at, rested, rests_until, time_at
+from hesiod_watch.core.times import due_at, rested, rests_until, time_at
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 

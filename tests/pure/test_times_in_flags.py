@@ -16,8 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outboxes import ALL_TOLD
 
-from hesiod_watch.delivery import Trouble, overdue, record_of
-from hesiod_watch.model import (
+from hesiod_watch.core.model import (
     Arriving,
     Cell,
     CellFlags,
@@ -35,8 +34,9 @@ from hesiod_watch.model import (
     Snapshot,
     Verdict,
 )
-from hesiod_watch.plan import plan
-from hesiod_watch.status import covers
+from hesiod_watch.rules.delivery import Trouble, overdue, record_of
+from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.stages import covers
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=900)

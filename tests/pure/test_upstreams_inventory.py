@@ -6,16 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.upstreams.inventory import (
-    Entry,
-    Inventory,
-    NotAnAnswer,
-    names_given,
-    read_checksums,
-    read_files,
-    records,
-)
-from hesiod_watch.upstreams.transfer import Progress
+from hesiod_watch.core.inventory import Entry, Inventory, NotAnAnswer, names_given, read_checksums, read_files, records
+from hesiod_watch.remote.rsync import Progress
 
 BEGIN, END = b"hesiod-watch answers\0", b"hesiod-watch ends 0\0"
 FILES = (

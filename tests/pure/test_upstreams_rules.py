@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.model import RunName
-from hesiod_watch.naming import run_problem
-from hesiod_watch.upstreams.exit_codes import AGAIN, FAILED, judge, judge_question, last_line
-from hesiod_watch.upstreams.location import Location, parse_location, run_in
-from hesiod_watch.upstreams.run_names import Found, name_runs, run_name
-from hesiod_watch.upstreams.templates import FORBIDDEN, expand, template_problems
+from hesiod_watch.core.location import Location, parse_location, run_in
+from hesiod_watch.core.model import RunName
+from hesiod_watch.core.naming import run_problem
+from hesiod_watch.rules.exit_codes import AGAIN, FAILED, judge, judge_question, last_line
+from hesiod_watch.rules.rsync_template import FORBIDDEN, expand, template_problems
+from hesiod_watch.rules.run_names import Found, name_runs, run_name
 
 # Places.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from pathlib import Path
 
-from hesiod_watch.workqueue import WorkQueue
+from hesiod_watch.service.workqueue import WorkQueue
 
 A, B, C = Path("/a"), Path("/b"), Path("/c")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.proof import Found, digest_of
-from hesiod_watch.upstreams.marks import EVIDENCE, LIST, Mark, evidence_name, evidence_text
+from hesiod_watch.rules.deletion_marks import EVIDENCE, LIST, Mark, evidence_name, evidence_text
+from hesiod_watch.rules.deletion_proof import Found, digest_of
 
 PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}

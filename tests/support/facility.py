@@ -14,7 +14,7 @@ from sites import Site
 from sshd_pair import Pair
 from upstream_cells import tree
 
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
 
 LIBRARY = "sample_A"
 CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"

@@ -6,8 +6,8 @@ import gzip
 import random
 from pathlib import Path
 
-from hesiod_watch.fastq.files import look
 from hesiod_watch.fastq.model import Output, Settings, Source, Written
+from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.verify import verify
 from hesiod_watch.fastq.write import write_outputs
 

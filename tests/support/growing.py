@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hesiod_watch.fastq.files import look
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings, Source, Written
-from hesiod_watch.fastq.wire import Limits
+from hesiod_watch.fastq.sources import look
+from hesiod_watch.fastq.tasks import Limits
 
 LIMITS = Limits(files=2)
 SETTINGS = Settings(level="small")

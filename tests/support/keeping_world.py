@@ -21,12 +21,14 @@ from unittest import mock
 from copies_held import Places, truth_of
 from mounts import mount_memory, unmount
 
-from hesiod_watch import actions, config, flags, machine
+from hesiod_watch import actions, config
 from hesiod_watch.actions import Job
-from hesiod_watch.errors import FlagExists, HesiodError
-from hesiod_watch.model import LOCAL, CellId, Owner
-from hesiod_watch.simulate import SimulatedCell
-from hesiod_watch.upstreams.marks import LIST, read_marks
+from hesiod_watch.cli.simulator import SimulatedCell
+from hesiod_watch.core.errors import FlagExists, HesiodError
+from hesiod_watch.core.model import LOCAL, CellId, Owner
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules.deletion_marks import LIST, read_marks
+from hesiod_watch.runs import flags
 
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 RUN = "20261122_PROM_alpha"
@@ -110,7 +112,7 @@ class World:
         return self.run_dir / "pipeline"
 
     def mark_backup(self, name: str) -> None:
-        from hesiod_watch.backups.marking import mark
+        from hesiod_watch.remote.backup.init import mark
 
         backup = next(each for each in self.config.backups if each.name == name)
         mark(backup, self.config)

@@ -9,9 +9,9 @@ from pathlib import Path
 from upstream_cells import CELL, tree
 
 from hesiod_watch.config import Upstream
-from hesiod_watch.model import CellId
-from hesiod_watch.upstreams.copying import Copied, copy_cell
-from hesiod_watch.upstreams.running import Ended, run
+from hesiod_watch.core.model import CellId
+from hesiod_watch.host.command import Ended, run
+from hesiod_watch.remote.sequencer.copy_cell import Copied, copy_cell
 
 READS = "fastq_pass/PAD38578_pass_c6ded78b_1.fastq"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hesiod_watch.model import Outbox
+from hesiod_watch.core.model import Outbox
 
 
 class _Everything(frozenset[str]):

@@ -7,9 +7,9 @@ from typing import Any, Literal
 
 from rt_server import RtServer
 
-from hesiod_watch.channels import Message, Ticket
-from hesiod_watch.channels.rt_tracker import RtChannel
-from hesiod_watch.channels.rt_words import mark
+from hesiod_watch.core.messages import Message, Ticket
+from hesiod_watch.notify.rt_channel import RtChannel
+from hesiod_watch.rules.rt_text import mark
 
 RUN = "20261101_P2_lib"
 TICKET = Ticket(RUN, "promrun_internal", f"Run {RUN}")

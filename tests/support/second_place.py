@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mounts import mount_memory, unmount
 
-from hesiod_watch.copies import Facts, FileFact
+from hesiod_watch.rules.copies import Facts, FileFact
 
 
 def facts_of(place: Path) -> Facts:

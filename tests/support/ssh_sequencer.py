@@ -13,8 +13,8 @@ from sshd_pair import Pair
 from upstream_cells import CELL, tree
 
 from hesiod_watch.config import Upstream
-from hesiod_watch.model import CellId
-from hesiod_watch.upstreams.copying import Copied, copy_cell
+from hesiod_watch.core.model import CellId
+from hesiod_watch.remote.sequencer.copy_cell import Copied, copy_cell
 
 
 class There:

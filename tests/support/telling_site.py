@@ -9,7 +9,7 @@ import yaml
 from rt_server import RtServer, Ticket
 from sites import Site
 
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
 
 LIBRARY = "sample_A"
 RUN = "20261122_TEST_alpha"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from hesiod_watch.model import CellId
+from hesiod_watch.core.model import CellId
 
 CELL = CellId("lib 1", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
 SUMMARY = "final_summary_PAD38578_c6ded78b_0.txt"

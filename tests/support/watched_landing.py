@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hesiod_watch.sources.landing import Batch, Landing
-from hesiod_watch.sources.watching import Engine, Watching
+from hesiod_watch.runs.landing import Batch, Landing
+from hesiod_watch.service.watch.watcher import Engine, Watching
 
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 DEADLINE = 30.0

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 import pytest
 from sites import Site
 
+from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings
-from hesiod_watch.simulate import SimulatedCell
 
 pytestmark = pytest.mark.system
 

@@ -12,7 +12,7 @@ import pytest
 from second_place import Second
 from sites import Site
 
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
 
 pytestmark = pytest.mark.system
 

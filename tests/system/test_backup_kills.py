@@ -12,7 +12,7 @@ from second_place import Second
 from sites import Site
 from traced import changing_calls, killing_at, needs_strace
 
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
 
 pytestmark = [pytest.mark.system, pytest.mark.slow, pytest.mark.timeout(900), needs_strace]
 

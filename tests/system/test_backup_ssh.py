@@ -17,15 +17,15 @@ from second_place import facts_of
 from sites import Site, eventually
 from sshd_pair import Pair, needs_sshd
 
-from hesiod_watch.backups import device_of, opened, read_raw_manifest, results_place
-from hesiod_watch.backups.marking import mark
-from hesiod_watch.backups.questions import FORMAT, MARKER
-from hesiod_watch.backups.verifying import find_wrong, sentences
+from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.config import Backup, Config
-from hesiod_watch.errors import PermanentError, TemporaryError
-from hesiod_watch.model import CellId
-from hesiod_watch.runlog import RunLog
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.model import CellId
+from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.remote.backup import device_of, opened, read_raw_manifest, results_place
+from hesiod_watch.remote.backup.compare import find_wrong, sentences
+from hesiod_watch.remote.backup.init import mark
+from hesiod_watch.remote.backup.questions import FORMAT, MARKER
 
 pytestmark = [
     pytest.mark.system,

@@ -21,8 +21,9 @@ from mounts import mount, unmount
 from sites import Site
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 
-from hesiod_watch import flags, machine
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs import flags
 
 pytestmark = pytest.mark.system
 

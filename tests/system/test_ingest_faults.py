@@ -22,8 +22,10 @@ from mounts import in_memory
 from traced import changing_calls, needs_strace
 
 import hesiod_watch
-from hesiod_watch.errors import TemporaryError
-from hesiod_watch.fastq import book, checkpoint, compact
+from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.fastq import checkpoint
+from hesiod_watch.fastq import journal_state as book
+from hesiod_watch.fastq import packed_statistics as compact
 from hesiod_watch.fastq.checkpoint import Checkpoint, Kept
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.journal import Journal

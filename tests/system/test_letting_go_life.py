@@ -16,7 +16,7 @@ from facility import CELL, LIBRARY, OTHER, Facility, run_of
 from mounts import in_memory, needs_mounts
 from sshd_pair import Pair, needs_sshd
 
-from hesiod_watch.upstreams.marks import LIST, read_marks
+from hesiod_watch.rules.deletion_marks import LIST, read_marks
 
 pytestmark = [
     pytest.mark.system,

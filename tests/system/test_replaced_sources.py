@@ -11,7 +11,7 @@ import pytest
 from sites import Site
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
 
 pytestmark = pytest.mark.system
 

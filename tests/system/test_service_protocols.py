@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from sites import Site
 
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
 
 pytestmark = pytest.mark.system
 
@@ -129,7 +129,7 @@ def test_deciding_process_stays_without_the_data_path(site: Site) -> None:
         libraries = Path(f"/proc/{service.pid}/maps").read_text()
     deciding = imported(site.log.read_text())
     working = imported((site.output / RUN / "pipeline.log").read_text())
-    assert "hesiod_watch.reconcile" in deciding
+    assert "hesiod_watch.service.reconcile" in deciding
     assert {"numpy", "isal", "jinja2"} <= working  # so that it would be seen
     assert {name for name in deciding if name.split(".")[0] in HEAVY} == set()
     assert {name for name in deciding if name.startswith(("hesiod_watch.fastq", "hesiod_watch.cli.terminal"))} == set()

@@ -17,7 +17,7 @@ import pytest
 from facility import CELL, LIBRARY, OTHER, Facility, assert_arrived, assert_like_local, run_of
 from sshd_pair import needs_sshd, sshd_pair
 
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
 
 pytestmark = [
     pytest.mark.system,

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from watched_landing import CELL, DEADLINE, HOUR, Watched, add_run, wait_until
 
-from hesiod_watch.sources.landing import Landing
+from hesiod_watch.runs.landing import Landing
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 from watched_landing import CELL, DEADLINE, HOUR, Watched, add_run, wait_until
 
-from hesiod_watch.sources.landing import Landing
-from hesiod_watch.sources.sweep import Sweeper
+from hesiod_watch.runs.landing import Landing
+from hesiod_watch.service.watch.sweep import Sweeper
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sites import Site
 
-from hesiod_watch.simulate import SimulatedCell
+from hesiod_watch.cli.simulator import SimulatedCell
 
 pytestmark = pytest.mark.system
 

@@ -13,7 +13,7 @@ import pytest
 from disks import Change, Disk, Fault, Killed, Platter, no_fault
 from growing import LIMITS, SETTINGS, cell, expected, grow, written
 
-from hesiod_watch.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.ingest import Ingest
 

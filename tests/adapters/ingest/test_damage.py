@@ -12,10 +12,11 @@ import pytest
 from disks import Disk
 from growing import expected, in_one_go, opened, put, reads, some, written
 
-from hesiod_watch.errors import BadSource, PermanentError, TemporaryError
-from hesiod_watch.fastq import bgzf, checkpoint, durable, recheck
+from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
+from hesiod_watch.fastq import bgzf, checkpoint, durable
+from hesiod_watch.fastq import readback as recheck
 from hesiod_watch.fastq.model import Output
-from hesiod_watch.fastq.wire import Limits
+from hesiod_watch.fastq.tasks import Limits
 
 
 def test_a_full_disk_gets_back_what_was_in_vain(

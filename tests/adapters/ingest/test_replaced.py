@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from growing import expected, opened, with_sources, written
 
-from hesiod_watch.errors import TemporaryError
-from hesiod_watch.fastq.files import look
+from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.fastq.journal import Journal
 from hesiod_watch.fastq.model import Output
+from hesiod_watch.fastq.sources import look
 
 
 def other_bases(path: Path) -> bytes:

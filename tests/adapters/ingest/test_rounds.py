@@ -19,14 +19,14 @@ from growing import (
     written,
 )
 
-from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.fastq import bgzf, checkpoint, durable, ingest, md5
-from hesiod_watch.fastq.files import look
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings, Source, Tally
 from hesiod_watch.fastq.qc import qc_groups
+from hesiod_watch.fastq.sources import look
+from hesiod_watch.fastq.tasks import Limits
 from hesiod_watch.fastq.verify import verify
-from hesiod_watch.fastq.wire import Limits
 
 
 @pytest.mark.parametrize("processes", [1, 3])

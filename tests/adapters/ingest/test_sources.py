@@ -25,13 +25,13 @@ from hypothesis import given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from hesiod_watch.errors import BadSource, TemporaryError
+from hesiod_watch.core.errors import BadSource, TemporaryError
 from hesiod_watch.fastq import durable
-from hesiod_watch.fastq.files import look
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings, Source
+from hesiod_watch.fastq.sources import look
+from hesiod_watch.fastq.tasks import Limits
 from hesiod_watch.fastq.verify import verify
-from hesiod_watch.fastq.wire import Limits
 
 
 def changed(source: Source, text: bytes) -> Source:

@@ -16,11 +16,12 @@ from copies_held import truth_of
 from keeping_world import CELL, DATA, Killed, World, data_of, flip, killed_at, said, some, why_kept
 from mounts import needs_mounts
 
-from hesiod_watch import flags, machine
 from hesiod_watch.actions import strip
-from hesiod_watch.actions.evidence import gather
-from hesiod_watch.errors import FlagExists, PermanentError, TemporaryError
-from hesiod_watch.upstreams.marks import EVIDENCE, LIST
+from hesiod_watch.actions.copies.evidence import gather
+from hesiod_watch.core.errors import FlagExists, PermanentError, TemporaryError
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules.deletion_marks import EVIDENCE, LIST
+from hesiod_watch.runs import flags
 
 pytestmark = needs_mounts
 

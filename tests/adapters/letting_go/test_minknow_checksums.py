@@ -14,7 +14,8 @@ from keeping_world import CELL, RUN, World, kept_world, said, some
 from mounts import needs_mounts
 from output_hashes import NAME, spoil, write_output_hash
 
-from hesiod_watch import cli, flags
+from hesiod_watch import cli
+from hesiod_watch.runs import flags
 
 pytestmark = needs_mounts
 

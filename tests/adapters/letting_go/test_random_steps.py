@@ -32,7 +32,7 @@ from hypothesis.stateful import (
 from keeping_world import CELL, DATA, Killed, World, flip, kept_world, killed_at
 from mounts import needs_mounts
 
-from hesiod_watch import flags
+from hesiod_watch.runs import flags
 
 STEPS = int(os.environ.get("HESIOD_WATCH_STEPS", "60"))
 """Steps in all."""

@@ -16,13 +16,15 @@ from copies_held import truth_of
 from keeping_world import CELL, DATA, RUN, World, data_of, flip, said, some, why_kept
 from mounts import needs_mounts
 
-from hesiod_watch import flags
-from hesiod_watch.actions import deletable, dropping, strip
-from hesiod_watch.actions.dropping import Gone
-from hesiod_watch.actions.evidence import gather
-from hesiod_watch.errors import PermanentError, TemporaryError
-from hesiod_watch.proof import DropProof, Limits, Refused, prove
-from hesiod_watch.upstreams.marks import LIST
+from hesiod_watch.actions import mark_deletable as deletable
+from hesiod_watch.actions import strip
+from hesiod_watch.actions.copies import delete as dropping
+from hesiod_watch.actions.copies.delete import Gone
+from hesiod_watch.actions.copies.evidence import gather
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.rules.deletion_marks import LIST
+from hesiod_watch.rules.deletion_proof import DropProof, Limits, Refused, prove
+from hesiod_watch.runs import flags
 
 pytestmark = needs_mounts
 

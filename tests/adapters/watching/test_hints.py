@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from watched_landing import CELL, LONG, Hints, Watched, wait_until
 
-from hesiod_watch.sources.landing import Batch, Landing
-from hesiod_watch.sources.watching import Watching
+from hesiod_watch.runs.landing import Batch, Landing
+from hesiod_watch.service.watch.watcher import Watching
 
 
 def inotify_fds() -> set[int]:

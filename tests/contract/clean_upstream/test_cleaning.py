@@ -13,7 +13,7 @@ import pytest
 from cells_to_clean import CELL, LIBRARY, OTHER, PROGRAM, RUN, TRASH, Sequencer, contents, flip
 from sites import eventually
 
-from hesiod_watch.upstreams.marks import EVIDENCE, LIST, read_marks
+from hesiod_watch.rules.deletion_marks import EVIDENCE, LIST, read_marks
 
 
 def test_a_dry_run_lists_and_touches_nothing(sequencer: Sequencer, cell: Path) -> None:

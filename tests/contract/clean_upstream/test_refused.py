@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from cells_to_clean import CELL, LIBRARY, OTHER, RUN, TRASH, Sequencer, contents, flip
 
-from hesiod_watch.upstreams.marks import LIST, encoded_name
+from hesiod_watch.rules.deletion_marks import LIST, encoded_name
 
 
 def _link_above(cell: Path) -> None:

@@ -17,7 +17,7 @@ from ssh_sequencer import There, cut, frozen
 from sshd_pair import needs_sshd, signal_to
 from upstream_cells import CELL, SUMMARY, make_cell
 
-from hesiod_watch.model import CellId
+from hesiod_watch.core.model import CellId
 
 pytestmark = [
     pytest.mark.system,

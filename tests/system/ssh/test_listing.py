@@ -17,11 +17,11 @@ from sshd_pair import needs_sshd, signal_to
 from upstream_cells import CELL, make_cell
 
 from hesiod_watch.config import Upstream
-from hesiod_watch.model import CellId
-from hesiod_watch.upstreams import connection, ssh
-from hesiod_watch.upstreams.doctor import check_upstream
-from hesiod_watch.upstreams.listing import list_upstream
-from hesiod_watch.upstreams.running import run
+from hesiod_watch.core.model import CellId
+from hesiod_watch.host.command import run
+from hesiod_watch.remote import connection, ssh
+from hesiod_watch.remote.sequencer.checks import check_upstream
+from hesiod_watch.remote.sequencer.listing import list_upstream
 
 pytestmark = [
     pytest.mark.system,

@@ -1,0 +1,231 @@
+"""Making a directory of a backup be what facts say: what is wrong gives way, what lacks is copied, all is read there.
+
+Never deletes. Whatever stands in the way, or is not named by any fact, or has other content, is moved below the run's
+`superseded/` there; and that it has been kept is looked up, not believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from hesiod_watch.config import Config
+from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.inventory import Entry
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.remote.backup.compare import find_wrong, sentences
+from hesiod_watch.remote.backup.local_files import opened_directory
+from hesiod_watch.remote.backup.store import Store
+from hesiod_watch.rules.copies import FLAGS, RESULTS, Facts, FileFact
+
+LOGS = frozenset({"pipeline.log", "sync.log", "backup.log"})
+"""Files of a run that grow while they are copied; they come last."""
+RUN_BACKUP = frozenset({"backup.started", "backup.done", "backup.failed"})
+"""Flags of this very work: they change with it."""
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Bringing:
+    """One directory of a backup, and what it is to be."""
+
+    store: Store
+    source: Path  # the directory here; it may have gone
+    below: Path  # a directory above it from which on no link is followed
+    directory: str
+    facts: Facts
+    log: RunLog
+
+    @property
+    def size(self) -> int:
+        return sum(fact.size for fact in self.facts.values())
+
+    def bring(self, on_progress: Callable[[int], None]) -> int:
+        """Have the files that the facts name, and nothing else, lie there; how many entries gave way.
+
+        What is there by size and time is not sent again; what is not here any more is left as it is there. Durable when
+        it returns, and not read yet. Raises TemporaryError, PermanentError.
+        """
+        here = _sizes_and_times(self.source, self.below, self.facts)
+        before = self.store.entries(self.directory)
+        aside = {name for name, entry in before.items() if _in_the_way(name, entry, self.facts)}
+        self.store.set_aside(self.directory, _outermost(aside))
+        present = {name: entry for name, entry in before.items() if name not in aside and entry.kind == "f"}
+        needed = [name for name in self.facts if name in here and not _alike(present.get(name), here[name])]
+        done = self.size - sum(self.facts[name].size for name in needed)
+        self._copy(needed, lambda more: on_progress(done + more))
+        gone = {name: before[name] for name in aside | (set(needed) & present.keys())}
+        _look_for(self.store, self.directory, gone)
+        return len(gone)
+
+    def prove(self, on_progress: Callable[[int], None]) -> list[str]:
+        """Read all of it there. What is not as it should be is copied once more and read again; what is wrong then."""
+        wrong = find_wrong(self.store, self.directory, self.facts, on_progress=on_progress)
+        here = _sizes_and_times(self.source, self.below, self.facts)
+        again = [name for name in wrong if name in here]
+        if again:
+            before = self.store.entries(self.directory)
+            for sentence in sentences(self.store, self.directory, self.facts, wrong)[:100]:
+                self.log.line(f"{sentence}; copied once more, the former one is kept")
+            self._copy(again, lambda done: None, ignore_times=True)
+            _look_for(self.store, self.directory, {name: before[name] for name in again if name in before})
+            wrong = find_wrong(self.store, self.directory, self.facts, self.source, only=again)
+        return sentences(self.store, self.directory, self.facts, wrong)
+
+    def _copy(self, names: Iterable[str], on_progress: Callable[[int], None], *, ignore_times: bool = False) -> None:
+        self.store.copy(
+            self.source,
+            self.directory,
+            names,
+            below=self.below,
+            log=self.log,
+            on_progress=on_progress,
+            ignore_times=ignore_times,
+        )
+        self.store.make_durable()
+
+
+def _in_the_way(name: str, entry: Entry, facts: Facts) -> bool:
+    """Whether an entry of a backup is no file that should be there, nor a directory on the way to one."""
+    if entry.kind == "f" and name in facts:
+        return False
+    return entry.kind != "d" or name in facts
+
+
+def _outermost(names: Collection[str]) -> list[str]:
+    """Those that lie in none of the others: they go with them."""
+    return [name for name in names if not any(str(above) in names for above in PurePosixPath(name).parents)]
+
+
+def _alike(there: Entry | None, here: os.stat_result) -> bool:
+    # Times in whole seconds: not every file system keeps more.
+    return there is not None and (there.size, there.mtime // 10**9) == (here.st_size, here.st_mtime_ns // 10**9)
+
+
+def _sizes_and_times(source: Path, below: Path, facts: Facts) -> dict[str, os.stat_result]:
+    """The files that are here to be copied. Raises TemporaryError for one that is not what the facts say."""
+    found: dict[str, os.stat_result] = {}
+    if not source.is_dir():
+        return found
+    with opened_directory(source, below) as directory:
+        for name, fact in facts.items():
+            try:
+                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+            except OSError:
+                continue  # if it is there already, good; if not, reading there will tell
+            if status.st_size != fact.size:
+                where = display(str(source / name))
+                raise PermanentError(
+                    f"{where}: {number_of(status.st_size, 'byte')}, and should be {fact.size}; it is not copied"
+                )
+            found[name] = status
+    return found
+
+
+def _look_for(store: Store, directory: str, gone: Mapping[str, Entry]) -> None:
+    """Look whether what gave way is among what is superseded, or still in its place. Raises PermanentError."""
+    if not gone:
+        return
+    place = store.superseded(directory)
+    kept, now = store.entries(place), store.entries(directory)
+    for name, entry in gone.items():
+        still, found = now.get(name), kept.get(name)
+        if entry.kind == "d" or (still and still.identity == entry.identity):
+            continue
+        if found is None or (found.kind, found.size, found.target) != (entry.kind, entry.size, entry.target):
+            where = f"{store.backup.name}: {directory}/{display(name)}"
+            raise PermanentError(f"{where} gave way to another version, and is not in {place}")
+
+
+def bring_run_files(store: Store, run_dir: Path, output: Path, config: Config, log: RunLog) -> int:
+    """Copy a run's own files and flags, its logs last, and read them back; how many there are. Raises as `bring`."""
+    run = run_dir.name
+    number = 0
+    for source, directory, below, logs in (
+        (output, f"{run}/{RESULTS}", config.output, False),
+        (run_dir / "pipeline", f"{run}/{FLAGS}", config.landing, False),
+        (output, f"{run}/{RESULTS}", config.output, True),
+    ):
+        for last in (False, False, True):
+            facts = {name: fact for name, fact in _facts_of(source, below).items() if (name in LOGS) is logs}
+            try:
+                store.copy(source, directory, facts, below=below, log=log)
+                store.make_durable()
+                differing = _differing(store, source, directory, facts)
+            except TemporaryError:
+                if last:
+                    raise
+                continue  # a flag was renamed meanwhile, perhaps
+            if not differing:
+                break
+            if last:
+                raise TemporaryError(f"{store.backup.name}: {directory}/{display(differing[0])} is not what it is here")
+        number += len(facts)
+    return number
+
+
+def _differing(store: Store, source: Path, directory: str, facts: Facts) -> list[str]:
+    there = store.checksums(directory, facts)
+    return [
+        name
+        for name, fact in facts.items()
+        if there.get(name) != fact.md5 and not _grew(store, source / name, directory, name, there.get(name))
+    ]
+
+
+def _grew(store: Store, path: Path, directory: str, name: str, md5: str | None) -> bool:
+    """Whether a file there is the beginning of ours, or the whole of it as it is now."""
+    entry = store.entries(directory).get(name)
+    if md5 is None or entry is None or entry.kind != "f":
+        return False
+    try:
+        return _md5(path, entry.size) == md5
+    except OSError as error:
+        raise TemporaryError(f"{display(str(path))}: {error.strerror}") from error
+
+
+def _facts_of(source: Path, below: Path) -> Facts:
+    """The regular files of a directory and its sub-directories but for hidden ones, as they are now.
+
+    Of `output` only what lies at the top is wanted, so cells are not entered.
+    """
+    found: dict[str, FileFact] = {}
+    with opened_directory(source, below):
+        pass  # that it is a real directory
+    pending = [""]
+    while pending:
+        prefix = pending.pop()
+        with os.scandir(source / prefix) as entries:
+            listed = sorted(entries, key=lambda entry: entry.name)
+        for entry in listed:
+            name = f"{prefix}{entry.name}"
+            if entry.name.startswith(".") or name in RUN_BACKUP:
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                if source.name == "pipeline":
+                    pending.append(f"{name}/")
+            elif entry.is_file(follow_symlinks=False):
+                try:
+                    size = entry.stat(follow_symlinks=False).st_size
+                    found[name] = FileFact(name, size, _md5(source / name, size))
+                except FileNotFoundError:
+                    continue  # a flag that was renamed meanwhile
+                except (OSError, HesiodError) as error:
+                    raise TemporaryError(f"{display(str(source / name))}: {error}") from error
+    return found
+
+
+def _md5(path: Path, size: int) -> str:
+    """MD5 of the first `size` bytes of a regular file. Raises OSError."""
+    digest = hashlib.md5(usedforsecurity=False)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        while size and (data := file.read(min(CHUNK, size))):
+            digest.update(data)
+            size -= len(data)
+    return digest.hexdigest()

@@ -1,0 +1,292 @@
+"""What copies of a cell's raw data there are: every file read where it lies, now. No record of earlier is believed.
+
+Of a raw FASTQ the output counts as a copy if the piece of it that was made of that file inflates to the file's own text
+(`fastq.sameness`), and if the whole output has the MD5 of the manifest. Then so does the same output on a backup.
+
+A place that cannot be read adds no copies, and the reason: it stops nothing, for others may suffice.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from hesiod_watch.actions import Job
+from hesiod_watch.actions.outputs.results import MANIFEST, read_manifest
+from hesiod_watch.config import Backup
+from hesiod_watch.core.errors import HesiodError, TemporaryError
+from hesiod_watch.core.inventory import Entry
+from hesiod_watch.fastq import readback as recheck
+from hesiod_watch.fastq.content_equality import Reading, ReadInto, read_piece, read_source
+from hesiod_watch.remote.backup import Facts, device_of, opened, raw_place, result_facts, results_place
+from hesiod_watch.remote.backup.minknow_hashes import Hashes, read_output_hashes
+from hesiod_watch.rules.deletion_proof import Copy, Found
+from hesiod_watch.runs import cell_files as landed
+
+CHUNK = 1 << 20
+Copies = dict[str, Copy]
+"""One place's copies, by the name of the raw file that each gives back."""
+
+
+@dataclass
+class Here:
+    """What is in landing: entries, and what was read of each file. `why` says why a file could not be read.
+
+    `readings` are those of the files that outputs were made of: each is read once, for its MD5 and for its text.
+    """
+
+    device: str
+    path: Path
+    entries: dict[str, Entry]
+    found: dict[str, Found] = field(default_factory=dict)
+    readings: dict[str, Reading] = field(default_factory=dict)
+    read_at: dict[str, datetime] = field(default_factory=dict)
+    why: dict[str, str] = field(default_factory=dict)
+    hashes: Hashes = field(default_factory=Hashes)  # MinKNOW's own checksums, as they are in landing
+    sha256: dict[str, str] = field(default_factory=dict)  # of the files that these name, read in the same pass
+
+    def copies(self) -> Copies:
+        return {
+            name: Copy(
+                "landing",
+                self.device,
+                str(self.path / name),
+                _inode(entry.identity),
+                entry.md5,
+                self.read_at.get(name),
+                self.why.get(name, ""),
+            )
+            for name, entry in self.found.items()
+            if entry.kind == "f"
+        }
+
+
+@dataclass
+class OnBackup:
+    """What a backup was found to have: MD5 of raw files and of results by name, as read there."""
+
+    device: str = ""
+    raw: Mapping[str, str] = field(default_factory=dict)
+    results: Mapping[str, str] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)  # by path below the backup
+    read_at: datetime | None = None
+    why: str = ""  # why nothing is known of it
+
+
+@dataclass
+class Looking:
+    """One look at all the places where a cell has copies."""
+
+    job: Job
+    directory: int
+    cell_output: Path
+    raw: Facts
+    stop: Callable[[], bool]
+
+    @cached_property
+    def manifest(self) -> Mapping[str, Any]:
+        """That of the cell's outputs. Raises PermanentError, TemporaryError."""
+        return read_manifest(self.cell_output)
+
+    def of_landing(self) -> Here:
+        """Read every file in landing."""
+        job = self.job
+        sources = {str(source.get("name")) for source in self.manifest.get("sources", [])}
+        entries = landed.entries(self.directory, job.the_cell)
+        here = Here(device_of(job.run_dir), job.cell_dir.resolve(), entries)
+        files = {name for name, entry in entries.items() if entry.kind == "f"}
+        here.hashes = read_output_hashes(self.directory, job.the_cell, files)
+        for name, entry in sorted(entries.items()):
+            if self.stop():
+                raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: stopped")
+            md5, identity = "", tuple[int, ...]()
+            if entry.kind == "f":
+                here.read_at[name] = datetime.now(UTC)
+                try:
+                    sha256 = hashlib.sha256() if name in here.hashes.sha256 else None
+                    reading, identity = _read(self.directory, job, name, text=name in sources, sha256=sha256)
+                    md5 = reading.md5
+                    if sha256:
+                        here.sha256[name] = sha256.hexdigest()
+                    if name in sources:
+                        here.readings[name] = reading
+                except OSError as error:
+                    here.why[name] = f"cannot be read: {error.strerror}"
+            here.found[name] = Found(entry.kind, entry.size, identity, md5)
+        return here
+
+    def of_outputs(self, here: Here) -> Copies:
+        """Our outputs as copies of the raw FASTQ they were made of."""
+        copies: Copies = {}
+        device = device_of(self.cell_output)
+        wrong = {name: why for name in sorted(_outputs(self.manifest)) if (why := self._wrong_output(name))}
+        for source in self.manifest.get("sources", []):
+            name = str(source.get("name"))
+            output = str(source.get("output"))
+            read_at = datetime.now(UTC)
+            why = wrong.get(output) or self._not_the_same(here, name, source)
+            path = self.cell_output / output
+            copies[name] = Copy(
+                "output",
+                device,
+                str(path.resolve()),
+                _inode_of(path),
+                "" if why else here.found[name].md5,
+                read_at,
+                why,
+            )
+        return copies
+
+    def _wrong_output(self, name: str) -> str:
+        """Why an output is not what the manifest says; "" if it is."""
+        expected = next((entry.get("md5") for entry in self.manifest["files"] if entry.get("name") == name), None)
+        if Path(name).name != name or not expected:
+            return f"is not in {MANIFEST}"
+        try:
+            return "" if recheck.md5_of(self.cell_output / name) == expected else f"differs from {MANIFEST}: {name}"
+        except HesiodError as error:
+            return f"cannot be read: {error}"
+
+    def _not_the_same(self, here: Here, name: str, source: Mapping[str, Any]) -> str:
+        """Why a piece of an output is no copy of its source; "" if it inflates to the text of that."""
+        reading = here.readings.get(name)
+        if reading is None:
+            return "cannot be held against the file, which is not in landing"
+        offset, length = source.get("offset"), source.get("length")
+        if not isinstance(offset, int) or not isinstance(length, int):
+            return "does not say which part of it is this file: it was made by an earlier version"
+        if reading.text is None:
+            return f"cannot be held against the file: {reading.why}"
+        try:
+            piece = read_piece(self.cell_output / str(source["output"]), offset, length)
+        except HesiodError as error:
+            return f"cannot be held against the file: {error}"
+        return "" if reading.text == piece else "does not hold the very text of the file"
+
+    def of_backup(self, backup: Backup) -> OnBackup:
+        """Read what a backup has of the cell. Raises nothing for what it does."""
+        run, cell = self.job.run_dir.name, self.job.the_cell
+        found = OnBackup(read_at=datetime.now(UTC))
+        try:
+            with opened(backup, stop=self.stop) as store:
+                found.device = store.device
+                outputs = [name for name in result_facts(self.cell_output) if name.endswith(".gz")]
+                for place, names in ((results_place(run, cell), outputs), (raw_place(run, cell), list(self.raw))):
+                    before = store.entries(place)
+                    sizes = {name: before[name].size for name in names if name in before and before[name].kind == "f"}
+                    checksums = store.checksums(place, sizes, sizes)
+                    for name in moved(before, store.entries(place)):
+                        found.problems[f"{place}/{name}"] = "changed while it was read"
+                    if place == raw_place(run, cell):
+                        found.raw = checksums
+                    else:
+                        found.results = checksums
+        except (HesiodError, OSError) as error:
+            found.why = f"cannot be read: {error}"
+        return found
+
+    def with_outputs(self, backup: Backup, there: OnBackup, outputs: Copies) -> Copies:
+        """A backup's copies: raw files as they lie there, else what its copy of a proven output holds."""
+        run, cell = self.job.run_dir.name, self.job.the_cell
+        place = f"backup {backup.name}"
+        facts = result_facts(self.cell_output)
+        copies: Copies = {}
+        for name in self.raw.keys() | outputs.keys():
+            path = f"{raw_place(run, cell)}/{name}"
+            md5 = there.raw.get(name, "")
+            why = there.why or there.problems.get(path, "") or ("" if md5 else "has no such file")
+            output = outputs.get(name)
+            if (why or md5 != self._recorded(name)) and output and not output.why and not there.why:
+                # What was proven of our output holds of every file with the same bytes.
+                last = Path(output.path).name
+                path = f"{results_place(run, cell)}/{last}"
+                same = last in facts and there.results.get(last) == facts[last].md5
+                why = there.problems.get(path, "") or ("" if same else f"has no sound copy of {last}")
+                md5 = output.md5 if same else ""
+            copies[name] = Copy(
+                place, there.device, f"{backup.location}/{path}", _inode_at(backup, path), md5, there.read_at, why
+            )
+        return copies
+
+    def _recorded(self, name: str) -> str:
+        fact = self.raw.get(name)
+        return fact.md5 if fact else ""
+
+
+# Reading.
+
+
+def _read(
+    directory: int, job: Job, name: str, *, text: bool, sha256: hashlib._Hash | None
+) -> tuple[Reading, tuple[int, ...]]:
+    """A file in landing, read once from its disk, perhaps with its text as FASTQ; and its identity.
+
+    All bytes go into `sha256` too, where there is one.
+
+    Raises OSError, also where it changed meanwhile: then nothing is known of it.
+    """
+    with landed.opened(directory, job.the_cell, name) as descriptor:
+        before = identity_of(os.fstat(descriptor))
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+        def readinto(part: memoryview) -> int:
+            count = os.readv(descriptor, [part])
+            if sha256:
+                sha256.update(part[:count])
+            return count
+
+        if text:
+            reading = read_source(readinto, job.cell_dir / name, gzipped=name.endswith(".gz"))
+        else:
+            reading = Reading(_md5_of(readinto), None)
+        if identity_of(os.fstat(descriptor)) != before:
+            raise OSError(errno.EBUSY, "it changed while it was read")
+    return reading, before
+
+
+def _md5_of(readinto: ReadInto) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    buffer = memoryview(bytearray(CHUNK))
+    while count := readinto(buffer):
+        digest.update(buffer[:count])
+    return digest.hexdigest()
+
+
+def identity_of(status: os.stat_result) -> tuple[int, ...]:
+    """What differs when it is another file, or the same one changed: nobody can set an inode's change time back."""
+    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+def moved(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> tuple[str, ...]:
+    """Names that came, went or changed from one look to the next."""
+    both = before.keys() & after.keys()
+    changed = {name for name in both if before[name].identity != after[name].identity}
+    return tuple(sorted((before.keys() ^ after.keys()) | changed))
+
+
+def _outputs(manifest: Mapping[str, Any]) -> set[str]:
+    return {str(source.get("output")) for source in manifest.get("sources", [])}
+
+
+def _inode(identity: tuple[int, ...]) -> str:
+    return f"{identity[0]}:{identity[1]}" if identity else ""
+
+
+def _inode_of(path: Path) -> str:
+    try:
+        status = path.lstat()
+    except OSError:
+        return ""
+    return f"{status.st_dev}:{status.st_ino}"
+
+
+def _inode_at(backup: Backup, path: str) -> str:
+    """Where it is mounted here its inode can be told from ours; of another host's nothing is known."""
+    return "" if backup.place.over_ssh else _inode_of(Path(backup.place.path) / path)

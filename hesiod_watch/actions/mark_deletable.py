@@ -1,0 +1,132 @@
+"""deletable: tell an upstream which of its cells may be deleted there, with the evidence; or take that word back.
+
+What it is told lies beside its runs (`upstreams.marks`): a person sees it there, and `bin/hesiod-clean-upstream` goes
+by it. The list there is what counts, and is read anew each time: a round that was killed may or may not have written.
+A mark is made for a drop proof alone; where there is no proof, and a mark stands, it is revoked. A mark that still has
+half of its time, of a cell that has not changed since, is left as it is: the same is never written twice.
+
+A strip and a mark of the same cell keep out of each other's way; see `strip`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions.copies.evidence import examine, ground
+from hesiod_watch.actions.strip import keep_clear
+from hesiod_watch.actions.sync import upstream_of
+from hesiod_watch.config import Upstream
+from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.text import number_of
+from hesiod_watch.core.times import iso
+from hesiod_watch.host import process as machine
+from hesiod_watch.host.locks import alone_on_this_host
+from hesiod_watch.remote.sequencer import deletion_list as marking
+from hesiod_watch.rules.checksum_findings import carried_finding
+from hesiod_watch.rules.deletion_marks import Mark, evidence_name, evidence_text
+from hesiod_watch.rules.deletion_proof import DropProof, Refused
+from hesiod_watch.runs import flags
+
+Clock = Callable[[], datetime]
+
+
+def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
+    """Raises FlagExists while it is being marked, TemporaryError, or PermanentError with the reasons against it."""
+    cell = job.the_cell
+    location = flags.read_upstream(job.pipeline) or ""
+    upstream = upstream_of(job, location)
+    work = flags.deletable(cell.stem)
+    alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
+    # Should it be killed it may have written a mark; `marked` keeps that possible until it is known.
+    former = flags.read_flags(job.pipeline).round(work, machine.judge_here)
+    known = carried_finding(former.record if former else {})
+    flags.begin_round(job.pipeline, work, job.owner, alone=alone, record={"marked": True, **known})
+    ending: flags.Ending = "failed"
+    record: dict[str, object] = {"why": "it ended early", "marked": True, **known}
+    try:
+        job.log().command(command_of(job))
+        keep_clear(job, flags.strip(cell.stem))
+        with marking.reached(upstream, location) as there:
+            record |= _mark(job, upstream, there, record, clock)
+        ending = "done"
+    except HesiodError as error:
+        record |= {"why": str(error), "again": isinstance(error, TemporaryError)}
+        raise
+    finally:
+        record |= {"ended": iso(clock()), "cell": str(cell)}
+        flags.end_round(job.pipeline, work, job.owner, ending, record)
+    return "done"
+
+
+def _mark(
+    job: Job, upstream: Upstream, there: marking.There, record: dict[str, object], clock: Clock
+) -> Mapping[str, object]:
+    """Prove and write; what the flag is to say. `record["marked"]` is kept true to what stands upstream."""
+    cell = job.the_cell
+    standing = there.mark_of(cell)
+    record["marked"] = standing is not None and standing.word == "deletable"
+    if not upstream.mark_deletable:
+        answer: DropProof | Refused = Refused((f"the configuration of {upstream.name} says no mark_deletable",))
+    elif without_ground := ground(job):
+        answer = Refused(without_ground)  # nothing need be read, and the cell may not be there any more
+    else:
+        answer = examine(job, there, clock=clock)
+    if isinstance(answer, Refused):
+        if answer.checksums.wrong:
+            record |= answer.checksums.finding(iso(clock()))
+        if standing and standing.word == "deletable":
+            why = str(answer)
+            there.write(cell, Mark("revoked", clock(), standing.place, job.run_dir.name, said=why))
+            record["marked"] = False
+            job.log().line(f"{cell}: not to be deleted upstream any more, though it was marked: {why}")
+        raise PermanentError(f"{job.run_dir.name} {cell} is not marked as safe to delete: {answer}")
+    mark = _mark_for(answer, upstream, there, clock())
+    if not _stands(standing, mark):
+        evidence = evidence_text({target.name: target.md5 for target in answer.files})
+        md5 = hashlib.md5(evidence, usedforsecurity=False).hexdigest()
+        there.keep_evidence(mark.evidence, evidence, md5)
+        if not answer.holds(clock()):
+            raise TemporaryError(f"{job.run_dir.name} {cell}: the proof has run out before its mark was written")
+        record["marked"] = True
+        there.write(cell, mark)
+        files = number_of(mark.files, "file")
+        job.log().line(f"{cell}: marked upstream as safe to delete: {files}; copies: {mark.said}")
+    elif standing:
+        mark = standing
+    return {
+        "why": f"{number_of(mark.files, 'file')}, {number_of(mark.bytes, 'byte')}; copies: {mark.said}",
+        "marked": True,
+        "files": mark.files,
+        "bytes": mark.bytes,
+        "inventory": mark.digest,
+        "evidence": mark.evidence,
+        "places": list(answer.places),
+        "until": iso(mark.until) if mark.until else "",
+    }
+
+
+def _mark_for(proof: DropProof, upstream: Upstream, there: marking.There, now: datetime) -> Mark:
+    return Mark(
+        "deletable",
+        now,
+        there.place(proof.cell),
+        proof.run,
+        now + timedelta(seconds=upstream.mark_lasts),
+        len(proof.files),
+        proof.bytes,
+        proof.inventory_digest,
+        evidence_name(proof.cell.stem, proof.inventory_digest),
+        ", ".join(proof.places),
+    )
+
+
+def _stands(standing: Mark | None, mark: Mark) -> bool:
+    """Whether a mark already says this, and will for some time: the same line is not written twice."""
+    if standing is None or standing.word != "deletable" or standing.until is None or mark.until is None:
+        return False
+    same = (standing.digest, standing.files, standing.bytes) == (mark.digest, mark.files, mark.bytes)
+    return same and timedelta(0) <= mark.until - standing.until < (mark.until - mark.made) / 2

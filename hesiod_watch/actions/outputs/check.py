@@ -1,0 +1,58 @@
+"""Holding a cell's results against their manifest, byte by byte. Reads only; any number may run at once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+from hesiod_watch.actions.outputs.results import MANIFEST, read_manifest
+from hesiod_watch.core.errors import HesiodError
+from hesiod_watch.core.text import number_of
+from hesiod_watch.fastq.verify import verify
+
+CHUNK = 1 << 20
+
+
+def verify_cell(cell_output: Path) -> list[str]:
+    """What is wrong with the results in a directory, a sentence each; empty when every file agrees."""
+    manifest = read_manifest(cell_output)
+    if not manifest:
+        return [f"{MANIFEST} is missing or cannot be read"]
+    return [problem for entry in manifest["files"] if (problem := _problem(cell_output, entry))]
+
+
+def _problem(cell_output: Path, entry: Any) -> str:
+    try:
+        name, size, md5 = str(entry["name"]), int(entry["bytes"]), str(entry["md5"])
+    except (TypeError, KeyError, ValueError):
+        return f"{MANIFEST} has an entry that is not understood: {entry!r}"
+    path = cell_output / name
+    if Path(name).name != name:
+        return f"{MANIFEST} names a file elsewhere: {name!r}"
+    try:
+        found = path.lstat()
+        if not stat.S_ISREG(found.st_mode):
+            return f"{name}: not a regular file"
+        if found.st_size != size:
+            return f"{name}: {number_of(found.st_size, 'byte')}, the manifest says {size}"
+        if "reads" in entry:
+            verify(path, md5=md5, reads=int(entry["reads"]), bases=int(entry["bases"]))
+        elif (actual := _md5(path)) != md5:
+            return f"{name}: md5 {actual}, the manifest says {md5}"
+    except HesiodError as error:
+        return str(error)
+    except OSError as error:
+        return f"{name}: {error.strerror}"
+    return ""
+
+
+def _md5(path: Path) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, "rb") as file:
+        while chunk := file.read(CHUNK):
+            digest.update(chunk)
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""What a worker says about itself while it works: a small file for `status`, a line now and then for the log."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import Progress
+from hesiod_watch.runs.observe import PROGRESS_FILE
+
+logger = logging.getLogger(__name__)
+
+SAY_EVERY = 0.5
+"""Seconds between two updates of the progress file."""
+LOG_EVERY = 60.0
+"""Seconds between two lines about progress in the log."""
+
+
+class Reporter:
+    """Tells whoever looks how far we are. `say` is cheap enough to be called for every file."""
+
+    def __init__(self, cell_output: Path, listener: Callable[[Progress], None], name: str = PROGRESS_FILE) -> None:
+        self._path = cell_output / name
+        self._listener = listener
+        self._said = 0.0
+        self._logged = time.monotonic()
+        self._phase = ""
+
+    def say(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._said < SAY_EVERY and progress.phase == self._phase:
+            return
+        self._said, self._phase = now, progress.phase
+        progress = dataclasses.replace(progress, updated=time.time())
+        self._listener(progress)
+        if now - self._logged >= LOG_EVERY:
+            self._logged = now
+            share = f"{progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else "?"
+            logger.info(progress.phase, extra=fields(done=share, reads=progress.reads, bases=progress.bases))
+        self._write(json.dumps(dataclasses.asdict(progress)))
+
+    def _write(self, text: str) -> None:
+        """Whole where there is room. On a full disk over the last text, whose place we have: so a wait can be told."""
+        temporary = self._path.with_suffix(".new")
+        try:
+            temporary.write_text(text)
+            temporary.replace(self._path)
+            return
+        except OSError:
+            pass
+        try:
+            temporary.unlink(missing_ok=True)
+            with self._path.open("r+") as file:
+                file.write(text)
+                file.truncate()
+        except OSError:
+            pass  # progress is only for people
+
+    def end(self) -> None:
+        """Nothing is under way any more."""
+        try:
+            self._path.unlink(missing_ok=True)
+        except OSError:
+            pass  # an old line about progress beside a finished cell misleads nobody: the stage comes first

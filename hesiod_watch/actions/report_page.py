@@ -1,0 +1,80 @@
+"""report: the run's page over all its cells.
+
+The page is a pure function of the disk and is replaced by one rename, so it needs no claim: two performers at
+once write two good pages. It carries a digest of what it covers; if the older of the two lands last, its digest
+is out of date and the next look plans the report again.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from hesiod_watch import __version__
+from hesiod_watch.actions import Job, Outcome, output_error
+from hesiod_watch.actions.outputs.results import QC, REPORT, fsync_directory
+from hesiod_watch.core.model import Cell, Stage
+from hesiod_watch.core.records import loads
+from hesiod_watch.host.process import iso_now
+from hesiod_watch.report.run import render_run
+from hesiod_watch.rules.checksum_findings import finding_of
+from hesiod_watch.rules.stages import by_hand, covers, stage_of, status_of, why_stage
+from hesiod_watch.runs.observe import observe
+
+
+def perform(job: Job) -> Outcome:
+    """Raises as `output_error` when the page cannot be written."""
+    snapshot = observe(job.run_dir, job.config.output)
+    output = job.output
+    status, why = status_of(snapshot)
+    page = render_run(
+        {
+            "run": snapshot.run,
+            "title": job.config.reports.title,
+            "status": str(status),
+            "status_why": why,
+            "made_at": iso_now(),
+            "program": f"hesiod-watch {__version__}",
+            "covers": covers(snapshot),
+            "cells": [_cell(output, cell) for cell in snapshot.cells],
+            "quarantined": [{"name": entry.name, "why": entry.why} for entry in snapshot.quarantined],
+        }
+    )
+    temporary = output / f".{REPORT}.{job.owner.token[:12]}"
+    try:
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(output / REPORT)
+        fsync_directory(output)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise output_error(error, f"{snapshot.run}: cannot write its report") from error
+    job.log().line(f"report: {output / REPORT}")
+    return "done"
+
+
+def _cell(output: Path, cell: Cell) -> dict[str, Any]:
+    directory = output / cell.id.library / cell.id.name
+    has_page = (directory / REPORT).is_file()
+    return {
+        "library": cell.id.library,
+        "cell": cell.id.name,
+        "stage": str(stage_of(cell)),
+        "why": why_stage(cell),
+        "by_hand": by_hand(cell),
+        "damaged": stage_of(cell) is Stage.PROCESSED and bool(finding_of(cell).said),
+        "page": f"{quote(cell.id.library)}/{quote(cell.id.name)}/{REPORT}" if has_page else None,
+        "qc": _read_qc(directory / QC),
+    }
+
+
+def _read_qc(path: Path) -> dict[str, Any] | None:
+    try:
+        document = loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    return document if isinstance(document, dict) and document.get("format") == "hesiod-watch qc 1" else None

@@ -1,0 +1,40 @@
+"""`backup-init`: make a place a backup, once and by hand."""
+
+from __future__ import annotations
+
+import argparse
+
+from hesiod_watch.cli.common import Commands, config_of
+from hesiod_watch.config import Backup, Config
+from hesiod_watch.core.errors import UsageError
+from hesiod_watch.core.naming import display
+
+
+def add_commands(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "backup-init",
+        help="mark a configured backup's directory, once: without its marker nothing is copied there",
+        description="Writes hesiod-watch-backup.json with a random id into the directory. Refused where there is one "
+        "already, and where the directory lies on the same file system as `landing` or `output`.",
+    )
+    parser.add_argument("backup", metavar="NAME", help="of a backup in the configuration")
+    parser.set_defaults(call=call_backup_init)
+
+
+def call_backup_init(options: argparse.Namespace) -> int:
+    from hesiod_watch.remote.backup.init import mark
+
+    config = config_of(options)
+    backup = backup_of(config, options.backup)
+    identity = mark(backup, config)
+    print(f"{backup.name}: {display(backup.location)} is a backup now, {identity}")
+    return 0
+
+
+def backup_of(config: Config, name: str) -> Backup:
+    """The backup of that name. Raises UsageError where there is none."""
+    found = next((backup for backup in config.backups if backup.name == name), None)
+    if found is None:
+        names = ", ".join(backup.name for backup in config.backups) or "none"
+        raise UsageError(f"{display(name)}: no such backup; there are: {names}")
+    return found

@@ -1,0 +1,193 @@
+"""A person's decisions: `abort`, `retry`, `release`. Each is recorded with who, when and why."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from hesiod_watch.cli.common import Commands, add_cell_argument, add_run_argument, cell_of, config_of, look_at, run_path
+from hesiod_watch.core.errors import HesiodError, PermanentError
+from hesiod_watch.core.model import Cell, CellId, Liveness, Owner, Snapshot, Stage
+from hesiod_watch.core.naming import display
+from hesiod_watch.host import process as machine
+from hesiod_watch.host.process import iso_now
+from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.rules.explain import owner_words
+from hesiod_watch.rules.stages import at, stage_of
+from hesiod_watch.runs import flags
+
+
+def add_commands(commands: Commands) -> None:
+    for name, call, help_text, description, everything in (
+        (
+            "abort",
+            call_abort,
+            "disregard a run or a cell from now on",
+            "Adds the flag `aborted`. Work under way stops before it publishes. To think again, remove the flag.",
+            "the whole run",
+        ),
+        (
+            "retry",
+            call_retry,
+            "forget a failure and try again",
+            "Moves the flags of failed cells to pipeline/attic/; the next look counts their files "
+            "again and starts them afresh, and every file is read again. A flag `synced` that a "
+            "person made stays. Refused while a worker lives or may live. A processed cell is "
+            "processed again when its flag `done` is taken away by hand.",
+            "every failed cell, and the run's own flag `failed`",
+        ),
+        (
+            "release",
+            call_release,
+            "say that the owner of a claim is dead: you have checked",
+            "For claims whose owner can neither be seen alive nor proven dead (another host, an empty flag). Moves "
+            "them to pipeline/attic/. Should the owner live after all, it will not publish.",
+            "every cell with such a claim",
+        ),
+    ):
+        parser = commands.add_parser(name, help=help_text, description=description)
+        add_run_argument(parser)
+        add_cell_argument(parser, everything)
+        parser.add_argument("--why", required=True, metavar="TEXT", help="the reason; it is recorded")
+        parser.set_defaults(call=call)
+
+
+def call_abort(options: argparse.Namespace) -> int:
+    snapshot, cell = _subject(options)
+    record = _record(options.why, cell)
+    name = flags.aborted(cell.stem) if cell else "aborted"
+    flags.create(snapshot.path / "pipeline", name, record)
+    _note(snapshot, cell, f"aborted by {record['user']}: {options.why}")
+    print(f"{_shown(snapshot, cell)}: aborted; nothing more is started")
+    return 0
+
+
+def call_retry(options: argparse.Namespace) -> int:
+    snapshot, cell = _subject(options)
+    pipeline = snapshot.path / "pipeline"
+    cells = [_found(snapshot, cell)] if cell else at(snapshot, Stage.FAILED)
+    for candidate in cells:
+        stage = stage_of(candidate)
+        if stage not in (Stage.FAILED, Stage.PROCESSING):
+            raise PermanentError(f"{candidate.id} is {stage}: there is nothing to try again")
+        _refuse_if_owned(candidate)
+    _forget_sources(snapshot, cells)
+    moved = [
+        candidate
+        for candidate in cells
+        if flags.move_to_attic(pipeline, candidate.id.stem, why=options.why, recount=True)
+    ]
+    run_flag = not cell and "failed" in snapshot.flags
+    if run_flag:
+        flags.move_to_attic(pipeline, None, why=options.why)
+    if not moved and not run_flag:
+        raise PermanentError(f"{_shown(snapshot, cell)}: nothing has failed there")
+    for candidate in moved:
+        _note(snapshot, candidate.id, f"to be tried again, says {_me().user}: {options.why}")
+        print(f"{_shown(snapshot, candidate.id)}: its flags are in pipeline/attic/; it is taken up at the next look")
+    if run_flag:
+        print(f"{_shown(snapshot, None)}: its flag `failed` is in pipeline/attic/")
+    return 0
+
+
+def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
+    """Have every source read again: a person may have mended one in a way that nothing shows.
+
+    Raises HesiodError; then no flag has moved.
+    """
+    from hesiod_watch.actions.outputs import ingest_dir as gathering  # late: they load the data path
+    from hesiod_watch.actions.outputs import results
+
+    if cells and snapshot.output is None:
+        raise PermanentError(
+            f"{display(snapshot.run)}: {display(snapshot.output_problem)}; nothing was changed, because what was"
+            " read of the cells is recorded there; after fixing the cause, retry"
+        )
+    for cell in cells:
+        if snapshot.output:
+            cell_output = snapshot.output / cell.id.library / cell.id.name
+            try:
+                results.withdraw_others(cell_output, _me())
+                gathering.forget(cell_output)
+            except HesiodError as error:
+                raise PermanentError(
+                    f"{_shown(snapshot, cell.id)}: not to be tried again, nothing was changed: {_me().user} cannot"
+                    f" remove what was read of the cell before: {display(str(error))}; after fixing the cause, retry"
+                ) from error
+
+
+def call_release(options: argparse.Namespace) -> int:
+    snapshot, cell = _subject(options)
+    candidates = [_found(snapshot, cell)] if cell else list(snapshot.cells)
+    processing = [candidate for candidate in candidates if stage_of(candidate) is Stage.PROCESSING]
+    held = [candidate for candidate in processing if _liveness(candidate) is Liveness.UNKNOWN]
+    if cell and not held:
+        candidate = candidates[0]
+        claim = candidate.flags.claim
+        state = f"its owner is {claim.liveness}: {claim.evidence}" if claim else "nobody holds a claim on it"
+        raise PermanentError(f"{_shown(snapshot, cell)} is {stage_of(candidate)}; {state}; there is nothing to release")
+    if not held:
+        raise PermanentError(f"{_shown(snapshot, cell)}: no claim there has an owner that nobody can judge")
+    for candidate in held:
+        flags.move_to_attic(snapshot.path / "pipeline", candidate.id.stem, why=options.why)
+        owner = owner_words(candidate.flags.claim.owner if candidate.flags.claim else None)
+        _note(snapshot, candidate.id, f"claim of {owner} released by {_me().user}: {options.why}")
+        print(f"{_shown(snapshot, candidate.id)}: released; it is taken up at the next look")
+    return 0
+
+
+def _subject(options: argparse.Namespace) -> tuple[Snapshot, CellId | None]:
+    config = config_of(options)
+    snapshot = look_at(config, run_path(config, options.run))
+    if not snapshot.has_pipeline:
+        raise PermanentError(f"{display(snapshot.run)} has no pipeline directory: nobody has taken it up yet")
+    return snapshot, cell_of(snapshot, options.cell) if options.cell else None
+
+
+def _found(snapshot: Snapshot, cell: CellId) -> Cell:
+    found = snapshot.cell(cell)
+    if found is None:
+        raise PermanentError(f"{_shown(snapshot, cell)}: no such cell")
+    return found
+
+
+def _liveness(cell: Cell) -> Liveness | None:
+    return cell.flags.claim.liveness if cell.flags.claim else None
+
+
+def _refuse_if_owned(cell: Cell) -> None:
+    """A finished or failed attempt holds nothing; one that lives, or may, must not lose its flags under its feet."""
+    if stage_of(cell) is not Stage.PROCESSING:
+        return
+    claim = cell.flags.claim
+    if claim and claim.liveness is Liveness.ALIVE:
+        raise PermanentError(f"{cell.id} is being worked on ({claim.evidence}); abort it, or wait")
+    if claim and claim.liveness is Liveness.UNKNOWN:
+        raise PermanentError(
+            f"{cell.id} is claimed by {owner_words(claim.owner)}, and nobody can tell whether that lives "
+            f"({claim.evidence}); if you have checked that it does not: hesiod-watch release"
+        )
+
+
+def _record(why: str, cell: CellId | None) -> dict[str, object]:
+    record: dict[str, object] = {
+        "why": why,
+        "user": _me().user,
+        "host": _me().host,
+        "time": iso_now(),
+    }
+    return record | ({"cell": str(cell)} if cell else {})
+
+
+def _me() -> Owner:
+    return machine.this_owner("decide", "inline")
+
+
+def _note(snapshot: Snapshot, cell: CellId | None, sentence: str) -> None:
+    if snapshot.output:
+        RunLog(Path(snapshot.output) / "pipeline.log").line(f"{cell}: {sentence}" if cell else sentence)
+
+
+def _shown(snapshot: Snapshot, cell: CellId | None) -> str:
+    return display(f"{snapshot.run} {cell}" if cell else snapshot.run)

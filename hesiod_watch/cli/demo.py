@@ -1,0 +1,144 @@
+"""`hesiod-watch demo`: a simulated sequencer and the real service, side by side, down to a finished report.
+
+Nothing is played: the sequencer and the service are the commands a facility would run, in processes of their
+own, and what is shown is read from the disk as `status` reads it.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hesiod_watch.core.errors import PermanentError, UsageError
+from hesiod_watch.core.model import Cell, Snapshot, Stage
+from hesiod_watch.core.text import number_of
+from hesiod_watch.host.child import own_command
+from hesiod_watch.rules.stages import covers, stage_of, status_of, why_stage
+from hesiod_watch.runs.observe import observe
+
+CONFIGURATION = """\
+# Made by `hesiod-watch demo`; `hesiod-watch config sample` prints every key with its meaning.
+landing: landing
+output: output
+watch:
+  sweep_interval: 1s
+processing:
+  workers: 2
+  ingest_interval: 2s
+reports:
+  title: hesiod-watch demo
+"""
+LOOK_EVERY = 0.2
+"""Seconds between two looks at the disk."""
+PATIENCE = 300.0
+"""Seconds without any change after which something must be wrong."""
+
+
+def demonstrate(directory: str, speed: float) -> int:
+    """Run the demonstration in `directory`, which must be new, empty, or a former demonstration's."""
+    if speed <= 0:
+        raise UsageError("--speed must be more than 0")
+    place = _prepare(Path(directory))
+    print(f"landing area: {place / 'landing'}\nresults:      {place / 'output'}\n")
+    log = place / "service.log"
+    with _running("watch", "--config", str(place / "hesiod-watch.yaml"), place=place, log=log):
+        simulate = own_command("simulate", "--speed", str(speed), str(place / "landing"))
+        sequencer = subprocess.Popen(simulate, stdout=subprocess.DEVNULL)
+        try:
+            reports = _show(place, sequencer)
+        finally:
+            if sequencer.poll() is None:
+                sequencer.send_signal(signal.SIGINT)
+                sequencer.wait()
+    print("\nEvery cell is processed, checked and reported. Open:")
+    for report in reports:
+        print(f"  {report}")
+    arguments = ("--config", str(place / "hesiod-watch.yaml"), "status")
+    started_as = Path(sys.argv[0])
+    command = (str(started_as), *arguments) if started_as.name == "hesiod-watch" else own_command(*arguments)
+    print(f"\nLook again with:\n  {shlex.join(command)}")
+    return 0
+
+
+def _prepare(directory: Path) -> Path:
+    """A new place for this demonstration inside `directory`; former ones stay for those who still look at them."""
+    parent = directory.absolute()
+    if parent.exists() and any(not entry.name.startswith("demo-") for entry in parent.iterdir()):
+        raise UsageError(f"{parent} holds something that is not from a former demo; give another directory")
+    number = 1
+    while (parent / f"demo-{number}").exists():
+        number += 1
+    place = parent / f"demo-{number}"
+    for name in ("landing", "output"):
+        (place / name).mkdir(parents=True)
+    (place / "hesiod-watch.yaml").write_text(CONFIGURATION)
+    return place
+
+
+@contextmanager
+def _running(*arguments: str, place: Path, log: Path) -> Iterator[None]:
+    """The service, started before the block and ended by SIGTERM after it."""
+    command, *rest = arguments
+    with log.open("ab") as output:
+        service = subprocess.Popen(own_command(*rest, command), stdout=output, stderr=output, cwd=place)
+    try:
+        yield
+    finally:
+        service.terminate()
+        service.wait()
+
+
+def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
+    """Tell what happens until every cell of a sequencer that has ended is reported; paths of the run pages."""
+    started = time.monotonic()
+    changed = started
+    seen: dict[str, str] = {}
+    while True:
+        snapshots = [observe(run, place / "output") for run in sorted((place / "landing").iterdir()) if run.is_dir()]
+        for subject, state in _states(snapshots):
+            if seen.get(subject) != state:
+                seen[subject] = state
+                changed = time.monotonic()
+                print(f"{changed - started:6.1f} s  {subject}: {state}", flush=True)
+        if sequencer.poll() is not None and snapshots and all(_finished(snapshot) for snapshot in snapshots):
+            return [snapshot.output / "report.html" for snapshot in snapshots if snapshot.output]
+        if sequencer.poll() not in (None, 0):
+            raise PermanentError(f"the simulated sequencer ended with code {sequencer.returncode}")
+        if time.monotonic() - changed > PATIENCE:
+            raise PermanentError(f"nothing has changed for {PATIENCE:.0f} s; the service's log is {place}/service.log")
+        time.sleep(LOOK_EVERY)
+
+
+def _finished(snapshot: Snapshot) -> bool:
+    done = bool(snapshot.cells) and all(stage_of(cell) is Stage.PROCESSED for cell in snapshot.cells)
+    return done and snapshot.report_covers == covers(snapshot)
+
+
+def _states(snapshots: list[Snapshot]) -> Iterator[tuple[str, str]]:
+    """What there is to tell: the run's status, and of each of its cells the stage with the numbers so far."""
+    for snapshot in snapshots:
+        for cell in snapshot.cells:
+            yield f"  {cell.id}", _cell_state(cell)
+        if snapshot.has_pipeline:
+            yield snapshot.run, str(status_of(snapshot)[0])
+
+
+def _cell_state(cell: Cell) -> str:
+    stage = stage_of(cell)
+    if stage is Stage.INCOMPLETE and not cell.results.get("reads"):
+        return f"{stage}: {why_stage(cell)}"
+    if stage in (Stage.INCOMPLETE, Stage.PROCESSED):
+        reads, bases, n50 = (cell.results.get(key) for key in ("reads", "bases", "n50"))
+        numbers = "no numbers"
+        if isinstance(reads, int):
+            numbers = f"{number_of(reads, 'read', form=',')}, {bases:,} bases, N50 {n50:,}"
+        return f"processed: {numbers}" if stage is Stage.PROCESSED else f"running: so far {numbers}"
+    if stage is Stage.PROCESSING and cell.progress:
+        return f"processing: {cell.progress.phase}"
+    return str(stage)

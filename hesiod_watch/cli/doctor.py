@@ -1,0 +1,197 @@
+"""Does this host do what hesiod-watch builds on? Tried out on the real directories, in files that go again.
+
+Each check says one thing that was found, good or bad, with what to do about it. Nothing is mended and nothing of
+anybody's is touched; a check that cannot be made is a finding too.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hesiod_watch.config import Config
+from hesiod_watch.core.check import Check
+from hesiod_watch.core.errors import FlagExists, HesiodError
+from hesiod_watch.core.model import Liveness
+from hesiod_watch.core.text import number_of
+from hesiod_watch.host import process as machine
+from hesiod_watch.host.mounts import mount_of
+from hesiod_watch.host.slots import Slots
+from hesiod_watch.notify.registry import open_channels
+from hesiod_watch.remote.backup.checks import check_backup
+from hesiod_watch.remote.sequencer.checks import check_upstream
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.areas import OutputArea, landing_problem
+from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.observe import observe
+from hesiod_watch.service.capacity import spaces
+from hesiod_watch.service.watch.watcher import Watching
+
+SCRATCH = ".hesiod-watch-doctor-"
+LARGEST_CLOCK_DIFFERENCE = 5.0
+"""Seconds by which the file system's clock may differ before people reading times are misled."""
+CODER_MISSING = (
+    "FASTQ is compressed without the compiled coder: correctly, at two thirds of the speed; "
+    "install a C compiler (Debian: gcc, libc6-dev), then this program again"
+)
+
+
+def examine(config: Config) -> Iterator[Check]:
+    """Every check, one after another; takes some seconds. Never raises for what is wrong with the host."""
+    for name, check in CHECKS:
+        try:
+            yield from check(name, config)
+        except (HesiodError, OSError) as error:
+            yield Check(name, False, str(error))
+
+
+def _landing(name: str, config: Config) -> Iterator[Check]:
+    landing = Landing(config.landing, config.batch)
+    problem = landing_problem(landing, config.output)
+    if problem:
+        yield Check(name, False, problem)
+        return
+    mount = mount_of(config.landing)
+    runs = number_of(len(landing.runs()), "run")
+    yield Check(name, True, f"{config.landing}: {runs}, on {mount.fstype} ({mount.kind})")
+
+
+def _events(name: str, config: Config) -> Iterator[Check]:
+    watching = Watching(
+        Landing(config.landing, config.batch),
+        lambda run: None,
+        engine=config.watch.engine,
+        sweep_interval=config.watch.sweep_interval,
+        full_sweep_interval=config.watch.full_sweep_interval,
+        settled=lambda run: True,
+    )
+    try:
+        watching.start()
+        # Sweeping alone is enough, only slower.
+        yield Check(name, True if watching.state == "events" else None, watching.describe())
+    finally:
+        watching.stop()
+
+
+def _flags(name: str, config: Config) -> Iterator[Check]:
+    with _scratch(config.landing) as place:
+        owner = machine.this_owner("doctor", "inline")
+        flags.create(place, "flag", owner)
+        try:
+            flags.create(place, "flag", machine.this_owner("doctor", "inline"))
+        except FlagExists:
+            yield Check(name, True, "a flag can be made once, and a second one is refused")
+        else:
+            yield Check(name, False, f"two claims of one flag both succeeded in {config.landing}: do not use it")
+        try:
+            os.link(place / "flag", place / "linked")
+            yield Check(name, True, "hard links work")
+        except OSError as error:
+            yield Check(
+                name, None, f"no hard links here ({error.strerror}): exclusive creation is used, as good as it is"
+            )
+        difference = (place / "flag").lstat().st_mtime - time.time()
+        close = abs(difference) <= LARGEST_CLOCK_DIFFERENCE
+        yield Check("clock", close, f"the landing area's clock differs from this host's by {difference:.1f} s")
+
+
+def _owners(name: str, config: Config) -> Iterator[Check]:
+    liveness, evidence = machine.judge_here(machine.this_owner("doctor", "inline"))
+    says = "this host can tell whether the owner of a claim lives"
+    yield Check(name, liveness is Liveness.ALIVE, says if liveness is Liveness.ALIVE else f"it cannot: {evidence}")
+
+
+def _output(name: str, config: Config) -> Iterator[Check]:
+    if problem := OutputArea(config.output, Landing(config.landing, config.batch)).problem():
+        yield Check(name, False, problem)
+        return
+    with _scratch(config.output) as place:
+        (place / "link").symlink_to(place)
+        (place / "file").write_bytes(b"x")
+        (place / "file").rename(place / "renamed")
+    free = shutil.disk_usage(config.output)
+    mount = mount_of(config.output)
+    share = free.free / free.total if free.total else 0.0
+    says = f"{config.output}: writable, {free.free / 1e9:.1f} GB free of {free.total / 1e9:.1f}, on {mount.fstype}"
+    yield Check(name, share > 0.05, says)
+
+
+def _workers(name: str, config: Config) -> Iterator[Check]:
+    slot = Slots(config.landing, "process", config.processing.workers).take()
+    if slot is None:
+        yield Check(name, None, f"no worker is free just now; {config.processing.workers} may be at work at once")
+        return
+    os.close(slot)
+    yield Check(name, True, f"a worker could start now; {config.processing.workers} may be at work at once")
+
+
+def _tools(name: str, config: Config) -> Iterator[Check]:
+    if config.processing.disk != "normal" and shutil.which("ionice") is None:
+        yield Check(name, None, "ionice is not installed: work does not stand back at the disk")
+        return
+    yield Check(name, True, "what is used from outside is there")
+
+
+def _coder(name: str, config: Config) -> Iterator[Check]:
+    from hesiod_watch.fastq.coder import CODER  # numpy takes its time
+
+    if CODER is None:
+        yield Check(name, None, CODER_MISSING)
+        return
+    yield Check(name, True, "FASTQ is compressed by the coder compiled for this host")
+
+
+def _upstreams(name: str, config: Config) -> Iterator[Check]:
+    for upstream in config.upstreams:
+        for check in check_upstream(upstream, config.landing):
+            yield Check(name, check.ok, f"{upstream.name} {check.name}: {check.says}")
+
+
+def _backups(name: str, config: Config) -> Iterator[Check]:
+    for backup in config.backups:
+        for check in check_backup(backup, config):
+            yield Check(name, check.ok, f"{backup.name} {check.name}: {check.says}")
+
+
+def _space(name: str, config: Config) -> Iterator[Check]:
+    runs = Landing(config.landing, config.batch).runs()
+    for space in spaces(config, (observe(run, config.output) for run in runs), time.time()):
+        yield Check(name, space.ok, str(space))
+
+
+def _channels(name: str, config: Config) -> Iterator[Check]:
+    for channel in open_channels(config).values():
+        ok, says = channel.check()
+        yield Check(name, ok, says)
+
+
+@contextmanager
+def _scratch(parent: Path) -> Iterator[Path]:
+    """A hidden directory of our own, which nobody takes for a run."""
+    place = parent / f"{SCRATCH}{secrets.token_hex(4)}"
+    place.mkdir()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
+    ("landing", _landing),
+    ("events", _events),
+    ("flags", _flags),
+    ("owners", _owners),
+    ("output", _output),
+    ("workers", _workers),
+    ("tools", _tools),
+    ("coder", _coder),
+    ("upstream", _upstreams),
+    ("messages", _channels),
+    ("backup", _backups),
+    ("space", _space),
+)

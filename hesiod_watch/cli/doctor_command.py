@@ -1,0 +1,36 @@
+"""`doctor`: does this host do what hesiod-watch builds on?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from hesiod_watch.cli.common import Commands, config_of
+from hesiod_watch.core.naming import display
+
+MARKS = {True: "good", False: "BAD", None: "note"}
+
+
+def add_commands(commands: Commands) -> None:
+    doctor = commands.add_parser(
+        "doctor",
+        help="does this host see events here, can it make flags, judge owners, write results?",
+        description="Tried out on the configured directories, in files that go again. Exit code 1 if anything is bad.",
+    )
+    doctor.add_argument("--json", action="store_true", help="print a JSON document")
+    doctor.set_defaults(call=call_doctor)
+
+
+def call_doctor(options: argparse.Namespace) -> int:
+    from hesiod_watch.cli.doctor import examine
+
+    config = config_of(options)
+    checks = []
+    for check in examine(config):
+        checks.append(check)
+        if not options.json:
+            print(f"{MARKS[check.ok]:5} {check.name:8} {display(check.says)}", flush=True)
+    if options.json:
+        print(json.dumps({"checks": [asdict(check) for check in checks]}, indent=1))
+    return 1 if any(check.ok is False for check in checks) else 0

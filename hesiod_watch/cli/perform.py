@@ -1,0 +1,184 @@
+"""`perform`, one action in this process, and `verify`, results held against their manifest."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hesiod_watch.actions import ACTIONS, CELL_ACTIONS, Job, perform
+from hesiod_watch.cli.common import (
+    Commands,
+    add_cell_argument,
+    add_run_argument,
+    cell_of,
+    config_of,
+    look_at,
+    now,
+    run_path,
+)
+from hesiod_watch.config import Config
+from hesiod_watch.core import naming
+from hesiod_watch.core.errors import PermanentError, UsageError
+from hesiod_watch.core.model import LOCAL, CellId, Owner, Snapshot, Stage
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.stages import at, stage_of, why_stage
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.landing import Landing
+from hesiod_watch.service.reconcile import require_writable
+
+if TYPE_CHECKING:
+    from hesiod_watch.actions.verify import Examined
+
+CLAIMED = "process"
+NEW_RUN = "new-run"
+AGAIN = 75
+
+
+def add_commands(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "perform",
+        help="do one action now, in this process",
+        description="What the service does, done by hand. A cell is processed only if `hesiod-watch plan` says so. "
+        f"Actions: {', '.join(ACTIONS)}.",
+    )
+    parser.add_argument("action", choices=list(ACTIONS), metavar="ACTION", help=", ".join(ACTIONS))
+    add_run_argument(parser)
+    add_cell_argument(parser, "the action is about the whole run")
+    parser.add_argument("--reason", default="", help="why; goes into the run's log")
+    parser.add_argument("--nice", type=int, default=0, metavar="N", help="lower this process's priority by N")
+    parser.add_argument(
+        "--claimed", metavar="EPOCH:TOKEN", help="the claim under which the service has started this worker"
+    )
+    parser.add_argument("--upstream", default=LOCAL, metavar="LOCATION", help="new-run: where the run comes from")
+    parser.set_defaults(call=call_perform, verbosity=0)
+
+    verify = commands.add_parser(
+        "verify",
+        help="read the results of processed cells again and hold them against their manifest",
+        description="Every file of the manifest is read from disk: size, md5, and for FASTQ every checksum inside the "
+        "gzip stream and the number of reads and bases. Raw data are held against raw.json, where there is one.",
+    )
+    add_run_argument(verify)
+    add_cell_argument(verify, "every processed cell of the run")
+    verify.add_argument(
+        "--backup", action="store_true", help="read every copy on backups as well, there, and record what was found"
+    )
+    verify.add_argument("--json", action="store_true", help="print a JSON document instead of lines")
+    verify.set_defaults(call=call_verify)
+
+
+def call_perform(options: argparse.Namespace) -> int:
+    config = config_of(options)
+    if options.nice:
+        os.nice(options.nice)
+    run_dir = _offered_path(config, options) or run_path(config, options.run)
+    snapshot = look_at(config, run_dir)
+    if options.action in CELL_ACTIONS and options.cell is None:
+        raise UsageError(f"the action {options.action} needs a cell: LIBRARY/CELL")
+    cell = cell_of(snapshot, options.cell) if options.cell else None
+    owner = machine.this_owner(options.action, "inline", why=options.reason)
+    Job(options.action, run_dir, config, owner).check_output_area()  # before anything is claimed
+    if options.claimed:
+        epoch, _, _ = options.claimed.partition(":")
+        owner = replace(owner, executor="local", epoch=int(epoch))
+    elif options.action == CLAIMED and cell:
+        owner = _claim(config, snapshot, cell, owner)
+    job = Job(options.action, run_dir, config, owner, cell, options.reason, options.upstream)
+    if sys.stderr.isatty():
+        from hesiod_watch.cli.terminal import progress_bar
+
+        with progress_bar() as listener:
+            outcome = perform(replace(job, on_progress=listener))
+    else:
+        outcome = perform(job)
+    if outcome == "nothing":
+        print(f"hesiod-watch: {options.action}: nothing was to be done any more", file=sys.stderr)
+    return 0
+
+
+def _offered_path(config: Config, options: argparse.Namespace) -> Path | None:
+    """Where a run that an upstream has, and that is not here yet, is to be made; None where no such run is meant."""
+    if options.action != NEW_RUN or options.upstream == LOCAL:
+        return None
+    path = Path(options.run) if "/" in options.run else config.landing / options.run
+    landing = config.landing.resolve()
+    place = path.parent.resolve() / path.name
+    if os.path.lexists(place) or Landing(landing, config.batch).run_of(place) != place:
+        return None
+    if why := naming.run_problem(place.name):
+        raise UsageError(f"{display(options.run)}: {why}")
+    return config.landing / place.relative_to(landing)
+
+
+def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Owner:
+    """Claim a cell for this process, if the plan says that it is to be processed. Raises PermanentError if not."""
+    for action in plan(snapshot, config.policy(), now()).actions:
+        if action.name == CLAIMED and action.cell == cell:
+            owner = replace(owner, epoch=action.epoch)
+            require_writable(snapshot, cell)
+            flags.claim_cell(snapshot.path / "pipeline", cell.stem, owner)
+            return machine.this_owner(owner.action, owner.executor, epoch=owner.epoch, why=owner.why)
+    found = snapshot.cell(cell)
+    where = f"it is {stage_of(found)}: {why_stage(found)}" if found else "it is not there"
+    raise PermanentError(
+        f"{display(str(cell))} of {display(snapshot.run)} is not to be processed now; {display(where)}. "
+        "`hesiod-watch explain` says what you can do."
+    )
+
+
+def call_verify(options: argparse.Namespace) -> int:
+    from hesiod_watch.actions.verify import examine, verify_and_record
+
+    config = config_of(options)
+    run_dir = run_path(config, options.run)
+    snapshot = look_at(config, run_dir)
+    output = snapshot.output
+    if output is None:
+        raise PermanentError(f"{display(snapshot.run)}: {snapshot.output_problem}")
+    if options.cell:
+        cells = [cell_of(snapshot, options.cell)]
+    else:
+        cells = [cell.id for cell in at(snapshot, Stage.PROCESSED)]
+    answers: dict[str, Examined] = {}
+    for cell in cells:
+        if options.backup:
+            owner = machine.this_owner("verify", "inline", why="a person asked for it")
+            answers[str(cell)] = found = verify_and_record(Job("verify", run_dir, config, owner, cell))
+        else:
+            answers[str(cell)] = found = examine(config, run_dir, output, cell, backups=False)
+        if not options.json:
+            _print_examined(str(cell), found)
+    if options.json:
+        documents = {cell: _examined_document(found) for cell, found in answers.items()}
+        print(json.dumps({"run": snapshot.run, "cells": documents}, indent=1))
+    elif not cells:
+        print(f"{display(snapshot.run)}: no processed cell to verify")
+    if any(found.problems for found in answers.values()):
+        return 1
+    return AGAIN if any(found.unread for found in answers.values()) else 0
+
+
+def _print_examined(cell: str, found: Examined) -> None:
+    for sentence in [*found.problems, *(f"not read: {why}" for why in found.unread)]:
+        print(f"{display(cell)}: {display(sentence)}")
+    if found.here and not found.problems:
+        print(f"{display(cell)}: every file agrees with the manifest")
+    for copy in found.copies:
+        what = "results and raw data" if copy.raw else "results"
+        print(f"{display(cell)}: {copy.backup}: read there, and it agrees: {number_of(copy.files, 'file')} ({what})")
+
+
+def _examined_document(found: Examined) -> dict[str, Any]:
+    return {
+        "problems": found.problems,
+        "unread": found.unread,
+        "copies": [{"backup": copy.backup, "files": copy.files, "bytes": copy.bytes} for copy in found.copies],
+    }

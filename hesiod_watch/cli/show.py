@@ -1,0 +1,291 @@
+"""Commands that look and change nothing: `status`, `explain`, `plan`, `flags`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hesiod_watch.cli import hesiod_format as hesiod
+from hesiod_watch.cli.common import (
+    Commands,
+    add_cell_argument,
+    add_run_argument,
+    cell_of,
+    config_of,
+    look_at,
+    now,
+    run_path,
+    run_paths,
+    say_what_is_away,
+)
+from hesiod_watch.cli.messages import summary_document
+from hesiod_watch.config import Config
+from hesiod_watch.core.errors import UsageError
+from hesiod_watch.core.model import Action, Cell, CellId, Snapshot, Stage
+from hesiod_watch.core.naming import display
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules.backup_schedule import whereabouts
+from hesiod_watch.rules.checksum_findings import finding_of
+from hesiod_watch.rules.delivery import sentences
+from hesiod_watch.rules.explain import Explanation, ago, explain_cell, explain_run, owner_words
+from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.run_types import type_of
+from hesiod_watch.rules.stages import by_hand, stage_of, status_of, why_stage
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import observe
+from hesiod_watch.service.capacity import Space, spaces
+
+
+def add_commands(commands: Commands) -> None:
+    status = commands.add_parser(
+        "status",
+        help="a table of runs and cells: how far each is, and why",
+        description="Looks at the disk, as every decision does; asks no service and needs none to run.",
+    )
+    add_run_argument(status, many=True)
+    how = status.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="print a JSON document")
+    how.add_argument("--hesiod", action="store_true", help="print what Hesiod's scripts parse")
+    status.add_argument(
+        "-I",
+        dest="listing",
+        action="store_true",
+        help="read a listing of the upstreams from standard input: RUN TAB LOCATION TAB LIBRARY/CELL",
+    )
+    status.set_defaults(call=call_status)
+
+    explain = commands.add_parser(
+        "explain",
+        help="why a run or a cell is in its state, what happens next, and what you can do",
+        description="One sentence why; then the evidence, what happens next and when, and what a person can do.",
+    )
+    add_run_argument(explain)
+    add_cell_argument(explain, "explain the run")
+    explain.add_argument("--json", action="store_true", help="print a JSON document")
+    explain.set_defaults(call=call_explain)
+
+    plan_parser = commands.add_parser(
+        "plan",
+        help="what would be done now, with reasons; does nothing",
+        description="The same plan that the service makes; nothing is claimed and nothing is started.",
+    )
+    add_run_argument(plan_parser, many=True)
+    plan_parser.add_argument("--json", action="store_true", help="print a JSON document")
+    plan_parser.set_defaults(call=call_plan)
+
+    flags_parser = commands.add_parser(
+        "flags",
+        help="every flag of a run: age, owner, alive or not, meaning",
+        description="Reads RUN/pipeline/. On hosts without Python, bin/hesiod-flags shows the same table.",
+    )
+    add_run_argument(flags_parser)
+    flags_parser.add_argument("--json", action="store_true", help="print a JSON document")
+    flags_parser.set_defaults(call=call_flags)
+
+
+def call_status(options: argparse.Namespace) -> int:
+    config = config_of(options)
+    say_what_is_away(config)
+    listing = hesiod.read_listing(sys.stdin) if options.listing else {}
+    paths = run_paths(config, options.runs)
+    snapshots = [_observe(config, path, listing) for path in paths]
+    known = {path.name for path in paths}
+    if options.hesiod:
+        locations = {run: listed.location for run, listed in listing.items()}
+        policy = config.policy()
+        blocks = [
+            hesiod.describe(snapshot, locations.get(snapshot.run), type_of(snapshot, policy).name)
+            for snapshot in snapshots
+        ]
+        print("\n---\n".join(blocks))
+    elif options.json:
+        space = [_space_document(each) for each in spaces(config, snapshots, now().timestamp())]
+        print(json.dumps({"runs": [run_document(snapshot) for snapshot in snapshots], "space": space}, indent=1))
+    else:
+        _print_status(snapshots)
+        for run in sorted(set(listing) - known) if not options.runs else ():
+            print(f"{display(run)}: on {display(listing[run].location)}, not here yet")
+        for disk in spaces(config, snapshots, now().timestamp()) if not options.runs else ():
+            print(display(str(disk)))
+    return 0
+
+
+def _observe(config: Config, path: Path, listing: hesiod.Listing) -> Snapshot:
+    return observe(path, config.output, offer=listing.get(path.name), channels=config.notify.kinds())
+
+
+def _space_document(space: Space) -> dict[str, Any]:
+    return {**asdict(space), "full_in_days": space.full_in}
+
+
+def run_document(snapshot: Snapshot) -> dict[str, Any]:
+    """One run of `status --json`."""
+    status, why = status_of(snapshot)
+    return {
+        "run": display(snapshot.run),
+        "path": display(str(snapshot.path)),
+        "status": str(status),
+        "why": why,
+        "upstream": snapshot.upstream,
+        "output": str(snapshot.output) if snapshot.output else None,
+        "cells": {str(cell.id): _cell_document(snapshot, cell) for cell in snapshot.cells},
+        "quarantined": [asdict(entry) for entry in snapshot.quarantined],
+        "ignored": [asdict(entry) for entry in snapshot.ignored],
+        "messages": summary_document(snapshot),
+    }
+
+
+def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
+    said: dict[str, Any] = {"stage": str(stage_of(cell)), "why": why_stage(cell), "present": cell.present}
+    document = {**said, "reads": None, "bases": None, "n50": None, "mean_q": None, **cell.results, **said}
+    document["completeness"] = cell.completeness.record() if cell.completeness else None
+    document["copies"] = [asdict(copy) for copy in whereabouts(snapshot, cell)]
+    if cell.progress:
+        document["progress"] = asdict(cell.progress)
+        if stage_of(cell) is Stage.PROCESSING:
+            document["reads"], document["bases"] = cell.progress.reads, cell.progress.bases
+    return document
+
+
+def _print_status(snapshots: Iterable[Snapshot]) -> None:
+    from hesiod_watch.cli.terminal import Line, human_bases, print_lines
+
+    lines = []
+    for snapshot in snapshots:
+        status, why = status_of(snapshot)
+        name = display(snapshot.run)
+        refused = any(entry.name == name for entry in snapshot.quarantined)
+        # Where the cells tell it all, the run need not say it again.
+        why = snapshot.output_problem if snapshot.output_foreign else "" if snapshot.cells else why
+        said = "; ".join(filter(None, [why, *sentences(snapshot.outbox)]))
+        lines.append(Line(name, "quarantined" if refused else str(status), why=display(said)))
+        for cell in snapshot.cells:
+            stage, document = stage_of(cell), _cell_document(snapshot, cell)
+            reads, mean_q = document["reads"], document["mean_q"]
+            numbers = (
+                f"{reads:,}" if isinstance(reads, int) else "",
+                human_bases(document["bases"]),
+                f"Q{mean_q:.1f}" if isinstance(mean_q, float) else "",
+            )
+            # Of a processed cell the numbers say enough, where nothing is wrong with its files.
+            doubts = "; ".join(filter(None, (by_hand(cell), finding_of(cell).said)))
+            why = display(doubts if stage is Stage.PROCESSED else why_stage(cell))
+            lines.append(Line(f"  {display(str(cell.id))}", str(stage), numbers, why))
+        others = (entry for entry in snapshot.quarantined if entry.name != name)
+        lines += [Line(f"  {entry.name}", "quarantined", why=display(entry.why)) for entry in others]
+    if not lines:
+        print("no runs in the landing area", file=sys.stderr)
+    print_lines(("RUN / CELL", "STATE", "READS", "BASES", "MEAN Q"), lines, sys.stdout)
+
+
+def call_explain(options: argparse.Namespace) -> int:
+    config = config_of(options)
+    say_what_is_away(config)
+    snapshot = look_at(config, run_path(config, options.run))
+    moment = now()
+    policy = config.policy()
+    decision = plan(snapshot, policy, moment)
+    if options.cell:
+        cell = cell_of(snapshot, options.cell)
+        explanation = explain_cell(snapshot, cell, decision, policy, moment)
+    else:
+        explanation = explain_run(snapshot, decision, policy, moment)
+    if options.json:
+        print(json.dumps(asdict(explanation), indent=1))
+    else:
+        _print_explanation(explanation)
+    return 0
+
+
+def _print_explanation(explanation: Explanation) -> None:
+    print(f"{display(explanation.subject)} is {explanation.state}: {display(explanation.why)}.")
+    print("\nEvidence:")
+    for line in explanation.evidence:
+        print(f"  - {display(line)}")
+    print(f"\nNext: {display(explanation.next)}.")
+    if explanation.you_can:
+        print("\nYou can:")
+        for line in explanation.you_can:
+            print(f"  - {display(line)}")
+
+
+def call_plan(options: argparse.Namespace) -> int:
+    config = config_of(options)
+    say_what_is_away(config)
+    moment = now()
+    documents = []
+    for path in run_paths(config, options.runs):
+        snapshot = look_at(config, path)
+        decision = plan(snapshot, config.policy(), moment)
+        if options.json:
+            documents.append(
+                {
+                    "run": display(snapshot.run),
+                    "actions": [_action_document(action) for action in decision.actions],
+                    "waiting": list(decision.waiting),
+                    "look_again": decision.look_again.isoformat(timespec="seconds") if decision.look_again else None,
+                }
+            )
+            continue
+        for action in decision.actions:
+            print(f"{display(str(action))}: {display(action.reason)}")
+        for sentence in decision.waiting:
+            print(f"# {display(snapshot.run)}: waiting: {display(sentence)}")
+    if options.json:
+        print(json.dumps({"runs": documents}, indent=1))
+    return 0
+
+
+def _action_document(action: Action) -> dict[str, Any]:
+    cell: CellId | None = action.cell
+    return {
+        "action": action.name,
+        "cell": str(cell) if cell else None,
+        "epoch": action.epoch,
+        "reason": action.reason,
+    }
+
+
+def call_flags(options: argparse.Namespace) -> int:
+    config = config_of(options)
+    run_dir = run_path(config, options.run)
+    try:
+        listing = flags.read_flags(run_dir / "pipeline")
+    except FileNotFoundError:
+        raise UsageError(f"{display(run_dir.name)} has no pipeline directory: nobody has taken it up yet") from None
+    lines = listing.all(machine.judge_here)
+    moment = now().timestamp()
+    if options.json:
+        documents = [
+            {
+                "flag": display(line.name),
+                "age_seconds": round(moment - line.mtime, 3),
+                "owner": asdict(line.owner) if line.owner else None,
+                "liveness": str(line.liveness) if line.liveness else None,
+                "evidence": line.evidence,
+                "meaning": line.meaning,
+            }
+            for line in lines
+        ]
+        print(json.dumps({"run": display(run_dir.name), "flags": documents}, indent=1))
+        return 0
+    from hesiod_watch.cli.terminal import print_table
+
+    rows = [
+        [
+            display(line.name),
+            ago(moment - line.mtime),
+            display(owner_words(line.owner)) if line.liveness else "",
+            str(line.liveness or ""),
+            display(line.meaning),
+        ]
+        for line in lines
+    ]
+    columns = [("FLAG", False), ("AGE", True), ("OWNER", False), ("ALIVE", False), ("MEANING", False)]
+    print_table(columns, rows, sys.stdout)
+    return 0

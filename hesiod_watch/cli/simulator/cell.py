@@ -1,0 +1,221 @@
+"""One cell as a sequencer writes it: file after file, the final_summary last, its counts true."""
+
+from __future__ import annotations
+
+import html
+import os
+import random
+import shutil
+from collections import Counter
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from hesiod_watch.cli.simulator.eras import ERAS, SUMMARY_COLUMNS, Acquisition
+from hesiod_watch.cli.simulator.reads import make_batch
+from hesiod_watch.core.errors import UsageError
+from hesiod_watch.core.model import CellName, DataKind
+from hesiod_watch.core.naming import display, parse_cell
+
+Arrival = Literal["rename", "write", "link"]
+"""How a data file comes to be there: moved in whole, written in place, or linked from a temporary place."""
+
+BATCH_HOURS = 1.0
+CHANNELS = 2675  # of a PromethION flow cell
+QUEUE = ".queued_reads"
+_RAW_CONTENT = {DataKind.POD5: b"\x8bPOD\r\n\x1a\n", DataKind.FAST5: b"\x89HDF\r\n\x1a\n"}
+
+
+@dataclass(slots=True)
+class Amount:
+    """Reads and bases."""
+
+    reads: int = 0
+    bases: int = 0
+
+
+@dataclass
+class SimulatedCell:
+    """A cell below `landing/run/library/cell`, not written yet: `write` writes all of it, `steps` file by file.
+
+    Equal arguments give equal files. `expected` is what has been written so far, by barcode (None where there are
+    none) and part; once everything is written, what any reader of the cell must find.
+    """
+
+    landing: Path
+    run: str
+    library: str
+    cell: str
+    _: KW_ONLY
+    barcodes: Sequence[str] = ("barcode01", "barcode02", "unclassified")  # none: not barcoded
+    files_per_barcode: int = 2  # batches; each gives a file of passed and one of failed reads
+    reads_per_file: int = 100  # reads of a batch, passed and failed together
+    fail_fraction: float = 0.15
+    mean_length: float = 2000.0
+    era: str = "2024"
+    gz: bool = False
+    pod5: bool = True  # raw data at all: pod5, or fast5 in the older eras; tiny files
+    seed: int = 0
+    arrival: Arrival = "rename"
+    expected: dict[tuple[str | None, str], Amount] = field(default_factory=dict, init=False)
+    acquisition: Acquisition = field(init=False)
+
+    def __post_init__(self) -> None:
+        name = parse_cell(self.cell)
+        if name is None:
+            raise UsageError(f"{display(self.cell)} is not the name of a cell")
+        if self.era not in ERAS:
+            raise UsageError(f"there is no era {self.era}; there are {', '.join(ERAS)}")
+        if (
+            not 0 <= self.fail_fraction <= 1
+            or self.mean_length < 1
+            or min(self.files_per_barcode, self.reads_per_file) < 0
+        ):
+            raise UsageError("fail_fraction lies between 0 and 1, mean_length is 1 or more, counts are not negative")
+        self.acquisition = self._make_acquisition(name)
+
+    def _make_acquisition(self, name: CellName) -> Acquisition:
+        generator = self._generator("acquisition")
+        digits = f"{generator.getrandbits(96):024x}"
+        label = datetime.strptime(name.date + name.time, "%Y%m%d%H%M").replace(tzinfo=UTC)
+        return Acquisition(
+            self.era,
+            self.run,
+            self.library,
+            name,
+            f"{name.short_id}-{digits[:4]}-4{digits[5:8]}-8{digits[9:12]}-{digits[12:]}",
+            f"{generator.getrandbits(160):040x}",
+            label + timedelta(minutes=5),  # the directory is made before the flow cell has warmed up
+            BATCH_HOURS * self.files_per_barcode,
+        )
+
+    def _generator(self, purpose: str) -> random.Random:
+        """Random numbers for one purpose: those of a file do not depend on which files came before it."""
+        return random.Random(f"{self.seed} {self.run}/{self.library}/{self.cell} {purpose}")
+
+    @property
+    def path(self) -> Path:
+        """The cell's directory."""
+        return self.landing / self.run / self.library / self.cell
+
+    @property
+    def step_count(self) -> int:
+        """How many files `steps` writes."""
+        failed = self._failed_reads
+        fastq = len(self.barcodes or (None,)) * self.files_per_barcode * ((failed > 0) + (failed < self.reads_per_file))
+        raw = 0 if not self.pod5 else self.files_per_barcode if ERAS[self.era].raw is DataKind.POD5 else fastq
+        return fastq + raw + 4
+
+    @property
+    def _failed_reads(self) -> int:
+        return round(self.reads_per_file * self.fail_fraction)
+
+    def write(self) -> Path:
+        """Write the whole cell, as fast as may be, and give its directory."""
+        for _ in self.steps():
+            pass
+        return self.path
+
+    def steps(self) -> Generator[Path, None, None]:
+        """Write one file per step and give its path: sample sheet, data batch by batch, tables, final_summary last.
+
+        Files of data and the summary of reads are made in a hidden directory of the landing area first, as MinKNOW
+        does elsewhere on its disk; it is removed at the end, also when the iterator is closed before.
+        """
+        acquisition = self.acquisition
+        queue = self.landing / QUEUE / acquisition.id
+        queue.mkdir(parents=True, exist_ok=True)  # a killed simulation may have left it
+        try:
+            self.path.mkdir(parents=True)
+            yield self._put(acquisition.report_name("csv"), acquisition.sample_sheet().encode())
+            counts: Counter[DataKind] = Counter()
+            with (queue / "sequencing_summary.txt").open("w") as table:
+                table.write("\t".join(SUMMARY_COLUMNS) + "\n")
+                for batch in range(self.files_per_barcode):
+                    for kind, path, rows in self._batch(batch, queue):
+                        counts[kind] += 1
+                        table.writelines(row + "\n" for row in rows)
+                        yield path
+            table_name = acquisition.table_name("sequencing_summary", "txt")
+            yield (queue / "sequencing_summary.txt").rename(self.path / table_name)
+            yield self._put(acquisition.report_name(ERAS[self.era].report), self._report())
+            yield self._put(acquisition.table_name("final_summary", "txt"), acquisition.final_summary(counts).encode())
+        finally:
+            shutil.rmtree(queue, ignore_errors=True)
+            try:
+                queue.parent.rmdir()
+            except OSError:
+                pass  # another cell is being written
+
+    def _batch(self, batch: int, queue: Path) -> Iterator[tuple[DataKind, Path, list[str]]]:
+        """Kind, path and rows of the sequencing_summary of each file of one batch, written as they are asked for."""
+        raw = ERAS[self.era].raw
+        for barcode in self.barcodes or (None,):
+            for part, count in (("pass", self.reads_per_file - self._failed_reads), ("fail", self._failed_reads)):
+                if not count:
+                    continue
+                stem = self.acquisition.stem(part, barcode, batch)
+                where = Path(f"fastq_{part}", barcode or "")
+                name = f"{stem}.fastq.gz" if self.gz else f"{stem}.fastq"
+                fastq, rows = self._fastq(name, part, barcode, batch, count)
+                yield DataKind.FASTQ, self._arrive(where / name, fastq, queue), rows
+                if self.pod5 and raw is DataKind.FAST5:
+                    where = Path(f"fast5_{part}", barcode or "", f"{stem}.fast5")
+                    yield raw, self._arrive(where, _RAW_CONTENT[raw], queue), []
+        if self.pod5 and raw is DataKind.POD5:
+            where = Path("pod5", self.acquisition.stem("", None, batch) + ".pod5")
+            yield raw, self._arrive(where, _RAW_CONTENT[raw], queue), []
+
+    def _fastq(self, name: str, part: str, barcode: str | None, batch: int, count: int) -> tuple[bytes, list[str]]:
+        made = make_batch(
+            self._generator(f"{barcode} {part} {batch}"),
+            count,
+            passing=part == "pass",
+            mean_length=self.mean_length,
+            first_number=batch * count,
+            hours=(batch * BATCH_HOURS, (batch + 1) * BATCH_HOURS),
+            channels=CHANNELS,
+            header=lambda read: self.acquisition.header(read, barcode),
+        )
+        amount = self.expected.setdefault((barcode, part), Amount())
+        amount.reads += len(made.reads)
+        amount.bases += sum(read.length for read in made.reads)
+        rows = [self.acquisition.summary_row(read, name, part, barcode) for read in made.reads]
+        if self.gz:
+            from isal import igzip  # late: the command line must start without it
+
+            return igzip.compress(made.fastq, 1, mtime=0), rows
+        return made.fastq, rows
+
+    def _arrive(self, where: Path, content: bytes, queue: Path) -> Path:
+        """Let a data file appear at `where` in the cell, as `arrival` says."""
+        path = self.path / where
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if self.arrival == "write":
+            return self._put(where, content)
+        waiting = queue / path.name
+        waiting.write_bytes(content)
+        if self.arrival == "rename":
+            return waiting.rename(path)
+        os.link(waiting, path)
+        waiting.unlink()
+        return path
+
+    def _put(self, where: str | Path, content: bytes) -> Path:
+        path = self.path / where
+        with path.open("xb") as file:
+            file.write(content)
+        return path
+
+    def _report(self) -> bytes:
+        total = Amount(
+            sum(amount.reads for amount in self.expected.values()),
+            sum(amount.bases for amount in self.expected.values()),
+        )
+        if ERAS[self.era].report == "pdf":
+            return b"%PDF-1.4\n%%EOF\n"
+        title = html.escape(f"{self.run} {self.library}")
+        text = f"<h1>{title}</h1><p>Simulated: {total.reads} reads, {total.bases} bases.</p>"
+        return f"<!doctype html><meta charset=utf-8><title>{title}</title>{text}\n".encode()

@@ -1,0 +1,86 @@
+"""`strip`: a person removes raw data from the landing area, or first sees what would go and what would stay."""
+
+from __future__ import annotations
+
+import argparse
+
+from hesiod_watch.actions import Job, perform
+from hesiod_watch.cli.common import Commands, add_cell_argument, add_run_argument, cell_of, config_of, look_at, run_path
+from hesiod_watch.core.errors import HesiodError, PermanentError
+from hesiod_watch.core.model import CellId, Stage
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules.retention import stripped
+from hesiod_watch.rules.stages import at
+
+
+def add_commands(commands: Commands) -> None:
+    parser = commands.add_parser(
+        "strip",
+        help="remove raw data from the landing area, where two verified copies of them are elsewhere",
+        description="Reads every copy of every file where it lies, and says what would go and what would stay, with "
+        "the reason. With --yes it goes. Results, flags and small files always stay; a stripped cell is never copied "
+        "from its upstream again, nor processed.",
+    )
+    add_run_argument(parser)
+    add_cell_argument(parser, "every processed cell of the run that is not stripped")
+    parser.add_argument("--yes", action="store_true", help="do it; without this nothing is changed")
+    parser.set_defaults(call=call_strip)
+
+
+def call_strip(options: argparse.Namespace) -> int:
+    config = config_of(options)
+    run_dir = run_path(config, options.run)
+    snapshot = look_at(config, run_dir)
+    if options.cell:
+        cells = [cell_of(snapshot, options.cell)]
+    else:
+        cells = [cell.id for cell in at(snapshot, Stage.PROCESSED) if cell.present and not stripped(cell)]
+    if not cells:
+        print(f"{display(snapshot.run)}: no processed cell that is not stripped")
+    code = 0
+    for cell in cells:
+        owner = machine.this_owner("strip", "inline", why="asked for by a person")
+        job = Job("strip", run_dir, config, owner, cell, owner.why)
+        try:
+            if options.yes:
+                _strip(job, cell)
+            else:
+                code = max(code, _show(job, cell))
+        except HesiodError as error:
+            if options.cell:
+                raise
+            print(f"{display(str(cell))}: {display(str(error))}")
+            code = 1
+    if not options.yes and cells:
+        print("Nothing was changed; with --yes it is.")
+    return code
+
+
+def _show(job: Job, cell: CellId) -> int:
+    from hesiod_watch.actions.strip import kept_words, look
+    from hesiod_watch.rules.deletion_proof import Refused
+
+    answer = look(job)
+    if isinstance(answer, Refused):
+        for reason in answer.reasons:
+            print(f"{display(str(cell))}: {display(reason)}")
+        return 1
+    files, size = number_of(len(answer.files), "file"), number_of(answer.bytes, "byte")
+    print(f"{display(str(cell))}: {files}, {size} would go")
+    print(f"{display(str(cell))}: copies stay on: {', '.join(answer.places)}")
+    for words in kept_words(answer.kept):
+        print(f"{display(str(cell))}: {words}")
+    return 0
+
+
+def _strip(job: Job, cell: CellId) -> None:
+    if perform(job) == "nothing":
+        raise PermanentError(f"{cell} is being stripped by somebody else; see hesiod-watch flags")
+    found = look_at(job.config, job.run_dir).cell(cell)
+    record = found.strip.record if found and found.strip else {}
+    print(f"{display(str(cell))}: {display(found.strip.why if found and found.strip else 'stripped')}")
+    kept = record.get("kept")
+    for words in kept if isinstance(kept, list) else ():
+        print(f"{display(str(cell))}: {display(str(words))}")

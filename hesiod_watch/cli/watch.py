@@ -1,0 +1,69 @@
+"""`watch`, the service, and `poll`, the pass that cron makes."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import signal
+import sys
+import threading
+from types import FrameType
+
+from hesiod_watch.cli.common import Commands, add_run_argument, config_of, run_paths
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.naming import display
+from hesiod_watch.host.sdnotify import Notifier
+
+logger = logging.getLogger(__name__)
+
+
+def add_commands(commands: Commands) -> None:
+    watch = commands.add_parser(
+        "watch",
+        help="the service: notice what lands and start what is to be done, until told to stop",
+        description="Runs in the foreground until SIGTERM or SIGINT. Workers are processes of their own: they go on "
+        "when the service stops, and a new service finds them. Under systemd use Type=notify.",
+    )
+    watch.set_defaults(call=call_watch, verbosity=0)
+
+    poll = commands.add_parser(
+        "poll",
+        help="one full pass over all runs; waits for the work it starts; for cron",
+        description="Looks at every run once, starts what is to be done, waits for it, and ends. Safe beside a running "
+        "service and beside other polls. Prints nothing unless something needs a person.",
+    )
+    add_run_argument(poll, many=True)
+    poll.set_defaults(call=call_poll)
+
+
+def call_watch(options: argparse.Namespace) -> int:
+    from hesiod_watch.service.daemon import Service
+
+    service = Service(config_of(options), Notifier(os.environ))
+    stopping: list[int] = []
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        stopping.append(number)
+        service.stop()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    service.run()
+    logger.info("stopped by signal", extra=fields(signal=stopping[0] if stopping else "none"))
+    return 0  # a service that was told to stop and did has not failed
+
+
+def call_poll(options: argparse.Namespace) -> int:
+    from hesiod_watch.service.daemon import poll
+
+    config = config_of(options)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda number, frame: stop.set())
+    runs = run_paths(config, options.runs) if options.runs else None
+    problems = poll(config, runs=runs, stop=stop)
+    for problem in problems:
+        print(f"hesiod-watch: {display(problem)}", file=sys.stderr)
+    if stop.is_set():
+        return 143
+    return 1 if problems else 0

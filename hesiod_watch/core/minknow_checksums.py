@@ -1,0 +1,166 @@
+"""The result of comparing a cell's files with MinKNOW's own checksums (`output_hash_*.csv`).
+
+A file that differs, or that is named and missing, is proof of damage or loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+
+KEY = "minknow_checksums"
+"""In qc.json all that was found; in the records of flags the finding, with its time."""
+NAMED = 5
+"""Files that a sentence names of each kind."""
+LONGEST_NAME = 200
+LONGEST = 2_000
+"""Characters of a sentence in a flag: a flag that is too large could not be read again."""
+_ALWAYS = ("files", "agreeing", "differing", "absent")
+"""Keys of a record that are there also where nothing is to be said under them."""
+_DIGEST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class MinknowChecksums:
+    """The result of comparing a cell's files with MinKNOW's checksums.
+
+    Names are relative to the cell.
+    """
+
+    files: tuple[str, ...] = ()  # names of the output_hash files; empty: MinKNOW wrote none
+    agreeing: int = 0  # files
+    differing: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()  # named by MinKNOW, and never seen in the cell
+    repacked: tuple[str, ...] = ()  # absent files whose compressed or unpacked form is in the cell
+    not_compared: int = 0  # files in the cell that were not read for this comparison
+    rows_skipped: int = 0  # rows that name no file of this cell, or no SHA-256
+    problem: str = ""  # why an output_hash file could not be used
+
+    def __bool__(self) -> bool:
+        """Whether MinKNOW wrote any checksums."""
+        return bool(self.files)
+
+    @property
+    def wrong(self) -> str:
+        """The sentence for people about files that differ or are missing; "" for none."""
+        parts = []
+        if self.differing:
+            parts.append(f"{_files(self.differing, 'differs', 'differ')}: {self._named(self.differing)}")
+        if self.absent:
+            parts.append(f"{_files(self.absent, 'is missing', 'are missing')}: {self._named(self.absent)}")
+        return f"{self._title}: {'; '.join(parts)}" if parts else ""
+
+    @property
+    def sentence(self) -> str:
+        """All that was found, in one sentence; "" where MinKNOW wrote no checksums."""
+        if not self.files:
+            return ""
+        parts = [self.wrong.removeprefix(f"{self._title}: ")] if self.wrong else []
+        parts.append(f"{number_of(self.agreeing, 'file')} {'agrees' if self.agreeing == 1 else 'agree'}")
+        if self.not_compared:
+            parts.append(f"{number_of(self.not_compared, 'file')} not compared yet")
+        return f"{self._title}: {'; '.join([*parts, *self._left_out()])}"
+
+    def lines(self) -> Iterator[str]:
+        """Sentences for a log: one for each file that differs or is absent."""
+        for name in self.differing:
+            yield f"{display(name)} is not what MinKNOW wrote: its SHA-256 differs from {display(self.files[0])}"
+        for name in self.absent:
+            yield f"{self._shown(name)} is missing: {display(self.files[0])} names it"
+        yield from self._left_out()
+
+    def _left_out(self) -> Iterator[str]:
+        if self.rows_skipped:
+            yield f"{number_of(self.rows_skipped, 'row')} skipped that name no file of this cell or no SHA-256"
+        if self.problem:
+            yield self.problem
+
+    def without_absent(self, names: Collection[str] | None) -> MinknowChecksums:
+        """The same, with no file of `names` absent; None: with no file absent at all."""
+        absent, repacked = (
+            tuple(name for name in listed if names is not None and name not in names)
+            for listed in (self.absent, self.repacked)
+        )
+        return replace(self, absent=absent, repacked=repacked)
+
+    def record(self) -> dict[str, object]:
+        """The same as a JSON object, for qc.json and raw.json; empty without checksums."""
+        said = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {key: value for key, value in said.items() if value or key in _ALWAYS} if self else {}
+
+    @classmethod
+    def from_record(cls, record: object) -> MinknowChecksums:
+        """The value of a record, also of an earlier version; unknown parts are left out."""
+        if not isinstance(record, Mapping):
+            return cls()
+        files, differing, absent, repacked = (
+            _names(record.get(key)) for key in ("files", "differing", "absent", "repacked")
+        )
+        agreeing, not_compared, skipped = (
+            _count(record.get(key)) for key in ("agreeing", "not_compared", "rows_skipped")
+        )
+        problem = record.get("problem")
+        return cls(
+            files,
+            agreeing,
+            differing,
+            absent,
+            repacked,
+            not_compared,
+            skipped,
+            problem if isinstance(problem, str) else "",
+        )
+
+    def finding(self, at: str) -> dict[str, object]:
+        """The part of a flag's record with the time and what is wrong.
+
+        Empty where nothing is known to be wrong and not every file was compared: such a reading
+        withdraws no earlier finding.
+        """
+        if not self or (not self.wrong and (self.not_compared or self.problem)):
+            return {}
+        names = "\0".join(["differing", *sorted(self.differing), "", "absent", *sorted(self.absent)])
+        digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGEST]
+        return {KEY: {"at": at, "said": self.wrong[:LONGEST], "set": digest if self.wrong else ""}}
+
+    @property
+    def _title(self) -> str:
+        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
+        return f"MinKNOW's checksums ({display(self.files[0])[:LONGEST_NAME]}{more})"
+
+    def _named(self, names: tuple[str, ...]) -> str:
+        shown = [self._shown(name) for name in names[:NAMED]]
+        return ", ".join(shown) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+
+    def _shown(self, name: str) -> str:
+        words = _cut(display(name))
+        return f"{words} ({_cut(display(twin_of(name)))} is there instead)" if name in self.repacked else words
+
+
+NO_CHECKSUMS = MinknowChecksums()
+"""What is said where MinKNOW wrote none, or nobody has looked."""
+
+
+def twin_of(name: str) -> str:
+    """The name of a file's compressed form, or for a compressed file that of its unpacked form."""
+    return name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
+
+
+def _files(names: tuple[str, ...], one: str, many: str) -> str:
+    return f"{number_of(len(names), 'file')} {one if len(names) == 1 else many}"
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= LONGEST_NAME else f"{words[:LONGEST_NAME]}…"
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
+
+
+def _count(value: object) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0

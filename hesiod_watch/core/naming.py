@@ -1,0 +1,233 @@
+"""Names: of runs, libraries, cells and output files. Which may be worked on, and how each is shown.
+
+Names in the landing area are written by whoever sits at a sequencer, so they are hostile until they
+match a grammar: what does not is *quarantined*, shown and never worked on. `run_problem`,
+`library_problem` and `cell_problem` decide that; everything else here may assume the answer was "".
+File names inside a cell are opaque and have no grammar; they are only ever displayed and sorted.
+
+Names come from `os.fsdecode`, so bytes that are no UTF-8 arrive as lone surrogates. All patterns are
+matched with `fullmatch`: `$` would accept a trailing newline.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from datetime import date
+
+from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.model import CellId, CellName
+
+NAME_MAX_BYTES = 200  # leaves room for what flags and temporary files add, file systems allow 255
+FILE_NAME_MAX_BYTES = 255
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=, -]*")
+_ALLOWED = "letters, digits, blanks and _ . + @ = , -"
+
+# Names that mean something else in a run's directory or in its output directory.
+_RESERVED = frozenset({"pipeline", "rundata", "pipeline.log", "sync.log", "report.html"})
+# The flag `{cell}.backup.done` must not be readable as the flag `done` of a re-called cell `{cell}.backup`.
+_FLAG_WORDS = frozenset(
+    {"synced", "started", "done", "failed", "aborted", "stripped", "worker", "yielded"}
+    | {"sync", "ingest", "process", "backup", "notify", "report", "verify", "deletable", "strip"}
+)
+
+_CELL = re.compile(
+    r"(?P<date>[0-9]{8})_(?P<time>(?:[01][0-9]|2[0-3])[0-5][0-9])"
+    r"_(?P<place>[A-Za-z0-9._-]+)"  # position and flow cell, told apart by `_position_and_flow_cell`
+    r"_(?P<short_id>[0-9a-f]{8})"
+    r"(?:\.(?P<suffix>[A-Za-z0-9][A-Za-z0-9_.+-]*))?"
+)
+_LOOKS_LIKE_CELL = re.compile(r"[0-9]{8}_[0-9]{3,6}_")
+_POSITION = re.compile(
+    r"[0-9]+-[A-Z][0-9]+-[A-Z][0-9]+"  # PromethION of 2019: 2-E11-H11
+    r"|[0-9][A-Z]"  # PromethION 24 and 48 since 2021: 1F
+    r"|GA[0-9]+"  # GridION of 2019: the machine, GA20000
+    r"|X[0-9]+"  # GridION since 2020: the slot, X1
+    r"|MN[0-9]+"  # MinION Mk1B: MN32284
+    r"|M[CD]-[0-9]+"  # Mk1C, Mk1D: MC-115499
+    r"|P2[SI][-_][0-9]+[-_][A-Z]"  # P2 Solo, P2i: P2S-00581-A
+)
+_FLOW_CELL = re.compile(r"[A-Za-z]{2,3}[0-9]{3,6}|CTC[A-Za-z0-9]*|UNKNOWN")  # PAD38578, AOZ898 (a Flongle), CTC00001
+
+
+def _position_and_flow_cell(place: str) -> tuple[str, str] | None:
+    """Split `{position}_{flow_cell_id}` where both may hold `_`; None without a position or a `_`.
+
+    A position of a known shape decides, else a flow cell of a known shape, else the first `_`: positions are
+    made by machines and hold none, flow-cell ids may be typed by people.
+    """
+    splits = [(place[:at], place[at + 1 :]) for at, letter in enumerate(place) if letter == "_" and at]
+    for position, flow_cell in splits:
+        if _POSITION.fullmatch(position):
+            return position, flow_cell
+    for position, flow_cell in splits:
+        if _FLOW_CELL.fullmatch(flow_cell):
+            return position, flow_cell
+    return splits[0] if splits else None
+
+
+def _take_apart(name: str) -> CellName | None:
+    match = _CELL.fullmatch(name)
+    if match is None:
+        return None
+    place = _position_and_flow_cell(match["place"])
+    if place is None or not _plausible_date(match["date"]):
+        return None
+    return CellName(match["date"], match["time"], *place, match["short_id"], match["suffix"] or "")
+
+
+def parse_cell(name: str) -> CellName | None:
+    """Take a cell's directory name apart; None where it is not one that may be worked on (see `cell_problem`)."""
+    return None if cell_problem(name) else _take_apart(name)
+
+
+def looks_like_cell(name: str) -> bool:
+    """Whether a name begins as a cell's does, with date and time: what is no cell then deserves a word to a person."""
+    return _LOOKS_LIKE_CELL.match(name) is not None
+
+
+def _plausible_date(digits: str) -> bool:
+    year, month, day = int(digits[:4]), int(digits[4:6]), int(digits[6:])
+    try:
+        return date(year, month, day) >= date(2000, 1, 1)
+    except ValueError:
+        return False
+
+
+def is_configuration_test(cell: CellName) -> bool:
+    """Whether this is a configuration-test cell (`CTC…`), which checks the instrument and holds no sample."""
+    return cell.flow_cell_id.upper().startswith("CTC")
+
+
+def _grammar_problem(name: str) -> str:
+    if not name:
+        return "the name is empty"
+    size = len(name.encode("utf-8", "surrogatepass"))
+    if size > NAME_MAX_BYTES:
+        return f"the name is {size} bytes long; {NAME_MAX_BYTES} are allowed"
+    if name.endswith(" "):
+        return "the name ends in a blank"
+    if _NAME.fullmatch(name):
+        return ""
+    if name[0] in " .-+@=,":
+        return f"the name begins with {_quoted(name[0])}"
+    strange = next(letter for letter in name if not _NAME.fullmatch("x" + letter))
+    return f"the name holds {_quoted(strange)}; allowed are {_ALLOWED}"
+
+
+def _quoted(name: str) -> str:
+    return f'"{display(name)}"'
+
+
+def run_problem(name: str) -> str:
+    """Say in one sentence why a run of this name is quarantined; "" when it may be worked on."""
+    return _grammar_problem(name)
+
+
+def library_problem(name: str) -> str:
+    """Say in one sentence why a library of this name is quarantined; "" when it may be worked on.
+
+    Beside the grammar, names that the run's or its output directory uses for something else are refused.
+    """
+    if name in _RESERVED or name.endswith("_mqc.json"):
+        return f"{_quoted(name)} is a name that hesiod-watch uses itself"
+    return _grammar_problem(name)
+
+
+def cell_problem(name: str) -> str:
+    """Say in one sentence why a cell of this name is quarantined; "" when it may be worked on.
+
+    Flag names derive from the cell's name, so a suffix that reads like a part of a flag's name is refused.
+    """
+    problem = _grammar_problem(name)
+    if problem:
+        return problem
+    cell = _take_apart(name)
+    if cell is None:
+        return "the name is not of the form {date}_{time}_{position}_{flow cell}_{8 hex digits}"
+    if not _FLAG_WORDS.isdisjoint(cell.suffix.split(".")):
+        return f"the suffix {_quoted('.' + cell.suffix)} could be taken for a part of a flag's name"
+    return ""
+
+
+# Letters and symbols by category that are nevertheless drawn as nothing at all.
+_INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+_SHORT_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
+
+
+def _shown(letter: str) -> str:
+    code = ord(letter)
+    if letter in _SHORT_ESCAPES:
+        return _SHORT_ESCAPES[letter]
+    if 0xDC80 <= code <= 0xDCFF:  # os.fsdecode's mark for a byte that is no UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    if letter == " " or (unicodedata.category(letter)[0] in "LNPS" and letter not in _INVISIBLE):
+        return letter
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def display(name: str) -> str:
+    """Make `name` safe to show: one line, nothing invisible, nothing that moves a cursor or reverses the text.
+
+    Control characters, bidirectional and zero-width ones, combining marks, blanks other than the plain one and
+    undecodable bytes become escapes (`\\n`, `\\x1b`, `\\u202e`); a backslash is doubled, so that two names never look
+    the same by escaping. Characters special to HTML are left to the templates' own escaping.
+    """
+    if name.isascii() and name.isprintable() and "\\" not in name:
+        return name
+    return "".join(map(_shown, name))
+
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def natural_key(name: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
+    """Sort key that puts `x_2` before `x_10`. A total order: names equal but for leading zeros are told apart."""
+    parts = _DIGITS.split(name)
+    # A number is compared by its count of digits, then digit by digit: no limit on its length.
+    key = tuple(
+        (len(part.lstrip("0")), part.lstrip("0")) if position % 2 else part for position, part in enumerate(parts)
+    )
+    return key, name
+
+
+_PLAIN_BARCODE = re.compile(rb"[A-Za-z0-9._-]")
+
+
+def _percent_encoded(barcode: str) -> str:
+    return "".join(
+        chr(byte) if _PLAIN_BARCODE.fullmatch(bytes([byte])) else f"%{byte:02X}"
+        for byte in barcode.encode("utf-8", "surrogateescape")
+    )
+
+
+def output_file_name(run: str, cell: CellId, barcode: str | None, part: str) -> str:
+    """Name of one output: `{run}_{library}_{flow_cell_id}_{8 hex}[.suffix][_{barcode}]_{part}.fastq.gz`.
+
+    `barcode` is the name of the barcode's directory (often a person's alias), None where there is none; `part` is
+    pass, fail or skip. Blanks of run and library stay. A barcode's characters outside `[A-Za-z0-9._-]`
+    are percent-encoded, `%` itself too: different barcodes of a cell get different names, and no name needs
+    escaping in `md5sums.txt`. Unique within the cell's own output directory, `{library}/{cell}`.
+
+    Raises PermanentError for quarantined names and for a result of more than 255 bytes.
+    """
+    parsed = parse_cell(cell.name)
+    problem = run_problem(run) or library_problem(cell.library) or cell_problem(cell.name)
+    if problem or parsed is None:
+        raise PermanentError(f"run {display(run)}, cell {display(str(cell))}: {problem}; no output is made for it")
+    if part not in ("pass", "fail", "skip"):
+        raise PermanentError(f"run {run}, cell {cell}: there are no outputs for {display(part)!r} reads")
+    short_id = f"{parsed.short_id}.{parsed.suffix}" if parsed.suffix else parsed.short_id
+    pieces = [run, cell.library, parsed.flow_cell_id, short_id]
+    if barcode is not None:
+        pieces.append(_percent_encoded(barcode))
+    name = "_".join([*pieces, part]) + ".fastq.gz"
+    if len(name) > FILE_NAME_MAX_BYTES:
+        raise PermanentError(
+            f"run {run}, cell {cell}: the output's name would be {len(name)} bytes long, file systems allow"
+            f" {FILE_NAME_MAX_BYTES}: {name}; shorten the name of the run, the library or the barcode"
+        )
+    return name

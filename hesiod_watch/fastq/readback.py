@@ -1,0 +1,182 @@
+"""Read outputs back: is what the journal says, or is about to say, on the disk?
+
+Three questions, each for a run of pieces of one output. `confirm`: is what was just written there, and does it inflate
+to the very text that was read from the sources? `sound`: do the bytes still have their CRC-32? `measure`: that, and
+the statistics and MD5 anew. And one question about a source: `reread`, does it still say what was taken?
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from isal import isal_zlib
+
+from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
+from hesiod_watch.fastq import durable
+from hesiod_watch.fastq.blocks import Blocks
+from hesiod_watch.fastq.durable import OutputReader
+from hesiod_watch.fastq.gunzip import Inflater
+from hesiod_watch.fastq.md5 import Md5
+from hesiod_watch.fastq.measure import Measure
+from hesiod_watch.fastq.model import Piece, Source
+from hesiod_watch.fastq.records import RecordReader
+from hesiod_watch.fastq.sources import SourceFile
+from hesiod_watch.fastq.statistics import Statistics
+
+_BUFFER_BYTES = 256 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a source says, uncompressed: the same length and CRC-32 mean the same reads."""
+
+    size: int
+    crc32: int
+
+    def followed_by(self, more: memoryview) -> Text:
+        return Text(self.size + len(more), isal_zlib.crc32(more, self.crc32))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Of the first `pieces` pieces that were asked about; the one behind them is not as it was written."""
+
+    pieces: int
+    statistics: Statistics
+    md5: bytes | None
+
+
+def confirm(path: Path, pieces: Sequence[Piece], texts: Sequence[Text], *, blocks: bool) -> None:
+    """Read pieces back that were just made durable; `blocks`: they must be BGZF.
+
+    Raises `PermanentError` where the disk does not hold what was written, or it does not inflate to the source's text.
+    """
+    with OutputReader(path) as reader:
+        for piece, text in zip(pieces, texts, strict=True):
+            reader.seek(piece.offset, piece.length, forget=True)
+            summer = _Summer()
+            inflating = (
+                Blocks(reader.readinto, path, summer.add, piece.offset)
+                if blocks
+                else Inflater(reader.readinto, path, summer.add)
+            )
+            found = Text(0, 0)
+            try:
+                for part in inflating if piece.length else ():
+                    found = found.followed_by(part)
+            except BadSource as error:  # of the output, which is no source
+                raise PermanentError(f"{path}: what was just written for {piece.source}: {error.reason}") from error
+            if summer.size != piece.length or summer.crc32 != piece.crc32:
+                raise PermanentError(
+                    f"{path}: reading back what was just written for {piece.source} gives other bytes:"
+                    " the disk or the memory of this host is not to be trusted"
+                )
+            if found != text:
+                raise PermanentError(f"{path}: what was written for {piece.source} does not inflate to its text")
+
+
+def reread(source: Source, piece: Piece) -> tuple[int, int] | None:
+    """Change time and inode of a source that still says what `piece` was made of; None where it says something else.
+
+    Reads the whole source. Raises `TemporaryError`, `PermanentError`.
+    """
+    text = Text(0, 0)
+    try:
+        with SourceFile(source) as file:
+            readinto = file.readinto
+            if source.gzipped and source.size:
+                readinto = Inflater(readinto, source.path).readinto
+            for unit in RecordReader(readinto, source.path):
+                text = text.followed_by(unit.data)
+            file.check_unchanged()
+    except BadSource:  # it was sound when it was taken
+        return None
+    same = (text.size, text.crc32) == (piece.text_bytes, piece.text_crc32)
+    return (file.ctime_ns, file.inode) if same else None
+
+
+def sound(path: Path, pieces: Sequence[Piece]) -> int:
+    """How many of these pieces, from the first, have their CRC-32 on the disk. Raises `TemporaryError`."""
+    buffer = bytearray(_BUFFER_BYTES)
+    with OutputReader(path) as reader:
+        for number, piece in enumerate(pieces):
+            summer = _Summer()
+            try:
+                reader.seek(piece.offset, piece.length, forget=True)
+                while count := reader.readinto(memoryview(buffer)):
+                    summer.add(memoryview(buffer)[:count])
+            except TemporaryError:
+                raise
+            except PermanentError:  # the disk cannot read it any more
+                return number
+            if summer.size != piece.length or summer.crc32 != piece.crc32:
+                return number
+    return len(pieces)
+
+
+def read(path: Path, offset: int, length: int) -> bytes:
+    """The bytes of that range, from the disk; fewer at the end of the file."""
+    buffer = bytearray(length)
+    with OutputReader(path) as reader:
+        reader.seek(offset, length, forget=True)
+        return bytes(buffer[: reader.readinto(memoryview(buffer))])
+
+
+def md5_of(path: Path) -> str:
+    """The MD5 of a whole file."""
+    buffer = bytearray(_BUFFER_BYTES)
+    digest = hashlib.md5(usedforsecurity=False)
+    with OutputReader(path) as reader:
+        reader.seek(0, durable.size_of(path) or 0)
+        while count := reader.readinto(memoryview(buffer)):
+            digest.update(memoryview(buffer)[:count])
+    return digest.hexdigest()
+
+
+def measure(path: Path, pieces: Sequence[Piece], md5: bytes | None) -> Measured:
+    """Statistics of pieces, and `md5` gone on with over their bytes. Raises `TemporaryError`."""
+    total = Statistics()
+    with OutputReader(path) as reader:
+        for number, piece in enumerate(pieces):
+            digest = Md5(md5) if md5 is not None else None
+            try:
+                statistics = _measure(path, reader, piece, digest)
+            except TemporaryError:
+                raise
+            except PermanentError:
+                return Measured(number, total, md5)
+            if statistics is None:
+                return Measured(number, total, md5)
+            total.merge(statistics)
+            md5 = digest.save() if digest else None
+    return Measured(len(pieces), total, md5)
+
+
+def _measure(path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None) -> Statistics | None:
+    """Statistics of one piece; None where it is not as it was written."""
+    reader.seek(piece.offset, piece.length)
+    summer = _Summer(digest)
+    measuring = Measure(path)
+    if piece.length:
+        for unit in RecordReader(Inflater(reader.readinto, path, summer.add).readinto, path):
+            measuring.add(unit)
+    statistics = measuring.result()
+    as_written = (summer.size, summer.crc32) == (piece.length, piece.crc32)
+    return statistics if as_written and (statistics.reads, statistics.bases) == (piece.reads, piece.bases) else None
+
+
+class _Summer:
+    """Size and CRC-32 of some bytes, which may also go into a digest."""
+
+    def __init__(self, digest: Md5 | None = None) -> None:
+        self.size = self.crc32 = 0
+        self._digest = digest
+
+    def add(self, data: memoryview) -> None:
+        self.size += len(data)
+        self.crc32 = isal_zlib.crc32(data, self.crc32)
+        if self._digest is not None:
+            self._digest.update(data)

@@ -1,0 +1,92 @@
+"""What a channel proves itself with, read from a file that nobody else can read.
+
+The file has lines `key: value`: either `token`, or `user` and `password`. A value is all that follows, as it stands:
+passwords hold anything, and YAML would cut one at ` #` and take another for a number. Blanks around it and one
+pair of quotes are taken off. Empty lines, and those that begin with `#`, are left out.
+
+No secret is ever part of an error's text or of a repr.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.naming import display
+
+LARGEST = 10_000  # bytes
+KEYS = ("token", "user", "password")
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Either a token, or a user and a password; the others are empty."""
+
+    token: str = field(default="", repr=False)
+    user: str = ""
+    password: str = field(default="", repr=False)
+
+
+def read_credentials(path: Path) -> Credentials:
+    """The credentials in a file; it may be a link. Raises PermanentError, which says what to do."""
+    shown = display(str(path))
+    try:
+        text = private_text(path)
+        return _parsed(text)
+    except OSError as error:
+        raise PermanentError(f"{shown}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise PermanentError(f"{shown}: {error}") from None  # the cause may hold what was read
+
+
+def private_text(path: Path) -> str:
+    """What the file holds. Raises ValueError with a reason where it is not to be trusted, OSError."""
+    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: opening a device or FIFO may do anything
+        raise ValueError("is no regular file")
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a name
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("is no regular file")
+        if status.st_uid not in (0, os.geteuid()):
+            raise ValueError(f"belongs to another user (uid {status.st_uid}); it should be yours or root's")
+        if status.st_mode & 0o077:
+            told = f"others may read or change it (mode {stat.S_IMODE(status.st_mode):04o})"
+            raise ValueError(f"{told}; run: chmod 600 {display(str(path))}")
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise ValueError("is too large for credentials")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ValueError("is no UTF-8 text") from None
+
+
+def _parsed(text: str) -> Credentials:
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.split("\n"), 1):
+        line = line.strip()
+        if not line or line.startswith("#") or line == "---":
+            continue
+        key, colon, value = line.partition(":")
+        key = key.strip()
+        if not colon or key not in KEYS:
+            raise ValueError(f"line {number}: should be one of {', '.join(KEYS)}, a colon and the value")
+        if key in values:
+            raise ValueError(f"line {number}: a second {key}")
+        value = value.strip()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        if not value or not value.isprintable():
+            raise ValueError(f"line {number}: {key} is empty or holds control characters")
+        values[key] = value
+    if set(values) not in ({"token"}, {"user", "password"}):
+        raise ValueError("should hold either a token, or a user and a password")
+    if not values.get("token", "").isascii():
+        raise ValueError("the token should be ASCII")
+    if ":" in values.get("user", ""):
+        raise ValueError("the user may not hold a colon")
+    return Credentials(**values)

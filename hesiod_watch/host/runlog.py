@@ -1,0 +1,72 @@
+"""A run's own log: what was done to this run, every line dated, for the people who look after it.
+
+The first line of an action is the command that repeats it. Several processes may write at once: each line is one
+write to a file opened for appending, so lines never mix on a local file system. A log that cannot be written
+must not stop the work it tells about, so nothing here raises for a full disk or a missing directory.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import stat
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.naming import display
+
+logger = logging.getLogger(__name__)
+
+
+def quoted(word: str) -> str:
+    """`word` quoted for a shell, on one line; where it has control characters in bash's `$'…'`, byte by byte."""
+    if word.isprintable():
+        return shlex.quote(word)
+    return "$'" + "".join(_ansi_c(byte) for byte in os.fsencode(word)) + "'"
+
+
+def _ansi_c(byte: int) -> str:
+    plain = 0x20 <= byte < 0x7F and byte not in b"'\\"
+    return chr(byte) if plain else f"\\x{byte:02x}"
+
+
+class RunLog:
+    """Appends to the log at `path`; the first line makes the file, another module its directory.
+
+    Without a path the lines are lost: the run has no place for a log.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._complained = False
+
+    def line(self, text: str) -> None:
+        """Append one dated line; control characters in `text`, newlines too, are escaped. Never raises OSError."""
+        self._append(display(text))
+
+    def command(self, argv: Sequence[str]) -> None:
+        """Append the command that repeats an action, quoted for a shell so that it can be pasted."""
+        self._append("$ " + " ".join(quoted(word) for word in argv))
+
+    def _append(self, text: str) -> None:
+        if self.path is None:
+            return
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        data = f"{moment} {text}\n".encode("utf-8", "backslashreplace")
+        # A link or a FIFO planted under this name must neither lead elsewhere nor make us wait.
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            descriptor = os.open(self.path, flags, 0o666)
+            try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise OSError("not a regular file")
+                os.write(descriptor, data)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if not self._complained:
+                logger.warning("cannot write the run's log", extra=fields(path=self.path, error=error))
+            self._complained = True

@@ -1,0 +1,75 @@
+"""Which ways to tell people are configured, each ready to be used. The one table of what kinds there are.
+
+Opening reads secrets and may fail; so a channel is opened by its first use, and its failure is that use's. Then it
+holds up nothing but itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from hesiod_watch.config import TRACKER, ChannelSettings, Config
+from hesiod_watch.core.errors import HesiodError, PermanentError
+from hesiod_watch.core.messages import Channel, Delivered, Message, Ticket
+from hesiod_watch.host.credentials import read_credentials
+from hesiod_watch.notify.apprise_channel import ChatChannel
+from hesiod_watch.notify.rt_channel import RtChannel
+
+
+@dataclass
+class Opened:
+    """A channel that is made when it is needed for the first time."""
+
+    name: str
+    make: Callable[[], Channel]
+
+    def deliver(self, ticket: Ticket, known: int | None, message: Message) -> Delivered:
+        """See `Channel`; also raises PermanentError where its secrets cannot be read."""
+        return self.make().deliver(ticket, known, message)
+
+    def keep(self, ticket: Ticket, known: int) -> str:
+        """See `Channel`."""
+        return self.make().keep(ticket, known)
+
+    def check(self) -> tuple[bool | None, str]:
+        """See `Channel`."""
+        try:
+            return self.make().check()
+        except HesiodError as error:
+            return False, str(error)
+
+
+def open_channels(config: Config) -> dict[str, Channel]:
+    """The channels of the configuration by name, in the order in which they are used."""
+    found: dict[str, Channel] = {}
+    if config.notify.rt.url:
+        found[TRACKER] = Opened(TRACKER, partial(_tracker, config))
+    for settings in config.notify.channels:
+        found[settings.name] = Opened(settings.name, partial(_chat, settings))
+    return found
+
+
+def _tracker(config: Config) -> Channel:
+    settings = config.notify.rt
+    if settings.credentials is None:
+        raise PermanentError("notify.rt.credentials is not configured")
+    credentials = read_credentials(settings.credentials)
+    queues = dict.fromkeys([settings.queue, *(each.queue for each in config.types if each.queue and each.notify)])
+    return RtChannel(
+        settings.url,
+        token=credentials.token,
+        user=credentials.user,
+        password=credentials.password,
+        ca_bundle=settings.ca_bundle,
+        proxy=settings.proxy,
+        timeout=settings.timeout,
+        queues=tuple(queues),
+    )
+
+
+def _chat(settings: ChannelSettings) -> Channel:
+    if settings.url_file is None:
+        raise PermanentError(f"notify.channels.{settings.name}.url_file is not configured")
+    return ChatChannel(settings.name, settings.url_file)

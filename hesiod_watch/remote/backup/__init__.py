@@ -1,0 +1,57 @@
+"""Second copies of cells, on file systems of their own: what is there, copying to it, and proving it by reading there.
+
+`store` is one open backup, `manifests` what files should be, `verifying` holds one against the other. Nothing in here
+can delete anything, here or there, and nothing decides: what a copy is good for is for others to say.
+"""
+
+from hesiod_watch.remote.backup.local_files import device_of
+from hesiod_watch.remote.backup.manifests import (
+    RAW_MANIFEST,
+    manifest_md5,
+    raw_of_sync,
+    read_raw,
+    read_raw_manifest,
+    result_facts,
+    sources_of,
+    take_raw,
+    write_raw,
+)
+from hesiod_watch.remote.backup.store import Store, opened, reached
+from hesiod_watch.rules.copies import (
+    CopyRecord,
+    Facts,
+    FileFact,
+    copies_in,
+    damage_in,
+    digest,
+    known_copies,
+    raw_place,
+    raw_wanted,
+    results_place,
+)
+
+__all__ = [
+    "RAW_MANIFEST",
+    "CopyRecord",
+    "Facts",
+    "FileFact",
+    "Store",
+    "copies_in",
+    "damage_in",
+    "device_of",
+    "digest",
+    "known_copies",
+    "manifest_md5",
+    "opened",
+    "raw_of_sync",
+    "raw_place",
+    "raw_wanted",
+    "reached",
+    "read_raw",
+    "read_raw_manifest",
+    "result_facts",
+    "results_place",
+    "sources_of",
+    "take_raw",
+    "write_raw",
+]

@@ -1,0 +1,98 @@
+"""Holding a copy against facts, by reading it where it lies, and saying in words what is wrong with it.
+
+Size and time are no evidence, nor is a checksum that was noted down earlier: each file is read from its disk. What is
+there and should not be is told as well, because somebody may take it for data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+from hesiod_watch.core.errors import HesiodError
+from hesiod_watch.core.inventory import Entry
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.remote.backup.store import Store
+from hesiod_watch.rules.copies import Facts, FileFact
+
+COMPARED = 20
+"""Differing files of a copy for which it is found out where they differ: each is read in full once more."""
+MISSING = "missing"
+BATCH = 512
+"""Files whose checksums are asked for at once, so that progress can be told."""
+
+
+def sentences(store: Store, directory: str, facts: Facts, problems: Mapping[str, str]) -> list[str]:
+    """What `find_wrong` has found, with the place before each."""
+    where = f"{store.backup.name}: {display(directory)}"
+    if facts and all(problems.get(name) == MISSING for name in facts) and len(problems) == len(facts):
+        return [f"{where}: nothing is there; {number_of(len(facts), 'file')} missing"]
+    return [f"{where}/{display(name)}: {problems[name]}" for name in sorted(problems)]
+
+
+def find_wrong(
+    store: Store,
+    directory: str,
+    facts: Facts,
+    reference: Path | None = None,
+    on_progress: Callable[[int], None] = lambda done: None,
+    *,
+    only: Collection[str] | None = None,
+) -> dict[str, str]:
+    """What is wrong with each file of one directory of a backup, by name, read there just now; of what is good nothing.
+
+    Only the files named by `only` are read where that is given. `reference` is the same directory here: with it, it is
+    said which byte of a file differs. `on_progress` gets bytes read so far. Raises TemporaryError when the backup
+    cannot be read, PermanentError.
+    """
+    there = store.entries(directory)
+    problems = {name: why for name, fact in facts.items() if (why := wrong_entry(fact, there.get(name)))}
+    problems |= {name: extra(entry) for name, entry in there.items() if name not in facts and entry.kind != "d"}
+    readable = [name for name in sorted(facts) if name not in problems and (only is None or name in only)]
+    done = compared = 0
+    for start in range(0, len(readable), BATCH):
+        names = readable[start : start + BATCH]
+        found = store.checksums(directory, names, {name: facts[name].size for name in names})
+        for name in names:
+            done += facts[name].size
+            if found.get(name) == facts[name].md5:
+                continue
+            compared += 1
+            where = reference if compared <= COMPARED else None
+            problems[name] = _differs(store, directory, facts[name], found.get(name), where)
+        on_progress(done)
+    return problems
+
+
+def wrong_entry(fact: FileFact, entry: Entry | None) -> str:
+    """What is wrong with a file without reading it; "" for nothing."""
+    if entry is None:
+        return MISSING
+    if entry.kind != "f":
+        return "not a regular file"
+    if entry.size < fact.size:
+        return f"truncated: {number_of(entry.size, 'byte')} of {fact.size}"
+    if entry.size > fact.size:
+        return f"too long: {number_of(entry.size, 'byte')} instead of {fact.size}"
+    return ""
+
+
+def extra(entry: Entry) -> str:
+    """What is said of an entry that no fact is about."""
+    return "extra: no manifest names it" + ("" if entry.kind == "f" else ", and it is not a regular file")
+
+
+def _differs(store: Store, directory: str, fact: FileFact, found: str | None, reference: Path | None) -> str:
+    if found is None:
+        return "cannot be read"
+    sentence = f"differs: its MD5 is {found}, and should be {fact.md5}"
+    if reference is None:
+        return sentence
+    try:
+        first, count = store.difference(directory, fact.name, reference / fact.name)
+    except (HesiodError, OSError) as error:
+        return f"{sentence}; where is not known: {error}"
+    if not count:
+        return f"{sentence}; ours, {display(str(reference / fact.name))}, differs likewise"
+    return f"{sentence}; byte {first} is the first of {count} that differ from ours"

@@ -1,0 +1,112 @@
+"""The files of ours that are copied and compared: opened without following a link, and told apart by file system."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.naming import display
+from hesiod_watch.host import process as machine
+from hesiod_watch.remote.backup.questions import device_name
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+def device_of(path: Path) -> str:
+    """What tells the file system of a path here from every other; the same words as `Store.device`. Raises OSError."""
+    number, us = path.stat().st_dev, machine.this_owner("backup", "inline")
+    return device_name(us.boot_id, us.machine_id, str(number), _source(number))
+
+
+def _source(number: int) -> str:
+    """What is mounted under a device number, as the kernel says it; "" where it does not."""
+    shown = f"{os.major(number)}:{os.minor(number)}"
+    try:
+        lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return ""
+    for line in lines:
+        words = line.split(" ")
+        if len(words) > 2 and words[2] == shown and "-" in words[6:]:
+            return (words[words.index("-", 6) + 2 :] or [""])[0]
+    return ""
+
+
+@contextmanager
+def opened_directory(path: Path, below: Path | None = None) -> Iterator[int]:
+    """An open directory, no link followed after `below` (or in its own name). Raises TemporaryError, PermanentError."""
+    try:
+        descriptor = _open(path, path.parent if below is None else below)
+    except NotADirectoryError as error:
+        raise PermanentError(f"{display(str(path))}: something is no directory, or a link to one") from error
+    except OSError as error:
+        raise TemporaryError(f"{display(str(path))} cannot be opened: {error.strerror}") from error
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path, start: Path) -> int:
+    descriptor = os.open(start, _DIRECTORY & ~os.O_NOFOLLOW)  # its own path is the administrator's
+    for part in path.relative_to(start).parts:
+        try:
+            inner = os.open(part, _DIRECTORY, dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
+        descriptor = inner
+    return descriptor
+
+
+@contextmanager
+def opened_file(path: Path) -> Iterator[int]:
+    descriptor = os.open(path, _FILE)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise HesiodError(f"{display(str(path))} is not a regular file")
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def largest(directory: int, names: Iterable[str]) -> int:
+    """Size of the largest of some files; those that have gone count nothing."""
+    found = 0
+    for name in names:
+        try:
+            found = max(found, os.stat(name, dir_fd=directory, follow_symlinks=False).st_size)
+        except OSError:
+            continue
+    return found
+
+
+class Comparison:
+    """Compares a stream with an open file as it comes."""
+
+    def __init__(self, ours: int) -> None:
+        self._ours = ours
+        self._at = 0
+        self._first: int | None = None
+        self._count = 0
+
+    def feed(self, theirs: bytes) -> None:
+        mine = os.pread(self._ours, len(theirs), self._at)
+        if mine != theirs:
+            differing = [index for index, (one, other) in enumerate(zip(mine, theirs, strict=False)) if one != other]
+            self._note(differing[0] if differing else len(mine), len(differing) + len(theirs) - len(mine))
+        self._at += len(theirs)
+
+    def _note(self, index: int, count: int) -> None:
+        if self._first is None:
+            self._first = self._at + index
+        self._count += count
+
+    def result(self) -> tuple[int, int]:
+        if (more := os.fstat(self._ours).st_size - self._at) > 0:
+            self._note(0, more)
+        return self._first or 0, self._count

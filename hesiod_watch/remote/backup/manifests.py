@@ -1,0 +1,291 @@
+"""What a cell's files should be: results from `manifest.json`, raw data from `raw.json`, both in the cell's output.
+
+`raw.json` is made once, while the data are read anyway: by a sync, which compares them with the upstream, or else by
+the first backup. It lists every regular file of the cell's directory with size, MD5 and time. A file that is other than
+it was then is read anew, and that is said. Where MinKNOW has written its own checksums (`output_hash_*.csv`), each is
+held against the data, and the agreement recorded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.inventory import Entry
+from hesiod_watch.core.minknow_checksums import MinknowChecksums
+from hesiod_watch.core.model import CellId
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.records import loads, whole_number
+from hesiod_watch.remote.backup.local_files import opened_directory, opened_file
+from hesiod_watch.remote.backup.minknow_hashes import read_output_hashes
+from hesiod_watch.rules.copies import Facts, FileFact
+from hesiod_watch.runs import cell_files as landed
+from hesiod_watch.runs import flags
+
+MANIFEST = "manifest.json"
+RAW_MANIFEST = "raw.json"
+FORMAT = "hesiod-watch raw 1"
+LARGEST = 1 << 30
+"""Bytes of a manifest that are read: a million files with long names make a quarter of it."""
+CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class RawFile:
+    """One file of a cell's raw data as it was read. Times are nanoseconds since the epoch; 0: not known."""
+
+    fact: FileFact
+    mtime: int
+    changed: int = 0  # the inode's change time
+    sha256: str = ""  # only where MinKNOW names one
+
+    def record(self) -> dict[str, object]:
+        said = {"name": self.fact.name, "bytes": self.fact.size, "md5": self.fact.md5, "mtime_ns": self.mtime}
+        return (
+            said
+            | ({"ctime_ns": self.changed} if self.changed else {})
+            | ({"sha256": self.sha256} if self.sha256 else {})
+        )
+
+
+@dataclass(frozen=True)
+class RawManifest:
+    """All raw data of a cell as they were read, and what MinKNOW's own checksums said of them."""
+
+    cell: str
+    files: Mapping[str, RawFile] = field(default_factory=dict)
+    hashes: Mapping[str, object] = field(default_factory=dict)  # `MinknowChecksums.record`; empty: MinKNOW wrote none
+
+    @property
+    def checksums(self) -> MinknowChecksums:
+        """What MinKNOW's own checksums were found to say when the data were read."""
+        return MinknowChecksums.from_record(self.hashes)
+
+    @property
+    def sha256(self) -> dict[str, str]:
+        """SHA-256 of each file, "" where it was not computed."""
+        return {name: file.sha256 for name, file in self.files.items()}
+
+    @property
+    def facts(self) -> Facts:
+        return {name: file.fact for name, file in self.files.items()}
+
+
+def read_raw_manifest(cell_output: Path) -> Facts:
+    """What `raw.json` says of a cell's raw data; empty where there is none. Raises PermanentError for a damaged one."""
+    return read_raw(cell_output).facts
+
+
+def read_raw(cell_output: Path) -> RawManifest:
+    """The whole of `raw.json`; without files where there is none. Raises PermanentError, TemporaryError."""
+    path = cell_output / RAW_MANIFEST
+    document = _document(path)
+    if document is None:
+        return RawManifest("")
+    try:
+        if document["format"] != FORMAT:
+            raise ValueError(f"its format is {document['format']!r}")
+        files = [_raw_file(entry) for entry in document["files"]]
+        if len({file.fact.name for file in files}) != len(files):
+            raise ValueError("it names a file twice")
+        hashes = document.get("output_hash", {})
+        return RawManifest(str(document["cell"]), {file.fact.name: file for file in files}, dict(hashes))
+    except (KeyError, TypeError, ValueError) as error:
+        raise PermanentError(f"{display(str(path))} is damaged: {display(str(error))}") from error
+
+
+def _raw_file(entry: Mapping[str, Any]) -> RawFile:
+    fact = _fact(entry)
+    return RawFile(fact, int(entry["mtime_ns"]), int(entry.get("ctime_ns", 0)), str(entry.get("sha256", "")))
+
+
+def _fact(entry: Mapping[str, Any]) -> FileFact:
+    name, size, md5 = entry["name"], entry["bytes"], entry["md5"]
+    if not isinstance(name, str) or any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
+        raise ValueError(f"{name!r} is no name of a file in it")
+    if whole_number(size) is None or not isinstance(md5, str) or len(md5) != 32:
+        raise ValueError(f"what it says of {name!r} is not understood")
+    return FileFact(name, size, md5)
+
+
+def result_facts(cell_output: Path) -> Facts:
+    """What a cell's results should be: all that manifest.json names, itself, and raw.json where there is one.
+
+    Empty where there is no manifest. Raises PermanentError for a damaged one, TemporaryError where it cannot be read.
+    """
+    path = cell_output / MANIFEST
+    document = _document(path)
+    if document is None:
+        return {}
+    try:
+        facts = {fact.name: fact for fact in map(_fact, document["files"])}
+    except (KeyError, TypeError, ValueError) as error:
+        raise PermanentError(f"{display(str(path))} is damaged: {display(str(error))}") from error
+    for name in (MANIFEST, RAW_MANIFEST):
+        if (content := _content(cell_output / name)) is not None:
+            facts[name] = FileFact(name, len(content), _md5(content))
+    return facts
+
+
+def sources_of(cell_output: Path) -> frozenset[str]:
+    """Names of the raw FASTQ whose reads are in the results, relative to the cell; from manifest.json."""
+    listed = (_document(cell_output / MANIFEST) or {}).get("sources")
+    names = [entry.get("name") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    return frozenset(name for name in names if isinstance(name, str))
+
+
+def manifest_md5(cell_output: Path) -> str:
+    """MD5 of manifest.json as it is; "" where there is none."""
+    content = _content(cell_output / MANIFEST)
+    return "" if content is None else _md5(content)
+
+
+def write_raw(cell_output: Path, manifest: RawManifest) -> None:
+    """Write `raw.json`, whole or not at all, and bring it to disk. Raises PermanentError, TemporaryError.
+
+    Names that are no UTF-8 hold lone surrogates, which JSON spells `\\udcXX`: reversible.
+    """
+    document = {
+        "format": FORMAT,
+        "cell": manifest.cell,
+        "bytes": sum(file.fact.size for file in manifest.files.values()),
+        **({"output_hash": dict(manifest.hashes)} if manifest.hashes else {}),
+        "files": [manifest.files[name].record() for name in sorted(manifest.files)],
+    }
+    path, temporary = cell_output / RAW_MANIFEST, cell_output / f".{RAW_MANIFEST}.new"
+    try:
+        with opened_directory(cell_output) as directory:
+            temporary.unlink(missing_ok=True)
+            with temporary.open("x", encoding="ascii") as file:
+                file.write(json.dumps(document, indent=1) + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+            os.fsync(directory)
+    except OSError as error:
+        raise flags.translate(error, f"{display(str(path))} cannot be written") from error
+
+
+def take_raw(
+    landing: Path,
+    run_dir: Path,
+    cell: CellId,
+    former: RawManifest,
+    *,
+    tell: Callable[[str], None] = lambda sentence: None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> RawManifest:
+    """The raw data of a cell as they are now: what is unchanged since `former` is believed, the rest is read.
+
+    Only regular files count; links and special files are told and never opened. What has changed or gone since `former`
+    is told, too; what has gone stays in the list. Raises TemporaryError when files cannot be read or change meanwhile,
+    PermanentError.
+    """
+    with opened_directory(run_dir, landing) as directory:
+        entries = landed.entries(directory, cell)
+        files = {name: entry for name, entry in entries.items() if entry.kind == "f"}
+        for name in sorted(entries.keys() - files.keys()):
+            if entries[name].kind != "d":
+                kind = {"l": "link", "o": "special file"}[entries[name].kind]
+                tell(f"{display(name)} is a {kind}, which is not copied")
+        for name in sorted(former.files.keys() - files.keys()):
+            tell(f"{display(name)} was among the raw data and is not there any more")
+        known = {name: former.files[name] for name, entry in files.items() if _unchanged(entry, former.files.get(name))}
+        for name in sorted(files.keys() & former.files.keys() - known.keys()):
+            tell(f"{display(name)} has changed since it was read; it is read anew")
+        hashes = read_output_hashes(directory, cell, files)
+        known = {name: file for name, file in known.items() if file.sha256 or name not in hashes.sha256}
+        wanted = [name for name in sorted(files) if name not in known]
+        total, done = sum(files[name].size for name in wanted), 0
+        # What has gone is kept in mind: it was part of the cell, and a copy of it is still to be had and to be checked.
+        found = known | {name: file for name, file in former.files.items() if name not in files}
+        for name in wanted:
+            if stop():
+                raise TemporaryError(f"{run_dir.name} {cell}: stopped")
+            found[name] = _read(directory, cell, name, files[name], with_sha256=name in hashes.sha256)
+            if (before := former.files.get(name)) and before.fact.md5 != found[name].fact.md5:
+                tell(f"{display(name)} has other content now: MD5 {found[name].fact.md5}, was {before.fact.md5}")
+            done += files[name].size
+            on_progress(done, total)
+        checksums = hashes.judge({name: file.sha256 for name, file in found.items()})
+        for sentence in checksums.lines():
+            tell(sentence)
+        return RawManifest(str(cell), found, checksums.record() or former.hashes)
+
+
+def raw_of_sync(cell: CellId, md5s: Mapping[str, str], landing: Path, run_dir: Path) -> RawManifest:
+    """The raw data of a cell from checksums that a sync has just computed. Raises PermanentError, TemporaryError."""
+    with opened_directory(run_dir, landing) as directory:
+        entries = landed.entries(directory, cell)
+    files = {
+        name: RawFile(FileFact(name, entry.size, md5s[name]), entry.mtime, entry.changed)
+        for name, entry in entries.items()
+        if entry.kind == "f" and name in md5s
+    }
+    return RawManifest(str(cell), files)
+
+
+def _unchanged(entry: Entry, former: RawFile | None) -> bool:
+    if former is None:
+        return False
+    same = (former.fact.size, former.mtime) == (entry.size, entry.mtime)
+    return same and former.changed in (0, entry.changed)
+
+
+def _read(directory: int, cell: CellId, name: str, entry: Entry, *, with_sha256: bool) -> RawFile:
+    """Read one file in full. Raises TemporaryError where that cannot be, or it is not what it was when listed."""
+    where = f"{cell}/{name}"
+    try:
+        with landed.opened(directory, cell, name) as descriptor:
+            md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
+            while data := os.read(descriptor, CHUNK):
+                md5.update(data)
+                if with_sha256:
+                    sha256.update(data)
+            after = os.fstat(descriptor)
+    except OSError as error:
+        raise TemporaryError(f"{display(where)} cannot be read: {error.strerror}") from error
+    if (after.st_size, after.st_mtime_ns, after.st_ctime_ns) != (entry.size, entry.mtime, entry.changed):
+        raise TemporaryError(f"{display(where)} changed while it was read")
+    fact = FileFact(name, entry.size, md5.hexdigest())
+    return RawFile(fact, entry.mtime, entry.changed, sha256.hexdigest() if with_sha256 else "")
+
+
+def _document(path: Path) -> dict[str, Any] | None:
+    content = _content(path)
+    if content is None:
+        return None
+    try:
+        document = loads(content)
+    except ValueError as error:
+        raise PermanentError(f"{display(str(path))} is damaged: it is not JSON") from error
+    if not isinstance(document, dict):
+        raise PermanentError(f"{display(str(path))} is damaged: it is not an object")
+    return document
+
+
+def _content(path: Path) -> bytes | None:
+    """All of a regular file; None where there is none."""
+    try:
+        with opened_file(path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
+            content = file.read(LARGEST + 1)
+    except FileNotFoundError:
+        return None
+    except HesiodError as error:
+        raise PermanentError(str(error)) from error
+    except OSError as error:
+        raise TemporaryError(f"{display(str(path))} cannot be read: {error.strerror}") from error
+    if len(content) > LARGEST:
+        raise PermanentError(f"{display(str(path))} is larger than {LARGEST} bytes: this is no manifest")
+    return content
+
+
+def _md5(content: bytes) -> str:
+    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -1,0 +1,166 @@
+"""MinKNOW's own checksums: `output_hash_*.csv` at the top of a cell, where a recent MinKNOW was told to write it.
+
+Columns `file_hash` (SHA-256) and `file_path`, relative to the run's folder on the sequencer. Not
+every file has a line. Another program writes this file, about names that hesiod-watch does not
+control. A row that makes no sense, or that names a file outside the cell, is counted and left out:
+it never makes a file differ or be absent.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hesiod_watch.core.errors import HesiodError
+from hesiod_watch.core.minknow_checksums import MinknowChecksums, twin_of
+from hesiod_watch.core.model import CellId
+from hesiod_watch.core.naming import display, looks_like_cell
+from hesiod_watch.remote.backup.local_files import opened_directory
+from hesiod_watch.runs import cell_files as landed
+
+LARGEST = 256 << 20
+CHUNK = 1 << 20
+_NAME = re.compile(r"output_hash_.*\.csv", re.DOTALL)
+_SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+@dataclass(frozen=True)
+class Hashes:
+    """SHA-256 by name relative to the cell, and the names of the output_hash files.
+
+    A name has several where MinKNOW wrote several, for the acquisitions of one cell: the file must
+    have one of them.
+    """
+
+    files: tuple[str, ...] = ()
+    sha256: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    rows_skipped: int = 0
+    problem: str = ""
+
+    def judge(self, found: Mapping[str, str]) -> MinknowChecksums:
+        """Compare them with `found`: SHA-256 by name of all files of the cell, "" for not known."""
+        here = self.sha256.keys() & found.keys()
+        compared = {name for name in here if found[name]}
+        differing = sorted(name for name in compared if found[name] not in self.sha256[name])
+        absent = sorted(self.sha256.keys() - here)
+        return MinknowChecksums(
+            files=self.files,
+            agreeing=len(compared) - len(differing),
+            differing=tuple(differing),
+            absent=tuple(absent),
+            repacked=tuple(name for name in absent if twin_of(name) in found),
+            not_compared=len(here) - len(compared),
+            rows_skipped=self.rows_skipped,
+            problem=self.problem,
+        )
+
+
+def read_output_hashes(directory: int, cell: CellId, names: Iterable[str]) -> Hashes:
+    """All checksums by MinKNOW for a cell, below the open directory of its run. Raises nothing.
+
+    `names` are the cell's regular files.
+    """
+    names = set(names)
+    files = sorted(name for name in names if "/" not in name and _NAME.fullmatch(name))
+    sha256: dict[str, frozenset[str]] = {}
+    skipped: list[str] = []
+    problem = ""
+    for name in files:
+        try:
+            with landed.opened(directory, cell, name) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
+                text = file.read(LARGEST + 1)
+            if len(text) > LARGEST:
+                problem = f"{display(name)} is larger than {LARGEST} bytes and was not used"
+                continue
+            said = parse(text.decode("utf-8-sig", "surrogateescape"), cell, names, skipped.append)
+        except (OSError, csv.Error) as error:
+            problem = f"{display(name)} cannot be read: {error}"
+            continue
+        for named, digests in said.items():
+            sha256[named] = sha256.get(named, frozenset()) | digests
+    return Hashes(tuple(files), sha256, len(skipped), problem)
+
+
+def parse(
+    text: str, cell: CellId, names: set[str], skip: Callable[[str], None] = lambda path: None
+) -> dict[str, frozenset[str]]:
+    """SHA-256 by name relative to the cell; `skip` is called with the path of each other row.
+
+    Paths may begin with the run, the library and the cell, or not. Raises csv.Error.
+    """
+    found: dict[str, frozenset[str]] = {}
+    for row in csv.DictReader(io.StringIO(text, newline="")):
+        path, digest = row.get("file_path") or "", (row.get("file_hash") or "").lower()
+        relative = path if path in names else _relative(path, cell)
+        # A row with too few columns was cut off, one with too many was divided in the wrong places:
+        # its path may be wrong, too.
+        if None in row or None in row.values() or not relative or not _SHA256.fullmatch(digest):
+            skip(path)
+        else:
+            found[relative] = found.get(relative, frozenset()) | {digest}
+    return found
+
+
+def _relative(path: str, cell: CellId) -> str:
+    """A path of MinKNOW relative to the cell; "" for a path outside the cell."""
+    parts = path.replace("\\", "/").split("/")
+    if "\0" in path or ".." in parts or not parts[-1]:
+        return ""
+    if cell.name in parts:
+        parts = parts[parts.index(cell.name) + 1 :]
+    elif not parts[0] or parts[0].endswith(":") or any(looks_like_cell(part) for part in parts[:-1]):
+        return ""  # an absolute path, or a path through another cell
+    return "/".join(part for part in parts if part not in ("", "."))
+
+
+def compare(
+    landing: Path,
+    run_dir: Path,
+    cell: CellId,
+    *,
+    at_most: int | None = None,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+) -> MinknowChecksums:
+    """Compare a cell in the landing area with MinKNOW's checksums; only the named files are read.
+
+    Where these have more bytes than `at_most`, names are compared and nothing is read. Raises
+    nothing: `problem` and `not_compared` say what could not be read.
+    """
+    files: tuple[str, ...] = ()
+    try:
+        with opened_directory(run_dir, landing) as directory:
+            with landed.holder(directory, cell, "x") as (inner, _):
+                files = tuple(sorted(filter(_NAME.fullmatch, os.listdir(inner))))
+            if not files:
+                return MinknowChecksums()
+            sizes = {name: entry.size for name, entry in landed.entries(directory, cell).items() if entry.kind == "f"}
+            hashes = read_output_hashes(directory, cell, sizes)
+            found = dict.fromkeys(sizes, "")
+            wanted = sorted(hashes.sha256.keys() & sizes.keys())
+            total, done = sum(sizes[name] for name in wanted), 0
+            for name in wanted if at_most is None or total <= at_most else ():
+                found[name] = sha256_of(directory, cell, name)
+                done += sizes[name]
+                on_progress(done, total)
+            return hashes.judge(found)
+    except (HesiodError, OSError, RecursionError) as error:
+        return MinknowChecksums(files, problem=f"the cell cannot be compared with them: {display(str(error))}")
+
+
+def sha256_of(directory: int, cell: CellId, name: str) -> str:
+    """SHA-256 of a file of a cell, read from its disk; "" where it cannot be read."""
+    digest = hashlib.sha256()
+    try:
+        with landed.opened(directory, cell, name) as descriptor:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            while data := os.read(descriptor, CHUNK):
+                digest.update(data)
+    except OSError:
+        return ""
+    return digest.hexdigest()

@@ -1,0 +1,320 @@
+"""One backup, open: what lies there, checksums of it, and copying to it. Never deletes, never overwrites for good.
+
+The same questions and the same rsync serve a directory that is mounted here and one on a host behind ssh; a checksum is
+computed where the data are. Every answer names the marker and the device again, so a backup that goes away meanwhile is
+noticed, even when an empty directory is left in its place.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TypeVar
+
+from hesiod_watch.config import Backup
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.inventory import (
+    PARTIAL,
+    SLOWEST_READING,
+    Entry,
+    NotAnAnswer,
+    longest_silence,
+    names_given,
+    question,
+    read_checksums,
+    read_files,
+)
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.host.command import Runner, run
+from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.remote import ssh
+from hesiod_watch.remote.answers import answered
+from hesiod_watch.remote.backup import questions
+from hesiod_watch.remote.backup.local_files import Comparison, largest, opened_directory, opened_file
+from hesiod_watch.remote.backup.questions import Place
+from hesiod_watch.remote.connection import Unreachable, connected
+from hesiod_watch.remote.rsync import Progress
+from hesiod_watch.rules.copies import SUPERSEDED
+from hesiod_watch.rules.exit_codes import Ending, judge, last_line
+
+_PATTERN = re.compile(r"([*?\[\]\\])")
+_Answer = TypeVar("_Answer")
+
+
+@dataclass
+class Store:
+    """One open backup. Directories are relative to its root, their parts divided by `/`, the first one a run's name.
+
+    Every method raises TemporaryError where trying again may help (unreachable, unmounted, full), PermanentError where
+    a person is needed; the sentence begins with the backup's name.
+    """
+
+    backup: Backup
+    place: Place
+    control: Path | None = None
+    stop: Callable[[], bool] = lambda: False
+    runner: Runner = run
+    nice: int = 10
+    opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+    @property
+    def identity(self) -> str:
+        """The id in the marker of this backup."""
+        return self.place.identity
+
+    @property
+    def device(self) -> str:
+        """What tells its file system from every other that this process can see now; compare with `device_of`."""
+        return self.place.device
+
+    def entries(self, directory: str) -> dict[str, Entry]:
+        """Everything in a directory as it lies there now, by name relative to it; empty where there is no such one.
+
+        What other file systems have been mounted within is not entered.
+        """
+        answer = self._ask(questions.ENTRIES, directory, absent=[b"0"])
+        return dict(self._read(read_files, answer).entries)
+
+    def checksums(self, directory: str, names: Iterable[str], sizes: Mapping[str, int] | None = None) -> dict[str, str]:
+        """MD5 of regular files, read from the disk there; one that cannot be read has none.
+
+        `sizes` of these files, where they are known, spare a look at the directory.
+        """
+        if sizes is None:
+            sizes = {name: entry.size for name, entry in self.entries(directory).items() if entry.kind == "f"}
+        wanted = [name for name in names if name in sizes]  # nothing but regular files is ever opened
+        if not wanted:
+            return {}
+        patience = longest_silence([sizes[name] for name in wanted])
+        answer = self._ask(questions.CHECKSUMS, directory, given=names_given(wanted), patience=patience)
+        return self._read(read_checksums, answer)
+
+    def superseded(self, directory: str) -> str:
+        """Where what has to give way in a directory is kept: below its run, by the time when this store was opened."""
+        run_name, _, rest = directory.partition("/")
+        moment = self.opened_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        return f"{run_name}/{SUPERSEDED}/{moment}/{rest}"
+
+    def set_aside(self, directory: str, names: Iterable[str]) -> None:
+        """Move entries to `superseded(directory)`. May be done again; what is gone from there already is no error."""
+        names = list(names)
+        if names:
+            kept = self.superseded(directory)
+            self._ask(questions.MAKE, kept)
+            self._ask(questions.SET_ASIDE, directory, first=kept, given=names_given(names))
+
+    def copy(
+        self,
+        source: Path,
+        directory: str,
+        names: Iterable[str],
+        *,
+        below: Path | None = None,
+        ignore_times: bool = False,
+        log: RunLog | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> None:
+        """Copy regular files from `source` to a directory, which is made. What gives way is kept in `superseded`.
+
+        Can be ended at any moment and done again: what is there by size and time is not sent again, and of a large file
+        that was interrupted the rest is. `below` is a directory above `source` from which on no link is followed.
+        `ignore_times`: compare contents also where size and time agree. Proves nothing of what is there afterwards.
+        """
+        names = list(names)
+        if not names:
+            return
+        self._ask(questions.MAKE, directory)
+        progress = Progress()
+
+        def on_output(data: bytes) -> None:
+            if progress.feed(data) and on_progress:
+                on_progress(progress.bytes)
+
+        command = self._rsync(directory, ignore_times=ignore_times)
+        with opened_directory(source, below) as descriptor:
+            most = largest(descriptor, names)
+            if log:
+                log.line(f"{self.backup.name}: {number_of(len(names), 'file')} to {directory}")
+                log.command(command)
+            ended = self.runner(
+                command,
+                quiet=2 * self.backup.timeout + self.backup.connect_timeout + most / SLOWEST_READING,
+                given=names_given(names),
+                directory=descriptor,
+                on_output=on_output,
+                stop=self.stop,
+            )
+        if log:
+            for line in ended.errors.splitlines()[-20:]:
+                log.line(f"  {line}")
+            log.line(f"{self.backup.name}: exit code {ended.code}: {progress}")
+        if ended.why:
+            raise TemporaryError(f"{self.backup.name}: copying was ended: {ended.why}")
+        self._judge(judge(ended.code, ended.errors), "copying")
+
+    def make_durable(self) -> None:
+        """Have the disk there keep all that has been written."""
+        self._ask(questions.DURABLE)
+
+    def difference(self, directory: str, name: str, reference: Path) -> tuple[int, int]:
+        """Offset of the first byte in which a file differs from `reference`, a regular file here, and how many do.
+
+        Bytes that only one of the two has differ. (0, 0) where they are the same. Raises OSError, too.
+        """
+        with opened_file(reference) as ours:
+            comparison = Comparison(ours)
+            command: tuple[str, ...] = ("cat", "--", f"{self.backup.place.path}/{directory}/{name}")
+            if self.backup.place.over_ssh:
+                command = ssh.remote(self.backup.reached, command, self.control)
+            ended = self.runner(command, quiet=self._patience, on_output=comparison.feed, stop=self.stop)
+            if ended.why or ended.code:
+                why = ended.why or last_line(ended.errors)
+                raise TemporaryError(f"{self.backup.name}: {display(name)} cannot be read to its end: {why}")
+            return comparison.result()
+
+    # How it is asked.
+
+    @property
+    def _patience(self) -> float:
+        return self.backup.connect_timeout + self.backup.timeout
+
+    def _ask(
+        self,
+        script: str,
+        directory: str = "",
+        *,
+        first: str = "",
+        given: bytes = b"",
+        patience: float = 0.0,
+        absent: Sequence[bytes] | None = None,
+    ) -> Sequence[bytes]:
+        """The records of an answer, after its head; `absent` where the directory is not there."""
+        arguments = (*((first,) if first else ()), *filter(None, directory.split("/")))
+        answer, code, errors = ask(
+            self.backup,
+            script,
+            arguments,
+            self.control,
+            given=given,
+            patience=patience,
+            stop=self.stop,
+            run=self.runner,
+        )
+        place, rest = self._head(answer)
+        if place.identity != self.identity or place.number != self.place.number:
+            raise TemporaryError(
+                f"{self.backup.name}: {self.backup.location} is not the backup any more that it was a moment ago"
+            )
+        if code == questions.ABSENT and absent is not None:
+            return absent
+        if why := questions.PROBLEMS.get(code):
+            full = "No space left" in errors or "quota" in errors
+            sentence = f"{self.backup.name}: {display(directory)}: {why}{': ' + last_line(errors) if errors else ''}"
+            raise TemporaryError(sentence) if full or code == questions.NOT_MADE else PermanentError(sentence)
+        if code and script not in (questions.CHECKSUMS,):  # of what cannot be read no checksum comes
+            raise TemporaryError(f"{self.backup.name}: {display(directory)}: {last_line(errors) or f'code {code}'}")
+        return rest
+
+    def _head(self, answer: Sequence[bytes]) -> tuple[Place, Sequence[bytes]]:
+        return self._read(questions.read_head, answer)
+
+    def _read(self, reader: Callable[[Sequence[bytes]], _Answer], answer: Sequence[bytes]) -> _Answer:
+        try:
+            return reader(answer)
+        except NotAnAnswer as error:
+            raise TemporaryError(f"{self.backup.name}: {error}") from error
+
+    def _judge(self, ending: Ending, what: str) -> None:
+        if ending.outcome != "done":
+            sentence = f"{self.backup.name}: {what}: {ending.why}"
+            raise TemporaryError(sentence) if ending.outcome == "again" else PermanentError(sentence)
+
+    def _rsync(self, directory: str, *, ignore_times: bool) -> tuple[str, ...]:
+        """The command that copies the files named on its standard input from its working directory."""
+        backup, place = self.backup, self.backup.place
+        rsh = ssh.rsh(backup.reached, self.control) if place.over_ssh else ""
+        path = f"{place.path}/{directory}/"
+        # Only of a place behind ssh are patterns expanded.
+        escaped = _PATTERN.sub(r"\\\1", path)
+        to = f"{place.rsync_host}:{escaped}" if place.over_ssh else path
+        return (
+            *("nice", "-n", str(self.nice), "rsync", "--times", "--secluded-args"),
+            *("--no-whole-file", f"--partial-dir={PARTIAL}"),
+            *("--backup", f"--backup-dir={place.path}/{self.superseded(directory)}"),
+            f"--timeout={math.ceil(backup.timeout)}",
+            *((f"--bwlimit={backup.bandwidth_limit}",) if backup.bandwidth_limit else ()),
+            *((f"--rsh={rsh}",) if rsh else ()),
+            *(("--ignore-times",) if ignore_times else ()),
+            *("--no-recursive", "--dirs", "--relative", "--from0", "--files-from=-"),
+            *("--info=progress2", "--no-human-readable", "--outbuf=L"),
+            *("./", to),
+        )
+
+
+def ask(
+    backup: Backup,
+    script: str,
+    arguments: Sequence[str],
+    control: Path | None,
+    *,
+    given: bytes = b"",
+    patience: float = 0.0,
+    stop: Callable[[], bool] = lambda: False,
+    run: Runner = run,
+) -> tuple[list[bytes], int, str]:
+    """Records, exit code and errors of the answer to a question. Raises TemporaryError, PermanentError without one."""
+    asked = (*question(script, backup.place.path), *arguments)
+    command = ssh.remote(backup.reached, asked, control) if backup.place.over_ssh else asked
+    quiet = backup.connect_timeout + backup.timeout + patience
+    ended = run(command, quiet=quiet, given=given, stop=stop)
+    answer, code = answered(f"{backup.name}: {backup.location}", ended)
+    if not answer:
+        raise TemporaryError(f"{backup.name}: {backup.location} is not there: {last_line(ended.errors)}")
+    return answer, code, ended.errors
+
+
+@contextmanager
+def reached(backup: Backup, *, stop: Callable[[], bool] = lambda: False, runner: Runner = run) -> Iterator[Store]:
+    """A backup that answers, whether or not it has a marker: for `backup-init` and `doctor`. Raises as `opened`."""
+    with _connected(backup, runner, stop) as control:
+        answer, _, _ = ask(backup, questions.OPEN, (), control, stop=stop, run=runner)
+        try:
+            place = questions.read_place(answer)
+        except NotAnAnswer as error:
+            raise TemporaryError(f"{backup.name}: {error}") from error
+        except (TemporaryError, PermanentError) as error:
+            raise type(error)(f"{backup.name}: {backup.location}: {error}") from error
+        yield Store(backup, place, control, stop, runner)
+
+
+@contextmanager
+def opened(backup: Backup, *, stop: Callable[[], bool] = lambda: False, runner: Runner = run) -> Iterator[Store]:
+    """A backup, its marker read. When `stop` says so, whatever it is doing is ended.
+
+    Raises TemporaryError where it cannot be reached or is not the backup (no marker: unmounted, or never marked),
+    PermanentError where a person is needed.
+    """
+    with reached(backup, stop=stop, runner=runner) as store:
+        if not store.identity:
+            raise TemporaryError(
+                f"{backup.name}: {backup.location} is there, but {questions.MARKER} is not in it: is it mounted? "
+                f"If it is new: hesiod-watch backup-init {backup.name}"
+            )
+        yield store
+
+
+@contextmanager
+def _connected(backup: Backup, runner: Runner, stop: Callable[[], bool]) -> Iterator[Path | None]:
+    with ExitStack() as stack:
+        try:
+            control = stack.enter_context(connected(backup.reached, runner, stop))
+        except Unreachable as error:
+            sentence = f"{backup.name}: {error}"
+            raise PermanentError(sentence) if error.ending.outcome == "failed" else TemporaryError(sentence) from error
+        yield control

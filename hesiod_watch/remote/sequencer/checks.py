@@ -1,0 +1,154 @@
+"""What stands in the way of copying from one upstream, found out by trying, and said in words.
+
+Nothing is left behind, and nothing is written upstream; for `push` a file of a few bytes appears for a moment in the
+landing area, to see that what the sequencer calls the landing area is it.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from hesiod_watch.config import Upstream
+from hesiod_watch.core.check import Check
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.records import parse_whole
+from hesiod_watch.core.text import number_of
+from hesiod_watch.host.command import Ended, Runner, run
+from hesiod_watch.remote import ssh
+from hesiod_watch.remote.connection import Unreachable, connected
+from hesiod_watch.remote.sequencer.listing import list_upstream
+from hesiod_watch.rules.exit_codes import judge_question, last_line
+
+OLDEST_RSYNC = (3, 1)
+_RSYNC = re.compile(rb"rsync +version v?([0-9]+)\.([0-9]+)\.([0-9]+)")
+CLOCKS_APART = 60.0
+"""Seconds by which two clocks may differ before somebody should look."""
+
+
+def check_upstream(upstream: Upstream, landing: Path, *, runner: Runner = run) -> tuple[Check, ...]:
+    """Try everything that copying from `upstream` needs; LOCAL needs nothing. Never raises for what is wrong."""
+    place = upstream.place
+    if place.is_local:
+        return ()
+    doctor = _Doctor(upstream, runner)
+    try:
+        with connected(upstream, runner) as doctor.control:
+            reaches = doctor.reaches()
+            if not reaches.ok:
+                return (reaches, *doctor.not_tried())
+            checks = [reaches, doctor.lists(), doctor.rsync()]
+            if place.over_ssh:
+                checks.append(doctor.clock())
+            if upstream.mode == "push":
+                checks.append(doctor.writes(landing))
+            return tuple(checks)
+    except Unreachable as error:
+        return (Check("reaches", False, str(error)), *doctor.not_tried())
+
+
+class _Doctor:
+    def __init__(self, upstream: Upstream, runner: Runner) -> None:
+        self.upstream = upstream
+        self.runner = runner
+        self.control: Path | None = None
+
+    def ask(self, *command: str) -> Ended:
+        """Run a command where the upstream's shell is."""
+        if self.upstream.place.over_ssh:
+            command = ssh.remote(self.upstream, command, self.control)
+        return self.runner(command, quiet=self.upstream.connect_timeout + self.upstream.timeout)
+
+    def not_tried(self) -> tuple[Check, ...]:
+        names = ("lists", "rsync") + (("clock",) if self.upstream.place.over_ssh else ())
+        names += ("writes",) if self.upstream.mode == "push" else ()
+        return tuple(Check(name, None, "not tried, because it cannot be reached") for name in names)
+
+    def reaches(self) -> Check:
+        place = self.upstream.place
+        began = time.monotonic()
+        ended = self.ask("test", "-d", place.path)
+        took = time.monotonic() - began
+        if ended.output:
+            said = display(ended.output[:60].decode("utf-8", "replace"))
+            return Check("reaches", False, f"{place.host} prints `{said}` at every login, which rsync cannot bear")
+        if ended.code == 1:
+            return Check("reaches", False, f"{place.path} is no directory there")
+        if ended.code or ended.why:
+            return Check("reaches", False, _wrong(ended))
+        return Check("reaches", True, f"{place} answers in {took:.2f} s")
+
+    def lists(self) -> Check:
+        listing = list_upstream(self.upstream, runner=self.runner)
+        if listing.problem:
+            return Check("lists", False, listing.problem)
+        cells = sum(len(each.cells) for each in listing.runs)
+        more = f", and {number_of(len(listing.quarantined), 'name')} not to be touched" if listing.quarantined else ""
+        return Check("lists", True, f"{number_of(len(listing.runs), 'run')} with {number_of(cells, 'cell')}{more}")
+
+    def rsync(self) -> Check:
+        here = self.runner(("rsync", "--version"), quiet=self.upstream.timeout)
+        there = {"there": self.ask("rsync", "--version")} if self.upstream.place.over_ssh else {}
+        return check_rsync({"here": here, **there})
+
+    def clock(self) -> Check:
+        before = time.time()
+        ended = self.ask("date", "+%s")
+        after = time.time()
+        try:
+            theirs = parse_whole(ended.output)
+        except ValueError:
+            return Check("clock", False, f"its time cannot be had: {_wrong(ended)}")
+        apart = max(before - theirs - 1, theirs - after, 0.0)  # it says whole seconds
+        if apart > CLOCKS_APART:
+            return Check("clock", False, f"its clock is {apart:.0f} s apart from ours; is NTP running on both?")
+        return Check("clock", True, f"its clock and ours agree to {max(apart, 1):.0f} s")
+
+    def writes(self, landing: Path) -> Check:
+        there = self.upstream.landing_there
+        name, token = f".hesiod-watch-doctor-{secrets.token_hex(8)}", secrets.token_hex(8)
+        probe = landing / name
+        try:
+            with probe.open("x") as file:
+                file.write(token)
+        except OSError as error:
+            return Check("writes", False, f"{landing} cannot be written here: {error.strerror}")
+        try:
+            read = self.ask("cat", "--", f"{there}/{name}")
+            if read.output.decode("ascii", "replace") != token:
+                return Check("writes", False, f"{there} there is not what {landing} is here: {_wrong(read)}")
+            # Another name, so that what is ours here is not what it writes there.
+            written = self.ask("mkdir", "--", f"{there}/{name}.made")
+            if written.code:
+                return Check("writes", False, f"{there} cannot be written there: {_wrong(written)}")
+            return Check("writes", True, f"{there} there is {landing} here, and can be written")
+        finally:
+            with suppress(OSError):
+                probe.unlink()
+            with suppress(OSError):
+                probe.with_name(f"{name}.made").rmdir()
+
+
+def check_rsync(sides: Mapping[str, Ended]) -> Check:
+    """Whether rsync can be used, by what `rsync --version` has said "here" and, where that is another host, "there"."""
+    told = []
+    for side, ended in sides.items():
+        found = _RSYNC.match(ended.output)
+        if found is None:
+            return Check("rsync", False, f"rsync {side}: {_wrong(ended)}")
+        version = tuple(map(int, found.groups()))
+        shown = ".".join(map(str, version))
+        if version < OLDEST_RSYNC:
+            return Check("rsync", False, f"rsync {side} is {shown}; 3.1 or later is needed")
+        told.append(f"{shown} {side}")
+    return Check("rsync", True, f"rsync is {', '.join(told)}")
+
+
+def _wrong(ended: Ended) -> str:
+    return (
+        ended.why or judge_question(ended.code, ended.errors).why or last_line(ended.errors) or "it says something else"
+    )

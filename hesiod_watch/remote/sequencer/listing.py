@@ -1,0 +1,126 @@
+"""What there is upstream: runs and their cells, by one short question.
+
+Unreachable is not empty: where no whole answer came, `problem` says why, and nothing may be concluded from what is
+missing. Names outside the grammar are quarantined, with what lies below them; hidden names and `lost+found` are
+nobody's data. Links are not followed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from hesiod_watch.config import Upstream
+from hesiod_watch.core import naming
+from hesiod_watch.core.inventory import CELLS, NotAnAnswer, decoded, question, records
+from hesiod_watch.core.location import Location
+from hesiod_watch.core.model import CellId, Quarantined
+from hesiod_watch.host.command import Ended, Runner, run
+from hesiod_watch.remote import ssh
+from hesiod_watch.remote.connection import Unreachable, connected
+from hesiod_watch.rules.exit_codes import judge_question, last_line
+from hesiod_watch.rules.run_names import Found
+
+_NOT_RUNS = frozenset({"lost+found"})
+_NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRun:
+    """A run as it lies upstream. It has a cell at least."""
+
+    experiment: str  # the name of its directory
+    location: str  # as it is written into pipeline/upstream
+    cells: tuple[CellId, ...]
+
+    @property
+    def cell_dates(self) -> tuple[str, ...]:
+        """The date, YYYYMMDD, in each cell's name, in the order of `cells`."""
+        return tuple(cell.name[:8] for cell in self.cells)
+
+    @property
+    def first_cell_date(self) -> str:
+        return min(self.cell_dates)
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """What an upstream has. Where there is a `problem`, what is listed is there, and there may be more."""
+
+    runs: tuple[UpstreamRun, ...] = ()
+    quarantined: tuple[Quarantined, ...] = ()
+    problem: str = ""
+
+    def found(self, instrument: str) -> tuple[Found, ...]:
+        """The runs as `run_names.name_runs` wants them."""
+        return tuple(Found(run.location, run.experiment, instrument, run.first_cell_date) for run in self.runs)
+
+
+def list_upstream(upstream: Upstream, *, runner: Runner = run, stop: Callable[[], bool] = lambda: False) -> Listing:
+    """Ask an upstream what it has. Never raises for what the other side does; LOCAL has nothing to be asked."""
+    place = upstream.place
+    if place.is_local:
+        return Listing()
+    try:
+        with connected(upstream, runner, stop) as control:
+            asked = question(CELLS, place.path)
+            command = ssh.remote(upstream, asked, control) if place.over_ssh else asked
+            ended = runner(command, quiet=upstream.connect_timeout + upstream.timeout, stop=stop)
+    except Unreachable as error:
+        return Listing(problem=str(error))
+    return _read(place, ended)
+
+
+def _read(place: Location, ended: Ended) -> Listing:
+    if ended.why:
+        return Listing(problem=f"{place} does not answer: {ended.why}")
+    try:
+        answer, code = records(ended.output)
+    except NotAnAnswer as error:
+        why = judge_question(ended.code, ended.errors).why or "the command ended as if all were well"
+        return Listing(problem=f"{place} cannot be listed: {error}; {why}")
+    runs, quarantined = _sorted_out(answer, place)
+    problem = f"{place} cannot be listed in full: {last_line(ended.errors)}" if code else ""
+    return Listing(runs, quarantined, problem)
+
+
+def _sorted_out(answer: Iterable[bytes], place: Location) -> tuple[tuple[UpstreamRun, ...], tuple[Quarantined, ...]]:
+    cells: dict[str, list[CellId]] = {}
+    quarantined: dict[str, str] = {}
+    for record in answer:
+        readable, parts = record[:1] == b"d", tuple(map(decoded, record[1:].split(b"/")))
+        why = _problem(parts) or ("" if readable or len(parts) == 3 else "it cannot be read")
+        if parts[0] in _NOT_RUNS or not _NOT_LIBRARIES.isdisjoint(parts[1:2]):
+            continue
+        if any("/".join(parts[:length]) in quarantined for length in range(1, len(parts))):
+            continue
+        if why:
+            quarantined["/".join(parts)] = why
+        elif len(parts) == 3:
+            cell = naming.parse_cell(parts[2])
+            if cell and not naming.is_configuration_test(cell):
+                cells.setdefault(parts[0], []).append(CellId(parts[1], parts[2]))
+    for name, found in cells.items():
+        # Flags carry the cell's directory name only, so two cells of that name would share them.
+        twins = {stem for stem, count in Counter(cell.stem for cell in found).items() if count > 1}
+        quarantined |= {
+            f"{name}/{cell}": "another library of this run has a cell of the same name; they would share their flags"
+            for cell in found
+            if cell.stem in twins
+        }
+        cells[name] = sorted(cell for cell in found if cell.stem not in twins)
+    runs = [UpstreamRun(name, str(place.child(name)), tuple(found)) for name, found in cells.items() if found]
+    return (
+        tuple(sorted(runs, key=lambda each: naming.natural_key(each.experiment))),
+        tuple(Quarantined(naming.display(name), why) for name, why in sorted(quarantined.items())),
+    )
+
+
+def _problem(parts: tuple[str, ...]) -> str:
+    """Why a directory is not to be touched; "" also for one below a library that is no cell and does not look it."""
+    if len(parts) == 1:
+        return naming.run_problem(parts[0])
+    if len(parts) == 2:
+        return naming.library_problem(parts[1])
+    return naming.cell_problem(parts[2]) if naming.looks_like_cell(parts[2]) else ""

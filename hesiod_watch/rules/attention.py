@@ -1,0 +1,178 @@
+"""Attention: cells that have ended and stay incomplete, and the steps that help a person with each.
+
+A cell is overdue when it has a final_summary, its data are not proven to be here, and the grace
+period is over. Messages, `explain`, `plan` and `poll` take the verdict and the words from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+from hesiod_watch.core.model import LOCAL, Cell, CellId, Policy, Snapshot, Stage, Verdict
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.times import iso
+from hesiod_watch.rules.completeness import announced
+from hesiod_watch.rules.liveness import under_way
+from hesiod_watch.rules.stages import HANDS_OFF, stage_of
+
+WAITING = frozenset({Stage.INCOMPLETE, Stage.PENDING})
+"""Stages in which a cell waits for its data."""
+
+CLOCK_SKEW = timedelta(minutes=1)
+"""Difference between two clocks that is no reason to doubt a time."""
+
+
+def disagrees(cell: Cell) -> bool:
+    """Whether a cell waits for data although its acquisition has ended."""
+    found = cell.completeness
+    if found is None or found.proven or found.verdict is Verdict.RUNNING:
+        return False
+    return cell.present and stage_of(cell) in WAITING
+
+
+def summary_time(cell: Cell) -> datetime | None:
+    """When the newest final_summary of a cell was written; None where there is none."""
+    since = cell.summary_since
+    return None if since is None else datetime.fromtimestamp(since, UTC)
+
+
+def grace_end(cell: Cell, policy: Policy) -> datetime | None:
+    """When an ended, incomplete cell becomes overdue; None for every other cell."""
+    written = summary_time(cell) if disagrees(cell) else None
+    return None if written is None else written + timedelta(seconds=policy.grace)
+
+
+def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
+    """Whether a cell has ended and is still incomplete after the grace period.
+
+    A final_summary that is dated further in the future than clocks differ gives no grace.
+    """
+    end, written = grace_end(cell, policy), summary_time(cell)
+    if end is None or written is None:
+        return False
+    return now > end or written - now > CLOCK_SKEW
+
+
+def overdue_cells(snapshot: Snapshot, policy: Policy, now: datetime) -> list[Cell]:
+    """The overdue cells of a run that may be worked on; none while a sync may still bring files."""
+    if not snapshot.adopted or HANDS_OFF & snapshot.flags or under_way(snapshot.sync):
+        return []
+    return [cell for cell in snapshot.cells if overdue(cell, policy, now)]
+
+
+def is_resolved(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> bool:
+    """Whether a cell is known not to be overdue; False also where this look cannot tell.
+
+    A cell whose directory is missing, or that a sync may be changing, tells nothing about its data.
+    """
+    stage = stage_of(cell)
+    if stage not in WAITING:
+        return stage is not Stage.NEW
+    if cell.completeness is None or under_way(snapshot.sync):
+        return False
+    return not overdue(cell, policy, now)
+
+
+# Sentences.
+
+
+def problems(snapshot: Snapshot, policy: Policy, now: datetime) -> Mapping[CellId, str]:
+    """A sentence for each overdue cell; every poll prints it until the cell is not overdue."""
+    return {
+        cell.id: f"{snapshot.run} {cell.id}: overdue: {_why(cell)}; "
+        f"its final_summary was written at {_written(cell)}; "
+        f"hesiod-watch explain {snapshot.run} {cell.id}"
+        for cell in overdue_cells(snapshot, policy, now)
+    }
+
+
+def overdue_words(cell: Cell) -> str:
+    """What is wrong with an overdue cell, and since when."""
+    return f"{_why(cell)}. Its final_summary was written at {_written(cell)}, and the grace period after that is over."
+
+
+def continues(cell: Cell) -> str:
+    """What happens to an overdue cell without a person."""
+    if cell.completeness and cell.completeness.fallback:
+        return (
+            "The final_summary will always name the fallback folder. "
+            "So the cell is processed only after a person has accepted it as complete."
+        )
+    return "The cell continues by itself as soon as its files agree with its final_summary."
+
+
+def resolved_words(cell: Cell) -> str:
+    """What ended the trouble of a cell that was overdue."""
+    flags, found = cell.flags, cell.completeness
+    if flags.aborted:
+        return f"a person has said to disregard it: {flags.aborted.why or 'no reason was given'}"
+    if flags.done:
+        return "it is processed"
+    if flags.failed:
+        return f"its processing was started and has failed: {flags.failed.why}".rstrip(": ")
+    if flags.synced or flags.claims:
+        if found and not found.proven:
+            return f"a person has accepted it as complete: {found.why}"
+        return "its data are recorded as complete"
+    if found and (found.proven or found.verdict is Verdict.RUNNING):
+        return found.why
+    why = f": {found.why}" if found else ""
+    return f"a new final_summary is here, and the grace period begins again{why}"
+
+
+def steps(snapshot: Snapshot, cell: Cell) -> Iterator[str]:
+    """What a person can do about an overdue cell, by cause; accepting it as complete comes last."""
+    found = cell.completeness
+    if found is None:
+        return
+    local = snapshot.upstream == LOCAL
+    here = f"{snapshot.path}/{cell.id}"
+    there = here if local else f"{snapshot.upstream}/{cell.id}"
+    after = "" if local else "; the next sync copies them"
+    if bad := [display(each.name) for each in found.summaries if each.problem]:
+        yield f"copy {' and '.join(bad)} again from the sequencer into {here}"
+    elif found.verdict is Verdict.UNREADABLE and found.summaries and not announced(found.summaries):
+        yield (
+            f"compare the final_summary in {here} with the one on the sequencer, and copy it again where they differ"
+        )
+    elif found.verdict is Verdict.UNREADABLE:
+        yield f"see that the user of hesiod-watch can read all of {here} (permissions, disk, mount)"
+    if found.fallback:
+        yield (f"find the files in MinKNOW's fallback folder on the sequencer, and copy them into {there}{after}")
+    missing = [each.kind.upper() for each in found.shortfalls if each.found < each.expected]
+    surplus = [each.kind.upper() for each in found.shortfalls if each.found > each.expected]
+    if missing:
+        kinds = " and ".join(missing)
+        yield f"look for the missing {kinds} files on the sequencer, and copy them into {there}{after}"
+    if surplus:
+        places = here if local else f"{there} and out of {here}"
+        kinds = " and ".join(surplus)
+        yield f"find the {kinds} files that do not belong to this cell, and move them out of {places}"
+    if local or found.fallback:
+        flag = f"{snapshot.path}/pipeline/{cell.id.stem}.synced"
+        yield f"{_when_to_accept(cell)}: hesiod-touch-atomic {flag}"
+
+
+def _when_to_accept(cell: Cell) -> str:
+    """The condition under which an overdue cell may be accepted, and what would be missing then."""
+    found = cell.completeness
+    if found is None or found.verdict is Verdict.UNREADABLE:
+        return (
+            "last: if that is impossible, count the files yourself and accept the cell as complete "
+            "(the program cannot tell which files would be missing)"
+        )
+    if found.fallback:
+        return f"last: when all files are here, or are lost, accept the cell as complete ({found.why})"
+    if any(each.found < each.expected for each in found.shortfalls):
+        return f"last: if the files are lost, accept the cell as complete without them ({found.why})"
+    return f"last: if all files belong to this cell, accept it as complete ({found.why})"
+
+
+def _why(cell: Cell) -> str:
+    return cell.completeness.why if cell.completeness else ""
+
+
+def _written(cell: Cell) -> str:
+    written = summary_time(cell)
+    return iso(written) if written else "an unknown time"

@@ -1,0 +1,110 @@
+"""What it means when rsync or ssh ends: done, again later, or a person is needed.
+
+The codes are rsync's own, and ssh's 255 which comes through rsync unchanged. Some codes stand for too many things;
+for these what the program said decides. Code 0 of rsync says that files were sent, never that two files are equal.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple
+
+from hesiod_watch.core.naming import display
+
+Outcome = Literal["done", "again", "failed"]
+
+
+class Ending(NamedTuple):
+    """What the end of a command means, with a sentence for a person (without a full stop)."""
+
+    outcome: Outcome
+    why: str
+
+
+AGAIN = {
+    10: "the connection broke",
+    11: "a file could not be read or written",
+    12: "the connection broke, or the other side refused what rsync asked for",
+    14: "rsync's processes lost each other",
+    20: "rsync was interrupted, here or there",
+    21: "rsync lost one of its own processes",
+    22: "there was not enough memory for rsync",
+    23: "some files could not be copied",
+    24: "some files went away before they were copied",
+    30: "no data came for too long",
+    35: "the other side did not answer in time",
+    124: "it took too long and was ended",
+    255: "ssh could not connect, or its connection broke",
+}
+
+FAILED = {
+    1: "rsync does not know one of the options; the versions here and there may differ",
+    2: "rsync's protocol was disturbed; does the login shell of the other side print anything?",
+    3: "the directories for copying are refused; is there a link of another user on the way?",
+    4: "rsync cannot do what was asked, or the other side sent a name that was not asked for",
+    5: "rsync could not begin to talk to the other side",
+    6: "rsync could not write its own log",
+    13: "rsync met an error in its own messages",
+    25: "a limit on deletions stopped rsync, and nothing should be deleted at all",
+    126: "a program could not be executed",
+    127: "a program is not installed",
+}
+
+# What the program says is surer than its code. The first that is found counts; of ssh only where the code is one
+# that its failures come with.
+SAID_BY_SSH: tuple[tuple[str, Ending], ...] = (
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED", Ending("failed", "the host's key has changed; find out why")),
+    ("Host key verification failed", Ending("failed", "the host's key is not known here, or has changed")),
+    ("Permission denied (", Ending("failed", "the host does not let us in: our key is not accepted there")),
+    ("Too many authentication failures", Ending("failed", "the host does not let us in: too many keys were offered")),
+    ("Could not resolve hostname", Ending("again", "the host's name cannot be resolved")),
+    ("Connection refused", Ending("again", "the host refuses the connection")),
+    ("No route to host", Ending("again", "there is no way to the host")),
+    ("Connection timed out", Ending("again", "the host does not answer")),
+    ("timed out during banner exchange", Ending("again", "the host does not answer")),
+)
+SAID_BY_RSYNC: tuple[tuple[str, Ending], ...] = (
+    ("No space left on device", Ending("again", "there is no space left")),
+    ("Disk quota exceeded", Ending("again", "there is no space left: the quota is used up")),
+)
+_SSH_CODES = frozenset({255, 12, 10})
+
+
+def judge(code: int, said: str = "") -> Ending:
+    """What exit code `code` of rsync (or ssh) means; negative: the signal that ended it.
+
+    `said` is what it wrote to stderr. Its last line is told, made safe to show.
+    """
+    if code == 0:
+        return Ending("done", "")
+    table = SAID_BY_RSYNC + (SAID_BY_SSH if code in _SSH_CODES else ())
+    ending = next((meaning for text, meaning in table if text in said), _by_code(code))
+    last = last_line(said)
+    told = f"exit code {code}" if code > 0 else f"signal {-code}"
+    return Ending(ending.outcome, f"{ending.why} ({told}{': ' + last if last else ''})")
+
+
+def judge_question(code: int, said: str = "") -> Ending:
+    """What exit code `code` of a command that only asked something means, of ssh or of a shell behind it."""
+    if code == 0 or code in (126, 127, 255) or not 0 < code <= 128:
+        return judge(code, said)
+    last = last_line(said)
+    return Ending("again", f"the question ended with exit code {code}{': ' + last if last else ''}")
+
+
+def _by_code(code: int) -> Ending:
+    if code < 0 or code > 128:
+        return Ending("again", AGAIN.get(code, "it was ended by a signal"))
+    if code in AGAIN:
+        return Ending("again", AGAIN[code])
+    return Ending("failed", FAILED.get(code, "it ended in a way that is not foreseen"))
+
+
+def last_line(said: str) -> str:
+    """The line of an error output that tells most, made safe to show and not longer than 300 characters.
+
+    That is the last one, but for the sentence with which rsync always ends.
+    """
+    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    telling = [line for line in lines if not line.startswith(("rsync error:", "rsync: connection unexpectedly closed"))]
+    line = display((telling or lines or [""])[-1])
+    return line if len(line) <= 300 else line[:297] + "..."

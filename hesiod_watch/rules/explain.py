@@ -1,0 +1,285 @@
+"""Sentences for people: why a run or a cell is where it is, what happens next, and what a person can do.
+
+Pure: everything comes from a snapshot and the decision made from it. `explain` and (later) the tracker speak
+with these words, so that a person reads the same thing everywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from hesiod_watch.core.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
+from hesiod_watch.core.text import number_of
+from hesiod_watch.core.times import time_of
+from hesiod_watch.rules.attention import overdue, steps, summary_time
+from hesiod_watch.rules.backup_schedule import whereabouts
+from hesiod_watch.rules.checksum_findings import finding_of, other_damage
+from hesiod_watch.rules.copies import damage_in
+from hesiod_watch.rules.delivery import next_attempt, rests, sentences, troubles
+from hesiod_watch.rules.run_types import type_of, type_problem
+from hesiod_watch.rules.stages import HANDS_OFF, by_hand, stage_of, status_of, why_stage
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """The answer of `hesiod-watch explain`."""
+
+    subject: str
+    state: str  # stage of the cell or status of the run
+    why: str  # one sentence
+    evidence: tuple[str, ...]
+    next: str  # what happens by itself, and when
+    you_can: tuple[str, ...]
+
+
+def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: datetime) -> Explanation:
+    """Why a run has its status. `now` is aware of its time zone."""
+    status, why = status_of(snapshot)
+    evidence = [f"{snapshot.path}/pipeline: {'there' if snapshot.has_pipeline else 'not there'}"]
+    if snapshot.upstream is not None:
+        evidence.append(f"comes from: {snapshot.upstream}")
+    if snapshot.output is not None:
+        evidence.append(f"results: {snapshot.output}")
+    if snapshot.output_foreign:
+        evidence.append(f"results: none are written: {snapshot.output_problem}")
+    evidence += _type_evidence(snapshot, policy)
+    evidence += [f"run flag: {flag}" for flag in sorted(snapshot.flags)]
+    evidence += _told(snapshot, now)
+    evidence += [f"{cell.id}: {stage_of(cell)}: {why_stage(cell)}" for cell in snapshot.cells]
+    evidence += [f"quarantined: {entry.name}: {entry.why}" for entry in snapshot.quarantined]
+    evidence += [f"left alone: {entry.name}: {entry.why}" for entry in snapshot.ignored]
+    happens = _next(decision, None) or _run_next(snapshot)
+    if snapshot.outbox and (then := next_attempt(snapshot.outbox, now)) and then > now:
+        happens += f"; delivery of messages is tried again in {ago((then - now).total_seconds())}"
+    return Explanation(snapshot.run, str(status), why, tuple(evidence), happens, tuple(_run_can(snapshot)))
+
+
+def _told(snapshot: Snapshot, now: datetime) -> Iterator[str]:
+    """What people were told, and what keeps the rest from them."""
+    outbox = snapshot.outbox
+    if outbox is None or not outbox.last:
+        return
+    ticket = f" in ticket {outbox.ticket}" if outbox.ticket is not None else ""
+    yield f"told{ticket}: {number_of(outbox.last, 'message')}, the last one {outbox.newest}"
+    yield from sentences(outbox)
+    for name, trouble in sorted(troubles(outbox).items()):
+        until = time_of(trouble.until)
+        when = f"in {ago((until - now).total_seconds())}" if until and rests(trouble, now) else "at the next look"
+        tries = f"{trouble.attempts} attempt{'' if trouble.attempts == 1 else 's'}"
+        yield f"{name}: {tries} since {trouble.since}; again {when}"
+
+
+def _type_evidence(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
+    kind = type_of(snapshot, policy)
+    yield f"type: {kind.name}" + ("" if kind.process else ": runs of this type are not processed")
+    if problem := type_problem(snapshot, policy):
+        yield problem
+
+
+def explain_cell(snapshot: Snapshot, cell_id: CellId, decision: Decision, policy: Policy, now: datetime) -> Explanation:
+    """Why a cell is at its stage. The cell must be in the snapshot (KeyError)."""
+    cell = snapshot.cell(cell_id)
+    if cell is None:
+        raise KeyError(cell_id)
+    stage = stage_of(cell)
+    happens = _next(decision, cell_id) or _cell_next(snapshot, cell, policy)
+    late = ["overdue: the grace period after its final_summary is over"] if overdue(cell, policy, now) else []
+    return Explanation(
+        f"{snapshot.run} {cell_id}",
+        str(stage),
+        why_stage(cell),
+        (*_cell_evidence(cell, now), *late, *_copies(snapshot, cell, now)),
+        happens,
+        tuple(_cell_can(snapshot, cell, policy, now)),
+    )
+
+
+def ago(seconds: float) -> str:
+    """A length of time as people say it: "42 s", "5 min", "3 h", "2 days"."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{max(0.0, seconds):.0f} s"
+
+
+def owner_words(owner: Owner | None) -> str:
+    """Who holds a claim, in a few words."""
+    if owner is None or not owner.host:
+        return "an unknown owner (an empty flag, made by hand or by an older program)"
+    who = f"{owner.action or 'a process'} on {owner.host}, process {owner.pid}"
+    return f"{who}, Slurm job {owner.slurm_job}" if owner.slurm_job else who
+
+
+def _amounts(results: Mapping[str, object]) -> Iterator[str]:
+    for key, one in (("reads", "read"), ("bases", "base")):
+        number = results.get(key)
+        yield number_of(number, one) if isinstance(number, int) else f"no number of {key}"
+
+
+def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
+    yield "its directory is in the landing area" if cell.present else "its directory is not in the landing area"
+    flags = cell.flags
+    for name, flag in (("done", flags.done), ("failed", flags.failed), ("aborted", flags.aborted)):
+        if flag:
+            said = f": {flag.why}" if flag.why else ""
+            yield f"flag {name}, {ago(now.timestamp() - flag.mtime)} old{said}"
+    for claim in () if flags.done else flags.claims:  # nobody asks after the owners of what is finished
+        stepped = ", stepped back" if claim.yielded else ""
+        yield (
+            f"claim {claim.epoch} by {owner_words(claim.worker or claim.owner)}: {claim.liveness}{stepped}"
+            + (f" ({claim.evidence})" if claim.evidence else "")
+        )
+    if flags.done and (counted := flags.done.record.get("counted")):
+        yield f"counted: {counted}"
+    if flags.synced and (flags.accepted or by_hand(cell)):
+        yield "flag synced: a person accepted its data as complete"
+    elif flags.synced:
+        yield "flag synced: its data were recorded as complete"
+    if written := summary_time(cell):
+        yield f"final_summary written {ago((now - written).total_seconds())} ago"
+    if cell.completeness and not flags.done:
+        yield f"counted: {cell.completeness.why}"
+        for summary in cell.completeness.summaries:
+            yield f"{summary.name}: {summary.problem or 'read in full'}"
+    arriving = cell.arriving
+    if cell.results and stage_of(cell) is Stage.INCOMPLETE:
+        yield f"ingested so far: {', '.join(_amounts(cell.results))}"
+    if arriving and arriving.round:
+        how = arriving.round.ending or f"under way, {arriving.round.liveness}"
+        yield f"last round of ingest: {how} ({owner_words(arriving.round.owner)})"
+    progress = cell.progress
+    if progress:
+        share = f" {progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else ""
+        said = ago(now.timestamp() - progress.updated)
+        yield f"worker says, {said} ago: {progress.phase}{share} {progress.note}".rstrip()
+
+
+def _copies(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
+    """Which copies of a processed cell there are, when they were last read, and what was found."""
+    for copy in whereabouts(snapshot, cell):
+        read = time_of(copy.verified_at)
+        when = f"read in full {ago((now - read).total_seconds())} ago" if read else "not read again so far"
+        yield f"copy on {copy.where}: {copy.holds} in {copy.location}, {when}"
+    if wrong := finding_of(cell).said:
+        yield wrong
+    for problem in other_damage(cell):
+        yield f"damaged: {problem}"
+    for work, last in (
+        ("marked as safe to delete upstream", cell.deletable),
+        ("raw data removed from here", cell.strip),
+    ):
+        if last and last.ending:
+            yield f"{work}: {'' if last.ending == 'done' else 'no: '}{last.why}"
+    kept = cell.strip.record.get("kept") if cell.strip else None
+    yield from (str(words) for words in (kept if isinstance(kept, list) else ()))
+    for work, last in (("backup", cell.backup), ("verification", cell.verification)):
+        if last and last.ending != "done":
+            how = f"failed: {last.why}" if last.ending else f"under way, {last.liveness}"
+            yield f"last round of {work}: {how} ({owner_words(last.owner)})"
+
+
+def _next(decision: Decision, cell: CellId | None) -> str:
+    actions = [action for action in decision.actions if cell in (None, action.cell)]
+    if actions:
+        what = ", ".join(f"{action.name} {action.cell or ''}".strip() for action in actions)
+        return f"at the next look: {what} ({actions[0].reason})"
+    return ""
+
+
+def _run_next(snapshot: Snapshot) -> str:
+    if HANDS_OFF & snapshot.flags:
+        return "nothing, until a person removes the run's flag"
+    if not snapshot.adopted:
+        return "nothing, until the run is taken up" if snapshot.has_pipeline else "it is taken up with its first cell"
+    stages = {stage_of(cell) for cell in snapshot.cells}
+    if stages and stages <= {Stage.PROCESSED, Stage.ABORTED}:
+        return "nothing, unless new cells appear"
+    if Stage.PROCESSING in stages:
+        return "the cells being processed are finished"
+    if Stage.INCOMPLETE in stages:
+        return "each cell is processed when its final_summary and all its files are here"
+    return "nothing by itself"
+
+
+def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy) -> str:
+    stage = stage_of(cell)
+    if HANDS_OFF & snapshot.flags:
+        return "nothing, because the run is flagged " + ", ".join(sorted(HANDS_OFF & snapshot.flags))
+    if stage is Stage.PROCESSING:
+        claim = cell.flags.claim
+        if claim and claim.liveness is Liveness.UNKNOWN:
+            return "nothing, until its owner is seen to end or a person says that it has"
+        return "its worker finishes it, or is found dead and replaced"
+    if stage is Stage.READY and not type_of(snapshot, policy).process:
+        return f"nothing: its run is of the type {type_of(snapshot, policy).name}, and such runs are not processed"
+    if stage is Stage.INCOMPLETE:
+        if not cell.present:
+            return "nothing, until its directory or its upstream is back"
+        if cell.completeness and cell.completeness.fallback:
+            return "nothing, until a person accepts it as complete: its final_summary names the fallback folder"
+        if cell.completeness and cell.completeness.verdict is not Verdict.RUNNING:
+            return "its files are counted again every minute or sooner; processing starts when they agree"
+        return "it is processed when its final_summary says that all files are written, and they are all here"
+    return {
+        Stage.READY: "it is processed as soon as a worker is free",
+        Stage.PENDING: "it is fetched by the next sync",
+        Stage.NEW: "it is fetched by the next sync",
+        Stage.FAILED: "nothing, until a person decides",
+        Stage.ABORTED: "nothing; it is disregarded",
+        Stage.PROCESSED: "nothing; it is finished",
+    }[stage]
+
+
+def _run_can(snapshot: Snapshot) -> Iterator[str]:
+    run = snapshot.run
+    for flag in sorted({"failed", "aborted"} & snapshot.flags):
+        yield f"when the reason has gone: remove {snapshot.path}/pipeline/{flag}"
+    if snapshot.has_pipeline and snapshot.upstream is None:
+        yield f"say whose run it is: echo LOCAL > {snapshot.path}/pipeline/upstream"
+    if snapshot.has_pipeline and snapshot.output is None:
+        yield f"make the link {snapshot.path}/pipeline/output to its output directory"
+    for entry in snapshot.quarantined:
+        yield f"rename {entry.name}, so that it can be worked on safely"
+    if snapshot.adopted and not snapshot.flags & HANDS_OFF:
+        yield f"disregard the whole run: hesiod-watch abort {run} --why …"
+    if snapshot.outbox and troubles(snapshot.outbox):
+        yield f"have messages delivered at once, when they can be: remove {snapshot.path}/pipeline/notify.failed"
+    for cell in snapshot.cells:
+        if stage_of(cell) is Stage.FAILED:
+            yield f"try a failed cell again: hesiod-watch retry {run} {cell.id} --why …"
+
+
+def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> Iterator[str]:
+    run, stage = snapshot.run, stage_of(cell)
+    if stage is Stage.READY and not type_of(snapshot, policy).process:
+        yield f"have it processed: write another type into {snapshot.path}/pipeline/type.yaml"
+    if stage is Stage.FAILED:
+        yield f"when the cause is mended: hesiod-watch retry {run} {cell.id} --why …"
+        if cell.completeness and not cell.completeness.proven and not by_hand(cell):
+            synced = f"{snapshot.path}/pipeline/{cell.id.stem}.synced"
+            yield f"accept it as it is: retry it first, and then hesiod-touch-atomic {synced}"
+    claim = cell.flags.claim
+    if stage is Stage.PROCESSING and claim and claim.liveness is Liveness.UNKNOWN:
+        yield f"if you have checked that the owner is dead: hesiod-watch release {run} {cell.id} --why …"
+    if overdue(cell, policy, now):
+        yield from steps(snapshot, cell)
+    elif stage is Stage.INCOMPLETE and cell.present:
+        yield f"take it as complete: hesiod-touch-atomic {snapshot.path}/pipeline/{cell.id.stem}.synced"
+    if stage is Stage.PROCESSED:
+        if finding_of(cell).said:
+            yield (
+                "after copying the named files again from the sequencer: "
+                f"hesiod-watch verify {run} {cell.id} --backup (docs/backup.md says how to renew the copies)"
+            )
+        yield f"check its results again: hesiod-watch verify {run} {cell.id}"
+        if cell.backup:
+            yield f"read all its copies, also those on backups: hesiod-watch verify {run} {cell.id} --backup"
+        if (cell.backup and cell.backup.ending == "failed") or damage_in(cell.verification):
+            yield f"copy again what is bad or lacks there: hesiod-watch perform backup {run} {cell.id}"
+        yield f"process it once more: take {snapshot.path}/pipeline/{cell.id.stem}.done away"
+    if stage not in (Stage.PROCESSED, Stage.ABORTED):
+        yield f"disregard it: hesiod-watch abort {run} {cell.id} --why …"
+    if stage is Stage.ABORTED:
+        yield f"think again: remove {snapshot.path}/pipeline/{cell.id.stem}.aborted"

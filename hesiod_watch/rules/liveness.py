@@ -1,0 +1,117 @@
+"""Does the owner of a claim still live? Three answers; DEAD needs a proof, and age is never one.
+
+A claim taken from a living owner means two workers on one cell; a claim left with a dead one means a
+cell that waits for a person. The first is the worse, so every doubt is UNKNOWN: another host, a
+container, an empty flag, a Slurm job. A process that is stopped or hangs on a dead mount is alive: it may
+wake up and write.
+
+Pure: the `Evidence` is gathered elsewhere (`machine.look_up`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias, TypeGuard
+
+from hesiod_watch.core.model import Liveness, Owner, Round
+
+Judge: TypeAlias = Callable[[Owner | None], tuple[Liveness, str]]
+"""Looks an owner up and judges it: liveness and the sentence for people. None: a flag that names nobody."""
+
+
+SLURM = "slurm"
+"""Name of the executor whose workers are Slurm jobs; this version has none, a later one may have."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the machine that asks knows about an owner. None is "cannot tell", never "no"."""
+
+    same_machine: bool | None = None
+    same_boot: bool | None = None
+    same_pid_namespace: bool | None = None
+    running: bool | None = None  # a process of that pid is there; means nothing unless the three above are True
+    pid_start: int | None = None  # its start time, field 22 of /proc/PID/stat
+
+
+def under_way(last: Round | None) -> TypeGuard[Round]:
+    """Somebody is at this round of work, or may be."""
+    return last is not None and not last.ending and last.liveness is not Liveness.DEAD
+
+
+def unclear(last: Round | None) -> TypeGuard[Round]:
+    """This round was begun, and its owner can neither be seen alive nor proven dead."""
+    return last is not None and not last.ending and last.liveness is Liveness.UNKNOWN
+
+
+def same_process(one: Owner, other: Owner) -> bool:
+    """Both records were made by one process. False where they do not say enough to know."""
+    known = one.boot_id and one.pid and one.pid_start
+    return bool(known) and _process(one) == _process(other)
+
+
+def _process(owner: Owner) -> tuple[str, str, int, int]:
+    return owner.boot_id, owner.pid_namespace, owner.pid, owner.pid_start
+
+
+def judge(owner: Owner | None, evidence: Evidence | None) -> tuple[Liveness, str]:
+    """The verdict on an owner, and a sentence for people that says whom it is about and why.
+
+    Nothing is known here about Slurm jobs. A process that was seen to live is alive, whatever job is around it.
+    A process that is proven dead settles the matter only where the process was the worker. Where Slurm starts the
+    worker, the record may name the process that submitted the job, and the job may start later or be requeued.
+    """
+    if owner is None:
+        return Liveness.UNKNOWN, "the flag names no owner: made by hand or by an earlier Hesiod"
+    if evidence is None:
+        return Liveness.UNKNOWN, f"{describe(owner)}: nobody could look"
+    liveness, why = _judge_process(owner, evidence)
+    by_slurm = owner.executor == SLURM
+    if liveness is Liveness.ALIVE or not (by_slurm or owner.slurm_job):
+        return liveness, why
+    if liveness is Liveness.DEAD and not by_slurm:
+        return liveness, why
+    return Liveness.UNKNOWN, f"{why}; {_job(owner)}: this version cannot tell whether a Slurm job lives"
+
+
+def _judge_process(owner: Owner, evidence: Evidence) -> tuple[Liveness, str]:
+    name = describe(owner)
+    if not owner.host or not owner.boot_id:
+        return Liveness.UNKNOWN, f"{name}: the record does not say enough about its machine"
+    if evidence.same_machine is None:
+        return Liveness.UNKNOWN, f"{name}: cannot tell whether that is this machine"
+    if not evidence.same_machine:
+        return Liveness.UNKNOWN, f"{name}: another host, only that one can tell"
+    if evidence.same_boot is None:
+        return Liveness.UNKNOWN, f"{name}: cannot tell whether this machine was restarted since"
+    if not evidence.same_boot:
+        return Liveness.DEAD, f"{name}: the machine was restarted since"
+    if not owner.pid or not owner.pid_start:
+        return Liveness.UNKNOWN, f"{name}: the record names no process by pid and start time"
+    if not evidence.same_pid_namespace:
+        return Liveness.UNKNOWN, f"{name}: in another container, its pids cannot be seen from here"
+    if evidence.running is False:
+        return Liveness.DEAD, f"{name}: no such process any more"
+    if evidence.running is None or evidence.pid_start is None:
+        return Liveness.UNKNOWN, f"{name}: the process cannot be looked at from here"
+    if evidence.pid_start != owner.pid_start:
+        return Liveness.DEAD, f"{name}: that pid belongs to another process now"
+    return Liveness.ALIVE, f"{name}: the process is there"
+
+
+def _job(owner: Owner) -> str:
+    name = f"Slurm job {owner.slurm_job}" if owner.slurm_job else "its Slurm job"
+    return f"{name} on {owner.slurm_cluster}" if owner.slurm_cluster else name
+
+
+def describe(owner: Owner) -> str:
+    """E.g. "process (service) of hesiod, pid 4711 on promethion1"; says what the record says, no more."""
+    what = owner.action or "somebody"
+    if owner.executor:
+        what += f" ({owner.executor})"
+    if owner.user:
+        what += f" of {owner.user}"
+    if owner.pid:
+        what += f", pid {owner.pid}"
+    return f"{what} on {owner.host or 'an unnamed host'}"

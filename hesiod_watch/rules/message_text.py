@@ -1,0 +1,289 @@
+"""The text of each message: what has happened, the numbers that matter, and where to look.
+
+Pure, from a snapshot. Whatever comes from disk or from a person is shown with its control and bidirectional characters
+spelled out; nothing here is HTML. One sentence first, because that is what a phone shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from urllib.parse import quote
+
+from hesiod_watch.core.model import Cell, Flag, Snapshot, Stage
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.rules.attention import continues, overdue_words, resolved_words, steps
+from hesiod_watch.rules.checksum_findings import finding_of, other_damage
+from hesiod_watch.rules.events import CELL_OVERDUE, CELL_OVERDUE_ENDED, Event
+from hesiod_watch.rules.run_types import UNKNOWN
+from hesiod_watch.rules.stages import by_hand, stage_of, why_stage
+
+RUN = "{run}"
+"""What stands for the run's name in a pattern of addresses."""
+MOST_CELLS = 60
+"""Cells that one message lists."""
+
+
+def subject(snapshot: Snapshot) -> str:
+    """What the run's ticket is called: the same for as long as the run has its name, and of no other run."""
+    return f"Run {display(snapshot.run)}"
+
+
+def report_address(snapshot: Snapshot, pattern: str) -> str:
+    """Where the run's page is: `pattern` with the run's name in it, or the file where there is no pattern."""
+    if pattern:
+        return pattern.replace(RUN, quote(snapshot.run, safe=""))
+    return display(str(snapshot.output / "report.html")) if snapshot.output else ""
+
+
+def compose(event: Event, snapshot: Snapshot, run_type: str, pattern: str) -> str:
+    """The text about an event. The cell it names is looked up in the snapshot."""
+    writer = _WRITERS.get(event.name, _plain)
+    found = snapshot.cell(event.cell) if event.cell else None
+    paragraphs = [part for part in writer(event, snapshot, found) if part]
+    if event.name in _WITH_ADDRESS and (address := report_address(snapshot, pattern)):
+        paragraphs.append(f"Report: {address}")
+    if event.name == "run-new" and run_type != UNKNOWN:
+        paragraphs.append(f"Type: {display(run_type)}")
+    return "\n\n".join(paragraphs)
+
+
+# Writers: paragraphs about an event; the cell is None for events of the run, and where it has gone since.
+
+_Writer = Callable[[Event, Snapshot, Cell | None], Iterator[str]]
+
+
+def _run_new(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    where = "the sequencer writes it into the landing area" if snapshot.upstream == "LOCAL" else snapshot.upstream or ""
+    yield f"A new run: {display(snapshot.run)}."
+    yield f"It comes from: {display(where)}\nIt is in: {display(str(snapshot.path))}"
+    if snapshot.cells:
+        yield _listed("Cells so far:", [f"{display(str(each.id))}: {stage_of(each)}" for each in snapshot.cells])
+
+
+def _cell_overdue(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    words = overdue_words(cell) if cell else "its data are not complete."
+    yield f"{_named(event)} is overdue: {display(words)}"
+    if cell:
+        yield _listed("What you can do:", [display(step) for step in steps(snapshot, cell)])
+        yield continues(cell)
+
+
+def _cell_overdue_ended(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    what = f": {display(resolved_words(cell))}" if cell else ""
+    yield f"{_named(event)} is not overdue any more{what}"
+
+
+def _cell_ready(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    wrong = finding_of(cell).said if cell else ""
+    if cell and by_hand(cell):
+        yield f"{_named(event)} was {display(by_hand(cell))}."
+    elif cell and _unproven(cell):
+        why = f"but its data are not complete: {_unproven(cell)}"
+        yield f"{_named(event)} has been sequenced, {why}."
+    elif not wrong:
+        yield f"{_named(event)} has been sequenced, and all its data are here."
+    if wrong:
+        yield f"{_named(event)} has been sequenced. {display(wrong)}"
+
+
+def _all_cells_run(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    cells = [each for each in snapshot.cells if stage_of(each) is not Stage.ABORTED]
+    number = "The one cell" if len(cells) == 1 else f"All {len(cells)} cells"
+    have = "has" if len(cells) == 1 else "have"
+    unproven = any(_unproven(each) for each in cells)
+    wrong = any(finding_of(each).said for each in cells)
+    how = "ended, but not all data are proven to be here" if unproven else "been sequenced"
+    but = ", but MinKNOW's checksums show damaged or missing files" if wrong else ""
+    fine = "" if unproven or wrong else ", and all data are here"
+    yield f"{number} of the run {display(snapshot.run)} {have} {how}{but}{fine}."
+    cells.sort(key=lambda each: not _unproven(each))
+    yield _listed("", [f"{display(str(each.id))}: {stage_of(each)}{_but(each)}" for each in cells])
+
+
+def _cell_done(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    accepted = f" It was {display(by_hand(cell))}." if cell and by_hand(cell) else ""
+    if cell and (wrong := finding_of(cell).said):
+        damaged = "but some of its files are damaged or missing"
+        yield f"{_named(event)} is processed and reported, {damaged}.{accepted}"
+        yield _damaged(event, wrong)
+    else:
+        yield f"{_named(event)} is processed, checked and reported.{accepted}"
+    if cell and (numbers := _numbers(cell)):
+        yield numbers
+
+
+def _cell_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    yield f"{_named(event)} needs a person: {_why(cell.flags.failed if cell else None)}"
+    yield (
+        "When the cause is mended:\n"
+        f"    hesiod-watch retry {display(snapshot.run)} {display(str(event.cell))} --why TEXT\n"
+        "hesiod-watch has not changed its data; other cells go on."
+    )
+
+
+def _cell_aborted(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    yield f"{_named(event)} is disregarded from now on: {_why(cell.flags.aborted if cell else None)}"
+
+
+def _run_complete(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    done = [each for each in snapshot.cells if stage_of(each) is Stage.PROCESSED]
+    cells = number_of(len(done), "cell")
+    aborted = len(snapshot.cells) - len(done)
+    also = f", {aborted} aborted" if aborted else ""
+    accepted = " Not all its data are proven to be here." if any(map(_unproven, done)) else ""
+    wrong = sum(bool(finding_of(each).said) for each in done)
+    but = f"; MinKNOW's checksums show damaged or missing files in {number_of(wrong, 'cell')}" if wrong else ""
+    yield f"The run {display(snapshot.run)} is complete: {cells} processed{also}{but}.{accepted}"
+    done.sort(key=lambda each: not _unproven(each))
+    yield _listed("", [f"{display(str(each.id))}: {_in_short(each)}{_but(each)}{_wrong(each)}" for each in done])
+    reads, bases = (sum(_number(each, name) for each in done) for name in ("reads", "bases"))
+    if reads:
+        yield f"Together: {number_of(reads, 'read', form=',')}, {_bases(bases)}."
+
+
+def _sync_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    why = snapshot.sync.why if snapshot.sync else ""
+    yield f"Copying the run {display(snapshot.run)} needs a person: {display(why) or 'no reason was given'}"
+    yield "It is tried again by itself; what the copying said is in sync.log."
+
+
+def _run_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    said = snapshot.flag_texts.get("failed", "")
+    why = _why(Flag("failed", 0.0, text=said))
+    yield f"The run {display(snapshot.run)} is flagged as failed: {why}"
+    yield f"Nothing is started in it until that flag is removed: {display(str(snapshot.path))}/pipeline/failed"
+
+
+def _backup_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    failing = [each for each in snapshot.cells if each.backup and each.backup.ending == "failed"]
+    yield f"Copying cells of the run {display(snapshot.run)} to a second place has failed again and again."
+    lines = [f"{display(str(each.id))}: {display(each.backup.why)}" for each in failing if each.backup]
+    yield _listed("Not copied so far:", lines)
+    yield "It is tried again by itself. Nothing of these cells is deleted anywhere until their copies are proven."
+
+
+def _verification_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    yield f"{_named(event)}: a copy was read again and is damaged."
+    yield _listed("", [display(each) for each in (other_damage(cell) if cell else ())])
+    yield "Nothing is repaired without a person, and nothing of this cell is deleted anywhere."
+
+
+def _checksums_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    yield f"{_named(event)}: files are damaged or missing, although the cell is processed."
+    yield _damaged(event, finding_of(cell).said if cell else "")
+
+
+def _damaged(event: Event, wrong: str) -> str:
+    return (
+        f"{display(wrong)}\n"
+        "Nothing of this cell is deleted anywhere while this is so. Copy the named files again from the sequencer. "
+        "docs/backup.md says how to have the copies renewed. After fixing the cause:\n"
+        f"    hesiod-watch verify {display(event.run)} {display(str(event.cell))} --backup"
+    ).lstrip("\n")
+
+
+def _wrong(cell: Cell) -> str:
+    said = finding_of(cell).said
+    return f"; {display(said)}" if said else ""
+
+
+def _cell_deletable(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    yield f"{_named(event)} is marked on its upstream as safe to delete: two copies of every file are proven."
+    yield "It is deleted by a person who runs hesiod-clean-upstream there, and by nobody else."
+
+
+def _plain(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
+    what = _named(event) if event.cell else f"The run {display(snapshot.run)}"
+    why = f": {display(why_stage(cell))}" if cell else ""
+    yield f"{what}: {event.name.replace('-', ' ')}{why}"
+
+
+_WRITERS: dict[str, _Writer] = {
+    "run-new": _run_new,
+    CELL_OVERDUE: _cell_overdue,
+    CELL_OVERDUE_ENDED: _cell_overdue_ended,
+    "cell-ready": _cell_ready,
+    "all-cells-run": _all_cells_run,
+    "cell-done": _cell_done,
+    "cell-failed": _cell_failed,
+    "cell-aborted": _cell_aborted,
+    "run-complete": _run_complete,
+    "sync-failed": _sync_failed,
+    "run-failed": _run_failed,
+    "backup-failed": _backup_failed,
+    "verification-failed": _verification_failed,
+    "checksums-failed": _checksums_failed,
+    "cell-deletable": _cell_deletable,
+}
+_WITH_ADDRESS = frozenset({"cell-done", "run-complete"})
+
+
+# Pieces.
+
+
+def _named(event: Event) -> str:
+    return f"Cell {display(str(event.cell))} of the run {display(event.run)}"
+
+
+def _why(flag: Flag | None) -> str:
+    return display(flag.why) if flag and flag.why else "no reason was given"
+
+
+def _unproven(cell: Cell) -> str:
+    """Why a cell that counts as complete is not proven to be; "" where nothing says so."""
+    found = cell.completeness
+    return display(found.why) if found and not found.proven else ""
+
+
+def _but(cell: Cell) -> str:
+    return f"; {_unproven(cell)}" if _unproven(cell) else ""
+
+
+def _listed(title: str, lines: Sequence[str]) -> str:
+    shown = [f"  {line}" for line in lines[:MOST_CELLS]]
+    if len(lines) > MOST_CELLS:
+        shown.append(f"  … and {len(lines) - MOST_CELLS} more")
+    return "\n".join([title, *shown] if title else shown)
+
+
+def _numbers(cell: Cell) -> str:
+    """The table of a cell's reads; "" for one whose flag was made by hand."""
+    reads, bases = _number(cell, "reads"), _number(cell, "bases")
+    if "reads" not in cell.results:
+        return ""
+    passed, passed_bases = _number(cell, "passed_reads"), _number(cell, "passed_bases")
+    share = f" ({passed / reads:.1%} of the reads)" if reads else ""
+    lines = (
+        f"Reads:   {reads:,}; passed {passed:,}{share}, failed {reads - passed:,}",
+        f"Bases:   {_bases(bases)}; passed {_bases(passed_bases)}, failed {_bases(bases - passed_bases)}",
+        f"N50:     {_bases(_number(cell, 'n50'))}",
+        f"Mean Q:  {_quality(cell)}",
+    )
+    return "\n".join(lines)
+
+
+def _in_short(cell: Cell) -> str:
+    if "reads" not in cell.results:
+        return "processed"
+    return (
+        f"{number_of(_number(cell, 'reads'), 'read', form=',')}, {_bases(_number(cell, 'bases'))}, "
+        f"N50 {_bases(_number(cell, 'n50'))}, mean Q {_quality(cell)}"
+    )
+
+
+def _number(cell: Cell, name: str) -> int:
+    value = cell.results.get(name)
+    return value if isinstance(value, int) else 0
+
+
+def _quality(cell: Cell) -> str:
+    value = cell.results.get("mean_q")
+    return f"{value:.1f}" if isinstance(value, int | float) else "unknown"
+
+
+def _bases(bases: int) -> str:
+    for size, unit in ((10**9, "Gb"), (10**6, "Mb"), (10**3, "kb")):
+        if bases >= size:
+            return f"{bases / size:.2f} {unit}"
+    return f"{bases} b"

@@ -1,0 +1,274 @@
+"""Stage of a cell and status of a run: words derived from a snapshot, for people and for Hesiod's scripts.
+
+Nothing in hesiod-watch branches on a status; `plan` looks at the facts itself. A ready cell is processed
+whatever word describes its run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from hesiod_watch.core.model import Cell, CellId, Completeness, Liveness, Snapshot, Stage, Status, why_in
+from hesiod_watch.core.text import number_of
+from hesiod_watch.rules.checksum_findings import finding_of, other_damage
+from hesiod_watch.rules.copies import copies_in
+
+FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
+SETTLED = FINISHED | {Stage.FAILED}
+"""Stages in which nothing more happens to a cell unless a person decides."""
+HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
+"""Run-level flags under which nothing is started."""
+
+ACCEPTABLE = frozenset({Stage.READY, Stage.PROCESSING, Stage.PROCESSED, Stage.FAILED})
+"""Stages of a cell that counts as complete, because its files were counted or a person said so."""
+
+
+def stage_of(cell: Cell) -> Stage:
+    """The first stage that holds, in the order of the code.
+
+    For a cell that is not here only `.aborted` and `.done` count: whatever else was recorded about it
+    was recorded about data that have gone.
+    """
+    flags = cell.flags
+    if flags.aborted:
+        return Stage.ABORTED
+    if flags.done:
+        return Stage.PROCESSED
+    if not cell.present:
+        return Stage.NEW if cell.upstream else Stage.INCOMPLETE
+    if flags.failed:
+        return Stage.FAILED
+    if flags.claims:
+        return Stage.PROCESSING
+    if flags.synced:
+        return Stage.READY
+    return Stage.PENDING if cell.upstream else Stage.INCOMPLETE
+
+
+def at(snapshot: Snapshot, *stages: Stage) -> list[Cell]:
+    """The cells of a run that have come exactly this far."""
+    return [cell for cell in snapshot.cells if stage_of(cell) in stages]
+
+
+def sync_under_way(snapshot: Snapshot) -> bool:
+    flags = snapshot.flags
+    return "sync.started" in flags and not flags & {"sync.done", "sync.failed"}
+
+
+def by_hand(cell: Cell) -> str:
+    """What is wrong with a cell that a person accepted as complete; "" where nothing is."""
+    return cell.completeness.by_hand if cell.completeness and stage_of(cell) in ACCEPTABLE else ""
+
+
+def why_stage(cell: Cell) -> str:
+    """One sentence on why a cell is at its stage."""
+    return _WHY_STAGE[stage_of(cell)](cell)
+
+
+def status_of(snapshot: Snapshot) -> tuple[Status, str]:
+    """The status word of a run, the first line of the table in docs/flags.md that holds, and why it does."""
+    status, why = _status_of(snapshot)
+    return status, "; ".join((why, *_accepted(snapshot)))
+
+
+def _status_of(snapshot: Snapshot) -> tuple[Status, str]:
+    flags = snapshot.flags
+    if not snapshot.has_pipeline:
+        return Status.NEW, _why_new(snapshot)
+    for word in (Status.ABORTED, Status.STRIPPED):
+        if word in flags:
+            return word, _said(snapshot, word, _RUN_FLAGS[word])
+    if snapshot.upstream is None:
+        return Status.UNKNOWN, "pipeline/upstream is missing, so nobody knows whose run this is; nothing is done to it"
+    if Status.FAILED in flags:
+        return Status.FAILED, _said(snapshot, Status.FAILED, "the whole run needs a person")
+    syncing = sync_under_way(snapshot)
+    if snapshot.cells and len(at(snapshot, *FINISHED)) == len(snapshot.cells):
+        if syncing:
+            return Status.SYNCING, "every cell known here is finished, and a sync is under way"
+        return Status.COMPLETE, f"{_count(snapshot, *FINISHED)} processed or aborted"
+    if snapshot.output is None:
+        return Status.UNKNOWN, snapshot.output_problem or "the output directory is missing"
+    return _status_of_work(snapshot, syncing=syncing)
+
+
+def _status_of_work(snapshot: Snapshot, *, syncing: bool) -> tuple[Status, str]:
+    sync_needed = at(snapshot, Stage.PENDING, Stage.NEW)
+    if processing := at(snapshot, Stage.PROCESSING):
+        why = _cells(processing, "being processed")
+        if syncing:
+            return Status.PROCESSING_SYNCING, f"{why}; a sync is under way"
+        if sync_needed:
+            return Status.PROCESSING_SYNC_NEEDED, f"{why}; {_cells(sync_needed, 'to be fetched')}"
+        return Status.PROCESSING, why
+    if ready := at(snapshot, Stage.READY):
+        unproven = any(by_hand(cell) for cell in ready)
+        return Status.CELL_READY, _cells(ready, "ready" if unproven else "here and complete")
+    if syncing:
+        return Status.SYNCING, "a sync is under way"
+    if sync_needed:
+        return Status.SYNC_NEEDED, _cells(sync_needed, "to be fetched")
+    if failed := at(snapshot, Stage.FAILED):
+        return Status.FAILED, f"{_cells(failed, 'failed')}: {why_stage(failed[0])}"
+    if incomplete := at(snapshot, Stage.INCOMPLETE):
+        return Status.INCOMPLETE, f"{incomplete[0].id}: {why_stage(incomplete[0])}"
+    return Status.UNKNOWN, "no cell has been seen in this run"
+
+
+def covers(snapshot: Snapshot) -> str:
+    """Digest of what a run's report would tell: which cells there are, and which of them are settled how.
+
+    A report that carries another digest is out of date. Cells that are upstream only do not count: who makes the
+    page does not ask upstreams.
+    """
+    lines = []
+    for cell in snapshot.cells:
+        stage = stage_of(cell)
+        if not cell.present and stage not in SETTLED:
+            continue
+        flag = cell.flags.done or cell.flags.failed or cell.flags.aborted
+        made = f" {flag.mtime:.6f}" if flag and stage in SETTLED else ""
+        # The page of a running cell grows with what has been ingested of it.
+        so_far = f" {cell.results.get('reads')}" if stage not in SETTLED else ""
+        accepted = f" {by_hand(cell)}" if by_hand(cell) else ""
+        # A later reading may find damage, or find that it has been repaired.
+        wrong = f" {names}" if stage is Stage.PROCESSED and (names := finding_of(cell).names) else ""
+        lines.append(f"{cell.id} {stage if stage in SETTLED else 'open'}{made}{so_far}{accepted}{wrong}")
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+
+
+def settled(snapshot: Snapshot) -> bool:
+    """Nothing will happen to this run by itself, unless something new lands in it."""
+    return bool(snapshot.cells) and len(at(snapshot, *SETTLED)) == len(snapshot.cells)
+
+
+def find_cell(snapshot: Snapshot, text: str) -> CellId | None:
+    """The cell a person means by `library/cell` or by the cell's directory name alone."""
+    for cell in snapshot.cells:
+        if text in (str(cell.id), cell.id.name):
+            return cell.id
+    return None
+
+
+# Sentences.
+
+_RUN_FLAGS = {
+    Status.ABORTED: "the run is to be disregarded",
+    Status.STRIPPED: "its cell data were removed from the landing area on purpose",
+}
+
+
+def _accepted(snapshot: Snapshot) -> tuple[str, ...]:
+    """What a person accepted in a run, by its first such cell and the number of the others."""
+    found = [(cell, why) for cell in snapshot.cells if (why := by_hand(cell))]
+    if not found:
+        return ()
+    more = f"; {number_of(len(found) - 1, 'more cell')} accepted like this" if found[1:] else ""
+    return (f"{found[0][0].id}: {found[0][1]}{more}",)
+
+
+def _said(snapshot: Snapshot, flag: str, otherwise: str) -> str:
+    return why_in(snapshot.flag_texts.get(flag)) or otherwise
+
+
+def _why_new(snapshot: Snapshot) -> str:
+    if snapshot.problem:
+        return snapshot.problem
+    if snapshot.quarantined and not snapshot.cells:
+        return snapshot.quarantined[0].why
+    if not snapshot.cells:
+        return "no cell has been seen in this directory yet"
+    return f"{_count(snapshot, *Stage)} seen, not taken up yet"
+
+
+def _count(snapshot: Snapshot, *stages: Stage) -> str:
+    return number_of(len(at(snapshot, *stages)), "cell")
+
+
+def _cells(cells: list[Cell], what: str) -> str:
+    return f"{cells[0].id} {what}" if len(cells) == 1 else f"{len(cells)} cells {what}"
+
+
+def _why_processing(cell: Cell) -> str:
+    claim = cell.flags.claim
+    if claim is None:
+        return "every claim on it stepped back; it is taken up again at the next look"
+    sentence = {
+        Liveness.ALIVE: "being processed",
+        Liveness.DEAD: "its worker died; it is taken up again",
+        Liveness.UNKNOWN: "claimed for processing, and nobody can tell from here whether the owner lives",
+    }[claim.liveness]
+    attempt = f", attempt {claim.epoch}" if claim.epoch > 1 else ""
+    progress = cell.progress
+    done = ""
+    if claim.liveness is Liveness.ALIVE and progress is not None:
+        share = f" {progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else ""
+        done = f": {progress.phase}{share}" + (f"; {progress.note}" if progress.note else "")
+    evidence = f" ({claim.evidence})" if claim.evidence else ""
+    return f"{sentence}{attempt}{done}{evidence}{_but(cell)}"
+
+
+def _but(cell: Cell) -> str:
+    """What follows a sentence about a cell that a person accepted as complete."""
+    return f"; {by_hand(cell)}" if by_hand(cell) else ""
+
+
+def _why_incomplete(cell: Cell) -> str:
+    if not cell.present:
+        return "recorded in flags, but its directory is not here and no upstream lists it"
+    completeness: Completeness | None = cell.completeness
+    return _copying(cell, completeness.why if completeness else "still being written")
+
+
+def _copying(cell: Cell, otherwise: str, *, before: str = "") -> str:
+    progress = cell.progress
+    if progress is None or not progress.bytes_total:
+        return otherwise
+    share = f"{progress.bytes_done / progress.bytes_total:.0%} of {progress.bytes_total / 1e9:.2f} GB"
+    return f"{before}{progress.phase}: {share}"
+
+
+def _let_go(cell: Cell) -> str:
+    """What is said of raw data that are not here any more."""
+    stripped = cell.strip is not None and cell.strip.ending == "done"
+    return "; its raw data were removed from here" if stripped else ""
+
+
+def _copies(cell: Cell) -> str:
+    """What is to be said of the copies of a processed cell; "" where there is nothing that a person must know."""
+    if damage := other_damage(cell):
+        return f"; damaged: {damage[0]}" + (f" and {len(damage) - 1} more" if len(damage) > 1 else "")
+    backup = cell.backup
+    if backup is None:
+        return ""
+    if not backup.ending:
+        return _copying(cell, "; being backed up" if backup.liveness is not Liveness.DEAD else "", before="; ")
+    if backup.ending == "failed":
+        return f"; not backed up: {backup.why}"
+    how = "copied as it is to" if finding_of(cell).said else "backed up on"
+    return f"; {how} {', '.join(copy.backup for copy in copies_in(backup.record)) or '?'}"
+
+
+def _why_processed(cell: Cell) -> str:
+    """Where MinKNOW's checksums prove damage or loss, this comes first, and the cell is not called checked."""
+    wrong = finding_of(cell).said
+    processed = f"processed and reported, but {wrong}" if wrong else "processed, checked and reported"
+    return f"{processed}{_but(cell)}{_let_go(cell)}{_copies(cell)}"
+
+
+def _flag_text(cell: Cell, otherwise: str) -> str:
+    flag = cell.flags.aborted or cell.flags.failed
+    return (flag.why or otherwise) if flag else otherwise
+
+
+_WHY_STAGE: dict[Stage, Callable[[Cell], str]] = {
+    Stage.ABORTED: lambda cell: _flag_text(cell, "a person said to disregard it"),
+    Stage.PROCESSED: _why_processed,
+    Stage.FAILED: lambda cell: _flag_text(cell, "processing failed and needs a person") + _but(cell),
+    Stage.PROCESSING: _why_processing,
+    Stage.READY: lambda cell: by_hand(cell) or "its data are here and complete",
+    Stage.PENDING: lambda cell: _copying(cell, "partly here; its upstream lists it and no sync has proven it complete"),
+    Stage.NEW: lambda cell: "on its upstream only",
+    Stage.INCOMPLETE: _why_incomplete,
+}

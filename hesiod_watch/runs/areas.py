@@ -1,0 +1,151 @@
+"""Whether the landing area and the output area are the real ones, or mount points of missing file systems.
+
+The output area has a marker, `.hesiod-watch/output`. Without it nothing is written, because results
+below a mount point disappear when the file system is mounted again. The marker is written where runs
+that are linked to this area are found in it, or where no run is linked to it yet.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.text import number_of
+from hesiod_watch.host.runlog import quoted
+from hesiod_watch.runs.flags.files import write_new
+from hesiod_watch.runs.landing import PIPELINE, Landing
+
+logger = logging.getLogger(__name__)
+
+MARKER_DIRECTORY = ".hesiod-watch"
+MARKER = "output"
+_SAID_BY_WORK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""What stops every other write in the output area, too, and is reported there."""
+_TEXT = b"This is the output area of hesiod-watch; without this file nothing is written here.\n"
+
+
+def landing_problem(landing: Landing, output: Path) -> str:
+    """Why the landing area cannot be the real one; "" when it can.
+
+    An empty directory may be a mount point whose file system is away: it is held against the runs that the
+    output directory knows of.
+    """
+    try:
+        if (problem := landing.problem(0)) or any(landing.path.iterdir()):
+            return problem
+    except OSError as error:
+        return f"{landing.path} cannot be read: {error.strerror}"
+    try:
+        known = sum(1 for entry in output.iterdir() if (entry / "rundata").is_symlink())
+    except OSError:
+        known = 0
+    return landing.problem(known)
+
+
+@dataclass
+class OutputArea:
+    """The output area at `path`, for the runs of a landing area."""
+
+    path: Path
+    landing: Landing
+    warn: bool = True  # say once that a marker cannot be written
+
+    def __post_init__(self) -> None:
+        self._good: tuple[int, int] | None = None  # device and inode of the last directory without a problem
+
+    def problem(self, *, mark: bool = False) -> str:
+        """Why this cannot be the real output area; "" when it can. Costs one `stat` where the marker is there.
+
+        With `mark` a missing marker is written where that is safe. If that fails, work goes on.
+        """
+        try:
+            found = self.path.stat()
+            if not stat.S_ISDIR(found.st_mode):
+                return f"the output directory {self} is not a directory"
+            identity = found.st_dev, found.st_ino
+            if self._marked():
+                self._good = identity
+                return ""
+        except FileNotFoundError:
+            return f"the output directory {self} does not exist: is its file system mounted?"
+        except OSError as error:
+            return f"the output directory {self} cannot be read: {error.strerror}"
+        try:
+            runs = self.landing.runs()
+        except TemporaryError as error:
+            return str(error)
+        results = [target for run in runs if (target := self._results(run))]
+        if not any(_is_directory(target) for target in results):
+            if results:
+                links = number_of(len(results), "link")
+                return self._away(f"of {links} from runs to results there, none leads to a directory")
+            if self._good not in (None, identity):
+                return self._away("it is not the directory that was there before")
+        self._good = identity
+        if mark and runs:  # without runs nothing is to be written, and nothing speaks for this directory
+            self._mark(identity)
+        return ""
+
+    def __str__(self) -> str:
+        return display(str(self.path))
+
+    def _away(self, why: str) -> str:
+        place = self.path / MARKER_DIRECTORY
+        return (
+            f"the output directory {self} has no marker {MARKER_DIRECTORY}/{MARKER}, and {why}: is its file system "
+            f"mounted? If it is, and empty on purpose: mkdir -p {quoted(str(place))} && touch "
+            f"{quoted(str(place / MARKER))}"
+        )
+
+    def _marked(self) -> bool:
+        try:
+            found = (self.path / MARKER_DIRECTORY / MARKER).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return stat.S_ISREG(found.st_mode)
+
+    def _results(self, run_dir: Path) -> Path | None:
+        """Where a run's link leads by its text; None where that is not in this area."""
+        link = run_dir / PIPELINE / "output"
+        try:
+            target = Path(os.path.normpath(link.parent / link.readlink()))
+        except OSError:
+            return None
+        roots = (self.path, Path(os.path.realpath(self.path)))
+        return target if any(root in target.parents for root in roots) else None
+
+    def _mark(self, identity: tuple[int, int]) -> None:
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                found = os.fstat(descriptor)
+                if (found.st_dev, found.st_ino) != identity:
+                    return  # another directory is there since then: the next look asks again
+                with suppress(FileExistsError):
+                    os.mkdir(MARKER_DIRECTORY, dir_fd=descriptor)
+                with suppress(FileExistsError):
+                    write_new(descriptor, f"{MARKER_DIRECTORY}/{MARKER}", _TEXT)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            if error.errno in _SAID_BY_WORK:
+                return  # and the next look tries again
+            if self.warn:
+                why = f"the marker {MARKER_DIRECTORY}/{MARKER} cannot be written in {self}: {error.strerror}"
+                logger.warning("no marker", extra=fields(why=why))
+            self.warn = False
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:
+        return False

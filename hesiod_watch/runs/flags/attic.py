@@ -1,0 +1,102 @@
+"""A person's decision: old flags go to `pipeline/attic/{time}/`, so that a cell or run can be tried again.
+
+The only place where a flag leaves its name. To be called when nobody works: the person has checked what the
+program could not. Everybody else is held off by `failed`, which is made first where there is none and leaves
+last; `.started` is the last of the claims. Stopped half-way, the cell is failed, and the same call moves the rest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.host import process as machine
+from hesiod_watch.runs.flags import names
+from hesiod_watch.runs.flags.files import create, directory, line, sync_directory, translate, write_new
+from hesiod_watch.runs.flags.listing import FlagListing, read_flags
+
+WHY = "why"
+
+
+def move_to_attic(
+    pipeline: Path,
+    stem: str | None,
+    *,
+    why: str,
+    keep: frozenset[str] = frozenset(),
+    aborted: bool = False,
+    recount: bool = False,
+) -> Path | None:
+    """Move a cell's claims and failures into the attic, or those of the run itself where `stem` is None.
+
+    `done` stays, and so does `aborted` unless asked for, and every name in `keep`. With `recount`
+    the program's own `synced` moves as well, so that the cell's files are counted again; a person's
+    `synced` stays. Returns the new directory, with a file `why` that says who, where and when; None
+    when there was nothing to move.
+    Raises FileNotFoundError without a pipeline directory, TemporaryError or PermanentError.
+    """
+    listing = read_flags(pipeline)
+    moving = [name for name in _movable(listing, stem, aborted) if name not in keep]
+    if not moving:
+        return None
+    synced = names.synced(stem) if stem is not None and recount else ""
+    if stem is not None and listing.has(synced) and not listing.accepted(stem):
+        # Before `failed`, which leaves last: a look in between must not find the cell ready.
+        moving.insert(0, synced)
+    owner = machine.this_owner("move to attic", "person", why=why)
+    lock = names.failed(stem) if stem is not None else "failed"
+    try:
+        create(pipeline, lock, owner)
+    except FlagExists:
+        pass  # it holds the others off whoever has made it
+    else:
+        moving = [*(name for name in moving if name != lock), lock]
+    try:
+        with directory(pipeline) as parent:
+            with suppress(FileExistsError):
+                os.mkdir(names.ATTIC, 0o775, dir_fd=parent)
+            with directory(names.ATTIC, parent=parent) as attic:
+                drawer = _make_drawer(attic)
+                with directory(drawer, parent=attic) as destination:
+                    write_new(destination, WHY, line(owner))
+                    for name in moving:
+                        with suppress(FileNotFoundError):  # another person was quicker
+                            os.rename(name, name, src_dir_fd=parent, dst_dir_fd=destination)
+                    sync_directory(destination)
+                sync_directory(attic)
+            sync_directory(parent)
+    except OSError as error:
+        raise translate(error, f"cannot move flags of {pipeline} to the attic") from error
+    return pipeline / names.ATTIC / drawer
+
+
+def _make_drawer(attic: int) -> str:
+    """A new directory named after the time; `-2`, `-3`, … for more than one in a second."""
+    time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    for name in itertools.chain([time], (f"{time}-{number}" for number in itertools.count(2))):
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o775, dir_fd=attic)
+            break
+    return name
+
+
+def _movable(listing: FlagListing, stem: str | None, aborted: bool) -> list[str]:
+    """Names of the claims, then of the failures; what holds others off comes last."""
+    if stem is None:
+        wanted = ["sync.started", "sync.failed", *(["aborted"] if aborted else []), "failed"]
+        return [name for name in wanted if listing.has(name)]
+    facts = listing.facts(stem)
+    claims = sorted((key for key in facts if key[0] in {"worker", "yielded", "started"}), key=_last_first)
+    stages = sorted(key for key in facts if key[0].endswith((".started", ".failed")))
+    ends = [("aborted", 1)] if aborted else []
+    return [facts[key] for key in [*claims, *stages, *ends, ("failed", 1)] if key in facts]
+
+
+def _last_first(key: tuple[str, int]) -> tuple[int, bool]:
+    """The highest epoch first, and of one epoch the claim last."""
+    fact, epoch = key
+    return -epoch, fact == "started"

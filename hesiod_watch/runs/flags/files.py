@@ -1,0 +1,232 @@
+"""One small file in one directory: read it whatever is in its place, create it whole or not at all.
+
+`create` is the one way in which anything that may happen only once is decided, and the server of the file
+system is the judge: a finished temporary file is given its final name with link(2), which one of any number
+of racers can do. The return code is only a hint, because a network file system may do the thing and lose
+the answer; the verdict is what the flag says when it is read back.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import secrets
+import stat
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hesiod_watch.core import naming
+from hesiod_watch.core.errors import FlagExists, FlagUnknown, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.model import Owner
+from hesiod_watch.core.records import record_in
+from hesiod_watch.rules.liveness import describe
+from hesiod_watch.runs.flags import names
+
+LARGEST = 64 * 1024
+"""Bytes of a flag that are read; one that says more is not a flag."""
+
+READ_BACK_DELAYS = (0.0, 0.05, 0.5)
+"""Seconds before each look at a flag that the file system does not show yet."""
+
+MODE = 0o664  # the umask takes away what the site wants taken away; operators of a group share runs
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
+"""What link(2) answers where there are no hard links, or not across the servers of one directory."""
+_NOT_SHOWN_YET = frozenset({errno.ENOENT, errno.EIO, errno.ESTALE})
+_REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG})
+"""Answers of link(2) that are decisions, not accidents on the way: nothing was made."""
+_NEEDS_A_PERSON = frozenset(
+    {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.EINVAL}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What lies under a name. `text` is None where it is no regular file, too large, or could not be read."""
+
+    regular: bool
+    mtime: float
+    text: str | None
+
+    @property
+    def owner(self) -> Owner | None:
+        return parse_owner(self.text)
+
+
+def translate(error: OSError, attempted: str) -> HesiodError:
+    """An OSError in the words of this program; `attempted` says what was tried and where."""
+    message = f"{attempted}: {error.strerror or error}"
+    if error.errno in _NEEDS_A_PERSON:
+        return PermanentError(message, errno=error.errno or 0)
+    return TemporaryError(message)
+
+
+@contextmanager
+def directory(path: Path | str, *, parent: int | None = None) -> Iterator[int]:
+    """A descriptor of a real directory, so that nobody can exchange it under our hands. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(descriptor: int) -> None:
+    """fsync a directory, where the file system can: one that cannot (EINVAL) has nothing better to offer."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+
+
+def read(parent: int | None, name: str | Path) -> Content:
+    """What lies under `name` in the directory `parent`. Opens nothing but regular files; raises OSError."""
+    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    if not stat.S_ISREG(found.st_mode):
+        return Content(False, found.st_mtime, None)
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+    with os.fdopen(descriptor, "rb") as file:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):  # exchanged since
+            return Content(False, found.st_mtime, None)
+        body = file.read(LARGEST + 1)
+    if len(body) > LARGEST:
+        return Content(True, found.st_mtime, None)
+    return Content(True, found.st_mtime, body.decode("utf-8", errors="surrogateescape"))
+
+
+def parse_owner(text: str | None) -> Owner | None:
+    """The owner in a flag's text; None where it names none. A field of the wrong kind counts as missing."""
+    return owner_of(record_in(text))
+
+
+def owner_of(record: Mapping[str, object]) -> Owner | None:
+    """The owner that a record is; None where it names none."""
+    known: dict[str, Any] = {}
+    for key, default in asdict(Owner(token="")).items():
+        value = record.get(key)
+        if type(value) is not type(default) or (isinstance(value, int) and not 0 < value < 2**63):
+            continue
+        known[key] = value
+    return Owner(**{"token": "", **known}) if known else None
+
+
+def create(pipeline: Path, name: str, record: Mapping[str, object] | Owner) -> None:
+    """Make the flag `name` in `pipeline`, holding `record` as one line of JSON, or raise and make nothing.
+
+    Done, fsynced and visible to everybody when it returns. A mapping without a `token` gets a random one. The
+    same `Owner` may be given again after FlagUnknown: it wins if the earlier attempt had won.
+    Raises FlagExists (says who holds it), FlagUnknown (sent, and no verdict to be had: not ours until there is
+    one), TemporaryError (no space, read-only, a server that does not answer) or PermanentError.
+    """
+    create_file(pipeline, name, line(record))
+
+
+def create_file(pipeline: Path, name: str, body: bytes) -> None:
+    """Make the file `name` hold `body`, in the same way and with the same errors."""
+    if name in {"", ".", ".."} or name.startswith(".") or "/" in name or "\0" in name:
+        raise ValueError(f"{name!r} is no name for a flag")
+    path = pipeline / name
+    if len(body) > LARGEST:
+        raise PermanentError(f"{path}: a flag of {len(body)} bytes could not be read again")
+    try:
+        with directory(pipeline) as parent:
+            temporary = write_temporary(parent, body)
+            try:
+                refusal = publish(parent, temporary, name, body)
+                _read_back(parent, path, body, refusal)
+            finally:
+                # A leftover has a hidden name and harms nobody; the verdict on the flag must not depend on it.
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=parent)
+            _make_durable(parent, path)
+    except OSError as error:
+        raise translate(error, f"cannot create {path}") from error
+
+
+def line(record: Mapping[str, object] | Owner) -> bytes:
+    """A record as the one line of a flag, with a token in any case."""
+    if isinstance(record, Owner):
+        record = {key: value for key, value in asdict(record).items() if value or key == "token"}
+    token = record.get("token") or secrets.token_hex(16)
+    return json.dumps({"token": token, **{k: v for k, v in record.items() if k != "token"}}).encode() + b"\n"
+
+
+def write_temporary(parent: int, body: bytes) -> str:
+    """A new hidden file of that content, fsynced; its name. Raises OSError."""
+    name = names.TEMPORARY + secrets.token_hex(16)
+    write_new(parent, name, body)
+    return name
+
+
+def write_new(parent: int, name: str, body: bytes) -> None:
+    """Write a file that must not be there yet, and fsync it. Raises OSError and leaves none behind."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(name, flags, MODE, dir_fd=parent)
+    try:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
+            rest = memoryview(body)
+            while rest:
+                rest = rest[file.write(rest) :]
+            os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):
+            os.unlink(name, dir_fd=parent)  # ours beyond doubt: O_EXCL made it
+        raise
+
+
+def publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | None:
+    """Give the temporary file its final name; what the file system answered where that was not "yes"."""
+    try:
+        os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
+    except OSError as refusal:
+        if refusal.errno not in _NO_LINKS:
+            return refusal
+    else:
+        return None
+    # No hard links here. Readers may see this flag empty for a moment, which they take for "held, owner unknown".
+    try:
+        write_new(parent, name, body)
+    except OSError as refusal:
+        return refusal
+    return None
+
+
+def _read_back(parent: int, path: Path, body: bytes, refusal: OSError | None) -> None:
+    """Return when the flag is ours. Raises FlagExists, FlagUnknown or, where nothing was made, `refusal`."""
+    for delay in READ_BACK_DELAYS:
+        time.sleep(delay)
+        try:
+            content = read(parent, path.name)
+        except OSError as error:
+            if refusal and refusal.errno in _REFUSED and error.errno in {errno.ENOENT, refusal.errno}:
+                raise refusal from None
+            if error.errno not in _NOT_SHOWN_YET:
+                raise FlagUnknown(f"{path}: created, but cannot be read back: {error.strerror}") from error
+            continue
+        # The whole line, not the token alone: a Slurm job that is started twice brings one token in two processes.
+        if content.text is not None and content.text.encode("utf-8", errors="surrogateescape") == body:
+            return
+        raise FlagExists(f"{path}: already there, {_holder(content)}")
+    answer = refusal.strerror if refusal else "success"
+    raise FlagUnknown(f"{path}: the file system answered {answer!r}, but shows no such flag; asking again later")
+
+
+def _holder(content: Content) -> str:
+    if not content.regular:
+        return "and not a regular file"
+    if content.owner is None:
+        return "and says nothing about who made it"
+    return f"made by {naming.display(describe(content.owner))}"
+
+
+def _make_durable(parent: int, path: Path) -> None:
+    try:
+        sync_directory(parent)
+    except OSError as error:
+        raise FlagUnknown(f"{path}: created, but perhaps not on disk: {error.strerror}") from error

@@ -1,0 +1,304 @@
+"""The facts of a run as one listing of its `pipeline/` shows them.
+
+State is computed from the set of names of one listing, never from a row of `exists()`: flags only grow, so
+a late listing is an earlier true state. Contents are read when they are asked for, and once.
+
+A name whose place is taken by a symlink, a FIFO, a device or a directory counts where it holds work back
+(`done`, `failed`, `aborted`, `started`) and not where it would let work begin (`synced`).
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.model import CellFlags, Claim, Flag, Liveness, Owner, Round
+from hesiod_watch.core.records import record_in
+from hesiod_watch.rules.liveness import Judge, same_process
+from hesiod_watch.runs.flags import names
+from hesiod_watch.runs.flags.files import Content, directory, read
+
+
+@dataclass(frozen=True, slots=True)
+class FlagLine:
+    """One flag as `flags RUN` shows it. `liveness` is None for a flag that claims nothing."""
+
+    name: str
+    mtime: float  # seconds since the epoch; 0.0 where it cannot be had
+    meaning: str
+    owner: Owner | None = None
+    liveness: Liveness | None = None
+    evidence: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """One attempt at a cell: whose claim it is, who works, and which of the two has stepped back."""
+
+    number: int
+    has_claim: bool
+    decider: Owner | None
+    has_worker: bool
+    worker: Owner | None
+    decider_yielded: bool
+    worker_yielded: bool
+    made: float = 0.0  # mtime of the claim, seconds since the epoch; 0.0 where it cannot be had
+
+    @property
+    def over(self) -> bool:
+        """Nobody works under it and nobody will: its worker stepped back, or its decider before there was a worker.
+
+        A worker that has recorded itself is only ever taken out of the account by itself or by a proof of death.
+        A number without a claim was given up by somebody whose claim never came through.
+        """
+        return self.worker_yielded or (not self.has_worker and (self.decider_yielded or not self.has_claim))
+
+    @property
+    def may_work(self) -> bool:
+        """A worker has recorded itself and has not stepped back."""
+        return self.has_worker and not self.worker_yielded
+
+
+class FlagListing:
+    """What `read_flags` saw. The names are of one moment; contents are read at first use and then kept."""
+
+    def __init__(self, pipeline: Path, found: Mapping[str, bool]) -> None:
+        """`found`: every name that is not hidden, and whether a regular file lies there."""
+        self._pipeline = pipeline
+        self._found = dict(found)
+        self._contents: dict[str, Content | None] = {}
+        self._cells: dict[str, dict[tuple[str, int], str]] = {}
+        for name in self._found:
+            if parsed := names.parse(name):
+                self._cells.setdefault(parsed.stem, {})[parsed.fact, parsed.epoch] = name
+
+    @property
+    def run_flags(self) -> frozenset[str]:
+        """The flags that speak of the whole run: failed, aborted, stripped, and those of its rounds."""
+        return names.RUN_FLAGS & self._found.keys()
+
+    @property
+    def run_texts(self) -> dict[str, str]:
+        """What those flags say, where they say anything."""
+        return {name: text for name in sorted(self.run_flags) if (text := self._text(name))}
+
+    @property
+    def stripped_by_us(self) -> bool:
+        """The run's flag `stripped` is one that `strip` has made: it is about the cells that were there then."""
+        return record_in(self._text("stripped")).get("action") == "strip"
+
+    @property
+    def stripped_by_hand(self) -> bool:
+        """The run's flag `stripped` is a person's, or another program's: it counts for every cell of the run."""
+        return self.has("stripped") and not self.stripped_by_us
+
+    def raw_removed(self, stem: str) -> bool:
+        """Files of a cell may be missing from the landing area on purpose.
+
+        The one rule for every reader of `stripped`. The flag that `strip` makes for the run says nothing about a cell
+        that was added later: the cell's own flags decide.
+        """
+        return self.stripped_by_hand or self.stripped(stem)
+
+    def stripped(self, stem: str) -> bool:
+        """Some raw data of a cell were removed from the landing area, or may have been: what is there is not all."""
+        failed = names.strip(stem) + ".failed"
+        begun = any(f"{names.strip(stem)}.{end}" in self._found for end in ("started", "done"))
+        return begun or (failed in self._found and record_in(self._text(failed)).get("files") != 0)
+
+    @property
+    def stems(self) -> frozenset[str]:
+        """Cells recorded in flags, whether or not their directories are still there."""
+        return frozenset(self._cells)
+
+    def accepted(self, stem: str) -> bool:
+        """A person accepted the cell as complete: `synced` is here and not made by this program.
+
+        The program writes `cell` and `version` into its flag; `touch`, `hesiod-touch-atomic` and
+        Hesiod do not. A flag that cannot be read counts as a person's only where it is empty.
+        """
+        name = names.synced(stem)
+        if not self._found.get(name):
+            return False
+        text = self._text(name)
+        if text is None:
+            return self._is_empty(name)
+        return not {"token", "cell", "version"} <= record_in(text).keys()
+
+    def synced_record(self, stem: str) -> Mapping[str, object]:
+        """The record in the cell's `synced`; empty where there is none."""
+        name = names.synced(stem)
+        return record_in(self._text(name) if self._found.get(name) else None)
+
+    def cell(self, stem: str, judge: Judge) -> CellFlags:
+        """The facts about one cell. Claims of a finished cell are listed, but nobody asks after their owners."""
+        facts = self._cells.get(stem, {})
+        done = self._flag(facts.get(("done", 1)))
+        return CellFlags(
+            synced=self._found.get(facts.get(("synced", 1), ""), False),
+            accepted=not done and self.accepted(stem),
+            done=done,
+            failed=self._flag(facts.get(("failed", 1))),
+            aborted=self._flag(facts.get(("aborted", 1))),
+            claims=self._unread_claims(stem) if done else self._claims(stem, judge),
+        )
+
+    def round(self, work: str, judge: Judge) -> Round | None:
+        """The round of `work` that is under way, or how the last one ended; None where there was none."""
+        if f"{work}.started" in self._found and not self._ended(work):
+            owner = self._owner(f"{work}.started")
+            return Round("", owner, *judge(owner), record_in(self._text(f"{work}.started")))
+        ends = [
+            Round(
+                ending,
+                self._owner(f"{work}.{ending}"),
+                Liveness.DEAD,
+                "it has ended",
+                record_in(self._text(f"{work}.{ending}")),
+            )
+            for ending in ("done", "failed")
+            if f"{work}.{ending}" in self._found
+        ]
+        return max(ends, key=lambda end: end.owner.time if end.owner else "", default=None)
+
+    def _ended(self, work: str) -> bool:
+        """Hesiod leaves `sync.started` beside the flag that ends it; ours have been renamed and name an owner."""
+        ended = {f"{work}.done", f"{work}.failed"} & self._found.keys()
+        return bool(ended) and self._owner(f"{work}.started") is None
+
+    def epoch_numbers(self, stem: str) -> list[int]:
+        """Numbers of the attempts at a cell, lowest first. One counts if any of its flags is there."""
+        facts = self._cells.get(stem, {})
+        return sorted({epoch for fact, epoch in facts if fact in {"started", "worker", "yielded"}})
+
+    def epochs(self, stem: str) -> list[Epoch]:
+        """The attempts at a cell with their owners, lowest first. Reads their flags."""
+        return [self._epoch(stem, number) for number in self.epoch_numbers(stem)]
+
+    def facts(self, stem: str) -> Mapping[tuple[str, int], str]:
+        """Names of a cell's flags by fact and epoch (`names.Parsed`)."""
+        return self._cells.get(stem, {})
+
+    def has(self, name: str) -> bool:
+        return name in self._found
+
+    def all(self, judge: Judge) -> tuple[FlagLine, ...]:
+        """Every flag for a person, known or not, in the order of the names."""
+        return tuple(self._line(name, judge) for name in sorted(self._found) if name != names.ATTIC)
+
+    def _line(self, name: str, judge: Judge) -> FlagLine:
+        if not self._found[name] and name not in (names.OUTPUT, names.MESSAGES):
+            return FlagLine(name, self._mtime(name), names.meaning(name) + "; not a regular file")
+        content = self._content(name)
+        if content is None:
+            return FlagLine(name, self._mtime(name), names.meaning(name))
+        parsed = names.parse(name)
+        fact = parsed.fact if parsed else name
+        liveness, evidence = None, ""
+        if fact in {"started", "worker"} or fact.endswith(".started"):
+            liveness, evidence = judge(content.owner)
+        return FlagLine(name, content.mtime, names.meaning(name), content.owner, liveness, evidence)
+
+    def _claims(self, stem: str, judge: Judge) -> tuple[Claim, ...]:
+        claims = []
+        earlier: tuple[Liveness, str] | None = None  # a worker of an earlier epoch who is not proven dead
+        for epoch in self.epochs(stem):
+            liveness, evidence = judge(epoch.worker if epoch.has_worker else epoch.decider)
+            working = epoch.may_work and liveness is not Liveness.DEAD
+            shown = (liveness, evidence)
+            # Its owner died before it could step back from the worker it found. To call this claim dead would
+            # have it taken over, and given up again, for as long as that worker lives.
+            if liveness is Liveness.DEAD and earlier and not epoch.over:
+                shown = earlier
+            claims.append(Claim(epoch.number, epoch.decider, epoch.worker, epoch.over, *shown, epoch.made))
+            if working:
+                earlier = liveness, f"attempt {epoch.number} still has a worker: {evidence}"
+        return tuple(claims)
+
+    def _unread_claims(self, stem: str) -> tuple[Claim, ...]:
+        why = "not asked: the cell is done"
+        return tuple(Claim(number, None, None, False, Liveness.UNKNOWN, why) for number in self.epoch_numbers(stem))
+
+    def _epoch(self, stem: str, number: int) -> Epoch:
+        facts = self._cells[stem]
+        decider = self._owner(facts.get(("started", number)))
+        worker = self._owner(facts.get(("worker", number)))
+        yielder = self._owner(facts.get(("yielded", number)))
+        # Stepping back is said by the one who does it. Somebody who could not tell whether his claim had come
+        # through says it too, to be on the safe side, and then it must not count against whose claim it really is.
+        return Epoch(
+            number,
+            ("started", number) in facts,
+            decider,
+            ("worker", number) in facts,
+            worker,
+            decider_yielded=bool(yielder and decider and same_process(yielder, decider)),
+            worker_yielded=bool(yielder and worker and same_process(yielder, worker)),
+            made=self._made(facts.get(("started", number)) or facts.get(("worker", number))),
+        )
+
+    def _made(self, name: str | None) -> float:
+        content = self._content(name) if name else None
+        return content.mtime if content else 0.0
+
+    def _flag(self, name: str | None) -> Flag | None:
+        if name is None:
+            return None
+        content = self._content(name)
+        if content is None:
+            return Flag(name, self._mtime(name), self._found[name])
+        return Flag(name, content.mtime, content.regular, content.text)
+
+    def _owner(self, name: str | None) -> Owner | None:
+        content = self._content(name) if name else None
+        return content.owner if content else None
+
+    def _text(self, name: str) -> str | None:
+        content = self._content(name)
+        return content.text if content else None
+
+    def _content(self, name: str) -> Content | None:
+        """None: it cannot be read, or a person has taken it away since; the next look will tell."""
+        if name not in self._contents:
+            try:
+                self._contents[name] = read(None, self._pipeline / name)
+            except OSError:
+                self._contents[name] = None
+        return self._contents[name]
+
+    def _is_empty(self, name: str) -> bool:
+        try:
+            return (self._pipeline / name).lstat().st_size == 0
+        except OSError:
+            return False
+
+    def _mtime(self, name: str) -> float:
+        try:
+            return (self._pipeline / name).lstat().st_mtime
+        except OSError:
+            return 0.0
+
+
+def read_flags(pipeline: Path) -> FlagListing:
+    """List `pipeline` once.
+
+    Raises FileNotFoundError when there is no such directory, PermanentError with the reason when it is a
+    symlink, no directory, or cannot be listed.
+    """
+    try:
+        found = pipeline.lstat()
+        if stat.S_ISLNK(found.st_mode):
+            raise PermanentError(f"{pipeline}: is a symlink; flags are kept in a real directory of the run")
+        with directory(pipeline) as descriptor, os.scandir(descriptor) as entries:
+            names_found = {
+                entry.name: entry.is_file(follow_symlinks=False) for entry in entries if not entry.name.startswith(".")
+            }
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise PermanentError(f"{pipeline}: cannot be read: {error.strerror}") from error
+    return FlagListing(pipeline, names_found)

@@ -1,0 +1,250 @@
+"""The outbox of a run, `pipeline/messages/`: what people are told, each thing once, in order, until it is delivered.
+
+A message is a file named after what it tells of (its *key*): `run-new`, `cell-ready.STEM`, `cell-done.STEM.1a2b3c4d`.
+Making that file decides for all deciders and for ever that this is told, and how. `0001`, `0002`, … are symbolic
+links to them and give the order; `0002.rt.delivered` says that the channel `rt` has everything up to number 2. Files
+are only added. A racer that finds a message without a number gives it one before it goes on, whoever has made it, so
+that what is told later has a higher number; two numbers for one message are harmless, the lower one counts.
+
+`past` lists keys of what had happened to a run before it had an outbox: nobody is told about those any more.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.model import Letter, Outbox
+from hesiod_watch.core.naming import display
+from hesiod_watch.core.records import record_in
+from hesiod_watch.rules.liveness import Judge
+from hesiod_watch.runs.flags import names
+from hesiod_watch.runs.flags.files import LARGEST, create, create_file, directory, read, sync_directory, translate
+from hesiod_watch.runs.flags.listing import FlagListing
+
+PAST = "past"
+KINDS = ("comment", "reply")
+LONGEST_TEXT = 10_000
+"""Characters of a message, each at most six bytes of JSON; what it tells of has longer stories in the run's log."""
+
+_NUMBER = re.compile(r"[0-9]{4,9}")
+_MARK = re.compile(r"(?P<number>[0-9]{4,9})\.(?P<channel>.+)\.delivered", re.DOTALL)
+_KEY = re.compile(r"[a-z]+(?:-[a-z]+)*(?:\..+)?", re.DOTALL)
+_TOKEN = re.compile(r"[0-9a-f]{32}")
+
+
+def read_outbox(pipeline: Path, listing: FlagListing, channels: Collection[str], judge: Judge) -> Outbox | None:
+    """What lies in the outbox; None where there is none. Reads what one of `channels` has not got yet, no more.
+
+    Never raises: what cannot be read is said in `problem`.
+    """
+    if not listing.has(names.MESSAGES):
+        return None
+    last_round = listing.round(names.NOTIFY, judge)
+    ticket = read_ticket(pipeline)[0] if listing.has(names.TICKET) else None
+    try:
+        found = _Found(pipeline / names.MESSAGES)
+        past = found.past()
+    except OSError as error:
+        problem = f"{pipeline / names.MESSAGES}: cannot be read: {error.strerror}"
+        return Outbox(round=last_round, ticket=ticket, problem=problem)
+    numbers = found.numbers
+    outbox = Outbox(
+        told=frozenset(found.keys | past),
+        unnumbered=tuple(sorted(key for key in found.keys - numbers.keys() if found.holds_message(key))),
+        last=max(numbers.values(), default=0),
+        newest=max(numbers, key=lambda key: numbers[key], default=""),
+        delivered=found.delivered,
+        channels=tuple(channels),
+        waiting=tuple(found.letters(after=min((found.delivered.get(name, 0) for name in channels), default=10**9))),
+        round=last_round,
+        ticket=ticket,
+    )
+    due = {letter.number for name in channels for letter in outbox.waiting_for(name)}
+    return replace(outbox, waiting=tuple(letter for letter in outbox.waiting if letter.number in due))
+
+
+def read_letters(pipeline: Path) -> tuple[Letter, ...]:
+    """Every message that has a number, in order. Raises FileNotFoundError, TemporaryError or PermanentError."""
+    try:
+        return tuple(_Found(pipeline / names.MESSAGES).letters(after=0))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise translate(error, f"cannot read {pipeline / names.MESSAGES}") from error
+
+
+def begin_outbox(pipeline: Path, past: Iterable[str]) -> bool:
+    """Make an outbox for a run that has none; `past` are keys of what is not told any more. True: it was us.
+
+    The list comes first, under a name of its own, so that an outbox is never seen without it. Raises HesiodError.
+    """
+    prepared = f"{names.TEMPORARY}{names.MESSAGES}.{secrets.token_hex(8)}"
+    try:
+        with directory(pipeline) as parent:
+            os.mkdir(prepared, 0o775, dir_fd=parent)
+            try:
+                create(pipeline / prepared, PAST, {"why": "from before this run had messages", "keys": sorted(past)})
+                won = _move_into_place(parent, prepared)
+            finally:
+                with suppress(OSError):
+                    os.unlink(f"{prepared}/{PAST}", dir_fd=parent)
+                with suppress(OSError):
+                    os.rmdir(prepared, dir_fd=parent)
+            sync_directory(parent)
+    except OSError as error:
+        raise translate(error, f"cannot make {pipeline / names.MESSAGES}") from error
+    return won
+
+
+def put(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
+    """Write the message `key`, unless it was written before, and see that it has a number. True: it was us.
+
+    `record` needs event, channels, text and time; a token is added. Raises TemporaryError or PermanentError.
+    """
+    if not _KEY.fullmatch(key) or key == PAST:
+        raise ValueError(f"{key!r} is no key of a message")
+    messages = pipeline / names.MESSAGES
+    text = str(record["text"])
+    if len(text) > LONGEST_TEXT:
+        record = {**record, "text": f"{text[:LONGEST_TEXT]}\n(cut here)"}
+    made = True
+    body = json.dumps({"token": secrets.token_hex(16), "key": key, **record}, indent=1, ensure_ascii=False)
+    try:
+        create_file(messages, key, body.encode("utf-8", "backslashreplace") + b"\n")
+    except FlagExists:
+        made = False
+    number(pipeline, key)
+    return made
+
+
+def number(pipeline: Path, key: str) -> int:
+    """The number of a message, given to it now where it has none. Raises TemporaryError or PermanentError."""
+    place = pipeline / names.MESSAGES
+    try:
+        with directory(place) as parent:
+            while True:
+                found = _Found(place)
+                if given := found.numbers.get(key):
+                    return given
+                # Taken meanwhile, by whomever and for whichever: the next listing shows it.
+                with suppress(FileExistsError):
+                    os.symlink(key, f"{found.highest + 1:04d}", dir_fd=parent)
+                    sync_directory(parent)
+    except OSError as error:
+        raise translate(error, f"cannot give a number to {place / key}") from error
+
+
+def mark_delivered(pipeline: Path, letter: Letter, channel: str, record: Mapping[str, object]) -> None:
+    """Say that a channel has everything up to this message. Raises what `create` raises, but for FlagExists."""
+    with suppress(FlagExists):
+        create(pipeline / names.MESSAGES, f"{letter.number:04d}.{channel}.delivered", record)
+
+
+def read_ticket(pipeline: Path) -> tuple[int | None, str]:
+    """Number of the run's ticket, and why there is none although its file is there."""
+    path = pipeline / names.TICKET
+    try:
+        text = (read(None, path).text or "").strip()
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, f"{path}: cannot be read: {error.strerror}"
+    if re.fullmatch(r"#?[1-9][0-9]{0,17}", text):
+        return int(text.lstrip("#")), ""
+    return None, f"{path}: should hold the number of the run's ticket; write it there, or remove the file"
+
+
+def write_ticket(pipeline: Path, ticket: int) -> None:
+    """Remember the run's ticket, where none is remembered. Raises what `create` raises, but for FlagExists."""
+    with suppress(FlagExists):
+        create_file(pipeline, names.TICKET, f"{ticket}\n".encode())
+
+
+class _Found:
+    """One listing of an outbox. Raises OSError."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+        self.keys: set[str] = set()
+        self.delivered: dict[str, int] = {}
+        self.highest = 0  # of all numbers that are taken
+        self._targets: list[tuple[int, str]] = []
+        self._has_past = False
+        with directory(place) as descriptor, os.scandir(descriptor) as entries:
+            for entry in entries:
+                self._take(entry, descriptor)
+        # Of several numbers for one key the lowest; without those whose message a person has removed.
+        self.numbers = {key: number for number, key in sorted(self._targets, reverse=True) if key in self.keys}
+
+    def _take(self, entry: os.DirEntry[str], descriptor: int) -> None:
+        name = entry.name
+        if _NUMBER.fullmatch(name):
+            self.highest = max(self.highest, int(name))
+            with suppress(OSError):  # no link: the number is taken, and says nothing
+                target = os.readlink(name, dir_fd=descriptor)
+                self._targets.append((int(name), target))
+        elif mark := _MARK.fullmatch(name):  # whatever lies there: a person's `touch` counts
+            channel, number = mark["channel"], int(mark["number"])
+            self.delivered[channel] = max(number, self.delivered.get(channel, 0))
+        elif name == PAST:
+            self._has_past = True
+        elif _KEY.fullmatch(name) and entry.is_file(follow_symlinks=False):
+            self.keys.add(name)
+
+    def letters(self, after: int) -> Iterator[Letter]:
+        """The messages with a number above `after`, in order."""
+        for key, number in sorted(self.numbers.items(), key=lambda item: item[1]):
+            if number > after:
+                yield _letter(self.place, number, key)
+
+    def holds_message(self, key: str) -> bool:
+        """Whether a file is a message, and not something that a person has put beside them."""
+        with suppress(OSError):
+            return record_in(read(None, self.place / key).text).get("key") == key
+        return False
+
+    def past(self) -> set[str]:
+        if not self._has_past:
+            return set()
+        keys = record_in(read(None, self.place / PAST).text).get("keys")
+        return {str(key) for key in keys} if isinstance(keys, list) else set()
+
+
+def _move_into_place(parent: int, prepared: str) -> bool:
+    """Give a prepared outbox its name. Of two racers one does: rename(2) replaces no directory that holds anything."""
+    try:
+        os.stat(names.MESSAGES, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        pass
+    else:
+        return False
+    try:
+        os.rename(prepared, names.MESSAGES, src_dir_fd=parent, dst_dir_fd=parent)
+    except OSError:
+        # ENOTEMPTY: somebody was first. Whatever else it was, what lies there now decides.
+        os.stat(names.MESSAGES, dir_fd=parent, follow_symlinks=False)
+        return False
+    return True
+
+
+def _letter(place: Path, number: int, key: str) -> Letter:
+    try:
+        content = read(None, place / key)
+    except OSError as error:
+        return Letter(number, key, problem=f"{place / key}: cannot be read: {error.strerror}")
+    record = record_in(content.text)
+    token, channels = record.get("token"), record.get("channels")
+    if not (isinstance(token, str) and _TOKEN.fullmatch(token) and isinstance(channels, dict)):
+        what = f"larger than {LARGEST} bytes" if content.regular and content.text is None else "no message"
+        return Letter(number, key, problem=f"{display(str(place / key))} is {what}: mend it")
+    kinds = {str(name): str(kind) for name, kind in channels.items() if kind in KINDS}
+    said = {name: str(record.get(name, "")) for name in ("event", "text", "time")}
+    return Letter(number, key, token=token, channels=kinds, **said)

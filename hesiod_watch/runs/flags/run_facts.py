@@ -1,0 +1,284 @@
+"""A run's own facts: whose it is (`upstream`), its `type`, where results go (`output`), and how it is taken up."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.naming import display
+from hesiod_watch.host.runlog import quoted
+from hesiod_watch.runs.flags import names, output_owner
+from hesiod_watch.runs.flags.files import (
+    directory,
+    publish,
+    read,
+    sync_directory,
+    translate,
+    write_new,
+    write_temporary,
+)
+from hesiod_watch.runs.flags.output_owner import ForeignOwner
+
+PIPELINE = names.PIPELINE
+_PREPARED = ".pipeline.tmp."
+_MODE = 0o775
+LONGEST_TYPE = 100
+"""Characters in the name of a type."""
+
+
+def adopt(run_dir: Path, upstream: str, output: Path, run_type: str = "") -> bool:
+    """Make `run_dir/pipeline` with `upstream`, `type.yaml` and the link `output`, whole or not at all. True: it was us.
+
+    False when something of that name is there already, be it an empty directory that a person has made: that run
+    is not ours to take. Raises TemporaryError or PermanentError.
+    """
+    if not upstream.strip() or len(upstream.strip().splitlines()) != 1:
+        raise PermanentError(f"{run_dir}: {upstream!r} cannot be kept as its upstream: it must be one line")
+    prepared = _PREPARED + secrets.token_hex(16)
+    try:
+        with directory(run_dir) as parent:
+            if _exists(parent, PIPELINE):
+                return False
+            os.mkdir(prepared, _MODE, dir_fd=parent)
+            try:
+                made = _fill(parent, prepared, upstream.strip(), output, run_type)
+                won = _move_into_place(parent, prepared, made)
+            except OSError:
+                _remove(parent, prepared)
+                if _exists(parent, PIPELINE):  # somebody was first, and has tidied ours away already
+                    return False
+                raise
+            if won:
+                sync_directory(parent)
+            _remove_leftovers(parent)
+            return won
+    except OSError as error:
+        raise translate(error, f"cannot take up {run_dir}") from error
+
+
+def _exists(parent: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _fill(parent: int, prepared: str, upstream: str, output: Path, run_type: str) -> os.stat_result:
+    """Write these facts into the prepared directory and make it durable; the directory's identity."""
+    with directory(prepared, parent=parent) as descriptor:
+        write_new(descriptor, names.UPSTREAM, os.fsencode(upstream) + b"\n")
+        os.symlink(output, names.OUTPUT, dir_fd=descriptor)
+        os.mkdir(names.MESSAGES, _MODE, dir_fd=descriptor)  # empty: people are told everything from the beginning
+        if run_type:
+            write_new(descriptor, names.TYPE, _type_file(run_type))
+        sync_directory(descriptor)
+        return os.fstat(descriptor)
+
+
+def _move_into_place(parent: int, prepared: str, made: os.stat_result) -> bool:
+    """Rename, and judge by what lies there then: the answer of a network file system may be wrong."""
+    refusal: OSError | None = None
+    try:
+        os.rename(prepared, PIPELINE, src_dir_fd=parent, dst_dir_fd=parent)
+    except OSError as error:
+        refusal = error
+    try:
+        found = os.stat(PIPELINE, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        if refusal:
+            raise refusal from None
+        raise
+    return (found.st_dev, found.st_ino) == (made.st_dev, made.st_ino)
+
+
+def _remove_leftovers(parent: int) -> None:
+    """Remove what others have prepared and can no longer move into place, since `pipeline` is there."""
+    with os.scandir(parent) as entries:
+        prepared = [entry.name for entry in entries if entry.name.startswith(_PREPARED)]
+    for name in prepared:
+        _remove(parent, name)
+
+
+def _remove(parent: int, prepared: str) -> None:
+    """Remove a prepared directory with just what `_fill` puts into it; what holds anything else stays."""
+    with suppress(OSError):  # hidden and without meaning to anybody: a leftover harms nothing
+        with directory(prepared, parent=parent) as descriptor:
+            with suppress(FileNotFoundError):
+                os.rmdir(names.MESSAGES, dir_fd=descriptor)
+            for name in (names.UPSTREAM, names.OUTPUT, names.TYPE):
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=descriptor)
+        os.rmdir(prepared, dir_fd=parent)
+
+
+def read_upstream(pipeline: Path) -> str | None:
+    """Where the run comes from: the one line in `upstream`, without blanks around it.
+
+    None where there is no such file, or nothing that can be one location in it: a run nobody touches. Bytes that
+    are no UTF-8 come as `os.fsdecode` gives them.
+    """
+    try:
+        text = read(None, pipeline / names.UPSTREAM).text
+    except OSError:
+        return None
+    lines = (text or "").strip().splitlines()
+    return lines[0] if len(lines) == 1 else None
+
+
+def _type_file(run_type: str) -> bytes:
+    return f"# What kind of run this is, of those that are configured. You may change it.\ntype: {run_type}\n".encode()
+
+
+def write_type(pipeline: Path, run_type: str) -> bool:
+    """Say of which type a run is, where nothing says so yet. False: something does. Raises HesiodError."""
+    body = _type_file(run_type)
+    try:
+        with directory(pipeline) as parent:
+            temporary = write_temporary(parent, body)
+            try:
+                refusal = publish(parent, temporary, names.TYPE, body)
+            finally:
+                with suppress(OSError):
+                    os.unlink(temporary, dir_fd=parent)
+            if refusal and not isinstance(refusal, FileExistsError):
+                raise refusal
+            sync_directory(parent)
+    except OSError as error:
+        raise translate(error, f"cannot write {pipeline / names.TYPE}") from error
+    return refusal is None
+
+
+def read_type(pipeline: Path) -> tuple[str, str]:
+    """What `type.yaml` says, as Hesiod's does: a mapping with a key `type`. And why it says nothing, if it is there."""
+    try:
+        content = read(None, pipeline / names.TYPE)
+    except FileNotFoundError:
+        return "", ""
+    except OSError as error:
+        return "", f"cannot be read: {error.strerror}"
+    if content.text is None:
+        return "", "is no small regular file"
+    try:
+        # Whatever tags the text has, the loader makes text, lists and mappings of it.
+        said = yaml.load(content.text, Loader=yaml.BaseLoader)  # noqa: S506 -- BaseLoader makes no objects
+    except (yaml.YAMLError, RecursionError, ValueError):
+        return "", "is not YAML"
+    word = said.get("type") if isinstance(said, dict) else None
+    if not isinstance(word, str) or not word.strip() or len(word) > LONGEST_TYPE:
+        return "", "has no line `type: NAME`"
+    return display(word.strip()), ""
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutput:
+    """Where a run's results go: `path`, or the reason why nothing can be written."""
+
+    path: Path | None
+    problem: str = ""
+    foreign: bool = False  # the link leads to a directory that is not this run's
+
+
+def read_output(pipeline: Path, output_root: Path) -> tuple[Path | None, str]:
+    """Where results go: the real directory that `output` leads to, or None and the reason to tell a person.
+
+    It must be below `output_root`, whatever links are on the way, and belong to this run.
+    """
+    found = find_output(pipeline, output_root)
+    return found.path, found.problem
+
+
+def own_output(pipeline: Path, output_root: Path) -> Path:
+    """The same before a write: the directory then says whose it is. Raises HesiodError."""
+    found = find_output(pipeline, output_root)
+    if found.path:
+        try:
+            run = output_owner.identify(pipeline.parent)
+        except OSError as error:
+            raise translate(error, f"cannot read {pipeline.parent}") from error
+        if run:
+            output_owner.record_owner(found.path, pipeline.parent, run)
+        found = find_output(pipeline, output_root)  # another run may have been first
+    if found.path is None:
+        raise PermanentError(f"{display(pipeline.parent.name)}: {found.problem}")
+    return found.path
+
+
+def log_directory(pipeline: Path, output_root: Path) -> Path | None:
+    """Where a run's log is: in its output directory; where its link cannot be read, in that of its name.
+
+    None where that is missing or belongs to another run.
+    """
+    found, _ = read_output(pipeline, output_root)
+    if found:
+        return found
+    run_dir, named = pipeline.parent, output_root / pipeline.parent.name
+    try:
+        run = output_owner.identify(run_dir)
+        return None if output_owner.foreign_owner(named, run_dir, run, output_root) else named
+    except OSError:
+        return None
+
+
+def find_output(pipeline: Path, output_root: Path) -> RunOutput:
+    """As `read_output`, and whether the link leads to what is not this run's."""
+    link = pipeline / names.OUTPUT
+    try:
+        with directory(pipeline.parent) as run_directory:
+            run = output_owner.identity_of(run_directory)
+        if not stat.S_ISLNK(link.lstat().st_mode):
+            return RunOutput(None, f"{link} is not a symlink")
+    except FileNotFoundError:
+        return RunOutput(None, f"{link} is missing")
+    except OSError as error:
+        return RunOutput(None, f"{link} cannot be read: {error.strerror}")
+    try:
+        target = link.resolve(strict=True)
+    except FileNotFoundError:
+        return RunOutput(None, f"{link} leads to {_target(link)}, which does not exist")
+    except RuntimeError:  # how Path says it before Python 3.13
+        return RunOutput(None, f"{link} leads in a circle")
+    except OSError as error:
+        return RunOutput(None, f"{link} cannot be followed: {error.strerror}")
+    try:
+        root = output_root.resolve(strict=True)
+    except (OSError, RuntimeError):
+        return RunOutput(None, f"the output directory {output_root} does not exist")
+    if root not in target.parents:
+        return RunOutput(None, f"{link} leads to {target}, which is outside the output directory {output_root}")
+    if not target.is_dir():
+        return RunOutput(None, f"{link} leads to {target}, which is not a directory")
+    try:
+        other = output_owner.foreign_owner(target, pipeline.parent, run, root)
+    except OSError as error:
+        return RunOutput(None, f"{link} leads to {target}, whose run cannot be found out: {error.strerror}")
+    return RunOutput(None, _foreign(link, target, root, other), foreign=True) if other else RunOutput(target)
+
+
+def _foreign(link: Path, target: Path, root: Path, other: ForeignOwner) -> str:
+    """The sentence about a link to another run's output directory, with the step that helps."""
+    run_dir = link.parent.parent
+    own = root / run_dir.name
+    if target == own:
+        step = "rename this run, and link it to a new output directory of that name"
+    else:
+        step = f"mkdir -p {quoted(str(own))} && ln -sfn {quoted(str(own))} {quoted(str(link))}"
+    back = f"ln -sfn {quoted(str(run_dir))} {quoted(str(target / output_owner.BACK_LINK))}"
+    return (
+        f"{link} leads to {target}, which does not belong to this run: {other.why}; "
+        f"to give this run a directory of its own: {step}"
+    ) + (f"; if the results there are from this run: {back}" if other.may_be_ours else "")
+
+
+def _target(link: Path) -> str:
+    try:
+        return str(link.readlink())
+    except OSError:
+        return "a place"

@@ -1,0 +1,90 @@
+"""Data pooling: MinKNOW's setting that puts data straight into `{run}/{sample}/`, without a cell's directory.
+
+Several flow cells may share that directory then. Such data are not processed, and not guessed at: a person is told
+what lies there.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+from hesiod_watch.core.model import DataKind
+from hesiod_watch.core.naming import display, parse_cell
+from hesiod_watch.core.text import number_of
+from hesiod_watch.rules.completeness import announced
+from hesiod_watch.runs.minknow.contents import acquisition_in, is_summary_name, read_summaries
+from hesiod_watch.runs.minknow.layout import (
+    ALL_KINDS,
+    data_directories,
+    data_entries,
+    data_files,
+    is_data_directory_name,
+)
+
+_NOT_PROCESSED = "hesiod-watch does not process"
+
+
+def pooled(library_dir: Path) -> str:
+    """Say in one sentence that a library's directory holds data without a cell's directory; "" where it holds none.
+
+    Looks at one listing of the directory only, unless there is something to say. Never raises.
+    """
+    name = display(library_dir.name)
+    try:
+        if _is_data_directory(library_dir):
+            return f"{name} lies in the run itself, without library and cell directories; {_NOT_PROCESSED} such data"
+        if not _holds_data(library_dir):
+            return ""
+        if parse_cell(library_dir.name):
+            return f"{name} is a cell's directory without a library above it; {_NOT_PROCESSED} such data"
+        acquisitions = _acquisitions(library_dir)
+    except OSError as error:
+        return f"{name} cannot be read: {error.strerror}"
+    where = f"{name} holds data without a cell directory (MinKNOW data pooling)"
+    if acquisitions:
+        where += f": {number_of(len(acquisitions), 'acquisition')}, {', '.join(acquisitions)}"
+    return f"{where}; {_NOT_PROCESSED} pooled data"
+
+
+def _is_data_directory(directory: Path) -> bool:
+    """Whether this is no library but a data directory one or two levels too high; an empty one may be either."""
+    if not is_data_directory_name(directory.name):
+        return False
+    beside = data_directories(directory.parent, ALL_KINDS, [])
+    return any(any(data_entries(one, [])) for one in beside if one.name == directory.name)
+
+
+def _holds_data(directory: Path) -> bool:
+    with os.scandir(directory) as entries:
+        return any(
+            is_summary_name(entry.name) or (is_data_directory_name(entry.name) and entry.is_dir(follow_symlinks=False))
+            for entry in entries
+        )
+
+
+def _acquisitions(directory: Path) -> list[str]:
+    """One piece of text per acquisition: its short id, and of each kind how many files are here and announced."""
+    found: dict[str, Counter[DataKind]] = {}
+    for file in data_files(directory):
+        found.setdefault(acquisition_in(file.path.name)[:8], Counter())[file.kind] += 1
+    summaries = {}
+    for each in read_summaries(directory):
+        if each.acquisition and not each.problem:
+            summaries[each.acquisition[:8]] = each
+    texts = []
+    for acquisition in sorted(found.keys() | summaries.keys()):
+        counts = found.get(acquisition, Counter())
+        summary = summaries.get(acquisition)
+        expected = announced([summary]) if summary else {}
+        pieces = [
+            f"{counts[kind]} of {expected[kind]} {kind.upper()}"
+            if kind in expected
+            else f"{counts[kind]} {kind.upper()}"
+            for kind in DataKind
+            if counts[kind] or expected.get(kind)
+        ]
+        text = f"{acquisition or 'without an id'} {' and '.join(pieces) or 'no files'}"
+        texts.append(text if summary else f"{text} (no final_summary)")
+    return texts

@@ -1,0 +1,363 @@
+"""The service and the poll: where hints come from, how often, and when to stop. What to do is `reconcile`'s.
+
+One thread decides. Other threads only say "look at this run": the reader of inotify, and one per worker that
+waits for its end. `watch` goes on until it is told to stop and leaves running workers alone, which are
+processes of their own; `poll` looks at everything once, waits for the work it started, and ends.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hesiod_watch.config import Config
+from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import Offer, Outbox
+from hesiod_watch.host.cooldown import first_today
+from hesiod_watch.host.sdnotify import Notifier
+from hesiod_watch.rules import delivery
+from hesiod_watch.rules.stages import settled
+from hesiod_watch.runs.areas import OutputArea, landing_problem
+from hesiod_watch.runs.landing import Landing
+from hesiod_watch.service.executors import Ended
+from hesiod_watch.service.reconcile import CLAIMED, Looked, Reconciler
+from hesiod_watch.service.watch.listings import ask
+from hesiod_watch.service.watch.watcher import Watching
+from hesiod_watch.service.workqueue import WorkQueue
+
+logger = logging.getLogger(__name__)
+
+SYNC = frozenset({"sync"})
+"""What is held until there is nothing else to start."""
+POLL_WAIT = 0.5
+"""Seconds that a poll waits for the next thing to happen while workers of its own are at work."""
+HEAD_START = 2.0
+"""Seconds that a poll gives its upstreams to answer, so that their runs are looked at once and not twice."""
+SLOT_RETRY = 5.0
+"""Seconds between two looks at the runs that found every worker busy: nobody tells us when another's worker ends."""
+WOKEN = 4
+"""Runs among them that are looked at when one of our own ends; more would mostly find that it is taken again."""
+
+
+@dataclass
+class Engine:
+    """A queue, a reconciler and the loop between them; what `Service` and `poll` share."""
+
+    config: Config
+    repeat: bool = True
+
+    def __post_init__(self) -> None:
+        self.landing = Landing(self.config.landing, self.config.batch)
+        self.output_area = OutputArea(self.config.output, self.landing)
+        self.queue = WorkQueue()
+        self._endings: deque[Ended] = deque()
+        self.reconciler = Reconciler(self.config, self._on_end, repeat=self.repeat)
+        self._settled: dict[Path, bool] = {}
+        # Runs that found every worker busy, by action; the run that has waited longest comes first.
+        self._full: dict[str, dict[Path, None]] = {}
+        self._offers: Mapping[Path, Offer] = {}  # runs as their upstreams were just seen to have them
+        self._to_sync: dict[Path, None] = {}  # runs that wait until there is no processing to start
+        self._syncing: set[Path] = set()  # those whose turn it is
+        self._told: tuple[str, ...] = ()
+        self._late: dict[str, Outbox] = {}  # of runs whose messages have been waiting for too long
+        self.failed: list[str] = []
+
+    def landing_problem(self) -> str:
+        """Why the landing area cannot be the real one; "" when it can."""
+        return landing_problem(self.landing, self.config.output)
+
+    def output_problem(self) -> str:
+        """Why the output area cannot be the real one; "" when it can, and then it has its marker."""
+        return self.output_area.problem(mark=self.config.processing.executor != "dry-run")
+
+    def hint(self, run_dir: Path | None) -> None:
+        """Look at this run; None: at all of them. From any thread."""
+        if run_dir is not None:
+            self.queue.add(run_dir)
+            return
+        try:
+            for run in self.landing.runs():
+                self.queue.add(run)
+        except TemporaryError as error:
+            logger.warning("landing area not readable", extra=fields(why=error))
+
+    def settled(self, run_dir: Path) -> bool:
+        """Nothing was open in this run when it was last looked at."""
+        return self._settled.get(run_dir, False)
+
+    def look(self, run_dir: Path) -> Looked | None:
+        """Reconcile one run taken from the queue. A run that has gone is forgotten."""
+        try:
+            offer = self._offers.get(run_dir)
+            if not offer and not run_dir.is_dir():
+                self._settled.pop(run_dir, None)
+                self._wait_for_workers(run_dir, frozenset(), frozenset())
+                self.reconciler.forget(run_dir)
+                return None
+            hold = frozenset() if run_dir in self._syncing else SYNC
+            looked = self.reconciler.look(run_dir, offer, hold)
+            if looked.held:
+                self._to_sync[run_dir] = None
+            elif not looked.full:
+                self._syncing.discard(run_dir)
+            self._settled[run_dir] = settled(looked.snapshot)
+            self._late.pop(run_dir.name, None)
+            if looked.snapshot.outbox and delivery.overdue(looked.snapshot.outbox, self.reconciler.clock()):
+                self._late[run_dir.name] = looked.snapshot.outbox
+            self._wait_for_workers(run_dir, looked.full, looked.started)
+        except Exception:
+            # Whatever is wrong with one run must not stop the others; it is looked at again at the next sweep.
+            logger.exception("a bug while looking at a run", extra=fields(run=run_dir.name))
+            return None
+        finally:
+            self.queue.done(run_dir)
+        return looked
+
+    def _wait_for_workers(self, run_dir: Path, full: frozenset[str], started: frozenset[str]) -> None:
+        """Note which actions of a run wait for a worker. A run that has just got one goes to the end."""
+        for action in full:
+            self._full.setdefault(action, {})
+        for action, waiting in self._full.items():
+            if action in started or action not in full:
+                waiting.pop(run_dir, None)
+            if action in full:
+                waiting.setdefault(run_dir)
+
+    def take_endings(self) -> bool:
+        """Hear of workers that have ended since the last call (in the deciding thread); whether there were any."""
+        heard = False
+        while self._endings:
+            heard = True
+            ended = self._endings.popleft()
+            logger.info(
+                "ended",
+                extra=fields(run=ended.run_dir.name, cell=ended.action.cell, action=ended.action.name, code=ended.code),
+            )
+            if ended.code != 0 and ended.action.name in CLAIMED:  # others are among the reconciler's problems
+                where = f"{ended.action.run} {ended.action.cell}"
+                self.failed.append(f"{where}: processing ended with code {ended.code}; hesiod-watch explain {where}")
+            self.reconciler.ended(ended)
+            # Runs that wait for this worker come before the run that had it and may want it again.
+            for run_dir in list(self._full.get(ended.action.name, ()))[:WOKEN]:
+                self.queue.add(run_dir)
+            self.queue.add(ended.run_dir)
+        return heard
+
+    def ask_upstreams(self, stop: Callable[[], bool] = lambda: False) -> tuple[str, ...]:
+        """Ask every upstream what it has, and look at all those runs; sentences about what a person should know.
+
+        May be called in a thread of its own. Raises TemporaryError when the landing area cannot be read.
+        """
+        seen = ask(self.config, stop=stop)
+        self._offers = seen.offers
+        for problem in seen.problems:
+            if self.repeat and problem not in self._told:  # a poll prints them when it ends
+                logger.warning("upstream", extra=fields(why=problem))
+        self._told = seen.problems
+        for run_dir in seen.offers:
+            self.queue.add(run_dir)
+        return seen.problems
+
+    def undelivered(self) -> list[str]:
+        """What cron should say of messages that nobody gets, once a day: it is the way that is left."""
+        sentences = list(delivery.in_all(self._late))
+        return sentences if sentences and first_today(self.config.landing, "undelivered") else []
+
+    def commence_syncs(self) -> bool:
+        """Let the runs be copied that wait for it; to be called when there is nothing else to start."""
+        if not self._to_sync:
+            return False
+        names = ", ".join(run_dir.name for run_dir in self._to_sync)
+        logger.info(f"Commencing sync of runs: {names}")
+        for run_dir in self._to_sync:
+            self._syncing.add(run_dir)
+            self.queue.add(run_dir)
+        self._to_sync.clear()
+        return True
+
+    def retry_full(self) -> bool:
+        """Look again at every run that found all workers busy; whether there are any."""
+        runs = [run_dir for waiting in self._full.values() for run_dir in waiting]
+        for run_dir in runs:
+            self.queue.add(run_dir)
+        return bool(runs)
+
+    def has_more(self) -> bool:
+        """Whether a run is to be looked at now, or a worker has ended that was not heard of yet."""
+        return bool(self._endings) or len(self.queue) > 0
+
+    def _on_end(self, ended: Ended) -> None:
+        self._endings.append(ended)
+        self.queue.wake()
+
+
+class Service:
+    """`hesiod-watch watch`. Construct, `run()`; `stop()` from a signal handler or another thread."""
+
+    def __init__(self, config: Config, notifier: Notifier) -> None:
+        self._engine = Engine(config)
+        self._notifier = notifier
+        self._stop = threading.Event()
+        self._watching = Watching(
+            self._engine.landing,
+            self._engine.hint,
+            engine=config.watch.engine,
+            sweep_interval=config.watch.sweep_interval,
+            full_sweep_interval=config.watch.full_sweep_interval,
+            settled=self._engine.settled,
+        )
+        self._gone = ""
+        self._away = ""  # why the output area is not the real one
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._engine.queue.wake()
+
+    def run(self) -> None:
+        """Until `stop`. Errors of single runs are logged, never raised."""
+        engine = self._engine
+        self._check_areas()
+        self._watching.start()
+        engine.hint(None)
+        asking = threading.Thread(target=self._ask_upstreams, name="ask-upstreams", daemon=True)
+        if any(not upstream.place.is_local for upstream in engine.config.upstreams):
+            asking.start()
+        self._notifier.send(READY="1", STATUS=self._describe())
+        logger.info("ready", extra=fields(landing=engine.config.landing, output=engine.config.output))
+        heartbeat = self._notifier.watchdog_interval / 3
+        next_heartbeat = next_retry = time.monotonic()
+        try:
+            while not self._stop.is_set():
+                timeout = min(max(0.0, self._watching.next_check()), SLOT_RETRY)
+                if heartbeat:
+                    timeout = min(timeout, max(0.0, next_heartbeat - time.monotonic()))
+                run_dir = engine.queue.get(timeout)
+                engine.take_endings()
+                if run_dir is not None:
+                    self._look(run_dir)
+                if not self._gone and not self._away and not engine.has_more():
+                    engine.commence_syncs()
+                if time.monotonic() >= next_retry:
+                    next_retry = time.monotonic() + SLOT_RETRY
+                    engine.retry_full()
+                if self._watching.next_check() <= 0:
+                    self._check_areas()
+                    self._watching.check()
+                if heartbeat and time.monotonic() >= next_heartbeat:
+                    next_heartbeat = time.monotonic() + heartbeat
+                    self._notifier.send(WATCHDOG="1", STATUS=self._describe())
+        finally:
+            self._notifier.send(STOPPING="1")
+            counted = asdict(self._watching.counters)
+            self._watching.stop()
+            logger.info("stopped", extra=fields(workers_left_running=engine.reconciler.running(), **counted))
+
+    def _describe(self) -> str:
+        return self._away or self._watching.describe()
+
+    def _ask_upstreams(self) -> None:
+        """In a thread of its own: a sequencer that does not answer must not hold up anything else."""
+        while not self._stop.is_set():
+            try:
+                self._engine.ask_upstreams(self._stop.is_set)
+            except TemporaryError as error:
+                logger.warning("upstreams not asked", extra=fields(why=error))
+            except Exception:
+                logger.exception("a bug while asking upstreams")
+            self._stop.wait(self._engine.config.watch.upstream_interval)
+
+    def _look(self, run_dir: Path) -> None:
+        if not self._away:
+            self._check_output()
+        if self._gone or self._away:
+            # An empty directory in the place of the landing area must not look like runs without cells.
+            self._engine.queue.done(run_dir)
+            return
+        looked = self._engine.look(run_dir)
+        if looked and looked.look_again is not None:
+            self._engine.queue.add_after(run_dir, looked.look_again)
+
+    def _check_areas(self) -> None:
+        self._check_landing()
+        if not self._gone:  # the runs of the landing area are evidence for the output area
+            self._check_output()
+
+    def _check_output(self) -> None:
+        away = self._engine.output_problem()
+        if away and away != self._away:
+            logger.error("the output area is not there", extra=fields(why=away))
+        if self._away and not away:
+            logger.info("the output area is back", extra=fields(output=self._engine.config.output))
+            self._engine.hint(None)
+        self._away = away
+
+    def _check_landing(self) -> None:
+        gone = self._engine.landing_problem()
+        if gone and gone != self._gone:
+            logger.error("the landing area is not there", extra=fields(why=gone))
+        if self._gone and not gone:
+            logger.info("the landing area is back", extra=fields(landing=self._engine.config.landing))
+            self._engine.hint(None)
+        self._gone = gone
+
+
+def poll(
+    config: Config,
+    *,
+    runs: list[Path] | None = None,
+    on_look: Callable[[Looked], None] = lambda looked: None,
+    stop: threading.Event | None = None,
+) -> list[str]:
+    """Look at every run (or at `runs`) once, and again after each piece of work that this started; then return.
+
+    Returns sentences about what went wrong; raises TemporaryError when an area is not there. Work that
+    found every worker busy with other people's work is left for the next poll. An upstream that does not answer
+    holds nobody up: all runs are looked at meanwhile, and those that it offers once more.
+    """
+    engine = Engine(config, repeat=False)
+    if problem := engine.landing_problem() or engine.output_problem():
+        raise TemporaryError(problem)
+    for run in engine.landing.runs() if runs is None else runs:
+        engine.queue.add(run)
+    stop = stop or threading.Event()
+    if runs is not None:
+        _work_through(engine, on_look, stop)
+        return [*engine.failed, *engine.reconciler.problems(), *engine.undelivered()]
+    with ThreadPoolExecutor(1, thread_name_prefix="ask-upstreams") as thread:
+        asking = thread.submit(engine.ask_upstreams, stop.is_set)
+        wait([asking], HEAD_START)
+        _work_through(engine, on_look, stop, asking)
+    return [*asking.result(), *engine.failed, *engine.reconciler.problems(), *engine.undelivered()]
+
+
+def _work_through(
+    engine: Engine,
+    on_look: Callable[[Looked], None],
+    stop: threading.Event,
+    asking: Future[tuple[str, ...]] | None = None,
+) -> None:
+    """Look at every run in the queue until nothing is under way and nothing more comes from `asking`."""
+    ended = False  # whether any of our workers has ended since the runs that found all busy were last looked at
+    while not stop.is_set():
+        answered = asking is None or asking.done()  # before the queue is looked into, lest the answer be overlooked
+        run_dir = engine.queue.get(timeout=0 if answered and not engine.reconciler.running() else POLL_WAIT)
+        ended = engine.take_endings() or ended
+        if run_dir is not None:
+            if problem := engine.output_problem():
+                raise TemporaryError(problem)
+            looked = engine.look(run_dir)
+            if looked:
+                on_look(looked)
+        elif engine.reconciler.running() or engine.has_more():
+            continue
+        elif ended and engine.retry_full():
+            ended = False
+        elif answered and not engine.commence_syncs():
+            break

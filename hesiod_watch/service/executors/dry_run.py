@@ -1,0 +1,38 @@
+"""The same plan, started nowhere: every reservation is granted and every start is told and forgotten."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from hesiod_watch.config import Config
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import Action, Owner
+from hesiod_watch.service.executors import OnEnd, Reservation
+
+logger = logging.getLogger(__name__)
+
+
+class _Nothing:
+    def give_back(self) -> None:
+        pass
+
+
+class DryRun:
+    """Says what would be started. `reconcile` claims nothing for it."""
+
+    name = "dry-run"
+
+    def __init__(self, config: Config, on_end: OnEnd) -> None:
+        pass
+
+    def reserve(self, action: Action) -> Reservation | None:
+        return _Nothing()
+
+    def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
+        logger.info(
+            "would start", extra=fields(run=run_dir.name, cell=action.cell, action=action.name, reason=action.reason)
+        )
+
+    def running(self) -> dict[str, Action]:
+        return {}

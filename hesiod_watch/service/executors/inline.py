@@ -1,0 +1,63 @@
+"""Work in this very process: for the short actions of a service, and for a person who wants to watch."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+from hesiod_watch.actions import Job, perform
+from hesiod_watch.config import Config
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import Action, Owner
+from hesiod_watch.service.executors import Ended, OnEnd, Reservation
+
+logger = logging.getLogger(__name__)
+
+DONE, FAILED, AGAIN = 0, 1, 75
+
+
+class _Nothing:
+    """This process needs no ticket to work in itself."""
+
+    def give_back(self) -> None:
+        pass
+
+
+class Inline:
+    """Performs an action before `start` returns; errors become exit codes, as they would in a child."""
+
+    name = "inline"
+
+    def __init__(self, config: Config, on_end: OnEnd) -> None:
+        self._config = config
+        self._on_end = on_end
+        self.last_error = ""
+
+    def reserve(self, action: Action) -> Reservation | None:
+        return _Nothing()
+
+    def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
+        self.last_error = ""
+        code = DONE
+        try:
+            perform(
+                Job(
+                    *(action.name, run_dir, self._config, owner, action.cell, action.reason),
+                    upstream=action.upstream,
+                    offer=action.offer,
+                    proof=action.proof,
+                )
+            )
+        except (TemporaryError, PermanentError) as error:
+            code = AGAIN if isinstance(error, TemporaryError) else FAILED
+            self.last_error = str(error)
+        except Exception as error:
+            # A bug in one action must not stop the others; it is told with its traceback and tried again later.
+            logger.exception("a bug", extra=fields(run=run_dir.name, cell=action.cell, action=action.name))
+            code = FAILED
+            self.last_error = f"a bug in hesiod-watch: {type(error).__name__}: {error}"
+        self._on_end(Ended(run_dir, action, code))
+
+    def running(self) -> dict[str, Action]:
+        return {}

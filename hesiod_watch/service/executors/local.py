@@ -1,0 +1,127 @@
+"""Work in processes of their own on this host: bounded, nice, and outliving the service that started them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import threading
+from pathlib import Path
+
+from hesiod_watch.config import Config
+from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import Action, Owner
+from hesiod_watch.host.child import own_command, start_worker
+from hesiod_watch.host.slots import Slots
+from hesiod_watch.runs import flags
+from hesiod_watch.service.executors import Ended, OnEnd, Reservation
+
+logger = logging.getLogger(__name__)
+
+
+DELIVERIES = 2
+"""Runs whose messages are delivered at the same time: no work on data ever waits for them, nor they for it."""
+
+
+class _Slot:
+    """A reservation: a lock to be handed to the worker, or nothing for an action that needs none."""
+
+    def __init__(self, descriptor: int | None) -> None:
+        self.descriptor = descriptor
+
+    def give_back(self) -> None:
+        if self.descriptor is not None:
+            os.close(self.descriptor)
+            self.descriptor = None
+
+
+class Local:
+    """Starts `hesiod-watch perform …` as a session of its own, with a slot as its ticket."""
+
+    name = "local"
+
+    def __init__(self, config: Config, on_end: OnEnd) -> None:
+        self._config = config
+        self._on_end = on_end
+        processing = config.processing
+        # Each kind has its own: finished cells do not wait for those that are being written, nor pages for either.
+        bounds = {"process": processing.workers, "ingest": processing.ingest_workers, "report": processing.workers}
+        bounds |= {
+            "backup": 1,
+            "verify": 1,
+            "deletable": 1,
+            "strip": 1,
+        }  # what reads disks for hours does so for one cell after the other
+        bounds["notify"] = DELIVERIES
+        self._slots = {name: Slots(config.landing, name, count) for name, count in bounds.items()}
+        self._lock = threading.Lock()
+        self._running: dict[str, Action] = {}
+
+    def reserve(self, action: Action) -> Reservation | None:
+        slots = self._slots_of(action)
+        if slots is None:
+            return _Slot(None)
+        descriptor = slots.take()
+        return None if descriptor is None else _Slot(descriptor)
+
+    def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
+        assert isinstance(reservation, _Slot)  # noqa: S101 -- ours, from reserve()
+        command = self._gently() + own_command(
+            *(("--config", str(self._config.path)) if self._config.path else ()),
+            "perform",
+            "--claimed",
+            f"{owner.epoch}:{owner.token}",
+            "--nice",
+            str(self._config.processing.nice),
+            "--reason",
+            action.reason,
+            "--",
+            action.name,
+            str(run_dir),
+            *((str(action.cell),) if action.cell else ()),
+        )
+        with self._lock:
+            self._running[owner.token] = action
+
+        def on_exit(code: int) -> None:
+            # Both under the lock: whoever finds nothing running any more must find the ending announced.
+            with self._lock:
+                self._running.pop(owner.token, None)
+                self._on_end(Ended(run_dir, action, code if code >= 0 else 128 - code))
+
+        inherit = () if reservation.descriptor is None else (reservation.descriptor,)
+        try:
+            process = start_worker(command, log=self._log(run_dir), inherit=inherit, on_exit=on_exit)
+        except OSError as error:
+            with self._lock:
+                self._running.pop(owner.token, None)
+            raise TemporaryError(f"{run_dir.name}: cannot start a worker: {error.strerror}") from error
+        finally:
+            reservation.give_back()  # the worker holds its own copy now
+        logger.info("started", extra=fields(run=run_dir.name, cell=action.cell, action=action.name, pid=process.pid))
+
+    def _slots_of(self, action: Action) -> Slots | None:
+        if action.name != "sync":
+            return self._slots.get(action.name)
+        upstream = self._config.upstream_of(action.upstream)
+        # From one upstream one run after the other; they share its network and its disks.
+        return Slots(self._config.landing, f"sync-{upstream.name}", 1) if upstream else None
+
+    def _gently(self) -> tuple[str, ...]:
+        """The command that makes another stand back at the disk (ionice of util-linux); nothing where it is missing.
+
+        Classes of ioprio_set(2): 2 is best effort, with 7 as the lowest of its levels; 3 is idle.
+        """
+        words = {"normal": (), "low": ("-c", "2", "-n", "7"), "idle": ("-c", "3")}[self._config.processing.disk]
+        program = shutil.which("ionice") if words else None
+        return (program, *words) if program else ()
+
+    def running(self) -> dict[str, Action]:
+        with self._lock:
+            return dict(self._running)
+
+    def _log(self, run_dir: Path) -> Path | None:
+        """The run's log; None where the run has no output directory of its own."""
+        place = flags.log_directory(run_dir / "pipeline", self._config.output)
+        return place / "pipeline.log" if place else None

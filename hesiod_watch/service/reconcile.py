@@ -1,0 +1,283 @@
+"""One run, one look: observe, plan, claim, start. The service and the poll call exactly this.
+
+Any number of these may run on the same tree at once, in any number of processes. None of them trusts what it
+has seen: work on a cell starts only behind a claim that the file system gave, and the loser of a race looks
+again later. What is remembered here between two looks (which worker is ours, when to try again after an error)
+costs time when it is lost, never correctness.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from hesiod_watch.config import Config
+from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import Action, CellId, Decision, Liveness, Offer, Owner, Snapshot
+from hesiod_watch.core.times import due_at
+from hesiod_watch.host import process as machine
+from hesiod_watch.rules import attention
+from hesiod_watch.rules import backup_schedule as keeping
+from hesiod_watch.rules.liveness import under_way
+from hesiod_watch.rules.plan import plan
+from hesiod_watch.rules.stages import HANDS_OFF
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import observe
+from hesiod_watch.service.executors import Ended, Executor, make
+
+logger = logging.getLogger(__name__)
+
+CLAIMED = frozenset({"process"})
+"""Actions that may be done once only and need a claim."""
+REPEATED = frozenset({"ingest", "sync", "backup", "verify", "deletable", "strip"})
+"""Actions that are planned again and again while a cell grows."""
+SHORT = frozenset({"new-run", "synced", "give-up", "tell"})
+"""Actions so short that starting a process for them would take longer; done in this one."""
+ROUNDS = 6
+"""Looks at one run in a row, as long as each one's short actions change the picture."""
+BACK_OFF = (1.0, 300.0)
+"""Shortest and longest time in seconds before an action that could not be done is tried again."""
+
+Clock = Callable[[], datetime]
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What one reconcile of a run came to."""
+
+    snapshot: Snapshot
+    full: frozenset[str] = frozenset()  # actions that could not be started because every worker is busy
+    started: frozenset[str] = frozenset()  # actions that were started
+    held: bool = False  # something was to be done and was not, because it was to be held
+    look_again: float | None = None  # seconds from now
+
+
+@dataclass
+class _Failure:
+    """An action that could not be done, and how long it is left alone."""
+
+    error: str
+    delay: float
+    since: datetime
+
+    def due(self, now: datetime) -> datetime:
+        """When it is tried again; a clock that was set back meanwhile delays nothing."""
+        return due_at(self.since, now, timedelta(seconds=self.delay))
+
+
+@dataclass
+class Reconciler:
+    """Decides for any number of runs, one after another; used by one thread."""
+
+    config: Config
+    on_end: Callable[[Ended], None]
+    clock: Clock = field(default=lambda: datetime.now(UTC))
+    repeat: bool = True  # False: rounds of repeated work are made once for each cell, as in a poll, which has to end
+
+    def __post_init__(self) -> None:
+        policy = self.config.policy()
+        self._policy = policy if self.repeat else replace(policy, sync_interval=0.0)
+        self._heavy: Executor = make(self.config.processing.executor, self.config, self.on_end)
+        self._short: Executor = (
+            self._heavy if self._heavy.name == "dry-run" else make("inline", self.config, self._ended)
+        )
+        self._failures: dict[tuple[Path, str, CellId | None], _Failure] = {}
+        self._made: set[tuple[Path, str, CellId | None]] = set()
+        self._short_codes: list[int] = []
+        self._told: dict[Path, tuple[str, ...]] = {}
+        self._damaged: dict[Path, tuple[str, ...]] = {}
+        self._overdue: dict[Path, Mapping[CellId, str]] = {}
+        self._me = machine.this_owner("decide", self.config.processing.executor)
+
+    def look(self, run_dir: Path, offer: Offer | None = None, hold: frozenset[str] = frozenset()) -> Looked:
+        """Look at one run and start what is to be done, but for the actions to `hold`.
+
+        `offer` is the run as its upstream was just seen to have it. Never raises for what is wrong with the run.
+        """
+        full, started = set[str](), set[str]()
+        for _ in range(ROUNDS):
+            snapshot = observe(
+                run_dir, self.config.output, offer=offer, judge=self._judge, channels=self._policy.channels
+            )
+            now = self.clock()  # after the look: no flag of this host that it has seen is of the future
+            decision = plan(snapshot, self._policy, now)
+            changed = False
+            held = False
+            for action in decision.actions:
+                if action.name in hold:
+                    held = held or not self._resting(run_dir, action, now)
+                    continue
+                if self._resting(run_dir, action, now):
+                    continue
+                begun = self._begin(snapshot, action)
+                if begun is None:
+                    full.add(action.name)
+                elif begun:
+                    started.add(action.name)
+                    changed = changed or action.name in SHORT
+            if not changed or self._heavy.name == "dry-run":
+                break
+        self._tell(snapshot, decision)
+        self._damaged[run_dir] = (*keeping.damage(snapshot), *foreign_output(snapshot))
+        self._note_overdue(snapshot, now)
+        look_again = self._next_look(run_dir, decision, now)
+        return Looked(snapshot, frozenset(full), frozenset(started), held, look_again)
+
+    def running(self) -> int:
+        """Workers started here that have not ended."""
+        return len(self._heavy.running())
+
+    def forget(self, run_dir: Path) -> None:
+        """The run has gone; so has what was remembered about it."""
+        self._told.pop(run_dir, None)
+        self._damaged.pop(run_dir, None)
+        self._overdue.pop(run_dir, None)
+        for key in [key for key in self._failures if key[0] == run_dir]:
+            del self._failures[key]
+
+    def ended(self, ended: Ended) -> None:
+        """Hear that a worker has ended (in the deciding thread): a failure without a flag rests for a while."""
+        key = (ended.run_dir, ended.action.name, ended.action.cell)
+        if ended.action.name in REPEATED:
+            self._made.add(key)
+        if ended.code == 0:
+            self._failures.pop(key, None)
+        elif ended.action.name not in CLAIMED:  # those are judged by their claims and flags
+            self._rest(key, f"{ended.action.name} ended with code {ended.code}; the run's pipeline.log has more")
+
+    # Starting.
+
+    def _begin(self, snapshot: Snapshot, action: Action) -> bool | None:
+        """Start one action: True if it was, False if it need not or cannot be now, None if all workers are busy."""
+        run_dir = snapshot.path
+        executor = self._short if action.name in SHORT else self._heavy
+        if any(_same(action, other) for other in executor.running().values()):
+            return False
+        owner = machine.this_owner(action.name, executor.name, epoch=action.epoch, why=action.reason)
+        key = (run_dir, action.name, action.cell)
+        try:
+            reservation = executor.reserve(action)
+            if reservation is None:
+                return None
+            try:
+                self._claim(snapshot, action, owner)
+            except BaseException:
+                reservation.give_back()
+                raise
+            self._short_codes.clear()
+            executor.start(action, run_dir, owner, reservation)
+        except FlagExists as error:
+            logger.info("somebody was first", extra=fields(run=snapshot.run, cell=action.cell, why=error))
+            return False
+        except (HesiodError, OSError) as error:
+            self._rest(key, str(error))
+            return False
+        if self._short_codes and self._short_codes[-1] != 0:
+            self._rest(key, getattr(executor, "last_error", "") or f"{action.name} failed")
+            return False
+        self._failures.pop(key, None)
+        return True
+
+    def _claim(self, snapshot: Snapshot, action: Action, owner: Owner) -> None:
+        """Take what may be done once only. Raises FlagExists when another process has it."""
+        if action.name in CLAIMED and action.cell and self._heavy.name != "dry-run":
+            require_writable(snapshot, action.cell)
+            flags.claim_cell(snapshot.path / "pipeline", action.cell.stem, owner)
+            logger.info("claimed", extra=fields(run=snapshot.run, cell=action.cell, epoch=action.epoch))
+
+    def _ended(self, ended: Ended) -> None:
+        self._short_codes.append(ended.code)
+
+    def _judge(self, owner: Owner | None) -> tuple[Liveness, str]:
+        """Like any process on this host, but we also know which of our own claims have no worker any more."""
+        if owner and (owner.pid, owner.pid_start, owner.boot_id, owner.pid_namespace) == (
+            self._me.pid,
+            self._me.pid_start,
+            self._me.boot_id,
+            self._me.pid_namespace,
+        ):
+            if owner.token in self._heavy.running():
+                return Liveness.ALIVE, f"its worker was started by this process ({owner.pid})"
+            return Liveness.DEAD, f"this process ({owner.pid}) claimed it, and its worker has ended without a record"
+        return machine.judge_here(owner)
+
+    # Trying again.
+
+    def _rest(self, key: tuple[Path, str, CellId | None], error: str) -> None:
+        shortest, longest = BACK_OFF
+        former = self._failures.get(key)
+        delay = min(former.delay * 2, longest) if former else shortest
+        self._failures[key] = _Failure(error, delay, self.clock())
+        if former is None or former.error != error:
+            run_dir, action, cell = key
+            logger.warning("not done", extra=fields(run=run_dir.name, cell=cell, action=action, why=error))
+
+    def _resting(self, run_dir: Path, action: Action, now: datetime) -> bool:
+        key = (run_dir, action.name, action.cell)
+        if not self.repeat and key in self._made:
+            return True
+        failure = self._failures.get(key)
+        return failure is not None and now < failure.due(now)
+
+    def _next_look(self, run_dir: Path, decision: Decision, now: datetime) -> float | None:
+        failed = self.clock()  # later than `now`, at which some of these had not failed yet
+        times = [failure.due(failed) for key, failure in self._failures.items() if key[0] == run_dir]
+        if decision.look_again:
+            times.append(decision.look_again)
+        return max(0.0, (min(times) - now).total_seconds()) if times else None
+
+    def problems(self) -> list[str]:
+        """What could not be done at the last try, what is damaged, and which cells are overdue, as sentences."""
+        problems = [sentence for run_dir in sorted(self._damaged) for sentence in self._damaged[run_dir]]
+        problems += [sentence for run_dir in sorted(self._overdue) for sentence in self._overdue[run_dir].values()]
+        for (run_dir, _, _), failure in self._failures.items():
+            named = failure.error.startswith(run_dir.name)
+            problems.append(failure.error if named else f"{run_dir.name}: {failure.error}")
+        return problems
+
+    def _note_overdue(self, snapshot: Snapshot, now: datetime) -> None:
+        """Remember the overdue cells of a run; the service logs each of them once."""
+        if under_way(snapshot.sync):
+            return  # the look after the sync tells
+        known = self._overdue.get(snapshot.path, {})
+        self._overdue[snapshot.path] = attention.problems(snapshot, self._policy, now)
+        for cell, sentence in self._overdue[snapshot.path].items():
+            if self.repeat and cell not in known:  # a poll prints the sentences when it ends
+                logger.warning("overdue", extra=fields(run=snapshot.run, cell=cell, why=sentence))
+
+    def _tell(self, snapshot: Snapshot, decision: Decision) -> None:
+        """Log what a run waits for, once per change."""
+        names = tuple(f"{entry.name}: {entry.why}" for entry in snapshot.quarantined)
+        sentences = (*decision.waiting, *names)
+        if self._told.get(snapshot.path, ()) != sentences:
+            for sentence in sentences:
+                if sentence not in self._told.get(snapshot.path, ()):
+                    logger.info("waiting", extra=fields(run=snapshot.run, why=sentence))
+            self._told[snapshot.path] = sentences
+
+
+def foreign_output(snapshot: Snapshot) -> tuple[str, ...]:
+    """A person must look at a run whose results would go into the directory of another run."""
+    if not snapshot.output_foreign or not snapshot.adopted or HANDS_OFF & snapshot.flags:
+        return ()
+    return (f"{snapshot.run}: {snapshot.output_problem}; nothing is written until then",)
+
+
+def require_writable(snapshot: Snapshot, cell: CellId) -> None:
+    """Raises PermanentError where this user may not write the results of a cell: another user may.
+
+    To be called before a claim, which would keep the cell from a service that may write.
+    """
+    if snapshot.output and (why := machine.why_not_writable(snapshot.output / cell.library / cell.name)):
+        raise PermanentError(
+            f"{snapshot.run} {cell}: not claimed, because its results cannot be written: {why}; after fixing the"
+            " cause it is processed at the next look"
+        )
+
+
+def _same(action: Action, other: Action) -> bool:
+    return (action.name, action.run, action.cell) == (other.name, other.run, other.cell)

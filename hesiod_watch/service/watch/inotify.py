@@ -1,0 +1,421 @@
+"""Events of this host's kernel, from the landing area, its runs, libraries and cells.
+
+Built on watchdog's `InotifyFD`, the thread that reads one inotify instance, and not on its `Observer`: that one drops
+events on overflow and tells nobody, opens a watch on every data directory, and dies of a handler's exception.
+What `InotifyFD` does not do is done here:
+
+- Each directory is armed first and listed second, and what the listing shows is announced. Nothing falls in between,
+  however fast `mkdir -p` and its writer are.
+- A directory that moves away is no longer watched, with all below it: it would go on talking under its old name.
+- After an overflow everything is armed and announced again, and so it is after a failure of our own.
+- A directory that cannot be watched is remembered as such: `refused`. Sweeps take care of it.
+
+The kernel is asked for as little as possible. Files make events in cells only, and of these everything that is not
+a final_summary is dropped unseen. A summary made by a hard link has no other event than its creation, so creation
+counts too, unless what was created is empty: then its writer will close it.
+
+This module imports watchdog; a process that only polls does not import this module.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import reduce
+from itertools import count
+from operator import or_
+from pathlib import Path
+from uuid import uuid4
+
+from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Mask, WatchDescriptor
+from watchdog.observers.inotify_c import InotifyConstants as In
+
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.runs.landing import SUMMARY_PREFIX, Landing, Level, is_summary
+from hesiod_watch.service.watch.counters import Counters
+
+logger = logging.getLogger(__name__)
+
+WATCHES_SYSCTL = "fs.inotify.max_user_watches"
+INSTANCES_SYSCTL = "fs.inotify.max_user_instances"
+NO_WATCHES = "no watches left"
+PROBE_PREFIX = ".hesiod-watch-probe."
+
+_SUMMARY = SUMMARY_PREFIX.encode()
+_PROBE = PROBE_PREFIX.encode()
+_JOIN_SECONDS = 5.0
+
+
+def _mask(*bits: Mask) -> Mask:
+    return Mask(reduce(or_, bits, 0))
+
+
+_SELF = _mask(In.IN_DELETE_SELF, In.IN_MOVE_SELF, In.IN_ONLYDIR, In.IN_EXCL_UNLINK)
+_STRUCTURE = _mask(_SELF, In.IN_CREATE, In.IN_MOVED_TO, In.IN_MOVED_FROM)
+MASKS: dict[Level, Mask] = {
+    Level.LANDING: _STRUCTURE,  # may be given as a symbolic link; nothing below it is ever followed through one
+    Level.BATCH: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
+    Level.RUN: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
+    Level.LIBRARY: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
+    Level.CELL: _mask(_SELF, In.IN_CREATE, In.IN_MOVED_TO, In.IN_CLOSE_WRITE, In.IN_DONT_FOLLOW),
+}
+
+
+@dataclass(slots=True, eq=False)
+class _Node:
+    """A directory that is watched, or should be: `wd` is None where that was refused."""
+
+    path: Path
+    level: Level
+    wd: WatchDescriptor | None = None
+    callback: CallbackId | None = None
+    names: set[str] = field(default_factory=set)  # announced, by an event or because a listing showed them
+    children: dict[str, _Node] = field(default_factory=dict)
+
+
+class _Reader(InotifyFD):
+    """`InotifyFD` that dies in order: what killed it is logged, and `close` can release its descriptors."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception:
+            logger.exception("the thread that reads events failed")
+            with self._lock:
+                self._is_reading = False  # else `close` leaves the descriptors to a thread that is no more
+
+
+class Events:
+    """Watches on one landing area; announces runs to `hint`, and None for "everything".
+
+    `hint` is called from the reading thread and from the caller of `follow`, never while our lock is held.
+    The constructor raises OSError where no inotify instance is to be had (EMFILE: too many of them).
+    """
+
+    def __init__(
+        self,
+        landing: Landing,
+        hint: Callable[[Path | None], None],
+        counters: Counters,
+    ) -> None:
+        self._landing = landing
+        self._hint = hint
+        self._counters = counters
+        self._lock = threading.RLock()  # around the book-keeping below; never held while `hint` runs
+        self._root = _Node(landing.path, Level.LANDING)
+        self._by_wd: dict[WatchDescriptor, _Node] = {}
+        self._refused: dict[Path, str] = {}
+        self._full = False  # in this round of arming the kernel has said that there are no watches left
+        self._callback_ids = count(1)
+        self._probe_name = b""
+        self._probe_seen = threading.Event()
+        self._closing = False
+        self.root_gone = False
+        self.rearm_wanted = False
+        self._fd = _Reader()
+        self._fd.start()  # at once: an instance that never ran cannot close its descriptors
+
+    @property
+    def alive(self) -> bool:
+        """Whether the reading thread lives. When it does not, only a new `Events` helps."""
+        return self._fd.is_alive()
+
+    @property
+    def watches(self) -> int:
+        return len(self._by_wd)
+
+    @property
+    def refused(self) -> dict[Path, str]:
+        """Directories that could not be watched, and why, as one sentence each."""
+        with self._lock:
+            return dict(self._refused)
+
+    def arm(self) -> None:
+        """Watch everything that should be watched. May be called again at any time; the caller announces everything.
+
+        Watches that are there already stay, without a gap; those on directories that went unnoticed are removed.
+        """
+        with self._lock:
+            if self._closing:
+                return
+            self._full = False
+            self._refused.clear()
+            self.rearm_wanted = False
+            self.root_gone = not self._place(self._root)
+
+    def follow(self, path: Path) -> None:
+        """Take up `path`, which no event announced, with what is below it and what lies between it and what we know."""
+        with self._lock:
+            runs: list[Path] = []
+            for candidate in (path, *path.parents):
+                parent = self._find(candidate.parent)
+                if parent is not None and not self._closing:
+                    runs = self._appeared(parent, candidate.name)
+                    break
+        self._announce(runs)
+
+    def covers(self, directory: Path) -> bool:
+        """Whether an event is to be expected when something appears in `directory`."""
+        with self._lock:
+            node = self._find(directory)
+            return node is not None and node.wd is not None
+
+    def announced(self, path: Path) -> bool:
+        """Whether `path` was announced, by an event or because it was there when its directory was armed."""
+        with self._lock:
+            node = self._find(path.parent)
+            return node is not None and path.name in node.names
+
+    def probe(self, timeout: float) -> bool:
+        """Whether a file that we make in the landing area comes back as an event within `timeout` seconds.
+
+        Raises OSError where none can be made.
+        """
+        name = f"{PROBE_PREFIX}{uuid4().hex}"
+        self._probe_seen.clear()
+        self._probe_name = os.fsencode(name)
+        path = self._landing.path / name
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+        path.unlink(missing_ok=True)
+        return self._probe_seen.wait(timeout)
+
+    def close(self) -> None:
+        """Stop and remove all watches. May be called again."""
+        with self._lock:
+            self._closing = True  # from here on nothing is added to an instance that is being closed
+        self._fd.stop()
+        if self._fd is not threading.current_thread():
+            self._fd.join(_JOIN_SECONDS)
+
+    # Called by the reading thread. No exception may leave these: it would end the thread.
+
+    def on_event(self, event: InotifyEvent) -> None:
+        self._counters.events += 1
+        # In a storm this line is most of our work: files that are no summary go before anything else is done.
+        if event.name and not event.mask & In.IN_ISDIR and not event.name.startswith((_SUMMARY, _PROBE)):
+            self._counters.dropped += 1
+            return
+        with self._surviving():
+            with self._lock:
+                runs = self._handle(event)
+            self._announce(runs)
+
+    def on_watch_deleted(self, wd: WatchDescriptor) -> None:
+        """The kernel removed the watch: the directory was deleted, or its file system unmounted."""
+        with self._surviving():
+            with self._lock:
+                node = None if self._closing else self._by_wd.get(wd)
+                runs = self._gone(node) if node is not None else []
+            self._announce(runs)
+
+    def on_queue_overflow(self) -> None:
+        """Events were lost. Every directory is armed and listed again; quick, as only its upper levels are."""
+        self._counters.overflows += 1
+        logger.warning("the kernel lost events, so everything is looked at", extra=fields(landing=self._landing.path))
+        with self._surviving():
+            self.arm()
+            self._hint(None)
+
+    @contextmanager
+    def _surviving(self) -> Iterator[None]:
+        """Log whatever goes wrong and go on: what an event would have taught us is found by listing later."""
+        try:
+            yield
+        except Exception:
+            self._counters.handler_errors += 1
+            self.rearm_wanted = True
+            logger.exception("an event could not be handled", extra=fields(landing=self._landing.path))
+
+    # The book-keeping. The lock is held.
+
+    def _handle(self, event: InotifyEvent) -> list[Path]:
+        node = self._by_wd.get(event.wd)
+        if node is None or self._closing:
+            return []  # still queued when its watch was removed
+        if event.mask & In.IN_UNMOUNT or event.is_delete_self:
+            return self._gone(node)
+        if event.is_move_self:
+            return self._moved(node)
+        if event.name.startswith(_PROBE):
+            if event.name == self._probe_name:
+                self._probe_seen.set()
+            return []
+        name = os.fsdecode(event.name)
+        if event.is_moved_from:
+            return self._left(node, name)
+        if event.mask & In.IN_ISDIR:
+            return self._appeared(node, name)
+        if node.level is Level.CELL:
+            node.names.add(name)
+            return [] if event.is_create and _is_empty(node.path / name) else self._runs(node)
+        return []
+
+    def _appeared(self, parent: _Node, name: str) -> list[Path]:
+        level = self._landing.below(parent.level, name)
+        if level is None:
+            return []
+        parent.names.add(name)
+        if not level.watched:
+            return self._runs(parent)
+        node = parent.children.setdefault(name, _Node(parent.path / name, level))
+        if not self._place(node):  # gone again
+            del parent.children[name]
+            parent.names.discard(name)
+        return self._runs(node)
+
+    def _left(self, parent: _Node, name: str) -> list[Path]:
+        """An entry was renamed away. Another may have taken its name since, so look."""
+        parent.names.discard(name)
+        node = parent.children.pop(name, None)
+        if node is None:
+            return self._runs(parent)
+        runs = self._runs(node)
+        self._unwatch(node)
+        return runs + self._appeared(parent, name) if node.path.is_dir() else runs
+
+    def _moved(self, node: _Node) -> list[Path]:
+        """The directory itself was renamed; its parent's event came before this one, or was lost."""
+        parent = self._find(node.path.parent)
+        if node is self._root or parent is None:
+            return self._gone(node)
+        return self._left(parent, node.path.name)
+
+    def _gone(self, node: _Node) -> list[Path]:
+        runs = self._runs(node)
+        self._unwatch(node)
+        if node is self._root:
+            self.root_gone = True
+            node.children.clear()
+            node.names.clear()
+            return []  # whoever sees `root_gone` says what is to be done
+        parent = self._find(node.path.parent)
+        if parent is not None and parent.children.get(node.path.name) is node:
+            del parent.children[node.path.name]
+            parent.names.discard(node.path.name)
+        return runs
+
+    def _runs(self, node: _Node) -> list[Path]:
+        """The run that a node is or lies in, or all runs below it."""
+        run = self._landing.run_of(node.path)
+        if run is not None:
+            return [run]
+        return [below.path for below in _subtree(node) if below.level is Level.RUN]
+
+    def _place(self, node: _Node) -> bool:
+        """Watch a directory and what is below it, level by level: upper levels matter more when watches run out.
+
+        Returns False where `node` itself is no directory (any more).
+        """
+        if not self._watch(node):
+            return False
+        level = [node]
+        while level:
+            level = [child for parent in level for child in self._watched_children(parent)]
+        return True
+
+    def _watched_children(self, parent: _Node) -> Iterator[_Node]:
+        for child in self._children(parent):
+            if self._watch(child):
+                yield child
+            else:
+                del parent.children[child.path.name]
+
+    def _watch(self, node: _Node) -> bool:
+        """Put the watch; False where there is nothing to watch. A refusal is noted and is no failure."""
+        self._refused.pop(node.path, None)
+        if self._full and node.wd is None:  # to ask again for a watch that is there costs none
+            return self._refuse(node, errno.ENOSPC)
+        callback = CallbackId(next(self._callback_ids))
+        try:
+            wd = self._fd.add_callback(os.fsencode(node.path), MASKS[node.level], self, callback)
+        except OSError as error:
+            if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP):
+                self._unwatch(node)
+                return False
+            return self._refuse(node, error.errno or 0)
+        if wd == -1:  # InotifyFD's way to say EACCES; it has noted a watch of that number
+            self._fd.remove_callbacks([(wd, callback)])
+            return self._refuse(node, errno.EACCES)
+        # The kernel knows directories, not paths: this may be the watch that the node had, or another because the
+        # directory was made anew, or one that a node of an old name holds until the event of the renaming is read.
+        # A watch has one holder, or it would be lost with one of two; the newest takes it over.
+        for holder in (self._by_wd.get(wd), node):
+            if holder is not None:
+                self._drop_callback(holder)
+        node.wd, node.callback = wd, callback
+        self._by_wd[wd] = node
+        return True
+
+    def _refuse(self, node: _Node, code: int) -> bool:
+        self._drop_callback(node)
+        self._full = self._full or code == errno.ENOSPC
+        self._refused[node.path] = NO_WATCHES if code == errno.ENOSPC else os.strerror(code)
+        return True
+
+    def _children(self, parent: _Node) -> list[_Node]:
+        """List a directory that was just armed; everything listed counts as announced. Includes children that went."""
+        try:
+            with os.scandir(parent.path) as entries:
+                found = {
+                    entry.name: entry.is_dir(follow_symlinks=False)
+                    for entry in entries
+                    if entry.is_dir(follow_symlinks=False) or (parent.level is Level.CELL and is_summary(entry.name))
+                }
+        except OSError:
+            return list(parent.children.values())  # unreadable or just gone: sweeps and events will tell
+        parent.names = {name for name in found if self._landing.below(parent.level, name) is not None}
+        wanted = {name: self._landing.below(parent.level, name) for name, directory in found.items() if directory}
+        for name, level in wanted.items():
+            if level is not None and level.watched and name not in parent.children:
+                parent.children[name] = _Node(parent.path / name, level)
+        # Most names begin with a date: where watches run out, the newest should have theirs.
+        return [parent.children[name] for name in sorted(parent.children, reverse=True)]
+
+    def _unwatch(self, top: _Node) -> None:
+        for node in _subtree(top):
+            self._drop_callback(node)
+            self._refused.pop(node.path, None)
+
+    def _drop_callback(self, node: _Node) -> None:
+        """Give up a watch; the kernel's goes with the last callback on it."""
+        if node.wd is None or node.callback is None:
+            return
+        if self._by_wd.get(node.wd) is node:
+            del self._by_wd[node.wd]
+        self._fd.remove_callbacks([(node.wd, node.callback)])
+        node.wd = node.callback = None
+
+    def _find(self, path: Path) -> _Node | None:
+        try:
+            parts = path.relative_to(self._landing.path).parts
+        except ValueError:
+            return None
+        node: _Node | None = self._root
+        for part in parts:
+            node = node.children.get(part) if node is not None else None
+        return node
+
+    def _announce(self, runs: list[Path]) -> None:
+        for run in dict.fromkeys(runs):
+            self._hint(run)
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether there is a file of no bytes. Of one that has gone, or is no file, something is to be learnt."""
+    try:
+        status = path.lstat()
+    except OSError:
+        return False
+    return stat.S_ISREG(status.st_mode) and not status.st_size
+
+
+def _subtree(top: _Node) -> Iterator[_Node]:
+    yield top
+    for child in tuple(top.children.values()):
+        yield from _subtree(child)

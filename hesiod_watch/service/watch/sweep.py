@@ -1,0 +1,214 @@
+"""Finding what changed by looking: modification times of directories, again and again.
+
+Making, renaming or removing an entry moves the mtime of its directory and of no other, so a `stat` of the landing
+area, the runs, their libraries, cells and `pipeline/` shows every new run, library, cell, summary and flag. Data
+directories are not looked at. Some thousand calls take a few milliseconds on a local disk; runs that have nothing
+open any more take turns, so that they cost a twelfth.
+
+An mtime may stand still although something was added, where its clock ticks slowly (once a second on Lustre). So a
+directory that changed is *hot*: it is listed at every sweep until its mtime has stood still for two sweeps
+and two seconds of our own clock. The file system's clock is never compared with ours. Where mtimes tell
+nothing (stacked file systems), every directory is listed at every sweep.
+
+Unreachable is not empty: what cannot be read is kept as it was last seen.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hesiod_watch.host.mtime import Modified, modified
+from hesiod_watch.runs.landing import Landing, Level, is_summary
+
+STILL_SWEEPS = 2
+STILL_SECONDS = 2.0
+TURNS = 12  # a settled run is looked at every so many sweeps
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What one sweep found: runs worth a look, and the directories and summaries that were not there the
+    sweep before. Flags are in `runs` only: no event covers them, so they prove nothing about events."""
+
+    runs: tuple[Path, ...]
+    added: tuple[Path, ...]
+
+
+Stamp = tuple[int, int] | None
+"""Size and mtime of a summary: it may be made first and written later, which moves no directory's mtime."""
+
+
+@dataclass(slots=True, eq=False)
+class _Directory:
+    path: Path
+    level: Level
+    run: Path | None  # that it belongs to; None above runs
+    turn: int  # of a settled run
+    mtime: int | None = None  # None: not known, list it
+    hot: bool = False
+    still: int = 0  # sweeps since the mtime last moved
+    moved_at: float = 0.0  # when that was seen
+    readable: bool = True
+    entries: dict[str, Stamp] = field(default_factory=dict)
+    children: dict[str, _Directory] = field(default_factory=dict)
+
+
+class Sweeper:
+    """Remembers what every directory looked like and tells what is different. For one thread.
+
+    `settled` says of a run's directory that nothing in it is open any more. With `trust_mtimes` False every
+    directory is listed every time.
+    """
+
+    def __init__(
+        self,
+        landing: Landing,
+        settled: Callable[[Path], bool],
+        *,
+        modified_at: Modified = modified,
+        trust_mtimes: bool = True,
+    ) -> None:
+        self._landing = landing
+        self._settled = settled
+        self._modified_at = modified_at
+        self._trust_mtimes = trust_mtimes
+        self._root = _Directory(landing.path, Level.LANDING, None, 0)
+        self._count = 0  # of sweeps
+        self._made = 0  # directories met so far
+
+    @property
+    def runs(self) -> int:
+        """How many runs there were at the last sweep."""
+        places = self._root.children.values()
+        if self._landing.batch == "none":
+            return len(places)
+        return sum(len(batch.children) for batch in places)
+
+    @property
+    def readable(self) -> bool:
+        """Whether the landing area itself could be listed when that was last tried."""
+        return self._root.readable
+
+    def sweep(self, now: float, *, full: bool = False) -> Findings:
+        """Look at everything that is due; with `full`, list every directory whatever its mtime says.
+
+        `now` is in seconds of any clock that does not jump. The first sweep finds everything there is.
+        """
+        look = _Look(now, full)
+        self._count += 1
+        self._visit(self._root, look)
+        return Findings(tuple(look.runs), tuple(look.added))
+
+    def _visit(self, directory: _Directory, look: _Look) -> None:
+        if self._stat(directory, look):
+            self._list(directory, look)
+        elif directory.level is Level.CELL:
+            self._look_at_summaries(directory, look)
+        for child in tuple(directory.children.values()):
+            if self._due(child, look):
+                self._visit(child, look)
+
+    def _due(self, child: _Directory, look: _Look) -> bool:
+        if child.level is not Level.RUN or look.full or child.mtime is None:
+            return True
+        return (child.turn + self._count) % TURNS == 0 or not self._settled(child.path)
+
+    def _stat(self, directory: _Directory, look: _Look) -> bool:
+        """Whether the directory has to be listed."""
+        try:
+            mtime = self._modified_at(self._root_resolved(directory))
+        except OSError:
+            return False  # if it has gone, the listing of its parent says so; if not, it is kept as it was
+        if mtime != directory.mtime:
+            if directory.mtime is not None and directory.level is Level.PIPELINE and directory.run is not None:
+                look.runs[directory.run] = None  # a flag may have been replaced by another of the same name
+            directory.mtime, directory.moved_at, directory.still = mtime, look.now, 0
+            directory.hot = True
+            return True
+        if directory.hot:
+            directory.still += 1
+            directory.hot = directory.still < STILL_SWEEPS or look.now - directory.moved_at < STILL_SECONDS
+            return True
+        return look.full or not self._trust_mtimes or not directory.readable
+
+    def _root_resolved(self, directory: _Directory) -> Path:
+        """The landing area itself may be given as a symbolic link, which `modified` does not follow."""
+        return Path(os.path.realpath(directory.path)) if directory is self._root else directory.path
+
+    def _list(self, directory: _Directory, look: _Look) -> None:
+        try:
+            found = dict(self._entries(directory))
+        except OSError:
+            self._can_be_read(directory, False, look)
+            return
+        self._can_be_read(directory, True, look)
+        before, directory.entries = directory.entries, found
+        for name in before.keys() - found.keys():
+            directory.children.pop(name, None)
+            self._changed(directory, name, look)
+        for name, stamp in found.items():
+            if name not in before:
+                self._follow(directory, name)
+                if directory.level is not Level.PIPELINE:
+                    look.added.append(directory.path / name)
+                self._changed(directory, name, look)
+            elif stamp != before[name]:
+                self._changed(directory, name, look)
+
+    def _can_be_read(self, directory: _Directory, readable: bool, look: _Look) -> None:
+        if readable is not directory.readable and directory.run is not None:
+            look.runs[directory.run] = None
+        directory.readable = readable
+
+    def _entries(self, directory: _Directory) -> Iterator[tuple[str, Stamp]]:
+        """What counts in a directory: flags in `pipeline/`, else directories, and in a cell its summaries."""
+        with os.scandir(directory.path) as entries:
+            for entry in entries:
+                if directory.level is Level.PIPELINE:
+                    if not entry.name.startswith("."):
+                        yield entry.name, None
+                elif entry.is_dir(follow_symlinks=False):
+                    if self._landing.below(directory.level, entry.name) is not None:
+                        yield entry.name, None
+                elif directory.level is Level.CELL and is_summary(entry.name):
+                    yield entry.name, _stamp(directory.path / entry.name)
+
+    def _follow(self, parent: _Directory, name: str) -> None:
+        level = self._landing.below(parent.level, name)
+        if level is None or level is Level.OTHER:
+            return
+        path = parent.path / name
+        self._made += 1
+        parent.children[name] = _Directory(path, level, path if level is Level.RUN else parent.run, self._made)
+
+    def _look_at_summaries(self, cell: _Directory, look: _Look) -> None:
+        for name, before in cell.entries.items():
+            if is_summary(name) and (stamp := _stamp(cell.path / name)) != before:
+                cell.entries[name] = stamp
+                self._changed(cell, name, look)
+
+    def _changed(self, directory: _Directory, name: str, look: _Look) -> None:
+        run = directory.run or self._landing.run_of(directory.path / name)
+        if run is not None:
+            look.runs[run] = None
+
+
+@dataclass(slots=True)
+class _Look:
+    """One sweep under way. `runs` is a set that keeps its order."""
+
+    now: float
+    full: bool
+    runs: dict[Path, None] = field(default_factory=dict)
+    added: list[Path] = field(default_factory=list)
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
