@@ -32,8 +32,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hesiod_watch.runs.landing import Landing
-from hesiod_watch.service.watch.watcher import Watching
+from hesiod_watch.runs.landing import LandingArea
+from hesiod_watch.service.watch.watcher import Watcher
 
 RUNS = 20
 CELLS = 4
@@ -46,7 +46,7 @@ IN_CLOSE_WRITE, IN_MOVED_TO, IN_CREATE = 0x8, 0x80, 0x100
 HEADER = struct.Struct("iIII")
 
 
-class Watcher(Protocol):
+class EventSource(Protocol):
     def stop(self) -> None: ...
 
 
@@ -107,13 +107,13 @@ class Tree:
         return cls(landing, cells)
 
 
-def watching(tree: Tree, heard: Heard) -> Watcher:
+def watching(tree: Tree, heard: Heard) -> EventSource:
     def hint(run: Path | None) -> None:
         if run is not None:
             heard(run)
 
-    watching = Watching(
-        Landing(tree.landing),
+    watching = Watcher(
+        LandingArea(tree.landing),
         hint,
         engine="auto",
         sweep_interval=10.0,
@@ -124,11 +124,11 @@ def watching(tree: Tree, heard: Heard) -> Watcher:
     return watching
 
 
-def bare(tree: Tree, heard: Heard) -> Watcher:
+def bare(tree: Tree, heard: Heard) -> EventSource:
     return Bare(tree.cells, heard)
 
 
-WATCHERS: dict[str, Callable[[Tree, Heard], Watcher]] = {"watching": watching, "bare": bare}
+WATCHERS: dict[str, Callable[[Tree, Heard], EventSource]] = {"watching": watching, "bare": bare}
 
 
 class Arrivals:
@@ -156,7 +156,7 @@ class Arrivals:
 
 
 def latencies(
-    tree: Tree, start: Callable[[Tree, Heard], Watcher], summaries: int, storm: int
+    tree: Tree, start: Callable[[Tree, Heard], EventSource], summaries: int, storm: int
 ) -> tuple[list[float], int]:
     """Milliseconds from close() to the hint for that many summaries, and how many never came.
 

@@ -25,7 +25,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from hesiod_watch.rules.stages import covers
+from hesiod_watch.rules.stages import digest_of_report
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe
 
@@ -86,7 +86,7 @@ def settle(installation: Installation, there: Path, runs: int) -> None:
             for flag in ("synced", "started", "started.worker", "done"):
                 (run / "pipeline" / f"{cell.name}.{flag}").write_text(json.dumps({"cell": str(cell)}))
         output = installation.output / run.name
-        page = f'<meta name="hesiod-watch:covers" content="{covers(observe(run, installation.output))}">'
+        page = f'<meta name="hesiod-watch:covers" content="{digest_of_report(observe(run, installation.output))}">'
         (output / "report.html").write_text(page)
 
 

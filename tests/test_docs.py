@@ -20,8 +20,8 @@ from hesiod_watch import cli, config
 from hesiod_watch.config import reading, values
 from hesiod_watch.core.model import Stage, Status
 from hesiod_watch.fastq import qc
-from hesiod_watch.fastq.statistics import Statistics
-from hesiod_watch.host import process as machine
+from hesiod_watch.fastq.statistics import ReadStatistics
+from hesiod_watch.host import process
 from hesiod_watch.rules import events
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import names
@@ -61,9 +61,9 @@ def config_keys(kind: type[Any] = config.Config, prefix: str = "") -> Iterator[t
     """Every key with its default as YAML would give it; MISSING where it must be given."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name, reader in reading.keys_of(kind).items():
-        if isinstance(reader, reading.Section):
+        if isinstance(reader, reading.SectionValue):
             yield from config_keys(reader.kind, f"{prefix}{name}.")
-        elif isinstance(reader, reading.Named):
+        elif isinstance(reader, reading.NamedSectionsValue):
             yield f"{prefix}{name}", fields[name].default
             yield from config_keys(reader.kind, f"{prefix}{name}.NAME.")
         else:
@@ -230,9 +230,9 @@ def configuration(tmp_path: Path) -> Path:
     headline = {"reads": 1, "bases": 2, "n50": 2, "mean_q": 9.5, "passed_reads": 1, "passed_bases": 2}
     flags.create(pipeline, flags.done(DONE), {"cell": f"lib1/{DONE}", "results": headline})
     told = {"event": "run-new", "channels": {"rt": "comment"}, "time": "2026-11-22T10:15:00+00:00", "text": "new"}
-    flags.put(pipeline, "run-new", told)
+    flags.put_message(pipeline, "run-new", told)
     flags.create(pipeline, flags.synced(WORKED_ON), {})
-    flags.claim_cell(pipeline, WORKED_ON, machine.this_owner("process", "local"))
+    flags.claim_cell(pipeline, WORKED_ON, process.this_owner("process", "local"))
     work = output / "lib1" / WORKED_ON
     work.mkdir(parents=True)
     (work / PROGRESS_FILE).write_text('{"phase": "compressing"}')
@@ -285,7 +285,7 @@ def test_hesiod_keys(configuration: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_keys_of_a_qc_group() -> None:
     """docs/qc-json.md has every key of the numbers of a group of reads, in their order."""
     rows = table(page("docs/qc-json.md"), "key")
-    assert [key for row in rows for key in code(row[0])] == list(qc.group(Statistics(), "whole"))
+    assert [key for row in rows for key in code(row[0])] == list(qc.group(ReadStatistics(), "whole"))
 
 
 # Flags.

@@ -18,11 +18,11 @@ from typing import Literal
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError, UsageError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import LOCAL, CellId, Completeness, Offer, Owner, Progress
+from hesiod_watch.core.model import LOCAL, CellId, Completeness, ListedRun, Owner, Progress
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea
-from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.landing import LandingArea
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +41,8 @@ class Job:
     cell: CellId | None = None
     reason: str = ""
     upstream: str = LOCAL  # where the run comes from; for new-run
-    offer: Offer | None = None  # the run as its upstream was just seen to have it; for tell
-    proof: Completeness | None = None  # what this process has just counted; for synced
+    listed_run: ListedRun | None = None  # the run as its upstream was just seen to have it; for tell
+    completeness: Completeness | None = None  # what this process has just counted; for synced
     on_progress: Callable[[Progress], None] = field(default=lambda progress: None)
 
     @property
@@ -57,7 +57,7 @@ class Job:
 
     def check_output_area(self) -> None:
         """Raises TemporaryError where the output area is not the real one: nothing may be written."""
-        area = OutputArea(self.config.output, Landing(self.config.landing, self.config.batch), warn=False)
+        area = OutputArea(self.config.output, LandingArea(self.config.landing, self.config.batch), warn=False)
         if problem := area.problem(mark=True):
             raise TemporaryError(f"{self.run_dir.name}: {self.action} is not done: {problem}")
 

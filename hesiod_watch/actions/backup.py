@@ -22,10 +22,10 @@ from functools import partial
 from pathlib import Path
 
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.copies.mirror import Bringing, bring_run_files
-from hesiod_watch.actions.outputs.ingest_dir import alone
-from hesiod_watch.actions.outputs.progress import Reporter
-from hesiod_watch.config import Backup
+from hesiod_watch.actions.copies.mirror import DirectoryMirror, mirror_run_files
+from hesiod_watch.actions.outputs.ingest_dir import hold_ingest_dir
+from hesiod_watch.actions.outputs.progress import ProgressReporter
+from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.minknow_checksums import KEY
@@ -33,7 +33,7 @@ from hesiod_watch.core.model import CellId, Progress, RunType
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import rested
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
@@ -63,7 +63,7 @@ from hesiod_watch.runs.observe import COPIES_FILE, observe
 
 logger = logging.getLogger(__name__)
 
-CARRIED = ("manifest", "copies", "trouble", KEY)
+CARRIED = ("manifest", "copies", "reason", KEY)
 """What a round says from its beginning of the one before, so that nothing is forgotten should it be killed."""
 SHOWN = 20
 """Sentences about what is wrong that a flag keeps; the log has them all."""
@@ -80,7 +80,7 @@ def perform(job: Job) -> Outcome:
 
 
 @dataclass
-class _Troubles:
+class _BackupFailures:
     """What went wrong at which place, and whether trying again may help."""
 
     sentences: list[str] = field(default_factory=list)
@@ -91,7 +91,7 @@ class _Troubles:
         self.temporary = self.temporary and isinstance(error, TemporaryError)
 
     def record(self) -> dict[str, object]:
-        return {"trouble": "; ".join(self.sentences[:SHOWN])[:4000]} if self.sentences else {}
+        return {"reason": "; ".join(self.sentences[:SHOWN])[:4000]} if self.sentences else {}
 
     def error(self, what: str) -> HesiodError:
         message = f"{what}: {'; '.join(self.sentences)}"
@@ -100,14 +100,14 @@ class _Troubles:
 
 def _backup_cell(job: Job, cell: CellId) -> Outcome:
     work = flags.backup(cell.stem)
-    former = flags.read_flags(job.pipeline).round(work, machine.judge_here)
+    former = flags.read_flags(job.pipeline).round(work, process.judge_here)
     carried: Mapping[str, object] = former.record if former else {}
     kept: dict[str, object] = {key: carried[key] for key in CARRIED if key in carried}
-    flags.begin_round(job.pipeline, work, job.owner, alone=alone(job), record=kept)
+    flags.begin_attempt(job.pipeline, work, job.owner, alone=hold_ingest_dir(job), record=kept)
     log = RunLog(job.output / "backup.log")
     log.command(command_of(job))
-    said = {key: value for key, value in kept.items() if key != "trouble"}
-    ending: flags.Ending = "failed"
+    said = {key: value for key, value in kept.items() if key != "reason"}
+    ending: flags.AttemptOutcome = "failed"
     try:
         copying = _CellBackup(job, cell, log, carried)
         copies, troubles = copying.make()
@@ -117,13 +117,13 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
             raise troubles.error(f"{job.run_dir.name} {cell}")
         ending = "done"
     except HesiodError as error:
-        said.setdefault("trouble", str(error)[:4000])
+        said.setdefault("reason", str(error)[:4000])
         log.line(f"{cell}: not backed up: {error}")
         raise
     finally:
         if ending == "failed":
-            said.setdefault("trouble", "it ended early")
-        flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
+            said.setdefault("reason", "it ended early")
+        flags.end_attempt(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
     wrong = finding_in(copying.finding).said
     log.line(
         f"{cell}: backed up and read back: {', '.join(copy.backup for copy in copies.made)}"
@@ -152,12 +152,12 @@ class _CellBackup:
         self.kind = type_of(observe(job.run_dir, job.config.output), job.config.policy())
         self.cell_output = job.output / cell.library / cell.name
         self.manifest = _manifest(job, cell, self.cell_output)
-        self.reporter = Reporter(self.cell_output, job.on_progress, COPIES_FILE)
+        self.reporter = ProgressReporter(self.cell_output, job.on_progress, COPIES_FILE)
 
-    def make(self) -> tuple[_Copies, _Troubles]:
+    def make(self) -> tuple[_Copies, _BackupFailures]:
         """Copy to every place. Raises HesiodError when there is nothing that could be copied anywhere."""
         manifest = self.manifest
-        copies, troubles = _Copies(manifest), _Troubles()
+        copies, troubles = _Copies(manifest), _BackupFailures()
         try:
             raw = self._raw()
             results, sources = result_facts(self.cell_output), sources_of(self.cell_output)
@@ -175,12 +175,12 @@ class _CellBackup:
             self.reporter.end()
         return copies, troubles
 
-    def _still_good(self, backup: Backup, manifest: str, raw_digest: str, raw: bool) -> CopyRecord | None:
+    def _still_good(self, backup: BackupPlaceSettings, manifest: str, raw_digest: str, raw: bool) -> CopyRecord | None:
         """What a failed round has verified at a place, if nothing has changed since and it is not long ago.
 
         A round that a person asks for begins afresh, and so does one after a round that was `done`.
         """
-        if self.carried.get("manifest") != manifest or "trouble" not in self.carried or self.job.owner.epoch == 1:
+        if self.carried.get("manifest") != manifest or "reason" not in self.carried or self.job.owner.epoch == 1:
             return None
         now, fresh = datetime.now(UTC), timedelta(seconds=self.job.config.backup.fresh)
         for copy in copies_in(self.carried):
@@ -234,7 +234,9 @@ class _CellBackup:
                 f"If it was changed on purpose, remove {self.cell_output / RAW_MANIFEST}"
             )
 
-    def _copy(self, backup: Backup, manifest: str, results: Facts, raw: Facts, wanted: Facts) -> CopyRecord:
+    def _copy(
+        self, backup: BackupPlaceSettings, manifest: str, results: Facts, raw: Facts, wanted: Facts
+    ) -> CopyRecord:
         run, job = self.job.run_dir.name, self.job
         with opened(backup, stop=self._stopped) as store:
             refuse_same_disk(
@@ -242,9 +244,9 @@ class _CellBackup:
             )
             store.nice = job.config.processing.nice
             output, landing = job.config.output, job.config.landing
-            parts = [Bringing(store, self.cell_output, output, results_place(run, self.cell), results, self.log)]
+            parts = [DirectoryMirror(store, self.cell_output, output, results_place(run, self.cell), results, self.log)]
             if wanted:
-                parts.append(Bringing(store, job.cell_dir, landing, raw_place(run, self.cell), wanted, self.log))
+                parts.append(DirectoryMirror(store, job.cell_dir, landing, raw_place(run, self.cell), wanted, self.log))
             gave_way = sum(part.bring(say) for part, say in self._told(f"copying to {backup.name}", parts))
             if gave_way:
                 entries = number_of(gave_way, "entry", "entries")
@@ -270,7 +272,9 @@ class _CellBackup:
                 raw=bool(wanted),
             )
 
-    def _told(self, phase: str, parts: Sequence[Bringing]) -> Iterator[tuple[Bringing, Callable[[int], None]]]:
+    def _told(
+        self, phase: str, parts: Sequence[DirectoryMirror]
+    ) -> Iterator[tuple[DirectoryMirror, Callable[[int], None]]]:
         """Each part, with what tells how far it is."""
         total, before = sum(part.size for part in parts), 0
         for part in parts:
@@ -286,14 +290,14 @@ class _CellBackup:
         return stop or (pipeline / flags.aborted(self.cell.stem)).exists()
 
 
-def raw_policy(kind: RunType, backup: Backup) -> bool:
+def raw_policy(kind: RunType, backup: BackupPlaceSettings) -> bool:
     """Whether a backup is to hold the raw data of a run: what the run's type says wins over what the backup says."""
     return backup.raw if kind.backup_raw == "default" else kind.backup_raw == "true"
 
 
 def _manifest(job: Job, cell: CellId, cell_output: Path) -> str:
     """MD5 of the manifest that `.done` speaks of and that lies there. Raises PermanentError."""
-    done = flags.read_flags(job.pipeline).cell(cell.stem, machine.judge_here).done
+    done = flags.read_flags(job.pipeline).cell(cell.stem, process.judge_here).done
     what = f"{job.run_dir.name} {cell}"
     if done is None:
         raise PermanentError(f"{what} is not processed; there is nothing to be copied yet")
@@ -306,22 +310,22 @@ def _manifest(job: Job, cell: CellId, cell_output: Path) -> str:
 
 
 def _backup_run(job: Job) -> Outcome:
-    former = flags.read_flags(job.pipeline).round(flags.BACKUP, machine.judge_here)
+    former = flags.read_flags(job.pipeline).round(flags.BACKUP, process.judge_here)
     kept = {"covers": former.record["covers"]} if former and "covers" in former.record else {}
     at_once = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_round(job.pipeline, flags.BACKUP, job.owner, alone=at_once, record=kept)
+    flags.begin_attempt(job.pipeline, flags.BACKUP, job.owner, alone=at_once, record=kept)
     log = RunLog(job.output / "backup.log")
     log.command(command_of(job))
-    troubles = _Troubles()
+    troubles = _BackupFailures()
     # Taken first: what changes while files are copied is seen to have changed at the next look.
     said: dict[str, object] = {"covers": run_digest(observe(job.run_dir, job.config.output))}
-    ending: flags.Ending = "failed"
+    ending: flags.AttemptOutcome = "failed"
     try:
         for backup in job.config.backups:
             try:
                 with opened(backup) as store:
                     refuse_same_disk(store, job.config)
-                    files = number_of(bring_run_files(store, job.run_dir, job.output, job.config, log), "file")
+                    files = number_of(mirror_run_files(store, job.run_dir, job.output, job.config, log), "file")
                 log.line(f"{backup.name}: the run's own files are there and were read back: {files}")
             except HesiodError as error:
                 log.line(f"{display(str(error))}")
@@ -332,7 +336,7 @@ def _backup_run(job: Job) -> Outcome:
         ending = "done"
     finally:
         if ending == "failed":
-            said.setdefault("trouble", "it ended early")
+            said.setdefault("reason", "it ended early")
         logger.info("run files backed up", extra=fields(run=job.run_dir.name, ending=ending))
-        flags.end_round(job.pipeline, flags.BACKUP, job.owner, ending, {**said, "ended": iso_now()})
+        flags.end_attempt(job.pipeline, flags.BACKUP, job.owner, ending, {**said, "ended": iso_now()})
     return "done"

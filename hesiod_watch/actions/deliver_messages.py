@@ -18,14 +18,14 @@ from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.config import TRACKER
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.messages import Channel, Message, Ticket
-from hesiod_watch.core.model import Letter, Outbox, Snapshot, Status
+from hesiod_watch.core.messages import Channel, Delivery, TicketRequest
+from hesiod_watch.core.model import Outbox, OutboxMessage, Snapshot, Status
 from hesiod_watch.host.cooldown import known_outage, note_outage, outage_over
 from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.notify.registry import open_channels
 from hesiod_watch.rules import delivery
-from hesiod_watch.rules.delivery import Trouble
+from hesiod_watch.rules.delivery import DeliveryFailure
 from hesiod_watch.rules.events import is_told_complete
 from hesiod_watch.rules.message_text import subject
 from hesiod_watch.rules.run_types import type_of
@@ -44,17 +44,17 @@ def perform(job: Job) -> Outcome:
     snapshot = _look(job)
     if snapshot.outbox is None or not delivery.due_channels(snapshot.outbox, datetime.now(UTC)):
         return "nothing"
-    former = delivery.troubles(snapshot.outbox)
+    former = delivery.delivery_failures(snapshot.outbox)
     died = snapshot.outbox.round is not None and not snapshot.outbox.round.ending
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_round(job.pipeline, flags.NOTIFY, job.owner, alone=alone, record=delivery.record_of(former))
+    flags.begin_attempt(job.pipeline, flags.NOTIFY, job.owner, alone=alone, record=delivery.record_of(former))
     found = former
     try:
         job.log().command(command_of(job))
         found = _deliver(job, former, died=died)
     finally:
-        ending: flags.Ending = "failed" if found else "done"
-        flags.end_round(job.pipeline, flags.NOTIFY, job.owner, ending, delivery.record_of(found))
+        ending: flags.AttemptOutcome = "failed" if found else "done"
+        flags.end_attempt(job.pipeline, flags.NOTIFY, job.owner, ending, delivery.record_of(found))
     return "done"
 
 
@@ -66,7 +66,7 @@ def _look(job: Job) -> Snapshot:
     return observe(job.run_dir, job.config.output, channels=_channels(job))
 
 
-def _deliver(job: Job, former: Mapping[str, Trouble], *, died: bool) -> dict[str, Trouble]:
+def _deliver(job: Job, former: Mapping[str, DeliveryFailure], *, died: bool) -> dict[str, DeliveryFailure]:
     """What is wrong with which channel when all that can be delivered is. `died`: so did the last one who tried."""
     snapshot = _look(job)  # again: somebody may have delivered until the round was ours
     outbox = snapshot.outbox or Outbox()
@@ -92,9 +92,11 @@ class _Recipient:
     job: Job
     name: str
     channel: Channel
-    ticket: Ticket
+    ticket: TicketRequest
 
-    def take(self, letters: tuple[Letter, ...], before: Trouble | None, *, tried: bool) -> Trouble | None:
+    def take(
+        self, letters: tuple[OutboxMessage, ...], before: DeliveryFailure | None, *, tried: bool
+    ) -> DeliveryFailure | None:
         """Deliver them in order. Why that came to an end before the last one; None: it did not.
 
         `before` is what was wrong the last time, `tried` says that the first of them may be there already.
@@ -119,9 +121,9 @@ class _Recipient:
             logger.exception("a bug while delivering", extra=fields(run=self.job.run_dir.name, channel=self.name))
             why, person = f"a bug in hesiod-watch: {type(error).__name__}: {error}", True
         self.job.log().line(f"not delivered to {self.name}: {why}")
-        return delivery.after(before, why, datetime.now(UTC), shortest, person=person)
+        return delivery.after(before, why, datetime.now(UTC), shortest, needs_person=person)
 
-    def _hand_over(self, letter: Letter, *, tried: bool, last: bool) -> None:
+    def _hand_over(self, letter: OutboxMessage, *, tried: bool, last: bool) -> None:
         """Deliver one message and write that down. Raises what the channel raises."""
         pipeline = self.job.pipeline
         if letter.problem:
@@ -131,7 +133,7 @@ class _Recipient:
         if problem:
             raise PermanentError(problem)
         kind: Literal["comment", "reply"] = "reply" if letter.channels[self.name] == "reply" else "comment"
-        message = Message(letter.number, letter.token, letter.event, kind, letter.text, tried=tried)
+        message = Delivery(letter.number, letter.token, letter.event, kind, letter.text, tried=tried)
         delivered = self.channel.deliver(self.ticket, known, message)
         if self.name == TRACKER and known is None and delivered.ticket is not None:
             flags.write_ticket(pipeline, delivered.ticket)
@@ -158,12 +160,12 @@ class _Recipient:
             self.job.log().line(f"{self.name} ticket {number}: {note}")
 
 
-def _ticket(job: Job, snapshot: Snapshot) -> Ticket:
+def _ticket(job: Job, snapshot: Snapshot) -> TicketRequest:
     """How the run's ticket should look now."""
     settings = job.config.notify.rt
     status, _ = status_of(snapshot)
     known = status is not Status.COMPLETE or is_told_complete(snapshot)
-    return Ticket(
+    return TicketRequest(
         snapshot.run,
         type_of(snapshot, job.config.policy()).queue or settings.queue,
         subject(snapshot),

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.actions import Job, Outcome, output_error
-from hesiod_watch.actions.outputs.ingest_dir import begin_round, end_round, open_ingest
-from hesiod_watch.actions.outputs.progress import Reporter
+from hesiod_watch.actions.outputs.ingest_dir import begin_ingest, end_ingest, open_ingest
+from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.results import QC, REPORT, qc_document
-from hesiod_watch.actions.outputs.sources import Newest, find_outputs, finished
+from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources
 from hesiod_watch.core.model import Progress
 from hesiod_watch.core.records import loads
 from hesiod_watch.core.text import number_of
@@ -33,13 +33,13 @@ def perform(job: Job) -> Outcome:
     """Raises FlagExists when a round is under way already, HesiodError when this one failed."""
     if _closing(job):
         return "nothing"
-    begin_round(job)
-    ending: flags.Ending = "failed"
+    begin_ingest(job)
+    ending: flags.AttemptOutcome = "failed"
     try:
         _round(job)
         ending = "done"
     finally:
-        end_round(job, ending)
+        end_ingest(job, ending)
     return "done"
 
 
@@ -50,10 +50,10 @@ def _round(job: Job) -> None:
     # Before the listing: what changes from here on is a reason for another round.
     seen = minknow.fastq_changed(job.cell_dir)
     now = time.time()
-    outputs, newest = finished(find_outputs(job), _newest_before(cell_output), now)
+    outputs, newest = finished_sources(find_outputs(job), _newest_before(cell_output), now)
     unfinished = sum(not file.quiet(now) for file in newest.values())
     total = sum(output.size for output in outputs)
-    reporter = Reporter(cell_output, job.on_progress)
+    reporter = ProgressReporter(cell_output, job.on_progress)
 
     def taking(tally: Tally) -> None:
         reporter.say(Progress("ingesting", tally.bytes_done, total, tally.reads, tally.bases))
@@ -100,7 +100,7 @@ def _tell(job: Job, cell_output: Path, ingest: Ingest, state: dict[str, Any]) ->
         raise output_error(error, str(error.filename)) from error
 
 
-def _newest_before(cell_output: Path) -> dict[str, Newest]:
+def _newest_before(cell_output: Path) -> dict[str, NewestFile]:
     try:
         files = loads((cell_output / INGEST_FILE).read_bytes())["newest"]
         return {name: _newest(**file) for name, file in files.items()}
@@ -108,9 +108,9 @@ def _newest_before(cell_output: Path) -> dict[str, Newest]:
         return {}  # the first round, or of another version: nothing is known to be quiet
 
 
-def _newest(size: object, mtime_ns: object, since: object) -> Newest:
+def _newest(size: object, mtime_ns: object, since: object) -> NewestFile:
     if type(size) is int and type(mtime_ns) is int and isinstance(since, float):
-        return Newest(size, mtime_ns, since)
+        return NewestFile(size, mtime_ns, since)
     raise TypeError("of another version")
 
 

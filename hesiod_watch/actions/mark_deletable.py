@@ -16,19 +16,19 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.copies.evidence import examine, ground
+from hesiod_watch.actions.copies.evidence import examine_cell, ground
 from hesiod_watch.actions.strip import keep_clear
 from hesiod_watch.actions.sync import upstream_of
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import iso
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.host.locks import alone_on_this_host
-from hesiod_watch.remote.sequencer import deletion_list as marking
+from hesiod_watch.remote.sequencer import deletion_list
 from hesiod_watch.rules.checksum_findings import carried_finding
-from hesiod_watch.rules.deletion_marks import Mark, evidence_name, evidence_text
-from hesiod_watch.rules.deletion_proof import DropProof, Refused
+from hesiod_watch.rules.deletion_marks import DeletionMark, evidence_name, evidence_text
+from hesiod_watch.rules.deletion_proof import DeletionProof, DeletionRefused
 from hesiod_watch.runs import flags
 
 Clock = Callable[[], datetime]
@@ -42,45 +42,47 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
     work = flags.deletable(cell.stem)
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
     # Should it be killed it may have written a mark; `marked` keeps that possible until it is known.
-    former = flags.read_flags(job.pipeline).round(work, machine.judge_here)
+    former = flags.read_flags(job.pipeline).round(work, process.judge_here)
     known = carried_finding(former.record if former else {})
-    flags.begin_round(job.pipeline, work, job.owner, alone=alone, record={"marked": True, **known})
-    ending: flags.Ending = "failed"
-    record: dict[str, object] = {"why": "it ended early", "marked": True, **known}
+    flags.begin_attempt(job.pipeline, work, job.owner, alone=alone, record={"marked": True, **known})
+    ending: flags.AttemptOutcome = "failed"
+    record: dict[str, object] = {"reason": "it ended early", "marked": True, **known}
     try:
         job.log().command(command_of(job))
         keep_clear(job, flags.strip(cell.stem))
-        with marking.reached(upstream, location) as there:
+        with deletion_list.reached(upstream, location) as there:
             record |= _mark(job, upstream, there, record, clock)
         ending = "done"
     except HesiodError as error:
-        record |= {"why": str(error), "again": isinstance(error, TemporaryError)}
+        record |= {"reason": str(error), "needs_person": not isinstance(error, TemporaryError)}
         raise
     finally:
         record |= {"ended": iso(clock()), "cell": str(cell)}
-        flags.end_round(job.pipeline, work, job.owner, ending, record)
+        flags.end_attempt(job.pipeline, work, job.owner, ending, record)
     return "done"
 
 
 def _mark(
-    job: Job, upstream: Upstream, there: marking.There, record: dict[str, object], clock: Clock
+    job: Job, upstream: UpstreamSettings, there: deletion_list.DeletionList, record: dict[str, object], clock: Clock
 ) -> Mapping[str, object]:
     """Prove and write; what the flag is to say. `record["marked"]` is kept true to what stands upstream."""
     cell = job.the_cell
     standing = there.mark_of(cell)
     record["marked"] = standing is not None and standing.word == "deletable"
     if not upstream.mark_deletable:
-        answer: DropProof | Refused = Refused((f"the configuration of {upstream.name} says no mark_deletable",))
+        answer: DeletionProof | DeletionRefused = DeletionRefused(
+            (f"the configuration of {upstream.name} says no mark_deletable",)
+        )
     elif without_ground := ground(job):
-        answer = Refused(without_ground)  # nothing need be read, and the cell may not be there any more
+        answer = DeletionRefused(without_ground)  # nothing need be read, and the cell may not be there any more
     else:
-        answer = examine(job, there, clock=clock)
-    if isinstance(answer, Refused):
+        answer = examine_cell(job, there, clock=clock)
+    if isinstance(answer, DeletionRefused):
         if answer.checksums.wrong:
             record |= answer.checksums.finding(iso(clock()))
         if standing and standing.word == "deletable":
             why = str(answer)
-            there.write(cell, Mark("revoked", clock(), standing.place, job.run_dir.name, said=why))
+            there.write(cell, DeletionMark("revoked", clock(), standing.place, job.run_dir.name, said=why))
             record["marked"] = False
             job.log().line(f"{cell}: not to be deleted upstream any more, though it was marked: {why}")
         raise PermanentError(f"{job.run_dir.name} {cell} is not marked as safe to delete: {answer}")
@@ -98,7 +100,7 @@ def _mark(
     elif standing:
         mark = standing
     return {
-        "why": f"{number_of(mark.files, 'file')}, {number_of(mark.bytes, 'byte')}; copies: {mark.said}",
+        "reason": f"{number_of(mark.files, 'file')}, {number_of(mark.bytes, 'byte')}; copies: {mark.said}",
         "marked": True,
         "files": mark.files,
         "bytes": mark.bytes,
@@ -109,8 +111,10 @@ def _mark(
     }
 
 
-def _mark_for(proof: DropProof, upstream: Upstream, there: marking.There, now: datetime) -> Mark:
-    return Mark(
+def _mark_for(
+    proof: DeletionProof, upstream: UpstreamSettings, there: deletion_list.DeletionList, now: datetime
+) -> DeletionMark:
+    return DeletionMark(
         "deletable",
         now,
         there.place(proof.cell),
@@ -124,7 +128,7 @@ def _mark_for(proof: DropProof, upstream: Upstream, there: marking.There, now: d
     )
 
 
-def _stands(standing: Mark | None, mark: Mark) -> bool:
+def _stands(standing: DeletionMark | None, mark: DeletionMark) -> bool:
     """Whether a mark already says this, and will for some time: the same line is not written twice."""
     if standing is None or standing.word != "deletable" or standing.until is None or mark.until is None:
         return False

@@ -15,10 +15,10 @@ from hesiod_watch.runs import flags, minknow
 def perform(job: Job) -> Outcome:
     """Raises TemporaryError when the data are not complete (any more), FlagExists when it is recorded already."""
     cell = job.the_cell
-    verdict = job.proof or completeness.judge(minknow.read_contents(job.cell_dir))
+    verdict = job.completeness or completeness.judge(minknow.read_contents(job.cell_dir))
     if not verdict.proven:
         raise TemporaryError(f"{job.run_dir.name} {cell}: not complete: {verdict.why}")
-    record = {"why": verdict.why, "cell": str(cell), "version": job.owner.version, "time": job.owner.time}
+    record = {"reason": verdict.why, "cell": str(cell), "version": job.owner.version, "time": job.owner.time}
     flags.create(job.pipeline, flags.synced(cell.stem), record)
     job.log().line(f"{cell}: complete: {verdict.why}")
     return "done"

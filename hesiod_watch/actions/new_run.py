@@ -13,7 +13,7 @@ from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import LOCAL
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.landing import LandingArea
 
 
 def perform(job: Job) -> Outcome:
@@ -62,7 +62,7 @@ def _renamed_owner(output: Path, job: Job, run: flags.RunIdentity | None) -> Pat
     recorded, _ = flags.read_record(output)
     if recorded is None or (run and recorded == run.lasting):
         return None
-    runs = Landing(job.config.landing, job.config.batch).runs()
+    runs = LandingArea(job.config.landing, job.config.batch).runs()
     others = ((other, flags.identify(other)) for other in runs if other != job.run_dir)
     return next((other for other, found in others if found and found.lasting == recorded), None)
 

@@ -26,16 +26,22 @@ import time
 from collections.abc import Callable
 
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.outputs.ingest_dir import begin_round, end_round, hand_over, open_ingest, remove
-from hesiod_watch.actions.outputs.progress import Reporter
-from hesiod_watch.actions.outputs.results import Results, publish, require_published, staging, withdraw_others
-from hesiod_watch.actions.outputs.sources import find_outputs, missing, same_sources
+from hesiod_watch.actions.outputs.ingest_dir import begin_ingest, end_ingest, hand_over, open_ingest, remove_ingest_dir
+from hesiod_watch.actions.outputs.progress import ProgressReporter
+from hesiod_watch.actions.outputs.results import (
+    CellResults,
+    publish_results,
+    require_published,
+    staging_directory,
+    withdraw_others,
+)
+from hesiod_watch.actions.outputs.sources import find_outputs, missing_cell, sources_unchanged
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellContents, Completeness, Progress
 from hesiod_watch.core.naming import display
 from hesiod_watch.fastq.model import Tally
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import unclear
@@ -61,11 +67,11 @@ def perform(job: Job) -> Outcome:
     log = job.log()
     log.command(command_of(job))
     flags.record_worker(job.pipeline, cell.stem, job.owner)
-    ending: flags.Ending = "failed"
+    ending: flags.AttemptOutcome = "failed"
     try:
         results = _patiently(job, lambda: _process(job))
         ending = "done"
-    except _TakenOver as error:
+    except _Superseded as error:
         log.line(f"{cell}: {error}; attempt {job.owner.epoch} stops")
         return "nothing"
     except Exception as error:
@@ -78,10 +84,10 @@ def perform(job: Job) -> Outcome:
     return "done"
 
 
-def _end_round(job: Job, ending: flags.Ending) -> None:
+def _end_round(job: Job, ending: flags.AttemptOutcome) -> None:
     """Nobody writes the outputs any more. Where that cannot be said, our death will say it."""
     try:
-        end_round(job, ending)
+        end_ingest(job, ending)
     except HesiodError as error:
         logger.info("round not ended", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error))
 
@@ -94,17 +100,17 @@ class _NotCompleteError(PermanentError):
         self.found = found
 
 
-class _TakenOver(HesiodError):
+class _Superseded(HesiodError):
     """The claim is not ours any more, or a person said stop."""
 
 
-def _process(job: Job) -> Results:
+def _process(job: Job) -> CellResults:
     cell = job.the_cell
     if not job.cell_dir.is_dir():
-        raise missing(job)
+        raise missing_cell(job)
     cell_output = job.output / cell.library / cell.name
-    reporter = Reporter(cell_output, job.on_progress)
-    with staging(cell_output, job.owner) as place:
+    reporter = ProgressReporter(cell_output, job.on_progress)
+    with staging_directory(cell_output, job.owner) as place:
         _wait_for_ingest(job, reporter)
         with open_ingest(job, cell_output) as ingest:
             outputs = find_outputs(job)
@@ -114,18 +120,18 @@ def _process(job: Job) -> Results:
                 reporter.say(Progress(tally.phase, tally.bytes_done, total, tally.reads, tally.bases))
 
             written = ingest.finish(outputs, on_progress=working)
-            if not same_sources(job, outputs):
+            if not sources_unchanged(job, outputs):
                 raise TemporaryError(f"{job.run_dir.name} {cell}: its files changed while they were being read")
             counted = _count_again(job)
             reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
             written = hand_over(written, place)
-            results = Results.make(job, written, counted, notes=ingest.notes, directory=place)
-            published = publish(results.files, cell_output, lambda: _still_ours(job))
+            results = CellResults.make(job, written, counted, notes=ingest.notes, directory=place)
+            published = publish_results(results.files, cell_output, lambda: _still_ours(job))
             withdraw_others(cell_output, job.owner)
             require_published(results, published, cell_output)
             _still_ours(job)
             flags.create(job.pipeline, flags.done(cell.stem), results.record(job.owner))
-    remove(cell_output, job.owner)
+    remove_ingest_dir(cell_output, job.owner)
     reporter.end()
     return results
 
@@ -141,14 +147,14 @@ def _count_again(job: Job) -> tuple[CellContents, Completeness]:
     if verdict.proven:
         return contents, verdict
     if not job.cell_dir.is_dir():
-        raise missing(job)
+        raise missing_cell(job)
     listing = flags.read_flags(job.pipeline)
     stem, subject = job.the_cell.stem, f"{job.run_dir.name} {job.the_cell}"
     if listing.accepted(stem):
         return contents, completeness.accept(verdict)
     if not contents.readable:
         raise TemporaryError(f"{subject}: its files cannot be counted: {contents.problem}")
-    if not listing.cell(stem, machine.judge_here).synced:
+    if not listing.cell(stem, process.judge_here).synced:
         why = f"the cell is not complete, and no person accepted it: {verdict.why}"
         raise _NotCompleteError(why, verdict)
     record = listing.synced_record(stem)
@@ -159,17 +165,17 @@ def _count_again(job: Job) -> tuple[CellContents, Completeness]:
     raise _NotCompleteError(why, verdict)
 
 
-def _wait_for_ingest(job: Job, reporter: Reporter) -> None:
+def _wait_for_ingest(job: Job, reporter: ProgressReporter) -> None:
     """Be the only writer of the cell's outputs; a round of ingest under way ends after the file it is at.
 
     One whose owner nobody can judge is not waited for: `open_ingest` keeps clear of what it may be writing.
     """
     while True:
         try:
-            begin_round(job)
+            begin_ingest(job)
             return
         except FlagExists as error:
-            last = flags.read_flags(job.pipeline).round(flags.ingest(job.the_cell.stem), machine.judge_here)
+            last = flags.read_flags(job.pipeline).round(flags.ingest(job.the_cell.stem), process.judge_here)
             if unclear(last):
                 job.log().line(f"{job.the_cell}: not waiting for a round of ingest: {last.evidence}")
                 return
@@ -181,14 +187,14 @@ def _still_ours(job: Job) -> None:
     """Raises _TakenOver when this attempt must not publish: fencing for a worker that was taken for dead."""
     stem = job.the_cell.stem
     if later := flags.overtaken(job.pipeline, stem, job.owner):
-        raise _TakenOver(f"attempt {later} has taken this cell over")
+        raise _Superseded(f"attempt {later} has taken this cell over")
     if not flags.holds_worker(job.pipeline, stem, job.owner):
-        raise _TakenOver("a person has withdrawn this attempt's claim")
+        raise _Superseded("a person has withdrawn this attempt's claim")
     if stopped := flags.stops(job.pipeline, stem):
-        raise _TakenOver(f"a person has flagged it {stopped}")
+        raise _Superseded(f"a person has flagged it {stopped}")
 
 
-def _patiently(job: Job, attempt: Callable[[], Results]) -> Results:
+def _patiently(job: Job, attempt: Callable[[], CellResults]) -> CellResults:
     """Try until it works or fails for good; what is temporary is said and waited for."""
     delay, longest = PATIENCE
     while True:
@@ -211,7 +217,7 @@ def _say_waiting(job: Job, why: str) -> None:
         cell_output = job.output / job.the_cell.library / job.the_cell.name
     except HesiodError:
         return  # the output has gone, and that is what is waited for; the log has it
-    Reporter(cell_output, job.on_progress).say(Progress("waiting", note=why))
+    ProgressReporter(cell_output, job.on_progress).say(Progress("waiting", note=why))
 
 
 def _why(error: Exception) -> str:
@@ -219,7 +225,7 @@ def _why(error: Exception) -> str:
     if not isinstance(error, HesiodError):
         return f"a bug in hesiod-watch: {type(error).__name__}: {error}"
     if isinstance(error, PermanentError) and error.errno in (errno.EACCES, errno.EPERM):
-        return f"{error}: the user {machine.this_user()} has no right to do that (chown or chmod gives it)"
+        return f"{error}: the user {process.this_user()} has no right to do that (chown or chmod gives it)"
     return str(error)
 
 
@@ -227,7 +233,7 @@ def _record_failure(job: Job, error: Exception) -> None:
     cell = job.the_cell
     why = _why(error)
     record: dict[str, object] = {
-        "why": why,
+        "reason": why,
         "cell": str(cell),
         "epoch": job.owner.epoch,
         "host": job.owner.host,

@@ -46,7 +46,7 @@ def perform(job: Job) -> Outcome:
 
 
 def _look(job: Job) -> Snapshot:
-    return observe(job.run_dir, job.config.output, offer=job.offer)
+    return observe(job.run_dir, job.config.output, listed_run=job.listed_run)
 
 
 def _begin(job: Job, snapshot: Snapshot) -> Snapshot:
@@ -78,7 +78,7 @@ def _tell(job: Job, snapshot: Snapshot, event: Event) -> bool:
         "version": job.owner.version,
         "text": text,
     }
-    if not flags.put(job.pipeline, event.key, record):
+    if not flags.put_message(job.pipeline, event.key, record):
         return False
     job.log().line(f"told {event.name}: {text.splitlines()[0]}")
     logger.info("told", extra=fields(run=job.run_dir.name, cell=event.cell, event=event.name))

@@ -20,7 +20,7 @@ from hesiod_watch.core.records import loads
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.report.run import render_run
 from hesiod_watch.rules.checksum_findings import finding_of
-from hesiod_watch.rules.stages import by_hand, covers, stage_of, status_of, why_stage
+from hesiod_watch.rules.stages import by_hand, digest_of_report, stage_of, status_of, why_stage
 from hesiod_watch.runs.observe import observe
 
 
@@ -37,7 +37,7 @@ def perform(job: Job) -> Outcome:
             "status_why": why,
             "made_at": iso_now(),
             "program": f"hesiod-watch {__version__}",
-            "covers": covers(snapshot),
+            "covers": digest_of_report(snapshot),
             "cells": [_cell(output, cell) for cell in snapshot.cells],
             "quarantined": [{"name": entry.name, "why": entry.why} for entry in snapshot.quarantined],
         }

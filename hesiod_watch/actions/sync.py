@@ -12,15 +12,15 @@ import logging
 from functools import partial
 
 from hesiod_watch.actions import Job, Outcome, command_of, output_error
-from hesiod_watch.actions.outputs.progress import Reporter
-from hesiod_watch.config import Upstream
+from hesiod_watch.actions.outputs.progress import ProgressReporter
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, Progress
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.remote.backup import raw_of_sync, write_raw
-from hesiod_watch.remote.sequencer.copy_cell import Copied, copy_cell
+from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
 from hesiod_watch.rules import completeness
 from hesiod_watch.runs import flags, minknow
@@ -34,8 +34,8 @@ def perform(job: Job) -> Outcome:
     location = flags.read_upstream(job.pipeline) or ""
     upstream = upstream_of(job, location)
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_round(job.pipeline, flags.SYNC, job.owner, alone=alone)
-    ending: flags.Ending = "failed"
+    flags.begin_attempt(job.pipeline, flags.SYNC, job.owner, alone=alone)
+    ending: flags.AttemptOutcome = "failed"
     record: dict[str, object] = {}
     try:
         job.log().command(command_of(job))
@@ -43,14 +43,14 @@ def perform(job: Job) -> Outcome:
         ending = "done"
     except HesiodError as error:
         # People are told when one of them is needed; what is tried again by itself they can look up.
-        record = {"trouble": str(error), "person": not isinstance(error, TemporaryError)}
+        record = {"reason": str(error), "needs_person": not isinstance(error, TemporaryError)}
         raise
     finally:
-        flags.end_round(job.pipeline, flags.SYNC, job.owner, ending, record)
+        flags.end_attempt(job.pipeline, flags.SYNC, job.owner, ending, record)
     return "done"
 
 
-def upstream_of(job: Job, location: str) -> Upstream:
+def upstream_of(job: Job, location: str) -> UpstreamSettings:
     """The configured upstream in which a location lies. Raises PermanentError when there is none."""
     upstream = job.config.upstream_of(location)
     if upstream is None:
@@ -58,7 +58,7 @@ def upstream_of(job: Job, location: str) -> Upstream:
     return upstream
 
 
-def _sync(job: Job, upstream: Upstream, location: str) -> None:
+def _sync(job: Job, upstream: UpstreamSettings, location: str) -> None:
     listing = list_upstream(upstream)
     run = next((run for run in listing.runs if run.location == location), None)
     if run is None:
@@ -86,7 +86,7 @@ def _wanted(job: Job, run: UpstreamRun) -> list[CellId]:
     listing = flags.read_flags(job.pipeline)
     wanted = []
     for cell in run.cells:
-        recorded = listing.cell(cell.stem, machine.judge_here)
+        recorded = listing.cell(cell.stem, process.judge_here)
         if listing.stripped(cell.stem):
             continue  # it was here, and has gone on purpose
         if not (recorded.done or recorded.synced or recorded.aborted or recorded.failed or recorded.claims):
@@ -94,13 +94,13 @@ def _wanted(job: Job, run: UpstreamRun) -> list[CellId]:
     return wanted
 
 
-def _copy(job: Job, upstream: Upstream, location: str, cell: CellId) -> Copied:
+def _copy(job: Job, upstream: UpstreamSettings, location: str, cell: CellId) -> CopyResult:
     cell_output = job.output / cell.library / cell.name
     try:
         cell_output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise output_error(error, str(error.filename)) from error
-    reporter = Reporter(cell_output, job.on_progress, COPYING_FILE)
+    reporter = ProgressReporter(cell_output, job.on_progress, COPYING_FILE)
 
     def copying(done: int, total: int) -> None:
         reporter.say(Progress("copying", done, total))
@@ -132,7 +132,7 @@ def _aborted(job: Job, cell: CellId) -> bool:
     return (job.pipeline / flags.aborted(cell.stem)).exists()
 
 
-def _record(job: Job, cell: CellId, copied: Copied) -> None:
+def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
     """Record a cell as here and complete, if its counts say so too. Short counts are told, and waited for."""
     verdict = completeness.judge(minknow.read_contents(job.run_dir / cell.library / cell.name))
     if not verdict.proven:
@@ -140,7 +140,7 @@ def _record(job: Job, cell: CellId, copied: Copied) -> None:
         return
     # Both sides have just been read in full: nobody need read them again to know what the cell consists of.
     write_raw(job.output / cell.library / cell.name, raw_of_sync(cell, copied.md5s, job.config.landing, job.run_dir))
-    record = {"why": verdict.why, "cell": str(cell), "version": job.owner.version, "time": job.owner.time}
+    record = {"reason": verdict.why, "cell": str(cell), "version": job.owner.version, "time": job.owner.time}
     try:
         flags.create(job.pipeline, flags.synced(cell.stem), record)
     except FlagExists:

@@ -16,22 +16,22 @@ from pathlib import Path
 
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.outputs.check import verify_cell
-from hesiod_watch.actions.outputs.ingest_dir import alone
-from hesiod_watch.actions.outputs.progress import Reporter
-from hesiod_watch.config import Backup, Config
+from hesiod_watch.actions.outputs.ingest_dir import hold_ingest_dir
+from hesiod_watch.actions.outputs.progress import ProgressReporter
+from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.model import CellId, Progress
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup import (
+    BackupStore,
     CopyRecord,
     Facts,
     FileFact,
-    Store,
     damage_in,
     digest,
     known_copies,
@@ -62,7 +62,7 @@ Say = Callable[[str, int, int], None]
 
 
 @dataclass
-class Examined:
+class VerificationResult:
     """What reading a cell's copies has come to. Sentences begin with the place: output, landing, a backup's name."""
 
     problems: list[str] = field(default_factory=list)
@@ -78,7 +78,7 @@ def perform(job: Job) -> Outcome:
     cell = job.the_cell
     log = RunLog(job.output / "backup.log")
     log.command(command_of(job))
-    reporter = Reporter(job.output / cell.library / cell.name, job.on_progress, COPIES_FILE)
+    reporter = ProgressReporter(job.output / cell.library / cell.name, job.on_progress, COPIES_FILE)
     try:
         found = verify_and_record(job, say=lambda phase, done, total: reporter.say(Progress(phase, done, total)))
     finally:
@@ -93,27 +93,27 @@ def perform(job: Job) -> Outcome:
     return "done"
 
 
-def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> Examined:
+def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> VerificationResult:
     """Read every copy in a round of its own. Raises FlagExists while another is under way, HesiodError."""
     cell, work = job.the_cell, flags.verify(job.the_cell.stem)
     listing = flags.read_flags(job.pipeline)
-    former = listing.round(work, machine.judge_here)
+    former = listing.round(work, process.judge_here)
     known = damage_in(former)
     # What was found before stands until this round has read all: also when it is killed.
     finding = carried_finding(former.record) if former else {}
     carried: dict[str, object] = ({"problems": list(known)} if known else {}) | finding
-    flags.begin_round(job.pipeline, work, job.owner, alone=alone(job), record=carried)
-    said: dict[str, object] = {"trouble": "it was not ended", **carried}
-    ending: flags.Ending = "failed"
+    flags.begin_attempt(job.pipeline, work, job.owner, alone=hold_ingest_dir(job), record=carried)
+    said: dict[str, object] = {"reason": "it was not ended", **carried}
+    ending: flags.AttemptOutcome = "failed"
     try:
-        found = examine(job.config, job.run_dir, job.output, cell, say=say)
+        found = verify_copies(job.config, job.run_dir, job.output, cell, say=say)
         said = _record(found, known) | (found.checksums.finding(iso_now()) or finding)
         ending = "failed" if found.problems or found.unread else "done"
     except HesiodError as error:
-        said["trouble"] = str(error)[:LONGEST]
+        said["reason"] = str(error)[:LONGEST]
         raise
     finally:
-        flags.end_round(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
+        flags.end_attempt(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
     return found
 
 
@@ -129,7 +129,7 @@ def _that_fit(problems: Sequence[str]) -> list[str]:
     return kept
 
 
-def _record(found: Examined, known: Sequence[str]) -> dict[str, object]:
+def _record(found: VerificationResult, known: Sequence[str]) -> dict[str, object]:
     problems = list(found.problems)
     if found.unread:
         problems += [problem for problem in known if problem not in problems]  # not all of it could be looked at again
@@ -138,10 +138,10 @@ def _record(found: Examined, known: Sequence[str]) -> dict[str, object]:
         kept = _that_fit(problems)
         said["problems"] = kept + ([f"and {len(problems) - len(kept)} more"] if len(problems) > len(kept) else [])
     why = [*found.problems[:1], *found.unread]
-    return said | ({"trouble": "; ".join(why)[:LONGEST]} if why else {})
+    return said | ({"reason": "; ".join(why)[:LONGEST]} if why else {})
 
 
-def examine(
+def verify_copies(
     config: Config,
     run_dir: Path,
     output: Path,
@@ -149,24 +149,24 @@ def examine(
     *,
     backups: bool = True,
     say: Say = lambda phase, done, total: None,
-) -> Examined:
+) -> VerificationResult:
     """Read the copies of a cell. Changes nothing, and what is damaged or cannot be read is in what it returns."""
-    return _Examination(config, run_dir, output / cell.library / cell.name, cell, say).make(backups=backups)
+    return _Verification(config, run_dir, output / cell.library / cell.name, cell, say).make(backups=backups)
 
 
 @dataclass
-class _Examination:
+class _Verification:
     config: Config
     run_dir: Path
     cell_output: Path
     cell: CellId
     say: Say
-    found: Examined = field(default_factory=Examined)
+    found: VerificationResult = field(default_factory=VerificationResult)
     bad: dict[str, Path] = field(default_factory=dict)  # files here that differ: place on a backup → file
 
-    def make(self, *, backups: bool) -> Examined:
+    def make(self, *, backups: bool) -> VerificationResult:
         listing = flags.read_flags(self.run_dir / "pipeline")
-        done = listing.cell(self.cell.stem, machine.judge_here).done
+        done = listing.cell(self.cell.stem, process.judge_here).done
         manifest = done.record.get("manifest_md5") if done else None
         try:
             self.say("reading results", 0, 0)
@@ -181,7 +181,7 @@ class _Examination:
             self.found.unread.append(str(error))
             return self.found
         if backups and isinstance(manifest, str):
-            rounds = [listing.round(work(self.cell.stem), machine.judge_here) for work in (flags.backup, flags.verify)]
+            rounds = [listing.round(work(self.cell.stem), process.judge_here) for work in (flags.backup, flags.verify)]
             copies = {copy.backup: copy for copy in known_copies(manifest, *rounds)}
             for backup in self.config.backups:
                 if copy := copies.get(backup.name):
@@ -253,7 +253,7 @@ class _Examination:
         if wrong := self.found.checksums.wrong:
             self.found.problems.append(problem_of(wrong))
 
-    def _backup(self, backup: Backup, copy: CopyRecord, results: Facts, raw: RawManifest) -> None:
+    def _backup(self, backup: BackupPlaceSettings, copy: CopyRecord, results: Facts, raw: RawManifest) -> None:
         run = self.run_dir.name
         wanted = raw_wanted(raw.facts, sources_of(self.cell_output), wanted=copy.raw, fastq=backup.fastq)
         total = sum(fact.size for facts in (results, wanted) for fact in facts.values())
@@ -294,7 +294,7 @@ class _Examination:
                 )
             )
 
-    def _part(self, store: Store, directory: str, facts: Facts, here: Path, done: int, total: int) -> list[str]:
+    def _part(self, store: BackupStore, directory: str, facts: Facts, here: Path, done: int, total: int) -> list[str]:
         """One directory of a backup; and where ours is the one that is bad, which byte of it differs."""
 
         def reading(more: int) -> None:
@@ -307,7 +307,7 @@ class _Examination:
                 self._compare(store, directory, name, ours)
         return sentences(store, directory, facts, wrong)
 
-    def _compare(self, store: Store, directory: str, name: str, ours: Path) -> None:
+    def _compare(self, store: BackupStore, directory: str, name: str, ours: Path) -> None:
         try:
             first, count = store.difference(directory, name, ours)
         except (HesiodError, OSError) as error:

@@ -11,17 +11,19 @@ import sys
 from collections.abc import Sequence
 
 from hesiod_watch import __version__
-from hesiod_watch.cli import backup_init as backing_up
-from hesiod_watch.cli import config as configuring
-from hesiod_watch.cli import decide as deciding
-from hesiod_watch.cli import demo_command as demonstrating
-from hesiod_watch.cli import doctor_command as doctoring
-from hesiod_watch.cli import messages as telling
-from hesiod_watch.cli import perform as performing
-from hesiod_watch.cli import show as looking
-from hesiod_watch.cli import strip as stripping
-from hesiod_watch.cli import upstreams
-from hesiod_watch.cli import watch as watching
+from hesiod_watch.cli import (
+    backup_init,
+    config,
+    decide,
+    demo_command,
+    doctor_command,
+    messages,
+    perform,
+    show,
+    strip,
+    upstreams,
+    watch,
+)
 from hesiod_watch.core.errors import ConfigError, HesiodError, TemporaryError, UsageError
 from hesiod_watch.core.naming import display
 from hesiod_watch.host import log
@@ -64,17 +66,17 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("-q", "--quiet", action="count", default=0, help="say less")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
-        watching,
-        looking,
-        telling,
+        watch,
+        show,
+        messages,
         upstreams,
-        performing,
-        deciding,
-        configuring,
-        doctoring,
-        backing_up,
-        stripping,
-        demonstrating,
+        perform,
+        decide,
+        config,
+        doctor_command,
+        backup_init,
+        strip,
+        demo_command,
     ):
         module.add_commands(commands)
     for command in commands.choices.values():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from hesiod_watch.cli.common import Commands, config_of
-from hesiod_watch.config import Backup, Config
+from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.naming import display
 
@@ -22,16 +22,16 @@ def add_commands(commands: Commands) -> None:
 
 
 def call_backup_init(options: argparse.Namespace) -> int:
-    from hesiod_watch.remote.backup.init import mark
+    from hesiod_watch.remote.backup.init import initialise_backup
 
     config = config_of(options)
     backup = backup_of(config, options.backup)
-    identity = mark(backup, config)
+    identity = initialise_backup(backup, config)
     print(f"{backup.name}: {display(backup.location)} is a backup now, {identity}")
     return 0
 
 
-def backup_of(config: Config, name: str) -> Backup:
+def backup_of(config: Config, name: str) -> BackupPlaceSettings:
     """The backup of that name. Raises UsageError where there is none."""
     found = next((backup for backup in config.backups if backup.name == name), None)
     if found is None:

@@ -16,7 +16,7 @@ from hesiod_watch.core.model import CellId, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.rules.stages import find_cell
 from hesiod_watch.runs.areas import OutputArea, landing_problem
-from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe
 
 Commands = Any
@@ -35,7 +35,7 @@ def now() -> datetime:
 
 def all_runs(config: Config) -> list[Path]:
     """Every run directory in the landing area. Raises TemporaryError when that cannot be read."""
-    return sorted(Landing(config.landing, config.batch).runs())
+    return sorted(LandingArea(config.landing, config.batch).runs())
 
 
 def run_path(config: Config, text: str) -> Path:
@@ -47,7 +47,7 @@ def run_path(config: Config, text: str) -> Path:
         path = Path(text).resolve()
         for candidate in (path, path / "rundata", path.parent):
             resolved = candidate.resolve()
-            if resolved.is_dir() and Landing(config.landing.resolve(), config.batch).run_of(resolved) == resolved:
+            if resolved.is_dir() and LandingArea(config.landing.resolve(), config.batch).run_of(resolved) == resolved:
                 return config.landing / resolved.relative_to(config.landing.resolve())
         raise UsageError(f"{display(text)}: not a run in the landing area {config.landing}")
     found = [run for run in all_runs(config) if run.name == text]
@@ -74,7 +74,7 @@ def cell_of(snapshot: Snapshot, text: str) -> CellId:
 
 def say_what_is_away(config: Config) -> None:
     """Print why the landing area or the output area is not the real one, if so, on standard error."""
-    landing = Landing(config.landing, config.batch)
+    landing = LandingArea(config.landing, config.batch)
     for problem in (landing_problem(landing, config.output), OutputArea(config.output, landing).problem()):
         if problem:
             print(f"hesiod-watch: {display(problem)}", file=sys.stderr)

@@ -10,7 +10,7 @@ from hesiod_watch.cli.common import Commands, add_cell_argument, add_run_argumen
 from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.core.model import Cell, CellId, Liveness, Owner, Snapshot, Stage
 from hesiod_watch.core.naming import display
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.rules.explain import owner_words
@@ -76,11 +76,11 @@ def call_retry(options: argparse.Namespace) -> int:
     moved = [
         candidate
         for candidate in cells
-        if flags.move_to_attic(pipeline, candidate.id.stem, why=options.why, recount=True)
+        if flags.archive_flags(pipeline, candidate.id.stem, why=options.why, recount=True)
     ]
     run_flag = not cell and "failed" in snapshot.flags
     if run_flag:
-        flags.move_to_attic(pipeline, None, why=options.why)
+        flags.archive_flags(pipeline, None, why=options.why)
     if not moved and not run_flag:
         raise PermanentError(f"{_shown(snapshot, cell)}: nothing has failed there")
     for candidate in moved:
@@ -96,8 +96,10 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
 
     Raises HesiodError; then no flag has moved.
     """
-    from hesiod_watch.actions.outputs import ingest_dir as gathering  # late: they load the data path
-    from hesiod_watch.actions.outputs import results
+    from hesiod_watch.actions.outputs import (
+        ingest_dir,  # late: they load the data path
+        results,
+    )
 
     if cells and snapshot.output is None:
         raise PermanentError(
@@ -109,7 +111,7 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
             cell_output = snapshot.output / cell.id.library / cell.id.name
             try:
                 results.withdraw_others(cell_output, _me())
-                gathering.forget(cell_output)
+                ingest_dir.forget(cell_output)
             except HesiodError as error:
                 raise PermanentError(
                     f"{_shown(snapshot, cell.id)}: not to be tried again, nothing was changed: {_me().user} cannot"
@@ -130,7 +132,7 @@ def call_release(options: argparse.Namespace) -> int:
     if not held:
         raise PermanentError(f"{_shown(snapshot, cell)}: no claim there has an owner that nobody can judge")
     for candidate in held:
-        flags.move_to_attic(snapshot.path / "pipeline", candidate.id.stem, why=options.why)
+        flags.archive_flags(snapshot.path / "pipeline", candidate.id.stem, why=options.why)
         owner = owner_words(candidate.flags.claim.owner if candidate.flags.claim else None)
         _note(snapshot, candidate.id, f"claim of {owner} released by {_me().user}: {options.why}")
         print(f"{_shown(snapshot, candidate.id)}: released; it is taken up at the next look")
@@ -172,7 +174,7 @@ def _refuse_if_owned(cell: Cell) -> None:
 
 def _record(why: str, cell: CellId | None) -> dict[str, object]:
     record: dict[str, object] = {
-        "why": why,
+        "reason": why,
         "user": _me().user,
         "host": _me().host,
         "time": iso_now(),
@@ -181,7 +183,7 @@ def _record(why: str, cell: CellId | None) -> dict[str, object]:
 
 
 def _me() -> Owner:
-    return machine.this_owner("decide", "inline")
+    return process.this_owner("decide", "inline")
 
 
 def _note(snapshot: Snapshot, cell: CellId | None, sentence: str) -> None:

@@ -19,7 +19,7 @@ from hesiod_watch.core.errors import PermanentError, UsageError
 from hesiod_watch.core.model import Cell, Snapshot, Stage
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.child import own_command
-from hesiod_watch.rules.stages import covers, stage_of, status_of, why_stage
+from hesiod_watch.rules.stages import digest_of_report, stage_of, status_of, why_stage
 from hesiod_watch.runs.observe import observe
 
 CONFIGURATION = """\
@@ -117,7 +117,7 @@ def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
 
 def _finished(snapshot: Snapshot) -> bool:
     done = bool(snapshot.cells) and all(stage_of(cell) is Stage.PROCESSED for cell in snapshot.cells)
-    return done and snapshot.report_covers == covers(snapshot)
+    return done and snapshot.report_digest == digest_of_report(snapshot)
 
 
 def _states(snapshots: list[Snapshot]) -> Iterator[tuple[str, str]]:

@@ -19,18 +19,18 @@ from hesiod_watch.core.check import Check
 from hesiod_watch.core.errors import FlagExists, HesiodError
 from hesiod_watch.core.model import Liveness
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.host.mounts import mount_of
-from hesiod_watch.host.slots import Slots
+from hesiod_watch.host.slots import WorkerSlots
 from hesiod_watch.notify.registry import open_channels
 from hesiod_watch.remote.backup.checks import check_backup
 from hesiod_watch.remote.sequencer.checks import check_upstream
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea, landing_problem
-from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe
 from hesiod_watch.service.capacity import spaces
-from hesiod_watch.service.watch.watcher import Watching
+from hesiod_watch.service.watch.watcher import Watcher
 
 SCRATCH = ".hesiod-watch-doctor-"
 LARGEST_CLOCK_DIFFERENCE = 5.0
@@ -41,7 +41,7 @@ CODER_MISSING = (
 )
 
 
-def examine(config: Config) -> Iterator[Check]:
+def run_checks(config: Config) -> Iterator[Check]:
     """Every check, one after another; takes some seconds. Never raises for what is wrong with the host."""
     for name, check in CHECKS:
         try:
@@ -51,7 +51,7 @@ def examine(config: Config) -> Iterator[Check]:
 
 
 def _landing(name: str, config: Config) -> Iterator[Check]:
-    landing = Landing(config.landing, config.batch)
+    landing = LandingArea(config.landing, config.batch)
     problem = landing_problem(landing, config.output)
     if problem:
         yield Check(name, False, problem)
@@ -62,8 +62,8 @@ def _landing(name: str, config: Config) -> Iterator[Check]:
 
 
 def _events(name: str, config: Config) -> Iterator[Check]:
-    watching = Watching(
-        Landing(config.landing, config.batch),
+    watching = Watcher(
+        LandingArea(config.landing, config.batch),
         lambda run: None,
         engine=config.watch.engine,
         sweep_interval=config.watch.sweep_interval,
@@ -80,10 +80,10 @@ def _events(name: str, config: Config) -> Iterator[Check]:
 
 def _flags(name: str, config: Config) -> Iterator[Check]:
     with _scratch(config.landing) as place:
-        owner = machine.this_owner("doctor", "inline")
+        owner = process.this_owner("doctor", "inline")
         flags.create(place, "flag", owner)
         try:
-            flags.create(place, "flag", machine.this_owner("doctor", "inline"))
+            flags.create(place, "flag", process.this_owner("doctor", "inline"))
         except FlagExists:
             yield Check(name, True, "a flag can be made once, and a second one is refused")
         else:
@@ -101,13 +101,13 @@ def _flags(name: str, config: Config) -> Iterator[Check]:
 
 
 def _owners(name: str, config: Config) -> Iterator[Check]:
-    liveness, evidence = machine.judge_here(machine.this_owner("doctor", "inline"))
+    liveness, evidence = process.judge_here(process.this_owner("doctor", "inline"))
     says = "this host can tell whether the owner of a claim lives"
     yield Check(name, liveness is Liveness.ALIVE, says if liveness is Liveness.ALIVE else f"it cannot: {evidence}")
 
 
 def _output(name: str, config: Config) -> Iterator[Check]:
-    if problem := OutputArea(config.output, Landing(config.landing, config.batch)).problem():
+    if problem := OutputArea(config.output, LandingArea(config.landing, config.batch)).problem():
         yield Check(name, False, problem)
         return
     with _scratch(config.output) as place:
@@ -122,7 +122,7 @@ def _output(name: str, config: Config) -> Iterator[Check]:
 
 
 def _workers(name: str, config: Config) -> Iterator[Check]:
-    slot = Slots(config.landing, "process", config.processing.workers).take()
+    slot = WorkerSlots(config.landing, "process", config.processing.workers).take()
     if slot is None:
         yield Check(name, None, f"no worker is free just now; {config.processing.workers} may be at work at once")
         return
@@ -159,7 +159,7 @@ def _backups(name: str, config: Config) -> Iterator[Check]:
 
 
 def _space(name: str, config: Config) -> Iterator[Check]:
-    runs = Landing(config.landing, config.batch).runs()
+    runs = LandingArea(config.landing, config.batch).runs()
     for space in spaces(config, (observe(run, config.output) for run in runs), time.time()):
         yield Check(name, space.ok, str(space))
 

@@ -23,11 +23,11 @@ def add_commands(commands: Commands) -> None:
 
 
 def call_doctor(options: argparse.Namespace) -> int:
-    from hesiod_watch.cli.doctor import examine
+    from hesiod_watch.cli.doctor import run_checks
 
     config = config_of(options)
     checks = []
-    for check in examine(config):
+    for check in run_checks(config):
         checks.append(check)
         if not options.json:
             print(f"{MARKS[check.ok]:5} {check.name:8} {display(check.says)}", flush=True)

@@ -9,14 +9,14 @@ from collections.abc import Iterable, Sequence
 
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import UsageError
-from hesiod_watch.core.model import CellId, Offer, Snapshot, Stage
+from hesiod_watch.core.model import CellId, ListedRun, Snapshot, Stage
 from hesiod_watch.core.times import time_at
 from hesiod_watch.rules.stages import at, status_of
 
 PENDING = (Stage.NEW, Stage.PENDING, Stage.INCOMPLETE)
 
 
-Listing = dict[str, Offer]
+Listing = dict[str, ListedRun]
 """What a listing says of each run, by its name."""
 
 
@@ -37,7 +37,7 @@ def read_listing(lines: Iterable[str]) -> Listing:
         places.setdefault(parts[0], parts[1])
         if naming.parse_cell(name) and not naming.library_problem(library):
             cells.setdefault(parts[0], set()).add(CellId(library, name))
-    return {run: Offer(place, frozenset(cells.get(run, ()))) for run, place in places.items()}
+    return {run: ListedRun(place, frozenset(cells.get(run, ()))) for run, place in places.items()}
 
 
 def describe(snapshot: Snapshot, location: str | None, run_type: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hesiod_watch.cli.common import Commands, add_run_argument, config_of, look_at, now, run_path
 from hesiod_watch.core.errors import UsageError
-from hesiod_watch.core.model import Letter, Outbox, Snapshot
+from hesiod_watch.core.model import Outbox, OutboxMessage, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.rules.delivery import next_attempt, sentences
 from hesiod_watch.rules.explain import ago
@@ -71,7 +71,7 @@ def call_messages(options: argparse.Namespace) -> int:
     return 0
 
 
-def _letter_document(letter: Letter, outbox: Outbox) -> dict[str, Any]:
+def _letter_document(letter: OutboxMessage, outbox: Outbox) -> dict[str, Any]:
     return {
         "number": letter.number,
         "key": display(letter.key),
@@ -85,11 +85,11 @@ def _letter_document(letter: Letter, outbox: Outbox) -> dict[str, Any]:
     }
 
 
-def _arrived(letter: Letter, outbox: Outbox, channel: str) -> bool:
+def _arrived(letter: OutboxMessage, outbox: Outbox, channel: str) -> bool:
     return letter.number <= outbox.delivered.get(channel, 0)
 
 
-def _where(letter: Letter, outbox: Outbox) -> str:
+def _where(letter: OutboxMessage, outbox: Outbox) -> str:
     """Where a message has gone and where it has not."""
     if letter.problem:
         return letter.problem
@@ -102,7 +102,7 @@ def _where(letter: Letter, outbox: Outbox) -> str:
     return "; ".join(found) or "in the run's log only"
 
 
-def _age(letter: Letter) -> str:
+def _age(letter: OutboxMessage) -> str:
     try:
         return ago((now() - datetime.fromisoformat(letter.time)).total_seconds())
     except (ValueError, TypeError):

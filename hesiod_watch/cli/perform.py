@@ -27,15 +27,15 @@ from hesiod_watch.core.errors import PermanentError, UsageError
 from hesiod_watch.core.model import LOCAL, CellId, Owner, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import at, stage_of, why_stage
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.service.reconcile import require_writable
 
 if TYPE_CHECKING:
-    from hesiod_watch.actions.verify import Examined
+    from hesiod_watch.actions.verify import VerificationResult
 
 CLAIMED = "process"
 NEW_RUN = "new-run"
@@ -84,7 +84,7 @@ def call_perform(options: argparse.Namespace) -> int:
     if options.action in CELL_ACTIONS and options.cell is None:
         raise UsageError(f"the action {options.action} needs a cell: LIBRARY/CELL")
     cell = cell_of(snapshot, options.cell) if options.cell else None
-    owner = machine.this_owner(options.action, "inline", why=options.reason)
+    owner = process.this_owner(options.action, "inline", reason=options.reason)
     Job(options.action, run_dir, config, owner).check_output_area()  # before anything is claimed
     if options.claimed:
         epoch, _, _ = options.claimed.partition(":")
@@ -111,7 +111,7 @@ def _offered_path(config: Config, options: argparse.Namespace) -> Path | None:
     path = Path(options.run) if "/" in options.run else config.landing / options.run
     landing = config.landing.resolve()
     place = path.parent.resolve() / path.name
-    if os.path.lexists(place) or Landing(landing, config.batch).run_of(place) != place:
+    if os.path.lexists(place) or LandingArea(landing, config.batch).run_of(place) != place:
         return None
     if why := naming.run_problem(place.name):
         raise UsageError(f"{display(options.run)}: {why}")
@@ -125,7 +125,7 @@ def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Ow
             owner = replace(owner, epoch=action.epoch)
             require_writable(snapshot, cell)
             flags.claim_cell(snapshot.path / "pipeline", cell.stem, owner)
-            return machine.this_owner(owner.action, owner.executor, epoch=owner.epoch, why=owner.why)
+            return process.this_owner(owner.action, owner.executor, epoch=owner.epoch, reason=owner.reason)
     found = snapshot.cell(cell)
     where = f"it is {stage_of(found)}: {why_stage(found)}" if found else "it is not there"
     raise PermanentError(
@@ -135,7 +135,7 @@ def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Ow
 
 
 def call_verify(options: argparse.Namespace) -> int:
-    from hesiod_watch.actions.verify import examine, verify_and_record
+    from hesiod_watch.actions.verify import verify_and_record, verify_copies
 
     config = config_of(options)
     run_dir = run_path(config, options.run)
@@ -147,13 +147,13 @@ def call_verify(options: argparse.Namespace) -> int:
         cells = [cell_of(snapshot, options.cell)]
     else:
         cells = [cell.id for cell in at(snapshot, Stage.PROCESSED)]
-    answers: dict[str, Examined] = {}
+    answers: dict[str, VerificationResult] = {}
     for cell in cells:
         if options.backup:
-            owner = machine.this_owner("verify", "inline", why="a person asked for it")
+            owner = process.this_owner("verify", "inline", reason="a person asked for it")
             answers[str(cell)] = found = verify_and_record(Job("verify", run_dir, config, owner, cell))
         else:
-            answers[str(cell)] = found = examine(config, run_dir, output, cell, backups=False)
+            answers[str(cell)] = found = verify_copies(config, run_dir, output, cell, backups=False)
         if not options.json:
             _print_examined(str(cell), found)
     if options.json:
@@ -166,7 +166,7 @@ def call_verify(options: argparse.Namespace) -> int:
     return AGAIN if any(found.unread for found in answers.values()) else 0
 
 
-def _print_examined(cell: str, found: Examined) -> None:
+def _print_examined(cell: str, found: VerificationResult) -> None:
     for sentence in [*found.problems, *(f"not read: {why}" for why in found.unread)]:
         print(f"{display(cell)}: {display(sentence)}")
     if found.here and not found.problems:
@@ -176,7 +176,7 @@ def _print_examined(cell: str, found: Examined) -> None:
         print(f"{display(cell)}: {copy.backup}: read there, and it agrees: {number_of(copy.files, 'file')} ({what})")
 
 
-def _examined_document(found: Examined) -> dict[str, Any]:
+def _examined_document(found: VerificationResult) -> dict[str, Any]:
     return {
         "problems": found.problems,
         "unread": found.unread,

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hesiod_watch.cli import hesiod_format as hesiod
+from hesiod_watch.cli import hesiod_format
 from hesiod_watch.cli.common import (
     Commands,
     add_cell_argument,
@@ -26,10 +26,10 @@ from hesiod_watch.cli.common import (
 from hesiod_watch.cli.messages import summary_document
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import UsageError
-from hesiod_watch.core.model import Action, Cell, CellId, Snapshot, Stage
+from hesiod_watch.core.model import Action, Cell, CellId, Owner, Snapshot, Stage
 from hesiod_watch.core.naming import display
-from hesiod_watch.host import process as machine
-from hesiod_watch.rules.backup_schedule import whereabouts
+from hesiod_watch.host import process
+from hesiod_watch.rules.backup_schedule import copy_locations
 from hesiod_watch.rules.checksum_findings import finding_of
 from hesiod_watch.rules.delivery import sentences
 from hesiod_watch.rules.explain import Explanation, ago, explain_cell, explain_run, owner_words
@@ -38,7 +38,7 @@ from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import by_hand, stage_of, status_of, why_stage
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe
-from hesiod_watch.service.capacity import Space, spaces
+from hesiod_watch.service.capacity import DiskSpace, spaces
 
 
 def add_commands(commands: Commands) -> None:
@@ -91,7 +91,7 @@ def add_commands(commands: Commands) -> None:
 def call_status(options: argparse.Namespace) -> int:
     config = config_of(options)
     say_what_is_away(config)
-    listing = hesiod.read_listing(sys.stdin) if options.listing else {}
+    listing = hesiod_format.read_listing(sys.stdin) if options.listing else {}
     paths = run_paths(config, options.runs)
     snapshots = [_observe(config, path, listing) for path in paths]
     known = {path.name for path in paths}
@@ -99,7 +99,7 @@ def call_status(options: argparse.Namespace) -> int:
         locations = {run: listed.location for run, listed in listing.items()}
         policy = config.policy()
         blocks = [
-            hesiod.describe(snapshot, locations.get(snapshot.run), type_of(snapshot, policy).name)
+            hesiod_format.describe(snapshot, locations.get(snapshot.run), type_of(snapshot, policy).name)
             for snapshot in snapshots
         ]
         print("\n---\n".join(blocks))
@@ -115,11 +115,11 @@ def call_status(options: argparse.Namespace) -> int:
     return 0
 
 
-def _observe(config: Config, path: Path, listing: hesiod.Listing) -> Snapshot:
-    return observe(path, config.output, offer=listing.get(path.name), channels=config.notify.kinds())
+def _observe(config: Config, path: Path, listing: hesiod_format.Listing) -> Snapshot:
+    return observe(path, config.output, listed_run=listing.get(path.name), channels=config.notify.kinds())
 
 
-def _space_document(space: Space) -> dict[str, Any]:
+def _space_document(space: DiskSpace) -> dict[str, Any]:
     return {**asdict(space), "full_in_days": space.full_in}
 
 
@@ -144,7 +144,7 @@ def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
     said: dict[str, Any] = {"stage": str(stage_of(cell)), "why": why_stage(cell), "present": cell.present}
     document = {**said, "reads": None, "bases": None, "n50": None, "mean_q": None, **cell.results, **said}
     document["completeness"] = cell.completeness.record() if cell.completeness else None
-    document["copies"] = [asdict(copy) for copy in whereabouts(snapshot, cell)]
+    document["copies"] = [asdict(copy) for copy in copy_locations(snapshot, cell)]
     if cell.progress:
         document["progress"] = asdict(cell.progress)
         if stage_of(cell) is Stage.PROCESSING:
@@ -153,7 +153,7 @@ def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
 
 
 def _print_status(snapshots: Iterable[Snapshot]) -> None:
-    from hesiod_watch.cli.terminal import Line, human_bases, print_lines
+    from hesiod_watch.cli.terminal import StatusRow, human_bases, print_lines
 
     lines = []
     for snapshot in snapshots:
@@ -163,7 +163,7 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
         # Where the cells tell it all, the run need not say it again.
         why = snapshot.output_problem if snapshot.output_foreign else "" if snapshot.cells else why
         said = "; ".join(filter(None, [why, *sentences(snapshot.outbox)]))
-        lines.append(Line(name, "quarantined" if refused else str(status), why=display(said)))
+        lines.append(StatusRow(name, "quarantined" if refused else str(status), why=display(said)))
         for cell in snapshot.cells:
             stage, document = stage_of(cell), _cell_document(snapshot, cell)
             reads, mean_q = document["reads"], document["mean_q"]
@@ -175,9 +175,9 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
             # Of a processed cell the numbers say enough, where nothing is wrong with its files.
             doubts = "; ".join(filter(None, (by_hand(cell), finding_of(cell).said)))
             why = display(doubts if stage is Stage.PROCESSED else why_stage(cell))
-            lines.append(Line(f"  {display(str(cell.id))}", str(stage), numbers, why))
+            lines.append(StatusRow(f"  {display(str(cell.id))}", str(stage), numbers, why))
         others = (entry for entry in snapshot.quarantined if entry.name != name)
-        lines += [Line(f"  {entry.name}", "quarantined", why=display(entry.why)) for entry in others]
+        lines += [StatusRow(f"  {entry.name}", "quarantined", why=display(entry.why)) for entry in others]
     if not lines:
         print("no runs in the landing area", file=sys.stderr)
     print_lines(("RUN / CELL", "STATE", "READS", "BASES", "MEAN Q"), lines, sys.stdout)
@@ -251,6 +251,11 @@ def _action_document(action: Action) -> dict[str, Any]:
     }
 
 
+def _owner_document(owner: Owner) -> dict[str, object]:
+    """The record of an owner, in the spelling of the JSON that is documented."""
+    return {"why" if key == "reason" else key: value for key, value in asdict(owner).items()}
+
+
 def call_flags(options: argparse.Namespace) -> int:
     config = config_of(options)
     run_dir = run_path(config, options.run)
@@ -258,14 +263,14 @@ def call_flags(options: argparse.Namespace) -> int:
         listing = flags.read_flags(run_dir / "pipeline")
     except FileNotFoundError:
         raise UsageError(f"{display(run_dir.name)} has no pipeline directory: nobody has taken it up yet") from None
-    lines = listing.all(machine.judge_here)
+    lines = listing.all(process.judge_here)
     moment = now().timestamp()
     if options.json:
         documents = [
             {
                 "flag": display(line.name),
                 "age_seconds": round(moment - line.mtime, 3),
-                "owner": asdict(line.owner) if line.owner else None,
+                "owner": _owner_document(line.owner) if line.owner else None,
                 "liveness": str(line.liveness) if line.liveness else None,
                 "evidence": line.evidence,
                 "meaning": line.meaning,

@@ -10,7 +10,7 @@ from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.core.model import CellId, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules.retention import stripped
 from hesiod_watch.rules.stages import at
 
@@ -41,8 +41,8 @@ def call_strip(options: argparse.Namespace) -> int:
         print(f"{display(snapshot.run)}: no processed cell that is not stripped")
     code = 0
     for cell in cells:
-        owner = machine.this_owner("strip", "inline", why="asked for by a person")
-        job = Job("strip", run_dir, config, owner, cell, owner.why)
+        owner = process.this_owner("strip", "inline", reason="asked for by a person")
+        job = Job("strip", run_dir, config, owner, cell, owner.reason)
         try:
             if options.yes:
                 _strip(job, cell)
@@ -59,11 +59,11 @@ def call_strip(options: argparse.Namespace) -> int:
 
 
 def _show(job: Job, cell: CellId) -> int:
-    from hesiod_watch.actions.strip import kept_words, look
-    from hesiod_watch.rules.deletion_proof import Refused
+    from hesiod_watch.actions.strip import find_strippable, kept_words
+    from hesiod_watch.rules.deletion_proof import DeletionRefused
 
-    answer = look(job)
-    if isinstance(answer, Refused):
+    answer = find_strippable(job)
+    if isinstance(answer, DeletionRefused):
         for reason in answer.reasons:
             print(f"{display(str(cell))}: {display(reason)}")
         return 1

@@ -31,7 +31,7 @@ STYLES = {
 
 
 @dataclass(frozen=True)
-class Line:
+class StatusRow:
     """A run or a cell in the table of `status`. Text from disk must have gone through `display`."""
 
     name: str
@@ -40,7 +40,7 @@ class Line:
     why: str = ""
 
 
-def print_lines(titles: Sequence[str], lines: Sequence[Line], stream: TextIO) -> None:
+def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextIO) -> None:
     """Columns as wide as they need be, and under each line why it is so, wrapped to the terminal.
 
     Into a pipe nothing is wrapped: one line each, so that `grep` finds what it looks for.
@@ -49,8 +49,8 @@ def print_lines(titles: Sequence[str], lines: Sequence[Line], stream: TextIO) ->
         return
     console = Console(file=stream, highlight=False, soft_wrap=True)
     numbers = titles[2:]
-    name_width = max(len(line.name) for line in (*lines, Line(titles[0], "")))
-    state_width = max(len(line.state) for line in (*lines, Line("", titles[1])))
+    name_width = max(len(line.name) for line in (*lines, StatusRow(titles[0], "")))
+    state_width = max(len(line.state) for line in (*lines, StatusRow("", titles[1])))
     widths = [
         max(len(title), *(len(line.numbers[index]) for line in lines if line.numbers), 0)
         for index, title in enumerate(numbers)

@@ -35,9 +35,9 @@ def call_list_upstream(options: argparse.Namespace) -> int:
             raise UsageError(f"{display(options.upstream)}: no such upstream; there are: {names}")
         config = replace(config, upstreams=chosen)
     seen = ask(config)
-    for place, offer in sorted(seen.offers.items()):
-        for cell in sorted(offer.cells):
-            print(f"{place.name}\t{offer.location}\t{cell}")
+    for place, listed_run in sorted(seen.listed_runs.items()):
+        for cell in sorted(listed_run.cells):
+            print(f"{place.name}\t{listed_run.location}\t{cell}")
     for problem in seen.problems:
         print(f"hesiod-watch: {display(problem)}", file=sys.stderr)
     return AGAIN if any(listing.problem for listing in seen.listings) else 0

@@ -13,7 +13,7 @@ from types import FrameType
 from hesiod_watch.cli.common import Commands, add_run_argument, config_of, run_paths
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display
-from hesiod_watch.host.sdnotify import Notifier
+from hesiod_watch.host.sdnotify import SystemdNotifier
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ def add_commands(commands: Commands) -> None:
 def call_watch(options: argparse.Namespace) -> int:
     from hesiod_watch.service.daemon import Service
 
-    service = Service(config_of(options), Notifier(os.environ))
+    service = Service(config_of(options), SystemdNotifier(os.environ))
     stopping: list[int] = []
 
     def on_signal(number: int, frame: FrameType | None) -> None:

@@ -6,33 +6,33 @@ configuration. There are no secrets in the file and no values that are code.
 """
 
 from hesiod_watch.config.loading import SYSTEM_FILE, load, parse, sample
-from hesiod_watch.config.notify import TRACKER, ChannelSettings, Notify, TrackerSettings
+from hesiod_watch.config.notify import TRACKER, ChannelSettings, NotifySettings, TrackerSettings
 from hesiod_watch.config.values import (
-    Backup,
+    BackupPlaceSettings,
     BackupSettings,
     Config,
-    Processing,
-    Reports,
-    RunType,
-    Strip,
-    Upstream,
+    ProcessingSettings,
+    ReportSettings,
+    RunTypeSettings,
+    StripSettings,
+    UpstreamSettings,
     WatchSettings,
 )
 
 __all__ = [
     "SYSTEM_FILE",
     "TRACKER",
-    "Backup",
+    "BackupPlaceSettings",
     "BackupSettings",
     "ChannelSettings",
     "Config",
-    "Notify",
-    "Processing",
-    "Reports",
-    "RunType",
-    "Strip",
+    "NotifySettings",
+    "ProcessingSettings",
+    "ReportSettings",
+    "RunTypeSettings",
+    "StripSettings",
     "TrackerSettings",
-    "Upstream",
+    "UpstreamSettings",
     "WatchSettings",
     "load",
     "parse",

@@ -20,8 +20,8 @@ from pathlib import Path
 import yaml
 
 from hesiod_watch.config.notify import notify_problems
-from hesiod_watch.config.reading import Reading, read_section
-from hesiod_watch.config.values import Backup, Config, Upstream
+from hesiod_watch.config.reading import ReadContext, read_section
+from hesiod_watch.config.values import BackupPlaceSettings, Config, UpstreamSettings
 from hesiod_watch.core.errors import ConfigError
 from hesiod_watch.core.location import Location, parse_location
 from hesiod_watch.core.model import LOCAL
@@ -88,7 +88,7 @@ def parse(text: str, path: Path | None) -> Config:
 
     `path`, where the text comes from, is absolute. Directories are relative to the one it lies in.
     """
-    reading = Reading(display(str(path)) if path else "configuration", path.parent if path else None)
+    reading = ReadContext(display(str(path)) if path else "configuration", path.parent if path else None)
     config = None
     try:
         # compose() gives the tree with its lines and makes no objects, whatever tags the text has.
@@ -116,7 +116,7 @@ def parse(text: str, path: Path | None) -> Config:
     return config
 
 
-def check_directories(config: Config, reading: Reading) -> None:
+def check_directories(config: Config, reading: ReadContext) -> None:
     """Results in the landing area would be taken for runs, and runs among the results would be overwritten."""
     landing, output = (Path(os.path.realpath(each)) for each in (config.landing, config.output))
     if landing == output:
@@ -127,14 +127,14 @@ def check_directories(config: Config, reading: Reading) -> None:
         reading.problem(reading.lines["output"], "output", "landing lies inside it")
 
 
-def check_intervals(config: Config, reading: Reading) -> None:
+def check_intervals(config: Config, reading: ReadContext) -> None:
     if config.watch.full_sweep_interval < config.watch.sweep_interval:
         key = "watch.full_sweep_interval"
         line = reading.lines.get(key) or reading.lines["watch.sweep_interval"]
         reading.problem(line, key, "shorter than watch.sweep_interval")
 
 
-def check_upstreams(config: Config, reading: Reading) -> None:
+def check_upstreams(config: Config, reading: ReadContext) -> None:
     local = [upstream.name for upstream in config.upstreams if upstream.location == LOCAL]
     for upstream in config.upstreams:
         key = f"upstreams.{upstream.name}"
@@ -145,7 +145,7 @@ def check_upstreams(config: Config, reading: Reading) -> None:
     check_apart(config, reading)
 
 
-def upstream_problems(upstream: Upstream) -> Iterator[tuple[str, str]]:
+def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
     """What is wrong with an upstream by itself: the key, and a sentence."""
     if upstream.location == LOCAL:
         for each in dataclasses.fields(upstream):
@@ -174,7 +174,7 @@ def upstream_problems(upstream: Upstream) -> Iterator[tuple[str, str]]:
     yield from (("rsync", problem) for problem in template_problems(upstream.rsync))
 
 
-def check_apart(config: Config, reading: Reading) -> None:
+def check_apart(config: Config, reading: ReadContext) -> None:
     """A mounted upstream within our own directories, or two upstreams of one place, would be copied in circles."""
     places: dict[tuple[str, str], str] = {}
     for upstream in config.upstreams:
@@ -194,7 +194,7 @@ def check_apart(config: Config, reading: Reading) -> None:
                 reading.problem(reading.lines[key], key, f"{name} is the same directory, or one lies in the other")
 
 
-def check_backups(config: Config, reading: Reading) -> None:
+def check_backups(config: Config, reading: ReadContext) -> None:
     """A copy beside what it is a copy of, or on the sequencer that is to be cleaned, protects nobody."""
     ours = [("landing", "", str(config.landing)), ("output", "", str(config.output))]
     for upstream in config.upstreams:
@@ -216,7 +216,7 @@ def check_backups(config: Config, reading: Reading) -> None:
         ours.append((f"the backup {backup.name}", place.host, place.path))
 
 
-def check_notify(config: Config, reading: Reading) -> None:
+def check_notify(config: Config, reading: ReadContext) -> None:
     for name, text in notify_problems(config.notify):
         key = f"notify.{name}"
         # A key that is missing is told where its section begins.
@@ -231,7 +231,7 @@ def overlap(place: Location, path: str) -> bool:
     return one == other or one in other.parents or other in one.parents
 
 
-def backup_problems(backup: Backup) -> Iterator[tuple[str, str]]:
+def backup_problems(backup: BackupPlaceSettings) -> Iterator[tuple[str, str]]:
     """What is wrong with a backup by itself: the key, and a sentence."""
     if backup.location == LOCAL:
         yield "location", "should be a mounted directory or [user@]host:/directory"

@@ -11,13 +11,13 @@ from typing import Annotated
 import yaml
 
 from hesiod_watch.config.reading import (
-    Directory,
-    Duration,
-    Mistake,
+    ConfigMistake,
+    DirectoryValue,
+    DurationValue,
     NotAKey,
-    Reading,
-    Text,
-    Words,
+    ReadContext,
+    TextValue,
+    WordListValue,
     described,
     entries,
     joined,
@@ -31,18 +31,18 @@ TRACKER = "rt"
 
 
 @dataclass(frozen=True)
-class File:
+class SecretFileValue:
     """The path of a file, absolute or relative to the directory of the configuration file; empty for none."""
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> Path | None:
-        return Directory()(node, reading, key) if Text()(node, reading, key) else None
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Path | None:
+        return DirectoryValue()(node, reading, key) if TextValue()(node, reading, key) else None
 
 
 @dataclass(frozen=True)
-class Kinds:
+class EventKindsValue:
     """A mapping from events to how they are told; those that are not named keep their defaults."""
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> Mapping[str, str]:
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Mapping[str, str]:
         kinds = default_kinds()
         for name, value in entries(reading, node, key):
             at = joined(key, name)
@@ -58,10 +58,10 @@ class Kinds:
 
 
 @dataclass(frozen=True)
-class Statuses:
+class StatusesValue:
     """A mapping from words of `status` to the tracker's own."""
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> Mapping[str, str]:
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Mapping[str, str]:
         found = {}
         for name, value in entries(reading, node, key):
             at = joined(key, name)
@@ -70,8 +70,8 @@ class Statuses:
                 reading.problem(reading.lines[at], at, f"is no status of a run{text}")
                 continue
             try:
-                found[name] = Text()(value, reading, at)
-            except Mistake as mistake:
+                found[name] = TextValue()(value, reading, at)
+            except ConfigMistake as mistake:
                 reading.problem(reading.lines[at], at, str(mistake))
         return found
 
@@ -80,31 +80,31 @@ class Statuses:
 class TrackerSettings:
     """Request Tracker 5, over its REST interface, version 2."""
 
-    url: Annotated[str, Text()] = ""
+    url: Annotated[str, TextValue()] = ""
     """Where Request Tracker is, such as `https://rt.example.org/`; empty: there is none."""
 
-    credentials: Annotated[Path | None, File()] = None
+    credentials: Annotated[Path | None, SecretFileValue()] = None
     """A file with a line `token: …`, or lines `user: …` and `password: …`, that nobody else can read."""
 
-    queue: Annotated[str, Text()] = ""
+    queue: Annotated[str, TextValue()] = ""
     """The queue in which a run's ticket is opened, unless its type names another."""
 
-    requestors: Annotated[tuple[str, ...], Words()] = ()
+    requestors: Annotated[tuple[str, ...], WordListValue()] = ()
     """Mail addresses of the requestors of new tickets: they read replies."""
 
-    cc: Annotated[tuple[str, ...], Words()] = ()
+    cc: Annotated[tuple[str, ...], WordListValue()] = ()
     """Mail addresses of those who get copies."""
 
-    statuses: Annotated[Mapping[str, str], Statuses()] = field(default_factory=dict)
+    statuses: Annotated[Mapping[str, str], StatusesValue()] = field(default_factory=dict)
     """What status a ticket gets when its run has one, such as `{complete: resolved}`; others are left alone."""
 
-    ca_bundle: Annotated[Path | None, File()] = None
+    ca_bundle: Annotated[Path | None, SecretFileValue()] = None
     """Certificates of the authorities that are believed; empty: those of this host."""
 
-    proxy: Annotated[str, Text()] = ""
+    proxy: Annotated[str, TextValue()] = ""
     """A proxy for HTTP, such as `http://proxy:3128`; empty: none, whatever the environment says."""
 
-    timeout: Annotated[float, Duration(at_least=1)] = 20.0
+    timeout: Annotated[float, DurationValue(at_least=1)] = 20.0
     """How long an answer may take."""
 
 
@@ -115,15 +115,15 @@ class ChannelSettings:
     name: Annotated[str, NotAKey]
     """The key under `notify.channels`: letters, digits, `_`, `-` and `.`."""
 
-    url_file: Annotated[Path | None, File()]
+    url_file: Annotated[Path | None, SecretFileValue()]
     """A file with one address of Apprise's kind, such as `mailtos://…`, that nobody else can read."""
 
-    events: Annotated[tuple[str, ...], Words()] = ()
+    events: Annotated[tuple[str, ...], WordListValue()] = ()
     """What is told there; none: whatever `notify.events` does not say `nothing` of."""
 
 
 @dataclass(frozen=True, slots=True)
-class Notify:
+class NotifySettings:
     """Telling people what happens to runs."""
 
     rt: TrackerSettings = field(default_factory=TrackerSettings)
@@ -132,13 +132,13 @@ class Notify:
     channels: tuple[ChannelSettings, ...] = ()
     """Other ways, by name."""
 
-    events: Annotated[Mapping[str, str], Kinds()] = field(default_factory=default_kinds)
+    events: Annotated[Mapping[str, str], EventKindsValue()] = field(default_factory=default_kinds)
     """How each event is told in the tracker: `comment`, `reply` or `nothing`. docs/messages.md has all of them."""
 
-    retry: Annotated[float, Duration(at_least=0.1)] = 60.0
+    retry: Annotated[float, DurationValue(at_least=0.1)] = 60.0
     """Time until what could not be delivered is tried again; doubled each time, up to an hour."""
 
-    report_url: Annotated[str, Text()] = ""
+    report_url: Annotated[str, TextValue()] = ""
     """The address of a run's page, with `{run}` for its name; empty: messages give the file."""
 
     def kinds(self) -> dict[str, Mapping[str, str]]:
@@ -150,7 +150,7 @@ class Notify:
         return found
 
 
-def notify_problems(notify: Notify) -> Iterator[tuple[str, str]]:
+def notify_problems(notify: NotifySettings) -> Iterator[tuple[str, str]]:
     """What is wrong with these settings among each other: the key below `notify`, and a sentence."""
     tracker = notify.rt
     if tracker.url:

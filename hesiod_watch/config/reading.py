@@ -1,6 +1,6 @@
 """How values are written in YAML, and how a mistake in one is told.
 
-A reader takes a node of the parsed document and gives the value, or raises `Mistake`. `read_section` reads a whole
+A reader takes a node of the parsed document and gives the value, or raises `ConfigMistake`. `read_section` reads a whole
 mapping into a dataclass by the annotations of its fields and goes on after each mistake, so that a person sees
 all of them at once.
 
@@ -40,12 +40,12 @@ T = TypeVar("T", bound="DataclassInstance")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
-class Mistake(Exception):
+class ConfigMistake(Exception):
     """What is wrong with one value; the text follows the key."""
 
 
 @dataclass
-class Reading:
+class ReadContext:
     """One pass over a document: where it came from, where its keys are, and the mistakes met so far."""
 
     file: str
@@ -57,10 +57,10 @@ class Reading:
         self.problems.append((line, ": ".join(part for part in (f"{self.file}:{line}", display(key), text) if part)))
 
 
-class Reader(Protocol):
+class ValueReader(Protocol):
     """Gives the value that `node` under `key` spells; raises Mistake, or notes several mistakes in `reading`."""
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> object: ...
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> object: ...
 
 
 class NotAKey:
@@ -68,82 +68,82 @@ class NotAKey:
 
 
 @dataclass(frozen=True)
-class Text:
+class TextValue:
     """Text on one line."""
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> str:
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> str:
         text = scalar(node, "text")
         if node.tag != f"{TAG}str":
-            raise Mistake(f"should be text, not {described(node)}; put it in quotes if it is meant")
+            raise ConfigMistake(f"should be text, not {described(node)}; put it in quotes if it is meant")
         if not text.isprintable():
-            raise Mistake("should be text on one line, without control characters")
+            raise ConfigMistake("should be text on one line, without control characters")
         return text
 
 
 @dataclass(frozen=True)
-class Pattern:
+class PatternValue:
     """A regular expression, as Python understands it."""
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> str:
-        text = Text()(yaml.ScalarNode(f"{TAG}str", scalar(node, "a regular expression")), reading, key)
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> str:
+        text = TextValue()(yaml.ScalarNode(f"{TAG}str", scalar(node, "a regular expression")), reading, key)
         try:
             re.compile(text)
         except re.error as error:
-            raise Mistake(f"should be a regular expression: {error}") from None
+            raise ConfigMistake(f"should be a regular expression: {error}") from None
         return text
 
 
 @dataclass(frozen=True)
-class Words:
+class WordListValue:
     """A list of words, each one argument of a command; an empty list for none."""
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> tuple[str, ...]:
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> tuple[str, ...]:
         if not isinstance(node, yaml.SequenceNode):
-            raise Mistake(f"should be a list of words, such as [-o, Port=2222], not {described(node)}")
+            raise ConfigMistake(f"should be a list of words, such as [-o, Port=2222], not {described(node)}")
         return tuple(self._word(each, reading, key) for each in node.value)
 
-    def _word(self, node: yaml.Node, reading: Reading, key: str) -> str:
+    def _word(self, node: yaml.Node, reading: ReadContext, key: str) -> str:
         # A port or a level is a word like any other here; the tag would make a number of it.
         scalar(node, "a list of words")
-        return Text()(yaml.ScalarNode(f"{TAG}str", node.value), reading, key)
+        return TextValue()(yaml.ScalarNode(f"{TAG}str", node.value), reading, key)
 
 
 @dataclass(frozen=True)
-class Directory:
+class DirectoryValue:
     """An absolute path, or one relative to the directory of the configuration file."""
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> Path:
-        text = Text()(node, reading, key)
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Path:
+        text = TextValue()(node, reading, key)
         if not text:
-            raise Mistake("should be a directory, not empty")
+            raise ConfigMistake("should be a directory, not empty")
         if text.startswith("~") or "$" in text:
-            raise Mistake("`~` and `$` are not expanded: write the path out")
+            raise ConfigMistake("`~` and `$` are not expanded: write the path out")
         if reading.base is None and not text.startswith("/"):
-            raise Mistake("should be an absolute path")
+            raise ConfigMistake("should be an absolute path")
         return Path(os.path.normpath((reading.base or Path("/")) / text))
 
 
 @dataclass(frozen=True)
-class Whole:
+class IntegerValue:
     """A whole number from `smallest` to `largest`; where `auto` is given, that word stands for what it returns."""
 
     smallest: int
     largest: int
     auto: Callable[[], int] | None = None
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> int:
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> int:
         text = scalar(node, "a whole number")
         if self.auto and text == "auto":
             return self.auto()
         if not re.fullmatch(r"-?[0-9]{1,9}", text):
-            raise Mistake(f"should be a whole number{' or auto' if self.auto else ''}, not {described(node)}")
+            raise ConfigMistake(f"should be a whole number{' or auto' if self.auto else ''}, not {described(node)}")
         if not self.smallest <= int(text) <= self.largest:
-            raise Mistake(f"should be from {self.smallest} to {self.largest}, not {int(text)}")
+            raise ConfigMistake(f"should be from {self.smallest} to {self.largest}, not {int(text)}")
         return int(text)
 
 
 @dataclass(frozen=True)
-class Duration:
+class DurationValue:
     """A time span from `at_least` seconds to a year: `10s`, `5 min`, `1h 30m`, or a number of seconds.
 
     Where `never` is true that word may be given, too; it stands for None.
@@ -152,63 +152,63 @@ class Duration:
     at_least: float
     never: bool = False
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> float | None:
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> float | None:
         text = scalar(node, "a time span")
         if self.never and text == "never":
             return None
         seconds = duration(text)
         if seconds is None:
             example = "a time span such as 10s, 5 min, 1h 30m or a number of seconds"
-            raise Mistake(f"should be {example}, not {described(node)}")
+            raise ConfigMistake(f"should be {example}, not {described(node)}")
         if not self.at_least <= seconds <= LONGEST:
             shortest = number_of(self.at_least, "second", form="g")
-            raise Mistake(f"should be from {shortest} to 366 days, not {described(node)}")
+            raise ConfigMistake(f"should be from {shortest} to 366 days, not {described(node)}")
         return seconds
 
 
 @dataclass(frozen=True)
-class Switch:
+class BooleanValue:
     """true or false."""
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> bool:
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> bool:
         value = BOOLEANS.get(scalar(node, "true or false").lower())
         if value is None or node.tag != f"{TAG}bool":
-            raise Mistake(f"should be true or false, not {described(node)}")
+            raise ConfigMistake(f"should be true or false, not {described(node)}")
         return value
 
 
 @dataclass(frozen=True)
-class Choice:
+class ChoiceValue:
     """One of a few words."""
 
     words: tuple[str, ...]
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> str:
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> str:
         text = scalar(node, "one of " + ", ".join(self.words))
         if text not in self.words:
-            raise Mistake(
+            raise ConfigMistake(
                 f"should be one of {', '.join(self.words)}, not {described(node)}{suggestion(text, self.words)}"
             )
         return text
 
 
 @dataclass(frozen=True)
-class Section:
+class SectionValue:
     """A mapping that is read into the dataclass `kind`."""
 
     kind: type[Any]
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> object:
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> object:
         return read_section(reading, self.kind, node, key)
 
 
 @dataclass(frozen=True)
-class Named:
+class NamedSectionsValue:
     """A mapping from names to mappings, each read into the dataclass `kind` with its key as `name`."""
 
     kind: type[Any]
 
-    def __call__(self, node: yaml.Node, reading: Reading, key: str) -> tuple[object, ...]:
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> tuple[object, ...]:
         found = []
         for name, value in entries(reading, node, key):
             if not NAME.fullmatch(name):
@@ -219,26 +219,26 @@ class Named:
         return tuple(found)
 
 
-def reader_of(hint: Any) -> Reader | None:
+def reader_of(hint: Any) -> ValueReader | None:
     """What reads a field with this annotation; None where the field is not a key."""
     if get_origin(hint) is Annotated:
         (reader,) = hint.__metadata__
         return None if reader is NotAKey else reader
     if get_origin(hint) is Literal:
-        return Choice(get_args(hint))
+        return ChoiceValue(get_args(hint))
     if get_origin(hint) is tuple:
-        return Named(get_args(hint)[0])
-    return Switch() if hint is bool else Section(hint)
+        return NamedSectionsValue(get_args(hint)[0])
+    return BooleanValue() if hint is bool else SectionValue(hint)
 
 
-def keys_of(section: type[Any]) -> dict[str, Reader]:
+def keys_of(section: type[Any]) -> dict[str, ValueReader]:
     """The keys of a section in their order, each with what reads it."""
     hints = get_type_hints(section, include_extras=True)
     readers = {each.name: reader_of(hints[each.name]) for each in dataclasses.fields(section)}
     return {name: reader for name, reader in readers.items() if reader is not None}
 
 
-def read_section(reading: Reading, section: type[T], node: yaml.Node, key: str = "", **given: object) -> T | None:
+def read_section(reading: ReadContext, section: type[T], node: yaml.Node, key: str = "", **given: object) -> T | None:
     """The dataclass `section` from a mapping, `given` for its fields that are no keys.
 
     Mistakes are noted in `reading`, and what is at fault keeps its default; None where that is not possible.
@@ -255,7 +255,7 @@ def read_section(reading: Reading, section: type[T], node: yaml.Node, key: str =
             continue
         try:
             values[name] = readers[name](value, reading, joined(key, name))
-        except Mistake as mistake:
+        except ConfigMistake as mistake:
             reading.problem(line, joined(key, name), str(mistake))
     required = [each.name for each in dataclasses.fields(section) if each.default is each.default_factory is MISSING]
     for name in required:
@@ -264,7 +264,7 @@ def read_section(reading: Reading, section: type[T], node: yaml.Node, key: str =
     return section(**values) if all(name in values for name in required) else None
 
 
-def entries(reading: Reading, node: yaml.Node, key: str) -> Iterator[tuple[str, yaml.Node]]:
+def entries(reading: ReadContext, node: yaml.Node, key: str) -> Iterator[tuple[str, yaml.Node]]:
     """Name and value of each entry of a mapping, its line noted; nothing for a section left empty."""
     if isinstance(node, yaml.ScalarNode) and node.tag == f"{TAG}null":
         return
@@ -290,7 +290,7 @@ def joined(key: str, name: str) -> str:
 def scalar(node: yaml.Node, wanted: str) -> str:
     """The text of a single value as it is written; raises Mistake for a list or a mapping."""
     if not isinstance(node, yaml.ScalarNode) or (node.tag == f"{TAG}null" and node.value in ("", "~", "null")):
-        raise Mistake(f"should be {wanted}, not {described(node)}")
+        raise ConfigMistake(f"should be {wanted}, not {described(node)}")
     return str(node.value)
 
 

@@ -11,8 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
 
-from hesiod_watch.config.notify import Notify
-from hesiod_watch.config.reading import Directory, Duration, NotAKey, Pattern, Text, Whole, Words
+from hesiod_watch.config.notify import NotifySettings
+from hesiod_watch.config.reading import (
+    DirectoryValue,
+    DurationValue,
+    IntegerValue,
+    NotAKey,
+    PatternValue,
+    TextValue,
+    WordListValue,
+)
 from hesiod_watch.core import model
 from hesiod_watch.core.location import Location, parse_location, run_in
 from hesiod_watch.core.model import LOCAL, Policy
@@ -37,24 +45,24 @@ class WatchSettings:
     """`poll` only sweeps; `auto` uses events, but does not believe them on file systems that others write to;
     `inotify` believes them everywhere. Sweeps are made in any case."""
 
-    sweep_interval: Annotated[float, Duration(at_least=0.1)] = 10.0
+    sweep_interval: Annotated[float, DurationValue(at_least=0.1)] = 10.0
     """Time between looks at the runs that are not finished, whatever events say."""
 
-    full_sweep_interval: Annotated[float, Duration(at_least=0.1)] = 600.0
+    full_sweep_interval: Annotated[float, DurationValue(at_least=0.1)] = 600.0
     """Time between looks at every run, the finished ones too; not less than `sweep_interval`."""
 
-    upstream_interval: Annotated[float, Duration(at_least=0.1)] = 300.0
+    upstream_interval: Annotated[float, DurationValue(at_least=0.1)] = 300.0
     """Time between the service's questions to upstreams, and from one sync of a run to the next."""
 
 
 @dataclass(frozen=True, slots=True)
-class Upstream:
+class UpstreamSettings:
     """Where runs come from."""
 
     name: Annotated[str, NotAKey]
     """The key under `upstreams`: letters, digits, `_`, `-` and `.`."""
 
-    location: Annotated[str, Text()]
+    location: Annotated[str, TextValue()]
     """`LOCAL`: the sequencer writes into the landing area itself. `/directory`: mounted here. `[user@]host:/directory`:
     reached over ssh. In such a directory lie runs, and in these libraries with their cells."""
 
@@ -62,32 +70,32 @@ class Upstream:
     """`pull`: rsync is called here. `push`: over ssh rsync is called there, where the landing area is mounted as
     `landing_there`."""
 
-    landing_there: Annotated[str, Text()] = ""
+    landing_there: Annotated[str, TextValue()] = ""
     """For `push`: the landing area as it is mounted on the sequencer, an absolute path."""
 
-    instrument: Annotated[str, Text()] = ""
+    instrument: Annotated[str, TextValue()] = ""
     """The instrument's name in the names of runs; empty: the upstream's own name."""
 
-    bandwidth_limit: Annotated[str, Text()] = ""
+    bandwidth_limit: Annotated[str, TextValue()] = ""
     """The most that rsync sends in a second, such as `50M` (bytes, in units of 1024); empty: no limit."""
 
-    timeout: Annotated[float, Duration(at_least=1)] = 60.0
+    timeout: Annotated[float, DurationValue(at_least=1)] = 60.0
     """How long nothing may come from the other side until a connection is given up."""
 
-    connect_timeout: Annotated[float, Duration(at_least=1)] = 10.0
+    connect_timeout: Annotated[float, DurationValue(at_least=1)] = 10.0
     """How long connecting may take."""
 
-    ssh_options: Annotated[tuple[str, ...], Words()] = ()
+    ssh_options: Annotated[tuple[str, ...], WordListValue()] = ()
     """More arguments of ssh, such as `[-i, /etc/hesiod-watch/key]`; they come before our own but for `BatchMode`."""
 
-    rsync: Annotated[tuple[str, ...], Words()] = ()
+    rsync: Annotated[tuple[str, ...], WordListValue()] = ()
     """rsync's command line, where the usual one will not do; `{options}`, `{source}` and `{destination}` stand for what
     is usual. Empty: `[rsync, "{options}", "{source}", "{destination}"]`."""
 
     mark_deletable: bool = False
     """Whether cells that are proven to have two verified copies elsewhere are marked there as safe to delete."""
 
-    mark_lasts: Annotated[float, Duration(at_least=1)] = 7 * 86400.0
+    mark_lasts: Annotated[float, DurationValue(at_least=1)] = 7 * 86400.0
     """How long such a mark counts; when it has run out, all copies are read again for a new one."""
 
     @property
@@ -102,13 +110,13 @@ class Upstream:
 
 
 @dataclass(frozen=True, slots=True)
-class RunType(model.RunType):
+class RunTypeSettings(model.RunType):
     """Runs of a kind, and what is different about them."""
 
     name: Annotated[str, NotAKey]
     """The key under `types`: letters, digits, `_`, `-` and `.`."""
 
-    runs: Annotated[str, Pattern()]
+    runs: Annotated[str, PatternValue()]
     """Regular expression that the whole name of a run must match."""
 
     process: bool = True
@@ -117,7 +125,7 @@ class RunType(model.RunType):
     notify: bool = True
     """Whether people are told about such runs."""
 
-    queue: Annotated[str, Text()] = ""
+    queue: Annotated[str, TextValue()] = ""
     """The tracker's queue for them; empty: `notify.rt.queue`."""
 
     backup_raw: Literal["default", "true", "false"] = "default"
@@ -125,13 +133,13 @@ class RunType(model.RunType):
 
 
 @dataclass(frozen=True, slots=True)
-class Backup:
+class BackupPlaceSettings:
     """A second place for results and raw data, on a file system of its own."""
 
     name: Annotated[str, NotAKey]
     """The key under `backups`: letters, digits, `_`, `-` and `.`."""
 
-    location: Annotated[str, Text()]
+    location: Annotated[str, TextValue()]
     """`/directory`: mounted here. `[user@]host:/directory`: reached over ssh. `hesiod-watch backup-init` marks it."""
 
     raw: bool = True
@@ -140,16 +148,16 @@ class Backup:
     fastq: bool = False
     """Whether these include the FASTQ files whose reads are in the results already."""
 
-    bandwidth_limit: Annotated[str, Text()] = ""
+    bandwidth_limit: Annotated[str, TextValue()] = ""
     """The most that rsync sends in a second, such as `50M` (bytes, in units of 1024); empty: no limit."""
 
-    timeout: Annotated[float, Duration(at_least=1)] = 60.0
+    timeout: Annotated[float, DurationValue(at_least=1)] = 60.0
     """How long nothing may come from the other side until a connection is given up."""
 
-    connect_timeout: Annotated[float, Duration(at_least=1)] = 10.0
+    connect_timeout: Annotated[float, DurationValue(at_least=1)] = 10.0
     """How long connecting may take."""
 
-    ssh_options: Annotated[tuple[str, ...], Words()] = ()
+    ssh_options: Annotated[tuple[str, ...], WordListValue()] = ()
     """More arguments of ssh, such as `[-i, /etc/hesiod-watch/key]`; they come before our own but for `BatchMode`."""
 
     @property
@@ -158,9 +166,9 @@ class Backup:
         return parse_location(self.location)
 
     @property
-    def reached(self) -> Upstream:
+    def reached(self) -> UpstreamSettings:
         """The same host and limits as ssh and rsync are told them."""
-        return Upstream(
+        return UpstreamSettings(
             self.name,
             self.location,
             bandwidth_limit=self.bandwidth_limit,
@@ -174,35 +182,35 @@ class Backup:
 class BackupSettings:
     """When backups are read again."""
 
-    verify_every: Annotated[float, Duration(at_least=1)] = 30 * 86400.0
+    verify_every: Annotated[float, DurationValue(at_least=1)] = 30 * 86400.0
     """Time from one reading of a cell's copies, here and there, to the next."""
 
-    fresh: Annotated[float, Duration(at_least=1)] = 86400.0
+    fresh: Annotated[float, DurationValue(at_least=1)] = 86400.0
     """How old the reading of a copy may be when something is deleted because that copy exists."""
 
 
 @dataclass(frozen=True, slots=True)
-class Strip:
+class StripSettings:
     """When raw data are removed from the landing area."""
 
-    after: Annotated[float | None, Duration(at_least=1, never=True)] = None
+    after: Annotated[float | None, DurationValue(at_least=1, never=True)] = None
     """Time from a cell's `.done` to the removal of those of its raw data that have two verified copies elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
-class Processing:
+class ProcessingSettings:
     """How cells are processed."""
 
     executor: Literal["local", "inline", "dry-run"] = "local"
     """`local` starts a process per action, `inline` works in the deciding process, `dry-run` says what it would do."""
 
-    workers: Annotated[int, Whole(1, 1024, auto=default_workers)] = field(default_factory=default_workers)
+    workers: Annotated[int, IntegerValue(1, 1024, auto=default_workers)] = field(default_factory=default_workers)
     """Actions at work at the same time on this host; `auto` is half of the CPUs, at least 1."""
 
-    processes: Annotated[int, Whole(1, 1024)] = 1
+    processes: Annotated[int, IntegerValue(1, 1024)] = 1
     """Processes that share the outputs of one cell."""
 
-    nice: Annotated[int, Whole(0, 19)] = 10
+    nice: Annotated[int, IntegerValue(0, 19)] = 10
     """How far the work stands back for other programs on this host: 0 not at all, 19 entirely."""
 
     disk: Literal["normal", "low", "idle"] = "low"
@@ -211,10 +219,10 @@ class Processing:
     ingest: bool = True
     """Whether cells are worked on while they are still being written, so that little is left when they are complete."""
 
-    ingest_interval: Annotated[float, Duration(at_least=0.1)] = 60.0
+    ingest_interval: Annotated[float, DurationValue(at_least=0.1)] = 60.0
     """Shortest time from one round of ingest on a cell to the next."""
 
-    ingest_workers: Annotated[int, Whole(1, 1024, auto=default_ingest_workers)] = field(
+    ingest_workers: Annotated[int, IntegerValue(1, 1024, auto=default_ingest_workers)] = field(
         default_factory=default_ingest_workers
     )
     """Cells ingested at the same time on this host, beside `workers`; `auto` is a quarter of the CPUs, at least 1."""
@@ -225,18 +233,18 @@ class Processing:
     recompress: bool = False
     """Compress anew also what MinKNOW has compressed already, instead of keeping its compressed data as they are."""
 
-    grace: Annotated[float, Duration(at_least=0)] = 3600.0
+    grace: Annotated[float, DurationValue(at_least=0)] = 3600.0
     """How long announced files may be missing after a cell's final summary before a person is told."""
 
-    attempts_per_day: Annotated[int, Whole(1, 1000)] = 3
+    attempts_per_day: Annotated[int, IntegerValue(1, 1000)] = 3
     """How often within 24 hours a cell is started before it is given up as failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reports:
+class ReportSettings:
     """What the report pages say about the facility."""
 
-    title: Annotated[str, Text()] = ""
+    title: Annotated[str, TextValue()] = ""
     """The facility's name, shown at the head of each run's page; empty for none."""
 
 
@@ -244,10 +252,10 @@ class Reports:
 class Config:
     """The whole configuration, checked."""
 
-    landing: Annotated[Path, Directory()]
+    landing: Annotated[Path, DirectoryValue()]
     """Where runs land: the directory that MinKNOW writes to."""
 
-    output: Annotated[Path, Directory()]
+    output: Annotated[Path, DirectoryValue()]
     """Where results go; neither inside `landing` nor around it."""
 
     batch: Literal["none", "year", "month"] = "none"
@@ -256,28 +264,28 @@ class Config:
     watch: WatchSettings = field(default_factory=WatchSettings)
     """How the service learns that there is something to look at."""
 
-    upstreams: tuple[Upstream, ...] = (Upstream("local", LOCAL),)
+    upstreams: tuple[UpstreamSettings, ...] = (UpstreamSettings("local", LOCAL),)
     """Where runs come from, by name; `{}` means that no run is taken up by itself."""
 
-    types: tuple[RunType, ...] = (RunType("internal", ".*"),)
+    types: tuple[RunTypeSettings, ...] = (RunTypeSettings("internal", ".*"),)
     """Kinds of run; the first whose pattern matches the run's name counts, unless `pipeline/type.yaml` says another."""
 
-    processing: Processing = field(default_factory=Processing)
+    processing: ProcessingSettings = field(default_factory=ProcessingSettings)
     """How cells are processed."""
 
-    backups: tuple[Backup, ...] = ()
+    backups: tuple[BackupPlaceSettings, ...] = ()
     """Second places for results and raw data, by name; `{}`: none, and then nothing is ever deletable."""
 
     backup: BackupSettings = field(default_factory=BackupSettings)
     """When backups are read again."""
 
-    strip: Strip = field(default_factory=Strip)
+    strip: StripSettings = field(default_factory=StripSettings)
     """When raw data are removed from the landing area."""
 
-    notify: Notify = field(default_factory=Notify)
+    notify: NotifySettings = field(default_factory=NotifySettings)
     """Telling people what happens to runs."""
 
-    reports: Reports = field(default_factory=Reports)
+    reports: ReportSettings = field(default_factory=ReportSettings)
     """What the report pages say about the facility."""
 
     path: Annotated[Path | None, NotAKey] = None
@@ -288,7 +296,7 @@ class Config:
         """Whether runs that appear in the landing area by themselves are ours."""
         return any(upstream.location == LOCAL for upstream in self.upstreams)
 
-    def upstream_of(self, location: str) -> Upstream | None:
+    def upstream_of(self, location: str) -> UpstreamSettings | None:
         """The upstream in which a run lies, given the text of its `pipeline/upstream`; None: in none of them."""
         for upstream in self.upstreams:
             try:

@@ -69,7 +69,7 @@ def question(script: str, directory: str) -> tuple[str, ...]:
     return ("sh", "-c", script, "sh", directory)
 
 
-class NotAnAnswer(Exception):
+class MalformedResponse(Exception):
     """What came is no answer, or not the whole of one; the text says what is wrong with it."""
 
 
@@ -77,11 +77,11 @@ def records(output: bytes) -> tuple[list[bytes], int]:
     """The records of an answer, and the exit code of what gave them. Raises NotAnAnswer."""
     _, begun, body = output.partition(_BEGIN)
     if not begun:
-        raise NotAnAnswer("no answer came")
+        raise MalformedResponse("no answer came")
     found = body.split(b"\0")
     last = found[-2] if len(found) > 1 and not found[-1] else b""
     if not last.startswith(_END) or not last[len(_END) :].isdigit():
-        raise NotAnAnswer("the answer was cut short")
+        raise MalformedResponse("the answer was cut short")
     return found[:-2], int(last[len(_END) :])
 
 
@@ -95,7 +95,7 @@ def encoded(name: str) -> bytes:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class InventoryEntry:
     """One entry of a directory. Times are nanoseconds since the epoch, of the file system's clock.
 
     `changed` is the inode's change time: nobody can set it back, so a file rewritten under its old time shows.
@@ -113,7 +113,7 @@ class Entry:
         return (self.kind, self.target) if self.kind != "f" else (self.kind, self.size, self.mtime, self.changed)
 
 
-Entries = Mapping[str, Entry]
+Entries = Mapping[str, InventoryEntry]
 """Entries of a cell by their name relative to it, with `/` between the parts."""
 
 
@@ -144,14 +144,16 @@ def read_files(answer: Iterable[bytes]) -> Inventory:
         now = parse_whole(found[0])
         entries = dict(_entry(head, target) for head, target in zip(found[1::2], found[2::2], strict=True))
     except (ValueError, IndexError) as error:
-        raise NotAnAnswer("the answer cannot be read") from error
+        raise MalformedResponse("the answer cannot be read") from error
     return Inventory(entries, now)
 
 
-def _entry(head: bytes, target: bytes) -> tuple[str, Entry]:
+def _entry(head: bytes, target: bytes) -> tuple[str, InventoryEntry]:
     kind, size, mtime, changed, name = head.split(b" ", 4)
     letter: Kind = "f" if kind == b"f" else "d" if kind == b"d" else "l" if kind == b"l" else "o"
-    return decoded(name), Entry(letter, parse_whole(size), _nanoseconds(mtime), _nanoseconds(changed), decoded(target))
+    return decoded(name), InventoryEntry(
+        letter, parse_whole(size), _nanoseconds(mtime), _nanoseconds(changed), decoded(target)
+    )
 
 
 def _nanoseconds(time: bytes) -> int:
@@ -166,7 +168,7 @@ def read_checksums(answer: Iterable[bytes]) -> dict[str, str]:
     for record in answer:
         checksum, _, name = record.partition(b"  ./")
         if len(checksum) != 32 or not name:
-            raise NotAnAnswer("the answer cannot be read")
+            raise MalformedResponse("the answer cannot be read")
         found[decoded(name)] = checksum.decode("ascii", "replace")
     return found
 

@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class Delivery:
     """One thing to tell."""
 
     number: int
@@ -33,7 +33,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Ticket:
+class TicketRequest:
     """How the run's ticket should look, whatever messages there are."""
 
     run: str
@@ -49,7 +49,7 @@ class Ticket:
 
 
 @dataclass(frozen=True, slots=True)
-class Delivered:
+class DeliveryReceipt:
     """The message is there, once."""
 
     ticket: int | None
@@ -67,14 +67,14 @@ class Channel(Protocol):
 
     name: str
 
-    def deliver(self, ticket: Ticket, known: int | None, message: Message) -> Delivered:
+    def deliver(self, ticket: TicketRequest, known: int | None, message: Delivery) -> DeliveryReceipt:
         """Find or open the run's ticket, and send the message, unless it is there already.
 
         `known` is what an earlier delivery returned, if any. Messages are given in order, each until it is delivered.
         """
         ...
 
-    def keep(self, ticket: Ticket, known: int) -> str:
+    def keep(self, ticket: TicketRequest, known: int) -> str:
         """Bring subject and status of ticket `known` into step. Returns a note, "" where all is well."""
         ...
 

@@ -79,7 +79,7 @@ class Owner:
     version: str = ""
     time: str = ""  # ISO 8601, UTC; for people, never for decisions about death
     epoch: int = 1
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ class Flag:
 def why_in(text: str | None) -> str:
     """The sentence for a person in a flag's text; "" where there is none."""
     record = record_in(text)
-    return str(record.get("why", "")) if record else (text or "").strip()
+    return str(record.get("reason", "")) if record else (text or "").strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +257,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class Attempt:
     """The last round of repeated work on a cell or a run: under way, or how it ended."""
 
     ending: str  # "" while it is under way; done, failed
@@ -273,11 +273,11 @@ class Round:
         Backups, verifications and syncs record it as `trouble`, marks and strips as `why`. A record with `trouble` may
         have a `why` too: the reason for which the round was begun.
         """
-        return str(self.record.get("trouble") or self.record.get("why") or self.evidence)
+        return str(self.record.get("reason") or self.evidence)
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
+class OutboxMessage:
     """One message of a run's outbox."""
 
     number: int  # its order within the run, from 1
@@ -294,18 +294,18 @@ class Letter:
 class Outbox:
     """What people were told, or are to be told, about a run: `pipeline/messages/`."""
 
-    told: frozenset[str] = frozenset()  # keys of all messages, and of what happened before there were any
+    reported: frozenset[str] = frozenset()  # keys of all messages, and of what happened before there were any
     unnumbered: tuple[str, ...] = ()  # keys of messages whose writer was stopped before they had a number
     last: int = 0  # the highest number; 0: none
     newest: str = ""  # key of that message
     delivered: Mapping[str, int] = field(default_factory=dict)  # channel → number up to which it has them all
     channels: tuple[str, ...] = ()  # those that this look asked about, as the configuration has them
-    waiting: tuple[Letter, ...] = ()  # what at least one of these is still to get
-    round: Round | None = None  # the last delivery, or the one under way
+    waiting: tuple[OutboxMessage, ...] = ()  # what at least one of these is still to get
+    round: Attempt | None = None  # the last delivery, or the one under way
     ticket: int | None = None  # in the tracker
     problem: str = ""  # why nothing is known about the messages
 
-    def waiting_for(self, channel: str) -> tuple[Letter, ...]:
+    def waiting_for(self, channel: str) -> tuple[OutboxMessage, ...]:
         """What a channel is still to get, in order; what cannot be understood may be for any of them."""
         after = self.delivered.get(channel, 0)
         return tuple(
@@ -316,7 +316,7 @@ class Outbox:
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
+class ListedRun:
     """One run as a listing of its upstream shows it."""
 
     location: str  # as pipeline/upstream spells it
@@ -324,13 +324,13 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Arriving:
+class IngestState:
     """What is known about the FASTQ of a cell that is still being written. Times are nanoseconds since the epoch."""
 
     changed: int  # when a data directory last changed, by the file system's clock; 0: there is none
     seen: int = 0  # the same, as the last round of ingest saw it before it listed files
     unfinished: int = 0  # files that the last round left because they may still grow
-    round: Round | None = None
+    round: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,12 +345,12 @@ class Cell:
     completeness: Completeness | None = None
     summary_since: float | None = None  # when the newest final_summary was written, seconds since the epoch
     progress: Progress | None = None
-    arriving: Arriving | None = None  # None: not looked at, because the cell is not being written
+    arriving: IngestState | None = None  # None: not looked at, because the cell is not being written
     results: Mapping[str, object] = field(default_factory=dict)  # reads, bases, n50, mean_q; so far, while it runs
-    backup: Round | None = None  # the last round of copying it to second places, or the one under way
-    verification: Round | None = None  # the last reading of its copies, or the one under way
-    deletable: Round | None = None  # the last time it was marked on its upstream as safe to delete, or refused
-    strip: Round | None = None  # the last removal of its raw data from the landing area, or the one under way
+    backup: Attempt | None = None  # the last round of copying it to second places, or the one under way
+    verification: Attempt | None = None  # the last reading of its copies, or the one under way
+    deletable: Attempt | None = None  # the last time it was marked on its upstream as safe to delete, or refused
+    strip: Attempt | None = None  # the last removal of its raw data from the landing area, or the one under way
 
 
 class Stage(StrEnum):
@@ -385,7 +385,7 @@ class Status(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Quarantined:
+class QuarantinedName:
     """A name in a run (or a run itself) that we will not touch, and why."""
 
     name: str  # escaped for display; may hold what was undecodable bytes
@@ -406,13 +406,13 @@ class Snapshot:
     flags: frozenset[str] = frozenset()  # run-level flags: failed, aborted, stripped, sync.started, …
     flag_texts: Mapping[str, str] = field(default_factory=dict)  # what those flags say, where they say anything
     cells: tuple[Cell, ...] = ()
-    quarantined: tuple[Quarantined, ...] = ()  # of this run, or in it
-    ignored: tuple[Quarantined, ...] = ()  # known and left alone on purpose: configuration-test cells
-    report_covers: str | None = None  # digest that report.html carries; None: no report
+    quarantined: tuple[QuarantinedName, ...] = ()  # of this run, or in it
+    ignored: tuple[QuarantinedName, ...] = ()  # known and left alone on purpose: configuration-test cells
+    report_digest: str | None = None  # digest that report.html carries; None: no report
     problem: str = ""  # why the run could not be observed in full
-    offered: str = ""  # where a listing just shows this run, as pipeline/upstream spells it; "" where none does
-    sync: Round | None = None  # the last round of copying, or the one under way
-    backup: Round | None = None  # the last round of copying the run's own files to second places
+    listed_at: str = ""  # where a listing just shows this run, as pipeline/upstream spells it; "" where none does
+    sync: Attempt | None = None  # the last round of copying, or the one under way
+    backup: Attempt | None = None  # the last round of copying the run's own files to second places
     type: str = ""  # what pipeline/type.yaml says; "": nothing, and the run's name decides
     type_problem: str = ""  # why that file says nothing although it is there
     outbox: Outbox | None = None  # None: none yet, so nobody was told anything
@@ -448,8 +448,8 @@ class Action:
     cell: CellId | None = None
     epoch: int = 1  # of the claim it needs, for actions that are claimed
     upstream: str = LOCAL  # where the run comes from, for new-run and sync
-    offer: Offer | None = None  # the run as its upstream was just seen to have it, for tell
-    proof: Completeness | None = field(default=None, compare=False)  # what was just counted, for synced
+    listed_run: ListedRun | None = None  # the run as its upstream was just seen to have it, for tell
+    completeness: Completeness | None = field(default=None, compare=False)  # what was just counted, for synced
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.name, self.run, str(self.cell or "")) if part)

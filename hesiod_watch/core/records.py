@@ -14,6 +14,8 @@ MOST = 2**64
 """Numbers are smaller than this, and not smaller than half of it below zero: sizes, counts, inodes, seconds."""
 _LARGEST = 2**96
 """The same of a document: 64 bits of seconds, in nanoseconds, as a file's time may be that its owner has set."""
+_EARLIER = frozenset({"trouble", "why", "person", "again"})
+"""Keys of version 0.1.0 that are spelled otherwise now."""
 DEEPEST = 32
 """Levels of lists and objects within each other in a record."""
 
@@ -39,7 +41,26 @@ def record_in(text: str | bytes | None) -> Mapping[str, object]:
         record = loads(text or "")
     except ValueError:
         return {}
-    return record if isinstance(record, dict) and _is_plain(record, DEEPEST) else {}
+    return current(record) if isinstance(record, dict) and _is_plain(record, DEEPEST) else {}
+
+
+def current(record: Mapping[str, object]) -> dict[str, object]:
+    """A record in today's spelling: the keys of version 0.1.0 that have another name now are renamed.
+
+    `trouble` and `why` are `reason`; a record with both has its reason in `trouble`. `person` is
+    `needs_person`, and so is the opposite of `again`.
+    """
+    renamed = {key: value for key, value in record.items() if key not in _EARLIER}
+    if "reason" not in renamed:
+        for key in ("trouble", "why"):
+            if key in record:
+                renamed["reason"] = record[key]
+                break
+    if "needs_person" not in renamed and "person" in record:
+        renamed["needs_person"] = record["person"]
+    if "needs_person" not in renamed and isinstance(record.get("again"), bool):
+        renamed["needs_person"] = not record["again"]
+    return renamed
 
 
 def parse_whole(text: str | bytes) -> int:

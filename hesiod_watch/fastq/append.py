@@ -19,15 +19,15 @@ from isal import isal_zlib
 from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.compress import compress
 from hesiod_watch.fastq.durable import OutputFile, OutputReader
-from hesiod_watch.fastq.gunzip import Inflater
+from hesiod_watch.fastq.gunzip import GzipReader
 from hesiod_watch.fastq.malloc import keep_freed_memory
 from hesiod_watch.fastq.md5 import Md5
-from hesiod_watch.fastq.measure import Measure
+from hesiod_watch.fastq.measure import ReadMeasurer
 from hesiod_watch.fastq.model import Level, Output, Piece, Settings, Source
-from hesiod_watch.fastq.readback import Text, confirm
+from hesiod_watch.fastq.readback import TextChecksum, confirm
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile
-from hesiod_watch.fastq.statistics import Statistics
+from hesiod_watch.fastq.statistics import ReadStatistics
 
 OnUnit = Callable[[int, int, int], None]
 """Called after each unit with what it added: bytes of source data as on disk, reads, bases."""
@@ -43,7 +43,7 @@ class _How(Enum):
     REWRITE = auto()  # one gzip member made by us
 
 
-class Appender:
+class OutputAppender:
     """An output being written from `at` on. `append` each source in order, `sync`, `confirm`; `close` in any case.
 
     `members`: keep the sources' own gzip members. `md5` is the saved digest of what is there, None to do without. After
@@ -54,7 +54,7 @@ class Appender:
         keep_freed_memory()
         self.path = path
         self.pieces: list[Piece] = []
-        self.statistics = Statistics()
+        self.statistics = ReadStatistics()
         self._name = name
         self._level = level
         self._verbatim = members
@@ -64,9 +64,9 @@ class Appender:
         # Of the source being taken: where and with which digest it began, what was written, what was read.
         self._start, self._before = at, md5
         self._size, self._crc = at, 0
-        self._text = Text(0, 0)
+        self._text = TextChecksum(0, 0)
         self._hints = (0, 0)  # change time and inode of its file
-        self._texts: list[Text] = []
+        self._texts: list[TextChecksum] = []
 
     @property
     def md5(self) -> bytes | None:
@@ -136,16 +136,16 @@ class Appender:
             self._blocks = is_block
         return _How.BGZF if self._blocks and not is_block else _How.VERBATIM
 
-    def _copy(self, source: Source, how: _How, on_unit: OnUnit | None) -> tuple[Measure, str]:
+    def _copy(self, source: Source, how: _How, on_unit: OnUnit | None) -> tuple[ReadMeasurer, str]:
         """Write one source `how`; its measure, and what had to be repaired at its end."""
-        self._crc, self._text = 0, Text(0, 0)
-        measure = Measure(source.path)
+        self._crc, self._text = 0, TextChecksum(0, 0)
+        measure = ReadMeasurer(source.path)
         rewriting = isal_zlib.compressobj(2, isal_zlib.DEFLATED, _GZIP_MEMBER) if how is _How.REWRITE else None
         with SourceFile(source) as file:
             self._hints = (file.ctime_ns, file.inode)
             readinto = file.readinto
             if source.gzipped and source.size:  # an empty file is no gzip, and legal
-                readinto = Inflater(readinto, source.path, self._write if how is _How.VERBATIM else None).readinto
+                readinto = GzipReader(readinto, source.path, self._write if how is _How.VERBATIM else None).readinto
             reader = RecordReader(readinto, source.path)
             reported = 0
             for unit in reader:
@@ -187,7 +187,7 @@ def has_blocks(path: Path) -> bool:
     return bgzf.is_block(bytes(head))
 
 
-def _note(source: Source, repaired: str, statistics: Statistics) -> str:
+def _note(source: Source, repaired: str, statistics: ReadStatistics) -> str:
     """What a person should read about a source that was taken."""
     if repaired:
         return f"{source.name}: {repaired}; put right in the output"

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from hesiod_watch.fastq.model import Output, Source
-from hesiod_watch.fastq.tasks import Limits
+from hesiod_watch.fastq.tasks import TaskLimits
 
 SMALLEST_SHARE = 4 << 20
 """Bytes of source data below which dividing work costs more than it gains."""
@@ -24,10 +24,10 @@ class _Waiting:
     busy: bool = False
 
 
-class Backlog:
+class SourceBacklog:
     """Sources of outputs behind the first `taken` of each (by name of the output)."""
 
-    def __init__(self, outputs: Iterable[Output], taken: Mapping[str, int], limits: Limits, processes: int) -> None:
+    def __init__(self, outputs: Iterable[Output], taken: Mapping[str, int], limits: TaskLimits, processes: int) -> None:
         self._limits = limits
         self._processes = processes
         self._waiting: dict[str, _Waiting] = {}

@@ -13,17 +13,17 @@ from contextlib import ExitStack
 
 from hesiod_watch.core.errors import BadSource, HesiodError, TemporaryError
 from hesiod_watch.fastq import durable
-from hesiod_watch.fastq.append import Appender, OnUnit
-from hesiod_watch.fastq.tasks import Done, Grown, Part, Task
+from hesiod_watch.fastq.append import OnUnit, OutputAppender
+from hesiod_watch.fastq.tasks import AppendTask, OutputGrowth, OutputPart, TaskResult
 
 
-def perform(task: Task, on_unit: OnUnit, stop: Callable[[], bool]) -> Done:
+def perform(task: AppendTask, on_unit: OnUnit, stop: Callable[[], bool]) -> TaskResult:
     """Do as much of the task as its limits allow; `stop` is asked between sources.
 
     `error` of the result is what ended it early, where that leaves the pieces before it in order. Raises what does not:
     then nothing counts, and outputs may have grown by what nobody needs.
     """
-    appenders: list[tuple[Part, Appender]] = []
+    appenders: list[tuple[OutputPart, OutputAppender]] = []
     try:
         with ExitStack() as opened:
             error = _grow(task, appenders, opened, on_unit, stop)
@@ -37,14 +37,15 @@ def perform(task: Task, on_unit: OnUnit, stop: Callable[[], bool]) -> Done:
         raise
     durable.give_back(task.directory, [(part.name, part.at) for part, appender in appenders if not appender.pieces])
     grown = [
-        Grown(part.name, part.at, tuple(appender.pieces), appender.statistics, appender.md5) for part, appender in whole
+        OutputGrowth(part.name, part.at, tuple(appender.pieces), appender.statistics, appender.md5)
+        for part, appender in whole
     ]
-    return Done(task.parts, tuple(grown), error)
+    return TaskResult(task.parts, tuple(grown), error)
 
 
 def _grow(
-    task: Task,
-    appenders: list[tuple[Part, Appender]],
+    task: AppendTask,
+    appenders: list[tuple[OutputPart, OutputAppender]],
     opened: ExitStack,
     on_unit: OnUnit,
     stop: Callable[[], bool],
@@ -52,13 +53,13 @@ def _grow(
     """Append the sources; what kept us from appending all of them, unless it was a limit."""
     deadline = time.monotonic() + task.limits.seconds
     for part in task.parts:
-        appender: Appender | None = None
+        appender: OutputAppender | None = None
         for source in part.sources:
             if appenders and (stop() or time.monotonic() > deadline):
                 return None
             if appender is None:
                 path = task.directory / part.name
-                appender = Appender(part.name, path, task.level, members=part.members, at=part.at, md5=part.md5)
+                appender = OutputAppender(part.name, path, task.level, members=part.members, at=part.at, md5=part.md5)
                 opened.callback(appender.close)
                 appenders.append((part, appender))
             try:

@@ -16,7 +16,7 @@ _TRAILER = struct.Struct("<II")
 _SLAB_BYTES = 128 << 10  # read at a time; a block has at most half of that
 
 
-class Blocks:
+class BgzfBlocks:
     """The inflated bytes of a stream of BGZF blocks, one block after the other or as a `readinto` for `RecordReader`.
 
     `readinto` gives the compressed bytes, the first of them at `offset` of the file `path`; `passed_on` is called with

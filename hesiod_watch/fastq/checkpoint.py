@@ -24,7 +24,7 @@ _SIZE = struct.Struct("<I")  # of the index
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class OutputCheckpoint:
     """What is kept of one output: of how many pieces, their packed statistics, and the MD5 under way."""
 
     pieces: int
@@ -38,7 +38,7 @@ class Checkpoint:
 
     length: int
     crc32: int
-    outputs: Mapping[int, Kept]
+    outputs: Mapping[int, OutputCheckpoint]
 
 
 def save(directory: Path, checkpoint: Checkpoint) -> None:
@@ -67,9 +67,9 @@ def load(directory: Path) -> Checkpoint | None:
     (size,) = _SIZE.unpack_from(data, start)
     at = start + _SIZE.size + size
     index = json.loads(data[at - size : at])
-    outputs: dict[int, Kept] = {}
+    outputs: dict[int, OutputCheckpoint] = {}
     for number, pieces, length, md5 in index["outputs"]:
-        outputs[number] = Kept(pieces, data[at : at + length], bytes.fromhex(md5) if md5 else None)
+        outputs[number] = OutputCheckpoint(pieces, data[at : at + length], bytes.fromhex(md5) if md5 else None)
         at += length
     length, crc32 = index["journal"]
     return Checkpoint(length, crc32, outputs)

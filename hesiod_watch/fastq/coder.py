@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.fastq.bgzf import BLOCK_BYTES
-from hesiod_watch.fastq.blocks import Blocks
+from hesiod_watch.fastq.blocks import BgzfBlocks
 
 _PLACE: Final = Path(__file__).with_name("_coder")  # with the suffix that setuptools gives to compiled modules
 _ROOM = 1 << 16  # for a BGZF block
 
 
-class Coder:
+class DeflateCoder:
     """The library at `path`. Raises `OSError` where it cannot be loaded, `AttributeError` where it is not ours."""
 
     def __init__(self, path: Path) -> None:
@@ -68,7 +68,7 @@ class Coder:
             sample = b"".join(records)
             packed = BytesIO(self.pack(memoryview(sample), stops, plain=plain))
             try:
-                found = b"".join(Blocks(packed.readinto, self._path, lambda part: None))
+                found = b"".join(BgzfBlocks(packed.readinto, self._path, lambda part: None))
             except PermanentError:
                 return False
             if found != sample:
@@ -76,11 +76,11 @@ class Coder:
         return True
 
 
-def load(place: Path = _PLACE) -> Coder | None:
+def load(place: Path = _PLACE) -> DeflateCoder | None:
     """The coder that was compiled for this Python, if there is one and it works."""
     for suffix in EXTENSION_SUFFIXES:
         try:
-            coder = Coder(place.with_name(place.name + suffix))
+            coder = DeflateCoder(place.with_name(place.name + suffix))
         except (OSError, AttributeError):
             continue
         return coder if coder.works() else None

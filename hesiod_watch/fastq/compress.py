@@ -12,9 +12,9 @@ from itertools import chain
 import numpy as np
 
 from hesiod_watch.fastq import bgzf
-from hesiod_watch.fastq.coder import CODER, Coder
+from hesiod_watch.fastq.coder import CODER, DeflateCoder
 from hesiod_watch.fastq.model import Level
-from hesiod_watch.fastq.records import Unit
+from hesiod_watch.fastq.records import RecordUnit
 
 CODED = {"default": 500, "fast": 800}
 """Mean length, in bases, of the reads of a unit that the coder takes."""
@@ -22,7 +22,7 @@ LONG = {"default": 1500, "fast": 2500, "small": 1500}
 """Bases from which a deflate block of its own pays for a line of qualities, without the coder."""
 
 
-def compress(unit: Unit, level: Level, *, plain: bool, coder: Coder | None = CODER) -> bytes | memoryview:
+def compress(unit: RecordUnit, level: Level, *, plain: bool, coder: DeflateCoder | None = CODER) -> bytes | memoryview:
     """The BGZF blocks of a unit. `plain`: its bases are nothing but A, C, G and T."""
     lengths = unit.lengths
     if coder is not None and level in CODED and lengths.sum() >= CODED[level] * unit.reads:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from hesiod_watch.core.errors import BadSource
 from hesiod_watch.fastq.durable import OutputReader
-from hesiod_watch.fastq.gunzip import Inflater
+from hesiod_watch.fastq.gunzip import GzipReader
 
 _BUFFER_BYTES = 256 << 10
 
@@ -21,7 +21,7 @@ ReadInto = Callable[[memoryview], int]
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextHash:
     """What a file, or a part of one, inflates to. Equal ones are the same text."""
 
     size: int
@@ -29,15 +29,15 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
+class ContentReading:
     """What was read of a source: MD5 of all its bytes, and its text, or why there is none."""
 
     md5: str
-    text: Text | None
+    text: TextHash | None
     why: str = ""
 
 
-def read_source(readinto: ReadInto, path: Path, *, gzipped: bool) -> Reading:
+def read_source(readinto: ReadInto, path: Path, *, gzipped: bool) -> ContentReading:
     """A FASTQ file, read once from start to end; `path` is how messages call it. Raises what `readinto` raises."""
     md5 = hashlib.md5(usedforsecurity=False)
     text, why = None, ""
@@ -48,26 +48,26 @@ def read_source(readinto: ReadInto, path: Path, *, gzipped: bool) -> Reading:
         return count
 
     try:
-        text = _text_of(Inflater(taken, path).readinto if gzipped else taken)
+        text = _text_of(GzipReader(taken, path).readinto if gzipped else taken)
     except BadSource as error:
         why = str(error)
         buffer = memoryview(bytearray(_BUFFER_BYTES))
         while taken(buffer):  # its bytes are what they are
             pass
-    return Reading(md5.hexdigest(), text, why)
+    return ContentReading(md5.hexdigest(), text, why)
 
 
-def read_piece(path: Path, offset: int, length: int) -> Text:
+def read_piece(path: Path, offset: int, length: int) -> TextHash:
     """Of `length` bytes of whole gzip members at `offset` of an output. Raises PermanentError, TemporaryError."""
     with OutputReader(path) as reader:
         reader.seek(offset, length, forget=True)
-        return _text_of(Inflater(reader.readinto, path).readinto if length else reader.readinto)
+        return _text_of(GzipReader(reader.readinto, path).readinto if length else reader.readinto)
 
 
-def _text_of(readinto: ReadInto) -> Text:
+def _text_of(readinto: ReadInto) -> TextHash:
     text, size = hashlib.sha256(), 0
     buffer = memoryview(bytearray(_BUFFER_BYTES))
     while count := readinto(buffer):
         size += count
         text.update(buffer[:count])
-    return Text(size, text.digest())
+    return TextHash(size, text.digest())

@@ -20,7 +20,7 @@ MAGIC = b"\x1f\x8b"
 ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its stub takes the class for an instance
 
 
-class Inflater:
+class GzipReader:
     """The inflated bytes of one gzip stream, in parts or as a `readinto` for `records.RecordReader`.
 
     `readinto` gives the compressed bytes; `passed_on` is called with each chunk of them, before it is checked. Raises

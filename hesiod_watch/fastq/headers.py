@@ -36,7 +36,7 @@ _SANE = re.compile(r"[\w.@+:-]{1,120}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class HeaderColumns:
     """The raw values of some headers, one per header and b"" where a header has none; None: no header has any."""
 
     channels: list[bytes] | None = None
@@ -45,11 +45,11 @@ class Columns:
     models: list[bytes] | None = None
 
 
-def read_headers(headers: bytes, count: int) -> Columns:
+def read_headers(headers: bytes, count: int) -> HeaderColumns:
     """The columns of `count` header lines, each ended by a newline."""
     if count == 0 or (b" " not in headers and b"\t" not in headers):
-        return Columns()
-    return Columns(*(_columns_of_alike(headers, count) or _columns_by_width(headers, count)))
+        return HeaderColumns()
+    return HeaderColumns(*(_columns_of_alike(headers, count) or _columns_by_width(headers, count)))
 
 
 def _columns_of_alike(headers: bytes, count: int) -> list[list[bytes] | None] | None:

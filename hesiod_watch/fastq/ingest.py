@@ -32,17 +32,17 @@ from types import TracebackType
 
 from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.text import number_of
-from hesiod_watch.fastq import readback as recheck
+from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.append import keeps_members
-from hesiod_watch.fastq.backlog import Backlog
+from hesiod_watch.fastq.backlog import SourceBacklog
 from hesiod_watch.fastq.journal import last_session
-from hesiod_watch.fastq.journal_state import Entry
+from hesiod_watch.fastq.journal_state import JournalEntry
 from hesiod_watch.fastq.model import Output, Settings, Source, Tally, Written
-from hesiod_watch.fastq.output_set import RESERVED, Holdings
-from hesiod_watch.fastq.pool import Alone, Crew, Pool
+from hesiod_watch.fastq.output_set import RESERVED, OutputSet
+from hesiod_watch.fastq.pool import InlineWorkers, WorkerPool, Workers
 from hesiod_watch.fastq.sources import look
-from hesiod_watch.fastq.statistics import Statistics
-from hesiod_watch.fastq.tasks import Done, Limits, Part, Task
+from hesiod_watch.fastq.statistics import ReadStatistics
+from hesiod_watch.fastq.tasks import AppendTask, OutputPart, TaskLimits, TaskResult
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class Ingest:
     any other error it must be opened anew. One process at a time: the journal is locked where locks exist.
     """
 
-    def __init__(self, holdings: Holdings, settings: Settings, limits: Limits) -> None:
+    def __init__(self, holdings: OutputSet, settings: Settings, limits: TaskLimits) -> None:
         self._holdings = holdings
         self._settings = settings
         self._limits = limits
@@ -82,7 +82,7 @@ class Ingest:
         *,
         owner: Mapping[str, object],
         check_all: bool,
-        limits: Limits = Limits(),  # noqa: B008  it is frozen
+        limits: TaskLimits = TaskLimits(),  # noqa: B008  it is frozen
     ) -> Ingest:
         """Go on in `directory`, or make it (not its parent) and begin.
 
@@ -92,7 +92,7 @@ class Ingest:
         everything begins afresh. Raises `PermanentError` where the journal is damaged, `TemporaryError` where another
         process is writing or the disk is full.
         """
-        return cls(Holdings(directory, settings, owner, check_all), settings, limits)
+        return cls(OutputSet(directory, settings, owner, check_all), settings, limits)
 
     @staticmethod
     def last_owner(directory: Path) -> tuple[Mapping[str, object] | None, bool]:
@@ -100,7 +100,7 @@ class Ingest:
         return last_session(directory)
 
     @property
-    def groups(self) -> list[tuple[str | None, str, Statistics]]:
+    def groups(self) -> list[tuple[str | None, str, ReadStatistics]]:
         """Barcode, part and statistics of each output that has a source, as journalled. Made anew at each call."""
         return [
             (entry.barcode, entry.part, self._holdings.figures(entry).statistics())
@@ -218,7 +218,9 @@ class Ingest:
             lambda output: keeps_members(output, self._settings),
         )
 
-    def _reread(self, entry: Entry, output: Output, count: int, why: str, stop: Callable[[], bool]) -> tuple[int, str]:
+    def _reread(
+        self, entry: JournalEntry, output: Output, count: int, why: str, stop: Callable[[], bool]
+    ) -> tuple[int, str]:
         """Of the first `count` pieces, read those sources again that may be other files: how many pieces are right.
 
         A copy that keeps size and modification time changes only the hints. So do chmod and a hard link,
@@ -229,7 +231,7 @@ class Ingest:
             if piece.may_differ(source):
                 if stop():
                     break
-                found = recheck.reread(source, piece)
+                found = readback.reread(source, piece)
                 if found is None:
                     count, why = number, f"{piece.source} has changed since it was taken"
                     break
@@ -240,7 +242,7 @@ class Ingest:
     def _append(self, outputs: Sequence[Output], on_progress: OnProgress | None, stop: Callable[[], bool]) -> int:
         entries = self._holdings.entries
         taken = {name: len(entry.pieces) for name, entry in entries.items()}
-        backlog = Backlog(outputs, taken, self._limits, self._settings.processes)
+        backlog = SourceBacklog(outputs, taken, self._limits, self._settings.processes)
         before = self.sources
         totals = _Totals(list(entries.values()), on_progress)
         error: Exception | None = None
@@ -260,18 +262,20 @@ class Ingest:
             raise error
         return self.sources - before
 
-    def _crew(self, backlog: Backlog, stop: Callable[[], bool]) -> Crew:
+    def _crew(self, backlog: SourceBacklog, stop: Callable[[], bool]) -> Workers:
         count = min(self._settings.processes, len(backlog), -(-backlog.bytes // BYTES_PER_WORKER))
-        return Pool(count, self._holdings.descriptor) if count > 1 else Alone(stop)
+        return WorkerPool(count, self._holdings.descriptor) if count > 1 else InlineWorkers(stop)
 
-    def _task(self, batch: Sequence[tuple[Output, tuple[Source, ...]]], entries: Mapping[str, Entry]) -> Task:
+    def _task(
+        self, batch: Sequence[tuple[Output, tuple[Source, ...]]], entries: Mapping[str, JournalEntry]
+    ) -> AppendTask:
         parts = []
         for output, sources in batch:
             entry = entries[output.name]
-            parts.append(Part(entry.name, entry.members, entry.end, self._holdings.figures(entry).md5, sources))
-        return Task(self._holdings.directory, self._settings.level, tuple(parts), self._limits)
+            parts.append(OutputPart(entry.name, entry.members, entry.end, self._holdings.figures(entry).md5, sources))
+        return AppendTask(self._holdings.directory, self._settings.level, tuple(parts), self._limits)
 
-    def _commit(self, done: Sequence[Done], backlog: Backlog) -> None:
+    def _commit(self, done: Sequence[TaskResult], backlog: SourceBacklog) -> None:
         grown = [one for task in done for one in task.grown]
         if grown:
             self._holdings.grow(grown)
@@ -283,7 +287,7 @@ class Ingest:
             self._holdings.save()
             self._saved = time.monotonic()
 
-    def _checked(self, output: Output, entry: Entry) -> Statistics:
+    def _checked(self, output: Output, entry: JournalEntry) -> ReadStatistics:
         """Of an output whose every source is journalled, once, and is still what it was."""
         if len(entry.pieces) < len(output.sources):
             left = len(output.sources) - len(entry.pieces)
@@ -301,7 +305,7 @@ class Ingest:
             )
         return statistics
 
-    def _written(self, output: Output, entry: Entry, statistics: Statistics) -> Written:
+    def _written(self, output: Output, entry: JournalEntry, statistics: ReadStatistics) -> Written:
         assert entry.ended is not None  # noqa: S101  for the type checker; `finish` has just ended it
         size, md5 = entry.ended
         return Written(
@@ -320,7 +324,7 @@ class Ingest:
 class _Totals:
     """Adds up what is journalled and what is under way, and tells."""
 
-    def __init__(self, entries: Sequence[Entry], on_progress: OnProgress | None) -> None:
+    def __init__(self, entries: Sequence[JournalEntry], on_progress: OnProgress | None) -> None:
         self._on_progress = on_progress
         self._bytes = sum(entry.source_bytes for entry in entries)
         self._reads = sum(entry.reads for entry in entries)
@@ -334,7 +338,7 @@ class _Totals:
             self._on_progress(Tally(self._bytes, self._reads, self._bases, "compressing"))
 
 
-def _common(entry: Entry, output: Output) -> tuple[int, str]:
+def _common(entry: JournalEntry, output: Output) -> tuple[int, str]:
     """How many pieces are still right, from the first, and why not all."""
     for number, piece in enumerate(entry.pieces):
         source = output.sources[number] if number < len(output.sources) else None

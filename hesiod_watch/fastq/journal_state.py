@@ -1,6 +1,6 @@
 """What the facts of a journal add up to: outputs, each with the pieces that are durable in it, in order.
 
-`Book` takes facts, from the journal or about to go into it, and refuses those that contradict what it has. Facts:
+`JournalState` takes facts, from the journal or about to go into it, and refuses those that contradict what it has. Facts:
 
     session  owner, format, level, recompress   somebody began to write; other settings than before void everything
     output   out, name, barcode, part, members  an output by its number; members: made of the sources' own gzip members
@@ -27,7 +27,7 @@ _LATER = ("ctime_ns", "inode", "text_bytes", "text_crc32")
 
 
 @dataclass(slots=True)
-class Entry:
+class JournalEntry:
     """One output as journalled."""
 
     number: int
@@ -71,11 +71,11 @@ class Entry:
         self.ended = None
 
 
-class Book:
+class JournalState:
     """The outputs of a journal, by number, as of the facts so far."""
 
     def __init__(self) -> None:
-        self.entries: dict[int, Entry] = {}
+        self.entries: dict[int, JournalEntry] = {}
         self.settings: tuple[str, bool] | None = None  # level and recompress: other ones give other bytes
         self.void: set[str] = set()  # names of outputs that do not count any more; files of that name may lie around
         self.commit = -1  # the last write that had pieces
@@ -95,7 +95,7 @@ class Book:
             case "output":
                 if fact["out"] != self._next or any(entry.name == fact["name"] for entry in self.entries.values()):
                     raise ValueError("an output that there is already")
-                self.entries[self._next] = Entry(
+                self.entries[self._next] = JournalEntry(
                     fact["out"], fact["name"], fact["barcode"], fact["part"], fact["members"]
                 )
                 self.void.discard(fact["name"])

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hesiod_watch.core.errors import BadSource
-from hesiod_watch.fastq.headers import Columns, model_name, read_headers
-from hesiod_watch.fastq.records import Unit
-from hesiod_watch.fastq.start_times import Clock
-from hesiod_watch.fastq.statistics import Statistics
+from hesiod_watch.fastq.headers import HeaderColumns, model_name, read_headers
+from hesiod_watch.fastq.records import RecordUnit
+from hesiod_watch.fastq.start_times import StartTimes
+from hesiod_watch.fastq.statistics import ReadStatistics
 
 SKIPPED = 60
 """Bases at the front that dorado leaves out of its mean Q, of reads that are longer."""
@@ -48,19 +48,19 @@ def _pair_errors() -> NDArray[np.float64]:
 _PAIR_ERRORS: Final = _pair_errors()
 
 
-class Measure:
-    """Takes the units of one source, gives their `Statistics`."""
+class ReadMeasurer:
+    """Takes the units of one source, gives their `ReadStatistics`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._clock = Clock()
-        self._statistics = Statistics()
+        self._clock = StartTimes()
+        self._statistics = ReadStatistics()
         self._models: set[bytes] = set()
         self._pending: list[tuple[NDArray[np.int64], ...]] = []
         self._pending_reads = 0
         self._errors = np.zeros(0, np.float64)
 
-    def add(self, unit: Unit) -> bool:
+    def add(self, unit: RecordUnit) -> bool:
         """Count the reads of `unit` in; whether all their bases are A, C, G or T, as is usual.
 
         Raises `BadSource` for what cannot be a base or a quality.
@@ -79,7 +79,7 @@ class Measure:
             self._fold()
         return plain
 
-    def result(self) -> Statistics:
+    def result(self) -> ReadStatistics:
         """The statistics of everything added so far. The measure is spent."""
         self._fold()
         self._statistics.saw_start(self._clock.first)
@@ -87,7 +87,7 @@ class Measure:
         self._statistics.saw_models(name for name in names if name)
         return self._statistics
 
-    def _count_bases(self, unit: Unit) -> bool:
+    def _count_bases(self, unit: RecordUnit) -> bool:
         bases = np.frombuffer(_join(unit, 1), np.uint8)
         total = len(bases) - unit.reads  # without the newlines
         gc = _count(bases, b"G") + _count(bases, b"C")
@@ -107,7 +107,9 @@ class Measure:
         self._statistics.acgt += acgt
         return plain
 
-    def _mean_qualities(self, unit: Unit, lengths: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    def _mean_qualities(
+        self, unit: RecordUnit, lengths: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Mean Q of each read, whole and without its first 60 bases, in millionths."""
         starts = unit.starts[:, 3].tolist()
         stops = (unit.starts[:, 3] + lengths + (lengths & 1)).tolist()
@@ -143,7 +145,7 @@ class Measure:
         errors[-1] = 0.0
         return errors
 
-    def _strange(self, unit: Unit, line: int, byte: int, what: str) -> BadSource:
+    def _strange(self, unit: RecordUnit, line: int, byte: int, what: str) -> BadSource:
         symbol = bytes([byte])
         record = next(
             number
@@ -185,7 +187,7 @@ class Measure:
             distribution.total += int(values.sum())
 
 
-def _join(unit: Unit, line: int) -> bytes:
+def _join(unit: RecordUnit, line: int) -> bytes:
     """All lines number `line` (0 to 3) of the unit's records, each with its newline."""
     data = unit.data
     starts, ends = unit.starts[:, line].tolist(), unit.ends[:, line].tolist()
@@ -205,7 +207,7 @@ def _phred(errors: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[n
     return millionths
 
 
-def _scores(columns: Columns, count: int) -> NDArray[np.int64]:
+def _scores(columns: HeaderColumns, count: int) -> NDArray[np.int64]:
     """The basecaller's Q of each read in millionths, -1 where the header has none that makes sense."""
     if columns.scores is None:
         return np.full(count, _ABSENT)
@@ -220,7 +222,7 @@ def _score(text: bytes) -> int:
     return round(score * _PER_Q) if 0 <= score <= 100 else _ABSENT
 
 
-def _channels(columns: Columns, count: int) -> NDArray[np.int64]:
+def _channels(columns: HeaderColumns, count: int) -> NDArray[np.int64]:
     """The channel of each read, -1 where the header has none that makes sense."""
     if columns.channels is None:
         return np.full(count, _ABSENT)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from hesiod_watch.fastq.statistics import Statistics
+    from hesiod_watch.fastq.statistics import ReadStatistics
 
 Level = Literal["default", "fast", "small"]
 
@@ -108,7 +108,7 @@ class Written:
     md5: str
     reads: int
     bases: int
-    statistics: Statistics
+    statistics: ReadStatistics
     pieces: tuple[Piece, ...]
     notes: tuple[str, ...]  # sentences a person should read
 

@@ -14,58 +14,55 @@ from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.text import number_of
-from hesiod_watch.fastq import bgzf, checkpoint, durable, md5
-from hesiod_watch.fastq import journal_state as book
-from hesiod_watch.fastq import packed_statistics as compact
-from hesiod_watch.fastq import readback as recheck
+from hesiod_watch.fastq import bgzf, checkpoint, durable, journal_state, md5, packed_statistics, readback
 from hesiod_watch.fastq.append import has_blocks
 from hesiod_watch.fastq.journal import Fact, Journal
-from hesiod_watch.fastq.journal_state import Book, Entry
+from hesiod_watch.fastq.journal_state import JournalEntry, JournalState
 from hesiod_watch.fastq.md5 import Md5
 from hesiod_watch.fastq.model import Output, Settings
-from hesiod_watch.fastq.statistics import Statistics
-from hesiod_watch.fastq.tasks import Grown
+from hesiod_watch.fastq.statistics import ReadStatistics
+from hesiod_watch.fastq.tasks import OutputGrowth
 
 RESERVED = frozenset({"journal.jsonl", "journal.jsonl.new", "checkpoint.bin", "checkpoint.bin.new"})
 """Names in the directory that no output can have."""
 
-_NOTHING = compact.pack(Statistics())
+_NOTHING = packed_statistics.pack(ReadStatistics())
 
 
 @dataclass(slots=True)
-class Figures:
+class OutputFigures:
     """Statistics and digest of the pieces of one output."""
 
     packed: bytes = _NOTHING
-    fresh: Statistics = field(default_factory=Statistics)  # not in `packed` yet
+    fresh: ReadStatistics = field(default_factory=ReadStatistics)  # not in `packed` yet
     md5: bytes | None = field(default_factory=lambda: md5.EMPTY)
 
     def fold(self) -> bytes:
         """All statistics, packed."""
         if self.fresh.reads:
-            self.packed = compact.add(self.packed, self.fresh)
-            self.fresh = Statistics()
+            self.packed = packed_statistics.add(self.packed, self.fresh)
+            self.fresh = ReadStatistics()
         return self.packed
 
-    def statistics(self) -> Statistics:
-        found = compact.unpack(self.packed)
+    def statistics(self) -> ReadStatistics:
+        found = packed_statistics.unpack(self.packed)
         found.merge(self.fresh)
         return found
 
 
-class Holdings:
+class OutputSet:
     """The state of one directory, open for writing. What changes it is journalled, and raises as `Journal.append`."""
 
     def __init__(self, directory: Path, settings: Settings, owner: Mapping[str, object], check_all: bool) -> None:
         """Open and put right what a crash has left; `check_all`: read every piece, not only those of the last batch."""
         self.directory = directory
         self.notes: list[str] = []
-        self._book = Book()
-        self._figures: dict[int, Figures] = {}
+        self._book = JournalState()
+        self._figures: dict[int, OutputFigures] = {}
         self._saved = False  # nothing has changed since the last checkpoint
         durable.make_directory(directory)
         known = _Known(checkpoint.load(directory), self._book)
-        session = book.session(owner, settings)
+        session = journal_state.session(owner, settings)
         self._journal = Journal(directory, session, known.take)
         try:
             if not self._journal.made:
@@ -81,7 +78,7 @@ class Holdings:
             raise
 
     @property
-    def entries(self) -> dict[str, Entry]:
+    def entries(self) -> dict[str, JournalEntry]:
         """Outputs by name."""
         return {entry.name: entry for entry in self._book.entries.values()}
 
@@ -90,7 +87,7 @@ class Holdings:
         """Whoever has it open holds the lock on the directory."""
         return self._journal.descriptor
 
-    def figures(self, entry: Entry) -> Figures:
+    def figures(self, entry: JournalEntry) -> OutputFigures:
         """Of all pieces of the output; measured now where they are not known."""
         if entry.number not in self._figures:
             self._measure(entry, None)
@@ -99,20 +96,22 @@ class Holdings:
     def add(self, outputs: Iterable[Output], members: Callable[[Output], bool]) -> None:
         """Record outputs that have no piece yet."""
         first = self._book.next_number
-        facts = [book.output(first + number, one, members(one)) for number, one in enumerate(outputs)]
+        facts = [journal_state.output(first + number, one, members(one)) for number, one in enumerate(outputs)]
         if facts:
             self._record(facts)
             for fact in facts:
-                self._figures[fact["out"]] = Figures()
+                self._figures[fact["out"]] = OutputFigures()
 
-    def grow(self, grown: Sequence[Grown]) -> None:
+    def grow(self, grown: Sequence[OutputGrowth]) -> None:
         """Journal what was appended, is durable and was read back."""
         entries = self.entries
         if any(not one.at for one in grown):
             durable.sync_directory(self.directory)  # the file is new, and its name must be durable too
         before = [self.figures(entries[one.name]) for one in grown]
         try:
-            self._record([book.piece(entries[one.name].number, piece) for one in grown for piece in one.pieces])
+            self._record(
+                [journal_state.piece(entries[one.name].number, piece) for one in grown for piece in one.pieces]
+            )
         except TemporaryError:
             durable.give_back(self.directory, [(one.name, one.at) for one in grown])
             raise
@@ -120,15 +119,15 @@ class Holdings:
             figures.fresh.merge(one.statistics)
             figures.md5 = one.md5
 
-    def see(self, entry: Entry, hints: Mapping[int, tuple[int, int]]) -> None:
+    def see(self, entry: JournalEntry, hints: Mapping[int, tuple[int, int]]) -> None:
         """Record change time and inode of sources, by the number of their piece, that say what they said."""
         if hints:
-            self._record([book.seen(entry.number, number, *hint) for number, hint in hints.items()])
+            self._record([journal_state.seen(entry.number, number, *hint) for number, hint in hints.items()])
 
-    def cut(self, entry: Entry, count: int, why: str) -> None:
+    def cut(self, entry: JournalEntry, count: int, why: str) -> None:
         """Only the first `count` pieces count, and the output is not finished."""
         dropped = len(entry.pieces) - count
-        self._record([book.cut(entry.number, count, why)])
+        self._record([journal_state.cut(entry.number, count, why)])
         if dropped:
             # Before anything else can fail: a checkpoint must not have figures of what does not count.
             self._figures.pop(entry.number, None)
@@ -136,14 +135,14 @@ class Holdings:
             self.notes.append(f"{entry.name}: {why}; {files} taken again")
         durable.cut(self.directory / entry.name, entry.end)
 
-    def drop(self, entry: Entry, why: str) -> None:
+    def drop(self, entry: JournalEntry, why: str) -> None:
         """The output does not count."""
-        self._record([book.drop(entry.number, why)])
+        self._record([journal_state.drop(entry.number, why)])
         self._figures.pop(entry.number, None)
         durable.remove(self.directory / entry.name)
         self.notes.append(f"{entry.name}: {why}")
 
-    def end(self, entries: Iterable[Entry]) -> None:
+    def end(self, entries: Iterable[JournalEntry]) -> None:
         """Finish outputs: the end-of-file block where there has to be one, and their MD5."""
         facts: list[Fact] = []
         for entry in entries:
@@ -155,9 +154,9 @@ class Holdings:
                 file.sync()
             finally:
                 file.close()
-            if recheck.read(path, entry.end, len(last) + 1) != last:
+            if readback.read(path, entry.end, len(last) + 1) != last:
                 raise PermanentError(f"{path}: reading back its end gives other bytes than were written")
-            facts.append(book.end(entry.number, entry.end + len(last), self._digest(entry, path, last)))
+            facts.append(journal_state.end(entry.number, entry.end + len(last), self._digest(entry, path, last)))
         if facts:
             durable.sync_directory(self.directory)
             self._record(facts)
@@ -165,7 +164,7 @@ class Holdings:
     def save(self) -> None:
         """Write the checkpoint, so that the next opening has little to measure. Where there is no room, it has more."""
         kept = {
-            entry.number: checkpoint.Kept(len(entry.pieces), figures.fold(), figures.md5)
+            entry.number: checkpoint.OutputCheckpoint(len(entry.pieces), figures.fold(), figures.md5)
             for entry in self._book.entries.values()
             if (figures := self._figures.get(entry.number))
         }
@@ -180,7 +179,7 @@ class Holdings:
     def close(self, *, clean: bool) -> None:
         try:
             if clean:
-                self._record([book.CLOSE])
+                self._record([journal_state.CLOSE])
         finally:
             self._journal.close()
 
@@ -196,7 +195,7 @@ class Holdings:
         if had and not self._book.entries:
             self.notes.append("the settings of compression have changed; everything is taken again")
 
-    def _mend(self, entry: Entry, check_all: bool) -> None:
+    def _mend(self, entry: JournalEntry, check_all: bool) -> None:
         """Make the output as the journal says, or the journal say less."""
         path = self.directory / entry.name
         size = durable.size_of(path) or 0
@@ -205,7 +204,7 @@ class Holdings:
             count -= 1
         start = 0 if check_all else entry.commit_start if entry.commit == self._book.commit else count
         if start < count:
-            count = start + recheck.sound(path, entry.pieces[start:count])
+            count = start + readback.sound(path, entry.pieces[start:count])
         if count < len(entry.pieces):
             self.cut(entry, count, "the output is not as it was written")
         elif entry.ended and (size < entry.ended[0] or (check_all and not self._ends_well(entry, path))):
@@ -213,11 +212,11 @@ class Holdings:
         else:
             durable.cut(path, entry.ended[0] if entry.ended else entry.end)
 
-    def _measure(self, entry: Entry, known: tuple[int, Figures] | None) -> None:
+    def _measure(self, entry: JournalEntry, known: tuple[int, OutputFigures] | None) -> None:
         """Have figures of all pieces, beginning with `known` ones of the first few."""
-        count, figures = known or (0, Figures())
+        count, figures = known or (0, OutputFigures())
         if rest := entry.pieces[count:]:
-            found = recheck.measure(self.directory / entry.name, rest, figures.md5) if entry.end else None
+            found = readback.measure(self.directory / entry.name, rest, figures.md5) if entry.end else None
             if found is not None:
                 figures.fresh.merge(found.statistics)
                 figures.md5 = found.md5
@@ -225,27 +224,27 @@ class Holdings:
                     self.cut(entry, count + found.pieces, "the output is not as it was written")
         self._figures[entry.number] = figures
 
-    def _last_of(self, entry: Entry, path: Path) -> bytes:
+    def _last_of(self, entry: JournalEntry, path: Path) -> bytes:
         """What comes behind the last piece. A file of zero bytes is no gzip, so there is always something in it."""
         return b"" if entry.end and entry.members and not has_blocks(path) else bgzf.END_OF_FILE
 
-    def _ends_well(self, entry: Entry, path: Path) -> bool:
+    def _ends_well(self, entry: JournalEntry, path: Path) -> bool:
         last = self._last_of(entry, path)
-        return recheck.read(path, entry.end, len(last) + 1).startswith(last)
+        return readback.read(path, entry.end, len(last) + 1).startswith(last)
 
-    def _digest(self, entry: Entry, path: Path, last: bytes) -> str:
+    def _digest(self, entry: JournalEntry, path: Path, last: bytes) -> str:
         state = self._figures[entry.number].md5
         if state is not None:
             digest = Md5(state)
             digest.update(last)
             return digest.hexdigest()
-        return recheck.md5_of(path)
+        return readback.md5_of(path)
 
 
 class _Known:
     """Which outputs' figures in a checkpoint still hold, found out while the journal is read."""
 
-    def __init__(self, found: checkpoint.Checkpoint | None, record: Book) -> None:
+    def __init__(self, found: checkpoint.Checkpoint | None, record: JournalState) -> None:
         self._checkpoint = found
         self._book = record
         self._pieces: dict[int, int] = {}  # of each output: how many of its pieces the checkpoint is about
@@ -259,7 +258,7 @@ class _Known:
         if (length, crc32) == (self._checkpoint.length, self._checkpoint.crc32):
             self._pieces = {number: len(entry.pieces) for number, entry in self._book.entries.items()}
 
-    def figures(self, entry: Entry) -> tuple[int, Figures] | None:
+    def figures(self, entry: JournalEntry) -> tuple[int, OutputFigures] | None:
         """Of how many pieces there are figures, and these."""
         if self._checkpoint is None or entry.number not in self._pieces:
             return None
@@ -268,4 +267,4 @@ class _Known:
         if kept is None or kept.pieces != count:
             return None
         state = kept.md5 if md5.EMPTY is not None else None
-        return count, Figures(kept.statistics, md5=state)
+        return count, OutputFigures(kept.statistics, md5=state)

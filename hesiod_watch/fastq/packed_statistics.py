@@ -17,7 +17,7 @@ import numpy as np
 from isal import isal_zlib
 from numpy.typing import NDArray
 
-from hesiod_watch.fastq.statistics import KINDS, Distribution, Statistics
+from hesiod_watch.fastq.statistics import KINDS, LengthDistribution, ReadStatistics
 
 _Table = tuple[NDArray[np.int64], NDArray[np.int64]]
 """Sorted different values, and how often each was counted."""
@@ -27,48 +27,48 @@ _SUMS = ("reads", "bases", "acgt", "gc", "bases_q20", "bases_q30")
 _COUNTERS = ("lengths", "channels", "yield_reads", "yield_bases")
 
 
-def pack(statistics: Statistics) -> bytes:
+def pack(statistics: ReadStatistics) -> bytes:
     """As bytes; `unpack` gives equal statistics back."""
     return _encode(_facts(statistics), [_table(counter) for counter in _counters(statistics)])
 
 
-def unpack(packed: bytes) -> Statistics:
+def unpack(packed: bytes) -> ReadStatistics:
     """Raises ValueError, KeyError or TypeError where `packed` was not made by `pack` or `add`."""
     facts, tables = _decode(packed)
     counters = [Counter(dict(zip(values.tolist(), counts.tolist(), strict=True))) for values, counts in tables]
-    statistics = Statistics(first_start=facts["first_start"], models=set(facts["models"]))
+    statistics = ReadStatistics(first_start=facts["first_start"], models=set(facts["models"]))
     for name in _SUMS:
         setattr(statistics, name, facts[name])
     for name, counter in zip(_COUNTERS, counters[: len(_COUNTERS)], strict=True):
         setattr(statistics, name, counter)
     pairs = iter(counters[len(_COUNTERS) :])
     for kind, total in zip(KINDS, facts["totals"], strict=True):
-        statistics.qualities[kind] = Distribution(next(pairs), next(pairs), total)
+        statistics.qualities[kind] = LengthDistribution(next(pairs), next(pairs), total)
     return statistics
 
 
-def add(packed: bytes, more: Statistics) -> bytes:
+def add(packed: bytes, more: ReadStatistics) -> bytes:
     """The statistics of both, packed."""
     facts, tables = _decode(packed)
     others = _facts(more)
     both: dict[str, Any] = {name: facts[name] + others[name] for name in _SUMS}
     both["first_start"] = min((f["first_start"] for f in (facts, others) if f["first_start"] is not None), default=None)
     both["totals"] = [one + other for one, other in zip(facts["totals"], others["totals"], strict=True)]
-    models = Statistics(models=set(facts["models"]))
+    models = ReadStatistics(models=set(facts["models"]))
     models.saw_models(more.models)
     both["models"] = sorted(models.models)
     merged = [_merge(table, _table(counter)) for table, counter in zip(tables, _counters(more), strict=True)]
     return _encode(both, merged)
 
 
-def _counters(statistics: Statistics) -> list[Counter[int]]:
+def _counters(statistics: ReadStatistics) -> list[Counter[int]]:
     found: list[Counter[int]] = [getattr(statistics, name) for name in _COUNTERS]
     for kind in KINDS:
         found += (statistics.qualities[kind].reads, statistics.qualities[kind].bases)
     return found
 
 
-def _facts(statistics: Statistics) -> dict[str, Any]:
+def _facts(statistics: ReadStatistics) -> dict[str, Any]:
     """What is not counted by value."""
     return {
         **{name: getattr(statistics, name) for name in _SUMS},

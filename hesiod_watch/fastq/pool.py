@@ -19,12 +19,12 @@ import hesiod_watch
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.fastq.append import OnUnit
 from hesiod_watch.fastq.batch import perform
-from hesiod_watch.fastq.tasks import Done, Step, Stop, Task
+from hesiod_watch.fastq.tasks import AppendTask, StopRequest, TaskProgress, TaskResult
 
 _STOP_SECONDS = 10.0
 
 
-class Crew(Protocol):
+class Workers(Protocol):
     """Does tasks. A context manager; nothing of it outlives the context."""
 
     @property
@@ -35,9 +35,9 @@ class Crew(Protocol):
     def busy(self) -> bool:
         """Whether some task is not done yet."""
 
-    def give(self, task: Task) -> None: ...
+    def give(self, task: AppendTask) -> None: ...
 
-    def collect(self, on_unit: OnUnit) -> list[Done]:
+    def collect(self, on_unit: OnUnit) -> list[TaskResult]:
         """Tasks that were done meanwhile, perhaps none; waits for something to happen if nothing has."""
 
     def stop(self) -> None:
@@ -50,12 +50,12 @@ class Crew(Protocol):
     ) -> None: ...
 
 
-class Alone:
+class InlineWorkers:
     """This process; `stopping` is asked between sources."""
 
     def __init__(self, stopping: Callable[[], bool]) -> None:
         self._stopping = stopping
-        self._task: Task | None = None
+        self._task: AppendTask | None = None
 
     @property
     def idle(self) -> bool:
@@ -65,17 +65,17 @@ class Alone:
     def busy(self) -> bool:
         return self._task is not None
 
-    def give(self, task: Task) -> None:
+    def give(self, task: AppendTask) -> None:
         self._task = task
 
-    def collect(self, on_unit: OnUnit) -> list[Done]:
+    def collect(self, on_unit: OnUnit) -> list[TaskResult]:
         task, self._task = self._task, None
         if task is None:
             return []
         try:
             return [perform(task, on_unit, self._stopping)]
         except HesiodError as error:
-            return [Done(task.parts, error=error)]
+            return [TaskResult(task.parts, error=error)]
 
     def stop(self) -> None:
         """It asks by itself."""
@@ -87,7 +87,7 @@ class Alone:
         pass
 
 
-class Pool:
+class WorkerPool:
     """Up to `count` worker processes, started when there is work for them. They inherit the descriptor `inherited`."""
 
     def __init__(self, count: int, inherited: int) -> None:
@@ -105,7 +105,7 @@ class Pool:
     def busy(self) -> bool:
         return bool(self._busy)
 
-    def give(self, task: Task) -> None:
+    def give(self, task: AppendTask) -> None:
         if self._idle:
             worker = self._idle.pop()
         else:
@@ -114,13 +114,13 @@ class Pool:
         self._busy[worker.connection] = worker
         worker.give(task)
 
-    def collect(self, on_unit: OnUnit) -> list[Done]:
-        done: list[Done] = []
+    def collect(self, on_unit: OnUnit) -> list[TaskResult]:
+        done: list[TaskResult] = []
         for connection in wait(list(self._busy)):
             assert isinstance(connection, Connection)  # noqa: S101  `wait` takes other things too
             worker = self._busy[connection]
             answer = worker.receive()
-            if isinstance(answer, Step):
+            if isinstance(answer, TaskProgress):
                 on_unit(answer.bytes_done, answer.reads, answer.bases)
                 continue
             done.append(answer)
@@ -149,7 +149,7 @@ class _Worker:
     def __init__(self, inherited: int) -> None:
         self.connection, theirs = Pipe()
         self.alive = True
-        self._task: Task | None = None
+        self._task: AppendTask | None = None
         self._told_to_stop = False
         root = str(Path(hesiod_watch.__file__).resolve().parent.parent)
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
@@ -163,7 +163,7 @@ class _Worker:
                 env={**os.environ, "PYTHONPATH": path, "OPENBLAS_NUM_THREADS": "1"},
             )
 
-    def give(self, task: Task) -> None:
+    def give(self, task: AppendTask) -> None:
         self._task = task
         self._told_to_stop = False
         try:
@@ -171,10 +171,10 @@ class _Worker:
         except OSError:
             pass  # it has died; `receive` finds out how
 
-    def receive(self) -> Step | Done:
+    def receive(self) -> TaskProgress | TaskResult:
         """The next message about the task."""
         try:
-            answer: Step | Done = self.connection.recv()
+            answer: TaskProgress | TaskResult = self.connection.recv()
         except (EOFError, OSError):
             return self._lost()
         return answer
@@ -183,7 +183,7 @@ class _Worker:
         if not self._told_to_stop:
             self._told_to_stop = True
             try:
-                self.connection.send(Stop())
+                self.connection.send(StopRequest())
             except OSError:
                 pass  # as above
 
@@ -196,7 +196,7 @@ class _Worker:
             self.process.kill()
             self.process.wait()
 
-    def _lost(self) -> Done:
+    def _lost(self) -> TaskResult:
         self.process.kill()  # if it has only lost its socket
         code = self.process.wait()
         self.connection.close()
@@ -204,4 +204,4 @@ class _Worker:
         how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
         parts = self._task.parts if self._task else ()
         names = parts[0].name if parts else "outputs"
-        return Done(parts, error=TemporaryError(f"the process writing {names} {how} before it was done"))
+        return TaskResult(parts, error=TemporaryError(f"the process writing {names} {how} before it was done"))

@@ -25,7 +25,7 @@ from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from hesiod_watch.fastq.statistics import YIELD_SECONDS, Distribution, Statistics
+from hesiod_watch.fastq.statistics import YIELD_SECONDS, LengthDistribution, ReadStatistics
 
 PARTS = ("pass", "fail", "skip")
 
@@ -47,13 +47,13 @@ YIELD_DAYS_LIMIT = 60
 _LENGTH_EDGES: Final = sorted({round(10 ** (step / 20)) for step in range(181)})  # to 10^9 bases
 
 
-def qc_groups(written: Iterable[tuple[str | None, str, Statistics]]) -> dict[str, Any]:
+def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict[str, Any]:
     """The keys "mean_q", "total", "pass", "fail", "skip" and "barcodes" of `qc.json`.
 
     `written` are barcode (None: not barcoded), part and statistics of the outputs of one cell. A part that no output
     has is None. Raises ValueError for a part that is none of `PARTS`.
     """
-    given: dict[str | None, dict[str, list[Statistics]]] = {}
+    given: dict[str | None, dict[str, list[ReadStatistics]]] = {}
     for barcode, part, statistics in written:
         if part not in PARTS:
             raise ValueError(f"unknown part {part!r}")
@@ -69,7 +69,7 @@ def qc_groups(written: Iterable[tuple[str | None, str, Statistics]]) -> dict[str
     total = _merged(by_part.values())
     bare_rule = "skip60" if dorado_era(total) else "whole"
 
-    def groups(whole: Statistics, parts: Mapping[str, Statistics]) -> dict[str, Any]:
+    def groups(whole: ReadStatistics, parts: Mapping[str, ReadStatistics]) -> dict[str, Any]:
         found: dict[str, Any] = {"total": group(whole, bare_rule)}
         for part in PARTS:
             found[part] = group(parts[part], bare_rule) if part in parts else None
@@ -80,7 +80,7 @@ def qc_groups(written: Iterable[tuple[str | None, str, Statistics]]) -> dict[str
     return {"mean_q": _mean_q(total, bare_rule), **groups(total, by_part), "barcodes": barcodes}
 
 
-def dorado_era(statistics: Statistics) -> bool:
+def dorado_era(statistics: ReadStatistics) -> bool:
     """Whether the basecaller leaves out the first 60 bases; see the module's text."""
     if statistics.models:
         return any("@" in model for model in statistics.models)
@@ -88,7 +88,7 @@ def dorado_era(statistics: Statistics) -> bool:
     return start is not None and start >= DORADO_SINCE.timestamp() * 1_000_000
 
 
-def group(statistics: Statistics, bare_rule: str) -> dict[str, Any]:
+def group(statistics: ReadStatistics, bare_rule: str) -> dict[str, Any]:
     """One GROUP of `qc.json`. In the headline Q, reads without a tag `qs:f` count by `bare_rule`: skip60 or whole."""
     reads, bases, lengths = statistics.reads, statistics.bases, statistics.lengths
     qualities = statistics.qualities
@@ -135,7 +135,7 @@ def n50(lengths: Counter[int]) -> int | None:
     return None
 
 
-def _mean_q(total: Statistics, bare_rule: str) -> dict[str, str]:
+def _mean_q(total: ReadStatistics, bare_rule: str) -> dict[str, str]:
     if not total.reads:
         rule = "none"
     elif not total.tagged:
@@ -146,24 +146,24 @@ def _mean_q(total: Statistics, bare_rule: str) -> dict[str, str]:
     return {"rule": rule, "meaning": MEANINGS[rule].format(which)}
 
 
-def _merged(several: Collection[Statistics]) -> Statistics:
+def _merged(several: Collection[ReadStatistics]) -> ReadStatistics:
     """All of them; a single one as it is, to be read only."""
     if len(several) == 1:
         return next(iter(several))
-    merged = Statistics()
+    merged = ReadStatistics()
     for statistics in several:
         merged.merge(statistics)
     return merged
 
 
-def _both(one: Distribution, other: Distribution) -> Distribution:
-    both = Distribution()
+def _both(one: LengthDistribution, other: LengthDistribution) -> LengthDistribution:
+    both = LengthDistribution()
     both.merge(one)
     both.merge(other)
     return both
 
 
-def _mean(distribution: Distribution, reads: int) -> float | None:
+def _mean(distribution: LengthDistribution, reads: int) -> float | None:
     return round(distribution.total / reads / 1_000_000, 6) if reads else None
 
 
@@ -199,7 +199,7 @@ def _length_histogram(lengths: Counter[int]) -> dict[str, list[int]]:
     return {"edges": edges, "reads": reads, "bases": bases}
 
 
-def _quality_histogram(headline: Distribution) -> dict[str, Any]:
+def _quality_histogram(headline: LengthDistribution) -> dict[str, Any]:
     size = max(headline.bases, default=-1) + 1
     reads = [0] * size
     for quality, count in headline.reads.items():
@@ -207,7 +207,7 @@ def _quality_histogram(headline: Distribution) -> dict[str, Any]:
     return {"start": 0.0, "width": 0.5, "reads": reads, "bases": [headline.bases[number] for number in range(size)]}
 
 
-def _yield(statistics: Statistics) -> dict[str, Any]:
+def _yield(statistics: ReadStatistics) -> dict[str, Any]:
     """Reads and bases per ten minutes. `start` is where the bin of the first read starts."""
     bins = statistics.yield_reads
     numbers = range(min(bins, default=0), max(bins, default=-1) + 1)

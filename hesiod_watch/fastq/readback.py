@@ -16,40 +16,40 @@ from isal import isal_zlib
 
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.fastq import durable
-from hesiod_watch.fastq.blocks import Blocks
+from hesiod_watch.fastq.blocks import BgzfBlocks
 from hesiod_watch.fastq.durable import OutputReader
-from hesiod_watch.fastq.gunzip import Inflater
+from hesiod_watch.fastq.gunzip import GzipReader
 from hesiod_watch.fastq.md5 import Md5
-from hesiod_watch.fastq.measure import Measure
+from hesiod_watch.fastq.measure import ReadMeasurer
 from hesiod_watch.fastq.model import Piece, Source
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile
-from hesiod_watch.fastq.statistics import Statistics
+from hesiod_watch.fastq.statistics import ReadStatistics
 
 _BUFFER_BYTES = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class TextChecksum:
     """What a source says, uncompressed: the same length and CRC-32 mean the same reads."""
 
     size: int
     crc32: int
 
-    def followed_by(self, more: memoryview) -> Text:
-        return Text(self.size + len(more), isal_zlib.crc32(more, self.crc32))
+    def followed_by(self, more: memoryview) -> TextChecksum:
+        return TextChecksum(self.size + len(more), isal_zlib.crc32(more, self.crc32))
 
 
 @dataclass(frozen=True, slots=True)
-class Measured:
+class ReadbackResult:
     """Of the first `pieces` pieces that were asked about; the one behind them is not as it was written."""
 
     pieces: int
-    statistics: Statistics
+    statistics: ReadStatistics
     md5: bytes | None
 
 
-def confirm(path: Path, pieces: Sequence[Piece], texts: Sequence[Text], *, blocks: bool) -> None:
+def confirm(path: Path, pieces: Sequence[Piece], texts: Sequence[TextChecksum], *, blocks: bool) -> None:
     """Read pieces back that were just made durable; `blocks`: they must be BGZF.
 
     Raises `PermanentError` where the disk does not hold what was written, or it does not inflate to the source's text.
@@ -59,11 +59,11 @@ def confirm(path: Path, pieces: Sequence[Piece], texts: Sequence[Text], *, block
             reader.seek(piece.offset, piece.length, forget=True)
             summer = _Summer()
             inflating = (
-                Blocks(reader.readinto, path, summer.add, piece.offset)
+                BgzfBlocks(reader.readinto, path, summer.add, piece.offset)
                 if blocks
-                else Inflater(reader.readinto, path, summer.add)
+                else GzipReader(reader.readinto, path, summer.add)
             )
-            found = Text(0, 0)
+            found = TextChecksum(0, 0)
             try:
                 for part in inflating if piece.length else ():
                     found = found.followed_by(part)
@@ -83,12 +83,12 @@ def reread(source: Source, piece: Piece) -> tuple[int, int] | None:
 
     Reads the whole source. Raises `TemporaryError`, `PermanentError`.
     """
-    text = Text(0, 0)
+    text = TextChecksum(0, 0)
     try:
         with SourceFile(source) as file:
             readinto = file.readinto
             if source.gzipped and source.size:
-                readinto = Inflater(readinto, source.path).readinto
+                readinto = GzipReader(readinto, source.path).readinto
             for unit in RecordReader(readinto, source.path):
                 text = text.followed_by(unit.data)
             file.check_unchanged()
@@ -136,9 +136,9 @@ def md5_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def measure(path: Path, pieces: Sequence[Piece], md5: bytes | None) -> Measured:
+def measure(path: Path, pieces: Sequence[Piece], md5: bytes | None) -> ReadbackResult:
     """Statistics of pieces, and `md5` gone on with over their bytes. Raises `TemporaryError`."""
-    total = Statistics()
+    total = ReadStatistics()
     with OutputReader(path) as reader:
         for number, piece in enumerate(pieces):
             digest = Md5(md5) if md5 is not None else None
@@ -147,21 +147,21 @@ def measure(path: Path, pieces: Sequence[Piece], md5: bytes | None) -> Measured:
             except TemporaryError:
                 raise
             except PermanentError:
-                return Measured(number, total, md5)
+                return ReadbackResult(number, total, md5)
             if statistics is None:
-                return Measured(number, total, md5)
+                return ReadbackResult(number, total, md5)
             total.merge(statistics)
             md5 = digest.save() if digest else None
-    return Measured(len(pieces), total, md5)
+    return ReadbackResult(len(pieces), total, md5)
 
 
-def _measure(path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None) -> Statistics | None:
+def _measure(path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None) -> ReadStatistics | None:
     """Statistics of one piece; None where it is not as it was written."""
     reader.seek(piece.offset, piece.length)
     summer = _Summer(digest)
-    measuring = Measure(path)
+    measuring = ReadMeasurer(path)
     if piece.length:
-        for unit in RecordReader(Inflater(reader.readinto, path, summer.add).readinto, path):
+        for unit in RecordReader(GzipReader(reader.readinto, path, summer.add).readinto, path):
             measuring.add(unit)
     statistics = measuring.result()
     as_written = (summer.size, summer.crc32) == (piece.length, piece.crc32)

@@ -30,7 +30,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class RecordUnit:
     """Some whole records. `data` is overwritten when the next unit is asked for."""
 
     data: memoryview
@@ -76,7 +76,7 @@ class RecordReader:
         """What had to be put right so far; "" where nothing had to."""
         return ", ".join(self._repairs)
 
-    def __iter__(self) -> Iterator[Unit]:
+    def __iter__(self) -> Iterator[RecordUnit]:
         buffer = bytearray(self._unit_bytes)
         held = 0  # bytes at the start of the buffer that no unit had yet
         while True:
@@ -110,7 +110,7 @@ class RecordReader:
             return bytearray(self._unit_bytes)
         return buffer
 
-    def _unit(self, buffer: bytearray, newlines: NDArray[np.int64]) -> Unit:
+    def _unit(self, buffer: bytearray, newlines: NDArray[np.int64]) -> RecordUnit:
         if (np.frombuffer(buffer, np.uint8)[newlines - 1] == _RETURN).any():
             self._repairs["Windows line ends"] = None
             buffer = bytearray(bytes(buffer[: newlines[-1] + 1]).replace(b"\r\n", b"\n"))
@@ -119,11 +119,11 @@ class RecordReader:
         starts = np.empty_like(newlines)
         starts[0] = 0
         starts[1:] = newlines[:-1] + 1
-        unit = Unit(memoryview(buffer)[: int(newlines[-1]) + 1], starts.reshape(-1, 4), ends, self.records)
+        unit = RecordUnit(memoryview(buffer)[: int(newlines[-1]) + 1], starts.reshape(-1, 4), ends, self.records)
         self._check(unit)
         return unit
 
-    def _check(self, unit: Unit) -> None:
+    def _check(self, unit: RecordUnit) -> None:
         data = np.frombuffer(unit.data, np.uint8)
         lengths = unit.ends - unit.starts
         bad = data[unit.starts[:, 0]] != _AT
@@ -136,7 +136,7 @@ class RecordReader:
             ]
             raise self._complaint(lines, unit.first + record)
 
-    def _tail(self, rest: bytes) -> Iterator[Unit]:
+    def _tail(self, rest: bytes) -> Iterator[RecordUnit]:
         """What follows the last whole record at the end of the stream."""
         if not rest.strip(b"\r\n"):
             if rest:

@@ -17,7 +17,7 @@ from hesiod_watch.fastq.statistics import YIELD_SECONDS
 ABSENT = -1
 
 
-class Clock:
+class StartTimes:
     """Bins start times; `first` is the earliest seen so far, in microseconds since 1970."""
 
     def __init__(self) -> None:

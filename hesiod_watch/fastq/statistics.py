@@ -25,21 +25,21 @@ KINDS = ("tagged.whole", "tagged.skip60", "tagged.qs", "bare.whole", "bare.skip6
 
 
 @dataclass(slots=True)
-class Distribution:
+class LengthDistribution:
     """How one kind of mean Q is distributed over reads."""
 
     reads: Counter[int] = field(default_factory=Counter)  # by Q in thousandths, rounded down
     bases: Counter[int] = field(default_factory=Counter)  # by half Q, rounded down
     total: int = 0  # sum of Q over reads, in millionths
 
-    def merge(self, other: Distribution) -> None:
+    def merge(self, other: LengthDistribution) -> None:
         self.reads.update(other.reads)
         self.bases.update(other.bases)
         self.total += other.total
 
 
 @dataclass(slots=True)
-class Statistics:
+class ReadStatistics:
     """What is known about some reads. Starts empty; `merge` adds."""
 
     reads: int = 0
@@ -49,7 +49,9 @@ class Statistics:
     bases_q20: int = 0
     bases_q30: int = 0
     lengths: Counter[int] = field(default_factory=Counter)
-    qualities: dict[str, Distribution] = field(default_factory=lambda: {kind: Distribution() for kind in KINDS})
+    qualities: dict[str, LengthDistribution] = field(
+        default_factory=lambda: {kind: LengthDistribution() for kind in KINDS}
+    )
     channels: Counter[int] = field(default_factory=Counter)
     yield_reads: Counter[int] = field(default_factory=Counter)  # by start time // YIELD_SECONDS
     yield_bases: Counter[int] = field(default_factory=Counter)
@@ -61,7 +63,7 @@ class Statistics:
         """Reads with `qs` in the header."""
         return self.qualities["tagged.qs"].reads.total()
 
-    def merge(self, other: Statistics) -> None:
+    def merge(self, other: ReadStatistics) -> None:
         """Add the reads of `other`."""
         self.reads += other.reads
         self.bases += other.bases

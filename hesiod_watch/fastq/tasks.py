@@ -1,6 +1,6 @@
-"""What is said between an ingest and whoever does its work, be it a worker process: the answer to a `Task` is a `Done`.
+"""What is said between an ingest and whoever does its work, be it a worker process: the answer to a `AppendTask` is a `TaskResult`.
 
-Over the socket of a worker there are `Step`s before that, and there may be a `Stop` for it.
+Over the socket of a worker there are `TaskProgress`s before that, and there may be a `StopRequest` for it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.fastq.model import Level, Piece, Source
-from hesiod_watch.fastq.statistics import Statistics
+from hesiod_watch.fastq.statistics import ReadStatistics
 
 
 @dataclass(frozen=True)
-class Limits:
+class TaskLimits:
     """How much is made durable at once; what is reached first ends the batch."""
 
     files: int = 64
@@ -22,7 +22,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class OutputPart:
     """Sources to put at the end of one output. Nobody else writes to it meanwhile."""
 
     name: str
@@ -33,22 +33,22 @@ class Part:
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class AppendTask:
     """One batch."""
 
     directory: Path
     level: Level
-    parts: tuple[Part, ...]
-    limits: Limits
+    parts: tuple[OutputPart, ...]
+    limits: TaskLimits
 
 
 @dataclass(frozen=True, slots=True)
-class Stop:
+class StopRequest:
     """Please end the task after the source you are at."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TaskProgress:
     """What was done since the last step."""
 
     bytes_done: int
@@ -57,20 +57,20 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Grown:
+class OutputGrowth:
     """What was appended to one output, durable and read back, and can be journalled."""
 
     name: str
     at: int
     pieces: tuple[Piece, ...]
-    statistics: Statistics  # of these pieces
+    statistics: ReadStatistics  # of these pieces
     md5: bytes | None  # of the output with them
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
+class TaskResult:
     """What became of a task: outputs that have grown, perhaps by less than was asked, and why not by more."""
 
-    parts: tuple[Part, ...]  # as they were asked for
-    grown: tuple[Grown, ...] = ()
+    parts: tuple[OutputPart, ...]  # as they were asked for
+    grown: tuple[OutputGrowth, ...] = ()
     error: Exception | None = None

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.fastq import bgzf
-from hesiod_watch.fastq.blocks import Blocks
-from hesiod_watch.fastq.gunzip import Inflater
+from hesiod_watch.fastq.blocks import BgzfBlocks
+from hesiod_watch.fastq.gunzip import GzipReader
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile, look
@@ -36,8 +36,8 @@ def verify(
     with SourceFile(look(written_path, written_path.name)) as file:
         file.forget_cache()
         head = file.head(bgzf.HEAD_BYTES)
-        blocks = Blocks(file.readinto, written_path, digest.update) if bgzf.is_block(head) else None
-        inflating = blocks or Inflater(file.readinto, written_path, digest.update)
+        blocks = BgzfBlocks(file.readinto, written_path, digest.update) if bgzf.is_block(head) else None
+        inflating = blocks or GzipReader(file.readinto, written_path, digest.update)
         reader = RecordReader(inflating.readinto, written_path)
         found_bases = 0
         for unit in reader:

@@ -18,13 +18,13 @@ from dataclasses import replace
 from multiprocessing.connection import Connection
 
 from hesiod_watch.fastq.batch import perform
-from hesiod_watch.fastq.tasks import Done, Step, Stop, Task
+from hesiod_watch.fastq.tasks import AppendTask, StopRequest, TaskProgress, TaskResult
 
 _PR_SET_PDEATHSIG = 1
 _REPORT_SECONDS = 0.1
 
 
-class _Reporter:
+class _ProgressSender:
     """Sends steps to the parent, a few per second."""
 
     def __init__(self, connection: Connection) -> None:
@@ -40,7 +40,7 @@ class _Reporter:
             self.flush()
 
     def flush(self) -> None:
-        self._connection.send(Step(self._bytes, self._reads, self._bases))
+        self._connection.send(TaskProgress(self._bytes, self._reads, self._bases))
         self._bytes = self._reads = self._bases = 0
         self._sent = time.monotonic()
 
@@ -49,16 +49,16 @@ def serve(connection: Connection) -> None:
     """Do what is asked for until the parent closes its end."""
     while True:
         try:
-            task: Task | Stop = connection.recv()
-            if isinstance(task, Stop):
+            task: AppendTask | StopRequest = connection.recv()
+            if isinstance(task, StopRequest):
                 continue  # it was meant for the task that we had just done
-            reporter = _Reporter(connection)
+            reporter = _ProgressSender(connection)
             try:
                 answer = perform(task, reporter.add, lambda: _told_to_stop(connection))
             except (EOFError, BrokenPipeError):
                 raise
             except Exception as error:  # noqa: BLE001  it is raised in the parent
-                answer = Done(task.parts, error=error)
+                answer = TaskResult(task.parts, error=error)
             if answer.error:
                 answer = replace(answer, error=_portable(answer.error))
             reporter.flush()
@@ -68,7 +68,7 @@ def serve(connection: Connection) -> None:
 
 
 def _told_to_stop(connection: Connection) -> bool:
-    """Whether the parent has sent anything: while a task is under way that can only be a `Stop`, or its end."""
+    """Whether the parent has sent anything: while a task is under way that can only be a `StopRequest`, or its end."""
     if not connection.poll():
         return False
     connection.recv()

@@ -38,7 +38,7 @@ _POLL = 0.1  # seconds from the end of output, or from a wish to stop, to our no
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class CommandResult:
     """How a command ended. `code` is negative for a signal; `why` says so where it was we who ended it."""
 
     code: int
@@ -47,7 +47,7 @@ class Ended:
     why: str = ""
 
 
-class Runner(Protocol):
+class CommandRunner(Protocol):
     """Runs a command. The one that is real is `run`."""
 
     def __call__(
@@ -59,7 +59,7 @@ class Runner(Protocol):
         directory: int | None = None,
         on_output: Callable[[bytes], None] | None = None,
         stop: Callable[[], bool] = lambda: False,
-    ) -> Ended: ...
+    ) -> CommandResult: ...
 
 
 def run(
@@ -70,7 +70,7 @@ def run(
     directory: int | None = None,
     on_output: Callable[[bytes], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> Ended:
+) -> CommandResult:
     """Run `command` with `given` as its standard input; never raises for how it ends, but TemporaryError where this
     host has no room for its input, or no descriptors.
 
@@ -79,7 +79,7 @@ def run(
     `on_output` in pieces as they come instead of being kept. A program that is not installed ends with code 127.
     """
     if shutil.which(command[0]) is None:
-        return Ended(127, b"", f"{command[0]}: not found")
+        return CommandResult(127, b"", f"{command[0]}: not found")
     import sh  # it takes a while, and most commands of hesiod-watch never get here
 
     logging.getLogger("sh").setLevel(logging.WARNING)  # it tells of every process that it starts
@@ -90,7 +90,7 @@ def run(
             errors, err = _pipe(opened)
         except OSError as error:  # no room for temporary files, or too many are open
             raise TemporaryError(f"{command[0]} cannot be started: {error}") from error
-        reading = _Reading(output, errors, on_output)
+        reading = _PipeReader(output, errors, on_output)
         try:
             program, *arguments = (*_with_us(), *command)
             process = sh.Command(program)(
@@ -107,12 +107,12 @@ def run(
                 _preexec_fn=None if directory is None else lambda: os.fchdir(directory),
             )
         except (sh.CommandNotFound, sh.ForkException, OSError) as error:
-            return Ended(126, b"", f"{command[0]}: {str(error).strip().splitlines()[-1]}")
+            return CommandResult(126, b"", f"{command[0]}: {str(error).strip().splitlines()[-1]}")
         out.close()  # the command has its own, and the last of these to be closed ends what is read
         err.close()
         why = _attend(process, reading, quiet, stop)
         reading.rest()
-        return Ended(_code(process), bytes(reading.output), reading.errors.decode("utf-8", "replace"), why)
+        return CommandResult(_code(process), bytes(reading.output), reading.errors.decode("utf-8", "replace"), why)
 
 
 def _pipe(opened: ExitStack) -> tuple[int, BinaryIO]:
@@ -145,7 +145,7 @@ def _file(data: bytes) -> BinaryIO:
     return file
 
 
-class _Reading:
+class _PipeReader:
     """What a command has written so far."""
 
     def __init__(self, output: int, errors: int, on_output: Callable[[bytes], None] | None) -> None:
@@ -192,7 +192,7 @@ class _Reading:
         del self.errors[:-LARGEST_ERRORS]
 
 
-def _attend(process: Any, reading: _Reading, quiet: float, stop: Callable[[], bool]) -> str:
+def _attend(process: Any, reading: _PipeReader, quiet: float, stop: Callable[[], bool]) -> str:
     """Wait for the end of a process; "" or why we brought it about."""
     heard = time.monotonic()
     while process.is_alive():
@@ -211,7 +211,7 @@ def _attend(process: Any, reading: _Reading, quiet: float, stop: Callable[[], bo
     return ""
 
 
-def _end(process: Any, reading: _Reading) -> None:
+def _end(process: Any, reading: _PipeReader) -> None:
     """End a process and all that it started: ask it first, then kill. Output is read meanwhile, lest it block.
 
     Only the process itself is asked: rsync tells its helpers, which then keep what they have of a file. What it started

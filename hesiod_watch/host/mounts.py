@@ -41,7 +41,7 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
+class _MountinfoLine:
     id: str
     parent: str
     mount_point: Path
@@ -82,12 +82,12 @@ def mount_of(path: Path) -> Mount:
     return parse_mountinfo(text, Path(os.path.realpath(path)))
 
 
-def _parse(raw: str) -> _Line | None:
+def _parse(raw: str) -> _MountinfoLine | None:
     """`36 35 98:0 /root /mount/point rw,noatime master:1 - ext3 /dev/sda1 rw`"""
     fields = raw.split(" ")
     try:
         separator = fields.index("-", _SEPARATOR)
-        return _Line(fields[0], fields[1], Path(_unescaped(fields[4])), fields[separator + 1])
+        return _MountinfoLine(fields[0], fields[1], Path(_unescaped(fields[4])), fields[separator + 1])
     except (ValueError, IndexError):
         return None
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from hesiod_watch import __version__
 from hesiod_watch.core.model import Liveness, Owner
 from hesiod_watch.core.times import iso
-from hesiod_watch.rules.liveness import Evidence, judge
+from hesiod_watch.rules.liveness import OwnerEvidence, judge
 
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
-LONGEST_WHY = 1000  # characters; a claim is one line that fits into one block
+LONGEST_REASON = 1000  # characters; a claim is one line that fits into one block
 
 
 def iso_now() -> str:
@@ -28,7 +28,7 @@ def iso_now() -> str:
     return iso(datetime.now(UTC))
 
 
-def this_owner(action: str, executor: str, *, epoch: int = 1, why: str = "", token: str | None = None) -> Owner:
+def this_owner(action: str, executor: str, *, epoch: int = 1, reason: str = "", token: str | None = None) -> Owner:
     """The record of this very process. Make it in the process that is meant: a fork has another pid.
 
     Without `token` a random one is drawn. The submit time of a Slurm job is not in its environment; who knows
@@ -50,11 +50,11 @@ def this_owner(action: str, executor: str, *, epoch: int = 1, why: str = "", tok
         version=__version__,
         time=datetime.now(UTC).isoformat(timespec="seconds"),
         epoch=epoch,
-        why=why[:LONGEST_WHY],
+        reason=reason[:LONGEST_REASON],
     )
 
 
-def look_up(owner: Owner) -> Evidence:
+def look_up(owner: Owner) -> OwnerEvidence:
     """What this machine knows about `owner`'s process, now. Knows nothing of Slurm."""
     boot_id, namespace = _first_line(BOOT_ID_FILE), _pid_namespace()
     same_boot = boot_id == owner.boot_id if boot_id and owner.boot_id else None
@@ -68,7 +68,7 @@ def look_up(owner: Owner) -> Evidence:
     if same_boot and same_namespace and owner.pid > 0:
         start = process_start(owner.pid)
         running = True if start is not None else _answers(owner.pid)
-    return Evidence(same_machine, same_boot, same_namespace, running, start)
+    return OwnerEvidence(same_machine, same_boot, same_namespace, running, start)
 
 
 def judge_here(owner: Owner | None) -> tuple[Liveness, str]:

@@ -7,7 +7,7 @@ import socket
 from collections.abc import Mapping
 
 
-class Notifier:
+class SystemdNotifier:
     """Sends `READY=1` and the like to the service manager, where there is one."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from hesiod_watch.host.locks import lock_directory, take_one
 
 
-class Slots:
+class WorkerSlots:
     """`count` slots of a kind, shared by everything on this host that works for the same landing area."""
 
     def __init__(self, landing: Path, kind: str, count: int, *, base: Path | None = None) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.messages import Delivered, Message, Ticket
+from hesiod_watch.core.messages import Delivery, DeliveryReceipt, TicketRequest
 from hesiod_watch.core.naming import display
 from hesiod_watch.host.credentials import private_text
 
@@ -22,14 +22,14 @@ SHORTEST_SECRET = 4
 LONGEST_REASON = 300
 
 
-class ChatChannel:
+class AppriseChannel:
     """One address. Keeps nothing between calls."""
 
     def __init__(self, name: str, url_file: Path) -> None:
         self.name = name
         self._url_file = url_file
 
-    def deliver(self, ticket: Ticket, known: int | None, message: Message) -> Delivered:
+    def deliver(self, ticket: TicketRequest, known: int | None, message: Delivery) -> DeliveryReceipt:
         """See `Channel`. Every failure counts as temporary: the library does not tell them apart."""
         said = _Said()
         address = self._address()
@@ -45,9 +45,9 @@ class ChatChannel:
         if not sent:
             why = _without(address, "; ".join(said.sentences)) or "the library gives no reason"
             raise TemporaryError(f"{self.name}: not sent: {display(why[:LONGEST_REASON])}")
-        return Delivered(None)
+        return DeliveryReceipt(None)
 
-    def keep(self, ticket: Ticket, known: int) -> str:
+    def keep(self, ticket: TicketRequest, known: int) -> str:
         """See `Channel`. There is nothing to be kept."""
         return ""
 

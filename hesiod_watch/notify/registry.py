@@ -12,24 +12,24 @@ from functools import partial
 
 from hesiod_watch.config import TRACKER, ChannelSettings, Config
 from hesiod_watch.core.errors import HesiodError, PermanentError
-from hesiod_watch.core.messages import Channel, Delivered, Message, Ticket
+from hesiod_watch.core.messages import Channel, Delivery, DeliveryReceipt, TicketRequest
 from hesiod_watch.host.credentials import read_credentials
-from hesiod_watch.notify.apprise_channel import ChatChannel
+from hesiod_watch.notify.apprise_channel import AppriseChannel
 from hesiod_watch.notify.rt_channel import RtChannel
 
 
 @dataclass
-class Opened:
+class LazyChannel:
     """A channel that is made when it is needed for the first time."""
 
     name: str
     make: Callable[[], Channel]
 
-    def deliver(self, ticket: Ticket, known: int | None, message: Message) -> Delivered:
+    def deliver(self, ticket: TicketRequest, known: int | None, message: Delivery) -> DeliveryReceipt:
         """See `Channel`; also raises PermanentError where its secrets cannot be read."""
         return self.make().deliver(ticket, known, message)
 
-    def keep(self, ticket: Ticket, known: int) -> str:
+    def keep(self, ticket: TicketRequest, known: int) -> str:
         """See `Channel`."""
         return self.make().keep(ticket, known)
 
@@ -45,9 +45,9 @@ def open_channels(config: Config) -> dict[str, Channel]:
     """The channels of the configuration by name, in the order in which they are used."""
     found: dict[str, Channel] = {}
     if config.notify.rt.url:
-        found[TRACKER] = Opened(TRACKER, partial(_tracker, config))
+        found[TRACKER] = LazyChannel(TRACKER, partial(_tracker, config))
     for settings in config.notify.channels:
-        found[settings.name] = Opened(settings.name, partial(_chat, settings))
+        found[settings.name] = LazyChannel(settings.name, partial(_chat, settings))
     return found
 
 
@@ -72,4 +72,4 @@ def _tracker(config: Config) -> Channel:
 def _chat(settings: ChannelSettings) -> Channel:
     if settings.url_file is None:
         raise PermanentError(f"notify.channels.{settings.name}.url_file is not configured")
-    return ChatChannel(settings.name, settings.url_file)
+    return AppriseChannel(settings.name, settings.url_file)

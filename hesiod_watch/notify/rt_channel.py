@@ -24,12 +24,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from hesiod_watch.core.errors import HesiodError, PermanentError
-from hesiod_watch.core.messages import Delivered, Message, Ticket
+from hesiod_watch.core.messages import Delivery, DeliveryReceipt, TicketRequest
 from hesiod_watch.core.naming import display
 from hesiod_watch.rules.rt_text import ANEW, split_addresses, stored_subject, stored_text
 
 if TYPE_CHECKING:
-    from hesiod_watch.notify.rt_session import Found, RtSession
+    from hesiod_watch.notify.rt_session import FoundTicket, RtSession
 
 PROMPT = 1.0
 """Seconds; an answer that takes longer may have waited beside an order whose answer was lost."""
@@ -75,7 +75,7 @@ class RtChannel:
         self._proxy = proxy
         self._timeout = timeout
 
-    def deliver(self, ticket: Ticket, known: int | None, message: Message) -> Delivered:
+    def deliver(self, ticket: TicketRequest, known: int | None, message: Delivery) -> DeliveryReceipt:
         """See `Channel`. The first message is the text that opens the ticket.
 
         But a comment, where requestors or Ccs would read it: then a line opens the ticket, and the comment follows.
@@ -86,7 +86,7 @@ class RtChannel:
             if number is None:
                 number, visible = _open(rt, ticket, message, notes)
                 if not visible:
-                    return Delivered(number, "; ".join(notes))
+                    return DeliveryReceipt(number, "; ".join(notes))
             found = _living(rt, number)
             if found.number != number:
                 notes.append(f"ticket #{number} was merged into #{found.number}")
@@ -97,9 +97,9 @@ class RtChannel:
                         f"the {message.kind} is taken, but we cannot see it, so that it would be doubled if an answer"
                         " were lost: give us the right ShowTicketComments"
                     )
-        return Delivered(number, "; ".join(notes))
+        return DeliveryReceipt(number, "; ".join(notes))
 
-    def keep(self, ticket: Ticket, known: int) -> str:
+    def keep(self, ticket: TicketRequest, known: int) -> str:
         """See `Channel`."""
         with self._session() as rt:
             found = _living(rt, known)
@@ -155,7 +155,7 @@ class RtChannel:
         )
 
 
-def _open(rt: RtSession, ticket: Ticket, message: Message, notes: list[str]) -> tuple[int, bool]:
+def _open(rt: RtSession, ticket: TicketRequest, message: Delivery, notes: list[str]) -> tuple[int, bool]:
     """Open the run's ticket. Its number, and whether we see it; where we do not, the message is delivered now."""
     if not rt.may_create(ticket.queue):
         raise PermanentError(f"cannot open a ticket at {rt.place}: {_missing_right('CreateTicket', ticket.queue)}")
@@ -184,7 +184,7 @@ def _open(rt: RtSession, ticket: Ticket, message: Message, notes: list[str]) -> 
     return found, True
 
 
-def _find(rt: RtSession, ticket: Ticket, notes: list[str]) -> int | None:
+def _find(rt: RtSession, ticket: TicketRequest, notes: list[str]) -> int | None:
     """The first ticket with the run's subject that nobody has rejected."""
     numbers = [
         number for number, status in rt.tickets(ticket.queue, stored_subject(ticket.subject)) if status != REJECTED
@@ -195,7 +195,7 @@ def _find(rt: RtSession, ticket: Ticket, notes: list[str]) -> int | None:
     return numbers[0] if numbers else None
 
 
-def _living(rt: RtSession, number: int) -> Found:
+def _living(rt: RtSession, number: int) -> FoundTicket:
     """The ticket, or the one it was merged into. PermanentError where it is deleted."""
     found = rt.ticket(number)
     if found.status == DELETED:
@@ -203,7 +203,7 @@ def _living(rt: RtSession, number: int) -> Found:
     return found
 
 
-def _differing(found: Found, wanted: dict[str, str]) -> dict[str, str]:
+def _differing(found: FoundTicket, wanted: dict[str, str]) -> dict[str, str]:
     """Of the wanted fields, those that are otherwise, with what they are."""
     there = {"Subject": found.subject, "Status": found.status}
     return {name: is_now for name, is_now in there.items() if wanted.get(name, is_now) != is_now}

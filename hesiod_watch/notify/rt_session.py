@@ -34,7 +34,7 @@ REST = "/REST/2.0/"
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundTicket:
     """A ticket as RT shows it."""
 
     number: int
@@ -69,12 +69,12 @@ class RtSession:
     def __exit__(self, *_: object) -> None:
         self._rt.session.close()
 
-    def ticket(self, number: int) -> Found:
+    def ticket(self, number: int) -> FoundTicket:
         """A ticket, or the one that it was merged into. PermanentError where there is none."""
         gone = f"there is no ticket #{number}, or we lack the right ShowTicket; give it, or {ANEW}"
         with self._asked(f"for ticket #{number}", forbidden=gone, missing=gone):
             answer = self._rt.get_ticket(number)
-            return Found(
+            return FoundTicket(
                 int(answer["id"]),
                 str(answer["Subject"]),
                 str(answer["Status"]),

@@ -13,27 +13,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.errors import HesiodError
-from hesiod_watch.host.command import Runner
+from hesiod_watch.host.command import CommandRunner
 from hesiod_watch.host.locks import take_one
 from hesiod_watch.remote import ssh
-from hesiod_watch.rules.exit_codes import Ending, judge_question
+from hesiod_watch.rules.exit_codes import CommandOutcome, judge_question
 
 SESSIONS = 8
 _PAUSE = 0.05  # seconds between two tries at a lock that somebody else has
 
 
-class Unreachable(HesiodError):
+class HostUnreachable(HesiodError):
     """There is no connection to an upstream; `ending` says whether to try again."""
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: CommandOutcome) -> None:
         super().__init__(ending.why)
         self.ending = ending
 
 
 @contextmanager
-def connected(upstream: Upstream, runner: Runner, stop: Callable[[], bool] = lambda: False) -> Iterator[Path | None]:
+def connected(
+    upstream: UpstreamSettings, runner: CommandRunner, stop: Callable[[], bool] = lambda: False
+) -> Iterator[Path | None]:
     """The shared connection, open, with a place on it; None where commands are to connect by themselves.
 
     None also for what is mounted here. Raises Unreachable.
@@ -51,30 +53,32 @@ def connected(upstream: Upstream, runner: Runner, stop: Callable[[], bool] = lam
         yield control
 
 
-def close(upstream: Upstream, runner: Runner) -> None:
+def close(upstream: UpstreamSettings, runner: CommandRunner) -> None:
     """End the shared connection, if there is one; commands that use it break."""
     control = ssh.control_path(upstream) if upstream.place.over_ssh else None
     if control and control.exists():
         runner(ssh.closing(upstream, control), quiet=upstream.connect_timeout)
 
 
-def _open(upstream: Upstream, control: Path, runner: Runner, stop: Callable[[], bool]) -> None:
+def _open(upstream: UpstreamSettings, control: Path, runner: CommandRunner, stop: Callable[[], bool]) -> None:
     limit = upstream.connect_timeout + upstream.timeout
     ended = runner(ssh.opening(upstream, control), quiet=limit, stop=stop)
     if ended.why:
-        raise Unreachable(Ending("again", f"cannot connect to {upstream.place.host}: {ended.why}"))
+        raise HostUnreachable(CommandOutcome("again", f"cannot connect to {upstream.place.host}: {ended.why}"))
     ending = judge_question(ended.code, ended.errors)
     if ending.outcome != "done":
-        raise Unreachable(Ending(ending.outcome, f"cannot connect to {upstream.place.host}: {ending.why}"))
+        raise HostUnreachable(CommandOutcome(ending.outcome, f"cannot connect to {upstream.place.host}: {ending.why}"))
 
 
 @contextmanager
-def _locked(files: list[Path], upstream: Upstream, stop: Callable[[], bool]) -> Iterator[None]:
+def _locked(files: list[Path], upstream: UpstreamSettings, stop: Callable[[], bool]) -> Iterator[None]:
     """Hold one of some lock files. Raises Unreachable when none gets free within the upstream's times."""
     until = time.monotonic() + upstream.connect_timeout + upstream.timeout
     while (descriptor := take_one(files)) is None:
         if stop() or time.monotonic() > until:
-            raise Unreachable(Ending("again", f"{SESSIONS} commands are at work on {upstream.place.host} already"))
+            raise HostUnreachable(
+                CommandOutcome("again", f"{SESSIONS} commands are at work on {upstream.place.host} already")
+            )
         time.sleep(_PAUSE)
     try:
         yield

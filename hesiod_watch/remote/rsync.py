@@ -14,7 +14,7 @@ import math
 import re
 from pathlib import Path
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.inventory import PARTIAL
 from hesiod_watch.core.location import Location
 from hesiod_watch.core.text import number_of
@@ -30,7 +30,7 @@ _ALWAYS = (
 _PATTERN = re.compile(r"([*?\[\]\\])")
 
 
-def options(upstream: Upstream, rsh: str) -> tuple[str, ...]:
+def options(upstream: UpstreamSettings, rsh: str) -> tuple[str, ...]:
     """What `{options}` stands for; `rsh` is how rsync reaches the other side, "" where both are here."""
     return (
         *("--times", "--links", "--safe-links", "--secluded-args"),
@@ -43,7 +43,7 @@ def options(upstream: Upstream, rsh: str) -> tuple[str, ...]:
 
 
 def transfer(
-    upstream: Upstream,
+    upstream: UpstreamSettings,
     run: Location,
     relative: Path,
     *,
@@ -70,7 +70,7 @@ def transfer(
     return ssh.remote(upstream, nicely, control) if pushing else nicely
 
 
-class Progress:
+class RsyncProgress:
     """Reads rsync's progress as it comes: `bytes` and `files` copied so far."""
 
     _LINE = re.compile(rb"\s*([0-9]+) +[0-9]+% .*?(?:\(xfr#([0-9]+), .*)?")

@@ -20,7 +20,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 
 PERSIST = 120
 """Seconds for which an idle connection stays open."""
@@ -28,7 +28,7 @@ PERSIST = 120
 _LONGEST_SOCKET = 107 - 17  # of a Unix socket's path, less what ssh appends while it makes one
 
 
-def options(upstream: Upstream, control: Path | None) -> tuple[str, ...]:
+def options(upstream: UpstreamSettings, control: Path | None) -> tuple[str, ...]:
     """ssh's arguments before the host; through the shared connection `control` where there is one."""
     interval = max(1, math.floor(upstream.timeout / 4))
     return (
@@ -45,7 +45,7 @@ def options(upstream: Upstream, control: Path | None) -> tuple[str, ...]:
     )
 
 
-def remote(upstream: Upstream, command: Sequence[str], control: Path | None) -> tuple[str, ...]:
+def remote(upstream: UpstreamSettings, command: Sequence[str], control: Path | None) -> tuple[str, ...]:
     """The local command that runs `command` on the upstream's host.
 
     ssh joins its arguments with blanks and the shell there takes them apart again; so it is given one that is quoted
@@ -54,19 +54,19 @@ def remote(upstream: Upstream, command: Sequence[str], control: Path | None) -> 
     return ("ssh", *options(upstream, control), "--", upstream.place.ssh_host, shlex.join(command))
 
 
-def opening(upstream: Upstream, control: Path) -> tuple[str, ...]:
+def opening(upstream: UpstreamSettings, control: Path) -> tuple[str, ...]:
     """The command that opens the shared connection: it ends when the connection is there, or cannot be had."""
     mine = ("-o", "ControlMaster=yes", "-o", f"ControlPersist={PERSIST}", "-f", "-N")
     # What is said first counts, so these come before the options of all commands.
     return ("ssh", *mine, *options(upstream, control), "--", upstream.place.ssh_host)
 
 
-def closing(upstream: Upstream, control: Path) -> tuple[str, ...]:
+def closing(upstream: UpstreamSettings, control: Path) -> tuple[str, ...]:
     """The command that ends the shared connection."""
     return ("ssh", *options(upstream, control), "-O", "exit", "--", upstream.place.ssh_host)
 
 
-def rsh(upstream: Upstream, control: Path | None) -> str:
+def rsh(upstream: UpstreamSettings, control: Path | None) -> str:
     """The value of rsync's `--rsh`, which rsync takes apart by its own rules: blanks divide, quotes hold together."""
     return " ".join(_for_rsync(word) for word in ("ssh", *options(upstream, control)))
 
@@ -77,7 +77,7 @@ def _for_rsync(word: str) -> str:
     return "'" + word.replace("'", "''") + "'"  # within quotes a doubled one stands for itself
 
 
-def control_path(upstream: Upstream) -> Path | None:
+def control_path(upstream: UpstreamSettings) -> Path | None:
     """Where the shared connection to the upstream's host is to be found; None where no place for it can be had.
 
     Its directory is private to this user and made if need be. Commands with other options use another connection.

@@ -13,7 +13,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hesiod_watch.report import formatting
-from hesiod_watch.report.document import PARTS, Barcode, Document, Group, fraction, passed_share
+from hesiod_watch.report.document import PARTS, BarcodeReads, QcDocument, ReadGroup, fraction, passed_share
 from hesiod_watch.report.flowcell import channel_chart
 from hesiod_watch.report.page import render
 from hesiod_watch.report.plots import UNPLACED, barcode_chart, in_order, length_chart, quality_chart, yield_chart
@@ -30,28 +30,28 @@ NOTES_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class PageState:
     """The line on top: how good the news is, and the news. `tone` is good, busy, warn, bad or none."""
 
     tone: str
     headline: str
 
 
-STATES: Mapping[str, State] = {
-    "proven": State("good", "Complete: every announced file is here"),
-    "by-hand": State("warn", "Accepted as complete by a person"),
-    "over": State("warn", "More files are here than were announced"),
-    "short": State("bad", "Files are missing"),
-    "fallback": State("bad", "Files were left behind on the sequencer"),
-    "unreadable": State("bad", "The final summary cannot be read"),
-    "running": State("busy", "Still running: these numbers will grow"),
+STATES: Mapping[str, PageState] = {
+    "proven": PageState("good", "Complete: every announced file is here"),
+    "by-hand": PageState("warn", "Accepted as complete by a person"),
+    "over": PageState("warn", "More files are here than were announced"),
+    "short": PageState("bad", "Files are missing"),
+    "fallback": PageState("bad", "Files were left behind on the sequencer"),
+    "unreadable": PageState("bad", "The final summary cannot be read"),
+    "running": PageState("busy", "Still running: these numbers will grow"),
 }
-DAMAGED = State("bad", "MinKNOW's checksums show damaged or missing files")
-_NO_STATE = State("none", "Nobody has said whether this cell is complete")
+DAMAGED = PageState("bad", "MinKNOW's checksums show damaged or missing files")
+_NO_STATE = PageState("none", "Nobody has said whether this cell is complete")
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class HeadlineFigure:
     """One of the six numbers: its short form in two parts, its exact form, and what stands below it."""
 
     label: str
@@ -62,11 +62,11 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class BarcodeRow:
     """One row of the barcode table. Bars are fractions of the longest bar."""
 
     label: str
-    passed: Group
+    passed: ReadGroup
     share: float | None  # of the cell's passed bases
     passed_share: float | None  # of this barcode's bases
     bars: tuple[tuple[str, float, float], ...]  # (part, from, width)
@@ -74,7 +74,7 @@ class Row:
 
 def render_cell(qc: Mapping[str, Any]) -> str:
     """The cell's page as one HTML document. Missing facts leave gaps, never an error."""
-    cell = Document(qc)
+    cell = QcDocument(qc)
     used = cell.used_barcodes
     charted = len(used) > BARS_UP_TO
     return render(
@@ -99,7 +99,7 @@ def render_cell(qc: Mapping[str, Any]) -> str:
     )
 
 
-def state_of(cell: Document) -> State:
+def state_of(cell: QcDocument) -> PageState:
     """A running cell is running, whatever the count of its files says at this moment.
 
     Damage or loss that MinKNOW's checksums prove comes first, unless the counts are as bad.
@@ -110,11 +110,11 @@ def state_of(cell: Document) -> State:
     return DAMAGED if cell.checksums.wrong and state.tone != "bad" else state
 
 
-def figures(cell: Document) -> tuple[Figure, ...]:
+def figures(cell: QcDocument) -> tuple[HeadlineFigure, ...]:
     """The six numbers: of the passed reads, with the failed ones' below; of all reads where nothing was split."""
     passed, failed = cell.passed, cell.parts.get("fail")
 
-    def figure(label: str, key: str, words: Callable[[float], str], unit: str) -> Figure:
+    def figure(label: str, key: str, words: Callable[[float], str], unit: str) -> HeadlineFigure:
         other = failed.value(key) if failed else None
         aside = "" if other is None else f"failed: {words(other)}"
         return _figure(label, passed.value(key), words, unit, aside)
@@ -129,28 +129,28 @@ def figures(cell: Document) -> tuple[Figure, ...]:
     )
 
 
-def _figure(label: str, value: float | None, words: Callable[[float], str], unit: str, aside: str) -> Figure:
+def _figure(label: str, value: float | None, words: Callable[[float], str], unit: str, aside: str) -> HeadlineFigure:
     if value is None:
-        return Figure(label, formatting.UNKNOWN, "", "not known", aside)
+        return HeadlineFigure(label, formatting.UNKNOWN, "", "not known", aside)
     number, _, short_unit = words(value).partition(" ")
-    return Figure(label, number, short_unit, formatting.exact_text(value, unit), aside)
+    return HeadlineFigure(label, number, short_unit, formatting.exact_text(value, unit), aside)
 
 
-def _passed_figure(cell: Document) -> Figure:
+def _passed_figure(cell: QcDocument) -> HeadlineFigure:
     """The passed part by bases, with the part by reads below."""
     if not cell.split:
-        return Figure("Passed", formatting.UNKNOWN, "", "not known", "not told apart by the instrument")
+        return HeadlineFigure("Passed", formatting.UNKNOWN, "", "not known", "not told apart by the instrument")
     of_reads = passed_share(cell.parts, "reads")
     aside = "" if of_reads is None else f"{formatting.share_text(of_reads)} of reads"
     return _figure("Passed, by bases", passed_share(cell.parts), formatting.share_text, "of 1", aside)
 
 
-def barcode_rows(cell: Document, barcodes: Sequence[Barcode]) -> list[Row]:
+def barcode_rows(cell: QcDocument, barcodes: Sequence[BarcodeReads]) -> list[BarcodeRow]:
     """Rows for some of the cell's barcodes; bars are as long as the bases are many."""
     whole = sum(barcode.passed.bases for barcode in cell.barcodes)
     longest = max((barcode.total.bases for barcode in cell.barcodes), default=0)
     return [
-        Row(
+        BarcodeRow(
             barcode.label,
             barcode.passed,
             fraction(barcode.passed.bases, whole),
@@ -161,7 +161,7 @@ def barcode_rows(cell: Document, barcodes: Sequence[Barcode]) -> list[Row]:
     ]
 
 
-def facts(cell: Document) -> tuple[tuple[str, Markup], ...]:
+def facts(cell: QcDocument) -> tuple[tuple[str, Markup], ...]:
     """What is known about the run of the cell, with labels; what is not known is left out."""
     named = (
         ("Experiment", cell.fact("protocol_group_id")),
@@ -212,12 +212,12 @@ DETAILS: tuple[tuple[str, str, int], ...] = (
 """Rows of the table with every number: label, key in the group, digits after the point."""
 
 
-def detail_columns(cell: Document) -> tuple[tuple[str, Group], ...]:
+def detail_columns(cell: QcDocument) -> tuple[tuple[str, ReadGroup], ...]:
     words = {"pass": "Passed", "fail": "Failed", "skip": "Skipped"}
     return (*((words[part], cell.parts[part]) for part in PARTS if part in cell.parts), ("All", cell.total))
 
 
-def _bars(barcode: Barcode, longest: float) -> tuple[tuple[str, float, float], ...]:
+def _bars(barcode: BarcodeReads, longest: float) -> tuple[tuple[str, float, float], ...]:
     found, start = [], 0.0
     groups = barcode.parts or {"all": barcode.total}
     for part, group in groups.items():
@@ -228,7 +228,7 @@ def _bars(barcode: Barcode, longest: float) -> tuple[tuple[str, float, float], .
     return tuple(found)
 
 
-def _charted(cell: Document, used: Sequence[Barcode]) -> list[Barcode]:
+def _charted(cell: QcDocument, used: Sequence[BarcodeReads]) -> list[BarcodeReads]:
     """Used barcodes and, by name, those between them: an empty well has to show as a gap in the plate."""
     ordered = in_order(cell.barcodes)
     names = {barcode.label for barcode in used}
@@ -237,7 +237,7 @@ def _charted(cell: Document, used: Sequence[Barcode]) -> list[Barcode]:
     return [barcode for index, barcode in enumerate(ordered) if first <= index <= last or barcode.label in names]
 
 
-def _why_no_reads(cell: Document) -> str:
+def _why_no_reads(cell: QcDocument) -> str:
     """The sentence in place of the numbers where there are none."""
     if cell.basecalling_off:
         return "Basecalling was off, so the instrument wrote no FASTQ. Reads can be called from the raw data later."

@@ -23,7 +23,7 @@ TINY = 0.0001
 
 
 @dataclass(frozen=True, slots=True)
-class Bin:
+class HistogramBin:
     """One class of a histogram, `low` included, `high` not."""
 
     low: float
@@ -33,7 +33,7 @@ class Bin:
 
 
 @dataclass(frozen=True)
-class Group:
+class ReadGroup:
     """Numbers about a set of reads. Lengths in bases, qualities in Phred, fractions 0 to 1."""
 
     raw: Mapping[str, Any]
@@ -50,33 +50,33 @@ class Group:
         return self.value("bases") or 0
 
     @cached_property
-    def lengths(self) -> tuple[Bin, ...]:
+    def lengths(self) -> tuple[HistogramBin, ...]:
         histogram = mapping(self.raw.get("length_histogram"))
         edges = numbers(histogram.get("edges"))
         reads, bases = numbers(histogram.get("reads")), numbers(histogram.get("bases"))
         return tuple(
-            Bin(low, high, count, amount)
+            HistogramBin(low, high, count, amount)
             for low, high, count, amount in zip(edges, edges[1:], reads, bases, strict=False)
             if 0 < low < high
         )
 
     @cached_property
-    def qualities(self) -> tuple[Bin, ...]:
+    def qualities(self) -> tuple[HistogramBin, ...]:
         histogram = mapping(self.raw.get("quality_histogram"))
         start, width = number(histogram.get("start")) or 0.0, number(histogram.get("width")) or 0.5
         reads, bases = numbers(histogram.get("reads")), numbers(histogram.get("bases"))
         return tuple(
-            Bin(start + index * width, start + (index + 1) * width, count, amount)
+            HistogramBin(start + index * width, start + (index + 1) * width, count, amount)
             for index, (count, amount) in enumerate(zip(reads, bases, strict=False))
         )
 
     @cached_property
-    def yields(self) -> Yields | None:
+    def yields(self) -> YieldOverTime | None:
         """Bases per bin of time; None where the headers carry no times."""
         said = mapping(self.raw.get("yield"))
         start, seconds = parse_moment(text(said.get("start"))), number(said.get("bin_seconds"))
         bases = tuple(numbers(said.get("bases")))
-        return Yields(start, seconds, bases) if start is not None and seconds and seconds > 0 and bases else None
+        return YieldOverTime(start, seconds, bases) if start is not None and seconds and seconds > 0 and bases else None
 
     @cached_property
     def channels(self) -> Mapping[int, float]:
@@ -86,11 +86,11 @@ class Group:
         return {channel: count for channel, count in found.items() if channel > 0 and count > 0}
 
 
-_NO_READS = Group({"reads": 0, "bases": 0})
+_NO_READS = ReadGroup({"reads": 0, "bases": 0})
 
 
 @dataclass(frozen=True, slots=True)
-class Yields:
+class YieldOverTime:
     """Bases per bin of `seconds`, the first bin beginning at `start`."""
 
     start: datetime
@@ -99,21 +99,21 @@ class Yields:
 
 
 @dataclass(frozen=True, slots=True)
-class Barcode:
+class BarcodeReads:
     """One barcode's reads; `label` is the barcode's directory name, or "not barcoded"."""
 
     label: str
-    total: Group
-    parts: Mapping[str, Group]
+    total: ReadGroup
+    parts: Mapping[str, ReadGroup]
 
     @property
-    def passed(self) -> Group:
+    def passed(self) -> ReadGroup:
         """What people count: the passed reads, or all of them where nothing was split."""
         return headline(self.total, self.parts)
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class FileCount:
     """Files of one kind: how many MinKNOW announced (None: not stated) and how many are here."""
 
     kind: str
@@ -127,7 +127,7 @@ class Count:
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
+class ListedOutput:
     """One file we wrote."""
 
     file: str
@@ -138,7 +138,7 @@ class Output:
 
 
 @dataclass(frozen=True)
-class Document:
+class QcDocument:
     """A cell's qc document."""
 
     raw: Mapping[str, Any]
@@ -172,9 +172,9 @@ class Document:
         return tuple((str(kind), count) for kind, value in said.items() if (count := number(value)))
 
     @property
-    def counts(self) -> tuple[Count, ...]:
+    def counts(self) -> tuple[FileCount, ...]:
         said = mapping(self.raw.get("counts"))
-        found = (Count(str(kind), number(mapping(value).get("announced")), number(mapping(value).get("found")))
+        found = (FileCount(str(kind), number(mapping(value).get("announced")), number(mapping(value).get("found")))
                  for kind, value in said.items())  # fmt: skip
         return tuple(count for count in found if count.announced or count.found)
 
@@ -184,16 +184,16 @@ class Document:
         return text(mapping(self.raw.get("mean_q")).get("meaning"))
 
     @cached_property
-    def total(self) -> Group:
-        return Group(mapping(self.raw.get("total")))
+    def total(self) -> ReadGroup:
+        return ReadGroup(mapping(self.raw.get("total")))
 
     @cached_property
-    def parts(self) -> Mapping[str, Group]:
+    def parts(self) -> Mapping[str, ReadGroup]:
         """Pass, fail and skip, as far as the instrument told them apart."""
         return parts_of(self.raw)
 
     @property
-    def passed(self) -> Group:
+    def passed(self) -> ReadGroup:
         return headline(self.total, self.parts)
 
     @property
@@ -206,10 +206,12 @@ class Document:
         return self.total.reads > 0
 
     @cached_property
-    def barcodes(self) -> tuple[Barcode, ...]:
+    def barcodes(self) -> tuple[BarcodeReads, ...]:
         """Sorted by passed bases, most first. Empty where the cell is not barcoded."""
         said = [
-            Barcode(text(item.get("barcode")) or "not barcoded", Group(mapping(item.get("total"))), parts_of(item))
+            BarcodeReads(
+                text(item.get("barcode")) or "not barcoded", ReadGroup(mapping(item.get("total"))), parts_of(item)
+            )
             for item in mappings(self.raw.get("barcodes"))
         ]
         if len(said) == 1 and mappings(self.raw.get("barcodes"))[0].get("barcode") is None:
@@ -217,20 +219,20 @@ class Document:
         return tuple(sorted(said, key=lambda barcode: (-barcode.passed.bases, -barcode.total.bases, barcode.label)))
 
     @property
-    def used_barcodes(self) -> tuple[Barcode, ...]:
+    def used_barcodes(self) -> tuple[BarcodeReads, ...]:
         return tuple(barcode for barcode in self.barcodes if self._share(barcode) >= TINY)
 
     @property
-    def tiny_barcodes(self) -> tuple[Barcode, ...]:
+    def tiny_barcodes(self) -> tuple[BarcodeReads, ...]:
         return tuple(barcode for barcode in self.barcodes if self._share(barcode) < TINY)
 
-    def _share(self, barcode: Barcode) -> float:
+    def _share(self, barcode: BarcodeReads) -> float:
         return fraction(barcode.total.bases, sum(other.total.bases for other in self.barcodes)) or 0.0
 
     @cached_property
-    def outputs(self) -> tuple[Output, ...]:
+    def outputs(self) -> tuple[ListedOutput, ...]:
         return tuple(
-            Output(
+            ListedOutput(
                 text(item.get("file")),
                 number(item.get("reads")),
                 number(item.get("bases")),
@@ -272,17 +274,17 @@ class Document:
         return self.fact("basecalling_enabled") == "0"
 
 
-def parts_of(raw: Mapping[str, Any]) -> Mapping[str, Group]:
+def parts_of(raw: Mapping[str, Any]) -> Mapping[str, ReadGroup]:
     """The groups under "pass", "fail" and "skip" that are there."""
-    return {part: Group(mapping(raw[part])) for part in PARTS if isinstance(raw.get(part), Mapping)}
+    return {part: ReadGroup(mapping(raw[part])) for part in PARTS if isinstance(raw.get(part), Mapping)}
 
 
-def headline(total: Group, parts: Mapping[str, Group]) -> Group:
+def headline(total: ReadGroup, parts: Mapping[str, ReadGroup]) -> ReadGroup:
     """The passed reads where the instrument split them (nothing, if all failed), else all reads."""
     return parts.get("pass", _NO_READS if "fail" in parts else total)
 
 
-def passed_share(parts: Mapping[str, Group], of: str = "bases") -> float | None:
+def passed_share(parts: Mapping[str, ReadGroup], of: str = "bases") -> float | None:
     """Passed bases (or reads) as a part of those that were judged; None where nothing was. Skipped ones were not."""
     judged = {part: parts[part].value(of) or 0.0 for part in ("pass", "fail") if part in parts}
     return fraction(judged.get("pass", 0.0), sum(judged.values()))

@@ -12,8 +12,8 @@ from statistics import median
 
 from markupsafe import Markup
 
-from hesiod_watch.report.document import Document
-from hesiod_watch.report.svg import Chart, Table, canvas, element
+from hesiod_watch.report.document import QcDocument
+from hesiod_watch.report.svg import Chart, ChartTable, canvas, element
 
 SHADES = 5
 
@@ -21,7 +21,7 @@ _FLONGLE_ROWS = (12, 12, 13, 13, 13, 13, 13, 13, 12, 12)
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class FlowCellLayout:
     """Where the channels of one kind of flow cell are."""
 
     kind: str
@@ -57,15 +57,15 @@ def promethion_place(channel: int) -> tuple[int, int]:
 
 
 LAYOUTS = (
-    Layout("Flongle", 126, 13, 10, flongle_place),
-    Layout("MinION", 512, 32, 16, minion_place),
-    Layout("PromethION", 3000, 120, 25, promethion_place),
+    FlowCellLayout("Flongle", 126, 13, 10, flongle_place),
+    FlowCellLayout("MinION", 512, 32, 16, minion_place),
+    FlowCellLayout("PromethION", 3000, 120, 25, promethion_place),
 )
 
 _BY_TYPE = {"FLG": LAYOUTS[0], "MIN": LAYOUTS[1], "PRO": LAYOUTS[2]}
 
 
-def layout_for(flow_cell_type: str, highest_channel: int) -> Layout | None:
+def layout_for(flow_cell_type: str, highest_channel: int) -> FlowCellLayout | None:
     """By the product code ("FLO-PRO114M") where it is known, else the smallest that has the channel."""
     told = _BY_TYPE.get(flow_cell_type.upper().removeprefix("FLO-")[:3])
     if told is not None and highest_channel <= told.channels:
@@ -73,7 +73,7 @@ def layout_for(flow_cell_type: str, highest_channel: int) -> Layout | None:
     return next((layout for layout in LAYOUTS if highest_channel <= layout.channels), None)
 
 
-def channel_chart(cell: Document) -> Chart | None:
+def channel_chart(cell: QcDocument) -> Chart | None:
     """The map, or None where the headers name no channel or one that no flow cell has."""
     reads = cell.total.channels
     layout = layout_for(cell.fact("flow_cell_type"), max(reads, default=0)) if reads else None
@@ -97,7 +97,7 @@ def channel_chart(cell: Document) -> Chart | None:
     picture = canvas(
         "channels", title, summary, *_squares(layout, shades), view_box=f"0 0 {layout.columns} {layout.rows}"
     )
-    table = Table(
+    table = ChartTable(
         "Channels by number of reads",
         ("Reads from the channel", "Channels"),
         tuple((label, f"{count:,}") for label, count in zip(names, members, strict=True)),
@@ -118,7 +118,7 @@ def _shade_name(shade: int, step: int) -> str:
     return f"{low:,}" if low == high else f"{low:,} to {high:,}"
 
 
-def _squares(layout: Layout, shades: Mapping[int, int]) -> list[Markup]:
+def _squares(layout: FlowCellLayout, shades: Mapping[int, int]) -> list[Markup]:
     """One path per shade: 3000 rectangles would make the page ten times as big."""
     squares: list[list[str]] = [[] for _ in range(SHADES + 1)]
     for channel in range(1, layout.channels + 1):

@@ -14,7 +14,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hesiod_watch.report.document import Document, passed_share
+from hesiod_watch.report.document import QcDocument, passed_share
 
 _PARENT = {
     "parent_id": "hesiod_watch",
@@ -25,7 +25,7 @@ _PARENT = {
 
 def multiqc_files(qc: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """File name to content, to be written as JSON beside the cell's outputs. Nothing for a cell without reads."""
-    cell = Document(qc)
+    cell = QcDocument(qc)
     if not cell.has_reads:
         return {}
     sample = sample_name(cell)
@@ -39,7 +39,7 @@ def multiqc_files(qc: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return files
 
 
-def sample_name(cell: Document) -> str:
+def sample_name(cell: QcDocument) -> str:
     """The cell's row in MultiQC: "PAW48211_c6ded78b pool_3", one word more for data called again."""
     directory, short_id = cell.said("cell"), cell.said("short_id")
     key, suffix = directory, ""
@@ -55,7 +55,7 @@ def _plain(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9 -]+", "_", name).lstrip("- ") or "_"
 
 
-def _general(cell: Document, sample: str) -> dict[str, Any]:
+def _general(cell: QcDocument, sample: str) -> dict[str, Any]:
     passed = cell.passed
     n50, median = passed.value("n50"), passed.value("median_length")
     share = passed_share(cell.parts)
@@ -112,7 +112,7 @@ def _barcodes(sample: str, amounts: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def _length_curve(cell: Document) -> dict[str, float]:
+def _length_curve(cell: QcDocument) -> dict[str, float]:
     """Part of the passed bases, in percent, by the (geometric) middle of each length class."""
     bins = cell.passed.lengths
     whole = sum(a_bin.bases for a_bin in bins)

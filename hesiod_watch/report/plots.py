@@ -13,12 +13,20 @@ from datetime import datetime, timedelta
 
 from hesiod_watch.core.naming import natural_key
 from hesiod_watch.core.text import number_of
-from hesiod_watch.report.document import PARTS, Barcode, Bin, Document, Group, Yields, fraction
+from hesiod_watch.report.document import (
+    PARTS,
+    BarcodeReads,
+    HistogramBin,
+    QcDocument,
+    ReadGroup,
+    YieldOverTime,
+    fraction,
+)
 from hesiod_watch.report.formatting import bases_text, reads_text, scaled, share_text, visible
 from hesiod_watch.report.svg import (
+    AxisTick,
     Chart,
-    Table,
-    Tick,
+    ChartTable,
     area,
     axis_bottom,
     axis_left,
@@ -40,17 +48,17 @@ _HOVER_ZONES = 72  # of the yield curve: narrower ones cannot be hit
 _HOUR_STEPS = (1 / 60, 1 / 12, 1 / 6, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168)  # hours
 
 
-def shown_parts(parts: Mapping[str, Group], total: Group) -> dict[str, Group]:
+def shown_parts(parts: Mapping[str, ReadGroup], total: ReadGroup) -> dict[str, ReadGroup]:
     """What to stack: the parts that have reads, or all reads as one where the instrument split nothing."""
     found = {part: parts[part] for part in PARTS if part in parts and parts[part].reads}
     return found or {"all": total}
 
 
-def legend_of(parts: Mapping[str, Group]) -> tuple[tuple[str, str], ...]:
+def legend_of(parts: Mapping[str, ReadGroup]) -> tuple[tuple[str, str], ...]:
     return () if list(parts) == ["all"] else tuple((part, WORDS[part]) for part in parts)
 
 
-def length_chart(cell: Document) -> Chart | None:
+def length_chart(cell: QcDocument) -> Chart | None:
     """Bases by read length, on a logarithmic axis: where the sequence is, not where the reads are."""
     parts = shown_parts(cell.parts, cell.total)
     stacks = _stacks(parts, lambda group: group.lengths, lambda a_bin: a_bin.bases)
@@ -91,12 +99,12 @@ def length_chart(cell: Document) -> Chart | None:
         axis_left(_left_ticks(top, step, "b")),
         *columns,
         axis_bottom(
-            [Tick(place(10.0**power), _decade(power)) for power in range(10) if low <= 10.0**power <= high],
+            [AxisTick(place(10.0**power), _decade(power)) for power in range(10) if low <= 10.0**power <= high],
             "read length, logarithmic",
         ),
         *([marker(place(n50), f"N50 {bases_text(n50)}")] if n50 and low <= n50 <= high else []),
     )
-    table = Table(
+    table = ChartTable(
         "Bases and reads by read length",
         ("Read length (bases)", *_heads(parts, "bases"), "Reads"),
         _length_rows(stacks, parts, cell.total),
@@ -104,7 +112,7 @@ def length_chart(cell: Document) -> Chart | None:
     return Chart("length", title, "bases in reads of each length", picture, summary, table, legend_of(parts))
 
 
-def quality_chart(cell: Document) -> Chart | None:
+def quality_chart(cell: QcDocument) -> Chart | None:
     """Reads by their mean Q."""
     parts = shown_parts(cell.parts, cell.total)
     stacks = _stacks(parts, lambda group: group.qualities, lambda a_bin: a_bin.reads)
@@ -147,7 +155,7 @@ def quality_chart(cell: Document) -> Chart | None:
         axis_left(_left_ticks(top, step, "")),
         *columns,
         axis_bottom(
-            [Tick(place(value), f"{value}") for value in range(low, high + 1) if value % every == 0],
+            [AxisTick(place(value), f"{value}") for value in range(low, high + 1) if value % every == 0],
             "mean Q of a read",
         ),
         *([marker(place(mean), f"mean {mean:.1f}")] if mean is not None and low <= mean <= high else []),
@@ -156,11 +164,11 @@ def quality_chart(cell: Document) -> Chart | None:
         (f"{start:g} to {stop:g}", *(f"{amounts.get(part, 0):,.0f}" for part in parts))
         for (start, stop), amounts in stacks.items()
     )
-    table = Table("Reads by mean Q", ("Mean Q", *_heads(parts, "reads")), rows)
+    table = ChartTable("Reads by mean Q", ("Mean Q", *_heads(parts, "reads")), rows)
     return Chart("quality", title, "reads of each mean Q", picture, summary, table, legend_of(parts))
 
 
-def yield_chart(cell: Document) -> Chart | None:
+def yield_chart(cell: QcDocument) -> Chart | None:
     """Bases so far against time since the first read: all reads dashed, passed reads plain."""
     whole = cell.total.yields
     if whole is None or not sum(whole.bases):
@@ -203,7 +211,7 @@ def yield_chart(cell: Document) -> Chart | None:
     )
     every = max(1, round(len(sampled) / 24))
     chosen = [hour for index, hour in enumerate(sampled, 1) if index % every == 0 or index == len(sampled)]
-    table = Table(
+    table = ChartTable(
         "Bases so far, by time since the first read",
         ("Time", *(f"{WORDS[part].capitalize()}, bases" for part in curves)),
         tuple((_hours(hour), *(f"{_at(points, hour):,.0f}" for points in curves.values())) for hour in chosen),
@@ -212,7 +220,7 @@ def yield_chart(cell: Document) -> Chart | None:
     return Chart("yield", title, "bases since the first read, added up", picture, summary, table, legend)
 
 
-def barcode_chart(barcodes: Sequence[Barcode]) -> Chart | None:
+def barcode_chart(barcodes: Sequence[BarcodeReads]) -> Chart | None:
     """Bases of each barcode as columns, in the order of their names, so that a plate's pattern can be seen."""
     ordered = in_order(barcodes)
     if not ordered:
@@ -248,11 +256,11 @@ def barcode_chart(barcodes: Sequence[Barcode]) -> Chart | None:
         axis_left(_left_ticks(top, step, "b")),
         *columns,
         axis_bottom(
-            [Tick((index + 0.5) * width, label) for index, label in enumerate(labels) if label],
+            [AxisTick((index + 0.5) * width, label) for index, label in enumerate(labels) if label],
             "barcode, by name",
         ),
     )
-    table = Table(
+    table = ChartTable(
         "Bases by barcode, by name",
         ("Barcode", *(f"{WORDS[part].capitalize()}, bases" for part in parts)),
         tuple(
@@ -266,7 +274,9 @@ def barcode_chart(barcodes: Sequence[Barcode]) -> Chart | None:
 
 
 def _stacks(
-    parts: Mapping[str, Group], bins: Callable[[Group], Sequence[Bin]], amount: Callable[[Bin], float]
+    parts: Mapping[str, ReadGroup],
+    bins: Callable[[ReadGroup], Sequence[HistogramBin]],
+    amount: Callable[[HistogramBin], float],
 ) -> dict[tuple[float, float], dict[str, float]]:
     """Amount of each part in each class that has any, classes in order. Groups may cover different ranges."""
     found: dict[tuple[float, float], dict[str, float]] = {}
@@ -289,7 +299,7 @@ def _log_span(stacks: Mapping[tuple[float, float], Mapping[str, float]]) -> tupl
 
 
 def _length_rows(
-    stacks: Mapping[tuple[float, float], Mapping[str, float]], parts: Mapping[str, Group], total: Group
+    stacks: Mapping[tuple[float, float], Mapping[str, float]], parts: Mapping[str, ReadGroup], total: ReadGroup
 ) -> tuple[tuple[str, ...], ...]:
     reads = {(a_bin.low, a_bin.high): a_bin.reads for a_bin in total.lengths}
     return tuple(
@@ -307,7 +317,7 @@ def _decade(power: int) -> str:
     return f"{10 ** (power % 3)} {('', 'k', 'M', 'G')[power // 3]}b"
 
 
-def _heads(parts: Mapping[str, Group], unit: str) -> tuple[str, ...]:
+def _heads(parts: Mapping[str, ReadGroup], unit: str) -> tuple[str, ...]:
     return tuple(f"{WORDS[part].capitalize()}, {unit}" for part in parts)
 
 
@@ -322,17 +332,17 @@ def _spoken(amounts: Mapping[str, float], words: Callable[[float], str]) -> str:
     return ", ".join(f"{words(amount)} {WORDS[part]}" for part, amount in amounts.items())
 
 
-def _left_ticks(top: float, step: float, unit: str) -> list[Tick]:
+def _left_ticks(top: float, step: float, unit: str) -> list[AxisTick]:
     """Ticks from 0 in one prefix for the whole axis, without digits that say nothing."""
     _, prefix = scaled(top)
     factor = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[prefix]
     return [
-        Tick(index * step / top, f"{index * step / factor:.4g} {prefix}{unit}".rstrip() if index else "0")
+        AxisTick(index * step / top, f"{index * step / factor:.4g} {prefix}{unit}".rstrip() if index else "0")
         for index in range(round(top / step) + 1)
     ]
 
 
-def _running_sum(yields: Yields, zero: datetime) -> list[tuple[float, float]]:
+def _running_sum(yields: YieldOverTime, zero: datetime) -> list[tuple[float, float]]:
     """(hours since `zero`, bases so far) at the end of each bin, from (0, 0)."""
     first = (yields.start - zero) / timedelta(hours=1)
     points, so_far = [(max(0.0, first), 0.0)], 0.0
@@ -353,11 +363,11 @@ def _curve_words(curves: Mapping[str, Sequence[tuple[float, float]]], hour: floa
     return f"{bases_text(_at(curves['pass'], hour))} passed of {bases_text(_at(curves['all'], hour))}"
 
 
-def _hour_ticks(hours: float) -> list[Tick]:
+def _hour_ticks(hours: float) -> list[AxisTick]:
     step = next((step for step in _HOUR_STEPS if hours / step <= 8), _HOUR_STEPS[-1])
     in_minutes = hours < 2
     return [
-        Tick(index * step / hours, f"{index * step * (60 if in_minutes else 1):.4g}")
+        AxisTick(index * step / hours, f"{index * step * (60 if in_minutes else 1):.4g}")
         for index in range(math.floor(hours / step + 1e-9) + 1)
     ]
 
@@ -370,7 +380,7 @@ def _hours(hours: float) -> str:
     return f"{round(hours * 60)} min" if hours < 2 else f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"
 
 
-def in_order(barcodes: Sequence[Barcode]) -> list[Barcode]:
+def in_order(barcodes: Sequence[BarcodeReads]) -> list[BarcodeReads]:
     """By name, barcode2 before barcode10, what is no barcode last."""
     return sorted(barcodes, key=lambda barcode: (barcode.label in UNPLACED, natural_key(barcode.label)))
 

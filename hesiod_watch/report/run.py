@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hesiod_watch.report.document import Document, fraction, mapping, mappings, passed_share, text
+from hesiod_watch.report.document import QcDocument, fraction, mapping, mappings, passed_share, text
 from hesiod_watch.report.page import render
 from hesiod_watch.runs.report_digest import DIGEST, META_NAME
 
@@ -64,7 +64,7 @@ BY_HAND = "Accepted as complete by a person"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class RunPageRow:
     """One cell's row. `bar` is its passed bases as a part of the largest cell's, in percent."""
 
     library: str
@@ -73,7 +73,7 @@ class Line:
     tone: str
     why: str
     page: str
-    qc: Document | None
+    qc: QcDocument | None
     bar: float
 
     @property
@@ -87,7 +87,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class RunTotals:
     """Sums over the cells that count."""
 
     cells: int
@@ -133,12 +133,12 @@ def render_run(run: Mapping[str, Any]) -> str:
     )
 
 
-def _lines(run: Mapping[str, Any]) -> list[Line]:
-    said = [(item, Document(item["qc"]) if mapping(item.get("qc")) else None) for item in mappings(run.get("cells"))]
+def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
+    said = [(item, QcDocument(item["qc"]) if mapping(item.get("qc")) else None) for item in mappings(run.get("cells"))]
     amounts = [qc.passed.bases for _, qc in said if qc]
     largest = max(amounts) if len(amounts) > 1 else 0.0  # one bar alone compares nothing
     return [
-        Line(
+        RunPageRow(
             library=text(item.get("library")),
             cell=text(item.get("cell")),
             stage=text(item.get("stage")) or "unknown",
@@ -158,10 +158,10 @@ def _tone(stage: str, by_hand: str) -> str:
     return "warn" if by_hand and tone != "bad" else tone
 
 
-def _totals(lines: list[Line]) -> Totals:
+def _totals(lines: list[RunPageRow]) -> RunTotals:
     counted = [line.qc for line in lines if line.qc is not None and line.counted]
     split = [qc for qc in counted if qc.split]
-    return Totals(
+    return RunTotals(
         cells=len(lines),
         processed=sum(line.stage == "processed" for line in lines),
         reads=sum(qc.passed.reads for qc in counted),

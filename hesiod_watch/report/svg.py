@@ -23,7 +23,7 @@ STRETCH = 1000
 
 
 @dataclass(frozen=True, slots=True)
-class Tick:
+class AxisTick:
     """A place on an axis, 0 to 1, and what stands there."""
 
     at: float
@@ -31,7 +31,7 @@ class Tick:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ChartTable:
     """The numbers of a chart, for people who do not look at it."""
 
     caption: str
@@ -48,7 +48,7 @@ class Chart:
     subtitle: str  # what is counted, against what
     picture: Markup
     summary: str
-    table: Table
+    table: ChartTable
     legend: tuple[tuple[str, str], ...] = ()  # (class of the swatch, words)
 
 
@@ -100,7 +100,7 @@ def column(x: float, width: float, words: str, parts: Iterable[tuple[str, float]
     return element("g", element("title", words), bar(x, width, 0, 1, "hit"), *bars)
 
 
-def axis_left(ticks: Sequence[Tick]) -> Markup:
+def axis_left(ticks: Sequence[AxisTick]) -> Markup:
     """Horizontal grid lines with their labels on the left; the first is the base line."""
     lines = [
         element("line", x1="0", x2="100%", y1=percent(1 - tick.at), y2=percent(1 - tick.at), class_="grid")
@@ -113,7 +113,7 @@ def axis_left(ticks: Sequence[Tick]) -> Markup:
     return element("g", *lines, *labels, class_="axis")
 
 
-def axis_bottom(ticks: Sequence[Tick], name: str) -> Markup:
+def axis_bottom(ticks: Sequence[AxisTick], name: str) -> Markup:
     """The base line, labels below it, and the axis' name below them."""
     labels = [
         element("text", tick.label, x=percent(tick.at), y="100%", dy="18", class_="tick middle") for tick in ticks

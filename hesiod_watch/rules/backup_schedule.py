@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hesiod_watch.core.model import Action, Cell, Policy, Round, Snapshot, Stage
+from hesiod_watch.core.model import Action, Attempt, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.times import due_at, time_at, time_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.copies import copies_in, damage_in, known_copies
 from hesiod_watch.rules.liveness import unclear, under_way
-from hesiod_watch.rules.stages import SETTLED, at, covers, stage_of
+from hesiod_watch.rules.stages import SETTLED, at, digest_of_report, stage_of
 
 HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
 """Run-level flags under which nothing is copied. Copies of a stripped run are read: nothing else is left of it."""
@@ -99,7 +99,7 @@ def manifest_of(cell: Cell) -> str:
     return found if isinstance(found, str) else ""
 
 
-def ended_at(last: Round | None) -> datetime | None:
+def ended_at(last: Attempt | None) -> datetime | None:
     """When a round ended, by its own word, else when it began; None where nothing says."""
     if last is None:
         return None
@@ -170,7 +170,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class CopyLocation:
     """One place where a cell's data are, for people. `verified_at` is ISO 8601 or ""."""
 
     where: str  # output, landing, or a backup's name
@@ -180,7 +180,7 @@ class Whereabouts:
     problem: str = ""  # what the last verification found wrong there
 
 
-def whereabouts(snapshot: Snapshot, cell: Cell) -> tuple[Whereabouts, ...]:
+def copy_locations(snapshot: Snapshot, cell: Cell) -> tuple[CopyLocation, ...]:
     """Which copies of a processed cell there are, as its flags say; nothing is looked at."""
     if stage_of(cell) is not Stage.PROCESSED:
         return ()
@@ -190,15 +190,15 @@ def whereabouts(snapshot: Snapshot, cell: Cell) -> tuple[Whereabouts, ...]:
     found = []
     if snapshot.output:
         place = snapshot.output / cell.id.library / cell.id.name
-        found.append(Whereabouts("output", str(place), "results", read, _problem(problems, "output: ")))
+        found.append(CopyLocation("output", str(place), "results", read, _problem(problems, "output: ")))
     gone = "stripped" in snapshot.flags or (cell.strip and cell.strip.ending == "done")
     if cell.present and not gone:
         place = snapshot.path / cell.id.library / cell.id.name
-        found.append(Whereabouts("landing", str(place), "raw data", read, _problem(problems, "landing: ")))
+        found.append(CopyLocation("landing", str(place), "raw data", read, _problem(problems, "landing: ")))
     for copy in known_copies(manifest_of(cell), cell.backup, last):
         holds = "results and raw data" if copy.raw else "results"
         problem = _problem(problems, f"{copy.backup}: ")
-        found.append(Whereabouts(copy.backup, f"{copy.location}/{snapshot.run}", holds, copy.verified_at, problem))
+        found.append(CopyLocation(copy.backup, f"{copy.location}/{snapshot.run}", holds, copy.verified_at, problem))
     return tuple(found)
 
 
@@ -210,7 +210,7 @@ def _workable(snapshot: Snapshot, hands_off: frozenset[str]) -> bool:
     return snapshot.adopted and snapshot.output is not None and not hands_off & snapshot.flags
 
 
-def _failed(last: Round) -> str:
+def _failed(last: Attempt) -> str:
     return f"its last backup failed: {last.why}"
 
 
@@ -218,12 +218,12 @@ def _why_again(cell: Cell) -> str:
     return "its last verification failed" if damage_in(cell.verification) else "its copies have not been read for long"
 
 
-def _attempt(last: Round | None) -> int:
+def _attempt(last: Attempt | None) -> int:
     """The number of the next round: one more than that of the last one, unless that succeeded."""
     return last.owner.epoch + 1 if last and last.ending != "done" and last.owner else 1
 
 
-def _next(last: Round | None, now: datetime) -> datetime | None:
+def _next(last: Attempt | None, now: datetime) -> datetime | None:
     """When a round may follow on the last one; None: that is under way."""
     if last is None or last.ending == "done":
         return now
@@ -237,7 +237,7 @@ def _next(last: Round | None, now: datetime) -> datetime | None:
 def _run_due(snapshot: Snapshot, now: datetime) -> bool:
     """Whether the run's own files are to be copied: its page tells of all, some cell is there, and it has changed."""
     there = any(cell.backup and cell.backup.ending == "done" for cell in at(snapshot, Stage.PROCESSED))
-    if not there or snapshot.report_covers != covers(snapshot):
+    if not there or snapshot.report_digest != digest_of_report(snapshot):
         return False
     last = snapshot.backup
     if last and last.ending == "done":

@@ -21,26 +21,26 @@ from hesiod_watch.rules.copies import damage_in
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ChecksumFinding:
     """The last record about a cell. `said` is "" where nothing is wrong, or nothing is known."""
 
     said: str = ""
     names: str = ""  # digest of the names of the files; the same files, the same digest
 
 
-def finding_in(*records: Mapping[str, object]) -> Finding:
+def finding_in(*records: Mapping[str, object]) -> ChecksumFinding:
     """The newest finding in the records of some flags; of two of one second the later argument."""
-    newest, found = datetime.min.replace(tzinfo=UTC), Finding()
+    newest, found = datetime.min.replace(tzinfo=UTC), ChecksumFinding()
     for said in (record.get(KEY) for record in records):
         if not isinstance(said, Mapping):
             continue
         at = time_of(said.get("at")) or datetime.min.replace(tzinfo=UTC)
         if at >= newest:
-            newest, found = at, Finding(str(said.get("said", "")), str(said.get("set", "")))
+            newest, found = at, ChecksumFinding(str(said.get("said", "")), str(said.get("set", "")))
     return found
 
 
-def finding_of(cell: Cell) -> Finding:
+def finding_of(cell: Cell) -> ChecksumFinding:
     """What MinKNOW's checksums were last found to prove against a processed cell."""
     rounds = (cell.backup, cell.verification, cell.deletable, cell.strip)
     return finding_in(processed_record(cell), *(each.record for each in rounds if each))
@@ -57,7 +57,7 @@ def problem_of(said: str) -> str:
     return f"landing: {said}"
 
 
-def finding_when_processed(cell: Cell) -> Finding:
+def finding_when_processed(cell: Cell) -> ChecksumFinding:
     """The finding of the processing: the flag `done` and the message `cell-done` say it."""
     return finding_in(processed_record(cell))
 

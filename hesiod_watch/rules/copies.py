@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from hesiod_watch.core.model import CellId, Round
+from hesiod_watch.core.model import Attempt, CellId
 from hesiod_watch.core.records import whole_number
 from hesiod_watch.core.times import time_of
 
@@ -89,7 +89,7 @@ def _copy(record: object) -> CopyRecord | None:
     return CopyRecord(**values) if all(whole_number(values[name]) is not None for name in ("files", "bytes")) else None
 
 
-def known_copies(manifest_md5: str, *rounds: Round | None) -> tuple[CopyRecord, ...]:
+def known_copies(manifest_md5: str, *rounds: Attempt | None) -> tuple[CopyRecord, ...]:
     """The copies of what a manifest names that rounds of backup and verification tell of, the newest of each backup."""
     newest: dict[str, CopyRecord] = {}
     for copy in (copy for each in rounds if each for copy in copies_in(each.record)):
@@ -101,7 +101,7 @@ def known_copies(manifest_md5: str, *rounds: Round | None) -> tuple[CopyRecord, 
     return tuple(newest[name] for name in sorted(newest))
 
 
-def damage_in(verification: Round | None) -> tuple[str, ...]:
+def damage_in(verification: Attempt | None) -> tuple[str, ...]:
     """What was found wrong with a cell and has not been found mended: sentences. It holds back every deletion."""
     found = verification.record.get("problems") if verification else None
     return tuple(str(each) for each in found) if isinstance(found, list) else ()

@@ -38,7 +38,7 @@ _LINE = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class DeletionMark:
     """One line. `place` is the cell as it lies upstream, `run/library/cell`; `copies` or `why` are for people."""
 
     word: Word
@@ -85,7 +85,7 @@ def decoded_name(word: str) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-def read_marks(text: bytes) -> dict[str, Mark]:
+def read_marks(text: bytes) -> dict[str, DeletionMark]:
     """The mark that counts of each place, from the bytes of LIST. Lines that are no marks say nothing."""
     marks = {}
     for line in text.decode("utf-8", "surrogateescape").split("\n"):
@@ -94,12 +94,12 @@ def read_marks(text: bytes) -> dict[str, Mark]:
     return marks
 
 
-def _read(line: str) -> Mark | None:
+def _read(line: str) -> DeletionMark | None:
     if not _LINE.fullmatch(line):
         return None
     word, made, until, place, run, files, size, digest, evidence, said = line.split("\t")
     try:
-        return Mark(
+        return DeletionMark(
             "deletable" if word == "deletable" else "revoked",
             _moment(made),
             decoded_name(place),

@@ -1,6 +1,6 @@
 """The drop proof: the only thing for which data are ever deleted, and the rules by which it is given.
 
-A `DropProof` names every file that may go, by size, MD5 and identity, and the copies of each that stay. `prove` is the
+A `DeletionProof` names every file that may go, by size, MD5 and identity, and the copies of each that stay. `prove` is the
 only maker of one; what deletes takes nothing else. It is about one cell and one place, "upstream" (the sequencer's own)
 or "landing" (ours), and it runs out after minutes. Everything it rests on was read where it lies while the evidence was
 gathered: no exit code, no size, no time of a file and no earlier record stands for bytes.
@@ -43,7 +43,7 @@ CLOCK_SLACK = timedelta(seconds=2)
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProofLimits:
     """How old evidence may be, and how long a proof counts. The defaults are the most there can be."""
 
     fresh: timedelta = timedelta(hours=24)  # from the reading of a copy to the proof
@@ -51,7 +51,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundEntry:
     """An entry of the place that is to be dropped, as it was seen just now."""
 
     kind: Kind
@@ -61,7 +61,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Fact:
+class RecordedFile:
     """What was recorded about a file when its cell was proven complete."""
 
     size: int
@@ -69,7 +69,7 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Copy:
+class CopyEvidence:
     """Another copy of a file, or the lack of one."""
 
     place: str  # "landing", "output", "backup NAME"
@@ -85,30 +85,30 @@ class Copy:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class DeletionEvidence:
     """All that was found out about one cell in order to drop it from one place."""
 
     run: str
     cell: CellId
     dropped: Dropped
     taken_at: datetime  # of the last look at what is to be dropped
-    found: Mapping[str, Found]  # by name relative to the cell
-    recorded: Mapping[str, Fact]  # the raw manifest
-    copies: Mapping[str, tuple[Copy, ...]]  # by the same names
+    found: Mapping[str, FoundEntry]  # by name relative to the cell
+    recorded: Mapping[str, RecordedFile]  # the raw manifest
+    copies: Mapping[str, tuple[CopyEvidence, ...]]  # by the same names
     closed: str = ""  # why no file can come any more; "": it may
     epoch: int = 0  # of the processing that `.done` records
     current_epoch: int = 0  # the highest that was not given up
     done_manifest: str = ""  # MD5 of manifest.json that `.done` records
     backup_manifest: str = ""  # the same that `.backup.done` records
     manifest: str = ""  # MD5 of manifest.json as it lies there
-    hindrances: tuple[str, ...] = ()  # flags in the way, a sentence each
+    blockers: tuple[str, ...] = ()  # flags in the way, a sentence each
     moved: tuple[str, ...] = ()  # names that came, went or changed while evidence was gathered
     checksums: MinknowChecksums = NO_CHECKSUMS  # what MinKNOW's own say of the cell
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """A file that may be dropped. `identity` is that of `Found`."""
+class DeletionTarget:
+    """A file that may be dropped. `identity` is that of `FoundEntry`."""
 
     name: str
     size: int
@@ -117,7 +117,7 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class KeptFile:
     """A file that stays, and why."""
 
     name: str
@@ -126,7 +126,7 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class DeletionRefused:
     """Why there is no proof: a sentence each, with the name of the file where it is about one."""
 
     reasons: tuple[str, ...]
@@ -138,20 +138,20 @@ class Refused:
 
 
 _PROVEN: Final = object()
-"""What `prove` shows to `DropProof`; nobody else has it."""
+"""What `prove` shows to `DeletionProof`; nobody else has it."""
 
 
 @dataclass(frozen=True, slots=True)
-class DropProof:
+class DeletionProof:
     """That these files of this cell may be dropped from this place, until `not_after`. Only `prove` makes one."""
 
     run: str
     cell: CellId
     dropped: Dropped
     inventory_digest: str  # of the names, sizes and MD5 of all files found there
-    files: tuple[Target, ...]
-    kept: tuple[Kept, ...]
-    copies: Mapping[str, tuple[Copy, ...]] = field(repr=False)  # that stay, of each of `files`
+    files: tuple[DeletionTarget, ...]
+    kept: tuple[KeptFile, ...]
+    copies: Mapping[str, tuple[CopyEvidence, ...]] = field(repr=False)  # that stay, of each of `files`
     made_at: datetime
     not_after: datetime
     shown: InitVar[object] = None
@@ -181,14 +181,14 @@ class DropProof:
         return tuple(sorted({copy.place for copies in self.copies.values() for copy in copies}))
 
 
-def prove(evidence: Evidence, limits: Limits, now: datetime) -> DropProof | Refused:
+def prove(evidence: DeletionEvidence, limits: ProofLimits, now: datetime) -> DeletionProof | DeletionRefused:
     """A proof that a cell may be dropped from a place, or every reason against it. `now` is aware of its time zone."""
-    limits = Limits(min(limits.fresh, Limits().fresh), min(limits.lasts, Limits().lasts))
+    limits = ProofLimits(min(limits.fresh, ProofLimits().fresh), min(limits.lasts, ProofLimits().lasts))
     reasons = [*_about_checksums(evidence), *about_cell(evidence), *_about_time(evidence, limits, now)]
     reasons += _about_names(evidence)
-    files: list[Target] = []
-    kept: list[Kept] = []
-    counted: dict[str, tuple[Copy, ...]] = {}
+    files: list[DeletionTarget] = []
+    kept: list[KeptFile] = []
+    counted: dict[str, tuple[CopyEvidence, ...]] = {}
     for name in sorted(evidence.found):
         entry = evidence.found[name]
         if entry.kind == "d":
@@ -196,17 +196,17 @@ def prove(evidence: Evidence, limits: Limits, now: datetime) -> DropProof | Refu
         why = _stays(evidence, name, entry)
         copies, lack = _counted(evidence, name, entry, limits, now) if not why else ((), "")
         if why or lack:
-            kept.append(Kept(name, entry.size, why or lack))
+            kept.append(KeptFile(name, entry.size, why or lack))
         else:
-            files.append(Target(name, entry.size, entry.md5, entry.identity))
+            files.append(DeletionTarget(name, entry.size, entry.md5, entry.identity))
             counted[name] = copies
     if evidence.dropped == "upstream":
         reasons += [f"{display(each.name)}: {each.why}" for each in kept]
     if not files and not reasons:
         reasons.append(_nothing(kept))
     if reasons:
-        return Refused(tuple(reasons), evidence.checksums)
-    return DropProof(
+        return DeletionRefused(tuple(reasons), evidence.checksums)
+    return DeletionProof(
         evidence.run,
         evidence.cell,
         evidence.dropped,
@@ -220,7 +220,7 @@ def prove(evidence: Evidence, limits: Limits, now: datetime) -> DropProof | Refu
     )
 
 
-def digest_of(found: Mapping[str, Found]) -> str:
+def digest_of(found: Mapping[str, FoundEntry]) -> str:
     """MD5 of the files of an inventory as `md5sum -z` lists them, `./` before each, in the order of their bytes.
 
     `bin/hesiod-clean-upstream` computes the same with find, sort and md5sum.
@@ -235,9 +235,9 @@ def digest_of(found: Mapping[str, Found]) -> str:
 # Reasons.
 
 
-def about_cell(evidence: Evidence) -> Iterator[str]:
+def about_cell(evidence: DeletionEvidence) -> Iterator[str]:
     """The reasons against dropping anything of a cell, whatever copies there are: what flags and manifests say."""
-    yield from evidence.hindrances
+    yield from evidence.blockers
     if not evidence.closed:
         yield "nothing says that all of the cell is here: neither its counts nor a person"
     if not evidence.done_manifest:
@@ -254,17 +254,17 @@ def about_cell(evidence: Evidence) -> Iterator[str]:
         yield "raw.json, which says what the cell consists of, is missing or empty"
 
 
-def _about_checksums(evidence: Evidence) -> Iterator[str]:
+def _about_checksums(evidence: DeletionEvidence) -> Iterator[str]:
     """Damage or loss that MinKNOW's own checksums prove keeps all of a cell.
 
     Every copy may have it.
     """
     wrong = evidence.checksums.wrong
-    if wrong and wrong not in evidence.hindrances:
+    if wrong and wrong not in evidence.blockers:
         yield wrong
 
 
-def _about_time(evidence: Evidence, limits: Limits, now: datetime) -> Iterator[str]:
+def _about_time(evidence: DeletionEvidence, limits: ProofLimits, now: datetime) -> Iterator[str]:
     if evidence.taken_at > now + CLOCK_SLACK:
         yield f"the clock was set back: the inventory was taken at {evidence.taken_at.isoformat(timespec='seconds')}"
     elif now - evidence.taken_at >= limits.lasts:
@@ -274,7 +274,7 @@ def _about_time(evidence: Evidence, limits: Limits, now: datetime) -> Iterator[s
         yield f"a copy was read in the future, at {max(read).isoformat(timespec='seconds')}: a clock is wrong"
 
 
-def _about_names(evidence: Evidence) -> Iterator[str]:
+def _about_names(evidence: DeletionEvidence) -> Iterator[str]:
     """What is other than recorded in the place that is to be dropped. Part of landing may have been dropped before."""
     for name in evidence.moved:
         yield f"{display(name)}: came, went or changed while it was looked at"
@@ -293,7 +293,7 @@ def _about_names(evidence: Evidence) -> Iterator[str]:
             yield f"{display(name)}: is not there any more, so the cell was changed"
 
 
-def _stays(evidence: Evidence, name: str, entry: Found) -> str:
+def _stays(evidence: DeletionEvidence, name: str, entry: FoundEntry) -> str:
     """Why a file stays whatever copies there are; "" where copies decide."""
     if entry.kind != "f":
         return "a link" if entry.kind == "l" else "no regular file"
@@ -307,8 +307,8 @@ def _stays(evidence: Evidence, name: str, entry: Found) -> str:
 
 
 def _counted(
-    evidence: Evidence, name: str, entry: Found, limits: Limits, now: datetime
-) -> tuple[tuple[Copy, ...], str]:
+    evidence: DeletionEvidence, name: str, entry: FoundEntry, limits: ProofLimits, now: datetime
+) -> tuple[tuple[CopyEvidence, ...], str]:
     """The copies that count for a file, and "" or why they do not suffice."""
     copies = evidence.copies.get(name, ())
     good, bad = [], []
@@ -327,7 +327,9 @@ def _counted(
     return (), f"{number}{where}{same}{'; ' + '; '.join(bad) if bad else ''}"
 
 
-def _does_not_count(evidence: Evidence, copy: Copy, entry: Found, limits: Limits, now: datetime) -> str:
+def _does_not_count(
+    evidence: DeletionEvidence, copy: CopyEvidence, entry: FoundEntry, limits: ProofLimits, now: datetime
+) -> str:
     if copy.why:
         return copy.why
     if copy.place == evidence.dropped or copy.place in ("upstream", "trash"):
@@ -341,21 +343,21 @@ def _does_not_count(evidence: Evidence, copy: Copy, entry: Found, limits: Limits
     return ""
 
 
-def _distinct(copies: Iterable[Copy]) -> list[Copy]:
+def _distinct(copies: Iterable[CopyEvidence]) -> list[CopyEvidence]:
     """As many copies as there are devices; one that is another name of a file already taken is left out."""
-    taken: list[Copy] = []
+    taken: list[CopyEvidence] = []
     for copy in copies:
         if not any(_same(copy, other) for other in taken):
             taken.append(copy)
     return taken
 
 
-def _same(copy: Copy, other: Copy) -> bool:
+def _same(copy: CopyEvidence, other: CopyEvidence) -> bool:
     same_file = copy.path == other.path or (copy.inode != "" and copy.inode == other.inode)
     return same_file or copy.device == other.device
 
 
-def _nothing(kept: Sequence[Kept]) -> str:
+def _nothing(kept: Sequence[KeptFile]) -> str:
     lacking = [each for each in kept if each.why not in ("small", "always kept")]
     if lacking:
         return f"nothing may go: {display(lacking[0].name)}: {lacking[0].why}"

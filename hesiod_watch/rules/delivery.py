@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
-from hesiod_watch.core.model import Action, Offer, Outbox, Policy, Snapshot
-from hesiod_watch.core.records import whole_number
+from hesiod_watch.core.model import Action, ListedRun, Outbox, Policy, Snapshot
+from hesiod_watch.core.records import current, whole_number
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import rested, rests_until, time_of
 from hesiod_watch.rules.events import due
@@ -27,14 +27,14 @@ OVERDUE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class DeliveryFailure:
     """Why a channel does not take a run's messages, and when it is asked again. Times are ISO 8601, UTC."""
 
-    why: str
+    reason: str
     attempts: int = 1
     since: str = ""
     until: str = ""
-    person: bool = False  # trying again will not help by itself
+    needs_person: bool = False  # trying again will not help by itself
 
 
 # Rules of the plan.
@@ -45,9 +45,9 @@ def want_tell(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
     names = list(dict.fromkeys(event.name for event in due(snapshot, policy, now)))
     if names or (snapshot.outbox and snapshot.outbox.unnumbered):
         cells = frozenset(cell.id for cell in snapshot.cells if cell.upstream)
-        offer = Offer(snapshot.offered, cells) if snapshot.offered else None
+        listed_run = ListedRun(snapshot.listed_at, cells) if snapshot.listed_at else None
         reason = f"to be told: {', '.join(names) or 'what somebody has begun to tell'}"
-        yield Action("tell", snapshot.run, reason=reason, offer=offer)
+        yield Action("tell", snapshot.run, reason=reason, listed_run=listed_run)
 
 
 def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -72,28 +72,32 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
 # What went wrong, and what follows from it.
 
 
-def troubles(outbox: Outbox) -> dict[str, Trouble]:
+def delivery_failures(outbox: Outbox) -> dict[str, DeliveryFailure]:
     """What went wrong at the last attempt, by channel. What is not understood is no trouble: it is tried again."""
     last = outbox.round
     said = last.record.get("channels") if last else None
     found = {}
     for name, record in said.items() if isinstance(said, Mapping) else ():
-        attempts = whole_number(record.get("attempts")) if isinstance(record, Mapping) else None
-        if isinstance(record, Mapping) and attempts is not None:
-            texts = {key: str(record.get(key, "")) for key in ("why", "since", "until")}
-            found[str(name)] = Trouble(attempts=attempts, person=record.get("person") is True, **texts)
+        said_of_it = current(record) if isinstance(record, Mapping) else {}
+        attempts = whole_number(said_of_it.get("attempts"))
+        if attempts is not None:
+            texts = {key: str(said_of_it.get(key, "")) for key in ("reason", "since", "until")}
+            person = said_of_it.get("needs_person") is True
+            found[str(name)] = DeliveryFailure(attempts=attempts, needs_person=person, **texts)
     return found
 
 
-def after(former: Trouble | None, why: str, now: datetime, shortest: timedelta, *, person: bool = False) -> Trouble:
+def after(
+    former: DeliveryFailure | None, reason: str, now: datetime, shortest: timedelta, *, needs_person: bool = False
+) -> DeliveryFailure:
     """The trouble that a failed attempt is, after that of the attempt before."""
     attempts = former.attempts + 1 if former else 1
-    delay = LONGEST if person else min(shortest * 2 ** min(attempts - 1, 30), LONGEST)
+    delay = LONGEST if needs_person else min(shortest * 2 ** min(attempts - 1, 30), LONGEST)
     since = former.since if former and former.since else _iso(now)
-    return Trouble(why, attempts, since, _iso(now + max(delay, timedelta(0))), person)
+    return DeliveryFailure(reason, attempts, since, _iso(now + max(delay, timedelta(0))), needs_person)
 
 
-def record_of(found: Mapping[str, Trouble]) -> dict[str, object]:
+def record_of(found: Mapping[str, DeliveryFailure]) -> dict[str, object]:
     """What the flags of a round say about it, beside their owner."""
     return {"channels": {name: asdict(trouble) for name, trouble in found.items()}} if found else {}
 
@@ -102,20 +106,20 @@ def due_channels(outbox: Outbox, now: datetime) -> list[str]:
     """Channels that messages wait for and that may be tried now; none while somebody is at it."""
     if under_way(outbox.round):
         return []
-    known = troubles(outbox)
+    known = delivery_failures(outbox)
     return [
         name for name in outbox.channels if outbox.waiting_for(name) and not (name in known and rests(known[name], now))
     ]
 
 
-def rests(trouble: Trouble, now: datetime) -> bool:
+def rests(trouble: DeliveryFailure, now: datetime) -> bool:
     """Whether a channel is left alone for now."""
     return rests_until(time_of(trouble.until), now, LONGEST)
 
 
 def next_attempt(outbox: Outbox, now: datetime) -> datetime | None:
     """When the first of the channels is tried again that messages wait for; None: none of them rests."""
-    known = troubles(outbox)
+    known = delivery_failures(outbox)
     times = [
         until if rests(known[name], now) else now
         for name in outbox.channels
@@ -144,10 +148,10 @@ def sentences(outbox: Outbox | None) -> Iterator[str]:
         return
     if outbox.problem:
         yield outbox.problem
-    known = troubles(outbox)
+    known = delivery_failures(outbox)
     for name, count in undelivered(outbox).items():
         if name in known:
-            yield f"{number_of(count, 'message')} not delivered to {name}: {known[name].why}"
+            yield f"{number_of(count, 'message')} not delivered to {name}: {known[name].reason}"
     last = outbox.round
     if outbox.waiting and unclear(last):
         yield (
@@ -162,11 +166,11 @@ def in_all(outboxes: Mapping[str, Outbox]) -> Iterator[str]:
     counts: dict[str, int] = {}
     whys: dict[str, str] = {}
     for run, outbox in outboxes.items():
-        known = troubles(outbox)
+        known = delivery_failures(outbox)
         for name, count in undelivered(outbox).items():
             lacking.setdefault(name, []).append(run)
             counts[name] = counts.get(name, 0) + count
-            whys[name] = known[name].why if name in known else whys.get(name, "")
+            whys[name] = known[name].reason if name in known else whys.get(name, "")
     for name, runs in lacking.items():
         of = runs[0] if len(runs) == 1 else f"{len(runs)} runs"
         why = f": {whys[name]}" if whys[name] else ""

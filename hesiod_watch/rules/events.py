@@ -68,7 +68,7 @@ def due(snapshot: Snapshot, policy: Policy, now: datetime) -> tuple[Event, ...]:
     if snapshot.outbox is None:
         # Taken up before there were messages: it is followed from now on, if there is anything left to follow.
         return () if settled(snapshot) else tuple(EVENTS[RUN_NEW].find(snapshot, policy, now))
-    told = snapshot.outbox.told
+    told = snapshot.outbox.reported
     return tuple(event for event in happened(snapshot, policy, now) if event.key not in told)
 
 
@@ -92,7 +92,7 @@ def is_told_complete(snapshot: Snapshot) -> bool:
     Where nobody has asked the upstream, the status alone might take a part of a run for all of it.
     """
     outbox = snapshot.outbox
-    return outbox is not None and any(event.key in outbox.told for event in _complete(snapshot))
+    return outbox is not None and any(event.key in outbox.reported for event in _complete(snapshot))
 
 
 def default_kinds() -> dict[str, str]:
@@ -169,9 +169,9 @@ def _run_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[E
 def _sync_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     """Once a day for the same trouble: the sync is tried every few minutes, and does not say what is new."""
     last = snapshot.sync
-    if last and last.ending == "failed" and last.record.get("person"):
+    if last and last.ending == "failed" and last.record.get("needs_person"):
         day = str(last.record.get("time", ""))[:10]
-        trouble = re.sub("[0-9]+", "0", str(last.record.get("trouble", "")))  # counts and codes may change each time
+        trouble = re.sub("[0-9]+", "0", str(last.record.get("reason", "")))  # counts and codes may change each time
         yield Event("sync-failed", snapshot.run, f"sync-failed.{_digest(trouble, day)}")
 
 
@@ -214,7 +214,7 @@ def _cell_overdue(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator
 
 def _cell_overdue_ended(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     """Only for a cell of which people were told that it is overdue."""
-    told = snapshot.outbox.told if snapshot.outbox else frozenset()
+    told = snapshot.outbox.reported if snapshot.outbox else frozenset()
     for cell in snapshot.cells:
         if _overdue_key(CELL_OVERDUE, snapshot, cell) not in told:
             continue
@@ -225,7 +225,7 @@ def _cell_overdue_ended(snapshot: Snapshot, policy: Policy, now: datetime) -> It
 
 def _overdue_key(name: str, snapshot: Snapshot, cell: Cell) -> str:
     """The key of an overdue event: its number is one more than the endings that were told before."""
-    told = snapshot.outbox.told if snapshot.outbox else frozenset()
+    told = snapshot.outbox.reported if snapshot.outbox else frozenset()
     endings = 0
     while endings < len(told):
         if _key(CELL_OVERDUE_ENDED, cell.id.stem, str(endings + 1)) not in told:
@@ -236,7 +236,7 @@ def _overdue_key(name: str, snapshot: Snapshot, cell: Cell) -> str:
 
 def _all_known(snapshot: Snapshot) -> bool:
     """Nobody but its upstream knows which cells a run has; one that has not been asked just now may have more."""
-    return snapshot.upstream == LOCAL or snapshot.offered == snapshot.upstream
+    return snapshot.upstream == LOCAL or snapshot.listed_at == snapshot.upstream
 
 
 def _key(name: str, *parts: str) -> str:

@@ -13,7 +13,7 @@ from hesiod_watch.core.naming import display
 Outcome = Literal["done", "again", "failed"]
 
 
-class Ending(NamedTuple):
+class CommandOutcome(NamedTuple):
     """What the end of a command means, with a sentence for a person (without a full stop)."""
 
     outcome: Outcome
@@ -51,52 +51,55 @@ FAILED = {
 
 # What the program says is surer than its code. The first that is found counts; of ssh only where the code is one
 # that its failures come with.
-SAID_BY_SSH: tuple[tuple[str, Ending], ...] = (
-    ("REMOTE HOST IDENTIFICATION HAS CHANGED", Ending("failed", "the host's key has changed; find out why")),
-    ("Host key verification failed", Ending("failed", "the host's key is not known here, or has changed")),
-    ("Permission denied (", Ending("failed", "the host does not let us in: our key is not accepted there")),
-    ("Too many authentication failures", Ending("failed", "the host does not let us in: too many keys were offered")),
-    ("Could not resolve hostname", Ending("again", "the host's name cannot be resolved")),
-    ("Connection refused", Ending("again", "the host refuses the connection")),
-    ("No route to host", Ending("again", "there is no way to the host")),
-    ("Connection timed out", Ending("again", "the host does not answer")),
-    ("timed out during banner exchange", Ending("again", "the host does not answer")),
+SAID_BY_SSH: tuple[tuple[str, CommandOutcome], ...] = (
+    ("REMOTE HOST IDENTIFICATION HAS CHANGED", CommandOutcome("failed", "the host's key has changed; find out why")),
+    ("Host key verification failed", CommandOutcome("failed", "the host's key is not known here, or has changed")),
+    ("Permission denied (", CommandOutcome("failed", "the host does not let us in: our key is not accepted there")),
+    (
+        "Too many authentication failures",
+        CommandOutcome("failed", "the host does not let us in: too many keys were offered"),
+    ),
+    ("Could not resolve hostname", CommandOutcome("again", "the host's name cannot be resolved")),
+    ("Connection refused", CommandOutcome("again", "the host refuses the connection")),
+    ("No route to host", CommandOutcome("again", "there is no way to the host")),
+    ("Connection timed out", CommandOutcome("again", "the host does not answer")),
+    ("timed out during banner exchange", CommandOutcome("again", "the host does not answer")),
 )
-SAID_BY_RSYNC: tuple[tuple[str, Ending], ...] = (
-    ("No space left on device", Ending("again", "there is no space left")),
-    ("Disk quota exceeded", Ending("again", "there is no space left: the quota is used up")),
+SAID_BY_RSYNC: tuple[tuple[str, CommandOutcome], ...] = (
+    ("No space left on device", CommandOutcome("again", "there is no space left")),
+    ("Disk quota exceeded", CommandOutcome("again", "there is no space left: the quota is used up")),
 )
 _SSH_CODES = frozenset({255, 12, 10})
 
 
-def judge(code: int, said: str = "") -> Ending:
+def judge(code: int, said: str = "") -> CommandOutcome:
     """What exit code `code` of rsync (or ssh) means; negative: the signal that ended it.
 
     `said` is what it wrote to stderr. Its last line is told, made safe to show.
     """
     if code == 0:
-        return Ending("done", "")
+        return CommandOutcome("done", "")
     table = SAID_BY_RSYNC + (SAID_BY_SSH if code in _SSH_CODES else ())
     ending = next((meaning for text, meaning in table if text in said), _by_code(code))
     last = last_line(said)
     told = f"exit code {code}" if code > 0 else f"signal {-code}"
-    return Ending(ending.outcome, f"{ending.why} ({told}{': ' + last if last else ''})")
+    return CommandOutcome(ending.outcome, f"{ending.why} ({told}{': ' + last if last else ''})")
 
 
-def judge_question(code: int, said: str = "") -> Ending:
+def judge_question(code: int, said: str = "") -> CommandOutcome:
     """What exit code `code` of a command that only asked something means, of ssh or of a shell behind it."""
     if code == 0 or code in (126, 127, 255) or not 0 < code <= 128:
         return judge(code, said)
     last = last_line(said)
-    return Ending("again", f"the question ended with exit code {code}{': ' + last if last else ''}")
+    return CommandOutcome("again", f"the question ended with exit code {code}{': ' + last if last else ''}")
 
 
-def _by_code(code: int) -> Ending:
+def _by_code(code: int) -> CommandOutcome:
     if code < 0 or code > 128:
-        return Ending("again", AGAIN.get(code, "it was ended by a signal"))
+        return CommandOutcome("again", AGAIN.get(code, "it was ended by a signal"))
     if code in AGAIN:
-        return Ending("again", AGAIN[code])
-    return Ending("failed", FAILED.get(code, "it ended in a way that is not foreseen"))
+        return CommandOutcome("again", AGAIN[code])
+    return CommandOutcome("failed", FAILED.get(code, "it ended in a way that is not foreseen"))
 
 
 def last_line(said: str) -> str:

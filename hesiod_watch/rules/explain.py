@@ -14,10 +14,10 @@ from hesiod_watch.core.model import Cell, CellId, Decision, Liveness, Owner, Pol
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import time_of
 from hesiod_watch.rules.attention import overdue, steps, summary_time
-from hesiod_watch.rules.backup_schedule import whereabouts
+from hesiod_watch.rules.backup_schedule import copy_locations
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.copies import damage_in
-from hesiod_watch.rules.delivery import next_attempt, rests, sentences, troubles
+from hesiod_watch.rules.delivery import delivery_failures, next_attempt, rests, sentences
 from hesiod_watch.rules.run_types import type_of, type_problem
 from hesiod_watch.rules.stages import HANDS_OFF, by_hand, stage_of, status_of, why_stage
 
@@ -64,7 +64,7 @@ def _told(snapshot: Snapshot, now: datetime) -> Iterator[str]:
     ticket = f" in ticket {outbox.ticket}" if outbox.ticket is not None else ""
     yield f"told{ticket}: {number_of(outbox.last, 'message')}, the last one {outbox.newest}"
     yield from sentences(outbox)
-    for name, trouble in sorted(troubles(outbox).items()):
+    for name, trouble in sorted(delivery_failures(outbox).items()):
         until = time_of(trouble.until)
         when = f"in {ago((until - now).total_seconds())}" if until and rests(trouble, now) else "at the next look"
         tries = f"{trouble.attempts} attempt{'' if trouble.attempts == 1 else 's'}"
@@ -158,7 +158,7 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
 
 def _copies(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
     """Which copies of a processed cell there are, when they were last read, and what was found."""
-    for copy in whereabouts(snapshot, cell):
+    for copy in copy_locations(snapshot, cell):
         read = time_of(copy.verified_at)
         when = f"read in full {ago((now - read).total_seconds())} ago" if read else "not read again so far"
         yield f"copy on {copy.where}: {copy.holds} in {copy.location}, {when}"
@@ -244,7 +244,7 @@ def _run_can(snapshot: Snapshot) -> Iterator[str]:
         yield f"rename {entry.name}, so that it can be worked on safely"
     if snapshot.adopted and not snapshot.flags & HANDS_OFF:
         yield f"disregard the whole run: hesiod-watch abort {run} --why …"
-    if snapshot.outbox and troubles(snapshot.outbox):
+    if snapshot.outbox and delivery_failures(snapshot.outbox):
         yield f"have messages delivered at once, when they can be: remove {snapshot.path}/pipeline/notify.failed"
     for cell in snapshot.cells:
         if stage_of(cell) is Stage.FAILED:

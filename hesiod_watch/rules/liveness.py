@@ -5,7 +5,7 @@ cell that waits for a person. The first is the worse, so every doubt is UNKNOWN:
 container, an empty flag, a Slurm job. A process that is stopped or hangs on a dead mount is alive: it may
 wake up and write.
 
-Pure: the `Evidence` is gathered elsewhere (`machine.look_up`).
+Pure: the `OwnerEvidence` is gathered elsewhere (`machine.look_up`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias, TypeGuard
 
-from hesiod_watch.core.model import Liveness, Owner, Round
+from hesiod_watch.core.model import Attempt, Liveness, Owner
 
 Judge: TypeAlias = Callable[[Owner | None], tuple[Liveness, str]]
 """Looks an owner up and judges it: liveness and the sentence for people. None: a flag that names nobody."""
@@ -25,7 +25,7 @@ SLURM = "slurm"
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
+class OwnerEvidence:
     """What the machine that asks knows about an owner. None is "cannot tell", never "no"."""
 
     same_machine: bool | None = None
@@ -35,12 +35,12 @@ class Evidence:
     pid_start: int | None = None  # its start time, field 22 of /proc/PID/stat
 
 
-def under_way(last: Round | None) -> TypeGuard[Round]:
+def under_way(last: Attempt | None) -> TypeGuard[Attempt]:
     """Somebody is at this round of work, or may be."""
     return last is not None and not last.ending and last.liveness is not Liveness.DEAD
 
 
-def unclear(last: Round | None) -> TypeGuard[Round]:
+def unclear(last: Attempt | None) -> TypeGuard[Attempt]:
     """This round was begun, and its owner can neither be seen alive nor proven dead."""
     return last is not None and not last.ending and last.liveness is Liveness.UNKNOWN
 
@@ -55,7 +55,7 @@ def _process(owner: Owner) -> tuple[str, str, int, int]:
     return owner.boot_id, owner.pid_namespace, owner.pid, owner.pid_start
 
 
-def judge(owner: Owner | None, evidence: Evidence | None) -> tuple[Liveness, str]:
+def judge(owner: Owner | None, evidence: OwnerEvidence | None) -> tuple[Liveness, str]:
     """The verdict on an owner, and a sentence for people that says whom it is about and why.
 
     Nothing is known here about Slurm jobs. A process that was seen to live is alive, whatever job is around it.
@@ -75,7 +75,7 @@ def judge(owner: Owner | None, evidence: Evidence | None) -> tuple[Liveness, str
     return Liveness.UNKNOWN, f"{why}; {_job(owner)}: this version cannot tell whether a Slurm job lives"
 
 
-def _judge_process(owner: Owner, evidence: Evidence) -> tuple[Liveness, str]:
+def _judge_process(owner: Owner, evidence: OwnerEvidence) -> tuple[Liveness, str]:
     name = describe(owner)
     if not owner.host or not owner.boot_id:
         return Liveness.UNKNOWN, f"{name}: the record does not say enough about its machine"

@@ -13,13 +13,11 @@ from datetime import UTC, datetime, timedelta
 from hesiod_watch.core.model import LOCAL, Action, Cell, Claim, Decision, Liveness, Owner, Policy, Snapshot, Stage
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import due_at, rested, time_at, time_of
-from hesiod_watch.rules import backup_schedule as keeping
-from hesiod_watch.rules import delivery
-from hesiod_watch.rules import retention as letting_go
+from hesiod_watch.rules import backup_schedule, delivery, retention
 from hesiod_watch.rules.attention import disagrees, grace_end, overdue, summary_time
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.run_types import type_of, type_problem
-from hesiod_watch.rules.stages import HANDS_OFF, SETTLED, at, by_hand, covers, settled, stage_of
+from hesiod_watch.rules.stages import HANDS_OFF, SETTLED, at, by_hand, digest_of_report, settled, stage_of
 
 DAY = timedelta(days=1)
 
@@ -48,9 +46,9 @@ def want_new_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
     """A run that nobody has taken up: one that an upstream shows, or one that a sequencer writes here by itself."""
     if snapshot.has_pipeline or snapshot.problem:
         return
-    if snapshot.offered:
-        reason = f"{len(snapshot.cells)} cell(s) seen on {snapshot.offered}"
-        yield Action("new-run", snapshot.run, reason=reason, upstream=snapshot.offered)
+    if snapshot.listed_at:
+        reason = f"{len(snapshot.cells)} cell(s) seen on {snapshot.listed_at}"
+        yield Action("new-run", snapshot.run, reason=reason, upstream=snapshot.listed_at)
     elif policy.local and any(cell.present for cell in snapshot.cells):
         yield Action("new-run", snapshot.run, reason=f"{len(snapshot.cells)} cell(s) seen in a run nobody has taken up")
 
@@ -62,7 +60,7 @@ def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     for cell in at(snapshot, Stage.INCOMPLETE):
         if cell.present and cell.completeness and cell.completeness.proven:
             why = cell.completeness.why
-            yield Action("synced", snapshot.run, cell=cell.id, reason=why, proof=cell.completeness)
+            yield Action("synced", snapshot.run, cell=cell.id, reason=why, completeness=cell.completeness)
 
 
 def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -112,7 +110,7 @@ def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 
 def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """A run whose upstream has cells that are not here, or not wholly; processing comes first."""
-    if not _workable(snapshot) or snapshot.upstream is None or snapshot.offered != snapshot.upstream:
+    if not _workable(snapshot) or snapshot.upstream is None or snapshot.listed_at != snapshot.upstream:
         return
     missing = [cell for cell in at(snapshot, Stage.NEW, Stage.PENDING) if not _gone(cell)]
     last = snapshot.sync
@@ -130,8 +128,8 @@ def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     if not _workable(snapshot):
         return
     told = bool(at(snapshot, *SETTLED)) or any(cell.results for cell in snapshot.cells)
-    if told and snapshot.report_covers != covers(snapshot):
-        reason = "the run's page is out of date" if snapshot.report_covers else "the run has no page yet"
+    if told and snapshot.report_digest != digest_of_report(snapshot):
+        reason = "the run's page is out of date" if snapshot.report_digest else "the run has no page yet"
         yield Action("report", snapshot.run, reason=reason)
 
 
@@ -146,10 +144,10 @@ RULES: tuple[Rule, ...] = (
     want_report,
     delivery.want_tell,
     delivery.want_notify,
-    keeping.want_backup,
-    keeping.want_verify,
-    letting_go.want_deletable,
-    letting_go.want_strip,
+    backup_schedule.want_backup,
+    backup_schedule.want_verify,
+    retention.want_deletable,
+    retention.want_strip,
 )
 
 
@@ -174,8 +172,8 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
             f"a sync was begun, and its owner can neither be seen alive nor proven dead ({sync.evidence}); "
             f"if you have checked that it is dead, remove {snapshot.path}/pipeline/sync.started"
         )
-    yield from keeping.waiting(snapshot, policy)
-    yield from letting_go.waiting(snapshot)
+    yield from backup_schedule.waiting(snapshot, policy)
+    yield from retention.waiting(snapshot)
     for cell in snapshot.cells:
         sentence = _wait_for(cell, policy, now)
         if sentence:
@@ -191,7 +189,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
     times = list(delivery.look_again(snapshot, policy, now))
     if not snapshot.adopted or HANDS_OFF & snapshot.flags:
         return min(times, default=None)
-    times += [*keeping.look_again(snapshot, policy, now), *letting_go.look_again(snapshot, policy, now)]
+    times += [*backup_schedule.look_again(snapshot, policy, now), *retention.look_again(snapshot, policy, now)]
     for cell in snapshot.cells:
         stage = stage_of(cell)
         if stage is Stage.PROCESSING:

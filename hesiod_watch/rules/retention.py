@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
 from hesiod_watch.core.location import parse_location, run_in
-from hesiod_watch.core.model import LOCAL, Action, Cell, Policy, Round, Snapshot, Stage
+from hesiod_watch.core.model import LOCAL, Action, Attempt, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import due_at, rested
 from hesiod_watch.rules.backup_schedule import ended_at, finished_at
@@ -32,14 +32,19 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
     """A cell to be marked on its upstream: backed up and still there; or one whose mark has lost its ground."""
     if not _workable(snapshot):
         return
-    lasts = lasting(snapshot, policy)
+    lasts = mark_lifetime(snapshot, policy)
     for cell in snapshot.cells:
         if under_way(cell.deletable):
             continue
-        if marked(cell) and (why := lost_ground(snapshot, cell)):
+        if marked(cell) and (why := unmet_precondition(snapshot, cell)):
             if _rested(cell.deletable, now, SOON):
                 yield Action("deletable", snapshot.run, f"its mark is to be withdrawn: {why}", cell.id)
-        elif lasts and cell.upstream and snapshot.offered == snapshot.upstream and not lost_ground(snapshot, cell):
+        elif (
+            lasts
+            and cell.upstream
+            and snapshot.listed_at == snapshot.upstream
+            and not unmet_precondition(snapshot, cell)
+        ):
             due = mark_due(cell, lasts, now)
             if due <= now:
                 yield Action("deletable", snapshot.run, _why_mark(cell), cell.id)
@@ -50,9 +55,9 @@ def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ac
     if not _workable(snapshot) or policy.strip_after is None:
         return
     for cell in snapshot.cells:
-        if not cell.present or lost_ground(snapshot, cell) or under_way(cell.strip) or under_way(cell.deletable):
+        if not cell.present or unmet_precondition(snapshot, cell) or under_way(cell.strip) or under_way(cell.deletable):
             continue
-        if lasting(snapshot, policy) and cell.upstream and not marked(cell):
+        if mark_lifetime(snapshot, policy) and cell.upstream and not marked(cell):
             continue  # the mark counts what lies here; it comes first
         due = strip_due(cell, policy.strip_after, now)
         if due is not None and due <= now:
@@ -60,7 +65,7 @@ def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ac
             yield Action("strip", snapshot.run, f"finished for {days}", cell.id)
 
 
-def lasting(snapshot: Snapshot, policy: Policy) -> float:
+def mark_lifetime(snapshot: Snapshot, policy: Policy) -> float:
     """How long, in seconds, a mark counts on the upstream of a run; 0.0 where none is made."""
     if snapshot.upstream in (None, LOCAL):
         return 0.0
@@ -73,7 +78,7 @@ def lasting(snapshot: Snapshot, policy: Policy) -> float:
     return 0.0
 
 
-def lost_ground(snapshot: Snapshot, cell: Cell) -> str:
+def unmet_precondition(snapshot: Snapshot, cell: Cell) -> str:
     """Why nothing of a cell may be let go, as far as flags tell; "" where a proof is worth looking for."""
     if flagged := sorted(HANDS_OFF & snapshot.flags):
         return f"the run is flagged {flagged[0]}"
@@ -128,9 +133,9 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
     """When something here will be due by itself."""
     if not _workable(snapshot):
         return
-    lasts = lasting(snapshot, policy)
+    lasts = mark_lifetime(snapshot, policy)
     for cell in at(snapshot, Stage.PROCESSED):
-        if lost_ground(snapshot, cell):
+        if unmet_precondition(snapshot, cell):
             continue
         if policy.strip_after is not None and cell.present and (due := strip_due(cell, policy.strip_after, now)):
             yield due
@@ -161,9 +166,9 @@ def _workable(snapshot: Snapshot) -> bool:
     return snapshot.adopted and snapshot.output is not None
 
 
-def _rested(last: Round | None, now: datetime, rest: timedelta) -> bool:
+def _rested(last: Attempt | None, now: datetime, rest: timedelta) -> bool:
     return last is None or last.ending != "failed" or rested(ended_at(last), now, rest)
 
 
 def _rest_of(record: Mapping[str, object]) -> timedelta:
-    return SOON if record.get("again") is True else AGAIN
+    return SOON if record.get("needs_person") is False else AGAIN

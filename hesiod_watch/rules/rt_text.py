@@ -12,7 +12,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-from hesiod_watch.core.messages import Message
+from hesiod_watch.core.messages import Delivery
 from hesiod_watch.core.naming import display
 
 SUBJECT_BYTES = 200
@@ -46,7 +46,7 @@ def stored_subject(subject: str) -> str:
     return f"{start.rstrip()} … {digest}" if words else digest
 
 
-def stored_text(message: Message) -> str:
+def stored_text(message: Delivery) -> str:
     """The message's text with the line by which it is found again. Lines end in LF, and it has no control characters.
 
     What is longer than TEXT_LENGTH loses its middle, and says so.
@@ -64,7 +64,7 @@ def stored_text(message: Message) -> str:
     return f"{text}\n\n{mark(message)}" if text else mark(message)
 
 
-def mark(message: Message) -> str:
+def mark(message: Delivery) -> str:
     """The line by which a message is found in its ticket."""
     return f"[hesiod-watch {message.number} {message.token}]"
 

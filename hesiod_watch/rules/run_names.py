@@ -16,7 +16,7 @@ from hesiod_watch.core.naming import display, natural_key, run_problem
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundRun:
     """A run as an upstream shows it."""
 
     location: str  # as it is written into pipeline/upstream
@@ -26,7 +26,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class NameCollision:
     """A run that gets no name, because the one it would get is another's."""
 
     location: str
@@ -35,11 +35,11 @@ class Fold:
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
+class NamedRuns:
     """The names of the runs of upstreams, by location, and those that have none."""
 
     names: Mapping[str, RunName]
-    folds: tuple[Fold, ...]
+    folds: tuple[NameCollision, ...]
 
 
 def run_name(first_cell_date: str, instrument: str, experiment: str) -> RunName:
@@ -53,7 +53,7 @@ def run_name(first_cell_date: str, instrument: str, experiment: str) -> RunName:
     return RunName("_".join(part for part in (first_cell_date, instrument, rest) if part))
 
 
-def name_runs(found: Iterable[Found], pinned: Mapping[RunName, str]) -> Named:
+def name_runs(found: Iterable[FoundRun], pinned: Mapping[RunName, str]) -> NamedRuns:
     """Name every run: by its pin where it has one, by the rule otherwise.
 
     `pinned` are all runs in the landing area, each with the text of its `pipeline/upstream` ("" where it has none).
@@ -68,11 +68,11 @@ def name_runs(found: Iterable[Found], pinned: Mapping[RunName, str]) -> Named:
         pin = names_by_place.get(run.location)
         name = pin or run_name(run.first_cell_date, run.instrument, run.experiment)
         if pin is None and (why := run_problem(name)):
-            folds.append(Fold(run.location, name, f"it would be called {display(name)}: {why}"))
+            folds.append(NameCollision(run.location, name, f"it would be called {display(name)}: {why}"))
         elif pin is None and name in taken:
             owner = taken[name] or "a run directory of this name that does not say where it comes from"
-            folds.append(Fold(run.location, name, f"it would be called {name}, which is {display(owner)}"))
+            folds.append(NameCollision(run.location, name, f"it would be called {name}, which is {display(owner)}"))
         else:
             names[run.location] = taken_name = name
             taken[taken_name] = run.location
-    return Named(names, tuple(folds))
+    return NamedRuns(names, tuple(folds))

@@ -116,7 +116,7 @@ def _status_of_work(snapshot: Snapshot, *, syncing: bool) -> tuple[Status, str]:
     return Status.UNKNOWN, "no cell has been seen in this run"
 
 
-def covers(snapshot: Snapshot) -> str:
+def digest_of_report(snapshot: Snapshot) -> str:
     """Digest of what a run's report would tell: which cells there are, and which of them are settled how.
 
     A report that carries another digest is out of date. Cells that are upstream only do not count: who makes the

@@ -21,7 +21,7 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.runlog import quoted
 from hesiod_watch.runs.flags.files import write_new
-from hesiod_watch.runs.landing import PIPELINE, Landing
+from hesiod_watch.runs.landing import PIPELINE, LandingArea
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _SAID_BY_WORK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 _TEXT = b"This is the output area of hesiod-watch; without this file nothing is written here.\n"
 
 
-def landing_problem(landing: Landing, output: Path) -> str:
+def landing_problem(landing: LandingArea, output: Path) -> str:
     """Why the landing area cannot be the real one; "" when it can.
 
     An empty directory may be a mount point whose file system is away: it is held against the runs that the
@@ -55,7 +55,7 @@ class OutputArea:
     """The output area at `path`, for the runs of a landing area."""
 
     path: Path
-    landing: Landing
+    landing: LandingArea
     warn: bool = True  # say once that a marker cannot be written
 
     def __post_init__(self) -> None:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.inventory import PARTIAL, Entries, Entry, Kind
+from hesiod_watch.core.inventory import PARTIAL, Entries, InventoryEntry, Kind
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
 
@@ -59,12 +59,12 @@ def _open_or_make(parent: int, name: str) -> int:
     return os.open(name, _DIRECTORY, dir_fd=parent)
 
 
-def entries(run: int, cell: CellId) -> dict[str, Entry]:
+def entries(run: int, cell: CellId) -> dict[str, InventoryEntry]:
     """Everything of a cell that is in the landing area; empty where it is not there yet.
 
     Raises PermanentError where a link or a file is in the place of the library or the cell, OSError.
     """
-    found: dict[str, Entry] = {}
+    found: dict[str, InventoryEntry] = {}
     try:
         with _directory(run, (cell.library, cell.name)) as descriptor:
             _walk(descriptor, "", found)
@@ -75,7 +75,7 @@ def entries(run: int, cell: CellId) -> dict[str, Entry]:
     return found
 
 
-def _walk(directory: int, prefix: str, found: dict[str, Entry]) -> None:
+def _walk(directory: int, prefix: str, found: dict[str, InventoryEntry]) -> None:
     with os.scandir(directory) as listed:
         names = [entry.name for entry in listed]
     for name in names:
@@ -85,7 +85,7 @@ def _walk(directory: int, prefix: str, found: dict[str, Entry]) -> None:
         except FileNotFoundError:
             continue
         kind = _kind(status.st_mode)
-        found[prefix + name] = Entry(kind, status.st_size, status.st_mtime_ns, status.st_ctime_ns, target)
+        found[prefix + name] = InventoryEntry(kind, status.st_size, status.st_mtime_ns, status.st_ctime_ns, target)
         if kind == "d":
             with suppress(FileNotFoundError, NotADirectoryError):  # changed since; what is missing will show
                 inner = os.open(name, _DIRECTORY, dir_fd=directory)

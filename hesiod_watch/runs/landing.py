@@ -38,7 +38,7 @@ _BATCHES: dict[Batch, re.Pattern[str] | None] = {
 _DATA = re.compile(r"(?:fastq|fast5|pod5|bam)(?:_(?:pass|fail|skip|recovered))?")
 
 
-class Level(Enum):
+class LandingLevel(Enum):
     """What a directory below the landing area is to us."""
 
     LANDING = "landing area"
@@ -52,11 +52,11 @@ class Level(Enum):
     @property
     def watched(self) -> bool:
         """Whether events are wanted from inside such a directory."""
-        return self not in (Level.PIPELINE, Level.OTHER)
+        return self not in (LandingLevel.PIPELINE, LandingLevel.OTHER)
 
 
 @dataclass(frozen=True)
-class Landing:
+class LandingArea:
     """The landing area at `path`, with runs directly in it or in directories named after years or months."""
 
     path: Path
@@ -67,12 +67,14 @@ class Landing:
 
         A batch directory that cannot be read fails the whole: a short list would look like runs that went away.
         """
-        level = Level.LANDING
+        level = LandingLevel.LANDING
         places = [self.path]
         if self.batch != "none":
-            places = [place for place, below in self._followed(self.path, level) if below is Level.BATCH]
-            level = Level.BATCH
-        return sorted(run for place in places for run, below in self._followed(place, level) if below is Level.RUN)
+            places = [place for place, below in self._followed(self.path, level) if below is LandingLevel.BATCH]
+            level = LandingLevel.BATCH
+        return sorted(
+            run for place in places for run, below in self._followed(place, level) if below is LandingLevel.RUN
+        )
 
     def run_of(self, path: Path) -> Path | None:
         """The run that `path` is or lies in; None for the landing area, a batch directory and anything outside.
@@ -83,31 +85,31 @@ class Landing:
             parts = path.relative_to(self.path).parts
         except ValueError:
             return None
-        run, level = self.path, Level.LANDING
+        run, level = self.path, LandingLevel.LANDING
         for part in parts:
             below = self.below(level, part)
-            if below not in (Level.BATCH, Level.RUN):
+            if below not in (LandingLevel.BATCH, LandingLevel.RUN):
                 return None
             run, level = run / part, below
-            if level is Level.RUN:
+            if level is LandingLevel.RUN:
                 return run
         return None
 
-    def below(self, level: Level, name: str) -> Level | None:
+    def below(self, level: LandingLevel, name: str) -> LandingLevel | None:
         """What a directory `name` in a directory at `level` is; None: nothing to us."""
         if name.startswith("."):
             return None
-        if level is Level.LANDING and (pattern := _BATCHES[self.batch]) is not None:
-            return Level.BATCH if pattern.fullmatch(name) else None
-        if level in (Level.LANDING, Level.BATCH):
-            return Level.RUN if name != "lost+found" else None
-        if level is Level.RUN:
+        if level is LandingLevel.LANDING and (pattern := _BATCHES[self.batch]) is not None:
+            return LandingLevel.BATCH if pattern.fullmatch(name) else None
+        if level in (LandingLevel.LANDING, LandingLevel.BATCH):
+            return LandingLevel.RUN if name != "lost+found" else None
+        if level is LandingLevel.RUN:
             if name == PIPELINE:
-                return Level.PIPELINE
-            return Level.OTHER if _DATA.fullmatch(name) else Level.LIBRARY
-        if level is Level.LIBRARY:
-            return Level.CELL if parse_cell(name) is not None else Level.OTHER
-        return Level.OTHER if level is Level.CELL else None
+                return LandingLevel.PIPELINE
+            return LandingLevel.OTHER if _DATA.fullmatch(name) else LandingLevel.LIBRARY
+        if level is LandingLevel.LIBRARY:
+            return LandingLevel.CELL if parse_cell(name) is not None else LandingLevel.OTHER
+        return LandingLevel.OTHER if level is LandingLevel.CELL else None
 
     def identity(self) -> tuple[int, int]:
         """Device and inode of the directory: they change when something else takes its place.
@@ -137,7 +139,7 @@ class Landing:
             return f"the landing area {display(str(self.path))} is empty although {known}: is its file system mounted?"
         return ""
 
-    def _followed(self, place: Path, level: Level) -> Iterator[tuple[Path, Level]]:
+    def _followed(self, place: Path, level: LandingLevel) -> Iterator[tuple[Path, LandingLevel]]:
         try:
             with os.scandir(place) as entries:
                 names = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]

@@ -18,26 +18,26 @@ from pathlib import Path
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import (
-    Arriving,
+    Attempt,
     Cell,
     CellContents,
     CellFlags,
     CellId,
+    IngestState,
+    ListedRun,
     Liveness,
-    Offer,
     Owner,
     Progress,
-    Quarantined,
-    Round,
+    QuarantinedName,
     RunName,
     Snapshot,
 )
 from hesiod_watch.core.records import numbers_in, record_in, whole_number
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.runs import flags, minknow
-from hesiod_watch.runs.report_digest import read_covers
+from hesiod_watch.runs.report_digest import read_report_digest
 
 Judge = Callable[[Owner | None], tuple[Liveness, str]]
 
@@ -58,26 +58,26 @@ def observe(
     run_dir: Path,
     output_root: Path,
     *,
-    offer: Offer | None = None,
-    judge: Judge = machine.judge_here,
+    listed_run: ListedRun | None = None,
+    judge: Judge = process.judge_here,
     channels: Collection[str] = (),
 ) -> Snapshot:
     """Look at the run in `run_dir` once.
 
-    `offer` is the run as a listing of its upstream shows it; it need not be here yet. `channels` are those whose
+    `listed_run` is the run as a listing of its upstream shows it; it need not be here yet. `channels` are those whose
     undelivered messages are of interest. Never raises for what lies in
     the run: what cannot be read is said in `problem` or `quarantined`.
     """
     run = RunName(run_dir.name)
-    upstream_cells = offer.cells if offer else frozenset()
-    look = _Look(upstream_cells, judge)
-    snapshot = Snapshot(run, run_dir, has_pipeline=False, offered=offer.location if offer else "")
+    upstream_cells = listed_run.cells if listed_run else frozenset()
+    look = _Circumstances(upstream_cells, judge)
+    snapshot = Snapshot(run, run_dir, has_pipeline=False, listed_at=listed_run.location if listed_run else "")
     if why := naming.run_problem(run):
-        return replace(snapshot, quarantined=(Quarantined(naming.display(run), why),))
+        return replace(snapshot, quarantined=(QuarantinedName(naming.display(run), why),))
     try:
         cells, quarantined, ignored = _find_cells(run_dir)
     except OSError as error:
-        if offer and isinstance(error, FileNotFoundError):
+        if listed_run and isinstance(error, FileNotFoundError):
             return replace(snapshot, cells=_with_upstream([], upstream_cells))  # it is to be taken up
         return replace(
             snapshot,
@@ -122,7 +122,7 @@ def observe(
         type=run_type,
         type_problem=type_problem,
         outbox=flags.read_outbox(pipeline, listing, channels, judge),
-        report_covers=read_covers(output / "report.html") if output else None,
+        report_digest=read_report_digest(output / "report.html") if output else None,
     )
 
 
@@ -148,7 +148,7 @@ def _with_upstream(here: list[Cell], upstream_cells: frozenset[CellId]) -> tuple
 
 
 @dataclass(frozen=True)
-class _Look:
+class _Circumstances:
     """What a look at a run brings along."""
 
     upstream_cells: frozenset[CellId]
@@ -156,24 +156,24 @@ class _Look:
     syncing: bool = False  # a sync of the run is under way
 
 
-def _find_cells(run_dir: Path) -> tuple[list[CellId], list[Quarantined], list[Quarantined]]:
+def _find_cells(run_dir: Path) -> tuple[list[CellId], list[QuarantinedName], list[QuarantinedName]]:
     """Cells of a run, names that are quarantined, and what is left alone on purpose.
 
     Raises OSError when the run itself cannot be listed.
     """
     cells: list[CellId] = []
-    quarantined: list[Quarantined] = []
-    ignored: list[Quarantined] = []
+    quarantined: list[QuarantinedName] = []
+    ignored: list[QuarantinedName] = []
     for library in _directories(run_dir):
         if library in NOT_LIBRARIES:
             continue
         if why := naming.library_problem(library):
-            quarantined.append(Quarantined(naming.display(library), why))
+            quarantined.append(QuarantinedName(naming.display(library), why))
             continue
         try:
             names = list(_directories(run_dir / library))
         except OSError as error:
-            quarantined.append(Quarantined(library, f"cannot be read: {error.strerror}"))
+            quarantined.append(QuarantinedName(library, f"cannot be read: {error.strerror}"))
             continue
         found = 0
         for name in names:
@@ -181,18 +181,20 @@ def _find_cells(run_dir: Path) -> tuple[list[CellId], list[Quarantined], list[Qu
             shown = naming.display(f"{library}/{name}")
             if parsed is None:
                 if naming.looks_like_cell(name):
-                    quarantined.append(Quarantined(shown, naming.cell_problem(name)))
+                    quarantined.append(QuarantinedName(shown, naming.cell_problem(name)))
             elif naming.is_configuration_test(parsed):
-                ignored.append(Quarantined(shown, "a configuration test cell, not data"))
+                ignored.append(QuarantinedName(shown, "a configuration test cell, not data"))
             else:
                 cells.append(CellId(library, name))
                 found += 1
         if not found and (why := minknow.pooled(run_dir / library)):
-            quarantined.append(Quarantined(library, why))
+            quarantined.append(QuarantinedName(library, why))
     # Flags carry the cell's directory name only, so two cells of that name would share them.
     twins = {stem for stem, count in Counter(cell.stem for cell in cells).items() if count > 1}
     quarantined += [
-        Quarantined(str(cell), "another library of this run has a cell of the same name; they would share their flags")
+        QuarantinedName(
+            str(cell), "another library of this run has a cell of the same name; they would share their flags"
+        )
         for cell in cells
         if cell.stem in twins
     ]
@@ -207,7 +209,9 @@ def _directories(parent: Path) -> Iterator[str]:
                 yield entry.name
 
 
-def _cell(run_dir: Path, output: Path | None, cell: CellId, listing: flags.FlagListing | None, look: _Look) -> Cell:
+def _cell(
+    run_dir: Path, output: Path | None, cell: CellId, listing: flags.FlagListing | None, look: _Circumstances
+) -> Cell:
     cell_flags = listing.cell(cell.stem, look.judge) if listing else CellFlags()
     observed = _recorded(Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags))
     directory = run_dir / cell.library / cell.name
@@ -241,10 +245,10 @@ def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: P
     return replace(cell, backup=backup, verification=verification, progress=progress)
 
 
-def _arriving(cell: Cell, directory: Path, results: Path | None, last: Round | None) -> Cell:
+def _arriving(cell: Cell, directory: Path, results: Path | None, last: Attempt | None) -> Cell:
     """A cell that is still being written, with what ingest knows of it so far."""
     state = _read_small(results / INGEST_FILE) if results else {}
-    arriving = Arriving(
+    arriving = IngestState(
         changed=minknow.fastq_changed(directory),
         seen=whole_number(state.get("seen_ns")) or 0,
         unfinished=whole_number(state.get("unfinished")) or 0,

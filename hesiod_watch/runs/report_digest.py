@@ -22,7 +22,7 @@ DIGEST = re.compile(r"[0-9a-f]{8,128}")
 _META = re.compile(rb'<meta name="' + META_NAME.encode() + rb'" content="([0-9a-f]{8,128})">')
 
 
-def read_covers(path: Path) -> str | None:
+def read_report_digest(path: Path) -> str | None:
     """The digest that the page at `path` carries, or None where there is no page of ours. Never raises.
 
     Symlinks are not followed and special files are not opened.

@@ -34,7 +34,7 @@ SOON = 7.0
 
 
 @dataclass(frozen=True, slots=True)
-class Space:
+class DiskSpace:
     """One file system that fills. Sizes are in bytes."""
 
     where: str  # landing, output, or a backup's name
@@ -60,7 +60,7 @@ class Space:
         return f"{said}, growing by {_gigabytes(self.per_day)} a day, full {_days(self.full_in)}"
 
 
-def spaces(config: Config, snapshots: Iterable[Snapshot], now: float) -> list[Space]:
+def spaces(config: Config, snapshots: Iterable[Snapshot], now: float) -> list[DiskSpace]:
     """The disks of landing, output and each mounted backup, as far as they can be looked at. `now`: seconds, epoch.
 
     A backup whose marker is not there is left out: what is in its place is another disk.
@@ -82,7 +82,7 @@ def spaces(config: Config, snapshots: Iterable[Snapshot], now: float) -> list[Sp
             continue
         per_day = brought[where] / WINDOW if brought.get(where) else None
         free, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
-        found.append(Space(where, str(path), free, total, per_day))
+        found.append(DiskSpace(where, str(path), free, total, per_day))
     return found
 
 

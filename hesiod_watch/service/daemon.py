@@ -19,17 +19,17 @@ from pathlib import Path
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Offer, Outbox
+from hesiod_watch.core.model import ListedRun, Outbox
 from hesiod_watch.host.cooldown import first_today
-from hesiod_watch.host.sdnotify import Notifier
+from hesiod_watch.host.sdnotify import SystemdNotifier
 from hesiod_watch.rules import delivery
 from hesiod_watch.rules.stages import settled
 from hesiod_watch.runs.areas import OutputArea, landing_problem
-from hesiod_watch.runs.landing import Landing
-from hesiod_watch.service.executors import Ended
-from hesiod_watch.service.reconcile import CLAIMED, Looked, Reconciler
+from hesiod_watch.runs.landing import LandingArea
+from hesiod_watch.service.executors import EndedAction
+from hesiod_watch.service.reconcile import CLAIMED, LookResult, Reconciler
 from hesiod_watch.service.watch.listings import ask
-from hesiod_watch.service.watch.watcher import Watching
+from hesiod_watch.service.watch.watcher import Watcher
 from hesiod_watch.service.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
@@ -54,15 +54,15 @@ class Engine:
     repeat: bool = True
 
     def __post_init__(self) -> None:
-        self.landing = Landing(self.config.landing, self.config.batch)
+        self.landing = LandingArea(self.config.landing, self.config.batch)
         self.output_area = OutputArea(self.config.output, self.landing)
         self.queue = WorkQueue()
-        self._endings: deque[Ended] = deque()
+        self._endings: deque[EndedAction] = deque()
         self.reconciler = Reconciler(self.config, self._on_end, repeat=self.repeat)
         self._settled: dict[Path, bool] = {}
         # Runs that found every worker busy, by action; the run that has waited longest comes first.
         self._full: dict[str, dict[Path, None]] = {}
-        self._offers: Mapping[Path, Offer] = {}  # runs as their upstreams were just seen to have them
+        self._listed_runs: Mapping[Path, ListedRun] = {}  # runs as their upstreams were just seen to have them
         self._to_sync: dict[Path, None] = {}  # runs that wait until there is no processing to start
         self._syncing: set[Path] = set()  # those whose turn it is
         self._told: tuple[str, ...] = ()
@@ -92,17 +92,17 @@ class Engine:
         """Nothing was open in this run when it was last looked at."""
         return self._settled.get(run_dir, False)
 
-    def look(self, run_dir: Path) -> Looked | None:
+    def look(self, run_dir: Path) -> LookResult | None:
         """Reconcile one run taken from the queue. A run that has gone is forgotten."""
         try:
-            offer = self._offers.get(run_dir)
-            if not offer and not run_dir.is_dir():
+            listed_run = self._listed_runs.get(run_dir)
+            if not listed_run and not run_dir.is_dir():
                 self._settled.pop(run_dir, None)
                 self._wait_for_workers(run_dir, frozenset(), frozenset())
                 self.reconciler.forget(run_dir)
                 return None
             hold = frozenset() if run_dir in self._syncing else SYNC
-            looked = self.reconciler.look(run_dir, offer, hold)
+            looked = self.reconciler.look(run_dir, listed_run, hold)
             if looked.held:
                 self._to_sync[run_dir] = None
             elif not looked.full:
@@ -156,12 +156,12 @@ class Engine:
         May be called in a thread of its own. Raises TemporaryError when the landing area cannot be read.
         """
         seen = ask(self.config, stop=stop)
-        self._offers = seen.offers
+        self._listed_runs = seen.listed_runs
         for problem in seen.problems:
             if self.repeat and problem not in self._told:  # a poll prints them when it ends
                 logger.warning("upstream", extra=fields(why=problem))
         self._told = seen.problems
-        for run_dir in seen.offers:
+        for run_dir in seen.listed_runs:
             self.queue.add(run_dir)
         return seen.problems
 
@@ -193,7 +193,7 @@ class Engine:
         """Whether a run is to be looked at now, or a worker has ended that was not heard of yet."""
         return bool(self._endings) or len(self.queue) > 0
 
-    def _on_end(self, ended: Ended) -> None:
+    def _on_end(self, ended: EndedAction) -> None:
         self._endings.append(ended)
         self.queue.wake()
 
@@ -201,11 +201,11 @@ class Engine:
 class Service:
     """`hesiod-watch watch`. Construct, `run()`; `stop()` from a signal handler or another thread."""
 
-    def __init__(self, config: Config, notifier: Notifier) -> None:
+    def __init__(self, config: Config, notifier: SystemdNotifier) -> None:
         self._engine = Engine(config)
         self._notifier = notifier
         self._stop = threading.Event()
-        self._watching = Watching(
+        self._watching = Watcher(
             self._engine.landing,
             self._engine.hint,
             engine=config.watch.engine,
@@ -312,7 +312,7 @@ def poll(
     config: Config,
     *,
     runs: list[Path] | None = None,
-    on_look: Callable[[Looked], None] = lambda looked: None,
+    on_look: Callable[[LookResult], None] = lambda looked: None,
     stop: threading.Event | None = None,
 ) -> list[str]:
     """Look at every run (or at `runs`) once, and again after each piece of work that this started; then return.
@@ -339,7 +339,7 @@ def poll(
 
 def _work_through(
     engine: Engine,
-    on_look: Callable[[Looked], None],
+    on_look: Callable[[LookResult], None],
     stop: threading.Event,
     asking: Future[tuple[str, ...]] | None = None,
 ) -> None:

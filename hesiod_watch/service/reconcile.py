@@ -17,17 +17,16 @@ from pathlib import Path
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Action, CellId, Decision, Liveness, Offer, Owner, Snapshot
+from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, Liveness, Owner, Snapshot
 from hesiod_watch.core.times import due_at
-from hesiod_watch.host import process as machine
-from hesiod_watch.rules import attention
-from hesiod_watch.rules import backup_schedule as keeping
+from hesiod_watch.host import process
+from hesiod_watch.rules import attention, backup_schedule
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import HANDS_OFF
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe
-from hesiod_watch.service.executors import Ended, Executor, make
+from hesiod_watch.service.executors import EndedAction, Executor, make
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True)
-class Looked:
+class LookResult:
     """What one reconcile of a run came to."""
 
     snapshot: Snapshot
@@ -74,7 +73,7 @@ class Reconciler:
     """Decides for any number of runs, one after another; used by one thread."""
 
     config: Config
-    on_end: Callable[[Ended], None]
+    on_end: Callable[[EndedAction], None]
     clock: Clock = field(default=lambda: datetime.now(UTC))
     repeat: bool = True  # False: rounds of repeated work are made once for each cell, as in a poll, which has to end
 
@@ -91,17 +90,19 @@ class Reconciler:
         self._told: dict[Path, tuple[str, ...]] = {}
         self._damaged: dict[Path, tuple[str, ...]] = {}
         self._overdue: dict[Path, Mapping[CellId, str]] = {}
-        self._me = machine.this_owner("decide", self.config.processing.executor)
+        self._me = process.this_owner("decide", self.config.processing.executor)
 
-    def look(self, run_dir: Path, offer: Offer | None = None, hold: frozenset[str] = frozenset()) -> Looked:
+    def look(
+        self, run_dir: Path, listed_run: ListedRun | None = None, hold: frozenset[str] = frozenset()
+    ) -> LookResult:
         """Look at one run and start what is to be done, but for the actions to `hold`.
 
-        `offer` is the run as its upstream was just seen to have it. Never raises for what is wrong with the run.
+        `listed_run` is the run as its upstream was just seen to have it. Never raises for what is wrong with the run.
         """
         full, started = set[str](), set[str]()
         for _ in range(ROUNDS):
             snapshot = observe(
-                run_dir, self.config.output, offer=offer, judge=self._judge, channels=self._policy.channels
+                run_dir, self.config.output, listed_run=listed_run, judge=self._judge, channels=self._policy.channels
             )
             now = self.clock()  # after the look: no flag of this host that it has seen is of the future
             decision = plan(snapshot, self._policy, now)
@@ -122,10 +123,10 @@ class Reconciler:
             if not changed or self._heavy.name == "dry-run":
                 break
         self._tell(snapshot, decision)
-        self._damaged[run_dir] = (*keeping.damage(snapshot), *foreign_output(snapshot))
+        self._damaged[run_dir] = (*backup_schedule.damage(snapshot), *foreign_output(snapshot))
         self._note_overdue(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
-        return Looked(snapshot, frozenset(full), frozenset(started), held, look_again)
+        return LookResult(snapshot, frozenset(full), frozenset(started), held, look_again)
 
     def running(self) -> int:
         """Workers started here that have not ended."""
@@ -139,7 +140,7 @@ class Reconciler:
         for key in [key for key in self._failures if key[0] == run_dir]:
             del self._failures[key]
 
-    def ended(self, ended: Ended) -> None:
+    def ended(self, ended: EndedAction) -> None:
         """Hear that a worker has ended (in the deciding thread): a failure without a flag rests for a while."""
         key = (ended.run_dir, ended.action.name, ended.action.cell)
         if ended.action.name in REPEATED:
@@ -157,7 +158,7 @@ class Reconciler:
         executor = self._short if action.name in SHORT else self._heavy
         if any(_same(action, other) for other in executor.running().values()):
             return False
-        owner = machine.this_owner(action.name, executor.name, epoch=action.epoch, why=action.reason)
+        owner = process.this_owner(action.name, executor.name, epoch=action.epoch, reason=action.reason)
         key = (run_dir, action.name, action.cell)
         try:
             reservation = executor.reserve(action)
@@ -189,7 +190,7 @@ class Reconciler:
             flags.claim_cell(snapshot.path / "pipeline", action.cell.stem, owner)
             logger.info("claimed", extra=fields(run=snapshot.run, cell=action.cell, epoch=action.epoch))
 
-    def _ended(self, ended: Ended) -> None:
+    def _ended(self, ended: EndedAction) -> None:
         self._short_codes.append(ended.code)
 
     def _judge(self, owner: Owner | None) -> tuple[Liveness, str]:
@@ -203,7 +204,7 @@ class Reconciler:
             if owner.token in self._heavy.running():
                 return Liveness.ALIVE, f"its worker was started by this process ({owner.pid})"
             return Liveness.DEAD, f"this process ({owner.pid}) claimed it, and its worker has ended without a record"
-        return machine.judge_here(owner)
+        return process.judge_here(owner)
 
     # Trying again.
 
@@ -272,7 +273,7 @@ def require_writable(snapshot: Snapshot, cell: CellId) -> None:
 
     To be called before a claim, which would keep the cell from a service that may write.
     """
-    if snapshot.output and (why := machine.why_not_writable(snapshot.output / cell.library / cell.name)):
+    if snapshot.output and (why := process.why_not_writable(snapshot.output / cell.library / cell.name)):
         raise PermanentError(
             f"{snapshot.run} {cell}: not claimed, because its results cannot be written: {why}; after fixing the"
             " cause it is processed at the next look"

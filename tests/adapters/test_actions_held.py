@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.copies.survey import Here, Looking
+from hesiod_watch.actions.copies.survey import CopySurvey, LocalCopy
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import LOCAL, CellId
-from hesiod_watch.host import process as machine
-from hesiod_watch.runs import cell_files as landed
-from hesiod_watch.runs import flags
+from hesiod_watch.host import process
+from hesiod_watch.runs import cell_files, flags
 
 RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 TEXT = b"@r\nACGT\n+\nIIII\n" * 1000
@@ -45,13 +44,13 @@ def job(tmp_path: Path) -> Job:
     manifest = {"files": [{"name": "o.fastq.gz", "md5": md5(PIECE * 2)}], "sources": sources}
     (results / "manifest.json").write_text(json.dumps(manifest))
     flags.adopt(landing / RUN, LOCAL, output / RUN)
-    return Job("strip", landing / RUN, Config(landing, output), machine.this_owner("strip", "inline"), CELL)
+    return Job("strip", landing / RUN, Config(landing, output), process.this_owner("strip", "inline"), CELL)
 
 
-def look(job: Job) -> tuple[Here, dict[str, str]]:
+def look(job: Job) -> tuple[LocalCopy, dict[str, str]]:
     """What is in landing, and why outputs do not hold each source; "" where they do."""
-    with landed.opened_run(job.config.landing, job.run_dir) as directory:
-        looking = Looking(job, directory, job.output / CELL.library / CELL.name, {}, lambda: False)
+    with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
+        looking = CopySurvey(job, directory, job.output / CELL.library / CELL.name, {}, lambda: False)
         here = looking.of_landing()
         return here, {name: copy.why for name, copy in looking.of_outputs(here).items()}
 

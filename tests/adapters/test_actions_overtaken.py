@@ -21,7 +21,7 @@ from hesiod_watch.actions.outputs.results import SUPERSEDED
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 
 RUN = "20261122_TEST_alpha"
@@ -48,7 +48,7 @@ class World:
             actions.perform(self.job(action))
 
     def job(self, action: str, epoch: int = 1) -> Job:
-        owner = machine.this_owner(action, "test", epoch=epoch)
+        owner = process.this_owner(action, "test", epoch=epoch)
         return Job(action, self.run_dir, self.config, owner, CELL)
 
     def attempt(self, epoch: int = 1, *, elsewhere: bool = False) -> Outcome:
@@ -70,7 +70,7 @@ class World:
         """Have results of an earlier processing, which a person wants anew."""
         self.mend("@former\nACGTA\n+\nIIIII\n")
         self.attempt()
-        flags.move_to_attic(self.pipeline, CELL.stem, why="test")
+        flags.archive_flags(self.pipeline, CELL.stem, why="test")
         (self.pipeline / flags.done(CELL.stem)).unlink()
 
     def kept(self) -> set[bytes]:
@@ -177,7 +177,7 @@ def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
             attempt = threading.Thread(target=overtaken)
             attempt.start()
             assert stopped.wait(SECONDS)
-            flags.move_to_attic(world.pipeline, CELL.stem, why="that host is dead, a person says")
+            flags.archive_flags(world.pipeline, CELL.stem, why="that host is dead, a person says")
             world.mend()
             assert world.attempt() == "done"
             published, flagged = world.published(), sorted(os.listdir(world.pipeline))

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.outputs.results import MANIFEST, SUPERSEDED, manifest_text, publish, read_manifest
+from hesiod_watch.actions.outputs.results import MANIFEST, SUPERSEDED, manifest_text, publish_results, read_manifest
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.model import Output, Piece, Written
-from hesiod_watch.fastq.statistics import Statistics
-from hesiod_watch.host import process as machine
+from hesiod_watch.fastq.statistics import ReadStatistics
+from hesiod_watch.host import process
 
 CELL = CellId("lib", "c")
 NAME = "x_pass.fastq.gz"
@@ -26,11 +26,11 @@ def manifest(sources: list[str], md5: str) -> str:
         "process",
         Path("/l/run"),
         Config(Path("/l"), Path("/o")),
-        machine.this_owner("process", "x"),
+        process.this_owner("process", "x"),
         CELL,
     )
     pieces = tuple(Piece(source, 10, 1, NAME, 5, 6, 7, 8, 9) for source in sources)
-    written = Written(Output(NAME, None, "pass", ()), Path(NAME), 4, md5, 1, 2, Statistics(), pieces, ())
+    written = Written(Output(NAME, None, "pass", ()), Path(NAME), 4, md5, 1, 2, ReadStatistics(), pieces, ())
     return "".join(manifest_text(job, [written], {NAME: md5, "qc.json": "q"}, {NAME: 4, "qc.json": 3}))
 
 
@@ -58,8 +58,8 @@ def test_other_results_than_before_are_kept(tmp_path: Path, sources: list[str], 
     """When a cell is processed again its earlier results are kept if the FASTQ differ, and only then."""
     cell = tmp_path / "cell"
     cell.mkdir()
-    publish(results(tmp_path / "first", sources, "one"), cell)
-    publish(results(tmp_path / "second", sources, again), cell)
+    publish_results(results(tmp_path / "first", sources, "one"), cell)
+    publish_results(results(tmp_path / "second", sources, again), cell)
     assert (cell / NAME).read_text() == again
     assert read_manifest(cell)["files"][1]["md5"] == again
     assert sorted(path.name for path in cell.glob(f"{SUPERSEDED}/*/*")) == kept
@@ -71,6 +71,6 @@ def test_a_former_manifest_that_is_none(tmp_path: Path, former: str) -> None:
     cell = tmp_path / "cell"
     cell.mkdir()
     (cell / MANIFEST).write_text(former)
-    publish(results(tmp_path / "first", ["a"], "one"), cell)
+    publish_results(results(tmp_path / "first", ["a"], "one"), cell)
     assert read_manifest(cell)["files"]
     assert not (cell / SUPERSEDED).exists()

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.outputs.sources import Newest, find_outputs, finished, same_sources
+from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources, sources_unchanged
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.model import Output, Source
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules.plan import QUIET
 
 
@@ -31,14 +31,14 @@ def names(outputs: list[Output]) -> list[str]:
 
 def test_a_later_file_shows_that_the_earlier_ones_are_finished() -> None:
     """All but the newest file of an output are taken."""
-    ready, newest = finished([output(source("a_0"), source("a_1"), source("a_2"))], {}, now=100)
+    ready, newest = finished_sources([output(source("a_0"), source("a_1"), source("a_2"))], {}, now=100)
     assert names(ready) == ["a_0", "a_1"]
-    assert newest == {"a_2": Newest(10, 1, 100)}
+    assert newest == {"a_2": NewestFile(10, 1, 100)}
 
 
 def test_the_only_file_of_an_output_waits() -> None:
     """One file alone may still grow; its output is not begun."""
-    ready, newest = finished([output(source("a_0"))], {}, now=100)
+    ready, newest = finished_sources([output(source("a_0"))], {}, now=100)
     assert ready == []
     assert not newest["a_0"].quiet(100)
 
@@ -46,19 +46,19 @@ def test_the_only_file_of_an_output_waits() -> None:
 def test_a_file_that_has_been_quiet_is_finished() -> None:
     """The newest file is taken when it has not changed for a while, by our clock and not by the file system's."""
     growing = output(source("a_0", mtime_ns=10**18))
-    _, newest = finished([growing], {}, now=100)
-    ready, newest = finished([growing], newest, now=100 + QUIET - 1)
+    _, newest = finished_sources([growing], {}, now=100)
+    ready, newest = finished_sources([growing], newest, now=100 + QUIET - 1)
     assert ready == []
     for later in (QUIET, QUIET + 1, 10 * QUIET):  # and stays so, or what was taken would be given up again
-        ready, newest = finished([growing], newest, now=100 + later)
+        ready, newest = finished_sources([growing], newest, now=100 + later)
         assert names(ready) == ["a_0"]
 
 
 def test_a_change_begins_the_wait_anew() -> None:
     """A file that has grown, or was written again, is waited for once more."""
-    _, newest = finished([output(source("a_0"))], {}, now=100)
+    _, newest = finished_sources([output(source("a_0"))], {}, now=100)
     for changed in (source("a_0", size=11), source("a_0", mtime_ns=2)):
-        ready, still = finished([output(changed)], newest, now=100 + QUIET)
+        ready, still = finished_sources([output(changed)], newest, now=100 + QUIET)
         assert ready == []
         assert still["a_0"].since == 100 + QUIET
 
@@ -66,8 +66,8 @@ def test_a_change_begins_the_wait_anew() -> None:
 def test_each_output_is_judged_for_itself() -> None:
     """A quiet barcode is taken while another still grows."""
     first, second = output(source("a_0")), output(source("b_0"), source("b_1"), name="y_pass.fastq.gz")
-    before = {"a_0": Newest(10, 1, 0)}
-    ready, newest = finished([first, second], before, now=QUIET)
+    before = {"a_0": NewestFile(10, 1, 0)}
+    ready, newest = finished_sources([first, second], before, now=QUIET)
     assert names(ready) == ["a_0", "b_0"]
     assert {name: file.quiet(QUIET) for name, file in newest.items()} == {"a_0": True, "b_1": False}
 
@@ -100,19 +100,19 @@ def test_a_change_of_the_files_is_seen(tmp_path: Path, change: str) -> None:
         (data / f"a_{number}.fastq").write_text("x")
         os.utime(data / f"a_{number}.fastq", ns=(number, number))
     config = Config(tmp_path / "landing", tmp_path / "output")
-    owner = machine.this_owner("process", "inline")
+    owner = process.this_owner("process", "inline")
     job = Job("process", cell.parents[1], config, owner, CellId("lib", cell.name))
     outputs = find_outputs(job)
-    assert same_sources(job, outputs)
-    assert same_sources(job, outputs[::-1])
+    assert sources_unchanged(job, outputs)
+    assert sources_unchanged(job, outputs[::-1])
     CHANGES[change](data)
-    assert not same_sources(job, outputs)
+    assert not sources_unchanged(job, outputs)
 
 
 def test_a_file_first_seen_in_the_future_is_not_waited_for() -> None:
     """A state file with a time ahead of the clock holds back nothing, and what was taken is not given up again."""
     growing = output(source("a_0"))
-    before = {"a_0": Newest(10, 1, 10**9)}
+    before = {"a_0": NewestFile(10, 1, 10**9)}
     for now in (100.0, 100.0 + QUIET):
-        ready, before = finished([growing], before, now)
+        ready, before = finished_sources([growing], before, now)
         assert names(ready) == ["a_0"]

@@ -11,7 +11,7 @@ from hesiod_watch.actions.mark_synced import perform
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.model import LOCAL, CellId
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules import completeness
 from hesiod_watch.runs import minknow
 from hesiod_watch.runs.flags import adopt
@@ -31,14 +31,14 @@ def job(tmp_path: Path) -> Job:
     )
     (output / run_dir.name).mkdir(parents=True)
     assert adopt(run_dir, LOCAL, output / run_dir.name)
-    return Job("synced", run_dir, Config(run_dir.parent, output), machine.this_owner("synced", "inline"), CELL)
+    return Job("synced", run_dir, Config(run_dir.parent, output), process.this_owner("synced", "inline"), CELL)
 
 
 def proven(job: Job) -> Job:
     """The same job, for whom the files have just been counted."""
     proof = completeness.judge(minknow.read_contents(job.cell_dir))
     assert proof.proven
-    return Job(job.action, job.run_dir, job.config, job.owner, job.cell, proof=proof)
+    return Job(job.action, job.run_dir, job.config, job.owner, job.cell, completeness=proof)
 
 
 def test_it_counts_where_nobody_has(job: Job) -> None:

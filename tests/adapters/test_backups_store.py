@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from second_place import facts_of
 
-from hesiod_watch.config import Backup
+from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
 from hesiod_watch.remote.backup import device_of, opened, results_place
@@ -28,11 +28,11 @@ def mark(root: Path) -> None:
 
 
 @pytest.fixture
-def backup(tmp_path: Path) -> Backup:
+def backup(tmp_path: Path) -> BackupPlaceSettings:
     root = tmp_path / "second"
     root.mkdir()
     mark(root)
-    return Backup("second", str(root), timeout=20)
+    return BackupPlaceSettings("second", str(root), timeout=20)
 
 
 @pytest.fixture
@@ -45,13 +45,13 @@ def source(tmp_path: Path) -> Path:
     return place
 
 
-def copied(backup: Backup, source: Path, *, ignore_times: bool = False) -> None:
+def copied(backup: BackupPlaceSettings, source: Path, *, ignore_times: bool = False) -> None:
     with opened(backup) as store:
         store.copy(source, PLACE, facts_of(source), ignore_times=ignore_times)
         store.make_durable()
 
 
-def wrong(backup: Backup, source: Path) -> list[str]:
+def wrong(backup: BackupPlaceSettings, source: Path) -> list[str]:
     """What is said of the copy, without the part that is the same everywhere."""
     with opened(backup) as store:
         facts = facts_of(source)
@@ -59,14 +59,14 @@ def wrong(backup: Backup, source: Path) -> list[str]:
     return [sentence.removeprefix(f"second: {PLACE}/") for sentence in said]
 
 
-def test_copy_and_read_back(backup: Backup, source: Path) -> None:
+def test_copy_and_read_back(backup: BackupPlaceSettings, source: Path) -> None:
     """Files arrive under their names, whatever these are, and are found to be what they should be."""
     copied(backup, source)
     assert facts_of(Path(backup.location) / PLACE) == facts_of(source)
     assert wrong(backup, source) == []
 
 
-def test_what_is_wrong(backup: Backup, source: Path) -> None:
+def test_what_is_wrong(backup: BackupPlaceSettings, source: Path) -> None:
     """Each way in which a copy can be wrong is found, and the file is named."""
     copied(backup, source)
     there = Path(backup.location) / PLACE
@@ -97,7 +97,7 @@ def flip(path: Path, at: int) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_nothing_is_overwritten_for_good(backup: Backup, source: Path) -> None:
+def test_nothing_is_overwritten_for_good(backup: BackupPlaceSettings, source: Path) -> None:
     """What gives way to another version is kept, also when only its content differs."""
     copied(backup, source)
     flip(Path(backup.location) / PLACE / "#a", 7)
@@ -110,7 +110,7 @@ def test_nothing_is_overwritten_for_good(backup: Backup, source: Path) -> None:
     assert contents["#a"] == b"\0" * 7 + b"\1" + b"\0" * (SIZE - 8)
 
 
-def test_set_aside(backup: Backup, source: Path) -> None:
+def test_set_aside(backup: BackupPlaceSettings, source: Path) -> None:
     """What has to go from its place is moved below the run's superseded files, links and all."""
     copied(backup, source)
     there = Path(backup.location) / PLACE
@@ -131,7 +131,7 @@ def test_set_aside(backup: Backup, source: Path) -> None:
         ("a marker of another kind", '{"format": "x", "id": "' + "0" * 32 + '"}', PermanentError),
     ],
 )
-def test_not_the_backup(backup: Backup, what: str, text: str | None, error: type[HesiodError]) -> None:
+def test_not_the_backup(backup: BackupPlaceSettings, what: str, text: str | None, error: type[HesiodError]) -> None:
     """A place without a whole marker is not the backup."""
     marker = Path(backup.location) / MARKER
     marker.unlink() if text is None else marker.write_text(text)
@@ -139,7 +139,7 @@ def test_not_the_backup(backup: Backup, what: str, text: str | None, error: type
         pass
 
 
-def test_marker_is_no_link(backup: Backup, tmp_path: Path) -> None:
+def test_marker_is_no_link(backup: BackupPlaceSettings, tmp_path: Path) -> None:
     """A link to a marker elsewhere does not make a place the backup."""
     marker = Path(backup.location) / MARKER
     marker.rename(tmp_path / "elsewhere")
@@ -148,7 +148,7 @@ def test_marker_is_no_link(backup: Backup, tmp_path: Path) -> None:
         pass
 
 
-def test_goes_away_meanwhile(backup: Backup, source: Path) -> None:
+def test_goes_away_meanwhile(backup: BackupPlaceSettings, source: Path) -> None:
     """A backup whose marker has gone since it was opened is not believed to be empty."""
     copied(backup, source)
     with opened(backup) as store:
@@ -158,7 +158,7 @@ def test_goes_away_meanwhile(backup: Backup, source: Path) -> None:
 
 
 @pytest.mark.parametrize("part", [RUN, f"{RUN}/results", PLACE])
-def test_links_in_the_way(backup: Backup, source: Path, part: str, tmp_path: Path) -> None:
+def test_links_in_the_way(backup: BackupPlaceSettings, source: Path, part: str, tmp_path: Path) -> None:
     """A link in the place of a directory is neither read through nor written through."""
     copied(backup, source)
     place = Path(backup.location) / part
@@ -173,14 +173,14 @@ def test_links_in_the_way(backup: Backup, source: Path, part: str, tmp_path: Pat
     assert sorted((tmp_path / "moved").rglob("*")) == before
 
 
-def test_same_device(backup: Backup, tmp_path: Path) -> None:
+def test_same_device(backup: BackupPlaceSettings, tmp_path: Path) -> None:
     """A backup on our own file system is seen to be so."""
     with opened(backup) as store:
         assert store.identity == ID
         assert store.device == device_of(tmp_path)
 
 
-def test_no_link_is_followed_to_what_is_copied(backup: Backup, source: Path, tmp_path: Path) -> None:
+def test_no_link_is_followed_to_what_is_copied(backup: BackupPlaceSettings, source: Path, tmp_path: Path) -> None:
     """A cell that is a link is not copied."""
     source.rename(tmp_path / "moved")
     source.symlink_to(tmp_path / "moved")
@@ -188,7 +188,7 @@ def test_no_link_is_followed_to_what_is_copied(backup: Backup, source: Path, tmp
         store.copy(source, PLACE, ["#a"], below=tmp_path)
 
 
-def test_special_files_are_not_opened(backup: Backup, source: Path) -> None:
+def test_special_files_are_not_opened(backup: BackupPlaceSettings, source: Path) -> None:
     """A FIFO in the place of a file is named, and nobody waits for somebody to write into it."""
     copied(backup, source)
     there = Path(backup.location) / PLACE / "#a"

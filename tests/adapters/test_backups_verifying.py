@@ -12,8 +12,8 @@ from hesiod_watch.actions import Job
 from hesiod_watch.actions.verify import verify_and_record
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import FlagExists
-from hesiod_watch.core.model import LOCAL, CellId, Round
-from hesiod_watch.host import process as machine
+from hesiod_watch.core.model import LOCAL, Attempt, CellId
+from hesiod_watch.host import process
 from hesiod_watch.remote.backup.manifests import RawFile, RawManifest, write_raw
 from hesiod_watch.rules.copies import FileFact, damage_in
 from hesiod_watch.runs import flags
@@ -32,7 +32,7 @@ def job(tmp_path: Path) -> Job:
     manifest = json.dumps({"files": [], "sources": []}).encode()
     (results / "manifest.json").write_bytes(manifest)
     md5 = hashlib.md5(manifest, usedforsecurity=False).hexdigest()
-    job = Job("verify", landing / RUN, Config(landing, output), machine.this_owner("verify", "inline"), CELL)
+    job = Job("verify", landing / RUN, Config(landing, output), process.this_owner("verify", "inline"), CELL)
     flags.create(job.pipeline, flags.done(CELL.stem), {"manifest_md5": md5})
     return job
 
@@ -43,8 +43,8 @@ def lose(job: Job, names: list[str]) -> None:
     write_raw(job.output / CELL.library / CELL.name, RawManifest(str(CELL), files))
 
 
-def last(job: Job) -> Round:
-    found = flags.read_flags(job.pipeline).round(flags.verify(CELL.stem), machine.judge_here)
+def last(job: Job) -> Attempt:
+    found = flags.read_flags(job.pipeline).round(flags.verify(CELL.stem), process.judge_here)
     assert found is not None
     return found
 
@@ -80,7 +80,7 @@ def test_killed_reading_forgets_nothing(job: Job) -> None:
     verify_and_record(job)
     work = flags.verify(CELL.stem)
     said = {"problems": list(damage_in(last(job)))}
-    flags.begin_round(job.pipeline, work, machine.this_owner("verify", "inline"), alone=pytest.fail, record=said)
+    flags.begin_attempt(job.pipeline, work, process.this_owner("verify", "inline"), alone=pytest.fail, record=said)
     assert (last(job).ending, damage_in(last(job))) == ("", ("landing: x: missing",))
     with pytest.raises(FlagExists):
         verify_and_record(job)

@@ -14,8 +14,8 @@ import pytest
 
 from hesiod_watch.config import parse
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.messages import Delivered, Message, Ticket
-from hesiod_watch.notify.apprise_channel import ChatChannel
+from hesiod_watch.core.messages import Delivery, DeliveryReceipt, TicketRequest
+from hesiod_watch.notify.apprise_channel import AppriseChannel
 from hesiod_watch.notify.registry import open_channels
 
 pytest.importorskip("apprise", reason="the optional library Apprise is not installed")
@@ -23,7 +23,7 @@ pytest.importorskip("apprise", reason="the optional library Apprise is not insta
 # What the library loads of all its services is not ours to mend.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
-TICKET = Ticket("run", "", "Run run")
+TICKET = TicketRequest("run", "", "Run run")
 SECRET = "s3cr3t-Passw0rd"
 
 
@@ -69,14 +69,14 @@ def url_file(tmp_path: Path, server: Server) -> Path:
     return path
 
 
-def message(text: str = "text") -> Message:
-    return Message(3, "0123456789abcdef" * 2, "cell-done", "comment", text)
+def message(text: str = "text") -> Delivery:
+    return Delivery(3, "0123456789abcdef" * 2, "cell-done", "comment", text)
 
 
 def test_sent(url_file: Path, server: Server) -> None:
     """A message arrives with its title, its text as it is, and nothing expanded in it."""
     text = "Cell a/b: 12 Gb\n<b>*not bold*</b> \\n :smile: @everyone äöü"
-    assert ChatChannel("chat", url_file).deliver(TICKET, None, message(text)) == Delivered(None)
+    assert AppriseChannel("chat", url_file).deliver(TICKET, None, message(text)) == DeliveryReceipt(None)
     (taken,) = server.taken
     assert taken["title"] == "Run run: cell-done"
     assert taken["message"] == text
@@ -87,7 +87,7 @@ def test_refused(status: int, url_file: Path, server: Server, caplog: pytest.Log
     """A refusal is tried again later, with the library's reason and without any part of the address."""
     server.status = status
     with caplog.at_level(logging.WARNING), pytest.raises(TemporaryError) as caught:
-        ChatChannel("chat", url_file).deliver(TICKET, None, message())
+        AppriseChannel("chat", url_file).deliver(TICKET, None, message())
     assert str(caught.value).startswith("chat: not sent: ")
     assert str(status) in str(caught.value)
     assert SECRET not in str(caught.value)
@@ -99,7 +99,7 @@ def test_nobody_there(tmp_path: Path) -> None:
     path.touch(0o600)
     path.write_text(f"json://127.0.0.1:1/{SECRET}/hook\n")
     with pytest.raises(TemporaryError) as caught:
-        ChatChannel("chat", path).deliver(TICKET, None, message())
+        AppriseChannel("chat", path).deliver(TICKET, None, message())
     assert SECRET not in str(caught.value)
 
 
@@ -120,7 +120,7 @@ def test_bad_files(text: str, mode: int, expected: str, tmp_path: Path) -> None:
     path = tmp_path / "chat"
     path.write_text(text)
     path.chmod(mode)
-    channel = ChatChannel("chat", path)
+    channel = AppriseChannel("chat", path)
     with pytest.raises(PermanentError, match=expected) as caught:
         channel.deliver(TICKET, None, message())
     assert str(path) in str(caught.value)
@@ -130,14 +130,14 @@ def test_bad_files(text: str, mode: int, expected: str, tmp_path: Path) -> None:
 
 def test_missing_file(tmp_path: Path) -> None:
     """A file that is not there is told when it is needed, and by the doctor."""
-    ok, says = ChatChannel("chat", tmp_path / "none").check()
+    ok, says = AppriseChannel("chat", tmp_path / "none").check()
     assert ok is False
     assert says == f"{tmp_path}/none: cannot be read: No such file or directory"
 
 
 def test_check(url_file: Path, server: Server) -> None:
     """The doctor understands the address, sends nothing, and says that this proves little."""
-    ok, says = ChatChannel("chat", url_file).check()
+    ok, says = AppriseChannel("chat", url_file).check()
     assert ok is None
     assert "nothing was sent" in says
     assert server.taken == []
@@ -153,7 +153,7 @@ def test_opened_by_the_configuration(tmp_path: Path, url_file: Path, server: Ser
     )
     channels = open_channels(parse(text, tmp_path / "hesiod-watch.yaml"))
     assert list(channels) == ["rt", "room", "other"]
-    assert channels["room"].deliver(TICKET, None, message()) == Delivered(None)
+    assert channels["room"].deliver(TICKET, None, message()) == DeliveryReceipt(None)
     assert channels["room"].keep(TICKET, 1) == ""
     assert [channels[name].check()[0] for name in channels] == [False, None, False]
     with pytest.raises(PermanentError, match=str(tmp_path / "none")):

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.config import Config, Processing, RunType, TrackerSettings, Upstream, parse, sample
+from hesiod_watch.config import (
+    Config,
+    ProcessingSettings,
+    RunTypeSettings,
+    TrackerSettings,
+    UpstreamSettings,
+    parse,
+    sample,
+)
 from hesiod_watch.config.values import default_workers
 from hesiod_watch.core.errors import ConfigError
 from hesiod_watch.core.model import Policy
@@ -38,12 +46,12 @@ def test_defaults() -> None:
     config = parse(MINIMAL, FILE)
     assert config.batch == "none"
     assert (config.watch.engine, config.watch.sweep_interval, config.watch.full_sweep_interval) == ("auto", 10, 600)
-    assert config.upstreams == (Upstream("local", "LOCAL"),)
+    assert config.upstreams == (UpstreamSettings("local", "LOCAL"),)
     cpus = len(os.sched_getaffinity(0))
-    assert config.processing == Processing(
+    assert config.processing == ProcessingSettings(
         "local", max(1, cpus // 2), 1, 10, "low", True, 60, max(1, cpus // 4), "default", False, 3600, 3
     )
-    assert config.types == (RunType("internal", ".*", process=True, notify=True, queue=""),)
+    assert config.types == (RunTypeSettings("internal", ".*", process=True, notify=True, queue=""),)
     assert config.reports.title == ""
     assert config.policy() == Policy(
         local=True, grace=3600, attempts_per_day=3, ingest_interval=60, sync_interval=300, types=config.types
@@ -96,7 +104,7 @@ reports: {title: "Núcleo <b>"}
     )
     assert (config.landing, config.output, config.batch) == (Path("/d/runs"), Path("/d/results"), "month")
     assert dataclasses.astuple(config.watch) == ("poll", 2, 3600, 60)
-    assert config.processing == Processing("inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 5)
+    assert config.processing == ProcessingSettings("inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 5)
     assert config.reports.title == "Núcleo <b>"
     assert not config.local
     assert config.policy() == Policy(
@@ -109,8 +117,8 @@ reports: {title: "Núcleo <b>"}
         channels=config.notify.kinds(),
     )
     assert config.types == (
-        RunType("visitor", "[0-9]{8}_[^_]+_v_.*", process=False, notify=False, queue="q1"),
-        RunType("2nd", "7"),
+        RunTypeSettings("visitor", "[0-9]{8}_[^_]+_v_.*", process=False, notify=False, queue="q1"),
+        RunTypeSettings("2nd", "7"),
     )
     assert config.notify.rt == TrackerSettings(
         *("https://rt.example.org/", Path("/etc/place/rt.secret"), "q", ("a@b.org",), ("c@d.org", "e@f.org")),
@@ -306,7 +314,7 @@ upstreams:
   other: {location: /mnt/other, instrument: P2S-00581}
 """
     _, first, other = parse(MINIMAL + text, FILE).upstreams
-    assert first == Upstream(
+    assert first == UpstreamSettings(
         name="EGS_1",
         location="prom@promethion:/data/",
         mode="push",

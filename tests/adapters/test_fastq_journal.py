@@ -15,19 +15,18 @@ import pytest
 from disks import Disk
 
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
-from hesiod_watch.fastq import durable
-from hesiod_watch.fastq import journal_state as book
+from hesiod_watch.fastq import durable, journal_state
 from hesiod_watch.fastq.journal import NAME, Fact, Journal, last_session, line_of, whole
-from hesiod_watch.fastq.journal_state import Book, Entry
+from hesiod_watch.fastq.journal_state import JournalEntry, JournalState
 from hesiod_watch.fastq.model import Output, Piece, Settings
 
-FIRST = book.session({"host": "a"}, Settings())
+FIRST = journal_state.session({"host": "a"}, Settings())
 BATCHES: list[list[Fact]] = [
-    [book.output(0, Output("o.gz", "barcode01", "pass", ()), True)],
-    [book.piece(0, Piece(f"{n}.fastq", 10, n, "o.gz", 100 * n, 100, 7 * n, 1, 4, "")) for n in range(3)],
-    [book.cut(0, 1, "a reason")],
-    [book.piece(0, Piece("é\udcff", 10, 0, "o.gz", 100, 9, 5, 1, 4, "a note"))],
-    [book.CLOSE],
+    [journal_state.output(0, Output("o.gz", "barcode01", "pass", ()), True)],
+    [journal_state.piece(0, Piece(f"{n}.fastq", 10, n, "o.gz", 100 * n, 100, 7 * n, 1, 4, "")) for n in range(3)],
+    [journal_state.cut(0, 1, "a reason")],
+    [journal_state.piece(0, Piece("é\udcff", 10, 0, "o.gz", 100, 9, 5, 1, 4, "a note"))],
+    [journal_state.CLOSE],
 ]
 
 
@@ -133,13 +132,13 @@ def test_lines_that_moved(change: Callable[[list[bytes]], list[bytes]], path: Pa
 
 # Facts after those of the batches, each impossible.
 CONTRADICTIONS: list[tuple[Fact, str]] = [
-    (book.output(0, Output("p.gz", None, "pass", ()), True), "is already"),
-    (book.output(1, Output("o.gz", None, "pass", ()), True), "is already"),
-    (book.piece(0, Piece("x", 1, 1, "o.gz", 110, 9, 5, 1, 4)), "does not follow"),
-    (book.piece(5, Piece("x", 1, 1, "o.gz", 109, 9, 5, 1, 4)), "5"),
-    (book.cut(0, 3, ""), "behind the end"),
-    (book.cut(0, -1, ""), "behind the end"),
-    (book.drop(1, ""), "1"),
+    (journal_state.output(0, Output("p.gz", None, "pass", ()), True), "is already"),
+    (journal_state.output(1, Output("o.gz", None, "pass", ()), True), "is already"),
+    (journal_state.piece(0, Piece("x", 1, 1, "o.gz", 110, 9, 5, 1, 4)), "does not follow"),
+    (journal_state.piece(5, Piece("x", 1, 1, "o.gz", 109, 9, 5, 1, 4)), "5"),
+    (journal_state.cut(0, 3, ""), "behind the end"),
+    (journal_state.cut(0, -1, ""), "behind the end"),
+    (journal_state.drop(1, ""), "1"),
     ({"k": "novelty"}, "'novelty' is of another version"),
     ({**FIRST, "format": 2}, "format 2 is of another version"),
     ({"k": "piece", "out": 0}, "source"),
@@ -152,37 +151,37 @@ def test_facts_that_contradict(fact: Fact, reason: str, path: Path) -> None:
     journal = Journal(path.parent, FIRST, Told())
     journal.append([fact])
     journal.close()
-    entries = Book()
+    entries = JournalState()
     with pytest.raises(PermanentError, match=f"line 9 contradicts.*{re.escape(reason)}"):
         Journal(path.parent, FIRST, lambda fact, length, crc32: entries(fact))
 
 
-def sums(entry: Entry) -> tuple[int, int, int, int, int, tuple[int, str] | None]:
+def sums(entry: JournalEntry) -> tuple[int, int, int, int, int, tuple[int, str] | None]:
     return len(entry.pieces), entry.end, entry.reads, entry.bases, entry.source_bytes, entry.ended
 
 
 def test_what_facts_add_up_to() -> None:
     """Pieces add up, cuts take back, an end holds until more comes, and what does not count is named."""
-    entries = Book()
+    entries = JournalState()
     for fact in ALL[:5]:
         entries(fact)
     entry = entries.entries[0]
     assert sums(entry) == (3, 300, 3, 12, 30, None)
-    entries(book.end(0, 328, "md5"))
+    entries(journal_state.end(0, 328, "md5"))
     assert sums(entry) == (3, 300, 3, 12, 30, (328, "md5"))
     with pytest.raises(ValueError, match="does not follow"):
-        entries(book.piece(0, Piece("x", 1, 1, "o.gz", 300, 9, 5, 1, 4)))
-    entries(book.cut(0, 3, "more"))
+        entries(journal_state.piece(0, Piece("x", 1, 1, "o.gz", 300, 9, 5, 1, 4)))
+    entries(journal_state.cut(0, 3, "more"))
     assert sums(entry) == (3, 300, 3, 12, 30, None)
     entries(ALL[5])  # only the first piece counts
     assert sums(entry) == (1, 100, 1, 4, 10, None)
     entries(ALL[6])
     assert entry.pieces[-1] == Piece("é\udcff", 10, 0, "o.gz", 100, 9, 5, 1, 4, "a note")
-    entries(book.session({}, Settings(level="fast")))
+    entries(journal_state.session({}, Settings(level="fast")))
     assert (entries.entries, entries.void) == ({}, {"o.gz"})
-    entries(book.output(1, Output("o.gz", None, "pass", ()), True))
+    entries(journal_state.output(1, Output("o.gz", None, "pass", ()), True))
     assert entries.void == set()
-    entries(book.drop(1, ""))
+    entries(journal_state.drop(1, ""))
     assert entries.void == {"o.gz"}
 
 
@@ -218,11 +217,11 @@ def test_lines_that_did_not_become_durable_do_not_come_back(path: Path, monkeypa
     journal = Journal(path.parent, FIRST, Told())
     disk.fault = no_room
     with pytest.raises(TemporaryError, match="No space"):
-        journal.append([book.CLOSE, book.CLOSE])
+        journal.append([journal_state.CLOSE, journal_state.CLOSE])
     room = True
-    journal.append([book.CLOSE])
+    journal.append([journal_state.CLOSE])
     journal.close()
-    assert read(path.parent).facts == [*ALL, book.CLOSE]
+    assert read(path.parent).facts == [*ALL, journal_state.CLOSE]
 
 
 @pytest.mark.parametrize("line", [b"", b"\n", b'"}\n', b',"~":"00000000"}\n', line_of(0, {}, 0)[:-1]])

@@ -15,16 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hesiod_watch.core.errors import BadSource
-from hesiod_watch.fastq import checkpoint, md5
-from hesiod_watch.fastq import packed_statistics as compact
-from hesiod_watch.fastq.checkpoint import Checkpoint, Kept
+from hesiod_watch.fastq import checkpoint, md5, packed_statistics
+from hesiod_watch.fastq.checkpoint import Checkpoint, OutputCheckpoint
 from hesiod_watch.fastq.md5 import Md5
-from hesiod_watch.fastq.statistics import KINDS, Distribution, Statistics
+from hesiod_watch.fastq.statistics import KINDS, LengthDistribution, ReadStatistics
 
 counts = st.dictionaries(st.integers(0, 1 << 33), st.integers(1, 1 << 40), max_size=6).map(Counter)
-distributions = st.builds(Distribution, counts, counts, st.integers(0, 1 << 60))
+distributions = st.builds(LengthDistribution, counts, counts, st.integers(0, 1 << 60))
 many_statistics = st.builds(
-    Statistics,
+    ReadStatistics,
     reads=st.integers(0, 1 << 40),
     bases=st.integers(0, 1 << 60),
     acgt=st.integers(0, 1 << 60),
@@ -42,17 +41,17 @@ many_statistics = st.builds(
 
 
 @given(one=many_statistics, two=many_statistics)
-def test_statistics_survive_packing(one: Statistics, two: Statistics) -> None:
+def test_statistics_survive_packing(one: ReadStatistics, two: ReadStatistics) -> None:
     """Packed and unpacked they are equal; added while packed they are the merged ones."""
-    packed = compact.pack(one)
-    assert compact.unpack(packed) == one
-    assert compact.unpack(compact.add(packed, two)) == merged(one, two)
-    assert compact.add(packed, Statistics()) == packed
-    assert compact.add(compact.pack(two), one) == compact.add(packed, two)
+    packed = packed_statistics.pack(one)
+    assert packed_statistics.unpack(packed) == one
+    assert packed_statistics.unpack(packed_statistics.add(packed, two)) == merged(one, two)
+    assert packed_statistics.add(packed, ReadStatistics()) == packed
+    assert packed_statistics.add(packed_statistics.pack(two), one) == packed_statistics.add(packed, two)
 
 
-def merged(*several: Statistics) -> Statistics:
-    total = Statistics()
+def merged(*several: ReadStatistics) -> ReadStatistics:
+    total = ReadStatistics()
     for statistics in several:
         total.merge(statistics)
     return total
@@ -62,7 +61,7 @@ def test_packed_statistics_are_small() -> None:
     """Two bytes a read where dictionaries would take a hundred times as much."""
     rng = random.Random(1)
     lengths = Counter(int(rng.lognormvariate(8.3, 0.8)) for _ in range(20_000))
-    assert len(compact.pack(Statistics(reads=20_000, lengths=lengths))) < 40_000
+    assert len(packed_statistics.pack(ReadStatistics(reads=20_000, lengths=lengths))) < 40_000
 
 
 needs_md5 = pytest.mark.skipif(md5.EMPTY is None, reason="no OpenSSL here whose MD5 can be saved")
@@ -149,7 +148,11 @@ def test_the_test_of_a_library(wrong: Callable[[bytearray], None], passes: bool)
 SAVED = Checkpoint(
     1234,
     99,
-    {0: Kept(3, compact.pack(Statistics(reads=3)), START or None), 7: Kept(0, b"", None), 5: Kept(1, b"x", None)},
+    {
+        0: OutputCheckpoint(3, packed_statistics.pack(ReadStatistics(reads=3)), START or None),
+        7: OutputCheckpoint(0, b"", None),
+        5: OutputCheckpoint(1, b"x", None),
+    },
 )
 
 

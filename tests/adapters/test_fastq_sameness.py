@@ -13,13 +13,13 @@ import pytest
 from fastq_files import put, reads, write
 
 from hesiod_watch.core.errors import BadSource, PermanentError
-from hesiod_watch.fastq.content_equality import Reading, read_piece, read_source
+from hesiod_watch.fastq.content_equality import ContentReading, read_piece, read_source
 
 TEXT = reads(300, 1)
 PACKED = gzip.compress(TEXT, mtime=0)
 
 
-def reading_of(data: bytes, *, gzipped: bool, at_once: int = 1 << 20) -> Reading:
+def reading_of(data: bytes, *, gzipped: bool, at_once: int = 1 << 20) -> ContentReading:
     """What one reading says of these bytes, which come in parts as a network file system may give them."""
     file = io.BytesIO(data)
     return read_source(lambda part: file.readinto(part[:at_once]), Path("x.fastq"), gzipped=gzipped)
@@ -41,7 +41,7 @@ def test_a_source_is_in_its_output(name: str, at_once: int, tmp_path: Path) -> N
     for source, piece in zip(sources, pieces, strict=True):
         data = source.path.read_bytes()
         reading = reading_of(data, gzipped=source.gzipped, at_once=at_once)
-        assert reading == Reading(md5(data), piece)
+        assert reading == ContentReading(md5(data), piece)
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

@@ -17,8 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hesiod_watch.core.errors import PermanentError
-from hesiod_watch.fastq import bgzf
-from hesiod_watch.fastq import journal_state as book
+from hesiod_watch.fastq import bgzf, journal_state
 from hesiod_watch.fastq.model import Level, Output, Settings
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.sources import look
@@ -83,7 +82,7 @@ def test_a_piece_is_one_source(names: tuple[str, ...], tmp_path: Path) -> None:
         assert gzip.decompress(members) == text
         assert (piece.source, piece.size, piece.mtime_ns) == (source.name, source.size, source.mtime_ns)
         assert (piece.reads, piece.output) == (text.count(b"\n") // 4, "out.fastq.gz")
-        assert book.piece_of(book.piece(0, piece), piece.output) == piece
+        assert journal_state.piece_of(journal_state.piece(0, piece), piece.output) == piece
         end += piece.length
     assert sum(piece.bases for piece in written.pieces) == written.bases
     assert written.notes == (f"{names[1]}: empty file",)

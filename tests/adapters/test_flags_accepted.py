@@ -12,14 +12,14 @@ import pytest
 
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.model import Cell, CellId, Stage
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules.stages import stage_of
 from hesiod_watch.runs import flags
 
 CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
 STEM = CELL.stem
 SYNCED = flags.synced(STEM)
-ME = machine.this_owner("process", "local")
+ME = process.this_owner("process", "local")
 TOUCH_ATOMIC = Path(__file__).parents[2] / "bin" / "hesiod-touch-atomic"
 OF_0_1_0 = (
     '{"token": "0123456789abcdef0123456789abcdef", "why": "all files announced are here: 2 FASTQ files", '
@@ -72,7 +72,7 @@ def test_who_made_it(make: Callable[[Path], object], synced: bool, accepted: boo
     """`synced` with the program's record is the program's; any other that can be read is a person's."""
     make(pipeline)
     listing = flags.read_flags(pipeline)
-    found = listing.cell(STEM, machine.judge_here)
+    found = listing.cell(STEM, process.judge_here)
     assert (found.synced, found.accepted) == (synced, accepted)
     assert listing.accepted(STEM) is accepted
 
@@ -84,7 +84,7 @@ def test_recount(by_program: bool, recount: bool, stays: bool, pipeline: Path) -
     """Only a retry withdraws the program's own record; a person's flag stays."""
     (pipeline / SYNCED).write_text(OF_0_1_0 if by_program else "")
     (pipeline / flags.failed(STEM)).touch()
-    drawer = flags.move_to_attic(pipeline, STEM, why="", recount=recount)
+    drawer = flags.archive_flags(pipeline, STEM, why="", recount=recount)
     assert drawer
     assert (pipeline / SYNCED).exists() is stays
     assert (drawer / SYNCED).exists() is not stays
@@ -94,7 +94,7 @@ def test_recount(by_program: bool, recount: bool, stays: bool, pipeline: Path) -
 def test_recount_without_failure(pipeline: Path) -> None:
     """Where a retry has nothing else to move, the program's record stays."""
     make_by_program(pipeline)
-    assert flags.move_to_attic(pipeline, STEM, why="", recount=True) is None
+    assert flags.archive_flags(pipeline, STEM, why="", recount=True) is None
     assert (pipeline / SYNCED).exists()
 
 
@@ -123,7 +123,7 @@ def test_recount_stopped_anywhere(call: str, failed: bool, monkeypatch: pytest.M
         with monkeypatch.context() as patched:
             patched.setattr(os, call, stopping)
             try:
-                flags.move_to_attic(place, STEM, why="", recount=True)
+                flags.archive_flags(place, STEM, why="", recount=True)
             except KeyboardInterrupt:
                 return True
         return False
@@ -132,11 +132,11 @@ def test_recount_stopped_anywhere(call: str, failed: bool, monkeypatch: pytest.M
     while stopped_before(number, place := tmp_path / str(number)):
         listing = flags.read_flags(place)
         if listing.stems:  # else it was killed after the last flag had moved
-            stage = stage_of(Cell(CELL, present=True, flags=listing.cell(STEM, machine.judge_here)))
+            stage = stage_of(Cell(CELL, present=True, flags=listing.cell(STEM, process.judge_here)))
             assert stage is Stage.FAILED or (stage is Stage.PROCESSING and not failed)
             with pytest.raises(FlagExists):
                 flags.claim_cell(place, STEM, ME)
-            flags.move_to_attic(place, STEM, why="", recount=True)
+            flags.archive_flags(place, STEM, why="", recount=True)
         assert flags.read_flags(place).stems == set()
         number += 1
     assert number

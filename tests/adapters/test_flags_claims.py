@@ -15,12 +15,12 @@ import pytest
 
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, TemporaryError
 from hesiod_watch.core.model import Claim, Liveness, Owner
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import files
 
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
-ME = machine.this_owner("process", "local")
+ME = process.this_owner("process", "local")
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def dead() -> Owner:
     """A process that has been here and has ended."""
     code = "import dataclasses as d, json; from hesiod_watch.host.process import *; "
     code += "print(json.dumps(d.asdict(this_owner('process', 'local'))))"
-    root = Path(machine.__file__).parents[2]
+    root = Path(process.__file__).parents[2]
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
     owner = files.parse_owner(shown.stdout)
     assert owner
@@ -46,7 +46,7 @@ ELSEWHERE = replace(ME, host="another", boot_id="another", machine_id="another")
 
 
 def claims(pipeline: Path) -> tuple[Claim, ...]:
-    return flags.read_flags(pipeline).cell(STEM, machine.judge_here).claims
+    return flags.read_flags(pipeline).cell(STEM, process.judge_here).claims
 
 
 def only(pipeline: Path) -> Claim:
@@ -72,7 +72,7 @@ def test_second_claim(pipeline: Path) -> None:
     """The same epoch cannot be claimed twice, and the loser leaves nothing."""
     flags.claim_cell(pipeline, STEM, ME)
     with pytest.raises(FlagExists, match="already there"):
-        flags.claim_cell(pipeline, STEM, machine.this_owner("process", "local"))
+        flags.claim_cell(pipeline, STEM, process.this_owner("process", "local"))
     assert names(pipeline) == {"started"}
 
 
@@ -159,7 +159,7 @@ def test_worker_appears_while_taking_over(pipeline: Path, dead: Owner, monkeypat
     before_the_listing(2, lambda: flags.create(pipeline, flags.worker(STEM), worker), monkeypatch)
     with pytest.raises(FlagExists, match="attempt 1 has a worker"):
         flags.claim_cell(pipeline, STEM, replace(ME, epoch=2))
-    cell = flags.read_flags(pipeline).cell(STEM, machine.judge_here)
+    cell = flags.read_flags(pipeline).cell(STEM, process.judge_here)
     assert [claim.yielded for claim in cell.claims] == [False, True]
     assert cell.claim
     assert cell.claim.liveness is Liveness.ALIVE
@@ -196,7 +196,7 @@ def test_a_later_claim_that_was_given_up(pipeline: Path, dead: Owner) -> None:
     flags.claim_cell(pipeline, STEM, ME)
     later = replace(dead, epoch=2)
     flags.create(pipeline, flags.started(STEM, 2), later)
-    flags.step_back(pipeline, STEM, later)
+    flags.release_claim(pipeline, STEM, later)
     with pytest.raises(FlagExists, match="attempt 2 has been claimed"):
         flags.record_worker(pipeline, STEM, ME)
 
@@ -211,19 +211,19 @@ def test_withdrawn(pipeline: Path) -> None:
 def test_step_back(pipeline: Path) -> None:
     """A decider whose worker never began, and a worker that stops, free the cell; saying so twice does no harm."""
     flags.claim_cell(pipeline, STEM, ME)
-    flags.step_back(pipeline, STEM, ME, why="its worker could not be started")
-    flags.step_back(pipeline, STEM, ME)
-    assert flags.read_flags(pipeline).cell(STEM, machine.judge_here).claim is None
+    flags.release_claim(pipeline, STEM, ME, why="its worker could not be started")
+    flags.release_claim(pipeline, STEM, ME)
+    assert flags.read_flags(pipeline).cell(STEM, process.judge_here).claim is None
     assert files.parse_owner((pipeline / flags.yielded(STEM)).read_text()) == replace(
-        ME, why="its worker could not be started"
+        ME, reason="its worker could not be started"
     )
     with pytest.raises(FlagExists, match="given up"):
         flags.record_worker(pipeline, STEM, ME)
     second = replace(ME, epoch=2)
     flags.claim_cell(pipeline, STEM, second)
     flags.record_worker(pipeline, STEM, second)
-    flags.step_back(pipeline, STEM, second)
-    assert flags.read_flags(pipeline).cell(STEM, machine.judge_here).claim is None
+    flags.release_claim(pipeline, STEM, second)
+    assert flags.read_flags(pipeline).cell(STEM, process.judge_here).claim is None
     flags.claim_cell(pipeline, STEM, replace(ME, epoch=3))
 
 
@@ -245,7 +245,7 @@ def test_holds_worker(pipeline: Path) -> None:
     assert flags.holds_worker(pipeline, STEM, ME)
     for other in (replace(ME, token="x"), replace(ME, pid=1), replace(ME, host="x"), replace(ME, epoch=2)):
         assert not flags.holds_worker(pipeline, STEM, other)
-    flags.move_to_attic(pipeline, STEM, why="test")
+    flags.archive_flags(pipeline, STEM, why="test")
     assert not flags.holds_worker(pipeline, STEM, ME)
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, HesiodError, PermanentError, TemporaryError
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import files
 
-OWNER = machine.this_owner("process", "local")
+OWNER = process.this_owner("process", "local")
 NAME = "X.started"
 
 
@@ -81,7 +81,7 @@ def test_second_loses(pipeline: Path) -> None:
     flags.create(pipeline, NAME, OWNER)
     before = (pipeline / NAME).read_bytes()
     with pytest.raises(FlagExists, match=f"process \\(local\\) of .*, pid {os.getpid()} on"):
-        flags.create(pipeline, NAME, machine.this_owner("process", "local"))
+        flags.create(pipeline, NAME, process.this_owner("process", "local"))
     assert (pipeline / NAME).read_bytes() == before
     assert visible(pipeline) == [NAME]
 
@@ -153,7 +153,7 @@ def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyP
     flags.create(pipeline, NAME, OWNER)
     assert files.parse_owner((pipeline / NAME).read_text()) == OWNER
     with pytest.raises(FlagExists):
-        flags.create(pipeline, NAME, machine.this_owner("process", "local"))
+        flags.create(pipeline, NAME, process.this_owner("process", "local"))
     assert visible(pipeline) == [NAME]
 
 

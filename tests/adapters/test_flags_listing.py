@@ -90,11 +90,11 @@ def test_names(name: str, parsed: tuple[str, str, int] | None) -> None:
 @pytest.mark.parametrize("epoch", [1, 2, 10, 999])
 def test_names_there_and_back(stem: str, epoch: int) -> None:
     """What is spelled is understood."""
-    assert names.parse(flags.started(stem, epoch)) == names.Parsed(stem, "started", epoch)
-    assert names.parse(flags.worker(stem, epoch)) == names.Parsed(stem, "worker", epoch)
-    assert names.parse(flags.yielded(stem, epoch)) == names.Parsed(stem, "yielded", epoch)
+    assert names.parse(flags.started(stem, epoch)) == names.ParsedFlagName(stem, "started", epoch)
+    assert names.parse(flags.worker(stem, epoch)) == names.ParsedFlagName(stem, "worker", epoch)
+    assert names.parse(flags.yielded(stem, epoch)) == names.ParsedFlagName(stem, "yielded", epoch)
     for fact in (flags.synced, flags.done, flags.failed, flags.aborted):
-        assert names.parse(fact(stem)) == names.Parsed(stem, fact.__name__)
+        assert names.parse(fact(stem)) == names.ParsedFlagName(stem, fact.__name__)
 
 
 def test_no_pipeline(tmp_path: Path) -> None:

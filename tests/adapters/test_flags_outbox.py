@@ -52,9 +52,9 @@ def test_a_new_outbox(pipeline: Path) -> None:
 
 def test_put(pipeline: Path) -> None:
     """A message is written once, has the next number, and comes back as it was written."""
-    assert flags.put(pipeline, "run-new", record("täxt\n\u202e\udcff", rt="comment"))
-    assert flags.put(pipeline, f"cell-done.{CELL}.1a2b", record("more", rt="reply", **{"chat.1": "comment"}))
-    assert not flags.put(pipeline, "run-new", record("another", rt="reply"))
+    assert flags.put_message(pipeline, "run-new", record("täxt\n\u202e\udcff", rt="comment"))
+    assert flags.put_message(pipeline, f"cell-done.{CELL}.1a2b", record("more", rt="reply", **{"chat.1": "comment"}))
+    assert not flags.put_message(pipeline, "run-new", record("another", rt="reply"))
     first, second = look(pipeline).waiting
     assert (first.number, first.key, first.event, first.channels) == (1, "run-new", "run-new", {"rt": "comment"})
     assert first.text == "täxt\n\u202e\udcff"
@@ -62,7 +62,7 @@ def test_put(pipeline: Path) -> None:
     assert re.fullmatch("[0-9a-f]{32}", first.token)
     assert first.token != second.token
     outbox = look(pipeline)
-    assert outbox.told == {"run-new", f"cell-done.{CELL}.1a2b"}
+    assert outbox.reported == {"run-new", f"cell-done.{CELL}.1a2b"}
     assert (outbox.last, outbox.newest) == (2, f"cell-done.{CELL}.1a2b")
     assert (numbers(outbox, "rt"), numbers(outbox, "chat.1")) == ([1, 2], [2])
     assert not [name for name in os.listdir(pipeline / "messages") if name.startswith(".")]
@@ -72,14 +72,14 @@ def test_put(pipeline: Path) -> None:
 def test_bad_keys(key: str, pipeline: Path) -> None:
     """A key that could be taken for something else is refused before anything is written."""
     with pytest.raises(ValueError, match=re.escape(repr(key))):
-        flags.put(pipeline, key, record())
+        flags.put_message(pipeline, key, record())
     assert os.listdir(pipeline / "messages") == []
 
 
 @pytest.mark.parametrize("letter_of_it", ["x", "\U0001f9ec", "\0", '"'])
 def test_long_text(letter_of_it: str, pipeline: Path) -> None:
     """A text that could not be read again is cut, and says so, whatever its characters take."""
-    assert flags.put(pipeline, "run-new", record(letter_of_it * 50_000, rt="comment"))
+    assert flags.put_message(pipeline, "run-new", record(letter_of_it * 50_000, rt="comment"))
     (letter,) = look(pipeline).waiting
     assert letter.text.startswith(letter_of_it * 1000)
     assert letter.text.endswith("(cut here)")
@@ -89,7 +89,7 @@ def test_long_text(letter_of_it: str, pipeline: Path) -> None:
 def test_delivered_in_order(pipeline: Path) -> None:
     """What a channel has is marked by number, each channel for itself; only what it lacks is waiting."""
     for number in range(3):
-        flags.put(pipeline, f"cell-done.{number}", record(rt="reply", **{"chat.1": "comment"}))
+        flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply", **{"chat.1": "comment"}))
     first, second, _ = look(pipeline).waiting
     flags.mark_delivered(pipeline, first, "rt", {"ticket": 7})
     flags.mark_delivered(pipeline, second, "rt", {"ticket": 7})
@@ -104,7 +104,7 @@ def test_delivered_in_order(pipeline: Path) -> None:
 def test_nothing_is_read_that_everybody_has(pipeline: Path) -> None:
     """A look at a run whose messages are all delivered, or go nowhere, opens none of them."""
     for number in range(2):
-        flags.put(pipeline, f"cell-done.{number}", record(rt="reply"))
+        flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply"))
     flags.mark_delivered(pipeline, look(pipeline).waiting[1], "rt", {})
     for path in (pipeline / "messages").glob("cell-done.*"):
         path.write_text("not to be read")
@@ -120,7 +120,7 @@ def test_nothing_is_read_that_everybody_has(pipeline: Path) -> None:
 
 def put_all(pipeline: Path, keys: Iterable[str], barrier: Any) -> list[str]:
     barrier.wait()
-    return [key for key in keys if flags.put(pipeline, key, record(rt="comment"))]
+    return [key for key in keys if flags.put_message(pipeline, key, record(rt="comment"))]
 
 
 def test_race_of_threads(pipeline: Path) -> None:
@@ -156,7 +156,7 @@ def test_race_of_processes(pipeline: Path) -> None:
 @pytest.mark.parametrize("call", ["link", "symlink"])
 def test_stopped_half_way(call: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One that is stopped between any two steps leaves nothing, or a message that the next one gives its number."""
-    flags.put(pipeline, "run-new", record(rt="comment"))
+    flags.put_message(pipeline, "run-new", record(rt="comment"))
 
     class Killed(BaseException):
         pass
@@ -167,14 +167,14 @@ def test_stopped_half_way(call: str, pipeline: Path, monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as patched:
         patched.setattr(os, call, kill)
         with pytest.raises(Killed):
-            flags.put(pipeline, "cell-ready.x", record(rt="comment"))
+            flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
     outbox = look(pipeline)
     assert [letter.key for letter in outbox.waiting] == ["run-new"]
     assert outbox.unnumbered == (() if call == "link" else ("cell-ready.x",))
     for key in outbox.unnumbered:
         assert flags.number(pipeline, key) == 2
-    flags.put(pipeline, "cell-ready.x", record(rt="comment"))
-    flags.put(pipeline, "cell-done.x", record(rt="comment"))
+    flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
+    flags.put_message(pipeline, "cell-done.x", record(rt="comment"))
     assert [letter.key for letter in look(pipeline).waiting] == ["run-new", "cell-ready.x", "cell-done.x"]
 
 
@@ -187,15 +187,15 @@ def test_a_number_whose_answer_was_lost(pipeline: Path, monkeypatch: pytest.Monk
         raise FileExistsError
 
     monkeypatch.setattr(os, "symlink", lose)
-    assert flags.put(pipeline, "run-new", record(rt="comment"))
+    assert flags.put_message(pipeline, "run-new", record(rt="comment"))
     assert [(letter.number, letter.key) for letter in flags.read_letters(pipeline)] == [(1, "run-new")]
 
 
 def test_two_numbers_for_one(pipeline: Path) -> None:
     """Two numbers for one message are harmless: the lower one counts, also when it has been delivered."""
-    flags.put(pipeline, "run-new", record(rt="comment"))
+    flags.put_message(pipeline, "run-new", record(rt="comment"))
     (pipeline / "messages" / "0002").symlink_to("run-new")
-    flags.put(pipeline, "cell-ready.x", record(rt="comment"))
+    flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
     assert numbers(look(pipeline), "rt") == [1, 3]
     flags.mark_delivered(pipeline, look(pipeline).waiting[0], "rt", {})
     assert numbers(look(pipeline), "rt") == [3]
@@ -210,7 +210,7 @@ def test_a_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", refuse)
         with pytest.raises(TemporaryError, match="messages/run-new: No space left"):
-            flags.put(pipeline, "run-new", record())
+            flags.put_message(pipeline, "run-new", record())
     assert os.listdir(pipeline / "messages") == []
 
 
@@ -229,9 +229,9 @@ def test_begin(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         won = list(pool.map(begin, range(8)))
     assert sum(won) == 1
-    assert look(tmp_path).told == {f"cell-done.{won.index(True)}"}
+    assert look(tmp_path).reported == {f"cell-done.{won.index(True)}"}
     assert sorted(os.listdir(tmp_path)) == ["messages"]
-    flags.put(tmp_path, "run-new", record())
+    flags.put_message(tmp_path, "run-new", record())
     assert not flags.begin_outbox(tmp_path, [])
     assert look(tmp_path).last == 1
 
@@ -240,7 +240,7 @@ def test_repaired_by_hand(pipeline: Path) -> None:
     """A message may be passed over, edited, or removed to be told again; a person's own files are left alone."""
     messages = pipeline / "messages"
     for number in range(3):
-        flags.put(pipeline, f"cell-done.{number}", record(rt="reply"))
+        flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply"))
     (messages / "0001.rt.delivered").touch()
     (messages / "cell-done.1").write_text((messages / "cell-done.1").read_text().replace('"text"', '"text" '))
     (messages / "cell-done.2").unlink()
@@ -249,8 +249,8 @@ def test_repaired_by_hand(pipeline: Path) -> None:
     outbox = look(pipeline)
     assert [letter.key for letter in outbox.waiting] == ["cell-done.1"]
     assert outbox.unnumbered == ()
-    assert "cell-done.2" not in outbox.told
-    assert flags.put(pipeline, "cell-done.2", record("again", rt="reply"))
+    assert "cell-done.2" not in outbox.reported
+    assert flags.put_message(pipeline, "cell-done.2", record("again", rt="reply"))
     assert [(letter.number, letter.text) for letter in look(pipeline).waiting] == [(2, "text"), (3, "again")]
 
 
@@ -267,7 +267,7 @@ def test_repaired_by_hand(pipeline: Path) -> None:
 )
 def test_damaged(content: bytes, problem: str, pipeline: Path) -> None:
     """A message that cannot be understood holds up its channels, which say so; it is never passed over silently."""
-    flags.put(pipeline, "run-new", record(rt="comment"))
+    flags.put_message(pipeline, "run-new", record(rt="comment"))
     (pipeline / "messages" / "run-new").write_bytes(content)
     (letter,) = look(pipeline).waiting_for("rt")
     assert problem in letter.problem
@@ -282,7 +282,7 @@ def test_special_files(name: str, make: Any, pipeline: Path) -> None:
     outbox = look(pipeline)
     assert outbox.waiting == ()
     assert outbox.delivered == ({"rt": 1} if "delivered" in name else {})
-    flags.put(pipeline, "cell-ready.x", record(rt="comment"))
+    flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
     assert [letter.key for letter in flags.read_letters(pipeline)] == ["cell-ready.x"]
 
 
@@ -293,7 +293,7 @@ def test_no_directory(make: Any, tmp_path: Path) -> None:
     outbox = look(tmp_path)
     assert outbox.problem.startswith(f"{tmp_path}/messages: cannot be read: ")
     with pytest.raises(PermanentError):
-        flags.put(tmp_path, "run-new", record())
+        flags.put_message(tmp_path, "run-new", record())
 
 
 # The ticket's number.

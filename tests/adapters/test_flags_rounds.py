@@ -13,7 +13,7 @@ import pytest
 
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.model import Liveness, Owner
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 
 STEM = "20261122_2210_1A_PAW00001_0a1b2c3d"
@@ -25,7 +25,7 @@ def names(pipeline: Path) -> set[str]:
 
 
 def me() -> Owner:
-    return machine.this_owner("ingest", "test")
+    return process.this_owner("ingest", "test")
 
 
 def dead() -> Owner:
@@ -35,7 +35,7 @@ def dead() -> Owner:
 
 
 def begin(pipeline: Path, owner: Owner) -> None:
-    flags.begin_round(pipeline, flags.ingest(STEM), owner, alone=nullcontext)
+    flags.begin_attempt(pipeline, flags.ingest(STEM), owner, alone=nullcontext)
 
 
 def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> None:
@@ -44,9 +44,9 @@ def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> Non
         owner = me()
         begin(tmp_path, owner)
         assert names(tmp_path) >= {STARTED}
-        assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "done")
+        assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
     assert names(tmp_path) == {DONE}
-    last = flags.read_flags(tmp_path).round(flags.ingest(STEM), machine.judge_here)
+    last = flags.read_flags(tmp_path).round(flags.ingest(STEM), process.judge_here)
     assert last is not None
     assert last.ending == "done"
     assert last.owner is not None
@@ -58,9 +58,9 @@ def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
     owner = me()
     begin(tmp_path, owner)
     record = {"manifest": "0123abcd", "token": "somebody else's"}
-    assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "done", record)
+    assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done", record)
     assert set(os.listdir(tmp_path)) == {DONE}
-    last = flags.read_flags(tmp_path).round(flags.ingest(STEM), machine.judge_here)
+    last = flags.read_flags(tmp_path).round(flags.ingest(STEM), process.judge_here)
     assert last is not None
     assert last.owner == owner
     assert last.record["manifest"] == "0123abcd"
@@ -68,13 +68,13 @@ def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
 
 def test_the_end_of_a_round_replaces_the_reason_for_its_beginning(tmp_path: Path) -> None:
     """The reason for which a round was begun does not hide why it ended; without one at the end it is kept."""
-    for record, why in (({"why": "refused"}, "refused"), ({"files": 0}, "finished for 30 days")):
-        owner = replace(me(), why="finished for 30 days")
+    for record, why in (({"reason": "refused"}, "refused"), ({"files": 0}, "finished for 30 days")):
+        owner = replace(me(), reason="finished for 30 days")
         begin(tmp_path, owner)
-        assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "failed", record)
-        last = flags.read_flags(tmp_path).round(flags.ingest(STEM), machine.judge_here)
+        assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "failed", record)
+        last = flags.read_flags(tmp_path).round(flags.ingest(STEM), process.judge_here)
         assert last is not None
-        assert last.record["why"] == why
+        assert last.record["reason"] == why
         assert last.owner is not None
         assert last.owner.token == owner.token
 
@@ -103,10 +103,10 @@ def test_a_dead_owners_round_is_ended_by_the_next(tmp_path: Path) -> None:
     owner = me()
     begin(tmp_path, owner)
     assert names(tmp_path) == {STARTED}
-    under_way = flags.read_flags(tmp_path).round(flags.ingest(STEM), machine.judge_here)
+    under_way = flags.read_flags(tmp_path).round(flags.ingest(STEM), process.judge_here)
     assert under_way is not None
     assert (under_way.ending, under_way.liveness) == ("", Liveness.ALIVE)
-    assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "failed")
+    assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "failed")
     assert names(tmp_path) == {FAILED}
 
 
@@ -115,9 +115,9 @@ def test_a_round_that_was_withdrawn_is_not_ended_by_its_owner(tmp_path: Path) ->
     owner = me()
     begin(tmp_path, owner)
     (tmp_path / STARTED).unlink()
-    assert not flags.end_round(tmp_path, flags.ingest(STEM), owner, "done")
+    assert not flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
     begin(tmp_path, me())
-    assert not flags.end_round(tmp_path, flags.ingest(STEM), owner, "done")
+    assert not flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
     assert names(tmp_path) == {STARTED}
 
 
@@ -125,8 +125,8 @@ def test_ending_twice_is_ending_once(tmp_path: Path) -> None:
     """A rename whose answer was lost is found to have been done."""
     owner = me()
     begin(tmp_path, owner)
-    assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "done")
-    assert flags.end_round(tmp_path, flags.ingest(STEM), owner, "done")
+    assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
+    assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
 
 
 RACER = """

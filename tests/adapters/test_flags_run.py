@@ -14,11 +14,11 @@ import pytest
 
 from hesiod_watch.core.errors import FlagExists, PermanentError, TemporaryError
 from hesiod_watch.core.model import LOCAL
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
-ME = machine.this_owner("process", "local")
+ME = process.this_owner("process", "local")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_adopt(run: Path, output: Path) -> None:
     assert sorted(os.listdir(run / "pipeline")) == ["messages", "output", "upstream"]
     assert flags.read_upstream(run / "pipeline") == LOCAL
     assert flags.read_output(run / "pipeline", output.parent) == (output, "")
-    lines = flags.read_flags(run / "pipeline").all(machine.judge_here)
+    lines = flags.read_flags(run / "pipeline").all(process.judge_here)
     assert not [line for line in lines if "not known" in line.meaning]
 
 
@@ -253,14 +253,14 @@ def test_attic(pipeline: Path) -> None:
     go |= {f"{STEM}.ingest.started", f"{STEM}.backup.failed"}
     for name in keep | go:
         (pipeline / name).write_text(name)
-    drawer = flags.move_to_attic(pipeline, STEM, why="I have checked")
+    drawer = flags.archive_flags(pipeline, STEM, why="I have checked")
     assert drawer
     assert drawer.parent == pipeline / "attic"
     place = str(drawer.relative_to(pipeline))
     assert everything(pipeline) == keep | {place, f"{place}/why"} | {f"{place}/{name}" for name in go}
     assert all((drawer / name).read_text() == name for name in go)
     record = json.loads((drawer / "why").read_text())
-    assert record["why"] == "I have checked"
+    assert record["reason"] == "I have checked"
     assert record["host"] == os.uname().nodename
     assert record["user"]
     assert record["time"]
@@ -280,7 +280,7 @@ def test_attic_in_order(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None
         real(source, target, **options)
 
     monkeypatch.setattr(os, "rename", rename)
-    flags.move_to_attic(pipeline, STEM, why="", aborted=True)
+    flags.archive_flags(pipeline, STEM, why="", aborted=True)
     assert moved[len(claims) - 1 :] == [flags.started(STEM), flags.aborted(STEM), flags.failed(STEM)]
     assert moved.index(flags.started(STEM, 3)) < moved.index(flags.started(STEM, 2))
 
@@ -289,7 +289,7 @@ def test_attic_on_request(pipeline: Path) -> None:
     """`aborted` goes when asked for, and what is to be kept stays."""
     for name in ("aborted", "started", "failed"):
         (pipeline / f"{STEM}.{name}").touch()
-    drawer = flags.move_to_attic(pipeline, STEM, why="", keep=frozenset({flags.failed(STEM)}), aborted=True)
+    drawer = flags.archive_flags(pipeline, STEM, why="", keep=frozenset({flags.failed(STEM)}), aborted=True)
     assert drawer
     assert set(os.listdir(drawer)) == {f"{STEM}.aborted", f"{STEM}.started", "why"}
     assert (pipeline / f"{STEM}.failed").exists()
@@ -298,7 +298,7 @@ def test_attic_on_request(pipeline: Path) -> None:
 def test_attic_without_failure(pipeline: Path) -> None:
     """While claims are moved the cell is failed, so that nobody claims it half-way; after that it is free."""
     flags.claim_cell(pipeline, STEM, ME)
-    drawer = flags.move_to_attic(pipeline, STEM, why="the host has gone")
+    drawer = flags.archive_flags(pipeline, STEM, why="the host has gone")
     assert drawer
     assert set(os.listdir(drawer)) == {f"{STEM}.failed", f"{STEM}.started", "why"}
     flags.claim_cell(pipeline, STEM, ME)
@@ -320,11 +320,11 @@ def test_attic_stopped_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch)
     with monkeypatch.context() as patched:
         patched.setattr(os, "rename", rename)
         with pytest.raises(KeyboardInterrupt):
-            flags.move_to_attic(pipeline, STEM, why="")
+            flags.archive_flags(pipeline, STEM, why="")
     assert (pipeline / flags.started(STEM)).exists()
     with pytest.raises(FlagExists, match="not to be processed"):
         flags.claim_cell(pipeline, STEM, ME)
-    flags.move_to_attic(pipeline, STEM, why="")
+    flags.archive_flags(pipeline, STEM, why="")
     assert flags.read_flags(pipeline).stems == set()
 
 
@@ -332,9 +332,9 @@ def test_attic_of_the_run(pipeline: Path) -> None:
     """The run's own failure and sync claims go; its cells, and what was stripped, stay."""
     for name in ("failed", "sync.started", "sync.failed", "sync.done", "aborted", "stripped", f"{STEM}.failed"):
         (pipeline / name).touch()
-    assert flags.move_to_attic(pipeline, None, why="")
+    assert flags.archive_flags(pipeline, None, why="")
     assert flags.read_flags(pipeline).run_flags == {"sync.done", "aborted", "stripped"}
-    assert flags.move_to_attic(pipeline, None, why="", aborted=True)
+    assert flags.archive_flags(pipeline, None, why="", aborted=True)
     assert flags.read_flags(pipeline).run_flags == {"sync.done", "stripped"}
     assert flags.read_flags(pipeline).stems == {STEM}
 
@@ -342,8 +342,8 @@ def test_attic_of_the_run(pipeline: Path) -> None:
 def test_attic_with_nothing_to_move(pipeline: Path) -> None:
     """Where there is nothing to move nothing is made."""
     (pipeline / f"{STEM}.synced").touch()
-    assert flags.move_to_attic(pipeline, STEM, why="") is None
-    assert flags.move_to_attic(pipeline, None, why="") is None
+    assert flags.archive_flags(pipeline, STEM, why="") is None
+    assert flags.archive_flags(pipeline, None, why="") is None
     assert everything(pipeline) == {f"{STEM}.synced"}
 
 
@@ -352,7 +352,7 @@ def test_attic_twice_in_a_second(pipeline: Path) -> None:
     drawers = set()
     for _ in range(3):
         (pipeline / f"{STEM}.failed").touch()
-        drawers.add(flags.move_to_attic(pipeline, STEM, why=""))
+        drawers.add(flags.archive_flags(pipeline, STEM, why=""))
     assert len(drawers) == 3
 
 
@@ -361,6 +361,6 @@ def test_attic_is_a_link(pipeline: Path, output: Path) -> None:
     (pipeline / "attic").symlink_to(output)
     (pipeline / f"{STEM}.failed").touch()
     with pytest.raises(PermanentError, match="attic"):
-        flags.move_to_attic(pipeline, STEM, why="")
+        flags.archive_flags(pipeline, STEM, why="")
     assert os.listdir(output) == []
     assert (pipeline / f"{STEM}.failed").exists()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.core.model import LOCAL
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 
 
@@ -21,7 +21,7 @@ def test_with_the_run(tmp_path: Path) -> None:
     assert flags.read_type(pipeline) == ("visitor", "")
     assert not flags.write_type(pipeline, "internal")
     assert flags.read_type(pipeline) == ("visitor", "")
-    assert not [line for line in flags.read_flags(pipeline).all(machine.judge_here) if "not known" in line.meaning]
+    assert not [line for line in flags.read_flags(pipeline).all(process.judge_here) if "not known" in line.meaning]
 
 
 def test_written_once(tmp_path: Path) -> None:

@@ -49,8 +49,8 @@ def state_of(pid: int) -> str:
 
 def test_this_owner() -> None:
     """Our own record names this process well enough to be found alive."""
-    owner = machine.this_owner("process", "local", epoch=3, why="because")
-    assert (owner.pid, owner.epoch, owner.why, owner.host) == (os.getpid(), 3, "because", os.uname().nodename)
+    owner = machine.this_owner("process", "local", epoch=3, reason="because")
+    assert (owner.pid, owner.epoch, owner.reason, owner.host) == (os.getpid(), 3, "because", os.uname().nodename)
     assert owner.boot_id
     assert owner.pid_start > 0
     assert machine.judge_here(owner)[0] is Liveness.ALIVE
@@ -141,7 +141,7 @@ def test_name_with_parentheses(tmp_path: Path) -> None:
 
 def test_why_is_kept_short() -> None:
     """A claim stays one line that fits into one block, however much somebody has to say."""
-    assert len(machine.this_owner("a", "b", why="x" * 10**6).why) == machine.LONGEST_WHY
+    assert len(machine.this_owner("a", "b", reason="x" * 10**6).reason) == machine.LONGEST_REASON
 
 
 JUDGE = """

@@ -20,7 +20,7 @@ from hesiod_watch.cli.common import now
 from hesiod_watch.cli.doctor import CHECKS
 from hesiod_watch.config import load
 from hesiod_watch.core.model import CellId
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules.explain import explain_cell, explain_run
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.runs import flags
@@ -45,7 +45,7 @@ ODD: dict[str, str] = {
     "nested without end": "[" * 100_000,
 }
 TIME = "2026-11-22T22:10:00+00:00"
-OWNER = asdict(machine.this_owner("process", "local", token="t")) | {"pid": 2**22 - 1, "pid_start": 1}
+OWNER = asdict(process.this_owner("process", "local", token="t")) | {"pid": 2**22 - 1, "pid_start": 1}
 ENDED = {**OWNER, "ended": TIME, "manifest": "m", "trouble": "away", "cell": f"lib/{CELL}"}
 COPY: dict[str, Any] = {
     **dict.fromkeys(("identity", "device", "location", "raw_digest"), "x"),
@@ -92,7 +92,7 @@ KINDS: dict[str, Files] = {
     "backup that failed": {f"{FLAG}.backup.failed": {**ENDED, "copies": []}, f"{FLAG}.done": DONE},
     "backup under way": {
         f"{OUT}.copies.json": PROGRESS,
-        f"{FLAG}.backup.started": ENDED | asdict(machine.this_owner("backup", "local")),
+        f"{FLAG}.backup.started": ENDED | asdict(process.this_owner("backup", "local")),
         f"{FLAG}.done": DONE,
     },
     "verification": {f"{FLAG}.verify.failed": {**ENDED, "problems": ["rot"], "here": True}, f"{FLAG}.done": DONE},
@@ -118,7 +118,7 @@ KINDS: dict[str, Files] = {
     },
     "round of ingest": {f"{FLAG}.ingest.failed": ENDED},
     "progress": {f"{OUT}.progress.json": PROGRESS, f"{FLAG}.started": OWNER},
-    "copying": {f"{OUT}.copying.json": PROGRESS, "pipeline/sync.started": asdict(machine.this_owner("sync", "local"))},
+    "copying": {f"{OUT}.copying.json": PROGRESS, "pipeline/sync.started": asdict(process.this_owner("sync", "local"))},
     "sync": {"pipeline/sync.failed": {**ENDED, "person": True, "time": TIME}},
     "delivery": {
         "pipeline/notify.failed": {
@@ -231,7 +231,7 @@ def test_the_other_runs_are_shown(
         decision = plan(snapshot, config.policy(), now())
         assert explain_run(snapshot, decision, config.policy(), now()).next
         assert explain_cell(snapshot, CellId("lib", CELL), decision, config.policy(), now()).next
-        assert flags.read_flags(config.landing / run / "pipeline").all(machine.judge_here)
+        assert flags.read_flags(config.landing / run / "pipeline").all(process.judge_here)
     monkeypatch.setattr("hesiod_watch.cli.doctor.CHECKS", [check for check in CHECKS if check[0] == "space"])
     assert "landing" in call("doctor")
     assert main(["--config", str(tmp_path / "hesiod-watch.yaml"), "poll"]) in (0, 1)

@@ -12,7 +12,7 @@ from rt_messages import TICKET, channel, message
 from rt_server import PASSWORD, USER, RtServer
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.messages import Delivered
+from hesiod_watch.core.messages import DeliveryReceipt
 from hesiod_watch.notify.rt_channel import RtChannel
 
 pytestmark = pytest.mark.system
@@ -38,7 +38,7 @@ def test_user_and_password(tracker: RtServer, caplog: pytest.LogCaptureFixture) 
     """User and password do as well as a token, and neither is logged, however much is."""
     caplog.set_level(logging.DEBUG)
     rt = channel(tracker, token="", user=USER, password=PASSWORD)
-    assert rt.deliver(TICKET, None, message()) == Delivered(1)
+    assert rt.deliver(TICKET, None, message()) == DeliveryReceipt(1)
     assert channel(tracker).check()[0]
     assert "REST/2.0/ticket" in caplog.text
     assert PASSWORD not in caplog.text
@@ -73,14 +73,14 @@ def test_no_secrets_in_the_url() -> None:
 def test_spellings_of_the_url(tracker: RtServer, url: str) -> None:
     """The URL may be RT's own or that of REST 2, with a slash at its end or without."""
     root = f"http://127.0.0.1:{tracker.port}"
-    assert channel(tracker, url.format(root=root)).deliver(TICKET, None, message()) == Delivered(1)
+    assert channel(tracker, url.format(root=root)).deliver(TICKET, None, message()) == DeliveryReceipt(1)
 
 
 def test_tls(tracker: RtServer, tmp_path: Path) -> None:
     """RT behind TLS is spoken to if its certificate is vouched for by the CA bundle, and by no other means."""
     good, wrong = (make_certificate(tmp_path / name) for name in ("good.pem", "wrong.pem"))
     with gate(tracker.port, good) as before:
-        assert channel(tracker, before.url, ca_bundle=good).deliver(TICKET, None, message()) == Delivered(1)
+        assert channel(tracker, before.url, ca_bundle=good).deliver(TICKET, None, message()) == DeliveryReceipt(1)
         for bundle in (wrong, None):
             with pytest.raises(PermanentError, match=r"certificate is not trusted: .*; renew it, or set ca_bundle"):
                 channel(tracker, before.url, ca_bundle=bundle).deliver(TICKET, None, message())
@@ -115,10 +115,10 @@ def test_through_a_proxy(tracker: RtServer, before: Gate, monkeypatch: pytest.Mo
     """The proxy that is configured is used, and one from the environment is not."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, before.url)
-    assert channel(tracker).deliver(TICKET, None, message()) == Delivered(1)
+    assert channel(tracker).deliver(TICKET, None, message()) == DeliveryReceipt(1)
     assert before.requests == []
     through = f"http://127.0.0.1:{before.port}"
-    assert channel(tracker, proxy=through).deliver(TICKET, 1, message(2)) == Delivered(1)
+    assert channel(tracker, proxy=through).deliver(TICKET, 1, message(2)) == DeliveryReceipt(1)
     assert "POST /REST/2.0/ticket/1/correspond" in before.requests
 
 

@@ -14,7 +14,7 @@ from rt_server import QUEUES, RtServer
 from sites import eventually
 
 from hesiod_watch.core.errors import PermanentError
-from hesiod_watch.core.messages import Delivered, Message
+from hesiod_watch.core.messages import Delivery, DeliveryReceipt
 from hesiod_watch.rules.rt_text import mark
 
 pytestmark = pytest.mark.system
@@ -26,7 +26,7 @@ def test_life_of_a_ticket(tracker: RtServer) -> None:
     ticket = replace(TICKET, requestors=("lab@x.invalid", "pi@x.invalid"), cc=("desk@x.invalid",))
     first, second, third = message(1), message(2, "comment"), message(3)
     opened = rt.deliver(ticket, None, first)
-    assert opened == Delivered(opened.ticket)
+    assert opened == DeliveryReceipt(opened.ticket)
     assert opened.ticket is not None
     assert [rt.deliver(ticket, opened.ticket, each) for each in (second, third)] == [opened, opened]
     assert rt.keep(replace(ticket, subject=f"Run {RUN}: complete", status="resolved"), opened.ticket) == ""
@@ -122,7 +122,7 @@ def test_subjects_never_meet(tracker: RtServer, first: str, second: str) -> None
         rt.deliver(replace(TICKET, subject=subject), None, each)
         for subject, each in zip((first, second), messages, strict=True)
     ]
-    assert again == opened == [Delivered(1), Delivered(2)]
+    assert again == opened == [DeliveryReceipt(1), DeliveryReceipt(2)]
     assert [found.texts for found in tracker.tickets()] == [(("Create", written(each)),) for each in messages]
 
 
@@ -138,7 +138,7 @@ def test_odd_names_of_queues(tracker: RtServer, queue: str) -> None:
     """A queue whose name would mean something in a URL is the queue of this name."""
     rt, each = channel(tracker, queues=(queue,)), message()
     assert rt.check()[0] is True
-    assert [rt.deliver(replace(TICKET, queue=queue), None, each) for _ in range(2)] == [Delivered(1)] * 2
+    assert [rt.deliver(replace(TICKET, queue=queue), None, each) for _ in range(2)] == [DeliveryReceipt(1)] * 2
     assert [found.queue for found in tracker.tickets()] == [queue]
     assert rt.check()[0] is True
 
@@ -149,7 +149,7 @@ def test_first_of_several(tracker: RtServer) -> None:
     tracker.person.delete_ticket(made[0])
     tracker.person.edit_ticket(made[1], Status="rejected")
     delivered = channel(tracker).deliver(TICKET, None, message())
-    assert delivered == Delivered(made[2], f"ticket #{made[2]} is used; of the same subject are #{made[3]}")
+    assert delivered == DeliveryReceipt(made[2], f"ticket #{made[2]} is used; of the same subject are #{made[3]}")
     assert [len(tracker.ticket(number).texts) for number in made] == [1, 1, 2, 1]
 
 
@@ -173,7 +173,7 @@ def test_any_text(tracker: RtServer, text: str, stands: str, number: int) -> Non
     """What a message holds arrives as it is, but for what would steer a terminal, and is found again."""
     rt = channel(tracker)
     known = rt.deliver(TICKET, None, message()).ticket if number > 1 else None
-    each = Message(number, secrets.token_hex(16), "cell-done", "reply", text)
+    each = Delivery(number, secrets.token_hex(16), "cell-done", "reply", text)
     assert [rt.deliver(TICKET, known, each).note for _ in range(2)] == ["", ""]
     (found,) = tracker.tickets()
     assert len(found.texts) == number
@@ -186,7 +186,7 @@ def test_a_very_long_text(tracker: RtServer) -> None:
     whole, longer = message(1, text="ü" * 999_999 + "."), message(2, text="a" + "b" * 1_999_998 + "c")
     number = rt.deliver(TICKET, None, whole).ticket
     for _ in range(2):
-        assert rt.deliver(TICKET, number, longer) == Delivered(number)
+        assert rt.deliver(TICKET, number, longer) == DeliveryReceipt(number)
     (found,) = tracker.tickets()
     assert found.texts[0][1] == written(whole)
     shortened = found.texts[1][1]
@@ -201,7 +201,7 @@ def test_addresses_that_rt_does_not_take(tracker: RtServer) -> None:
     tracker.person.create_user("lab@x.invalid", "pi@x.invalid")
     ticket = replace(TICKET, requestors=("lab@x.invalid", "pi@x.invalid"))
     delivered = channel(tracker).deliver(ticket, None, message())
-    assert delivered == Delivered(1, "Request Tracker did not take all of: lab@x.invalid, pi@x.invalid")
+    assert delivered == DeliveryReceipt(1, "Request Tracker did not take all of: lab@x.invalid, pi@x.invalid")
     assert tracker.people(1)["Requestor"] == {"lab@x.invalid"}
 
 
@@ -210,7 +210,7 @@ def test_two_who_open_at_once(tracker: RtServer) -> None:
     messages = [message(1, "comment") for _ in range(4)]
     start = threading.Barrier(len(messages))
 
-    def deliver(each: Message) -> Delivered:
+    def deliver(each: Delivery) -> DeliveryReceipt:
         start.wait(30)
         return channel(tracker).deliver(TICKET, None, each)
 
@@ -228,10 +228,10 @@ def test_resolved_by_a_person(tracker: RtServer) -> None:
     number = rt.deliver(TICKET, None, message()).ticket
     assert number is not None
     tracker.person.edit_ticket(number, Status="resolved")
-    assert rt.deliver(TICKET, number, message(2, "comment")) == Delivered(number)
+    assert rt.deliver(TICKET, number, message(2, "comment")) == DeliveryReceipt(number)
     assert rt.keep(replace(TICKET, status="open"), number) == "root has made it resolved, which is left so"
     assert tracker.ticket(number).status == "resolved"
-    assert rt.deliver(TICKET, number, message(3, "reply")) == Delivered(number)
+    assert rt.deliver(TICKET, number, message(3, "reply")) == DeliveryReceipt(number)
     assert tracker.ticket(number).status == "open"
 
 
@@ -272,7 +272,7 @@ def test_deleted_by_a_person(tracker: RtServer, kind: Literal["comment", "reply"
         ):
             attempt()
     assert [(found.status, len(found.texts)) for found in tracker.tickets()] == [("deleted", 1)]
-    assert rt.deliver(TICKET, None, each) == Delivered(number + 1)
+    assert rt.deliver(TICKET, None, each) == DeliveryReceipt(number + 1)
     assert [(found.status, len(found.texts)) for found in tracker.tickets()] == [("deleted", 1), ("new", 1)]
 
 
@@ -294,7 +294,7 @@ def test_merged_by_a_person(tracker: RtServer) -> None:
     tracker.person.edit_ticket(number, MergeInto=other)
     each = message(2, "comment")
     note = f"ticket #{number} was merged into #{other}"
-    assert [rt.deliver(TICKET, number, each) for _ in range(2)] == [Delivered(number, note)] * 2
+    assert [rt.deliver(TICKET, number, each) for _ in range(2)] == [DeliveryReceipt(number, note)] * 2
     kept = rt.keep(replace(TICKET, subject="Run 1", status="resolved"), number)
     assert kept == f"{note}, whose subject and status are left alone"
     (found,) = tracker.tickets()

@@ -17,7 +17,7 @@ from rt_server import RIGHTS, RtServer
 from sites import eventually
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.messages import Delivered, Message
+from hesiod_watch.core.messages import Delivery, DeliveryReceipt
 from hesiod_watch.notify.rt_channel import PROMPT, RtChannel
 from hesiod_watch.notify.rt_http import LARGEST
 
@@ -53,14 +53,14 @@ def test_a_lost_answer_doubles_nothing(tracker: RtServer, before: Gate, kind: st
     assert before.requests[-1] == f"POST /REST/2.0/ticket{path}"
     delivered = [rt.deliver(TICKET, known, each) for _ in range(2)]
     (found,) = tracker.tickets()
-    assert delivered == [Delivered(found.number)] * 2
+    assert delivered == [DeliveryReceipt(found.number)] * 2
     assert [text for _, text in found.texts].count(written(each)) == 1
     assert len(found.texts) == (1 if kind == "create" else 2)
 
 
 def deliver_and_thaw(
-    tracker: RtServer, before: Gate, known: int | None, each: Message, waiting: float = 1.5 * PROMPT
-) -> Delivered:
+    tracker: RtServer, before: Gate, known: int | None, each: Delivery, waiting: float = 1.5 * PROMPT
+) -> DeliveryReceipt:
     """Deliver to a server that is frozen, and that wakes up when it has kept us waiting for so long."""
     asked, since = len(before.requests), time.monotonic()
     with ThreadPoolExecutor() as pool:
@@ -77,7 +77,7 @@ def test_frozen_before_anything(tracker: RtServer, before: Gate) -> None:
     tracker.freeze()
     with pytest.raises(TemporaryError, match="no answer in time"):
         channel(tracker, timeout=BRIEF).deliver(TICKET, None, each)
-    assert deliver_and_thaw(tracker, before, None, each) == Delivered(1)
+    assert deliver_and_thaw(tracker, before, None, each) == DeliveryReceipt(1)
     assert [found.texts for found in tracker.tickets()] == [(("Create", written(each)),)]
 
 
@@ -92,7 +92,7 @@ def test_frozen_with_an_order(tracker: RtServer, before: Gate, kind: str, tried:
     with pytest.raises(TemporaryError, match="no answer in time"):
         channel(tracker, before.url, timeout=BRIEF).deliver(TICKET, known, each)
     before.pass_on()
-    assert deliver_and_thaw(tracker, before, known, replace(each, tried=tried), waiting) == Delivered(1)
+    assert deliver_and_thaw(tracker, before, known, replace(each, tried=tried), waiting) == DeliveryReceipt(1)
     (found,) = tracker.tickets()
     assert [text for _, text in found.texts].count(written(each)) == 1
 
@@ -104,7 +104,7 @@ def test_stopped_and_started(tracker: RtServer) -> None:
     with pytest.raises(TemporaryError, match="Connection refused"):
         rt.deliver(TICKET, None, each)
     tracker.up()
-    assert rt.deliver(TICKET, None, each) == Delivered(1)
+    assert rt.deliver(TICKET, None, each) == DeliveryReceipt(1)
     assert len(tracker.tickets()) == 1
 
 
@@ -193,7 +193,7 @@ def test_what_else_may_answer(
     assert sentence in str(caught.value)
     assert str(caught.value).isprintable()
     before.pass_on()
-    assert rt.deliver(TICKET, None, each) == Delivered(1)
+    assert rt.deliver(TICKET, None, each) == DeliveryReceipt(1)
     assert len(tracker.tickets()) == 1
 
 

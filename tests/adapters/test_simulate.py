@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch.cli import simulator as simulate
-from hesiod_watch.cli.simulator import Amount, SimulatedCell
+from hesiod_watch.cli import simulator
+from hesiod_watch.cli.simulator import ReadAmount, SimulatedCell
 from hesiod_watch.cli.simulator.reads import SKIPPED
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import PermanentError, UsageError
@@ -61,10 +61,10 @@ def test_a_written_cell_is_complete_and_holds_what_was_expected(
     cell = make(tmp_path, era=era, barcodes=barcodes, gz=gz)
     directory = cell.write()
     assert judge(minknow.read_contents(directory)).verdict is Verdict.PROVEN
-    found: dict[tuple[str | None, str], Amount] = {}
+    found: dict[tuple[str | None, str], ReadAmount] = {}
     for file in minknow.data_files(directory, (DataKind.FASTQ,)):
         assert file.name.endswith(".fastq.gz" if gz else ".fastq")
-        amount = found.setdefault((file.barcode, file.part), Amount())
+        amount = found.setdefault((file.barcode, file.part), ReadAmount())
         for _, bases, qualities in records(file.path):
             assert len(bases) == len(qualities)
             amount.reads += 1
@@ -210,14 +210,14 @@ def test_a_cell_is_never_written_into_another(tmp_path: Path) -> None:
 def options(*arguments: str) -> argparse.Namespace:
     """The command's options, parsed as the command line does."""
     parser = argparse.ArgumentParser()
-    simulate.add_arguments(parser)
+    simulator.add_arguments(parser)
     return parser.parse_args([*arguments])
 
 
 def test_the_command_writes_runs_that_overlap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Every run ends complete, the second begins before the first has ended, and each file has its line."""
     arguments = ["--runs", "2", "--cells", "2", "--barcodes", "2", "--files", "2", "--reads", "5", "--interval", "0"]
-    assert simulate.run(options(str(tmp_path), "--date", "20261122", *arguments)) == 0
+    assert simulator.run(options(str(tmp_path), "--date", "20261122", *arguments)) == 0
     cells = sorted(tmp_path.glob("*/*/*"))
     assert [str(cell.relative_to(tmp_path))[:-9] for cell in cells] == [
         "20261122_DEMO_alpha/sample_A/20261122_1200_1A_PAW00001",
@@ -239,16 +239,16 @@ def test_the_command_writes_runs_that_overlap(tmp_path: Path, capsys: pytest.Cap
 def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
     """Wrong options, a run that exists, and a place that cannot be written are errors with a sentence."""
     small = ["--files", "1", "--reads", "1", "--interval", "0", "--date", "20261122", "--runs", "1"]
-    assert simulate.run(options(str(tmp_path / "landing"), *small)) == 0
+    assert simulator.run(options(str(tmp_path / "landing"), *small)) == 0
     with pytest.raises(UsageError, match="exists; give another"):
-        simulate.run(options(str(tmp_path / "landing"), *small))
+        simulator.run(options(str(tmp_path / "landing"), *small))
     with pytest.raises(UsageError, match="--speed"):
-        simulate.run(options(str(tmp_path / "landing"), "--speed", "0"))
+        simulator.run(options(str(tmp_path / "landing"), "--speed", "0"))
     with pytest.raises(UsageError, match="not the name of a cell"):
-        simulate.run(options(str(tmp_path / "landing"), "--date", "tomorrow"))
+        simulator.run(options(str(tmp_path / "landing"), "--date", "tomorrow"))
     (tmp_path / "file").touch()
     with pytest.raises(PermanentError, match="file cannot be written: "):
-        simulate.run(options(str(tmp_path / "file"), *small))
+        simulator.run(options(str(tmp_path / "file"), *small))
     with pytest.raises(SystemExit):
         options(str(tmp_path), "--runs", "-1")
 

@@ -8,7 +8,7 @@ import pytest
 
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.host.mounts import mount_of
-from hesiod_watch.runs.landing import Batch, Landing
+from hesiod_watch.runs.landing import Batch, LandingArea
 
 
 def make(root: Path, *directories: str) -> None:
@@ -34,7 +34,7 @@ def test_runs(tmp_path: Path, batch: Batch, expected: list[str]) -> None:
     (tmp_path / "2026" / "a_file").touch()
     (tmp_path / "linked").symlink_to(tmp_path / "run_a")
     (tmp_path / "2026" / "linked").symlink_to(tmp_path / "run_a")
-    assert Landing(tmp_path, batch).runs() == [tmp_path / run for run in expected]
+    assert LandingArea(tmp_path, batch).runs() == [tmp_path / run for run in expected]
 
 
 def test_runs_with_hostile_names(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_runs_with_hostile_names(tmp_path: Path) -> None:
     names = [b"caf\xe9", b"new\nline", b"-rf"]
     for name in names:
         (tmp_path / name.decode("utf-8", "surrogateescape")).mkdir()
-    assert [bytes(run).rsplit(b"/", 1)[1] for run in Landing(tmp_path).runs()] == sorted(names)
+    assert [bytes(run).rsplit(b"/", 1)[1] for run in LandingArea(tmp_path).runs()] == sorted(names)
 
 
 @pytest.mark.parametrize(
@@ -64,17 +64,17 @@ def test_runs_with_hostile_names(tmp_path: Path) -> None:
 )
 def test_run_of(batch: Batch, path: str, run: str | None) -> None:
     """A path belongs to a run by its names alone; nothing need exist."""
-    assert Landing(Path("/l"), batch).run_of(Path(path)) == (Path(run) if run else None)
+    assert LandingArea(Path("/l"), batch).run_of(Path(path)) == (Path(run) if run else None)
 
 
 def test_no_runs_are_not_an_error_but_no_landing_area_is(tmp_path: Path) -> None:
     """An empty list is only ever given for a landing area that was read."""
-    assert Landing(tmp_path).runs() == []
+    assert LandingArea(tmp_path).runs() == []
     (tmp_path / "file").touch()
     with pytest.raises(TemporaryError, match="does not exist"):
-        Landing(tmp_path / "missing").runs()
+        LandingArea(tmp_path / "missing").runs()
     with pytest.raises(TemporaryError, match="is not a directory"):
-        Landing(tmp_path / "file").runs()
+        LandingArea(tmp_path / "file").runs()
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_an_empty_directory_in_the_place_of_a_mount(
 ) -> None:
     """An empty directory is a landing area only as long as no runs are known."""
     make(tmp_path, *content)
-    found = Landing(tmp_path).problem(known_runs)
+    found = LandingArea(tmp_path).problem(known_runs)
     assert problem in found
     assert bool(found) == bool(problem)
 
@@ -101,22 +101,22 @@ def test_an_empty_directory_in_the_place_of_a_mount(
 def test_problems_of_a_path_that_is_no_directory(tmp_path: Path) -> None:
     """What is missing or no directory is said in a sentence that names it."""
     (tmp_path / "file").touch()
-    assert Landing(tmp_path / "missing").problem(0) == f"the landing area {tmp_path}/missing does not exist"
-    assert Landing(tmp_path / "file").problem(0) == f"the landing area {tmp_path}/file is not a directory"
+    assert LandingArea(tmp_path / "missing").problem(0) == f"the landing area {tmp_path}/missing does not exist"
+    assert LandingArea(tmp_path / "file").problem(0) == f"the landing area {tmp_path}/file is not a directory"
 
 
 def test_identity_changes_with_the_directory(tmp_path: Path) -> None:
     """Another directory in the same place is told apart, the same one through a link is not."""
     place = tmp_path / "landing"
     place.mkdir()
-    before = Landing(place).identity()
+    before = LandingArea(place).identity()
     (tmp_path / "link").symlink_to(place)
-    assert Landing(tmp_path / "link").identity() == before
+    assert LandingArea(tmp_path / "link").identity() == before
     place.rename(tmp_path / "away")
     with pytest.raises(TemporaryError, match="does not exist"):
-        Landing(place).identity()
+        LandingArea(place).identity()
     place.mkdir()
-    assert Landing(place).identity() != before
+    assert LandingArea(place).identity() != before
 
 
 def test_mount_of_a_link_is_that_of_its_target(tmp_path: Path) -> None:

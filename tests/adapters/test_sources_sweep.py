@@ -11,7 +11,7 @@ import pytest
 
 from hesiod_watch.host.mounts import Kind, Mount
 from hesiod_watch.host.mtime import modified, modified_for, modified_on_server
-from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.service.watch.sweep import TURNS, Sweeper
 
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
@@ -22,7 +22,7 @@ class Sweeps:
     """A sweeper over `landing`, with a clock of its own that moves on by 10 s a sweep."""
 
     def __init__(
-        self, landing: Landing, settled: Callable[[Path], bool] = lambda run: False, *, trust_mtimes: bool = True
+        self, landing: LandingArea, settled: Callable[[Path], bool] = lambda run: False, *, trust_mtimes: bool = True
     ) -> None:
         self._sweeper = Sweeper(landing, settled, trust_mtimes=trust_mtimes)
         self._now = 0.0
@@ -76,7 +76,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 def test_changes_are_found_once(tmp_path: Path, run: Path, change: str) -> None:
     """Every change that matters is found by the next sweep, in its run only, and once."""
     (tmp_path / "run_b" / "lib").mkdir(parents=True)
-    sweeps = Sweeps(Landing(tmp_path))
+    sweeps = Sweeps(LandingArea(tmp_path))
     assert sweeps.runs() == ["run_a", "run_b"]
     sweeps.cool()
     CHANGES[change](run)
@@ -88,7 +88,7 @@ def test_a_flag_that_is_removed_or_replaced_is_found(tmp_path: Path, run: Path) 
     """A person who removes a flag, or writes it anew under the same name, is noticed."""
     flag = run / "pipeline" / "failed"
     flag.touch()
-    sweeps = Sweeps(Landing(tmp_path))
+    sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
     flag.unlink()
     assert sweeps.runs() == ["run_a"]
@@ -101,7 +101,7 @@ def test_a_flag_that_is_removed_or_replaced_is_found(tmp_path: Path, run: Path) 
 
 def test_files_that_do_not_matter(tmp_path: Path, run: Path) -> None:
     """Data files, reports, hidden names and links are no reason to look, and no addition."""
-    sweeps = Sweeps(Landing(tmp_path))
+    sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
     cell = run / "lib" / CELL
     for number in range(100):
@@ -118,7 +118,7 @@ def test_files_that_do_not_matter(tmp_path: Path, run: Path) -> None:
 
 def test_a_new_tree_is_found_whole(tmp_path: Path, run: Path) -> None:
     """What is found together is told together, down to the summary."""
-    sweeps = Sweeps(Landing(tmp_path, "year"))
+    sweeps = Sweeps(LandingArea(tmp_path, "year"))
     sweeps.cool()
     cell = tmp_path / "2026" / "new" / "lib" / CELL
     cell.mkdir(parents=True)
@@ -131,7 +131,7 @@ def test_a_summary_that_is_written_later_is_found(tmp_path: Path, run: Path) -> 
     """Writing into a summary moves no directory's mtime; it is found all the same."""
     summary = run / "lib" / CELL / "final_summary.txt"
     summary.touch()
-    sweeps = Sweeps(Landing(tmp_path))
+    sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
     summary.write_text("fastq_files_in_final_dest=3\n")
     assert sweeps.runs() == ["run_a"]
@@ -141,7 +141,7 @@ def test_a_summary_that_is_written_later_is_found(tmp_path: Path, run: Path) -> 
 def test_hot_directories_are_listed_although_their_mtime_stands_still(tmp_path: Path, run: Path) -> None:
     """A second change within one tick of the file system's clock is found, as long as the directory is hot."""
     library = run / "lib"
-    sweeps = Sweeps(Landing(tmp_path))
+    sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
     (library / OTHER_CELL).mkdir()
     assert sweeps.runs() == ["run_a"]
@@ -154,7 +154,7 @@ def test_hot_directories_are_listed_although_their_mtime_stands_still(tmp_path: 
 def test_a_directory_stays_hot_for_two_seconds_of_our_clock(tmp_path: Path, run: Path) -> None:
     """However often a sweep comes, what changed is listed until two seconds have passed."""
     library = run / "lib"
-    sweeps = Sweeps(Landing(tmp_path))
+    sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
     (library / OTHER_CELL).mkdir()
     sweeps.runs()
@@ -166,7 +166,7 @@ def test_a_directory_stays_hot_for_two_seconds_of_our_clock(tmp_path: Path, run:
 
 def test_full_sweeps_need_no_mtime(tmp_path: Path, run: Path) -> None:
     """When no mtime moved, a full sweep finds what an ordinary one cannot."""
-    sweeps = Sweeps(Landing(tmp_path))
+    sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
     keeping_mtime(run / "lib", (run / "lib" / OTHER_CELL).mkdir)
     assert sweeps.runs() == []
@@ -175,7 +175,7 @@ def test_full_sweeps_need_no_mtime(tmp_path: Path, run: Path) -> None:
 
 def test_where_mtimes_tell_nothing_every_sweep_lists(tmp_path: Path, run: Path) -> None:
     """On stacked file systems the merged directory's mtime does not move; each sweep lists it."""
-    sweeps = Sweeps(Landing(tmp_path), trust_mtimes=False)
+    sweeps = Sweeps(LandingArea(tmp_path), trust_mtimes=False)
     sweeps.cool()
     keeping_mtime(run / "lib", (run / "lib" / OTHER_CELL).mkdir)
     assert sweeps.runs() == ["run_a"]
@@ -186,7 +186,7 @@ def test_settled_runs_take_turns(tmp_path: Path) -> None:
     for number in range(TURNS * 2):
         (tmp_path / f"old_{number:02}" / "lib").mkdir(parents=True)
     (tmp_path / "open" / "lib").mkdir(parents=True)
-    sweeps = Sweeps(Landing(tmp_path), settled=lambda run: run.name.startswith("old"))
+    sweeps = Sweeps(LandingArea(tmp_path), settled=lambda run: run.name.startswith("old"))
     sweeps.cool()
 
     def change(name: str) -> None:
@@ -208,7 +208,7 @@ def test_landing_given_as_a_link(tmp_path: Path, run: Path) -> None:
     """New runs are found through a landing area that is a symbolic link, under its own name."""
     link = tmp_path.parent / f"{tmp_path.name}_link"
     link.symlink_to(tmp_path)
-    sweeps = Sweeps(Landing(link))
+    sweeps = Sweeps(LandingArea(link))
     sweeps.cool()
     (tmp_path / "run_b").mkdir()
     assert sweeps.added() == [link / "run_b"]
@@ -216,7 +216,7 @@ def test_landing_given_as_a_link(tmp_path: Path, run: Path) -> None:
 
 def test_unreachable_is_not_empty(tmp_path: Path, run: Path) -> None:
     """A landing area that goes away takes no runs with it: they are not news when it is back."""
-    sweeper = Sweeper(Landing(tmp_path), lambda run: False)
+    sweeper = Sweeper(LandingArea(tmp_path), lambda run: False)
     sweeper.sweep(0)
     away = tmp_path.parent / f"{tmp_path.name}_away"
     tmp_path.rename(away)

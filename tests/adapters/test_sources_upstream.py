@@ -9,13 +9,13 @@ from typing import Literal
 
 import pytest
 
-from hesiod_watch.config import Config, Upstream
+from hesiod_watch.config import Config, UpstreamSettings
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.model import LOCAL, CellId, Stage
 from hesiod_watch.rules.stages import stage_of
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe
-from hesiod_watch.service.watch.listings import Seen, ask
+from hesiod_watch.service.watch.listings import ListedRuns, ask
 
 CELL = CellId("lib 1", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
 LATER = CellId("lib 1", "20190711_1723_2-A5-D5_PAD38578_c6ded78c")
@@ -30,7 +30,10 @@ class Mounts:
         self.first, self.second = root / "first", root / "second"
         for directory in (self.landing, self.output, self.first, self.second):
             directory.mkdir()
-        self.upstreams = (Upstream("EGS1", str(self.first)), Upstream("EGS2", str(self.second), instrument="PROM"))
+        self.upstreams = (
+            UpstreamSettings("EGS1", str(self.first)),
+            UpstreamSettings("EGS2", str(self.second), instrument="PROM"),
+        )
         self.batch: Literal["none", "year", "month"] = "none"
 
     def cell(self, place: Path, run: str, cell: CellId = CELL) -> Path:
@@ -38,16 +41,16 @@ class Mounts:
         directory.mkdir(parents=True)
         return directory
 
-    def ask(self, *upstreams: Upstream) -> Seen:
+    def ask(self, *upstreams: UpstreamSettings) -> ListedRuns:
         return ask(Config(self.landing, self.output, self.batch, upstreams=upstreams or self.upstreams))
 
-    def offers(self) -> dict[str, tuple[str, list[CellId]]]:
+    def listed_runs(self) -> dict[str, tuple[str, list[CellId]]]:
         """By the run's path below the landing area: where it is offered, and its cells."""
         seen = self.ask()
         assert seen.problems == ()
         return {
-            str(place.relative_to(self.landing)): (offer.location, sorted(offer.cells))
-            for place, offer in seen.offers.items()
+            str(place.relative_to(self.landing)): (listed_run.location, sorted(listed_run.cells))
+            for place, listed_run in seen.listed_runs.items()
         }
 
     def adopt(self, run: str, location: str) -> Path:
@@ -69,7 +72,7 @@ def test_new_runs_are_named_after_first_cell_instrument_and_experiment(mounts: M
     mounts.cell(mounts.first, "My Exp")
     mounts.cell(mounts.second, "20190710_PROM_other")
     (mounts.first / "queued_reads").mkdir()
-    assert mounts.offers() == {
+    assert mounts.listed_runs() == {
         "20190710_EGS1_My_Exp": (f"{mounts.first}/My Exp", [CELL, LATER]),
         "20190710_PROM_other": (f"{mounts.second}/20190710_PROM_other", [CELL]),
     }
@@ -86,7 +89,7 @@ def test_new_runs_have_a_place_in_their_batch(
     """Where runs lie in directories named after years or months, the date of the first cell says in which."""
     mounts.batch = batch
     mounts.cell(mounts.first, "exp")
-    assert list(mounts.offers()) == [f"{expected}20190710_EGS1_exp"]
+    assert list(mounts.listed_runs()) == [f"{expected}20190710_EGS1_exp"]
 
 
 @pytest.mark.parametrize("batch", ["none", "year"])
@@ -97,9 +100,9 @@ def test_what_a_directory_says_of_itself_is_its_name(mounts: Mounts, batch: Lite
     mounts.adopt(place, f"{mounts.first}/exp")
     for cell in (EARLIER, LATER):
         mounts.cell(mounts.first, "exp", cell)
-        assert list(mounts.offers()) == [place]
+        assert list(mounts.listed_runs()) == [place]
     shutil.rmtree(mounts.first / "exp" / EARLIER.library / EARLIER.name)
-    assert list(mounts.offers()) == [place]
+    assert list(mounts.listed_runs()) == [place]
 
 
 def test_two_names_that_fold_to_one_are_told(mounts: Mounts) -> None:
@@ -108,7 +111,7 @@ def test_two_names_that_fold_to_one_are_told(mounts: Mounts) -> None:
     mounts.cell(mounts.first, "My_Exp", CELL)
     for _ in range(2):
         seen = mounts.ask()
-        assert [offer.location for offer in seen.offers.values()] == [f"{mounts.first}/My Exp"]
+        assert [listed_run.location for listed_run in seen.listed_runs.values()] == [f"{mounts.first}/My Exp"]
         (problem,) = seen.problems
         assert problem.startswith(f"{mounts.first}/My_Exp: it would be called 20190710_EGS1_My_Exp, which is ")
         if not list(mounts.landing.iterdir()):
@@ -120,7 +123,7 @@ def test_a_directory_that_does_not_say_whose_it_is_keeps_its_name(mounts: Mounts
     mounts.cell(mounts.first, "exp")
     mounts.cell(mounts.landing, "20190710_EGS1_exp")
     seen = mounts.ask()
-    assert dict(seen.offers) == {}
+    assert dict(seen.listed_runs) == {}
     assert "does not say where it comes from" in seen.problems[0]
 
 
@@ -128,15 +131,15 @@ def test_a_directory_that_was_made_and_not_taken_up_is_taken_up(mounts: Mounts) 
     """Who was killed between making the directory and taking the run up does not keep it from being taken up."""
     mounts.cell(mounts.first, "exp")
     (mounts.landing / "20190710_EGS1_exp" / ".pipeline.0123").mkdir(parents=True)
-    assert list(mounts.offers()) == ["20190710_EGS1_exp"]
+    assert list(mounts.listed_runs()) == ["20190710_EGS1_exp"]
 
 
 def test_the_same_name_here_and_there_stays_that_of_the_one_that_is_here(mounts: Mounts) -> None:
     """A run that a sequencer has written here is never filled from an upstream that has one of the same name."""
     mounts.adopt("20190710_EGS1_exp", LOCAL)
     mounts.cell(mounts.first, "exp")
-    seen = mounts.ask(*mounts.upstreams, Upstream("local", LOCAL))
-    assert dict(seen.offers) == {}
+    seen = mounts.ask(*mounts.upstreams, UpstreamSettings("local", LOCAL))
+    assert dict(seen.listed_runs) == {}
     assert seen.problems[0].endswith("it would be called 20190710_EGS1_exp, which is LOCAL; rename it, there or here")
 
 
@@ -147,11 +150,11 @@ def test_one_that_is_away_hides_nobody(mounts: Mounts) -> None:
     mounts.cell(mounts.landing, "gone")
     mounts.first.rename(mounts.first.with_name("unmounted"))
     seen = mounts.ask()
-    assert [place.name for place in seen.offers] == ["20190710_PROM_exp"]
+    assert [place.name for place in seen.listed_runs] == ["20190710_PROM_exp"]
     (problem,) = seen.problems
     assert problem.startswith("upstream EGS1: ")
     assert [bool(listing.problem) for listing in seen.listings] == [True, False]
-    (cell,) = observe(run, mounts.output, offer=seen.offers.get(run)).cells
+    (cell,) = observe(run, mounts.output, listed_run=seen.listed_runs.get(run)).cells
     assert stage_of(cell) is Stage.INCOMPLETE
 
 
@@ -163,13 +166,13 @@ def test_upstreams_are_asked_at_the_same_time(mounts: Mounts, tmp_path: Path, mo
     silent.chmod(0o755)
     monkeypatch.setenv("PATH", str(silent.parent), prepend=":")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "")
-    hosts = [Upstream(f"H{n}", f"silent{n}:/data", timeout=1, connect_timeout=1) for n in range(6)]
+    hosts = [UpstreamSettings(f"H{n}", f"silent{n}:/data", timeout=1, connect_timeout=1) for n in range(6)]
     mounts.cell(mounts.first, "exp")
     began = time.monotonic()
     seen = mounts.ask(mounts.upstreams[0], *hosts)
     assert time.monotonic() - began < 6 * 2  # one after another they would take longer
     assert len(seen.problems) == 6
-    assert [place.name for place in seen.offers] == ["20190710_EGS1_exp"]
+    assert [place.name for place in seen.listed_runs] == ["20190710_EGS1_exp"]
 
 
 @pytest.mark.parametrize("name", ["$(touch x)", "-rf", "new\nline", "é", "a;b"])
@@ -178,7 +181,7 @@ def test_bad_names_are_told_and_not_offered(mounts: Mounts, name: str) -> None:
     mounts.cell(mounts.first, name)
     mounts.cell(mounts.first, "good")
     seen = mounts.ask()
-    assert [place.name for place in seen.offers] == ["20190710_EGS1_good"]
+    assert [place.name for place in seen.listed_runs] == ["20190710_EGS1_good"]
     (problem,) = seen.problems
     assert problem.startswith("upstream EGS1: ")
     assert problem.isprintable()
@@ -187,7 +190,7 @@ def test_bad_names_are_told_and_not_offered(mounts: Mounts, name: str) -> None:
 def test_without_upstreams_nothing_is_asked(mounts: Mounts) -> None:
     """Where only LOCAL is configured not even the landing area is looked at."""
     mounts.landing.rmdir()
-    assert mounts.ask(Upstream("local", LOCAL)) == Seen({}, (), ())
+    assert mounts.ask(UpstreamSettings("local", LOCAL)) == ListedRuns({}, (), ())
 
 
 def test_a_landing_area_that_is_away_gives_no_names(mounts: Mounts) -> None:
@@ -203,5 +206,5 @@ def test_cells_that_have_gone_from_here_are_seen_there(mounts: Mounts) -> None:
     run = mounts.adopt("20190710_EGS1_exp", f"{mounts.first}/exp")
     mounts.cell(mounts.first, "exp")
     (run / "pipeline" / f"{CELL.stem}.ingest.done").touch()
-    (cell,) = observe(run, mounts.output, offer=mounts.ask().offers[run]).cells
+    (cell,) = observe(run, mounts.output, listed_run=mounts.ask().listed_runs[run]).cells
     assert (cell.id, stage_of(cell)) == (CELL, Stage.NEW)

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.config import Backup, Config
-from hesiod_watch.core.model import LOCAL, Cell, CellFlags, CellId, Flag, Liveness, Round, RunName, Snapshot
+from hesiod_watch.config import BackupPlaceSettings, Config
+from hesiod_watch.core.model import LOCAL, Attempt, Cell, CellFlags, CellId, Flag, Liveness, RunName, Snapshot
 from hesiod_watch.remote.backup.manifests import RawFile, RawManifest, write_raw
 from hesiod_watch.remote.backup.questions import MARKER
 from hesiod_watch.rules.copies import CopyRecord, FileFact
-from hesiod_watch.service.capacity import DAY, WINDOW, Space, spaces
+from hesiod_watch.service.capacity import DAY, WINDOW, DiskSpace, spaces
 
 NOW = 1_795_000_000.0
 CELL = CellId("lib", "20261122_1000_1A_PAD38578_c6ded78b")
@@ -24,7 +24,7 @@ CELL = CellId("lib", "20261122_1000_1A_PAD38578_c6ded78b")
 def config(tmp_path: Path) -> Config:
     for name in ("landing", "output", "second"):
         (tmp_path / name).mkdir()
-    backups = (Backup("second", str(tmp_path / "second")), Backup("far", "host:/far"))
+    backups = (BackupPlaceSettings("second", str(tmp_path / "second")), BackupPlaceSettings("far", "host:/far"))
     return Config(tmp_path / "landing", tmp_path / "output", backups=backups)
 
 
@@ -39,7 +39,7 @@ def run_of(config: Config, age: float = 1.0) -> Snapshot:
     (place / "a").write_bytes(bytes(1400 - len(manifest)))
     copy = CopyRecord("second", "1", "d", "/x", "m", "r", 1, 4200, "", raw=True)
     copy = replace(copy, verified_at=datetime.fromtimestamp(NOW - age * DAY, UTC).isoformat())
-    backup = Round("done", None, Liveness.DEAD, "", {"copies": [copy.record()]})
+    backup = Attempt("done", None, Liveness.DEAD, "", {"copies": [copy.record()]})
     cell = Cell(CELL, present=True, flags=CellFlags(done=Flag("x", NOW - age * DAY)), backup=backup)
     return Snapshot(
         RunName("run"), config.landing / "run", has_pipeline=True, upstream=LOCAL, output=output, cells=(cell,)
@@ -80,7 +80,7 @@ def test_long_ago(config: Config) -> None:
 )
 def test_sentences(free: float, per_day: float | None, ok: bool, said: str) -> None:
     """It is said when a disk will be full, and it is bad when that is soon or little is left."""
-    space = Space("output", "/out", int(free), 100_000_000_000, per_day)
+    space = DiskSpace("output", "/out", int(free), 100_000_000_000, per_day)
     assert (str(space), space.ok) == (f"output /out: {said}", ok)
 
 

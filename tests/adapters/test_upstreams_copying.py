@@ -12,7 +12,7 @@ from mounted_upstream import READS, Place, meddling
 from upstream_cells import CELL, SUMMARY, make_cell, tree
 
 from hesiod_watch.core.model import CellId
-from hesiod_watch.remote.sequencer.copy_cell import Copied, copy_cell
+from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
 
@@ -46,7 +46,7 @@ def test_second_time_copies_nothing(place: Place) -> None:
     make_cell(place.there)
     place.copy()
     sent = place.sent()
-    assert place.copy() == Copied("done", "", verified=True)
+    assert place.copy() == CopyResult("done", "", verified=True)
     assert place.sent() == sent
     assert place.log.read_text().count("$ nice") == 2
 

@@ -12,8 +12,8 @@ from mounted_upstream import READS, Place, meddling
 from upstream_cells import CELL, SUMMARY, make_cell, tree
 
 from hesiod_watch.core.errors import PermanentError
-from hesiod_watch.host.command import Ended, run
-from hesiod_watch.runs import cell_files as landed
+from hesiod_watch.host.command import CommandResult, run
+from hesiod_watch.runs import cell_files
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
 
@@ -85,7 +85,7 @@ def test_links_made_while_we_copy(linked: str, place: Place, tmp_path: Path) -> 
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(elsewhere)
 
-    def before_rsync(command: Sequence[str], **options: object) -> Ended:
+    def before_rsync(command: Sequence[str], **options: object) -> CommandResult:
         if "rsync" in command and not os.path.lexists(link):
             plant()
         return run(command, **options)  # type: ignore[arg-type]  # passed on as they are
@@ -115,9 +115,9 @@ def test_no_link_is_read_through(tmp_path: Path) -> None:
     (cell / "linked").symlink_to(READS)
     (cell / "linked_directory").symlink_to("fastq_pass")
     os.mkfifo(cell / "fifo")
-    with landed.opened_run(tmp_path, tmp_path / "run") as directory:
+    with cell_files.opened_run(tmp_path, tmp_path / "run") as directory:
         names = [READS, "linked", f"linked_directory/{Path(READS).name}", "fifo", "gone", "fastq_pass"]
-        assert set(landed.checksums(directory, CELL, names, lambda: False)) == {READS}
+        assert set(cell_files.checksums(directory, CELL, names, lambda: False)) == {READS}
 
 
 @pytest.mark.parametrize("obstacle", ["file", "fifo", "dangling"])
@@ -131,6 +131,6 @@ def test_what_is_in_the_way(obstacle: str, place: Place) -> None:
             os.mkfifo(place.run)
         case "dangling":
             place.run.symlink_to("nowhere")
-    with pytest.raises(PermanentError, match="20190710_EGS1_My_Exp"), landed.opened_run(place.landing, place.run):
+    with pytest.raises(PermanentError, match="20190710_EGS1_My_Exp"), cell_files.opened_run(place.landing, place.run):
         pass
     assert place.copy().outcome == "failed"

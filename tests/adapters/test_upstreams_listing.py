@@ -14,7 +14,7 @@ import pytest
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 from upstream_cells import CELL, ODD_NAMES, make_cell
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
 from hesiod_watch.core.inventory import (
     CELLS,
@@ -27,8 +27,8 @@ from hesiod_watch.core.inventory import (
     records,
 )
 from hesiod_watch.core.model import CellId
-from hesiod_watch.host.command import Ended, run
-from hesiod_watch.remote.sequencer.listing import Listing, UpstreamRun, list_upstream
+from hesiod_watch.host.command import CommandResult, run
+from hesiod_watch.remote.sequencer.listing import UpstreamListing, UpstreamRun, list_upstream
 
 SHELLS = [["sh"], ["bash"], ["dash"], ["busybox", "sh"]]
 
@@ -81,8 +81,8 @@ def test_leftovers_of_copying_are_not_told(tmp_path: Path) -> None:
     assert not [name for name in read_files(ask(["sh"], FILES, cell)[0]).entries if "partial" in name]
 
 
-def upstream(directory: Path) -> Upstream:
-    return Upstream("mounted", str(directory))
+def upstream(directory: Path) -> UpstreamSettings:
+    return UpstreamSettings("mounted", str(directory))
 
 
 def test_runs_and_cells(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_runs_and_cells(tmp_path: Path) -> None:
     recalled = CellId("other", f"{CELL.name}.2")
     for name, cell in (("run10", CELL), ("run9", CELL), ("My Exp", second), ("My Exp", recalled), ("My Exp", CELL)):
         make_cell(tmp_path / name, cell)
-    assert list_upstream(upstream(tmp_path)) == Listing(
+    assert list_upstream(upstream(tmp_path)) == UpstreamListing(
         (
             UpstreamRun("My Exp", f"{tmp_path}/My Exp", (CELL, second, recalled)),
             UpstreamRun("run9", f"{tmp_path}/run9", (CELL,)),
@@ -113,7 +113,7 @@ def test_what_is_not_data(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "persistence" / "sets" / "a").mkdir(parents=True)
     (tmp_path / "file").touch()
-    assert list_upstream(upstream(tmp_path)) == Listing()
+    assert list_upstream(upstream(tmp_path)) == UpstreamListing()
 
 
 def test_odd_names_are_quarantined(tmp_path: Path) -> None:
@@ -143,12 +143,12 @@ def test_twins_are_quarantined(tmp_path: Path) -> None:
     assert [each.name for each in listing.quarantined] == [f"run/a/{CELL.name}", f"run/b/{CELL.name}"]
 
 
-def answering(change: Callable[[bytes], bytes], code: int = 0, why: str = "") -> Callable[..., Ended]:
+def answering(change: Callable[[bytes], bytes], code: int = 0, why: str = "") -> Callable[..., CommandResult]:
     """A way to run commands over a bad line: the answer that comes is not the one that was sent."""
 
-    def bad_line(command: Sequence[str], **options: object) -> Ended:
+    def bad_line(command: Sequence[str], **options: object) -> CommandResult:
         ended = run(command, quiet=60)
-        return Ended(code or ended.code, change(ended.output), ended.errors, why)
+        return CommandResult(code or ended.code, change(ended.output), ended.errors, why)
 
     return bad_line
 
@@ -188,7 +188,7 @@ def test_directory_that_cannot_be_read(tmp_path: Path) -> None:
     assert [run.cells for run in listing.runs] == [(CELL,)]
 
 
-def unprivileged(command: Sequence[str], **how: Any) -> Ended:
+def unprivileged(command: Sequence[str], **how: Any) -> CommandResult:
     """Run it without root's right to read everything."""
     return run([*UNPRIVILEGED, *command], **how)
 
@@ -213,7 +213,7 @@ def test_listing_that_is_not_whole(tmp_path: Path) -> None:
 
 def test_nothing_is_asked_of_local() -> None:
     """The landing area itself is no upstream to be asked."""
-    assert list_upstream(Upstream("local", "LOCAL")) == Listing()
+    assert list_upstream(UpstreamSettings("local", "LOCAL")) == UpstreamListing()
 
 
 def test_script_is_one_line() -> None:

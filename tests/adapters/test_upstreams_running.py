@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sites import eventually
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.host import command as running
 from hesiod_watch.host.command import run
@@ -214,7 +214,7 @@ WORD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12) | st
 @given(st.lists(WORD, max_size=5))
 def test_words_for_a_remote_shell(words: list[str]) -> None:
     """What is quoted for the shell of the other side comes out of a shell as it went in."""
-    upstream = Upstream("x", "host:/data")
+    upstream = UpstreamSettings("x", "host:/data")
     *_, separator, host, command = ssh.remote(upstream, ("printf", "%s\\0", *words), None)
     assert (separator, host) == ("--", "host")
     assert shlex.split(command)[2:] == words
@@ -231,7 +231,7 @@ def test_words_for_rsync(tmp_path: Path) -> None:
     )
     (tmp_path / "ssh").chmod(0o755)
     words = ("-i", "/a b/it's", "-o", 'User="x y"', "", " ", "''", '"', "a'b\"c d", "$(id)", "\\ ")
-    upstream = Upstream("x", "host:/data", ssh_options=words)
+    upstream = UpstreamSettings("x", "host:/data", ssh_options=words)
     control = tmp_path / "with 100% blank"
     subprocess.run(
         ["rsync", f"--rsh={ssh.rsh(upstream, control)}", "host:/data/", str(tmp_path / "copy")],
@@ -245,7 +245,7 @@ def test_words_for_rsync(tmp_path: Path) -> None:
 
 def test_options_come_before_the_host() -> None:
     """A host of the configuration is never where ssh looks for options, and no question can be asked."""
-    command = ssh.remote(Upstream("x", "u@[::1]:/data", ssh_options=("-v",)), ("true",), None)
+    command = ssh.remote(UpstreamSettings("x", "u@[::1]:/data", ssh_options=("-v",)), ("true",), None)
     assert command[:3] == ("ssh", "-o", "BatchMode=yes")
     assert command[-3:] == ("--", "u@::1", "true")
 
@@ -253,7 +253,7 @@ def test_options_come_before_the_host() -> None:
 @pytest.mark.parametrize(("timeout", "longest"), [(1.0, 4), (4.0, 4), (60.0, 60)])
 def test_frozen_host_is_noticed_in_time(timeout: float, longest: float) -> None:
     """ssh asks often enough that a frozen host is noticed within the upstream's timeout (or four seconds)."""
-    words = ssh.options(Upstream("x", "h:/d", timeout=timeout), None)
+    words = ssh.options(UpstreamSettings("x", "h:/d", timeout=timeout), None)
     values = dict(word.split("=", 1) for word in words if "=" in word)
     assert (int(values["ServerAliveCountMax"]) + 1) * int(values["ServerAliveInterval"]) <= longest
 
@@ -271,13 +271,13 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def test_place_is_private(short: Path) -> None:
     """The socket lies in a directory that nobody else can enter; other options are another connection."""
-    one = ssh.control_path(Upstream("x", "host:/data"))
+    one = ssh.control_path(UpstreamSettings("x", "host:/data"))
     assert one is not None
     assert one.parent.parent == short
     assert one.parent.stat().st_mode & 0o777 == 0o700
-    assert ssh.control_path(Upstream("y", "host:/other")) == one
-    assert ssh.control_path(Upstream("x", "host:/data", ssh_options=("-4",))) != one
-    assert ssh.control_path(Upstream("x", "other:/data")) != one
+    assert ssh.control_path(UpstreamSettings("y", "host:/other")) == one
+    assert ssh.control_path(UpstreamSettings("x", "host:/data", ssh_options=("-4",))) != one
+    assert ssh.control_path(UpstreamSettings("x", "other:/data")) != one
 
 
 @pytest.mark.parametrize("obstacle", ["file", "link", "open to all", "too long"])
@@ -296,7 +296,7 @@ def test_place_that_cannot_be_used(obstacle: str, short: Path, monkeypatch: pyte
         case "too long":
             (short / ("x" * 80)).mkdir()
             monkeypatch.setenv("XDG_RUNTIME_DIR", str(short / ("x" * 80)))
-    path = ssh.control_path(Upstream("x", "host:/data"))
+    path = ssh.control_path(UpstreamSettings("x", "host:/data"))
     assert path is None or short not in path.parents
 
 

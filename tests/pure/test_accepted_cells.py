@@ -27,7 +27,7 @@ from hesiod_watch.report.run import render_run
 from hesiod_watch.rules.completeness import accept, recorded
 from hesiod_watch.rules.events import happened
 from hesiod_watch.rules.message_text import MOST_CELLS, compose
-from hesiod_watch.rules.stages import covers, status_of, why_stage
+from hesiod_watch.rules.stages import digest_of_report, status_of, why_stage
 
 SHORT = Completeness(
     Verdict.SHORT,
@@ -119,8 +119,8 @@ def test_every_stage_says_it(flags: CellFlags) -> None:
     accepted, proven = a_cell("a", flags, accept(SHORT)), a_cell("a", flags, PROVEN)
     assert "accepted as complete by a person; 1 of 2 FASTQ files missing" in why_stage(accepted)
     assert "complete" not in status_of(run_of(accepted))[1].replace("accepted as complete", "")
-    assert covers(run_of(accepted)) != covers(run_of(proven))
-    assert covers(run_of(proven)) == covers(run_of(a_cell("a", flags, None)))
+    assert digest_of_report(run_of(accepted)) != digest_of_report(run_of(proven))
+    assert digest_of_report(run_of(proven)) == digest_of_report(run_of(a_cell("a", flags, None)))
 
 
 @pytest.mark.parametrize("event", ["all-cells-run", "run-complete"])

@@ -10,6 +10,7 @@ import pytest
 
 from hesiod_watch.core.model import (
     LOCAL,
+    Attempt,
     Cell,
     CellFlags,
     CellId,
@@ -21,7 +22,6 @@ from hesiod_watch.core.model import (
     Liveness,
     Outbox,
     Policy,
-    Round,
     RunName,
     Shortfall,
     Snapshot,
@@ -63,10 +63,10 @@ RUN = Snapshot(
     upstream=LOCAL,
     output=Path("/out/run"),
     cells=(LATE,),
-    outbox=Outbox(told=frozenset({"run-new"})),
+    outbox=Outbox(reported=frozenset({"run-new"})),
 )
 THERE = "prom@host:/data/run"
-SYNCING = Round("", None, Liveness.ALIVE, "")
+SYNCING = Attempt("", None, Liveness.ALIVE, "")
 CLAIM = Claim(1, None, None, yielded=False, liveness=Liveness.ALIVE, evidence="")
 
 
@@ -86,7 +86,7 @@ def keys(snapshot: Snapshot, now: datetime = NOW) -> list[str]:
 
 
 def telling(snapshot: Snapshot, *told: str) -> Snapshot:
-    return replace(snapshot, outbox=Outbox(told=frozenset({"run-new", *told})))
+    return replace(snapshot, outbox=Outbox(reported=frozenset({"run-new", *told})))
 
 
 ALL_CAUSES = [SHORT, OVER, FALLBACK, UNREADABLE, NO_COUNTS, CLOSED]
@@ -136,7 +136,7 @@ def test_what_is_not_overdue(run: Snapshot) -> None:
 def test_cells_of_upstream_runs(listed: bool) -> None:
     """A cell that was copied and is short is told of, whether or not its upstream was just asked."""
     run = replace(RUN, upstream=THERE, cells=(replace(LATE, upstream=listed),))
-    run = replace(run, offered=THERE if listed else "")
+    run = replace(run, listed_at=THERE if listed else "")
     assert keys(run) == ["cell-overdue.cell.1"]
     assert list(problems(run, POLICY, NOW)) == [LATE.id]
 
@@ -210,7 +210,7 @@ def test_long_stems_and_stems_that_end_in_numbers() -> None:
     for _ in range(3):
         for found in (SHORT, PROVEN):
             cells = [replace(LATE, id=CellId("l", stem), completeness=found) for stem in stems]
-            new = keys(replace(RUN, cells=tuple(cells), outbox=Outbox(told=frozenset(told))))
+            new = keys(replace(RUN, cells=tuple(cells), outbox=Outbox(reported=frozenset(told))))
             assert len(new) == len(stems)
             assert told.isdisjoint(new)
             told.update(new)
@@ -284,10 +284,10 @@ def test_several_causes_at_once() -> None:
     assert all(word in line for word, line in zip(words, lines, strict=True))
 
 
-@pytest.mark.parametrize(("upstream", "offered"), [(LOCAL, False), (THERE, True)], ids=["local", "upstream"])
-def test_the_end_of_the_grace_period_is_looked_for(upstream: str, offered: bool) -> None:
+@pytest.mark.parametrize(("upstream", "listed_at"), [(LOCAL, False), (THERE, True)], ids=["local", "upstream"])
+def test_the_end_of_the_grace_period_is_looked_for(upstream: str, listed_at: bool) -> None:
     """A look is planned for the moment when the cell becomes overdue, and that look finds it so."""
-    cell = replace(LATE, summary_since=(NOW - HOUR).timestamp() + 20, upstream=offered)
+    cell = replace(LATE, summary_since=(NOW - HOUR).timestamp() + 20, upstream=listed_at)
     run = replace(RUN, upstream=upstream, cells=(cell,))
     again = look_again(run, POLICY, NOW)
     assert again is not None

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from hesiod_watch.host.command import Ended
+from hesiod_watch.host.command import CommandResult
 from hesiod_watch.remote.sequencer.checks import check_rsync
 
-GOOD = Ended(0, b"rsync  version 3.2.7  protocol version 31\nCopyright", "")
-OLD = Ended(0, b"rsync  version 3.0.9  protocol version 30", "")
-NEWEST = Ended(0, b"rsync  version v3.10.0pre1  protocol version 32", "")
-NONE = Ended(127, b"", "sh: 1: rsync: not found\n")
-SILENT = Ended(-15, b"", "", "nothing came for 5 seconds")
+GOOD = CommandResult(0, b"rsync  version 3.2.7  protocol version 31\nCopyright", "")
+OLD = CommandResult(0, b"rsync  version 3.0.9  protocol version 30", "")
+NEWEST = CommandResult(0, b"rsync  version v3.10.0pre1  protocol version 32", "")
+NONE = CommandResult(127, b"", "sh: 1: rsync: not found\n")
+SILENT = CommandResult(-15, b"", "", "nothing came for 5 seconds")
 
 
 @pytest.mark.parametrize(
@@ -23,10 +23,14 @@ SILENT = Ended(-15, b"", "", "nothing came for 5 seconds")
         ({"here": GOOD, "there": OLD}, False, "rsync there is 3.0.9; 3.1 or later is needed"),
         ({"here": GOOD, "there": NONE}, False, "not found"),
         ({"here": GOOD, "there": SILENT}, False, "rsync there: nothing came for 5 seconds"),
-        ({"here": Ended(0, b"openrsync: protocol version 29", "")}, False, "rsync here: it says something else"),
+        (
+            {"here": CommandResult(0, b"openrsync: protocol version 29", "")},
+            False,
+            "rsync here: it says something else",
+        ),
     ],
 )
-def test_check_rsync(sides: dict[str, Ended], ok: bool, says: str) -> None:
+def test_check_rsync(sides: dict[str, CommandResult], ok: bool, says: str) -> None:
     """Every side needs rsync 3.1 or later; one that has none, or says nothing that is understood, is named."""
     check = check_rsync(sides)
     assert (check.name, check.ok) == ("rsync", ok)

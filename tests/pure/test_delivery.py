@@ -8,10 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.core.model import LOCAL, Decision, Letter, Liveness, Offer, Outbox, Policy, Round, RunName, Snapshot
+from hesiod_watch.core.model import (
+    LOCAL,
+    Attempt,
+    Decision,
+    ListedRun,
+    Liveness,
+    Outbox,
+    OutboxMessage,
+    Policy,
+    RunName,
+    Snapshot,
+)
 from hesiod_watch.rules import delivery
 from hesiod_watch.rules.delivery import (
-    Trouble,
+    DeliveryFailure,
     after,
     due_channels,
     in_all,
@@ -26,20 +37,22 @@ from hesiod_watch.rules.plan import look_again, plan, waiting
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 LETTERS = tuple(
-    Letter(number, f"cell-done.{number}", channels={"rt": "reply", "chat": "comment"}, time="2026-11-22T21:59:00+00:00")
+    OutboxMessage(
+        number, f"cell-done.{number}", channels={"rt": "reply", "chat": "comment"}, time="2026-11-22T21:59:00+00:00"
+    )
     for number in (1, 2)
 )
-OUTBOX = Outbox(told=frozenset({"run-new"}), last=2, newest="cell-done.2", channels=("rt", "chat"), waiting=LETTERS)
+OUTBOX = Outbox(reported=frozenset({"run-new"}), last=2, newest="cell-done.2", channels=("rt", "chat"), waiting=LETTERS)
 RUN = Snapshot(RunName("run"), Path("/r"), has_pipeline=True, upstream=LOCAL, output=Path("/o"), outbox=OUTBOX)
 POLICY = Policy(channels={"rt": {}, "chat": {}})
 
 
-def ended(**found: Trouble) -> Round:
-    return Round("failed" if found else "done", None, Liveness.DEAD, "it has ended", record_of(found))
+def ended(**found: DeliveryFailure) -> Attempt:
+    return Attempt("failed" if found else "done", None, Liveness.DEAD, "it has ended", record_of(found))
 
 
-def trouble(minutes: float, *, why: str = "away", attempts: int = 1) -> Trouble:
-    return Trouble(why, attempts, "2026-11-22T21:00:00+00:00", (NOW + minutes * MINUTE).isoformat())
+def trouble(minutes: float, *, why: str = "away", attempts: int = 1) -> DeliveryFailure:
+    return DeliveryFailure(why, attempts, "2026-11-22T21:00:00+00:00", (NOW + minutes * MINUTE).isoformat())
 
 
 @pytest.mark.parametrize(
@@ -51,22 +64,22 @@ def trouble(minutes: float, *, why: str = "away", attempts: int = 1) -> Trouble:
         (ended(rt=trouble(-1)), ["rt", "chat"]),
         (ended(rt=trouble(0)), ["rt", "chat"]),
         (ended(rt=trouble(1), chat=trouble(5)), []),
-        (Round("", None, Liveness.ALIVE, ""), []),
-        (Round("", None, Liveness.UNKNOWN, ""), []),
-        (Round("", None, Liveness.DEAD, ""), ["rt", "chat"]),
-        (Round("", None, Liveness.DEAD, "", record_of({"rt": trouble(1)})), ["chat"]),
+        (Attempt("", None, Liveness.ALIVE, ""), []),
+        (Attempt("", None, Liveness.UNKNOWN, ""), []),
+        (Attempt("", None, Liveness.DEAD, ""), ["rt", "chat"]),
+        (Attempt("", None, Liveness.DEAD, "", record_of({"rt": trouble(1)})), ["chat"]),
         (
-            Round("failed", None, Liveness.DEAD, "", {"channels": {"rt": "x", "chat": {"attempts": "2"}}}),
+            Attempt("failed", None, Liveness.DEAD, "", {"channels": {"rt": "x", "chat": {"attempts": "2"}}}),
             ["rt", "chat"],
         ),
-        (Round("failed", None, Liveness.DEAD, "", {"channels": ["rt"]}), ["rt", "chat"]),
+        (Attempt("failed", None, Liveness.DEAD, "", {"channels": ["rt"]}), ["rt", "chat"]),
         (
-            Round("failed", None, Liveness.DEAD, "", {"channels": {"rt": {"attempts": 1, "until": "soon"}}}),
+            Attempt("failed", None, Liveness.DEAD, "", {"channels": {"rt": {"attempts": 1, "until": "soon"}}}),
             ["rt", "chat"],
         ),
     ],
 )
-def test_due(last: Round | None, expected: list[str]) -> None:
+def test_due(last: Attempt | None, expected: list[str]) -> None:
     """A channel is tried unless it rests or somebody is at it; a flag that is not understood delays nothing."""
     snapshot = replace(RUN, outbox=replace(OUTBOX, round=last))
     assert snapshot.outbox
@@ -86,7 +99,7 @@ def test_only_for_what_waits() -> None:
 
 def test_a_message_that_is_no_message_is_for_everybody() -> None:
     """What cannot be understood may be for any channel, and holds up each that has not passed it."""
-    outbox = replace(OUTBOX, waiting=(Letter(3, "x", problem="mend it"),), delivered={"rt": 3})
+    outbox = replace(OUTBOX, waiting=(OutboxMessage(3, "x", problem="mend it"),), delivered={"rt": 3})
     assert due_channels(outbox, NOW) == ["chat"]
 
 
@@ -96,7 +109,7 @@ def test_whatever_the_run_is_flagged_as(flags: frozenset[str]) -> None:
     resting = replace(RUN, flags=flags, outbox=replace(OUTBOX, round=ended(rt=trouble(2), chat=trouble(5))))
     assert look_again(resting, POLICY, NOW) == NOW + 2 * MINUTE
     assert "notify" in [action.name for action in plan(replace(RUN, flags=flags), POLICY, NOW).actions]
-    busy = replace(RUN, flags=flags, outbox=replace(OUTBOX, round=Round("", None, Liveness.ALIVE, "")))
+    busy = replace(RUN, flags=flags, outbox=replace(OUTBOX, round=Attempt("", None, Liveness.ALIVE, "")))
     assert look_again(busy, POLICY, NOW) == NOW + delivery.WAIT
 
 
@@ -110,12 +123,12 @@ def test_back_off() -> None:
     assert delays == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert found
     assert (found.attempts, found.since) == (9, "2026-11-22T22:00:00.000+00:00")
-    assert after(Trouble("x", 10**9), "away", NOW, MINUTE).until == (NOW + 60 * MINUTE).isoformat(
+    assert after(DeliveryFailure("x", 10**9), "away", NOW, MINUTE).until == (NOW + 60 * MINUTE).isoformat(
         timespec="milliseconds"
     )
-    bad = after(None, "no such queue", NOW, MINUTE, person=True)
-    assert (bad.person, datetime.fromisoformat(bad.until)) == (True, NOW + 60 * MINUTE)
-    assert delivery.troubles(replace(OUTBOX, round=ended(rt=bad))) == {"rt": bad}
+    bad = after(None, "no such queue", NOW, MINUTE, needs_person=True)
+    assert (bad.needs_person, datetime.fromisoformat(bad.until)) == (True, NOW + 60 * MINUTE)
+    assert delivery.delivery_failures(replace(OUTBOX, round=ended(rt=bad))) == {"rt": bad}
 
 
 def test_sentences() -> None:
@@ -126,7 +139,7 @@ def test_sentences() -> None:
     assert list(sentences(one)) == ["1 message not delivered to rt: away"]
     later = replace(one, round=ended(rt=trouble(9, attempts=5)))
     assert list(sentences(later)) == list(sentences(one)) == list(waiting(replace(RUN, outbox=one), POLICY, NOW))
-    held = replace(OUTBOX, round=Round("", None, Liveness.UNKNOWN, "it is on another host"))
+    held = replace(OUTBOX, round=Attempt("", None, Liveness.UNKNOWN, "it is on another host"))
     assert "remove pipeline/notify.started" in next(sentences(held))
     assert list(sentences(replace(OUTBOX, problem="cannot be read"))) == ["cannot be read"]
 
@@ -181,9 +194,9 @@ def test_of_all_runs() -> None:
 
 def test_tell() -> None:
     """What has happened is told, with the upstream as it was just seen; what has no number yet gets one."""
-    fresh = replace(RUN, outbox=Outbox(), upstream="host:/x", offered="host:/x")
+    fresh = replace(RUN, outbox=Outbox(), upstream="host:/x", listed_at="host:/x")
     (action,) = [action for action in plan(fresh, POLICY, NOW).actions if action.name == "tell"]
-    assert (action.reason, action.offer) == ("to be told: run-new", Offer("host:/x", frozenset()))
-    half = replace(RUN, outbox=Outbox(told=frozenset({"run-new"}), unnumbered=("run-new",)))
+    assert (action.reason, action.listed_run) == ("to be told: run-new", ListedRun("host:/x", frozenset()))
+    half = replace(RUN, outbox=Outbox(reported=frozenset({"run-new"}), unnumbered=("run-new",)))
     assert [action.name for action in plan(half, POLICY, NOW).actions] == ["tell"]
-    assert plan(replace(half, outbox=Outbox(told=frozenset({"run-new"}))), POLICY, NOW).actions == ()
+    assert plan(replace(half, outbox=Outbox(reported=frozenset({"run-new"}))), POLICY, NOW).actions == ()

@@ -11,6 +11,7 @@ import pytest
 
 from hesiod_watch.core.model import (
     LOCAL,
+    Attempt,
     Cell,
     CellFlags,
     CellId,
@@ -20,7 +21,6 @@ from hesiod_watch.core.model import (
     Outbox,
     Owner,
     Policy,
-    Round,
     RunName,
     RunType,
     Snapshot,
@@ -99,16 +99,16 @@ def test_cells(cells: list[Cell], expected: list[str]) -> None:
 def test_once(before: Cell, after: Cell, expected: list[str]) -> None:
     """The same thing is told once; a flag that says something else is another thing."""
     known = frozenset(event.key for event in happened(replace(RUN, cells=(before,)), POLICY, NOW))
-    assert told(after, outbox=Outbox(told=known)) == expected
+    assert told(after, outbox=Outbox(reported=known)) == expected
 
 
 def test_cells_added() -> None:
     """Another cell makes the run complete once more, and all its cells run once more."""
     known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW))
-    assert told(DONE, other(RUNNING), outbox=Outbox(told=known)) == []
-    assert told(DONE, other(READY), outbox=Outbox(told=known)) == ["cell-ready", "all-cells-run"]
+    assert told(DONE, other(RUNNING), outbox=Outbox(reported=known)) == []
+    assert told(DONE, other(READY), outbox=Outbox(reported=known)) == ["cell-ready", "all-cells-run"]
     expected = ["cell-ready", "all-cells-run", "cell-done", "run-complete"]
-    assert told(DONE, other(DONE), outbox=Outbox(told=known)) == expected
+    assert told(DONE, other(DONE), outbox=Outbox(reported=known)) == expected
 
 
 @pytest.mark.parametrize("unreadable", [flag(None), None])
@@ -121,11 +121,13 @@ def test_a_flag_that_cannot_be_read_just_now(unreadable: Flag | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offered", "expected"), [("", False), (THERE, True), ("host:/other/run", False)], ids=["silent", "asked", "other"]
+    ("listed_at", "expected"),
+    [("", False), (THERE, True), ("host:/other/run", False)],
+    ids=["silent", "asked", "other"],
 )
-def test_only_an_upstream_knows_all_cells(offered: str, expected: bool) -> None:
+def test_only_an_upstream_knows_all_cells(listed_at: str, expected: bool) -> None:
     """That a run from an upstream is complete is told only when just that upstream was asked."""
-    names = told(DONE, upstream=THERE, offered=offered)
+    names = told(DONE, upstream=THERE, listed_at=listed_at)
     assert "cell-done" in names
     assert ("run-complete" in names) is expected
     assert ("all-cells-run" in names) is expected
@@ -167,15 +169,15 @@ def test_run_failed() -> None:
     assert {event.key for event in due(replace(once, flag_texts={"failed": "b"}), POLICY, NOW)} - keys != set()
 
 
-def sync(trouble: str, day: str = "2026-11-22", *, person: bool = True, ending: str = "failed") -> Round:
-    record = {"trouble": trouble, "person": person, "time": f"{day}T10:00:00+00:00"}
-    return Round(ending, None, Liveness.DEAD, "", record)
+def sync(trouble: str, day: str = "2026-11-22", *, person: bool = True, ending: str = "failed") -> Attempt:
+    record = {"reason": trouble, "needs_person": person, "time": f"{day}T10:00:00+00:00"}
+    return Attempt(ending, None, Liveness.DEAD, "", record)
 
 
 def test_sync_failed() -> None:
     """A sync that needs a person is told once a day for the same trouble, whatever numbers are in its words."""
 
-    def key(last: Round) -> str:
+    def key(last: Attempt) -> str:
         return next(
             (event.key for event in due(replace(RUN, sync=last), POLICY, NOW) if event.name == "sync-failed"), ""
         )
@@ -189,22 +191,22 @@ def test_sync_failed() -> None:
 def test_copies() -> None:
     """Backups that fail again and again, damaged copies and marks for deletion are told."""
 
-    def backup(epoch: int, day: str = "2026-11-22") -> Round:
+    def backup(epoch: int, day: str = "2026-11-22") -> Attempt:
         owner = Owner("t", epoch=epoch)
-        return Round("failed", owner, Liveness.DEAD, "", {"trouble": "no route", "ended": f"{day}T10:00:00+00:00"})
+        return Attempt("failed", owner, Liveness.DEAD, "", {"reason": "no route", "ended": f"{day}T10:00:00+00:00"})
 
     def keys(cell: Cell) -> set[str]:
         known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW))
-        return {event.key for event in due(replace(RUN, cells=(cell,), outbox=Outbox(told=known)), POLICY, NOW)}
+        return {event.key for event in due(replace(RUN, cells=(cell,), outbox=Outbox(reported=known)), POLICY, NOW)}
 
     assert keys(replace(DONE, backup=backup(2))) == set()
     assert len(keys(replace(DONE, backup=backup(3)))) == 1
     assert keys(replace(DONE, backup=backup(3))) == keys(replace(DONE, backup=backup(7)))
     assert keys(replace(DONE, backup=backup(3))) != keys(replace(DONE, backup=backup(3, "2026-11-23")))
-    damage = Round("failed", None, Liveness.DEAD, "", {"problems": ["qc.json differs"]})
+    damage = Attempt("failed", None, Liveness.DEAD, "", {"problems": ["qc.json differs"]})
     assert [key.split(".")[0] for key in keys(replace(DONE, verification=damage))] == ["verification-failed"]
-    assert keys(replace(DONE, deletable=Round("done", None, Liveness.DEAD, ""))) == {"cell-deletable.a"}
-    assert keys(replace(DONE, deletable=Round("failed", None, Liveness.DEAD, ""))) == set()
+    assert keys(replace(DONE, deletable=Attempt("done", None, Liveness.DEAD, ""))) == {"cell-deletable.a"}
+    assert keys(replace(DONE, deletable=Attempt("failed", None, Liveness.DEAD, ""))) == set()
 
 
 def test_a_run_from_before() -> None:
@@ -217,7 +219,7 @@ def test_a_run_from_before() -> None:
 
 def test_complete_is_told() -> None:
     """Whether people know that a run is complete depends on its cells as they are now."""
-    known = Outbox(told=frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW)))
+    known = Outbox(reported=frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW)))
     assert is_told_complete(replace(RUN, cells=(DONE,), outbox=known))
     assert is_told_complete(replace(RUN, cells=(DONE,), outbox=known, upstream=THERE))
     assert not is_told_complete(replace(RUN, cells=(DONE, other(DONE)), outbox=known))

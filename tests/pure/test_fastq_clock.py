@@ -7,7 +7,7 @@ from itertools import permutations
 
 import pytest
 
-from hesiod_watch.fastq.start_times import Clock
+from hesiod_watch.fastq.start_times import StartTimes
 from hesiod_watch.fastq.statistics import YIELD_SECONDS
 
 
@@ -30,7 +30,7 @@ def _microseconds(text: str) -> int:
 def test_the_first_start_does_not_depend_on_the_order(texts: tuple[str, ...]) -> None:
     """In whatever order reads come, the earliest start is found, and each read is in the bin of its own start."""
     for order in permutations(texts):
-        clock = Clock()
+        clock = StartTimes()
         bins = clock.bins([text.encode() for text in order], len(order))
         assert clock.first == min(map(_microseconds, texts))
         assert bins.tolist() == [_microseconds(text) // (YIELD_SECONDS * 1_000_000) for text in order]

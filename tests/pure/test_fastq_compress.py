@@ -14,10 +14,10 @@ from isal import isal_zlib
 
 from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.bgzf import BLOCK_BYTES
-from hesiod_watch.fastq.coder import CODER, Coder
+from hesiod_watch.fastq.coder import CODER, DeflateCoder
 from hesiod_watch.fastq.compress import CODED, LONG, compress
 from hesiod_watch.fastq.model import Level
-from hesiod_watch.fastq.records import RecordReader, Unit
+from hesiod_watch.fastq.records import RecordReader, RecordUnit
 
 # Of random bytes make bases, of different shares, and qualities.
 SHARES = [b"ACGT", b"AACGTT", b"AAAC", b"GGGT", b"A", b"T", b"ACGTTTTTTTTTTTTT"]
@@ -48,7 +48,7 @@ CODERS = [pytest.param(CODER, id="coder", marks=pytest.mark.skipif(CODER is None
 BOTH = [*CODERS, pytest.param(None, id="isal")]
 
 
-def unit_of(lengths: list[int], bases: bytes, seed: int) -> Unit:
+def unit_of(lengths: list[int], bases: bytes, seed: int) -> RecordUnit:
     """Reads of these lengths."""
     rng = random.Random(seed)
     return cut(
@@ -60,7 +60,7 @@ def unit_of(lengths: list[int], bases: bytes, seed: int) -> Unit:
     )
 
 
-def cut(text: bytes) -> Unit:
+def cut(text: bytes) -> RecordUnit:
     """Records as the unit that a reader makes of them."""
     rest = memoryview(text)
 
@@ -83,7 +83,7 @@ def cut(text: bytes) -> Unit:
     seed=st.integers(0, 1000),
 )
 def test_units_come_back(
-    coder: Coder | None, lengths: list[int], share: bytes, level: Level, plain: bool, seed: int
+    coder: DeflateCoder | None, lengths: list[int], share: bytes, level: Level, plain: bool, seed: int
 ) -> None:
     """Reads of any lengths and any shares of bases, whether or not it is known that there are no other letters."""
     unit = unit_of(lengths, BASES[share], seed)
@@ -100,7 +100,7 @@ LINES = st.one_of(
 @pytest.mark.parametrize("coder", CODERS)
 @settings(max_examples=150, deadline=None)
 @given(records=st.lists(st.tuples(LINES, LINES, LINES, LINES), min_size=1, max_size=12))
-def test_lines_of_anything_come_back(coder: Coder, records: list[tuple[bytes, bytes, bytes, bytes]]) -> None:
+def test_lines_of_anything_come_back(coder: DeflateCoder, records: list[tuple[bytes, bytes, bytes, bytes]]) -> None:
     """Whatever bytes are in the lines, however long each is: nothing relies on what a FASTQ file should hold."""
     text, stops = b"", []
     for header, bases, plus, qualities in records:
@@ -116,7 +116,7 @@ def test_lines_of_anything_come_back(coder: Coder, records: list[tuple[bytes, by
 @pytest.mark.parametrize("blocks", [1, 2])
 @pytest.mark.parametrize("beyond", [-2, -1, 0, 1, 2])
 @pytest.mark.parametrize("line", ["header", "bases", "qualities", "record"])
-def test_lines_that_end_where_a_block_does(coder: Coder, blocks: int, beyond: int, line: str) -> None:
+def test_lines_that_end_where_a_block_does(coder: DeflateCoder, blocks: int, beyond: int, line: str) -> None:
     """A line that ends exactly at the end of a BGZF block, or a byte or two from it."""
     end = blocks * BLOCK_BYTES + beyond
     length = {"header": 2000, "bases": end - 1000, "qualities": (end - 1003) // 2, "record": (end - 1004) // 2}[line]
@@ -128,7 +128,7 @@ def test_lines_that_end_where_a_block_does(coder: Coder, blocks: int, beyond: in
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_frequencies_that_want_very_long_codes(coder: Coder) -> None:
+def test_frequencies_that_want_very_long_codes(coder: DeflateCoder) -> None:
     """Fibonacci numbers make the deepest tree there is; codes stay within what the format allows."""
     numbers = [1, 1]
     while sum(numbers) < BLOCK_BYTES - 30_000:
@@ -148,7 +148,7 @@ def test_frequencies_that_want_very_long_codes(coder: Coder) -> None:
 
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("fields", [5, 200, 900])
-def test_headers_that_repeat_each_other(coder: Coder, fields: int) -> None:
+def test_headers_that_repeat_each_other(coder: DeflateCoder, fields: int) -> None:
     """What a header has in common with the one before it costs next to nothing, up to headers of many kilobytes."""
     rng = random.Random(2)
     same = " ".join(f"key{n}={rng.getrandbits(64):x}" for n in range(fields)).encode()
@@ -163,7 +163,7 @@ def test_headers_that_repeat_each_other(coder: Coder, fields: int) -> None:
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_what_cannot_be_compressed_is_stored(coder: Coder) -> None:
+def test_what_cannot_be_compressed_is_stored(coder: DeflateCoder) -> None:
     """Noise takes no more than its own size and the frames around it."""
     noise = random.Random(4).randbytes(200_000).replace(b"\n", b"-")
     text = b"@" + noise + b"\nA\n+\n" + noise + b"\n"
@@ -174,7 +174,7 @@ def test_what_cannot_be_compressed_is_stored(coder: Coder) -> None:
 
 
 @pytest.mark.parametrize("coder", BOTH)
-def test_the_small_level(coder: Coder | None) -> None:
+def test_the_small_level(coder: DeflateCoder | None) -> None:
     """The slow level gives back its input, and is smaller for reads that repeat each other."""
     unit = unit_of([3000] * 40, BASES[b"ACGT"], 1)
     assert b"".join(inflated(compress(unit, "small", plain=True, coder=coder))) == bytes(unit.data)
@@ -183,7 +183,7 @@ def test_the_small_level(coder: Coder | None) -> None:
 
 
 @pytest.mark.parametrize("coder", CODERS)
-def test_bases_take_two_and_a_quarter_bits(coder: Coder) -> None:
+def test_bases_take_two_and_a_quarter_bits(coder: DeflateCoder) -> None:
     """Bases of equal shares take 2.25 bits, which isal does not reach; known to be plain or not."""
     bases = random.Random(1).randbytes(1 << 20).translate(BASES[b"ACGT"])
     text = b"@\n" + bases + b"\n+\n\n"
@@ -200,7 +200,7 @@ SIZES = [(8000, 0.93), (LONG["default"], 0.95), (600, 0.97)]
 
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize(("length", "share"), SIZES)
-def test_outputs_are_smaller_than_gzip_makes_them(coder: Coder, length: int, share: float) -> None:
+def test_outputs_are_smaller_than_gzip_makes_them(coder: DeflateCoder, length: int, share: float) -> None:
     """The default is smaller than zlib's level 6."""
     unit = unit_of([length] * (500_000 // length), BASES[b"ACGT"], 3)
     assert len(compress(unit, "default", plain=True, coder=coder)) < share * len(zlib.compress(unit.data, 6))

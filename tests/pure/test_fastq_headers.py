@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.fastq.headers import Columns, model_name, read_headers
+from hesiod_watch.fastq.headers import HeaderColumns, model_name, read_headers
 
 UUID = "0a579f20-1ab0-4e5b-91e6-30e37cf7eb96"
 RUN = "4cbe20b5e27e673b10b44d873c8dd49f7bbe2daf"
@@ -48,7 +48,7 @@ HEADERS = [
 ]
 
 
-def values(columns: Columns, count: int) -> list[tuple[str, ...]]:
+def values(columns: HeaderColumns, count: int) -> list[tuple[str, ...]]:
     """The columns as rows of text."""
     parts = (columns.channels, columns.starts, columns.scores, columns.models)
     return [tuple("" if part is None else part[row].decode() for part in parts) for row in range(count)]

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hesiod_watch.fastq.qc import group, n50, qc_groups
-from hesiod_watch.fastq.statistics import KINDS, MODELS_LIMIT, Distribution, Statistics
+from hesiod_watch.fastq.statistics import KINDS, MODELS_LIMIT, LengthDistribution, ReadStatistics
 
 counts = st.dictionaries(st.integers(0, 10**6), st.integers(1, 10**9), max_size=5).map(Counter)
-distributions = st.builds(Distribution, counts, counts, st.integers(0, 10**15))
+distributions = st.builds(LengthDistribution, counts, counts, st.integers(0, 10**15))
 many_statistics = st.builds(
-    Statistics,
+    ReadStatistics,
     reads=st.integers(0, 10**9),
     bases=st.integers(0, 10**15),
     acgt=st.integers(0, 10**15),
@@ -36,9 +36,9 @@ many_statistics = st.builds(
 
 def reads_of(
     *lengths: int, quality: float = 10.0, tag: float | None = None, start: str = "", model: str = ""
-) -> Statistics:
+) -> ReadStatistics:
     """Statistics of reads that all have one quality, and perhaps a tag."""
-    statistics = Statistics(reads=len(lengths), bases=sum(lengths), lengths=Counter(lengths))
+    statistics = ReadStatistics(reads=len(lengths), bases=sum(lengths), lengths=Counter(lengths))
     kinds = {"bare.whole": quality, "bare.skip60": quality + 1}
     if tag is not None:
         kinds = {"tagged.whole": quality, "tagged.skip60": quality + 1, "tagged.qs": tag}
@@ -57,23 +57,25 @@ def reads_of(
     return statistics
 
 
-def merged(*several: Statistics) -> Statistics:
-    total = Statistics()
+def merged(*several: ReadStatistics) -> ReadStatistics:
+    total = ReadStatistics()
     for statistics in several:
         total.merge(statistics)
     return total
 
 
 @given(many_statistics, many_statistics, many_statistics)
-def test_merging_in_any_order(one: Statistics, two: Statistics, three: Statistics) -> None:
+def test_merging_in_any_order(one: ReadStatistics, two: ReadStatistics, three: ReadStatistics) -> None:
     """Merging is commutative and associative, and nothing is neutral."""
-    assert merged(one, two, three) == merged(three, merged(two, one)) == merged(merged(one, Statistics()), two, three)
+    assert (
+        merged(one, two, three) == merged(three, merged(two, one)) == merged(merged(one, ReadStatistics()), two, three)
+    )
 
 
 def test_nonsense_models_are_bounded() -> None:
     """A header with another model for each read does not fill the memory, whatever the order of merging."""
     names = [f"model{number:04}" for number in range(200)]
-    one, two = Statistics(), Statistics()
+    one, two = ReadStatistics(), ReadStatistics()
     one.saw_models(names[::-1])
     for name in names:
         two.saw_models([name])
@@ -102,7 +104,7 @@ def test_median_length(lengths: list[int], median: float | None) -> None:
 @pytest.mark.parametrize(
     ("statistics", "rule", "mean_q"),
     [
-        (Statistics(), "none", None),
+        (ReadStatistics(), "none", None),
         (reads_of(100, 200, tag=12.5), "qs", 12.5),
         (reads_of(100, 200), "whole", 10.0),
         (reads_of(100, start="2022-12-31T23:59:59+00:00"), "whole", 10.0),
@@ -113,7 +115,7 @@ def test_median_length(lengths: list[int], median: float | None) -> None:
         (merged(reads_of(100, tag=14.0), reads_of(100, model="x@v1.0.0")), "mixed", 12.5),
     ],
 )
-def test_which_mean_q_is_the_headline(statistics: Statistics, rule: str, mean_q: float | None) -> None:
+def test_which_mean_q_is_the_headline(statistics: ReadStatistics, rule: str, mean_q: float | None) -> None:
     """The basecaller's own Q where all reads have it; else the era decides; and the rule is named."""
     qc = qc_groups([(None, "pass", statistics)])
     assert qc["mean_q"]["rule"] == rule
@@ -137,7 +139,7 @@ def test_groups_of_a_barcoded_cell() -> None:
             ("barcode01", "pass", reads_of(100)),
             ("barcode01", "fail", reads_of(50)),
             ("barcode02", "pass", reads_of(1000)),
-            ("unclassified", "pass", Statistics()),
+            ("unclassified", "pass", ReadStatistics()),
         ]
     )
     assert (qc["total"]["bases"], qc["pass"]["bases"], qc["fail"]["bases"], qc["skip"]) == (1150, 1100, 50, None)
@@ -157,7 +159,7 @@ def test_no_outputs_at_all() -> None:
 def test_an_unknown_part_is_a_mistake() -> None:
     """A part that is none of pass, fail and skip would be lost from the groups, so it is refused."""
     with pytest.raises(ValueError, match="passed"):
-        qc_groups([(None, "passed", Statistics())])
+        qc_groups([(None, "passed", ReadStatistics())])
 
 
 @given(st.lists(st.integers(0, 5_000_000), max_size=50))

@@ -10,6 +10,7 @@ import pytest
 
 from hesiod_watch.core.model import (
     LOCAL,
+    Attempt,
     Cell,
     CellFlags,
     CellId,
@@ -17,14 +18,13 @@ from hesiod_watch.core.model import (
     Liveness,
     Owner,
     Policy,
-    Round,
     RunName,
     Snapshot,
 )
-from hesiod_watch.rules import backup_schedule as keeping
+from hesiod_watch.rules import backup_schedule
 from hesiod_watch.rules.copies import CopyRecord, copies_in, digest, known_copies, raw_wanted
 from hesiod_watch.rules.copies import FileFact as Fact
-from hesiod_watch.rules.stages import covers
+from hesiod_watch.rules.stages import digest_of_report
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 ID = CellId("lib", "20261122_1000_1A_PAD38578_c6ded78b")
@@ -37,29 +37,29 @@ def copy(backup: str = "second", manifest: str = MANIFEST, at: datetime = NOW) -
     return CopyRecord(backup, "1" * 32, "boot/1", f"/mnt/{backup}", manifest, "d", 3, 300, at.isoformat(), raw=True)
 
 
-def ended(ending: str, ago: timedelta = timedelta(0), epoch: int = 1, **record: object) -> Round:
+def ended(ending: str, ago: timedelta = timedelta(0), epoch: int = 1, **record: object) -> Attempt:
     """A round of backup or verification that ended some time ago."""
     time = (NOW - ago).isoformat()
     owner = Owner("t", time=time, epoch=epoch)
-    return Round(ending, owner, Liveness.DEAD, "it has ended", {"ended": time, "manifest": MANIFEST, **record})
+    return Attempt(ending, owner, Liveness.DEAD, "it has ended", {"ended": time, "manifest": MANIFEST, **record})
 
 
-def under_way(liveness: Liveness, ago: timedelta = timedelta(0), **record: object) -> Round:
-    return Round("", Owner("t", time=(NOW - ago).isoformat()), liveness, "evidence", record)
+def under_way(liveness: Liveness, ago: timedelta = timedelta(0), **record: object) -> Attempt:
+    return Attempt("", Owner("t", time=(NOW - ago).isoformat()), liveness, "evidence", record)
 
 
-def backed_up(ago: timedelta = timedelta(0), *backups: str) -> Round:
+def backed_up(ago: timedelta = timedelta(0), *backups: str) -> Attempt:
     copies = [copy(name, at=NOW - ago).record() for name in backups or ("second",)]
     return ended("done", ago, copies=copies)
 
 
-def cell(backup: Round | None = None, verification: Round | None = None, manifest: str = MANIFEST) -> Cell:
+def cell(backup: Attempt | None = None, verification: Attempt | None = None, manifest: str = MANIFEST) -> Cell:
     text = f'{{"manifest_md5": "{manifest}"}}' if manifest else ""
     done = Flag("done", (NOW - DAY).timestamp(), text=text)
     return Cell(ID, present=True, flags=CellFlags(done=done), backup=backup, verification=verification)
 
 
-def run_of(*cells: Cell, flags: frozenset[str] = frozenset(), backup: Round | None = None) -> Snapshot:
+def run_of(*cells: Cell, flags: frozenset[str] = frozenset(), backup: Attempt | None = None) -> Snapshot:
     snapshot = Snapshot(
         RunName("run"),
         Path("/landing/run"),
@@ -70,11 +70,11 @@ def run_of(*cells: Cell, flags: frozenset[str] = frozenset(), backup: Round | No
         cells=cells,
         backup=backup,
     )
-    return replace(snapshot, report_covers=covers(snapshot))
+    return replace(snapshot, report_digest=digest_of_report(snapshot))
 
 
 def backups(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[CellId | None, int]]:
-    return [(action.cell, action.epoch) for action in keeping.want_backup(snapshot, policy, NOW)]
+    return [(action.cell, action.epoch) for action in backup_schedule.want_backup(snapshot, policy, NOW)]
 
 
 @pytest.mark.parametrize(
@@ -95,10 +95,10 @@ def backups(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[CellId | 
         (under_way(Liveness.UNKNOWN, DAY), None),
         (under_way(Liveness.DEAD, timedelta(seconds=60)), 2),
         (under_way(Liveness.DEAD, timedelta(seconds=59)), None),
-        (Round("failed", None, Liveness.DEAD, "it has ended", {}), 1),  # a flag made by hand
+        (Attempt("failed", None, Liveness.DEAD, "it has ended", {}), 1),  # a flag made by hand
     ],
 )
-def test_backup_of_a_cell(backup: Round | None, epoch: int | None) -> None:
+def test_backup_of_a_cell(backup: Attempt | None, epoch: int | None) -> None:
     """A cell is backed up where some place lacks what it has now; after a failure later and later, and never twice."""
     wanted = [(ID, epoch)] if epoch else []
     assert [each for each in backups(run_of(cell(backup))) if each[0]] == wanted
@@ -115,21 +115,21 @@ def test_nothing_without_backups_or_manifest() -> None:
     assert backups(run_of(cell()), Policy()) == []
     nameless = run_of(cell(manifest=""))
     assert backups(nameless) == []
-    assert "names no manifest" in " ".join(keeping.waiting(nameless, POLICY))
+    assert "names no manifest" in " ".join(backup_schedule.waiting(nameless, POLICY))
 
 
 def test_run_files_settle() -> None:
     """A run's own files follow its cells once, and again when a cell has been settled since."""
     snapshot = run_of(cell(backed_up()))
     assert backups(snapshot) == [(None, 1)]
-    copied = replace(snapshot, backup=ended("done", covers=keeping.run_digest(snapshot)))
+    copied = replace(snapshot, backup=ended("done", covers=backup_schedule.run_digest(snapshot)))
     assert backups(copied) == []
     later = replace(
         copied, cells=(cell(backed_up(timedelta(0), "second")), replace(cell(backed_up()), id=CellId("lib", "b")))
     )
-    later = replace(later, report_covers=covers(later))
+    later = replace(later, report_digest=digest_of_report(later))
     assert backups(later) == [(None, 1)]
-    assert backups(replace(later, report_covers="old")) == []  # its page comes first
+    assert backups(replace(later, report_digest="old")) == []  # its page comes first
     assert backups(replace(copied, backup=ended("failed", timedelta(seconds=30), covers="old"))) == []
     assert backups(replace(copied, backup=ended("failed", timedelta(seconds=60), covers="old"))) == [(None, 2)]
     assert backups(replace(copied, backup=under_way(Liveness.ALIVE))) == []
@@ -154,30 +154,30 @@ DAMAGED = ["second: x: missing"]
         (backed_up(timedelta(seconds=30)), ended("failed", DAY, problems=DAMAGED), -timedelta(seconds=30)),  # mended?
     ],
 )
-def test_verification_is_due(backup: Round | None, verification: Round | None, due: timedelta | None) -> None:
+def test_verification_is_due(backup: Attempt | None, verification: Attempt | None, due: timedelta | None) -> None:
     """Copies are read again in their time, after a backup that may have mended them at once, and by one at a time."""
     expected = NOW + due if due is not None else None
-    assert keeping.verify_due(cell(backup, verification), POLICY, NOW) == expected
+    assert backup_schedule.verify_due(cell(backup, verification), POLICY, NOW) == expected
     snapshot = run_of(cell(backup, verification))
-    planned = [action.cell for action in keeping.want_verify(snapshot, POLICY, NOW)]
+    planned = [action.cell for action in backup_schedule.want_verify(snapshot, POLICY, NOW)]
     assert planned == ([ID] if due is not None and due <= timedelta(0) else [])
 
 
 def test_stripped_runs_are_read() -> None:
     """Of a stripped run there is nothing but the copies, so these are read as ever; an aborted one is left alone."""
     old = cell(backed_up(31 * DAY))
-    assert [each.name for each in keeping.want_verify(run_of(old, flags=frozenset({"stripped"})), POLICY, NOW)] == [
-        "verify"
-    ]
-    assert list(keeping.want_verify(run_of(old, flags=frozenset({"aborted"})), POLICY, NOW)) == []
+    assert [
+        each.name for each in backup_schedule.want_verify(run_of(old, flags=frozenset({"stripped"})), POLICY, NOW)
+    ] == ["verify"]
+    assert list(backup_schedule.want_verify(run_of(old, flags=frozenset({"aborted"})), POLICY, NOW)) == []
 
 
 def test_damage_is_told() -> None:
     """Damage stands in the waits, in the sentences of a poll and beside the copy it is about."""
     snapshot = run_of(cell(backed_up(), ended("failed", problems=DAMAGED, here=True)))
-    assert f"{ID}: damaged: second: x: missing" in list(keeping.waiting(snapshot, POLICY))
-    assert keeping.damage(snapshot)[0].startswith(f"run {ID}: damaged: second: x: missing")
-    problems = {each.where: each.problem for each in keeping.whereabouts(snapshot, snapshot.cells[0])}
+    assert f"{ID}: damaged: second: x: missing" in list(backup_schedule.waiting(snapshot, POLICY))
+    assert backup_schedule.damage(snapshot)[0].startswith(f"run {ID}: damaged: second: x: missing")
+    problems = {each.where: each.problem for each in backup_schedule.copy_locations(snapshot, snapshot.cells[0])}
     assert problems == {"output": "", "landing": "", "second": "second: x: missing"}
 
 
@@ -185,7 +185,7 @@ def test_damage_is_told() -> None:
 def test_damage_stands_while_it_is_read_again(ending: str) -> None:
     """What an earlier reading has found counts while the next one is under way."""
     round_ = ended(ending, problems=DAMAGED) if ending else under_way(Liveness.ALIVE, problems=DAMAGED)
-    assert keeping.damage(run_of(cell(backed_up(), round_)))
+    assert backup_schedule.damage(run_of(cell(backed_up(), round_)))
 
 
 def test_newest_copy_counts() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch.core.model import Cell, CellFlags, CellId, Flag, Liveness, Owner, Policy, Round, RunName, Snapshot
+from hesiod_watch.core.model import Attempt, Cell, CellFlags, CellId, Flag, Liveness, Owner, Policy, RunName, Snapshot
 from hesiod_watch.rules.retention import want_deletable, want_strip
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -21,9 +21,9 @@ POLICY = Policy(marking={"prom:/data": 7 * 86400.0}, strip_after=30 * 86400.0)
 
 def a_round(
     ending: str, age: timedelta = timedelta(days=2), liveness: Liveness = Liveness.DEAD, **record: Any
-) -> Round:
+) -> Attempt:
     ended = (NOW - age).isoformat()
-    return Round(ending, Owner("t", time=ended), liveness, "it has ended", {"ended": ended, **record})
+    return Attempt(ending, Owner("t", time=ended), liveness, "it has ended", {"ended": ended, **record})
 
 
 def a_cell(days: float = 40, **more: Any) -> Cell:
@@ -33,7 +33,7 @@ def a_cell(days: float = 40, **more: Any) -> Cell:
 
 
 def a_run(cell: Cell, **more: Any) -> Snapshot:
-    values: dict[str, Any] = {"upstream": HERE, "offered": HERE, "output": Path("/output/run"), "cells": (cell,)}
+    values: dict[str, Any] = {"upstream": HERE, "listed_at": HERE, "output": Path("/output/run"), "cells": (cell,)}
     return Snapshot(RunName("20190710_PROM_alpha"), Path("/landing/run"), has_pipeline=True, **(values | more))
 
 
@@ -60,13 +60,13 @@ CASES: dict[str, tuple[Snapshot, list[str]]] = {
         ["deletable"],
     ),
     "away for a moment": (
-        a_run(a_cell(3, deletable=a_round("failed", timedelta(minutes=11), marked=False, again=True))),
+        a_run(a_cell(3, deletable=a_round("failed", timedelta(minutes=11), marked=False, needs_person=False))),
         ["deletable"],
     ),
     "being marked": (a_run(a_cell(deletable=a_round("", liveness=Liveness.ALIVE))), []),
     "its marker was killed": (a_run(a_cell(3, deletable=a_round("", marked=True))), ["deletable"]),
     "not upstream any more": (a_run(a_cell(upstream=False)), ["strip"]),
-    "upstream does not answer": (a_run(a_cell(3), offered=""), []),
+    "upstream does not answer": (a_run(a_cell(3), listed_at=""), []),
     "no backup": (a_run(a_cell(backup=None)), []),
     "a failed backup": (a_run(a_cell(backup=a_round("failed", manifest="m"))), []),
     "a backup of earlier results": (a_run(a_cell(backup=a_round("done", manifest="x"))), []),
@@ -106,7 +106,7 @@ CASES: dict[str, tuple[Snapshot, list[str]]] = {
     "being stripped": (a_run(a_cell(deletable=MARKED, strip=a_round("", liveness=Liveness.UNKNOWN))), []),
     "its stripper was killed": (a_run(a_cell(upstream=False, strip=a_round(""))), ["strip"]),
     "not stripped, yesterday": (a_run(a_cell(upstream=False, strip=a_round("failed"))), ["strip"]),
-    "a local run": (a_run(a_cell(upstream=False), upstream="LOCAL", offered=""), ["strip"]),
+    "a local run": (a_run(a_cell(upstream=False), upstream="LOCAL", listed_at=""), ["strip"]),
     "no pipeline": (replace(a_run(a_cell()), has_pipeline=False), []),
 }
 

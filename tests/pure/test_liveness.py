@@ -8,7 +8,7 @@ from itertools import product
 import pytest
 
 from hesiod_watch.core.model import Liveness, Owner
-from hesiod_watch.rules.liveness import Evidence, judge, same_process
+from hesiod_watch.rules.liveness import OwnerEvidence, judge, same_process
 
 PROCESS = Owner(
     token="t",
@@ -23,7 +23,7 @@ PROCESS = Owner(
     user="hesiod",
 )
 JOB = Owner(token="t", action="process", executor="slurm", slurm_job="17", slurm_submitted="2026-01-01T00:00:00")
-HERE = Evidence(same_machine=True, same_boot=True, same_pid_namespace=True, running=True, pid_start=99)
+HERE = OwnerEvidence(same_machine=True, same_boot=True, same_pid_namespace=True, running=True, pid_start=99)
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
 
 
@@ -33,7 +33,7 @@ ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
         (None, None, UNKNOWN, "names no owner"),
         (None, HERE, UNKNOWN, "names no owner"),
         (PROCESS, None, UNKNOWN, "nobody could look"),
-        (PROCESS, Evidence(), UNKNOWN, "cannot tell"),
+        (PROCESS, OwnerEvidence(), UNKNOWN, "cannot tell"),
         (Owner(token="t"), HERE, UNKNOWN, "does not say enough"),
         (replace(PROCESS, boot_id=""), HERE, UNKNOWN, "does not say enough"),
         (replace(PROCESS, host=""), HERE, UNKNOWN, "does not say enough"),
@@ -54,7 +54,7 @@ ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
         (replace(PROCESS, pid_start=0), replace(HERE, running=False, pid_start=None), UNKNOWN, "no process"),
     ],
 )
-def test_process(owner: Owner | None, evidence: Evidence | None, verdict: Liveness, says: str) -> None:
+def test_process(owner: Owner | None, evidence: OwnerEvidence | None, verdict: Liveness, says: str) -> None:
     """A process is dead when its machine was restarted, or its pid is gone or another's; doubt is unknown."""
     liveness, sentence = judge(owner, evidence)
     assert liveness is verdict
@@ -70,8 +70,8 @@ IN_A_JOB = replace(PROCESS, slurm_job="17", slurm_cluster="crop")
 @pytest.mark.parametrize(
     ("owner", "evidence", "verdict"),
     [
-        pytest.param(JOB, Evidence(), UNKNOWN, id="a record of a job alone"),
-        pytest.param(replace(JOB, slurm_submitted=""), Evidence(), UNKNOWN, id="without its submit time"),
+        pytest.param(JOB, OwnerEvidence(), UNKNOWN, id="a record of a job alone"),
+        pytest.param(replace(JOB, slurm_submitted=""), OwnerEvidence(), UNKNOWN, id="without its submit time"),
         pytest.param(replace(PROCESS, executor="slurm"), GONE, UNKNOWN, id="a submitter that has ended"),
         pytest.param(replace(IN_A_JOB, executor="slurm"), GONE, UNKNOWN, id="a job's process that has ended"),
         pytest.param(replace(IN_A_JOB, executor="slurm"), REBOOTED, UNKNOWN, id="a job, machine restarted"),
@@ -83,7 +83,7 @@ IN_A_JOB = replace(PROCESS, slurm_job="17", slurm_cluster="crop")
         pytest.param(IN_A_JOB, HERE, ALIVE, id="our own worker in a job, which is seen"),
     ],
 )
-def test_slurm_jobs_are_not_judged(owner: Owner, evidence: Evidence, verdict: Liveness) -> None:
+def test_slurm_jobs_are_not_judged(owner: Owner, evidence: OwnerEvidence, verdict: Liveness) -> None:
     """A record of a Slurm job is dead only where the machine proves the end of the very worker; doubt says why."""
     liveness, sentence = judge(owner, evidence)
     assert liveness is verdict
@@ -94,7 +94,7 @@ def test_dead_only_with_proof() -> None:
     """Over all evidence there can be, DEAD always rests on another boot, or on a pid that was really looked at."""
     three = (None, False, True)
     for same_machine, same_boot, namespace, running, start in product(three, three, three, three, (None, 99, 100)):
-        evidence = Evidence(same_machine, same_boot, namespace, running, start)
+        evidence = OwnerEvidence(same_machine, same_boot, namespace, running, start)
         if judge(PROCESS, evidence)[0] is DEAD:
             assert same_machine
             if same_boot:

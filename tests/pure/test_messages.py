@@ -22,7 +22,7 @@ from hesiod_watch.core.model import (
     Owner,
     Policy,
     Progress,
-    Quarantined,
+    QuarantinedName,
     RunName,
     Shortfall,
     Snapshot,
@@ -119,7 +119,7 @@ def test_a_run_explains_itself_with_its_cells_and_quarantined_names() -> None:
         RUN,
         flags=frozenset({"failed"}),
         cells=(replace(HERE, flags=CellFlags(synced=True)),),
-        quarantined=(Quarantined("b;d", 'the name holds ";"'),),
+        quarantined=(QuarantinedName("b;d", 'the name holds ";"'),),
     )
     explanation = explain_run(snapshot, plan(snapshot, POLICY, NOW), POLICY, NOW)
     text = "\n".join(explanation.evidence)

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
-from hesiod_watch.rules.checksum_findings import Finding, finding_in
+from hesiod_watch.rules.checksum_findings import ChecksumFinding, finding_in
 
 FILE = ("output_hash_x.csv",)
 BAD = MinknowChecksums(FILE, 3, differing=("pod5/a.pod5",), absent=("b.fastq", "c.bam"), repacked=("b.fastq",))
@@ -59,12 +59,12 @@ def test_the_newest_finding_counts() -> None:
     bad, other, good = (
         each.finding for each in (BAD, MinknowChecksums(FILE, absent=("c.bam",)), MinknowChecksums(FILE))
     )
-    assert finding_in(bad(AT.format(1)), good(AT.format(2))) == Finding()
-    assert finding_in(good(AT.format(2)), bad(AT.format(1))) == Finding()
+    assert finding_in(bad(AT.format(1)), good(AT.format(2))) == ChecksumFinding()
+    assert finding_in(good(AT.format(2)), bad(AT.format(1))) == ChecksumFinding()
     assert finding_in({}, bad(AT.format(2)), good(AT.format(1))).said == BAD.wrong
     assert finding_in(bad(AT.format(1))).names == finding_in(bad(AT.format(2))).names
     assert finding_in(bad(AT.format(1))).names != finding_in(other(AT.format(1))).names
-    assert finding_in({"minknow_checksums": "x"}) == Finding()
+    assert finding_in({"minknow_checksums": "x"}) == ChecksumFinding()
 
 
 def test_doubt_withdraws_nothing() -> None:

@@ -11,24 +11,24 @@ from outboxes import ALL_TOLD
 
 from hesiod_watch.core.model import (
     LOCAL,
-    Arriving,
+    Attempt,
     Cell,
     CellFlags,
     CellId,
     Claim,
     Completeness,
     Flag,
+    IngestState,
     Liveness,
     Owner,
     Policy,
-    Round,
     RunName,
     Snapshot,
     Verdict,
 )
 from hesiod_watch.rules.attention import overdue
 from hesiod_watch.rules.plan import look_again, plan
-from hesiod_watch.rules.stages import covers
+from hesiod_watch.rules.stages import digest_of_report
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 POLICY = Policy(local=True, grace=3600, attempts_per_day=3, ingest_interval=None)
@@ -159,8 +159,8 @@ def test_report_follows_the_cells() -> None:
     """The run's page is made when it does not cover what has become of the cells, and then not again."""
     done = replace(RUN, cells=(replace(HERE, flags=CellFlags(done=FLAG)),))
     assert planned(done) == [("report", 1)]
-    assert planned(replace(done, report_covers="another")) == [("report", 1)]
-    assert planned(replace(done, report_covers=covers(done))) == []
+    assert planned(replace(done, report_digest="another")) == [("report", 1)]
+    assert planned(replace(done, report_digest=digest_of_report(done))) == []
 
 
 def test_priority_is_data_before_pages() -> None:
@@ -211,8 +211,8 @@ def arriving(
 ) -> Cell:
     """A running cell; `ended`: how its last round ended ("" for under way), begun `seconds_ago`."""
     owner = Owner("token", time=(NOW - timedelta(seconds=seconds_ago)).isoformat())
-    last = None if ended is None else Round(ended, owner, Liveness.ALIVE if ended == "" else Liveness.DEAD, "")
-    return replace(HERE, completeness=RUNNING, arriving=Arriving(changed, seen, unfinished, last))
+    last = None if ended is None else Attempt(ended, owner, Liveness.ALIVE if ended == "" else Liveness.DEAD, "")
+    return replace(HERE, completeness=RUNNING, arriving=IngestState(changed, seen, unfinished, last))
 
 
 @pytest.mark.parametrize(
@@ -225,8 +225,14 @@ def arriving(
         (arriving(changed=3, seen=2, ended="done", seconds_ago=59), False),
         (arriving(changed=3, seen=2, ended="done", seconds_ago=60), True),
         (arriving(ended="", seconds_ago=600), False),
-        (replace(HERE, completeness=RUNNING, arriving=Arriving(2, round=Round("", None, Liveness.DEAD, ""))), True),
-        (replace(HERE, completeness=RUNNING, arriving=Arriving(2, round=Round("", None, Liveness.UNKNOWN, ""))), False),
+        (
+            replace(HERE, completeness=RUNNING, arriving=IngestState(2, round=Attempt("", None, Liveness.DEAD, ""))),
+            True,
+        ),
+        (
+            replace(HERE, completeness=RUNNING, arriving=IngestState(2, round=Attempt("", None, Liveness.UNKNOWN, ""))),
+            False,
+        ),
         (arriving(changed=3, seen=2, ended="failed", seconds_ago=599), False),
         (arriving(changed=3, seen=2, ended="failed", seconds_ago=600), True),
     ],

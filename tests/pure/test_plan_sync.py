@@ -13,6 +13,7 @@ from outboxes import ALL_TOLD
 
 from hesiod_watch.core.model import (
     LOCAL,
+    Attempt,
     Cell,
     CellFlags,
     CellId,
@@ -21,13 +22,12 @@ from hesiod_watch.core.model import (
     Liveness,
     Owner,
     Policy,
-    Round,
     RunName,
     Snapshot,
     Stage,
 )
 from hesiod_watch.rules.plan import plan
-from hesiod_watch.rules.stages import covers, stage_of
+from hesiod_watch.rules.stages import digest_of_report, stage_of
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 POLICY = Policy(local=False, grace=3600, attempts_per_day=3, ingest_interval=None, sync_interval=300)
@@ -37,7 +37,7 @@ RUN = Snapshot(
     Path("/landing/run"),
     has_pipeline=True,
     upstream=THERE,
-    offered=THERE,
+    listed_at=THERE,
     output=Path("/output/run"),
     outbox=ALL_TOLD,
 )
@@ -58,24 +58,26 @@ BUSY = Cell(
 HERE_ONLY = Cell(CellId("lib", "here"), present=True, upstream=False)
 
 
-def last_sync(ending: Literal["", "done", "failed"] = "", liveness: Liveness = Liveness.DEAD, ago: float = 0) -> Round:
+def last_sync(
+    ending: Literal["", "done", "failed"] = "", liveness: Liveness = Liveness.DEAD, ago: float = 0
+) -> Attempt:
     owner = Owner("token", host="here", pid=1, time=(NOW - timedelta(seconds=ago)).isoformat())
-    return Round(ending, owner, liveness, "process 1")
+    return Attempt(ending, owner, liveness, "process 1")
 
 
 def actions(snapshot: Snapshot, policy: Policy = POLICY) -> list[str]:
     return [action.name for action in plan(snapshot, policy, NOW).actions if action.name != "report"]
 
 
-@pytest.mark.parametrize("offered", ["", THERE], ids=["not offered", "offered"])
+@pytest.mark.parametrize("listed_at", ["", THERE], ids=["not listed", "listed"])
 @pytest.mark.parametrize("local", [False, True], ids=["upstreams only", "LOCAL"])
 @pytest.mark.parametrize("present", [False, True], ids=["not here", "here"])
-def test_new_runs(offered: str, local: bool, present: bool) -> None:
+def test_new_runs(listed_at: str, local: bool, present: bool) -> None:
     """A run that is offered comes from where it is offered; one that is only here is LOCAL's, if there is LOCAL."""
-    cell = Cell(CellId("lib", "cell"), present, upstream=bool(offered))
-    snapshot = replace(RUN, has_pipeline=False, upstream=None, output=None, offered=offered, cells=(cell,))
+    cell = Cell(CellId("lib", "cell"), present, upstream=bool(listed_at))
+    snapshot = replace(RUN, has_pipeline=False, upstream=None, output=None, listed_at=listed_at, cells=(cell,))
     planned = plan(snapshot, replace(POLICY, local=local), NOW).actions
-    expected = [("new-run", offered or LOCAL)] if offered or (local and present) else []
+    expected = [("new-run", listed_at or LOCAL)] if listed_at or (local and present) else []
     assert [(action.name, action.upstream) for action in planned] == expected
 
 
@@ -111,8 +113,8 @@ def test_flagged_runs_are_not_copied(flag: str) -> None:
 @pytest.mark.parametrize(
     "changed",
     [
-        {"offered": ""},
-        {"offered": "host:/data/Another"},
+        {"listed_at": ""},
+        {"listed_at": "host:/data/Another"},
         {"upstream": None},
         {"upstream": LOCAL},
         {"output": None, "output_problem": "output: dangling"},
@@ -165,5 +167,7 @@ def test_data_that_have_gone_are_not_copied_over_their_flags(flags: CellFlags) -
 def test_page_does_not_depend_on_what_is_upstream() -> None:
     """A page made by somebody who has not asked the upstreams covers a run that somebody sees to have more there."""
     unseen = (replace(DONE, upstream=False), replace(PENDING, upstream=False))
-    assert covers(replace(RUN, cells=(DONE, PENDING, NEW))) == covers(replace(RUN, offered="", cells=unseen))
-    assert covers(replace(RUN, cells=(DONE, PENDING))) != covers(replace(RUN, cells=(DONE,)))
+    assert digest_of_report(replace(RUN, cells=(DONE, PENDING, NEW))) == digest_of_report(
+        replace(RUN, listed_at="", cells=unseen)
+    )
+    assert digest_of_report(replace(RUN, cells=(DONE, PENDING))) != digest_of_report(replace(RUN, cells=(DONE,)))

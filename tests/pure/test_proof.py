@@ -17,8 +17,18 @@ from hypothesis import strategies as st
 
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.core.model import CellId
-from hesiod_watch.rules import deletion_proof as proof
-from hesiod_watch.rules.deletion_proof import Copy, DropProof, Evidence, Fact, Found, Limits, Refused, digest_of, prove
+from hesiod_watch.rules import deletion_proof
+from hesiod_watch.rules.deletion_proof import (
+    CopyEvidence,
+    DeletionEvidence,
+    DeletionProof,
+    DeletionRefused,
+    FoundEntry,
+    ProofLimits,
+    RecordedFile,
+    digest_of,
+    prove,
+)
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
 CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
@@ -30,7 +40,7 @@ def md5(name: str) -> str:
     return hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()
 
 
-def a_copy(place: str, name: str, **more: Any) -> Copy:
+def a_copy(place: str, name: str, **more: Any) -> CopyEvidence:
     values: dict[str, Any] = {
         "device": f"device of {place}",
         "path": f"/{place}/{name}",
@@ -38,10 +48,10 @@ def a_copy(place: str, name: str, **more: Any) -> Copy:
         "md5": md5(name),
         "read_at": NOW - timedelta(minutes=20),
     }
-    return Copy(place, **(values | more))
+    return CopyEvidence(place, **(values | more))
 
 
-def evidence(dropped: proof.Dropped = "upstream", **more: Any) -> Evidence:
+def evidence(dropped: deletion_proof.Dropped = "upstream", **more: Any) -> DeletionEvidence:
     """All that is needed to drop a cell of three files, kept by landing, a backup and, for the reads, the output."""
     places = {
         name: ["landing", "backup one"] if dropped == "upstream" else ["backup one", "backup two"] for name in SIZES
@@ -52,9 +62,9 @@ def evidence(dropped: proof.Dropped = "upstream", **more: Any) -> Evidence:
         "cell": CELL,
         "dropped": dropped,
         "taken_at": NOW - timedelta(seconds=5),
-        "found": {"fastq_pass": Found("d")}
-        | {name: Found("f", size, (1, 2), md5(name)) for name, size in SIZES.items()},
-        "recorded": {name: Fact(size, md5(name)) for name, size in SIZES.items()},
+        "found": {"fastq_pass": FoundEntry("d")}
+        | {name: FoundEntry("f", size, (1, 2), md5(name)) for name, size in SIZES.items()},
+        "recorded": {name: RecordedFile(size, md5(name)) for name, size in SIZES.items()},
         "copies": {name: tuple(a_copy(place, name) for place in held) for name, held in places.items()},
         "closed": "all 3 files announced are here",
         "epoch": 1,
@@ -63,19 +73,19 @@ def evidence(dropped: proof.Dropped = "upstream", **more: Any) -> Evidence:
         "backup_manifest": "m" * 32,
         "manifest": "m" * 32,
     }
-    return Evidence(**(values | more))
+    return DeletionEvidence(**(values | more))
 
 
-def proven(found: Evidence, now: datetime = NOW, limits: Limits | None = None) -> DropProof:
-    answer = prove(found, limits or Limits(), now)
-    assert isinstance(answer, DropProof), answer
+def proven(found: DeletionEvidence, now: datetime = NOW, limits: ProofLimits | None = None) -> DeletionProof:
+    answer = prove(found, limits or ProofLimits(), now)
+    assert isinstance(answer, DeletionProof), answer
     return answer
 
 
-def refused(found: Evidence, now: datetime = NOW, limits: Limits | None = None) -> str:
+def refused(found: DeletionEvidence, now: datetime = NOW, limits: ProofLimits | None = None) -> str:
     """All reasons in one text."""
-    answer = prove(found, limits or Limits(), now)
-    assert isinstance(answer, Refused)
+    answer = prove(found, limits or ProofLimits(), now)
+    assert isinstance(answer, DeletionRefused)
     return "; ".join(answer.reasons)
 
 
@@ -118,9 +128,9 @@ def test_nobody_else_makes_one() -> None:
     values = {each.name: getattr(made, each.name) for each in dataclasses.fields(made)}
     for shown in (None, True, object()):
         with pytest.raises(TypeError):
-            DropProof(**values, shown=shown)
+            DeletionProof(**values, shown=shown)
     with pytest.raises(TypeError):
-        DropProof(**values)
+        DeletionProof(**values)
     with pytest.raises((TypeError, ValueError)):
         replace(made, not_after=NOW + timedelta(days=1))
     with pytest.raises(dataclasses.FrozenInstanceError):
@@ -149,36 +159,36 @@ def test_it_runs_out(seconds: float, holds: bool) -> None:
 
 def test_limits_can_only_be_lowered() -> None:
     """No configuration makes evidence count for longer than a day, or a proof for more than ten minutes."""
-    wide = Limits(timedelta(days=9), timedelta(days=9))
+    wide = ProofLimits(timedelta(days=9), timedelta(days=9))
     assert proven(evidence(), limits=wide).not_after == NOW + timedelta(minutes=10) - timedelta(seconds=5)
     old = with_copy(SIGNAL, "landing", read_at=NOW - timedelta(hours=25))(evidence())
     assert "was not read within 24 h" in refused(old, limits=wide)
-    short = Limits(timedelta(minutes=10), timedelta(minutes=1))
+    short = ProofLimits(timedelta(minutes=10), timedelta(minutes=1))
     assert "was not read within" in refused(evidence(), limits=short)
-    assert proven(evidence(), limits=replace(Limits(), lasts=timedelta(minutes=1))).not_after < NOW + timedelta(
+    assert proven(evidence(), limits=replace(ProofLimits(), lasts=timedelta(minutes=1))).not_after < NOW + timedelta(
         minutes=1
     )
 
 
 # Everything that must keep it from being given.
 
-Spoil = Callable[[Evidence], Evidence]
+Spoil = Callable[[DeletionEvidence], DeletionEvidence]
 
 
 def with_copy(name: str, where: str, **more: Any) -> Spoil:
     """One copy of one file is otherwise."""
 
-    def spoil(found: Evidence) -> Evidence:
+    def spoil(found: DeletionEvidence) -> DeletionEvidence:
         held = tuple(replace(copy, **more) if copy.place == where else copy for copy in found.copies[name])
         return replace(found, copies={**found.copies, name: held})
 
     return spoil
 
 
-def with_found(name: str, entry: Found | None) -> Spoil:
+def with_found(name: str, entry: FoundEntry | None) -> Spoil:
     """One file of what is to be dropped is otherwise; None: it is not there."""
 
-    def spoil(found: Evidence) -> Evidence:
+    def spoil(found: DeletionEvidence) -> DeletionEvidence:
         entries = {key: value for key, value in found.found.items() if key != name}
         return replace(found, found=entries | ({name: entry} if entry else {}))
 
@@ -210,17 +220,20 @@ REFUSED: Mapping[str, tuple[Spoil, str]] = {
     "a copy in the trash": (with_copy(SIGNAL, "backup one", place="trash"), "may be dropped itself"),
     "no copies at all": (changed(copies={}), "no other verified copy"),
     "an inventory that is not closed": (changed(closed=""), "nothing says that all of the cell is here"),
-    "a file more than recorded": (with_found("new", Found("f", 1, (1,), md5("new"))), "new: was not there when"),
-    "a file with other bytes": (with_found(SIGNAL, Found("f", 9_000_000, (1,), md5("x"))), "is not what it was when"),
-    "a file of another size": (with_found(SIGNAL, Found("f", 1, (1,), md5(SIGNAL))), "is not what it was when"),
+    "a file more than recorded": (with_found("new", FoundEntry("f", 1, (1,), md5("new"))), "new: was not there when"),
+    "a file with other bytes": (
+        with_found(SIGNAL, FoundEntry("f", 9_000_000, (1,), md5("x"))),
+        "is not what it was when",
+    ),
+    "a file of another size": (with_found(SIGNAL, FoundEntry("f", 1, (1,), md5(SIGNAL))), "is not what it was when"),
     "a file fewer": (with_found(SIGNAL, None), "is not there any more"),
-    "a file that cannot be read": (with_found(SIGNAL, Found("f", 9_000_000, (1,))), "could not be read"),
-    "a link in it": (with_found("link", Found("l")), "link: a link"),
-    "a FIFO in it": (with_found("fifo", Found("o")), "fifo: no regular file"),
+    "a file that cannot be read": (with_found(SIGNAL, FoundEntry("f", 9_000_000, (1,))), "could not be read"),
+    "a link in it": (with_found("link", FoundEntry("l")), "link: a link"),
+    "a FIFO in it": (with_found("fifo", FoundEntry("o")), "fifo: no regular file"),
     "it changed meanwhile": (changed(moved=(SIGNAL,)), "came, went or changed while it was looked at"),
     "an inventory of eleven minutes ago": (changed(taken_at=NOW - timedelta(minutes=11)), "11 minutes old"),
     "an inventory of tomorrow": (changed(taken_at=NOW + timedelta(days=1)), "the clock was set back"),
-    "a flag in the way": (changed(hindrances=("it is flagged failed",)), "flagged failed"),
+    "a flag in the way": (changed(blockers=("it is flagged failed",)), "flagged failed"),
     "done by hand": (changed(done_manifest=""), "names no manifest"),
     "other results than done": (changed(manifest="x" * 32), "not the one that its flag `done` names"),
     "no results any more": (changed(manifest=""), "not the one that its flag `done` names"),
@@ -255,21 +268,21 @@ def test_refused_or_kept_in_landing(case: str) -> None:
         name: tuple(replace(copy, place=names.get(copy.place, copy.place)) for copy in held)
         for name, held in spoilt.copies.items()
     }
-    answer = prove(replace(spoilt, dropped="landing", copies=copies), Limits(), NOW)
+    answer = prove(replace(spoilt, dropped="landing", copies=copies), ProofLimits(), NOW)
     if case in KEPT and case != "a clock a day ahead":
-        assert isinstance(answer, DropProof)
+        assert isinstance(answer, DeletionProof)
         assert [each.name for each in answer.files] == [READS]
     elif case in PASSED_OVER:
-        assert isinstance(answer, DropProof)
+        assert isinstance(answer, DeletionProof)
     else:
-        assert isinstance(answer, Refused)
+        assert isinstance(answer, DeletionRefused)
 
 
 def test_reasons_name_the_file() -> None:
     """A reason about a file begins with its name, made safe to show."""
     name = "evil\n\x1b[2J.pod5"
     found = evidence()
-    spoilt = replace(found, found={**found.found, name: Found("f", 1, (1,), md5(name))})
+    spoilt = replace(found, found={**found.found, name: FoundEntry("f", 1, (1,), md5(name))})
     (reason,) = [each for each in refused(spoilt).split("; ") if "evil" in each and "was not there" in each]
     assert "\n" not in reason
     assert "\x1b" not in reason
@@ -284,7 +297,7 @@ def test_reasons_name_the_file() -> None:
     ],
     ids=["differing", "absent"],
 )
-def test_minknow_s_checksums_keep_all_of_a_cell(dropped: proof.Dropped, checksums: MinknowChecksums) -> None:
+def test_minknow_s_checksums_keep_all_of_a_cell(dropped: deletion_proof.Dropped, checksums: MinknowChecksums) -> None:
     """One file that differs or is absent is reason enough, with every copy of every file proven."""
     found = replace(evidence(dropped), checksums=checksums)
     assert "MinKNOW's checksums (output_hash_x.csv): 1 file" in refused(found)
@@ -296,12 +309,12 @@ def test_nothing_to_go() -> None:
     """Where only small files are left of landing, that is the one reason."""
     found = evidence("landing")
     left = {SUMMARY: found.found[SUMMARY]}
-    assert prove(replace(found, found=left), Limits(), NOW) == Refused((proof.NOTHING,))
+    assert prove(replace(found, found=left), ProofLimits(), NOW) == DeletionRefused((deletion_proof.NOTHING,))
 
 
 def test_the_digest_is_of_names_and_bytes() -> None:
     """Two inventories have one digest only if the same names hold the same bytes."""
-    one = {"a": Found("f", 1, (1,), md5("1")), "b": Found("f", 1, (1,), md5("2")), "d": Found("d")}
+    one = {"a": FoundEntry("f", 1, (1,), md5("1")), "b": FoundEntry("f", 1, (1,), md5("2")), "d": FoundEntry("d")}
     assert digest_of(one) == digest_of({name: replace(each, identity=(9,)) for name, each in one.items()})
     assert digest_of(one) != digest_of({"a": one["b"], "b": one["a"]})
     assert digest_of(one) != digest_of({"a": one["a"], "c": one["b"]})
@@ -313,26 +326,26 @@ PLACES = st.sampled_from(["landing", "output", "backup one", "backup two", "upst
 
 
 @st.composite
-def copies(draw: st.DrawFn) -> Copy:
+def copies(draw: st.DrawFn) -> CopyEvidence:
     place, device = draw(PLACES), draw(DEVICES)
     md5s, ages = st.sampled_from([md5(SIGNAL), md5("x"), ""]), st.integers(-100, 200_000)
     age, path, inode = draw(ages), draw(st.sampled_from("abcd")), draw(st.sampled_from(["", "1", "2", "3"]))
-    return Copy(
+    return CopyEvidence(
         place, device, path, inode, draw(md5s), NOW - timedelta(seconds=age), draw(st.sampled_from(["", "", "x"]))
     )
 
 
 @given(st.lists(copies(), max_size=6), st.sampled_from(["upstream", "landing"]))
-def test_two_devices_or_no_proof(held: list[Copy], dropped: proof.Dropped) -> None:
+def test_two_devices_or_no_proof(held: list[CopyEvidence], dropped: deletion_proof.Dropped) -> None:
     """Whatever copies are claimed: a file goes only with two right, fresh, countable ones on two devices."""
-    entry = Found("f", SIZES[SIGNAL], (1,), md5(SIGNAL))
+    entry = FoundEntry("f", SIZES[SIGNAL], (1,), md5(SIGNAL))
     found = evidence(
         dropped,
         found={SIGNAL: entry},
-        recorded={SIGNAL: Fact(entry.size, entry.md5)},
+        recorded={SIGNAL: RecordedFile(entry.size, entry.md5)},
         copies={SIGNAL: tuple(held)},
     )
-    answer = prove(found, Limits(), NOW)
+    answer = prove(found, ProofLimits(), NOW)
     right = [
         copy
         for copy in held
@@ -342,7 +355,7 @@ def test_two_devices_or_no_proof(held: list[Copy], dropped: proof.Dropped) -> No
         and copy.read_at
         and timedelta(seconds=-2) <= NOW - copy.read_at <= timedelta(hours=24)
     ]
-    if isinstance(answer, DropProof):
+    if isinstance(answer, DeletionProof):
         assert len({copy.device for copy in right}) >= 2
         assert len({copy.path for copy in right}) >= 2
     elif all(copy in right for copy in held) and len({copy.device for copy in held}) == len(held) >= 2:

@@ -88,3 +88,21 @@ def test_texts_that_spell_no_number(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         parse_whole(text)
     assert parse_whole("12") == parse_whole(b"12") == 12
+
+
+@pytest.mark.parametrize(
+    ("earlier", "today"),
+    [
+        ({"why": "a"}, {"reason": "a"}),
+        ({"trouble": "b", "why": "a"}, {"reason": "b"}),
+        ({"trouble": "b", "person": True}, {"reason": "b", "needs_person": True}),
+        ({"why": "a", "again": True}, {"reason": "a", "needs_person": False}),
+        ({"why": "a", "again": False}, {"reason": "a", "needs_person": True}),
+        ({"reason": "c", "needs_person": False, "why": "a"}, {"reason": "c", "needs_person": False}),
+        ({"token": "t", "files": 3}, {"token": "t", "files": 3}),
+    ],
+    ids=["why", "trouble first", "person", "again", "not again", "both spellings", "other keys"],
+)
+def test_spelling_of_0_1_0(earlier: dict[str, object], today: dict[str, object]) -> None:
+    """A record of version 0.1.0 is read with the names that its keys have today."""
+    assert record_in(json.dumps(earlier)) == today

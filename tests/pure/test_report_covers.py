@@ -12,7 +12,7 @@ import pytest
 from qc_documents import run_document
 
 from hesiod_watch.report.run import render_run
-from hesiod_watch.runs.report_digest import HEAD, read_covers
+from hesiod_watch.runs.report_digest import HEAD, read_report_digest
 
 
 @pytest.mark.parametrize("digest", ["0123456789abcdef", "a" * 64])
@@ -20,7 +20,7 @@ def test_round_trip(tmp_path: Path, digest: str) -> None:
     """The digest a page is made with is read back from it, even if the run's name is long and hostile."""
     page = tmp_path / "report.html"
     page.write_text(render_run(run_document(covers=digest, run="<meta " * 200)), encoding="utf-8")
-    assert read_covers(page) == digest
+    assert read_report_digest(page) == digest
 
 
 @pytest.mark.parametrize("digest", ["", "xyz", "0123456", "0123456789ABCDEF", '0123456789abcdef"><b>'])
@@ -48,7 +48,7 @@ def test_junk_covers_nothing(tmp_path: Path, content: bytes) -> None:
     """A file that is no page of ours covers nothing."""
     page = tmp_path / "report.html"
     page.write_bytes(content)
-    assert read_covers(page) is None
+    assert read_report_digest(page) is None
 
 
 def test_nothing_there(tmp_path: Path) -> None:
@@ -56,7 +56,7 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
     for path in ("absent", "directory", "nul\0", "file/below", "x" * 5000, "bad\ud800"):
-        assert read_covers(tmp_path / path) is None
+        assert read_report_digest(tmp_path / path) is None
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
@@ -65,18 +65,18 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     good.write_text(render_run(run_document()), encoding="utf-8")
     link = tmp_path / "report.html"
     link.symlink_to(good)
-    assert read_covers(good) == "0123456789abcdef"
-    assert read_covers(link) is None
+    assert read_report_digest(good) == "0123456789abcdef"
+    assert read_report_digest(link) is None
 
 
 def test_special_files_are_not_opened(tmp_path: Path) -> None:
     """A FIFO or a socket in the page's place neither blocks nor raises."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
-    assert read_covers(fifo) is None
+    assert read_report_digest(fifo) is None
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "socket"))
-        assert read_covers(tmp_path / "socket") is None
+        assert read_report_digest(tmp_path / "socket") is None
 
 
 def test_light() -> None:

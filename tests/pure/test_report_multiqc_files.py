@@ -8,7 +8,7 @@ import re
 import pytest
 from qc_documents import all_failed, not_barcoded, qc_document, without_fastq
 
-from hesiod_watch.report.document import Document
+from hesiod_watch.report.document import QcDocument
 from hesiod_watch.report.multiqc import multiqc_files, sample_name
 
 
@@ -56,7 +56,7 @@ def test_undefined_numbers_are_left_out() -> None:
 )
 def test_sample_name(changes: dict[str, str], name: str) -> None:
     """A row's name is unique from its beginning and harmless throughout."""
-    assert sample_name(Document(qc_document(**changes))) == name
+    assert sample_name(QcDocument(qc_document(**changes))) == name
 
 
 def test_hostile_barcodes() -> None:

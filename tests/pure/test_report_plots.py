@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from qc_documents import STARTED, group, not_barcoded, one_read, qc_document
 
-from hesiod_watch.report.document import Document
-from hesiod_watch.report.flowcell import LAYOUTS, Layout, channel_chart, layout_for
+from hesiod_watch.report.document import QcDocument
+from hesiod_watch.report.flowcell import LAYOUTS, FlowCellLayout, channel_chart, layout_for
 from hesiod_watch.report.plots import length_chart, quality_chart, yield_chart
 from hesiod_watch.report.svg import Chart, element, nice_step, nice_top
 
@@ -54,7 +54,7 @@ def test_elements_are_escaped() -> None:
 )
 def test_columns_stay_inside(document: dict[str, Any]) -> None:
     """No column of a chart begins left of the axis, ends right of it, or is higher than the axis."""
-    cell = Document(document)
+    cell = QcDocument(document)
     for chart in (length_chart(cell), quality_chart(cell), yield_chart(cell)):
         assert chart is not None
         rects = re.findall(r'<rect x="([^"%]+)%" width="([^"%]+)%" y="([^"%]+)%" height="([^"%]+)%"', chart.picture)
@@ -70,7 +70,7 @@ def test_stack_adds_up() -> None:
     """Passed and failed columns of the length chart have the heights of their bases on the chart's own scale."""
     passed, failed = group(1000, name="a"), group(400, length=2000, name="b")
     total = group(1400, name="c")
-    chart = length_chart(Document(qc_document(total=total, **{"pass": passed, "fail": failed})))
+    chart = length_chart(QcDocument(qc_document(total=total, **{"pass": passed, "fail": failed})))
     assert chart is not None
     heights = {part: sum(numbers(rf'height="([^"%]+)%" class="{part}"', chart)) for part in ("pass", "fail")}
     assert heights["pass"] / heights["fail"] == pytest.approx(passed["bases"] / failed["bases"], rel=0.01)
@@ -82,7 +82,7 @@ def test_curve_ends_at_the_total() -> None:
     total = one_read() | {"yield": {"start": start.isoformat(), "bin_seconds": 600, "bases": [100, 300, 600]}}
     later = (start + timedelta(minutes=10)).isoformat()
     passed = one_read() | {"yield": {"start": later, "bin_seconds": 600, "bases": [250, 250]}}
-    chart = yield_chart(Document(qc_document(total=total, **{"pass": passed})))
+    chart = yield_chart(QcDocument(qc_document(total=total, **{"pass": passed})))
     assert chart is not None
     assert chart.table.rows[-1] == ("30 min", "1,000", "500")
     assert chart.table.rows[0] == ("10 min", "100", "0")
@@ -94,13 +94,13 @@ def test_curve_ends_at_the_total() -> None:
 def test_times_that_cannot_be_compared(start: str, curves: int) -> None:
     """A passed group whose times have no offset where the others' have one costs its curve, not the page."""
     passed = group(1000) | {"yield": {"start": start, "bin_seconds": 600, "bases": [1, 2]}}
-    chart = yield_chart(Document(qc_document(**{"pass": passed})))
+    chart = yield_chart(QcDocument(qc_document(**{"pass": passed})))
     assert chart is not None
     assert len(chart.table.header) == 1 + curves
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=[layout.kind for layout in LAYOUTS])
-def test_every_channel_has_its_place(layout: Layout) -> None:
+def test_every_channel_has_its_place(layout: FlowCellLayout) -> None:
     """Each channel is on the map, and no two are at one place."""
     places = [layout.place(channel) for channel in range(1, layout.channels + 1)]
     assert len(set(places)) == layout.channels
@@ -154,7 +154,7 @@ def test_layout(flow_cell_type: str, highest: int, kind: str | None) -> None:
 
 def test_map_counts_every_channel() -> None:
     """The classes of the map's table add up to the channels of the flow cell."""
-    chart = channel_chart(Document(qc_document()))
+    chart = channel_chart(QcDocument(qc_document()))
     assert chart is not None
     assert sum(int(count.replace(",", "")) for _, count in chart.table.rows) == 3000
     assert chart.picture.count("M") == 3000
@@ -164,4 +164,4 @@ def test_map_counts_every_channel() -> None:
 def test_no_map(channels: dict[str, int]) -> None:
     """Channels that are none, or that no flow cell has, give no map."""
     total = group(100) | {"channels": {"active": 1, "reads": channels}}
-    assert channel_chart(Document(not_barcoded(total=total))) is None
+    assert channel_chart(QcDocument(not_barcoded(total=total))) is None

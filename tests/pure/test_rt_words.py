@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hesiod_watch.core.messages import Message
+from hesiod_watch.core.messages import Delivery
 from hesiod_watch.rules.rt_text import (
     SUBJECT_BYTES,
     TEXT_LENGTH,
@@ -22,8 +22,8 @@ ANY_TEXT = st.text(st.characters())  # lone surrogates, too: names on disk have 
 TOKEN = "0123456789abcdef" * 2
 
 
-def message(text: str) -> Message:
-    return Message(7, TOKEN, "cell-done", "comment", text)
+def message(text: str) -> Delivery:
+    return Delivery(7, TOKEN, "cell-done", "comment", text)
 
 
 @pytest.mark.parametrize(

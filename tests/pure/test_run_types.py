@@ -11,13 +11,13 @@ from outboxes import ALL_TOLD
 
 from hesiod_watch.core.model import (
     LOCAL,
-    Arriving,
     Cell,
     CellFlags,
     CellId,
     Claim,
     Completeness,
     Flag,
+    IngestState,
     Liveness,
     Policy,
     RunName,
@@ -36,7 +36,7 @@ RUN = Snapshot(
     RunName("v_ada"), Path("/landing/v_ada"), has_pipeline=True, upstream=LOCAL, output=Path("/output"), outbox=ALL_TOLD
 )
 READY = Cell(CellId("lib", "ready"), present=True, flags=CellFlags(synced=True))
-WRITTEN = Cell(CellId("lib", "written"), present=True, arriving=Arriving(changed=2))
+WRITTEN = Cell(CellId("lib", "written"), present=True, arriving=IngestState(changed=2))
 DEAD = Cell(
     CellId("lib", "dead"),
     present=True,
@@ -105,7 +105,7 @@ def test_still_received() -> None:
     proven = replace(WRITTEN, completeness=Completeness(Verdict.PROVEN, "3 of 3"))
     assert [action.name for action in plan(replace(RUN, cells=(proven,)), POLICY, NOW).actions] == ["synced"]
     there = Cell(CellId("lib", "there"), present=False, upstream=True)
-    snapshot = replace(RUN, upstream="host:/x", offered="host:/x", cells=(READY, there))
+    snapshot = replace(RUN, upstream="host:/x", listed_at="host:/x", cells=(READY, there))
     assert [action.name for action in plan(snapshot, POLICY, NOW).actions] == ["sync"]
     assert [action.name for action in plan(replace(snapshot, type="t"), POLICY, NOW).actions] == ["process"]
 
@@ -124,7 +124,7 @@ def test_said() -> None:
 def test_settled_runs_are_not_complained_about() -> None:
     """A finished run of a type that is not configured any more is explained, and nothing waits for anybody."""
     done = replace(READY, flags=CellFlags(done=Flag("ready.done", 1.0)))
-    snapshot = replace(RUN, type="guest", cells=(done,), report_covers=None)
+    snapshot = replace(RUN, type="guest", cells=(done,), report_digest=None)
     decision = plan(snapshot, POLICY, NOW)
     assert decision.waiting == ()
     assert any("not configured" in line for line in explain_run(snapshot, decision, POLICY, NOW).evidence)

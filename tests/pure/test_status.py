@@ -23,7 +23,7 @@ from hesiod_watch.core.model import (
     Status,
     Verdict,
 )
-from hesiod_watch.rules.stages import covers, settled, stage_of, status_of, why_stage
+from hesiod_watch.rules.stages import digest_of_report, settled, stage_of, status_of, why_stage
 
 FLAG = Flag("made by a test", mtime=1.0)
 ALIVE = Claim(1, None, None, yielded=False, liveness=Liveness.ALIVE, evidence="")
@@ -166,9 +166,9 @@ def test_report_is_out_of_date_when_a_cell_settles() -> None:
     running = replace(RUN, cells=(a_cell(Stage.INCOMPLETE), a_cell(Stage.PROCESSED, 2)))
     started = replace(RUN, cells=(a_cell(Stage.PROCESSING), a_cell(Stage.PROCESSED, 2)))
     done = replace(RUN, cells=(a_cell(Stage.PROCESSED), a_cell(Stage.PROCESSED, 2)))
-    assert covers(running) == covers(started) != covers(done)
+    assert digest_of_report(running) == digest_of_report(started) != digest_of_report(done)
     again = replace(done, cells=tuple(replace(c, flags=CellFlags(done=replace(FLAG, mtime=2.0))) for c in done.cells))
-    assert covers(again) != covers(done)
+    assert digest_of_report(again) != digest_of_report(done)
 
 
 def test_settled_needs_every_cell_and_at_least_one() -> None:

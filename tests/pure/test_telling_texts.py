@@ -10,6 +10,7 @@ import pytest
 
 from hesiod_watch.core.model import (
     LOCAL,
+    Attempt,
     Cell,
     CellFlags,
     CellId,
@@ -17,7 +18,6 @@ from hesiod_watch.core.model import (
     Liveness,
     Owner,
     Policy,
-    Round,
     RunName,
     Snapshot,
 )
@@ -111,8 +111,8 @@ def test_hostile_words(name: str) -> None:
         done=Flag("d", 1.0, text=evil), failed=Flag("f", 1.0, text=evil), aborted=Flag("a", 1.0, text=evil)
     )
     cell = Cell(CellId(evil, evil), present=True, flags=flags, results={"reads": 1})
-    bad = Round(
-        "failed", Owner("t", epoch=9), Liveness.DEAD, evil, {"trouble": evil, "person": True, "problems": [evil]}
+    bad = Attempt(
+        "failed", Owner("t", epoch=9), Liveness.DEAD, evil, {"reason": evil, "needs_person": True, "problems": [evil]}
     )
     snapshot = replace(
         RUN,

@@ -17,26 +17,26 @@ from hypothesis import strategies as st
 from outboxes import ALL_TOLD
 
 from hesiod_watch.core.model import (
-    Arriving,
+    Attempt,
     Cell,
     CellFlags,
     CellId,
     Claim,
     Completeness,
     Flag,
-    Letter,
+    IngestState,
     Liveness,
     Outbox,
+    OutboxMessage,
     Owner,
     Policy,
-    Round,
     RunName,
     Snapshot,
     Verdict,
 )
-from hesiod_watch.rules.delivery import Trouble, overdue, record_of
+from hesiod_watch.rules.delivery import DeliveryFailure, overdue, record_of
 from hesiod_watch.rules.plan import plan
-from hesiod_watch.rules.stages import covers
+from hesiod_watch.rules.stages import digest_of_report
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=900)
@@ -56,13 +56,13 @@ POLICY = Policy(
 RUNNING = Completeness(Verdict.RUNNING, "still being written")
 
 
-def ended(ending: str, then: datetime = LONG_AGO, epoch: int = 1, **record: object) -> Round:
+def ended(ending: str, then: datetime = LONG_AGO, epoch: int = 1, **record: object) -> Attempt:
     """A round that began and ended at a time."""
     owner = Owner("t", host="h", time=then.isoformat(), epoch=epoch)
-    return Round(ending, owner, Liveness.DEAD, "it has ended", {"ended": then.isoformat(), "manifest": "m", **record})
+    return Attempt(ending, owner, Liveness.DEAD, "it has ended", {"ended": then.isoformat(), "manifest": "m", **record})
 
 
-def copied(then: datetime = LONG_AGO, ending: str = "done") -> Round:
+def copied(then: datetime = LONG_AGO, ending: str = "done") -> Attempt:
     names = ("identity", "device", "location", "manifest_md5", "raw_digest")
     copy = {"backup": "second", "files": 1, "bytes": 1, "verified_at": then.isoformat(), "raw": True}
     return ended(ending, then, copies=[{**copy, **dict.fromkeys(names, "m")}])
@@ -74,13 +74,13 @@ def run_of(cell: Cell | None = None, upstream: str = "LOCAL", **more: object) ->
         Path("/landing/run"),
         has_pipeline=True,
         upstream=upstream,
-        offered="" if upstream == "LOCAL" else upstream,
+        listed_at="" if upstream == "LOCAL" else upstream,
         output=Path("/output/run"),
         cells=(cell,) if cell else (),
         outbox=ALL_TOLD,
     )
     run = replace(run, **more)  # type: ignore[arg-type]  # fields of a snapshot
-    return replace(run, report_covers=covers(run))
+    return replace(run, report_digest=digest_of_report(run))
 
 
 def done(made: datetime = LONG_AGO, **more: object) -> Cell:
@@ -92,7 +92,7 @@ def done(made: datetime = LONG_AGO, **more: object) -> Cell:
 
 def arriving(then: datetime, ending: str, seen: int = 1, unfinished: int = 0, changed: int = 2) -> Snapshot:
     cell = Cell(ID, present=True, completeness=RUNNING)
-    return run_of(replace(cell, arriving=Arriving(changed, seen, unfinished, ended(ending, then))))
+    return run_of(replace(cell, arriving=IngestState(changed, seen, unfinished, ended(ending, then))))
 
 
 def nanoseconds(then: datetime) -> int:
@@ -106,10 +106,10 @@ def claimed(then: datetime) -> Snapshot:
 
 def undelivered(then: datetime) -> Snapshot:
     """A message whose channel rests for the longest time there is, since `then`."""
-    letter = Letter(1, "run-new", channels={"rt": "comment"}, time=LONG_AGO.isoformat())
+    letter = OutboxMessage(1, "run-new", channels={"rt": "comment"}, time=LONG_AGO.isoformat())
     until = (then + HOUR if then < FAR - HOUR else FAR).isoformat()
-    said = record_of({"rt": Trouble("away", 9, then.isoformat(), until)})
-    last = Round("failed", None, Liveness.DEAD, "it has ended", said)
+    said = record_of({"rt": DeliveryFailure("away", 9, then.isoformat(), until)})
+    last = Attempt("failed", None, Liveness.DEAD, "it has ended", said)
     box = replace(ALL_TOLD, last=1, newest="run-new", channels=("rt",), waiting=(letter,), round=last)
     return run_of(outbox=box)
 
@@ -160,7 +160,7 @@ CASES: dict[str, Case] = {
     "mark that could not be made": Case(
         "deletable",
         10 * MINUTE,
-        lambda t: run_of(done(upstream=True, deletable=ended("failed", t, again=True)), UPSTREAM),
+        lambda t: run_of(done(upstream=True, deletable=ended("failed", t, needs_person=False)), UPSTREAM),
     ),
     "mark that could not be withdrawn": Case(
         "deletable",
@@ -169,7 +169,9 @@ CASES: dict[str, Case] = {
     ),
     "cell that was finished": Case("strip", 20 * DAY, lambda t: run_of(done(t))),
     "strip that was refused": Case("strip", DAY, lambda t: run_of(done(strip=ended("failed", t)))),
-    "strip that was away": Case("strip", 10 * MINUTE, lambda t: run_of(done(strip=ended("failed", t, again=True)))),
+    "strip that was away": Case(
+        "strip", 10 * MINUTE, lambda t: run_of(done(strip=ended("failed", t, needs_person=False)))
+    ),
     "channel that rests": Case("notify", HOUR, undelivered),
 }
 
@@ -208,7 +210,7 @@ def test_no_look_waits_for_the_future(name: str) -> None:
     [(copied(FAR), ended("done", NOW)), (copied(FAR), ended("failed", NOW, problems=DAMAGED))],
     ids=["all well", "damaged"],
 )
-def test_what_was_done_just_now_rests(backup: Round, verification: Round) -> None:
+def test_what_was_done_just_now_rests(backup: Attempt, verification: Attempt) -> None:
     """A backup with a time in the future does not have its copies read again and again."""
     assert "verify" not in planned(run_of(done(backup=backup, verification=verification)), NOW)
 
@@ -232,5 +234,5 @@ def test_a_young_cell_is_not_stripped() -> None:
 
 def test_undelivered_messages_are_reported() -> None:
     """A message with a time in the future counts as one that has waited for long."""
-    letter = Letter(1, "run-new", channels={"rt": "comment"}, time=FAR.isoformat())
+    letter = OutboxMessage(1, "run-new", channels={"rt": "comment"}, time=FAR.isoformat())
     assert overdue(Outbox(channels=("rt",), waiting=(letter,)), NOW)

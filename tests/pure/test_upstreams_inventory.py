@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.core.inventory import Entry, Inventory, NotAnAnswer, names_given, read_checksums, read_files, records
-from hesiod_watch.remote.rsync import Progress
+from hesiod_watch.core.inventory import (
+    Inventory,
+    InventoryEntry,
+    MalformedResponse,
+    names_given,
+    read_checksums,
+    read_files,
+    records,
+)
+from hesiod_watch.remote.rsync import RsyncProgress
 
 BEGIN, END = b"hesiod-watch answers\0", b"hesiod-watch ends 0\0"
 FILES = (
@@ -29,11 +37,11 @@ def test_files_are_read() -> None:
     assert code == 0
     assert there.now == 1700000000
     assert dict(there.entries) == {
-        "fastq_pass": Entry("d", 4096, 1700000001_500000000, 1700000002_000000000),
-        "fastq_pass/a b\nc": Entry("f", 12, 1700000001_123456789, 1700000002_000000000),
-        "final_summary_x.txt": Entry("f", 3, 1700000001_000000000, 1700000002_000000000),
-        "link": Entry("l", 5, 1700000001_000000000, 1700000002_000000000, "to/it"),
-        "fifo": Entry("o", 0, 1700000001_000000000, 1700000002_000000000),
+        "fastq_pass": InventoryEntry("d", 4096, 1700000001_500000000, 1700000002_000000000),
+        "fastq_pass/a b\nc": InventoryEntry("f", 12, 1700000001_123456789, 1700000002_000000000),
+        "final_summary_x.txt": InventoryEntry("f", 3, 1700000001_000000000, 1700000002_000000000),
+        "link": InventoryEntry("l", 5, 1700000001_000000000, 1700000002_000000000, "to/it"),
+        "fifo": InventoryEntry("o", 0, 1700000001_000000000, 1700000002_000000000),
     }
     assert there.summaries == ("final_summary_x.txt",)
 
@@ -41,7 +49,7 @@ def test_files_are_read() -> None:
 @pytest.mark.parametrize("length", range(len(FILES)))
 def test_cut_anywhere(length: int) -> None:
     """An answer that is cut short at any byte is no answer."""
-    with pytest.raises(NotAnAnswer):
+    with pytest.raises(MalformedResponse):
         read_files(records(FILES[:length])[0])
 
 
@@ -53,7 +61,7 @@ def test_noise_before_the_answer() -> None:
 @pytest.mark.parametrize("output", [b"", b"x\0", BEGIN, BEGIN + b"x\0", BEGIN + END[:-1], END, BEGIN + END + b"x\0"])
 def test_no_answers(output: bytes) -> None:
     """Without both marks in their places there is no answer."""
-    with pytest.raises(NotAnAnswer):
+    with pytest.raises(MalformedResponse):
         records(output)
 
 
@@ -70,7 +78,7 @@ def test_any_bytes(output: bytes) -> None:
         answer, _ = records(BEGIN + output + END)
         read_files(answer)
         read_checksums(answer)
-    except NotAnAnswer:
+    except MalformedResponse:
         pass
     assert b"".join(answer).count(b"\0") == 0
 
@@ -82,7 +90,7 @@ def test_checksums_are_read() -> None:
         "a\nb  ./c": md5.decode(),
         "\udcff": md5.decode(),
     }
-    with pytest.raises(NotAnAnswer):
+    with pytest.raises(MalformedResponse):
         read_checksums([b"md5sum: broken"])
 
 
@@ -92,7 +100,7 @@ def test_names_are_given_with_dots() -> None:
 
 
 def entry(size: int = 1, mtime: int = 2, changed: int = 3) -> Inventory:
-    return Inventory({"a": Entry("f", size, mtime, changed)}, 0)
+    return Inventory({"a": InventoryEntry("f", size, mtime, changed)}, 0)
 
 
 @pytest.mark.parametrize("other", [entry(size=2), entry(mtime=3), entry(changed=4), Inventory({}, 0)])
@@ -106,7 +114,7 @@ def test_changes_show(other: Inventory) -> None:
 def test_only_files_at_the_top_are_summaries() -> None:
     """A directory of that name, or a file below one, is data."""
     names = {"final_summary": "d", "final_summary/final_summary_a.txt": "f", "x/final_summary_b.txt": "f"}
-    there = Inventory({name: Entry("d" if kind == "d" else "f") for name, kind in names.items()}, 0)
+    there = Inventory({name: InventoryEntry("d" if kind == "d" else "f") for name, kind in names.items()}, 0)
     assert there.summaries == ()
 
 
@@ -122,7 +130,7 @@ PROGRESS = (
 @pytest.mark.parametrize("piece", [1, 7, 1000])
 def test_progress(piece: int) -> None:
     """Bytes and files are read from rsync's progress however its output is cut into pieces."""
-    progress = Progress()
+    progress = RsyncProgress()
     seen = [progress.bytes for at in range(0, len(PROGRESS), piece) if progress.feed(PROGRESS[at : at + piece])]
     assert (progress.bytes, progress.files) == (9000002, 7)
     assert seen == sorted(seen)
@@ -130,7 +138,7 @@ def test_progress(piece: int) -> None:
 
 def test_progress_of_something_else() -> None:
     """Output that is no progress counts as none, and is not kept."""
-    progress = Progress()
+    progress = RsyncProgress()
     assert not progress.feed(b"1 2 3\n100% of nothing\n" + b"x" * 1_000_000)
     assert (progress.bytes, progress.files) == (0, 0)
 
@@ -139,7 +147,7 @@ def test_progress_of_something_else() -> None:
 def test_sizes_that_no_file_has(size: bytes) -> None:
     """An answer with a number that no file system holds is refused as a whole."""
     head = b"f " + size + b" 1795000000.0 1795000000.0 x"
-    with pytest.raises(NotAnAnswer):
+    with pytest.raises(MalformedResponse):
         read_files([b"1795000000", head, b""])
-    with pytest.raises(NotAnAnswer):
+    with pytest.raises(MalformedResponse):
         read_files([size])

@@ -11,7 +11,7 @@ from hesiod_watch.core.model import RunName
 from hesiod_watch.core.naming import run_problem
 from hesiod_watch.rules.exit_codes import AGAIN, FAILED, judge, judge_question, last_line
 from hesiod_watch.rules.rsync_template import FORBIDDEN, expand, template_problems
-from hesiod_watch.rules.run_names import Found, name_runs, run_name
+from hesiod_watch.rules.run_names import FoundRun, name_runs, run_name
 
 # Places.
 
@@ -161,8 +161,8 @@ def test_names_stay_in_the_grammar(experiment: str) -> None:
     assert run_name("20190226", "EGS1", name) == name
 
 
-def found(experiment: str, date: str = "20190226", host: str = "host") -> Found:
-    return Found(f"{host}:/data/{experiment}", experiment, "EGS1", date)
+def found(experiment: str, date: str = "20190226", host: str = "host") -> FoundRun:
+    return FoundRun(f"{host}:/data/{experiment}", experiment, "EGS1", date)
 
 
 def test_pinned_names_stay() -> None:

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.rules.deletion_marks import EVIDENCE, LIST, Mark, evidence_name, evidence_text
-from hesiod_watch.rules.deletion_proof import Found, digest_of
+from hesiod_watch.rules.deletion_marks import EVIDENCE, LIST, DeletionMark, evidence_name, evidence_text
+from hesiod_watch.rules.deletion_proof import FoundEntry, digest_of
 
 PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
@@ -46,7 +46,7 @@ class Sequencer:
         (path / "final_summary_a.txt").write_text("acquisition_run_id=a\n")
         return path
 
-    def mark(self, cell: Path, **more: object) -> Mark:
+    def mark(self, cell: Path, **more: object) -> DeletionMark:
         """Mark a cell as it is now, but for what is given otherwise."""
         found = {str(path.relative_to(cell)): seen(path) for path in cell.rglob("*") if path.is_file()}
         digest = digest_of(found)
@@ -64,7 +64,7 @@ class Sequencer:
             "evidence": evidence_name(cell.name, digest),
             "said": "backup fluidfs, landing",
         }
-        mark = Mark(**(values | more))  # type: ignore[arg-type]  # the fields are those of a mark
+        mark = DeletionMark(**(values | more))  # type: ignore[arg-type]  # the fields are those of a mark
         (self.data / EVIDENCE).mkdir(exist_ok=True)
         evidence = evidence_text({name: entry.md5 for name, entry in found.items()})
         (self.data / EVIDENCE / mark.evidence).write_bytes(evidence)
@@ -73,7 +73,7 @@ class Sequencer:
 
     def revoke(self, cell: Path) -> None:
         place = str(cell.relative_to(self.data))
-        self.write(Mark("revoked", datetime.now(UTC), place, "x", said="a copy has rotted").line())
+        self.write(DeletionMark("revoked", datetime.now(UTC), place, "x", said="a copy has rotted").line())
 
     def write(self, line: str) -> None:
         with (self.data / LIST).open("a", encoding="ascii") as file:
@@ -100,9 +100,9 @@ class Sequencer:
         return [line.split("\t")[1:] for line in (self.data / "cells_cleaned.log").read_text().splitlines()]
 
 
-def seen(path: Path) -> Found:
+def seen(path: Path) -> FoundEntry:
     data = path.read_bytes()
-    return Found("f", len(data), md5=hashlib.md5(data, usedforsecurity=False).hexdigest())
+    return FoundEntry("f", len(data), md5=hashlib.md5(data, usedforsecurity=False).hexdigest())
 
 
 def contents(cell: Path) -> dict[str, bytes]:

@@ -14,9 +14,9 @@ from pathlib import Path
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings, Source, Written
 from hesiod_watch.fastq.sources import look
-from hesiod_watch.fastq.tasks import Limits
+from hesiod_watch.fastq.tasks import TaskLimits
 
-LIMITS = Limits(files=2)
+LIMITS = TaskLimits(files=2)
 SETTINGS = Settings(level="small")
 """zlib: bytes are compared here, and those of the other levels are the same nearly always only (see `fastq.bgzf`)."""
 
@@ -83,7 +83,7 @@ def with_sources(output: Output, sources: Sequence[Source]) -> Output:
 
 
 def opened(
-    directory: Path, settings: Settings = SETTINGS, *, check_all: bool = True, limits: Limits = LIMITS
+    directory: Path, settings: Settings = SETTINGS, *, check_all: bool = True, limits: TaskLimits = LIMITS
 ) -> Ingest:
     """A session in a directory."""
     return Ingest.open(directory, settings, owner={"who": "me"}, check_all=check_all, limits=limits)

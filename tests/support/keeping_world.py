@@ -112,10 +112,10 @@ class World:
         return self.run_dir / "pipeline"
 
     def mark_backup(self, name: str) -> None:
-        from hesiod_watch.remote.backup.init import mark
+        from hesiod_watch.remote.backup.init import initialise_backup
 
         backup = next(each for each in self.config.backups if each.name == name)
-        mark(backup, self.config)
+        initialise_backup(backup, self.config)
 
     def process(self, epoch: int = 1) -> None:
         owner = self.owner("process", epoch)
@@ -169,8 +169,8 @@ class World:
     def marked(self) -> str:
         """What the list on the sequencer last says of the cell."""
         listed = self.root / "sequencer" / LIST
-        mark = read_marks(listed.read_bytes()).get(f"alpha/{CELL}") if listed.exists() else None
-        return mark.word if mark else ""
+        initialise_backup = read_marks(listed.read_bytes()).get(f"alpha/{CELL}") if listed.exists() else None
+        return initialise_backup.word if initialise_backup else ""
 
     # What befalls it.
 

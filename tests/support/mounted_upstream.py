@@ -8,10 +8,10 @@ from pathlib import Path
 
 from upstream_cells import CELL, tree
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.model import CellId
-from hesiod_watch.host.command import Ended, run
-from hesiod_watch.remote.sequencer.copy_cell import Copied, copy_cell
+from hesiod_watch.host.command import CommandResult, run
+from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 
 READS = "fastq_pass/PAD38578_pass_c6ded78b_1.fastq"
 
@@ -25,7 +25,7 @@ class Place:
         self.run = self.landing / "20190710_EGS1_My_Exp"
         self.log = root / "sync.log"
         self.landing.mkdir()
-        self.upstream = Upstream("EGS1", str(self.there.parent))
+        self.upstream = UpstreamSettings("EGS1", str(self.there.parent))
 
     @property
     def source(self) -> Path:
@@ -35,8 +35,8 @@ class Place:
     def landed(self) -> Path:
         return self.run / CELL.library / CELL.name
 
-    def copy(self, upstream: Upstream | None = None, cell: CellId = CELL, **options: object) -> Copied:
-        copied: Copied = copy_cell(
+    def copy(self, upstream: UpstreamSettings | None = None, cell: CellId = CELL, **options: object) -> CopyResult:
+        copied: CopyResult = copy_cell(
             upstream or self.upstream,
             str(self.there),
             cell,
@@ -56,11 +56,11 @@ class Place:
         return [(int(files), int(size)) for files, size in found]
 
 
-def meddling(at: str, do: Callable[[], object], *, times: int = 1) -> Callable[..., Ended]:
+def meddling(at: str, do: Callable[[], object], *, times: int = 1) -> Callable[..., CommandResult]:
     """Runs commands, and does something to the world right after each one that holds the word `at`."""
     left = [times]
 
-    def runner(command: Sequence[str], **options: object) -> Ended:
+    def runner(command: Sequence[str], **options: object) -> CommandResult:
         ended = run(command, **options)  # type: ignore[arg-type]  # passed on as they are
         if left[0] and any(at in word for word in command):
             left[0] -= 1

@@ -12,5 +12,5 @@ class _Everything(frozenset[str]):
         return True
 
 
-ALL_TOLD = Outbox(told=_Everything())
+ALL_TOLD = Outbox(reported=_Everything())
 """Of a run about which nothing is left to be told."""

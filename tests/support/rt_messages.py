@@ -7,19 +7,19 @@ from typing import Any, Literal
 
 from rt_server import RtServer
 
-from hesiod_watch.core.messages import Message, Ticket
+from hesiod_watch.core.messages import Delivery, TicketRequest
 from hesiod_watch.notify.rt_channel import RtChannel
 from hesiod_watch.rules.rt_text import mark
 
 RUN = "20261101_P2_lib"
-TICKET = Ticket(RUN, "promrun_internal", f"Run {RUN}")
+TICKET = TicketRequest(RUN, "promrun_internal", f"Run {RUN}")
 
 
-def message(number: int = 1, kind: Literal["comment", "reply"] = "reply", text: str = "") -> Message:
-    return Message(number, secrets.token_hex(16), "cell-done", kind, text or f"text of message {number}")
+def message(number: int = 1, kind: Literal["comment", "reply"] = "reply", text: str = "") -> Delivery:
+    return Delivery(number, secrets.token_hex(16), "cell-done", kind, text or f"text of message {number}")
 
 
-def written(each: Message) -> str:
+def written(each: Delivery) -> str:
     """How a message whose text needs no change stands in its ticket."""
     return f"{each.text}\n\n{mark(each)}"
 

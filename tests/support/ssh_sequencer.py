@@ -12,9 +12,9 @@ import pytest
 from sshd_pair import Pair
 from upstream_cells import CELL, tree
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.model import CellId
-from hesiod_watch.remote.sequencer.copy_cell import Copied, copy_cell
+from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 
 
 class There:
@@ -33,20 +33,22 @@ class There:
         self.copy_of_run = self.landing / "2026" / "20190710_EGS1_My_Exp"
         self.log = root / "sync.log"
 
-    def upstream(self, mode: str = "pull", host: str = "hosta", **changed: object) -> Upstream:
-        upstream = Upstream("EGS1", f"{host}:{self.data}", timeout=2, connect_timeout=3, ssh_options=self.pair.options)
+    def upstream(self, mode: str = "pull", host: str = "hosta", **changed: object) -> UpstreamSettings:
+        upstream = UpstreamSettings(
+            "EGS1", f"{host}:{self.data}", timeout=2, connect_timeout=3, ssh_options=self.pair.options
+        )
         if mode == "push":
             upstream = replace(upstream, mode="push", landing_there=str(self.mounted))
         return replace(upstream, **changed)  # type: ignore[arg-type]  # what a test wants
 
     def copy(
         self,
-        upstream: Upstream,
+        upstream: UpstreamSettings,
         cell: CellId = CELL,
         *,
         on_progress: Callable[[int, int], None] | None = None,
         stop: Callable[[], bool] = lambda: False,
-    ) -> Copied:
+    ) -> CopyResult:
         return copy_cell(
             upstream,
             f"{upstream.location}/My Exp",

@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hesiod_watch.runs.landing import Batch, Landing
-from hesiod_watch.service.watch.watcher import Engine, Watching
+from hesiod_watch.runs.landing import Batch, LandingArea
+from hesiod_watch.service.watch.watcher import Engine, Watcher
 
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 DEADLINE = 30.0
@@ -52,8 +52,8 @@ class Watched:
         self.path = path
         self.hints = Hints()
         self.now = 1000.0
-        self.watching = Watching(
-            Landing(path, batch),
+        self.watching = Watcher(
+            LandingArea(path, batch),
             self.hints,
             engine=engine,
             sweep_interval=10.0,

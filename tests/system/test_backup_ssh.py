@@ -18,13 +18,13 @@ from sites import Site, eventually
 from sshd_pair import Pair, needs_sshd
 
 from hesiod_watch.cli.simulator import SimulatedCell
-from hesiod_watch.config import Backup, Config
+from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup import device_of, opened, read_raw_manifest, results_place
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
-from hesiod_watch.remote.backup.init import mark
+from hesiod_watch.remote.backup.init import initialise_backup
 from hesiod_watch.remote.backup.questions import FORMAT, MARKER
 
 pytestmark = [
@@ -48,8 +48,8 @@ def root(servers: Pair, request: pytest.FixtureRequest) -> Path:
 
 
 @pytest.fixture
-def backup(servers: Pair, root: Path) -> Backup:
-    return Backup("far", f"hosta:{root}", timeout=3, connect_timeout=5, ssh_options=servers.options)
+def backup(servers: Pair, root: Path) -> BackupPlaceSettings:
+    return BackupPlaceSettings("far", f"hosta:{root}", timeout=3, connect_timeout=5, ssh_options=servers.options)
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def source(tmp_path: Path) -> Path:
     return place
 
 
-def test_copied_and_read_there(backup: Backup, root: Path, source: Path) -> None:
+def test_copied_and_read_there(backup: BackupPlaceSettings, root: Path, source: Path) -> None:
     """Files arrive under their names; one that differs is named with its byte, and kept when it is replaced."""
     with opened(backup) as store:
         store.copy(source, PLACE, facts_of(source))
@@ -87,19 +87,21 @@ def test_copied_and_read_there(backup: Backup, root: Path, source: Path) -> None
     assert (kept / "pod5/[a]").exists()
 
 
-def test_ssh_to_ourselves_is_noticed(backup: Backup, root: Path, tmp_path: Path) -> None:
+def test_ssh_to_ourselves_is_noticed(backup: BackupPlaceSettings, root: Path, tmp_path: Path) -> None:
     """The same disk under another name, reached over ssh, is no second place."""
     (root / MARKER).unlink()
     config = Config(tmp_path, tmp_path, backups=(backup,))
     with pytest.raises(PermanentError, match="two copies on one disk"):
-        mark(backup, config)
+        initialise_backup(backup, config)
     assert not (root / MARKER).exists()
     (root / MARKER).write_text(json.dumps({"format": FORMAT, "id": "0" * 32}))
     with opened(backup) as store:
         assert store.device == device_of(tmp_path)
 
 
-def test_cut_in_the_middle_goes_on(servers: Pair, backup: Backup, root: Path, source: Path, tmp_path: Path) -> None:
+def test_cut_in_the_middle_goes_on(
+    servers: Pair, backup: BackupPlaceSettings, root: Path, source: Path, tmp_path: Path
+) -> None:
     """A link that breaks leaves the file that was there as it was, and the next copy sends only the rest."""
     size = 12_000_000
     (source / "big").write_bytes(b"former")
@@ -131,7 +133,7 @@ def test_cut_in_the_middle_goes_on(servers: Pair, backup: Backup, root: Path, so
     assert kept.read_bytes() == b"former"  # also where a partial file was gone on with
 
 
-def test_silent_host_is_given_up(servers: Pair, backup: Backup, source: Path) -> None:
+def test_silent_host_is_given_up(servers: Pair, backup: BackupPlaceSettings, source: Path) -> None:
     """A host that says nothing any more is given up in time, and is then not called empty."""
     try:
         with opened(backup) as store:
@@ -144,7 +146,7 @@ def test_silent_host_is_given_up(servers: Pair, backup: Backup, source: Path) ->
         servers.hosta.link.snap()
 
 
-def test_host_that_is_down(servers: Pair, backup: Backup) -> None:
+def test_host_that_is_down(servers: Pair, backup: BackupPlaceSettings) -> None:
     """A host that refuses connections is told, and tried again."""
     with (
         pytest.raises(TemporaryError, match="far: cannot connect to"),
@@ -153,7 +155,7 @@ def test_host_that_is_down(servers: Pair, backup: Backup) -> None:
         pass
 
 
-def test_directory_that_is_not_there(backup: Backup) -> None:
+def test_directory_that_is_not_there(backup: BackupPlaceSettings) -> None:
     """A directory that is not there is told with its name."""
     with (
         pytest.raises(TemporaryError, match="/nowhere/at/all"),

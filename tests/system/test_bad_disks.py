@@ -22,7 +22,7 @@ from sites import Site
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 
 from hesiod_watch.cli.simulator import SimulatedCell
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 
 pytestmark = pytest.mark.system
@@ -442,12 +442,12 @@ def test_output_that_may_not_be_written_any_more(
     cell.write()
     site.run("perform", "new-run", RUN)
     site.run("perform", "synced", RUN, CELL)
-    flags.claim_cell(site.landing / RUN / "pipeline", CELL, machine.this_owner("process", "test"))
+    flags.claim_cell(site.landing / RUN / "pipeline", CELL, process.this_owner("process", "test"))
     directory = site.output / RUN / place
     hinder(directory)
     told = site.run("perform", "process", RUN, CELL, "--claimed", "1:x", check=1).stderr
     assert str(directory) in told
-    reason = json.loads((site.landing / RUN / "pipeline" / f"{CELL}.failed").read_text())["why"]
+    reason = json.loads((site.landing / RUN / "pipeline" / f"{CELL}.failed").read_text())["reason"]
     assert str(directory) in reason
     assert directory.is_file() or f"(uid {os.geteuid()})" in reason
     explained = site.run("explain", RUN, CELL).stdout

@@ -116,7 +116,7 @@ def test_abort_is_recorded_and_stops_the_cell(site: Site) -> None:
     site.run("poll")
     assert site.stages() == {f"{RUN}/{LIBRARY}/{CELL}": "aborted"}
     record = json.loads((site.landing / RUN / "pipeline" / f"{CELL}.aborted").read_text())
-    assert record["why"] == "wrong sample"
+    assert record["reason"] == "wrong sample"
     assert record["user"]
     assert "wrong sample" in (site.output / RUN / "pipeline.log").read_text()
     assert site.run("abort", RUN, CELL, "--why", "again", check=1).stderr

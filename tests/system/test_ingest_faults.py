@@ -23,14 +23,12 @@ from traced import changing_calls, needs_strace
 
 import hesiod_watch
 from hesiod_watch.core.errors import TemporaryError
-from hesiod_watch.fastq import checkpoint
-from hesiod_watch.fastq import journal_state as book
-from hesiod_watch.fastq import packed_statistics as compact
-from hesiod_watch.fastq.checkpoint import Checkpoint, Kept
+from hesiod_watch.fastq import checkpoint, journal_state, packed_statistics
+from hesiod_watch.fastq.checkpoint import Checkpoint, OutputCheckpoint
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.journal import Journal
 from hesiod_watch.fastq.model import Output, Piece, Settings
-from hesiod_watch.fastq.statistics import Statistics
+from hesiod_watch.fastq.statistics import ReadStatistics
 
 pytestmark = [pytest.mark.slow, pytest.mark.system]
 
@@ -281,18 +279,22 @@ def test_the_largest_cells_open_quickly(tmp_path: Path) -> None:
     names = [
         f"20261122_TEST_run_library_PAW00001_0a1b2c3d_barcode{number:02}_pass.fastq.gz" for number in range(outputs)
     ]
-    journal = Journal(tmp_path, book.session({}, Settings()), lambda fact, length, crc32: None)
-    journal.append([book.output(number, Output(name, None, "pass", ()), True) for number, name in enumerate(names)])
+    journal = Journal(tmp_path, journal_state.session({}, Settings()), lambda fact, length, crc32: None)
+    journal.append(
+        [journal_state.output(number, Output(name, None, "pass", ()), True) for number, name in enumerate(names)]
+    )
     counts = [0] * outputs
     facts = []
     for number in range(sources):
         out = number % outputs
         name = f"fastq_pass/barcode{out:02}/PAW00001_pass_barcode{out:02}_0a1b2c3d_0123abcd_{number}.fastq.gz"
-        facts.append(book.piece(out, Piece(name, 1, number, "", 10 * counts[out], 10, zlib.crc32(piece), 38, 190_000)))
+        facts.append(
+            journal_state.piece(out, Piece(name, 1, number, "", 10 * counts[out], 10, zlib.crc32(piece), 38, 190_000))
+        )
         counts[out] += 1
     journal.append(facts)
-    kept = compact.pack(statistics_of(20_000))
-    saved = {number: Kept(count, kept, bytes(92)) for number, count in enumerate(counts)}
+    kept = packed_statistics.pack(statistics_of(20_000))
+    saved = {number: OutputCheckpoint(count, kept, bytes(92)) for number, count in enumerate(counts)}
     checkpoint.save(tmp_path, Checkpoint(journal.length, journal.crc32, saved))
     journal.close()
     for name, count in zip(names, counts, strict=True):
@@ -305,10 +307,10 @@ def test_the_largest_cells_open_quickly(tmp_path: Path) -> None:
     assert kilobytes < 150_000
 
 
-def statistics_of(reads: int) -> Statistics:
+def statistics_of(reads: int) -> ReadStatistics:
     """As those of real reads: most lengths and qualities are different."""
     rng = random.Random(1)
-    statistics = Statistics(reads=reads)
+    statistics = ReadStatistics(reads=reads)
     for _ in range(reads):
         length = int(rng.lognormvariate(8.3, 0.8))
         statistics.bases += length

@@ -100,7 +100,7 @@ def test_a_cell_that_changes_after_the_count_fails(site: Site, change: Callable[
     change(cell)
     release(site)
     site.run("poll", check=1)
-    why = json.loads(flag(site, "failed").read_text())["why"]
+    why = json.loads(flag(site, "failed").read_text())["reason"]
     assert "was complete at 20" in why
     assert "2 FASTQ files, 1 POD5 file) and is not any more: " in why
     assert sentence in why
@@ -159,11 +159,11 @@ def test_retry_of_a_cell_from_an_upstream(site: Site) -> None:
     (run,) = site.status()
     pipeline = site.landing / run / "pipeline"
     record = json.loads((pipeline / f"{CELL}.synced").read_text())
-    assert record["why"].startswith("all files announced are here")
+    assert record["reason"].startswith("all files announced are here")
     lose_fastq(site.landing / run / LIBRARY / CELL)
     (pipeline / "type.yaml").write_text("type: free\n")
     site.run("poll", check=1)
-    why = json.loads((pipeline / f"{CELL}.failed").read_text())["why"]
+    why = json.loads((pipeline / f"{CELL}.failed").read_text())["reason"]
     assert "is not any more: 1 of 2 FASTQ files missing" in why
     site.run("retry", run, CELL, "--why", "fetch it again")
     site.run("poll")
@@ -249,7 +249,7 @@ def test_what_a_person_accepted_is_said_everywhere(site: Site, change: Callable[
     record = json.loads(flag(site, "done").read_text())["completeness"]
     assert record == qc_of(site)["completeness"] == cell_of(site)["completeness"]
     assert record["verdict"] == "by-hand"
-    assert sentence in record["why"]
+    assert sentence in record["reason"]
 
 
 def test_the_count_of_a_missing_file_is_in_the_flag(site: Site) -> None:

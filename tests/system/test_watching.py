@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from watched_landing import CELL, DEADLINE, HOUR, Watched, add_run, wait_until
 
-from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.landing import LandingArea
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
 
@@ -290,7 +290,7 @@ def test_nothing_is_forgotten_whatever_people_do(tmp_path: Path, seed: int) -> N
             (place / "final_summary.txt").touch()
         for place in cells:
             (place / "final_summary.txt").touch()
-        expected = {Landing(landing).run_of(place) for place in cells}
+        expected = {LandingArea(landing).run_of(place) for place in cells}
         assert watched.hints.has(*expected)
         assert set(watched.hints.all) == expected
         assert watched.watching.counters.handler_errors == 0

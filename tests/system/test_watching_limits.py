@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 from watched_landing import CELL, DEADLINE, HOUR, Watched, add_run, wait_until
 
-from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.service.watch.sweep import Sweeper
 
 pytestmark = [pytest.mark.system, pytest.mark.slow]
@@ -232,7 +232,7 @@ def forbidden(landing: Path) -> None:
         (closed / "lib" / CELL / "final_summary.txt").touch()
         assert watched.hints.has(closed)
         # So is one that changed and cannot be read any more, once, and once more when it can.
-        sweeper = Sweeper(Landing(landing), lambda run: False)
+        sweeper = Sweeper(LandingArea(landing), lambda run: False)
         for time_of_sweep in (0.0, 10.0, 20.0, 30.0):
             sweeper.sweep(time_of_sweep)
         (closed / "lib2").mkdir()

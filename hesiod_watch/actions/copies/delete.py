@@ -1,6 +1,6 @@
 """Removing raw data from the landing area: the one place where this program deletes what a sequencer has made.
 
-It takes a `DropProof` and nothing else says what goes. Each file is reached through descriptors of its directories, no
+It takes a `DeletionProof` and nothing else says what goes. Each file is reached through descriptors of its directories, no
 link followed, is looked at once more, and goes only if it is to the last nanosecond the file that was proven. There is
 no recursion and no pattern; directories stay. A proof that has run out stops it, with what is left untouched: whoever
 comes next proves again.
@@ -18,25 +18,25 @@ from hesiod_watch.actions import Job
 from hesiod_watch.actions.copies.survey import identity_of
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.naming import display
-from hesiod_watch.rules.deletion_proof import DropProof, Target
-from hesiod_watch.runs import cell_files as landed
+from hesiod_watch.rules.deletion_proof import DeletionProof, DeletionTarget
+from hesiod_watch.runs import cell_files
 
 LOOKS = 64
 """Files that go between two looks at whether anybody has said stop."""
 
 
 @dataclass
-class Gone:
+class DeletedFiles:
     """What has been removed so far."""
 
     files: int = 0
     bytes: int = 0
 
 
-def drop(
-    proof: DropProof,
+def delete_files(
+    proof: DeletionProof,
     job: Job,
-    gone: Gone,
+    gone: DeletedFiles,
     *,
     still: Callable[[], None] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -46,9 +46,9 @@ def drop(
     `still` raises when the work is to end. Raises TemporaryError where the proof runs out or a file is not the one that
     was proven, PermanentError for a proof of anything else.
     """
-    if not isinstance(proof, DropProof) or not proof.about(job.run_dir.name, job.the_cell, "landing"):
+    if not isinstance(proof, DeletionProof) or not proof.about(job.run_dir.name, job.the_cell, "landing"):
         raise PermanentError(f"{job.run_dir.name} {job.the_cell}: there is no proof that this may be dropped")
-    with landed.opened_run(job.config.landing, job.run_dir) as directory:
+    with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
         try:
             for number, target in enumerate(proof.files):
                 if number % LOOKS == 0:
@@ -64,10 +64,10 @@ def drop(
             _make_durable(directory, job, proof)
 
 
-def _drop_one(directory: int, job: Job, target: Target) -> bool:
+def _drop_one(directory: int, job: Job, target: DeletionTarget) -> bool:
     """Remove one file; False when it has gone already. Raises TemporaryError where it is another, OSError."""
     try:
-        with landed.holder(directory, job.the_cell, target.name) as (parent, name):
+        with cell_files.holder(directory, job.the_cell, target.name) as (parent, name):
             found = identity_of(os.stat(name, dir_fd=parent, follow_symlinks=False))
             if found != target.identity:
                 raise TemporaryError(
@@ -79,12 +79,12 @@ def _drop_one(directory: int, job: Job, target: Target) -> bool:
     return True
 
 
-def _make_durable(directory: int, job: Job, proof: DropProof) -> None:
+def _make_durable(directory: int, job: Job, proof: DeletionProof) -> None:
     parents = {target.name.rpartition("/")[0] for target in proof.files}
     for parent in sorted(parents):
         # Not to be durable harms nobody: a file that comes back is proven and dropped again.
         with (
             suppress(OSError, HesiodError),
-            landed.holder(directory, job.the_cell, f"{parent}/x".lstrip("/")) as (inner, _),
+            cell_files.holder(directory, job.the_cell, f"{parent}/x".lstrip("/")) as (inner, _),
         ):
             os.fsync(inner)

@@ -12,32 +12,42 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.copies.survey import Copies, Looking, moved
+from hesiod_watch.actions.copies.survey import Copies, CopySurvey, moved
 from hesiod_watch.core.inventory import Entries
 from hesiod_watch.core.model import CellFlags, CellId
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.remote.backup import damage_in, manifest_md5, read_raw, read_raw_manifest
-from hesiod_watch.remote.sequencer import deletion_list as marking
+from hesiod_watch.remote.sequencer import deletion_list
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.checksum_findings import finding_in, problem_of
-from hesiod_watch.rules.deletion_proof import DropProof, Evidence, Fact, Found, Limits, Refused, about_cell, prove
-from hesiod_watch.runs import cell_files as landed
-from hesiod_watch.runs import flags, minknow
+from hesiod_watch.rules.deletion_proof import (
+    DeletionEvidence,
+    DeletionProof,
+    DeletionRefused,
+    FoundEntry,
+    ProofLimits,
+    RecordedFile,
+    about_cell,
+    prove,
+)
+from hesiod_watch.runs import cell_files, flags, minknow
 
 
-def examine(
+def examine_cell(
     job: Job,
-    there: marking.There | None = None,
+    there: deletion_list.DeletionList | None = None,
     *,
     stop: Callable[[], bool] = lambda: False,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> DropProof | Refused:
-    """Gather evidence about the job's cell and judge it. Raises as `gather`."""
-    limits = Limits(fresh=timedelta(seconds=job.config.backup.fresh))
-    return prove(gather(job, there, stop=stop), limits, clock())
+) -> DeletionProof | DeletionRefused:
+    """Gather evidence about the job's cell and judge it. Raises as `gather_evidence`."""
+    limits = ProofLimits(fresh=timedelta(seconds=job.config.backup.fresh))
+    return prove(gather_evidence(job, there, stop=stop), limits, clock())
 
 
-def gather(job: Job, there: marking.There | None = None, *, stop: Callable[[], bool] = lambda: False) -> Evidence:
+def gather_evidence(
+    job: Job, there: deletion_list.DeletionList | None = None, *, stop: Callable[[], bool] = lambda: False
+) -> DeletionEvidence:
     """All evidence about dropping the job's cell: from `there`, an open upstream, or without one from landing.
 
     Raises TemporaryError when what is to be dropped cannot be read, PermanentError when what is recorded of the cell
@@ -45,9 +55,9 @@ def gather(job: Job, there: marking.There | None = None, *, stop: Callable[[], b
     """
     cell = job.the_cell
     cell_output = job.output / cell.library / cell.name
-    with landed.opened_run(job.config.landing, job.run_dir) as directory:
+    with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
         raw = read_raw(cell_output)
-        looking = Looking(job, directory, cell_output, raw.facts, stop)
+        looking = CopySurvey(job, directory, cell_output, raw.facts, stop)
         with ThreadPoolExecutor(2 + len(job.config.backups)) as pool:
             asked = pool.submit(_ask, there, cell) if there else None
             backups = [(backup, pool.submit(looking.of_backup, backup)) for backup in job.config.backups]
@@ -57,12 +67,12 @@ def gather(job: Job, there: marking.There | None = None, *, stop: Callable[[], b
             places += [looking.with_outputs(backup, future.result(), outputs) for backup, future in backups]
             before, found = asked.result() if asked else (here.entries, here.found)
         taken_at = datetime.now(UTC)
-        after = there.inventory(cell).entries if there else landed.entries(directory, cell)
-    recorded = {name: Fact(fact.size, fact.md5) for name, fact in looking.raw.items()}
+        after = there.inventory(cell).entries if there else cell_files.entries(directory, cell)
+    recorded = {name: RecordedFile(fact.size, fact.md5) for name, fact in looking.raw.items()}
     names = found.keys() | recorded.keys()
     # A file that raw.json names was part of the cell: after a strip it is on the backups only.
     sha256 = {**dict.fromkeys([*found, *here.found], ""), **raw.sha256, **here.sha256}
-    evidence = Evidence(
+    evidence = DeletionEvidence(
         job.run_dir.name,
         cell,
         "upstream" if there else "landing",
@@ -80,20 +90,20 @@ def gather(job: Job, there: marking.There | None = None, *, stop: Callable[[], b
 def ground(job: Job) -> tuple[str, ...]:
     """What flags and manifests say against dropping anything of the job's cell; no data are read."""
     cell_output = job.output / job.the_cell.library / job.the_cell.name
-    recorded = {name: Fact(fact.size, fact.md5) for name, fact in read_raw_manifest(cell_output).items()}
+    recorded = {name: RecordedFile(fact.size, fact.md5) for name, fact in read_raw_manifest(cell_output).items()}
     now = datetime.now(UTC)
-    evidence = Evidence(
+    evidence = DeletionEvidence(
         job.run_dir.name, job.the_cell, "landing", now, {}, recorded, copies={}, manifest=manifest_md5(cell_output)
     )
     return tuple(about_cell(_with_flags(job, evidence)))
 
 
-def _ask(there: marking.There, cell: CellId) -> tuple[Entries, dict[str, Found]]:
+def _ask(there: deletion_list.DeletionList, cell: CellId) -> tuple[Entries, dict[str, FoundEntry]]:
     """Everything in a cell of an upstream, with the MD5 of its files."""
     inventory = there.inventory(cell)
     checksums = there.checksums(cell, inventory)
     found = {
-        name: Found(entry.kind, entry.size, (entry.size, entry.mtime, entry.changed), checksums.get(name, ""))
+        name: FoundEntry(entry.kind, entry.size, (entry.size, entry.mtime, entry.changed), checksums.get(name, ""))
         for name, entry in inventory.entries.items()
     }
     return inventory.entries, found
@@ -102,13 +112,13 @@ def _ask(there: marking.There, cell: CellId) -> tuple[Entries, dict[str, Found]]
 # What flags say.
 
 
-def _with_flags(job: Job, evidence: Evidence) -> Evidence:
+def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
     """The evidence with what is recorded about the cell, read last: a flag set meanwhile must count."""
     stem = job.the_cell.stem
     listing = flags.read_flags(job.pipeline)
-    cell = listing.cell(stem, machine.judge_here)
+    cell = listing.cell(stem, process.judge_here)
     done = dict(cell.done.record) if cell.done else {}
-    backup = listing.round(flags.backup(stem), machine.judge_here)
+    backup = listing.round(flags.backup(stem), process.judge_here)
     said = done.get("epoch")
     epoch = said if isinstance(said, int) else 0
     return replace(
@@ -118,7 +128,7 @@ def _with_flags(job: Job, evidence: Evidence) -> Evidence:
         current_epoch=max((each.number for each in listing.epochs(stem) if not each.over), default=epoch),
         done_manifest=str(done.get("manifest_md5", "")),
         backup_manifest=str(backup.record.get("manifest", "")) if backup and backup.ending == "done" else "",
-        hindrances=tuple(hindrances(listing, stem)),
+        blockers=tuple(find_blockers(listing, stem)),
     )
 
 
@@ -129,14 +139,14 @@ def _closed(job: Job, cell: CellFlags) -> str:
     return verdict.why if verdict.proven else ""
 
 
-def hindrances(listing: flags.FlagListing, stem: str) -> Iterator[str]:
+def find_blockers(listing: flags.FlagListing, stem: str) -> Iterator[str]:
     """What flags say against dropping anything of a cell, a sentence each."""
     for name in ("failed", "aborted"):
         if listing.has(name):
             yield f"the run is flagged {name}"
     if listing.stripped_by_hand:
         yield "the run is flagged stripped, and not by this program: what is left of it is not known"
-    cell = listing.cell(stem, machine.judge_here)
+    cell = listing.cell(stem, process.judge_here)
     if not cell.done:
         yield "it is not processed: there is no flag `done`"
     for flag, name in ((cell.failed, "failed"), (cell.aborted, "aborted")):
@@ -144,7 +154,7 @@ def hindrances(listing: flags.FlagListing, stem: str) -> Iterator[str]:
             yield f"it is flagged {name}"
     done_record = cell.done.record if cell.done else {}
     works = (flags.backup(stem), flags.verify(stem), flags.deletable(stem), flags.strip(stem))
-    rounds = [listing.round(work, machine.judge_here) for work in works]
+    rounds = [listing.round(work, process.judge_here) for work in works]
     said = finding_in(done_record, *(each.record for each in rounds if each)).said
     if said:
         yield said

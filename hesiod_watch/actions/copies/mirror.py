@@ -14,13 +14,13 @@ from pathlib import Path, PurePosixPath
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.core.inventory import Entry
+from hesiod_watch.core.inventory import InventoryEntry
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.local_files import opened_directory
-from hesiod_watch.remote.backup.store import Store
+from hesiod_watch.remote.backup.store import BackupStore
 from hesiod_watch.rules.copies import FLAGS, RESULTS, Facts, FileFact
 
 LOGS = frozenset({"pipeline.log", "sync.log", "backup.log"})
@@ -31,10 +31,10 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Bringing:
+class DirectoryMirror:
     """One directory of a backup, and what it is to be."""
 
-    store: Store
+    store: BackupStore
     source: Path  # the directory here; it may have gone
     below: Path  # a directory above it from which on no link is followed
     directory: str
@@ -90,7 +90,7 @@ class Bringing:
         self.store.make_durable()
 
 
-def _in_the_way(name: str, entry: Entry, facts: Facts) -> bool:
+def _in_the_way(name: str, entry: InventoryEntry, facts: Facts) -> bool:
     """Whether an entry of a backup is no file that should be there, nor a directory on the way to one."""
     if entry.kind == "f" and name in facts:
         return False
@@ -102,7 +102,7 @@ def _outermost(names: Collection[str]) -> list[str]:
     return [name for name in names if not any(str(above) in names for above in PurePosixPath(name).parents)]
 
 
-def _alike(there: Entry | None, here: os.stat_result) -> bool:
+def _alike(there: InventoryEntry | None, here: os.stat_result) -> bool:
     # Times in whole seconds: not every file system keeps more.
     return there is not None and (there.size, there.mtime // 10**9) == (here.st_size, here.st_mtime_ns // 10**9)
 
@@ -127,7 +127,7 @@ def _sizes_and_times(source: Path, below: Path, facts: Facts) -> dict[str, os.st
     return found
 
 
-def _look_for(store: Store, directory: str, gone: Mapping[str, Entry]) -> None:
+def _look_for(store: BackupStore, directory: str, gone: Mapping[str, InventoryEntry]) -> None:
     """Look whether what gave way is among what is superseded, or still in its place. Raises PermanentError."""
     if not gone:
         return
@@ -142,7 +142,7 @@ def _look_for(store: Store, directory: str, gone: Mapping[str, Entry]) -> None:
             raise PermanentError(f"{where} gave way to another version, and is not in {place}")
 
 
-def bring_run_files(store: Store, run_dir: Path, output: Path, config: Config, log: RunLog) -> int:
+def mirror_run_files(store: BackupStore, run_dir: Path, output: Path, config: Config, log: RunLog) -> int:
     """Copy a run's own files and flags, its logs last, and read them back; how many there are. Raises as `bring`."""
     run = run_dir.name
     number = 0
@@ -169,7 +169,7 @@ def bring_run_files(store: Store, run_dir: Path, output: Path, config: Config, l
     return number
 
 
-def _differing(store: Store, source: Path, directory: str, facts: Facts) -> list[str]:
+def _differing(store: BackupStore, source: Path, directory: str, facts: Facts) -> list[str]:
     there = store.checksums(directory, facts)
     return [
         name
@@ -178,7 +178,7 @@ def _differing(store: Store, source: Path, directory: str, facts: Facts) -> list
     ]
 
 
-def _grew(store: Store, path: Path, directory: str, name: str, md5: str | None) -> bool:
+def _grew(store: BackupStore, path: Path, directory: str, name: str, md5: str | None) -> bool:
     """Whether a file there is the beginning of ours, or the whole of it as it is now."""
     entry = store.entries(directory).get(name)
     if md5 is None or entry is None or entry.kind != "f":

@@ -20,23 +20,23 @@ from typing import Any
 
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.outputs.results import MANIFEST, read_manifest
-from hesiod_watch.config import Backup
+from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, TemporaryError
-from hesiod_watch.core.inventory import Entry
-from hesiod_watch.fastq import readback as recheck
-from hesiod_watch.fastq.content_equality import Reading, ReadInto, read_piece, read_source
+from hesiod_watch.core.inventory import InventoryEntry
+from hesiod_watch.fastq import readback
+from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, read_piece, read_source
 from hesiod_watch.remote.backup import Facts, device_of, opened, raw_place, result_facts, results_place
-from hesiod_watch.remote.backup.minknow_hashes import Hashes, read_output_hashes
-from hesiod_watch.rules.deletion_proof import Copy, Found
-from hesiod_watch.runs import cell_files as landed
+from hesiod_watch.remote.backup.minknow_hashes import OutputHashes, read_output_hashes
+from hesiod_watch.rules.deletion_proof import CopyEvidence, FoundEntry
+from hesiod_watch.runs import cell_files
 
 CHUNK = 1 << 20
-Copies = dict[str, Copy]
+Copies = dict[str, CopyEvidence]
 """One place's copies, by the name of the raw file that each gives back."""
 
 
 @dataclass
-class Here:
+class LocalCopy:
     """What is in landing: entries, and what was read of each file. `why` says why a file could not be read.
 
     `readings` are those of the files that outputs were made of: each is read once, for its MD5 and for its text.
@@ -44,17 +44,17 @@ class Here:
 
     device: str
     path: Path
-    entries: dict[str, Entry]
-    found: dict[str, Found] = field(default_factory=dict)
-    readings: dict[str, Reading] = field(default_factory=dict)
+    entries: dict[str, InventoryEntry]
+    found: dict[str, FoundEntry] = field(default_factory=dict)
+    readings: dict[str, ContentReading] = field(default_factory=dict)
     read_at: dict[str, datetime] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
-    hashes: Hashes = field(default_factory=Hashes)  # MinKNOW's own checksums, as they are in landing
+    hashes: OutputHashes = field(default_factory=OutputHashes)  # MinKNOW's own checksums, as they are in landing
     sha256: dict[str, str] = field(default_factory=dict)  # of the files that these name, read in the same pass
 
     def copies(self) -> Copies:
         return {
-            name: Copy(
+            name: CopyEvidence(
                 "landing",
                 self.device,
                 str(self.path / name),
@@ -69,7 +69,7 @@ class Here:
 
 
 @dataclass
-class OnBackup:
+class BackupCopy:
     """What a backup was found to have: MD5 of raw files and of results by name, as read there."""
 
     device: str = ""
@@ -81,7 +81,7 @@ class OnBackup:
 
 
 @dataclass
-class Looking:
+class CopySurvey:
     """One look at all the places where a cell has copies."""
 
     job: Job
@@ -95,12 +95,12 @@ class Looking:
         """That of the cell's outputs. Raises PermanentError, TemporaryError."""
         return read_manifest(self.cell_output)
 
-    def of_landing(self) -> Here:
+    def of_landing(self) -> LocalCopy:
         """Read every file in landing."""
         job = self.job
         sources = {str(source.get("name")) for source in self.manifest.get("sources", [])}
-        entries = landed.entries(self.directory, job.the_cell)
-        here = Here(device_of(job.run_dir), job.cell_dir.resolve(), entries)
+        entries = cell_files.entries(self.directory, job.the_cell)
+        here = LocalCopy(device_of(job.run_dir), job.cell_dir.resolve(), entries)
         files = {name for name, entry in entries.items() if entry.kind == "f"}
         here.hashes = read_output_hashes(self.directory, job.the_cell, files)
         for name, entry in sorted(entries.items()):
@@ -119,10 +119,10 @@ class Looking:
                         here.readings[name] = reading
                 except OSError as error:
                     here.why[name] = f"cannot be read: {error.strerror}"
-            here.found[name] = Found(entry.kind, entry.size, identity, md5)
+            here.found[name] = FoundEntry(entry.kind, entry.size, identity, md5)
         return here
 
-    def of_outputs(self, here: Here) -> Copies:
+    def of_outputs(self, here: LocalCopy) -> Copies:
         """Our outputs as copies of the raw FASTQ they were made of."""
         copies: Copies = {}
         device = device_of(self.cell_output)
@@ -133,7 +133,7 @@ class Looking:
             read_at = datetime.now(UTC)
             why = wrong.get(output) or self._not_the_same(here, name, source)
             path = self.cell_output / output
-            copies[name] = Copy(
+            copies[name] = CopyEvidence(
                 "output",
                 device,
                 str(path.resolve()),
@@ -150,11 +150,11 @@ class Looking:
         if Path(name).name != name or not expected:
             return f"is not in {MANIFEST}"
         try:
-            return "" if recheck.md5_of(self.cell_output / name) == expected else f"differs from {MANIFEST}: {name}"
+            return "" if readback.md5_of(self.cell_output / name) == expected else f"differs from {MANIFEST}: {name}"
         except HesiodError as error:
             return f"cannot be read: {error}"
 
-    def _not_the_same(self, here: Here, name: str, source: Mapping[str, Any]) -> str:
+    def _not_the_same(self, here: LocalCopy, name: str, source: Mapping[str, Any]) -> str:
         """Why a piece of an output is no copy of its source; "" if it inflates to the text of that."""
         reading = here.readings.get(name)
         if reading is None:
@@ -170,10 +170,10 @@ class Looking:
             return f"cannot be held against the file: {error}"
         return "" if reading.text == piece else "does not hold the very text of the file"
 
-    def of_backup(self, backup: Backup) -> OnBackup:
+    def of_backup(self, backup: BackupPlaceSettings) -> BackupCopy:
         """Read what a backup has of the cell. Raises nothing for what it does."""
         run, cell = self.job.run_dir.name, self.job.the_cell
-        found = OnBackup(read_at=datetime.now(UTC))
+        found = BackupCopy(read_at=datetime.now(UTC))
         try:
             with opened(backup, stop=self.stop) as store:
                 found.device = store.device
@@ -192,7 +192,7 @@ class Looking:
             found.why = f"cannot be read: {error}"
         return found
 
-    def with_outputs(self, backup: Backup, there: OnBackup, outputs: Copies) -> Copies:
+    def with_outputs(self, backup: BackupPlaceSettings, there: BackupCopy, outputs: Copies) -> Copies:
         """A backup's copies: raw files as they lie there, else what its copy of a proven output holds."""
         run, cell = self.job.run_dir.name, self.job.the_cell
         place = f"backup {backup.name}"
@@ -210,7 +210,7 @@ class Looking:
                 same = last in facts and there.results.get(last) == facts[last].md5
                 why = there.problems.get(path, "") or ("" if same else f"has no sound copy of {last}")
                 md5 = output.md5 if same else ""
-            copies[name] = Copy(
+            copies[name] = CopyEvidence(
                 place, there.device, f"{backup.location}/{path}", _inode_at(backup, path), md5, there.read_at, why
             )
         return copies
@@ -225,14 +225,14 @@ class Looking:
 
 def _read(
     directory: int, job: Job, name: str, *, text: bool, sha256: hashlib._Hash | None
-) -> tuple[Reading, tuple[int, ...]]:
+) -> tuple[ContentReading, tuple[int, ...]]:
     """A file in landing, read once from its disk, perhaps with its text as FASTQ; and its identity.
 
     All bytes go into `sha256` too, where there is one.
 
     Raises OSError, also where it changed meanwhile: then nothing is known of it.
     """
-    with landed.opened(directory, job.the_cell, name) as descriptor:
+    with cell_files.opened(directory, job.the_cell, name) as descriptor:
         before = identity_of(os.fstat(descriptor))
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
@@ -245,7 +245,7 @@ def _read(
         if text:
             reading = read_source(readinto, job.cell_dir / name, gzipped=name.endswith(".gz"))
         else:
-            reading = Reading(_md5_of(readinto), None)
+            reading = ContentReading(_md5_of(readinto), None)
         if identity_of(os.fstat(descriptor)) != before:
             raise OSError(errno.EBUSY, "it changed while it was read")
     return reading, before
@@ -264,7 +264,7 @@ def identity_of(status: os.stat_result) -> tuple[int, ...]:
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def moved(before: Mapping[str, Entry], after: Mapping[str, Entry]) -> tuple[str, ...]:
+def moved(before: Mapping[str, InventoryEntry], after: Mapping[str, InventoryEntry]) -> tuple[str, ...]:
     """Names that came, went or changed from one look to the next."""
     both = before.keys() & after.keys()
     changed = {name for name in both if before[name].identity != after[name].identity}
@@ -287,6 +287,6 @@ def _inode_of(path: Path) -> str:
     return f"{status.st_dev}:{status.st_ino}"
 
 
-def _inode_at(backup: Backup, path: str) -> str:
+def _inode_at(backup: BackupPlaceSettings, path: str) -> str:
     """Where it is mounted here its inode can be told from ours; of another host's nothing is known."""
     return "" if backup.place.over_ssh else _inode_of(Path(backup.place.path) / path)

@@ -21,7 +21,7 @@ from hesiod_watch.actions import Job, output_error
 from hesiod_watch.core.model import Liveness, Owner
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings, Written
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.runs import flags
 
@@ -36,16 +36,16 @@ def open_ingest(job: Job, cell_output: Path) -> Ingest:
     return Ingest.open(directory, settings, owner=asdict(job.owner), check_all=check_all)
 
 
-def begin_round(job: Job) -> None:
+def begin_ingest(job: Job) -> None:
     """Be the only one who writes the cell's outputs. Raises FlagExists while somebody else may be."""
-    flags.begin_round(job.pipeline, flags.ingest(job.the_cell.stem), job.owner, alone=alone(job))
+    flags.begin_attempt(job.pipeline, flags.ingest(job.the_cell.stem), job.owner, alone=hold_ingest_dir(job))
 
 
-def end_round(job: Job, ending: flags.Ending) -> None:
-    flags.end_round(job.pipeline, flags.ingest(job.the_cell.stem), job.owner, ending)
+def end_ingest(job: Job, ending: flags.AttemptOutcome) -> None:
+    flags.end_attempt(job.pipeline, flags.ingest(job.the_cell.stem), job.owner, ending)
 
 
-def remove(cell_output: Path, owner: Owner) -> None:
+def remove_ingest_dir(cell_output: Path, owner: Owner) -> None:
     """Remove every directory of growing outputs that nobody writes to any more."""
     for directory in cell_output.glob(f"{DIRECTORY}*"):
         if directory.is_dir() and not directory.is_symlink() and _left(directory, owner)[0]:
@@ -101,7 +101,7 @@ def give_back(place: Path, cell_output: Path, owner: Owner) -> None:
                     raise
 
 
-def alone(job: Job) -> Callable[[], AbstractContextManager[None]]:
+def hold_ingest_dir(job: Job) -> Callable[[], AbstractContextManager[None]]:
     return partial(alone_on_this_host, job.config.landing, f"{job.run_dir.name}/{job.the_cell}")
 
 
@@ -118,6 +118,6 @@ def _left(directory: Path, owner: Owner) -> tuple[bool, bool]:
     if record is None or clean or record.get("token") == owner.token:
         return True, False
     last = flags.owner_of(record)
-    liveness, _ = machine.judge_here(last)
+    liveness, _ = process.judge_here(last)
     # A process that was killed loses nothing it had written; a machine that stopped may have.
     return liveness is Liveness.DEAD, last is None or last.boot_id != owner.boot_id

@@ -21,7 +21,7 @@ LOG_EVERY = 60.0
 """Seconds between two lines about progress in the log."""
 
 
-class Reporter:
+class ProgressReporter:
     """Tells whoever looks how far we are. `say` is cheap enough to be called for every file."""
 
     def __init__(self, cell_output: Path, listener: Callable[[Progress], None], name: str = PROGRESS_FILE) -> None:

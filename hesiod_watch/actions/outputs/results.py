@@ -39,10 +39,10 @@ from hesiod_watch.core.minknow_checksums import KEY, NO_CHECKSUMS, MinknowChecks
 from hesiod_watch.core.model import CellContents, Completeness, Owner
 from hesiod_watch.core.records import loads
 from hesiod_watch.core.text import number_of
-from hesiod_watch.fastq import readback as recheck
+from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.model import Piece, Written
 from hesiod_watch.fastq.qc import qc_groups
-from hesiod_watch.fastq.statistics import Statistics
+from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.remote.backup.minknow_hashes import compare
 from hesiod_watch.report.cell import render_cell
@@ -66,7 +66,7 @@ STAGING = ".staging."
 
 
 @dataclass(frozen=True)
-class Results:
+class CellResults:
     """The files of a processed cell, by name, and the numbers people ask for first."""
 
     files: Mapping[str, Path]  # where each of them lies, ready to be published
@@ -112,7 +112,7 @@ class Results:
         *,
         notes: Sequence[str],
         directory: Path,
-    ) -> Results:
+    ) -> CellResults:
         """Write everything but the FASTQ into `directory`, fsynced. Raises as `output_error`."""
         groups = [(output.output.barcode, output.output.part, output.statistics) for output in written]
         told = [*notes, *(note for output in written for note in output.notes)]
@@ -149,7 +149,7 @@ class Results:
         return cls(files, md5s, headline, str(job.the_cell), counted[1], checksums)
 
 
-Group = tuple[str | None, str, Statistics]
+Group = tuple[str | None, str, ReadStatistics]
 """Barcode, part (pass, fail, skip), and what is known about their reads."""
 
 
@@ -284,7 +284,7 @@ def _manifest_source(piece: Piece) -> dict[str, Any]:
 
 
 @contextmanager
-def staging(cell_output: Path, owner: Owner) -> Iterator[Path]:
+def staging_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
     """A new directory of our own beside the results, removed at the end.
 
     The directories of all other attempts are withdrawn: our claim is the proof that they have ended.
@@ -343,7 +343,7 @@ Identity = tuple[int, int, int]
 """Inode, size in bytes and modification time in nanoseconds of a file: a rename keeps them."""
 
 
-def publish(
+def publish_results(
     files: Mapping[str, Path], cell_output: Path, still_ours: Callable[[], None] = lambda: None
 ) -> dict[str, Identity]:
     """Move finished files to where people look for them, the manifest last; what was moved, by name.
@@ -370,7 +370,7 @@ def publish(
     return published
 
 
-def require_published(results: Results, published: Mapping[str, Identity], cell_output: Path) -> None:
+def require_published(results: CellResults, published: Mapping[str, Identity], cell_output: Path) -> None:
     """Raises TemporaryError where a published file is not the one that this attempt renamed.
 
     An overtaken attempt may have renamed a file of its own over ours. A file whose identity differs is read,
@@ -384,7 +384,7 @@ def require_published(results: Results, published: Mapping[str, Identity], cell_
             raise TemporaryError(f"{path}: removed while it was published; it is made again") from None
         except OSError as error:
             raise output_error(error, str(path)) from error
-        if not same and recheck.md5_of(path) != results.md5s[name]:
+        if not same and readback.md5_of(path) != results.md5s[name]:
             raise TemporaryError(f"{path}: replaced by an attempt that was overtaken; it is made again")
 
 

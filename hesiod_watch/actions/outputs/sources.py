@@ -17,7 +17,7 @@ from hesiod_watch.runs import flags, minknow
 
 
 @dataclass(frozen=True)
-class Newest:
+class NewestFile:
     """The last file of an output, as it was when it was first seen so. `since` is our own clock, in seconds."""
 
     size: int
@@ -45,7 +45,7 @@ def find_outputs(job: Job) -> list[Output]:
     return outputs
 
 
-def same_sources(job: Job, outputs: Sequence[Output]) -> bool:
+def sources_unchanged(job: Job, outputs: Sequence[Output]) -> bool:
     """Whether `find_outputs` would find these again. Raises as it does.
 
     Compares sums of digests, so that the cell's files are never in memory twice. The name of a file decides which
@@ -63,7 +63,7 @@ def _sources(job: Job) -> Iterator[tuple[minknow.DataFile, Source]]:
             yield file, source_of(file.path, file.name, found)
     except OSError as error:
         if not job.cell_dir.is_dir():
-            raise missing(job) from error
+            raise missing_cell(job) from error
         raise flags.translate(error, str(error.filename)) from error
 
 
@@ -74,9 +74,9 @@ def _digest(source: Source) -> int:
     return int.from_bytes(hashlib.sha256(text).digest())
 
 
-def finished(
-    outputs: Sequence[Output], before: Mapping[str, Newest], now: float
-) -> tuple[list[Output], dict[str, Newest]]:
+def finished_sources(
+    outputs: Sequence[Output], before: Mapping[str, NewestFile], now: float
+) -> tuple[list[Output], dict[str, NewestFile]]:
     """The finished files of a growing cell, and the newest of each output, to be given as `before` the next time.
 
     A file is finished when a later one of its directory is there, or when it has not changed for a while by our own
@@ -84,18 +84,18 @@ def finished(
     works where there are no events. A file taken too early is noticed when the cell is closed, and done again.
     """
     ready = []
-    newest: dict[str, Newest] = {}
+    newest: dict[str, NewestFile] = {}
     for output in outputs:
         last = output.sources[-1]
         seen = before.get(last.name)
         if seen is None or (seen.size, seen.mtime_ns) != (last.size, last.mtime_ns):
-            seen = Newest(last.size, last.mtime_ns, now)
+            seen = NewestFile(last.size, last.mtime_ns, now)
         newest[last.name] = seen
         ready.append(output if seen.quiet(now) else replace(output, sources=output.sources[:-1]))
     return [output for output in ready if output.sources], newest
 
 
-def missing(job: Job) -> HesiodError:
+def missing_cell(job: Job) -> HesiodError:
     """What it means that a cell's directory is not there: a file system that went away, or a cell that did."""
     landing = job.config.landing
     if not landing.is_dir() or not any(landing.iterdir()):

@@ -4,7 +4,7 @@
 made up; names, layout, order of arrival and the counts in the final_summary are those of real instruments.
 """
 
-from hesiod_watch.cli.simulator.cell import Amount, SimulatedCell
+from hesiod_watch.cli.simulator.cell import ReadAmount, SimulatedCell
 from hesiod_watch.cli.simulator.command import add_arguments, run
 
-__all__ = ["Amount", "SimulatedCell", "add_arguments", "run"]
+__all__ = ["ReadAmount", "SimulatedCell", "add_arguments", "run"]

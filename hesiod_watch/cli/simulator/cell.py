@@ -29,7 +29,7 @@ _RAW_CONTENT = {DataKind.POD5: b"\x8bPOD\r\n\x1a\n", DataKind.FAST5: b"\x89HDF\r
 
 
 @dataclass(slots=True)
-class Amount:
+class ReadAmount:
     """Reads and bases."""
 
     reads: int = 0
@@ -59,7 +59,7 @@ class SimulatedCell:
     pod5: bool = True  # raw data at all: pod5, or fast5 in the older eras; tiny files
     seed: int = 0
     arrival: Arrival = "rename"
-    expected: dict[tuple[str | None, str], Amount] = field(default_factory=dict, init=False)
+    expected: dict[tuple[str | None, str], ReadAmount] = field(default_factory=dict, init=False)
     acquisition: Acquisition = field(init=False)
 
     def __post_init__(self) -> None:
@@ -179,7 +179,7 @@ class SimulatedCell:
             channels=CHANNELS,
             header=lambda read: self.acquisition.header(read, barcode),
         )
-        amount = self.expected.setdefault((barcode, part), Amount())
+        amount = self.expected.setdefault((barcode, part), ReadAmount())
         amount.reads += len(made.reads)
         amount.bases += sum(read.length for read in made.reads)
         rows = [self.acquisition.summary_row(read, name, part, barcode) for read in made.reads]
@@ -210,7 +210,7 @@ class SimulatedCell:
         return path
 
     def _report(self) -> bytes:
-        total = Amount(
+        total = ReadAmount(
             sum(amount.reads for amount in self.expected.values()),
             sum(amount.bases for amount in self.expected.values()),
         )

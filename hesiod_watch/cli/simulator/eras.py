@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hesiod_watch.cli.simulator.reads import Read
+from hesiod_watch.cli.simulator.reads import SimulatedRead
 from hesiod_watch.core.model import CellName, DataKind
 
 MODEL = "dna_r10.4.1_e8.2_400bps_sup@v5.0.0"
@@ -26,7 +26,7 @@ SUMMARY_COLUMNS = (
 
 
 @dataclass(frozen=True)
-class Era:
+class MinknowEra:
     """What differs between versions of MinKNOW."""
 
     raw: DataKind
@@ -34,11 +34,11 @@ class Era:
     report: str  # suffix of its own report
 
 
-ERAS: dict[str, Era] = {
-    "2019": Era(DataKind.FAST5, (DataKind.FAST5, DataKind.FASTQ), "pdf"),
-    "2021": Era(DataKind.FAST5, (DataKind.FAST5, DataKind.FASTQ), "pdf"),
-    "2024": Era(DataKind.POD5, (DataKind.FAST5, DataKind.POD5, DataKind.FASTQ, DataKind.BAM), "html"),
-    "2026": Era(DataKind.POD5, (DataKind.FAST5, DataKind.POD5, DataKind.FASTQ, DataKind.BAM), "html"),
+ERAS: dict[str, MinknowEra] = {
+    "2019": MinknowEra(DataKind.FAST5, (DataKind.FAST5, DataKind.FASTQ), "pdf"),
+    "2021": MinknowEra(DataKind.FAST5, (DataKind.FAST5, DataKind.FASTQ), "pdf"),
+    "2024": MinknowEra(DataKind.POD5, (DataKind.FAST5, DataKind.POD5, DataKind.FASTQ, DataKind.BAM), "html"),
+    "2026": MinknowEra(DataKind.POD5, (DataKind.FAST5, DataKind.POD5, DataKind.FASTQ, DataKind.BAM), "html"),
 }
 
 
@@ -76,7 +76,7 @@ class Acquisition:
         kind = "sample_sheet" if suffix == "csv" else "report"
         return f"{kind}_{self.cell.flow_cell_id}_{self.started:%Y%m%d_%H%M}_{self.protocol_run_id[:8]}.{suffix}"
 
-    def header(self, read: Read, barcode: str | None) -> str:
+    def header(self, read: SimulatedRead, barcode: str | None) -> str:
         """The header of a read, without its `@`."""
         start = self.started + timedelta(seconds=read.start)
         if self.era == "2026":
@@ -100,7 +100,7 @@ class Acquisition:
             text += f" flow_cell_id={self.cell.flow_cell_id} protocol_group_id={self.run} sample_id={self.library}"
         return text + called
 
-    def summary_row(self, read: Read, file: str, part: str, barcode: str | None) -> str:
+    def summary_row(self, read: SimulatedRead, file: str, part: str, barcode: str | None) -> str:
         """One line of the sequencing_summary."""
         return "\t".join(
             [

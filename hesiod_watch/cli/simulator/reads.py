@@ -27,7 +27,7 @@ _LONGEST = 400_000
 _GC = 0.41
 
 
-class Read(NamedTuple):
+class SimulatedRead(NamedTuple):
     """One read but for its bases and qualities."""
 
     id: str
@@ -39,11 +39,11 @@ class Read(NamedTuple):
     mean_q: float  # as dorado counts: from the mean error, without the first 60 bases of longer reads
 
 
-class Batch(NamedTuple):
+class ReadBatch(NamedTuple):
     """The reads of one file, as FASTQ and as a list."""
 
     fastq: bytes
-    reads: list[Read]
+    reads: list[SimulatedRead]
 
 
 @cache
@@ -110,8 +110,8 @@ def make_batch(
     first_number: int,
     hours: tuple[float, float],
     channels: int,
-    header: Callable[[Read], str],
-) -> Batch:
+    header: Callable[[SimulatedRead], str],
+) -> ReadBatch:
     """Make `count` reads that started within `hours` (from, to) of the acquisition, in order of their start.
 
     `passing` says which side of the usual pass line (Q10) they are on, by and large. `header` gives the text after
@@ -134,7 +134,7 @@ def make_batch(
         else:
             error = (bad.error(at, at + head) + pool.error(at, at + length - head)) / length
         digits = f"{generator.getrandbits(128):032x}"
-        read = Read(
+        read = SimulatedRead(
             f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-8{digits[17:20]}-{digits[20:]}",
             number,
             generator.randint(1, channels),
@@ -145,4 +145,4 @@ def make_batch(
         )
         parts += (b"@", header(read).encode(), b"\n", sequence, b"\n+\n", quality, b"\n")
         reads.append(read)
-    return Batch(b"".join(parts), reads)
+    return ReadBatch(b"".join(parts), reads)

@@ -16,7 +16,7 @@ from hesiod_watch.remote.backup.manifests import (
     take_raw,
     write_raw,
 )
-from hesiod_watch.remote.backup.store import Store, opened, reached
+from hesiod_watch.remote.backup.store import BackupStore, opened, reached
 from hesiod_watch.rules.copies import (
     CopyRecord,
     Facts,
@@ -32,10 +32,10 @@ from hesiod_watch.rules.copies import (
 
 __all__ = [
     "RAW_MANIFEST",
+    "BackupStore",
     "CopyRecord",
     "Facts",
     "FileFact",
-    "Store",
     "copies_in",
     "damage_in",
     "device_of",

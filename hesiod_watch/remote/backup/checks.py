@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from hesiod_watch.config import Backup, Config
+from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.check import Check
 from hesiod_watch.core.errors import HesiodError
-from hesiod_watch.host.command import Ended, Runner, run
+from hesiod_watch.host.command import CommandResult, CommandRunner, run
 from hesiod_watch.remote import ssh
 from hesiod_watch.remote.backup import questions
 from hesiod_watch.remote.backup.init import refuse_same_disk
-from hesiod_watch.remote.backup.store import Store, reached
+from hesiod_watch.remote.backup.store import BackupStore, reached
 from hesiod_watch.remote.sequencer.checks import check_rsync
 
 SMALLEST_SHARE = 0.05
 
 
-def check_backup(backup: Backup, config: Config, *, runner: Runner = run) -> tuple[Check, ...]:
+def check_backup(backup: BackupPlaceSettings, config: Config, *, runner: CommandRunner = run) -> tuple[Check, ...]:
     """Try everything that copying to a backup needs. Never raises for what is wrong."""
     try:
         with reached(backup, runner=runner) as store:
@@ -26,7 +26,7 @@ def check_backup(backup: Backup, config: Config, *, runner: Runner = run) -> tup
         return (Check("reaches", False, str(error)), *not_tried)
 
 
-def _marked(store: Store) -> Check:
+def _marked(store: BackupStore) -> Check:
     if store.identity:
         return Check("marker", True, f"{store.backup.location} is the backup {store.identity}")
     return Check(
@@ -37,7 +37,7 @@ def _marked(store: Store) -> Check:
     )
 
 
-def _apart(store: Store, config: Config) -> Check:
+def _apart(store: BackupStore, config: Config) -> Check:
     try:
         refuse_same_disk(store, config)
     except HesiodError as error:
@@ -45,26 +45,26 @@ def _apart(store: Store, config: Config) -> Check:
     return Check("apart", True, "it lies on another file system than landing and output")
 
 
-def _writable(store: Store) -> Check:
+def _writable(store: BackupStore) -> Check:
     if _ask(store, "test", "-w", store.backup.place.path).code:
         return Check("writable", False, f"{store.backup.location} cannot be written")
     return Check("writable", True, "it can be written")
 
 
-def _room(store: Store) -> Check:
+def _room(store: BackupStore) -> Check:
     place = store.place
     says = f"{place.free / 1e9:.1f} GB free of {place.size / 1e9:.1f}"
     return Check("room", place.size == 0 or place.free / place.size > SMALLEST_SHARE, says)
 
 
-def _rsync(store: Store) -> Check:
+def _rsync(store: BackupStore) -> Check:
     command = ("rsync", "--version")
     here = store.runner(command, quiet=store.backup.timeout)
     there = {"there": _ask(store, *command)} if store.backup.place.over_ssh else {}
     return check_rsync({"here": here, **there})
 
 
-def _ask(store: Store, *command: str) -> Ended:
+def _ask(store: BackupStore, *command: str) -> CommandResult:
     """Run a command where the backup is."""
     if store.backup.place.over_ssh:
         command = ssh.remote(store.backup.reached, command, store.control)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from hesiod_watch.core.errors import HesiodError
-from hesiod_watch.core.inventory import Entry
+from hesiod_watch.core.inventory import InventoryEntry
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
-from hesiod_watch.remote.backup.store import Store
+from hesiod_watch.remote.backup.store import BackupStore
 from hesiod_watch.rules.copies import Facts, FileFact
 
 COMPARED = 20
@@ -23,7 +23,7 @@ BATCH = 512
 """Files whose checksums are asked for at once, so that progress can be told."""
 
 
-def sentences(store: Store, directory: str, facts: Facts, problems: Mapping[str, str]) -> list[str]:
+def sentences(store: BackupStore, directory: str, facts: Facts, problems: Mapping[str, str]) -> list[str]:
     """What `find_wrong` has found, with the place before each."""
     where = f"{store.backup.name}: {display(directory)}"
     if facts and all(problems.get(name) == MISSING for name in facts) and len(problems) == len(facts):
@@ -32,7 +32,7 @@ def sentences(store: Store, directory: str, facts: Facts, problems: Mapping[str,
 
 
 def find_wrong(
-    store: Store,
+    store: BackupStore,
     directory: str,
     facts: Facts,
     reference: Path | None = None,
@@ -65,7 +65,7 @@ def find_wrong(
     return problems
 
 
-def wrong_entry(fact: FileFact, entry: Entry | None) -> str:
+def wrong_entry(fact: FileFact, entry: InventoryEntry | None) -> str:
     """What is wrong with a file without reading it; "" for nothing."""
     if entry is None:
         return MISSING
@@ -78,12 +78,12 @@ def wrong_entry(fact: FileFact, entry: Entry | None) -> str:
     return ""
 
 
-def extra(entry: Entry) -> str:
+def extra(entry: InventoryEntry) -> str:
     """What is said of an entry that no fact is about."""
     return "extra: no manifest names it" + ("" if entry.kind == "f" else ", and it is not a regular file")
 
 
-def _differs(store: Store, directory: str, fact: FileFact, found: str | None, reference: Path | None) -> str:
+def _differs(store: BackupStore, directory: str, fact: FileFact, found: str | None, reference: Path | None) -> str:
     if found is None:
         return "cannot be read"
     sentence = f"differs: its MD5 is {found}, and should be {fact.md5}"

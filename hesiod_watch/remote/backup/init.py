@@ -7,17 +7,17 @@ import secrets
 from pathlib import Path
 
 from hesiod_watch import __version__
-from hesiod_watch.config import Backup, Config
+from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.host.command import Runner, run
+from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.remote.backup import questions
 from hesiod_watch.remote.backup.local_files import device_of
-from hesiod_watch.remote.backup.store import Store, ask, reached
+from hesiod_watch.remote.backup.store import BackupStore, ask, reached
 from hesiod_watch.rules.exit_codes import last_line
 
 
-def refuse_same_disk(store: Store, config: Config, *more: Path) -> None:
+def refuse_same_disk(store: BackupStore, config: Config, *more: Path) -> None:
     """Raises PermanentError where a backup lies on the disk of `landing`, `output` or another place, TemporaryError.
 
     `more` are directories that are to be copied: they may be mounts within the two.
@@ -35,7 +35,7 @@ def refuse_same_disk(store: Store, config: Config, *more: Path) -> None:
             )
 
 
-def mark(backup: Backup, config: Config, *, runner: Runner = run) -> str:
+def initialise_backup(backup: BackupPlaceSettings, config: Config, *, runner: CommandRunner = run) -> str:
     """Write a new marker into a backup's directory; its id. Raises PermanentError where that is refused, and why."""
     with reached(backup, runner=runner) as store:
         if store.identity:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.naming import display
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.remote.backup.questions import device_name
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -19,7 +19,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 def device_of(path: Path) -> str:
     """What tells the file system of a path here from every other; the same words as `Store.device`. Raises OSError."""
-    number, us = path.stat().st_dev, machine.this_owner("backup", "inline")
+    number, us = path.stat().st_dev, process.this_owner("backup", "inline")
     return device_name(us.boot_id, us.machine_id, str(number), _source(number))
 
 
@@ -85,7 +85,7 @@ def largest(directory: int, names: Iterable[str]) -> int:
     return found
 
 
-class Comparison:
+class ChecksumComparison:
     """Compares a stream with an open file as it comes."""
 
     def __init__(self, ours: int) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.core.inventory import Entry
+from hesiod_watch.core.inventory import InventoryEntry
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
@@ -25,8 +25,7 @@ from hesiod_watch.core.records import loads, whole_number
 from hesiod_watch.remote.backup.local_files import opened_directory, opened_file
 from hesiod_watch.remote.backup.minknow_hashes import read_output_hashes
 from hesiod_watch.rules.copies import Facts, FileFact
-from hesiod_watch.runs import cell_files as landed
-from hesiod_watch.runs import flags
+from hesiod_watch.runs import cell_files, flags
 
 MANIFEST = "manifest.json"
 RAW_MANIFEST = "raw.json"
@@ -189,7 +188,7 @@ def take_raw(
     PermanentError.
     """
     with opened_directory(run_dir, landing) as directory:
-        entries = landed.entries(directory, cell)
+        entries = cell_files.entries(directory, cell)
         files = {name: entry for name, entry in entries.items() if entry.kind == "f"}
         for name in sorted(entries.keys() - files.keys()):
             if entries[name].kind != "d":
@@ -223,7 +222,7 @@ def take_raw(
 def raw_of_sync(cell: CellId, md5s: Mapping[str, str], landing: Path, run_dir: Path) -> RawManifest:
     """The raw data of a cell from checksums that a sync has just computed. Raises PermanentError, TemporaryError."""
     with opened_directory(run_dir, landing) as directory:
-        entries = landed.entries(directory, cell)
+        entries = cell_files.entries(directory, cell)
     files = {
         name: RawFile(FileFact(name, entry.size, md5s[name]), entry.mtime, entry.changed)
         for name, entry in entries.items()
@@ -232,18 +231,18 @@ def raw_of_sync(cell: CellId, md5s: Mapping[str, str], landing: Path, run_dir: P
     return RawManifest(str(cell), files)
 
 
-def _unchanged(entry: Entry, former: RawFile | None) -> bool:
+def _unchanged(entry: InventoryEntry, former: RawFile | None) -> bool:
     if former is None:
         return False
     same = (former.fact.size, former.mtime) == (entry.size, entry.mtime)
     return same and former.changed in (0, entry.changed)
 
 
-def _read(directory: int, cell: CellId, name: str, entry: Entry, *, with_sha256: bool) -> RawFile:
+def _read(directory: int, cell: CellId, name: str, entry: InventoryEntry, *, with_sha256: bool) -> RawFile:
     """Read one file in full. Raises TemporaryError where that cannot be, or it is not what it was when listed."""
     where = f"{cell}/{name}"
     try:
-        with landed.opened(directory, cell, name) as descriptor:
+        with cell_files.opened(directory, cell, name) as descriptor:
             md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
             while data := os.read(descriptor, CHUNK):
                 md5.update(data)

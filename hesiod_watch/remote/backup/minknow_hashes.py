@@ -22,7 +22,7 @@ from hesiod_watch.core.minknow_checksums import MinknowChecksums, twin_of
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display, looks_like_cell
 from hesiod_watch.remote.backup.local_files import opened_directory
-from hesiod_watch.runs import cell_files as landed
+from hesiod_watch.runs import cell_files
 
 LARGEST = 256 << 20
 CHUNK = 1 << 20
@@ -31,7 +31,7 @@ _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
 
 @dataclass(frozen=True)
-class Hashes:
+class OutputHashes:
     """SHA-256 by name relative to the cell, and the names of the output_hash files.
 
     A name has several where MinKNOW wrote several, for the acquisitions of one cell: the file must
@@ -61,7 +61,7 @@ class Hashes:
         )
 
 
-def read_output_hashes(directory: int, cell: CellId, names: Iterable[str]) -> Hashes:
+def read_output_hashes(directory: int, cell: CellId, names: Iterable[str]) -> OutputHashes:
     """All checksums by MinKNOW for a cell, below the open directory of its run. Raises nothing.
 
     `names` are the cell's regular files.
@@ -73,7 +73,7 @@ def read_output_hashes(directory: int, cell: CellId, names: Iterable[str]) -> Ha
     problem = ""
     for name in files:
         try:
-            with landed.opened(directory, cell, name) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
+            with cell_files.opened(directory, cell, name) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
                 text = file.read(LARGEST + 1)
             if len(text) > LARGEST:
                 problem = f"{display(name)} is larger than {LARGEST} bytes and was not used"
@@ -84,7 +84,7 @@ def read_output_hashes(directory: int, cell: CellId, names: Iterable[str]) -> Ha
             continue
         for named, digests in said.items():
             sha256[named] = sha256.get(named, frozenset()) | digests
-    return Hashes(tuple(files), sha256, len(skipped), problem)
+    return OutputHashes(tuple(files), sha256, len(skipped), problem)
 
 
 def parse(
@@ -135,11 +135,13 @@ def compare(
     files: tuple[str, ...] = ()
     try:
         with opened_directory(run_dir, landing) as directory:
-            with landed.holder(directory, cell, "x") as (inner, _):
+            with cell_files.holder(directory, cell, "x") as (inner, _):
                 files = tuple(sorted(filter(_NAME.fullmatch, os.listdir(inner))))
             if not files:
                 return MinknowChecksums()
-            sizes = {name: entry.size for name, entry in landed.entries(directory, cell).items() if entry.kind == "f"}
+            sizes = {
+                name: entry.size for name, entry in cell_files.entries(directory, cell).items() if entry.kind == "f"
+            }
             hashes = read_output_hashes(directory, cell, sizes)
             found = dict.fromkeys(sizes, "")
             wanted = sorted(hashes.sha256.keys() & sizes.keys())
@@ -157,7 +159,7 @@ def sha256_of(directory: int, cell: CellId, name: str) -> str:
     """SHA-256 of a file of a cell, read from its disk; "" where it cannot be read."""
     digest = hashlib.sha256()
     try:
-        with landed.opened(directory, cell, name) as descriptor:
+        with cell_files.opened(directory, cell, name) as descriptor:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
             while data := os.read(descriptor, CHUNK):
                 digest.update(data)

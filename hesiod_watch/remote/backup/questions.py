@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.inventory import BATCH, NotAnAnswer, framed
+from hesiod_watch.core.inventory import BATCH, MalformedResponse, framed
 from hesiod_watch.core.records import loads, parse_whole
 
 MARKER = "hesiod-watch-backup.json"
@@ -87,7 +87,7 @@ INIT = _asked(
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class BackupPlace:
     """A backup as it says of itself what and where it is."""
 
     identity: str  # "" where there is no marker
@@ -127,18 +127,18 @@ def identity_of(text: bytes) -> str:
     raise PermanentError(f"{MARKER} cannot be read as one; it was damaged, or made by something else")
 
 
-def read_head(records: Sequence[bytes]) -> tuple[Place, Sequence[bytes]]:
+def read_head(records: Sequence[bytes]) -> tuple[BackupPlace, Sequence[bytes]]:
     """Whose answer it is, and the rest of the answer. Raises NotAnAnswer, PermanentError."""
     if len(records) < 2 or not records[1].isdigit():
-        raise NotAnAnswer("the answer cannot be read")
-    return Place(identity_of(records[0]), records[1].decode()), records[2:]
+        raise MalformedResponse("the answer cannot be read")
+    return BackupPlace(identity_of(records[0]), records[1].decode()), records[2:]
 
 
-def read_place(records: Sequence[bytes]) -> Place:
+def read_place(records: Sequence[bytes]) -> BackupPlace:
     """The answer to OPEN. Raises NotAnAnswer, PermanentError, TemporaryError."""
     place, rest = read_head(records)
     if len(rest) != 4:
-        raise NotAnAnswer("the answer cannot be read")
+        raise MalformedResponse("the answer cannot be read")
     boot, machine, source, sizes = (each.decode("utf-8", "replace").strip() for each in rest)
     if not boot and not machine:
         raise TemporaryError("it cannot be told which machine it is: there is neither a boot id nor a machine id")
@@ -146,4 +146,4 @@ def read_place(records: Sequence[bytes]) -> Place:
         block, blocks, free = (parse_whole(each) for each in sizes.split())
     except ValueError:
         block = blocks = free = 0
-    return Place(place.identity, place.number, boot, machine, source, block * blocks, block * free)
+    return BackupPlace(place.identity, place.number, boot, machine, source, block * blocks, block * free)

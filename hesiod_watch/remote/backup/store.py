@@ -16,13 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
-from hesiod_watch.config import Backup
+from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.inventory import (
     PARTIAL,
     SLOWEST_READING,
-    Entry,
-    NotAnAnswer,
+    InventoryEntry,
+    MalformedResponse,
     longest_silence,
     names_given,
     question,
@@ -31,35 +31,35 @@ from hesiod_watch.core.inventory import (
 )
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host.command import Runner, run
+from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote import ssh
 from hesiod_watch.remote.answers import answered
 from hesiod_watch.remote.backup import questions
-from hesiod_watch.remote.backup.local_files import Comparison, largest, opened_directory, opened_file
-from hesiod_watch.remote.backup.questions import Place
-from hesiod_watch.remote.connection import Unreachable, connected
-from hesiod_watch.remote.rsync import Progress
+from hesiod_watch.remote.backup.local_files import ChecksumComparison, largest, opened_directory, opened_file
+from hesiod_watch.remote.backup.questions import BackupPlace
+from hesiod_watch.remote.connection import HostUnreachable, connected
+from hesiod_watch.remote.rsync import RsyncProgress
 from hesiod_watch.rules.copies import SUPERSEDED
-from hesiod_watch.rules.exit_codes import Ending, judge, last_line
+from hesiod_watch.rules.exit_codes import CommandOutcome, judge, last_line
 
 _PATTERN = re.compile(r"([*?\[\]\\])")
 _Answer = TypeVar("_Answer")
 
 
 @dataclass
-class Store:
+class BackupStore:
     """One open backup. Directories are relative to its root, their parts divided by `/`, the first one a run's name.
 
     Every method raises TemporaryError where trying again may help (unreachable, unmounted, full), PermanentError where
     a person is needed; the sentence begins with the backup's name.
     """
 
-    backup: Backup
-    place: Place
+    backup: BackupPlaceSettings
+    place: BackupPlace
     control: Path | None = None
     stop: Callable[[], bool] = lambda: False
-    runner: Runner = run
+    runner: CommandRunner = run
     nice: int = 10
     opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -73,7 +73,7 @@ class Store:
         """What tells its file system from every other that this process can see now; compare with `device_of`."""
         return self.place.device
 
-    def entries(self, directory: str) -> dict[str, Entry]:
+    def entries(self, directory: str) -> dict[str, InventoryEntry]:
         """Everything in a directory as it lies there now, by name relative to it; empty where there is no such one.
 
         What other file systems have been mounted within is not entered.
@@ -130,7 +130,7 @@ class Store:
         if not names:
             return
         self._ask(questions.MAKE, directory)
-        progress = Progress()
+        progress = RsyncProgress()
 
         def on_output(data: bytes) -> None:
             if progress.feed(data) and on_progress:
@@ -168,7 +168,7 @@ class Store:
         Bytes that only one of the two has differ. (0, 0) where they are the same. Raises OSError, too.
         """
         with opened_file(reference) as ours:
-            comparison = Comparison(ours)
+            comparison = ChecksumComparison(ours)
             command: tuple[str, ...] = ("cat", "--", f"{self.backup.place.path}/{directory}/{name}")
             if self.backup.place.over_ssh:
                 command = ssh.remote(self.backup.reached, command, self.control)
@@ -221,16 +221,16 @@ class Store:
             raise TemporaryError(f"{self.backup.name}: {display(directory)}: {last_line(errors) or f'code {code}'}")
         return rest
 
-    def _head(self, answer: Sequence[bytes]) -> tuple[Place, Sequence[bytes]]:
+    def _head(self, answer: Sequence[bytes]) -> tuple[BackupPlace, Sequence[bytes]]:
         return self._read(questions.read_head, answer)
 
     def _read(self, reader: Callable[[Sequence[bytes]], _Answer], answer: Sequence[bytes]) -> _Answer:
         try:
             return reader(answer)
-        except NotAnAnswer as error:
+        except MalformedResponse as error:
             raise TemporaryError(f"{self.backup.name}: {error}") from error
 
-    def _judge(self, ending: Ending, what: str) -> None:
+    def _judge(self, ending: CommandOutcome, what: str) -> None:
         if ending.outcome != "done":
             sentence = f"{self.backup.name}: {what}: {ending.why}"
             raise TemporaryError(sentence) if ending.outcome == "again" else PermanentError(sentence)
@@ -258,7 +258,7 @@ class Store:
 
 
 def ask(
-    backup: Backup,
+    backup: BackupPlaceSettings,
     script: str,
     arguments: Sequence[str],
     control: Path | None,
@@ -266,7 +266,7 @@ def ask(
     given: bytes = b"",
     patience: float = 0.0,
     stop: Callable[[], bool] = lambda: False,
-    run: Runner = run,
+    run: CommandRunner = run,
 ) -> tuple[list[bytes], int, str]:
     """Records, exit code and errors of the answer to a question. Raises TemporaryError, PermanentError without one."""
     asked = (*question(script, backup.place.path), *arguments)
@@ -280,21 +280,25 @@ def ask(
 
 
 @contextmanager
-def reached(backup: Backup, *, stop: Callable[[], bool] = lambda: False, runner: Runner = run) -> Iterator[Store]:
+def reached(
+    backup: BackupPlaceSettings, *, stop: Callable[[], bool] = lambda: False, runner: CommandRunner = run
+) -> Iterator[BackupStore]:
     """A backup that answers, whether or not it has a marker: for `backup-init` and `doctor`. Raises as `opened`."""
     with _connected(backup, runner, stop) as control:
         answer, _, _ = ask(backup, questions.OPEN, (), control, stop=stop, run=runner)
         try:
             place = questions.read_place(answer)
-        except NotAnAnswer as error:
+        except MalformedResponse as error:
             raise TemporaryError(f"{backup.name}: {error}") from error
         except (TemporaryError, PermanentError) as error:
             raise type(error)(f"{backup.name}: {backup.location}: {error}") from error
-        yield Store(backup, place, control, stop, runner)
+        yield BackupStore(backup, place, control, stop, runner)
 
 
 @contextmanager
-def opened(backup: Backup, *, stop: Callable[[], bool] = lambda: False, runner: Runner = run) -> Iterator[Store]:
+def opened(
+    backup: BackupPlaceSettings, *, stop: Callable[[], bool] = lambda: False, runner: CommandRunner = run
+) -> Iterator[BackupStore]:
     """A backup, its marker read. When `stop` says so, whatever it is doing is ended.
 
     Raises TemporaryError where it cannot be reached or is not the backup (no marker: unmounted, or never marked),
@@ -310,11 +314,11 @@ def opened(backup: Backup, *, stop: Callable[[], bool] = lambda: False, runner: 
 
 
 @contextmanager
-def _connected(backup: Backup, runner: Runner, stop: Callable[[], bool]) -> Iterator[Path | None]:
+def _connected(backup: BackupPlaceSettings, runner: CommandRunner, stop: Callable[[], bool]) -> Iterator[Path | None]:
     with ExitStack() as stack:
         try:
             control = stack.enter_context(connected(backup.reached, runner, stop))
-        except Unreachable as error:
+        except HostUnreachable as error:
             sentence = f"{backup.name}: {error}"
             raise PermanentError(sentence) if error.ending.outcome == "failed" else TemporaryError(sentence) from error
         yield control

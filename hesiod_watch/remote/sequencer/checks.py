@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.check import Check
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import parse_whole
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host.command import Ended, Runner, run
+from hesiod_watch.host.command import CommandResult, CommandRunner, run
 from hesiod_watch.remote import ssh
-from hesiod_watch.remote.connection import Unreachable, connected
+from hesiod_watch.remote.connection import HostUnreachable, connected
 from hesiod_watch.remote.sequencer.listing import list_upstream
 from hesiod_watch.rules.exit_codes import judge_question, last_line
 
@@ -30,7 +30,7 @@ CLOCKS_APART = 60.0
 """Seconds by which two clocks may differ before somebody should look."""
 
 
-def check_upstream(upstream: Upstream, landing: Path, *, runner: Runner = run) -> tuple[Check, ...]:
+def check_upstream(upstream: UpstreamSettings, landing: Path, *, runner: CommandRunner = run) -> tuple[Check, ...]:
     """Try everything that copying from `upstream` needs; LOCAL needs nothing. Never raises for what is wrong."""
     place = upstream.place
     if place.is_local:
@@ -47,17 +47,17 @@ def check_upstream(upstream: Upstream, landing: Path, *, runner: Runner = run) -
             if upstream.mode == "push":
                 checks.append(doctor.writes(landing))
             return tuple(checks)
-    except Unreachable as error:
+    except HostUnreachable as error:
         return (Check("reaches", False, str(error)), *doctor.not_tried())
 
 
 class _Doctor:
-    def __init__(self, upstream: Upstream, runner: Runner) -> None:
+    def __init__(self, upstream: UpstreamSettings, runner: CommandRunner) -> None:
         self.upstream = upstream
         self.runner = runner
         self.control: Path | None = None
 
-    def ask(self, *command: str) -> Ended:
+    def ask(self, *command: str) -> CommandResult:
         """Run a command where the upstream's shell is."""
         if self.upstream.place.over_ssh:
             command = ssh.remote(self.upstream, command, self.control)
@@ -133,7 +133,7 @@ class _Doctor:
                 probe.with_name(f"{name}.made").rmdir()
 
 
-def check_rsync(sides: Mapping[str, Ended]) -> Check:
+def check_rsync(sides: Mapping[str, CommandResult]) -> Check:
     """Whether rsync can be used, by what `rsync --version` has said "here" and, where that is another host, "there"."""
     told = []
     for side, ended in sides.items():
@@ -148,7 +148,7 @@ def check_rsync(sides: Mapping[str, Ended]) -> Check:
     return Check("rsync", True, f"rsync is {', '.join(told)}")
 
 
-def _wrong(ended: Ended) -> str:
+def _wrong(ended: CommandResult) -> str:
     return (
         ended.why or judge_question(ended.code, ended.errors).why or last_line(ended.errors) or "it says something else"
     )

@@ -21,16 +21,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.inventory import (
     CHECKSUMS,
     FILES,
     SLOWEST_READING,
-    Entry,
     Inventory,
-    NotAnAnswer,
+    InventoryEntry,
+    MalformedResponse,
     longest_silence,
     names_given,
     question,
@@ -41,20 +41,20 @@ from hesiod_watch.core.inventory import (
 from hesiod_watch.core.location import Location, run_in
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host.command import Ended, Runner, run
+from hesiod_watch.host.command import CommandResult, CommandRunner, run
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote import ssh
-from hesiod_watch.remote.connection import Unreachable, connected
-from hesiod_watch.remote.rsync import Progress, transfer
-from hesiod_watch.rules.exit_codes import Ending, Outcome, judge, judge_question, last_line
-from hesiod_watch.runs import cell_files as landed
+from hesiod_watch.remote.connection import HostUnreachable, connected
+from hesiod_watch.remote.rsync import RsyncProgress, transfer
+from hesiod_watch.rules.exit_codes import CommandOutcome, Outcome, judge, judge_question, last_line
+from hesiod_watch.runs import cell_files
 
 ROUNDS = 3
 """Rounds of one call, before a cell that keeps changing is left for later."""
 
 
 @dataclass(frozen=True, slots=True)
-class Copied:
+class CopyResult:
     """How copying a cell ended."""
 
     outcome: Outcome
@@ -68,11 +68,11 @@ class _Ends(Exception):
 
     def __init__(self, outcome: Outcome, why: str) -> None:
         super().__init__(why)
-        self.ending = Ending(outcome, why)
+        self.ending = CommandOutcome(outcome, why)
 
 
 def copy_cell(
-    upstream: Upstream,
+    upstream: UpstreamSettings,
     run_location: str,
     cell: CellId,
     landing_run: Path,
@@ -83,8 +83,8 @@ def copy_cell(
     stop: Callable[[], bool] = lambda: False,
     nice: int = 10,
     settled: float = 60.0,
-    runner: Runner = run,
-) -> Copied:
+    runner: CommandRunner = run,
+) -> CopyResult:
     """Copy `cell` of the run at `run_location` (the text of `pipeline/upstream`) into `landing_run`, below `landing`.
 
     May be called again at any time; what is here already is not sent again. Never raises for what either side does.
@@ -98,34 +98,34 @@ def copy_cell(
         if why := naming.library_problem(cell.library) or naming.cell_problem(cell.name):
             raise PermanentError(f"{naming.display(str(cell))} is not copied: {why}")
         copying.relative = landing_run.relative_to(landing)
-        with landed.opened_run(landing, landing_run) as directory, connected(upstream, runner, stop) as control:
+        with cell_files.opened_run(landing, landing_run) as directory, connected(upstream, runner, stop) as control:
             verified = copying.rounds(place, directory, control)
     except (PermanentError, ValueError) as error:
-        ending, verified = Ending("failed", str(error)), False
-    except (TemporaryError, OSError, NotAnAnswer) as error:
-        ending, verified = Ending("again", str(error)), False
-    except (_Ends, Unreachable) as error:
+        ending, verified = CommandOutcome("failed", str(error)), False
+    except (TemporaryError, OSError, MalformedResponse) as error:
+        ending, verified = CommandOutcome("again", str(error)), False
+    except (_Ends, HostUnreachable) as error:
         ending, verified = error.ending, False
     else:
-        ending = Ending("done", "")
+        ending = CommandOutcome("done", "")
     if ending.why:
         copying.log.line(f"{cell}: {ending.outcome}: {ending.why}")
     md5s = dict(copying.md5s) if verified else {}
-    return Copied(*ending, verified, md5s)
+    return CopyResult(*ending, verified, md5s)
 
 
 @dataclass
 class _Copying:
     """One call of `copy_cell`."""
 
-    upstream: Upstream
+    upstream: UpstreamSettings
     cell: CellId
     log: RunLog
     on_progress: Callable[[int, int], None] | None
     stop: Callable[[], bool]
     nice: int
     settled: float
-    runner: Runner
+    runner: CommandRunner
     relative: Path = field(default_factory=Path)
     run: Location = field(default_factory=lambda: Location(""))
     directory: int = -1
@@ -152,9 +152,9 @@ class _Copying:
             if after.same(before):
                 if differing:
                     raise _Ends(*self._why_differing(before, differing))
-                for name in landed.remove_leftovers(directory, self.cell, before.entries):
+                for name in cell_files.remove_leftovers(directory, self.cell, before.entries):
                     self.log.line(f"{self.cell}: removed {name}, left of a copy that was killed")
-                landed.make_durable(directory, self.cell, before.entries)
+                cell_files.make_durable(directory, self.cell, before.entries)
                 self.log.line(f"{self.cell}: here, and the same as in {place}: {number_of(len(self.proven), 'file')}")
                 return True
             before = after
@@ -177,7 +177,7 @@ class _Copying:
 
     def _bring(self, there: Inventory, names: Iterable[str]) -> None:
         """Copy what is not here yet, by size and time."""
-        here = landed.entries(self.directory, self.cell)
+        here = cell_files.entries(self.directory, self.cell)
         names = [name for name in names if there.entries[name].kind != "o"]
         needed = [name for name in names if not _alike(there.entries[name], here.get(name))]
         for name in needed:
@@ -188,7 +188,7 @@ class _Copying:
             missing = sum(size for name, size in sizes.items() if not _alike(there.entries[name], here.get(name)))
             self._transfer(there, needed, total - missing, total)
 
-    def _refuse_links(self, name: str, there: Inventory, here: dict[str, Entry]) -> None:
+    def _refuse_links(self, name: str, there: Inventory, here: dict[str, InventoryEntry]) -> None:
         """A link where the upstream has a file or a directory was put there by somebody, to have us write elsewhere."""
         found = here.get(name)
         if found and found.kind == "l" and there.entries[name].kind != "l":
@@ -219,7 +219,7 @@ class _Copying:
 
     def _differing(self, there: Inventory, names: Sequence[str]) -> list[str]:
         """Those of `names` that are not here as they are there; what agrees is noted as proven."""
-        here = landed.entries(self.directory, self.cell)
+        here = cell_files.entries(self.directory, self.cell)
         files = [name for name in names if there.entries[name].kind == "f"]
         theirs, ours = self._checksums(there, files)
         differing = []
@@ -245,7 +245,7 @@ class _Copying:
         given_up = threading.Event()
         with ThreadPoolExecutor(1) as pool:
             mine = pool.submit(
-                landed.checksums, self.directory, self.cell, files, lambda: given_up.is_set() or self.stop()
+                cell_files.checksums, self.directory, self.cell, files, lambda: given_up.is_set() or self.stop()
             )
             try:
                 answer, _ = self._ask(CHECKSUMS, names_given(files), patience)
@@ -274,7 +274,7 @@ class _Copying:
             raise _Ends("again", f"{self.run} does not answer: {ended.why}")
         try:
             answer, _ = records(ended.output)
-        except NotAnAnswer as error:
+        except MalformedResponse as error:
             raise _Ends(*_not_done(judge_question(ended.code, ended.errors), f"{self.run}: {error}")) from error
         return answer, ended.errors
 
@@ -282,7 +282,7 @@ class _Copying:
         self, there: Inventory, names: Sequence[str], present: int, total: int, ignore_times: bool = False
     ) -> None:
         """Run rsync for some files. Raises _Ends when it does not end well."""
-        progress = Progress()
+        progress = RsyncProgress()
         if self.on_progress and total:
             self.on_progress(present, total)
 
@@ -311,18 +311,18 @@ class _Copying:
         if ended.code:
             raise _Ends(*_not_done(judge(ended.code, ended.errors), "copying"))
 
-    def _note(self, ended: Ended, progress: Progress) -> None:
+    def _note(self, ended: CommandResult, progress: RsyncProgress) -> None:
         for line in ended.errors.splitlines()[-50:]:
             self.log.line(f"  {line}")
         self.log.line(f"{self.cell}: exit code {ended.code}: {progress}")
 
 
-def _not_done(ending: Ending, what: str) -> Ending:
+def _not_done(ending: CommandOutcome, what: str) -> CommandOutcome:
     outcome: Outcome = "again" if ending.outcome == "done" else ending.outcome
-    return Ending(outcome, f"{what}: {ending.why}" if ending.why else what)
+    return CommandOutcome(outcome, f"{what}: {ending.why}" if ending.why else what)
 
 
-def _alike(there: Entry, here: Entry | None) -> bool:
+def _alike(there: InventoryEntry, here: InventoryEntry | None) -> bool:
     """Whether an entry need not be copied. Times in whole seconds: not every file system keeps more."""
     if here is None or here.kind != there.kind:
         return False

@@ -14,13 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.inventory import (
     CHECKSUMS,
     FILES,
     Inventory,
-    NotAnAnswer,
+    MalformedResponse,
     framed,
     longest_silence,
     names_given,
@@ -30,11 +30,11 @@ from hesiod_watch.core.inventory import (
 )
 from hesiod_watch.core.location import Location, run_in
 from hesiod_watch.core.model import CellId
-from hesiod_watch.host.command import Runner, run
+from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.remote import ssh
 from hesiod_watch.remote.answers import answered
-from hesiod_watch.remote.connection import Unreachable, connected
-from hesiod_watch.rules.deletion_marks import EVIDENCE, HEADER, LIST, Mark, read_marks
+from hesiod_watch.remote.connection import HostUnreachable, connected
+from hesiod_watch.rules.deletion_marks import EVIDENCE, HEADER, LIST, DeletionMark, read_marks
 from hesiod_watch.rules.exit_codes import last_line
 
 # A link in the place of one of our files was put there by somebody, to have us write elsewhere.
@@ -57,14 +57,14 @@ APPEND = framed(
 
 
 @dataclass
-class There:
+class DeletionList:
     """An upstream that answers, and one run of it. Every method raises TemporaryError or PermanentError."""
 
-    upstream: Upstream
+    upstream: UpstreamSettings
     run: Location
     control: Path | None
     stop: Callable[[], bool]
-    runner: Runner
+    runner: CommandRunner
 
     def place(self, cell: CellId) -> str:
         """Where a cell lies, relative to the upstream's directory: what a mark is about."""
@@ -78,7 +78,7 @@ class There:
             raise TemporaryError(f"{self.run}/{cell} cannot be read in full: {last_line(errors)}")
         try:
             return read_files(answer)
-        except NotAnAnswer as error:
+        except MalformedResponse as error:
             raise TemporaryError(f"{self.run}/{cell}: {error}") from error
 
     def checksums(self, cell: CellId, inventory: Inventory) -> dict[str, str]:
@@ -90,10 +90,10 @@ class There:
         answer, _ = self._ask(CHECKSUMS, f"{self.run.path}/{cell}", given=names_given(sizes), patience=patience)
         try:
             return read_checksums(answer)
-        except NotAnAnswer as error:
+        except MalformedResponse as error:
             raise TemporaryError(f"{self.run}/{cell}: {error}") from error
 
-    def mark_of(self, cell: CellId) -> Mark | None:
+    def mark_of(self, cell: CellId) -> DeletionMark | None:
         """The last that was written about a cell."""
         answer, errors = self._ask(READ, self.upstream.place.path)
         if errors.strip():
@@ -106,7 +106,7 @@ class There:
         if not answer or answer[0][:32].decode("ascii", "replace") != md5:
             raise TemporaryError(f"{self.upstream.place}: {EVIDENCE}/{name} was not kept: {last_line(errors)}")
 
-    def write(self, cell: CellId, mark: Mark) -> None:
+    def write(self, cell: CellId, mark: DeletionMark) -> None:
         """Append a line, and read it back."""
         _, errors = self._ask(APPEND, self.upstream.place.path, given=f"{mark.line()}\n".encode("ascii"))
         found = self.mark_of(cell)
@@ -126,8 +126,12 @@ class There:
 
 @contextmanager
 def reached(
-    upstream: Upstream, run_location: str, *, stop: Callable[[], bool] = lambda: False, runner: Runner = run
-) -> Iterator[There]:
+    upstream: UpstreamSettings,
+    run_location: str,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    runner: CommandRunner = run,
+) -> Iterator[DeletionList]:
     """The upstream of the run at `run_location` (the text of `pipeline/upstream`).
 
     Raises TemporaryError where it cannot be reached, PermanentError where it is no upstream's run.
@@ -135,9 +139,9 @@ def reached(
     try:
         place = run_in(upstream.place, run_location)
         with connected(upstream, runner, stop) as control:
-            yield There(upstream, place, control, stop, runner)
+            yield DeletionList(upstream, place, control, stop, runner)
     except ValueError as error:
         raise PermanentError(str(error)) from error
-    except Unreachable as error:
+    except HostUnreachable as error:
         sentence = str(error)
         raise PermanentError(sentence) if error.ending.outcome == "failed" else TemporaryError(sentence) from error

@@ -11,16 +11,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
-from hesiod_watch.core.inventory import CELLS, NotAnAnswer, decoded, question, records
+from hesiod_watch.core.inventory import CELLS, MalformedResponse, decoded, question, records
 from hesiod_watch.core.location import Location
-from hesiod_watch.core.model import CellId, Quarantined
-from hesiod_watch.host.command import Ended, Runner, run
+from hesiod_watch.core.model import CellId, QuarantinedName
+from hesiod_watch.host.command import CommandResult, CommandRunner, run
 from hesiod_watch.remote import ssh
-from hesiod_watch.remote.connection import Unreachable, connected
+from hesiod_watch.remote.connection import HostUnreachable, connected
 from hesiod_watch.rules.exit_codes import judge_question, last_line
-from hesiod_watch.rules.run_names import Found
+from hesiod_watch.rules.run_names import FoundRun
 
 _NOT_RUNS = frozenset({"lost+found"})
 _NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
@@ -45,47 +45,51 @@ class UpstreamRun:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class UpstreamListing:
     """What an upstream has. Where there is a `problem`, what is listed is there, and there may be more."""
 
     runs: tuple[UpstreamRun, ...] = ()
-    quarantined: tuple[Quarantined, ...] = ()
+    quarantined: tuple[QuarantinedName, ...] = ()
     problem: str = ""
 
-    def found(self, instrument: str) -> tuple[Found, ...]:
+    def found(self, instrument: str) -> tuple[FoundRun, ...]:
         """The runs as `run_names.name_runs` wants them."""
-        return tuple(Found(run.location, run.experiment, instrument, run.first_cell_date) for run in self.runs)
+        return tuple(FoundRun(run.location, run.experiment, instrument, run.first_cell_date) for run in self.runs)
 
 
-def list_upstream(upstream: Upstream, *, runner: Runner = run, stop: Callable[[], bool] = lambda: False) -> Listing:
+def list_upstream(
+    upstream: UpstreamSettings, *, runner: CommandRunner = run, stop: Callable[[], bool] = lambda: False
+) -> UpstreamListing:
     """Ask an upstream what it has. Never raises for what the other side does; LOCAL has nothing to be asked."""
     place = upstream.place
     if place.is_local:
-        return Listing()
+        return UpstreamListing()
     try:
         with connected(upstream, runner, stop) as control:
             asked = question(CELLS, place.path)
             command = ssh.remote(upstream, asked, control) if place.over_ssh else asked
             ended = runner(command, quiet=upstream.connect_timeout + upstream.timeout, stop=stop)
-    except Unreachable as error:
-        return Listing(problem=str(error))
+    except HostUnreachable as error:
+        return UpstreamListing(problem=str(error))
     return _read(place, ended)
 
 
-def _read(place: Location, ended: Ended) -> Listing:
+def _read(place: Location, ended: CommandResult) -> UpstreamListing:
     if ended.why:
-        return Listing(problem=f"{place} does not answer: {ended.why}")
+        return UpstreamListing(problem=f"{place} does not answer: {ended.why}")
     try:
         answer, code = records(ended.output)
-    except NotAnAnswer as error:
+    except MalformedResponse as error:
         why = judge_question(ended.code, ended.errors).why or "the command ended as if all were well"
-        return Listing(problem=f"{place} cannot be listed: {error}; {why}")
+        return UpstreamListing(problem=f"{place} cannot be listed: {error}; {why}")
     runs, quarantined = _sorted_out(answer, place)
     problem = f"{place} cannot be listed in full: {last_line(ended.errors)}" if code else ""
-    return Listing(runs, quarantined, problem)
+    return UpstreamListing(runs, quarantined, problem)
 
 
-def _sorted_out(answer: Iterable[bytes], place: Location) -> tuple[tuple[UpstreamRun, ...], tuple[Quarantined, ...]]:
+def _sorted_out(
+    answer: Iterable[bytes], place: Location
+) -> tuple[tuple[UpstreamRun, ...], tuple[QuarantinedName, ...]]:
     cells: dict[str, list[CellId]] = {}
     quarantined: dict[str, str] = {}
     for record in answer:
@@ -113,7 +117,7 @@ def _sorted_out(answer: Iterable[bytes], place: Location) -> tuple[tuple[Upstrea
     runs = [UpstreamRun(name, str(place.child(name)), tuple(found)) for name, found in cells.items() if found]
     return (
         tuple(sorted(runs, key=lambda each: naming.natural_key(each.experiment))),
-        tuple(Quarantined(naming.display(name), why) for name, why in sorted(quarantined.items())),
+        tuple(QuarantinedName(naming.display(name), why) for name, why in sorted(quarantined.items())),
     )
 
 

@@ -38,9 +38,9 @@ claim or record it gives up: who does not learn whether its claim came through g
 touch the claim of whoever got it.
 """
 
-from hesiod_watch.runs.flags.attempts import Ending, begin_round, end_round
-from hesiod_watch.runs.flags.attic import move_to_attic
-from hesiod_watch.runs.flags.claims import claim_cell, holds_worker, overtaken, record_worker, step_back, stops
+from hesiod_watch.runs.flags.attempts import AttemptOutcome, begin_attempt, end_attempt
+from hesiod_watch.runs.flags.attic import archive_flags
+from hesiod_watch.runs.flags.claims import claim_cell, holds_worker, overtaken, record_worker, release_claim, stops
 from hesiod_watch.runs.flags.files import create, owner_of, translate
 from hesiod_watch.runs.flags.listing import FlagLine, FlagListing, read_flags
 from hesiod_watch.runs.flags.names import (
@@ -64,7 +64,7 @@ from hesiod_watch.runs.flags.outbox import (
     begin_outbox,
     mark_delivered,
     number,
-    put,
+    put_message,
     read_letters,
     read_outbox,
     read_ticket,
@@ -87,20 +87,21 @@ __all__ = [
     "BACK_LINK",
     "NOTIFY",
     "SYNC",
-    "Ending",
+    "AttemptOutcome",
     "FlagLine",
     "FlagListing",
     "RunIdentity",
     "aborted",
     "adopt",
+    "archive_flags",
     "backup",
+    "begin_attempt",
     "begin_outbox",
-    "begin_round",
     "claim_cell",
     "create",
     "deletable",
     "done",
-    "end_round",
+    "end_attempt",
     "failed",
     "find_output",
     "foreign_owner",
@@ -109,12 +110,11 @@ __all__ = [
     "ingest",
     "log_directory",
     "mark_delivered",
-    "move_to_attic",
     "number",
     "overtaken",
     "own_output",
     "owner_of",
-    "put",
+    "put_message",
     "read_flags",
     "read_letters",
     "read_outbox",
@@ -124,8 +124,8 @@ __all__ = [
     "read_type",
     "read_upstream",
     "record_worker",
+    "release_claim",
     "started",
-    "step_back",
     "stops",
     "strip",
     "synced",

@@ -17,7 +17,7 @@ from typing import Literal
 
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.model import Liveness, Owner
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags.files import (
     create,
@@ -30,16 +30,16 @@ from hesiod_watch.runs.flags.files import (
     write_temporary,
 )
 
-Ending = Literal["done", "failed"]
+AttemptOutcome = Literal["done", "failed"]
 
 
-def begin_round(
+def begin_attempt(
     pipeline: Path,
     work: str,
     owner: Owner,
     *,
     alone: Callable[[], AbstractContextManager[None]],
-    judge: Judge = machine.judge_here,
+    judge: Judge = process.judge_here,
     record: Mapping[str, object] | None = None,
 ) -> None:
     """Begin a round of `work` (`names.ingest(stem)`, `names.SYNC`). Returns when it is ours.
@@ -86,12 +86,12 @@ def _take_over(
         create(pipeline, name, said)
 
 
-def end_round(
-    pipeline: Path, work: str, owner: Owner, ending: Ending, record: Mapping[str, object] | None = None
+def end_attempt(
+    pipeline: Path, work: str, owner: Owner, ending: AttemptOutcome, record: Mapping[str, object] | None = None
 ) -> bool:
     """End the round that `owner` has begun; `record` is said beside its owner in the flag that ends it.
 
-    A `why` in `record` is how the round ended. It replaces the owner's own, the reason for which the round was begun.
+    A `reason` in `record` is how the round ended. It replaces the owner's own, the reason for which the round was begun.
 
     False: the round is not there any more, or not ours; a person withdrew it. Raises TemporaryError, PermanentError.
     """
@@ -99,8 +99,8 @@ def end_round(
     if not _ours(pipeline / started, owner):
         return _ours(pipeline / ended, owner)  # a rename whose answer was lost
     if record:
-        ended_why = {"why": record["why"]} if "why" in record else {}
-        _say_more(pipeline, started, {**record, **_said(owner), **ended_why})
+        ended_reason = {"reason": record["reason"]} if "reason" in record else {}
+        _say_more(pipeline, started, {**record, **_said(owner), **ended_reason})
     _rename(pipeline, started, ended)
     return True
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch.core.errors import FlagExists
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.files import create, directory, line, sync_directory, translate, write_new
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
@@ -22,7 +22,7 @@ from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 WHY = "why"
 
 
-def move_to_attic(
+def archive_flags(
     pipeline: Path,
     stem: str | None,
     *,
@@ -47,7 +47,7 @@ def move_to_attic(
     if stem is not None and listing.has(synced) and not listing.accepted(stem):
         # Before `failed`, which leaves last: a look in between must not find the cell ready.
         moving.insert(0, synced)
-    owner = machine.this_owner("move to attic", "person", why=why)
+    owner = process.this_owner("move to attic", "person", reason=why)
     lock = names.failed(stem) if stem is not None else "failed"
     try:
         create(pipeline, lock, owner)

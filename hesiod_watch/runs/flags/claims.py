@@ -9,7 +9,7 @@ from pathlib import Path
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, HesiodError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Liveness, Owner
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.files import create
@@ -18,7 +18,7 @@ from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 logger = logging.getLogger(__name__)
 
 
-def claim_cell(pipeline: Path, stem: str, owner: Owner, *, judge: Judge = machine.judge_here) -> None:
+def claim_cell(pipeline: Path, stem: str, owner: Owner, *, judge: Judge = process.judge_here) -> None:
     """Claim a cell for processing under `owner.epoch`; returns when a worker may be started for it.
 
     Looks before, so as not to leave claims that come to nothing, and again after, because only what is seen then
@@ -69,7 +69,7 @@ def record_worker(pipeline: Path, stem: str, owner: Owner) -> None:
         raise
 
 
-def step_back(pipeline: Path, stem: str, owner: Owner, *, why: str = "") -> None:
+def release_claim(pipeline: Path, stem: str, owner: Owner, *, why: str = "") -> None:
     """Say that this process will not work, or works no longer, under the claim of `owner.epoch`.
 
     For a decider whose worker cannot have begun (it was not started, or ended before it recorded itself), and for
@@ -77,7 +77,7 @@ def step_back(pipeline: Path, stem: str, owner: Owner, *, why: str = "") -> None
     worker's record. May be called again. Raises what `create` raises, except FlagExists.
     """
     try:
-        create(pipeline, names.yielded(stem, owner.epoch), replace(owner, why=why or owner.why))
+        create(pipeline, names.yielded(stem, owner.epoch), replace(owner, reason=why or owner.reason))
     except FlagExists as error:
         logger.debug("stepped back already", extra=fields(cell=stem, why=error))
 
@@ -119,10 +119,10 @@ def _refuse(listing: FlagListing, pipeline: Path, stem: str, epoch: int) -> None
     """Raise FlagExists for whatever keeps anybody from claiming or beginning this epoch."""
     if listing.stripped(stem):
         raise FlagExists(f"{pipeline}: raw data of {stem} were stripped, so it is not to be processed")
-    hindrances = ["aborted", "failed", names.done(stem), names.aborted(stem), names.failed(stem)]
+    blockers = ["aborted", "failed", names.done(stem), names.aborted(stem), names.failed(stem)]
     if listing.stripped_by_hand:  # ours says nothing about cells that have come since
-        hindrances.append("stripped")
-    for name in hindrances:
+        blockers.append("stripped")
+    for name in blockers:
         if listing.has(name):
             raise FlagExists(f"{pipeline / name}: there, so {stem} is not to be processed")
     for attempt in listing.epochs(stem):
@@ -148,7 +148,7 @@ def _refuse_without_claim(listing: FlagListing, pipeline: Path, stem: str, epoch
 
 def _step_back_if_possible(pipeline: Path, stem: str, owner: Owner, *, why: str) -> None:
     try:
-        step_back(pipeline, stem, owner, why=why)
+        release_claim(pipeline, stem, owner, why=why)
     except (HesiodError, OSError) as error:
         # What is raised already says more; without this flag the claim ends with the process.
         logger.warning("could not step back", extra=fields(cell=stem, epoch=owner.epoch, why=error))

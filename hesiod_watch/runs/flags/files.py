@@ -45,7 +45,7 @@ _NEEDS_A_PERSON = frozenset(
 
 
 @dataclass(frozen=True, slots=True)
-class Content:
+class FlagContent:
     """What lies under a name. `text` is None where it is no regular file, too large, or could not be read."""
 
     regular: bool
@@ -84,20 +84,20 @@ def sync_directory(descriptor: int) -> None:
             raise
 
 
-def read(parent: int | None, name: str | Path) -> Content:
+def read(parent: int | None, name: str | Path) -> FlagContent:
     """What lies under `name` in the directory `parent`. Opens nothing but regular files; raises OSError."""
     found = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if not stat.S_ISREG(found.st_mode):
-        return Content(False, found.st_mtime, None)
+        return FlagContent(False, found.st_mtime, None)
     descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):  # exchanged since
-            return Content(False, found.st_mtime, None)
+            return FlagContent(False, found.st_mtime, None)
         body = file.read(LARGEST + 1)
     if len(body) > LARGEST:
-        return Content(True, found.st_mtime, None)
-    return Content(True, found.st_mtime, body.decode("utf-8", errors="surrogateescape"))
+        return FlagContent(True, found.st_mtime, None)
+    return FlagContent(True, found.st_mtime, body.decode("utf-8", errors="surrogateescape"))
 
 
 def parse_owner(text: str | None) -> Owner | None:
@@ -217,7 +217,7 @@ def _read_back(parent: int, path: Path, body: bytes, refusal: OSError | None) ->
     raise FlagUnknown(f"{path}: the file system answered {answer!r}, but shows no such flag; asking again later")
 
 
-def _holder(content: Content) -> str:
+def _holder(content: FlagContent) -> str:
     if not content.regular:
         return "and not a regular file"
     if content.owner is None:

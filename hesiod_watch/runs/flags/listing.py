@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError
-from hesiod_watch.core.model import CellFlags, Claim, Flag, Liveness, Owner, Round
+from hesiod_watch.core.model import Attempt, CellFlags, Claim, Flag, Liveness, Owner
 from hesiod_watch.core.records import record_in
 from hesiod_watch.rules.liveness import Judge, same_process
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.files import Content, directory, read
+from hesiod_watch.runs.flags.files import FlagContent, directory, read
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class FlagLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Epoch:
+class ClaimEpoch:
     """One attempt at a cell: whose claim it is, who works, and which of the two has stepped back."""
 
     number: int
@@ -70,7 +70,7 @@ class FlagListing:
         """`found`: every name that is not hidden, and whether a regular file lies there."""
         self._pipeline = pipeline
         self._found = dict(found)
-        self._contents: dict[str, Content | None] = {}
+        self._contents: dict[str, FlagContent | None] = {}
         self._cells: dict[str, dict[tuple[str, int], str]] = {}
         for name in self._found:
             if parsed := names.parse(name):
@@ -147,13 +147,13 @@ class FlagListing:
             claims=self._unread_claims(stem) if done else self._claims(stem, judge),
         )
 
-    def round(self, work: str, judge: Judge) -> Round | None:
+    def round(self, work: str, judge: Judge) -> Attempt | None:
         """The round of `work` that is under way, or how the last one ended; None where there was none."""
         if f"{work}.started" in self._found and not self._ended(work):
             owner = self._owner(f"{work}.started")
-            return Round("", owner, *judge(owner), record_in(self._text(f"{work}.started")))
+            return Attempt("", owner, *judge(owner), record_in(self._text(f"{work}.started")))
         ends = [
-            Round(
+            Attempt(
                 ending,
                 self._owner(f"{work}.{ending}"),
                 Liveness.DEAD,
@@ -175,7 +175,7 @@ class FlagListing:
         facts = self._cells.get(stem, {})
         return sorted({epoch for fact, epoch in facts if fact in {"started", "worker", "yielded"}})
 
-    def epochs(self, stem: str) -> list[Epoch]:
+    def epochs(self, stem: str) -> list[ClaimEpoch]:
         """The attempts at a cell with their owners, lowest first. Reads their flags."""
         return [self._epoch(stem, number) for number in self.epoch_numbers(stem)]
 
@@ -223,14 +223,14 @@ class FlagListing:
         why = "not asked: the cell is done"
         return tuple(Claim(number, None, None, False, Liveness.UNKNOWN, why) for number in self.epoch_numbers(stem))
 
-    def _epoch(self, stem: str, number: int) -> Epoch:
+    def _epoch(self, stem: str, number: int) -> ClaimEpoch:
         facts = self._cells[stem]
         decider = self._owner(facts.get(("started", number)))
         worker = self._owner(facts.get(("worker", number)))
         yielder = self._owner(facts.get(("yielded", number)))
         # Stepping back is said by the one who does it. Somebody who could not tell whether his claim had come
         # through says it too, to be on the safe side, and then it must not count against whose claim it really is.
-        return Epoch(
+        return ClaimEpoch(
             number,
             ("started", number) in facts,
             decider,
@@ -261,7 +261,7 @@ class FlagListing:
         content = self._content(name)
         return content.text if content else None
 
-    def _content(self, name: str) -> Content | None:
+    def _content(self, name: str) -> FlagContent | None:
         """None: it cannot be read, or a person has taken it away since; the next look will tell."""
         if name not in self._contents:
             try:

@@ -39,7 +39,7 @@ _LEFT_BY_HESIOD = re.compile(r"kick_off.*|notify_.*|rt_.*|.*\.(?:log|yaml|sh)", 
 
 
 @dataclass(frozen=True, slots=True)
-class Parsed:
+class ParsedFlagName:
     """A cell's flag: `fact` is one of synced, done, failed, aborted, started, worker, yielded or `{stage}.{end}`."""
 
     stem: str
@@ -47,7 +47,7 @@ class Parsed:
     epoch: int = 1  # of started, worker and yielded
 
 
-def parse(name: str) -> Parsed | None:
+def parse(name: str) -> ParsedFlagName | None:
     """What a name says about a cell; None for a flag of the run and for names that are not understood."""
     if name in RUN_FLAGS:  # `sync.done` is not the cell `sync`
         return None
@@ -55,10 +55,10 @@ def parse(name: str) -> Parsed | None:
     if match is None:
         return None
     if match["fact"]:
-        return Parsed(match["stem"], match["fact"])
+        return ParsedFlagName(match["stem"], match["fact"])
     if match["stage"]:
-        return Parsed(match["stem"], f"{match['stage']}.{match['end']}")
-    return Parsed(match["stem"], match["role"] or "started", int(match["epoch"] or 1))
+        return ParsedFlagName(match["stem"], f"{match['stage']}.{match['end']}")
+    return ParsedFlagName(match["stem"], match["role"] or "started", int(match["epoch"] or 1))
 
 
 def is_understood(name: str) -> bool:

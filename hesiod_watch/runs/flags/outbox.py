@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from hesiod_watch.core.errors import FlagExists
-from hesiod_watch.core.model import Letter, Outbox
+from hesiod_watch.core.model import Outbox, OutboxMessage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import record_in
 from hesiod_watch.rules.liveness import Judge
@@ -50,14 +50,14 @@ def read_outbox(pipeline: Path, listing: FlagListing, channels: Collection[str],
     last_round = listing.round(names.NOTIFY, judge)
     ticket = read_ticket(pipeline)[0] if listing.has(names.TICKET) else None
     try:
-        found = _Found(pipeline / names.MESSAGES)
+        found = _OutboxFiles(pipeline / names.MESSAGES)
         past = found.past()
     except OSError as error:
         problem = f"{pipeline / names.MESSAGES}: cannot be read: {error.strerror}"
         return Outbox(round=last_round, ticket=ticket, problem=problem)
     numbers = found.numbers
     outbox = Outbox(
-        told=frozenset(found.keys | past),
+        reported=frozenset(found.keys | past),
         unnumbered=tuple(sorted(key for key in found.keys - numbers.keys() if found.holds_message(key))),
         last=max(numbers.values(), default=0),
         newest=max(numbers, key=lambda key: numbers[key], default=""),
@@ -71,10 +71,10 @@ def read_outbox(pipeline: Path, listing: FlagListing, channels: Collection[str],
     return replace(outbox, waiting=tuple(letter for letter in outbox.waiting if letter.number in due))
 
 
-def read_letters(pipeline: Path) -> tuple[Letter, ...]:
+def read_letters(pipeline: Path) -> tuple[OutboxMessage, ...]:
     """Every message that has a number, in order. Raises FileNotFoundError, TemporaryError or PermanentError."""
     try:
-        return tuple(_Found(pipeline / names.MESSAGES).letters(after=0))
+        return tuple(_OutboxFiles(pipeline / names.MESSAGES).letters(after=0))
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -91,7 +91,7 @@ def begin_outbox(pipeline: Path, past: Iterable[str]) -> bool:
         with directory(pipeline) as parent:
             os.mkdir(prepared, 0o775, dir_fd=parent)
             try:
-                create(pipeline / prepared, PAST, {"why": "from before this run had messages", "keys": sorted(past)})
+                create(pipeline / prepared, PAST, {"reason": "from before this run had messages", "keys": sorted(past)})
                 won = _move_into_place(parent, prepared)
             finally:
                 with suppress(OSError):
@@ -104,7 +104,7 @@ def begin_outbox(pipeline: Path, past: Iterable[str]) -> bool:
     return won
 
 
-def put(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
+def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
     """Write the message `key`, unless it was written before, and see that it has a number. True: it was us.
 
     `record` needs event, channels, text and time; a token is added. Raises TemporaryError or PermanentError.
@@ -131,7 +131,7 @@ def number(pipeline: Path, key: str) -> int:
     try:
         with directory(place) as parent:
             while True:
-                found = _Found(place)
+                found = _OutboxFiles(place)
                 if given := found.numbers.get(key):
                     return given
                 # Taken meanwhile, by whomever and for whichever: the next listing shows it.
@@ -142,7 +142,7 @@ def number(pipeline: Path, key: str) -> int:
         raise translate(error, f"cannot give a number to {place / key}") from error
 
 
-def mark_delivered(pipeline: Path, letter: Letter, channel: str, record: Mapping[str, object]) -> None:
+def mark_delivered(pipeline: Path, letter: OutboxMessage, channel: str, record: Mapping[str, object]) -> None:
     """Say that a channel has everything up to this message. Raises what `create` raises, but for FlagExists."""
     with suppress(FlagExists):
         create(pipeline / names.MESSAGES, f"{letter.number:04d}.{channel}.delivered", record)
@@ -168,7 +168,7 @@ def write_ticket(pipeline: Path, ticket: int) -> None:
         create_file(pipeline, names.TICKET, f"{ticket}\n".encode())
 
 
-class _Found:
+class _OutboxFiles:
     """One listing of an outbox. Raises OSError."""
 
     def __init__(self, place: Path) -> None:
@@ -199,7 +199,7 @@ class _Found:
         elif _KEY.fullmatch(name) and entry.is_file(follow_symlinks=False):
             self.keys.add(name)
 
-    def letters(self, after: int) -> Iterator[Letter]:
+    def letters(self, after: int) -> Iterator[OutboxMessage]:
         """The messages with a number above `after`, in order."""
         for key, number in sorted(self.numbers.items(), key=lambda item: item[1]):
             if number > after:
@@ -235,16 +235,16 @@ def _move_into_place(parent: int, prepared: str) -> bool:
     return True
 
 
-def _letter(place: Path, number: int, key: str) -> Letter:
+def _letter(place: Path, number: int, key: str) -> OutboxMessage:
     try:
         content = read(None, place / key)
     except OSError as error:
-        return Letter(number, key, problem=f"{place / key}: cannot be read: {error.strerror}")
+        return OutboxMessage(number, key, problem=f"{place / key}: cannot be read: {error.strerror}")
     record = record_in(content.text)
     token, channels = record.get("token"), record.get("channels")
     if not (isinstance(token, str) and _TOKEN.fullmatch(token) and isinstance(channels, dict)):
         what = f"larger than {LARGEST} bytes" if content.regular and content.text is None else "no message"
-        return Letter(number, key, problem=f"{display(str(place / key))} is {what}: mend it")
+        return OutboxMessage(number, key, problem=f"{display(str(place / key))} is {what}: mend it")
     kinds = {str(name): str(kind) for name, kind in channels.items() if kind in KINDS}
     said = {name: str(record.get(name, "")) for name in ("event", "text", "time")}
-    return Letter(number, key, token=token, channels=kinds, **said)
+    return OutboxMessage(number, key, token=token, channels=kinds, **said)

@@ -16,7 +16,7 @@ from hesiod_watch.core.model import Action, Owner
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedAction:
     """The end of something an executor started. `code` is an exit code of docs/commands.md."""
 
     run_dir: Path
@@ -28,6 +28,13 @@ class Reservation(Protocol):
     """The right to start one piece of work; to be used or given back."""
 
     def give_back(self) -> None: ...
+
+
+class NoReservation:
+    """The reservation of an executor that starts any number of actions."""
+
+    def give_back(self) -> None:
+        """Nothing was reserved."""
 
 
 class Executor(Protocol):
@@ -47,7 +54,7 @@ class Executor(Protocol):
         """What this executor has under way, by the token of the owner it was started for."""
 
 
-OnEnd = Callable[[Ended], None]
+OnEnd = Callable[[EndedAction], None]
 
 
 def make(name: str, config: Config, on_end: OnEnd) -> Executor:

@@ -8,14 +8,9 @@ from pathlib import Path
 from hesiod_watch.config import Config
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Owner
-from hesiod_watch.service.executors import OnEnd, Reservation
+from hesiod_watch.service.executors import NoReservation, OnEnd, Reservation
 
 logger = logging.getLogger(__name__)
-
-
-class _Nothing:
-    def give_back(self) -> None:
-        pass
 
 
 class DryRun:
@@ -27,7 +22,7 @@ class DryRun:
         pass
 
     def reserve(self, action: Action) -> Reservation | None:
-        return _Nothing()
+        return NoReservation()
 
     def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
         logger.info(

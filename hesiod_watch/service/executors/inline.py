@@ -10,18 +10,11 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Owner
-from hesiod_watch.service.executors import Ended, OnEnd, Reservation
+from hesiod_watch.service.executors import EndedAction, NoReservation, OnEnd, Reservation
 
 logger = logging.getLogger(__name__)
 
 DONE, FAILED, AGAIN = 0, 1, 75
-
-
-class _Nothing:
-    """This process needs no ticket to work in itself."""
-
-    def give_back(self) -> None:
-        pass
 
 
 class Inline:
@@ -35,7 +28,7 @@ class Inline:
         self.last_error = ""
 
     def reserve(self, action: Action) -> Reservation | None:
-        return _Nothing()
+        return NoReservation()
 
     def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
         self.last_error = ""
@@ -45,8 +38,8 @@ class Inline:
                 Job(
                     *(action.name, run_dir, self._config, owner, action.cell, action.reason),
                     upstream=action.upstream,
-                    offer=action.offer,
-                    proof=action.proof,
+                    listed_run=action.listed_run,
+                    completeness=action.completeness,
                 )
             )
         except (TemporaryError, PermanentError) as error:
@@ -57,7 +50,7 @@ class Inline:
             logger.exception("a bug", extra=fields(run=run_dir.name, cell=action.cell, action=action.name))
             code = FAILED
             self.last_error = f"a bug in hesiod-watch: {type(error).__name__}: {error}"
-        self._on_end(Ended(run_dir, action, code))
+        self._on_end(EndedAction(run_dir, action, code))
 
     def running(self) -> dict[str, Action]:
         return {}

@@ -13,9 +13,9 @@ from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Owner
 from hesiod_watch.host.child import own_command, start_worker
-from hesiod_watch.host.slots import Slots
+from hesiod_watch.host.slots import WorkerSlots
 from hesiod_watch.runs import flags
-from hesiod_watch.service.executors import Ended, OnEnd, Reservation
+from hesiod_watch.service.executors import EndedAction, OnEnd, Reservation
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class Local:
             "strip": 1,
         }  # what reads disks for hours does so for one cell after the other
         bounds["notify"] = DELIVERIES
-        self._slots = {name: Slots(config.landing, name, count) for name, count in bounds.items()}
+        self._slots = {name: WorkerSlots(config.landing, name, count) for name, count in bounds.items()}
         self._lock = threading.Lock()
         self._running: dict[str, Action] = {}
 
@@ -88,7 +88,7 @@ class Local:
             # Both under the lock: whoever finds nothing running any more must find the ending announced.
             with self._lock:
                 self._running.pop(owner.token, None)
-                self._on_end(Ended(run_dir, action, code if code >= 0 else 128 - code))
+                self._on_end(EndedAction(run_dir, action, code if code >= 0 else 128 - code))
 
         inherit = () if reservation.descriptor is None else (reservation.descriptor,)
         try:
@@ -101,12 +101,12 @@ class Local:
             reservation.give_back()  # the worker holds its own copy now
         logger.info("started", extra=fields(run=run_dir.name, cell=action.cell, action=action.name, pid=process.pid))
 
-    def _slots_of(self, action: Action) -> Slots | None:
+    def _slots_of(self, action: Action) -> WorkerSlots | None:
         if action.name != "sync":
             return self._slots.get(action.name)
         upstream = self._config.upstream_of(action.upstream)
         # From one upstream one run after the other; they share its network and its disks.
-        return Slots(self._config.landing, f"sync-{upstream.name}", 1) if upstream else None
+        return WorkerSlots(self._config.landing, f"sync-{upstream.name}", 1) if upstream else None
 
     def _gently(self) -> tuple[str, ...]:
         """The command that makes another stand back at the disk (ionice of util-linux); nothing where it is missing.

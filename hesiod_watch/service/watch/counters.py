@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(slots=True)
-class Counters:
+class WatchCounters:
     """Counts since the start, except `watches` and `refused`, which are of now."""
 
     events: int = 0  # that the kernel delivered, wanted or not

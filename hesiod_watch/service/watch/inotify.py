@@ -37,8 +37,8 @@ from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Ma
 from watchdog.observers.inotify_c import InotifyConstants as In
 
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.runs.landing import SUMMARY_PREFIX, Landing, Level, is_summary
-from hesiod_watch.service.watch.counters import Counters
+from hesiod_watch.runs.landing import SUMMARY_PREFIX, LandingArea, LandingLevel, is_summary
+from hesiod_watch.service.watch.counters import WatchCounters
 
 logger = logging.getLogger(__name__)
 
@@ -58,12 +58,12 @@ def _mask(*bits: Mask) -> Mask:
 
 _SELF = _mask(In.IN_DELETE_SELF, In.IN_MOVE_SELF, In.IN_ONLYDIR, In.IN_EXCL_UNLINK)
 _STRUCTURE = _mask(_SELF, In.IN_CREATE, In.IN_MOVED_TO, In.IN_MOVED_FROM)
-MASKS: dict[Level, Mask] = {
-    Level.LANDING: _STRUCTURE,  # may be given as a symbolic link; nothing below it is ever followed through one
-    Level.BATCH: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
-    Level.RUN: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
-    Level.LIBRARY: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
-    Level.CELL: _mask(_SELF, In.IN_CREATE, In.IN_MOVED_TO, In.IN_CLOSE_WRITE, In.IN_DONT_FOLLOW),
+MASKS: dict[LandingLevel, Mask] = {
+    LandingLevel.LANDING: _STRUCTURE,  # may be given as a symbolic link; nothing below it is ever followed through one
+    LandingLevel.BATCH: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
+    LandingLevel.RUN: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
+    LandingLevel.LIBRARY: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
+    LandingLevel.CELL: _mask(_SELF, In.IN_CREATE, In.IN_MOVED_TO, In.IN_CLOSE_WRITE, In.IN_DONT_FOLLOW),
 }
 
 
@@ -72,7 +72,7 @@ class _Node:
     """A directory that is watched, or should be: `wd` is None where that was refused."""
 
     path: Path
-    level: Level
+    level: LandingLevel
     wd: WatchDescriptor | None = None
     callback: CallbackId | None = None
     names: set[str] = field(default_factory=set)  # announced, by an event or because a listing showed them
@@ -91,7 +91,7 @@ class _Reader(InotifyFD):
                 self._is_reading = False  # else `close` leaves the descriptors to a thread that is no more
 
 
-class Events:
+class InotifyEvents:
     """Watches on one landing area; announces runs to `hint`, and None for "everything".
 
     `hint` is called from the reading thread and from the caller of `follow`, never while our lock is held.
@@ -100,15 +100,15 @@ class Events:
 
     def __init__(
         self,
-        landing: Landing,
+        landing: LandingArea,
         hint: Callable[[Path | None], None],
-        counters: Counters,
+        counters: WatchCounters,
     ) -> None:
         self._landing = landing
         self._hint = hint
         self._counters = counters
         self._lock = threading.RLock()  # around the book-keeping below; never held while `hint` runs
-        self._root = _Node(landing.path, Level.LANDING)
+        self._root = _Node(landing.path, LandingLevel.LANDING)
         self._by_wd: dict[WatchDescriptor, _Node] = {}
         self._refused: dict[Path, str] = {}
         self._full = False  # in this round of arming the kernel has said that there are no watches left
@@ -123,7 +123,7 @@ class Events:
 
     @property
     def alive(self) -> bool:
-        """Whether the reading thread lives. When it does not, only a new `Events` helps."""
+        """Whether the reading thread lives. When it does not, only a new `InotifyEvents` helps."""
         return self._fd.is_alive()
 
     @property
@@ -251,7 +251,7 @@ class Events:
             return self._left(node, name)
         if event.mask & In.IN_ISDIR:
             return self._appeared(node, name)
-        if node.level is Level.CELL:
+        if node.level is LandingLevel.CELL:
             node.names.add(name)
             return [] if event.is_create and _is_empty(node.path / name) else self._runs(node)
         return []
@@ -305,7 +305,7 @@ class Events:
         run = self._landing.run_of(node.path)
         if run is not None:
             return [run]
-        return [below.path for below in _subtree(node) if below.level is Level.RUN]
+        return [below.path for below in _subtree(node) if below.level is LandingLevel.RUN]
 
     def _place(self, node: _Node) -> bool:
         """Watch a directory and what is below it, level by level: upper levels matter more when watches run out.
@@ -365,7 +365,8 @@ class Events:
                 found = {
                     entry.name: entry.is_dir(follow_symlinks=False)
                     for entry in entries
-                    if entry.is_dir(follow_symlinks=False) or (parent.level is Level.CELL and is_summary(entry.name))
+                    if entry.is_dir(follow_symlinks=False)
+                    or (parent.level is LandingLevel.CELL and is_summary(entry.name))
                 }
         except OSError:
             return list(parent.children.values())  # unreadable or just gone: sweeps and events will tell

@@ -14,33 +14,33 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.model import Offer, RunName
-from hesiod_watch.remote.sequencer.listing import Listing, list_upstream
-from hesiod_watch.rules.run_names import Found, name_runs
+from hesiod_watch.core.model import ListedRun, RunName
+from hesiod_watch.remote.sequencer.listing import UpstreamListing, list_upstream
+from hesiod_watch.rules.run_names import FoundRun, name_runs
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.landing import Landing
+from hesiod_watch.runs.landing import LandingArea
 
 
 @dataclass(frozen=True)
-class Seen:
+class ListedRuns:
     """What a round of questions came to."""
 
-    offers: Mapping[Path, Offer]  # by the run's directory in the landing area, whether or not that is there
+    listed_runs: Mapping[Path, ListedRun]  # by the run's directory in the landing area, whether or not that is there
     problems: tuple[str, ...]  # upstreams that did not answer in full, runs that get no name, names left alone
-    listings: tuple[Listing, ...]
+    listings: tuple[UpstreamListing, ...]
 
 
-def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> Seen:
+def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRuns:
     """Ask every upstream of the configuration. Raises TemporaryError when the landing area cannot be read."""
     remote = [upstream for upstream in config.upstreams if not upstream.place.is_local]
     if not remote:
-        return Seen({}, (), ())
-    landing = Landing(config.landing, config.batch)
+        return ListedRuns({}, (), ())
+    landing = LandingArea(config.landing, config.batch)
     runs = {RunName(run.name): run for run in landing.runs()}
     pinned = {name: pin for name, run in runs.items() if (pin := _pin(run)) is not None}
     with ThreadPoolExecutor(len(remote), thread_name_prefix="ask") as pool:
         listings = tuple(pool.map(lambda upstream: list_upstream(upstream, stop=stop), remote))
-    found: list[Found] = []
+    found: list[FoundRun] = []
     problems = []
     for upstream, listing in zip(remote, listings, strict=True):
         if listing.problem:
@@ -49,13 +49,13 @@ def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> Seen:
         found += listing.found(upstream.instrument_name)
     named = name_runs(found, pinned)
     problems += [f"{fold.location}: {fold.why}; rename it, there or here" for fold in named.folds]
-    offers = {}
+    listed_runs = {}
     for listing in listings:
         for run in listing.runs:
             if name := named.names.get(run.location):
                 place = runs.get(name) or _new_place(config, name)
-                offers[place] = Offer(run.location, frozenset(run.cells))
-    return Seen(offers, tuple(problems), listings)
+                listed_runs[place] = ListedRun(run.location, frozenset(run.cells))
+    return ListedRuns(listed_runs, tuple(problems), listings)
 
 
 def _pin(run: Path) -> str | None:

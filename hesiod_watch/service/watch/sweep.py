@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hesiod_watch.host.mtime import Modified, modified
-from hesiod_watch.runs.landing import Landing, Level, is_summary
+from hesiod_watch.runs.landing import LandingArea, LandingLevel, is_summary
 
 STILL_SWEEPS = 2
 STILL_SECONDS = 2.0
@@ -29,7 +29,7 @@ TURNS = 12  # a settled run is looked at every so many sweeps
 
 
 @dataclass(frozen=True, slots=True)
-class Findings:
+class SweepFindings:
     """What one sweep found: runs worth a look, and the directories and summaries that were not there the
     sweep before. Flags are in `runs` only: no event covers them, so they prove nothing about events."""
 
@@ -44,7 +44,7 @@ Stamp = tuple[int, int] | None
 @dataclass(slots=True, eq=False)
 class _Directory:
     path: Path
-    level: Level
+    level: LandingLevel
     run: Path | None  # that it belongs to; None above runs
     turn: int  # of a settled run
     mtime: int | None = None  # None: not known, list it
@@ -65,7 +65,7 @@ class Sweeper:
 
     def __init__(
         self,
-        landing: Landing,
+        landing: LandingArea,
         settled: Callable[[Path], bool],
         *,
         modified_at: Modified = modified,
@@ -75,7 +75,7 @@ class Sweeper:
         self._settled = settled
         self._modified_at = modified_at
         self._trust_mtimes = trust_mtimes
-        self._root = _Directory(landing.path, Level.LANDING, None, 0)
+        self._root = _Directory(landing.path, LandingLevel.LANDING, None, 0)
         self._count = 0  # of sweeps
         self._made = 0  # directories met so far
 
@@ -92,7 +92,7 @@ class Sweeper:
         """Whether the landing area itself could be listed when that was last tried."""
         return self._root.readable
 
-    def sweep(self, now: float, *, full: bool = False) -> Findings:
+    def sweep(self, now: float, *, full: bool = False) -> SweepFindings:
         """Look at everything that is due; with `full`, list every directory whatever its mtime says.
 
         `now` is in seconds of any clock that does not jump. The first sweep finds everything there is.
@@ -100,19 +100,19 @@ class Sweeper:
         look = _Look(now, full)
         self._count += 1
         self._visit(self._root, look)
-        return Findings(tuple(look.runs), tuple(look.added))
+        return SweepFindings(tuple(look.runs), tuple(look.added))
 
     def _visit(self, directory: _Directory, look: _Look) -> None:
         if self._stat(directory, look):
             self._list(directory, look)
-        elif directory.level is Level.CELL:
+        elif directory.level is LandingLevel.CELL:
             self._look_at_summaries(directory, look)
         for child in tuple(directory.children.values()):
             if self._due(child, look):
                 self._visit(child, look)
 
     def _due(self, child: _Directory, look: _Look) -> bool:
-        if child.level is not Level.RUN or look.full or child.mtime is None:
+        if child.level is not LandingLevel.RUN or look.full or child.mtime is None:
             return True
         return (child.turn + self._count) % TURNS == 0 or not self._settled(child.path)
 
@@ -123,7 +123,7 @@ class Sweeper:
         except OSError:
             return False  # if it has gone, the listing of its parent says so; if not, it is kept as it was
         if mtime != directory.mtime:
-            if directory.mtime is not None and directory.level is Level.PIPELINE and directory.run is not None:
+            if directory.mtime is not None and directory.level is LandingLevel.PIPELINE and directory.run is not None:
                 look.runs[directory.run] = None  # a flag may have been replaced by another of the same name
             directory.mtime, directory.moved_at, directory.still = mtime, look.now, 0
             directory.hot = True
@@ -152,7 +152,7 @@ class Sweeper:
         for name, stamp in found.items():
             if name not in before:
                 self._follow(directory, name)
-                if directory.level is not Level.PIPELINE:
+                if directory.level is not LandingLevel.PIPELINE:
                     look.added.append(directory.path / name)
                 self._changed(directory, name, look)
             elif stamp != before[name]:
@@ -167,22 +167,22 @@ class Sweeper:
         """What counts in a directory: flags in `pipeline/`, else directories, and in a cell its summaries."""
         with os.scandir(directory.path) as entries:
             for entry in entries:
-                if directory.level is Level.PIPELINE:
+                if directory.level is LandingLevel.PIPELINE:
                     if not entry.name.startswith("."):
                         yield entry.name, None
                 elif entry.is_dir(follow_symlinks=False):
                     if self._landing.below(directory.level, entry.name) is not None:
                         yield entry.name, None
-                elif directory.level is Level.CELL and is_summary(entry.name):
+                elif directory.level is LandingLevel.CELL and is_summary(entry.name):
                     yield entry.name, _stamp(directory.path / entry.name)
 
     def _follow(self, parent: _Directory, name: str) -> None:
         level = self._landing.below(parent.level, name)
-        if level is None or level is Level.OTHER:
+        if level is None or level is LandingLevel.OTHER:
             return
         path = parent.path / name
         self._made += 1
-        parent.children[name] = _Directory(path, level, path if level is Level.RUN else parent.run, self._made)
+        parent.children[name] = _Directory(path, level, path if level is LandingLevel.RUN else parent.run, self._made)
 
     def _look_at_summaries(self, cell: _Directory, look: _Look) -> None:
         for name, before in cell.entries.items():

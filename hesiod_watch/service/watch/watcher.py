@@ -30,12 +30,12 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.mounts import Mount, mount_of
 from hesiod_watch.host.mtime import modified_for
-from hesiod_watch.runs.landing import Landing
-from hesiod_watch.service.watch.counters import Counters
-from hesiod_watch.service.watch.sweep import Findings, Sweeper
+from hesiod_watch.runs.landing import LandingArea
+from hesiod_watch.service.watch.counters import WatchCounters
+from hesiod_watch.service.watch.sweep import Sweeper, SweepFindings
 
 if TYPE_CHECKING:
-    from hesiod_watch.service.watch.inotify import Events
+    from hesiod_watch.service.watch.inotify import InotifyEvents
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ SHORTEST_INTERVAL = 1.0  # seconds; sweeps are not hurried beyond this, unless t
 RETRY_REFUSED_SECONDS = 60.0
 
 
-class Watching:
+class Watcher:
     """Hints about one landing area. `hint(run)` says "look at this run", `hint(None)` "look at everything".
 
     `hint` is called from the thread that calls `check` and from the one that reads events; it must be cheap and
@@ -57,7 +57,7 @@ class Watching:
 
     def __init__(
         self,
-        landing: Landing,
+        landing: LandingArea,
         hint: Callable[[Path | None], None],
         *,
         engine: Engine,
@@ -73,12 +73,12 @@ class Watching:
         self._full_sweep_interval = full_sweep_interval
         self._settled = settled
         self._clock = clock
-        self._counters = Counters()
+        self._counters = WatchCounters()
         self._mount = Mount("", "unknown")
         self._identity: tuple[int, int] | None = None  # of the directory that is being watched
         self._known_runs = 0
         self._gone = "watching has not started"  # why there is nothing to watch; "" when there is
-        self._events: Events | None = None
+        self._events: InotifyEvents | None = None
         self._no_events = ""  # why there are none, although there should be
         self._self_test = ""  # what came of it, where it was not passed
         self._heard_nothing = False
@@ -98,7 +98,7 @@ class Watching:
         return "partial" if events is not None and events.refused else "events"
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> WatchCounters:
         """A copy, as of now."""
         events = self._events
         return replace(
@@ -206,12 +206,12 @@ class Watching:
         if self._engine == "poll":
             return
         try:
-            from hesiod_watch.service.watch.inotify import INSTANCES_SYSCTL, Events  # polling needs no watchdog
+            from hesiod_watch.service.watch.inotify import INSTANCES_SYSCTL, InotifyEvents  # polling needs no watchdog
         except (ImportError, AttributeError, OSError) as error:
             self._no_events = f"watchdog's inotify cannot be used here ({error})"
             return
         try:
-            self._events = Events(self._landing, self._hint, self._counters)
+            self._events = InotifyEvents(self._landing, self._hint, self._counters)
         except OSError as error:
             self._no_events = f"inotify cannot be used ({error.strerror})"
             if error.errno == errno.EMFILE:
@@ -222,7 +222,7 @@ class Watching:
         if self._events.covers(self._landing.path) and not self._distrusted_type():
             self._test(self._events)
 
-    def _test(self, events: Events) -> None:
+    def _test(self, events: InotifyEvents) -> None:
         try:
             if not events.probe(SELF_TEST_SECONDS):
                 self._heard_nothing = True
@@ -267,13 +267,13 @@ class Watching:
         if not self._sweeper.readable:
             self._lost(self._landing.problem(0) or "the landing area could not be read")
 
-    def _counted_sweep(self, now: float, *, full: bool) -> Findings:
+    def _counted_sweep(self, now: float, *, full: bool) -> SweepFindings:
         findings = self._sweeper.sweep(now, full=full)
         self._counters.sweeps += 1
         self._known_runs = self._sweeper.runs
         return findings
 
-    def _judge(self, findings: Findings, now: float) -> None:
+    def _judge(self, findings: SweepFindings, now: float) -> None:
         """Compare with what events told. They get until the next sweep to arrive."""
         events = self._events
         if events is None:

@@ -13,10 +13,9 @@ from disks import Disk
 from growing import expected, in_one_go, opened, put, reads, some, written
 
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
-from hesiod_watch.fastq import bgzf, checkpoint, durable
-from hesiod_watch.fastq import readback as recheck
+from hesiod_watch.fastq import bgzf, checkpoint, durable, readback
 from hesiod_watch.fastq.model import Output
-from hesiod_watch.fastq.tasks import Limits
+from hesiod_watch.fastq.tasks import TaskLimits
 
 
 def test_a_full_disk_gets_back_what_was_in_vain(
@@ -36,7 +35,7 @@ def test_a_full_disk_gets_back_what_was_in_vain(
 
     disk = Full(tmp_path / "out")
     monkeypatch.setattr(durable, "os", disk)
-    with opened(tmp_path / "out", limits=Limits(files=1)) as one:
+    with opened(tmp_path / "out", limits=TaskLimits(files=1)) as one:
         one.take([some(outputs[0], 0, 1)])
         before = (tmp_path / "out" / outputs[0].name).stat().st_size
         disk.full = True
@@ -217,10 +216,12 @@ def test_what_does_not_inflate_to_the_source_is_refused(outputs: list[Output], t
     [result, *_] = in_one_go(tmp_path / "out", outputs)
     piece = result.pieces[0]
     text = outputs[0].sources[0].path.read_bytes()
-    right = recheck.Text(0, 0).followed_by(memoryview(text))
-    recheck.confirm(result.path, [piece], [right], blocks=True)
+    right = readback.TextChecksum(0, 0).followed_by(memoryview(text))
+    readback.confirm(result.path, [piece], [right], blocks=True)
     with pytest.raises(PermanentError, match="gives other bytes"):
-        recheck.confirm(result.path, [replace(piece, crc32=piece.crc32 ^ 1)], [right], blocks=True)
+        readback.confirm(result.path, [replace(piece, crc32=piece.crc32 ^ 1)], [right], blocks=True)
     for wrong in (text[:-1], text[:-2] + b"A\n", b""):
         with pytest.raises(PermanentError, match="does not inflate to its text"):
-            recheck.confirm(result.path, [piece], [recheck.Text(0, 0).followed_by(memoryview(wrong))], blocks=True)
+            readback.confirm(
+                result.path, [piece], [readback.TextChecksum(0, 0).followed_by(memoryview(wrong))], blocks=True
+            )

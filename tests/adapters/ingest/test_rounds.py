@@ -25,7 +25,7 @@ from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings, Source, Tally
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.sources import look
-from hesiod_watch.fastq.tasks import Limits
+from hesiod_watch.fastq.tasks import TaskLimits
 from hesiod_watch.fastq.verify import verify
 
 
@@ -127,7 +127,7 @@ def test_stop(outputs: list[Output], tmp_path: Path) -> None:
         asked += 1
         return asked > 3
 
-    with opened(tmp_path / "out", limits=Limits()) as one:
+    with opened(tmp_path / "out", limits=TaskLimits()) as one:
         assert one.take(outputs, stop=stop) == 3
         with pytest.raises(TemporaryError, match=r"a\.fastq\.gz: stopped with 1 of 4 files left"):
             one.finish(outputs, stop=lambda: True)
@@ -142,7 +142,7 @@ def test_stop_reaches_workers(tmp_path: Path) -> None:
     sources = tuple(Source(source.location, str(number), source.size, source.mtime_ns) for number in range(80))
     outputs = [Output(f"o{part}", None, "pass", sources) for part in range(2)]
     seen: list[Tally] = []
-    with opened(tmp_path / "out", Settings(processes=2), limits=Limits(files=20)) as one:
+    with opened(tmp_path / "out", Settings(processes=2), limits=TaskLimits(files=20)) as one:
         # Progress is told ten times a second, and a batch takes half a second.
         assert 0 < one.take(outputs, on_progress=seen.append, stop=lambda: bool(seen)) < 40
 
@@ -253,7 +253,7 @@ def test_batches_end_by_each_limit(tmp_path: Path) -> None:
     text = reads(3)
     output = Output("o.gz", None, "pass", tuple(put(tmp_path, f"{number}.fastq", text) for number in range(12)))
     for number, (limits, commits) in enumerate(
-        [(Limits(), 1), (Limits(files=5), 3), (Limits(bytes=4 * len(text)), 3), (Limits(seconds=0), 12)]
+        [(TaskLimits(), 1), (TaskLimits(files=5), 3), (TaskLimits(bytes=4 * len(text)), 3), (TaskLimits(seconds=0), 12)]
     ):
         with opened(tmp_path / str(number), limits=limits) as one:
             one.finish([output])

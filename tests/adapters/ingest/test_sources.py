@@ -30,7 +30,7 @@ from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings, Source
 from hesiod_watch.fastq.sources import look
-from hesiod_watch.fastq.tasks import Limits
+from hesiod_watch.fastq.tasks import TaskLimits
 from hesiod_watch.fastq.verify import verify
 
 
@@ -159,7 +159,7 @@ def test_a_source_that_is_bad_at_its_end(outputs: list[Output], tmp_path: Path) 
     b = outputs[1]
     whole = b.sources[2].path.read_bytes()
     bad = with_sources(b, [*b.sources[:2], changed(b.sources[2], whole[:-9])])
-    with opened(tmp_path / "out", limits=Limits()) as one:
+    with opened(tmp_path / "out", limits=TaskLimits()) as one:
         with pytest.raises(BadSource, match="truncated gzip"):
             one.finish([bad])
         assert one.sources == 2
@@ -216,7 +216,7 @@ def test_any_history_ends_the_same(data: st.DataObject) -> None:
                 SETTINGS,
                 owner={},
                 check_all=data.draw(st.booleans()),
-                limits=Limits(files=data.draw(st.integers(1, 4))),
+                limits=TaskLimits(files=data.draw(st.integers(1, 4))),
             )
             one.take(listing(present), stop=stop)
             if data.draw(st.booleans()):

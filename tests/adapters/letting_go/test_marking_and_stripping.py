@@ -17,9 +17,9 @@ from keeping_world import CELL, DATA, Killed, World, data_of, flip, killed_at, s
 from mounts import needs_mounts
 
 from hesiod_watch.actions import strip
-from hesiod_watch.actions.copies.evidence import gather
+from hesiod_watch.actions.copies.evidence import gather_evidence
 from hesiod_watch.core.errors import FlagExists, PermanentError, TemporaryError
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules.deletion_marks import EVIDENCE, LIST
 from hesiod_watch.runs import flags
 
@@ -122,7 +122,7 @@ def test_a_mark_falls_with_its_ground(world: World, flag: str) -> None:
 
 def test_neither_begins_beside_the_other(world: World) -> None:
     """While a cell is being marked by somebody who lives it is not stripped, and the other way round."""
-    alive = machine.this_owner("other", "inline")
+    alive = process.this_owner("other", "inline")
     for mine, other in (("strip", flags.deletable(CELL.stem)), ("deletable", flags.strip(CELL.stem))):
         flags.create(world.pipeline, f"{other}.started", alive)
         with pytest.raises(TemporaryError, match="under way"):
@@ -134,7 +134,7 @@ def test_neither_begins_beside_the_other(world: World) -> None:
 
 def test_two_strips(world: World) -> None:
     """While somebody strips a cell nobody else begins."""
-    owner = machine.this_owner("strip", "inline")
+    owner = process.this_owner("strip", "inline")
     flags.create(world.pipeline, f"{flags.strip(CELL.stem)}.started", owner)
     with pytest.raises(FlagExists):
         strip.perform(world.job("strip"))
@@ -167,7 +167,7 @@ def test_a_strip_after_a_mark_leaves_two(world: World) -> None:
 def test_a_mark_after_a_strip_counts_no_landing(world: World) -> None:
     """What is not in landing any more is not among the copies of a mark, nor can outputs be held against it."""
     world.perform("strip")
-    evidence = gather(world.job("deletable"))
+    evidence = gather_evidence(world.job("deletable"))
     assert all(copy.place != "landing" for copy in evidence.copies[some(world, ".pod5")])
     assert "which is not in landing" in world.try_to(lambda: world.perform("deletable"))
     assert world.marked() == ""

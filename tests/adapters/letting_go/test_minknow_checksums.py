@@ -49,7 +49,7 @@ def test_nothing_is_deleted(worlds: Worlds, prepare: Callable[[Path], None], act
     why = world.try_to(lambda: world.perform(action))
     assert f"MinKNOW's checksums ({NAME}): 1 file" in why
     assert name in why
-    assert name in str(said(world, f"{action}.failed")["why"])
+    assert name in str(said(world, f"{action}.failed")["reason"])
     # Also with flags of 0.1.0, which record nothing of it: what is there now is compared.
     for flag in world.pipeline.glob(f"{CELL.stem}.*"):
         if flag.is_file() and "minknow_checksums" in (text := flag.read_text()):

@@ -30,7 +30,7 @@ def test_a_refusal_is_explained(world: World, action: str, capsys: pytest.Captur
     place = "landing" if action == "strip" else "upstream"
     name = some(world, ".pod5")
     flip(world.place(place) / name)
-    owner = replace(world.owner(action), why="planned by the service")
+    owner = replace(world.owner(action), reason="planned by the service")
     assert world.try_to(lambda: world.perform(action, owner=owner))
     explained = shown(world, capsys, "explain", RUN, str(CELL))
     planned = shown(world, capsys, "plan", RUN)
@@ -42,7 +42,7 @@ def test_a_refusal_is_explained(world: World, action: str, capsys: pytest.Captur
 
 def test_what_was_removed_is_explained(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     """After a strip `explain` says how much was removed and where the copies are, not why the strip was begun."""
-    world.perform("strip", owner=replace(world.owner("strip"), why="planned by the service"))
+    world.perform("strip", owner=replace(world.owner("strip"), reason="planned by the service"))
     explained = shown(world, capsys, "explain", RUN, str(CELL))
     assert "removed from landing; copies: backup backup1, backup backup2" in explained
     assert not any(words in explained for words in SAYS_NOTHING)
@@ -53,7 +53,7 @@ def test_a_failed_backup_and_verification_are_explained(world: World, capsys: py
     world.unmount("backup2")
     (world.pipeline / f"{CELL.stem}.backup.done").unlink()
     for action in ("verify", "backup"):
-        owner = replace(world.owner(action), why="planned by the service")
+        owner = replace(world.owner(action), reason="planned by the service")
         world.try_to(lambda action=action, owner=owner: world.perform(action, owner=owner))  # type: ignore[misc]
     document = json.loads(shown(world, capsys, "status", RUN, "--json"))
     explained = shown(world, capsys, "explain", RUN, str(CELL))

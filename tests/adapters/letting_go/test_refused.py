@@ -16,14 +16,13 @@ from copies_held import truth_of
 from keeping_world import CELL, DATA, RUN, World, data_of, flip, said, some, why_kept
 from mounts import needs_mounts
 
-from hesiod_watch.actions import mark_deletable as deletable
-from hesiod_watch.actions import strip
-from hesiod_watch.actions.copies import delete as dropping
-from hesiod_watch.actions.copies.delete import Gone
-from hesiod_watch.actions.copies.evidence import gather
+from hesiod_watch.actions import mark_deletable, strip
+from hesiod_watch.actions.copies import delete
+from hesiod_watch.actions.copies.delete import DeletedFiles
+from hesiod_watch.actions.copies.evidence import gather_evidence
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.rules.deletion_marks import LIST
-from hesiod_watch.rules.deletion_proof import DropProof, Limits, Refused, prove
+from hesiod_watch.rules.deletion_proof import DeletionProof, DeletionRefused, ProofLimits, prove
 from hesiod_watch.runs import flags
 
 pytestmark = needs_mounts
@@ -170,7 +169,7 @@ def test_without_ground(world: World, case: str, action: str) -> None:
     spoil, why = GROUND[case]
     spoil(world)
     assert why in world.try_to(lambda: world.perform(action))
-    assert why in str(said(world, f"{action}.failed")["why"])
+    assert why in str(said(world, f"{action}.failed")["reason"])
     assert data_of(world, "landing") == data_of(world, "upstream")
     assert world.marked() == ""
 
@@ -181,7 +180,7 @@ def test_refused_marks_name_the_upstream(world: World) -> None:
     upstreams = tuple(replace(each, mark_deletable=False) for each in world.config.upstreams)
     job = replace(world.job("deletable"), config=replace(world.config, upstreams=upstreams))
     with pytest.raises(PermanentError, match="no mark_deletable"):
-        deletable.perform(job)
+        mark_deletable.perform(job)
     assert world.marked() == "revoked"
     assert RUN in (world.root / "sequencer" / LIST).read_text()
 
@@ -189,9 +188,9 @@ def test_refused_marks_name_the_upstream(world: World) -> None:
 # The moment between the proof and the deletion.
 
 
-def proof_of(world: World) -> DropProof:
-    answer = strip.look(world.job("strip"))
-    assert isinstance(answer, DropProof), answer
+def proof_of(world: World) -> DeletionProof:
+    answer = strip.find_strippable(world.job("strip"))
+    assert isinstance(answer, DeletionProof), answer
     return answer
 
 
@@ -199,9 +198,11 @@ def test_a_proof_that_has_run_out(world: World) -> None:
     """Eleven minutes later nothing goes for it; what had gone by then has gone, and the rest is proven anew."""
     proof = proof_of(world)
     times = iter([0, 1, 2, *[660] * 50])
-    gone = Gone()
+    gone = DeletedFiles()
     with pytest.raises(TemporaryError, match="run out"):
-        dropping.drop(proof, world.job("strip"), gone, clock=lambda: proof.made_at + timedelta(seconds=next(times)))
+        delete.delete_files(
+            proof, world.job("strip"), gone, clock=lambda: proof.made_at + timedelta(seconds=next(times))
+        )
     assert gone.files == 3
     assert len(data_of(world, "landing")) == len(proof.files) - 3
     world.perform("strip")
@@ -214,14 +215,14 @@ def test_a_proof_of_something_else(world: World) -> None:
     elsewhere = replace(world.job("strip"), run_dir=world.run_dir.with_name("20261122_PROM_beta"))
     for job in (elsewhere, replace(world.job("strip"), cell=replace(CELL, library="other"))):
         with pytest.raises(PermanentError):
-            dropping.drop(proof, job, Gone())
+            delete.delete_files(proof, job, DeletedFiles())
     with pytest.raises(PermanentError):
-        dropping.drop({"files": proof.files}, world.job("strip"), Gone())  # type: ignore[arg-type]  # that is tried
-    upstream = prove(replace(gather(world.job("strip")), dropped="upstream"), Limits(), datetime.now(UTC))
-    assert isinstance(upstream, DropProof | Refused)
-    if isinstance(upstream, DropProof):
+        delete.delete_files({"files": proof.files}, world.job("strip"), DeletedFiles())  # type: ignore[arg-type]  # that is tried
+    upstream = prove(replace(gather_evidence(world.job("strip")), dropped="upstream"), ProofLimits(), datetime.now(UTC))
+    assert isinstance(upstream, DeletionProof | DeletionRefused)
+    if isinstance(upstream, DeletionProof):
         with pytest.raises(PermanentError):
-            dropping.drop(upstream, world.job("strip"), Gone())
+            delete.delete_files(upstream, world.job("strip"), DeletedFiles())
     assert data_of(world, "landing") == data_of(world, "upstream")
 
 
@@ -244,10 +245,10 @@ def test_a_file_exchanged_after_the_proof(world: World, fault: str) -> None:
     last = world.place("landing") / proof.files[-1].name
     EXCHANGED[fault](last)
     if fault == "missing":
-        dropping.drop(proof, world.job("strip"), Gone())
+        delete.delete_files(proof, world.job("strip"), DeletedFiles())
         return
     with pytest.raises(TemporaryError, match="is not the file any more"):
-        dropping.drop(proof, world.job("strip"), Gone())
+        delete.delete_files(proof, world.job("strip"), DeletedFiles())
     assert os.path.lexists(last)
 
 
@@ -260,7 +261,7 @@ def test_a_directory_exchanged_for_a_link(world: World, tmp_path: Path) -> None:
     place.symlink_to(aim)
     before = truth_of(aim)
     with pytest.raises(TemporaryError):
-        dropping.drop(proof, world.job("strip"), Gone())
+        delete.delete_files(proof, world.job("strip"), DeletedFiles())
     assert truth_of(aim) == before
 
 
@@ -273,12 +274,12 @@ def test_a_flag_set_while_files_go(world: World) -> None:
         strip._still(world.job("strip"))
 
     with pytest.raises(TemporaryError, match="aborted"):
-        dropping.drop(proof, world.job("strip"), Gone(), still=still)
+        delete.delete_files(proof, world.job("strip"), DeletedFiles(), still=still)
     assert data_of(world, "landing") == data_of(world, "upstream")
 
 
 def test_clocks(world: World) -> None:
     """With a clock that is a day behind or ahead of the evidence there is no proof."""
-    evidence = gather(world.job("strip"))
+    evidence = gather_evidence(world.job("strip"))
     for ahead in (timedelta(days=-1), timedelta(days=1), timedelta(minutes=11)):
-        assert isinstance(prove(evidence, Limits(), datetime.now(UTC) + ahead), Refused)
+        assert isinstance(prove(evidence, ProofLimits(), datetime.now(UTC) + ahead), DeletionRefused)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from watched_landing import CELL, LONG, Hints, Watched, wait_until
 
-from hesiod_watch.runs.landing import Batch, Landing
-from hesiod_watch.service.watch.watcher import Watching
+from hesiod_watch.runs.landing import Batch, LandingArea
+from hesiod_watch.service.watch.watcher import Watcher
 
 
 def inotify_fds() -> set[int]:
@@ -238,8 +238,8 @@ def test_a_failing_handler_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptu
             raise RuntimeError("no room for hints")
         hints(run)
 
-    watching = Watching(
-        Landing(tmp_path),
+    watching = Watcher(
+        LandingArea(tmp_path),
         hint,
         engine="auto",
         sweep_interval=LONG,

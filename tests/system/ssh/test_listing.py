@@ -16,7 +16,7 @@ from ssh_sequencer import There, cut, frozen
 from sshd_pair import needs_sshd, signal_to
 from upstream_cells import CELL, make_cell
 
-from hesiod_watch.config import Upstream
+from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host.command import run
 from hesiod_watch.remote import connection, ssh
@@ -191,7 +191,7 @@ def test_five_hundred_runs(there: There) -> None:
 # The doctor.
 
 
-def told(there: There, upstream: Upstream) -> dict[str, tuple[bool | None, str]]:
+def told(there: There, upstream: UpstreamSettings) -> dict[str, tuple[bool | None, str]]:
     return {check.name: (check.ok, check.says) for check in check_upstream(upstream, there.landing)}
 
 
