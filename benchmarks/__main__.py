@@ -2,8 +2,8 @@
 
     python -m benchmarks [NAME…] [--quick]
 
-Prints tables and asserts nothing: what the numbers were on one machine is in docs/benchmarks.md. Each benchmark has
-options of its own; see `python -m benchmarks.NAME --help`.
+Prints tables and asserts nothing: what the numbers were on one machine is in docs/benchmarks.md.
+Each benchmark has options of its own; see `python -m benchmarks.NAME --help`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,18 @@ class Benchmark:
 
 
 BENCHMARKS: dict[str, Benchmark] = {  # module in this directory: what it answers
-    "events": Benchmark("from the end of a cell to the service's ear", ("--summaries", "40", "--storm", "10000")),
+    "events": Benchmark(
+        "from the end of a cell to the service's ear", ("--summaries", "40", "--storm", "10000")
+    ),
     "latency": Benchmark("from the end of a cell to its claim", ("--idle", "20", "--storm", "10")),
     "completion": Benchmark("from the last file of a cell to `.done`", ("--sizes", "0.2", "0.8")),
     "memory": Benchmark("how much memory a cell of very many files takes", ("--files", "5000")),
-    "upstreams": Benchmark("what polls and proven copies cost", ("--runs", "50", "--files", "1000")),
-    "scaling": Benchmark("what two and four processes gain over one", ("--size", "40", "--copies", "2")),
+    "upstreams": Benchmark(
+        "what polls and proven copies cost", ("--runs", "50", "--files", "1000")
+    ),
+    "scaling": Benchmark(
+        "what two and four processes gain over one", ("--size", "40", "--copies", "2")
+    ),
     "datapath": Benchmark("how fast reads are compressed and measured", ("--size", "40")),
 }
 
@@ -40,7 +46,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks",
         description="Runs benchmarks and prints their tables.",
-        epilog="\n".join(f"{name:12} {benchmark.question}" for name, benchmark in BENCHMARKS.items()),
+        epilog="\n".join(
+            f"{name:12} {benchmark.question}" for name, benchmark in BENCHMARKS.items()
+        ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("names", nargs="*", metavar="NAME", help="which ones (all)")
@@ -60,7 +68,9 @@ def run(name: str, quick: bool) -> bool:
     print(f"== {name}: {benchmark.question}\n", flush=True)
     started = time.monotonic()
     options = benchmark.quick if quick else ()
-    code = subprocess.run((sys.executable, "-m", f"benchmarks.{name}", *options), cwd=ROOT).returncode
+    code = subprocess.run(
+        (sys.executable, "-m", f"benchmarks.{name}", *options), cwd=ROOT
+    ).returncode
     print(f"\n== {name}: {time.monotonic() - started:.0f} s\n", flush=True)
     return code == 0
 

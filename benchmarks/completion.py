@@ -1,14 +1,17 @@
-"""From the last file to `.done`: cells of growing size, ingested while they land against processed in one go.
+"""From the last file to `.done`: cells of growing size, ingested while they land against processed
+in one go.
 
     python -m benchmarks.completion [--sizes 1 4 16] [--files-left 2] [--processes 4] [--place DIR]
 
-For each size the same cell lands twice in front of the real service. Incremental: all but the last files land first and
-are ingested; then the last files, then final_summary. Batch (`ingest: false`): everything is there, then final_summary.
-Measured is the time from the close of final_summary to the flag `.done`, as a program that looks every 2 ms sees it.
+For each size the same cell lands twice in front of the real service. Incremental: all but the last
+files land first and are ingested; then the last files, then final_summary. Batch (`ingest: false`):
+everything is there, then final_summary. Measured is the time from the close of final_summary to the
+flag `.done`, as a program that looks every 2 ms sees it.
 
-Large cells are made of one gigabyte of FASTQ under many names (hard links), so that making them does not take longer
-than the measurement; the service reads each name as the file of its own that it is. The sources are in the page cache
-for both ways alike; outputs are written to disk and fsynced.
+Large cells are made of one gigabyte of FASTQ under many names (hard links), so that making them
+does not take longer than the measurement; the service reads each name as the file of its own that
+it is. The sources are in the page cache for both ways alike; outputs are written to disk and
+fsynced.
 """
 
 from __future__ import annotations
@@ -52,7 +55,9 @@ def make_data(place: Path) -> list[Path]:
 
 
 def land(files: list[Path], cell: Path, bytes_wanted: float) -> list[Path]:
-    """Link files into a cell until it has the wanted size; the links in order of landing, round robin over barcodes."""
+    """Link files into a cell until it has the wanted size; the links in order of landing, round
+    robin over barcodes.
+    """
     total, number, landed = 0, 0, []
     while total < bytes_wanted:
         source = files[number % len(files)]
@@ -109,9 +114,7 @@ def measure(
 ) -> tuple[float, float]:
     """Seconds from final_summary to `.done`, and seconds that ingest took before."""
     pause = threading.Event()
-    settings = (
-        f"workers: 1, processes: {arguments.processes}, ingest: {str(ingest).lower()}, ingest_interval: 1s, nice: 0"
-    )
+    settings = f"workers: 1, processes: {arguments.processes}, ingest: {str(ingest).lower()}, ingest_interval: 1s, nice: 0"
     with service(place, settings):
         staged = place / "staged" / CELL
         landed = land(files, staged, gigabytes * 1e9)
@@ -126,7 +129,9 @@ def measure(
         staged.rename(run / CELL)
         if ingest:
             state = place / "output" / RUN / LIBRARY / CELL / ".ingest.json"
-            wanted = len(landed) - len(late) - len(BARCODES)  # the newest of each barcode may still grow
+            wanted = (
+                len(landed) - len(late) - len(BARCODES)
+            )  # the newest of each barcode may still grow
             while ingested(state) < wanted:
                 pause.wait(0.05)
             for path in late:
@@ -147,9 +152,15 @@ def ingested(state: Path) -> int:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", type=float, nargs="+", default=[1, 4], metavar="GB", help="of plain FASTQ")
-    parser.add_argument("--files-left", type=int, default=2, metavar="N", help="files that land with final_summary")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--sizes", type=float, nargs="+", default=[1, 4], metavar="GB", help="of plain FASTQ"
+    )
+    parser.add_argument(
+        "--files-left", type=int, default=2, metavar="N", help="files that land with final_summary"
+    )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
     parser.add_argument("--place", type=Path, help="where to work; default: a temporary directory")
     arguments = parser.parse_args(argv)
@@ -157,7 +168,9 @@ def main(argv: list[str] | None = None) -> int:
         place = Path(directory)
         print(f"making data in {place} …", file=sys.stderr)
         files = make_data(place / "data")
-        print(f"{'GB':>5}  {'incremental s':>13}  {'batch s':>8}  {'ratio':>6}  {'ingest before s':>15}")
+        print(
+            f"{'GB':>5}  {'incremental s':>13}  {'batch s':>8}  {'ratio':>6}  {'ingest before s':>15}"
+        )
         for gigabytes in arguments.sizes:
             incremental, ingesting = measure(files, gigabytes, place, arguments, ingest=True)
             batch, _ = measure(files, gigabytes, place, arguments, ingest=False)

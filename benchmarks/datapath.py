@@ -2,13 +2,14 @@
 
     python benchmarks/datapath.py [--size MB] [--cpus N] [--length BASES] [--directory DIR]
 
-Makes plausible FASTQ of its own, writes it as outputs in every way the data path knows, and gives the same files to
-`bgzip`, `pigz` and the chain `cat | pigz -9`, `md5sum`, `NanoStat`, each where it is installed. All run on the same
-CPUs, one after the other, so the ratios hold on a busy machine too where the megabytes per second do not. MB are 10^6
-bytes of plain FASTQ; CPU time and peak memory are the kernel's, of a process and all its children.
+Makes plausible FASTQ of its own, writes it as outputs in every way the data path knows, and gives
+the same files to `bgzip`, `pigz` and the chain `cat | pigz -9`, `md5sum`, `NanoStat`, each where it
+is installed. All run on the same CPUs, one after the other, so the ratios hold on a busy machine
+too where the megabytes per second do not. MB are 10^6 bytes of plain FASTQ; CPU time and peak
+memory are the kernel's, of a process and all its children.
 
-"append" is reading, checking, statistics, compressing, MD5 and writing, in one process; "whole" is what a cell gets:
-that, and everything made durable, read back from the disk, inflated and compared.
+"append" is reading, checking, statistics, compressing, MD5 and writing, in one process; "whole" is
+what a cell gets: that, and everything made durable, read back from the disk, inflated and compared.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# numpy is imported in the process that makes the reads only. What a process had before it became another program
-# counts for that program's peak memory, so this one has to stay small.
+# numpy is imported in the process that makes the reads only. What a process had before it became
+# another program counts for that program's peak memory, so this one has to stay small.
 
 SHARES = [1.5, 1.3, 1.2, 1.1, 0.9, 0.8, 0.7, 0.5]  # of eight outputs: four barcodes, pass and fail
 SEED = 2026
@@ -44,8 +45,8 @@ RUN = "4cbe20b5e27e673b10b44d873c8dd49f7bbe2daf"
 MODEL = "dna_r10.4.1_e8.2_400bps_hac@v4.3.0"
 LENGTH_LIMIT = 500_000
 
-# What a measured process runs. Arguments: settings as JSON, directory for outputs, sources. Each becomes an output;
-# with WHOLE those of one name in several directories become one.
+# What a measured process runs. Arguments: settings as JSON, directory for outputs, sources. Each
+# becomes an output; with WHOLE those of one name in several directories become one.
 APPEND = """
 import json, sys
 from pathlib import Path
@@ -86,7 +87,9 @@ class Result:
 
 
 class Reads:
-    """Reads with errors from one random genome; their qualities wander as real ones do: slowly, quickly, at random."""
+    """Reads with errors from one random genome; their qualities wander as real ones do: slowly,
+    quickly, at random.
+    """
 
     def __init__(self, length: float) -> None:
         import numpy
@@ -136,7 +139,9 @@ def make_sources(paths: list[Path], size: float, length: float) -> None:
 
 
 def measure(name: str, run: Callable[[], None], outputs: Path) -> Result:
-    """Do `run`, which starts programs that write into `outputs`, in a child, and take what the kernel counted."""
+    """Do `run`, which starts programs that write into `outputs`, in a child, and take what the
+    kernel counted.
+    """
     shutil.rmtree(outputs, ignore_errors=True)
     outputs.mkdir()
     kept = outputs.parent / "memory"
@@ -158,9 +163,18 @@ def measure(name: str, run: Callable[[], None], outputs: Path) -> Result:
     return Result(name, wall, usage.ru_utime + usage.ru_stime, int(kept.read_text()), size)
 
 
-def ours(program: str, settings: dict[str, object], sources: list[Path], outputs: Path) -> Callable[[], None]:
+def ours(
+    program: str, settings: dict[str, object], sources: list[Path], outputs: Path
+) -> Callable[[], None]:
     """A Python program of ours, with all sources at once."""
-    command = (sys.executable, "-c", program, json.dumps(settings), str(outputs), *map(str, sources))
+    command = (
+        sys.executable,
+        "-c",
+        program,
+        json.dumps(settings),
+        str(outputs),
+        *map(str, sources),
+    )
 
     def run() -> None:
         subprocess.run(command, check=True)
@@ -185,8 +199,13 @@ def chain(cpus: int, nanostat: str, sources: list[Path], outputs: Path) -> Calla
     def run() -> None:
         for path in sources:
             output = outputs / path.name
-            with output.open("wb") as file, subprocess.Popen(("cat", str(path)), stdout=subprocess.PIPE) as cat:
-                subprocess.run(("pigz", f"-p{cpus}", "-9", "-b512"), stdin=cat.stdout, stdout=file, check=True)
+            with (
+                output.open("wb") as file,
+                subprocess.Popen(("cat", str(path)), stdout=subprocess.PIPE) as cat,
+            ):
+                subprocess.run(
+                    ("pigz", f"-p{cpus}", "-9", "-b512"), stdin=cat.stdout, stdout=file, check=True
+                )
             subprocess.run(("md5sum", str(output)), stdout=subprocess.DEVNULL, check=True)
             subprocess.run((nanostat, "--fastq", str(path)), stdout=subprocess.DEVNULL, check=True)
 
@@ -199,11 +218,19 @@ def find(program: str) -> str | None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=float, default=400, metavar="MB", help="of plain FASTQ to make (400)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--size", type=float, default=400, metavar="MB", help="of plain FASTQ to make (400)"
+    )
     parser.add_argument("--cpus", type=int, default=1, help="CPUs to run on (1)")
-    parser.add_argument("--length", type=float, default=4000, metavar="BASES", help="mean length of reads (4000)")
-    parser.add_argument("--directory", type=Path, help="where to write; its speed is part of the result")
+    parser.add_argument(
+        "--length", type=float, default=4000, metavar="BASES", help="mean length of reads (4000)"
+    )
+    parser.add_argument(
+        "--directory", type=Path, help="where to write; its speed is part of the result"
+    )
     parser.add_argument("--ours-only", action="store_true", help="leave the other programs out")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-arguments.cpus :])
@@ -214,7 +241,9 @@ def main() -> None:
 def compare(scratch: Path, arguments: argparse.Namespace) -> None:
     cpus: int = arguments.cpus
     sources = [scratch / f"source{number}.fastq" for number in range(len(SHARES))]
-    maker = get_context("fork").Process(target=make_sources, args=(sources, arguments.size * 1e6, arguments.length))
+    maker = get_context("fork").Process(
+        target=make_sources, args=(sources, arguments.size * 1e6, arguments.length)
+    )
     maker.start()
     maker.join()
     plain = sum(path.stat().st_size for path in sources)
@@ -223,7 +252,9 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
         with path.open("rb") as source, gzip.open(target, "wb", 6) as file:
             shutil.copyfileobj(source, file, 1 << 20)
     gzip_6 = sum(path.stat().st_size for path in gzipped)
-    print(f"{plain / 1e6:.0f} MB of FASTQ, mean length {arguments.length:.0f}, gzip -6 ratio {plain / gzip_6:.3f}")
+    print(
+        f"{plain / 1e6:.0f} MB of FASTQ, mean length {arguments.length:.0f}, gzip -6 ratio {plain / gzip_6:.3f}"
+    )
     print(f"{cpus} CPU(s), Python {sys.version.split()[0]}, in {scratch}\n")
 
     outputs = scratch / "outputs"
@@ -243,7 +274,11 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
         (f"pigz -p{cpus} -1", pigz, each(("pigz", f"-p{cpus}", "-1", "-c"), sources, outputs)),
         (f"pigz -p{cpus}", pigz, each(("pigz", f"-p{cpus}", "-c"), sources, outputs)),
         (f"pigz -p{cpus} -9", pigz, each(("pigz", f"-p{cpus}", "-9", "-c"), sources, outputs)),
-        (f"cat|pigz -p{cpus} -9; md5sum; NanoStat", nanostat and pigz, chain(cpus, str(nanostat), sources, outputs)),
+        (
+            f"cat|pigz -p{cpus} -9; md5sum; NanoStat",
+            nanostat and pigz,
+            chain(cpus, str(nanostat), sources, outputs),
+        ),
     ]
     print(f"{'':36} {'MB/s':>7} {'MB/CPU-s':>9} {'ratio':>6} {'of gzip -6':>10} {'peak MB':>8}")
     best = [report(measure(name, run, outputs), plain, gzip_6) for name, run in ways][-1]
@@ -252,7 +287,9 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
             print(f"{name:36} not installed")
             continue
         peer = report(measure(name, run, outputs), plain, gzip_6)
-        print(f"{'':36} {peer.wall / best.wall:6.1f}x {peer.cpu / best.cpu:8.1f}x the time of: whole, default")
+        print(
+            f"{'':36} {peer.wall / best.wall:6.1f}x {peer.cpu / best.cpu:8.1f}x the time of: whole, default"
+        )
 
 
 def report(result: Result, plain: int, gzip_6: int) -> Result:

@@ -1,14 +1,15 @@
 """How long from the end of a run to the hint: close() of a final_summary to the call of `hint`.
 
-Measured with nothing else going on, and while another process writes files into the data directories of the same
-cells, as fast as it can (a `storm`). Two watchers are compared, one after the other and on equal trees:
+Measured with nothing else going on, and while another process writes files into the data
+directories of the same cells, as fast as it can (a `storm`). Two watchers are compared, one after
+the other and on equal trees:
 
-    watching   `hesiod_watch.service.watch.watcher.Watching`, as the service uses it
-    bare       the least that can be done: a loop of read() on one inotify instance, watching the same directories
-               for IN_CLOSE_WRITE and IN_MOVED_TO, with ctypes
+    watching   `hesiod_watch.service.watch.watcher.Watching`, as the service uses it bare       the
+    least that can be done: a loop of read() on one inotify instance, watching the same directories
+    for IN_CLOSE_WRITE and IN_MOVED_TO, with ctypes
 
-What `bare` takes is the kernel's and the interpreter's share; the rest is ours. Times are of one clock in one
-process: the summaries are written here, the storm is written by another process.
+What `bare` takes is the kernel's and the interpreter's share; the rest is ours. Times are of one
+clock in one process: the summaries are written here, the storm is written by another process.
 
     python benchmarks/events.py [--summaries 200] [--storm 50000] [--directory DIR]
 
@@ -76,7 +77,9 @@ class Bare:
             at = 0
             while at < len(data):
                 watch, mask, _, length = HEADER.unpack_from(data, at)
-                if mask & (IN_CLOSE_WRITE | IN_MOVED_TO) and data.startswith(b"final_summary", at + HEADER.size):
+                if mask & (IN_CLOSE_WRITE | IN_MOVED_TO) and data.startswith(
+                    b"final_summary", at + HEADER.size
+                ):
                     heard(runs[watch])
                 at += HEADER.size + length
 
@@ -149,7 +152,9 @@ class Arrivals:
             self._first.clear()
 
     def first(self, run: Path) -> float | None:
-        """When the first hint for this run came since `forget`; None if none does until the deadline."""
+        """When the first hint for this run came since `forget`; None if none does until the
+        deadline.
+        """
         with self._told:
             self._told.wait_for(lambda: run in self._first, DEADLINE)
             return self._first.get(run)
@@ -160,8 +165,8 @@ def latencies(
 ) -> tuple[list[float], int]:
     """Milliseconds from close() to the hint for that many summaries, and how many never came.
 
-    With a storm, they are written while it lasts; when it is over too early there is another. A summary makes a
-    hint when it is created as well: only what comes after close() began counts.
+    With a storm, they are written while it lasts; when it is over too early there is another. A
+    summary makes a hint when it is created as well: only what comes after close() began counts.
     """
     arrivals = Arrivals()
     watcher = start(tree, arrivals)
@@ -172,7 +177,9 @@ def latencies(
         if storm and (writer is None or writer.poll() is not None):
             writer = storming(tree, storm)
         cell, run = cells[number % len(cells)]
-        descriptor = os.open(cell / f"final_summary_{number}.txt", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        descriptor = os.open(
+            cell / f"final_summary_{number}.txt", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644
+        )
         os.write(descriptor, b"acquisition_run_id=0\n")
         time.sleep(PAUSE)  # whatever was told of its creation has been told
         arrivals.forget()
@@ -190,8 +197,12 @@ def latencies(
 
 
 def storming(tree: Tree, files: int) -> subprocess.Popen[bytes]:
-    """Another process that writes so many files into all data directories in turn, as fast as it can."""
-    return subprocess.Popen([sys.executable, __file__, "--write", str(files), "--directory", str(tree.landing)])
+    """Another process that writes so many files into all data directories in turn, as fast as it
+    can.
+    """
+    return subprocess.Popen(
+        [sys.executable, __file__, "--write", str(files), "--directory", str(tree.landing)]
+    )
 
 
 def write(landing: Path, files: int) -> None:
@@ -204,20 +215,28 @@ def write(landing: Path, files: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--summaries", type=int, default=200)
     parser.add_argument("--storm", type=int, default=50_000, help="files written meanwhile")
-    parser.add_argument("--directory", type=Path, help="where to make the landing area; default: a temporary one")
+    parser.add_argument(
+        "--directory", type=Path, help="where to make the landing area; default: a temporary one"
+    )
     parser.add_argument("--write", type=int, help=argparse.SUPPRESS)  # the other process
     arguments = parser.parse_args()
     if arguments.write is not None:
         write(arguments.directory, arguments.write)
         return
-    print(f"{'watcher':10} {'meanwhile':18} {'summaries':>9} {'lost':>5} {'median ms':>10} {'p99 ms':>8} {'max ms':>8}")
+    print(
+        f"{'watcher':10} {'meanwhile':18} {'summaries':>9} {'lost':>5} {'median ms':>10} {'p99 ms':>8} {'max ms':>8}"
+    )
     for meanwhile, storm in (("nothing", 0), (f"{arguments.storm} files", arguments.storm)):
         for name, start in WATCHERS.items():
             with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
-                taken, lost = latencies(Tree.make(Path(directory)), start, arguments.summaries, storm)
+                taken, lost = latencies(
+                    Tree.make(Path(directory)), start, arguments.summaries, storm
+                )
             p99 = statistics.quantiles(taken, n=100)[98]
             print(
                 f"{name:10} {meanwhile:18} {len(taken) + lost:9} {lost:5}"

@@ -2,15 +2,17 @@
 
     python -m benchmarks.latency [--idle N] [--storm N] [--directory DIR]
 
-A real `hesiod-watch watch` watches a site of its own. Each sample is a small cell whose data are all there; its
-final_summary is written and closed, and the clock runs until `{cell}.started` has its name in `pipeline/`. By then the
-service has heard the event, counted the cell's files, and made two flags, `.synced` and `.started`, that outlive a
-power cut. Beside it, in a process of its own, the least that can be done at all: a loop around inotify on the cell's
-directory, which takes the time of the event and does nothing. Its times and ours belong to the same close().
+A real `hesiod-watch watch` watches a site of its own. Each sample is a small cell whose data are
+all there; its final_summary is written and closed, and the clock runs until `{cell}.started` has
+its name in `pipeline/`. By then the service has heard the event, counted the cell's files, and made
+two flags, `.synced` and `.started`, that outlive a power cut. Beside it, in a process of its own,
+the least that can be done at all: a loop around inotify on the cell's directory, which takes the
+time of the event and does nothing. Its times and ours belong to the same close().
 
-In the storm a third process writes files into the barcode directories of another cell that is running, as fast as it
-can from shortly before each close() until the claim is there, 1,000 files a sample at least. A last row says how much
-of our time the disk may take: making two files durable with their directory, as two flags are.
+In the storm a third process writes files into the barcode directories of another cell that is
+running, as fast as it can from shortly before each close() until the claim is there, 1,000 files a
+sample at least. A last row says how much of our time the disk may take: making two files durable
+with their directory, as two flags are.
 """
 
 from __future__ import annotations
@@ -80,7 +82,9 @@ def _names(events: bytes) -> Iterator[str]:
 
 
 def bare_loop(orders: Connection) -> None:
-    """Process: for each directory sent here, watch it, say so, and send the time at which its summary was closed."""
+    """Process: for each directory sent here, watch it, say so, and send the time at which its
+    summary was closed.
+    """
     inotify = Inotify()
     while (directory := orders.recv()) is not None:
         inotify.add(directory, IN_CLOSE_WRITE)
@@ -89,7 +93,9 @@ def bare_loop(orders: Connection) -> None:
 
 
 def storm(orders: Connection) -> None:
-    """Process: write a burst of files into a cell at each order until told to stop; answers count and seconds."""
+    """Process: write a burst of files into a cell at each order until told to stop; answers count
+    and seconds.
+    """
     number = 0
     while (cell := orders.recv()) is not None:
         places = [cell / "fastq_pass" / f"barcode{barcode + 1:02}" for barcode in range(BARCODES)]
@@ -98,7 +104,9 @@ def storm(orders: Connection) -> None:
         before, started = number, time.monotonic()
         orders.send("blowing")
         while not orders.poll() or number - before < BURST:
-            with (places[number % BARCODES] / f"PAW99999_pass_0a1b2c3d_{number}.fastq").open("wb") as file:
+            with (places[number % BARCODES] / f"PAW99999_pass_0a1b2c3d_{number}.fastq").open(
+                "wb"
+            ) as file:
                 file.write(b"@read\nACGTACGT\n+\n55555555\n")
             number += 1
         orders.recv()
@@ -153,7 +161,8 @@ class Site:
         for directory in (self.landing, self.output, self.made):
             directory.mkdir()
         self.config = root / "hesiod-watch.yaml"
-        # What is measured is one cell's way; rounds of ingest on the other would measure how busy the machine is.
+        # What is measured is one cell's way; rounds of ingest on the other would measure how busy
+        # the machine is.
         settings = "processing: {workers: 2, ingest: false}"
         self.config.write_text(f"landing: {self.landing}\noutput: {self.output}\n{settings}\n")
         self.log = root / "service.log"
@@ -173,11 +182,15 @@ class Site:
             service.wait(30)
 
     def land(self) -> tuple[SimulatedCell, Path, bytes]:
-        """A new run with one cell that lacks nothing but its summary: the cell, the summary's path and content."""
+        """A new run with one cell that lacks nothing but its summary: the cell, the summary's path
+        and content.
+        """
         self._number += 1
         name = f"20261122_{self._number // 60:02}{self._number % 60:02}_1A_PAW{self._number:05}_{self._number:08x}"
         run = f"20261122_BENCH_{self._number:05}"
-        cell = SimulatedCell(self.made, run, LIBRARY, name, files_per_barcode=1, reads_per_file=4, seed=self._number)
+        cell = SimulatedCell(
+            self.made, run, LIBRARY, name, files_per_barcode=1, reads_per_file=4, seed=self._number
+        )
         (summary,) = cell.write().glob("final_summary*")
         content = summary.read_bytes()
         summary.unlink()
@@ -187,10 +200,15 @@ class Site:
         return cell, self.landing / summary.relative_to(self.made), content
 
     def finish(self, service: subprocess.Popen[bytes], cell: SimulatedCell) -> None:
-        """Wait until all that the claim led to has been done, so that no worker is about at the next sample."""
+        """Wait until all that the claim led to has been done, so that no worker is about at the
+        next sample.
+        """
         done = self.landing / cell.run / "pipeline" / f"{cell.cell}.done"
         report = self.output / cell.run / "report.html"
-        wait_until(lambda: done.exists() and report.exists() and not children(service.pid), "the cell is done")
+        wait_until(
+            lambda: done.exists() and report.exists() and not children(service.pid),
+            "the cell is done",
+        )
 
 
 def children(pid: int) -> str:
@@ -222,7 +240,10 @@ def two_durable_files(directory: Path) -> float:
 
 
 def sample(
-    site: Site, service: subprocess.Popen[bytes], bare: Helper, blow: Callable[[], Callable[[], None]]
+    site: Site,
+    service: subprocess.Popen[bytes],
+    bare: Helper,
+    blow: Callable[[], Callable[[], None]],
 ) -> Sample:
     """One cell from its last file to its claim; `blow` lets the storm begin and gives what ends it."""
     cell, summary, content = site.land()
@@ -248,9 +269,14 @@ class Storm:
 
     def __init__(self, site: Site) -> None:
         self._helper = Helper.start(storm)
-        self._cell = site.landing / "20261122_STORM" / LIBRARY / "20261122_0000_1A_PAW99999_0a1b2c3d"
+        self._cell = (
+            site.landing / "20261122_STORM" / LIBRARY / "20261122_0000_1A_PAW99999_0a1b2c3d"
+        )
         self._cell.mkdir(parents=True)
-        wait_until((self._cell.parents[1] / "pipeline" / "output").is_symlink, "the storm's run is taken up")
+        wait_until(
+            (self._cell.parents[1] / "pipeline" / "output").is_symlink,
+            "the storm's run is taken up",
+        )
         self.files, self.seconds = 0, 0.0
 
     def blow(self) -> Callable[[], None]:
@@ -300,7 +326,9 @@ def measure(site: Site, idle: int, stormy: int) -> None:
         wild = [sample(site, service, bare, wind.blow) for _ in range(stormy)]
         wind.stop()
     bare.stop()
-    print(f"milliseconds from close() of final_summary; of the first cell after the start: {first.claimed:.2f}\n")
+    print(
+        f"milliseconds from close() of final_summary; of the first cell after the start: {first.claimed:.2f}\n"
+    )
     quiet = table(f"idle, {idle} samples", calm)
     loud = table(f"storm, {stormy} samples", wild)
     print(f"storm: {wind.files} files, {wind.files / wind.seconds:.0f} a second")
@@ -308,10 +336,20 @@ def measure(site: Site, idle: int, stormy: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--idle", type=int, default=100, metavar="N", help="samples without a storm (100)")
-    parser.add_argument("--storm", type=int, default=50, metavar="N", help="samples in the storm (50)")
-    parser.add_argument("--directory", type=Path, help="where to make the site; its file system is part of the result")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--idle", type=int, default=100, metavar="N", help="samples without a storm (100)"
+    )
+    parser.add_argument(
+        "--storm", type=int, default=50, metavar="N", help="samples in the storm (50)"
+    )
+    parser.add_argument(
+        "--directory",
+        type=Path,
+        help="where to make the site; its file system is part of the result",
+    )
     arguments = parser.parse_args()
     root = Path(tempfile.mkdtemp(dir=arguments.directory, prefix="latency-"))
     try:

@@ -1,9 +1,10 @@
-"""Peak memory of a cell with very many files: of the worker that ingests it, of the one that closes it, of the service.
+"""Peak memory of a cell with very many files: of the worker that ingests it, of the one that closes
+it, of the service.
 
     python -m benchmarks.memory [--files 100000] [--reads 4] [--directory DIR]
 
-The files are small, so that their number and not their size is what is measured. Figures are the kernel's high-water
-marks (VmHWM of the service, ru_maxrss of workers).
+The files are small, so that their number and not their size is what is measured. Figures are the
+kernel's high-water marks (VmHWM of the service, ru_maxrss of workers).
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from pathlib import Path
 
 RUN, LIBRARY, CELL = "20261122_BENCH_many", "sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d"
 BARCODES = 24
-READ = "@{id} runid=1b2c3d4e ch={channel} start_time=2026-11-22T22:10:00Z\n{bases}\n+\n{qualities}\n"
+READ = (
+    "@{id} runid=1b2c3d4e ch={channel} start_time=2026-11-22T22:10:00Z\n{bases}\n+\n{qualities}\n"
+)
 
 
 def make(cell: Path, files: int, reads: int) -> None:
@@ -33,7 +36,12 @@ def make(cell: Path, files: int, reads: int) -> None:
         if number < BARCODES:
             directory.mkdir(parents=True)
         text = "".join(
-            READ.format(id=f"{number:08x}-{read:04x}", channel=number % 3000, bases=bases, qualities=qualities)
+            READ.format(
+                id=f"{number:08x}-{read:04x}",
+                channel=number % 3000,
+                bases=bases,
+                qualities=qualities,
+            )
             for read in range(reads)
         )
         name = f"PAW00001_pass_{barcode}_0a1b2c3d_1b2c3d4e_{number // BARCODES}.fastq"
@@ -48,7 +56,9 @@ def summary(files: int) -> str:
 
 
 def peak(run: Callable[[], object]) -> tuple[float, float]:
-    """Seconds and peak MB of the largest process that `run` starts; it runs in a process that is asked afterwards."""
+    """Seconds and peak MB of the largest process that `run` starts; it runs in a process that is
+    asked afterwards.
+    """
     read, write = os.pipe()
     began = time.monotonic()
     child = os.fork()
@@ -75,17 +85,23 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--reads", type=int, default=4, help="in each file")
-    parser.add_argument("--directory", type=Path, help="where to work; default: a temporary directory")
+    parser.add_argument(
+        "--directory", type=Path, help="where to work; default: a temporary directory"
+    )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=arguments.directory, prefix="memory-") as directory:
         place = Path(directory)
         for name in ("landing", "output", "tmp"):
             (place / name).mkdir()
         config = place / "hesiod-watch.yaml"
-        config.write_text("landing: landing\noutput: output\nwatch: {sweep_interval: 1s}\nprocessing: {workers: 1}\n")
+        config.write_text(
+            "landing: landing\noutput: output\nwatch: {sweep_interval: 1s}\nprocessing: {workers: 1}\n"
+        )
         command = [sys.executable, "-m", "hesiod_watch", "--config", str(config)]
         environ = {**os.environ, "TMPDIR": str(place / "tmp")}
         cell = place / "landing" / RUN / LIBRARY / CELL
@@ -93,17 +109,27 @@ def main(argv: list[str] | None = None) -> int:
         make(cell, arguments.files, arguments.reads)
 
         def perform(*words: str) -> None:
-            subprocess.run([*command, "perform", *words], env=environ, check=True, stderr=subprocess.DEVNULL)
+            subprocess.run(
+                [*command, "perform", *words], env=environ, check=True, stderr=subprocess.DEVNULL
+            )
 
         perform("new-run", RUN)
         rows = [("ingest, all files in one round", *peak(lambda: perform("ingest", RUN, CELL)))]
-        service = subprocess.Popen([*command, "-q", "watch"], env=environ, stderr=subprocess.DEVNULL)
+        service = subprocess.Popen(
+            [*command, "-q", "watch"], env=environ, stderr=subprocess.DEVNULL
+        )
         began = time.monotonic()
         (cell / "final_summary_PAW00001_0a1b2c3d_1b2c3d4e.txt").write_text(summary(arguments.files))
         wait_until((place / "landing" / RUN / "pipeline" / f"{CELL}.done").exists)
         # The worker tidies up after `.done`; the cell is not to be taken from under it.
         wait_until((place / "landing" / RUN / "pipeline" / f"{CELL}.ingest.done").exists)
-        rows.append(("the service, from its start to .done", time.monotonic() - began, high_water(service.pid)))
+        rows.append(
+            (
+                "the service, from its start to .done",
+                time.monotonic() - began,
+                high_water(service.pid),
+            )
+        )
         service.terminate()
         service.wait()
         (place / "landing" / RUN / "pipeline" / f"{CELL}.done").unlink()

@@ -2,9 +2,10 @@
 
     python -m benchmarks.scaling [--size MB] [--copies N] [--rounds N] [--directory DIR]
 
-The whole of the data path (see `datapath`) over eight outputs of unequal sizes, with 1, 2 and 4 processes that may use
-as many CPUs, in turns; the best of each counts. Each source is there several times under hard links, so that the start
-of the processes, a fifth of a second each, does not decide. `bgzip` and `pigz` get each source once.
+The whole of the data path (see `datapath`) over eight outputs of unequal sizes, with 1, 2 and 4
+processes that may use as many CPUs, in turns; the best of each counts. Each source is there several
+times under hard links, so that the start of the processes, a fifth of a second each, does not
+decide. `bgzip` and `pigz` get each source once.
 """
 
 from __future__ import annotations
@@ -22,11 +23,19 @@ CPUS = (1, 2, 4)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--size", type=float, default=400, metavar="MB", help="of plain FASTQ to make (400)")
-    parser.add_argument("--copies", type=int, default=16, help="how often each source is there (16)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--size", type=float, default=400, metavar="MB", help="of plain FASTQ to make (400)"
+    )
+    parser.add_argument(
+        "--copies", type=int, default=16, help="how often each source is there (16)"
+    )
     parser.add_argument("--rounds", type=int, default=3, help="of which the best counts (3)")
-    parser.add_argument("--directory", type=Path, help="where to write; its speed is part of the result")
+    parser.add_argument(
+        "--directory", type=Path, help="where to write; its speed is part of the result"
+    )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.directory, prefix="scaling-") as scratch:
         compare(Path(scratch), arguments)
@@ -34,10 +43,16 @@ def main() -> None:
 
 def compare(scratch: Path, arguments: argparse.Namespace) -> None:
     sources = [scratch / f"source{number}.fastq" for number in range(len(SHARES))]
-    maker = get_context("fork").Process(target=make_sources, args=(sources, arguments.size * 1e6, 4000))
+    maker = get_context("fork").Process(
+        target=make_sources, args=(sources, arguments.size * 1e6, 4000)
+    )
     maker.start()
     maker.join()
-    copies = [link(source, scratch / str(number)) for number in range(arguments.copies) for source in sources]
+    copies = [
+        link(source, scratch / str(number))
+        for number in range(arguments.copies)
+        for source in sources
+    ]
     once = sum(path.stat().st_size for path in sources)
     outputs = scratch / "outputs"
     everybody = sorted(os.sched_getaffinity(0))
@@ -47,14 +62,26 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
             os.sched_setaffinity(0, everybody[-cpus:])
             ways: list[tuple[str, Callable[[], None] | None]] = [
                 ("whole", ours(WHOLE, {"processes": cpus}, copies, outputs)),
-                ("bgzip", each(("bgzip", f"-@{cpus}", "-c"), sources, outputs) if find("bgzip") else None),
-                ("pigz -1", each(("pigz", f"-p{cpus}", "-1", "-c"), sources, outputs) if find("pigz") else None),
+                (
+                    "bgzip",
+                    each(("bgzip", f"-@{cpus}", "-c"), sources, outputs) if find("bgzip") else None,
+                ),
+                (
+                    "pigz -1",
+                    each(("pigz", f"-p{cpus}", "-1", "-c"), sources, outputs)
+                    if find("pigz")
+                    else None,
+                ),
             ]
             for name, run in ways:
                 if run is not None:
                     result = measure(name, run, outputs)
-                    best[name, cpus] = min(best.get((name, cpus), result), result, key=lambda one: one.wall)
-    print(f"{once * arguments.copies / 1e6:.0f} MB for us, {once / 1e6:.0f} MB for others, in {scratch}\n")
+                    best[name, cpus] = min(
+                        best.get((name, cpus), result), result, key=lambda one: one.wall
+                    )
+    print(
+        f"{once * arguments.copies / 1e6:.0f} MB for us, {once / 1e6:.0f} MB for others, in {scratch}\n"
+    )
     print(f"{'':10} {'CPUs':>5} {'MB/s':>6} {'of one':>7} {'CPU s/GB':>9} {'peak MB':>8}")
     for (name, cpus), result in sorted(best.items(), key=lambda item: item[0][0] != "whole"):
         size = once * (arguments.copies if name == "whole" else 1)

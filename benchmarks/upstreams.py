@@ -1,12 +1,14 @@
 """What looking at settled runs costs, and what a proven copy costs beside one of bare rsync.
 
-    python -m benchmarks.upstreams [--runs 500] [--files 10000] [--size 4000] [--rounds 3] [--directory DIR]
+    python -m benchmarks.upstreams [--runs 500] [--files 10000] [--size 4000] [--rounds 3]
+    [--directory DIR]
 
-Two measurements. A poll over many runs of four processed cells each, which an upstream still lists: seconds, and system
-calls per run that ask the file system for something by name or list a directory (counted by strace, where there is
-one; what a poll over nothing needs is taken off). And one cell of many small files, copied from a mount and over a
-real ssh: by rsync, by rsync and once more with --checksum (a proof made by hand), and by `perform sync`. Ratios are
-between figures of the same round; copies go to empty directories; the page cache is warm for all of them.
+Two measurements. A poll over many runs of four processed cells each, which an upstream still lists:
+seconds, and system calls per run that ask the file system for something by name or list a directory
+(counted by strace, where there is one; what a poll over nothing needs is taken off). And one cell
+of many small files, copied from a mount and over a real ssh: by rsync, by rsync and once more with
+--checksum (a proof made by hand), and by `perform sync`. Ratios are between figures of the same
+round; copies go to empty directories; the page cache is warm for all of them.
 """
 
 from __future__ import annotations
@@ -84,14 +86,18 @@ def settle(installation: Installation, there: Path, runs: int) -> None:
             for place in (there / f"run{number}", run):
                 (place / cell / "fastq_pass").mkdir(parents=True)
             for flag in ("synced", "started", "started.worker", "done"):
-                (run / "pipeline" / f"{cell.name}.{flag}").write_text(json.dumps({"cell": str(cell)}))
+                (run / "pipeline" / f"{cell.name}.{flag}").write_text(
+                    json.dumps({"cell": str(cell)})
+                )
         output = installation.output / run.name
         page = f'<meta name="hesiod-watch:covers" content="{digest_of_report(observe(run, installation.output))}">'
         (output / "report.html").write_text(page)
 
 
 def counted(installation: Installation, directory: Path) -> int:
-    """System calls of a poll, of all its processes, that ask for something by name or list a directory."""
+    """System calls of a poll, of all its processes, that ask for something by name or list a
+    directory.
+    """
     table = directory / "strace"
     strace = ["strace", "-f", "-c", "-U", "calls,name", "-e", f"trace={CALLS}", "-o", str(table)]
     installation.run([*strace, *installation.command("poll")])
@@ -128,7 +134,9 @@ def make_cell(place: Path, files: int, size: int) -> None:
     reads = place / "fastq_pass" / "barcode01"
     reads.mkdir(parents=True)
     for number in range(files):
-        (reads / f"PAW00001_pass_barcode01_0a1b2c3d_1b2c3d4e_{number}.fastq").write_bytes(os.urandom(size))
+        (reads / f"PAW00001_pass_barcode01_0a1b2c3d_1b2c3d4e_{number}.fastq").write_bytes(
+            os.urandom(size)
+        )
     (place / "final_summary_PAW00001_0a1b2c3d_1b2c3d4e.txt").write_text(
         "instrument=BENCH\nflow_cell_id=PAW00001\nacquisition_run_id=1b2c3d4e00000000000000000000000000000000\n"
         f"fastq_files_in_final_dest={files}\nfastq_files_in_fallback=0\n"
@@ -136,8 +144,12 @@ def make_cell(place: Path, files: int, size: int) -> None:
 
 
 @contextmanager
-def places(directory: Path) -> Iterator[dict[str, tuple[Path, dict[str, object], tuple[str, ...], str]]]:
-    """By name: where the upstream lies, its configuration, rsync's arguments for it, and what it puts before a path."""
+def places(
+    directory: Path,
+) -> Iterator[dict[str, tuple[Path, dict[str, object], tuple[str, ...], str]]]:
+    """By name: where the upstream lies, its configuration, rsync's arguments for it, and what it
+    puts before a path.
+    """
     mount = directory / "mount"
     mount.mkdir()
     found: dict[str, tuple[Path, dict[str, object], tuple[str, ...], str]] = {
@@ -152,7 +164,10 @@ def places(directory: Path) -> Iterator[dict[str, tuple[Path, dict[str, object],
         return
     with sshd_pair.sshd_pair() as pair:
         data = pair.hosta.data
-        upstream: dict[str, object] = {"location": f"hosta:{data}", "ssh_options": list(pair.options)}
+        upstream: dict[str, object] = {
+            "location": f"hosta:{data}",
+            "ssh_options": list(pair.options),
+        }
         found["over ssh"] = (data, upstream, ("-e", f"ssh {' '.join(pair.options)}"), "hosta:")
         yield found
 
@@ -165,7 +180,11 @@ def measure_copies(directory: Path, files: int, size: int, rounds: int) -> None:
         for name, (there, upstream, arguments, host) in found.items():
             cell = Path("sample_A") / cell_name(0, 0)
             make_cell(there / "exp" / cell, files, size)
-            ways: dict[str, list[float]] = {"rsync": [], "rsync, rsync --checksum": [], "perform sync": []}
+            ways: dict[str, list[float]] = {
+                "rsync": [],
+                "rsync, rsync --checksum": [],
+                "perform sync": [],
+            }
             for number in range(rounds):
                 installation = Installation(directory / f"{name}{number}", upstream)
                 run = installation.take_up("20261122_BENCH_exp", f"{upstream['location']}/exp")
@@ -175,17 +194,23 @@ def measure_copies(directory: Path, files: int, size: int, rounds: int) -> None:
                 ways["rsync"].append(once)
                 again = [*bare[:1], "--checksum", *bare[1:], f"{copies}/once/"]
                 ways["rsync, rsync --checksum"].append(once + installation.run(again))
-                ways["perform sync"].append(installation.run(installation.command("perform", "sync", str(run))))
+                ways["perform sync"].append(
+                    installation.run(installation.command("perform", "sync", str(run)))
+                )
                 if not (run / "pipeline" / f"{cell.name}.synced").exists():
                     raise RuntimeError((installation.output / run.name / "sync.log").read_text())
                 shutil.rmtree(copies)
             for way, seconds in ways.items():
-                ratio = statistics.median(mine / bare for mine, bare in zip(seconds, ways["rsync"], strict=True))
+                ratio = statistics.median(
+                    mine / bare for mine, bare in zip(seconds, ways["rsync"], strict=True)
+                )
                 print(f"  {name:9}  {way:24} {statistics.median(seconds):7.2f} s   {ratio:5.2f}")
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--runs", type=int, default=500)
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=4_000, help="bytes of each file")

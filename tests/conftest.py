@@ -1,4 +1,6 @@
-"""What holds for every test: nothing of the host's own configuration leaks in, and property tests repeat."""
+"""What holds for every test: nothing of the host's own configuration leaks in, and property tests
+repeat.
+"""
 
 from __future__ import annotations
 
@@ -12,12 +14,20 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from rt_server import RtServer
 
-# The examples of a property test follow from the test itself: a failure in CI is a failure here. No database of
-# earlier failures is kept for the same reason; machines under load make deadlines per example meaningless.
+# The examples of a property test follow from the test itself: a failure in CI is a failure here. No
+# database of earlier failures is kept for the same reason; machines under load make deadlines per
+# example meaningless.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")
 
-LEAKING = ("HESIOD_WATCH_CONFIG", "JOURNAL_STREAM", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "SLURM_JOB_ID")
+LEAKING = (
+    "HESIOD_WATCH_CONFIG",
+    "JOURNAL_STREAM",
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
+    "SLURM_JOB_ID",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -52,7 +62,9 @@ def tracker(tracker_server: RtServer) -> Iterator[RtServer]:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Data as the name of a test is no name: unreadable, and different in each worker where it carries a time."""
+    """Data as the name of a test is no name: unreadable, and different in each worker where it
+    carries a time.
+    """
     if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 80):
         return argname
     return None

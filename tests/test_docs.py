@@ -1,4 +1,6 @@
-"""The documentation is true: every command, option, key, flag and code is told, and nothing that is not there."""
+"""The documentation is true: every command, option, key, flag and code is told, and nothing that is
+not there.
+"""
 
 from __future__ import annotations
 
@@ -46,7 +48,10 @@ def table(text: str, heading: str) -> list[list[str]]:
     """The rows of the tables whose first column is called `heading`, each a list of cells."""
     rows = []
     for found in re.finditer(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n?)+)", text, re.M):
-        rows += [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in found[1].splitlines()]
+        rows += [
+            [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            for line in found[1].splitlines()
+        ]
     return rows
 
 
@@ -105,11 +110,13 @@ def test_every_field_has_its_sentence() -> None:
     """Under each field of a configuration value stands a sentence that says what it is."""
     for node in ast.parse(inspect.getsource(values)).body:
         if isinstance(node, ast.ClassDef):
-            fields = [index for index, each in enumerate(node.body) if isinstance(each, ast.AnnAssign)]
+            fields = [
+                index for index, each in enumerate(node.body) if isinstance(each, ast.AnnAssign)
+            ]
             for index in fields:
                 sentence = node.body[index + 1]
                 assert isinstance(sentence, ast.Expr), ast.unparse(node.body[index])
-                assert str(ast.literal_eval(sentence.value)).endswith(".")
+                assert str(ast.literal_eval(sentence.value)).strip().endswith(".")
 
 
 def places_of(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:
@@ -120,11 +127,23 @@ def places_of(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, i
 
 
 def with_shown(sample: str, key: str) -> str:
-    """The sample with the section `key` that it shows in a comment, because there is nothing in it by default."""
+    """The sample with the section `key` that it shows in a comment, because there is nothing in it
+    by default.
+    """
     lines = sample.splitlines(keepends=True)
-    (begin,) = [number for number, line in enumerate(lines) if re.fullmatch(rf" *#   {key}:\n", line)]
-    (end,) = [number for number, line in enumerate(lines) if re.fullmatch(rf" *{key}: {{}}\n", line)]
-    return "".join([*lines[:begin], *(line.replace("#   ", "", 1) for line in lines[begin:end]), *lines[end + 1 :]])
+    (begin,) = [
+        number for number, line in enumerate(lines) if re.fullmatch(rf" *#   {key}:\n", line)
+    ]
+    (end,) = [
+        number for number, line in enumerate(lines) if re.fullmatch(rf" *{key}: {{}}\n", line)
+    ]
+    return "".join(
+        [
+            *lines[:begin],
+            *(line.replace("#   ", "", 1) for line in lines[begin:end]),
+            *lines[end + 1 :],
+        ]
+    )
 
 
 def test_sample_has_every_key() -> None:
@@ -144,7 +163,9 @@ def test_sample_has_every_key() -> None:
 
 
 def test_every_event_is_documented() -> None:
-    """docs/messages.md has a row for each event with its default, in the order of telling, and so has the sample."""
+    """docs/messages.md has a row for each event with its default, in the order of telling, and so
+    has the sample.
+    """
     rows = table(page("docs/messages.md"), "event")
     expected = [(name, kind.default, kind.says) for name, kind in events.EVENTS.items()]
     assert [(code(row[0])[0], code(row[1])[0], row[2]) for row in rows] == expected
@@ -159,7 +180,9 @@ def commands() -> dict[str, argparse.ArgumentParser]:
     found: dict[str, argparse.ArgumentParser] = {}
     for name, parser in subparsers(cli.build_parser()).items():
         inner = subparsers(parser)
-        found |= {f"{name} {verb}": each for verb, each in inner.items()} if inner else {name: parser}
+        found |= (
+            {f"{name} {verb}": each for verb, each in inner.items()} if inner else {name: parser}
+        )
     return found
 
 
@@ -171,7 +194,10 @@ def subparsers(parser: argparse.ArgumentParser) -> dict[str, argparse.ArgumentPa
 
 
 def options(parser: argparse.ArgumentParser) -> set[str]:
-    return {option for action in parser._actions for option in action.option_strings} - {"-h", "--help"}
+    return {option for action in parser._actions for option in action.option_strings} - {
+        "-h",
+        "--help",
+    }
 
 
 def test_every_command_is_documented() -> None:
@@ -212,7 +238,9 @@ def test_exit_codes() -> None:
 
 # JSON.
 
-DONE, WORKED_ON, SHORT = (f"20190710_172{number}_1A_PAD3857{number}_c6ded78{number}" for number in (1, 2, 3))
+DONE, WORKED_ON, SHORT = (
+    f"20190710_172{number}_1A_PAD3857{number}_c6ded78{number}" for number in (1, 2, 3)
+)
 
 
 @pytest.fixture
@@ -223,13 +251,27 @@ def configuration(tmp_path: Path) -> Path:
         (run / "lib1" / cell / "fastq_pass").mkdir(parents=True)
     (run / "-rf").mkdir()
     # Somebody wrote this summary by hand, and the file that it announces is not here.
-    (run / "lib1" / SHORT / "final_summary.txt").write_text("# by hand\nfastq_files_in_final_dest=1\n")
+    (run / "lib1" / SHORT / "final_summary.txt").write_text(
+        "# by hand\nfastq_files_in_final_dest=1\n"
+    )
     output.mkdir(parents=True)
     flags.adopt(run, "LOCAL", output)
     pipeline = run / "pipeline"
-    headline = {"reads": 1, "bases": 2, "n50": 2, "mean_q": 9.5, "passed_reads": 1, "passed_bases": 2}
+    headline = {
+        "reads": 1,
+        "bases": 2,
+        "n50": 2,
+        "mean_q": 9.5,
+        "passed_reads": 1,
+        "passed_bases": 2,
+    }
     flags.create(pipeline, flags.done(DONE), {"cell": f"lib1/{DONE}", "results": headline})
-    told = {"event": "run-new", "channels": {"rt": "comment"}, "time": "2026-11-22T10:15:00+00:00", "text": "new"}
+    told = {
+        "event": "run-new",
+        "channels": {"rt": "comment"},
+        "time": "2026-11-22T10:15:00+00:00",
+        "text": "new",
+    }
     flags.put_message(pipeline, "run-new", told)
     flags.create(pipeline, flags.synced(WORKED_ON), {})
     flags.claim_cell(pipeline, WORKED_ON, process.this_owner("process", "local"))
@@ -242,7 +284,9 @@ def configuration(tmp_path: Path) -> Path:
 
 
 def shape(value: object, at: str = "") -> set[str]:
-    """Every path of keys in a document; lists are their elements, names of cells are `*`, null is anything."""
+    """Every path of keys in a document; lists are their elements, names of cells are `*`, null is
+    anything.
+    """
     found = set()
     if isinstance(value, dict):
         for key, inner in value.items():
@@ -250,7 +294,9 @@ def shape(value: object, at: str = "") -> set[str]:
     elif isinstance(value, list):
         for inner in value:
             found |= shape(inner, at)
-    return {path for path in found if not any(other.startswith(f"{path}.") for other in found)} or {at}
+    return {path for path in found if not any(other.startswith(f"{path}.") for other in found)} or {
+        at
+    }
 
 
 @pytest.mark.parametrize(
@@ -268,9 +314,13 @@ def shape(value: object, at: str = "") -> set[str]:
 def test_json_of_the_page(
     name: str, arguments: list[str], configuration: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The document that docs/commands.md shows for a command has the keys of the real one, all and no others."""
+    """The document that docs/commands.md shows for a command has the keys of the real one, all and
+    no others.
+    """
     (shown,) = re.findall(r"```json\n(.*?)```", section(page("docs/commands.md"), name), re.S)
-    assert cli.main(["--config", str(configuration), name, *arguments, "--json"]) == (1 if name == "verify" else 0)
+    assert cli.main(["--config", str(configuration), name, *arguments, "--json"]) == (
+        1 if name == "verify" else 0
+    )
     assert shape(json.loads(capsys.readouterr().out)) == shape(json.loads(shown))
 
 
@@ -285,7 +335,9 @@ def test_hesiod_keys(configuration: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_keys_of_a_qc_group() -> None:
     """docs/qc-json.md has every key of the numbers of a group of reads, in their order."""
     rows = table(page("docs/qc-json.md"), "key")
-    assert [key for row in rows for key in code(row[0])] == list(qc.group(ReadStatistics(), "whole"))
+    assert [key for row in rows for key in code(row[0])] == list(
+        qc.group(ReadStatistics(), "whole")
+    )
 
 
 # Flags.
@@ -299,7 +351,9 @@ def test_every_flag_is_documented() -> None:
     """docs/flags.md has every flag that the program knows."""
     told = set(flag_names())
     facts = {f"{{cell}}.{fact}" for fact in ("synced", "done", "failed", "aborted", "started")}
-    facts |= {f"{{cell}}.{stage}.{end}" for stage in names.STAGES for end in ("started", "done", "failed")}
+    facts |= {
+        f"{{cell}}.{stage}.{end}" for stage in names.STAGES for end in ("started", "done", "failed")
+    }
     facts |= {"{cell}.started.2", "{cell}.started.worker", "{cell}.started.yielded"}
     assert told == facts | names.RUN_FLAGS | {
         names.UPSTREAM,
@@ -325,7 +379,9 @@ def test_flags_of_the_readme() -> None:
 
 
 def test_every_stage_and_status_is_documented() -> None:
-    """The tables of stages and statuses have every word, stages in the order in which they are decided."""
+    """The tables of stages and statuses have every word, stages in the order in which they are
+    decided.
+    """
     text = page("docs/flags.md")
     assert [code(row[0])[0] for row in table(text, "stage")] == [str(stage) for stage in Stage]
     assert {code(row[0])[0] for row in table(text, "status")} == {str(status) for status in Status}
@@ -336,11 +392,15 @@ def test_every_stage_and_status_is_documented() -> None:
 
 def command_lines(text: str) -> list[str]:
     """The indented or fenced lines that call hesiod-watch, without their comments."""
-    return [line.strip().split("  #")[0].strip() for line in re.findall(r"^ {4}(hesiod-watch .*)$", text, re.M)]
+    return [
+        line.strip().split("  #")[0].strip()
+        for line in re.findall(r"^ {4}(hesiod-watch .*)$", text, re.M)
+    ]
 
 
 @pytest.mark.parametrize(
-    "line", [line for name in ("README.md", "docs/configuration.md") for line in command_lines(page(name))]
+    "line",
+    [line for name in ("README.md", "docs/configuration.md") for line in command_lines(page(name))],
 )
 def test_command_lines_parse(line: str) -> None:
     """A command shown to be typed is one that the program takes."""

@@ -1,7 +1,8 @@
-"""What import-linter cannot say about imports; its contracts are in pyproject.toml, and `make lint` checks them.
+"""What import-linter cannot say about imports; its contracts are in pyproject.toml, and `make lint`
+checks them.
 
-Imports anywhere in a module count, also late imports inside functions: an import that is late for speed is still a
-dependency.
+Imports anywhere in a module count, also late imports inside functions: an import that is late for
+speed is still a dependency.
 """
 
 from __future__ import annotations
@@ -36,27 +37,76 @@ THIRD_PARTY: dict[str, tuple[str, ...]] = {
 
 HEAVY = ("numpy", "isal", "jinja2", "rich", "rt", "watchdog", "sh", "multiqc")
 
-# Modules of the standard library that a rule may use: none of them reads the disk, the clock or the network.
+# Modules of the standard library that a rule may use: none of them reads the disk, the clock or the
+# network.
 PURE = frozenset(
     {
-        *("__future__", "bisect", "collections", "collections.abc", "dataclasses", "datetime", "enum", "functools"),
-        *("hashlib", "itertools", "json", "math", "pathlib", "re", "string", "typing", "unicodedata", "urllib.parse"),
+        *(
+            "__future__",
+            "bisect",
+            "collections",
+            "collections.abc",
+            "dataclasses",
+            "datetime",
+            "enum",
+            "functools",
+        ),
+        *(
+            "hashlib",
+            "itertools",
+            "json",
+            "math",
+            "pathlib",
+            "re",
+            "string",
+            "typing",
+            "unicodedata",
+            "urllib.parse",
+        ),
     }
 )
 EFFECTS = frozenset(
     {
         *("now", "today", "utcnow"),
-        *("exists", "is_dir", "is_file", "is_symlink", "iterdir", "glob", "rglob", "stat", "lstat", "resolve", "cwd"),
-        *("open", "read_bytes", "read_text", "write_bytes", "write_text", "mkdir", "touch", "unlink", "print", "input"),
+        *(
+            "exists",
+            "is_dir",
+            "is_file",
+            "is_symlink",
+            "iterdir",
+            "glob",
+            "rglob",
+            "stat",
+            "lstat",
+            "resolve",
+            "cwd",
+        ),
+        *(
+            "open",
+            "read_bytes",
+            "read_text",
+            "write_bytes",
+            "write_text",
+            "mkdir",
+            "touch",
+            "unlink",
+            "print",
+            "input",
+        ),
     }
 )
 
 
 def modules() -> list[str]:
-    """Every module of the package, dotted, without the package's own name; "" is the package itself."""
+    """Every module of the package, dotted, without the package's own name; "" is the package
+    itself.
+    """
     files = sorted(PACKAGE.rglob("*.py"))
     return [
-        ".".join(file.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").rstrip(".") for file in files
+        ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
+        .removesuffix("__init__")
+        .rstrip(".")
+        for file in files
     ]
 
 
@@ -71,7 +121,9 @@ def source_of(module: str) -> str:
 
 
 def imports(source: str) -> Iterator[str]:
-    """Dotted names of everything that a module imports, `from package import module` as `package.module`."""
+    """Dotted names of everything that a module imports, `from package import module` as
+    `package.module`.
+    """
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -89,17 +141,29 @@ def inside(module: str, places: tuple[str, ...]) -> bool:
 def misplaced(module: str, source: str) -> list[str]:
     """Every import of a third-party package that this module must not use."""
     tops = {name.split(".")[0] for name in imports(source)} - STANDARD - {PACKAGE.name}
-    return [f"{module} imports {top}" for top in sorted(tops) if not inside(module, THIRD_PARTY.get(top, ()))]
+    return [
+        f"{module} imports {top}"
+        for top in sorted(tops)
+        if not inside(module, THIRD_PARTY.get(top, ()))
+    ]
 
 
 def impure(module: str, source: str) -> list[str]:
     """Every import and every call with which a rule would look at the world."""
     standard = [name for name in imports(source) if name.split(".")[0] in STANDARD]
-    found = [f"{module} imports {name}" for name in standard if not {name, name.rpartition(".")[0]} & PURE]
+    found = [
+        f"{module} imports {name}"
+        for name in standard
+        if not {name, name.rpartition(".")[0]} & PURE
+    ]
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call):
             function = node.func
-            name = function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
+            name = (
+                function.attr
+                if isinstance(function, ast.Attribute)
+                else getattr(function, "id", "")
+            )
             if name in EFFECTS:
                 found.append(f"{module} calls {name}")
     return found
@@ -149,11 +213,15 @@ def test_misplaced_package_is_found(module: str, source: str) -> None:
 
 def test_places_exist() -> None:
     """The table of third-party packages names no module that does not exist."""
-    assert [place for places in THIRD_PARTY.values() for place in places if place not in MODULES] == []
+    assert [
+        place for places in THIRD_PARTY.values() for place in places if place not in MODULES
+    ] == []
 
 
 def test_top_holds_packages_only() -> None:
-    """Twelve packages are at the top of the package, and no module but the two that Python asks for."""
+    """Twelve packages are at the top of the package, and no module but the two that Python asks
+    for.
+    """
     found = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert len(packages) == 12
@@ -170,7 +238,9 @@ def test_architecture_describes_every_package() -> None:
 def loaded_by(module: str) -> set[str]:
     """Names of the modules that a fresh interpreter has after importing `module`."""
     code = f"import sys, {module}; print(*sorted(sys.modules))"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     return set(run.stdout.split())
 
 
@@ -179,10 +249,16 @@ def test_command_starts_light() -> None:
     assert {name for name in loaded_by("hesiod_watch.cli") if name.split(".")[0] in HEAVY} == set()
 
 
-@pytest.mark.parametrize("module", ["hesiod_watch.service.reconcile", "hesiod_watch.service.daemon"])
+@pytest.mark.parametrize(
+    "module", ["hesiod_watch.service.reconcile", "hesiod_watch.service.daemon"]
+)
 def test_deciding_loads_no_work(module: str) -> None:
-    """A process that decides has not loaded the code that does the work, not even through other modules."""
+    """A process that decides has not loaded the code that does the work, not even through other
+    modules.
+    """
     work = {
-        name for name in loaded_by(module) if inside(name.removeprefix("hesiod_watch."), ("actions", "fastq", "report"))
+        name
+        for name in loaded_by(module)
+        if inside(name.removeprefix("hesiod_watch."), ("actions", "fastq", "report"))
     }
     assert work == set()

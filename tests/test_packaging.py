@@ -1,4 +1,6 @@
-"""What is shipped around the code: the sample, the units, the scripts, the licence, the two commands of the README."""
+"""What is shipped around the code: the sample, the units, the scripts, the licence, the two
+commands of the README.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ from hesiod_watch.config import parse, sample
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
-SCRIPTS = sorted([*(ROOT / "bin").iterdir(), *(path for path in (ROOT / ".ci").iterdir() if path.name != "run")])
+SCRIPTS = sorted(
+    [*(ROOT / "bin").iterdir(), *(path for path in (ROOT / ".ci").iterdir() if path.name != "run")]
+)
 UNITS = sorted((ROOT / "contrib" / "systemd").iterdir())
 SERVICES = [path for path in UNITS if path.suffix == ".service"]
 UNIT = ROOT / "contrib" / "systemd" / "hesiod-watch.service"
@@ -36,7 +40,11 @@ def test_data_files_are_packaged() -> None:
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["hesiod_watch"]
     modules = PROJECT["tool"]["setuptools"]["ext-modules"]
     compiled = [ROOT / source for module in modules for source in module["sources"]]
-    files = [file.relative_to(package) for file in package.rglob("*") if file.is_file() and file not in compiled]
+    files = [
+        file.relative_to(package)
+        for file in package.rglob("*")
+        if file.is_file() and file not in compiled
+    ]
     data = [file for file in files if file.suffix not in (".py", ".pyc", ".so")]
     assert data
     assert [file for file in data if not any(file.match(pattern) for pattern in patterns)] == []
@@ -69,14 +77,20 @@ def test_licence() -> None:
 
 def test_changelog_has_this_version() -> None:
     """The version that the program says it is has a section in the changelog."""
-    assert re.search(rf"^## {re.escape(hesiod_watch.__version__)}\b", (ROOT / "CHANGELOG.md").read_text("utf-8"), re.M)
+    assert re.search(
+        rf"^## {re.escape(hesiod_watch.__version__)}\b",
+        (ROOT / "CHANGELOG.md").read_text("utf-8"),
+        re.M,
+    )
 
 
 def test_make_help() -> None:
     """`make` alone names every target that a person may call."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
-    run = subprocess.run(["make", "-s", "-C", str(ROOT)], capture_output=True, text=True, check=True)
+    run = subprocess.run(
+        ["make", "-s", "-C", str(ROOT)], capture_output=True, text=True, check=True
+    )
     assert re.findall(r"^make (\w+)", run.stdout, re.M) == [
         name for name in phony.split() if name not in ("help", "lint")
     ]
@@ -96,24 +110,37 @@ def test_systemd_unit(tmp_path: Path, name: str) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     for unit in UNITS:
-        # The program is not installed in /opt where the tests run, and that it is executable is checked too.
+        # The program is not installed in /opt where the tests run, and that it is executable is
+        # checked too.
         text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text("utf-8"), flags=re.M)
         (tmp_path / unit.name).write_text(text)
-    run = subprocess.run(["systemd-analyze", "verify", "--man=no", tmp_path / name], capture_output=True, text=True)
+    run = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", tmp_path / name], capture_output=True, text=True
+    )
     complaints = [line for line in run.stderr.splitlines() if "hesiod-watch" in line]
     assert (run.returncode, complaints) == (0, [])
 
 
 @pytest.mark.parametrize(
     "setting",
-    ["Type=notify", "KillMode=process", "OOMPolicy=continue", "Restart=on-failure", "RestartPreventExitStatus=2"],
+    [
+        "Type=notify",
+        "KillMode=process",
+        "OOMPolicy=continue",
+        "Restart=on-failure",
+        "RestartPreventExitStatus=2",
+    ],
 )
 def test_unit_lets_workers_live(setting: str) -> None:
-    """A restart of the service does not end its workers, and a mistake in the configuration is not retried."""
+    """A restart of the service does not end its workers, and a mistake in the configuration is not
+    retried.
+    """
     assert setting in UNIT.read_text("utf-8").splitlines()
 
 
-@pytest.mark.parametrize("setting", ["Type=oneshot", "KillMode=process", "TimeoutStartSec=infinity"])
+@pytest.mark.parametrize(
+    "setting", ["Type=oneshot", "KillMode=process", "TimeoutStartSec=infinity"]
+)
 def test_poll_is_waited_for(setting: str) -> None:
     """A poll may take as long as the work it started, and its workers go on when it is stopped."""
     assert setting in POLL.read_text("utf-8").splitlines()
@@ -130,7 +157,9 @@ def test_poll_is_started_every_five_minutes() -> None:
 @pytest.mark.parametrize("unit", SERVICES, ids=[path.stem for path in SERVICES])
 @pytest.mark.parametrize("setting", ["PrivateTmp", "ProtectProc", "PrivatePIDs", "ReadWritePaths"])
 def test_unit_leaves_the_protocol_its_ground(setting: str, unit: Path) -> None:
-    """Nothing in the units hides the locks in /tmp, the processes of others, or a mount that comes back."""
+    """Nothing in the units hides the locks in /tmp, the processes of others, or a mount that comes
+    back.
+    """
     assert not re.search(rf"^{setting}=", unit.read_text("utf-8"), re.M)
 
 
@@ -140,7 +169,10 @@ def test_units_may_do_the_same() -> None:
         {
             line
             for line in unit.read_text("utf-8").splitlines()
-            if re.match(r"(Protect|Private|NoNew|RestrictA|RestrictN|RestrictR|RestrictSUID|Cap|Lock|System)", line)
+            if re.match(
+                r"(Protect|Private|NoNew|RestrictA|RestrictN|RestrictR|RestrictSUID|Cap|Lock|System)",
+                line,
+            )
         }
         for unit in SERVICES
     ]

@@ -1,8 +1,9 @@
 """What can be done to a run: one module an action, one function `perform` in each.
 
-An action is idempotent or claimed, looks at the disk for itself, writes its result as a flag or a file that
-is whole or absent, and says what it does in the run's log. It is run by `hesiod-watch perform ACTION RUN
-[CELL]`, as a process of its own or (the short ones) inside the process that decided.
+An action is idempotent or claimed, looks at the disk for itself, writes its result as a flag or a
+file that is whole or absent, and says what it does in the run's log. It is run by `hesiod-watch
+perform ACTION RUN [CELL]`, as a process of its own or (the short ones) inside the process that
+decided.
 """
 
 from __future__ import annotations
@@ -16,7 +17,13 @@ from pathlib import Path
 from typing import Literal
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError, UsageError
+from hesiod_watch.core.errors import (
+    FlagExists,
+    HesiodError,
+    PermanentError,
+    TemporaryError,
+    UsageError,
+)
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import LOCAL, CellId, Completeness, ListedRun, Owner, Progress
 from hesiod_watch.host.runlog import RunLog
@@ -41,7 +48,9 @@ class Job:
     cell: CellId | None = None
     reason: str = ""
     upstream: str = LOCAL  # where the run comes from; for new-run
-    listed_run: ListedRun | None = None  # the run as its upstream was just seen to have it; for tell
+    listed_run: ListedRun | None = (
+        None  # the run as its upstream was just seen to have it; for tell
+    )
     completeness: Completeness | None = None  # what this process has just counted; for synced
     on_progress: Callable[[Progress], None] = field(default=lambda progress: None)
 
@@ -57,7 +66,9 @@ class Job:
 
     def check_output_area(self) -> None:
         """Raises TemporaryError where the output area is not the real one: nothing may be written."""
-        area = OutputArea(self.config.output, LandingArea(self.config.landing, self.config.batch), warn=False)
+        area = OutputArea(
+            self.config.output, LandingArea(self.config.landing, self.config.batch), warn=False
+        )
         if problem := area.problem(mark=True):
             raise TemporaryError(f"{self.run_dir.name}: {self.action} is not done: {problem}")
 
@@ -72,7 +83,9 @@ class Job:
         return self.cell
 
     def log(self) -> RunLog:
-        """The run's own log; without an output directory, or where it cannot be written, lines are lost."""
+        """The run's own log; without an output directory, or where it cannot be written, lines are
+        lost.
+        """
         try:
             place: Path | None = self.output
         except HesiodError:
@@ -95,7 +108,9 @@ ACTIONS: dict[str, str] = {
     "tell": "hesiod_watch.actions.queue_messages",
     "notify": "hesiod_watch.actions.deliver_messages",
 }
-"""Modules are imported when their action is performed: the deciding process never loads what works on data."""
+"""Modules are imported when their action is performed: the deciding process never loads what works
+on data.
+"""
 
 CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up", "deletable", "strip", "verify"})
 
@@ -103,8 +118,8 @@ CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up", "deletable",
 def output_error(error: OSError, attempted: str) -> HesiodError:
     """The error to raise instead of one that was met while writing results.
 
-    Space, and a file system that is away, come back by themselves: TemporaryError. Missing rights, a read-only
-    file system, or a file in the place of a directory need a person: PermanentError.
+    Space, and a file system that is away, come back by themselves: TemporaryError. Missing rights,
+    a read-only file system, or a file in the place of a directory need a person: PermanentError.
     """
     if error.errno == errno.EEXIST:
         return PermanentError(f"{attempted}: in the way, and not a directory", errno=errno.EEXIST)
@@ -122,7 +137,9 @@ def command_of(job: Job) -> tuple[str, ...]:
 
 
 def perform(job: Job) -> Outcome:
-    """Do one action now, in this process. Raises HesiodError; the action has recorded what must be recorded."""
+    """Do one action now, in this process. Raises HesiodError; the action has recorded what must be
+    recorded.
+    """
     module = ACTIONS.get(job.action)
     if module is None:
         raise UsageError(f"there is no action {job.action!r}; there are {', '.join(ACTIONS)}")
@@ -130,6 +147,8 @@ def perform(job: Job) -> Outcome:
     try:
         outcome: Outcome = importlib.import_module(module).perform(job)
     except FlagExists as error:
-        logger.info("somebody was first", extra=fields(run=job.run_dir.name, cell=job.cell, why=error))
+        logger.info(
+            "somebody was first", extra=fields(run=job.run_dir.name, cell=job.cell, why=error)
+        )
         return "nothing"
     return outcome

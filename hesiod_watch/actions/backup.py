@@ -1,15 +1,18 @@
-"""backup: copy a processed cell, or the run's own files, to every second place, and read there what has come.
+"""backup: copy a processed cell, or the run's own files, to every second place, and read there what
+has come.
 
 The order, each step only after the one before:
 
 1. raw data are read, where `raw.json` does not know them yet;
-2. at each second place: what is not as it should be gives way (it is moved aside, never deleted), files are copied,
-   the disk there is told to keep them;
-3. **all** of it is read there and held against both manifests; what differs is copied once more and read again;
+2. at each second place: what is not as it should be gives way (it is moved aside, never deleted),
+   files are copied, the disk there is told to keep them;
+3. **all** of it is read there and held against both manifests; what differs is copied once more and
+   read again;
 4. when every second place has agreed, the round ends as `done`, and says which copies there are.
 
-A place that fails does not keep the next from getting its copy; what was verified meanwhile is remembered in the failed
-round's flag and not read again when it is tried again. Killed anywhere, the next round goes on from what lies there.
+A place that fails does not keep the next from getting its copy; what was verified meanwhile is
+remembered in the failed round's flag and not read again when it is tried again. Killed anywhere,
+the next round goes on from what lies there.
 """
 
 from __future__ import annotations
@@ -64,15 +67,19 @@ from hesiod_watch.runs.observe import COPIES_FILE, observe
 logger = logging.getLogger(__name__)
 
 CARRIED = ("manifest", "copies", "reason", KEY)
-"""What a round says from its beginning of the one before, so that nothing is forgotten should it be killed."""
+"""What a round says from its beginning of the one before, so that nothing is forgotten should it be
+killed.
+"""
 SHOWN = 20
 """Sentences about what is wrong that a flag keeps; the log has them all."""
 
 
 def perform(job: Job) -> Outcome:
-    """Copy a cell, or with no cell the run's own files. Raises FlagExists while a round is under way.
+    """Copy a cell, or with no cell the run's own files. Raises FlagExists while a round is under
+    way.
 
-    TemporaryError or PermanentError where some place has no verified copy; the round has been ended as `failed`.
+    TemporaryError or PermanentError where some place has no verified copy; the round has been ended
+    as `failed`.
     """
     if not job.config.backups:
         raise PermanentError("no backups are configured")
@@ -111,7 +118,11 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
     try:
         copying = _CellBackup(job, cell, log, carried)
         copies, troubles = copying.make()
-        said = {"manifest": copies.manifest, "copies": [copy.record() for copy in copies.made], **troubles.record()}
+        said = {
+            "manifest": copies.manifest,
+            "copies": [copy.record() for copy in copies.made],
+            **troubles.record(),
+        }
         said |= copying.finding
         if troubles.sentences:
             raise troubles.error(f"{job.run_dir.name} {cell}")
@@ -123,7 +134,9 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
     finally:
         if ending == "failed":
             said.setdefault("reason", "it ended early")
-        flags.end_attempt(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
+        flags.end_attempt(
+            job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()}
+        )
     wrong = finding_in(copying.finding).said
     log.line(
         f"{cell}: backed up and read back: {', '.join(copy.backup for copy in copies.made)}"
@@ -155,14 +168,18 @@ class _CellBackup:
         self.reporter = ProgressReporter(self.cell_output, job.on_progress, COPIES_FILE)
 
     def make(self) -> tuple[_Copies, _BackupFailures]:
-        """Copy to every place. Raises HesiodError when there is nothing that could be copied anywhere."""
+        """Copy to every place. Raises HesiodError when there is nothing that could be copied
+        anywhere.
+        """
         manifest = self.manifest
         copies, troubles = _Copies(manifest), _BackupFailures()
         try:
             raw = self._raw()
             results, sources = result_facts(self.cell_output), sources_of(self.cell_output)
             for backup in self.job.config.backups:
-                wanted = raw_wanted(raw, sources, wanted=raw_policy(self.kind, backup), fastq=backup.fastq)
+                wanted = raw_wanted(
+                    raw, sources, wanted=raw_policy(self.kind, backup), fastq=backup.fastq
+                )
                 made = self._still_good(backup, manifest, digest(raw), bool(wanted))
                 try:
                     copies.made.append(made or self._copy(backup, manifest, results, raw, wanted))
@@ -170,17 +187,26 @@ class _CellBackup:
                     self.log.line(f"{self.cell}: {error}")
                     troubles.note(error)
             if manifest_md5(self.cell_output) != manifest:
-                raise TemporaryError(f"{self.job.run_dir.name} {self.cell}: processed once more meanwhile")
+                raise TemporaryError(
+                    f"{self.job.run_dir.name} {self.cell}: processed once more meanwhile"
+                )
         finally:
             self.reporter.end()
         return copies, troubles
 
-    def _still_good(self, backup: BackupPlaceSettings, manifest: str, raw_digest: str, raw: bool) -> CopyRecord | None:
-        """What a failed round has verified at a place, if nothing has changed since and it is not long ago.
+    def _still_good(
+        self, backup: BackupPlaceSettings, manifest: str, raw_digest: str, raw: bool
+    ) -> CopyRecord | None:
+        """What a failed round has verified at a place, if nothing has changed since and it is not
+        long ago.
 
         A round that a person asks for begins afresh, and so does one after a round that was `done`.
         """
-        if self.carried.get("manifest") != manifest or "reason" not in self.carried or self.job.owner.epoch == 1:
+        if (
+            self.carried.get("manifest") != manifest
+            or "reason" not in self.carried
+            or self.job.owner.epoch == 1
+        ):
             return None
         now, fresh = datetime.now(UTC), timedelta(seconds=self.job.config.backup.fresh)
         for copy in copies_in(self.carried):
@@ -195,10 +221,14 @@ class _CellBackup:
         return None
 
     def _raw(self) -> Facts:
-        """What is known of the raw data, having read what was not known; empty where no place is to have them."""
+        """What is known of the raw data, having read what was not known; empty where no place is to
+        have them.
+        """
         former = read_raw(self.cell_output)
         if flags.read_flags(self.job.pipeline).stripped(self.cell.stem):
-            return former.facts  # what is here is not all of it, and what has gone is on the backups
+            return (
+                former.facts
+            )  # what is here is not all of it, and what has gone is on the backups
         if (
             not any(raw_policy(self.kind, backup) for backup in self.job.config.backups)
             or not self.job.cell_dir.is_dir()
@@ -210,7 +240,9 @@ class _CellBackup:
             self.cell,
             former,
             tell=lambda sentence: self.log.line(f"{self.cell}: {sentence}"),
-            on_progress=lambda done, total: self.reporter.say(Progress("reading raw data", done, total)),
+            on_progress=lambda done, total: self.reporter.say(
+                Progress("reading raw data", done, total)
+            ),
             stop=self._stopped,
         )
         self.finding = raw.checksums.finding(iso_now()) or self.finding
@@ -220,12 +252,15 @@ class _CellBackup:
         return raw.facts
 
     def _refuse_other_content(self, former: Facts, now: Facts) -> None:
-        """Raw data of a finished cell do not change. Where they have, the disk may be rotting, and what it gives now
-        must become neither the record nor the copy. A cell that was processed once more since may have been mended.
+        """Raw data of a finished cell do not change. Where they have, the disk may be rotting, and
+        what it gives now must become neither the record nor the copy. A cell that was processed
+        once more since may have been mended.
         """
         if self.carried.get("manifest") not in (None, self.manifest):
             return
-        changed = [name for name in sorted(former.keys() & now.keys()) if former[name].md5 != now[name].md5]
+        changed = [
+            name for name in sorted(former.keys() & now.keys()) if former[name].md5 != now[name].md5
+        ]
         if changed:
             more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
             raise PermanentError(
@@ -240,17 +275,36 @@ class _CellBackup:
         run, job = self.job.run_dir.name, self.job
         with opened(backup, stop=self._stopped) as store:
             refuse_same_disk(
-                store, job.config, *(place for place in (self.cell_output, job.cell_dir) if place.is_dir())
+                store,
+                job.config,
+                *(place for place in (self.cell_output, job.cell_dir) if place.is_dir()),
             )
             store.nice = job.config.processing.nice
             output, landing = job.config.output, job.config.landing
-            parts = [DirectoryMirror(store, self.cell_output, output, results_place(run, self.cell), results, self.log)]
+            parts = [
+                DirectoryMirror(
+                    store,
+                    self.cell_output,
+                    output,
+                    results_place(run, self.cell),
+                    results,
+                    self.log,
+                )
+            ]
             if wanted:
-                parts.append(DirectoryMirror(store, job.cell_dir, landing, raw_place(run, self.cell), wanted, self.log))
-            gave_way = sum(part.bring(say) for part, say in self._told(f"copying to {backup.name}", parts))
+                parts.append(
+                    DirectoryMirror(
+                        store, job.cell_dir, landing, raw_place(run, self.cell), wanted, self.log
+                    )
+                )
+            gave_way = sum(
+                part.bring(say) for part, say in self._told(f"copying to {backup.name}", parts)
+            )
             if gave_way:
                 entries = number_of(gave_way, "entry", "entries")
-                self.log.line(f"{self.cell}: {backup.name}: {entries} gave way to {store.superseded(run)}")
+                self.log.line(
+                    f"{self.cell}: {backup.name}: {entries} gave way to {store.superseded(run)}"
+                )
             problems = []
             for part, say in self._told(f"reading at {backup.name}", parts):
                 problems += part.prove(say)
@@ -291,7 +345,9 @@ class _CellBackup:
 
 
 def raw_policy(kind: RunType, backup: BackupPlaceSettings) -> bool:
-    """Whether a backup is to hold the raw data of a run: what the run's type says wins over what the backup says."""
+    """Whether a backup is to hold the raw data of a run: what the run's type says wins over what
+    the backup says.
+    """
     return backup.raw if kind.backup_raw == "default" else kind.backup_raw == "true"
 
 
@@ -305,7 +361,9 @@ def _manifest(job: Job, cell: CellId, cell_output: Path) -> str:
     said = done.record.get("manifest_md5")
     if not manifest or manifest != said:
         told = f"that its flag done names ({said})" if said else "and its flag done names none"
-        raise PermanentError(f"{what}: manifest.json is {'not the one' if manifest else 'missing,'} {told}")
+        raise PermanentError(
+            f"{what}: manifest.json is {'not the one' if manifest else 'missing,'} {told}"
+        )
     return manifest
 
 
@@ -325,8 +383,12 @@ def _backup_run(job: Job) -> Outcome:
             try:
                 with opened(backup) as store:
                     refuse_same_disk(store, job.config)
-                    files = number_of(mirror_run_files(store, job.run_dir, job.output, job.config, log), "file")
-                log.line(f"{backup.name}: the run's own files are there and were read back: {files}")
+                    files = number_of(
+                        mirror_run_files(store, job.run_dir, job.output, job.config, log), "file"
+                    )
+                log.line(
+                    f"{backup.name}: the run's own files are there and were read back: {files}"
+                )
             except HesiodError as error:
                 log.line(f"{display(str(error))}")
                 troubles.note(error)
@@ -338,5 +400,7 @@ def _backup_run(job: Job) -> Outcome:
         if ending == "failed":
             said.setdefault("reason", "it ended early")
         logger.info("run files backed up", extra=fields(run=job.run_dir.name, ending=ending))
-        flags.end_attempt(job.pipeline, flags.BACKUP, job.owner, ending, {**said, "ended": iso_now()})
+        flags.end_attempt(
+            job.pipeline, flags.BACKUP, job.owner, ending, {**said, "ended": iso_now()}
+        )
     return "done"

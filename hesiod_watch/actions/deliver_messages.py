@@ -1,8 +1,10 @@
-"""notify: deliver a run's messages, in order, each channel for itself, and write down what each has got.
+"""notify: deliver a run's messages, in order, each channel for itself, and write down what each has
+got.
 
-In a process of its own, because a tracker may take its time or stop half-way; nothing but later messages of the same
-run and channel waits for it. One process at a time delivers for a run, by its flag; the channels are asked not to
-send what they have already. Killed anywhere, the next round goes on with the message that has no mark yet.
+In a process of its own, because a tracker may take its time or stop half-way; nothing but later
+messages of the same run and channel waits for it. One process at a time delivers for a run, by its
+flag; the channels are asked not to send what they have already. Killed anywhere, the next round
+goes on with the message that has no mark yet.
 """
 
 from __future__ import annotations
@@ -39,7 +41,8 @@ logger = logging.getLogger(__name__)
 def perform(job: Job) -> Outcome:
     """Raises FlagExists while somebody delivers, HesiodError where the flags cannot be written.
 
-    That a channel takes nothing is no error of this action: it is written down, and tried again when the plan says.
+    That a channel takes nothing is no error of this action: it is written down, and tried again
+    when the plan says.
     """
     snapshot = _look(job)
     if snapshot.outbox is None or not delivery.due_channels(snapshot.outbox, datetime.now(UTC)):
@@ -47,7 +50,9 @@ def perform(job: Job) -> Outcome:
     former = delivery.delivery_failures(snapshot.outbox)
     died = snapshot.outbox.round is not None and not snapshot.outbox.round.ending
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_attempt(job.pipeline, flags.NOTIFY, job.owner, alone=alone, record=delivery.record_of(former))
+    flags.begin_attempt(
+        job.pipeline, flags.NOTIFY, job.owner, alone=alone, record=delivery.record_of(former)
+    )
     found = former
     try:
         job.log().command(command_of(job))
@@ -66,8 +71,12 @@ def _look(job: Job) -> Snapshot:
     return observe(job.run_dir, job.config.output, channels=_channels(job))
 
 
-def _deliver(job: Job, former: Mapping[str, DeliveryFailure], *, died: bool) -> dict[str, DeliveryFailure]:
-    """What is wrong with which channel when all that can be delivered is. `died`: so did the last one who tried."""
+def _deliver(
+    job: Job, former: Mapping[str, DeliveryFailure], *, died: bool
+) -> dict[str, DeliveryFailure]:
+    """What is wrong with which channel when all that can be delivered is. `died`: so did the last
+    one who tried.
+    """
     snapshot = _look(job)  # again: somebody may have delivered until the round was ours
     outbox = snapshot.outbox or Outbox()
     now = datetime.now(UTC)
@@ -99,7 +108,8 @@ class _Recipient:
     ) -> DeliveryFailure | None:
         """Deliver them in order. Why that came to an end before the last one; None: it did not.
 
-        `before` is what was wrong the last time, `tried` says that the first of them may be there already.
+        `before` is what was wrong the last time, `tried` says that the first of them may be there
+        already.
         """
         landing = self.job.config.landing
         shortest = timedelta(seconds=self.job.config.notify.retry)
@@ -108,7 +118,9 @@ class _Recipient:
             if why := known_outage(landing, self.name):
                 raise TemporaryError(why)
             for letter in letters:
-                self._hand_over(letter, tried=tried and letter is letters[0], last=letter is letters[-1])
+                self._hand_over(
+                    letter, tried=tried and letter is letters[0], last=letter is letters[-1]
+                )
                 outage_over(landing, self.name)
             return None
         except TemporaryError as error:
@@ -117,8 +129,11 @@ class _Recipient:
         except HesiodError as error:
             why, person = str(error), True
         except Exception as error:
-            # A bug, or a library that raises what it does not announce: other channels and other runs go on.
-            logger.exception("a bug while delivering", extra=fields(run=self.job.run_dir.name, channel=self.name))
+            # A bug, or a library that raises what it does not announce: other channels and other
+            # runs go on.
+            logger.exception(
+                "a bug while delivering", extra=fields(run=self.job.run_dir.name, channel=self.name)
+            )
             why, person = f"a bug in hesiod-watch: {type(error).__name__}: {error}", True
         self.job.log().line(f"not delivered to {self.name}: {why}")
         return delivery.after(before, why, datetime.now(UTC), shortest, needs_person=person)
@@ -128,17 +143,24 @@ class _Recipient:
         pipeline = self.job.pipeline
         if letter.problem:
             mark = f"{letter.number:04d}.{self.name}.delivered"
-            raise PermanentError(f"{letter.problem}; or pass it over: touch {pipeline}/messages/{mark}")
+            raise PermanentError(
+                f"{letter.problem}; or pass it over: touch {pipeline}/messages/{mark}"
+            )
         known, problem = flags.read_ticket(pipeline) if self.name == TRACKER else (None, "")
         if problem:
             raise PermanentError(problem)
-        kind: Literal["comment", "reply"] = "reply" if letter.channels[self.name] == "reply" else "comment"
-        message = Delivery(letter.number, letter.token, letter.event, kind, letter.text, tried=tried)
+        kind: Literal["comment", "reply"] = (
+            "reply" if letter.channels[self.name] == "reply" else "comment"
+        )
+        message = Delivery(
+            letter.number, letter.token, letter.event, kind, letter.text, tried=tried
+        )
         delivered = self.channel.deliver(self.ticket, known, message)
         if self.name == TRACKER and known is None and delivered.ticket is not None:
             flags.write_ticket(pipeline, delivered.ticket)
         if last and delivered.ticket is not None:
-            # Before the mark: should the answer be lost, this is done again, and the message is not sent again.
+            # Before the mark: should the answer be lost, this is done again, and the message is not
+            # sent again.
             self._keep(delivered.ticket)
         record = {
             "time": iso_now(),
@@ -149,7 +171,9 @@ class _Recipient:
         flags.mark_delivered(pipeline, letter, self.name, record)
         where = f" ticket {delivered.ticket}" if delivered.ticket is not None else ""
         note = f"; {delivered.note}" if delivered.note else ""
-        self.job.log().line(f"delivered {letter.number:04d} {letter.event} to {self.name}{where}{note}")
+        self.job.log().line(
+            f"delivered {letter.number:04d} {letter.event} to {self.name}{where}{note}"
+        )
 
     def _keep(self, number: int) -> None:
         try:

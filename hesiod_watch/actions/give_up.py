@@ -9,7 +9,12 @@ from hesiod_watch.runs import flags
 def perform(job: Job) -> Outcome:
     cell = job.the_cell
     why = job.reason or "given up"
-    record = {"reason": why, "cell": str(cell), "version": job.owner.version, "time": job.owner.time}
+    record = {
+        "reason": why,
+        "cell": str(cell),
+        "version": job.owner.version,
+        "time": job.owner.time,
+    }
     flags.create(job.pipeline, flags.failed(cell.stem), record)
     job.log().line(f"{cell}: given up: {why}; when the cause is found: hesiod-watch retry")
     return "done"

@@ -1,8 +1,10 @@
-"""ingest: take what has landed of a cell that is still being written, so that little is left when it is complete.
+"""ingest: take what has landed of a cell that is still being written, so that little is left when
+it is complete.
 
-One round: list the FASTQ, take the finished ones that are new, commit, tell what is known so far (numbers for
-`status`, a page that says the cell is running). A round ends early as soon as the cell is to be processed: then
-`process` takes the rest. What a round has taken is compared with the disk again when the cell is closed.
+One round: list the FASTQ, take the finished ones that are new, commit, tell what is known so far
+(numbers for `status`, a page that says the cell is running). A round ends early as soon as the cell
+is to be processed: then `process` takes the rest. What a round has taken is compared with the disk
+again when the cell is closed.
 """
 
 from __future__ import annotations
@@ -80,7 +82,8 @@ def _closing(job: Job) -> bool:
     """The cell is complete, or a person has stopped it: `process` is waiting for us."""
     stem = job.the_cell.stem
     return any(
-        (job.pipeline / name).exists() for name in (flags.synced(stem), flags.started(stem), flags.aborted(stem))
+        (job.pipeline / name).exists()
+        for name in (flags.synced(stem), flags.started(stem), flags.aborted(stem))
     )
 
 
@@ -90,7 +93,9 @@ def _tell(job: Job, cell_output: Path, ingest: Ingest, state: dict[str, Any]) ->
     counted = contents, completeness.judge(contents)
     qc = qc_document(job, ingest.groups, counted, notes=ingest.notes, state="running")
     total = qc["total"]
-    state["results"] = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")} | {"files": ingest.sources}
+    state["results"] = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")} | {
+        "files": ingest.sources
+    }
     try:
         if ingest.sources:
             _replace(cell_output / QC, json.dumps(qc, indent=1, ensure_ascii=False) + "\n")

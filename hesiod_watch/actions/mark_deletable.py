@@ -1,9 +1,11 @@
-"""deletable: tell an upstream which of its cells may be deleted there, with the evidence; or take that word back.
+"""deletable: tell an upstream which of its cells may be deleted there, with the evidence; or take
+that word back.
 
-What it is told lies beside its runs (`upstreams.marks`): a person sees it there, and `bin/hesiod-clean-upstream` goes
-by it. The list there is what counts, and is read anew each time: a round that was killed may or may not have written.
-A mark is made for a drop proof alone; where there is no proof, and a mark stands, it is revoked. A mark that still has
-half of its time, of a cell that has not changed since, is left as it is: the same is never written twice.
+What it is told lies beside its runs (`upstreams.marks`): a person sees it there, and
+`bin/hesiod-clean-upstream` goes by it. The list there is what counts, and is read anew each time: a
+round that was killed may or may not have written. A mark is made for a drop proof alone; where
+there is no proof, and a mark stands, it is revoked. A mark that still has half of its time, of a
+cell that has not changed since, is left as it is: the same is never written twice.
 
 A strip and a mark of the same cell keep out of each other's way; see `strip`.
 """
@@ -35,16 +37,21 @@ Clock = Callable[[], datetime]
 
 
 def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
-    """Raises FlagExists while it is being marked, TemporaryError, or PermanentError with the reasons against it."""
+    """Raises FlagExists while it is being marked, TemporaryError, or PermanentError with the
+    reasons against it.
+    """
     cell = job.the_cell
     location = flags.read_upstream(job.pipeline) or ""
     upstream = upstream_of(job, location)
     work = flags.deletable(cell.stem)
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    # Should it be killed it may have written a mark; `marked` keeps that possible until it is known.
+    # Should it be killed it may have written a mark; `marked` keeps that possible until it is
+    # known.
     former = flags.read_flags(job.pipeline).round(work, process.judge_here)
     known = carried_finding(former.record if former else {})
-    flags.begin_attempt(job.pipeline, work, job.owner, alone=alone, record={"marked": True, **known})
+    flags.begin_attempt(
+        job.pipeline, work, job.owner, alone=alone, record={"marked": True, **known}
+    )
     ending: flags.AttemptOutcome = "failed"
     record: dict[str, object] = {"reason": "it ended early", "marked": True, **known}
     try:
@@ -63,9 +70,15 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
 
 
 def _mark(
-    job: Job, upstream: UpstreamSettings, there: deletion_list.DeletionList, record: dict[str, object], clock: Clock
+    job: Job,
+    upstream: UpstreamSettings,
+    there: deletion_list.DeletionList,
+    record: dict[str, object],
+    clock: Clock,
 ) -> Mapping[str, object]:
-    """Prove and write; what the flag is to say. `record["marked"]` is kept true to what stands upstream."""
+    """Prove and write; what the flag is to say. `record["marked"]` is kept true to what stands
+    upstream.
+    """
     cell = job.the_cell
     standing = there.mark_of(cell)
     record["marked"] = standing is not None and standing.word == "deletable"
@@ -74,7 +87,9 @@ def _mark(
             (f"the configuration of {upstream.name} says no mark_deletable",)
         )
     elif without_ground := ground(job):
-        answer = DeletionRefused(without_ground)  # nothing need be read, and the cell may not be there any more
+        answer = DeletionRefused(
+            without_ground
+        )  # nothing need be read, and the cell may not be there any more
     else:
         answer = examine_cell(job, there, clock=clock)
     if isinstance(answer, DeletionRefused):
@@ -82,9 +97,13 @@ def _mark(
             record |= answer.checksums.finding(iso(clock()))
         if standing and standing.word == "deletable":
             why = str(answer)
-            there.write(cell, DeletionMark("revoked", clock(), standing.place, job.run_dir.name, said=why))
+            there.write(
+                cell, DeletionMark("revoked", clock(), standing.place, job.run_dir.name, said=why)
+            )
             record["marked"] = False
-            job.log().line(f"{cell}: not to be deleted upstream any more, though it was marked: {why}")
+            job.log().line(
+                f"{cell}: not to be deleted upstream any more, though it was marked: {why}"
+            )
         raise PermanentError(f"{job.run_dir.name} {cell} is not marked as safe to delete: {answer}")
     mark = _mark_for(answer, upstream, there, clock())
     if not _stands(standing, mark):
@@ -92,7 +111,9 @@ def _mark(
         md5 = hashlib.md5(evidence, usedforsecurity=False).hexdigest()
         there.keep_evidence(mark.evidence, evidence, md5)
         if not answer.holds(clock()):
-            raise TemporaryError(f"{job.run_dir.name} {cell}: the proof has run out before its mark was written")
+            raise TemporaryError(
+                f"{job.run_dir.name} {cell}: the proof has run out before its mark was written"
+            )
         record["marked"] = True
         there.write(cell, mark)
         files = number_of(mark.files, "file")
@@ -112,7 +133,10 @@ def _mark(
 
 
 def _mark_for(
-    proof: DeletionProof, upstream: UpstreamSettings, there: deletion_list.DeletionList, now: datetime
+    proof: DeletionProof,
+    upstream: UpstreamSettings,
+    there: deletion_list.DeletionList,
+    now: datetime,
 ) -> DeletionMark:
     return DeletionMark(
         "deletable",
@@ -130,7 +154,16 @@ def _mark_for(
 
 def _stands(standing: DeletionMark | None, mark: DeletionMark) -> bool:
     """Whether a mark already says this, and will for some time: the same line is not written twice."""
-    if standing is None or standing.word != "deletable" or standing.until is None or mark.until is None:
+    if (
+        standing is None
+        or standing.word != "deletable"
+        or standing.until is None
+        or mark.until is None
+    ):
         return False
-    same = (standing.digest, standing.files, standing.bytes) == (mark.digest, mark.files, mark.bytes)
+    same = (standing.digest, standing.files, standing.bytes) == (
+        mark.digest,
+        mark.files,
+        mark.bytes,
+    )
     return same and timedelta(0) <= mark.until - standing.until < (mark.until - mark.made) / 2

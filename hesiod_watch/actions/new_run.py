@@ -1,7 +1,7 @@
 """new-run: take up a run that appeared in the landing area, or on an upstream.
 
-Makes the output directory, the links both ways and `pipeline/`. The last of these appears whole, by one
-rename, so that a run is either nobody's or fully taken up, whatever is killed when.
+Makes the output directory, the links both ways and `pipeline/`. The last of these appears whole, by
+one rename, so that a run is either nobody's or fully taken up, whatever is killed when.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from hesiod_watch.runs.landing import LandingArea
 
 
 def perform(job: Job) -> Outcome:
-    """Raises TemporaryError when the output directory cannot be made, PermanentError when it is another run's."""
+    """Raises TemporaryError when the output directory cannot be made, PermanentError when it is
+    another run's.
+    """
     output = job.config.output / job.run_dir.name
     try:
         output.mkdir(parents=False, exist_ok=True)
@@ -29,7 +31,9 @@ def perform(job: Job) -> Outcome:
         raise TemporaryError(message) from error
     if job.upstream != LOCAL:
         _make_run(job)
-    if not flags.adopt(job.run_dir, job.upstream, output, job.config.type_of(job.run_dir.name).name):
+    if not flags.adopt(
+        job.run_dir, job.upstream, output, job.config.type_of(job.run_dir.name).name
+    ):
         return "nothing"
     log = RunLog(job.output / "pipeline.log")
     log.command(command_of(job))
@@ -44,7 +48,9 @@ def _make_run(job: Job) -> None:
             job.run_dir.parent.mkdir(exist_ok=True)  # a batch
         job.run_dir.mkdir(exist_ok=True)
     except OSError as error:
-        raise TemporaryError(f"{job.run_dir.name}: cannot make {job.run_dir}: {error.strerror}") from error
+        raise TemporaryError(
+            f"{job.run_dir.name}: cannot make {job.run_dir}: {error.strerror}"
+        ) from error
 
 
 def _refuse_foreign(output: Path, job: Job) -> None:
@@ -52,9 +58,13 @@ def _refuse_foreign(output: Path, job: Job) -> None:
     run = flags.identify(job.run_dir)
     other = flags.foreign_owner(output, job.run_dir, run, job.config.output)
     if other is None and (renamed := _renamed_owner(output, job, run)):
-        raise PermanentError(f"{output} belongs to another run, {renamed}, which had this name; rename one of the two")
+        raise PermanentError(
+            f"{output} belongs to another run, {renamed}, which had this name; rename one of the two"
+        )
     if other:
-        raise PermanentError(f"{output} belongs to another run: {other.why}; rename one of the two runs")
+        raise PermanentError(
+            f"{output} belongs to another run: {other.why}; rename one of the two runs"
+        )
 
 
 def _renamed_owner(output: Path, job: Job, run: flags.RunIdentity | None) -> Path | None:

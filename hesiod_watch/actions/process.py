@@ -1,21 +1,24 @@
-"""process: turn a complete cell into compressed, checksummed, checked and reported output, and say so once.
+"""process: turn a complete cell into compressed, checksummed, checked and reported output, and say
+so once.
 
 The order, each step only after the one before:
 
-1. record that we are the worker of this claim, then look for a later claim (`flags` explains the protocol):
-   whoever took over sees us, or we see them;
-2. take what `ingest` has left of the FASTQ, each file in one pass; what is taken is read back before it counts;
+1. record that we are the worker of this claim, then look for a later claim (`flags` explains the
+   protocol): whoever took over sees us, or we see them;
+2. take what `ingest` has left of the FASTQ, each file in one pass; what is taken is read back
+   before it counts;
 3. compare every source with the journal: all there, unchanged, once, and reads in = reads out;
 4. count the cell's files once more: a cell that the program recorded as complete and that is not
    any more fails here, and only a `.synced` that a person made lets a cell with missing files pass;
 5. write checksums, QC, report and manifest;
 6. publish all of it by renames, each only if the claim is still ours;
-7. make sure that no overtaken attempt can publish any more, and that none has; then make `{cell}.done`.
+7. make sure that no overtaken attempt can publish any more, and that none has; then make
+   `{cell}.done`.
 
-So the time from the last file to `.done` depends on what was left, not on the size of the cell. Killed anywhere,
-the next attempt goes on from the journal. What time may mend (a full disk, a file system that went away) is
-waited for here, under the claim; what needs a person (missing rights, a file in the place of a directory)
-becomes `.failed`.
+So the time from the last file to `.done` depends on what was left, not on the size of the cell.
+Killed anywhere, the next attempt goes on from the journal. What time may mend (a full disk, a file
+system that went away) is waited for here, under the claim; what needs a person (missing rights, a
+file in the place of a directory) becomes `.failed`.
 """
 
 from __future__ import annotations
@@ -26,7 +29,13 @@ import time
 from collections.abc import Callable
 
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.outputs.ingest_dir import begin_ingest, end_ingest, hand_over, open_ingest, remove_ingest_dir
+from hesiod_watch.actions.outputs.ingest_dir import (
+    begin_ingest,
+    end_ingest,
+    hand_over,
+    open_ingest,
+    remove_ingest_dir,
+)
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.results import (
     CellResults,
@@ -50,7 +59,8 @@ from hesiod_watch.runs import flags, minknow
 logger = logging.getLogger(__name__)
 
 PATIENCE = (1.0, 300.0)
-"""Shortest and longest wait in seconds before something temporary is tried again; doubled each time.
+"""Shortest and longest wait in seconds before something temporary is tried again; doubled each
+time.
 
 An error may know a longest wait of its own.
 """
@@ -61,7 +71,8 @@ ROUND_LOOKS = 0.05
 def perform(job: Job) -> Outcome:
     """Process one claimed cell to the end.
 
-    Raises FlagExists when the cell is not ours to process, HesiodError after `.failed` has been recorded.
+    Raises FlagExists when the cell is not ours to process, HesiodError after `.failed` has been
+    recorded.
     """
     cell = job.the_cell
     log = job.log()
@@ -89,7 +100,9 @@ def _end_round(job: Job, ending: flags.AttemptOutcome) -> None:
     try:
         end_ingest(job, ending)
     except HesiodError as error:
-        logger.info("round not ended", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error))
+        logger.info(
+            "round not ended", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error)
+        )
 
 
 class _NotCompleteError(PermanentError):
@@ -117,11 +130,15 @@ def _process(job: Job) -> CellResults:
             total = sum(output.size for output in outputs)
 
             def working(tally: Tally) -> None:
-                reporter.say(Progress(tally.phase, tally.bytes_done, total, tally.reads, tally.bases))
+                reporter.say(
+                    Progress(tally.phase, tally.bytes_done, total, tally.reads, tally.bases)
+                )
 
             written = ingest.finish(outputs, on_progress=working)
             if not sources_unchanged(job, outputs):
-                raise TemporaryError(f"{job.run_dir.name} {cell}: its files changed while they were being read")
+                raise TemporaryError(
+                    f"{job.run_dir.name} {cell}: its files changed while they were being read"
+                )
             counted = _count_again(job)
             reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
             written = hand_over(written, place)
@@ -166,25 +183,33 @@ def _count_again(job: Job) -> tuple[CellContents, Completeness]:
 
 
 def _wait_for_ingest(job: Job, reporter: ProgressReporter) -> None:
-    """Be the only writer of the cell's outputs; a round of ingest under way ends after the file it is at.
+    """Be the only writer of the cell's outputs; a round of ingest under way ends after the file it
+    is at.
 
-    One whose owner nobody can judge is not waited for: `open_ingest` keeps clear of what it may be writing.
+    One whose owner nobody can judge is not waited for: `open_ingest` keeps clear of what it may be
+    writing.
     """
     while True:
         try:
             begin_ingest(job)
             return
         except FlagExists as error:
-            last = flags.read_flags(job.pipeline).round(flags.ingest(job.the_cell.stem), process.judge_here)
+            last = flags.read_flags(job.pipeline).round(
+                flags.ingest(job.the_cell.stem), process.judge_here
+            )
             if unclear(last):
-                job.log().line(f"{job.the_cell}: not waiting for a round of ingest: {last.evidence}")
+                job.log().line(
+                    f"{job.the_cell}: not waiting for a round of ingest: {last.evidence}"
+                )
                 return
             reporter.say(Progress("waiting", note=f"for the round of ingest under way ({error})"))
             time.sleep(ROUND_LOOKS)
 
 
 def _still_ours(job: Job) -> None:
-    """Raises _TakenOver when this attempt must not publish: fencing for a worker that was taken for dead."""
+    """Raises _TakenOver when this attempt must not publish: fencing for a worker that was taken for
+    dead.
+    """
     stem = job.the_cell.stem
     if later := flags.overtaken(job.pipeline, stem, job.owner):
         raise _Superseded(f"attempt {later} has taken this cell over")
@@ -248,6 +273,10 @@ def _record_failure(job: Job, error: Exception) -> None:
     except (HesiodError, OSError) as second:
         # The run has gone, or this attempt does not count any more: the flag is not ours to make.
         job.log().line(f"{cell}: attempt {job.owner.epoch} stops: {why}")
-        logger.info("failure not recorded", extra=fields(run=job.run_dir.name, cell=cell, why=second))
+        logger.info(
+            "failure not recorded", extra=fields(run=job.run_dir.name, cell=cell, why=second)
+        )
     else:
-        job.log().line(f"{cell}: failed: {why}; when the cause is mended: hesiod-watch retry {job.run_dir.name} {cell}")
+        job.log().line(
+            f"{cell}: failed: {why}; when the cause is mended: hesiod-watch retry {job.run_dir.name} {cell}"
+        )

@@ -1,7 +1,9 @@
-"""tell: write down what people are to be told, each thing once, whoever else does the same at the same moment.
+"""tell: write down what people are to be told, each thing once, whoever else does the same at the
+same moment.
 
-Short, and done where it is decided: what is written is a file of the run, so that the tracker may be away for as long
-as it likes. Each message is a line in the run's log, too, which is where people read it who have no tracker.
+Short, and done where it is decided: what is written is a file of the run, so that the tracker may
+be away for as long as it likes. Each message is a line in the run's log, too, which is where people
+read it who have no tracker.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ logger = logging.getLogger(__name__)
 
 
 def perform(job: Job) -> Outcome:
-    """Raises TemporaryError or PermanentError when something could not be written; what was written stays."""
+    """Raises TemporaryError or PermanentError when something could not be written; what was written
+    stays.
+    """
     snapshot = _look(job)
     policy, now = job.config.policy(), datetime.now(UTC)
     if due(snapshot, policy, now):
@@ -38,7 +42,9 @@ def perform(job: Job) -> Outcome:
     for event in due(snapshot, policy, now):
         try:
             told += _tell(job, snapshot, event)
-        except PermanentError as error:  # one that can never be written must not silence all that follow
+        except (
+            PermanentError
+        ) as error:  # one that can never be written must not silence all that follow
             refused = refused or error
     if refused:
         raise refused
@@ -50,7 +56,9 @@ def _look(job: Job) -> Snapshot:
 
 
 def _begin(job: Job, snapshot: Snapshot) -> Snapshot:
-    """See that the run has an outbox and a type: one taken up by an earlier version, or by Hesiod, may have neither."""
+    """See that the run has an outbox and a type: one taken up by an earlier version, or by Hesiod,
+    may have neither.
+    """
     if not snapshot.type and not snapshot.type_problem:
         flags.write_type(job.pipeline, job.config.type_of(job.run_dir.name).name)
     if snapshot.outbox is not None:

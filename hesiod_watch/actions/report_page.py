@@ -1,8 +1,8 @@
 """report: the run's page over all its cells.
 
-The page is a pure function of the disk and is replaced by one rename, so it needs no claim: two performers at
-once write two good pages. It carries a digest of what it covers; if the older of the two lands last, its digest
-is out of date and the next look plans the report again.
+The page is a pure function of the disk and is replaced by one rename, so it needs no claim: two
+performers at once write two good pages. It carries a digest of what it covers; if the older of the
+two lands last, its digest is out of date and the next look plans the report again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def perform(job: Job) -> Outcome:
             "program": f"hesiod-watch {__version__}",
             "covers": digest_of_report(snapshot),
             "cells": [_cell(output, cell) for cell in snapshot.cells],
-            "quarantined": [{"name": entry.name, "why": entry.why} for entry in snapshot.quarantined],
+            "quarantined": [
+                {"name": entry.name, "why": entry.why} for entry in snapshot.quarantined
+            ],
         }
     )
     temporary = output / f".{REPORT}.{job.owner.token[:12]}"
@@ -77,4 +79,8 @@ def _read_qc(path: Path) -> dict[str, Any] | None:
         document = loads(path.read_bytes())
     except (OSError, ValueError):
         return None
-    return document if isinstance(document, dict) and document.get("format") == "hesiod-watch qc 1" else None
+    return (
+        document
+        if isinstance(document, dict) and document.get("format") == "hesiod-watch qc 1"
+        else None
+    )

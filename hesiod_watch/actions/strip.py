@@ -1,11 +1,13 @@
-"""strip: remove a cell's raw data from the landing area, as far as a drop proof goes, and leave a stub.
+"""strip: remove a cell's raw data from the landing area, as far as a drop proof goes, and leave a
+stub.
 
-What stays: every directory, whatever is small and no data, the final_summary and MinKNOW's report, links, and each file
-that has not two other verified copies; the flag names these. A cell with the flag is never copied again from its
-upstream nor processed again. Killed anywhere, it is only half stripped, and the next time everything is proven anew.
+What stays: every directory, whatever is small and no data, the final_summary and MinKNOW's report,
+links, and each file that has not two other verified copies; the flag names these. A cell with the
+flag is never copied again from its upstream nor processed again. Killed anywhere, it is only half
+stripped, and the next time everything is proven anew.
 
-A strip and a mark of the same cell keep out of each other's way. No copy depends on that (`proof` says why): but a
-mark's evidence shall be true when it is written.
+A strip and a mark of the same cell keep out of each other's way. No copy depends on that (`proof`
+says why): but a mark's evidence shall be true when it is written.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ NAMED = 5
 
 
 def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
-    """Raises FlagExists while a strip is under way, TemporaryError, or PermanentError with the reasons against it."""
+    """Raises FlagExists while a strip is under way, TemporaryError, or PermanentError with the
+    reasons against it.
+    """
     cell = job.the_cell
     work = flags.strip(cell.stem)
     former = flags.read_flags(job.pipeline).round(work, process.judge_here)
@@ -67,22 +71,31 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
 
 
 def find_strippable(job: Job) -> DeletionProof | DeletionRefused:
-    """What would go and what would stay, proven now; changes nothing. Raises TemporaryError, PermanentError."""
+    """What would go and what would stay, proven now; changes nothing. Raises TemporaryError,
+    PermanentError.
+    """
     return examine_cell(job)
 
 
 def keep_clear(job: Job, other: str) -> None:
     """Raises TemporaryError while another round of work on the same cell is under way, or may be.
 
-    Whoever begins makes its own flag first and looks second. So of two that begin at once, one at least steps back.
+    Whoever begins makes its own flag first and looks second. So of two that begin at once, one at
+    least steps back.
     """
     found = flags.read_flags(job.pipeline).round(other, process.judge_here)
     if under_way(found):
-        raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: {other}.started: under way: {found.evidence}")
+        raise TemporaryError(
+            f"{job.run_dir.name} {job.the_cell}: {other}.started: under way: {found.evidence}"
+        )
 
 
 def _strip(
-    job: Job, record: dict[str, object], gone: DeletedFiles, clock: Clock, former: Mapping[str, object]
+    job: Job,
+    record: dict[str, object],
+    gone: DeletedFiles,
+    clock: Clock,
+    former: Mapping[str, object],
 ) -> dict[str, object]:
     """Prove and remove; what the flag is to say, where an earlier round had said `former`.
 
@@ -94,7 +107,10 @@ def _strip(
         if answer.checksums.wrong:
             record |= answer.checksums.finding(iso(clock()))
         if answer.reasons == (NOTHING,):
-            return {"reason": "everything that may go had gone", **{key: former[key] for key in SAID if key in former}}
+            return {
+                "reason": "everything that may go had gone",
+                **{key: former[key] for key in SAID if key in former},
+            }
         raise PermanentError(f"{job.run_dir.name} {cell} is not stripped: {answer}")
     delete_files(answer, job, gone, still=lambda: _still(job), clock=clock)
     stays = kept_words(answer.kept)
@@ -129,7 +145,9 @@ def kept_words(kept: tuple[KeptFile, ...]) -> list[str]:
         f"kept: {number_of(len(group), 'file')}, {number_of(sum(each.size for each in group), 'byte')}: {why}: "
         + display(", ".join(each.name[:100] for each in group[:NAMED]))
         + (", …" if len(group) > NAMED else "")
-        for why, group in sorted(groups.items(), key=lambda pair: -sum(each.size for each in pair[1]))
+        for why, group in sorted(
+            groups.items(), key=lambda pair: -sum(each.size for each in pair[1])
+        )
     ][: 2 * NAMED]
 
 
@@ -137,7 +155,9 @@ def _flag_run(job: Job) -> None:
     """When every cell of the run is stripped or disregarded, say so of the run."""
     listing = flags.read_flags(job.pipeline)
     cells = observe(job.run_dir, job.config.output).cells
-    if not all(cell.flags.aborted or (cell.strip and cell.strip.ending == "done") for cell in cells):
+    if not all(
+        cell.flags.aborted or (cell.strip and cell.strip.ending == "done") for cell in cells
+    ):
         return
     record = {
         "action": "strip",

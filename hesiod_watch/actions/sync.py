@@ -1,9 +1,10 @@
-"""sync: copy what the upstream of a run has and we have not, cell after cell, and record what has come whole.
+"""sync: copy what the upstream of a run has and we have not, cell after cell, and record what has
+come whole.
 
-A cell that fails, or changes while it is copied, does not keep the next from coming. What is recorded as synced has
-been compared with the upstream byte by byte, and its counts agree with its final_summary; a cell that is still being
-written is copied as far as it is settled, so that ingest can follow. Made again at any time, what is here is not
-sent again.
+A cell that fails, or changes while it is copied, does not keep the next from coming. What is
+recorded as synced has been compared with the upstream byte by byte, and its counts agree with its
+final_summary; a cell that is still being written is copied as far as it is settled, so that ingest
+can follow. Made again at any time, what is here is not sent again.
 """
 
 from __future__ import annotations
@@ -30,7 +31,9 @@ logger = logging.getLogger(__name__)
 
 
 def perform(job: Job) -> Outcome:
-    """Raises FlagExists while a sync is under way, TemporaryError or PermanentError when some cell did not come."""
+    """Raises FlagExists while a sync is under way, TemporaryError or PermanentError when some cell
+    did not come.
+    """
     location = flags.read_upstream(job.pipeline) or ""
     upstream = upstream_of(job, location)
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
@@ -42,7 +45,8 @@ def perform(job: Job) -> Outcome:
         _sync(job, upstream, location)
         ending = "done"
     except HesiodError as error:
-        # People are told when one of them is needed; what is tried again by itself they can look up.
+        # People are told when one of them is needed; what is tried again by itself they can look
+        # up.
         record = {"reason": str(error), "needs_person": not isinstance(error, TemporaryError)}
         raise
     finally:
@@ -54,7 +58,9 @@ def upstream_of(job: Job, location: str) -> UpstreamSettings:
     """The configured upstream in which a location lies. Raises PermanentError when there is none."""
     upstream = job.config.upstream_of(location)
     if upstream is None:
-        raise PermanentError(f"{job.run_dir.name}: no upstream of the configuration holds {location!r}")
+        raise PermanentError(
+            f"{job.run_dir.name}: no upstream of the configuration holds {location!r}"
+        )
     return upstream
 
 
@@ -62,7 +68,9 @@ def _sync(job: Job, upstream: UpstreamSettings, location: str) -> None:
     listing = list_upstream(upstream)
     run = next((run for run in listing.runs if run.location == location), None)
     if run is None:
-        raise TemporaryError(listing.problem or f"{job.run_dir.name}: {location} is not there any more")
+        raise TemporaryError(
+            listing.problem or f"{job.run_dir.name}: {location} is not there any more"
+        )
     troubles = []
     temporary = True
     for cell in _wanted(job, run):
@@ -82,14 +90,22 @@ def _sync(job: Job, upstream: UpstreamSettings, location: str) -> None:
 
 
 def _wanted(job: Job, run: UpstreamRun) -> list[CellId]:
-    """Cells that no flag keeps from being copied; those that are finished upstream are not told apart from others."""
+    """Cells that no flag keeps from being copied; those that are finished upstream are not told
+    apart from others.
+    """
     listing = flags.read_flags(job.pipeline)
     wanted = []
     for cell in run.cells:
         recorded = listing.cell(cell.stem, process.judge_here)
         if listing.stripped(cell.stem):
             continue  # it was here, and has gone on purpose
-        if not (recorded.done or recorded.synced or recorded.aborted or recorded.failed or recorded.claims):
+        if not (
+            recorded.done
+            or recorded.synced
+            or recorded.aborted
+            or recorded.failed
+            or recorded.claims
+        ):
             wanted.append(cell)
     return wanted
 
@@ -125,7 +141,9 @@ def _stopped(job: Job, cell: CellId | None = None) -> bool:
     """Whether a person has stopped the run, or the cell, with a flag."""
     listing = flags.read_flags(job.pipeline)
     run_flags = listing.run_flags - (set() if listing.stripped_by_hand else {"stripped"})
-    return bool(run_flags & {"aborted", "failed", "stripped"}) or (cell is not None and _aborted(job, cell))
+    return bool(run_flags & {"aborted", "failed", "stripped"}) or (
+        cell is not None and _aborted(job, cell)
+    )
 
 
 def _aborted(job: Job, cell: CellId) -> bool:
@@ -133,14 +151,25 @@ def _aborted(job: Job, cell: CellId) -> bool:
 
 
 def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
-    """Record a cell as here and complete, if its counts say so too. Short counts are told, and waited for."""
+    """Record a cell as here and complete, if its counts say so too. Short counts are told, and
+    waited for.
+    """
     verdict = completeness.judge(minknow.read_contents(job.run_dir / cell.library / cell.name))
     if not verdict.proven:
         job.log().line(f"{cell}: the same as upstream, but not complete: {verdict.why}")
         return
-    # Both sides have just been read in full: nobody need read them again to know what the cell consists of.
-    write_raw(job.output / cell.library / cell.name, raw_of_sync(cell, copied.md5s, job.config.landing, job.run_dir))
-    record = {"reason": verdict.why, "cell": str(cell), "version": job.owner.version, "time": job.owner.time}
+    # Both sides have just been read in full: nobody need read them again to know what the cell
+    # consists of.
+    write_raw(
+        job.output / cell.library / cell.name,
+        raw_of_sync(cell, copied.md5s, job.config.landing, job.run_dir),
+    )
+    record = {
+        "reason": verdict.why,
+        "cell": str(cell),
+        "version": job.owner.version,
+        "time": job.owner.time,
+    }
     try:
         flags.create(job.pipeline, flags.synced(cell.stem), record)
     except FlagExists:

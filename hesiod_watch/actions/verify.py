@@ -1,9 +1,11 @@
-"""verify: read all copies of a processed cell again, here and at second places, and say what is wrong with which.
+"""verify: read all copies of a processed cell again, here and at second places, and say what is
+wrong with which.
 
-Results are held against `manifest.json`, raw data in the landing area against `raw.json`, and every copy on a backup
-against both. Nothing is ever mended here: what was found is kept in `{cell}.verify.failed`, which holds back every
-deletion until a later round finds all well. A place that cannot be reached is not damaged: that round is tried again,
-and what an earlier one has found stands.
+Results are held against `manifest.json`, raw data in the landing area against `raw.json`, and every
+copy on a backup against both. Nothing is ever mended here: what was found is kept in
+`{cell}.verify.failed`, which holds back every deletion until a later round finds all well. A place
+that cannot be reached is not damaged: that round is tried again, and what an earlier one has found
+stands.
 """
 
 from __future__ import annotations
@@ -55,7 +57,9 @@ from hesiod_watch.runs.observe import COPIES_FILE
 logger = logging.getLogger(__name__)
 
 ROOM = 24_000
-"""Bytes that sentences about damage may take in a flag, each of them no more than LONGEST characters."""
+"""Bytes that sentences about damage may take in a flag, each of them no more than LONGEST
+characters.
+"""
 LONGEST = 500
 Say = Callable[[str, int, int], None]
 """Told what is being read, bytes that were, bytes in all."""
@@ -63,7 +67,9 @@ Say = Callable[[str, int, int], None]
 
 @dataclass
 class VerificationResult:
-    """What reading a cell's copies has come to. Sentences begin with the place: output, landing, a backup's name."""
+    """What reading a cell's copies has come to. Sentences begin with the place: output, landing, a
+    backup's name.
+    """
 
     problems: list[str] = field(default_factory=list)
     copies: list[CopyRecord] = field(default_factory=list)  # that agree
@@ -73,14 +79,17 @@ class VerificationResult:
 
 
 def perform(job: Job) -> Outcome:
-    """Read a cell's copies and record what was found. Raises FlagExists while somebody is at it, TemporaryError where a
-    place could not be read, PermanentError where something is damaged."""
+    """Read a cell's copies and record what was found. Raises FlagExists while somebody is at it,
+    TemporaryError where a place could not be read, PermanentError where something is damaged.
+    """
     cell = job.the_cell
     log = RunLog(job.output / "backup.log")
     log.command(command_of(job))
     reporter = ProgressReporter(job.output / cell.library / cell.name, job.on_progress, COPIES_FILE)
     try:
-        found = verify_and_record(job, say=lambda phase, done, total: reporter.say(Progress(phase, done, total)))
+        found = verify_and_record(
+            job, say=lambda phase, done, total: reporter.say(Progress(phase, done, total))
+        )
     finally:
         reporter.end()
     for sentence in [*found.problems, *found.unread]:
@@ -89,12 +98,16 @@ def perform(job: Job) -> Outcome:
         raise PermanentError(f"{job.run_dir.name} {cell}: damaged: {'; '.join(found.problems[:3])}")
     if found.unread:
         raise TemporaryError(f"{job.run_dir.name} {cell}: {'; '.join(found.unread)}")
-    log.line(f"{cell}: every copy was read and agrees: {', '.join(['here', *(copy.backup for copy in found.copies)])}")
+    log.line(
+        f"{cell}: every copy was read and agrees: {', '.join(['here', *(copy.backup for copy in found.copies)])}"
+    )
     return "done"
 
 
 def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> VerificationResult:
-    """Read every copy in a round of its own. Raises FlagExists while another is under way, HesiodError."""
+    """Read every copy in a round of its own. Raises FlagExists while another is under way,
+    HesiodError.
+    """
     cell, work = job.the_cell, flags.verify(job.the_cell.stem)
     listing = flags.read_flags(job.pipeline)
     former = listing.round(work, process.judge_here)
@@ -113,12 +126,16 @@ def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> V
         said["reason"] = str(error)[:LONGEST]
         raise
     finally:
-        flags.end_attempt(job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()})
+        flags.end_attempt(
+            job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()}
+        )
     return found
 
 
 def _that_fit(problems: Sequence[str]) -> list[str]:
-    """The first of some sentences, as many as a flag has room for: one that is too large could not be read again."""
+    """The first of some sentences, as many as a flag has room for: one that is too large could not
+    be read again.
+    """
     kept: list[str] = []
     room = ROOM
     for problem in problems:
@@ -132,11 +149,18 @@ def _that_fit(problems: Sequence[str]) -> list[str]:
 def _record(found: VerificationResult, known: Sequence[str]) -> dict[str, object]:
     problems = list(found.problems)
     if found.unread:
-        problems += [problem for problem in known if problem not in problems]  # not all of it could be looked at again
-    said: dict[str, object] = {"copies": [copy.record() for copy in found.copies], "here": found.here}
+        problems += [
+            problem for problem in known if problem not in problems
+        ]  # not all of it could be looked at again
+    said: dict[str, object] = {
+        "copies": [copy.record() for copy in found.copies],
+        "here": found.here,
+    }
     if problems:
         kept = _that_fit(problems)
-        said["problems"] = kept + ([f"and {len(problems) - len(kept)} more"] if len(problems) > len(kept) else [])
+        said["problems"] = kept + (
+            [f"and {len(problems) - len(kept)} more"] if len(problems) > len(kept) else []
+        )
     why = [*found.problems[:1], *found.unread]
     return said | ({"reason": "; ".join(why)[:LONGEST]} if why else {})
 
@@ -150,8 +174,12 @@ def verify_copies(
     backups: bool = True,
     say: Say = lambda phase, done, total: None,
 ) -> VerificationResult:
-    """Read the copies of a cell. Changes nothing, and what is damaged or cannot be read is in what it returns."""
-    return _Verification(config, run_dir, output / cell.library / cell.name, cell, say).make(backups=backups)
+    """Read the copies of a cell. Changes nothing, and what is damaged or cannot be read is in what
+    it returns.
+    """
+    return _Verification(config, run_dir, output / cell.library / cell.name, cell, say).make(
+        backups=backups
+    )
 
 
 @dataclass
@@ -162,7 +190,9 @@ class _Verification:
     cell: CellId
     say: Say
     found: VerificationResult = field(default_factory=VerificationResult)
-    bad: dict[str, Path] = field(default_factory=dict)  # files here that differ: place on a backup → file
+    bad: dict[str, Path] = field(
+        default_factory=dict
+    )  # files here that differ: place on a backup → file
 
     def make(self, *, backups: bool) -> VerificationResult:
         listing = flags.read_flags(self.run_dir / "pipeline")
@@ -175,13 +205,18 @@ class _Verification:
             self._raw(raw, removed=listing.raw_removed(self.cell.stem))
             self.found.here = True
         except PermanentError as error:
-            self.found.problems.append(f"output: {error}")  # nothing else can be held against what is damaged
+            self.found.problems.append(
+                f"output: {error}"
+            )  # nothing else can be held against what is damaged
             return self.found
         except TemporaryError as error:
             self.found.unread.append(str(error))
             return self.found
         if backups and isinstance(manifest, str):
-            rounds = [listing.round(work(self.cell.stem), process.judge_here) for work in (flags.backup, flags.verify)]
+            rounds = [
+                listing.round(work(self.cell.stem), process.judge_here)
+                for work in (flags.backup, flags.verify)
+            ]
             copies = {copy.backup: copy for copy in known_copies(manifest, *rounds)}
             for backup in self.config.backups:
                 if copy := copies.get(backup.name):
@@ -190,11 +225,15 @@ class _Verification:
 
     def _results(self, manifest: object) -> None:
         if manifest and manifest_md5(self.cell_output) != manifest:
-            self.found.problems.append(f"output: manifest.json is not the one that its flag done names ({manifest})")
+            self.found.problems.append(
+                f"output: manifest.json is not the one that its flag done names ({manifest})"
+            )
         for problem in verify_cell(self.cell_output):
             self.found.problems.append(f"output: {display(problem)}")
             name = Path(problem.removeprefix(f"{self.cell_output}/").partition(":")[0]).name
-            self.bad[f"{results_place(self.run_dir.name, self.cell)}/{name}"] = self.cell_output / name
+            self.bad[f"{results_place(self.run_dir.name, self.cell)}/{name}"] = (
+                self.cell_output / name
+            )
 
     def _raw(self, recorded: RawManifest, *, removed: bool) -> None:
         """Hold the raw data here against raw.json and MinKNOW's own checksums.
@@ -215,7 +254,9 @@ class _Verification:
             self._minknow(checksums, known=None if removed else frozenset())
             if unread := checksums.not_compared:
                 files = number_of(unread, "file")
-                self.found.unread.append(f"landing: {files} that {checksums.files[0]} names cannot be read")
+                self.found.unread.append(
+                    f"landing: {files} that {checksums.files[0]} names cannot be read"
+                )
             return
         # Nothing is believed: all is read again, whatever its times say.
         now = take_raw(
@@ -225,10 +266,13 @@ class _Verification:
             RawManifest(str(self.cell)),
             on_progress=lambda done, total: self.say("reading raw data", done, total),
         )
-        # Of a file that was removed from here since, raw.json says whether it differed: so do its copies.
+        # Of a file that was removed from here since, raw.json says whether it differed: so do its
+        # copies.
         removed_bad = {name for name in recorded.checksums.differing if name not in now.files}
         checksums = now.checksums or recorded.checksums
-        checksums = replace(checksums, differing=tuple(sorted({*checksums.differing, *removed_bad})))
+        checksums = replace(
+            checksums, differing=tuple(sorted({*checksums.differing, *removed_bad}))
+        )
         if now.checksums or checksums.wrong:
             self._minknow(checksums, known=recorded.files.keys())
         for name in sorted(recorded.files.keys() | now.files.keys()):
@@ -238,7 +282,9 @@ class _Verification:
                 if not removed:
                     self.found.problems.append(f"{shown}: missing")
             elif before is None:
-                self.found.problems.append(f"{shown}: extra: it came after raw.json was made, and is not backed up")
+                self.found.problems.append(
+                    f"{shown}: extra: it came after raw.json was made, and is not backed up"
+                )
             elif file.fact != before.fact:
                 self.found.problems.append(f"{shown}: {_other(before.fact, file.fact)}")
                 self.bad[f"{raw_place(self.run_dir.name, self.cell)}/{name}"] = directory / name
@@ -253,9 +299,13 @@ class _Verification:
         if wrong := self.found.checksums.wrong:
             self.found.problems.append(problem_of(wrong))
 
-    def _backup(self, backup: BackupPlaceSettings, copy: CopyRecord, results: Facts, raw: RawManifest) -> None:
+    def _backup(
+        self, backup: BackupPlaceSettings, copy: CopyRecord, results: Facts, raw: RawManifest
+    ) -> None:
         run = self.run_dir.name
-        wanted = raw_wanted(raw.facts, sources_of(self.cell_output), wanted=copy.raw, fastq=backup.fastq)
+        wanted = raw_wanted(
+            raw.facts, sources_of(self.cell_output), wanted=copy.raw, fastq=backup.fastq
+        )
         total = sum(fact.size for facts in (results, wanted) for fact in facts.values())
         try:
             with opened(backup) as store:
@@ -269,7 +319,11 @@ class _Verification:
                 done = 0
                 for directory, facts, here in (
                     (results_place(run, self.cell), results, self.cell_output),
-                    (raw_place(run, self.cell), wanted, self.run_dir / self.cell.library / self.cell.name),
+                    (
+                        raw_place(run, self.cell),
+                        wanted,
+                        self.run_dir / self.cell.library / self.cell.name,
+                    ),
                 ):
                     if facts:
                         problems += self._part(store, directory, facts, here, done, total)
@@ -294,8 +348,12 @@ class _Verification:
                 )
             )
 
-    def _part(self, store: BackupStore, directory: str, facts: Facts, here: Path, done: int, total: int) -> list[str]:
-        """One directory of a backup; and where ours is the one that is bad, which byte of it differs."""
+    def _part(
+        self, store: BackupStore, directory: str, facts: Facts, here: Path, done: int, total: int
+    ) -> list[str]:
+        """One directory of a backup; and where ours is the one that is bad, which byte of it
+        differs.
+        """
 
         def reading(more: int) -> None:
             self.say(f"reading at {store.backup.name}", done + more, total)
@@ -322,5 +380,7 @@ class _Verification:
 
 
 def _other(before: FileFact, now: FileFact) -> str:
-    size = f"{number_of(now.size, 'byte')}, and was {before.size}; " if now.size != before.size else ""
+    size = (
+        f"{number_of(now.size, 'byte')}, and was {before.size}; " if now.size != before.size else ""
+    )
     return f"{size}its MD5 is {now.md5}, and was {before.md5}"

@@ -1,6 +1,7 @@
 """The command `hesiod-watch`: parse, call, print, return the exit code. No decision is made here.
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 75 try again, 130 interrupted, 143 terminated.
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 75 try again, 130 interrupted, 143
+terminated.
 """
 
 from __future__ import annotations
@@ -31,7 +32,9 @@ from hesiod_watch.host import log
 DONE, FAILED, USAGE, AGAIN, INTERRUPTED = 0, 1, 2, 75, 130
 
 QUIET = -1
-"""Of commands that people and cron call only warnings are logged; a command that is a service says more."""
+"""Of commands that people and cron call only warnings are logged; a command that is a service says
+more.
+"""
 
 EXIT_STATUS = """\
 exit status:
@@ -62,7 +65,9 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="the configuration; else $HESIOD_WATCH_CONFIG, ./hesiod-watch.yaml, /etc/hesiod-watch.yaml",
     )
-    parser.add_argument("-v", "--verbose", action="count", default=0, help="say more on standard error")
+    parser.add_argument(
+        "-v", "--verbose", action="count", default=0, help="say more on standard error"
+    )
     parser.add_argument("-q", "--quiet", action="count", default=0, help="say less")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for module in (
@@ -92,7 +97,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         options = build_parser().parse_args(arguments)
     except SystemExit as stop:  # argparse has printed help or the mistake
         return stop.code if isinstance(stop.code, int) else USAGE
-    log.configure(options.verbose - options.quiet + getattr(options, "verbosity", QUIET), sys.stderr)
+    log.configure(
+        options.verbose - options.quiet + getattr(options, "verbosity", QUIET), sys.stderr
+    )
     try:
         code: int = options.call(options)
         sys.stdout.flush()
@@ -105,7 +112,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`… | head`); the interpreter must not complain at its end.
+        # Whoever read our output has seen enough (`… | head`); the interpreter must not complain at
+        # its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     return code

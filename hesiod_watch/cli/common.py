@@ -39,7 +39,8 @@ def all_runs(config: Config) -> list[Path]:
 
 
 def run_path(config: Config, text: str) -> Path:
-    """The run directory that a name or a path means; a path may also lead to the run's output or pipeline directory.
+    """The run directory that a name or a path means; a path may also lead to the run's output or
+    pipeline directory.
 
     Raises UsageError when there is none.
     """
@@ -47,15 +48,22 @@ def run_path(config: Config, text: str) -> Path:
         path = Path(text).resolve()
         for candidate in (path, path / "rundata", path.parent):
             resolved = candidate.resolve()
-            if resolved.is_dir() and LandingArea(config.landing.resolve(), config.batch).run_of(resolved) == resolved:
+            if (
+                resolved.is_dir()
+                and LandingArea(config.landing.resolve(), config.batch).run_of(resolved) == resolved
+            ):
                 return config.landing / resolved.relative_to(config.landing.resolve())
         raise UsageError(f"{display(text)}: not a run in the landing area {config.landing}")
     found = [run for run in all_runs(config) if run.name == text]
     if len(found) == 1:
         return found[0]
     if found:
-        raise UsageError(f"{display(text)}: several runs have this name; give a path: {', '.join(map(str, found))}")
-    raise UsageError(f"{display(text)}: no run of this name in {config.landing}; `hesiod-watch status` lists them")
+        raise UsageError(
+            f"{display(text)}: several runs have this name; give a path: {', '.join(map(str, found))}"
+        )
+    raise UsageError(
+        f"{display(text)}: no run of this name in {config.landing}; `hesiod-watch status` lists them"
+    )
 
 
 def run_paths(config: Config, texts: Iterable[str]) -> list[Path]:
@@ -68,14 +76,19 @@ def cell_of(snapshot: Snapshot, text: str) -> CellId:
     cell = find_cell(snapshot, text.strip("/"))
     if cell is None:
         known = ", ".join(str(other.id) for other in snapshot.cells) or "none"
-        raise UsageError(f"{display(text)}: no such cell in {display(snapshot.run)}; its cells: {display(known)}")
+        raise UsageError(
+            f"{display(text)}: no such cell in {display(snapshot.run)}; its cells: {display(known)}"
+        )
     return cell
 
 
 def say_what_is_away(config: Config) -> None:
     """Print why the landing area or the output area is not the real one, if so, on standard error."""
     landing = LandingArea(config.landing, config.batch)
-    for problem in (landing_problem(landing, config.output), OutputArea(config.output, landing).problem()):
+    for problem in (
+        landing_problem(landing, config.output),
+        OutputArea(config.output, landing).problem(),
+    ):
         if problem:
             print(f"hesiod-watch: {display(problem)}", file=sys.stderr)
 
@@ -86,10 +99,14 @@ def look_at(config: Config, run_dir: Path) -> Snapshot:
 
 def add_run_argument(parser: argparse.ArgumentParser, *, many: bool = False) -> None:
     if many:
-        parser.add_argument("runs", nargs="*", metavar="RUN", help="name or path of a run; none: all runs")
+        parser.add_argument(
+            "runs", nargs="*", metavar="RUN", help="name or path of a run; none: all runs"
+        )
     else:
         parser.add_argument("run", metavar="RUN", help="name or path of a run")
 
 
 def add_cell_argument(parser: argparse.ArgumentParser, meaning: str) -> None:
-    parser.add_argument("cell", nargs="?", metavar="CELL", help=f"LIBRARY/CELL, or CELL alone; none: {meaning}")
+    parser.add_argument(
+        "cell", nargs="?", metavar="CELL", help=f"LIBRARY/CELL, or CELL alone; none: {meaning}"
+    )

@@ -1,4 +1,6 @@
-"""`config sample` prints a commented configuration, `config check` finds every mistake in yours at once."""
+"""`config sample` prints a commented configuration, `config check` finds every mistake in yours at
+once.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,12 @@ def add_commands(commands: Commands) -> None:
         description="`config sample > hesiod-watch.yaml` is a start; `config check` says all that is wrong.",
     )
     verbs = config.add_subparsers(title="what to do", metavar="sample|check", required=True)
-    verbs.add_parser("sample", help="print a commented sample with every key and its default").set_defaults(
-        call=call_sample
+    verbs.add_parser(
+        "sample", help="print a commented sample with every key and its default"
+    ).set_defaults(call=call_sample)
+    verbs.add_parser("check", help="check the configuration and say which file it is").set_defaults(
+        call=call_check
     )
-    verbs.add_parser("check", help="check the configuration and say which file it is").set_defaults(call=call_check)
 
 
 def call_sample(options: argparse.Namespace) -> int:

@@ -6,7 +6,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from hesiod_watch.cli.common import Commands, add_cell_argument, add_run_argument, cell_of, config_of, look_at, run_path
+from hesiod_watch.cli.common import (
+    Commands,
+    add_cell_argument,
+    add_run_argument,
+    cell_of,
+    config_of,
+    look_at,
+    run_path,
+)
 from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.core.model import Cell, CellId, Liveness, Owner, Snapshot, Stage
 from hesiod_watch.core.naming import display
@@ -49,7 +57,9 @@ def add_commands(commands: Commands) -> None:
         parser = commands.add_parser(name, help=help_text, description=description)
         add_run_argument(parser)
         add_cell_argument(parser, everything)
-        parser.add_argument("--why", required=True, metavar="TEXT", help="the reason; it is recorded")
+        parser.add_argument(
+            "--why", required=True, metavar="TEXT", help="the reason; it is recorded"
+        )
         parser.set_defaults(call=call)
 
 
@@ -85,7 +95,9 @@ def call_retry(options: argparse.Namespace) -> int:
         raise PermanentError(f"{_shown(snapshot, cell)}: nothing has failed there")
     for candidate in moved:
         _note(snapshot, candidate.id, f"to be tried again, says {_me().user}: {options.why}")
-        print(f"{_shown(snapshot, candidate.id)}: its flags are in pipeline/attic/; it is taken up at the next look")
+        print(
+            f"{_shown(snapshot, candidate.id)}: its flags are in pipeline/attic/; it is taken up at the next look"
+        )
     if run_flag:
         print(f"{_shown(snapshot, None)}: its flag `failed` is in pipeline/attic/")
     return 0
@@ -127,10 +139,18 @@ def call_release(options: argparse.Namespace) -> int:
     if cell and not held:
         candidate = candidates[0]
         claim = candidate.flags.claim
-        state = f"its owner is {claim.liveness}: {claim.evidence}" if claim else "nobody holds a claim on it"
-        raise PermanentError(f"{_shown(snapshot, cell)} is {stage_of(candidate)}; {state}; there is nothing to release")
+        state = (
+            f"its owner is {claim.liveness}: {claim.evidence}"
+            if claim
+            else "nobody holds a claim on it"
+        )
+        raise PermanentError(
+            f"{_shown(snapshot, cell)} is {stage_of(candidate)}; {state}; there is nothing to release"
+        )
     if not held:
-        raise PermanentError(f"{_shown(snapshot, cell)}: no claim there has an owner that nobody can judge")
+        raise PermanentError(
+            f"{_shown(snapshot, cell)}: no claim there has an owner that nobody can judge"
+        )
     for candidate in held:
         flags.archive_flags(snapshot.path / "pipeline", candidate.id.stem, why=options.why)
         owner = owner_words(candidate.flags.claim.owner if candidate.flags.claim else None)
@@ -143,7 +163,9 @@ def _subject(options: argparse.Namespace) -> tuple[Snapshot, CellId | None]:
     config = config_of(options)
     snapshot = look_at(config, run_path(config, options.run))
     if not snapshot.has_pipeline:
-        raise PermanentError(f"{display(snapshot.run)} has no pipeline directory: nobody has taken it up yet")
+        raise PermanentError(
+            f"{display(snapshot.run)} has no pipeline directory: nobody has taken it up yet"
+        )
     return snapshot, cell_of(snapshot, options.cell) if options.cell else None
 
 
@@ -159,7 +181,9 @@ def _liveness(cell: Cell) -> Liveness | None:
 
 
 def _refuse_if_owned(cell: Cell) -> None:
-    """A finished or failed attempt holds nothing; one that lives, or may, must not lose its flags under its feet."""
+    """A finished or failed attempt holds nothing; one that lives, or may, must not lose its flags
+    under its feet.
+    """
     if stage_of(cell) is not Stage.PROCESSING:
         return
     claim = cell.flags.claim
@@ -188,7 +212,9 @@ def _me() -> Owner:
 
 def _note(snapshot: Snapshot, cell: CellId | None, sentence: str) -> None:
     if snapshot.output:
-        RunLog(Path(snapshot.output) / "pipeline.log").line(f"{cell}: {sentence}" if cell else sentence)
+        RunLog(Path(snapshot.output) / "pipeline.log").line(
+            f"{cell}: {sentence}" if cell else sentence
+        )
 
 
 def _shown(snapshot: Snapshot, cell: CellId | None) -> str:

@@ -1,7 +1,8 @@
-"""`hesiod-watch demo`: a simulated sequencer and the real service, side by side, down to a finished report.
+"""`hesiod-watch demo`: a simulated sequencer and the real service, side by side, down to a finished
+report.
 
-Nothing is played: the sequencer and the service are the commands a facility would run, in processes of their
-own, and what is shown is read from the disk as `status` reads it.
+Nothing is played: the sequencer and the service are the commands a facility would run, in processes
+of their own, and what is shown is read from the disk as `status` reads it.
 """
 
 from __future__ import annotations
@@ -61,16 +62,24 @@ def demonstrate(directory: str, speed: float) -> int:
         print(f"  {report}")
     arguments = ("--config", str(place / "hesiod-watch.yaml"), "status")
     started_as = Path(sys.argv[0])
-    command = (str(started_as), *arguments) if started_as.name == "hesiod-watch" else own_command(*arguments)
+    command = (
+        (str(started_as), *arguments)
+        if started_as.name == "hesiod-watch"
+        else own_command(*arguments)
+    )
     print(f"\nLook again with:\n  {shlex.join(command)}")
     return 0
 
 
 def _prepare(directory: Path) -> Path:
-    """A new place for this demonstration inside `directory`; former ones stay for those who still look at them."""
+    """A new place for this demonstration inside `directory`; former ones stay for those who still
+    look at them.
+    """
     parent = directory.absolute()
     if parent.exists() and any(not entry.name.startswith("demo-") for entry in parent.iterdir()):
-        raise UsageError(f"{parent} holds something that is not from a former demo; give another directory")
+        raise UsageError(
+            f"{parent} holds something that is not from a former demo; give another directory"
+        )
     number = 1
     while (parent / f"demo-{number}").exists():
         number += 1
@@ -86,7 +95,9 @@ def _running(*arguments: str, place: Path, log: Path) -> Iterator[None]:
     """The service, started before the block and ended by SIGTERM after it."""
     command, *rest = arguments
     with log.open("ab") as output:
-        service = subprocess.Popen(own_command(*rest, command), stdout=output, stderr=output, cwd=place)
+        service = subprocess.Popen(
+            own_command(*rest, command), stdout=output, stderr=output, cwd=place
+        )
     try:
         yield
     finally:
@@ -95,33 +106,49 @@ def _running(*arguments: str, place: Path, log: Path) -> Iterator[None]:
 
 
 def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
-    """Tell what happens until every cell of a sequencer that has ended is reported; paths of the run pages."""
+    """Tell what happens until every cell of a sequencer that has ended is reported; paths of the
+    run pages.
+    """
     started = time.monotonic()
     changed = started
     seen: dict[str, str] = {}
     while True:
-        snapshots = [observe(run, place / "output") for run in sorted((place / "landing").iterdir()) if run.is_dir()]
+        snapshots = [
+            observe(run, place / "output")
+            for run in sorted((place / "landing").iterdir())
+            if run.is_dir()
+        ]
         for subject, state in _states(snapshots):
             if seen.get(subject) != state:
                 seen[subject] = state
                 changed = time.monotonic()
                 print(f"{changed - started:6.1f} s  {subject}: {state}", flush=True)
-        if sequencer.poll() is not None and snapshots and all(_finished(snapshot) for snapshot in snapshots):
+        if (
+            sequencer.poll() is not None
+            and snapshots
+            and all(_finished(snapshot) for snapshot in snapshots)
+        ):
             return [snapshot.output / "report.html" for snapshot in snapshots if snapshot.output]
         if sequencer.poll() not in (None, 0):
             raise PermanentError(f"the simulated sequencer ended with code {sequencer.returncode}")
         if time.monotonic() - changed > PATIENCE:
-            raise PermanentError(f"nothing has changed for {PATIENCE:.0f} s; the service's log is {place}/service.log")
+            raise PermanentError(
+                f"nothing has changed for {PATIENCE:.0f} s; the service's log is {place}/service.log"
+            )
         time.sleep(LOOK_EVERY)
 
 
 def _finished(snapshot: Snapshot) -> bool:
-    done = bool(snapshot.cells) and all(stage_of(cell) is Stage.PROCESSED for cell in snapshot.cells)
+    done = bool(snapshot.cells) and all(
+        stage_of(cell) is Stage.PROCESSED for cell in snapshot.cells
+    )
     return done and snapshot.report_digest == digest_of_report(snapshot)
 
 
 def _states(snapshots: list[Snapshot]) -> Iterator[tuple[str, str]]:
-    """What there is to tell: the run's status, and of each of its cells the stage with the numbers so far."""
+    """What there is to tell: the run's status, and of each of its cells the stage with the numbers
+    so far.
+    """
     for snapshot in snapshots:
         for cell in snapshot.cells:
             yield f"  {cell.id}", _cell_state(cell)

@@ -24,8 +24,16 @@ def add_commands(commands: Commands) -> None:
         description="Makes DIR with a landing area, an output directory and a configuration; starts the service and a "
         "simulated sequencer on them; shows what happens; ends with the path of a report.",
     )
-    demo.add_argument("directory", nargs="?", default="hesiod-watch-demo", metavar="DIR", help="default: %(default)s")
-    demo.add_argument("--speed", type=float, default=1.0, metavar="FACTOR", help="how fast the sequencer writes")
+    demo.add_argument(
+        "directory",
+        nargs="?",
+        default="hesiod-watch-demo",
+        metavar="DIR",
+        help="default: %(default)s",
+    )
+    demo.add_argument(
+        "--speed", type=float, default=1.0, metavar="FACTOR", help="how fast the sequencer writes"
+    )
     demo.set_defaults(call=call_demo)
 
 

@@ -1,7 +1,8 @@
-"""Does this host do what hesiod-watch builds on? Tried out on the real directories, in files that go again.
+"""Does this host do what hesiod-watch builds on? Tried out on the real directories, in files that
+go again.
 
-Each check says one thing that was found, good or bad, with what to do about it. Nothing is mended and nothing of
-anybody's is touched; a check that cannot be made is a finding too.
+Each check says one thing that was found, good or bad, with what to do about it. Nothing is mended
+and nothing of anybody's is touched; a check that cannot be made is a finding too.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ CODER_MISSING = (
 
 
 def run_checks(config: Config) -> Iterator[Check]:
-    """Every check, one after another; takes some seconds. Never raises for what is wrong with the host."""
+    """Every check, one after another; takes some seconds. Never raises for what is wrong with the
+    host.
+    """
     for name, check in CHECKS:
         try:
             yield from check(name, config)
@@ -87,23 +90,37 @@ def _flags(name: str, config: Config) -> Iterator[Check]:
         except FlagExists:
             yield Check(name, True, "a flag can be made once, and a second one is refused")
         else:
-            yield Check(name, False, f"two claims of one flag both succeeded in {config.landing}: do not use it")
+            yield Check(
+                name,
+                False,
+                f"two claims of one flag both succeeded in {config.landing}: do not use it",
+            )
         try:
             os.link(place / "flag", place / "linked")
             yield Check(name, True, "hard links work")
         except OSError as error:
             yield Check(
-                name, None, f"no hard links here ({error.strerror}): exclusive creation is used, as good as it is"
+                name,
+                None,
+                f"no hard links here ({error.strerror}): exclusive creation is used, as good as it is",
             )
         difference = (place / "flag").lstat().st_mtime - time.time()
         close = abs(difference) <= LARGEST_CLOCK_DIFFERENCE
-        yield Check("clock", close, f"the landing area's clock differs from this host's by {difference:.1f} s")
+        yield Check(
+            "clock",
+            close,
+            f"the landing area's clock differs from this host's by {difference:.1f} s",
+        )
 
 
 def _owners(name: str, config: Config) -> Iterator[Check]:
     liveness, evidence = process.judge_here(process.this_owner("doctor", "inline"))
     says = "this host can tell whether the owner of a claim lives"
-    yield Check(name, liveness is Liveness.ALIVE, says if liveness is Liveness.ALIVE else f"it cannot: {evidence}")
+    yield Check(
+        name,
+        liveness is Liveness.ALIVE,
+        says if liveness is Liveness.ALIVE else f"it cannot: {evidence}",
+    )
 
 
 def _output(name: str, config: Config) -> Iterator[Check]:
@@ -124,10 +141,16 @@ def _output(name: str, config: Config) -> Iterator[Check]:
 def _workers(name: str, config: Config) -> Iterator[Check]:
     slot = WorkerSlots(config.landing, "process", config.processing.workers).take()
     if slot is None:
-        yield Check(name, None, f"no worker is free just now; {config.processing.workers} may be at work at once")
+        yield Check(
+            name,
+            None,
+            f"no worker is free just now; {config.processing.workers} may be at work at once",
+        )
         return
     os.close(slot)
-    yield Check(name, True, f"a worker could start now; {config.processing.workers} may be at work at once")
+    yield Check(
+        name, True, f"a worker could start now; {config.processing.workers} may be at work at once"
+    )
 
 
 def _tools(name: str, config: Config) -> Iterator[Check]:

@@ -1,4 +1,5 @@
-"""What Hesiod's own scripts read and write: the status block of a run, and the listing of an upstream.
+"""What Hesiod's own scripts read and write: the status block of a run, and the listing of an
+upstream.
 
 The formats are those of `run_status.py` and `list_remote_cells.sh` of EdinburghGenomics/hesiod 3.4.
 """
@@ -21,7 +22,8 @@ Listing = dict[str, ListedRun]
 
 
 def read_listing(lines: Iterable[str]) -> Listing:
-    """Parse `run TAB location TAB library/cell` lines. Raises UsageError naming the line that is not one.
+    """Parse `run TAB location TAB library/cell` lines. Raises UsageError naming the line that is
+    not one.
 
     Cells whose names are outside the grammar are left out: nothing could be done with them.
     """
@@ -33,7 +35,9 @@ def read_listing(lines: Iterable[str]) -> Listing:
         parts = line.rstrip("\n").split("\t")
         library, _, name = parts[2].partition("/") if len(parts) == 3 else ("", "", "")
         if not library or not name:
-            raise UsageError(f"standard input, line {number}: not RUN TAB LOCATION TAB LIBRARY/CELL: {line.strip()!r}")
+            raise UsageError(
+                f"standard input, line {number}: not RUN TAB LOCATION TAB LIBRARY/CELL: {line.strip()!r}"
+            )
         places.setdefault(parts[0], parts[1])
         if naming.parse_cell(name) and not naming.library_problem(library):
             cells.setdefault(parts[0], set()).add(CellId(library, name))

@@ -32,7 +32,9 @@ def add_commands(commands: Commands) -> None:
 
 
 def summary_document(snapshot: Snapshot) -> dict[str, Any]:
-    """What `status --json` says of a run's messages; `why` and `next` are null where nothing is wrong."""
+    """What `status --json` says of a run's messages; `why` and `next` are null where nothing is
+    wrong.
+    """
     outbox = snapshot.outbox or Outbox()
     then = next_attempt(outbox, now())
     return {
@@ -52,11 +54,18 @@ def call_messages(options: argparse.Namespace) -> int:
     letters = flags.read_letters(snapshot.path / "pipeline")
     if options.json:
         documents = [_letter_document(letter, outbox) for letter in letters]
-        print(json.dumps({"run": display(snapshot.run), "ticket": outbox.ticket, "messages": documents}, indent=1))
+        print(
+            json.dumps(
+                {"run": display(snapshot.run), "ticket": outbox.ticket, "messages": documents},
+                indent=1,
+            )
+        )
         return 0
     if options.text:
         for letter in letters:
-            print(f"{letter.number}  {display(letter.key)}  {letter.time}  {display(_where(letter, outbox))}\n")
+            print(
+                f"{letter.number}  {display(letter.key)}  {letter.time}  {display(_where(letter, outbox))}\n"
+            )
             for line in (letter.problem or letter.text).splitlines():
                 print(f"    {display(line)}")
             print()
@@ -64,7 +73,10 @@ def call_messages(options: argparse.Namespace) -> int:
     from hesiod_watch.cli.terminal import print_table
 
     columns = [("NO", True), ("MESSAGE", False), ("AGE", True), ("DELIVERED", False)]
-    rows = [[str(each.number), display(each.key), _age(each), display(_where(each, outbox))] for each in letters]
+    rows = [
+        [str(each.number), display(each.key), _age(each), display(_where(each, outbox))]
+        for each in letters
+    ]
     print_table(columns, rows, sys.stdout)
     for sentence in sentences(outbox):
         print(f"{display(snapshot.run)}: {display(sentence)}")
@@ -78,7 +90,8 @@ def _letter_document(letter: OutboxMessage, outbox: Outbox) -> dict[str, Any]:
         "event": display(letter.event),
         "time": letter.time,
         "channels": {
-            name: {"kind": kind, "delivered": _arrived(letter, outbox, name)} for name, kind in letter.channels.items()
+            name: {"kind": kind, "delivered": _arrived(letter, outbox, name)}
+            for name, kind in letter.channels.items()
         },
         "text": letter.text,
         "problem": letter.problem,
@@ -98,7 +111,10 @@ def _where(letter: OutboxMessage, outbox: Outbox) -> str:
         if _arrived(letter, outbox, name):
             found.append(name)
         else:
-            found.append(f"not to {name}" + ("" if name in outbox.channels else ", which is not configured any more"))
+            found.append(
+                f"not to {name}"
+                + ("" if name in outbox.channels else ", which is not configured any more")
+            )
     return "; ".join(found) or "in the run's log only"
 
 

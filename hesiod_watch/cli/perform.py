@@ -53,11 +53,17 @@ def add_commands(commands: Commands) -> None:
     add_run_argument(parser)
     add_cell_argument(parser, "the action is about the whole run")
     parser.add_argument("--reason", default="", help="why; goes into the run's log")
-    parser.add_argument("--nice", type=int, default=0, metavar="N", help="lower this process's priority by N")
     parser.add_argument(
-        "--claimed", metavar="EPOCH:TOKEN", help="the claim under which the service has started this worker"
+        "--nice", type=int, default=0, metavar="N", help="lower this process's priority by N"
     )
-    parser.add_argument("--upstream", default=LOCAL, metavar="LOCATION", help="new-run: where the run comes from")
+    parser.add_argument(
+        "--claimed",
+        metavar="EPOCH:TOKEN",
+        help="the claim under which the service has started this worker",
+    )
+    parser.add_argument(
+        "--upstream", default=LOCAL, metavar="LOCATION", help="new-run: where the run comes from"
+    )
     parser.set_defaults(call=call_perform, verbosity=0)
 
     verify = commands.add_parser(
@@ -69,9 +75,13 @@ def add_commands(commands: Commands) -> None:
     add_run_argument(verify)
     add_cell_argument(verify, "every processed cell of the run")
     verify.add_argument(
-        "--backup", action="store_true", help="read every copy on backups as well, there, and record what was found"
+        "--backup",
+        action="store_true",
+        help="read every copy on backups as well, there, and record what was found",
     )
-    verify.add_argument("--json", action="store_true", help="print a JSON document instead of lines")
+    verify.add_argument(
+        "--json", action="store_true", help="print a JSON document instead of lines"
+    )
     verify.set_defaults(call=call_verify)
 
 
@@ -105,7 +115,9 @@ def call_perform(options: argparse.Namespace) -> int:
 
 
 def _offered_path(config: Config, options: argparse.Namespace) -> Path | None:
-    """Where a run that an upstream has, and that is not here yet, is to be made; None where no such run is meant."""
+    """Where a run that an upstream has, and that is not here yet, is to be made; None where no such
+    run is meant.
+    """
     if options.action != NEW_RUN or options.upstream == LOCAL:
         return None
     path = Path(options.run) if "/" in options.run else config.landing / options.run
@@ -119,13 +131,17 @@ def _offered_path(config: Config, options: argparse.Namespace) -> Path | None:
 
 
 def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Owner:
-    """Claim a cell for this process, if the plan says that it is to be processed. Raises PermanentError if not."""
+    """Claim a cell for this process, if the plan says that it is to be processed. Raises
+    PermanentError if not.
+    """
     for action in plan(snapshot, config.policy(), now()).actions:
         if action.name == CLAIMED and action.cell == cell:
             owner = replace(owner, epoch=action.epoch)
             require_writable(snapshot, cell)
             flags.claim_cell(snapshot.path / "pipeline", cell.stem, owner)
-            return process.this_owner(owner.action, owner.executor, epoch=owner.epoch, reason=owner.reason)
+            return process.this_owner(
+                owner.action, owner.executor, epoch=owner.epoch, reason=owner.reason
+            )
     found = snapshot.cell(cell)
     where = f"it is {stage_of(found)}: {why_stage(found)}" if found else "it is not there"
     raise PermanentError(
@@ -151,7 +167,9 @@ def call_verify(options: argparse.Namespace) -> int:
     for cell in cells:
         if options.backup:
             owner = process.this_owner("verify", "inline", reason="a person asked for it")
-            answers[str(cell)] = found = verify_and_record(Job("verify", run_dir, config, owner, cell))
+            answers[str(cell)] = found = verify_and_record(
+                Job("verify", run_dir, config, owner, cell)
+            )
         else:
             answers[str(cell)] = found = verify_copies(config, run_dir, output, cell, backups=False)
         if not options.json:
@@ -173,12 +191,17 @@ def _print_examined(cell: str, found: VerificationResult) -> None:
         print(f"{display(cell)}: every file agrees with the manifest")
     for copy in found.copies:
         what = "results and raw data" if copy.raw else "results"
-        print(f"{display(cell)}: {copy.backup}: read there, and it agrees: {number_of(copy.files, 'file')} ({what})")
+        print(
+            f"{display(cell)}: {copy.backup}: read there, and it agrees: {number_of(copy.files, 'file')} ({what})"
+        )
 
 
 def _examined_document(found: VerificationResult) -> dict[str, Any]:
     return {
         "problems": found.problems,
         "unread": found.unread,
-        "copies": [{"backup": copy.backup, "files": copy.files, "bytes": copy.bytes} for copy in found.copies],
+        "copies": [
+            {"backup": copy.backup, "files": copy.files, "bytes": copy.bytes}
+            for copy in found.copies
+        ],
     }

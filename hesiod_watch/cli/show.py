@@ -99,13 +99,20 @@ def call_status(options: argparse.Namespace) -> int:
         locations = {run: listed.location for run, listed in listing.items()}
         policy = config.policy()
         blocks = [
-            hesiod_format.describe(snapshot, locations.get(snapshot.run), type_of(snapshot, policy).name)
+            hesiod_format.describe(
+                snapshot, locations.get(snapshot.run), type_of(snapshot, policy).name
+            )
             for snapshot in snapshots
         ]
         print("\n---\n".join(blocks))
     elif options.json:
         space = [_space_document(each) for each in spaces(config, snapshots, now().timestamp())]
-        print(json.dumps({"runs": [run_document(snapshot) for snapshot in snapshots], "space": space}, indent=1))
+        print(
+            json.dumps(
+                {"runs": [run_document(snapshot) for snapshot in snapshots], "space": space},
+                indent=1,
+            )
+        )
     else:
         _print_status(snapshots)
         for run in sorted(set(listing) - known) if not options.runs else ():
@@ -116,7 +123,9 @@ def call_status(options: argparse.Namespace) -> int:
 
 
 def _observe(config: Config, path: Path, listing: hesiod_format.Listing) -> Snapshot:
-    return observe(path, config.output, listed_run=listing.get(path.name), channels=config.notify.kinds())
+    return observe(
+        path, config.output, listed_run=listing.get(path.name), channels=config.notify.kinds()
+    )
 
 
 def _space_document(space: DiskSpace) -> dict[str, Any]:
@@ -141,8 +150,20 @@ def run_document(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
-    said: dict[str, Any] = {"stage": str(stage_of(cell)), "why": why_stage(cell), "present": cell.present}
-    document = {**said, "reads": None, "bases": None, "n50": None, "mean_q": None, **cell.results, **said}
+    said: dict[str, Any] = {
+        "stage": str(stage_of(cell)),
+        "why": why_stage(cell),
+        "present": cell.present,
+    }
+    document = {
+        **said,
+        "reads": None,
+        "bases": None,
+        "n50": None,
+        "mean_q": None,
+        **cell.results,
+        **said,
+    }
     document["completeness"] = cell.completeness.record() if cell.completeness else None
     document["copies"] = [asdict(copy) for copy in copy_locations(snapshot, cell)]
     if cell.progress:
@@ -177,7 +198,9 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
             why = display(doubts if stage is Stage.PROCESSED else why_stage(cell))
             lines.append(StatusRow(f"  {display(str(cell.id))}", str(stage), numbers, why))
         others = (entry for entry in snapshot.quarantined if entry.name != name)
-        lines += [StatusRow(f"  {entry.name}", "quarantined", why=display(entry.why)) for entry in others]
+        lines += [
+            StatusRow(f"  {entry.name}", "quarantined", why=display(entry.why)) for entry in others
+        ]
     if not lines:
         print("no runs in the landing area", file=sys.stderr)
     print_lines(("RUN / CELL", "STATE", "READS", "BASES", "MEAN Q"), lines, sys.stdout)
@@ -228,7 +251,9 @@ def call_plan(options: argparse.Namespace) -> int:
                     "run": display(snapshot.run),
                     "actions": [_action_document(action) for action in decision.actions],
                     "waiting": list(decision.waiting),
-                    "look_again": decision.look_again.isoformat(timespec="seconds") if decision.look_again else None,
+                    "look_again": decision.look_again.isoformat(timespec="seconds")
+                    if decision.look_again
+                    else None,
                 }
             )
             continue
@@ -262,7 +287,9 @@ def call_flags(options: argparse.Namespace) -> int:
     try:
         listing = flags.read_flags(run_dir / "pipeline")
     except FileNotFoundError:
-        raise UsageError(f"{display(run_dir.name)} has no pipeline directory: nobody has taken it up yet") from None
+        raise UsageError(
+            f"{display(run_dir.name)} has no pipeline directory: nobody has taken it up yet"
+        ) from None
     lines = listing.all(process.judge_here)
     moment = now().timestamp()
     if options.json:
@@ -291,6 +318,12 @@ def call_flags(options: argparse.Namespace) -> int:
         ]
         for line in lines
     ]
-    columns = [("FLAG", False), ("AGE", True), ("OWNER", False), ("ALIVE", False), ("MEANING", False)]
+    columns = [
+        ("FLAG", False),
+        ("AGE", True),
+        ("OWNER", False),
+        ("ALIVE", False),
+        ("MEANING", False),
+    ]
     print_table(columns, rows, sys.stdout)
     return 0

@@ -1,11 +1,21 @@
-"""`strip`: a person removes raw data from the landing area, or first sees what would go and what would stay."""
+"""`strip`: a person removes raw data from the landing area, or first sees what would go and what
+would stay.
+"""
 
 from __future__ import annotations
 
 import argparse
 
 from hesiod_watch.actions import Job, perform
-from hesiod_watch.cli.common import Commands, add_cell_argument, add_run_argument, cell_of, config_of, look_at, run_path
+from hesiod_watch.cli.common import (
+    Commands,
+    add_cell_argument,
+    add_run_argument,
+    cell_of,
+    config_of,
+    look_at,
+    run_path,
+)
 from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.core.model import CellId, Stage
 from hesiod_watch.core.naming import display
@@ -36,7 +46,9 @@ def call_strip(options: argparse.Namespace) -> int:
     if options.cell:
         cells = [cell_of(snapshot, options.cell)]
     else:
-        cells = [cell.id for cell in at(snapshot, Stage.PROCESSED) if cell.present and not stripped(cell)]
+        cells = [
+            cell.id for cell in at(snapshot, Stage.PROCESSED) if cell.present and not stripped(cell)
+        ]
     if not cells:
         print(f"{display(snapshot.run)}: no processed cell that is not stripped")
     code = 0
@@ -80,7 +92,9 @@ def _strip(job: Job, cell: CellId) -> None:
         raise PermanentError(f"{cell} is being stripped by somebody else; see hesiod-watch flags")
     found = look_at(job.config, job.run_dir).cell(cell)
     record = found.strip.record if found and found.strip else {}
-    print(f"{display(str(cell))}: {display(found.strip.why if found and found.strip else 'stripped')}")
+    print(
+        f"{display(str(cell))}: {display(found.strip.why if found and found.strip else 'stripped')}"
+    )
     kept = record.get("kept")
     for words in kept if isinstance(kept, list) else ():
         print(f"{display(str(cell))}: {display(str(words))}")

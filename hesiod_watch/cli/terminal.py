@@ -1,4 +1,6 @@
-"""What a terminal is shown: the table of runs and the bar of a working action. Imported only where it is used."""
+"""What a terminal is shown: the table of runs and the bar of a working action. Imported only where
+it is used.
+"""
 
 from __future__ import annotations
 
@@ -67,7 +69,9 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
     console.print(head)
     for line in lines:
         # The word says everything, colour only helps.
-        found = row(Text(line.name), Text(line.state, style=STYLES.get(line.state, "yellow")), line.numbers)
+        found = row(
+            Text(line.name), Text(line.state, style=STYLES.get(line.state, "yellow")), line.numbers
+        )
         found.rstrip()
         if console.is_terminal:
             console.print(found)
@@ -77,8 +81,11 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
             console.print(Text.assemble(found, f"  {line.why}" if line.why else ""))
 
 
-def print_table(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str | Text]], stream: TextIO) -> None:
-    """A table without frames; `columns` are (title, right-aligned). Text from disk must have gone through `display`.
+def print_table(
+    columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str | Text]], stream: TextIO
+) -> None:
+    """A table without frames; `columns` are (title, right-aligned). Text from disk must have gone
+    through `display`.
 
     Into a pipe every row is one line, however long, so that `grep` finds what it looks for.
     """
@@ -87,7 +94,9 @@ def print_table(columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str
         console.width = PIPE_WIDTH
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for title, right in columns:
-        table.add_column(title, justify="right" if right else "left", overflow="fold", no_wrap=right)
+        table.add_column(
+            title, justify="right" if right else "left", overflow="fold", no_wrap=right
+        )
     for row in rows:
         table.add_row(*(Text(cell) if isinstance(cell, str) else cell for cell in row))
     console.print(table)

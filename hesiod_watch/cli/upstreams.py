@@ -20,7 +20,9 @@ def add_commands(commands: Commands) -> None:
         description="Asks each upstream once. RUN is the name that the run has, or would get, here. What cannot be "
         "reached, has no name or is left alone is told on standard error; exit code 75 if an upstream did not answer.",
     )
-    parser.add_argument("upstream", nargs="?", metavar="NAME", help="of an upstream in the configuration; none: all")
+    parser.add_argument(
+        "upstream", nargs="?", metavar="NAME", help="of an upstream in the configuration; none: all"
+    )
     parser.set_defaults(call=call_list_upstream)
 
 
@@ -29,7 +31,9 @@ def call_list_upstream(options: argparse.Namespace) -> int:
 
     config = config_of(options)
     if options.upstream is not None:
-        chosen = tuple(upstream for upstream in config.upstreams if upstream.name == options.upstream)
+        chosen = tuple(
+            upstream for upstream in config.upstreams if upstream.name == options.upstream
+        )
         if not chosen:
             names = ", ".join(upstream.name for upstream in config.upstreams)
             raise UsageError(f"{display(options.upstream)}: no such upstream; there are: {names}")

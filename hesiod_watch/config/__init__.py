@@ -1,8 +1,10 @@
-"""The configuration: found, read, checked and turned into frozen values before anything else happens.
+"""The configuration: found, read, checked and turned into frozen values before anything else
+happens.
 
-`values` says what can be configured, `reading` how one kind of value is written in YAML, `loading` where the file
-is looked for. Nothing here asks whether a directory exists: a mount that is away for a minute is no mistake in the
-configuration. There are no secrets in the file and no values that are code.
+`values` says what can be configured, `reading` how one kind of value is written in YAML, `loading`
+where the file is looked for. Nothing here asks whether a directory exists: a mount that is away for
+a minute is no mistake in the configuration. There are no secrets in the file and no values that are
+code.
 """
 
 from hesiod_watch.config.loading import SYSTEM_FILE, load, parse, sample

@@ -1,8 +1,9 @@
 """Where the configuration file is, and what must hold between its keys.
 
-The first that is given counts: `--config FILE`, `$HESIOD_WATCH_CONFIG`, `hesiod-watch.yaml` in the working
-directory, `/etc/hesiod-watch.yaml`. The files are never merged, and one that is named and cannot be read is a
-mistake, not a reason to look further: a service that silently runs with other directories is worse than none.
+The first that is given counts: `--config FILE`, `$HESIOD_WATCH_CONFIG`, `hesiod-watch.yaml` in the
+working directory, `/etc/hesiod-watch.yaml`. The files are never merged, and one that is named and
+cannot be read is a mistake, not a reason to look further: a service that silently runs with other
+directories is worse than none.
 """
 
 from __future__ import annotations
@@ -34,16 +35,23 @@ VARIABLE = "HESIOD_WATCH_CONFIG"
 LARGEST = 1_000_000  # bytes; a configuration has a few thousand
 
 
-def load(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system: Path = SYSTEM_FILE) -> Config:
-    """The configuration of this invocation; raises ConfigError with everything that is wrong with it.
+def load(
+    explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system: Path = SYSTEM_FILE
+) -> Config:
+    """The configuration of this invocation; raises ConfigError with everything that is wrong with
+    it.
 
     `explicit` is what `--config` names. Relative names are relative to `cwd`.
     """
     return parse_file(find(explicit, environ=environ, cwd=cwd, system=system))
 
 
-def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system: Path = SYSTEM_FILE) -> Path:
-    """The file that counts, absolute; raises ConfigError where there is none. It may turn out unreadable."""
+def find(
+    explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system: Path = SYSTEM_FILE
+) -> Path:
+    """The file that counts, absolute; raises ConfigError where there is none. It may turn out
+    unreadable.
+    """
     if explicit is not None:
         return cwd / explicit
     if named := environ.get(VARIABLE):
@@ -54,7 +62,9 @@ def find(explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system
             return place
     looked = ", ".join(["--config", f"${VARIABLE}", *(display(str(place)) for place in places)])
     raise ConfigError(
-        [f"no configuration found (looked at {looked}); begin with: hesiod-watch config sample > {FILE_NAME}"]
+        [
+            f"no configuration found (looked at {looked}); begin with: hesiod-watch config sample > {FILE_NAME}"
+        ]
     )
 
 
@@ -71,7 +81,9 @@ def parse_file(path: Path) -> Config:
     except IsADirectoryError:
         raise ConfigError([f"{shown}: not a regular file"]) from None
     except OSError as error:
-        hint = f"; see hesiod-watch config sample > {FILE_NAME}" if error.errno == errno.ENOENT else ""
+        hint = (
+            f"; see hesiod-watch config sample > {FILE_NAME}" if error.errno == errno.ENOENT else ""
+        )
         raise ConfigError([f"{shown}: cannot be read: {error.strerror}{hint}"]) from error
     if len(data) > LARGEST:
         raise ConfigError([f"{shown}: larger than {LARGEST} bytes: this is not a configuration"])
@@ -84,18 +96,23 @@ def parse_file(path: Path) -> Config:
 
 
 def parse(text: str, path: Path | None) -> Config:
-    """The configuration that `text` spells; raises ConfigError with all mistakes, each with its line and key.
+    """The configuration that `text` spells; raises ConfigError with all mistakes, each with its
+    line and key.
 
     `path`, where the text comes from, is absolute. Directories are relative to the one it lies in.
     """
-    reading = ReadContext(display(str(path)) if path else "configuration", path.parent if path else None)
+    reading = ReadContext(
+        display(str(path)) if path else "configuration", path.parent if path else None
+    )
     config = None
     try:
         # compose() gives the tree with its lines and makes no objects, whatever tags the text has.
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reading.problem(mark.line + 1 if mark else 1, "", f"not YAML: {display(error.problem or str(error))}")
+        reading.problem(
+            mark.line + 1 if mark else 1, "", f"not YAML: {display(error.problem or str(error))}"
+        )
     except yaml.YAMLError as error:  # a character that YAML does not allow
         reading.problem(1, "", f"not YAML: {display(str(error).splitlines()[0])}")
     except RecursionError:
@@ -112,12 +129,16 @@ def parse(text: str, path: Path | None) -> Config:
         check_backups(config, reading)
         check_notify(config, reading)
     if reading.problems or config is None:
-        raise ConfigError([problem for _, problem in sorted(reading.problems, key=lambda problem: problem[0])])
+        raise ConfigError(
+            [problem for _, problem in sorted(reading.problems, key=lambda problem: problem[0])]
+        )
     return config
 
 
 def check_directories(config: Config, reading: ReadContext) -> None:
-    """Results in the landing area would be taken for runs, and runs among the results would be overwritten."""
+    """Results in the landing area would be taken for runs, and runs among the results would be
+    overwritten.
+    """
     landing, output = (Path(os.path.realpath(each)) for each in (config.landing, config.output))
     if landing == output:
         reading.problem(reading.lines["output"], "output", "the same directory as landing")
@@ -139,9 +160,15 @@ def check_upstreams(config: Config, reading: ReadContext) -> None:
     for upstream in config.upstreams:
         key = f"upstreams.{upstream.name}"
         for name, text in upstream_problems(upstream):
-            reading.problem(reading.lines.get(f"{key}.{name}", reading.lines[key]), f"{key}.{name}", text)
+            reading.problem(
+                reading.lines.get(f"{key}.{name}", reading.lines[key]), f"{key}.{name}", text
+            )
         if upstream.location == LOCAL and upstream.name != local[0]:
-            reading.problem(reading.lines[key], key, f"{local[0]} is {LOCAL} already, and there is one landing area")
+            reading.problem(
+                reading.lines[key],
+                key,
+                f"{local[0]} is {LOCAL} already, and there is one landing area",
+            )
     check_apart(config, reading)
 
 
@@ -149,7 +176,10 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
     """What is wrong with an upstream by itself: the key, and a sentence."""
     if upstream.location == LOCAL:
         for each in dataclasses.fields(upstream):
-            if each.name not in ("name", "location") and getattr(upstream, each.name) != each.default:
+            if (
+                each.name not in ("name", "location")
+                and getattr(upstream, each.name) != each.default
+            ):
                 yield each.name, f"means nothing where the location is {LOCAL}"
         return
     try:
@@ -158,11 +188,19 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
         yield "location", str(error)
         return
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", upstream.instrument_name):
-        yield "instrument", "should be letters, digits, - and ., as it becomes a part of the names of runs"
-    if upstream.bandwidth_limit and not re.fullmatch(r"[1-9][0-9]{0,8}(\.[0-9]{1,3})?[KMG]?", upstream.bandwidth_limit):
+        yield (
+            "instrument",
+            "should be letters, digits, - and ., as it becomes a part of the names of runs",
+        )
+    if upstream.bandwidth_limit and not re.fullmatch(
+        r"[1-9][0-9]{0,8}(\.[0-9]{1,3})?[KMG]?", upstream.bandwidth_limit
+    ):
         yield "bandwidth_limit", "should be such as 500K, 50M or 1.5G"
     if upstream.mode == "push" and not place.over_ssh:
-        yield "mode", f"push needs a host that is asked to do it; {upstream.location} is copied with pull"
+        yield (
+            "mode",
+            f"push needs a host that is asked to do it; {upstream.location} is copied with pull",
+        )
     elif upstream.mode == "push":
         try:
             if parse_location(upstream.landing_there).over_ssh or upstream.landing_there == LOCAL:
@@ -175,7 +213,9 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
 
 
 def check_apart(config: Config, reading: ReadContext) -> None:
-    """A mounted upstream within our own directories, or two upstreams of one place, would be copied in circles."""
+    """A mounted upstream within our own directories, or two upstreams of one place, would be copied
+    in circles.
+    """
     places: dict[tuple[str, str], str] = {}
     for upstream in config.upstreams:
         try:
@@ -191,21 +231,33 @@ def check_apart(config: Config, reading: ReadContext) -> None:
         for name, ours in (("landing", config.landing), ("output", config.output)):
             one, other = Path(os.path.realpath(place.path)), Path(os.path.realpath(ours))
             if one == other or one in other.parents or other in one.parents:
-                reading.problem(reading.lines[key], key, f"{name} is the same directory, or one lies in the other")
+                reading.problem(
+                    reading.lines[key],
+                    key,
+                    f"{name} is the same directory, or one lies in the other",
+                )
 
 
 def check_backups(config: Config, reading: ReadContext) -> None:
-    """A copy beside what it is a copy of, or on the sequencer that is to be cleaned, protects nobody."""
+    """A copy beside what it is a copy of, or on the sequencer that is to be cleaned, protects
+    nobody.
+    """
     ours = [("landing", "", str(config.landing)), ("output", "", str(config.output))]
     for upstream in config.upstreams:
         with suppress(ValueError):
             place = parse_location(upstream.location)
-            ours += [(f"the upstream {upstream.name}", place.host, place.path)] if not place.is_local else []
+            ours += (
+                [(f"the upstream {upstream.name}", place.host, place.path)]
+                if not place.is_local
+                else []
+            )
     for backup in config.backups:
         key = f"backups.{backup.name}"
         problems = list(backup_problems(backup))
         for name, text in problems:
-            reading.problem(reading.lines.get(f"{key}.{name}", reading.lines[key]), f"{key}.{name}", text)
+            reading.problem(
+                reading.lines.get(f"{key}.{name}", reading.lines[key]), f"{key}.{name}", text
+            )
         if any(name == "location" for name, _ in problems):
             continue
         place = backup.place
@@ -227,7 +279,9 @@ def check_notify(config: Config, reading: ReadContext) -> None:
 
 def overlap(place: Location, path: str) -> bool:
     """Whether two directories of one host are the same, or one lies in the other."""
-    one, other = (Path(each if place.over_ssh else os.path.realpath(each)) for each in (place.path, path))
+    one, other = (
+        Path(each if place.over_ssh else os.path.realpath(each)) for each in (place.path, path)
+    )
     return one == other or one in other.parents or other in one.parents
 
 
@@ -236,7 +290,11 @@ def backup_problems(backup: BackupPlaceSettings) -> Iterator[tuple[str, str]]:
     if backup.location == LOCAL:
         yield "location", "should be a mounted directory or [user@]host:/directory"
         return
-    yield from (each for each in upstream_problems(backup.reached) if each[0] in ("location", "bandwidth_limit"))
+    yield from (
+        each
+        for each in upstream_problems(backup.reached)
+        if each[0] in ("location", "bandwidth_limit")
+    )
 
 
 def sample() -> str:

@@ -1,4 +1,6 @@
-"""What can be configured about telling people: who hears of what, and by which way. Read like all of `values`."""
+"""What can be configured about telling people: who hears of what, and by which way. Read like all
+of `values`.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ TRACKER = "rt"
 
 @dataclass(frozen=True)
 class SecretFileValue:
-    """The path of a file, absolute or relative to the directory of the configuration file; empty for none."""
+    """The path of a file, absolute or relative to the directory of the configuration file; empty
+    for none.
+    """
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Path | None:
         return DirectoryValue()(node, reading, key) if TextValue()(node, reading, key) else None
@@ -51,7 +55,11 @@ class EventKindsValue:
                 text = suggestion(name, EVENTS) or "; known are: " + ", ".join(EVENTS)
                 reading.problem(reading.lines[at], at, f"there is no such event{text}")
             elif word not in KINDS:
-                reading.problem(reading.lines[at], at, f"should be one of {', '.join(KINDS)}, not {described(value)}")
+                reading.problem(
+                    reading.lines[at],
+                    at,
+                    f"should be one of {', '.join(KINDS)}, not {described(value)}",
+                )
             else:
                 kinds[name] = word
         return kinds
@@ -84,7 +92,9 @@ class TrackerSettings:
     """Where Request Tracker is, such as `https://rt.example.org/`; empty: there is none."""
 
     credentials: Annotated[Path | None, SecretFileValue()] = None
-    """A file with a line `token: …`, or lines `user: …` and `password: …`, that nobody else can read."""
+    """A file with a line `token: …`, or lines `user: …` and `password: …`, that nobody else can
+    read.
+    """
 
     queue: Annotated[str, TextValue()] = ""
     """The queue in which a run's ticket is opened, unless its type names another."""
@@ -96,7 +106,9 @@ class TrackerSettings:
     """Mail addresses of those who get copies."""
 
     statuses: Annotated[Mapping[str, str], StatusesValue()] = field(default_factory=dict)
-    """What status a ticket gets when its run has one, such as `{complete: resolved}`; others are left alone."""
+    """What status a ticket gets when its run has one, such as `{complete: resolved}`; others are
+    left alone.
+    """
 
     ca_bundle: Annotated[Path | None, SecretFileValue()] = None
     """Certificates of the authorities that are believed; empty: those of this host."""
@@ -116,7 +128,8 @@ class ChannelSettings:
     """The key under `notify.channels`: letters, digits, `_`, `-` and `.`."""
 
     url_file: Annotated[Path | None, SecretFileValue()]
-    """A file with one address of Apprise's kind, such as `mailtos://…`, that nobody else can read."""
+    """A file with one address of Apprise's kind, such as `mailtos://…`, that nobody else can read.
+    """
 
     events: Annotated[tuple[str, ...], WordListValue()] = ()
     """What is told there; none: whatever `notify.events` does not say `nothing` of."""
@@ -133,7 +146,9 @@ class NotifySettings:
     """Other ways, by name."""
 
     events: Annotated[Mapping[str, str], EventKindsValue()] = field(default_factory=default_kinds)
-    """How each event is told in the tracker: `comment`, `reply` or `nothing`. docs/messages.md has all of them."""
+    """How each event is told in the tracker: `comment`, `reply` or `nothing`. docs/messages.md has
+    all of them.
+    """
 
     retry: Annotated[float, DurationValue(at_least=0.1)] = 60.0
     """Time until what could not be delivered is tried again; doubled each time, up to an hour."""
@@ -170,7 +185,11 @@ def notify_problems(notify: NotifySettings) -> Iterator[tuple[str, str]]:
             if event not in EVENTS:
                 yield f"{key}.events", f"there is no event {event}{suggestion(event, EVENTS)}"
     try:
-        fields = {name for _, name, _, _ in string.Formatter().parse(notify.report_url) if name is not None}
+        fields = {
+            name
+            for _, name, _, _ in string.Formatter().parse(notify.report_url)
+            if name is not None
+        }
     except ValueError:
         fields = {""}
     if notify.report_url and fields != {"run"}:

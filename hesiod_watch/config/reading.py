@@ -1,10 +1,11 @@
 """How values are written in YAML, and how a mistake in one is told.
 
-A reader takes a node of the parsed document and gives the value, or raises `ConfigMistake`. `read_section` reads a whole
-mapping into a dataclass by the annotations of its fields and goes on after each mistake, so that a person sees
-all of them at once.
+A reader takes a node of the parsed document and gives the value, or raises `ConfigMistake`.
+`read_section` reads a whole mapping into a dataclass by the annotations of its fields and goes on
+after each mistake, so that a person sees all of them at once.
 
-Numbers and durations are read from the text as written: YAML 1.1 would take `1:30` for 90 and `010` for 8.
+Numbers and durations are read from the text as written: YAML 1.1 would take `1:30` for 90 and `010`
+for 8.
 """
 
 from __future__ import annotations
@@ -16,7 +17,17 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypeVar, get_args, get_origin, get_type_hints
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Literal,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 import yaml
 
@@ -46,7 +57,9 @@ class ConfigMistake(Exception):
 
 @dataclass
 class ReadContext:
-    """One pass over a document: where it came from, where its keys are, and the mistakes met so far."""
+    """One pass over a document: where it came from, where its keys are, and the mistakes met so
+    far.
+    """
 
     file: str
     base: Path | None  # what relative paths are relative to; None where there is no file
@@ -54,11 +67,15 @@ class ReadContext:
     problems: list[tuple[int, str]] = field(default_factory=list)
 
     def problem(self, line: int, key: str, text: str) -> None:
-        self.problems.append((line, ": ".join(part for part in (f"{self.file}:{line}", display(key), text) if part)))
+        self.problems.append(
+            (line, ": ".join(part for part in (f"{self.file}:{line}", display(key), text) if part))
+        )
 
 
 class ValueReader(Protocol):
-    """Gives the value that `node` under `key` spells; raises Mistake, or notes several mistakes in `reading`."""
+    """Gives the value that `node` under `key` spells; raises Mistake, or notes several mistakes in
+    `reading`.
+    """
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> object: ...
 
@@ -74,7 +91,9 @@ class TextValue:
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> str:
         text = scalar(node, "text")
         if node.tag != f"{TAG}str":
-            raise ConfigMistake(f"should be text, not {described(node)}; put it in quotes if it is meant")
+            raise ConfigMistake(
+                f"should be text, not {described(node)}; put it in quotes if it is meant"
+            )
         if not text.isprintable():
             raise ConfigMistake("should be text on one line, without control characters")
         return text
@@ -85,7 +104,9 @@ class PatternValue:
     """A regular expression, as Python understands it."""
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> str:
-        text = TextValue()(yaml.ScalarNode(f"{TAG}str", scalar(node, "a regular expression")), reading, key)
+        text = TextValue()(
+            yaml.ScalarNode(f"{TAG}str", scalar(node, "a regular expression")), reading, key
+        )
         try:
             re.compile(text)
         except re.error as error:
@@ -99,7 +120,9 @@ class WordListValue:
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> tuple[str, ...]:
         if not isinstance(node, yaml.SequenceNode):
-            raise ConfigMistake(f"should be a list of words, such as [-o, Port=2222], not {described(node)}")
+            raise ConfigMistake(
+                f"should be a list of words, such as [-o, Port=2222], not {described(node)}"
+            )
         return tuple(self._word(each, reading, key) for each in node.value)
 
     def _word(self, node: yaml.Node, reading: ReadContext, key: str) -> str:
@@ -125,7 +148,9 @@ class DirectoryValue:
 
 @dataclass(frozen=True)
 class IntegerValue:
-    """A whole number from `smallest` to `largest`; where `auto` is given, that word stands for what it returns."""
+    """A whole number from `smallest` to `largest`; where `auto` is given, that word stands for what
+    it returns.
+    """
 
     smallest: int
     largest: int
@@ -136,15 +161,20 @@ class IntegerValue:
         if self.auto and text == "auto":
             return self.auto()
         if not re.fullmatch(r"-?[0-9]{1,9}", text):
-            raise ConfigMistake(f"should be a whole number{' or auto' if self.auto else ''}, not {described(node)}")
+            raise ConfigMistake(
+                f"should be a whole number{' or auto' if self.auto else ''}, not {described(node)}"
+            )
         if not self.smallest <= int(text) <= self.largest:
-            raise ConfigMistake(f"should be from {self.smallest} to {self.largest}, not {int(text)}")
+            raise ConfigMistake(
+                f"should be from {self.smallest} to {self.largest}, not {int(text)}"
+            )
         return int(text)
 
 
 @dataclass(frozen=True)
 class DurationValue:
-    """A time span from `at_least` seconds to a year: `10s`, `5 min`, `1h 30m`, or a number of seconds.
+    """A time span from `at_least` seconds to a year: `10s`, `5 min`, `1h 30m`, or a number of
+    seconds.
 
     Where `never` is true that word may be given, too; it stands for None.
     """
@@ -212,9 +242,13 @@ class NamedSectionsValue:
         found = []
         for name, value in entries(reading, node, key):
             if not NAME.fullmatch(name):
-                text = "a name should be letters, digits, _, - and ., beginning with a letter or digit"
+                text = (
+                    "a name should be letters, digits, _, - and ., beginning with a letter or digit"
+                )
                 reading.problem(reading.lines[joined(key, name)], joined(key, name), text)
-            elif (section := read_section(reading, self.kind, value, joined(key, name), name=name)) is not None:
+            elif (
+                section := read_section(reading, self.kind, value, joined(key, name), name=name)
+            ) is not None:
                 found.append(section)
         return tuple(found)
 
@@ -238,10 +272,13 @@ def keys_of(section: type[Any]) -> dict[str, ValueReader]:
     return {name: reader for name, reader in readers.items() if reader is not None}
 
 
-def read_section(reading: ReadContext, section: type[T], node: yaml.Node, key: str = "", **given: object) -> T | None:
+def read_section(
+    reading: ReadContext, section: type[T], node: yaml.Node, key: str = "", **given: object
+) -> T | None:
     """The dataclass `section` from a mapping, `given` for its fields that are no keys.
 
-    Mistakes are noted in `reading`, and what is at fault keeps its default; None where that is not possible.
+    Mistakes are noted in `reading`, and what is at fault keeps its default; None where that is not
+    possible.
     """
     readers = keys_of(section)
     values = dict(given)
@@ -257,10 +294,16 @@ def read_section(reading: ReadContext, section: type[T], node: yaml.Node, key: s
             values[name] = readers[name](value, reading, joined(key, name))
         except ConfigMistake as mistake:
             reading.problem(line, joined(key, name), str(mistake))
-    required = [each.name for each in dataclasses.fields(section) if each.default is each.default_factory is MISSING]
+    required = [
+        each.name
+        for each in dataclasses.fields(section)
+        if each.default is each.default_factory is MISSING
+    ]
     for name in required:
         if name in readers and name not in met:
-            reading.problem(node.start_mark.line + 1, joined(key, name), "missing, and it has no default")
+            reading.problem(
+                node.start_mark.line + 1, joined(key, name), "missing, and it has no default"
+            )
     return section(**values) if all(name in values for name in required) else None
 
 
@@ -289,7 +332,9 @@ def joined(key: str, name: str) -> str:
 
 def scalar(node: yaml.Node, wanted: str) -> str:
     """The text of a single value as it is written; raises Mistake for a list or a mapping."""
-    if not isinstance(node, yaml.ScalarNode) or (node.tag == f"{TAG}null" and node.value in ("", "~", "null")):
+    if not isinstance(node, yaml.ScalarNode) or (
+        node.tag == f"{TAG}null" and node.value in ("", "~", "null")
+    ):
         raise ConfigMistake(f"should be {wanted}, not {described(node)}")
     return str(node.value)
 
@@ -310,7 +355,9 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def duration(text: str) -> float | None:
-    """Seconds in `10s`, `5 min`, `1h 30m`, `1.5h` or a bare number; None where the text says something else."""
+    """Seconds in `10s`, `5 min`, `1h 30m`, `1.5h` or a bare number; None where the text says
+    something else.
+    """
     if re.fullmatch(NUMBER, text):
         return float(text)
     parts = re.findall(rf"({NUMBER})\s*([a-z]+)\s*", text)

@@ -18,7 +18,8 @@ class HesiodError(Exception):
 class TemporaryError(HesiodError):
     """Try again later: a full disk, a host that does not answer, a mount that went away.
 
-    `retry_after`, in seconds, is the longest to wait, where the one who raised it knows better than the back-off.
+    `retry_after`, in seconds, is the longest to wait, where the one who raised it knows better than
+    the back-off.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -59,7 +60,9 @@ class FlagExists(HesiodError):
 
 
 class FlagUnknown(TemporaryError):
-    """The flag was sent to the file system, but reading it back gave no verdict: not ours until it is."""
+    """The flag was sent to the file system, but reading it back gave no verdict: not ours until it
+    is.
+    """
 
 
 class ConfigError(HesiodError):

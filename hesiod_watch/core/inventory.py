@@ -1,8 +1,9 @@
 """What is there: the questions that are asked of an upstream's shell, and how the answers are read.
 
-A question is one line of POSIX sh that never changes; what varies are its arguments. It works on the host of the
-upstream, or here where that is mounted. Answers are records that end in NUL, so no name can be taken for two; they
-begin and end with a mark of their own, so that neither what a login shell prints nor an answer cut short is believed.
+A question is one line of POSIX sh that never changes; what varies are its arguments. It works on
+the host of the upstream, or here where that is mounted. Answers are records that end in NUL, so no
+name can be taken for two; they begin and end with a mark of their own, so that neither what a login
+shell prints nor an answer cut short is believed.
 
 Needed there: GNU find, xargs and md5sum, as on every sequencer (Ubuntu).
 """
@@ -22,7 +23,8 @@ SUMMARY = "final_summary"
 _BEGIN = b"hesiod-watch answers\0"
 _END = b"hesiod-watch ends "
 
-# No newline and no `!` anywhere: csh reads both within quotes, and somebody's login shell may be one.
+# No newline and no `!` anywhere: csh reads both within quotes, and somebody's login shell may be
+# one.
 _FRAME = (
     r'LC_ALL=C; export LC_ALL; printf "hesiod-watch answers\0"; '
     r'cd -- "$1" && { QUESTION; }; printf "hesiod-watch ends %s\0" "$?"'
@@ -41,31 +43,43 @@ CELLS = framed(
 """Directories at three levels: runs, libraries, cells. `$1` is where runs lie."""
 
 PARTIAL = ".hesiod-watch-partial"
-"""Beside a file that is being copied: what came of it before an interruption. Hidden, so nobody takes it for data."""
+"""Beside a file that is being copied: what came of it before an interruption. Hidden, so nobody
+takes it for data.
+"""
 
 FILES = framed(
     r'printf "%s\0" "$(date +%s)"; '
     rf'find . -mindepth 1 -name {PARTIAL} -prune -o -printf "%y %s %T@ %C@ %P\0%l\0"'
 )
-"""Everything in a cell: the time there, then of each entry what it is and where it leads. `$1` is the cell."""
+"""Everything in a cell: the time there, then of each entry what it is and where it leads. `$1` is
+the cell.
+"""
 
 BATCH = 64
 """Files that one md5sum reads: its answers may come only when it has read them all."""
 SLOWEST_READING = 10_000_000
-"""Bytes in a second that a disk is trusted to read: silence is longer while large files are read."""
+"""Bytes in a second that a disk is trusted to read: silence is longer while large files are read.
+"""
 CHECKSUMS = framed(f"nice -n 10 xargs -0 -r -n {BATCH} md5sum -z --")
-"""MD5 of the files in a cell whose names, with `./` before them, come NUL-separated. `$1` is the cell."""
+"""MD5 of the files in a cell whose names, with `./` before them, come NUL-separated. `$1` is the
+cell.
+"""
 
 
 def longest_silence(sizes: Sequence[int]) -> float:
-    """Seconds for which nothing may come while files of these sizes are read there for `CHECKSUMS`, in this order."""
+    """Seconds for which nothing may come while files of these sizes are read there for `CHECKSUMS`,
+    in this order.
+    """
     return (
-        max((sum(sizes[start : start + BATCH]) for start in range(0, len(sizes), BATCH)), default=0) / SLOWEST_READING
+        max((sum(sizes[start : start + BATCH]) for start in range(0, len(sizes), BATCH)), default=0)
+        / SLOWEST_READING
     )
 
 
 def question(script: str, directory: str) -> tuple[str, ...]:
-    """The command that asks. The name before the directory is what the shell calls itself in messages."""
+    """The command that asks. The name before the directory is what the shell calls itself in
+    messages.
+    """
     return ("sh", "-c", script, "sh", directory)
 
 
@@ -98,7 +112,8 @@ def encoded(name: str) -> bytes:
 class InventoryEntry:
     """One entry of a directory. Times are nanoseconds since the epoch, of the file system's clock.
 
-    `changed` is the inode's change time: nobody can set it back, so a file rewritten under its old time shows.
+    `changed` is the inode's change time: nobody can set it back, so a file rewritten under its old
+    time shows.
     """
 
     kind: Kind
@@ -109,8 +124,14 @@ class InventoryEntry:
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What differs when the entry has changed; directories change with what is in them, which is seen there."""
-        return (self.kind, self.target) if self.kind != "f" else (self.kind, self.size, self.mtime, self.changed)
+        """What differs when the entry has changed; directories change with what is in them, which
+        is seen there.
+        """
+        return (
+            (self.kind, self.target)
+            if self.kind != "f"
+            else (self.kind, self.size, self.mtime, self.changed)
+        )
 
 
 Entries = Mapping[str, InventoryEntry]
@@ -126,8 +147,14 @@ class Inventory:
 
     @property
     def summaries(self) -> tuple[str, ...]:
-        """Names that say final_summary, at the top of the cell; where there is none the cell is still being written."""
-        found = [name for name, entry in self.entries.items() if name.startswith(SUMMARY) and entry.kind == "f"]
+        """Names that say final_summary, at the top of the cell; where there is none the cell is
+        still being written.
+        """
+        found = [
+            name
+            for name, entry in self.entries.items()
+            if name.startswith(SUMMARY) and entry.kind == "f"
+        ]
         return tuple(sorted(name for name in found if "/" not in name))
 
     def same(self, other: Inventory) -> bool:
@@ -142,7 +169,9 @@ def read_files(answer: Iterable[bytes]) -> Inventory:
     found = list(answer)
     try:
         now = parse_whole(found[0])
-        entries = dict(_entry(head, target) for head, target in zip(found[1::2], found[2::2], strict=True))
+        entries = dict(
+            _entry(head, target) for head, target in zip(found[1::2], found[2::2], strict=True)
+        )
     except (ValueError, IndexError) as error:
         raise MalformedResponse("the answer cannot be read") from error
     return Inventory(entries, now)
@@ -163,7 +192,9 @@ def _nanoseconds(time: bytes) -> int:
 
 
 def read_checksums(answer: Iterable[bytes]) -> dict[str, str]:
-    """MD5 by name from the records of `CHECKSUMS`; a file that could not be read has none. Raises NotAnAnswer."""
+    """MD5 by name from the records of `CHECKSUMS`; a file that could not be read has none. Raises
+    NotAnAnswer.
+    """
     found = {}
     for record in answer:
         checksum, _, name = record.partition(b"  ./")
@@ -176,6 +207,7 @@ def read_checksums(answer: Iterable[bytes]) -> dict[str, str]:
 def names_given(names: Iterable[str]) -> bytes:
     """Names for the standard input of rsync's `--files-from=-` or of `CHECKSUMS`.
 
-    The `./` keeps rsync from dropping names that begin with `#` or `;`, and md5sum from taking one for an option.
+    The `./` keeps rsync from dropping names that begin with `#` or `;`, and md5sum from taking one
+    for an option.
     """
     return b"".join(b"./" + encoded(name) + b"\0" for name in names)

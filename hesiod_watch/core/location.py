@@ -1,7 +1,8 @@
-"""Where an upstream is: `LOCAL`, a directory that is mounted here, or a directory on a host reached over ssh.
+"""Where an upstream is: `LOCAL`, a directory that is mounted here, or a directory on a host reached
+over ssh.
 
-A location ends up in arguments of ssh and rsync, so whatever could be read as an option, as rsync's own `host::module`
-or as another directory than it seems to be is refused.
+A location ends up in arguments of ssh and rsync, so whatever could be read as an option, as rsync's
+own `host::module` or as another directory than it seems to be is refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ _FORMS = f"{LOCAL}, /directory or [user@]host:/directory"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A parsed location. `path` is absolute and "" for LOCAL; `host` is "" for what is mounted here."""
+    """A parsed location. `path` is absolute and "" for LOCAL; `host` is "" for what is mounted
+    here.
+    """
 
     path: str
     host: str = ""
@@ -57,7 +60,9 @@ class Location:
 
 
 def parse_location(text: str) -> Location:
-    """The location that `text` spells; a `/` at its end is dropped. Raises ValueError with a sentence."""
+    """The location that `text` spells; a `/` at its end is dropped. Raises ValueError with a
+    sentence.
+    """
     if text == LOCAL:
         return Location("")
     if not text:
@@ -84,20 +89,27 @@ def parse_location(text: str) -> Location:
 
 def _directory(path: str, shown: str) -> str:
     if not path.startswith("/"):
-        raise ValueError(f"the directory in the location {shown} is not absolute: it should begin with /")
+        raise ValueError(
+            f"the directory in the location {shown} is not absolute: it should begin with /"
+        )
     parts = path[1:].rstrip("/").split("/")
     if parts == [""]:
-        raise ValueError(f"the location {shown} is the root directory; name the one that the runs lie in")
+        raise ValueError(
+            f"the location {shown} is the root directory; name the one that the runs lie in"
+        )
     if any(part in ("", ".", "..") for part in parts):
-        raise ValueError(f"the directory in the location {shown} should be written without //, /./ and /../")
+        raise ValueError(
+            f"the directory in the location {shown} should be written without //, /./ and /../"
+        )
     return "/" + "/".join(parts)
 
 
 def run_in(root: Location, text: str) -> Location:
-    """The place of a run that `text`, such as a line of `pipeline/upstream`, says to lie in the upstream `root`.
+    """The place of a run that `text`, such as a line of `pipeline/upstream`, says to lie in the
+    upstream `root`.
 
-    The host must be that of `root`, the directory one right below it, and its name a run's; the user is that of `root`,
-    whatever the line says. Raises ValueError with a sentence.
+    The host must be that of `root`, the directory one right below it, and its name a run's; the
+    user is that of `root`, whatever the line says. Raises ValueError with a sentence.
     """
     place = parse_location(text)
     name = place.path.removeprefix(f"{root.path}/")

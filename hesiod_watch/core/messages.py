@@ -1,8 +1,10 @@
-"""Where messages about runs go: what is told, how the run's ticket should look, and what every channel must do.
+"""Where messages about runs go: what is told, how the run's ticket should look, and what every
+channel must do.
 
-A message is a file of the run before any channel sees it (`pipeline/messages/`), and stays one until a channel has
-delivered it. So a channel keeps nothing, may be killed anywhere, and is asked again until it answers. What it promises
-in return: a message whose delivery may have been tried before is looked for by its token before it is sent.
+A message is a file of the run before any channel sees it (`pipeline/messages/`), and stays one
+until a channel has delivered it. So a channel keeps nothing, may be killed anywhere, and is asked
+again until it answers. What it promises in return: a message whose delivery may have been tried
+before is looked for by its token before it is sent.
 
 These are words only; each member has a module of its own, which loads its client library late.
 """
@@ -28,8 +30,9 @@ class Delivery:
     text: str
     """Plain text, which may hold anything."""
     tried: bool = False
-    """Whether an earlier delivery is known to have ended without an answer. The message is looked for in any case, but
-    then with more patience: what took it may still be at work on it."""
+    """Whether an earlier delivery is known to have ended without an answer. The message is looked
+    for in any case, but then with more patience: what took it may still be at work on it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +56,9 @@ class DeliveryReceipt:
     """The message is there, once."""
 
     ticket: int | None
-    """The number by which the ticket is found from now on; None where the channel has no such thing."""
+    """The number by which the ticket is found from now on; None where the channel has no such
+    thing.
+    """
     note: str = ""
     """What a person should know though it was delivered, such as an address that was left out."""
 
@@ -61,23 +66,31 @@ class DeliveryReceipt:
 class Channel(Protocol):
     """One way to tell people.
 
-    `TemporaryError` means: again later, as often as it takes. `PermanentError` means: a person must do what it says
-    first; asking again does no harm. Whoever calls sees to it that a run has one caller at a time.
+    `TemporaryError` means: again later, as often as it takes. `PermanentError` means: a person must
+    do what it says first; asking again does no harm. Whoever calls sees to it that a run has one
+    caller at a time.
     """
 
     name: str
 
-    def deliver(self, ticket: TicketRequest, known: int | None, message: Delivery) -> DeliveryReceipt:
+    def deliver(
+        self, ticket: TicketRequest, known: int | None, message: Delivery
+    ) -> DeliveryReceipt:
         """Find or open the run's ticket, and send the message, unless it is there already.
 
-        `known` is what an earlier delivery returned, if any. Messages are given in order, each until it is delivered.
+        `known` is what an earlier delivery returned, if any. Messages are given in order, each
+        until it is delivered.
         """
         ...
 
     def keep(self, ticket: TicketRequest, known: int) -> str:
-        """Bring subject and status of ticket `known` into step. Returns a note, "" where all is well."""
+        """Bring subject and status of ticket `known` into step. Returns a note, "" where all is
+        well.
+        """
         ...
 
     def check(self) -> tuple[bool | None, str]:
-        """Whether it would work now, for `doctor`; None: it could not be tried. Never raises for what is wrong."""
+        """Whether it would work now, for `doctor`; None: it could not be tried. Never raises for
+        what is wrong.
+        """
         ...

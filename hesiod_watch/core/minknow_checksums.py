@@ -49,9 +49,13 @@ class MinknowChecksums:
         """The sentence for people about files that differ or are missing; "" for none."""
         parts = []
         if self.differing:
-            parts.append(f"{_files(self.differing, 'differs', 'differ')}: {self._named(self.differing)}")
+            parts.append(
+                f"{_files(self.differing, 'differs', 'differ')}: {self._named(self.differing)}"
+            )
         if self.absent:
-            parts.append(f"{_files(self.absent, 'is missing', 'are missing')}: {self._named(self.absent)}")
+            parts.append(
+                f"{_files(self.absent, 'is missing', 'are missing')}: {self._named(self.absent)}"
+            )
         return f"{self._title}: {'; '.join(parts)}" if parts else ""
 
     @property
@@ -60,7 +64,9 @@ class MinknowChecksums:
         if not self.files:
             return ""
         parts = [self.wrong.removeprefix(f"{self._title}: ")] if self.wrong else []
-        parts.append(f"{number_of(self.agreeing, 'file')} {'agrees' if self.agreeing == 1 else 'agree'}")
+        parts.append(
+            f"{number_of(self.agreeing, 'file')} {'agrees' if self.agreeing == 1 else 'agree'}"
+        )
         if self.not_compared:
             parts.append(f"{number_of(self.not_compared, 'file')} not compared yet")
         return f"{self._title}: {'; '.join([*parts, *self._left_out()])}"
@@ -89,8 +95,13 @@ class MinknowChecksums:
 
     def record(self) -> dict[str, object]:
         """The same as a JSON object, for qc.json and raw.json; empty without checksums."""
-        said = {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
-        return {key: value for key, value in said.items() if value or key in _ALWAYS} if self else {}
+        said = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
+        return (
+            {key: value for key, value in said.items() if value or key in _ALWAYS} if self else {}
+        )
 
     @classmethod
     def from_record(cls, record: object) -> MinknowChecksums:
@@ -123,7 +134,9 @@ class MinknowChecksums:
         """
         if not self or (not self.wrong and (self.not_compared or self.problem)):
             return {}
-        names = "\0".join(["differing", *sorted(self.differing), "", "absent", *sorted(self.absent)])
+        names = "\0".join(
+            ["differing", *sorted(self.differing), "", "absent", *sorted(self.absent)]
+        )
         digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGEST]
         return {KEY: {"at": at, "said": self.wrong[:LONGEST], "set": digest if self.wrong else ""}}
 
@@ -138,7 +151,11 @@ class MinknowChecksums:
 
     def _shown(self, name: str) -> str:
         words = _cut(display(name))
-        return f"{words} ({_cut(display(twin_of(name)))} is there instead)" if name in self.repacked else words
+        return (
+            f"{words} ({_cut(display(twin_of(name)))} is there instead)"
+            if name in self.repacked
+            else words
+        )
 
 
 NO_CHECKSUMS = MinknowChecksums()

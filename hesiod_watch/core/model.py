@@ -2,8 +2,8 @@
 
 A *run* is an experiment's directory, a *library* the level below, a *cell* one acquisition of one
 flow cell. A *flag* is a file under `RUN/pipeline/` that records one fact; a *claim* is a `started`
-flag that names its owner. Rules (`status`, `plan`, ...) take these values and give these values back;
-nothing here touches the disk, the clock or the log.
+flag that names its owner. Rules (`status`, `plan`, ...) take these values and give these values
+back; nothing here touches the disk, the clock or the log.
 """
 
 from __future__ import annotations
@@ -41,7 +41,9 @@ class CellId:
 
 @dataclass(frozen=True, slots=True)
 class CellName:
-    """The parts of a cell's directory name, `{date}_{time}_{position}_{flow_cell_id}_{8 hex}[.suffix]`."""
+    """The parts of a cell's directory name, `{date}_{time}_{position}_{flow_cell_id}_{8
+    hex}[.suffix]`.
+    """
 
     date: str  # YYYYMMDD; a label, local time or UTC depending on MinKNOW's version
     time: str  # HHMM
@@ -61,7 +63,9 @@ class Liveness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds a claim: the one JSON line in a `started` flag. Any field may be missing in a foreign one."""
+    """Who holds a claim: the one JSON line in a `started` flag. Any field may be missing in a
+    foreign one.
+    """
 
     token: str
     action: str = ""
@@ -98,7 +102,9 @@ class Flag:
 
     @property
     def why(self) -> str:
-        """What the flag says to a person: the record's `why`, or the whole text of a flag without a record."""
+        """What the flag says to a person: the record's `why`, or the whole text of a flag without a
+        record.
+        """
         return why_in(self.text)
 
 
@@ -118,7 +124,8 @@ class Claim:
     yielded: bool  # whoever took this epoch found the earlier worker alive and stepped back
     liveness: Liveness
     evidence: str  # one sentence: why we think so
-    made: float = 0.0  # mtime of its flag, seconds since the epoch, of the file system's clock; 0.0: not known
+    # mtime of its flag, seconds since the epoch, of the file system's clock; 0.0: not known
+    made: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +156,14 @@ class DataKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FinalSummary:
-    """One parsed final_summary file. `problem` says why it does not count as one (half-written, unreadable)."""
+    """One parsed final_summary file. `problem` says why it does not count as one (half-written,
+    unreadable).
+    """
 
     name: str  # file name, as on disk
-    values: Mapping[str, str] = field(default_factory=dict)  # last value wins where a key is repeated
+    values: Mapping[str, str] = field(
+        default_factory=dict
+    )  # last value wins where a key is repeated
     problem: str = ""
 
     @property
@@ -167,7 +178,8 @@ class CellContents:
 
     summaries: tuple[FinalSummary, ...] = ()
     files: Mapping[DataKind, int] = field(default_factory=dict)
-    # Acquisition ids (as many hex digits as the file names carry) that data files name and no summary does.
+    # Acquisition ids (as many hex digits as the file names carry) that data files name and no
+    # summary does.
     unsummarised: tuple[str, ...] = ()
     readable: bool = True
     problem: str = ""  # e.g. "fastq_pass: permission denied"
@@ -210,13 +222,16 @@ class Completeness:
 
     @property
     def by_hand(self) -> str:
-        """The sentence about a cell that a person accepted although its counts do not agree; else ""."""
+        """The sentence about a cell that a person accepted although its counts do not agree; else
+        "".
+        """
         return self.why if self.verdict is Verdict.BY_HAND else ""
 
     def record(self) -> dict[str, object]:
         """The verdict as qc.json, `.done` and `status --json` hold it."""
         shortfalls = [
-            {"kind": str(each.kind), "found": each.found, "expected": each.expected} for each in self.shortfalls
+            {"kind": str(each.kind), "found": each.found, "expected": each.expected}
+            for each in self.shortfalls
         ]
         fallback = {str(kind): count for kind, count in self.fallback.items()}
         return {
@@ -270,8 +285,8 @@ class Attempt:
     def why(self) -> str:
         """Why the round ended as it did, for a person.
 
-        Backups, verifications and syncs record it as `trouble`, marks and strips as `why`. A record with `trouble` may
-        have a `why` too: the reason for which the round was begun.
+        Backups, verifications and syncs record it as `trouble`, marks and strips as `why`. A record
+        with `trouble` may have a `why` too: the reason for which the round was begun.
         """
         return str(self.record.get("reason") or self.evidence)
 
@@ -284,7 +299,9 @@ class OutboxMessage:
     key: str  # names what it tells of; the name of its file
     event: str = ""
     token: str = ""  # 32 hex digits
-    channels: Mapping[str, str] = field(default_factory=dict)  # where it goes: name of a channel → comment or reply
+    channels: Mapping[str, str] = field(
+        default_factory=dict
+    )  # where it goes: name of a channel → comment or reply
     text: str = ""
     time: str = ""  # ISO 8601, UTC; when it was written
     problem: str = ""  # why it cannot be delivered as it lies there
@@ -294,19 +311,29 @@ class OutboxMessage:
 class Outbox:
     """What people were told, or are to be told, about a run: `pipeline/messages/`."""
 
-    reported: frozenset[str] = frozenset()  # keys of all messages, and of what happened before there were any
-    unnumbered: tuple[str, ...] = ()  # keys of messages whose writer was stopped before they had a number
+    reported: frozenset[str] = (
+        frozenset()
+    )  # keys of all messages, and of what happened before there were any
+    unnumbered: tuple[
+        str, ...
+    ] = ()  # keys of messages whose writer was stopped before they had a number
     last: int = 0  # the highest number; 0: none
     newest: str = ""  # key of that message
-    delivered: Mapping[str, int] = field(default_factory=dict)  # channel → number up to which it has them all
-    channels: tuple[str, ...] = ()  # those that this look asked about, as the configuration has them
+    delivered: Mapping[str, int] = field(
+        default_factory=dict
+    )  # channel → number up to which it has them all
+    channels: tuple[
+        str, ...
+    ] = ()  # those that this look asked about, as the configuration has them
     waiting: tuple[OutboxMessage, ...] = ()  # what at least one of these is still to get
     round: Attempt | None = None  # the last delivery, or the one under way
     ticket: int | None = None  # in the tracker
     problem: str = ""  # why nothing is known about the messages
 
     def waiting_for(self, channel: str) -> tuple[OutboxMessage, ...]:
-        """What a channel is still to get, in order; what cannot be understood may be for any of them."""
+        """What a channel is still to get, in order; what cannot be understood may be for any of
+        them.
+        """
         after = self.delivered.get(channel, 0)
         return tuple(
             letter
@@ -325,7 +352,9 @@ class ListedRun:
 
 @dataclass(frozen=True, slots=True)
 class IngestState:
-    """What is known about the FASTQ of a cell that is still being written. Times are nanoseconds since the epoch."""
+    """What is known about the FASTQ of a cell that is still being written. Times are nanoseconds
+    since the epoch.
+    """
 
     changed: int  # when a data directory last changed, by the file system's clock; 0: there is none
     seen: int = 0  # the same, as the last round of ingest saw it before it listed files
@@ -343,14 +372,26 @@ class Cell:
     flags: CellFlags = CellFlags()
     # The count of this look, or the one that `done` or `failed` holds; None: a flag says enough.
     completeness: Completeness | None = None
-    summary_since: float | None = None  # when the newest final_summary was written, seconds since the epoch
+    summary_since: float | None = (
+        None  # when the newest final_summary was written, seconds since the epoch
+    )
     progress: Progress | None = None
-    arriving: IngestState | None = None  # None: not looked at, because the cell is not being written
-    results: Mapping[str, object] = field(default_factory=dict)  # reads, bases, n50, mean_q; so far, while it runs
-    backup: Attempt | None = None  # the last round of copying it to second places, or the one under way
+    arriving: IngestState | None = (
+        None  # None: not looked at, because the cell is not being written
+    )
+    results: Mapping[str, object] = field(
+        default_factory=dict
+    )  # reads, bases, n50, mean_q; so far, while it runs
+    backup: Attempt | None = (
+        None  # the last round of copying it to second places, or the one under way
+    )
     verification: Attempt | None = None  # the last reading of its copies, or the one under way
-    deletable: Attempt | None = None  # the last time it was marked on its upstream as safe to delete, or refused
-    strip: Attempt | None = None  # the last removal of its raw data from the landing area, or the one under way
+    deletable: Attempt | None = (
+        None  # the last time it was marked on its upstream as safe to delete, or refused
+    )
+    strip: Attempt | None = (
+        None  # the last removal of its raw data from the landing area, or the one under way
+    )
 
 
 class Stage(StrEnum):
@@ -403,14 +444,21 @@ class Snapshot:
     output: Path | None = None  # where pipeline/output leads, when that is below the output root
     output_problem: str = ""  # why `output` is None, or why nothing can be written there
     output_foreign: bool = False  # pipeline/output leads to a directory that is not this run's
-    flags: frozenset[str] = frozenset()  # run-level flags: failed, aborted, stripped, sync.started, …
-    flag_texts: Mapping[str, str] = field(default_factory=dict)  # what those flags say, where they say anything
+    flags: frozenset[str] = (
+        frozenset()
+    )  # run-level flags: failed, aborted, stripped, sync.started, …
+    flag_texts: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what those flags say, where they say anything
     cells: tuple[Cell, ...] = ()
     quarantined: tuple[QuarantinedName, ...] = ()  # of this run, or in it
-    ignored: tuple[QuarantinedName, ...] = ()  # known and left alone on purpose: configuration-test cells
+    ignored: tuple[
+        QuarantinedName, ...
+    ] = ()  # known and left alone on purpose: configuration-test cells
     report_digest: str | None = None  # digest that report.html carries; None: no report
     problem: str = ""  # why the run could not be observed in full
-    listed_at: str = ""  # where a listing just shows this run, as pipeline/upstream spells it; "" where none does
+    # where a listing just shows this run, as pipeline/upstream spells it; "" where none does
+    listed_at: str = ""
     sync: Attempt | None = None  # the last round of copying, or the one under way
     backup: Attempt | None = None  # the last round of copying the run's own files to second places
     type: str = ""  # what pipeline/type.yaml says; "": nothing, and the run's name decides
@@ -428,14 +476,18 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class RunType:
-    """A kind of run, such as internal or visitor, by the runs' names, and what is different about it."""
+    """A kind of run, such as internal or visitor, by the runs' names, and what is different about
+    it.
+    """
 
     name: str
     runs: str  # regular expression that the whole name of a run must match
     process: bool = True  # False: its cells are received, and left as they are
     notify: bool = True  # False: nobody is told about them
     queue: str = ""  # of the tracker; "": the one for all runs
-    backup_raw: Literal["default", "true", "false"] = "default"  # whether backups hold raw data; default: as each says
+    backup_raw: Literal["default", "true", "false"] = (
+        "default"  # whether backups hold raw data; default: as each says
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -448,8 +500,12 @@ class Action:
     cell: CellId | None = None
     epoch: int = 1  # of the claim it needs, for actions that are claimed
     upstream: str = LOCAL  # where the run comes from, for new-run and sync
-    listed_run: ListedRun | None = None  # the run as its upstream was just seen to have it, for tell
-    completeness: Completeness | None = field(default=None, compare=False)  # what was just counted, for synced
+    listed_run: ListedRun | None = (
+        None  # the run as its upstream was just seen to have it, for tell
+    )
+    completeness: Completeness | None = field(
+        default=None, compare=False
+    )  # what was just counted, for synced
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.name, self.run, str(self.cell or "")) if part)
@@ -460,18 +516,28 @@ class Policy:
     """What the configuration says about deciding. Times are in seconds."""
 
     local: bool = True  # runs that appear in the landing area by themselves are ours
-    grace: float = 3600.0  # after a final_summary: how long a cell may stay incomplete before a person is told
+    grace: float = (
+        3600.0  # after a final_summary: how long a cell may stay incomplete before a person is told
+    )
     attempts_per_day: int = 3  # claims of one cell in 24 hours before it is given up as failed
-    ingest_interval: float | None = 60.0  # shortest time from one round of ingest to the next; None: no ingest
+    ingest_interval: float | None = (
+        60.0  # shortest time from one round of ingest to the next; None: no ingest
+    )
     sync_interval: float = 0.0  # shortest time from one sync of a run to the next
-    backups: frozenset[str] = frozenset()  # names of the second places that each processed cell is copied to
+    backups: frozenset[str] = (
+        frozenset()
+    )  # names of the second places that each processed cell is copied to
     verify_every: float = 30 * 86400.0  # from one reading of a cell's copies to the next
     marking: Mapping[str, float] = field(
         default_factory=dict
     )  # upstreams whose cells are marked → how long that counts
-    strip_after: float | None = None  # from `.done` to the removal of raw data; None: never by itself
+    strip_after: float | None = (
+        None  # from `.done` to the removal of raw data; None: never by itself
+    )
     types: tuple[RunType, ...] = ()  # the first that matches a run's name counts
-    channels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # channel → event → comment or reply
+    channels: Mapping[str, Mapping[str, str]] = field(
+        default_factory=dict
+    )  # channel → event → comment or reply
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ match a grammar: what does not is *quarantined*, shown and never worked on. `run
 `library_problem` and `cell_problem` decide that; everything else here may assume the answer was "".
 File names inside a cell are opaque and have no grammar; they are only ever displayed and sorted.
 
-Names come from `os.fsdecode`, so bytes that are no UTF-8 arrive as lone surrogates. All patterns are
-matched with `fullmatch`: `$` would accept a trailing newline.
+Names come from `os.fsdecode`, so bytes that are no UTF-8 arrive as lone surrogates. All patterns
+are matched with `fullmatch`: `$` would accept a trailing newline.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ _ALLOWED = "letters, digits, blanks and _ . + @ = , -"
 
 # Names that mean something else in a run's directory or in its output directory.
 _RESERVED = frozenset({"pipeline", "rundata", "pipeline.log", "sync.log", "report.html"})
-# The flag `{cell}.backup.done` must not be readable as the flag `done` of a re-called cell `{cell}.backup`.
+# The flag `{cell}.backup.done` must not be readable as the flag `done` of a re-called cell
+# `{cell}.backup`.
 _FLAG_WORDS = frozenset(
     {"synced", "started", "done", "failed", "aborted", "stripped", "worker", "yielded"}
     | {"sync", "ingest", "process", "backup", "notify", "report", "verify", "deletable", "strip"}
@@ -34,7 +35,8 @@ _FLAG_WORDS = frozenset(
 
 _CELL = re.compile(
     r"(?P<date>[0-9]{8})_(?P<time>(?:[01][0-9]|2[0-3])[0-5][0-9])"
-    r"_(?P<place>[A-Za-z0-9._-]+)"  # position and flow cell, told apart by `_position_and_flow_cell`
+    # position and flow cell, told apart by `_position_and_flow_cell`
+    r"_(?P<place>[A-Za-z0-9._-]+)"
     r"_(?P<short_id>[0-9a-f]{8})"
     r"(?:\.(?P<suffix>[A-Za-z0-9][A-Za-z0-9_.+-]*))?"
 )
@@ -48,16 +50,20 @@ _POSITION = re.compile(
     r"|M[CD]-[0-9]+"  # Mk1C, Mk1D: MC-115499
     r"|P2[SI][-_][0-9]+[-_][A-Z]"  # P2 Solo, P2i: P2S-00581-A
 )
-_FLOW_CELL = re.compile(r"[A-Za-z]{2,3}[0-9]{3,6}|CTC[A-Za-z0-9]*|UNKNOWN")  # PAD38578, AOZ898 (a Flongle), CTC00001
+_FLOW_CELL = re.compile(
+    r"[A-Za-z]{2,3}[0-9]{3,6}|CTC[A-Za-z0-9]*|UNKNOWN"
+)  # PAD38578, AOZ898 (a Flongle), CTC00001
 
 
 def _position_and_flow_cell(place: str) -> tuple[str, str] | None:
     """Split `{position}_{flow_cell_id}` where both may hold `_`; None without a position or a `_`.
 
-    A position of a known shape decides, else a flow cell of a known shape, else the first `_`: positions are
-    made by machines and hold none, flow-cell ids may be typed by people.
+    A position of a known shape decides, else a flow cell of a known shape, else the first `_`:
+    positions are made by machines and hold none, flow-cell ids may be typed by people.
     """
-    splits = [(place[:at], place[at + 1 :]) for at, letter in enumerate(place) if letter == "_" and at]
+    splits = [
+        (place[:at], place[at + 1 :]) for at, letter in enumerate(place) if letter == "_" and at
+    ]
     for position, flow_cell in splits:
         if _POSITION.fullmatch(position):
             return position, flow_cell
@@ -78,12 +84,16 @@ def _take_apart(name: str) -> CellName | None:
 
 
 def parse_cell(name: str) -> CellName | None:
-    """Take a cell's directory name apart; None where it is not one that may be worked on (see `cell_problem`)."""
+    """Take a cell's directory name apart; None where it is not one that may be worked on (see
+    `cell_problem`).
+    """
     return None if cell_problem(name) else _take_apart(name)
 
 
 def looks_like_cell(name: str) -> bool:
-    """Whether a name begins as a cell's does, with date and time: what is no cell then deserves a word to a person."""
+    """Whether a name begins as a cell's does, with date and time: what is no cell then deserves a
+    word to a person.
+    """
     return _LOOKS_LIKE_CELL.match(name) is not None
 
 
@@ -96,7 +106,9 @@ def _plausible_date(digits: str) -> bool:
 
 
 def is_configuration_test(cell: CellName) -> bool:
-    """Whether this is a configuration-test cell (`CTC…`), which checks the instrument and holds no sample."""
+    """Whether this is a configuration-test cell (`CTC…`), which checks the instrument and holds no
+    sample.
+    """
     return cell.flow_cell_id.upper().startswith("CTC")
 
 
@@ -128,7 +140,8 @@ def run_problem(name: str) -> str:
 def library_problem(name: str) -> str:
     """Say in one sentence why a library of this name is quarantined; "" when it may be worked on.
 
-    Beside the grammar, names that the run's or its output directory uses for something else are refused.
+    Beside the grammar, names that the run's or its output directory uses for something else are
+    refused.
     """
     if name in _RESERVED or name.endswith("_mqc.json"):
         return f"{_quoted(name)} is a name that hesiod-watch uses itself"
@@ -138,7 +151,8 @@ def library_problem(name: str) -> str:
 def cell_problem(name: str) -> str:
     """Say in one sentence why a cell of this name is quarantined; "" when it may be worked on.
 
-    Flag names derive from the cell's name, so a suffix that reads like a part of a flag's name is refused.
+    Flag names derive from the cell's name, so a suffix that reads like a part of a flag's name is
+    refused.
     """
     problem = _grammar_problem(name)
     if problem:
@@ -170,11 +184,13 @@ def _shown(letter: str) -> str:
 
 
 def display(name: str) -> str:
-    """Make `name` safe to show: one line, nothing invisible, nothing that moves a cursor or reverses the text.
+    """Make `name` safe to show: one line, nothing invisible, nothing that moves a cursor or
+    reverses the text.
 
-    Control characters, bidirectional and zero-width ones, combining marks, blanks other than the plain one and
-    undecodable bytes become escapes (`\\n`, `\\x1b`, `\\u202e`); a backslash is doubled, so that two names never look
-    the same by escaping. Characters special to HTML are left to the templates' own escaping.
+    Control characters, bidirectional and zero-width ones, combining marks, blanks other than the
+    plain one and undecodable bytes become escapes (`\\n`, `\\x1b`, `\\u202e`); a backslash is
+    doubled, so that two names never look the same by escaping. Characters special to HTML are left
+    to the templates' own escaping.
     """
     if name.isascii() and name.isprintable() and "\\" not in name:
         return name
@@ -185,11 +201,14 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 
 def natural_key(name: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
-    """Sort key that puts `x_2` before `x_10`. A total order: names equal but for leading zeros are told apart."""
+    """Sort key that puts `x_2` before `x_10`. A total order: names equal but for leading zeros are
+    told apart.
+    """
     parts = _DIGITS.split(name)
     # A number is compared by its count of digits, then digit by digit: no limit on its length.
     key = tuple(
-        (len(part.lstrip("0")), part.lstrip("0")) if position % 2 else part for position, part in enumerate(parts)
+        (len(part.lstrip("0")), part.lstrip("0")) if position % 2 else part
+        for position, part in enumerate(parts)
     )
     return key, name
 
@@ -205,21 +224,27 @@ def _percent_encoded(barcode: str) -> str:
 
 
 def output_file_name(run: str, cell: CellId, barcode: str | None, part: str) -> str:
-    """Name of one output: `{run}_{library}_{flow_cell_id}_{8 hex}[.suffix][_{barcode}]_{part}.fastq.gz`.
+    """Name of one output: `{run}_{library}_{flow_cell_id}_{8
+    hex}[.suffix][_{barcode}]_{part}.fastq.gz`.
 
-    `barcode` is the name of the barcode's directory (often a person's alias), None where there is none; `part` is
-    pass, fail or skip. Blanks of run and library stay. A barcode's characters outside `[A-Za-z0-9._-]`
-    are percent-encoded, `%` itself too: different barcodes of a cell get different names, and no name needs
-    escaping in `md5sums.txt`. Unique within the cell's own output directory, `{library}/{cell}`.
+    `barcode` is the name of the barcode's directory (often a person's alias), None where there is
+    none; `part` is pass, fail or skip. Blanks of run and library stay. A barcode's characters
+    outside `[A-Za-z0-9._-]` are percent-encoded, `%` itself too: different barcodes of a cell get
+    different names, and no name needs escaping in `md5sums.txt`. Unique within the cell's own
+    output directory, `{library}/{cell}`.
 
     Raises PermanentError for quarantined names and for a result of more than 255 bytes.
     """
     parsed = parse_cell(cell.name)
     problem = run_problem(run) or library_problem(cell.library) or cell_problem(cell.name)
     if problem or parsed is None:
-        raise PermanentError(f"run {display(run)}, cell {display(str(cell))}: {problem}; no output is made for it")
+        raise PermanentError(
+            f"run {display(run)}, cell {display(str(cell))}: {problem}; no output is made for it"
+        )
     if part not in ("pass", "fail", "skip"):
-        raise PermanentError(f"run {run}, cell {cell}: there are no outputs for {display(part)!r} reads")
+        raise PermanentError(
+            f"run {run}, cell {cell}: there are no outputs for {display(part)!r} reads"
+        )
     short_id = f"{parsed.short_id}.{parsed.suffix}" if parsed.suffix else parsed.short_id
     pieces = [run, cell.library, parsed.flow_cell_id, short_id]
     if barcode is not None:

@@ -1,7 +1,9 @@
-"""Reading JSON records from disk or from another program: what no record of ours can hold is refused at the border.
+"""Reading JSON records from disk or from another program: what no record of ours can hold is
+refused at the border.
 
-One number in one flag must not stop a command that shows all runs. So a text with a number that is not finite, or that
-64 bits do not hold, is no record at all. Neither is one that is nested very deeply, nor one with half a character.
+One number in one flag must not stop a command that shows all runs. So a text with a number that is
+not finite, or that 64 bits do not hold, is no record at all. Neither is one that is nested very
+deeply, nor one with half a character.
 """
 
 from __future__ import annotations
@@ -11,9 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST = 2**64
-"""Numbers are smaller than this, and not smaller than half of it below zero: sizes, counts, inodes, seconds."""
+"""Numbers are smaller than this, and not smaller than half of it below zero: sizes, counts, inodes,
+seconds.
+"""
 _LARGEST = 2**96
-"""The same of a document: 64 bits of seconds, in nanoseconds, as a file's time may be that its owner has set."""
+"""The same of a document: 64 bits of seconds, in nanoseconds, as a file's time may be that its
+owner has set.
+"""
 _EARLIER = frozenset({"trouble", "why", "person", "again"})
 """Keys of version 0.1.0 that are spelled otherwise now."""
 DEEPEST = 32
@@ -21,9 +27,11 @@ DEEPEST = 32
 
 
 def loads(text: str | bytes) -> Any:
-    """The value that a JSON text says, as `json.loads` gives it. Raises ValueError for every text that is refused.
+    """The value that a JSON text says, as `json.loads` gives it. Raises ValueError for every text
+    that is refused.
 
-    For documents that list files: times in nanoseconds may need more than 64 bits. `whole_number` reads the sizes.
+    For documents that list files: times in nanoseconds may need more than 64 bits. `whole_number`
+    reads the sizes.
     """
     text = text if isinstance(text, str) else text.decode()
     try:
@@ -45,7 +53,8 @@ def record_in(text: str | bytes | None) -> Mapping[str, object]:
 
 
 def current(record: Mapping[str, object]) -> dict[str, object]:
-    """A record in today's spelling: the keys of version 0.1.0 that have another name now are renamed.
+    """A record in today's spelling: the keys of version 0.1.0 that have another name now are
+    renamed.
 
     `trouble` and `why` are `reason`; a record with both has its reason in `trouble`. `person` is
     `needs_person`, and so is the opposite of `again`.
@@ -64,7 +73,9 @@ def current(record: Mapping[str, object]) -> dict[str, object]:
 
 
 def parse_whole(text: str | bytes) -> int:
-    """The number that a text spells. Raises ValueError for no number, and for one that no record holds."""
+    """The number that a text spells. Raises ValueError for no number, and for one that no record
+    holds.
+    """
     if not _is_held(number := int(text)):
         raise ValueError("a number that no record holds")
     return number
@@ -76,7 +87,9 @@ def whole_number(value: object) -> int | None:
 
 
 def numbers_in(value: object) -> dict[str, int | float | None]:
-    """The numbers of an object in a record by their names, and the names without a number; the rest is left out."""
+    """The numbers of an object in a record by their names, and the names without a number; the rest
+    is left out.
+    """
     named = value.items() if isinstance(value, dict) else ()
     return {name: number for name, number in named if number is None or _is_amount(number)}
 
@@ -90,7 +103,9 @@ def _is_held(number: float) -> bool:
 
 
 def _is_plain(value: object, levels: int) -> bool:
-    """Whether lists and objects are not nested too deeply, and hold no number that 64 bits do not hold."""
+    """Whether lists and objects are not nested too deeply, and hold no number that 64 bits do not
+    hold.
+    """
     if isinstance(value, int | float):
         return _is_held(value)
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
@@ -98,10 +113,18 @@ def _is_plain(value: object, levels: int) -> bool:
 
 
 def _refuse_half_characters(value: object) -> None:
-    """Raise ValueError for a text that cannot be encoded. Lone surrogates that stand for bytes of a name are kept."""
+    """Raise ValueError for a text that cannot be encoded. Lone surrogates that stand for bytes of a
+    name are kept.
+    """
     if isinstance(value, str):
         value.encode("utf-8", "surrogateescape")
-    for each in (*value, *value.values()) if isinstance(value, dict) else value if isinstance(value, list) else ():
+    for each in (
+        (*value, *value.values())
+        if isinstance(value, dict)
+        else value
+        if isinstance(value, list)
+        else ()
+    ):
         _refuse_half_characters(each)
 
 

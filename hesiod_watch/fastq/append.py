@@ -1,10 +1,11 @@
-"""Append sources to the end of one output, make them durable, and read them back: what a journal can then record.
+"""Append sources to the end of one output, make them durable, and read them back: what a journal
+can then record.
 
-Two ways, one per output. Where all sources are gzipped their members are kept byte for byte and inflated once, for the
-statistics and as the check of their integrity. Anything else becomes BGZF throughout: a plain gzip member behind BGZF
-breaks `bgzip -@2`. A gzipped source whose text must be repaired (no newline at its end, Windows line ends) cannot be
-kept either; it becomes a plain gzip member. And where the first source happens to be BGZF itself, those that are not
-are made so.
+Two ways, one per output. Where all sources are gzipped their members are kept byte for byte and
+inflated once, for the statistics and as the check of their integrity. Anything else becomes BGZF
+throughout: a plain gzip member behind BGZF breaks `bgzip -@2`. A gzipped source whose text must be
+repaired (no newline at its end, Windows line ends) cannot be kept either; it becomes a plain gzip
+member. And where the first source happens to be BGZF itself, those that are not are made so.
 """
 
 from __future__ import annotations
@@ -44,13 +45,16 @@ class _How(Enum):
 
 
 class OutputAppender:
-    """An output being written from `at` on. `append` each source in order, `sync`, `confirm`; `close` in any case.
+    """An output being written from `at` on. `append` each source in order, `sync`, `confirm`;
+    `close` in any case.
 
-    `members`: keep the sources' own gzip members. `md5` is the saved digest of what is there, None to do without. After
-    an error in `append`, `rewind` forgets what that source left.
+    `members`: keep the sources' own gzip members. `md5` is the saved digest of what is there, None
+    to do without. After an error in `append`, `rewind` forgets what that source left.
     """
 
-    def __init__(self, name: str, path: Path, level: Level, *, members: bool, at: int, md5: bytes | None) -> None:
+    def __init__(
+        self, name: str, path: Path, level: Level, *, members: bool, at: int, md5: bytes | None
+    ) -> None:
         keep_freed_memory()
         self.path = path
         self.pieces: list[Piece] = []
@@ -61,7 +65,8 @@ class OutputAppender:
         self._blocks = not members or (at > 0 and has_blocks(path))  # the output is BGZF
         self._file = OutputFile(path, at)
         self._digest = None if md5 is None else Md5(md5)
-        # Of the source being taken: where and with which digest it began, what was written, what was read.
+        # Of the source being taken: where and with which digest it began, what was written, what
+        # was read.
         self._start, self._before = at, md5
         self._size, self._crc = at, 0
         self._text = TextChecksum(0, 0)
@@ -76,7 +81,8 @@ class OutputAppender:
     def append(self, source: Source, on_unit: OnUnit | None = None) -> Piece:
         """Put the reads of `source` behind what is there; the record of it.
 
-        Raises `BadSource`, `TemporaryError` or `PermanentError`, naming the file. Nothing is durable yet.
+        Raises `BadSource`, `TemporaryError` or `PermanentError`, naming the file. Nothing is
+        durable yet.
         """
         self._start, self._before = self._size, self.md5
         how = self._how(source)
@@ -84,7 +90,9 @@ class OutputAppender:
         if how is _How.VERBATIM and repaired:
             # Found out at the end only, and rare: once more, this time not verbatim.
             self.rewind()
-            measure, repaired = self._copy(source, _How.BGZF if self._blocks else _How.REWRITE, None)
+            measure, repaired = self._copy(
+                source, _How.BGZF if self._blocks else _How.REWRITE, None
+            )
         statistics = measure.result()
         piece = Piece(
             source=source.name,
@@ -140,12 +148,18 @@ class OutputAppender:
         """Write one source `how`; its measure, and what had to be repaired at its end."""
         self._crc, self._text = 0, TextChecksum(0, 0)
         measure = ReadMeasurer(source.path)
-        rewriting = isal_zlib.compressobj(2, isal_zlib.DEFLATED, _GZIP_MEMBER) if how is _How.REWRITE else None
+        rewriting = (
+            isal_zlib.compressobj(2, isal_zlib.DEFLATED, _GZIP_MEMBER)
+            if how is _How.REWRITE
+            else None
+        )
         with SourceFile(source) as file:
             self._hints = (file.ctime_ns, file.inode)
             readinto = file.readinto
             if source.gzipped and source.size:  # an empty file is no gzip, and legal
-                readinto = GzipReader(readinto, source.path, self._write if how is _How.VERBATIM else None).readinto
+                readinto = GzipReader(
+                    readinto, source.path, self._write if how is _How.VERBATIM else None
+                ).readinto
             reader = RecordReader(readinto, source.path)
             reported = 0
             for unit in reader:
@@ -175,7 +189,11 @@ class OutputAppender:
 
 def keeps_members(output: Output, settings: Settings) -> bool:
     """Whether an output is made of its sources' own gzip members."""
-    return not settings.recompress and bool(output.sources) and all(source.gzipped for source in output.sources)
+    return (
+        not settings.recompress
+        and bool(output.sources)
+        and all(source.gzipped for source in output.sources)
+    )
 
 
 def has_blocks(path: Path) -> bool:

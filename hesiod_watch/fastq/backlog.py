@@ -1,7 +1,8 @@
 """What is still to be taken, and which of it makes the next batch. Pure.
 
-An output belongs to one batch at a time. One process goes through outputs in their order. Several take the outputs with
-most left first, in batches that become smaller towards the end, so that all of them end at about the same time.
+An output belongs to one batch at a time. One process goes through outputs in their order. Several
+take the outputs with most left first, in batches that become smaller towards the end, so that all
+of them end at about the same time.
 """
 
 from __future__ import annotations
@@ -27,14 +28,22 @@ class _Waiting:
 class SourceBacklog:
     """Sources of outputs behind the first `taken` of each (by name of the output)."""
 
-    def __init__(self, outputs: Iterable[Output], taken: Mapping[str, int], limits: TaskLimits, processes: int) -> None:
+    def __init__(
+        self,
+        outputs: Iterable[Output],
+        taken: Mapping[str, int],
+        limits: TaskLimits,
+        processes: int,
+    ) -> None:
         self._limits = limits
         self._processes = processes
         self._waiting: dict[str, _Waiting] = {}
         for output in outputs:
             number = taken.get(output.name, 0)
             if left := output.sources[number:]:
-                self._waiting[output.name] = _Waiting(output, number, sum(source.size for source in left))
+                self._waiting[output.name] = _Waiting(
+                    output, number, sum(source.size for source in left)
+                )
 
     def __len__(self) -> int:
         """Outputs that something is left of."""
@@ -45,7 +54,9 @@ class SourceBacklog:
         return sum(waiting.left for waiting in self._waiting.values())
 
     def next_batch(self) -> list[tuple[Output, tuple[Source, ...]]]:
-        """Some outputs that are in no batch, each with the sources to take next; empty if there are none now."""
+        """Some outputs that are in no batch, each with the sources to take next; empty if there are
+        none now.
+        """
         share = self._limits.bytes
         order = list(self._waiting.values())
         if self._processes > 1:

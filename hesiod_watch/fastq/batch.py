@@ -1,8 +1,8 @@
 """Do one task: append sources to outputs, make them durable, read them back.
 
-The order is what the journal relies on: everything is written, then every output is fdatasynced, then all of it is read
-back from the disk and compared. Whatever ends the work early, what is whole by then is still made durable and counts,
-so that trying again gets further each time.
+The order is what the journal relies on: everything is written, then every output is fdatasynced,
+then all of it is read back from the disk and compared. Whatever ends the work early, what is whole
+by then is still made durable and counts, so that trying again gets further each time.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from hesiod_watch.fastq.tasks import AppendTask, OutputGrowth, OutputPart, TaskR
 def perform(task: AppendTask, on_unit: OnUnit, stop: Callable[[], bool]) -> TaskResult:
     """Do as much of the task as its limits allow; `stop` is asked between sources.
 
-    `error` of the result is what ended it early, where that leaves the pieces before it in order. Raises what does not:
-    then nothing counts, and outputs may have grown by what nobody needs.
+    `error` of the result is what ended it early, where that leaves the pieces before it in order.
+    Raises what does not: then nothing counts, and outputs may have grown by what nobody needs.
     """
     appenders: list[tuple[OutputPart, OutputAppender]] = []
     try:
@@ -35,7 +35,10 @@ def perform(task: AppendTask, on_unit: OnUnit, stop: Callable[[], bool]) -> Task
     except TemporaryError:
         durable.give_back(task.directory, [(part.name, part.at) for part in task.parts])
         raise
-    durable.give_back(task.directory, [(part.name, part.at) for part, appender in appenders if not appender.pieces])
+    durable.give_back(
+        task.directory,
+        [(part.name, part.at) for part, appender in appenders if not appender.pieces],
+    )
     grown = [
         OutputGrowth(part.name, part.at, tuple(appender.pieces), appender.statistics, appender.md5)
         for part, appender in whole
@@ -59,7 +62,9 @@ def _grow(
                 return None
             if appender is None:
                 path = task.directory / part.name
-                appender = OutputAppender(part.name, path, task.level, members=part.members, at=part.at, md5=part.md5)
+                appender = OutputAppender(
+                    part.name, path, task.level, members=part.members, at=part.at, md5=part.md5
+                )
                 opened.callback(appender.close)
                 appenders.append((part, appender))
             try:

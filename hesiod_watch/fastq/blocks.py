@@ -1,4 +1,6 @@
-"""Inflate BGZF block by block, as readers that jump would see it: every length and every CRC is checked."""
+"""Inflate BGZF block by block, as readers that jump would see it: every length and every CRC is
+checked.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,12 @@ _SLAB_BYTES = 128 << 10  # read at a time; a block has at most half of that
 
 
 class BgzfBlocks:
-    """The inflated bytes of a stream of BGZF blocks, one block after the other or as a `readinto` for `RecordReader`.
+    """The inflated bytes of a stream of BGZF blocks, one block after the other or as a `readinto`
+    for `RecordReader`.
 
-    `readinto` gives the compressed bytes, the first of them at `offset` of the file `path`; `passed_on` is called with
-    each part of them, before it is checked. Raises `PermanentError`: such a file was made by us.
+    `readinto` gives the compressed bytes, the first of them at `offset` of the file `path`;
+    `passed_on` is called with each part of them, before it is checked. Raises `PermanentError`:
+    such a file was made by us.
     """
 
     def __init__(
@@ -69,7 +73,9 @@ class BgzfBlocks:
                 raise self._bad("is cut off")
             crc, length = _TRAILER.unpack_from(block, size - _TRAILER.size)
             try:
-                data = isal_zlib.decompress(block[bgzf.HEAD_BYTES : -_TRAILER.size], -15, max(length, 1))
+                data = isal_zlib.decompress(
+                    block[bgzf.HEAD_BYTES : -_TRAILER.size], -15, max(length, 1)
+                )
             except ISAL_ERROR as error:
                 raise self._bad(f"does not inflate: {error}") from error
             if len(data) != length or isal_zlib.crc32(data) != crc:

@@ -1,7 +1,9 @@
-"""The checkpoint: statistics and MD5 of each output as of some place in the journal, so that opening reads no outputs.
+"""The checkpoint: statistics and MD5 of each output as of some place in the journal, so that
+opening reads no outputs.
 
-A cache, never the truth: it says which bytes of the journal it goes with (length and CRC-32), and is ignored where
-these are not the journal's. It is written whole or not at all. Without it outputs are read and measured again.
+A cache, never the truth: it says which bytes of the journal it goes with (length and CRC-32), and
+is ignored where these are not the journal's. It is written whole or not at all. Without it outputs
+are read and measured again.
 """
 
 from __future__ import annotations
@@ -25,7 +27,9 @@ _SIZE = struct.Struct("<I")  # of the index
 
 @dataclass(frozen=True, slots=True)
 class OutputCheckpoint:
-    """What is kept of one output: of how many pieces, their packed statistics, and the MD5 under way."""
+    """What is kept of one output: of how many pieces, their packed statistics, and the MD5 under
+    way.
+    """
 
     pieces: int
     statistics: bytes
@@ -34,7 +38,9 @@ class OutputCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything kept, by number of the output, as of the first `length` bytes of the journal with their `crc32`."""
+    """Everything kept, by number of the output, as of the first `length` bytes of the journal with
+    their `crc32`.
+    """
 
     length: int
     crc32: int
@@ -42,7 +48,9 @@ class Checkpoint:
 
 
 def save(directory: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint. Raises `TemporaryError` or `PermanentError`, and then the one before is still there."""
+    """Replace the checkpoint. Raises `TemporaryError` or `PermanentError`, and then the one before
+    is still there.
+    """
     index = {
         "journal": (checkpoint.length, checkpoint.crc32),
         "outputs": [
@@ -51,7 +59,11 @@ def save(directory: Path, checkpoint: Checkpoint) -> None:
         ],
     }
     head = json.dumps(index, separators=(",", ":")).encode()
-    body = _SIZE.pack(len(head)) + head + b"".join(kept.statistics for kept in checkpoint.outputs.values())
+    body = (
+        _SIZE.pack(len(head))
+        + head
+        + b"".join(kept.statistics for kept in checkpoint.outputs.values())
+    )
     replace_whole(directory / NAME, _MAGIC + _CRC32.pack(isal_zlib.crc32(body)) + body)
 
 
@@ -69,7 +81,9 @@ def load(directory: Path) -> Checkpoint | None:
     index = json.loads(data[at - size : at])
     outputs: dict[int, OutputCheckpoint] = {}
     for number, pieces, length, md5 in index["outputs"]:
-        outputs[number] = OutputCheckpoint(pieces, data[at : at + length], bytes.fromhex(md5) if md5 else None)
+        outputs[number] = OutputCheckpoint(
+            pieces, data[at : at + length], bytes.fromhex(md5) if md5 else None
+        )
         at += length
     length, crc32 = index["journal"]
     return Checkpoint(length, crc32, outputs)

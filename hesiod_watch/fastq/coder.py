@@ -1,8 +1,10 @@
-"""Call the compiled coder of FASTQ, `coder.c`, where it could be compiled when the program was installed.
+"""Call the compiled coder of FASTQ, `coder.c`, where it could be compiled when the program was
+installed.
 
-It needs a C compiler then, and nothing else; it is called through ctypes, so not even Python's headers. Without it all
-works the same with `isal` alone: half as fast, outputs a twentieth larger, equal by content. Before it is used it packs
-a sample, which must inflate to itself: a library of another version or for another processor is left alone.
+It needs a C compiler then, and nothing else; it is called through ctypes, so not even Python's
+headers. Without it all works the same with `isal` alone: half as fast, outputs a twentieth larger,
+equal by content. Before it is used it packs a sample, which must inflate to itself: a library of
+another version or for another processor is left alone.
 """
 
 from __future__ import annotations
@@ -21,12 +23,16 @@ from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.fastq.bgzf import BLOCK_BYTES
 from hesiod_watch.fastq.blocks import BgzfBlocks
 
-_PLACE: Final = Path(__file__).with_name("_coder")  # with the suffix that setuptools gives to compiled modules
+_PLACE: Final = Path(__file__).with_name(
+    "_coder"
+)  # with the suffix that setuptools gives to compiled modules
 _ROOM = 1 << 16  # for a BGZF block
 
 
 class DeflateCoder:
-    """The library at `path`. Raises `OSError` where it cannot be loaded, `AttributeError` where it is not ours."""
+    """The library at `path`. Raises `OSError` where it cannot be loaded, `AttributeError` where it
+    is not ours.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -41,13 +47,17 @@ class DeflateCoder:
     def pack(self, data: memoryview, stops: NDArray[np.int64], *, plain: bool) -> memoryview:
         """The BGZF blocks of `data`, whole FASTQ records; without the end-of-file block.
 
-        `stops`, of shape (records, 3), says of each record where in `data` its header line ends, its bases end and its
-        qualities end; what is behind the last goes with it. `plain`: its bases are nothing but A, C, G and T.
+        `stops`, of shape (records, 3), says of each record where in `data` its header line ends,
+        its bases end and its qualities end; what is behind the last goes with it. `plain`: its
+        bases are nothing but A, C, G and T.
         """
         stops = np.ascontiguousarray(stops, np.int64).ravel()
         stops[-1] = len(data)
         crcs = np.array(
-            [isal_zlib.crc32(data[start : start + BLOCK_BYTES]) for start in range(0, len(data), BLOCK_BYTES)],
+            [
+                isal_zlib.crc32(data[start : start + BLOCK_BYTES])
+                for start in range(0, len(data), BLOCK_BYTES)
+            ],
             np.uint32,
         )
         packed = np.empty(len(crcs) * _ROOM, np.uint8)
@@ -61,9 +71,15 @@ class DeflateCoder:
     def works(self) -> bool:
         """Whether a sample of each way of coding inflates to itself."""
         for plain in (True, False):
-            records = [b"@read %d ch=7\n%s\n+\n%s\n" % (n, b"GATTACA" * n, bytes(range(33, 40)) * n) for n in range(64)]
+            records = [
+                b"@read %d ch=7\n%s\n+\n%s\n" % (n, b"GATTACA" * n, bytes(range(33, 40)) * n)
+                for n in range(64)
+            ]
             starts = np.cumsum([0, *map(len, records)])
-            headers, bases = starts[:-1] + [record.index(b"\n") + 1 for record in records], 7 * np.arange(64)
+            headers, bases = (
+                starts[:-1] + [record.index(b"\n") + 1 for record in records],
+                7 * np.arange(64),
+            )
             stops = np.column_stack((headers, headers + bases, starts[1:] - 1))
             sample = b"".join(records)
             packed = BytesIO(self.pack(memoryview(sample), stops, plain=plain))

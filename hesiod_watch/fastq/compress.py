@@ -1,8 +1,9 @@
 """Choose how a unit of reads is compressed; the only module that knows both FASTQ and BGZF.
 
-The compiled coder where there is one, for all but the shortest reads: three tables for each cost more than they save
-there. Else isal; with a new deflate block before and after each long line of qualities, which want a table of their
-own. The level "small" is zlib's, with the same splits: it alone finds what overlapping reads have in common.
+The compiled coder where there is one, for all but the shortest reads: three tables for each cost
+more than they save there. Else isal; with a new deflate block before and after each long line of
+qualities, which want a table of their own. The level "small" is zlib's, with the same splits: it
+alone finds what overlapping reads have in common.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ LONG = {"default": 1500, "fast": 2500, "small": 1500}
 """Bases from which a deflate block of its own pays for a line of qualities, without the coder."""
 
 
-def compress(unit: RecordUnit, level: Level, *, plain: bool, coder: DeflateCoder | None = CODER) -> bytes | memoryview:
+def compress(
+    unit: RecordUnit, level: Level, *, plain: bool, coder: DeflateCoder | None = CODER
+) -> bytes | memoryview:
     """The BGZF blocks of a unit. `plain`: its bases are nothing but A, C, G and T."""
     lengths = unit.lengths
     if coder is not None and level in CODED and lengths.sum() >= CODED[level] * unit.reads:

@@ -1,7 +1,9 @@
-"""Whether a source could be had back from its output: the reversible rule by which an output is a copy of its sources.
+"""Whether a source could be had back from its output: the reversible rule by which an output is a
+copy of its sources.
 
-A source and the piece of an output that was made of it are the same when they inflate to the same text. Which file was
-compared is proven by the MD5 of its bytes, taken in the same reading, and not by its name.
+A source and the piece of an output that was made of it are the same when they inflate to the same
+text. Which file was compared is proven by the MD5 of its bytes, taken in the same reading, and not
+by its name.
 """
 
 from __future__ import annotations
@@ -38,7 +40,9 @@ class ContentReading:
 
 
 def read_source(readinto: ReadInto, path: Path, *, gzipped: bool) -> ContentReading:
-    """A FASTQ file, read once from start to end; `path` is how messages call it. Raises what `readinto` raises."""
+    """A FASTQ file, read once from start to end; `path` is how messages call it. Raises what
+    `readinto` raises.
+    """
     md5 = hashlib.md5(usedforsecurity=False)
     text, why = None, ""
 
@@ -58,7 +62,9 @@ def read_source(readinto: ReadInto, path: Path, *, gzipped: bool) -> ContentRead
 
 
 def read_piece(path: Path, offset: int, length: int) -> TextHash:
-    """Of `length` bytes of whole gzip members at `offset` of an output. Raises PermanentError, TemporaryError."""
+    """Of `length` bytes of whole gzip members at `offset` of an output. Raises PermanentError,
+    TemporaryError.
+    """
     with OutputReader(path) as reader:
         reader.seek(offset, length, forget=True)
         return _text_of(GzipReader(reader.readinto, path).readinto if length else reader.readinto)

@@ -1,8 +1,9 @@
-"""Files that must survive. Every call of `fastq/` that changes the disk is made here; in which order, callers decide.
+"""Files that must survive. Every call of `fastq/` that changes the disk is made here; in which
+order, callers decide.
 
-Three kinds: outputs, which only grow at their end; the log, which is the truth about them and is locked while somebody
-writes; and small files that are there whole or not at all. Nothing is ever fsynced twice after an error: the kernel may
-have dropped the data and would say that all is well.
+Three kinds: outputs, which only grow at their end; the log, which is the truth about them and is
+locked while somebody writes; and small files that are there whole or not at all. Nothing is ever
+fsynced twice after an error: the kernel may have dropped the data and would say that all is well.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from hesiod_watch.fastq.sources import require_regular, translate
 
 CHUNK_BYTES = 1 << 20
 LOCK_SECONDS = 10.0
-"""How long to wait for the workers of a writer that was just killed; the kernel ends them within milliseconds."""
+"""How long to wait for the workers of a writer that was just killed; the kernel ends them within
+milliseconds.
+"""
 
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -30,9 +33,9 @@ _EXISTING = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 class OutputFile:
     """An output opened to be written from `at` on.
 
-    With `at` 0 it is a new file: what lies at `path` is unlinked, not truncated, so that whoever still has it open, or
-    has it under another name, keeps it as it is. Otherwise what follows the first `at` bytes is cut off; raises
-    `PermanentError` where there are fewer.
+    With `at` 0 it is a new file: what lies at `path` is unlinked, not truncated, so that whoever
+    still has it open, or has it under another name, keeps it as it is. Otherwise what follows the
+    first `at` bytes is cut off; raises `PermanentError` where there are fewer.
     """
 
     def __init__(self, path: Path, at: int = 0) -> None:
@@ -97,7 +100,9 @@ class OutputFile:
 
 
 class OutputReader:
-    """An output opened to be read back, from the disk and not from memory where the file system can do that."""
+    """An output opened to be read back, from the disk and not from memory where the file system can
+    do that.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -127,7 +132,9 @@ class OutputReader:
         """Fill `buffer`; fewer bytes than asked for only at the end of the range or of the file."""
         filled, wanted = 0, min(len(buffer), self._end - self._at)
         try:
-            while filled < wanted and (count := os.preadv(self._descriptor, [buffer[filled:wanted]], self._at)):
+            while filled < wanted and (
+                count := os.preadv(self._descriptor, [buffer[filled:wanted]], self._at)
+            ):
                 filled += count
                 self._at += count
         except OSError as error:
@@ -136,10 +143,12 @@ class OutputReader:
 
 
 class LogFile:
-    """An existing file that grows by whole writes, locked against other writers for as long as it is open.
+    """An existing file that grows by whole writes, locked against other writers for as long as it
+    is open.
 
-    Worker processes inherit `descriptor`, and with it the lock: it is free when the last of them has ended. Raises
-    `TemporaryError` while another process holds it. Where the file system has no locks there is none.
+    Worker processes inherit `descriptor`, and with it the lock: it is free when the last of them
+    has ended. Raises `TemporaryError` while another process holds it. Where the file system has no
+    locks there is none.
     """
 
     def __init__(self, path: Path) -> None:
@@ -196,7 +205,9 @@ class LogFile:
                 fcntl.flock(self.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 if time.monotonic() > deadline:
-                    raise TemporaryError(f"{self.path}: another process is writing there") from error
+                    raise TemporaryError(
+                        f"{self.path}: another process is writing there"
+                    ) from error
                 time.sleep(0.02)
             except OSError as error:
                 if error.errno in _NO_LOCKS:
@@ -267,7 +278,9 @@ def size_of(path: Path) -> int | None:
 
 
 def cut(path: Path, size: int) -> None:
-    """Cut an output off behind its first `size` bytes. Not durable: whoever appends does the same first."""
+    """Cut an output off behind its first `size` bytes. Not durable: whoever appends does the same
+    first.
+    """
     if not size:
         remove(path)
     elif (size_of(path) or 0) > size:
@@ -275,7 +288,8 @@ def cut(path: Path, size: int) -> None:
 
 
 def give_back(directory: Path, ends: Iterable[tuple[str, int]]) -> None:
-    """Cut outputs (name, size) off, as far as that can be done: a disk may be full, and others need the space.
+    """Cut outputs (name, size) off, as far as that can be done: a disk may be full, and others need
+    the space.
 
     No harm is done where it cannot: what is left is cut off before anything is appended there.
     """

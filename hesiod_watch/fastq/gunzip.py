@@ -1,7 +1,7 @@
 """Inflate gzip files member by member, checking every member, and tell the ways they break apart.
 
-A gzip file is one or more members; each ends with the CRC and size of its data, which isal checks. The bytes as read
-can be handed on, for outputs that keep the members verbatim.
+A gzip file is one or more members; each ends with the CRC and size of its data, which isal checks.
+The bytes as read can be handed on, for outputs that keep the members verbatim.
 """
 
 from __future__ import annotations
@@ -21,15 +21,20 @@ ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its
 
 
 class GzipReader:
-    """The inflated bytes of one gzip stream, in parts or as a `readinto` for `records.RecordReader`.
+    """The inflated bytes of one gzip stream, in parts or as a `readinto` for
+    `records.RecordReader`.
 
-    `readinto` gives the compressed bytes; `passed_on` is called with each chunk of them, before it is checked. Raises
-    `BadSource` for what is not whole and sound gzip from the first to the last byte, padding included: zeros behind the
-    end are what a power cut leaves, and readers of a concatenated file would stop there.
+    `readinto` gives the compressed bytes; `passed_on` is called with each chunk of them, before it
+    is checked. Raises `BadSource` for what is not whole and sound gzip from the first to the last
+    byte, padding included: zeros behind the end are what a power cut leaves, and readers of a
+    concatenated file would stop there.
     """
 
     def __init__(
-        self, readinto: Callable[[memoryview], int], path: Path, passed_on: Callable[[memoryview], None] | None = None
+        self,
+        readinto: Callable[[memoryview], int],
+        path: Path,
+        passed_on: Callable[[memoryview], None] | None = None,
     ) -> None:
         self._readinto = readinto
         self._path = path
@@ -64,7 +69,9 @@ class GzipReader:
             self._member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
         elif self._member.needs_input and not self._refill():
             raise BadSource(
-                self._path, "truncated gzip: the file ends in the middle of a member", where=f"byte {self._read}"
+                self._path,
+                "truncated gzip: the file ends in the middle of a member",
+                where=f"byte {self._read}",
             )
         given, self._input = self._input, b""
         try:
@@ -97,7 +104,9 @@ class GzipReader:
         if self._members == 0:
             raise BadSource(self._path, "not gzip, though its name ends in .gz", where="byte 0")
         what = "zeros" if not self._input.strip(b"\0") else "garbage"
-        raise BadSource(self._path, f"{what} behind the end of the gzip data", where=f"byte {offset}")
+        raise BadSource(
+            self._path, f"{what} behind the end of the gzip data", where=f"byte {offset}"
+        )
 
     def _place(self) -> str:
         return f"member {self._members + 1}, before byte {self._read}"

@@ -1,13 +1,13 @@
 """Find the few facts we want in FASTQ headers: channel, start time, the basecaller's own Q, model.
 
-Two families are in use: `key=value` fields (MinKNOW 2017 to 2025) and SAM tags (`ch:i:332`; dorado, MinKNOW of 2026).
-Both are unordered sets of fields divided by blanks or tabs; any field may be missing or empty, and a header may be the
-id alone. So fields are found by name, never by position.
+Two families are in use: `key=value` fields (MinKNOW 2017 to 2025) and SAM tags (`ch:i:332`; dorado,
+MinKNOW of 2026). Both are unordered sets of fields divided by blanks or tabs; any field may be
+missing or empty, and a header may be the id alone. So fields are found by name, never by position.
 
-Headers of one file mostly have the same fields in the same order. Then all headers of a unit are split into words in
-one call, every k-th word is a column, and a column is checked and freed of its field's name in two more. Where they
-differ (dorado names a parent for split reads only) those with equally many words are tried together; what is left is
-taken word by word, at four times the cost.
+Headers of one file mostly have the same fields in the same order. Then all headers of a unit are
+split into words in one call, every k-th word is a column, and a column is checked and freed of its
+field's name in two more. Where they differ (dorado names a parent for split reads only) those with
+equally many words are tried together; what is left is taken word by word, at four times the cost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ _VALUES: Final[dict[bytes, int]] = {
     b"basecall_model_version_id=": MODEL,
     b"model_version_id=": MODEL,
 }
-_TAGS: Final[dict[bytes, int]] = {b"ch:i:": CHANNEL, b"st:Z:": START, b"qs:f:": SCORE, b"RG:Z:": MODEL}
+_TAGS: Final[dict[bytes, int]] = {
+    b"ch:i:": CHANNEL,
+    b"st:Z:": START,
+    b"qs:f:": SCORE,
+    b"RG:Z:": MODEL,
+}
 _FIELDS: Final = _VALUES | _TAGS
 _FIELD = re.compile(b"|".join(map(re.escape, _FIELDS)))
 
@@ -37,7 +42,9 @@ _SANE = re.compile(r"[\w.@+:-]{1,120}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class HeaderColumns:
-    """The raw values of some headers, one per header and b"" where a header has none; None: no header has any."""
+    """The raw values of some headers, one per header and b"" where a header has none; None: no
+    header has any.
+    """
 
     channels: list[bytes] | None = None
     starts: list[bytes] | None = None
@@ -58,15 +65,22 @@ def _columns_of_alike(headers: bytes, count: int) -> list[list[bytes] | None] | 
     width, rest = divmod(len(words), count)
     if rest:
         return None
-    numbers = {match.group(): number for number, word in enumerate(words[:width]) if (match := _FIELD.match(word))}
-    # A field that the first header lacks and a later one has. To look for `=` and tabs first is cheap where there is
-    # one at once or none at all.
+    numbers = {
+        match.group(): number
+        for number, word in enumerate(words[:width])
+        if (match := _FIELD.match(word))
+    }
+    # A field that the first header lacks and a later one has. To look for `=` and tabs first is
+    # cheap where there is one at once or none at all.
     for family, mark in ((_VALUES, b"="), (_TAGS, b"\t")):
-        if mark in headers and any(key not in numbers and _is_field_of(headers, key) for key in family):
+        if mark in headers and any(
+            key not in numbers and _is_field_of(headers, key) for key in family
+        ):
             return None
     columns: list[list[bytes] | None] = [None] * 4
     for key, number in numbers.items():
-        # Values hold no newlines, so this gives `count` values only if every word of the column begins with the key.
+        # Values hold no newlines, so this gives `count` values only if every word of the column
+        # begins with the key.
         values = (b"\n" + b"\n".join(words[number::width])).split(b"\n" + key)
         if len(values) != count + 1:
             return None
@@ -80,7 +94,9 @@ def _is_field_of(headers: bytes, key: bytes) -> bool:
 
 
 def _columns_by_width(headers: bytes, count: int) -> list[list[bytes] | None]:
-    """The columns of headers that differ: those with equally many words are alike, more often than not."""
+    """The columns of headers that differ: those with equally many words are alike, more often than
+    not.
+    """
     widths: dict[int, list[int]] = {}
     lines = headers.splitlines(keepends=True)
     for number, line in enumerate(lines):
@@ -110,7 +126,9 @@ def _columns_of_each(headers: bytes) -> list[list[bytes] | None]:
 
 
 def model_name(value: str) -> str | None:
-    """The basecalling model in a header's value, be it a plain name or a read group; None where it holds none."""
+    """The basecalling model in a header's value, be it a plain name or a read group; None where it
+    holds none.
+    """
     name = _RUN_ID.sub("", value)
     if version := _VERSION.match(name):
         name = version.group()

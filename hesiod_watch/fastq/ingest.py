@@ -1,24 +1,29 @@
-"""Make the outputs of one cell grow while its sources land, so that little is left to do when the last one is there.
+"""Make the outputs of one cell grow while its sources land, so that little is left to do when the
+last one is there.
 
-`Ingest` takes sources in batches. Of each batch everything is written and fdatasynced, then read back from the disk,
-inflated and compared with the text that was read from the sources, and only then recorded in the journal, by one write
-and one fdatasync. So what is journalled is durable and was verified. After a kill or a power cut at most the batch
-under way is done again, and at the end nothing has to be read again: `finish` takes no longer where the cell is larger.
+`Ingest` takes sources in batches. Of each batch everything is written and fdatasynced, then read
+back from the disk, inflated and compared with the text that was read from the sources, and only
+then recorded in the journal, by one write and one fdatasync. So what is journalled is durable and
+was verified. After a kill or a power cut at most the batch under way is done again, and at the end
+nothing has to be read again: `finish` takes no longer where the cell is larger.
 
 What is proven when:
 
-- a piece is journalled: its source was whole FASTQ (or gzip of it) and did not change while it was read; the disk holds
-  bytes with the CRC-32 of those that were written; they inflate to a text of the length and CRC-32 of the source's, so
-  to the same reads; for BGZF every block is what it claims;
-- `open`: the outputs are at least as long as journalled, and the last batch (`check_all`: everything) has its CRC-32;
-- `finish`: the sources are, now, by name, size and mtime, those that were journalled, each once and in order; a source
-  whose change time or inode is another was read again and has the text that was journalled; the reads and bases of
-  the pieces are those of the statistics; the end is written, durable and read back; the MD5 is of all bytes as they
-  were written.
+- a piece is journalled: its source was whole FASTQ (or gzip of it) and did not change while it was
+  read; the disk holds bytes with the CRC-32 of those that were written; they inflate to a text of
+  the length and CRC-32 of the source's, so to the same reads; for BGZF every block is what it
+  claims;
+- `open`: the outputs are at least as long as journalled, and the last batch (`check_all`:
+  everything) has its CRC-32;
+- `finish`: the sources are, now, by name, size and mtime, those that were journalled, each once and
+  in order; a source whose change time or inode is another was read again and has the text that was
+  journalled; the reads and bases of the pieces are those of the statistics; the end is written,
+  durable and read back; the MD5 is of all bytes as they were written.
 
-An output is always the beginning of what one run over its sources would write: the text byte for byte, and nearly
-always the compressed bytes (`bgzf` says why not always). So a source that belongs before one already taken, or is not
-what it was, cuts the output back to there (`notes` says so), and what follows is taken again.
+An output is always the beginning of what one run over its sources would write: the text byte for
+byte, and nearly always the compressed bytes (`bgzf` says why not always). So a source that belongs
+before one already taken, or is not what it was, cuts the output back to there (`notes` says so),
+and what follows is taken again.
 """
 
 from __future__ import annotations
@@ -47,7 +52,9 @@ from hesiod_watch.fastq.tasks import AppendTask, OutputPart, TaskLimits, TaskRes
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
-"""Between checkpoints while there is work; what came after the last one is measured again after a crash."""
+"""Between checkpoints while there is work; what came after the last one is measured again after a
+crash.
+"""
 
 BYTES_PER_WORKER = 8 << 20
 """Of source data: a process of its own for less is not worth its start."""
@@ -60,10 +67,12 @@ def _never() -> bool:
 
 
 class Ingest:
-    """The outputs of one cell, growing in `directory`: sources are appended in rounds, whatever is killed when.
+    """The outputs of one cell, growing in `directory`: sources are appended in rounds, whatever is
+    killed when.
 
-    A context manager. After a `TemporaryError` (a full disk) or `BadSource` the same object may be used again; after
-    any other error it must be opened anew. One process at a time: the journal is locked where locks exist.
+    A context manager. After a `TemporaryError` (a full disk) or `BadSource` the same object may be
+    used again; after any other error it must be opened anew. One process at a time: the journal is
+    locked where locks exist.
     """
 
     def __init__(self, holdings: OutputSet, settings: Settings, limits: TaskLimits) -> None:
@@ -86,22 +95,27 @@ class Ingest:
     ) -> Ingest:
         """Go on in `directory`, or make it (not its parent) and begin.
 
-        What a crash has left behind the journal is cut off. Pieces that are not as they were written, of the last batch
-        or with `check_all` of all, are given up with what follows them, and taken again by the next `take`. `owner` can
-        be any record that JSON can hold; `last_owner` gives it back. With another level or `recompress` than before
-        everything begins afresh. Raises `PermanentError` where the journal is damaged, `TemporaryError` where another
+        What a crash has left behind the journal is cut off. Pieces that are not as they were
+        written, of the last batch or with `check_all` of all, are given up with what follows them,
+        and taken again by the next `take`. `owner` can be any record that JSON can hold;
+        `last_owner` gives it back. With another level or `recompress` than before everything begins
+        afresh. Raises `PermanentError` where the journal is damaged, `TemporaryError` where another
         process is writing or the disk is full.
         """
         return cls(OutputSet(directory, settings, owner, check_all), settings, limits)
 
     @staticmethod
     def last_owner(directory: Path) -> tuple[Mapping[str, object] | None, bool]:
-        """The record of the last session, and whether it was closed; (None, True) where there is no journal."""
+        """The record of the last session, and whether it was closed; (None, True) where there is no
+        journal.
+        """
         return last_session(directory)
 
     @property
     def groups(self) -> list[tuple[str | None, str, ReadStatistics]]:
-        """Barcode, part and statistics of each output that has a source, as journalled. Made anew at each call."""
+        """Barcode, part and statistics of each output that has a source, as journalled. Made anew
+        at each call.
+        """
         return [
             (entry.barcode, entry.part, self._holdings.figures(entry).statistics())
             for entry in self._holdings.entries.values()
@@ -127,15 +141,20 @@ class Ingest:
         return tuple(self._holdings.notes)
 
     def take(
-        self, outputs: Sequence[Output], *, on_progress: OnProgress | None = None, stop: Callable[[], bool] = _never
+        self,
+        outputs: Sequence[Output],
+        *,
+        on_progress: OnProgress | None = None,
+        stop: Callable[[], bool] = _never,
     ) -> int:
         """Append the sources that are not journalled yet; how many were taken.
 
-        Each output lists all its sources known and finished by now, in their final order. An output that is not listed
-        at all is dropped. `on_progress` is called often, with totals of all that is journalled or under way. `stop` is
-        asked between sources; what is whole by then still counts. Up to `settings.processes` outputs are written to at
-        once, fewer where there is little to do. Raises `BadSource`, `TemporaryError` or `PermanentError`; what was
-        journalled before stays.
+        Each output lists all its sources known and finished by now, in their final order. An output
+        that is not listed at all is dropped. `on_progress` is called often, with totals of all that
+        is journalled or under way. `stop` is asked between sources; what is whole by then still
+        counts. Up to `settings.processes` outputs are written to at once, fewer where there is
+        little to do. Raises `BadSource`, `TemporaryError` or `PermanentError`; what was journalled
+        before stays.
         """
         _require_names(outputs)
         with self._guarded():
@@ -145,18 +164,24 @@ class Ingest:
         return taken
 
     def finish(
-        self, outputs: Sequence[Output], on_progress: OnProgress | None = None, stop: Callable[[], bool] = _never
+        self,
+        outputs: Sequence[Output],
+        on_progress: OnProgress | None = None,
+        stop: Callable[[], bool] = _never,
     ) -> list[Written]:
-        """`take` what is left, end every output and make it durable; results in the order of `outputs`.
+        """`take` what is left, end every output and make it durable; results in the order of
+        `outputs`.
 
-        May be called again, also after a crash. Raises `TemporaryError` where a source is not (any more) what was
-        listed, or `stop` said so; and as `take`.
+        May be called again, also after a crash. Raises `TemporaryError` where a source is not (any
+        more) what was listed, or `stop` said so; and as `take`.
         """
         self.take(outputs, on_progress=on_progress, stop=stop)
         with self._guarded():
             entries = self._holdings.entries
             statistics = [self._checked(output, entries[output.name]) for output in outputs]
-            self._holdings.end(entries[output.name] for output in outputs if not entries[output.name].ended)
+            self._holdings.end(
+                entries[output.name] for output in outputs if not entries[output.name].ended
+            )
             self._holdings.save()
             return [
                 self._written(output, entries[output.name], figures)
@@ -174,13 +199,19 @@ class Ingest:
             self._holdings.close(clean=clean)
         except HesiodError as error:
             # What is journalled is safe. Whoever comes next finds a session that was not ended.
-            logger.warning("session not ended", extra={"directory": str(self._holdings.directory), "why": str(error)})
+            logger.warning(
+                "session not ended",
+                extra={"directory": str(self._holdings.directory), "why": str(error)},
+            )
 
     def __enter__(self) -> Ingest:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -188,7 +219,9 @@ class Ingest:
     def _guarded(self) -> Iterator[None]:
         """Not to be used again after an error that leaves open what is on the disk."""
         if not self._usable:
-            raise PermanentError(f"{self._holdings.directory}: to be opened anew after the error before")
+            raise PermanentError(
+                f"{self._holdings.directory}: to be opened anew after the error before"
+            )
         try:
             yield
         except (TemporaryError, BadSource):
@@ -198,16 +231,22 @@ class Ingest:
             raise
 
     def _align(self, outputs: Sequence[Output], stop: Callable[[], bool]) -> None:
-        """Give up what the listed sources contradict, so that every output is the beginning of what it will be."""
+        """Give up what the listed sources contradict, so that every output is the beginning of what
+        it will be.
+        """
         listed = {output.name: output for output in outputs}
         for name, entry in self._holdings.entries.items():
             output = listed.get(name)
             if output is None:
                 self._holdings.drop(entry, "has no sources any more; dropped")
             elif (entry.barcode, entry.part) != (output.barcode, output.part):
-                self._holdings.drop(entry, "is of another barcode or part than it was; everything is taken again")
+                self._holdings.drop(
+                    entry, "is of another barcode or part than it was; everything is taken again"
+                )
             elif entry.members != keeps_members(output, self._settings):
-                self._holdings.drop(entry, "gzipped and plain sources are mixed otherwise now; all are taken again")
+                self._holdings.drop(
+                    entry, "gzipped and plain sources are mixed otherwise now; all are taken again"
+                )
             else:
                 count, why = self._reread(entry, output, *_common(entry, output), stop)
                 if why or (entry.ended and count < len(output.sources)):
@@ -221,13 +260,17 @@ class Ingest:
     def _reread(
         self, entry: JournalEntry, output: Output, count: int, why: str, stop: Callable[[], bool]
     ) -> tuple[int, str]:
-        """Of the first `count` pieces, read those sources again that may be other files: how many pieces are right.
+        """Of the first `count` pieces, read those sources again that may be other files: how many
+        pieces are right.
 
-        A copy that keeps size and modification time changes only the hints. So do chmod and a hard link,
-        after which nothing has to be taken again. After `stop` the rest is left to the next time.
+        A copy that keeps size and modification time changes only the hints. So do chmod and a hard
+        link, after which nothing has to be taken again. After `stop` the rest is left to the next
+        time.
         """
         hints: dict[int, tuple[int, int]] = {}
-        for number, (piece, source) in enumerate(zip(entry.pieces[:count], output.sources, strict=False)):
+        for number, (piece, source) in enumerate(
+            zip(entry.pieces[:count], output.sources, strict=False)
+        ):
             if piece.may_differ(source):
                 if stop():
                     break
@@ -239,7 +282,9 @@ class Ingest:
         self._holdings.see(entry, hints)
         return count, why
 
-    def _append(self, outputs: Sequence[Output], on_progress: OnProgress | None, stop: Callable[[], bool]) -> int:
+    def _append(
+        self, outputs: Sequence[Output], on_progress: OnProgress | None, stop: Callable[[], bool]
+    ) -> int:
         entries = self._holdings.entries
         taken = {name: len(entry.pieces) for name, entry in entries.items()}
         backlog = SourceBacklog(outputs, taken, self._limits, self._settings.processes)
@@ -267,13 +312,21 @@ class Ingest:
         return WorkerPool(count, self._holdings.descriptor) if count > 1 else InlineWorkers(stop)
 
     def _task(
-        self, batch: Sequence[tuple[Output, tuple[Source, ...]]], entries: Mapping[str, JournalEntry]
+        self,
+        batch: Sequence[tuple[Output, tuple[Source, ...]]],
+        entries: Mapping[str, JournalEntry],
     ) -> AppendTask:
         parts = []
         for output, sources in batch:
             entry = entries[output.name]
-            parts.append(OutputPart(entry.name, entry.members, entry.end, self._holdings.figures(entry).md5, sources))
-        return AppendTask(self._holdings.directory, self._settings.level, tuple(parts), self._limits)
+            parts.append(
+                OutputPart(
+                    entry.name, entry.members, entry.end, self._holdings.figures(entry).md5, sources
+                )
+            )
+        return AppendTask(
+            self._holdings.directory, self._settings.level, tuple(parts), self._limits
+        )
 
     def _commit(self, done: Sequence[TaskResult], backlog: SourceBacklog) -> None:
         grown = [one for task in done for one in task.grown]
@@ -291,12 +344,16 @@ class Ingest:
         """Of an output whose every source is journalled, once, and is still what it was."""
         if len(entry.pieces) < len(output.sources):
             left = len(output.sources) - len(entry.pieces)
-            raise TemporaryError(f"{output.name}: stopped with {left} of {number_of(len(output.sources), 'file')} left")
+            raise TemporaryError(
+                f"{output.name}: stopped with {left} of {number_of(len(output.sources), 'file')} left"
+            )
         for piece, source in zip(entry.pieces, output.sources, strict=True):
             now = look(source.path, source.name)
             same = (piece.source, piece.size, piece.mtime_ns) == (now.name, now.size, now.mtime_ns)
             if not same or piece.may_differ(now):
-                raise TemporaryError(f"{source.path}: changed after it was taken; to be listed and taken again")
+                raise TemporaryError(
+                    f"{source.path}: changed after it was taken; to be listed and taken again"
+                )
         statistics = self._holdings.figures(entry).statistics()
         if (statistics.reads, statistics.bases) != (entry.reads, entry.bases):
             raise PermanentError(
@@ -350,8 +407,13 @@ def _common(entry: JournalEntry, output: Output) -> tuple[int, str]:
             continue
         if source is not None and source.name == piece.source:
             return number, f"{piece.source} has changed since it was taken"
-        if source is not None and any(later.name == piece.source for later in output.sources[number:]):
-            return number, f"{source.name} belongs before {piece.source}, which was taken before it came"
+        if source is not None and any(
+            later.name == piece.source for later in output.sources[number:]
+        ):
+            return (
+                number,
+                f"{source.name} belongs before {piece.source}, which was taken before it came",
+            )
         return number, f"{piece.source} was taken and is not there any more"
     return len(entry.pieces), ""
 

@@ -1,12 +1,14 @@
-"""The journal: what is known to be durable, one JSON line per fact, in the order in which it became true.
+"""The journal: what is known to be durable, one JSON line per fact, in the order in which it became
+true.
 
-A line is `{"n": …, …, "j": …, "~": "…"}`: its number from 0; the fact; how many bytes of the journal were known to be
-durable when the line was written; and the CRC-32 of everything before `,"~"`. Facts are added in one write and one
-fdatasync, which is the moment at which they count.
+A line is `{"n": …, …, "j": …, "~": "…"}`: its number from 0; the fact; how many bytes of the
+journal were known to be durable when the line was written; and the CRC-32 of everything before
+`,"~"`. Facts are added in one write and one fdatasync, which is the moment at which they count.
 
-Reading stops at the first line that is not right. If a later line still says that this place was durable, something has
-damaged the journal: `PermanentError`, because nobody can say what else is wrong. Otherwise it is the torn tail of a
-write that was cut short, and is cut off. What the facts mean is the business of `book`.
+Reading stops at the first line that is not right. If a later line still says that this place was
+durable, something has damaged the journal: `PermanentError`, because nobody can say what else is
+wrong. Otherwise it is the torn tail of a write that was cut short, and is cut off. What the facts
+mean is the business of `book`.
 """
 
 from __future__ import annotations
@@ -30,7 +32,9 @@ _END_BYTES = 17
 
 Fact = Mapping[str, Any]
 OnFact = Callable[[Fact, int, int], None]
-"""Called for each fact with the bytes of the journal up to the end of its line, and the CRC-32 of these."""
+"""Called for each fact with the bytes of the journal up to the end of its line, and the CRC-32 of
+these.
+"""
 
 
 def line_of(number: int, fact: Fact, durable: int) -> bytes:
@@ -42,17 +46,23 @@ def line_of(number: int, fact: Fact, durable: int) -> bytes:
 def whole(line: bytes) -> bool:
     """Whether a line is as it was written."""
     end = _END.fullmatch(line, max(0, len(line) - _END_BYTES))
-    return line.startswith(_START) and end is not None and int(end[1], 16) == isal_zlib.crc32(line[:-_END_BYTES])
+    return (
+        line.startswith(_START)
+        and end is not None
+        and int(end[1], 16) == isal_zlib.crc32(line[:-_END_BYTES])
+    )
 
 
 class Journal:
-    """The journal of one directory, open for writing. Everything read at opening has been told to `on_fact`."""
+    """The journal of one directory, open for writing. Everything read at opening has been told to
+    `on_fact`.
+    """
 
     def __init__(self, directory: Path, first: Fact, on_fact: OnFact) -> None:
         """Open it, or make it with the fact `first`; cut a torn tail off.
 
-        Raises `PermanentError` for damage, `TemporaryError` while another process writes. `on_fact` may raise
-        ValueError for a fact that contradicts earlier ones, which is damage too.
+        Raises `PermanentError` for damage, `TemporaryError` while another process writes. `on_fact`
+        may raise ValueError for a fact that contradicts earlier ones, which is damage too.
         """
         self.path = directory / NAME
         self.length = 0  # bytes that are durable
@@ -61,7 +71,8 @@ class Journal:
         self.made = size_of(self.path) is None
         """There was none before."""
         if self.made:
-            # With its first line or not at all: whoever finds a journal finds a writer's name in it.
+            # With its first line or not at all: whoever finds a journal finds a writer's name in
+            # it.
             replace_whole(self.path, line_of(0, first, 0))
         self._file = LogFile(self.path)
         try:
@@ -76,11 +87,15 @@ class Journal:
         return self._file.descriptor
 
     def append(self, facts: Iterable[Fact]) -> None:
-        """Make facts durable, all or none (a crash may leave some). After an error nothing has been added.
+        """Make facts durable, all or none (a crash may leave some). After an error nothing has been
+        added.
 
-        Raises `TemporaryError`, after which it may be called again; after `PermanentError` it may not.
+        Raises `TemporaryError`, after which it may be called again; after `PermanentError` it may
+        not.
         """
-        lines = [line_of(self._next + number, fact, self.length) for number, fact in enumerate(facts)]
+        lines = [
+            line_of(self._next + number, fact, self.length) for number, fact in enumerate(facts)
+        ]
         data = b"".join(lines)
         try:
             self._file.write(data, self.length)
@@ -109,7 +124,9 @@ class Journal:
             try:
                 on_fact(fact, self.length, self.crc32)
             except (ValueError, KeyError, TypeError) as error:
-                raise self._damaged(f"line {self._next + 1} contradicts what is before it ({error})") from error
+                raise self._damaged(
+                    f"line {self._next + 1} contradicts what is before it ({error})"
+                ) from error
             self._next += 1
 
     def _require_torn(self, line: bytes, rest: Iterator[bytes]) -> None:
@@ -118,7 +135,9 @@ class Journal:
             # A newline may be what was lost, so that a whole line is the end of a longer one.
             start = later.rfind(_START)
             if start >= 0 and whole(later[start:]) and json.loads(later[start:])["j"] > self.length:
-                raise self._damaged(f"line {self._next + 1} is not as it was written, and it was durable")
+                raise self._damaged(
+                    f"line {self._next + 1} is not as it was written, and it was durable"
+                )
 
     def _damaged(self, how: str) -> PermanentError:
         return PermanentError(
@@ -127,7 +146,8 @@ class Journal:
 
 
 def last_session(directory: Path) -> tuple[Mapping[str, object] | None, bool]:
-    """The owner of the last session and whether it was closed; (None, True) where there is no journal.
+    """The owner of the last session and whether it was closed; (None, True) where there is no
+    journal.
 
     Reads only, and stops where `Journal` would.
     """

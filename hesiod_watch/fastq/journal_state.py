@@ -1,15 +1,18 @@
-"""What the facts of a journal add up to: outputs, each with the pieces that are durable in it, in order.
+"""What the facts of a journal add up to: outputs, each with the pieces that are durable in it, in
+order.
 
-`JournalState` takes facts, from the journal or about to go into it, and refuses those that contradict what it has. Facts:
+`JournalState` takes facts, from the journal or about to go into it, and refuses those that
+contradict what it has. Facts:
 
-    session  owner, format, level, recompress   somebody began to write; other settings than before void everything
-    output   out, name, barcode, part, members  an output by its number; members: made of the sources' own gzip members
-    piece    out, and the fields of a `Piece`   one source, at the end of an output
-    seen     out, piece, ctime_ns, inode        the source of a piece was read again and says the same; its hints now
-    cut      out, pieces, why                   only the first `pieces` count; the rest, and the end, do not
-    drop     out, why                           the whole output does not count
-    end      out, bytes, md5                    the output is finished: that long, with that sum
-    close                                       the session ended by itself
+    session  owner, format, level, recompress   somebody began to write; other settings than before
+    void everything output   out, name, barcode, part, members  an output by its number; members:
+    made of the sources' own gzip members piece    out, and the fields of a `Piece`   one source, at
+    the end of an output seen     out, piece, ctime_ns, inode        the source of a piece was read
+    again and says the same; its hints now cut      out, pieces, why                   only the
+    first `pieces` count; the rest, and the end, do not drop     out, why
+    the whole output does not count end      out, bytes, md5                    the output is
+    finished: that long, with that sum close                                       the session ended
+    by itself
 """
 
 from __future__ import annotations
@@ -41,7 +44,9 @@ class JournalEntry:
     reads: int = 0
     bases: int = 0
     ended: tuple[int, str] | None = None  # bytes and MD5 of the whole
-    commit: int = -1  # which write to the journal its last pieces came with (the length of the journal before it)
+    commit: int = (
+        -1
+    )  # which write to the journal its last pieces came with (the length of the journal before it)
     commit_start: int = 0  # the first of these pieces
 
     def add(self, piece: Piece) -> None:
@@ -76,8 +81,12 @@ class JournalState:
 
     def __init__(self) -> None:
         self.entries: dict[int, JournalEntry] = {}
-        self.settings: tuple[str, bool] | None = None  # level and recompress: other ones give other bytes
-        self.void: set[str] = set()  # names of outputs that do not count any more; files of that name may lie around
+        self.settings: tuple[str, bool] | None = (
+            None  # level and recompress: other ones give other bytes
+        )
+        self.void: set[str] = (
+            set()
+        )  # names of outputs that do not count any more; files of that name may lie around
         self.commit = -1  # the last write that had pieces
         self._next = 0
 
@@ -93,7 +102,9 @@ class JournalState:
             case "session":
                 self._begin(fact)
             case "output":
-                if fact["out"] != self._next or any(entry.name == fact["name"] for entry in self.entries.values()):
+                if fact["out"] != self._next or any(
+                    entry.name == fact["name"] for entry in self.entries.values()
+                ):
                     raise ValueError("an output that there is already")
                 self.entries[self._next] = JournalEntry(
                     fact["out"], fact["name"], fact["barcode"], fact["part"], fact["members"]

@@ -1,7 +1,8 @@
 """Keep freed memory for the next unit.
 
-Every unit needs some megabytes for a few milliseconds. The C library gives such memory back to the kernel at once and
-asks for it again, zeroed page by page: on virtual machines that costs a tenth to a quarter of the whole work.
+Every unit needs some megabytes for a few milliseconds. The C library gives such memory back to the
+kernel at once and asks for it again, zeroed page by page: on virtual machines that costs a tenth to
+a quarter of the whole work.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ _TRIM_BYTES = 64 << 20
 
 
 def keep_freed_memory() -> None:
-    """For the rest of this process; may be called again. Other C libraries than glibc are left as they are."""
+    """For the rest of this process; may be called again. Other C libraries than glibc are left as
+    they are.
+    """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:
         mallopt(_M_MMAP_THRESHOLD, _MMAP_BYTES)

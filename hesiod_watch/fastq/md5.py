@@ -1,11 +1,13 @@
-"""MD5 whose state can be saved and gone on with: the checksum of an output that grows for days, read once.
+"""MD5 whose state can be saved and gone on with: the checksum of an output that grows for days,
+read once.
 
-`hashlib` keeps its state to itself. OpenSSL's own MD5_Update and MD5_Final keep it in plain memory, 92 bytes that have
-been the same since the 1990s; they are called in the library that Python's `_hashlib` has loaded, or another of that
-kind. At import a digest is saved and restored in mid-stream and compared with `hashlib`, and the saved bytes with what
-RFC 1321 says they are, so that a state may travel to another host. Where any of this fails, `EMPTY` is None: nothing is
-hashed on the way, and the finished file is read once more. MD5 is what facilities compare copies by; it guards against
-nobody.
+`hashlib` keeps its state to itself. OpenSSL's own MD5_Update and MD5_Final keep it in plain memory,
+92 bytes that have been the same since the 1990s; they are called in the library that Python's
+`_hashlib` has loaded, or another of that kind. At import a digest is saved and restored in
+mid-stream and compared with `hashlib`, and the saved bytes with what RFC 1321 says they are, so
+that a state may travel to another host. Where any of this fails, `EMPTY` is None: nothing is hashed
+on the way, and the finished file is read once more. MD5 is what facilities compare copies by; it
+guards against nobody.
 """
 
 from __future__ import annotations
@@ -18,7 +20,8 @@ from typing import Final
 
 import numpy as np
 
-_SIZE = 92  # four words of state, two of length in bits, a block waiting to be filled, how many bytes it has
+# four words of state, two of length in bits, a block waiting to be filled, how many bytes it has
+_SIZE = 92
 _START: Final = bytes.fromhex("0123456789abcdeffedcba9876543210") + bytes(_SIZE - 16)
 
 
@@ -49,7 +52,9 @@ class Md5:
 
 
 def _candidates() -> Iterator[str]:
-    """Libraries that may have the functions; `_hashlib` finds them in the libcrypto that it is linked to."""
+    """Libraries that may have the functions; `_hashlib` finds them in the libcrypto that it is
+    linked to.
+    """
     try:
         import _hashlib  # Python can be built without OpenSSL
     except ImportError:
@@ -77,11 +82,18 @@ def _load() -> ctypes.CDLL | None:
 def works(library: ctypes.CDLL) -> bool:
     """Whether its MD5 keeps its state where, and as, we think."""
     sample = bytes(range(100))
-    state = ctypes.create_string_buffer(_START, 4 * _SIZE)  # with room for whatever it might write behind
+    state = ctypes.create_string_buffer(
+        _START, 4 * _SIZE
+    )  # with room for whatever it might write behind
     library.MD5_Update(state, sample, 70)
     saved = state.raw
-    # One block is in the state (RFC 1321's words A to D), 70 bytes are 560 bits, and six of them wait.
-    known = bytes.fromhex("cad94491c9e401d9385bfc721ef55f62") + (560).to_bytes(8, "little") + sample[64:70]
+    # One block is in the state (RFC 1321's words A to D), 70 bytes are 560 bits, and six of them
+    # wait.
+    known = (
+        bytes.fromhex("cad94491c9e401d9385bfc721ef55f62")
+        + (560).to_bytes(8, "little")
+        + sample[64:70]
+    )
     if not saved.startswith(known) or saved[88:] != (6).to_bytes(4, "little") + bytes(3 * _SIZE):
         return False
     restored = ctypes.create_string_buffer(saved[:_SIZE], _SIZE)

@@ -1,8 +1,9 @@
 """Measure the reads of one source, unit by unit, with numpy: about one millisecond per megabyte.
 
-All lines of a kind are joined into one array per unit. Two qualities are looked up at once, in a table of the error of
-every pair of quality characters; the newline that follows a quality line fills up lines of odd length, because it can
-never be part of one. What is no quality character has the error NaN, which every sum shows.
+All lines of a kind are joined into one array per unit. Two qualities are looked up at once, in a
+table of the error of every pair of quality characters; the newline that follows a quality line
+fills up lines of odd length, because it can never be part of one. What is no quality character has
+the error NaN, which every sum shows.
 """
 
 from __future__ import annotations
@@ -33,9 +34,11 @@ _BASES = frozenset(b"ACGTUNRYKMSWBDHVacgtunrykmswbdhv.-*")
 
 
 def _pair_errors() -> NDArray[np.float64]:
-    """Error probability of both qualities of a pair, indexed by the pair as a little-endian 16-bit number.
+    """Error probability of both qualities of a pair, indexed by the pair as a little-endian 16-bit
+    number.
 
-    Each is a multiple of 2^-36. So sums below 2^17 in float64 are exact, and the same whatever order numpy takes.
+    Each is a multiple of 2^-36. So sums below 2^17 in float64 are exact, and the same whatever
+    order numpy takes.
     """
     error = np.full(256, np.nan)
     error[33:127] = np.rint(10.0 ** (-np.arange(94) / 10) * 2.0**36) / 2.0**36
@@ -129,13 +132,17 @@ class ReadMeasurer:
         front = np.where(lengths > 0, sums[0::2], 0.0)
         rest = np.where(lengths > SKIPPED, sums[1::2], 0.0)
         if np.isnan(front).any() or np.isnan(rest).any():
-            strange = next(byte for byte in sorted(set(joined)) if byte != ord("\n") and not 33 <= byte <= 126)
+            strange = next(
+                byte for byte in sorted(set(joined)) if byte != ord("\n") and not 33 <= byte <= 126
+            )
             raise self._strange(unit, 3, strange, "quality")
         whole = _phred(front + rest, lengths)
         return whole, np.where(lengths > SKIPPED, _phred(rest, lengths - SKIPPED), whole)
 
     def _look_up(self, pairs: NDArray[np.uint16]) -> NDArray[np.float64]:
-        """The error of each pair, and a zero behind the last, so that an empty range there has an index."""
+        """The error of each pair, and a zero behind the last, so that an empty range there has an
+        index.
+        """
         if len(self._errors) <= len(pairs) or len(self._errors) > 8 * len(pairs) + (1 << 20):
             self._errors = np.zeros(len(pairs) + 1 + len(pairs) // 4, np.float64)
         errors = self._errors[: len(pairs) + 1]
@@ -149,7 +156,9 @@ class ReadMeasurer:
         symbol = bytes([byte])
         record = next(
             number
-            for number, (start, end) in enumerate(zip(unit.starts[:, line], unit.ends[:, line], strict=True))
+            for number, (start, end) in enumerate(
+                zip(unit.starts[:, line], unit.ends[:, line], strict=True)
+            )
             if symbol in bytes(unit.data[start:end])
         )
         number = unit.first + record
@@ -163,7 +172,9 @@ class ReadMeasurer:
         """Count the pending reads up."""
         if not self._pending:
             return
-        lengths, whole, skip60, scores, channels, bins = map(np.concatenate, zip(*self._pending, strict=True))
+        lengths, whole, skip60, scores, channels, bins = map(
+            np.concatenate, zip(*self._pending, strict=True)
+        )
         self._pending.clear()
         self._pending_reads = 0
         statistics = self._statistics
@@ -199,7 +210,9 @@ def _count(symbols: NDArray[np.uint8], symbol: bytes) -> int:
 
 
 def _phred(errors: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Mean Q of reads in millionths, from the sum of their errors; 0 for a read without bases, as dorado has it."""
+    """Mean Q of reads in millionths, from the sum of their errors; 0 for a read without bases, as
+    dorado has it.
+    """
     with np.errstate(divide="ignore", invalid="ignore"):
         quality = -10 * np.log10(errors / lengths)
     quality[lengths <= 0] = 0.0
@@ -226,10 +239,15 @@ def _channels(columns: HeaderColumns, count: int) -> NDArray[np.int64]:
     """The channel of each read, -1 where the header has none that makes sense."""
     if columns.channels is None:
         return np.full(count, _ABSENT)
-    return np.array([int(text) if text.isdigit() and len(text) < 7 else _ABSENT for text in columns.channels], np.int64)
+    return np.array(
+        [int(text) if text.isdigit() and len(text) < 7 else _ABSENT for text in columns.channels],
+        np.int64,
+    )
 
 
-def _add(counts: Counter[int], values: NDArray[np.int64], weights: NDArray[np.int64] | None = None) -> None:
+def _add(
+    counts: Counter[int], values: NDArray[np.int64], weights: NDArray[np.int64] | None = None
+) -> None:
     """Add 1, or its weight, for each of `values`."""
     if weights is None:
         distinct, amounts = np.unique(values, return_counts=True)

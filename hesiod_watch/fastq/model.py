@@ -1,7 +1,7 @@
 """The words of the data path: what is to be written, how, and what was written.
 
-Values only. A `Piece` is the unit of the journal: the whole gzip members that one source became, at a place in an
-output that never changes afterwards.
+Values only. A `Piece` is the unit of the journal: the whole gzip members that one source became, at
+a place in an output that never changes afterwards.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ Level = Literal["default", "fast", "small"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A FASTQ file as it was listed. `name` is how messages and the journal call it, relative to the cell.
+    """A FASTQ file as it was listed. `name` is how messages and the journal call it, relative to
+    the cell.
 
     Change time and inode are hints, 0 where not known: where they differ it may be another file.
     A cell may have a hundred thousand of them. A `Path` takes three times the memory of its string.
@@ -59,11 +60,11 @@ class Output:
 class Settings:
     """How outputs are written.
 
-    `level`: "default" makes long reads 3 to 6 % smaller than gzip -6 does; "fast" gives 1 % of that back for a few
-    per cent of time; "small" takes zlib's level 6, which pays for amplicons (overlapping reads) and takes ten times the
-    time.
-    `recompress`: make BGZF also of outputs whose sources are all gzipped.
-    `processes`: how many outputs are written at the same time, each by a process of its own.
+    `level`: "default" makes long reads 3 to 6 % smaller than gzip -6 does; "fast" gives 1 % of that
+    back for a few per cent of time; "small" takes zlib's level 6, which pays for amplicons
+    (overlapping reads) and takes ten times the time. `recompress`: make BGZF also of outputs whose
+    sources are all gzipped. `processes`: how many outputs are written at the same time, each by a
+    process of its own.
     """
 
     level: Level = "default"
@@ -73,7 +74,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One source in its output: `length` bytes of whole gzip members at `offset`, with their CRC-32."""
+    """One source in its output: `length` bytes of whole gzip members at `offset`, with their
+    CRC-32.
+    """
 
     source: str
     size: int
@@ -92,7 +95,9 @@ class Piece:
     text_crc32: int = 0
 
     def may_differ(self, source: Source) -> bool:
-        """Whether a source of the same name, size and modification time may be another file than the one taken."""
+        """Whether a source of the same name, size and modification time may be another file than
+        the one taken.
+        """
         if not self.inode or not source.inode:
             return False
         return (self.ctime_ns, self.inode) != (source.ctime_ns, source.inode)

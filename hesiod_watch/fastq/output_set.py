@@ -1,9 +1,11 @@
-"""What an ingest has: the journal and what it adds up to, the outputs as they lie on the disk, and figures about them.
+"""What an ingest has: the journal and what it adds up to, the outputs as they lie on the disk, and
+figures about them.
 
-Every change is journalled first and done after, so a crash leaves outputs that are longer than the journal says, never
-shorter, and the next opening cuts them. If they are shorter or other after all (a disk that lost what it had confirmed,
-a person), they are cut back to the last piece that is right. Figures (statistics and MD5) are not in the journal: they
-come from the checkpoint, and from the outputs for what is behind it.
+Every change is journalled first and done after, so a crash leaves outputs that are longer than the
+journal says, never shorter, and the next opening cuts them. If they are shorter or other after all
+(a disk that lost what it had confirmed, a person), they are cut back to the last piece that is
+right. Figures (statistics and MD5) are not in the journal: they come from the checkpoint, and from
+the outputs for what is behind it.
 """
 
 from __future__ import annotations
@@ -14,7 +16,15 @@ from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.text import number_of
-from hesiod_watch.fastq import bgzf, checkpoint, durable, journal_state, md5, packed_statistics, readback
+from hesiod_watch.fastq import (
+    bgzf,
+    checkpoint,
+    durable,
+    journal_state,
+    md5,
+    packed_statistics,
+    readback,
+)
 from hesiod_watch.fastq.append import has_blocks
 from hesiod_watch.fastq.journal import Fact, Journal
 from hesiod_watch.fastq.journal_state import JournalEntry, JournalState
@@ -51,10 +61,16 @@ class OutputFigures:
 
 
 class OutputSet:
-    """The state of one directory, open for writing. What changes it is journalled, and raises as `Journal.append`."""
+    """The state of one directory, open for writing. What changes it is journalled, and raises as
+    `Journal.append`.
+    """
 
-    def __init__(self, directory: Path, settings: Settings, owner: Mapping[str, object], check_all: bool) -> None:
-        """Open and put right what a crash has left; `check_all`: read every piece, not only those of the last batch."""
+    def __init__(
+        self, directory: Path, settings: Settings, owner: Mapping[str, object], check_all: bool
+    ) -> None:
+        """Open and put right what a crash has left; `check_all`: read every piece, not only those
+        of the last batch.
+        """
         self.directory = directory
         self.notes: list[str] = []
         self._book = JournalState()
@@ -96,7 +112,10 @@ class OutputSet:
     def add(self, outputs: Iterable[Output], members: Callable[[Output], bool]) -> None:
         """Record outputs that have no piece yet."""
         first = self._book.next_number
-        facts = [journal_state.output(first + number, one, members(one)) for number, one in enumerate(outputs)]
+        facts = [
+            journal_state.output(first + number, one, members(one))
+            for number, one in enumerate(outputs)
+        ]
         if facts:
             self._record(facts)
             for fact in facts:
@@ -106,11 +125,17 @@ class OutputSet:
         """Journal what was appended, is durable and was read back."""
         entries = self.entries
         if any(not one.at for one in grown):
-            durable.sync_directory(self.directory)  # the file is new, and its name must be durable too
+            durable.sync_directory(
+                self.directory
+            )  # the file is new, and its name must be durable too
         before = [self.figures(entries[one.name]) for one in grown]
         try:
             self._record(
-                [journal_state.piece(entries[one.name].number, piece) for one in grown for piece in one.pieces]
+                [
+                    journal_state.piece(entries[one.name].number, piece)
+                    for one in grown
+                    for piece in one.pieces
+                ]
             )
         except TemporaryError:
             durable.give_back(self.directory, [(one.name, one.at) for one in grown])
@@ -120,16 +145,21 @@ class OutputSet:
             figures.md5 = one.md5
 
     def see(self, entry: JournalEntry, hints: Mapping[int, tuple[int, int]]) -> None:
-        """Record change time and inode of sources, by the number of their piece, that say what they said."""
+        """Record change time and inode of sources, by the number of their piece, that say what they
+        said.
+        """
         if hints:
-            self._record([journal_state.seen(entry.number, number, *hint) for number, hint in hints.items()])
+            self._record(
+                [journal_state.seen(entry.number, number, *hint) for number, hint in hints.items()]
+            )
 
     def cut(self, entry: JournalEntry, count: int, why: str) -> None:
         """Only the first `count` pieces count, and the output is not finished."""
         dropped = len(entry.pieces) - count
         self._record([journal_state.cut(entry.number, count, why)])
         if dropped:
-            # Before anything else can fail: a checkpoint must not have figures of what does not count.
+            # Before anything else can fail: a checkpoint must not have figures of what does not
+            # count.
             self._figures.pop(entry.number, None)
             files = f"{dropped} of {number_of(dropped + count, 'file')} {'is' if dropped == 1 else 'are'}"
             self.notes.append(f"{entry.name}: {why}; {files} taken again")
@@ -155,23 +185,36 @@ class OutputSet:
             finally:
                 file.close()
             if readback.read(path, entry.end, len(last) + 1) != last:
-                raise PermanentError(f"{path}: reading back its end gives other bytes than were written")
-            facts.append(journal_state.end(entry.number, entry.end + len(last), self._digest(entry, path, last)))
+                raise PermanentError(
+                    f"{path}: reading back its end gives other bytes than were written"
+                )
+            facts.append(
+                journal_state.end(
+                    entry.number, entry.end + len(last), self._digest(entry, path, last)
+                )
+            )
         if facts:
             durable.sync_directory(self.directory)
             self._record(facts)
 
     def save(self) -> None:
-        """Write the checkpoint, so that the next opening has little to measure. Where there is no room, it has more."""
+        """Write the checkpoint, so that the next opening has little to measure. Where there is no
+        room, it has more.
+        """
         kept = {
-            entry.number: checkpoint.OutputCheckpoint(len(entry.pieces), figures.fold(), figures.md5)
+            entry.number: checkpoint.OutputCheckpoint(
+                len(entry.pieces), figures.fold(), figures.md5
+            )
             for entry in self._book.entries.values()
             if (figures := self._figures.get(entry.number))
         }
         if self._saved:
             return
         try:
-            checkpoint.save(self.directory, checkpoint.Checkpoint(self._journal.length, self._journal.crc32, kept))
+            checkpoint.save(
+                self.directory,
+                checkpoint.Checkpoint(self._journal.length, self._journal.crc32, kept),
+            )
             self._saved = True
         except TemporaryError as error:
             self.notes.append(f"no checkpoint: {error}")
@@ -202,12 +245,16 @@ class OutputSet:
         count = len(entry.pieces)
         while count and entry.pieces[count - 1].offset + entry.pieces[count - 1].length > size:
             count -= 1
-        start = 0 if check_all else entry.commit_start if entry.commit == self._book.commit else count
+        start = (
+            0 if check_all else entry.commit_start if entry.commit == self._book.commit else count
+        )
         if start < count:
             count = start + readback.sound(path, entry.pieces[start:count])
         if count < len(entry.pieces):
             self.cut(entry, count, "the output is not as it was written")
-        elif entry.ended and (size < entry.ended[0] or (check_all and not self._ends_well(entry, path))):
+        elif entry.ended and (
+            size < entry.ended[0] or (check_all and not self._ends_well(entry, path))
+        ):
             self.cut(entry, count, "the end of the output is not as it was written")
         else:
             durable.cut(path, entry.ended[0] if entry.ended else entry.end)
@@ -216,7 +263,11 @@ class OutputSet:
         """Have figures of all pieces, beginning with `known` ones of the first few."""
         count, figures = known or (0, OutputFigures())
         if rest := entry.pieces[count:]:
-            found = readback.measure(self.directory / entry.name, rest, figures.md5) if entry.end else None
+            found = (
+                readback.measure(self.directory / entry.name, rest, figures.md5)
+                if entry.end
+                else None
+            )
             if found is not None:
                 figures.fresh.merge(found.statistics)
                 figures.md5 = found.md5
@@ -225,7 +276,9 @@ class OutputSet:
         self._figures[entry.number] = figures
 
     def _last_of(self, entry: JournalEntry, path: Path) -> bytes:
-        """What comes behind the last piece. A file of zero bytes is no gzip, so there is always something in it."""
+        """What comes behind the last piece. A file of zero bytes is no gzip, so there is always
+        something in it.
+        """
         return b"" if entry.end and entry.members and not has_blocks(path) else bgzf.END_OF_FILE
 
     def _ends_well(self, entry: JournalEntry, path: Path) -> bool:
@@ -247,7 +300,9 @@ class _Known:
     def __init__(self, found: checkpoint.Checkpoint | None, record: JournalState) -> None:
         self._checkpoint = found
         self._book = record
-        self._pieces: dict[int, int] = {}  # of each output: how many of its pieces the checkpoint is about
+        self._pieces: dict[
+            int, int
+        ] = {}  # of each output: how many of its pieces the checkpoint is about
 
     def take(self, fact: Fact, length: int, crc32: int) -> None:
         self._book(fact)
@@ -256,7 +311,9 @@ class _Known:
         if fact["k"] == "cut" and fact["out"] in self._pieces:
             self._pieces[fact["out"]] = min(self._pieces[fact["out"]], fact["pieces"])
         if (length, crc32) == (self._checkpoint.length, self._checkpoint.crc32):
-            self._pieces = {number: len(entry.pieces) for number, entry in self._book.entries.items()}
+            self._pieces = {
+                number: len(entry.pieces) for number, entry in self._book.entries.items()
+            }
 
     def figures(self, entry: JournalEntry) -> tuple[int, OutputFigures] | None:
         """Of how many pieces there are figures, and these."""

@@ -1,8 +1,10 @@
-"""Statistics as a few bytes: what a checkpoint keeps of each output, and how an ingest holds them in memory.
+"""Statistics as a few bytes: what a checkpoint keeps of each output, and how an ingest holds them
+in memory.
 
-An output of 20,000 reads has 60,000 different figures (lengths, and mean Q to the thousandth). As dictionaries those of
-192 outputs would fill 800 MB and take seconds to read; as sorted arrays of the smallest type that holds them, lightly
-compressed, they are a few per cent of that. More is added without making dictionaries.
+An output of 20,000 reads has 60,000 different figures (lengths, and mean Q to the thousandth). As
+dictionaries those of 192 outputs would fill 800 MB and take seconds to read; as sorted arrays of
+the smallest type that holds them, lightly compressed, they are a few per cent of that. More is
+added without making dictionaries.
 """
 
 from __future__ import annotations
@@ -35,7 +37,10 @@ def pack(statistics: ReadStatistics) -> bytes:
 def unpack(packed: bytes) -> ReadStatistics:
     """Raises ValueError, KeyError or TypeError where `packed` was not made by `pack` or `add`."""
     facts, tables = _decode(packed)
-    counters = [Counter(dict(zip(values.tolist(), counts.tolist(), strict=True))) for values, counts in tables]
+    counters = [
+        Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
+        for values, counts in tables
+    ]
     statistics = ReadStatistics(first_start=facts["first_start"], models=set(facts["models"]))
     for name in _SUMS:
         setattr(statistics, name, facts[name])
@@ -52,12 +57,19 @@ def add(packed: bytes, more: ReadStatistics) -> bytes:
     facts, tables = _decode(packed)
     others = _facts(more)
     both: dict[str, Any] = {name: facts[name] + others[name] for name in _SUMS}
-    both["first_start"] = min((f["first_start"] for f in (facts, others) if f["first_start"] is not None), default=None)
-    both["totals"] = [one + other for one, other in zip(facts["totals"], others["totals"], strict=True)]
+    both["first_start"] = min(
+        (f["first_start"] for f in (facts, others) if f["first_start"] is not None), default=None
+    )
+    both["totals"] = [
+        one + other for one, other in zip(facts["totals"], others["totals"], strict=True)
+    ]
     models = ReadStatistics(models=set(facts["models"]))
     models.saw_models(more.models)
     both["models"] = sorted(models.models)
-    merged = [_merge(table, _table(counter)) for table, counter in zip(tables, _counters(more), strict=True)]
+    merged = [
+        _merge(table, _table(counter))
+        for table, counter in zip(tables, _counters(more), strict=True)
+    ]
     return _encode(both, merged)
 
 
@@ -121,7 +133,9 @@ def _decode(packed: bytes) -> tuple[dict[str, Any], Sequence[_Table]]:
     tables: list[_Table] = []
     at = 0
     for size, *types in facts["tables"]:
-        steps, counts = (np.frombuffer(columns, name, size, at + skip) for name, skip in _places(size, types))
+        steps, counts = (
+            np.frombuffer(columns, name, size, at + skip) for name, skip in _places(size, types)
+        )
         at += size * sum(np.dtype(name).itemsize for name in types)
         tables.append((np.cumsum(steps.astype(np.int64)), counts.astype(np.int64)))
     return facts, tables

@@ -1,7 +1,8 @@
-"""Who does the tasks of an ingest: this process, or workers of its own that each own the outputs they write to.
+"""Who does the tasks of an ingest: this process, or workers of its own that each own the outputs
+they write to.
 
-Workers are started anew (not forked: the caller may have threads) and talk over a socket each. They share nothing, so
-four of them are four times as fast, which threads under one interpreter are not.
+Workers are started anew (not forked: the caller may have threads) and talk over a socket each. They
+share nothing, so four of them are four times as fast, which threads under one interpreter are not.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ class Workers(Protocol):
     def give(self, task: AppendTask) -> None: ...
 
     def collect(self, on_unit: OnUnit) -> list[TaskResult]:
-        """Tasks that were done meanwhile, perhaps none; waits for something to happen if nothing has."""
+        """Tasks that were done meanwhile, perhaps none; waits for something to happen if nothing
+        has.
+        """
 
     def stop(self) -> None:
         """Have tasks under way end after the source they are at."""
@@ -46,7 +49,10 @@ class Workers(Protocol):
     def __enter__(self) -> Self: ...
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None: ...
 
 
@@ -88,7 +94,9 @@ class InlineWorkers:
 
 
 class WorkerPool:
-    """Up to `count` worker processes, started when there is work for them. They inherit the descriptor `inherited`."""
+    """Up to `count` worker processes, started when there is work for them. They inherit the
+    descriptor `inherited`.
+    """
 
     def __init__(self, count: int, inherited: int) -> None:
         self._count = count
@@ -156,7 +164,14 @@ class _Worker:
         with theirs:
             # -P: the current directory may belong to anyone and is no place to import from.
             self.process = subprocess.Popen(
-                (sys.executable, "-P", "-m", "hesiod_watch.fastq.worker", str(theirs.fileno()), str(os.getpid())),
+                (
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "hesiod_watch.fastq.worker",
+                    str(theirs.fileno()),
+                    str(os.getpid()),
+                ),
                 pass_fds=(theirs.fileno(), inherited),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -204,4 +219,6 @@ class _Worker:
         how = f"was killed by signal {-code}" if code < 0 else f"exited with {code}"
         parts = self._task.parts if self._task else ()
         names = parts[0].name if parts else "outputs"
-        return TaskResult(parts, error=TemporaryError(f"the process writing {names} {how} before it was done"))
+        return TaskResult(
+            parts, error=TemporaryError(f"the process writing {names} {how} before it was done")
+        )

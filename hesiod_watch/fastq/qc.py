@@ -1,20 +1,24 @@
-"""Turn statistics into the numbers of `qc.json`: groups for the whole cell, its parts, and its barcodes.
+"""Turn statistics into the numbers of `qc.json`: groups for the whole cell, its parts, and its
+barcodes.
 
-Pure arithmetic over counts, so the result does not depend on how the work was cut or in which order it was done.
+Pure arithmetic over counts, so the result does not depend on how the work was cut or in which order
+it was done.
 
 Which mean Q is the headline, for the whole cell alike (`mean_q.rule`):
 
-- `qs` where every read has the tag `qs:f`: the basecaller's own number, the one that decided pass or fail;
+- `qs` where every read has the tag `qs:f`: the basecaller's own number, the one that decided pass
+  or fail;
 - `mixed` where some have it: those reads by their tag, the others by the rule that follows;
 - `skip60`, without the first 60 bases, for data of dorado's era;
 - `whole` for older data, and where nothing tells the age.
 
-Data are of dorado's era if a header names a model with a version (`…_sup@v4.3.0`), or, where no header names a model,
-if the first read started in 2023 or later. Guppy judged reads by all their qualities; dorado leaves out 60, because the
-start of an untrimmed read is bad. MinKNOW does not trim barcodes unless it is told to, and a FASTQ does not say whether
-it was; so barcodes in headers are no evidence of trimming. The rule is also the safe one: the first 60 bases of a read
-that was trimmed are like the rest, and leaving them out changes little; keeping those of an untrimmed read makes one
-passed read in twenty look failed.
+Data are of dorado's era if a header names a model with a version (`…_sup@v4.3.0`), or, where no
+header names a model, if the first read started in 2023 or later. Guppy judged reads by all their
+qualities; dorado leaves out 60, because the start of an untrimmed read is bad. MinKNOW does not
+trim barcodes unless it is told to, and a FASTQ does not say whether it was; so barcodes in headers
+are no evidence of trimming. The rule is also the safe one: the first 60 bases of a read that was
+trimmed are like the rest, and leaving them out changes little; keeping those of an untrimmed read
+makes one passed read in twenty look failed.
 """
 
 from __future__ import annotations
@@ -50,8 +54,8 @@ _LENGTH_EDGES: Final = sorted({round(10 ** (step / 20)) for step in range(181)})
 def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict[str, Any]:
     """The keys "mean_q", "total", "pass", "fail", "skip" and "barcodes" of `qc.json`.
 
-    `written` are barcode (None: not barcoded), part and statistics of the outputs of one cell. A part that no output
-    has is None. Raises ValueError for a part that is none of `PARTS`.
+    `written` are barcode (None: not barcoded), part and statistics of the outputs of one cell. A
+    part that no output has is None. Raises ValueError for a part that is none of `PARTS`.
     """
     given: dict[str | None, dict[str, list[ReadStatistics]]] = {}
     for barcode, part, statistics in written:
@@ -59,7 +63,8 @@ def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict
             raise ValueError(f"unknown part {part!r}")
         given.setdefault(barcode, {}).setdefault(part, []).append(statistics)
     by_barcode = {
-        barcode: {part: _merged(several) for part, several in parts.items()} for barcode, parts in given.items()
+        barcode: {part: _merged(several) for part, several in parts.items()}
+        for barcode, parts in given.items()
     }
     by_part = {
         part: _merged([parts[part] for parts in by_barcode.values() if part in parts])
@@ -75,7 +80,10 @@ def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict
             found[part] = group(parts[part], bare_rule) if part in parts else None
         return found
 
-    barcodes = [{"barcode": name, **groups(_merged(parts.values()), parts)} for name, parts in by_barcode.items()]
+    barcodes = [
+        {"barcode": name, **groups(_merged(parts.values()), parts)}
+        for name, parts in by_barcode.items()
+    ]
     barcodes.sort(key=lambda entry: (-entry["total"]["bases"], entry["barcode"] or ""))
     return {"mean_q": _mean_q(total, bare_rule), **groups(total, by_part), "barcodes": barcodes}
 
@@ -89,7 +97,9 @@ def dorado_era(statistics: ReadStatistics) -> bool:
 
 
 def group(statistics: ReadStatistics, bare_rule: str) -> dict[str, Any]:
-    """One GROUP of `qc.json`. In the headline Q, reads without a tag `qs:f` count by `bare_rule`: skip60 or whole."""
+    """One GROUP of `qc.json`. In the headline Q, reads without a tag `qs:f` count by `bare_rule`:
+    skip60 or whole.
+    """
     reads, bases, lengths = statistics.reads, statistics.bases, statistics.lengths
     qualities = statistics.qualities
     headline = _both(qualities["tagged.qs"], qualities[f"bare.{bare_rule}"])
@@ -109,7 +119,9 @@ def group(statistics: ReadStatistics, bare_rule: str) -> dict[str, Any]:
         "mean_q_skip60": _mean(_both(qualities["tagged.skip60"], qualities["bare.skip60"]), reads),
         "mean_q_qs": _mean(qualities["tagged.qs"], reads) if statistics.tagged == reads else None,
         **{
-            f"reads_q{limit}": sum(count for quality, count in headline.reads.items() if quality >= 1000 * limit)
+            f"reads_q{limit}": sum(
+                count for quality, count in headline.reads.items() if quality >= 1000 * limit
+            )
             for limit in (10, 15, 20)
         },
         "bases_q20": statistics.bases_q20 / bases if bases else None,
@@ -119,13 +131,18 @@ def group(statistics: ReadStatistics, bare_rule: str) -> dict[str, Any]:
         "yield": _yield(statistics),
         "channels": {
             "active": len(statistics.channels),
-            "reads": {str(channel): statistics.channels[channel] for channel in sorted(statistics.channels)},
+            "reads": {
+                str(channel): statistics.channels[channel]
+                for channel in sorted(statistics.channels)
+            },
         },
     }
 
 
 def n50(lengths: Counter[int]) -> int | None:
-    """Length of the read at which the running sum, longest first, reaches half of all bases; None without reads."""
+    """Length of the read at which the running sum, longest first, reaches half of all bases; None
+    without reads.
+    """
     bases = sum(length * count for length, count in lengths.items())
     running = 0
     for length in sorted(lengths, reverse=True):
@@ -142,7 +159,9 @@ def _mean_q(total: ReadStatistics, bare_rule: str) -> dict[str, str]:
         rule = bare_rule
     else:
         rule = "qs" if total.tagged == total.reads else "mixed"
-    which = "leaving out the first 60 bases of longer reads" if bare_rule == "skip60" else "all of them"
+    which = (
+        "leaving out the first 60 bases of longer reads" if bare_rule == "skip60" else "all of them"
+    )
     return {"rule": rule, "meaning": MEANINGS[rule].format(which)}
 
 
@@ -168,7 +187,9 @@ def _mean(distribution: LengthDistribution, reads: int) -> float | None:
 
 
 def _median(counts: Counter[int]) -> float | None:
-    """Of the values, each as often as it was counted: the middle one, or the mean of the middle two."""
+    """Of the values, each as often as it was counted: the middle one, or the mean of the middle
+    two.
+    """
     total = counts.total()
     if not total:
         return None
@@ -204,7 +225,12 @@ def _quality_histogram(headline: LengthDistribution) -> dict[str, Any]:
     reads = [0] * size
     for quality, count in headline.reads.items():
         reads[quality // 500] += count
-    return {"start": 0.0, "width": 0.5, "reads": reads, "bases": [headline.bases[number] for number in range(size)]}
+    return {
+        "start": 0.0,
+        "width": 0.5,
+        "reads": reads,
+        "bases": [headline.bases[number] for number in range(size)],
+    }
 
 
 def _yield(statistics: ReadStatistics) -> dict[str, Any]:
@@ -212,7 +238,11 @@ def _yield(statistics: ReadStatistics) -> dict[str, Any]:
     bins = statistics.yield_reads
     numbers = range(min(bins, default=0), max(bins, default=-1) + 1)
     usable = 0 < len(numbers) <= YIELD_DAYS_LIMIT * 86400 // YIELD_SECONDS
-    start = datetime.fromtimestamp(numbers[0] * YIELD_SECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if usable else None
+    start = (
+        datetime.fromtimestamp(numbers[0] * YIELD_SECONDS, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if usable
+        else None
+    )
     return {
         "start": start,
         "bin_seconds": YIELD_SECONDS,

@@ -1,8 +1,9 @@
 """Read outputs back: is what the journal says, or is about to say, on the disk?
 
-Three questions, each for a run of pieces of one output. `confirm`: is what was just written there, and does it inflate
-to the very text that was read from the sources? `sound`: do the bytes still have their CRC-32? `measure`: that, and
-the statistics and MD5 anew. And one question about a source: `reread`, does it still say what was taken?
+Three questions, each for a run of pieces of one output. `confirm`: is what was just written there,
+and does it inflate to the very text that was read from the sources? `sound`: do the bytes still
+have their CRC-32? `measure`: that, and the statistics and MD5 anew. And one question about a
+source: `reread`, does it still say what was taken?
 """
 
 from __future__ import annotations
@@ -42,17 +43,22 @@ class TextChecksum:
 
 @dataclass(frozen=True, slots=True)
 class ReadbackResult:
-    """Of the first `pieces` pieces that were asked about; the one behind them is not as it was written."""
+    """Of the first `pieces` pieces that were asked about; the one behind them is not as it was
+    written.
+    """
 
     pieces: int
     statistics: ReadStatistics
     md5: bytes | None
 
 
-def confirm(path: Path, pieces: Sequence[Piece], texts: Sequence[TextChecksum], *, blocks: bool) -> None:
+def confirm(
+    path: Path, pieces: Sequence[Piece], texts: Sequence[TextChecksum], *, blocks: bool
+) -> None:
     """Read pieces back that were just made durable; `blocks`: they must be BGZF.
 
-    Raises `PermanentError` where the disk does not hold what was written, or it does not inflate to the source's text.
+    Raises `PermanentError` where the disk does not hold what was written, or it does not inflate to
+    the source's text.
     """
     with OutputReader(path) as reader:
         for piece, text in zip(pieces, texts, strict=True):
@@ -68,18 +74,23 @@ def confirm(path: Path, pieces: Sequence[Piece], texts: Sequence[TextChecksum], 
                 for part in inflating if piece.length else ():
                     found = found.followed_by(part)
             except BadSource as error:  # of the output, which is no source
-                raise PermanentError(f"{path}: what was just written for {piece.source}: {error.reason}") from error
+                raise PermanentError(
+                    f"{path}: what was just written for {piece.source}: {error.reason}"
+                ) from error
             if summer.size != piece.length or summer.crc32 != piece.crc32:
                 raise PermanentError(
                     f"{path}: reading back what was just written for {piece.source} gives other bytes:"
                     " the disk or the memory of this host is not to be trusted"
                 )
             if found != text:
-                raise PermanentError(f"{path}: what was written for {piece.source} does not inflate to its text")
+                raise PermanentError(
+                    f"{path}: what was written for {piece.source} does not inflate to its text"
+                )
 
 
 def reread(source: Source, piece: Piece) -> tuple[int, int] | None:
-    """Change time and inode of a source that still says what `piece` was made of; None where it says something else.
+    """Change time and inode of a source that still says what `piece` was made of; None where it
+    says something else.
 
     Reads the whole source. Raises `TemporaryError`, `PermanentError`.
     """
@@ -99,7 +110,9 @@ def reread(source: Source, piece: Piece) -> tuple[int, int] | None:
 
 
 def sound(path: Path, pieces: Sequence[Piece]) -> int:
-    """How many of these pieces, from the first, have their CRC-32 on the disk. Raises `TemporaryError`."""
+    """How many of these pieces, from the first, have their CRC-32 on the disk. Raises
+    `TemporaryError`.
+    """
     buffer = bytearray(_BUFFER_BYTES)
     with OutputReader(path) as reader:
         for number, piece in enumerate(pieces):
@@ -155,7 +168,9 @@ def measure(path: Path, pieces: Sequence[Piece], md5: bytes | None) -> ReadbackR
     return ReadbackResult(len(pieces), total, md5)
 
 
-def _measure(path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None) -> ReadStatistics | None:
+def _measure(
+    path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None
+) -> ReadStatistics | None:
     """Statistics of one piece; None where it is not as it was written."""
     reader.seek(piece.offset, piece.length)
     summer = _Summer(digest)
@@ -165,7 +180,11 @@ def _measure(path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None)
             measuring.add(unit)
     statistics = measuring.result()
     as_written = (summer.size, summer.crc32) == (piece.length, piece.crc32)
-    return statistics if as_written and (statistics.reads, statistics.bases) == (piece.reads, piece.bases) else None
+    return (
+        statistics
+        if as_written and (statistics.reads, statistics.bases) == (piece.reads, piece.bases)
+        else None
+    )
 
 
 class _Summer:

@@ -1,12 +1,14 @@
 """Cut a stream of FASTQ into units of whole records, and say exactly where it is not FASTQ.
 
-A record is four lines: `@header`, sequence, `+…`, qualities of the same length. Refused, by name and line: anything
-else, and a record that the end of the file cuts in two. Tolerated: Windows line ends (CR LF, of files that were edited
-or came through git), a last line without its newline, and blank lines at the very end. These are repaired and said,
-because many readers take the CR for a base, and because the next source is written right behind.
+A record is four lines: `@header`, sequence, `+…`, qualities of the same length. Refused, by name
+and line: anything else, and a record that the end of the file cuts in two. Tolerated: Windows line
+ends (CR LF, of files that were edited or came through git), a last line without its newline, and
+blank lines at the very end. These are repaired and said, because many readers take the CR for a
+base, and because the next source is written right behind.
 
-Units are about 2 MiB: large enough for numpy, small enough for the processor's cache. They begin at a record because
-the stream does and every unit ends where a record ends; a record longer than a unit makes the buffer grow.
+Units are about 2 MiB: large enough for numpy, small enough for the processor's cache. They begin at
+a record because the stream does and every unit ends where a record ends; a record longer than a
+unit makes the buffer grow.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ from hesiod_watch.core.text import number_of
 
 UNIT_BYTES = 2 << 20
 RECORD_LIMIT = 32 << 20
-"""Longest record believed: a read of 16 Mb, four times the longest known. More is a file without newlines."""
+"""Longest record believed: a read of 16 Mb, four times the longest known. More is a file without
+newlines.
+"""
 
 _NEWLINE, _RETURN, _AT, _PLUS = b"\n\r@+"
 _GZIP_MAGIC = b"\x1f\x8b"
@@ -52,8 +56,9 @@ class RecordUnit:
 class RecordReader:
     """Iterate over the units of one stream.
 
-    `readinto` fills a buffer and gives fewer bytes than asked for only at the end of the stream; what it raises passes
-    through. `path` is for messages. Raises `BadSource` at the first record that is none.
+    `readinto` fills a buffer and gives fewer bytes than asked for only at the end of the stream;
+    what it raises passes through. `path` is for messages. Raises `BadSource` at the first record
+    that is none.
     """
 
     def __init__(
@@ -119,7 +124,9 @@ class RecordReader:
         starts = np.empty_like(newlines)
         starts[0] = 0
         starts[1:] = newlines[:-1] + 1
-        unit = RecordUnit(memoryview(buffer)[: int(newlines[-1]) + 1], starts.reshape(-1, 4), ends, self.records)
+        unit = RecordUnit(
+            memoryview(buffer)[: int(newlines[-1]) + 1], starts.reshape(-1, 4), ends, self.records
+        )
         self._check(unit)
         return unit
 
@@ -132,7 +139,8 @@ class RecordReader:
         if bad.any():
             record = int(np.argmax(bad))
             lines = [
-                bytes(unit.data[start:end]) for start, end in zip(unit.starts[record], unit.ends[record], strict=True)
+                bytes(unit.data[start:end])
+                for start, end in zip(unit.starts[record], unit.ends[record], strict=True)
             ]
             raise self._complaint(lines, unit.first + record)
 
@@ -164,12 +172,12 @@ class RecordReader:
             if record == 0 and header.startswith(_GZIP_MAGIC):
                 reason = "gzip data where FASTQ should be: its name does not end in .gz, or it was gzipped twice"
                 return BadSource(self.path, reason, where=_where(record, 0))
-            reason = f'not FASTQ: a record must begin with "@", this one begins with {_excerpt(header)}'
+            reason = (
+                f'not FASTQ: a record must begin with "@", this one begins with {_excerpt(header)}'
+            )
             return BadSource(self.path, reason, where=_where(record, 0))
         if lines[2][:1] != b"+":
-            reason = (
-                f'not FASTQ: the third line of a record must begin with "+", this one begins with {_excerpt(lines[2])}'
-            )
+            reason = f'not FASTQ: the third line of a record must begin with "+", this one begins with {_excerpt(lines[2])}'
             return BadSource(self.path, reason, where=_where(record, 2))
         return BadSource(
             self.path,

@@ -1,8 +1,9 @@
-"""Sources as the data path needs them: regular files, unchanged while they are read, and errors that say what to do.
+"""Sources as the data path needs them: regular files, unchanged while they are read, and errors
+that say what to do.
 
-Only this module and `durable`, which is about what we write, open files or meet `OSError`. Names come from the disk and
-are not trusted: a source is looked at with lstat first and never followed, so that a FIFO or a device in its place
-cannot hang us.
+Only this module and `durable`, which is about what we write, open files or meet `OSError`. Names
+come from the disk and are not trusted: a source is looked at with lstat first and never followed,
+so that a FIFO or a device in its place cannot hang us.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, Tem
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.model import Source
 
-# What goes away when somebody frees space, mounts again or waits. EIO is not among them: after a failed write or fsync
-# the kernel may have dropped the data, and asking again would be told all is well.
+# What goes away when somebody frees space, mounts again or waits. EIO is not among them: after a
+# failed write or fsync the kernel may have dropped the data, and asking again would be told all is
+# well.
 PASSING = frozenset(
     {
         errno.ENOSPC,
@@ -43,13 +45,17 @@ PASSING = frozenset(
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 FULL_SECONDS = 30.0
-"""How long at most to wait for space: somebody frees it at once when he is told, and then looks whether it goes on."""
+"""How long at most to wait for space: somebody frees it at once when he is told, and then looks
+whether it goes on.
+"""
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def translate(error: OSError, path: Path, doing: str) -> HesiodError:
-    """The error to raise instead of `error`, met while `doing` something ("reading", "writing") with `path`."""
+    """The error to raise instead of `error`, met while `doing` something ("reading", "writing")
+    with `path`.
+    """
     reason = error.strerror or str(error)
     message = f"{path}: {doing} failed: {reason}"
     if error.errno in FULL:
@@ -69,14 +75,17 @@ def look(path: Path, name: str) -> Source:
 
 
 def source_of(path: Path, name: str, status: os.stat_result) -> Source:
-    return Source(os.fspath(path), name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return Source(
+        os.fspath(path), name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    )
 
 
 class SourceFile:
     """A source opened for one reading from start to end; a context manager.
 
-    Opening and `check_unchanged` compare the file with what was listed. Raises `TemporaryError` where the file is still
-    growing or has vanished, `BadSource` where it is not a regular file or is another file than the one listed.
+    Opening and `check_unchanged` compare the file with what was listed. Raises `TemporaryError`
+    where the file is still growing or has vanished, `BadSource` where it is not a regular file or
+    is another file than the one listed.
     """
 
     def __init__(self, source: Source) -> None:
@@ -91,7 +100,10 @@ class SourceFile:
             raise translate(error, path, "opening") from error
         try:
             opened = self.check_unchanged()
-            self.ctime_ns, self.inode = opened.st_ctime_ns, opened.st_ino  # hints about what is read
+            self.ctime_ns, self.inode = (
+                opened.st_ctime_ns,
+                opened.st_ino,
+            )  # hints about what is read
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         except BaseException:
             os.close(self._descriptor)
@@ -116,7 +128,9 @@ class SourceFile:
             raise translate(error, self.source.path, "reading") from error
 
     def forget_cache(self) -> None:
-        """Ask the kernel to drop its copy, so that reading means reading the disk. Not every file system does."""
+        """Ask the kernel to drop its copy, so that reading means reading the disk. Not every file
+        system does.
+        """
         try:
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
@@ -134,16 +148,24 @@ class SourceFile:
             grown = f"{number_of(listed.size, 'byte')} when listed, {now.st_size} now"
             raise TemporaryError(f"{path}: still being written ({grown})")
         if now.st_size < listed.size:
-            raise BadSource(path, f"shrank after it was listed, from {listed.size} to {number_of(now.st_size, 'byte')}")
+            raise BadSource(
+                path,
+                f"shrank after it was listed, from {listed.size} to {number_of(now.st_size, 'byte')}",
+            )
         if now.st_mtime_ns != listed.mtime_ns:
-            raise BadSource(path, "was changed after it was listed: same size, other modification time")
+            raise BadSource(
+                path, "was changed after it was listed: same size, other modification time"
+            )
         return now
 
     def __enter__(self) -> SourceFile:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         os.close(self._descriptor)
 

@@ -1,8 +1,8 @@
 """Start times of reads: which bin of the yield each falls into, and which was the first.
 
-Times are ISO 8601, with `Z` or an offset, with or without a fraction. Reading one properly costs ten times what a look
-into a dictionary costs; within a file only minutes and the zone matter, and few of them are different. Only what may be
-the first of all is read to the end.
+Times are ISO 8601, with `Z` or an offset, with or without a fraction. Reading one properly costs
+ten times what a look into a dictionary costs; within a file only minutes and the zone matter, and
+few of them are different. Only what may be the first of all is read to the end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ class StartTimes:
     def __init__(self) -> None:
         self.first: int | None = None
         self._first_bin = 1 << 62
-        self._minutes: dict[bytes, tuple[int, bytes]] = {}  # the bin of each, and the earliest second seen in it
+        self._minutes: dict[
+            bytes, tuple[int, bytes]
+        ] = {}  # the bin of each, and the earliest second seen in it
 
     def bins(self, starts: list[bytes] | None, count: int) -> NDArray[np.int64]:
         """The bin of each start time; -1 where there is none, or none that can be read."""
@@ -50,7 +52,9 @@ class StartTimes:
 
 
 def _microseconds(text: bytes) -> int | None:
-    """Microseconds since 1970; a time without a zone is taken for UTC. None for what is no time after 1970."""
+    """Microseconds since 1970; a time without a zone is taken for UTC. None for what is no time
+    after 1970.
+    """
     try:
         moment = datetime.fromisoformat(text.decode("ascii"))
     except ValueError:

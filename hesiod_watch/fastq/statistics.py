@@ -1,11 +1,13 @@
 """The statistics of some reads: exact, and mergeable in any order.
 
-Only counts and integer sums are kept (a mean Q is summed in millionths), so merging is exact and two ways of cutting
-the same reads give equal statistics. Size grows with the number of different lengths, not with the number of reads.
+Only counts and integer sums are kept (a mean Q is summed in millionths), so merging is exact and
+two ways of cutting the same reads give equal statistics. Size grows with the number of different
+lengths, not with the number of reads.
 
-Mean Q of a read: -10·log10(mean(10^(-q/10))) over its qualities, once over all of them ("whole") and once without the
-first 60 where there are more ("skip60", dorado's rule); "qs" is the basecaller's own, from the header. Which of them a
-report shows is `qc`'s business; here all are kept, apart for reads with and without `qs`.
+Mean Q of a read: -10·log10(mean(10^(-q/10))) over its qualities, once over all of them ("whole")
+and once without the first 60 where there are more ("skip60", dorado's rule); "qs" is the
+basecaller's own, from the header. Which of them a report shows is `qc`'s business; here all are
+kept, apart for reads with and without `qs`.
 """
 
 from __future__ import annotations

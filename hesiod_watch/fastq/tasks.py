@@ -1,6 +1,8 @@
-"""What is said between an ingest and whoever does its work, be it a worker process: the answer to a `AppendTask` is a `TaskResult`.
+"""What is said between an ingest and whoever does its work, be it a worker process: the answer to a
+`AppendTask` is a `TaskResult`.
 
-Over the socket of a worker there are `TaskProgress`s before that, and there may be a `StopRequest` for it.
+Over the socket of a worker there are `TaskProgress`s before that, and there may be a `StopRequest`
+for it.
 """
 
 from __future__ import annotations
@@ -69,7 +71,9 @@ class OutputGrowth:
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What became of a task: outputs that have grown, perhaps by less than was asked, and why not by more."""
+    """What became of a task: outputs that have grown, perhaps by less than was asked, and why not
+    by more.
+    """
 
     parts: tuple[OutputPart, ...]  # as they were asked for
     grown: tuple[OutputGrowth, ...] = ()

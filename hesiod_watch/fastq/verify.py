@@ -1,7 +1,8 @@
 """Read a written file back from the disk and prove that it holds what was put into it.
 
-Everything is checked independently of how it was written: the MD5 of the bytes, the CRC and size of every gzip member,
-for BGZF the length that every block claims and the end-of-file block, the form of every record, and the counts.
+Everything is checked independently of how it was written: the MD5 of the bytes, the CRC and size of
+every gzip member, for BGZF the length that every block claims and the end-of-file block, the form
+of every record, and the counts.
 """
 
 from __future__ import annotations
@@ -29,30 +30,39 @@ def verify(
 ) -> None:
     """Re-read `written_path` and compare. Returns only if everything agrees.
 
-    Raises `PermanentError` (often `BadSource`) that names the file and the difference; `TemporaryError` where the file
-    cannot be read just now. The file must have been fsynced, or the cached copy is what is read.
+    Raises `PermanentError` (often `BadSource`) that names the file and the difference;
+    `TemporaryError` where the file cannot be read just now. The file must have been fsynced, or the
+    cached copy is what is read.
     """
     digest = hashlib.md5(usedforsecurity=False)
     with SourceFile(look(written_path, written_path.name)) as file:
         file.forget_cache()
         head = file.head(bgzf.HEAD_BYTES)
-        blocks = BgzfBlocks(file.readinto, written_path, digest.update) if bgzf.is_block(head) else None
+        blocks = (
+            BgzfBlocks(file.readinto, written_path, digest.update) if bgzf.is_block(head) else None
+        )
         inflating = blocks or GzipReader(file.readinto, written_path, digest.update)
         reader = RecordReader(inflating.readinto, written_path)
         found_bases = 0
         for unit in reader:
             found_bases += int(unit.lengths.sum())
             if on_progress is not None:
-                on_progress(Tally(file.consumed, reader.records + unit.reads, found_bases, "verifying"))
+                on_progress(
+                    Tally(file.consumed, reader.records + unit.reads, found_bases, "verifying")
+                )
         file.check_unchanged()
     if blocks and blocks.last != bgzf.END_OF_FILE:
-        raise PermanentError(f"{written_path}: the BGZF end-of-file block is missing: the file is truncated")
+        raise PermanentError(
+            f"{written_path}: the BGZF end-of-file block is missing: the file is truncated"
+        )
     for what, found, expected in (
         ("MD5", digest.hexdigest(), md5),
         ("reads", reader.records, reads),
         ("bases", found_bases, bases),
     ):
         if found != expected:
-            raise PermanentError(f"{written_path}: {what} differ on re-reading: {found} on disk, {expected} written")
+            raise PermanentError(
+                f"{written_path}: {what} differ on re-reading: {found} on disk, {expected} written"
+            )
     if reader.repaired:
         raise PermanentError(f"{written_path}: {reader.repaired}, which was not written")

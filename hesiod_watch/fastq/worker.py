@@ -1,8 +1,9 @@
-"""A process that writes outputs for its parent: `python -m hesiod_watch.fastq.worker DESCRIPTOR PARENT`.
+"""A process that writes outputs for its parent: `python -m hesiod_watch.fastq.worker DESCRIPTOR
+PARENT`.
 
-It is given one task at a time over the socket DESCRIPTOR and answers with what it did; `pool` holds the other end. It
-ends when the socket does, and the kernel kills it when its parent dies: nobody else would tell it that the claim on its
-cell is gone.
+It is given one task at a time over the socket DESCRIPTOR and answers with what it did; `pool` holds
+the other end. It ends when the socket does, and the kernel kills it when its parent dies: nobody
+else would tell it that the claim on its cell is gone.
 """
 
 from __future__ import annotations
@@ -68,7 +69,9 @@ def serve(connection: Connection) -> None:
 
 
 def _told_to_stop(connection: Connection) -> bool:
-    """Whether the parent has sent anything: while a task is under way that can only be a `StopRequest`, or its end."""
+    """Whether the parent has sent anything: while a task is under way that can only be a
+    `StopRequest`, or its end.
+    """
     if not connection.poll():
         return False
     connection.recv()
@@ -76,7 +79,9 @@ def _told_to_stop(connection: Connection) -> bool:
 
 
 def _portable(error: Exception) -> Exception:
-    """`error`, or where it does not survive pickling one that says the same; with its trace as a note."""
+    """`error`, or where it does not survive pickling one that says the same; with its trace as a
+    note.
+    """
     trace = "".join(traceback.format_exception(error))
     error.add_note(f"In a worker process:\n{trace}")
     try:

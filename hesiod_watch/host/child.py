@@ -1,7 +1,8 @@
 """OS processes: starting a worker, and hearing of its end.
 
-A worker is a session of its own, so that it outlives the service that started it (a restart of the service
-interrupts nothing) and no terminal signal reaches it by accident. There is no shell anywhere.
+A worker is a session of its own, so that it outlives the service that started it (a restart of the
+service interrupts nothing) and no terminal signal reaches it by accident. There is no shell
+anywhere.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ def own_command(*arguments: str) -> tuple[str, ...]:
 
 
 def start_worker(
-    command: Sequence[str], *, log: Path | None, inherit: Sequence[int], on_exit: Callable[[int], None]
+    command: Sequence[str],
+    *,
+    log: Path | None,
+    inherit: Sequence[int],
+    on_exit: Callable[[int], None],
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own; `on_exit` is called with its exit code from another thread.
+    """Start a process in a session of its own; `on_exit` is called with its exit code from another
+    thread.
 
-    What it prints goes to the end of `log` (or nowhere, where that cannot be opened). `inherit` are descriptors
-    it keeps open. Raises OSError when the program cannot be started.
+    What it prints goes to the end of `log` (or nowhere, where that cannot be opened). `inherit` are
+    descriptors it keeps open. Raises OSError when the program cannot be started.
     """
     output = _open_log(log)
     try:
@@ -37,7 +43,8 @@ def start_worker(
             start_new_session=True,
             pass_fds=tuple(inherit),
             cwd="/",
-            # numpy starts a thread for every CPU, which nothing we do has work for: a fifth of a second on 4 CPUs.
+            # numpy starts a thread for every CPU, which nothing we do has work for: a fifth of a
+            # second on 4 CPUs.
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         )
     finally:
@@ -55,6 +62,10 @@ def _open_log(log: Path | None) -> int:
     if log is None:
         return subprocess.DEVNULL
     try:
-        return os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664)
+        return os.open(
+            log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664
+        )
     except OSError:
-        return subprocess.DEVNULL  # work matters more than its log; the worker's own lines say what went wrong
+        return (
+            subprocess.DEVNULL
+        )  # work matters more than its log; the worker's own lines say what went wrong

@@ -1,11 +1,14 @@
-"""Running one command to its end: never through a shell, never without a limit, never leaving anything behind.
+"""Running one command to its end: never through a shell, never without a limit, never leaving
+anything behind.
 
-`sh` starts the process, in a session of its own, and waits for it. Output is read here, because rsync divides its
-progress by carriage returns, and because a process that outlives the command (ssh's shared connection) may hold the
-pipe open for hours: what counts is the end of the command, not the end of its output.
+`sh` starts the process, in a session of its own, and waits for it. Output is read here, because
+rsync divides its progress by carriage returns, and because a process that outlives the command
+(ssh's shared connection) may hold the pipe open for hours: what counts is the end of the command,
+not the end of its output.
 
-Where this process is killed the kernel ends the command, so that nobody who takes the work over meets it still writing.
-That has to be asked for between fork and exec, where Python must not run when there are threads: `setpriv` does it.
+Where this process is killed the kernel ends the command, so that nobody who takes the work over
+meets it still writing. That has to be asked for between fork and exec, where Python must not run
+when there are threads: `setpriv` does it.
 """
 
 from __future__ import annotations
@@ -31,15 +34,23 @@ LARGEST = 1 << 30
 """Bytes of output that are kept. A million files with long names make a quarter of it."""
 LARGEST_ERRORS = 1 << 20
 TERM_GRACE = 5.0
-"""Seconds that a command has between being asked to end and being killed: rsync saves what it has of a file."""
+"""Seconds that a command has between being asked to end and being killed: rsync saves what it has
+of a file.
+"""
 _ABANDON = 5.0  # seconds after SIGKILL: a process that waits for a dead mount does not die
-_WITH_US = ("setpriv", "--pdeathsig", "TERM")  # of util-linux; ends with this thread, which waits for the command
+_WITH_US = (
+    "setpriv",
+    "--pdeathsig",
+    "TERM",
+)  # of util-linux; ends with this thread, which waits for the command
 _POLL = 0.1  # seconds from the end of output, or from a wish to stop, to our noticing
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How a command ended. `code` is negative for a signal; `why` says so where it was we who ended it."""
+    """How a command ended. `code` is negative for a signal; `why` says so where it was we who ended
+    it.
+    """
 
     code: int
     output: bytes
@@ -71,12 +82,13 @@ def run(
     on_output: Callable[[bytes], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> CommandResult:
-    """Run `command` with `given` as its standard input; never raises for how it ends, but TemporaryError where this
-    host has no room for its input, or no descriptors.
+    """Run `command` with `given` as its standard input; never raises for how it ends, but
+    TemporaryError where this host has no room for its input, or no descriptors.
 
-    It is ended, with all that it started, when nothing has come from it for `quiet` seconds, when it writes more than
-    LARGEST bytes, or when `stop` says so. `directory` is an open directory that it works in. Output goes to
-    `on_output` in pieces as they come instead of being kept. A program that is not installed ends with code 127.
+    It is ended, with all that it started, when nothing has come from it for `quiet` seconds, when
+    it writes more than LARGEST bytes, or when `stop` says so. `directory` is an open directory that
+    it works in. Output goes to `on_output` in pieces as they come instead of being kept. A program
+    that is not installed ends with code 127.
     """
     if shutil.which(command[0]) is None:
         return CommandResult(127, b"", f"{command[0]}: not found")
@@ -112,7 +124,9 @@ def run(
         err.close()
         why = _attend(process, reading, quiet, stop)
         reading.rest()
-        return CommandResult(_code(process), bytes(reading.output), reading.errors.decode("utf-8", "replace"), why)
+        return CommandResult(
+            _code(process), bytes(reading.output), reading.errors.decode("utf-8", "replace"), why
+        )
 
 
 def _pipe(opened: ExitStack) -> tuple[int, BinaryIO]:
@@ -124,13 +138,18 @@ def _pipe(opened: ExitStack) -> tuple[int, BinaryIO]:
 
 @cache
 def _with_us() -> tuple[str, ...]:
-    """What to put before a command, so that it does not outlive this process; nothing where that cannot be had.
+    """What to put before a command, so that it does not outlive this process; nothing where that
+    cannot be had.
 
     Then it ends when it finds that nobody reads what it writes.
     """
     try:
         tried = subprocess.run(
-            (*_WITH_US, "true"), stdin=subprocess.DEVNULL, capture_output=True, timeout=TERM_GRACE, check=False
+            (*_WITH_US, "true"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=TERM_GRACE,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ()
@@ -138,7 +157,9 @@ def _with_us() -> tuple[str, ...]:
 
 
 def _file(data: bytes) -> BinaryIO:
-    """An open file with `data`: a descriptor that is handed down, so that no thread has to feed a pipe."""
+    """An open file with `data`: a descriptor that is handed down, so that no thread has to feed a
+    pipe.
+    """
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it
     file.write(data)
     file.seek(0)
@@ -212,10 +233,11 @@ def _attend(process: Any, reading: _PipeReader, quiet: float, stop: Callable[[],
 
 
 def _end(process: Any, reading: _PipeReader) -> None:
-    """End a process and all that it started: ask it first, then kill. Output is read meanwhile, lest it block.
+    """End a process and all that it started: ask it first, then kill. Output is read meanwhile,
+    lest it block.
 
-    Only the process itself is asked: rsync tells its helpers, which then keep what they have of a file. What it started
-    has the rest of its time to end after it.
+    Only the process itself is asked: rsync tells its helpers, which then keep what they have of a
+    file. What it started has the rest of its time to end after it.
     """
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGTERM)
@@ -238,7 +260,9 @@ def _group_lives(group: int) -> bool:
 
 
 def _code(process: Any) -> int:
-    """The exit code; that of SIGKILL for a process that cannot even be killed, and is left to itself."""
+    """The exit code; that of SIGKILL for a process that cannot even be killed, and is left to
+    itself.
+    """
     if process.is_alive():
         return -signal.SIGKILL
     return int(process.exit_code)

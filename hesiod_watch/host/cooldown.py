@@ -1,8 +1,9 @@
-"""What the processes of this host remember together for a minute, beside the flags: that somebody does not answer.
+"""What the processes of this host remember together for a minute, beside the flags: that somebody
+does not answer.
 
-Hundreds of runs may have something for a tracker that is away, and each attempt may take as long as a timeout. So the
-first one says so here, and the others of that minute take its word. A file that is lost costs one attempt; one
-that is not understood is none.
+Hundreds of runs may have something for a tracker that is away, and each attempt may take as long as
+a timeout. So the first one says so here, and the others of that minute take its word. A file that
+is lost costs one attempt; one that is not understood is none.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def known_outage(landing: Path, what: str) -> str:
 
 
 def note_outage(landing: Path, what: str, why: str, last: timedelta) -> None:
-    """Say to the others that something does not answer, for as long as `last`, but not for long. Never raises."""
+    """Say to the others that something does not answer, for as long as `last`, but not for long.
+    Never raises.
+    """
     until = time.time() + min(last, LONGEST).total_seconds()
     with suppress(OSError, HesiodError):
         path = _file(landing, what)
@@ -51,7 +54,9 @@ def outage_over(landing: Path, what: str) -> None:
 
 
 def first_today(landing: Path, what: str) -> bool:
-    """Whether this is said for the first time within a day on this host; where that cannot be known, it is."""
+    """Whether this is said for the first time within a day on this host; where that cannot be
+    known, it is.
+    """
     try:
         path = _file(landing, what)
         if 0 <= time.time() - path.stat().st_mtime < timedelta(days=1).total_seconds():

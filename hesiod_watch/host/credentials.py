@@ -1,8 +1,9 @@
 """What a channel proves itself with, read from a file that nobody else can read.
 
-The file has lines `key: value`: either `token`, or `user` and `password`. A value is all that follows, as it stands:
-passwords hold anything, and YAML would cut one at ` #` and take another for a number. Blanks around it and one
-pair of quotes are taken off. Empty lines, and those that begin with `#`, are left out.
+The file has lines `key: value`: either `token`, or `user` and `password`. A value is all that
+follows, as it stands: passwords hold anything, and YAML would cut one at ` #` and take another for
+a number. Blanks around it and one pair of quotes are taken off. Empty lines, and those that begin
+with `#`, are left out.
 
 No secret is ever part of an error's text or of a repr.
 """
@@ -44,7 +45,9 @@ def read_credentials(path: Path) -> Credentials:
 
 def private_text(path: Path) -> str:
     """What the file holds. Raises ValueError with a reason where it is not to be trusted, OSError."""
-    if not stat.S_ISREG(path.stat().st_mode):  # before it is opened: opening a device or FIFO may do anything
+    if not stat.S_ISREG(
+        path.stat().st_mode
+    ):  # before it is opened: opening a device or FIFO may do anything
         raise ValueError("is no regular file")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a name
@@ -52,7 +55,9 @@ def private_text(path: Path) -> str:
         if not stat.S_ISREG(status.st_mode):
             raise ValueError("is no regular file")
         if status.st_uid not in (0, os.geteuid()):
-            raise ValueError(f"belongs to another user (uid {status.st_uid}); it should be yours or root's")
+            raise ValueError(
+                f"belongs to another user (uid {status.st_uid}); it should be yours or root's"
+            )
         if status.st_mode & 0o077:
             told = f"others may read or change it (mode {stat.S_IMODE(status.st_mode):04o})"
             raise ValueError(f"{told}; run: chmod 600 {display(str(path))}")
@@ -74,7 +79,9 @@ def _parsed(text: str) -> Credentials:
         key, colon, value = line.partition(":")
         key = key.strip()
         if not colon or key not in KEYS:
-            raise ValueError(f"line {number}: should be one of {', '.join(KEYS)}, a colon and the value")
+            raise ValueError(
+                f"line {number}: should be one of {', '.join(KEYS)}, a colon and the value"
+            )
         if key in values:
             raise ValueError(f"line {number}: a second {key}")
         value = value.strip()

@@ -1,8 +1,8 @@
 """How log lines look: `TIME LEVEL sentence key=value …`, each on exactly one line.
 
-One record is one line whatever the fields hold: names from disk may contain newlines, escape sequences or bytes
-that are no text, and a traceback is a field like any other. Under systemd the journal adds the time itself and
-takes the priority from a prefix `<n>`.
+One record is one line whatever the fields hold: names from disk may contain newlines, escape
+sequences or bytes that are no text, and a traceback is a field like any other. Under systemd the
+journal adds the time itself and takes the priority from a prefix `<n>`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,21 @@ from hesiod_watch.core.naming import display
 __all__ = ["LineFormatter", "configure", "fields", "goes_to_journal"]
 
 # sd-daemon(3)
-PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
+PRIORITIES = {
+    logging.CRITICAL: 2,
+    logging.ERROR: 3,
+    logging.WARNING: 4,
+    logging.INFO: 6,
+    logging.DEBUG: 7,
+}
 
 PLAIN_VALUE = re.compile(r"[^\s\"'=\\]+")
 
 
 class LineFormatter(logging.Formatter):
-    """One record, one line; fields that are None are left out. `journal`: no time, and the priority for systemd."""
+    """One record, one line; fields that are None are left out. `journal`: no time, and the priority
+    for systemd.
+    """
 
     def __init__(self, *, journal: bool = False) -> None:
         super().__init__()
@@ -38,7 +46,9 @@ class LineFormatter(logging.Formatter):
         if record.exc_info:
             values["traceback"] = self.formatException(record.exc_info)
         sentence = display(record.getMessage())
-        line = " ".join([sentence, *(f"{key}={field_text(value)}" for key, value in values.items())])
+        line = " ".join(
+            [sentence, *(f"{key}={field_text(value)}" for key, value in values.items())]
+        )
         if self.journal:
             return f"<{PRIORITIES.get(record.levelno, 6)}>{line}"
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created))
@@ -46,7 +56,9 @@ class LineFormatter(logging.Formatter):
 
 
 def field_text(value: object) -> str:
-    """`value` as one word, in double quotes where it is empty or has blanks, quotes or anything escaped."""
+    """`value` as one word, in double quotes where it is empty or has blanks, quotes or anything
+    escaped.
+    """
     printable = display(str(value))
     if PLAIN_VALUE.fullmatch(printable):
         return printable
@@ -54,9 +66,11 @@ def field_text(value: object) -> str:
 
 
 def goes_to_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Whether `stream` is the one systemd connected to its journal (`JOURNAL_STREAM`, systemd.exec(5)).
+    """Whether `stream` is the one systemd connected to its journal (`JOURNAL_STREAM`,
+    systemd.exec(5)).
 
-    The variable is inherited by children whose output goes elsewhere, so device and inode are compared.
+    The variable is inherited by children whose output goes elsewhere, so device and inode are
+    compared.
     """
     device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
     try:

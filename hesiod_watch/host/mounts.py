@@ -1,10 +1,10 @@
 """Which file system a path lies on, and whether events can be believed there.
 
-inotify tells what was done through this host's kernel. On network, cluster and FUSE file systems other
-hosts (or the process behind FUSE) make changes that it never hears of, and adding a watch succeeds all
-the same; so does it on a stacked file system whose lower layers change. The type is the first evidence;
-`watching` adds the second, what a sweep finds and no event announced. Unknown types start with the benefit
-of the doubt and are judged by that.
+inotify tells what was done through this host's kernel. On network, cluster and FUSE file systems
+other hosts (or the process behind FUSE) make changes that it never hears of, and adding a watch
+succeeds all the same; so does it on a stacked file system whose lower layers change. The type is
+the first evidence; `watching` adds the second, what a sweep finds and no event announced. Unknown
+types start with the benefit of the doubt and are judged by that.
 """
 
 from __future__ import annotations
@@ -26,7 +26,9 @@ _TYPES: dict[Kind, str] = {
     " gfs2 virtiofs vboxsf vmhgfs prl_fs fuse",
     "stacked": "overlay overlayfs aufs unionfs ecryptfs shiftfs",
 }
-_KINDS: dict[str, Kind] = {fstype: kind for kind, types in _TYPES.items() for fstype in types.split()}
+_KINDS: dict[str, Kind] = {
+    fstype: kind for kind, types in _TYPES.items() for fstype in types.split()
+}
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _SEPARATOR = 6  # optional fields end with "-", not before this field
@@ -54,18 +56,29 @@ def kind_of(fstype: str) -> Kind:
 
 
 def parse_mountinfo(text: str, path: Path) -> Mount:
-    """The mount of the absolute, resolved `path`, from the text of `/proc/self/mountinfo` (proc(5)).
+    """The mount of the absolute, resolved `path`, from the text of `/proc/self/mountinfo`
+    (proc(5)).
 
-    Mounts are followed from the root as the kernel follows a path, because the longest mount point is not always
-    the one: a later mount higher up hides what was mounted below it before. Lines that make no sense are skipped.
+    Mounts are followed from the root as the kernel follows a path, because the longest mount point
+    is not always the one: a later mount higher up hides what was mounted below it before. Lines
+    that make no sense are skipped.
     """
-    lines = [line for raw in text.split("\n") if (line := _parse(raw)) and path.is_relative_to(line.mount_point)]
+    lines = [
+        line
+        for raw in text.split("\n")
+        if (line := _parse(raw)) and path.is_relative_to(line.mount_point)
+    ]
     if not lines:
         return Mount("", "unknown")
     ids = {line.id for line in lines}
     roots = [line for line in lines if line.parent not in ids or line.parent == line.id]
-    # No root shows where mounts were hidden from us (a chroot, a container): the longest, then the latest, is best.
-    current = roots[-1] if len(roots) == 1 else max(reversed(lines), key=lambda line: len(line.mount_point.parts))
+    # No root shows where mounts were hidden from us (a chroot, a container): the longest, then the
+    # latest, is best.
+    current = (
+        roots[-1]
+        if len(roots) == 1
+        else max(reversed(lines), key=lambda line: len(line.mount_point.parts))
+    )
     seen = {current.id}
     while below := [line for line in lines if line.parent == current.id and line.id not in seen]:
         current = min(reversed(below), key=lambda line: len(line.mount_point.parts))
@@ -74,7 +87,9 @@ def parse_mountinfo(text: str, path: Path) -> Mount:
 
 
 def mount_of(path: Path) -> Mount:
-    """The mount of `path` on this host, symbolic links resolved. `unknown` where the kernel does not tell."""
+    """The mount of `path` on this host, symbolic links resolved. `unknown` where the kernel does
+    not tell.
+    """
     try:
         text = os.fsdecode(Path("/proc/self/mountinfo").read_bytes())
     except OSError:
@@ -87,7 +102,9 @@ def _parse(raw: str) -> _MountinfoLine | None:
     fields = raw.split(" ")
     try:
         separator = fields.index("-", _SEPARATOR)
-        return _MountinfoLine(fields[0], fields[1], Path(_unescaped(fields[4])), fields[separator + 1])
+        return _MountinfoLine(
+            fields[0], fields[1], Path(_unescaped(fields[4])), fields[separator + 1]
+        )
     except (ValueError, IndexError):
         return None
 

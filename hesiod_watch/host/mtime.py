@@ -1,9 +1,10 @@
 """Modification times as the server knows them now.
 
-A network file system answers `stat` from a cache that may be seconds (NFS: up to a minute) old. `statx` with
-AT_STATX_FORCE_SYNC makes it ask (measured behind a cache of 5 s: `stat` 4.96 s late, `statx` 0.000 s). Python
-3.11 has no statx, so it is called in the C library; where that has none either, plain `stat` is used.
-Symbolic links are never followed. All times are nanoseconds since the epoch, of the file system's clock.
+A network file system answers `stat` from a cache that may be seconds (NFS: up to a minute) old.
+`statx` with AT_STATX_FORCE_SYNC makes it ask (measured behind a cache of 5 s: `stat` 4.96 s late,
+`statx` 0.000 s). Python 3.11 has no statx, so it is called in the C library; where that has none
+either, plain `stat` is used. Symbolic links are never followed. All times are nanoseconds since the
+epoch, of the file system's clock.
 """
 
 from __future__ import annotations
@@ -35,7 +36,9 @@ def modified(path: Path) -> int:
 
 
 def modified_on_server(path: Path) -> int:
-    """As the server has it now: one round trip. Falls back to `modified` where the C library has no statx."""
+    """As the server has it now: one round trip. Falls back to `modified` where the C library has no
+    statx.
+    """
     statx = _statx()
     if statx is None:
         return modified(path)
@@ -51,7 +54,8 @@ def modified_on_server(path: Path) -> int:
 def modified_for(mount: Mount) -> Modified:
     """The way to ask that suits this file system.
 
-    Lustre keeps its clients' caches coherent: plain `stat` is never stale there and costs no message.
+    Lustre keeps its clients' caches coherent: plain `stat` is never stale there and costs no
+    message.
     """
     return modified_on_server if mount.kind == "network" and mount.fstype != "lustre" else modified
 
@@ -62,6 +66,12 @@ def _statx() -> Callable[..., int] | None:
         function = ctypes.CDLL(None, use_errno=True).statx
     except (OSError, AttributeError):
         return None
-    function.argtypes = (ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_char_p)
+    function.argtypes = (
+        ctypes.c_int,
+        ctypes.c_char_p,
+        ctypes.c_int,
+        ctypes.c_uint,
+        ctypes.c_char_p,
+    )
     function.restype = ctypes.c_int
     return function

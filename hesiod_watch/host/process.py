@@ -28,11 +28,14 @@ def iso_now() -> str:
     return iso(datetime.now(UTC))
 
 
-def this_owner(action: str, executor: str, *, epoch: int = 1, reason: str = "", token: str | None = None) -> Owner:
-    """The record of this very process. Make it in the process that is meant: a fork has another pid.
+def this_owner(
+    action: str, executor: str, *, epoch: int = 1, reason: str = "", token: str | None = None
+) -> Owner:
+    """The record of this very process. Make it in the process that is meant: a fork has another
+    pid.
 
-    Without `token` a random one is drawn. The submit time of a Slurm job is not in its environment; who knows
-    it puts it in with `dataclasses.replace`.
+    Without `token` a random one is drawn. The submit time of a Slurm job is not in its environment;
+    who knows it puts it in with `dataclasses.replace`.
     """
     return Owner(
         token=secrets.token_hex(16) if token is None else token,
@@ -59,7 +62,9 @@ def look_up(owner: Owner) -> OwnerEvidence:
     boot_id, namespace = _first_line(BOOT_ID_FILE), _pid_namespace()
     same_boot = boot_id == owner.boot_id if boot_id and owner.boot_id else None
     if same_boot:
-        same_machine: bool | None = True  # a boot id is random and of one kernel, whatever a container calls its host
+        same_machine: bool | None = (
+            True  # a boot id is random and of one kernel, whatever a container calls its host
+        )
     else:
         same_machine = _same_machine(owner)
     same_namespace = namespace == owner.pid_namespace if namespace and owner.pid_namespace else None
@@ -100,18 +105,23 @@ def why_not_writable(directory: Path) -> str:
 
 
 def process_start(pid: int) -> int | None:
-    """Start time of a process in clock ticks since boot (field 22 of its stat); None: not there, or not to be seen."""
+    """Start time of a process in clock ticks since boot (field 22 of its stat); None: not there, or
+    not to be seen.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    # The second field is the program's name in parentheses, and the name may hold blanks and parentheses.
+    # The second field is the program's name in parentheses, and the name may hold blanks and
+    # parentheses.
     fields = stat.rpartition(b")")[2].split()
     return int(fields[19]) if len(fields) > 19 else None
 
 
 def _answers(pid: int) -> bool | None:
-    """Whether a process is there that /proc does not show: with `hidepid` that hides what belongs to other users."""
+    """Whether a process is there that /proc does not show: with `hidepid` that hides what belongs
+    to other users.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -122,7 +132,9 @@ def _answers(pid: int) -> bool | None:
 
 
 def _same_machine(owner: Owner) -> bool | None:
-    """By host name *and* machine id: images are cloned with their machine id, and host names are given again."""
+    """By host name *and* machine id: images are cloned with their machine id, and host names are
+    given again.
+    """
     machine_id = _machine_id()
     if not machine_id or not owner.machine_id or not owner.host:
         return None
@@ -130,7 +142,9 @@ def _same_machine(owner: Owner) -> bool | None:
 
 
 def _pid_namespace() -> str:
-    """E.g. "pid:[4026531836]"; "" where pids cannot be compared, also when /proc is that of another namespace."""
+    """E.g. "pid:[4026531836]"; "" where pids cannot be compared, also when /proc is that of another
+    namespace.
+    """
     try:
         if str(Path("/proc/self").readlink()) != str(os.getpid()):
             return ""
@@ -142,7 +156,9 @@ def _pid_namespace() -> str:
 def _machine_id() -> str:
     for path in MACHINE_ID_FILES:
         machine_id = _first_line(path)
-        if machine_id and machine_id != "uninitialized":  # machine-id(5): the word during the first boot
+        if (
+            machine_id and machine_id != "uninitialized"
+        ):  # machine-id(5): the word during the first boot
             return machine_id
     return ""
 

@@ -1,8 +1,9 @@
 """A run's own log: what was done to this run, every line dated, for the people who look after it.
 
-The first line of an action is the command that repeats it. Several processes may write at once: each line is one
-write to a file opened for appending, so lines never mix on a local file system. A log that cannot be written
-must not stop the work it tells about, so nothing here raises for a full disk or a missing directory.
+The first line of an action is the command that repeats it. Several processes may write at once:
+each line is one write to a file opened for appending, so lines never mix on a local file system. A
+log that cannot be written must not stop the work it tells about, so nothing here raises for a full
+disk or a missing directory.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 
 def quoted(word: str) -> str:
-    """`word` quoted for a shell, on one line; where it has control characters in bash's `$'…'`, byte by byte."""
+    """`word` quoted for a shell, on one line; where it has control characters in bash's `$'…'`,
+    byte by byte.
+    """
     if word.isprintable():
         return shlex.quote(word)
     return "$'" + "".join(_ansi_c(byte) for byte in os.fsencode(word)) + "'"
@@ -44,7 +47,9 @@ class RunLog:
         self._complained = False
 
     def line(self, text: str) -> None:
-        """Append one dated line; control characters in `text`, newlines too, are escaped. Never raises OSError."""
+        """Append one dated line; control characters in `text`, newlines too, are escaped. Never
+        raises OSError.
+        """
         self._append(display(text))
 
     def command(self, argv: Sequence[str]) -> None:
@@ -57,7 +62,9 @@ class RunLog:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         data = f"{moment} {text}\n".encode("utf-8", "backslashreplace")
         # A link or a FIFO planted under this name must neither lead elsewhere nor make us wait.
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        flags = (
+            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
         try:
             descriptor = os.open(self.path, flags, 0o666)
             try:
@@ -68,5 +75,7 @@ class RunLog:
                 os.close(descriptor)
         except OSError as error:
             if not self._complained:
-                logger.warning("cannot write the run's log", extra=fields(path=self.path, error=error))
+                logger.warning(
+                    "cannot write the run's log", extra=fields(path=self.path, error=error)
+                )
             self._complained = True

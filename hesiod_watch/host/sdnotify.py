@@ -1,4 +1,6 @@
-"""Telling systemd how we are: the sd_notify(3) protocol, one datagram per message, nothing without NOTIFY_SOCKET."""
+"""Telling systemd how we are: the sd_notify(3) protocol, one datagram per message, nothing without
+NOTIFY_SOCKET.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,8 @@ class SystemdNotifier:
         """`send(READY="1", STATUS="…")`. A manager that does not listen is not our problem."""
         if not self._address:
             return
-        # An address that begins with @ is in the abstract namespace, which the kernel spells with a NUL.
+        # An address that begins with @ is in the abstract namespace, which the kernel spells with a
+        # NUL.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         message = "\n".join(f"{key}={value}" for key, value in states.items())
         try:

@@ -1,8 +1,10 @@
-"""Mail and chat by the library Apprise: a message is sent, and that is all that is ever known of it.
+"""Mail and chat by the library Apprise: a message is sent, and that is all that is ever known of
+it.
 
-There is no history in which a token could be looked for. So a message whose answer was lost is sent again: it may come
-twice, never not at all. Its address holds passwords, therefore it comes from a file that nobody else can read, and no
-part of it is ever in an error's text. The library is optional: `pip install hesiod-watch[channels]`.
+There is no history in which a token could be looked for. So a message whose answer was lost is sent
+again: it may come twice, never not at all. Its address holds passwords, therefore it comes from a
+file that nobody else can read, and no part of it is ever in an error's text. The library is
+optional: `pip install hesiod-watch[channels]`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,9 @@ class AppriseChannel:
         self.name = name
         self._url_file = url_file
 
-    def deliver(self, ticket: TicketRequest, known: int | None, message: Delivery) -> DeliveryReceipt:
+    def deliver(
+        self, ticket: TicketRequest, known: int | None, message: Delivery
+    ) -> DeliveryReceipt:
         """See `Channel`. Every failure counts as temporary: the library does not tell them apart."""
         said = _Said()
         address = self._address()
@@ -38,7 +42,11 @@ class AppriseChannel:
         logger.addHandler(said)
         try:
             sent = bool(
-                sender.notify(title=f"{ticket.subject}: {message.event}", body=message.text, body_format="text")
+                sender.notify(
+                    title=f"{ticket.subject}: {message.event}",
+                    body=message.text,
+                    body_format="text",
+                )
             )
         finally:
             logger.removeHandler(said)
@@ -63,13 +71,17 @@ class AppriseChannel:
         try:
             text = private_text(self._url_file)
         except OSError as error:
-            raise PermanentError(f"{display(str(self._url_file))}: cannot be read: {error.strerror}") from error
+            raise PermanentError(
+                f"{display(str(self._url_file))}: cannot be read: {error.strerror}"
+            ) from error
         except ValueError as error:
             raise PermanentError(f"{display(str(self._url_file))}: {error}") from None
         lines = [line.strip() for line in text.splitlines()]
         addresses = [line for line in lines if line and not line.startswith("#")]
         if len(addresses) != 1:
-            raise PermanentError(f"{display(str(self._url_file))}: should hold one address, on one line")
+            raise PermanentError(
+                f"{display(str(self._url_file))}: should hold one address, on one line"
+            )
         return addresses[0]
 
     def _sender(self, address: str) -> Any:
@@ -77,11 +89,17 @@ class AppriseChannel:
             import apprise
         except ImportError:
             wanted = "pip install 'hesiod-watch[channels]'"
-            raise PermanentError(f"{self.name}: the library Apprise is not installed: {wanted}") from None
+            raise PermanentError(
+                f"{self.name}: the library Apprise is not installed: {wanted}"
+            ) from None
         # A message must not make it read files, expand escapes, or draw pictures.
-        sender = apprise.Apprise(asset=apprise.AppriseAsset(app_id="hesiod-watch", interpret_emojis=False))
+        sender = apprise.Apprise(
+            asset=apprise.AppriseAsset(app_id="hesiod-watch", interpret_emojis=False)
+        )
         if not sender.add(address):
-            raise PermanentError(f"{display(str(self._url_file))}: holds no address that Apprise understands")
+            raise PermanentError(
+                f"{display(str(self._url_file))}: holds no address that Apprise understands"
+            )
         return sender
 
 

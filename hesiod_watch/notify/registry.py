@@ -1,7 +1,8 @@
-"""Which ways to tell people are configured, each ready to be used. The one table of what kinds there are.
+"""Which ways to tell people are configured, each ready to be used. The one table of what kinds
+there are.
 
-Opening reads secrets and may fail; so a channel is opened by its first use, and its failure is that use's. Then it
-holds up nothing but itself.
+Opening reads secrets and may fail; so a channel is opened by its first use, and its failure is that
+use's. Then it holds up nothing but itself.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class LazyChannel:
     name: str
     make: Callable[[], Channel]
 
-    def deliver(self, ticket: TicketRequest, known: int | None, message: Delivery) -> DeliveryReceipt:
+    def deliver(
+        self, ticket: TicketRequest, known: int | None, message: Delivery
+    ) -> DeliveryReceipt:
         """See `Channel`; also raises PermanentError where its secrets cannot be read."""
         return self.make().deliver(ticket, known, message)
 
@@ -56,7 +59,9 @@ def _tracker(config: Config) -> Channel:
     if settings.credentials is None:
         raise PermanentError("notify.rt.credentials is not configured")
     credentials = read_credentials(settings.credentials)
-    queues = dict.fromkeys([settings.queue, *(each.queue for each in config.types if each.queue and each.notify)])
+    queues = dict.fromkeys(
+        [settings.queue, *(each.queue for each in config.types if each.queue and each.notify)]
+    )
     return RtChannel(
         settings.url,
         token=credentials.token,

@@ -1,19 +1,23 @@
 """Request Tracker as a channel: one ticket per run, every message in it once.
 
-How a message is never doubled: each text ends in a line with the message's token, and before a text is sent its ticket
-is searched for that token. An answer may be lost though what was asked for is done, so the token of what was sent
-a moment ago is looked for like any other. Where RT may still be at work on what it was sent before, because that is
-known to have been tried or because RT makes us wait, it is looked for twice, with a pause.
+How a message is never doubled: each text ends in a line with the message's token, and before a text
+is sent its ticket is searched for that token. An answer may be lost though what was asked for is
+done, so the token of what was sent a moment ago is looked for like any other. Where RT may still be
+at work on what it was sent before, because that is known to have been tried or because RT makes us
+wait, it is looked for twice, with a pause.
 
-How a ticket is found: by its number, once known. Until then by its subject, which must be the same to the last letter,
-among the tickets of the queue that are neither deleted nor rejected; the first of several. After a ticket was
-opened it is searched for in the same way, so that two who open one at once agree on one.
+How a ticket is found: by its number, once known. Until then by its subject, which must be the same
+to the last letter, among the tickets of the queue that are neither deleted nor rejected; the first
+of several. After a ticket was opened it is searched for in the same way, so that two who open one
+at once agree on one.
 
-What people do to a ticket stands: one that they have deleted is neither written to nor replaced without their word;
-one that they have closed is commented on, and opened again by a reply only, as RT does; one that they have merged into
-another is followed there, and that other's subject and status are left alone.
+What people do to a ticket stands: one that they have deleted is neither written to nor replaced
+without their word; one that they have closed is commented on, and opened again by a reply only, as
+RT does; one that they have merged into another is followed there, and that other's subject and
+status are left alone.
 
-That a run has one deliverer at a time is the caller's to see to: between looking and sending there is a moment.
+That a run has one deliverer at a time is the caller's to see to: between looking and sending there
+is a moment.
 """
 
 from __future__ import annotations
@@ -34,7 +38,8 @@ if TYPE_CHECKING:
 PROMPT = 1.0
 """Seconds; an answer that takes longer may have waited beside an order whose answer was lost."""
 PAUSE, LONGEST_PAUSE = 2.0, 10.0
-"""Seconds between two looks for what may be about to appear: RT needs less than one for an order."""
+"""Seconds between two looks for what may be about to appear: RT needs less than one for an order.
+"""
 LOOKS = 3
 
 OURS = "[hesiod-watch "
@@ -46,10 +51,12 @@ T = TypeVar("T")
 
 
 class RtChannel:
-    """Tickets of Request Tracker 5. Opens a connection for each call, and keeps nothing between them.
+    """Tickets of Request Tracker 5. Opens a connection for each call, and keeps nothing between
+    them.
 
-    `queues` are those that `check` looks at. Give either `token`, or `user` and `password`. Nothing is tried before the
-    first call, so that a mistake here is told like any other that needs a person.
+    `queues` are those that `check` looks at. Give either `token`, or `user` and `password`. Nothing
+    is tried before the first call, so that a mistake here is told like any other that needs a
+    person.
     """
 
     name = "rt"
@@ -75,14 +82,21 @@ class RtChannel:
         self._proxy = proxy
         self._timeout = timeout
 
-    def deliver(self, ticket: TicketRequest, known: int | None, message: Delivery) -> DeliveryReceipt:
+    def deliver(
+        self, ticket: TicketRequest, known: int | None, message: Delivery
+    ) -> DeliveryReceipt:
         """See `Channel`. The first message is the text that opens the ticket.
 
-        But a comment, where requestors or Ccs would read it: then a line opens the ticket, and the comment follows.
+        But a comment, where requestors or Ccs would read it: then a line opens the ticket, and the
+        comment follows.
         """
         notes: list[str] = []
         with self._session() as rt:
-            number = known if known is not None else _settled(rt, lambda: _find(rt, ticket, notes), tried=message.tried)
+            number = (
+                known
+                if known is not None
+                else _settled(rt, lambda: _find(rt, ticket, notes), tried=message.tried)
+            )
             if number is None:
                 number, visible = _open(rt, ticket, message, notes)
                 if not visible:
@@ -90,7 +104,9 @@ class RtChannel:
             found = _living(rt, number)
             if found.number != number:
                 notes.append(f"ticket #{number} was merged into #{found.number}")
-            if not _settled(rt, lambda: rt.authors(found.number, message.token), tried=message.tried):
+            if not _settled(
+                rt, lambda: rt.authors(found.number, message.token), tried=message.tried
+            ):
                 rt.send(found.number, message.kind, stored_text(message))
                 if not rt.authors(found.number, message.token):
                     notes.append(
@@ -135,8 +151,13 @@ class RtChannel:
                 if not self.queues:
                     rt.tickets("", "")
                 took = time.monotonic() - began
-                queues = "; ".join(lacking) or "queues: " + (", ".join(map(display, self.queues)) or "none configured")
-                return not lacking, f"Request Tracker at {rt.place} answers in {took:.1f} s; {queues}"
+                queues = "; ".join(lacking) or "queues: " + (
+                    ", ".join(map(display, self.queues)) or "none configured"
+                )
+                return (
+                    not lacking,
+                    f"Request Tracker at {rt.place} answers in {took:.1f} s; {queues}",
+                )
         except HesiodError as error:
             return False, str(error)
 
@@ -155,14 +176,22 @@ class RtChannel:
         )
 
 
-def _open(rt: RtSession, ticket: TicketRequest, message: Delivery, notes: list[str]) -> tuple[int, bool]:
-    """Open the run's ticket. Its number, and whether we see it; where we do not, the message is delivered now."""
+def _open(
+    rt: RtSession, ticket: TicketRequest, message: Delivery, notes: list[str]
+) -> tuple[int, bool]:
+    """Open the run's ticket. Its number, and whether we see it; where we do not, the message is
+    delivered now.
+    """
     if not rt.may_create(ticket.queue):
-        raise PermanentError(f"cannot open a ticket at {rt.place}: {_missing_right('CreateTicket', ticket.queue)}")
+        raise PermanentError(
+            f"cannot open a ticket at {rt.place}: {_missing_right('CreateTicket', ticket.queue)}"
+        )
     requestors, bad = split_addresses(ticket.requestors)
     copies, bad_copies = split_addresses(ticket.cc)
     for address in bad + bad_copies:
-        notes.append(f"the address {display(address)} is none that Request Tracker takes, and was left out")
+        notes.append(
+            f"the address {display(address)} is none that Request Tracker takes, and was left out"
+        )
     people = len(requestors) + len(copies)
     whole = message.kind == "reply" or not people
     text = stored_text(message) if whole else f"About the run {display(ticket.run)}."
@@ -187,7 +216,9 @@ def _open(rt: RtSession, ticket: TicketRequest, message: Delivery, notes: list[s
 def _find(rt: RtSession, ticket: TicketRequest, notes: list[str]) -> int | None:
     """The first ticket with the run's subject that nobody has rejected."""
     numbers = [
-        number for number, status in rt.tickets(ticket.queue, stored_subject(ticket.subject)) if status != REJECTED
+        number
+        for number, status in rt.tickets(ticket.queue, stored_subject(ticket.subject))
+        if status != REJECTED
     ]
     if len(numbers) > 1:
         others = ", ".join(f"#{number}" for number in numbers[1:])
@@ -199,7 +230,9 @@ def _living(rt: RtSession, number: int) -> FoundTicket:
     """The ticket, or the one it was merged into. PermanentError where it is deleted."""
     found = rt.ticket(number)
     if found.status == DELETED:
-        raise PermanentError(f"ticket #{found.number} at {rt.place} was deleted; restore it, or {ANEW}")
+        raise PermanentError(
+            f"ticket #{found.number} at {rt.place} was deleted; restore it, or {ANEW}"
+        )
     return found
 
 
@@ -223,10 +256,11 @@ def _missing_right(right: str, queue: str) -> str:
 
 
 def _settled(rt: RtSession, look: Callable[[], T], *, tried: bool) -> T:
-    """What `look` finds. It looks again after a while where nothing is found that may be about to appear.
+    """What `look` finds. It looks again after a while where nothing is found that may be about to
+    appear.
 
-    RT follows an order also when whoever gave it has gone, once it gets to it. When it wakes up, an order that was
-    given up and our look stand side by side, and the look may be answered first.
+    RT follows an order also when whoever gave it has gone, once it gets to it. When it wakes up, an
+    order that was given up and our look stand side by side, and the look may be answered first.
     """
     for _ in range(LOOKS - 1):
         found = look()

@@ -1,8 +1,9 @@
-"""What an answer of Request Tracker means, or its absence: again later, or a person is needed; and what to do.
+"""What an answer of Request Tracker means, or its absence: again later, or a person is needed; and
+what to do.
 
-The package `rt` tells failures by exceptions of four families: `RtError`; `OSError`, with what the connection said as
-its cause; `ValueError`, where the answer is no JSON; and where it is JSON of another shape, whatever taking it apart
-raises. To be imported late.
+The package `rt` tells failures by exceptions of four families: `RtError`; `OSError`, with what the
+connection said as its cause; `ValueError`, where the answer is no JSON; and where it is JSON of
+another shape, whatever taking it apart raises. To be imported late.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ SAID_LENGTH = 200
 def translated(asked: str, *, forbidden: str = "", missing: str = "") -> Iterator[None]:
     """Make TemporaryError or PermanentError of what a call of `rt` raises.
 
-    `asked` says what was attempted. `forbidden` and `missing` say what 403 and 404 mean for it, where that is known.
+    `asked` says what was attempted. `forbidden` and `missing` say what 403 and 404 mean for it,
+    where that is known.
     """
     try:
         yield
@@ -37,7 +39,9 @@ def translated(asked: str, *, forbidden: str = "", missing: str = "") -> Iterato
             f"{asked}: it refuses our credentials (401); check the token, or user and password"
         ) from error
     except rt.exceptions.NotFoundError as error:
-        nothing = "nothing is there (404); check the url: https://host/REST/2.0/, with RT 5 behind it"
+        nothing = (
+            "nothing is there (404); check the url: https://host/REST/2.0/, with RT 5 behind it"
+        )
         raise PermanentError(f"{asked}: {missing or nothing}") from error
     except rt.exceptions.BadRequestError as error:
         raise PermanentError(f'{asked}: it refuses: "{said(str(error))}"') from error
@@ -56,7 +60,9 @@ def said(words: str) -> str:
     return words if len(words) <= SAID_LENGTH else words[:SAID_LENGTH] + "…"
 
 
-def _of_status(asked: str, error: rt.exceptions.UnexpectedResponseError, forbidden: str) -> HesiodError:
+def _of_status(
+    asked: str, error: rt.exceptions.UnexpectedResponseError, forbidden: str
+) -> HesiodError:
     status = error.status_code
     if status is None:
         return TemporaryError(f"{asked}: the answer is not what it should be: {said(str(error))}")
@@ -67,9 +73,13 @@ def _of_status(asked: str, error: rt.exceptions.UnexpectedResponseError, forbidd
             f"{asked}: it sends us elsewhere ({status}); check the url, http or https, and any login before it"
         )
     if status == 407:
-        return PermanentError(f"{asked}: the proxy wants to know who we are (407); put user and password into its url")
+        return PermanentError(
+            f"{asked}: the proxy wants to know who we are (407); put user and password into its url"
+        )
     if status == 413:
-        return PermanentError(f"{asked}: the text is too long for what stands before RT (413); allow requests of 2 MB")
+        return PermanentError(
+            f"{asked}: the text is too long for what stands before RT (413); allow requests of 2 MB"
+        )
     if status == 403 and forbidden:
         return PermanentError(f"{asked}: {forbidden} (403)")
     return PermanentError(f'{asked}: it refuses ({status}): "{said(error.response_message or "")}"')

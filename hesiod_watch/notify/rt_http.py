@@ -1,10 +1,10 @@
 """The HTTP that Request Tracker is spoken to with. To be imported late.
 
-Nothing is taken from the environment: neither a proxy, nor `.netrc`, nor certificates. A service whose messages go
-another way than its configuration says is found out too late.
+Nothing is taken from the environment: neither a proxy, nor `.netrc`, nor certificates. A service
+whose messages go another way than its configuration says is found out too late.
 
-An answer is given up when nothing comes for `timeout` seconds, when it has not ended after TOTAL times as many, or when
-it grows too large: what answers may be anything between us and RT.
+An answer is given up when nothing comes for `timeout` seconds, when it has not ended after TOTAL
+times as many, or when it grows too large: what answers may be anything between us and RT.
 """
 
 from __future__ import annotations
@@ -31,13 +31,18 @@ def client(
 ) -> httpx2.Client:
     """A client that proves itself with the token, or with user and password where there is none.
 
-    `ca_bundle` replaces what the system trusts. Raises PermanentError where it or the proxy's URL cannot be used.
+    `ca_bundle` replaces what the system trusts. Raises PermanentError where it or the proxy's URL
+    cannot be used.
     """
     try:
-        transport = httpx2.HTTPTransport(verify=_trusted(ca_bundle), proxy=proxy or None, trust_env=False)
+        transport = httpx2.HTTPTransport(
+            verify=_trusted(ca_bundle), proxy=proxy or None, trust_env=False
+        )
     except (ValueError, httpx2.InvalidURL):
         # Its own words would repeat the URL, which may hold a password.
-        raise PermanentError("the proxy for Request Tracker should be like http://host:port") from None
+        raise PermanentError(
+            "the proxy for Request Tracker should be like http://host:port"
+        ) from None
     headers = {"User-Agent": f"hesiod-watch/{__version__}"}
     if token:
         headers["Authorization"] = f"token {token}"
@@ -56,8 +61,14 @@ def _trusted(ca_bundle: Path | None) -> ssl.SSLContext | bool:
     try:
         return ssl.create_default_context(cafile=ca_bundle)
     except OSError as error:  # no such file, or no certificate in it: SSLError is one
-        reason = "holds no certificate" if isinstance(error, ssl.SSLError) else f"cannot be read: {error.strerror}"
-        raise PermanentError(f"{display(str(ca_bundle))}: the CA bundle for Request Tracker {reason}") from error
+        reason = (
+            "holds no certificate"
+            if isinstance(error, ssl.SSLError)
+            else f"cannot be read: {error.strerror}"
+        )
+        raise PermanentError(
+            f"{display(str(ca_bundle))}: the CA bundle for Request Tracker {reason}"
+        ) from error
 
 
 class _Bounded(httpx2.BaseTransport):
@@ -69,7 +80,9 @@ class _Bounded(httpx2.BaseTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         response = self._transport.handle_request(request)
-        if isinstance(response.stream, httpx2.SyncByteStream):  # always, of a transport that is not asynchronous
+        if isinstance(
+            response.stream, httpx2.SyncByteStream
+        ):  # always, of a transport that is not asynchronous
             response.stream = _BoundedStream(response.stream, self._seconds)
         return response
 

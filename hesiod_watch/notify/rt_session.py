@@ -1,13 +1,15 @@
-"""Questions and orders to Request Tracker over REST 2, by the package `rt`. To be imported late: `rt` takes its time.
+"""Questions and orders to Request Tracker over REST 2, by the package `rt`. To be imported late:
+`rt` takes its time.
 
 The package and RT mislead in ways that are dealt with here and in `rt_answers`:
 
-- a search that finds nothing may be told as "not found" (RT 5.0.5 and later tell no number of pages);
+- a search that finds nothing may be told as "not found" (RT 5.0.5 and later tell no number of
+  pages);
 - a question for the texts of a ticket that is not there is answered with the texts of all tickets;
 - an order that was not followed is answered as one that was: only reading again tells.
 
-An order whose answer is lost may have been followed: TemporaryError says nothing about that, and whoever orders again
-looks first.
+An order whose answer is lost may have been followed: TemporaryError says nothing about that, and
+whoever orders again looks first.
 """
 
 from __future__ import annotations
@@ -48,10 +50,20 @@ class FoundTicket:
 
 
 class RtSession:
-    """A connection to RT, for the time of one delivery. Raises TemporaryError and PermanentError only."""
+    """A connection to RT, for the time of one delivery. Raises TemporaryError and PermanentError
+    only.
+    """
 
     def __init__(
-        self, url: str, *, token: str, user: str, password: str, ca_bundle: Path | None, proxy: str, timeout: float
+        self,
+        url: str,
+        *,
+        token: str,
+        user: str,
+        password: str,
+        ca_bundle: Path | None,
+        proxy: str,
+        timeout: float,
     ) -> None:
         url = rest_url(url)
         self.place = url.removesuffix(REST)
@@ -60,7 +72,12 @@ class RtSession:
         self._rt = rt.rest2.Rt(url)
         self._rt.session.close()  # that one would follow proxies from the environment
         self._rt.session = client(
-            token=token, user=user, password=password, ca_bundle=ca_bundle, proxy=proxy, timeout=timeout
+            token=token,
+            user=user,
+            password=password,
+            ca_bundle=ca_bundle,
+            proxy=proxy,
+            timeout=timeout,
         )
 
     def __enter__(self) -> RtSession:
@@ -79,28 +96,41 @@ class RtSession:
                 str(answer["Subject"]),
                 str(answer["Status"]),
                 len(answer["Requestor"]) + len(answer["Cc"]),
-                frozenset({"comment", "correspond"} & {link["ref"] for link in answer["_hyperlinks"]}),
+                frozenset(
+                    {"comment", "correspond"} & {link["ref"] for link in answer["_hyperlinks"]}
+                ),
             )
 
     def tickets(self, queue: str, subject: str) -> list[tuple[int, str]]:
-        """Number and status of the tickets with exactly this subject, ascending; deleted ones are not found.
+        """Number and status of the tickets with exactly this subject, ascending; deleted ones are
+        not found.
 
         A queue that is not there has none.
         """
         with self._asked(f"for tickets of {queue}"):
             found = self._search(ticket_query(queue, subject))
-            return sorted((int(each["id"]), str(each["Status"])) for each in found if each["Subject"] == subject)
+            return sorted(
+                (int(each["id"]), str(each["Status"]))
+                for each in found
+                if each["Subject"] == subject
+            )
 
     def newest(self, queue: str) -> int | None:
         """Number of the newest ticket of a queue; None where we see none."""
         with self._asked(f"for tickets of {queue}"):
-            return next((int(each["id"]) for each in self._search(f"Queue = {quoted(queue)}", "-id", most=1)), None)
+            return next(
+                (
+                    int(each["id"])
+                    for each in self._search(f"Queue = {quoted(queue)}", "-id", most=1)
+                ),
+                None,
+            )
 
     def authors(self, number: int, words: str) -> list[str]:
         """Names of the authors of all texts of a ticket that hold `words`, the oldest first.
 
-        The ticket must be there. `words` has no `%` or `_`, and case is ignored. A mail that RT made of a text is a
-        text of its own, by RT. Comments are found only where we may see them.
+        The ticket must be there. `words` has no `%` or `_`, and case is ignored. A mail that RT
+        made of a text is a text of its own, by RT. Comments are found only where we may see them.
         """
         query = [{"field": "Content", "operator": "LIKE", "value": f"%{words}%"}]
         with self._asked(f"for the texts of ticket #{number}"):
@@ -110,21 +140,38 @@ class RtSession:
             except rt.exceptions.NotFoundError as error:
                 if error.args:
                     raise
-            return [str(each["Creator"]["id"]) for each in sorted(texts, key=lambda each: int(each["id"]))]
+            return [
+                str(each["Creator"]["id"])
+                for each in sorted(texts, key=lambda each: int(each["id"]))
+            ]
 
     def closed_by(self, number: int) -> str | None:
-        """Who has set the status of a ticket last; None where the ticket is not closed, "" where nobody is known."""
+        """Who has set the status of a ticket last; None where the ticket is not closed, "" where
+        nobody is known.
+        """
         with self._asked(f"for the history of ticket #{number}"):
             if not self._search(f"id = {number} AND Status = '__Inactive__'"):
                 return None
             history = self._rt.get_ticket_history(number)
-            steps = {int(each["id"]): str(each["Creator"]["Name"]) for each in history if each["Type"] == "Status"}
+            steps = {
+                int(each["id"]): str(each["Creator"]["Name"])
+                for each in history
+                if each["Type"] == "Status"
+            }
             return steps[max(steps)] if steps else ""
 
-    def create(self, queue: str, subject: str, text: str, requestors: tuple[str, ...], cc: tuple[str, ...]) -> int:
-        """Open a ticket. PermanentError where we may not, or the queue is not there: RT tells these two alike."""
-        people: dict[str, Any] = {name: list(who) for name, who in (("Requestor", requestors), ("Cc", cc)) if who}
-        refused = f"the queue {display(queue)} is not there, or we lack the right CreateTicket on it"
+    def create(
+        self, queue: str, subject: str, text: str, requestors: tuple[str, ...], cc: tuple[str, ...]
+    ) -> int:
+        """Open a ticket. PermanentError where we may not, or the queue is not there: RT tells these
+        two alike.
+        """
+        people: dict[str, Any] = {
+            name: list(who) for name, who in (("Requestor", requestors), ("Cc", cc)) if who
+        }
+        refused = (
+            f"the queue {display(queue)} is not there, or we lack the right CreateTicket on it"
+        )
         with self._asked(f"to open a ticket in {queue}", forbidden=refused):
             return self._rt.create_ticket(queue, "text/plain", subject, text, **people)
 
@@ -134,7 +181,9 @@ class RtSession:
             (self._rt.comment if kind == "comment" else self._rt.reply)(number, text, "text/plain")
 
     def edit(self, number: int, **fields: str) -> None:
-        """Ask for other values of fields of a ticket. Whether it has them then is known by reading it again."""
+        """Ask for other values of fields of a ticket. Whether it has them then is known by reading
+        it again.
+        """
         with self._asked(f"to change ticket #{number}"):
             self._rt.edit_ticket(number, **fields)
 
@@ -144,13 +193,17 @@ class RtSession:
         with self._asked(f"for the queue {queue}", forbidden=refused, missing=refused):
             where: Any = quote(queue, safe="")
             if "/" in queue:  # which RT finds by its number only
-                numbers = [int(each["id"]) for each in self._rt.get_all_queues() if each["Name"] == queue]
+                numbers = [
+                    int(each["id"]) for each in self._rt.get_all_queues() if each["Name"] == queue
+                ]
                 if not numbers:
                     raise rt.exceptions.NotFoundError(queue)
                 where = numbers[0]
             return any(link["ref"] == "create" for link in self._rt.get_queue(where)["_hyperlinks"])
 
-    def _search(self, query: str, order: str = "id", most: int | None = None) -> list[dict[str, Any]]:
+    def _search(
+        self, query: str, order: str = "id", most: int | None = None
+    ) -> list[dict[str, Any]]:
         found = self._rt.search(raw_query=query, query_format=["Subject", "Status"], order=order)
         try:
             return list(islice(found, most))
@@ -171,11 +224,18 @@ def rest_url(url: str) -> str:
     """The URL as `rt` wants it; `/REST/2.0` may be left out. PermanentError where it is none."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in url
+        usable = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and parts.port != 0
+            and " " not in url
+        )
     except ValueError:
         usable = False
     if not usable or not url.isascii() or not url.isprintable() or parts.query or parts.fragment:
-        raise PermanentError("the url of Request Tracker should be like https://rt.example.org/REST/2.0/")
+        raise PermanentError(
+            "the url of Request Tracker should be like https://rt.example.org/REST/2.0/"
+        )
     if parts.username is not None or parts.password is not None:
         raise PermanentError(
             "the url of Request Tracker may not hold user or password; they belong into the credentials"

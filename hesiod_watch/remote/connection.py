@@ -1,8 +1,9 @@
 """A place on the shared connection to an upstream, for the time of one command.
 
-Servers allow ten sessions on a connection and drop logins when many come at once, so among all processes of this user
-on this host one opens the connection while the others wait, and no more than SESSIONS use it at a time. Files that are
-locked keep the order; the kernel gives a lock back however its holder ends.
+Servers allow ten sessions on a connection and drop logins when many come at once, so among all
+processes of this user on this host one opens the connection while the others wait, and no more than
+SESSIONS use it at a time. Files that are locked keep the order; the kernel gives a lock back
+however its holder ends.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class HostUnreachable(HesiodError):
 def connected(
     upstream: UpstreamSettings, runner: CommandRunner, stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Path | None]:
-    """The shared connection, open, with a place on it; None where commands are to connect by themselves.
+    """The shared connection, open, with a place on it; None where commands are to connect by
+    themselves.
 
     None also for what is mounted here. Raises Unreachable.
     """
@@ -60,24 +62,36 @@ def close(upstream: UpstreamSettings, runner: CommandRunner) -> None:
         runner(ssh.closing(upstream, control), quiet=upstream.connect_timeout)
 
 
-def _open(upstream: UpstreamSettings, control: Path, runner: CommandRunner, stop: Callable[[], bool]) -> None:
+def _open(
+    upstream: UpstreamSettings, control: Path, runner: CommandRunner, stop: Callable[[], bool]
+) -> None:
     limit = upstream.connect_timeout + upstream.timeout
     ended = runner(ssh.opening(upstream, control), quiet=limit, stop=stop)
     if ended.why:
-        raise HostUnreachable(CommandOutcome("again", f"cannot connect to {upstream.place.host}: {ended.why}"))
+        raise HostUnreachable(
+            CommandOutcome("again", f"cannot connect to {upstream.place.host}: {ended.why}")
+        )
     ending = judge_question(ended.code, ended.errors)
     if ending.outcome != "done":
-        raise HostUnreachable(CommandOutcome(ending.outcome, f"cannot connect to {upstream.place.host}: {ending.why}"))
+        raise HostUnreachable(
+            CommandOutcome(ending.outcome, f"cannot connect to {upstream.place.host}: {ending.why}")
+        )
 
 
 @contextmanager
-def _locked(files: list[Path], upstream: UpstreamSettings, stop: Callable[[], bool]) -> Iterator[None]:
-    """Hold one of some lock files. Raises Unreachable when none gets free within the upstream's times."""
+def _locked(
+    files: list[Path], upstream: UpstreamSettings, stop: Callable[[], bool]
+) -> Iterator[None]:
+    """Hold one of some lock files. Raises Unreachable when none gets free within the upstream's
+    times.
+    """
     until = time.monotonic() + upstream.connect_timeout + upstream.timeout
     while (descriptor := take_one(files)) is None:
         if stop() or time.monotonic() > until:
             raise HostUnreachable(
-                CommandOutcome("again", f"{SESSIONS} commands are at work on {upstream.place.host} already")
+                CommandOutcome(
+                    "again", f"{SESSIONS} commands are at work on {upstream.place.host} already"
+                )
             )
         time.sleep(_PAUSE)
     try:

@@ -1,8 +1,9 @@
 """Commands for ssh, and the one connection that all of them share.
 
-Logging in takes a third of a second, and a server that is asked forty times at once drops some of them. So the first
-command opens a connection that stays (ssh's ControlMaster), and those that follow go through it, also those of other
-processes of this user on this host. Where it cannot be had each command connects by itself: slower, never wrong.
+Logging in takes a third of a second, and a server that is asked forty times at once drops some of
+them. So the first command opens a connection that stays (ssh's ControlMaster), and those that
+follow go through it, also those of other processes of this user on this host. Where it cannot be
+had each command connects by itself: slower, never wrong.
 
 A frozen host is noticed by `ServerAlive…`, in no more than the upstream's timeout.
 """
@@ -32,7 +33,8 @@ def options(upstream: UpstreamSettings, control: Path | None) -> tuple[str, ...]
     """ssh's arguments before the host; through the shared connection `control` where there is one."""
     interval = max(1, math.floor(upstream.timeout / 4))
     return (
-        # ssh keeps to what it is told first. No question may ever be asked, for nobody is there to answer it.
+        # ssh keeps to what it is told first. No question may ever be asked, for nobody is there to
+        # answer it.
         *("-o", "BatchMode=yes"),
         *("-o", "ControlMaster=no"),
         *("-o", f"ControlPath={str(control).replace('%', '%%') if control else 'none'}"),
@@ -45,17 +47,21 @@ def options(upstream: UpstreamSettings, control: Path | None) -> tuple[str, ...]
     )
 
 
-def remote(upstream: UpstreamSettings, command: Sequence[str], control: Path | None) -> tuple[str, ...]:
+def remote(
+    upstream: UpstreamSettings, command: Sequence[str], control: Path | None
+) -> tuple[str, ...]:
     """The local command that runs `command` on the upstream's host.
 
-    ssh joins its arguments with blanks and the shell there takes them apart again; so it is given one that is quoted
-    for a shell, once.
+    ssh joins its arguments with blanks and the shell there takes them apart again; so it is given
+    one that is quoted for a shell, once.
     """
     return ("ssh", *options(upstream, control), "--", upstream.place.ssh_host, shlex.join(command))
 
 
 def opening(upstream: UpstreamSettings, control: Path) -> tuple[str, ...]:
-    """The command that opens the shared connection: it ends when the connection is there, or cannot be had."""
+    """The command that opens the shared connection: it ends when the connection is there, or cannot
+    be had.
+    """
     mine = ("-o", "ControlMaster=yes", "-o", f"ControlPersist={PERSIST}", "-f", "-N")
     # What is said first counts, so these come before the options of all commands.
     return ("ssh", *mine, *options(upstream, control), "--", upstream.place.ssh_host)
@@ -67,7 +73,9 @@ def closing(upstream: UpstreamSettings, control: Path) -> tuple[str, ...]:
 
 
 def rsh(upstream: UpstreamSettings, control: Path | None) -> str:
-    """The value of rsync's `--rsh`, which rsync takes apart by its own rules: blanks divide, quotes hold together."""
+    """The value of rsync's `--rsh`, which rsync takes apart by its own rules: blanks divide, quotes
+    hold together.
+    """
     return " ".join(_for_rsync(word) for word in ("ssh", *options(upstream, control)))
 
 
@@ -78,9 +86,11 @@ def _for_rsync(word: str) -> str:
 
 
 def control_path(upstream: UpstreamSettings) -> Path | None:
-    """Where the shared connection to the upstream's host is to be found; None where no place for it can be had.
+    """Where the shared connection to the upstream's host is to be found; None where no place for it
+    can be had.
 
-    Its directory is private to this user and made if need be. Commands with other options use another connection.
+    Its directory is private to this user and made if need be. Commands with other options use
+    another connection.
     """
     what = "\0".join((upstream.place.ssh_host, *options(upstream, None)))
     name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:16]
@@ -99,7 +109,9 @@ def _bases() -> list[str]:
 
 
 def _private(directory: Path) -> bool:
-    """Whether `directory` is ours alone; in a shared directory somebody else may have made it first."""
+    """Whether `directory` is ours alone; in a shared directory somebody else may have made it
+    first.
+    """
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
         found = directory.lstat()

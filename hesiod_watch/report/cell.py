@@ -1,7 +1,7 @@
 """The page of one cell, from its qc document (format "hesiod-watch qc 1").
 
-What a lab person asks, in this order: is it all there, how much is it, how good is it, which barcodes, was the flow
-cell well, and where are the files.
+What a lab person asks, in this order: is it all there, how much is it, how good is it, which
+barcodes, was the flow cell well, and where are the files.
 """
 
 from __future__ import annotations
@@ -13,10 +13,24 @@ from typing import Any
 from markupsafe import Markup
 
 from hesiod_watch.report import formatting
-from hesiod_watch.report.document import PARTS, BarcodeReads, QcDocument, ReadGroup, fraction, passed_share
+from hesiod_watch.report.document import (
+    PARTS,
+    BarcodeReads,
+    QcDocument,
+    ReadGroup,
+    fraction,
+    passed_share,
+)
 from hesiod_watch.report.flowcell import channel_chart
 from hesiod_watch.report.page import render
-from hesiod_watch.report.plots import UNPLACED, barcode_chart, in_order, length_chart, quality_chart, yield_chart
+from hesiod_watch.report.plots import (
+    UNPLACED,
+    barcode_chart,
+    in_order,
+    length_chart,
+    quality_chart,
+    yield_chart,
+)
 
 BARS_UP_TO = 12
 """More barcodes than this have one chart instead of a bar in each row."""
@@ -52,7 +66,9 @@ _NO_STATE = PageState("none", "Nobody has said whether this cell is complete")
 
 @dataclass(frozen=True, slots=True)
 class HeadlineFigure:
-    """One of the six numbers: its short form in two parts, its exact form, and what stands below it."""
+    """One of the six numbers: its short form in two parts, its exact form, and what stands below
+    it.
+    """
 
     label: str
     number: str
@@ -111,7 +127,9 @@ def state_of(cell: QcDocument) -> PageState:
 
 
 def figures(cell: QcDocument) -> tuple[HeadlineFigure, ...]:
-    """The six numbers: of the passed reads, with the failed ones' below; of all reads where nothing was split."""
+    """The six numbers: of the passed reads, with the failed ones' below; of all reads where nothing
+    was split.
+    """
     passed, failed = cell.passed, cell.parts.get("fail")
 
     def figure(label: str, key: str, words: Callable[[float], str], unit: str) -> HeadlineFigure:
@@ -129,7 +147,9 @@ def figures(cell: QcDocument) -> tuple[HeadlineFigure, ...]:
     )
 
 
-def _figure(label: str, value: float | None, words: Callable[[float], str], unit: str, aside: str) -> HeadlineFigure:
+def _figure(
+    label: str, value: float | None, words: Callable[[float], str], unit: str, aside: str
+) -> HeadlineFigure:
     if value is None:
         return HeadlineFigure(label, formatting.UNKNOWN, "", "not known", aside)
     number, _, short_unit = words(value).partition(" ")
@@ -139,10 +159,14 @@ def _figure(label: str, value: float | None, words: Callable[[float], str], unit
 def _passed_figure(cell: QcDocument) -> HeadlineFigure:
     """The passed part by bases, with the part by reads below."""
     if not cell.split:
-        return HeadlineFigure("Passed", formatting.UNKNOWN, "", "not known", "not told apart by the instrument")
+        return HeadlineFigure(
+            "Passed", formatting.UNKNOWN, "", "not known", "not told apart by the instrument"
+        )
     of_reads = passed_share(cell.parts, "reads")
     aside = "" if of_reads is None else f"{formatting.share_text(of_reads)} of reads"
-    return _figure("Passed, by bases", passed_share(cell.parts), formatting.share_text, "of 1", aside)
+    return _figure(
+        "Passed, by bases", passed_share(cell.parts), formatting.share_text, "of 1", aside
+    )
 
 
 def barcode_rows(cell: QcDocument, barcodes: Sequence[BarcodeReads]) -> list[BarcodeRow]:
@@ -214,7 +238,10 @@ DETAILS: tuple[tuple[str, str, int], ...] = (
 
 def detail_columns(cell: QcDocument) -> tuple[tuple[str, ReadGroup], ...]:
     words = {"pass": "Passed", "fail": "Failed", "skip": "Skipped"}
-    return (*((words[part], cell.parts[part]) for part in PARTS if part in cell.parts), ("All", cell.total))
+    return (
+        *((words[part], cell.parts[part]) for part in PARTS if part in cell.parts),
+        ("All", cell.total),
+    )
 
 
 def _bars(barcode: BarcodeReads, longest: float) -> tuple[tuple[str, float, float], ...]:
@@ -229,12 +256,22 @@ def _bars(barcode: BarcodeReads, longest: float) -> tuple[tuple[str, float, floa
 
 
 def _charted(cell: QcDocument, used: Sequence[BarcodeReads]) -> list[BarcodeReads]:
-    """Used barcodes and, by name, those between them: an empty well has to show as a gap in the plate."""
+    """Used barcodes and, by name, those between them: an empty well has to show as a gap in the
+    plate.
+    """
     ordered = in_order(cell.barcodes)
     names = {barcode.label for barcode in used}
-    wells = [index for index, barcode in enumerate(ordered) if barcode.label in names and barcode.label not in UNPLACED]
+    wells = [
+        index
+        for index, barcode in enumerate(ordered)
+        if barcode.label in names and barcode.label not in UNPLACED
+    ]
     first, last = (wells[0], wells[-1]) if wells else (0, -1)
-    return [barcode for index, barcode in enumerate(ordered) if first <= index <= last or barcode.label in names]
+    return [
+        barcode
+        for index, barcode in enumerate(ordered)
+        if first <= index <= last or barcode.label in names
+    ]
 
 
 def _why_no_reads(cell: QcDocument) -> str:
@@ -243,4 +280,6 @@ def _why_no_reads(cell: QcDocument) -> str:
         return "Basecalling was off, so the instrument wrote no FASTQ. Reads can be called from the raw data later."
     if cell.running:
         return "No finished FASTQ file yet. The numbers come with the first."
-    return "There is no read in FASTQ here: the instrument wrote none, or wrote another format only."
+    return (
+        "There is no read in FASTQ here: the instrument wrote none, or wrote another format only."
+    )

@@ -1,7 +1,9 @@
-"""What a qc document says, with types. Reading it is forgiving: what is missing or is no number becomes None or empty.
+"""What a qc document says, with types. Reading it is forgiving: what is missing or is no number
+becomes None or empty.
 
-The document is this program's own, but it may be older than the program that draws it, and a page that shows nine facts
-of ten is worth more than an exception. Only a document that is no mapping at all is refused (by its caller's types).
+The document is this program's own, but it may be older than the program that draws it, and a page
+that shows nine facts of ten is worth more than an exception. Only a document that is no mapping at
+all is refused (by its caller's types).
 """
 
 from __future__ import annotations
@@ -19,7 +21,8 @@ from hesiod_watch.report.formatting import between, parse_moment
 PARTS = ("pass", "fail", "skip")
 
 TINY = 0.0001
-"""Barcodes with a smaller part of the bases are mostly reads given to a barcode that nobody used."""
+"""Barcodes with a smaller part of the bases are mostly reads given to a barcode that nobody used.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +79,19 @@ class ReadGroup:
         said = mapping(self.raw.get("yield"))
         start, seconds = parse_moment(text(said.get("start"))), number(said.get("bin_seconds"))
         bases = tuple(numbers(said.get("bases")))
-        return YieldOverTime(start, seconds, bases) if start is not None and seconds and seconds > 0 and bases else None
+        return (
+            YieldOverTime(start, seconds, bases)
+            if start is not None and seconds and seconds > 0 and bases
+            else None
+        )
 
     @cached_property
     def channels(self) -> Mapping[int, float]:
         """Reads per channel, of channels that gave any."""
         said = mapping(mapping(self.raw.get("channels")).get("reads"))
-        found = {int(key): number(value) or 0 for key, value in said.items() if str(key).isdecimal()}
+        found = {
+            int(key): number(value) or 0 for key, value in said.items() if str(key).isdecimal()
+        }
         return {channel: count for channel, count in found.items() if channel > 0 and count > 0}
 
 
@@ -210,13 +219,20 @@ class QcDocument:
         """Sorted by passed bases, most first. Empty where the cell is not barcoded."""
         said = [
             BarcodeReads(
-                text(item.get("barcode")) or "not barcoded", ReadGroup(mapping(item.get("total"))), parts_of(item)
+                text(item.get("barcode")) or "not barcoded",
+                ReadGroup(mapping(item.get("total"))),
+                parts_of(item),
             )
             for item in mappings(self.raw.get("barcodes"))
         ]
         if len(said) == 1 and mappings(self.raw.get("barcodes"))[0].get("barcode") is None:
             return ()
-        return tuple(sorted(said, key=lambda barcode: (-barcode.passed.bases, -barcode.total.bases, barcode.label)))
+        return tuple(
+            sorted(
+                said,
+                key=lambda barcode: (-barcode.passed.bases, -barcode.total.bases, barcode.label),
+            )
+        )
 
     @property
     def used_barcodes(self) -> tuple[BarcodeReads, ...]:
@@ -227,7 +243,9 @@ class QcDocument:
         return tuple(barcode for barcode in self.barcodes if self._share(barcode) < TINY)
 
     def _share(self, barcode: BarcodeReads) -> float:
-        return fraction(barcode.total.bases, sum(other.total.bases for other in self.barcodes)) or 0.0
+        return (
+            fraction(barcode.total.bases, sum(other.total.bases for other in self.barcodes)) or 0.0
+        )
 
     @cached_property
     def outputs(self) -> tuple[ListedOutput, ...]:
@@ -276,7 +294,9 @@ class QcDocument:
 
 def parts_of(raw: Mapping[str, Any]) -> Mapping[str, ReadGroup]:
     """The groups under "pass", "fail" and "skip" that are there."""
-    return {part: ReadGroup(mapping(raw[part])) for part in PARTS if isinstance(raw.get(part), Mapping)}
+    return {
+        part: ReadGroup(mapping(raw[part])) for part in PARTS if isinstance(raw.get(part), Mapping)
+    }
 
 
 def headline(total: ReadGroup, parts: Mapping[str, ReadGroup]) -> ReadGroup:
@@ -285,7 +305,9 @@ def headline(total: ReadGroup, parts: Mapping[str, ReadGroup]) -> ReadGroup:
 
 
 def passed_share(parts: Mapping[str, ReadGroup], of: str = "bases") -> float | None:
-    """Passed bases (or reads) as a part of those that were judged; None where nothing was. Skipped ones were not."""
+    """Passed bases (or reads) as a part of those that were judged; None where nothing was. Skipped
+    ones were not.
+    """
     judged = {part: parts[part].value(of) or 0.0 for part in ("pass", "fail") if part in parts}
     return fraction(judged.get("pass", 0.0), sum(judged.values()))
 
@@ -312,7 +334,9 @@ def text(value: object) -> str:
 
 
 def strings(value: object) -> Iterable[str]:
-    return (item for item in value if isinstance(item, str)) if isinstance(value, list | tuple) else ()
+    return (
+        (item for item in value if isinstance(item, str)) if isinstance(value, list | tuple) else ()
+    )
 
 
 def mapping(value: object) -> Mapping[str, Any]:
@@ -320,4 +344,8 @@ def mapping(value: object) -> Mapping[str, Any]:
 
 
 def mappings(value: object) -> list[Mapping[str, Any]]:
-    return [item for item in value if isinstance(item, Mapping)] if isinstance(value, list | tuple) else []
+    return (
+        [item for item in value if isinstance(item, Mapping)]
+        if isinstance(value, list | tuple)
+        else []
+    )

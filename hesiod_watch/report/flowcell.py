@@ -1,7 +1,8 @@
 """The flow cell as a map: reads from each channel, where the channel is. Pure.
 
-Channel numbers do not run along the rows. The three layouts are those of the flow cells as the instrument's own
-displays show them: Flongle (126 channels), MinION and GridION (512), PromethION (3000).
+Channel numbers do not run along the rows. The three layouts are those of the flow cells as the
+instrument's own displays show them: Flongle (126 channels), MinION and GridION (512), PromethION
+(3000).
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ def flongle_place(channel: int) -> tuple[int, int]:
 
 
 def minion_place(channel: int) -> tuple[int, int]:
-    """Eight blocks of 64 in four columns each, the first block first and the others backwards; in each the lower 32
-    channels fill the bottom half upwards and the upper 32 the top half downwards."""
+    """Eight blocks of 64 in four columns each, the first block first and the others backwards; in
+    each the lower 32 channels fill the bottom half upwards and the upper 32 the top half downwards.
+    """
     block, rest = divmod(channel - 1, 64)
     top_half, rest = divmod(rest, 32)
     column, row = divmod(rest, 8)
@@ -66,7 +68,9 @@ _BY_TYPE = {"FLG": LAYOUTS[0], "MIN": LAYOUTS[1], "PRO": LAYOUTS[2]}
 
 
 def layout_for(flow_cell_type: str, highest_channel: int) -> FlowCellLayout | None:
-    """By the product code ("FLO-PRO114M") where it is known, else the smallest that has the channel."""
+    """By the product code ("FLO-PRO114M") where it is known, else the smallest that has the
+    channel.
+    """
     told = _BY_TYPE.get(flow_cell_type.upper().removeprefix("FLO-")[:3])
     if told is not None and highest_channel <= told.channels:
         return told
@@ -80,9 +84,12 @@ def channel_chart(cell: QcDocument) -> Chart | None:
     if layout is None:
         return None
     counts = sorted(reads.values())
-    # Shades are equal steps up to the busiest channels but two in a hundred: one stuck pore must not pale the rest.
+    # Shades are equal steps up to the busiest channels but two in a hundred: one stuck pore must
+    # not pale the rest.
     step = max(1, -(-int(counts[int(0.98 * (len(counts) - 1))]) // SHADES))
-    shades = {channel: min(SHADES, 1 + (int(count) - 1) // step) for channel, count in reads.items()}
+    shades = {
+        channel: min(SHADES, 1 + (int(count) - 1) // step) for channel, count in reads.items()
+    }
     busiest = max(reads, key=lambda channel: reads[channel])
     summary = (
         f"{len(reads):,} of {layout.channels:,} channels gave reads: {median(counts):,.0f} in the median, "
@@ -95,7 +102,11 @@ def channel_chart(cell: QcDocument) -> Chart | None:
     ]
     title = "Channel activity"
     picture = canvas(
-        "channels", title, summary, *_squares(layout, shades), view_box=f"0 0 {layout.columns} {layout.rows}"
+        "channels",
+        title,
+        summary,
+        *_squares(layout, shades),
+        view_box=f"0 0 {layout.columns} {layout.rows}",
     )
     table = ChartTable(
         "Channels by number of reads",
@@ -124,4 +135,8 @@ def _squares(layout: FlowCellLayout, shades: Mapping[int, int]) -> list[Markup]:
     for channel in range(1, layout.channels + 1):
         column, row = layout.place(channel)
         squares[shades.get(channel, 0)].append(f"M{column + 0.06:g} {row + 0.06:g}h.88v.88h-.88z")
-    return [element("path", d="".join(path), class_=f"shade-{shade}") for shade, path in enumerate(squares) if path]
+    return [
+        element("path", d="".join(path), class_=f"shade-{shade}")
+        for shade, path in enumerate(squares)
+        if path
+    ]

@@ -1,10 +1,12 @@
 """Numbers, names, times and links as people read them. Pure; text in, text or safe markup out.
 
-Two kinds of function: those that give plain `str` (for titles of bars, for descriptions) and those that give `Markup`
-for a page, where the short form shows and the exact value is in the element's `value` and `title`.
+Two kinds of function: those that give plain `str` (for titles of bars, for descriptions) and those
+that give `Markup` for a page, where the short form shows and the exact value is in the element's
+`value` and `title`.
 
-Texts from disk are hostile. `visible` is the one place where control and bidi characters become something a person
-can see; the pages apply it to every text they print, so that no caller can forget it.
+Texts from disk are hostile. `visible` is the one place where control and bidi characters become
+something a person can see; the pages apply it to every text they print, so that no caller can
+forget it.
 """
 
 from __future__ import annotations
@@ -23,10 +25,11 @@ _EXACT_BELOW = 10_000  # reads: up to here every digit is worth its place
 
 
 def visible(text: str) -> str:
-    """Text with everything that cannot be seen, or that reorders what can, written out as `naming.display` does it.
+    """Text with everything that cannot be seen, or that reorders what can, written out as
+    `naming.display` does it.
 
-    Backslashes stay single, unlike there: sentences come with names already escaped, and escaping twice must change
-    nothing. Always encodable as UTF-8.
+    Backslashes stay single, unlike there: sentences come with names already escaped, and escaping
+    twice must change nothing. Always encodable as UTF-8.
     """
     return "\\".join(map(display, text.split("\\")))
 
@@ -45,14 +48,17 @@ def name(text: str) -> Markup:
 def href(path: str) -> str:
     """A path, as on disk, as the target of a link: percent-encoded.
 
-    The result is always a path on the page's own host: a colon is encoded, so there is no scheme (`javascript:`), and
-    several leading slashes become one, so there is no other host (`//example`).
+    The result is always a path on the page's own host: a colon is encoded, so there is no scheme
+    (`javascript:`), and several leading slashes become one, so there is no other host
+    (`//example`).
     """
     return _local(quote(path.encode("utf-8", "surrogateescape"), safe="/~"))
 
 
 def url(relative: str) -> str:
-    """A relative URL as the target of a link: what is encoded stays, what should be and is not, is; local as `href`."""
+    """A relative URL as the target of a link: what is encoded stays, what should be and is not, is;
+    local as `href`.
+    """
     return _local(quote(relative.encode("utf-8", "surrogateescape"), safe="/~%"))
 
 
@@ -61,9 +67,13 @@ def _local(encoded: str) -> str:
 
 
 def scaled(value: float) -> tuple[str, str]:
-    """Three significant digits and the decimal prefix: 1234567 is ("1.23", "M"), 999.6 is ("1.00", "k")."""
+    """Three significant digits and the decimal prefix: 1234567 is ("1.23", "M"), 999.6 is ("1.00",
+    "k").
+    """
     # The limit is where three digits would round up to the next prefix's 1.00.
-    factor, prefix = next((scale for scale in _SCALES if abs(value) >= 0.9995 * scale[0]), _SCALES[-1])
+    factor, prefix = next(
+        (scale for scale in _SCALES if abs(value) >= 0.9995 * scale[0]), _SCALES[-1]
+    )
     number = value / factor
     if factor == 1.0 and float(value).is_integer():
         return f"{value:.0f}", prefix
@@ -103,7 +113,9 @@ def quality_text(value: float) -> str:
 
 
 def exact_text(value: float, unit: str) -> str:
-    """All that is known of a number: "5,420,000 reads"; four digits after the point where it has such."""
+    """All that is known of a number: "5,420,000 reads"; four digits after the point where it has
+    such.
+    """
     return f"{value:,.0f} {unit}" if float(value).is_integer() else f"{value:,.4f} {unit}"
 
 
@@ -126,8 +138,12 @@ def hours_text(seconds: float) -> str:
 
 
 def number(short: str, exact: float, unit: str) -> Markup:
-    """A short number that carries its exact value for machines (`value`) and for whoever points at it (`title`)."""
-    return Markup('<data class="num" value="{}" title="{}">{}</data>').format(exact, exact_text(exact, unit), short)
+    """A short number that carries its exact value for machines (`value`) and for whoever points at
+    it (`title`).
+    """
+    return Markup('<data class="num" value="{}" title="{}">{}</data>').format(
+        exact, exact_text(exact, unit), short
+    )
 
 
 def unknown() -> Markup:
@@ -144,7 +160,9 @@ def bases(value: float | None) -> Markup:
 
 
 def share(fraction: float | None) -> Markup:
-    return unknown() if fraction is None else number(share_text(fraction), round(fraction, 8), "of 1")
+    return (
+        unknown() if fraction is None else number(share_text(fraction), round(fraction, 8), "of 1")
+    )
 
 
 def quality(value: float | None) -> Markup:
@@ -157,7 +175,11 @@ def size(value: float | None) -> Markup:
 
 def exact(value: float | None, digits: int = 0) -> Markup:
     """Every digit, grouped by thousands."""
-    return unknown() if value is None else Markup('<span class="num">{}</span>').format(f"{value:,.{digits}f}")
+    return (
+        unknown()
+        if value is None
+        else Markup('<span class="num">{}</span>').format(f"{value:,.{digits}f}")
+    )
 
 
 def hours(seconds: float | None) -> Markup:
@@ -173,15 +195,24 @@ def parse_moment(text: str) -> datetime | None:
 
 
 def between(start: str, stop: str) -> timedelta | None:
-    """Time from one moment to the next; None where either is no time, they cannot be compared, or it runs backwards."""
+    """Time from one moment to the next; None where either is no time, they cannot be compared, or
+    it runs backwards.
+    """
     first, second = parse_moment(start), parse_moment(stop)
-    if first is None or second is None or (first.tzinfo is None) != (second.tzinfo is None) or second < first:
+    if (
+        first is None
+        or second is None
+        or (first.tzinfo is None) != (second.tzinfo is None)
+        or second < first
+    ):
         return None
     return second - first
 
 
 def moment(text: str) -> Markup:
-    """A time to the minute, with its offset as written; the full text in the title. What is no time shows as it is."""
+    """A time to the minute, with its offset as written; the full text in the title. What is no time
+    shows as it is.
+    """
     when = parse_moment(text)
     if when is None:
         return name(text)
@@ -189,10 +220,14 @@ def moment(text: str) -> Markup:
     if when.tzinfo is not None:
         zone = " UTC" if not when.utcoffset() else f" {when:%z}"[:4] + ":" + f"{when:%z}"[3:5]
     shown = f"{when.day} {when:%b %Y, %H:%M}{zone}"
-    return Markup('<time class="num" datetime="{}" title="{}">{}</time>').format(when.isoformat(), visible(text), shown)
+    return Markup('<time class="num" datetime="{}" title="{}">{}</time>').format(
+        when.isoformat(), visible(text), shown
+    )
 
 
 def sentence(text: str) -> str:
-    """The class of a sentence, which is shown with a capital; none where it begins with what may be a name."""
+    """The class of a sentence, which is shown with a capital; none where it begins with what may be
+    a name.
+    """
     first = text.split(" ", 1)[0].rstrip(":,;")
     return "sentence" if first.isalpha() and first.islower() else ""

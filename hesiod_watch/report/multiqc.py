@@ -1,10 +1,12 @@
-"""A cell's numbers as MultiQC's custom content: files that `multiqc` finds by their name, `*_mqc.json`.
+"""A cell's numbers as MultiQC's custom content: files that `multiqc` finds by their name,
+`*_mqc.json`.
 
-Each cell has its own files with the same section ids; MultiQC merges files of one id, so a report over many cells has
-one table with a row for each cell, one bar graph and one line graph.
+Each cell has its own files with the same section ids; MultiQC merges files of one id, so a report
+over many cells has one table with a row for each cell, one bar graph and one line graph.
 
-MultiQC cuts sample names at what looks like the ending of a file (`.fastq`, `_counts`, …). Two names cut to the same
-would be one row, so a name begins with what is unique: flow cell and run id, the library after them.
+MultiQC cuts sample names at what looks like the ending of a file (`.fastq`, `_counts`, …). Two
+names cut to the same would be one row, so a name begins with what is unique: flow cell and run id,
+the library after them.
 """
 
 from __future__ import annotations
@@ -24,14 +26,18 @@ _PARENT = {
 
 
 def multiqc_files(qc: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """File name to content, to be written as JSON beside the cell's outputs. Nothing for a cell without reads."""
+    """File name to content, to be written as JSON beside the cell's outputs. Nothing for a cell
+    without reads.
+    """
     cell = QcDocument(qc)
     if not cell.has_reads:
         return {}
     sample = sample_name(cell)
     files = {"hesiod_watch_cell_mqc.json": _general(cell, sample)}
     if amounts := {
-        _plain(barcode.label): barcode.passed.bases for barcode in cell.used_barcodes if barcode.passed.bases
+        _plain(barcode.label): barcode.passed.bases
+        for barcode in cell.used_barcodes
+        if barcode.passed.bases
     }:
         files["hesiod_watch_barcodes_mqc.json"] = _barcodes(sample, amounts)
     if curve := _length_curve(cell):
@@ -50,8 +56,9 @@ def sample_name(cell: QcDocument) -> str:
 
 
 def _plain(name: str) -> str:
-    """Letters, digits, blanks and hyphens: MultiQC puts names into its page and into tables as they are, and a table's
-    field that begins with `=` or `-` is a formula to some programs."""
+    """Letters, digits, blanks and hyphens: MultiQC puts names into its page and into tables as they
+    are, and a table's field that begins with `=` or `-` is a formula to some programs.
+    """
     return re.sub(r"[^A-Za-z0-9 -]+", "_", name).lstrip("- ") or "_"
 
 
@@ -74,12 +81,21 @@ def _general(cell: QcDocument, sample: str) -> dict[str, Any]:
         "headers": {
             "reads": _column("Reads", "Passed reads, in millions", " M", 3, "Blues"),
             "bases": _column("Bases", "Passed bases, in billions", " Gb", 2, "Greens"),
-            "n50": _column("N50", "N50 of the passed reads, in thousands of bases", " kb", 2, "Purples"),
-            "median_length": _column("Median", "Median length of the passed reads", " kb", 2, "Purples"),
-            "mean_q": _column(
-                "Mean Q", "Mean Q over the passed reads; the page of each cell says which mean", "", 1, "RdYlGn"
+            "n50": _column(
+                "N50", "N50 of the passed reads, in thousands of bases", " kb", 2, "Purples"
             ),
-            "passed": _column("Passed", "Passed part of the bases", " %", 1, "RdYlGn") | {"max": 100},
+            "median_length": _column(
+                "Median", "Median length of the passed reads", " kb", 2, "Purples"
+            ),
+            "mean_q": _column(
+                "Mean Q",
+                "Mean Q over the passed reads; the page of each cell says which mean",
+                "",
+                1,
+                "RdYlGn",
+            ),
+            "passed": _column("Passed", "Passed part of the bases", " %", 1, "RdYlGn")
+            | {"max": 100},
         },
         "data": {sample: {key: value for key, value in values.items() if value is not None}},
     }
@@ -118,7 +134,10 @@ def _length_curve(cell: QcDocument) -> dict[str, float]:
     whole = sum(a_bin.bases for a_bin in bins)
     if not whole:
         return {}
-    return {f"{math.sqrt(a_bin.low * a_bin.high):.6g}": round(100 * a_bin.bases / whole, 5) for a_bin in bins}
+    return {
+        f"{math.sqrt(a_bin.low * a_bin.high):.6g}": round(100 * a_bin.bases / whole, 5)
+        for a_bin in bins
+    }
 
 
 def _lengths(sample: str, curve: Mapping[str, float]) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """From a template and values to one self-contained HTML file.
 
-Every text goes through `formatting.visible` (control and bidi characters written out) and autoescape, whatever the
-template says. The page's policy allows nothing but the one style sheet in it, named by its hash: no script, no request.
+Every text goes through `formatting.visible` (control and bidi characters written out) and
+autoescape, whatever the template says. The page's policy allows nothing but the one style sheet in
+it, named by its hash: no script, no request.
 """
 
 from __future__ import annotations
@@ -19,10 +20,16 @@ from hesiod_watch.report import formatting
 
 
 def _printable(value: object) -> object:
-    """What an expression in a template puts on the page: nothing for None, and only characters that can be seen."""
+    """What an expression in a template puts on the page: nothing for None, and only characters that
+    can be seen.
+    """
     if value is None:
         return ""
-    return formatting.visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return (
+        formatting.visible(value)
+        if isinstance(value, str) and not isinstance(value, Markup)
+        else value
+    )
 
 
 @cache

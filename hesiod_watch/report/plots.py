@@ -1,7 +1,7 @@
 """The charts of a cell's page: read lengths, qualities, yield over time, barcodes. Pure.
 
-Passed reads are plain, failed ones hatched, skipped ones outlined: the difference does not need colour. None means
-that there is nothing to draw, and the page then says why in a sentence.
+Passed reads are plain, failed ones hatched, skipped ones outlined: the difference does not need
+colour. None means that there is nothing to draw, and the page then says why in a sentence.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ _HOUR_STEPS = (1 / 60, 1 / 12, 1 / 6, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168)  # h
 
 
 def shown_parts(parts: Mapping[str, ReadGroup], total: ReadGroup) -> dict[str, ReadGroup]:
-    """What to stack: the parts that have reads, or all reads as one where the instrument split nothing."""
+    """What to stack: the parts that have reads, or all reads as one where the instrument split
+    nothing.
+    """
     found = {part: parts[part] for part in PARTS if part in parts and parts[part].reads}
     return found or {"all": total}
 
@@ -86,7 +88,9 @@ def length_chart(cell: QcDocument) -> Chart | None:
     summary = " ".join(
         sentence
         for sentence in (
-            f"Half of all {which}bases are in reads of at least {bases_text(n50)} (N50)." if n50 else "",
+            f"Half of all {which}bases are in reads of at least {bases_text(n50)} (N50)."
+            if n50
+            else "",
             f"The longest {which}read has {bases_text(longest)}." if longest else "",
         )
         if sentence
@@ -99,7 +103,11 @@ def length_chart(cell: QcDocument) -> Chart | None:
         axis_left(_left_ticks(top, step, "b")),
         *columns,
         axis_bottom(
-            [AxisTick(place(10.0**power), _decade(power)) for power in range(10) if low <= 10.0**power <= high],
+            [
+                AxisTick(place(10.0**power), _decade(power))
+                for power in range(10)
+                if low <= 10.0**power <= high
+            ],
             "read length, logarithmic",
         ),
         *([marker(place(n50), f"N50 {bases_text(n50)}")] if n50 and low <= n50 <= high else []),
@@ -109,7 +117,9 @@ def length_chart(cell: QcDocument) -> Chart | None:
         ("Read length (bases)", *_heads(parts, "bases"), "Reads"),
         _length_rows(stacks, parts, cell.total),
     )
-    return Chart("length", title, "bases in reads of each length", picture, summary, table, legend_of(parts))
+    return Chart(
+        "length", title, "bases in reads of each length", picture, summary, table, legend_of(parts)
+    )
 
 
 def quality_chart(cell: QcDocument) -> Chart | None:
@@ -142,7 +152,9 @@ def quality_chart(cell: QcDocument) -> Chart | None:
         sentence
         for sentence in (
             f"The mean over {which}reads is {mean:.1f}." if mean is not None else "",
-            f"{share_text(good)} of the {which}reads have Q15 or better." if good is not None else "",
+            f"{share_text(good)} of the {which}reads have Q15 or better."
+            if good is not None
+            else "",
         )
         if sentence
     )
@@ -155,17 +167,27 @@ def quality_chart(cell: QcDocument) -> Chart | None:
         axis_left(_left_ticks(top, step, "")),
         *columns,
         axis_bottom(
-            [AxisTick(place(value), f"{value}") for value in range(low, high + 1) if value % every == 0],
+            [
+                AxisTick(place(value), f"{value}")
+                for value in range(low, high + 1)
+                if value % every == 0
+            ],
             "mean Q of a read",
         ),
-        *([marker(place(mean), f"mean {mean:.1f}")] if mean is not None and low <= mean <= high else []),
+        *(
+            [marker(place(mean), f"mean {mean:.1f}")]
+            if mean is not None and low <= mean <= high
+            else []
+        ),
     )
     rows = tuple(
         (f"{start:g} to {stop:g}", *(f"{amounts.get(part, 0):,.0f}" for part in parts))
         for (start, stop), amounts in stacks.items()
     )
     table = ChartTable("Reads by mean Q", ("Mean Q", *_heads(parts, "reads")), rows)
-    return Chart("quality", title, "reads of each mean Q", picture, summary, table, legend_of(parts))
+    return Chart(
+        "quality", title, "reads of each mean Q", picture, summary, table, legend_of(parts)
+    )
 
 
 def yield_chart(cell: QcDocument) -> Chart | None:
@@ -180,7 +202,8 @@ def yield_chart(cell: QcDocument) -> Chart | None:
     hours = max(point[0] for points in curves.values() for point in points)
     highest = curves["all"][-1][1]
     top, step = nice_top(max(highest, *(points[-1][1] for points in curves.values())))
-    # Both curves run to the right-hand edge: no passed read in the last hour is no gap in the curve.
+    # Both curves run to the right-hand edge: no passed read in the last hour is no gap in the
+    # curve.
     drawn = {
         part: [(hour / hours, amount / top) for hour, amount in [*points, (hours, points[-1][1])]]
         for part, points in curves.items()
@@ -199,34 +222,50 @@ def yield_chart(cell: QcDocument) -> Chart | None:
         summary,
         axis_left(_left_ticks(top, step, "b")),
         stretched(
-            *([area(drawn["pass"], "curve-area")] if "pass" in drawn else [area(drawn["all"], "curve-area")]),
+            *(
+                [area(drawn["pass"], "curve-area")]
+                if "pass" in drawn
+                else [area(drawn["all"], "curve-area")]
+            ),
             *([line(drawn["pass"], "curve curve-pass")] if "pass" in drawn else []),
             line(drawn["all"], "curve curve-all" if "pass" in drawn else "curve curve-pass"),
         ),
         *(
-            column(zone / zones, 1 / zones, f"After {_hours(hour)}: {_curve_words(curves, hour)}", ())
+            column(
+                zone / zones, 1 / zones, f"After {_hours(hour)}: {_curve_words(curves, hour)}", ()
+            )
             for zone, hour in enumerate(sampled)
         ),
         axis_bottom(_hour_ticks(hours), _time_axis(hours)),
     )
     every = max(1, round(len(sampled) / 24))
-    chosen = [hour for index, hour in enumerate(sampled, 1) if index % every == 0 or index == len(sampled)]
+    chosen = [
+        hour for index, hour in enumerate(sampled, 1) if index % every == 0 or index == len(sampled)
+    ]
     table = ChartTable(
         "Bases so far, by time since the first read",
         ("Time", *(f"{WORDS[part].capitalize()}, bases" for part in curves)),
-        tuple((_hours(hour), *(f"{_at(points, hour):,.0f}" for points in curves.values())) for hour in chosen),
+        tuple(
+            (_hours(hour), *(f"{_at(points, hour):,.0f}" for points in curves.values()))
+            for hour in chosen
+        ),
     )
     legend = (("curve-pass", "passed"), ("curve-all", "all reads")) if "pass" in curves else ()
-    return Chart("yield", title, "bases since the first read, added up", picture, summary, table, legend)
+    return Chart(
+        "yield", title, "bases since the first read, added up", picture, summary, table, legend
+    )
 
 
 def barcode_chart(barcodes: Sequence[BarcodeReads]) -> Chart | None:
-    """Bases of each barcode as columns, in the order of their names, so that a plate's pattern can be seen."""
+    """Bases of each barcode as columns, in the order of their names, so that a plate's pattern can
+    be seen.
+    """
     ordered = in_order(barcodes)
     if not ordered:
         return None
     stacks = [
-        {part: group.bases for part, group in shown_parts(barcode.parts, barcode.total).items()} for barcode in ordered
+        {part: group.bases for part, group in shown_parts(barcode.parts, barcode.total).items()}
+        for barcode in ordered
     ]
     parts = [part for part in (*PARTS, "all") if any(part in stack for stack in stacks)]
     top, step = nice_top(max(sum(stack.values()) for stack in stacks))
@@ -269,7 +308,9 @@ def barcode_chart(barcodes: Sequence[BarcodeReads]) -> Chart | None:
         ),
     )
     legend = tuple((part, WORDS[part]) for part in parts if part != "all")
-    subtitle = "in the order of their names" + (", unplaced reads last" if ordered[-1].label in UNPLACED else "")
+    subtitle = "in the order of their names" + (
+        ", unplaced reads last" if ordered[-1].label in UNPLACED else ""
+    )
     return Chart("barcodes", title, subtitle, picture, summary, table, legend)
 
 
@@ -278,7 +319,9 @@ def _stacks(
     bins: Callable[[ReadGroup], Sequence[HistogramBin]],
     amount: Callable[[HistogramBin], float],
 ) -> dict[tuple[float, float], dict[str, float]]:
-    """Amount of each part in each class that has any, classes in order. Groups may cover different ranges."""
+    """Amount of each part in each class that has any, classes in order. Groups may cover different
+    ranges.
+    """
     found: dict[tuple[float, float], dict[str, float]] = {}
     for part, group in parts.items():
         for a_bin in bins(group):
@@ -288,7 +331,9 @@ def _stacks(
 
 
 def _log_span(stacks: Mapping[tuple[float, float], Mapping[str, float]]) -> tuple[float, float]:
-    """The axis: all that has a thousandth of the highest column, and at least one and a half decades around it."""
+    """The axis: all that has a thousandth of the highest column, and at least one and a half
+    decades around it.
+    """
     highest = max(sum(amounts.values()) for amounts in stacks.values())
     seen = [edges for edges, amounts in stacks.items() if sum(amounts.values()) >= highest / 1000]
     low, high = min(seen)[0], max(edges[1] for edges in seen)
@@ -299,7 +344,9 @@ def _log_span(stacks: Mapping[tuple[float, float], Mapping[str, float]]) -> tupl
 
 
 def _length_rows(
-    stacks: Mapping[tuple[float, float], Mapping[str, float]], parts: Mapping[str, ReadGroup], total: ReadGroup
+    stacks: Mapping[tuple[float, float], Mapping[str, float]],
+    parts: Mapping[str, ReadGroup],
+    total: ReadGroup,
 ) -> tuple[tuple[str, ...], ...]:
     reads = {(a_bin.low, a_bin.high): a_bin.reads for a_bin in total.lengths}
     return tuple(
@@ -337,7 +384,10 @@ def _left_ticks(top: float, step: float, unit: str) -> list[AxisTick]:
     _, prefix = scaled(top)
     factor = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[prefix]
     return [
-        AxisTick(index * step / top, f"{index * step / factor:.4g} {prefix}{unit}".rstrip() if index else "0")
+        AxisTick(
+            index * step / top,
+            f"{index * step / factor:.4g} {prefix}{unit}".rstrip() if index else "0",
+        )
         for index in range(round(top / step) + 1)
     ]
 
@@ -360,7 +410,9 @@ def _at(points: Sequence[tuple[float, float]], hour: float) -> float:
 def _curve_words(curves: Mapping[str, Sequence[tuple[float, float]]], hour: float) -> str:
     if "pass" not in curves:
         return bases_text(_at(curves["all"], hour))
-    return f"{bases_text(_at(curves['pass'], hour))} passed of {bases_text(_at(curves['all'], hour))}"
+    return (
+        f"{bases_text(_at(curves['pass'], hour))} passed of {bases_text(_at(curves['all'], hour))}"
+    )
 
 
 def _hour_ticks(hours: float) -> list[AxisTick]:
@@ -377,23 +429,38 @@ def _time_axis(hours: float) -> str:
 
 
 def _hours(hours: float) -> str:
-    return f"{round(hours * 60)} min" if hours < 2 else f"{hours:.1f} h" if hours < 10 else f"{round(hours)} h"
+    return (
+        f"{round(hours * 60)} min"
+        if hours < 2
+        else f"{hours:.1f} h"
+        if hours < 10
+        else f"{round(hours)} h"
+    )
 
 
 def in_order(barcodes: Sequence[BarcodeReads]) -> list[BarcodeReads]:
     """By name, barcode2 before barcode10, what is no barcode last."""
-    return sorted(barcodes, key=lambda barcode: (barcode.label in UNPLACED, natural_key(barcode.label)))
+    return sorted(
+        barcodes, key=lambda barcode: (barcode.label in UNPLACED, natural_key(barcode.label))
+    )
 
 
 def _sparse(labels: Sequence[str]) -> list[str]:
-    """About twelve of the labels, the others empty: round numbers where they are numbers, as on a plate."""
-    every = next(step for step in (1, 2, 4, 8, 12, 24, 48, len(labels)) if len(labels) / step <= 12.5)
+    """About twelve of the labels, the others empty: round numbers where they are numbers, as on a
+    plate.
+    """
+    every = next(
+        step for step in (1, 2, 4, 8, 12, 24, 48, len(labels)) if len(labels) / step <= 12.5
+    )
     return [
-        label if (int(label) if label.isdecimal() else index) % every == 0 else "" for index, label in enumerate(labels)
+        label if (int(label) if label.isdecimal() else index) % every == 0 else ""
+        for index, label in enumerate(labels)
     ]
 
 
 def _short(label: str) -> str:
-    """The label below a column: the number of barcode07; nothing for a name too long to stand there."""
+    """The label below a column: the number of barcode07; nothing for a name too long to stand
+    there.
+    """
     match = re.fullmatch(r"[A-Za-z_-]*?0*(\d{1,4})", label)
     return match.group(1) if match else label if len(label) <= 4 else ""

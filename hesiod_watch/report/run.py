@@ -39,7 +39,9 @@ TONES: Mapping[str, str] = {
     "stripped": "none",
     "unknown": "warn",
 }
-"""Tone of each status of a run and stage of a cell: good, busy, warn, bad or none. Only for the eye."""
+"""Tone of each status of a run and stage of a cell: good, busy, warn, bad or none. Only for the
+eye.
+"""
 
 
 HEADLINES: Mapping[str, str] = {
@@ -103,14 +105,18 @@ class RunTotals:
 
 
 def render_run(run: Mapping[str, Any]) -> str:
-    """The run's page as one HTML document. ValueError where `covers` is no digest: nobody could find it again."""
+    """The run's page as one HTML document. ValueError where `covers` is no digest: nobody could
+    find it again.
+    """
     covers = text(run.get("covers"))
     if not DIGEST.fullmatch(covers):
         raise ValueError(f"the run's page needs the hex digest of what it covers, not {covers!r}")
     lines = _lines(run)
     status = text(run.get("status")) or "unknown"
     tone, headline = TONES.get(status, "warn"), HEADLINES.get(status, "Status")
-    if status == "complete" and any(text(item.get("by_hand")) for item in mappings(run.get("cells"))):
+    if status == "complete" and any(
+        text(item.get("by_hand")) for item in mappings(run.get("cells"))
+    ):
         tone, headline = "warn", BY_HAND
     if any(item.get("damaged") is True for item in mappings(run.get("cells"))):
         tone, headline = "bad", f"{headline}, but MinKNOW's checksums show damaged or missing files"
@@ -127,14 +133,20 @@ def render_run(run: Mapping[str, Any]) -> str:
         lines=lines,
         totals=_totals(lines),
         aborted=any(line.stage == "aborted" for line in lines),
-        quarantined=[(text(item.get("name")), text(item.get("why"))) for item in mappings(run.get("quarantined"))],
+        quarantined=[
+            (text(item.get("name")), text(item.get("why")))
+            for item in mappings(run.get("quarantined"))
+        ],
         program=text(run.get("program")),
         made_at=text(run.get("made_at")),
     )
 
 
 def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
-    said = [(item, QcDocument(item["qc"]) if mapping(item.get("qc")) else None) for item in mappings(run.get("cells"))]
+    said = [
+        (item, QcDocument(item["qc"]) if mapping(item.get("qc")) else None)
+        for item in mappings(run.get("cells"))
+    ]
     amounts = [qc.passed.bases for _, qc in said if qc]
     largest = max(amounts) if len(amounts) > 1 else 0.0  # one bar alone compares nothing
     return [
@@ -142,7 +154,9 @@ def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
             library=text(item.get("library")),
             cell=text(item.get("cell")),
             stage=text(item.get("stage")) or "unknown",
-            tone="bad" if item.get("damaged") is True else _tone(text(item.get("stage")), text(item.get("by_hand"))),
+            tone="bad"
+            if item.get("damaged") is True
+            else _tone(text(item.get("stage")), text(item.get("by_hand"))),
             why=text(item.get("why")),
             page=text(item.get("page")),
             qc=qc,
@@ -166,6 +180,8 @@ def _totals(lines: list[RunPageRow]) -> RunTotals:
         processed=sum(line.stage == "processed" for line in lines),
         reads=sum(qc.passed.reads for qc in counted),
         bases=sum(qc.passed.bases for qc in counted),
-        judged=sum(qc.parts[part].bases for qc in split for part in ("pass", "fail") if part in qc.parts),
+        judged=sum(
+            qc.parts[part].bases for qc in split for part in ("pass", "fail") if part in qc.parts
+        ),
         passed=sum(qc.passed.bases for qc in split),
     )

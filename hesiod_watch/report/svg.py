@@ -1,11 +1,13 @@
 """Inline SVG that is as wide as its place and keeps its text at one size. Pure.
 
-A chart's canvas has no viewBox: everything is placed in percent of the canvas, and the style sheet gives the canvas its
-height and the margins in which axis labels stand. So a chart 300 pixels wide on a phone has the same legible labels as
-one of 1,000 on a desk. Lines, which know no percentages, live in an inner canvas that stretches (`stretched`).
+A chart's canvas has no viewBox: everything is placed in percent of the canvas, and the style sheet
+gives the canvas its height and the margins in which axis labels stand. So a chart 300 pixels wide
+on a phone has the same legible labels as one of 1,000 on a desk. Lines, which know no percentages,
+live in an inner canvas that stretches (`stretched`).
 
-Colours and line widths are in the style sheet, by class; a page's policy forbids inline styles. Every chart is one
-image for a screen reader, with a title and a description, and the numbers are in a table beside it (`Chart.table`).
+Colours and line widths are in the style sheet, by class; a page's policy forbids inline styles.
+Every chart is one image for a screen reader, with a title and a description, and the numbers are in
+a table beside it (`Chart.table`).
 """
 
 from __future__ import annotations
@@ -53,13 +55,17 @@ class Chart:
 
 
 def element(tag: str, *children: Markup | str, **attributes: object) -> Markup:
-    """`<tag …>children</tag>`, everything escaped. `_` in an attribute's name is `-`; `class_` is `class`."""
+    """`<tag …>children</tag>`, everything escaped. `_` in an attribute's name is `-`; `class_` is
+    `class`.
+    """
     said = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(visible(str(value)))}"'
         for key, value in attributes.items()
         if value is not None
     )
-    inside = "".join(child if isinstance(child, Markup) else escape(visible(child)) for child in children)
+    inside = "".join(
+        child if isinstance(child, Markup) else escape(visible(child)) for child in children
+    )
     return Markup(f"<{tag}{said}>{inside}</{tag}>")  # noqa: S704 - every part was escaped above
 
 
@@ -68,8 +74,12 @@ def percent(fraction: float) -> str:
     return f"{100 * fraction:.3f}".rstrip("0").rstrip(".") + "%"
 
 
-def canvas(key: str, title: str, summary: str, *children: Markup, view_box: str | None = None) -> Markup:
-    """The outermost `<svg>`: one image with a title and a description. With a view box it is a drawing that scales."""
+def canvas(
+    key: str, title: str, summary: str, *children: Markup, view_box: str | None = None
+) -> Markup:
+    """The outermost `<svg>`: one image with a title and a description. With a view box it is a
+    drawing that scales.
+    """
     return element(
         "svg",
         element("title", title, id=f"{key}-title"),
@@ -85,7 +95,12 @@ def canvas(key: str, title: str, summary: str, *children: Markup, view_box: str 
 def bar(x: float, width: float, bottom: float, top: float, kind: str) -> Markup:
     """A column between two heights; fractions of the canvas, heights counted from the base line."""
     return element(
-        "rect", x=percent(x), width=percent(width), y=percent(1 - top), height=percent(top - bottom), class_=kind
+        "rect",
+        x=percent(x),
+        width=percent(width),
+        y=percent(1 - top),
+        height=percent(top - bottom),
+        class_=kind,
     )
 
 
@@ -103,11 +118,26 @@ def column(x: float, width: float, words: str, parts: Iterable[tuple[str, float]
 def axis_left(ticks: Sequence[AxisTick]) -> Markup:
     """Horizontal grid lines with their labels on the left; the first is the base line."""
     lines = [
-        element("line", x1="0", x2="100%", y1=percent(1 - tick.at), y2=percent(1 - tick.at), class_="grid")
+        element(
+            "line",
+            x1="0",
+            x2="100%",
+            y1=percent(1 - tick.at),
+            y2=percent(1 - tick.at),
+            class_="grid",
+        )
         for tick in ticks
     ]
     labels = [
-        element("text", tick.label, x="0", dx="-8", y=percent(1 - tick.at), dy="0.32em", class_="tick end")
+        element(
+            "text",
+            tick.label,
+            x="0",
+            dx="-8",
+            y=percent(1 - tick.at),
+            dy="0.32em",
+            class_="tick end",
+        )
         for tick in ticks
     ]
     return element("g", *lines, *labels, class_="axis")
@@ -116,7 +146,8 @@ def axis_left(ticks: Sequence[AxisTick]) -> Markup:
 def axis_bottom(ticks: Sequence[AxisTick], name: str) -> Markup:
     """The base line, labels below it, and the axis' name below them."""
     labels = [
-        element("text", tick.label, x=percent(tick.at), y="100%", dy="18", class_="tick middle") for tick in ticks
+        element("text", tick.label, x=percent(tick.at), y="100%", dy="18", class_="tick middle")
+        for tick in ticks
     ]
     base = element("line", x1="0", x2="100%", y1="100%", y2="100%", class_="base")
     title = element("text", name, x="100%", y="100%", dy="36", class_="axis-name end")
@@ -142,7 +173,9 @@ def marker(at: float, words: str) -> Markup:
 
 
 def stretched(*children: Markup) -> Markup:
-    """An inner canvas of 1000 by 1000 units laid over the whole chart; strokes keep their width (style sheet)."""
+    """An inner canvas of 1000 by 1000 units laid over the whole chart; strokes keep their width
+    (style sheet).
+    """
     return element(
         "svg",
         *children,
@@ -155,7 +188,9 @@ def stretched(*children: Markup) -> Markup:
 
 
 def line(points: Sequence[tuple[float, float]], kind: str) -> Markup:
-    """A line through points in fractions of the canvas, heights from the base line; for `stretched`."""
+    """A line through points in fractions of the canvas, heights from the base line; for
+    `stretched`.
+    """
     return element("path", d="M" + "L".join(map(_point, points)), class_=kind)
 
 
@@ -174,7 +209,9 @@ def nice_step(span: float, most: int) -> float:
     """The smallest of 1, 2, 5 times a power of ten that divides `span` into at most `most` steps."""
     rough = span / most
     power = 10.0 ** math.floor(math.log10(rough))
-    return next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= rough * 0.999999)
+    return next(
+        step for step in (power, 2 * power, 5 * power, 10 * power) if step >= rough * 0.999999
+    )
 
 
 def nice_top(highest: float, most: int = 4) -> tuple[float, float]:

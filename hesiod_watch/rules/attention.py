@@ -139,7 +139,9 @@ def steps(snapshot: Snapshot, cell: Cell) -> Iterator[str]:
     elif found.verdict is Verdict.UNREADABLE:
         yield f"see that the user of hesiod-watch can read all of {here} (permissions, disk, mount)"
     if found.fallback:
-        yield (f"find the files in MinKNOW's fallback folder on the sequencer, and copy them into {there}{after}")
+        yield (
+            f"find the files in MinKNOW's fallback folder on the sequencer, and copy them into {there}{after}"
+        )
     missing = [each.kind.upper() for each in found.shortfalls if each.found < each.expected]
     surplus = [each.kind.upper() for each in found.shortfalls if each.found > each.expected]
     if missing:
@@ -163,9 +165,13 @@ def _when_to_accept(cell: Cell) -> str:
             "(the program cannot tell which files would be missing)"
         )
     if found.fallback:
-        return f"last: when all files are here, or are lost, accept the cell as complete ({found.why})"
+        return (
+            f"last: when all files are here, or are lost, accept the cell as complete ({found.why})"
+        )
     if any(each.found < each.expected for each in found.shortfalls):
-        return f"last: if the files are lost, accept the cell as complete without them ({found.why})"
+        return (
+            f"last: if the files are lost, accept the cell as complete without them ({found.why})"
+        )
     return f"last: if all files belong to this cell, accept it as complete ({found.why})"
 
 

@@ -1,8 +1,10 @@
-"""What is to be done so that there are copies of processed cells and that they stay whole. Rules, as in `plan`.
+"""What is to be done so that there are copies of processed cells and that they stay whole. Rules,
+as in `plan`.
 
-A cell is backed up when its results are new to some backup. What failed is tried again, less and less often: how often
-that was is in the flag itself (the epoch of its owner), so a restart forgets nothing. The run's own files follow when
-its cells have settled. Copies are read again from time to time, here and there.
+A cell is backed up when its results are new to some backup. What failed is tried again, less and
+less often: how often that was is in the flag itself (the epoch of its owner), so a restart forgets
+nothing. The run's own files follow when its cells have settled. Copies are read again from time to
+time, here and there.
 """
 
 from __future__ import annotations
@@ -20,13 +22,17 @@ from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.stages import SETTLED, at, digest_of_report, stage_of
 
 HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
-"""Run-level flags under which nothing is copied. Copies of a stripped run are read: nothing else is left of it."""
+"""Run-level flags under which nothing is copied. Copies of a stripped run are read: nothing else is
+left of it.
+"""
 RETRY = (60.0, 6 * 3600.0)
 """Shortest and longest time in seconds from a round that failed to the next; doubled each time."""
 
 
 def want_backup(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A processed cell whose results some backup does not have, proven by reading there; then the run's own files."""
+    """A processed cell whose results some backup does not have, proven by reading there; then the
+    run's own files.
+    """
     if not policy.backups or not _workable(snapshot, HANDS_OFF):
         return
     open_cells = False
@@ -36,17 +42,25 @@ def want_backup(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         if reason and (due := backup_due(cell, now)) is not None and due <= now:
             yield Action("backup", snapshot.run, reason, cell.id, epoch=_attempt(cell.backup))
     if not open_cells and _run_due(snapshot, now):
-        yield Action("backup", snapshot.run, "its own files have changed", epoch=_attempt(snapshot.backup))
+        yield Action(
+            "backup", snapshot.run, "its own files have changed", epoch=_attempt(snapshot.backup)
+        )
 
 
 def want_verify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A processed cell whose copies have not been read for long, or that was backed up anew since one was found bad."""
+    """A processed cell whose copies have not been read for long, or that was backed up anew since
+    one was found bad.
+    """
     if not policy.backups or not _workable(snapshot, HANDS_OFF - {"stripped"}):
         return
     for cell in at(snapshot, Stage.PROCESSED):
         due = verify_due(cell, policy, now)
         if due is not None and due <= now:
-            reason = "its copies have not been read for long" if not cell.verification else _why_again(cell)
+            reason = (
+                "its copies have not been read for long"
+                if not cell.verification
+                else _why_again(cell)
+            )
             yield Action("verify", snapshot.run, reason, cell.id, epoch=_attempt(cell.verification))
 
 
@@ -60,7 +74,9 @@ def backup_reason(cell: Cell, policy: Policy) -> str:
     if not last.ending:
         return f"its backup was begun and not ended: {last.evidence}"
     if last.record.get("manifest") != manifest:
-        return "processed once more since its last backup" if last.ending == "done" else _failed(last)
+        return (
+            "processed once more since its last backup" if last.ending == "done" else _failed(last)
+        )
     if last.ending != "done":
         return _failed(last)
     lacking = policy.backups - {copy.backup for copy in copies_in(last.record)}
@@ -73,7 +89,9 @@ def backup_due(cell: Cell, now: datetime) -> datetime | None:
 
 
 def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
-    """When the copies of a processed cell are to be read again; None: somebody is at it, or nothing says when."""
+    """When the copies of a processed cell are to be read again; None: somebody is at it, or nothing
+    says when.
+    """
     last, backup = cell.verification, cell.backup
     if under_way(last) or under_way(backup):
         return None
@@ -87,14 +105,20 @@ def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
     if ended is None:
         return None
     if last.ending == "done":
-        return due_at(max((time for time in (ended, backed_up) if time and time <= now), default=None), now, every)
+        return due_at(
+            max((time for time in (ended, backed_up) if time and time <= now), default=None),
+            now,
+            every,
+        )
     if damage_in(last):
         return backed_up if backed_up and ended < backed_up <= now else due_at(ended, now, every)
     return _next(last, now)
 
 
 def manifest_of(cell: Cell) -> str:
-    """MD5 of the manifest that `.done` speaks of; "" for a flag made by hand or by an earlier Hesiod."""
+    """MD5 of the manifest that `.done` speaks of; "" for a flag made by hand or by an earlier
+    Hesiod.
+    """
     found = cell.flags.done.record.get("manifest_md5") if cell.flags.done else None
     return found if isinstance(found, str) else ""
 
@@ -109,7 +133,8 @@ def ended_at(last: Attempt | None) -> datetime | None:
 def finished_at(cell: Cell, now: datetime) -> datetime | None:
     """When a cell was finished; None where every record of it says the future.
 
-    The time of the flag's file counts, then the time that the flag names, then the end of the cell's backup.
+    The time of the flag's file counts, then the time that the flag names, then the end of the
+    cell's backup.
     """
     done = cell.flags.done
     known = (time_at(done.mtime), time_of(done.record.get("time"))) if done else ()
@@ -117,16 +142,24 @@ def finished_at(cell: Cell, now: datetime) -> datetime | None:
 
 
 def run_digest(snapshot: Snapshot) -> str:
-    """What stands for the state of a run that its backup saw: how its cells were settled, and which are backed up."""
+    """What stands for the state of a run that its backup saw: how its cells were settled, and which
+    are backed up.
+    """
     lines = []
     for cell in snapshot.cells:
         stage = stage_of(cell)
         if stage not in SETTLED:
             continue
         flag = cell.flags.done or cell.flags.failed or cell.flags.aborted
-        backed_up = cell.backup.record.get("manifest") if cell.backup and cell.backup.ending == "done" else ""
+        backed_up = (
+            cell.backup.record.get("manifest")
+            if cell.backup and cell.backup.ending == "done"
+            else ""
+        )
         lines.append(f"{cell.id} {stage} {flag.mtime if flag else 0:.6f} {backed_up}")
-    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()[
+        :16
+    ]
 
 
 def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
@@ -151,7 +184,9 @@ def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
 
 
 def damage(snapshot: Snapshot) -> tuple[str, ...]:
-    """Of each cell with a damaged copy a sentence; every poll says it, until a reading finds all mended."""
+    """Of each cell with a damaged copy a sentence; every poll says it, until a reading finds all
+    mended.
+    """
     return tuple(
         f"{snapshot.run} {cell.id}: damaged: {problems[0]}; hesiod-watch explain {snapshot.run} {cell.id}"
         for cell in snapshot.cells
@@ -190,15 +225,23 @@ def copy_locations(snapshot: Snapshot, cell: Cell) -> tuple[CopyLocation, ...]:
     found = []
     if snapshot.output:
         place = snapshot.output / cell.id.library / cell.id.name
-        found.append(CopyLocation("output", str(place), "results", read, _problem(problems, "output: ")))
+        found.append(
+            CopyLocation("output", str(place), "results", read, _problem(problems, "output: "))
+        )
     gone = "stripped" in snapshot.flags or (cell.strip and cell.strip.ending == "done")
     if cell.present and not gone:
         place = snapshot.path / cell.id.library / cell.id.name
-        found.append(CopyLocation("landing", str(place), "raw data", read, _problem(problems, "landing: ")))
+        found.append(
+            CopyLocation("landing", str(place), "raw data", read, _problem(problems, "landing: "))
+        )
     for copy in known_copies(manifest_of(cell), cell.backup, last):
         holds = "results and raw data" if copy.raw else "results"
         problem = _problem(problems, f"{copy.backup}: ")
-        found.append(CopyLocation(copy.backup, f"{copy.location}/{snapshot.run}", holds, copy.verified_at, problem))
+        found.append(
+            CopyLocation(
+                copy.backup, f"{copy.location}/{snapshot.run}", holds, copy.verified_at, problem
+            )
+        )
     return tuple(found)
 
 
@@ -215,7 +258,11 @@ def _failed(last: Attempt) -> str:
 
 
 def _why_again(cell: Cell) -> str:
-    return "its last verification failed" if damage_in(cell.verification) else "its copies have not been read for long"
+    return (
+        "its last verification failed"
+        if damage_in(cell.verification)
+        else "its copies have not been read for long"
+    )
 
 
 def _attempt(last: Attempt | None) -> int:
@@ -235,8 +282,12 @@ def _next(last: Attempt | None, now: datetime) -> datetime | None:
 
 
 def _run_due(snapshot: Snapshot, now: datetime) -> bool:
-    """Whether the run's own files are to be copied: its page tells of all, some cell is there, and it has changed."""
-    there = any(cell.backup and cell.backup.ending == "done" for cell in at(snapshot, Stage.PROCESSED))
+    """Whether the run's own files are to be copied: its page tells of all, some cell is there, and
+    it has changed.
+    """
+    there = any(
+        cell.backup and cell.backup.ending == "done" for cell in at(snapshot, Stage.PROCESSED)
+    )
     if not there or snapshot.report_digest != digest_of_report(snapshot):
         return False
     last = snapshot.backup

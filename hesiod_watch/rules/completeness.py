@@ -1,9 +1,11 @@
-"""Whether a cell's data are proven to be here. Complete means proven: the counts of MinKNOW's own final_summary.
+"""Whether a cell's data are proven to be here. Complete means proven: the counts of MinKNOW's own
+final_summary.
 
-A final_summary says that the acquisition ended, not that its files arrived. So every acquisition seen must have
-its summary, every count it states must equal what lies on disk, and nothing may have been left in MinKNOW's
-fallback folder. A count that is not stated is not checked; a summary that states no count at all proves nothing.
-More files than announced prove nothing either: the numbers disagree, and a person has to say which is wrong.
+A final_summary says that the acquisition ended, not that its files arrived. So every acquisition
+seen must have its summary, every count it states must equal what lies on disk, and nothing may have
+been left in MinKNOW's fallback folder. A count that is not stated is not checked; a summary that
+states no count at all proves nothing. More files than announced prove nothing either: the numbers
+disagree, and a person has to say which is wrong.
 
 Pure: given what `minknow.read_contents` saw, gives a verdict with the sentence for a person.
 """
@@ -13,7 +15,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from hesiod_watch.core.model import CellContents, Completeness, DataKind, FinalSummary, Shortfall, Verdict
+from hesiod_watch.core.model import (
+    CellContents,
+    Completeness,
+    DataKind,
+    FinalSummary,
+    Shortfall,
+    Verdict,
+)
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 
@@ -23,8 +32,9 @@ _BY_HAND_IN_0_1_0 = "taken as complete by a person; "
 def _merged(summaries: Sequence[FinalSummary]) -> tuple[list[Mapping[str, str]], Mapping[str, str]]:
     """Values by acquisition, and what was written by hand without naming one.
 
-    The same acquisition described twice counts once, the later file winning key by key. Files without an
-    acquisition (people write a few keys into one after calling bases again) override the sums of the others.
+    The same acquisition described twice counts once, the later file winning key by key. Files
+    without an acquisition (people write a few keys into one after calling bases again) override the
+    sums of the others.
     """
     by_acquisition: dict[str, dict[str, str]] = {}
     by_hand: dict[str, str] = {}
@@ -38,34 +48,45 @@ def _merged(summaries: Sequence[FinalSummary]) -> tuple[list[Mapping[str, str]],
 
 
 def _stated(summaries: Sequence[FinalSummary], key: str) -> list[str]:
-    """What each acquisition states for `key` ("" where it does not), or the one value that somebody wrote by hand."""
+    """What each acquisition states for `key` ("" where it does not), or the one value that somebody
+    wrote by hand.
+    """
     acquisitions, by_hand = _merged(summaries)
     return [by_hand[key]] if by_hand.get(key) else [values.get(key, "") for values in acquisitions]
 
 
 def announced(summaries: Iterable[FinalSummary]) -> Mapping[DataKind, int]:
-    """Files that should be here, by kind: the sum over acquisitions. A kind that one of them does not state is absent.
+    """Files that should be here, by kind: the sum over acquisitions. A kind that one of them does
+    not state is absent.
 
     Summaries with a problem are left out.
     """
     sound = [summary for summary in summaries if not summary.problem]
     stated = {kind: _stated(sound, f"{kind}_files_in_final_dest") for kind in DataKind}
-    return {kind: sum(map(int, counts)) for kind, counts in stated.items() if counts and all(counts)}
+    return {
+        kind: sum(map(int, counts)) for kind, counts in stated.items() if counts and all(counts)
+    }
 
 
 def _fallback(summaries: Sequence[FinalSummary]) -> dict[DataKind, int]:
-    """Files in the fallback folder, by kind, where there are any: one acquisition that says so is enough."""
+    """Files in the fallback folder, by kind, where there are any: one acquisition that says so is
+    enough.
+    """
     stated = {kind: _stated(summaries, f"{kind}_files_in_fallback") for kind in DataKind}
     totals = {kind: sum(int(count) for count in counts if count) for kind, counts in stated.items()}
     return {kind: total for kind, total in totals.items() if total}
 
 
 def judge(contents: CellContents) -> Completeness:
-    """Give the verdict on a cell's contents, with one sentence that says what is wrong or what agrees."""
+    """Give the verdict on a cell's contents, with one sentence that says what is wrong or what
+    agrees.
+    """
     summaries = contents.summaries
 
     def verdict(verdict: Verdict, why: str) -> Completeness:
-        return Completeness(verdict, f"{why}; {contents.problem}" if contents.problem else why, summaries=summaries)
+        return Completeness(
+            verdict, f"{why}; {contents.problem}" if contents.problem else why, summaries=summaries
+        )
 
     if not contents.readable:
         return Completeness(Verdict.UNREADABLE, contents.problem, summaries=summaries)
@@ -83,12 +104,18 @@ def judge(contents: CellContents) -> Completeness:
         if contents.files.get(kind, 0) != count
     )
     if fallback or disagreeing:
-        sentences = [*map(_in_fallback, fallback, fallback.values()), *map(_disagreement, disagreeing)]
+        sentences = [
+            *map(_in_fallback, fallback, fallback.values()),
+            *map(_disagreement, disagreeing),
+        ]
         wrong = verdict(_worst(fallback, disagreeing), "; ".join(sentences))
         return replace(wrong, shortfalls=disagreeing, fallback=fallback)
     if not expected:
         names = " and ".join(display(summary.name) for summary in summaries)
-        return verdict(Verdict.UNREADABLE, f"no number of files in {names}: nothing proves that the data are here")
+        return verdict(
+            Verdict.UNREADABLE,
+            f"no number of files in {names}: nothing proves that the data are here",
+        )
     return verdict(Verdict.PROVEN, _agreement(contents, expected))
 
 
@@ -112,7 +139,9 @@ def recorded(record: Mapping[str, object]) -> Completeness | None:
 
 
 def _worst(fallback: Mapping[DataKind, int], disagreeing: Sequence[Shortfall]) -> Verdict:
-    """What to call it when several things are wrong: a fallback needs a person, a short count may only need time."""
+    """What to call it when several things are wrong: a fallback needs a person, a short count may
+    only need time.
+    """
     if fallback:
         return Verdict.FALLBACK
     return Verdict.SHORT if any(one.found < one.expected for one in disagreeing) else Verdict.OVER
@@ -120,7 +149,9 @@ def _worst(fallback: Mapping[DataKind, int], disagreeing: Sequence[Shortfall]) -
 
 def _still_running(acquisitions: Sequence[str]) -> str:
     if len(acquisitions) == 1:
-        return f"still running: acquisition {acquisitions[0]} has files here and no final_summary yet"
+        return (
+            f"still running: acquisition {acquisitions[0]} has files here and no final_summary yet"
+        )
     return f"still running: acquisitions {', '.join(acquisitions)} have files here and no final_summary yet"
 
 
@@ -141,6 +172,14 @@ def _disagreement(one: Shortfall) -> str:
 
 def _agreement(contents: CellContents, expected: Mapping[DataKind, int]) -> str:
     counted = [_files(count, kind) for kind, count in expected.items() if count]
-    unchecked = [_files(count, kind) for kind, count in contents.files.items() if count and kind not in expected]
-    sentence = f"all files announced are here: {', '.join(counted)}" if counted else "no files were announced"
+    unchecked = [
+        _files(count, kind)
+        for kind, count in contents.files.items()
+        if count and kind not in expected
+    ]
+    sentence = (
+        f"all files announced are here: {', '.join(counted)}"
+        if counted
+        else "no files were announced"
+    )
     return f"{sentence}; {', '.join(unchecked)} not announced by number" if unchecked else sentence

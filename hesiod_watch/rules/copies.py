@@ -1,8 +1,9 @@
-"""Which copies of a cell there are, in words: facts about files, records of verified copies, where things lie. No I/O.
+"""Which copies of a cell there are, in words: facts about files, records of verified copies, where
+things lie. No I/O.
 
-A *fact* is a file's name, size and MD5. A *copy record* says that all facts of a cell's results, and of its raw data,
-were found to hold on one backup, by reading there. It speaks of the past: what is deleted because a copy exists needs a
-reading that is fresh.
+A *fact* is a file's name, size and MD5. A *copy record* says that all facts of a cell's results,
+and of its raw data, were found to hold on one backup, by reading there. It speaks of the past: what
+is deleted because a copy exists needs a reading that is fresh.
 """
 
 from __future__ import annotations
@@ -42,7 +43,9 @@ class CopyRecord:
 
     backup: str  # its name in the configuration
     identity: str  # id in the marker of the backup
-    device: str  # the file system it lay on, as `Store.device` gave it then; true until the next boot of that host
+    # the file system it lay on, as `Store.device` gave it then; true until the next boot of that
+    # host
+    device: str
     location: str
     manifest_md5: str  # of the manifest.json that its results agree with
     raw_digest: str  # `digest` of all facts of the raw data; "" where nothing is known of them
@@ -86,23 +89,33 @@ def _copy(record: object) -> CopyRecord | None:
     values: dict[str, Any] = {each.name: record.get(each.name) for each in fields(CopyRecord)}
     if any(type(value) is not kinds.get(name, str) for name, value in values.items()):
         return None
-    return CopyRecord(**values) if all(whole_number(values[name]) is not None for name in ("files", "bytes")) else None
+    return (
+        CopyRecord(**values)
+        if all(whole_number(values[name]) is not None for name in ("files", "bytes"))
+        else None
+    )
 
 
 def known_copies(manifest_md5: str, *rounds: Attempt | None) -> tuple[CopyRecord, ...]:
-    """The copies of what a manifest names that rounds of backup and verification tell of, the newest of each backup."""
+    """The copies of what a manifest names that rounds of backup and verification tell of, the
+    newest of each backup.
+    """
     newest: dict[str, CopyRecord] = {}
     for copy in (copy for each in rounds if each for copy in copies_in(each.record)):
         if copy.manifest_md5 != manifest_md5 or not manifest_md5:
             continue
         former = newest.get(copy.backup)
-        if former is None or (copy.verified and (former.verified is None or former.verified < copy.verified)):
+        if former is None or (
+            copy.verified and (former.verified is None or former.verified < copy.verified)
+        ):
             newest[copy.backup] = copy
     return tuple(newest[name] for name in sorted(newest))
 
 
 def damage_in(verification: Attempt | None) -> tuple[str, ...]:
-    """What was found wrong with a cell and has not been found mended: sentences. It holds back every deletion."""
+    """What was found wrong with a cell and has not been found mended: sentences. It holds back
+    every deletion.
+    """
     found = verification.record.get("problems") if verification else None
     return tuple(str(each) for each in found) if isinstance(found, list) else ()
 
@@ -118,7 +131,9 @@ def raw_place(run: str, cell: CellId) -> str:
 
 
 def raw_wanted(raw: Facts, sources: Iterable[str], *, wanted: bool, fastq: bool) -> Facts:
-    """The raw data that a backup is to hold: all of them, none, or all but the FASTQ whose reads are in the results."""
+    """The raw data that a backup is to hold: all of them, none, or all but the FASTQ whose reads
+    are in the results.
+    """
     if not wanted:
         return {}
     held = frozenset() if fastq else frozenset(sources)

@@ -1,16 +1,18 @@
-"""What is written beside the runs of an upstream about cells that may be deleted there: form and reading. No I/O.
+"""What is written beside the runs of an upstream about cells that may be deleted there: form and
+reading. No I/O.
 
-`cells_processed.txt` is a list of decisions, one line each, read by people and by `bin/hesiod-clean-upstream`. The last
-line about a cell counts. Ten columns, divided by tabs:
+`cells_processed.txt` is a list of decisions, one line each, read by people and by
+`bin/hesiod-clean-upstream`. The last line about a cell counts. Ten columns, divided by tabs:
 
     deletable  made  until  run/library/cell  run here  files  bytes  digest  evidence file  copies
     revoked    made  -      run/library/cell  run here  0      0      -       -              why
 
-Times are UTC. The digest is `proof.digest_of`: what `md5sum -z` says of the cell's files, hashed. The evidence file
-lies in `cells_processed.d` and lists the same files as `md5sum` does, so that a person can check them with `md5sum -c`.
-Any byte of a name but letters, digits and `._+@=,:/-` is written as `\\0` and three octal digits (blanks in the last
-column are left), so one line is one cell whatever it is called, and `printf %b` of a shell gives the name back. A line
-that was cut short does not match, and says nothing.
+Times are UTC. The digest is `proof.digest_of`: what `md5sum -z` says of the cell's files, hashed.
+The evidence file lies in `cells_processed.d` and lists the same files as `md5sum` does, so that a
+person can check them with `md5sum -c`. Any byte of a name but letters, digits and `._+@=,:/-` is
+written as `\\0` and three octal digits (blanks in the last column are left), so one line is one
+cell whatever it is called, and `printf %b` of a shell gives the name back. A line that was cut
+short does not match, and says nothing.
 """
 
 from __future__ import annotations
@@ -39,13 +41,17 @@ _LINE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class DeletionMark:
-    """One line. `place` is the cell as it lies upstream, `run/library/cell`; `copies` or `why` are for people."""
+    """One line. `place` is the cell as it lies upstream, `run/library/cell`; `copies` or `why` are
+    for people.
+    """
 
     word: Word
     made: datetime
     place: str
     run: str  # our name of the run
-    until: datetime | None = None  # after it a clean-up wants a newer line; None for what is revoked
+    until: datetime | None = (
+        None  # after it a clean-up wants a newer line; None for what is revoked
+    )
     files: int = 0
     bytes: int = 0
     digest: str = ""
@@ -71,22 +77,31 @@ class DeletionMark:
 
 
 def encoded_name(name: str) -> str:
-    """A name in one word of plain letters, whatever bytes it has; lone surrogates are bytes that are no UTF-8."""
+    """A name in one word of plain letters, whatever bytes it has; lone surrogates are bytes that
+    are no UTF-8.
+    """
     return _encoded(name, _SAFE)
 
 
 def _encoded(text: str, safe: frozenset[int]) -> str:
-    return "".join(chr(byte) if byte in safe else f"\\0{byte:03o}" for byte in text.encode("utf-8", "surrogateescape"))
+    return "".join(
+        chr(byte) if byte in safe else f"\\0{byte:03o}"
+        for byte in text.encode("utf-8", "surrogateescape")
+    )
 
 
 def decoded_name(word: str) -> str:
     """The name that `encoded_name` was given."""
-    data = re.sub(rb"\\0([0-7]{3})", lambda found: bytes([int(found[1], 8) & 255]), word.encode("ascii"))
+    data = re.sub(
+        rb"\\0([0-7]{3})", lambda found: bytes([int(found[1], 8) & 255]), word.encode("ascii")
+    )
     return data.decode("utf-8", "surrogateescape")
 
 
 def read_marks(text: bytes) -> dict[str, DeletionMark]:
-    """The mark that counts of each place, from the bytes of LIST. Lines that are no marks say nothing."""
+    """The mark that counts of each place, from the bytes of LIST. Lines that are no marks say
+    nothing.
+    """
     marks = {}
     for line in text.decode("utf-8", "surrogateescape").split("\n"):
         if mark := _read(line):
@@ -116,9 +131,13 @@ def _read(line: str) -> DeletionMark | None:
 
 
 def evidence_text(checksums: Mapping[str, str]) -> bytes:
-    """The file that `md5sum -c` reads in the cell's directory, from MD5 by name. Names are escaped as GNU does it."""
+    """The file that `md5sum -c` reads in the cell's directory, from MD5 by name. Names are escaped
+    as GNU does it.
+    """
     lines = []
-    for name, md5 in sorted((name.encode("utf-8", "surrogateescape"), md5) for name, md5 in checksums.items()):
+    for name, md5 in sorted(
+        (name.encode("utf-8", "surrogateescape"), md5) for name, md5 in checksums.items()
+    ):
         escaped = name.replace(b"\\", b"\\\\").replace(b"\n", b"\\n").replace(b"\r", b"\\r")
         mark = b"\\" if escaped != name else b""
         lines.append(mark + md5.encode() + b"  ./" + escaped + b"\n")
@@ -126,7 +145,9 @@ def evidence_text(checksums: Mapping[str, str]) -> bytes:
 
 
 def evidence_name(stem: str, digest: str) -> str:
-    """Name of the evidence of a cell in EVIDENCE: the same files have the same, so nothing is written twice."""
+    """Name of the evidence of a cell in EVIDENCE: the same files have the same, so nothing is
+    written twice.
+    """
     return f"{stem}.{digest[:16]}.md5"
 
 

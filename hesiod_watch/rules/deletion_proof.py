@@ -1,17 +1,20 @@
-"""The drop proof: the only thing for which data are ever deleted, and the rules by which it is given.
+"""The drop proof: the only thing for which data are ever deleted, and the rules by which it is
+given.
 
-A `DeletionProof` names every file that may go, by size, MD5 and identity, and the copies of each that stay. `prove` is the
-only maker of one; what deletes takes nothing else. It is about one cell and one place, "upstream" (the sequencer's own)
-or "landing" (ours), and it runs out after minutes. Everything it rests on was read where it lies while the evidence was
-gathered: no exit code, no size, no time of a file and no earlier record stands for bytes.
+A `DeletionProof` names every file that may go, by size, MD5 and identity, and the copies of each
+that stay. `prove` is the only maker of one; what deletes takes nothing else. It is about one cell
+and one place, "upstream" (the sequencer's own) or "landing" (ours), and it runs out after minutes.
+Everything it rests on was read where it lies while the evidence was gathered: no exit code, no
+size, no time of a file and no earlier record stands for bytes.
 
-Why two droppers never count each other's copy: what is dropped from upstream is counted on landing, outputs and
-backups; what is dropped from landing is counted on outputs and backups alone. Nothing in this program deletes outputs
-or backups. So when landing goes, two copies stay that no dropper touches, also of what was dropped upstream while
-landing was counted for it: whatever the order, and if both happen at once. Upstream and trash never count.
+Why two droppers never count each other's copy: what is dropped from upstream is counted on landing,
+outputs and backups; what is dropped from landing is counted on outputs and backups alone. Nothing
+in this program deletes outputs or backups. So when landing goes, two copies stay that no dropper
+touches, also of what was dropped upstream while landing was counted for it: whatever the order, and
+if both happen at once. Upstream and trash never count.
 
-Upstream goes whole or not at all; in landing each file is judged by itself, and what has not two other copies is kept.
-Pure: evidence and time in, a proof or the reasons against it out.
+Upstream goes whole or not at all; in landing each file is judged by itself, and what has not two
+other copies is kept. Pure: evidence and time in, a proof or the reasons against it out.
 """
 
 from __future__ import annotations
@@ -37,7 +40,8 @@ DATA_SUFFIXES = (".fastq", ".fastq.gz", ".fq", ".fq.gz", ".fast5", ".pod5", ".ba
 ALWAYS_KEPT = ("final_summary", "report_")
 """Beginnings of names that stay in landing whatever their size: what people look for in a stub."""
 NOTHING = "there is nothing to go"
-"""The one reason against dropping what is not there any more, or was never more than small files."""
+"""The one reason against dropping what is not there any more, or was never more than small files.
+"""
 CLOCK_SLACK = timedelta(seconds=2)
 """How far in the future a time may lie: hosts agree to about a second where NTP runs."""
 
@@ -47,7 +51,9 @@ class ProofLimits:
     """How old evidence may be, and how long a proof counts. The defaults are the most there can be."""
 
     fresh: timedelta = timedelta(hours=24)  # from the reading of a copy to the proof
-    lasts: timedelta = timedelta(minutes=10)  # from the last look at what is dropped to the last deletion
+    lasts: timedelta = timedelta(
+        minutes=10
+    )  # from the last look at what is dropped to the last deletion
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +62,9 @@ class FoundEntry:
 
     kind: Kind
     size: int = 0
-    identity: tuple[int, ...] = ()  # what differs when it is another file, or was changed: device, inode, times
+    identity: tuple[
+        int, ...
+    ] = ()  # what differs when it is another file, or was changed: device, inode, times
     md5: str = ""  # of its bytes, read there; "" where they could not be read
 
 
@@ -75,7 +83,9 @@ class CopyEvidence:
     place: str  # "landing", "output", "backup NAME"
     device: str = ""  # tells its file system from every other
     path: str = ""  # its real path, with its host where that is another
-    inode: str = ""  # tells the file from every other that this host sees; "" where it cannot be asked
+    inode: str = (
+        ""  # tells the file from every other that this host sees; "" where it cannot be asked
+    )
     md5: str = ""  # of the original bytes that it gives back; "" where there is none to count
     read_at: datetime | None = None  # when its bytes were read where they lie, at the latest
     why: str = ""  # why it does not count, where it does not
@@ -134,7 +144,9 @@ class DeletionRefused:
 
     def __str__(self) -> str:
         more = len(self.reasons) - 3
-        return "; ".join(self.reasons[:3]) + (f"; and {number_of(more, 'more reason')}" if more > 0 else "")
+        return "; ".join(self.reasons[:3]) + (
+            f"; and {number_of(more, 'more reason')}" if more > 0 else ""
+        )
 
 
 _PROVEN: Final = object()
@@ -143,7 +155,9 @@ _PROVEN: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class DeletionProof:
-    """That these files of this cell may be dropped from this place, until `not_after`. Only `prove` makes one."""
+    """That these files of this cell may be dropped from this place, until `not_after`. Only `prove`
+    makes one.
+    """
 
     run: str
     cell: CellId
@@ -151,7 +165,9 @@ class DeletionProof:
     inventory_digest: str  # of the names, sizes and MD5 of all files found there
     files: tuple[DeletionTarget, ...]
     kept: tuple[KeptFile, ...]
-    copies: Mapping[str, tuple[CopyEvidence, ...]] = field(repr=False)  # that stay, of each of `files`
+    copies: Mapping[str, tuple[CopyEvidence, ...]] = field(
+        repr=False
+    )  # that stay, of each of `files`
     made_at: datetime
     not_after: datetime
     shown: InitVar[object] = None
@@ -181,10 +197,20 @@ class DeletionProof:
         return tuple(sorted({copy.place for copies in self.copies.values() for copy in copies}))
 
 
-def prove(evidence: DeletionEvidence, limits: ProofLimits, now: datetime) -> DeletionProof | DeletionRefused:
-    """A proof that a cell may be dropped from a place, or every reason against it. `now` is aware of its time zone."""
-    limits = ProofLimits(min(limits.fresh, ProofLimits().fresh), min(limits.lasts, ProofLimits().lasts))
-    reasons = [*_about_checksums(evidence), *about_cell(evidence), *_about_time(evidence, limits, now)]
+def prove(
+    evidence: DeletionEvidence, limits: ProofLimits, now: datetime
+) -> DeletionProof | DeletionRefused:
+    """A proof that a cell may be dropped from a place, or every reason against it. `now` is aware
+    of its time zone.
+    """
+    limits = ProofLimits(
+        min(limits.fresh, ProofLimits().fresh), min(limits.lasts, ProofLimits().lasts)
+    )
+    reasons = [
+        *_about_checksums(evidence),
+        *about_cell(evidence),
+        *_about_time(evidence, limits, now),
+    ]
     reasons += _about_names(evidence)
     files: list[DeletionTarget] = []
     kept: list[KeptFile] = []
@@ -221,12 +247,17 @@ def prove(evidence: DeletionEvidence, limits: ProofLimits, now: datetime) -> Del
 
 
 def digest_of(found: Mapping[str, FoundEntry]) -> str:
-    """MD5 of the files of an inventory as `md5sum -z` lists them, `./` before each, in the order of their bytes.
+    """MD5 of the files of an inventory as `md5sum -z` lists them, `./` before each, in the order of
+    their bytes.
 
     `bin/hesiod-clean-upstream` computes the same with find, sort and md5sum.
     """
     listed = hashlib.md5(usedforsecurity=False)
-    names = {name.encode("utf-8", "surrogateescape"): entry for name, entry in found.items() if entry.kind == "f"}
+    names = {
+        name.encode("utf-8", "surrogateescape"): entry
+        for name, entry in found.items()
+        if entry.kind == "f"
+    }
     for name, entry in sorted(names.items()):
         listed.update(entry.md5.encode() + b"  ./" + name + b"\0")
     return listed.hexdigest()
@@ -236,7 +267,9 @@ def digest_of(found: Mapping[str, FoundEntry]) -> str:
 
 
 def about_cell(evidence: DeletionEvidence) -> Iterator[str]:
-    """The reasons against dropping anything of a cell, whatever copies there are: what flags and manifests say."""
+    """The reasons against dropping anything of a cell, whatever copies there are: what flags and
+    manifests say.
+    """
     yield from evidence.blockers
     if not evidence.closed:
         yield "nothing says that all of the cell is here: neither its counts nor a person"
@@ -275,7 +308,9 @@ def _about_time(evidence: DeletionEvidence, limits: ProofLimits, now: datetime) 
 
 
 def _about_names(evidence: DeletionEvidence) -> Iterator[str]:
-    """What is other than recorded in the place that is to be dropped. Part of landing may have been dropped before."""
+    """What is other than recorded in the place that is to be dropped. Part of landing may have been
+    dropped before.
+    """
     for name in evidence.moved:
         yield f"{display(name)}: came, went or changed while it was looked at"
     for name, entry in sorted(evidence.found.items()):
@@ -328,7 +363,11 @@ def _counted(
 
 
 def _does_not_count(
-    evidence: DeletionEvidence, copy: CopyEvidence, entry: FoundEntry, limits: ProofLimits, now: datetime
+    evidence: DeletionEvidence,
+    copy: CopyEvidence,
+    entry: FoundEntry,
+    limits: ProofLimits,
+    now: datetime,
 ) -> str:
     if copy.why:
         return copy.why
@@ -344,7 +383,9 @@ def _does_not_count(
 
 
 def _distinct(copies: Iterable[CopyEvidence]) -> list[CopyEvidence]:
-    """As many copies as there are devices; one that is another name of a file already taken is left out."""
+    """As many copies as there are devices; one that is another name of a file already taken is left
+    out.
+    """
     taken: list[CopyEvidence] = []
     for copy in copies:
         if not any(_same(copy, other) for other in taken):

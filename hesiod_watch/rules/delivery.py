@@ -1,8 +1,10 @@
-"""When people are told, what is done about a way to them that does not work, and what is said about that.
+"""When people are told, what is done about a way to them that does not work, and what is said about
+that.
 
-Each channel fails by itself: what goes wrong is kept by channel in the flag that ends a round of delivery, so that it
-outlives every process. What is temporary is tried again soon and then less often; what needs a person is tried
-again, too, because nothing may be lost when that person mends it and tells nobody.
+Each channel fails by itself: what goes wrong is kept by channel in the flag that ends a round of
+delivery, so that it outlives every process. What is temporary is tried again soon and then less
+often; what needs a person is tried again, too, because nothing may be lost when that person mends
+it and tells nobody.
 """
 
 from __future__ import annotations
@@ -28,7 +30,9 @@ OVERDUE = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFailure:
-    """Why a channel does not take a run's messages, and when it is asked again. Times are ISO 8601, UTC."""
+    """Why a channel does not take a run's messages, and when it is asked again. Times are ISO 8601,
+    UTC.
+    """
 
     reason: str
     attempts: int = 1
@@ -51,7 +55,9 @@ def want_tell(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
 
 
 def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """Messages wait for a channel that may be tried now; it is tried whatever the run is flagged as."""
+    """Messages wait for a channel that may be tried now; it is tried whatever the run is flagged
+    as.
+    """
     outbox = snapshot.outbox
     channels = due_channels(outbox, now) if outbox else []
     if outbox and channels:
@@ -73,7 +79,9 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
 
 
 def delivery_failures(outbox: Outbox) -> dict[str, DeliveryFailure]:
-    """What went wrong at the last attempt, by channel. What is not understood is no trouble: it is tried again."""
+    """What went wrong at the last attempt, by channel. What is not understood is no trouble: it is
+    tried again.
+    """
     last = outbox.round
     said = last.record.get("channels") if last else None
     found = {}
@@ -88,13 +96,20 @@ def delivery_failures(outbox: Outbox) -> dict[str, DeliveryFailure]:
 
 
 def after(
-    former: DeliveryFailure | None, reason: str, now: datetime, shortest: timedelta, *, needs_person: bool = False
+    former: DeliveryFailure | None,
+    reason: str,
+    now: datetime,
+    shortest: timedelta,
+    *,
+    needs_person: bool = False,
 ) -> DeliveryFailure:
     """The trouble that a failed attempt is, after that of the attempt before."""
     attempts = former.attempts + 1 if former else 1
     delay = LONGEST if needs_person else min(shortest * 2 ** min(attempts - 1, 30), LONGEST)
     since = former.since if former and former.since else _iso(now)
-    return DeliveryFailure(reason, attempts, since, _iso(now + max(delay, timedelta(0))), needs_person)
+    return DeliveryFailure(
+        reason, attempts, since, _iso(now + max(delay, timedelta(0))), needs_person
+    )
 
 
 def record_of(found: Mapping[str, DeliveryFailure]) -> dict[str, object]:
@@ -108,7 +123,9 @@ def due_channels(outbox: Outbox, now: datetime) -> list[str]:
         return []
     known = delivery_failures(outbox)
     return [
-        name for name in outbox.channels if outbox.waiting_for(name) and not (name in known and rests(known[name], now))
+        name
+        for name in outbox.channels
+        if outbox.waiting_for(name) and not (name in known and rests(known[name], now))
     ]
 
 
@@ -118,7 +135,9 @@ def rests(trouble: DeliveryFailure, now: datetime) -> bool:
 
 
 def next_attempt(outbox: Outbox, now: datetime) -> datetime | None:
-    """When the first of the channels is tried again that messages wait for; None: none of them rests."""
+    """When the first of the channels is tried again that messages wait for; None: none of them
+    rests.
+    """
     known = delivery_failures(outbox)
     times = [
         until if rests(known[name], now) else now
@@ -135,15 +154,21 @@ def undelivered(outbox: Outbox | None) -> dict[str, int]:
 
 
 def overdue(outbox: Outbox | None, now: datetime) -> bool:
-    """Whether a message has been waiting for so long that somebody should hear of it in another way."""
+    """Whether a message has been waiting for so long that somebody should hear of it in another
+    way.
+    """
     if outbox is None:
         return False
-    times = [time_of(letter.time) for name in outbox.channels for letter in outbox.waiting_for(name)]
+    times = [
+        time_of(letter.time) for name in outbox.channels for letter in outbox.waiting_for(name)
+    ]
     return any(rested(time, now, OVERDUE) for time in times)
 
 
 def sentences(outbox: Outbox | None) -> Iterator[str]:
-    """What a person should know about messages that are not delivered. The same for as long as the reason is."""
+    """What a person should know about messages that are not delivered. The same for as long as the
+    reason is.
+    """
     if outbox is None:
         return
     if outbox.problem:

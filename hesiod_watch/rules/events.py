@@ -1,13 +1,15 @@
-"""What people are told about a run: which events there are, which of them have happened, and who hears of them.
+"""What people are told about a run: which events there are, which of them have happened, and who
+hears of them.
 
-An event has a key that stays the same for as long as it is the same thing that has happened: a cell that is processed
-again is told again, a cell that is looked at again is not. Whether an event has been told is whether its key is in the
-run's outbox; so nobody has to remember anything.
+An event has a key that stays the same for as long as it is the same thing that has happened: a cell
+that is processed again is told again, a cell that is looked at again is not. Whether an event has
+been told is whether its key is in the run's outbox; so nobody has to remember anything.
 
-A run that was worked on before it had an outbox is told nothing about its past: what has happened to it by then goes
-into the outbox as known. A run that was finished by then is left alone.
+A run that was worked on before it had an outbox is told nothing about its past: what has happened
+to it by then goes into the outbox as known. A run that was finished by then is left alone.
 
-A new event is one entry in EVENTS: a word, who hears of it by default, and a generator that finds it in a snapshot.
+A new event is one entry in EVENTS: a word, who hears of it by default, and a generator that finds
+it in a snapshot.
 """
 
 from __future__ import annotations
@@ -66,7 +68,8 @@ def due(snapshot: Snapshot, policy: Policy, now: datetime) -> tuple[Event, ...]:
     if not _speaks(snapshot):
         return ()
     if snapshot.outbox is None:
-        # Taken up before there were messages: it is followed from now on, if there is anything left to follow.
+        # Taken up before there were messages: it is followed from now on, if there is anything left
+        # to follow.
         return () if settled(snapshot) else tuple(EVENTS[RUN_NEW].find(snapshot, policy, now))
     told = snapshot.outbox.reported
     return tuple(event for event in happened(snapshot, policy, now) if event.key not in told)
@@ -129,8 +132,12 @@ def _flagged(name: str, flag_of: Callable[[Cell], Flag | None]) -> Finder:
     def find(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
         for cell in snapshot.cells:
             flag = flag_of(cell)
-            if flag is not None and (flag.text is not None or not flag.regular):  # else it cannot be read just now
-                yield Event(name, snapshot.run, _key(name, cell.id.stem, _digest(flag.text or "")), cell.id)
+            if flag is not None and (
+                flag.text is not None or not flag.regular
+            ):  # else it cannot be read just now
+                yield Event(
+                    name, snapshot.run, _key(name, cell.id.stem, _digest(flag.text or "")), cell.id
+                )
 
     return find
 
@@ -143,7 +150,11 @@ def _run_over(cell: Cell) -> bool:
 def _all_cells_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     counted = [cell for cell in snapshot.cells if stage_of(cell) is not Stage.ABORTED]
     if _all_known(snapshot) and counted and all(_run_over(cell) for cell in counted):
-        yield Event("all-cells-run", snapshot.run, f"all-cells-run.{_digest(*(cell.id.stem for cell in counted))}")
+        yield Event(
+            "all-cells-run",
+            snapshot.run,
+            f"all-cells-run.{_digest(*(cell.id.stem for cell in counted))}",
+        )
 
 
 def _run_complete(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
@@ -157,28 +168,44 @@ def _complete(snapshot: Snapshot) -> Iterator[Event]:
     if not flags or len(finished) != len(snapshot.cells):
         return
     if all(flag.text is not None or not flag.regular for flag in flags):
-        what = [f"{cell.id.stem} {cell.flags.done.text if cell.flags.done else ''}" for cell in finished]
+        what = [
+            f"{cell.id.stem} {cell.flags.done.text if cell.flags.done else ''}" for cell in finished
+        ]
         yield Event("run-complete", snapshot.run, f"run-complete.{_digest(*what)}")
 
 
 def _run_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     if "failed" in snapshot.flags:
-        yield Event("run-failed", snapshot.run, f"run-failed.{_digest(snapshot.flag_texts.get('failed', ''))}")
+        yield Event(
+            "run-failed",
+            snapshot.run,
+            f"run-failed.{_digest(snapshot.flag_texts.get('failed', ''))}",
+        )
 
 
 def _sync_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
-    """Once a day for the same trouble: the sync is tried every few minutes, and does not say what is new."""
+    """Once a day for the same trouble: the sync is tried every few minutes, and does not say what
+    is new.
+    """
     last = snapshot.sync
     if last and last.ending == "failed" and last.record.get("needs_person"):
         day = str(last.record.get("time", ""))[:10]
-        trouble = re.sub("[0-9]+", "0", str(last.record.get("reason", "")))  # counts and codes may change each time
+        trouble = re.sub(
+            "[0-9]+", "0", str(last.record.get("reason", ""))
+        )  # counts and codes may change each time
         yield Event("sync-failed", snapshot.run, f"sync-failed.{_digest(trouble, day)}")
 
 
 def _backup_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     """Once a day for a run: what fails is mostly the place that all its cells are copied to."""
-    failing = [cell.backup for cell in snapshot.cells if cell.backup and cell.backup.ending == "failed"]
-    days = [str(each.record.get("ended", ""))[:10] for each in failing if each.owner and each.owner.epoch >= ATTEMPTS]
+    failing = [
+        cell.backup for cell in snapshot.cells if cell.backup and cell.backup.ending == "failed"
+    ]
+    days = [
+        str(each.record.get("ended", ""))[:10]
+        for each in failing
+        if each.owner and each.owner.epoch >= ATTEMPTS
+    ]
     if days:
         yield Event("backup-failed", snapshot.run, f"backup-failed.{_digest(max(days))}")
 
@@ -198,11 +225,18 @@ def _checksums_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iter
     for cell in at(snapshot, Stage.PROCESSED):
         names = finding_of(cell).names
         if names and names != finding_when_processed(cell).names:
-            yield Event("checksums-failed", snapshot.run, _key("checksums-failed", cell.id.stem, names), cell.id)
+            yield Event(
+                "checksums-failed",
+                snapshot.run,
+                _key("checksums-failed", cell.id.stem, names),
+                cell.id,
+            )
 
 
 def _deletable(cell: Cell) -> bool:
-    return cell.deletable is not None and cell.deletable.ending == "done" and not finding_of(cell).said
+    return (
+        cell.deletable is not None and cell.deletable.ending == "done" and not finding_of(cell).said
+    )
 
 
 def _cell_overdue(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
@@ -235,14 +269,22 @@ def _overdue_key(name: str, snapshot: Snapshot, cell: Cell) -> str:
 
 
 def _all_known(snapshot: Snapshot) -> bool:
-    """Nobody but its upstream knows which cells a run has; one that has not been asked just now may have more."""
+    """Nobody but its upstream knows which cells a run has; one that has not been asked just now may
+    have more.
+    """
     return snapshot.upstream == LOCAL or snapshot.listed_at == snapshot.upstream
 
 
 def _key(name: str, *parts: str) -> str:
-    """The key of an event, short enough for the name of a file: a flag may itself be as long as a name can be."""
+    """The key of an event, short enough for the name of a file: a flag may itself be as long as a
+    name can be.
+    """
     key = ".".join((name, *parts))
-    return key if len(key.encode("utf-8", "surrogateescape")) <= LONGEST_KEY else f"{name}.{_digest(*parts)}"
+    return (
+        key
+        if len(key.encode("utf-8", "surrogateescape")) <= LONGEST_KEY
+        else f"{name}.{_digest(*parts)}"
+    )
 
 
 def _digest(*texts: str) -> str:
@@ -270,24 +312,38 @@ EVENTS: Mapping[str, EventKind] = {
         COMMENT, "this is so for every cell of the run; again when cells are added", _all_cells_run
     ),
     "cell-done": EventKind(
-        REPLY, "a cell is processed, with its numbers", _flagged("cell-done", lambda cell: cell.flags.done)
+        REPLY,
+        "a cell is processed, with its numbers",
+        _flagged("cell-done", lambda cell: cell.flags.done),
     ),
-    "cell-failed": EventKind(COMMENT, "a cell needs a person", _flagged("cell-failed", lambda cell: cell.flags.failed)),
+    "cell-failed": EventKind(
+        COMMENT, "a cell needs a person", _flagged("cell-failed", lambda cell: cell.flags.failed)
+    ),
     "cell-aborted": EventKind(
-        COMMENT, "a person has said to disregard a cell", _flagged("cell-aborted", lambda cell: cell.flags.aborted)
+        COMMENT,
+        "a person has said to disregard a cell",
+        _flagged("cell-aborted", lambda cell: cell.flags.aborted),
     ),
     "run-complete": EventKind(
-        REPLY, "all cells of the run are processed or aborted; again when that changes", _run_complete
+        REPLY,
+        "all cells of the run are processed or aborted; again when that changes",
+        _run_complete,
     ),
     "sync-failed": EventKind(
-        COMMENT, "copying from the upstream needs a person; once a day for the same trouble", _sync_failed
+        COMMENT,
+        "copying from the upstream needs a person; once a day for the same trouble",
+        _sync_failed,
     ),
     "run-failed": EventKind(COMMENT, "the whole run was flagged as failed", _run_failed),
     "backup-failed": EventKind(
-        COMMENT, "copying cells to a second place has failed three times in a row; once a day", _backup_failed
+        COMMENT,
+        "copying cells to a second place has failed three times in a row; once a day",
+        _backup_failed,
     ),
     "verification-failed": EventKind(
-        COMMENT, "a copy of a cell, here or on a second place, is found damaged", _verification_failed
+        COMMENT,
+        "a copy of a cell, here or on a second place, is found damaged",
+        _verification_failed,
     ),
     "checksums-failed": EventKind(
         COMMENT,

@@ -1,7 +1,8 @@
 """What it means when rsync or ssh ends: done, again later, or a person is needed.
 
-The codes are rsync's own, and ssh's 255 which comes through rsync unchanged. Some codes stand for too many things;
-for these what the program said decides. Code 0 of rsync says that files were sent, never that two files are equal.
+The codes are rsync's own, and ssh's 255 which comes through rsync unchanged. Some codes stand for
+too many things; for these what the program said decides. Code 0 of rsync says that files were sent,
+never that two files are equal.
 """
 
 from __future__ import annotations
@@ -49,12 +50,21 @@ FAILED = {
     127: "a program is not installed",
 }
 
-# What the program says is surer than its code. The first that is found counts; of ssh only where the code is one
-# that its failures come with.
+# What the program says is surer than its code. The first that is found counts; of ssh only where
+# the code is one that its failures come with.
 SAID_BY_SSH: tuple[tuple[str, CommandOutcome], ...] = (
-    ("REMOTE HOST IDENTIFICATION HAS CHANGED", CommandOutcome("failed", "the host's key has changed; find out why")),
-    ("Host key verification failed", CommandOutcome("failed", "the host's key is not known here, or has changed")),
-    ("Permission denied (", CommandOutcome("failed", "the host does not let us in: our key is not accepted there")),
+    (
+        "REMOTE HOST IDENTIFICATION HAS CHANGED",
+        CommandOutcome("failed", "the host's key has changed; find out why"),
+    ),
+    (
+        "Host key verification failed",
+        CommandOutcome("failed", "the host's key is not known here, or has changed"),
+    ),
+    (
+        "Permission denied (",
+        CommandOutcome("failed", "the host does not let us in: our key is not accepted there"),
+    ),
     (
         "Too many authentication failures",
         CommandOutcome("failed", "the host does not let us in: too many keys were offered"),
@@ -67,7 +77,10 @@ SAID_BY_SSH: tuple[tuple[str, CommandOutcome], ...] = (
 )
 SAID_BY_RSYNC: tuple[tuple[str, CommandOutcome], ...] = (
     ("No space left on device", CommandOutcome("again", "there is no space left")),
-    ("Disk quota exceeded", CommandOutcome("again", "there is no space left: the quota is used up")),
+    (
+        "Disk quota exceeded",
+        CommandOutcome("again", "there is no space left: the quota is used up"),
+    ),
 )
 _SSH_CODES = frozenset({255, 12, 10})
 
@@ -87,11 +100,15 @@ def judge(code: int, said: str = "") -> CommandOutcome:
 
 
 def judge_question(code: int, said: str = "") -> CommandOutcome:
-    """What exit code `code` of a command that only asked something means, of ssh or of a shell behind it."""
+    """What exit code `code` of a command that only asked something means, of ssh or of a shell
+    behind it.
+    """
     if code == 0 or code in (126, 127, 255) or not 0 < code <= 128:
         return judge(code, said)
     last = last_line(said)
-    return CommandOutcome("again", f"the question ended with exit code {code}{': ' + last if last else ''}")
+    return CommandOutcome(
+        "again", f"the question ended with exit code {code}{': ' + last if last else ''}"
+    )
 
 
 def _by_code(code: int) -> CommandOutcome:
@@ -103,11 +120,16 @@ def _by_code(code: int) -> CommandOutcome:
 
 
 def last_line(said: str) -> str:
-    """The line of an error output that tells most, made safe to show and not longer than 300 characters.
+    """The line of an error output that tells most, made safe to show and not longer than 300
+    characters.
 
     That is the last one, but for the sentence with which rsync always ends.
     """
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [line for line in lines if not line.startswith(("rsync error:", "rsync: connection unexpectedly closed"))]
+    telling = [
+        line
+        for line in lines
+        if not line.startswith(("rsync error:", "rsync: connection unexpectedly closed"))
+    ]
     line = display((telling or lines or [""])[-1])
     return line if len(line) <= 300 else line[:297] + "..."

@@ -1,7 +1,8 @@
-"""Sentences for people: why a run or a cell is where it is, what happens next, and what a person can do.
+"""Sentences for people: why a run or a cell is where it is, what happens next, and what a person
+can do.
 
-Pure: everything comes from a snapshot and the decision made from it. `explain` and (later) the tracker speak
-with these words, so that a person reads the same thing everywhere.
+Pure: everything comes from a snapshot and the decision made from it. `explain` and (later) the
+tracker speak with these words, so that a person reads the same thing everywhere.
 """
 
 from __future__ import annotations
@@ -10,7 +11,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from hesiod_watch.core.model import Cell, CellId, Decision, Liveness, Owner, Policy, Snapshot, Stage, Verdict
+from hesiod_watch.core.model import (
+    Cell,
+    CellId,
+    Decision,
+    Liveness,
+    Owner,
+    Policy,
+    Snapshot,
+    Stage,
+    Verdict,
+)
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import time_of
 from hesiod_watch.rules.attention import overdue, steps, summary_time
@@ -34,7 +45,9 @@ class Explanation:
     you_can: tuple[str, ...]
 
 
-def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: datetime) -> Explanation:
+def explain_run(
+    snapshot: Snapshot, decision: Decision, policy: Policy, now: datetime
+) -> Explanation:
     """Why a run has its status. `now` is aware of its time zone."""
     status, why = status_of(snapshot)
     evidence = [f"{snapshot.path}/pipeline: {'there' if snapshot.has_pipeline else 'not there'}"]
@@ -53,7 +66,9 @@ def explain_run(snapshot: Snapshot, decision: Decision, policy: Policy, now: dat
     happens = _next(decision, None) or _run_next(snapshot)
     if snapshot.outbox and (then := next_attempt(snapshot.outbox, now)) and then > now:
         happens += f"; delivery of messages is tried again in {ago((then - now).total_seconds())}"
-    return Explanation(snapshot.run, str(status), why, tuple(evidence), happens, tuple(_run_can(snapshot)))
+    return Explanation(
+        snapshot.run, str(status), why, tuple(evidence), happens, tuple(_run_can(snapshot))
+    )
 
 
 def _told(snapshot: Snapshot, now: datetime) -> Iterator[str]:
@@ -66,7 +81,11 @@ def _told(snapshot: Snapshot, now: datetime) -> Iterator[str]:
     yield from sentences(outbox)
     for name, trouble in sorted(delivery_failures(outbox).items()):
         until = time_of(trouble.until)
-        when = f"in {ago((until - now).total_seconds())}" if until and rests(trouble, now) else "at the next look"
+        when = (
+            f"in {ago((until - now).total_seconds())}"
+            if until and rests(trouble, now)
+            else "at the next look"
+        )
         tries = f"{trouble.attempts} attempt{'' if trouble.attempts == 1 else 's'}"
         yield f"{name}: {tries} since {trouble.since}; again {when}"
 
@@ -78,14 +97,20 @@ def _type_evidence(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
         yield problem
 
 
-def explain_cell(snapshot: Snapshot, cell_id: CellId, decision: Decision, policy: Policy, now: datetime) -> Explanation:
+def explain_cell(
+    snapshot: Snapshot, cell_id: CellId, decision: Decision, policy: Policy, now: datetime
+) -> Explanation:
     """Why a cell is at its stage. The cell must be in the snapshot (KeyError)."""
     cell = snapshot.cell(cell_id)
     if cell is None:
         raise KeyError(cell_id)
     stage = stage_of(cell)
     happens = _next(decision, cell_id) or _cell_next(snapshot, cell, policy)
-    late = ["overdue: the grace period after its final_summary is over"] if overdue(cell, policy, now) else []
+    late = (
+        ["overdue: the grace period after its final_summary is over"]
+        if overdue(cell, policy, now)
+        else []
+    )
     return Explanation(
         f"{snapshot.run} {cell_id}",
         str(stage),
@@ -119,13 +144,19 @@ def _amounts(results: Mapping[str, object]) -> Iterator[str]:
 
 
 def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
-    yield "its directory is in the landing area" if cell.present else "its directory is not in the landing area"
+    yield (
+        "its directory is in the landing area"
+        if cell.present
+        else "its directory is not in the landing area"
+    )
     flags = cell.flags
     for name, flag in (("done", flags.done), ("failed", flags.failed), ("aborted", flags.aborted)):
         if flag:
             said = f": {flag.why}" if flag.why else ""
             yield f"flag {name}, {ago(now.timestamp() - flag.mtime)} old{said}"
-    for claim in () if flags.done else flags.claims:  # nobody asks after the owners of what is finished
+    for claim in (
+        () if flags.done else flags.claims
+    ):  # nobody asks after the owners of what is finished
         stepped = ", stepped back" if claim.yielded else ""
         yield (
             f"claim {claim.epoch} by {owner_words(claim.worker or claim.owner)}: {claim.liveness}{stepped}"
@@ -160,7 +191,11 @@ def _copies(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
     """Which copies of a processed cell there are, when they were last read, and what was found."""
     for copy in copy_locations(snapshot, cell):
         read = time_of(copy.verified_at)
-        when = f"read in full {ago((now - read).total_seconds())} ago" if read else "not read again so far"
+        when = (
+            f"read in full {ago((now - read).total_seconds())} ago"
+            if read
+            else "not read again so far"
+        )
         yield f"copy on {copy.where}: {copy.holds} in {copy.location}, {when}"
     if wrong := finding_of(cell).said:
         yield wrong
@@ -192,7 +227,11 @@ def _run_next(snapshot: Snapshot) -> str:
     if HANDS_OFF & snapshot.flags:
         return "nothing, until a person removes the run's flag"
     if not snapshot.adopted:
-        return "nothing, until the run is taken up" if snapshot.has_pipeline else "it is taken up with its first cell"
+        return (
+            "nothing, until the run is taken up"
+            if snapshot.has_pipeline
+            else "it is taken up with its first cell"
+        )
     stages = {stage_of(cell) for cell in snapshot.cells}
     if stages and stages <= {Stage.PROCESSED, Stage.ABORTED}:
         return "nothing, unless new cells appear"
@@ -206,7 +245,9 @@ def _run_next(snapshot: Snapshot) -> str:
 def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy) -> str:
     stage = stage_of(cell)
     if HANDS_OFF & snapshot.flags:
-        return "nothing, because the run is flagged " + ", ".join(sorted(HANDS_OFF & snapshot.flags))
+        return "nothing, because the run is flagged " + ", ".join(
+            sorted(HANDS_OFF & snapshot.flags)
+        )
     if stage is Stage.PROCESSING:
         claim = cell.flags.claim
         if claim and claim.liveness is Liveness.UNKNOWN:

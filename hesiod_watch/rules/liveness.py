@@ -1,9 +1,9 @@
 """Does the owner of a claim still live? Three answers; DEAD needs a proof, and age is never one.
 
-A claim taken from a living owner means two workers on one cell; a claim left with a dead one means a
-cell that waits for a person. The first is the worse, so every doubt is UNKNOWN: another host, a
-container, an empty flag, a Slurm job. A process that is stopped or hangs on a dead mount is alive: it may
-wake up and write.
+A claim taken from a living owner means two workers on one cell; a claim left with a dead one means
+a cell that waits for a person. The first is the worse, so every doubt is UNKNOWN: another host, a
+container, an empty flag, a Slurm job. A process that is stopped or hangs on a dead mount is alive:
+it may wake up and write.
 
 Pure: the `OwnerEvidence` is gathered elsewhere (`machine.look_up`).
 """
@@ -17,11 +17,14 @@ from typing import TypeAlias, TypeGuard
 from hesiod_watch.core.model import Attempt, Liveness, Owner
 
 Judge: TypeAlias = Callable[[Owner | None], tuple[Liveness, str]]
-"""Looks an owner up and judges it: liveness and the sentence for people. None: a flag that names nobody."""
+"""Looks an owner up and judges it: liveness and the sentence for people. None: a flag that names
+nobody.
+"""
 
 
 SLURM = "slurm"
-"""Name of the executor whose workers are Slurm jobs; this version has none, a later one may have."""
+"""Name of the executor whose workers are Slurm jobs; this version has none, a later one may have.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +34,9 @@ class OwnerEvidence:
     same_machine: bool | None = None
     same_boot: bool | None = None
     same_pid_namespace: bool | None = None
-    running: bool | None = None  # a process of that pid is there; means nothing unless the three above are True
+    running: bool | None = (
+        None  # a process of that pid is there; means nothing unless the three above are True
+    )
     pid_start: int | None = None  # its start time, field 22 of /proc/PID/stat
 
 
@@ -58,9 +63,10 @@ def _process(owner: Owner) -> tuple[str, str, int, int]:
 def judge(owner: Owner | None, evidence: OwnerEvidence | None) -> tuple[Liveness, str]:
     """The verdict on an owner, and a sentence for people that says whom it is about and why.
 
-    Nothing is known here about Slurm jobs. A process that was seen to live is alive, whatever job is around it.
-    A process that is proven dead settles the matter only where the process was the worker. Where Slurm starts the
-    worker, the record may name the process that submitted the job, and the job may start later or be requeued.
+    Nothing is known here about Slurm jobs. A process that was seen to live is alive, whatever job
+    is around it. A process that is proven dead settles the matter only where the process was the
+    worker. Where Slurm starts the worker, the record may name the process that submitted the job,
+    and the job may start later or be requeued.
     """
     if owner is None:
         return Liveness.UNKNOWN, "the flag names no owner: made by hand or by an earlier Hesiod"
@@ -72,7 +78,10 @@ def judge(owner: Owner | None, evidence: OwnerEvidence | None) -> tuple[Liveness
         return liveness, why
     if liveness is Liveness.DEAD and not by_slurm:
         return liveness, why
-    return Liveness.UNKNOWN, f"{why}; {_job(owner)}: this version cannot tell whether a Slurm job lives"
+    return (
+        Liveness.UNKNOWN,
+        f"{why}; {_job(owner)}: this version cannot tell whether a Slurm job lives",
+    )
 
 
 def _judge_process(owner: Owner, evidence: OwnerEvidence) -> tuple[Liveness, str]:
@@ -106,7 +115,9 @@ def _job(owner: Owner) -> str:
 
 
 def describe(owner: Owner) -> str:
-    """E.g. "process (service) of hesiod, pid 4711 on promethion1"; says what the record says, no more."""
+    """E.g. "process (service) of hesiod, pid 4711 on promethion1"; says what the record says, no
+    more.
+    """
     what = owner.action or "somebody"
     if owner.executor:
         what += f" ({owner.executor})"

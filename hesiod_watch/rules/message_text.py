@@ -1,7 +1,8 @@
 """The text of each message: what has happened, the numbers that matter, and where to look.
 
-Pure, from a snapshot. Whatever comes from disk or from a person is shown with its control and bidirectional characters
-spelled out; nothing here is HTML. One sentence first, because that is what a phone shows.
+Pure, from a snapshot. Whatever comes from disk or from a person is shown with its control and
+bidirectional characters spelled out; nothing here is HTML. One sentence first, because that is what
+a phone shows.
 """
 
 from __future__ import annotations
@@ -25,12 +26,16 @@ MOST_CELLS = 60
 
 
 def subject(snapshot: Snapshot) -> str:
-    """What the run's ticket is called: the same for as long as the run has its name, and of no other run."""
+    """What the run's ticket is called: the same for as long as the run has its name, and of no
+    other run.
+    """
     return f"Run {display(snapshot.run)}"
 
 
 def report_address(snapshot: Snapshot, pattern: str) -> str:
-    """Where the run's page is: `pattern` with the run's name in it, or the file where there is no pattern."""
+    """Where the run's page is: `pattern` with the run's name in it, or the file where there is no
+    pattern.
+    """
     if pattern:
         return pattern.replace(RUN, quote(snapshot.run, safe=""))
     return display(str(snapshot.output / "report.html")) if snapshot.output else ""
@@ -48,17 +53,25 @@ def compose(event: Event, snapshot: Snapshot, run_type: str, pattern: str) -> st
     return "\n\n".join(paragraphs)
 
 
-# Writers: paragraphs about an event; the cell is None for events of the run, and where it has gone since.
+# Writers: paragraphs about an event; the cell is None for events of the run, and where it has gone
+# since.
 
 _Writer = Callable[[Event, Snapshot, Cell | None], Iterator[str]]
 
 
 def _run_new(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
-    where = "the sequencer writes it into the landing area" if snapshot.upstream == "LOCAL" else snapshot.upstream or ""
+    where = (
+        "the sequencer writes it into the landing area"
+        if snapshot.upstream == "LOCAL"
+        else snapshot.upstream or ""
+    )
     yield f"A new run: {display(snapshot.run)}."
     yield f"It comes from: {display(where)}\nIt is in: {display(str(snapshot.path))}"
     if snapshot.cells:
-        yield _listed("Cells so far:", [f"{display(str(each.id))}: {stage_of(each)}" for each in snapshot.cells])
+        yield _listed(
+            "Cells so far:",
+            [f"{display(str(each.id))}: {stage_of(each)}" for each in snapshot.cells],
+        )
 
 
 def _cell_overdue(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
@@ -133,10 +146,17 @@ def _run_complete(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterat
     also = f", {aborted} aborted" if aborted else ""
     accepted = " Not all its data are proven to be here." if any(map(_unproven, done)) else ""
     wrong = sum(bool(finding_of(each).said) for each in done)
-    but = f"; MinKNOW's checksums show damaged or missing files in {number_of(wrong, 'cell')}" if wrong else ""
+    but = (
+        f"; MinKNOW's checksums show damaged or missing files in {number_of(wrong, 'cell')}"
+        if wrong
+        else ""
+    )
     yield f"The run {display(snapshot.run)} is complete: {cells} processed{also}{but}.{accepted}"
     done.sort(key=lambda each: not _unproven(each))
-    yield _listed("", [f"{display(str(each.id))}: {_in_short(each)}{_but(each)}{_wrong(each)}" for each in done])
+    yield _listed(
+        "",
+        [f"{display(str(each.id))}: {_in_short(each)}{_but(each)}{_wrong(each)}" for each in done],
+    )
     reads, bases = (sum(_number(each, name) for each in done) for name in ("reads", "bases"))
     if reads:
         yield f"Together: {number_of(reads, 'read', form=',')}, {_bases(bases)}."
@@ -158,7 +178,9 @@ def _run_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator
 def _backup_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     failing = [each for each in snapshot.cells if each.backup and each.backup.ending == "failed"]
     yield f"Copying cells of the run {display(snapshot.run)} to a second place has failed again and again."
-    lines = [f"{display(str(each.id))}: {display(each.backup.why)}" for each in failing if each.backup]
+    lines = [
+        f"{display(str(each.id))}: {display(each.backup.why)}" for each in failing if each.backup
+    ]
     yield _listed("Not copied so far:", lines)
     yield "It is tried again by itself. Nothing of these cells is deleted anywhere until their copies are proven."
 

@@ -2,7 +2,8 @@
 
 Each rule looks at the facts for itself and knows nothing of the others; their order is the priority
 (what makes data safe first, what tells about it last). A new wish is a new rule, not a new state.
-Nothing here reads, writes, claims or logs: `reconcile` does, and a dry run is this same plan printed.
+Nothing here reads, writes, claims or logs: `reconcile` does, and a dry run is this same plan
+printed.
 """
 
 from __future__ import annotations
@@ -10,21 +11,42 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
-from hesiod_watch.core.model import LOCAL, Action, Cell, Claim, Decision, Liveness, Owner, Policy, Snapshot, Stage
+from hesiod_watch.core.model import (
+    LOCAL,
+    Action,
+    Cell,
+    Claim,
+    Decision,
+    Liveness,
+    Owner,
+    Policy,
+    Snapshot,
+    Stage,
+)
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import due_at, rested, time_at, time_of
 from hesiod_watch.rules import backup_schedule, delivery, retention
 from hesiod_watch.rules.attention import disagrees, grace_end, overdue, summary_time
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.run_types import type_of, type_problem
-from hesiod_watch.rules.stages import HANDS_OFF, SETTLED, at, by_hand, digest_of_report, settled, stage_of
+from hesiod_watch.rules.stages import (
+    HANDS_OFF,
+    SETTLED,
+    at,
+    by_hand,
+    digest_of_report,
+    settled,
+    stage_of,
+)
 
 DAY = timedelta(days=1)
 
 WAIT_FOR_WORKER = 5.0
 """Seconds between two looks at a worker that is not our child: nothing tells us when it ends."""
 WAIT_FOR_FILES = (1.0, 60.0)
-"""Shortest and longest time in seconds between two counts of files that are announced and not here yet."""
+"""Shortest and longest time in seconds between two counts of files that are announced and not here
+yet.
+"""
 OVERDUE_AFTER = timedelta(milliseconds=1)
 """Time from the end of the grace period to the first look that finds a cell overdue."""
 
@@ -36,21 +58,29 @@ QUIET = 60.0
 def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Decision:
     """Everything that is to be done to this run now. `now` is aware of its time zone."""
     actions = tuple(action for rule in RULES for action in rule(snapshot, policy, now))
-    return Decision(actions, tuple(waiting(snapshot, policy, now)), look_again(snapshot, policy, now))
+    return Decision(
+        actions, tuple(waiting(snapshot, policy, now)), look_again(snapshot, policy, now)
+    )
 
 
 # Rules: (snapshot, policy, now) -> actions.
 
 
 def want_new_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A run that nobody has taken up: one that an upstream shows, or one that a sequencer writes here by itself."""
+    """A run that nobody has taken up: one that an upstream shows, or one that a sequencer writes
+    here by itself.
+    """
     if snapshot.has_pipeline or snapshot.problem:
         return
     if snapshot.listed_at:
         reason = f"{len(snapshot.cells)} cell(s) seen on {snapshot.listed_at}"
         yield Action("new-run", snapshot.run, reason=reason, upstream=snapshot.listed_at)
     elif policy.local and any(cell.present for cell in snapshot.cells):
-        yield Action("new-run", snapshot.run, reason=f"{len(snapshot.cells)} cell(s) seen in a run nobody has taken up")
+        yield Action(
+            "new-run",
+            snapshot.run,
+            reason=f"{len(snapshot.cells)} cell(s) seen in a run nobody has taken up",
+        )
 
 
 def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -60,11 +90,15 @@ def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     for cell in at(snapshot, Stage.INCOMPLETE):
         if cell.present and cell.completeness and cell.completeness.proven:
             why = cell.completeness.why
-            yield Action("synced", snapshot.run, cell=cell.id, reason=why, completeness=cell.completeness)
+            yield Action(
+                "synced", snapshot.run, cell=cell.id, reason=why, completeness=cell.completeness
+            )
 
 
 def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A cell that is synced and complete and that nobody has started, or whose worker is proven dead."""
+    """A cell that is synced and complete and that nobody has started, or whose worker is proven
+    dead.
+    """
     if not _workable(snapshot) or not type_of(snapshot, policy).process:
         return
     for cell in at(snapshot, Stage.READY):
@@ -73,7 +107,11 @@ def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
     for cell in _orphans(snapshot):
         if _attempts(cell, now) < policy.attempts_per_day:
             claim = cell.flags.claim
-            why = f"attempt {claim.epoch} has ended without a result: {claim.evidence}" if claim else "stepped back"
+            why = (
+                f"attempt {claim.epoch} has ended without a result: {claim.evidence}"
+                if claim
+                else "stepped back"
+            )
             yield Action("process", snapshot.run, cell=cell.id, epoch=_next_epoch(cell), reason=why)
 
 
@@ -92,12 +130,17 @@ def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
 
 
 def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A cell that is still being written and has new FASTQ: what is done now need not be done at the end.
+    """A cell that is still being written and has new FASTQ: what is done now need not be done at
+    the end.
 
-    The cell whose last round began longest ago comes first. In an order by name the first cells would
-    take every round while files arrive faster than all cells get their turn.
+    The cell whose last round began longest ago comes first. In an order by name the first cells
+    would take every round while files arrive faster than all cells get their turn.
     """
-    if not _workable(snapshot) or policy.ingest_interval is None or not type_of(snapshot, policy).process:
+    if (
+        not _workable(snapshot)
+        or policy.ingest_interval is None
+        or not type_of(snapshot, policy).process
+    ):
         return
     cells = at(snapshot, Stage.INCOMPLETE, Stage.PENDING)
     for cell in sorted(cells, key=lambda cell: (_last_round(cell, now), cell.id)):
@@ -110,7 +153,11 @@ def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 
 def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """A run whose upstream has cells that are not here, or not wholly; processing comes first."""
-    if not _workable(snapshot) or snapshot.upstream is None or snapshot.listed_at != snapshot.upstream:
+    if (
+        not _workable(snapshot)
+        or snapshot.upstream is None
+        or snapshot.listed_at != snapshot.upstream
+    ):
         return
     missing = [cell for cell in at(snapshot, Stage.NEW, Stage.PENDING) if not _gone(cell)]
     last = snapshot.sync
@@ -129,7 +176,9 @@ def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         return
     told = bool(at(snapshot, *SETTLED)) or any(cell.results for cell in snapshot.cells)
     if told and snapshot.report_digest != digest_of_report(snapshot):
-        reason = "the run's page is out of date" if snapshot.report_digest else "the run has no page yet"
+        reason = (
+            "the run's page is out of date" if snapshot.report_digest else "the run has no page yet"
+        )
         yield Action("report", snapshot.run, reason=reason)
 
 
@@ -181,15 +230,19 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
 
 
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | None:
-    """When to look at this run again although nothing may announce a change by then; None: never by itself.
+    """When to look at this run again although nothing may announce a change by then; None: never by
+    itself.
 
-    Files land in data directories, which nothing watches; a worker may belong to another process. Both are
-    looked at again soon at first and then less often.
+    Files land in data directories, which nothing watches; a worker may belong to another process.
+    Both are looked at again soon at first and then less often.
     """
     times = list(delivery.look_again(snapshot, policy, now))
     if not snapshot.adopted or HANDS_OFF & snapshot.flags:
         return min(times, default=None)
-    times += [*backup_schedule.look_again(snapshot, policy, now), *retention.look_again(snapshot, policy, now)]
+    times += [
+        *backup_schedule.look_again(snapshot, policy, now),
+        *retention.look_again(snapshot, policy, now),
+    ]
     for cell in snapshot.cells:
         stage = stage_of(cell)
         if stage is Stage.PROCESSING:
@@ -200,9 +253,14 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
             times.append(now + timedelta(seconds=min(max(age / 4, shortest), longest)))
         if (end := grace_end(cell, policy)) and end >= now:
             times.append(end + OVERDUE_AFTER)
-        if stage in (Stage.INCOMPLETE, Stage.PENDING) and cell.present and policy.ingest_interval is not None:
+        if (
+            stage in (Stage.INCOMPLETE, Stage.PENDING)
+            and cell.present
+            and policy.ingest_interval is not None
+        ):
             due = _next_round(cell, policy.ingest_interval, now)
-            # What is due later may be due sooner when files land, and no event tells of a file in a data directory.
+            # What is due later may be due sooner when files land, and no event tells of a file in a
+            # data directory.
             soon = now + timedelta(seconds=policy.ingest_interval)
             times.append(due if due and now < due < soon else soon)
     return min(times, default=None)
@@ -216,7 +274,9 @@ def _workable(snapshot: Snapshot) -> bool:
 
 
 def _orphans(snapshot: Snapshot) -> list[Cell]:
-    """Cells being processed by nobody any more: the claim that counts is proven dead, or every one stepped back."""
+    """Cells being processed by nobody any more: the claim that counts is proven dead, or every one
+    stepped back.
+    """
     return [
         cell
         for cell in at(snapshot, Stage.PROCESSING)
@@ -225,7 +285,9 @@ def _orphans(snapshot: Snapshot) -> list[Cell]:
 
 
 def _gone(cell: Cell) -> bool:
-    """Its data were here, or a person said so, and are not; half of them must not pass for all when copied again."""
+    """Its data were here, or a person said so, and are not; half of them must not pass for all when
+    copied again.
+    """
     return not cell.present and bool(cell.flags.synced or cell.flags.claims or cell.flags.failed)
 
 
@@ -234,12 +296,16 @@ def _next_epoch(cell: Cell) -> int:
 
 
 def _attempts(cell: Cell, now: datetime) -> int:
-    """Claims of the last 24 hours that were worked under. One of which no clock says the time counts as recent."""
+    """Claims of the last 24 hours that were worked under. One of which no clock says the time
+    counts as recent.
+    """
     return sum(1 for claim in cell.flags.claims if not claim.yielded and _within_a_day(claim, now))
 
 
 def _last_round(cell: Cell, now: datetime) -> datetime:
-    """When the last round of ingest on a cell began; long ago where there was none, or it is in the future."""
+    """When the last round of ingest on a cell began; long ago where there was none, or it is in the
+    future.
+    """
     last = cell.arriving.round if cell.arriving else None
     began = _time_of(last.owner) if last else None
     return LONG_AGO if began is None or began > now else began
@@ -264,7 +330,9 @@ def _next_round(cell: Cell, interval: float, now: datetime) -> datetime | None:
         return due_at(began, now, timedelta(seconds=interval * 10))
     if arriving.changed != arriving.seen:  # also where it was seen with a time in the future
         return due_at(began, now, timedelta(seconds=interval))
-    return due_at(began, now, timedelta(seconds=max(interval, QUIET))) if arriving.unfinished else None
+    return (
+        due_at(began, now, timedelta(seconds=max(interval, QUIET))) if arriving.unfinished else None
+    )
 
 
 def _within_a_day(claim: Claim, now: datetime) -> bool:
@@ -305,6 +373,8 @@ def _wait_for(cell: Cell, policy: Policy, now: datetime) -> str:
     elif stage is Stage.FAILED:
         return f"failed: {cell.flags.failed.why if cell.flags.failed else ''}".rstrip(": ")
     elif cell.completeness and disagrees(cell):
-        late = "; the grace period is over, a person should look" if overdue(cell, policy, now) else ""
+        late = (
+            "; the grace period is over, a person should look" if overdue(cell, policy, now) else ""
+        )
         return cell.completeness.why + late if late or stage is Stage.INCOMPLETE else ""
     return ""

@@ -1,9 +1,10 @@
-"""When raw data are let go: marked on the sequencer as safe to delete, or removed from the landing area. Rules only.
+"""When raw data are let go: marked on the sequencer as safe to delete, or removed from the landing
+area. Rules only.
 
-Whether anything may go is not decided here but by a drop proof, from evidence that the action gathers. These rules say
-only when it is worth while to look for one. What was refused is looked at again after a day, because the reasons are
-mostly such that a person, a backup or time mends them; a mark is made anew before it runs out, and taken back as soon
-as its ground is seen to have gone.
+Whether anything may go is not decided here but by a drop proof, from evidence that the action
+gathers. These rules say only when it is worth while to look for one. What was refused is looked at
+again after a day, because the reasons are mostly such that a person, a backup or time mends them; a
+mark is made anew before it runs out, and taken back as soon as its ground is seen to have gone.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ HANDS_OFF = frozenset({"failed", "aborted"})
 
 
 def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A cell to be marked on its upstream: backed up and still there; or one whose mark has lost its ground."""
+    """A cell to be marked on its upstream: backed up and still there; or one whose mark has lost
+    its ground.
+    """
     if not _workable(snapshot):
         return
     lasts = mark_lifetime(snapshot, policy)
@@ -38,7 +41,9 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
             continue
         if marked(cell) and (why := unmet_precondition(snapshot, cell)):
             if _rested(cell.deletable, now, SOON):
-                yield Action("deletable", snapshot.run, f"its mark is to be withdrawn: {why}", cell.id)
+                yield Action(
+                    "deletable", snapshot.run, f"its mark is to be withdrawn: {why}", cell.id
+                )
         elif (
             lasts
             and cell.upstream
@@ -55,7 +60,12 @@ def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ac
     if not _workable(snapshot) or policy.strip_after is None:
         return
     for cell in snapshot.cells:
-        if not cell.present or unmet_precondition(snapshot, cell) or under_way(cell.strip) or under_way(cell.deletable):
+        if (
+            not cell.present
+            or unmet_precondition(snapshot, cell)
+            or under_way(cell.strip)
+            or under_way(cell.deletable)
+        ):
             continue
         if mark_lifetime(snapshot, policy) and cell.upstream and not marked(cell):
             continue  # the mark counts what lies here; it comes first
@@ -79,7 +89,9 @@ def mark_lifetime(snapshot: Snapshot, policy: Policy) -> float:
 
 
 def unmet_precondition(snapshot: Snapshot, cell: Cell) -> str:
-    """Why nothing of a cell may be let go, as far as flags tell; "" where a proof is worth looking for."""
+    """Why nothing of a cell may be let go, as far as flags tell; "" where a proof is worth looking
+    for.
+    """
     if flagged := sorted(HANDS_OFF & snapshot.flags):
         return f"the run is flagged {flagged[0]}"
     if stage_of(cell) is not Stage.PROCESSED or cell.flags.failed:
@@ -88,7 +100,10 @@ def unmet_precondition(snapshot: Snapshot, cell: Cell) -> str:
         return wrong
     if damage_in(cell.verification) or (cell.verification and cell.verification.ending == "failed"):
         return "a verification found something wrong with its copies"
-    manifest, backup = cell.flags.done.record.get("manifest_md5") if cell.flags.done else None, cell.backup
+    manifest, backup = (
+        cell.flags.done.record.get("manifest_md5") if cell.flags.done else None,
+        cell.backup,
+    )
     if backup is None or backup.ending != "done":
         return "it has no backup that was read back"
     if not manifest or backup.record.get("manifest") != manifest:
@@ -97,7 +112,9 @@ def unmet_precondition(snapshot: Snapshot, cell: Cell) -> str:
 
 
 def marked(cell: Cell) -> bool:
-    """Whether its upstream was last told that it may be deleted, or may have been, by a round that was killed."""
+    """Whether its upstream was last told that it may be deleted, or may have been, by a round that
+    was killed.
+    """
     last = cell.deletable
     return last is not None and (not last.ending or last.record.get("marked") is True)
 
@@ -107,7 +124,11 @@ def mark_due(cell: Cell, lasts: float, now: datetime) -> datetime:
     last = cell.deletable
     if last is None or not last.ending:
         return now
-    return due_at(ended_at(last), now, timedelta(seconds=lasts) if last.ending == "done" else _rest_of(last.record))
+    return due_at(
+        ended_at(last),
+        now,
+        timedelta(seconds=lasts) if last.ending == "done" else _rest_of(last.record),
+    )
 
 
 def strip_due(cell: Cell, after: float, now: datetime) -> datetime | None:
@@ -121,7 +142,9 @@ def strip_due(cell: Cell, after: float, now: datetime) -> datetime | None:
     if last and last.ending:
         ended = ended_at(last)
         return due_at(ended, now, _rest_of(last.record)) if ended else None
-    return due_at(finished_at(cell, now), now, timedelta(seconds=after)) if cell.flags.done else None
+    return (
+        due_at(finished_at(cell, now), now, timedelta(seconds=after)) if cell.flags.done else None
+    )
 
 
 def stripped(cell: Cell) -> bool:
@@ -137,7 +160,11 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
     for cell in at(snapshot, Stage.PROCESSED):
         if unmet_precondition(snapshot, cell):
             continue
-        if policy.strip_after is not None and cell.present and (due := strip_due(cell, policy.strip_after, now)):
+        if (
+            policy.strip_after is not None
+            and cell.present
+            and (due := strip_due(cell, policy.strip_after, now))
+        ):
             yield due
         if lasts and cell.deletable and cell.deletable.ending and cell.upstream:
             yield mark_due(cell, lasts, now)
@@ -146,7 +173,10 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
 def waiting(snapshot: Snapshot) -> Iterator[str]:
     """Sentences about what was not let go, and why."""
     for cell in snapshot.cells:
-        for last, what in ((cell.deletable, "not marked as deletable"), (cell.strip, "not stripped")):
+        for last, what in (
+            (cell.deletable, "not marked as deletable"),
+            (cell.strip, "not stripped"),
+        ):
             if last and last.ending == "failed":
                 yield f"{cell.id}: {what}: {last.why}"
             elif unclear(last):

@@ -1,8 +1,8 @@
 """The configured command line of rsync: what it may hold, and how it becomes a command.
 
-Some of rsync's options corrupt files and end with exit code 0, some remove what they have copied, some put half a file
-where a whole one is expected. A template that has one of these is refused when the configuration is read, not when it
-has done its work.
+Some of rsync's options corrupt files and end with exit code 0, some remove what they have copied,
+some put half a file where a whole one is expected. A template that has one of these is refused when
+the configuration is read, not when it has done its work.
 """
 
 from __future__ import annotations
@@ -76,19 +76,69 @@ _SHORT = {
 _SHORT_WITH_VALUE = frozenset("eBfT@M")
 _LONG_WITH_VALUE = frozenset(
     {
-        *("--rsh", "--rsync-path", "--block-size", "--exclude", "--include", "--filter", "--exclude-from"),
-        *("--include-from", "--temp-dir", "--partial-dir", "--timeout", "--bwlimit", "--chmod", "--chown", "--info"),
-        *("--debug", "--compress-choice", "--compress-level", "--checksum-choice", "--max-size", "--min-size"),
-        *("--modify-window", "--log-file", "--log-file-format", "--out-format", "--port", "--sockopts", "--outbuf"),
-        *("--max-alloc", "--skip-compress", "--compare-dest", "--copy-dest", "--link-dest", "--stop-after", "--suffix"),
-        *("--usermap", "--groupmap", "--iconv", "--address", "--contimeout", "--stderr", "--files-from"),
+        *(
+            "--rsh",
+            "--rsync-path",
+            "--block-size",
+            "--exclude",
+            "--include",
+            "--filter",
+            "--exclude-from",
+        ),
+        *(
+            "--include-from",
+            "--temp-dir",
+            "--partial-dir",
+            "--timeout",
+            "--bwlimit",
+            "--chmod",
+            "--chown",
+            "--info",
+        ),
+        *(
+            "--debug",
+            "--compress-choice",
+            "--compress-level",
+            "--checksum-choice",
+            "--max-size",
+            "--min-size",
+        ),
+        *(
+            "--modify-window",
+            "--log-file",
+            "--log-file-format",
+            "--out-format",
+            "--port",
+            "--sockopts",
+            "--outbuf",
+        ),
+        *(
+            "--max-alloc",
+            "--skip-compress",
+            "--compare-dest",
+            "--copy-dest",
+            "--link-dest",
+            "--stop-after",
+            "--suffix",
+        ),
+        *(
+            "--usermap",
+            "--groupmap",
+            "--iconv",
+            "--address",
+            "--contimeout",
+            "--stderr",
+            "--files-from",
+        ),
         *("--remote-option", "--zc", "--zl", "--cc"),
     }
 )
 
 
 def template_problems(words: Sequence[str]) -> Iterator[str]:
-    """What is wrong with a template; nothing for the empty one, which stands for the usual command line."""
+    """What is wrong with a template; nothing for the empty one, which stands for the usual command
+    line.
+    """
     if not words:
         return
     if words[0].startswith("-") or "{" in words[0]:
@@ -109,7 +159,9 @@ def template_problems(words: Sequence[str]) -> Iterator[str]:
         elif "{" in left or "}" in left:
             yield f"`{word}` holds braces that are none of {', '.join(PLACEHOLDERS)}"
     # What stands before rsync is of another program: ionice, sudo.
-    programs = [index for index, word in enumerate(words) if word.rpartition("/")[2].startswith("rsync")]
+    programs = [
+        index for index, word in enumerate(words) if word.rpartition("/")[2].startswith("rsync")
+    ]
     for option, said in _options(words[(programs or [0])[0] + 1 :]):
         if why := FORBIDDEN.get(option):
             yield f"`{said}` may not be used: {why}"
@@ -133,8 +185,11 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
                     break
 
 
-def expand(words: Sequence[str], options: Sequence[str], values: Mapping[str, str]) -> tuple[str, ...]:
-    """The command that a checked template (or, empty, the usual one) makes of options and `source`, `destination`.
+def expand(
+    words: Sequence[str], options: Sequence[str], values: Mapping[str, str]
+) -> tuple[str, ...]:
+    """The command that a checked template (or, empty, the usual one) makes of options and `source`,
+    `destination`.
 
     What is put in is never read again: a source that holds `{destination}` stays as it is.
     """

@@ -1,8 +1,8 @@
 """What Request Tracker is given to store, made such that it comes back as it was sent.
 
-RT changes much without a word: it cuts a subject at 200 bytes, joins its lines, replaces what is no character, stores a
-text with a NUL where no search finds it, drops an address that it does not like. So all that is taken away here
-beforehand, in ways that never make two things the same.
+RT changes much without a word: it cuts a subject at 200 bytes, joins its lines, replaces what is no
+character, stores a text with a NUL where no search finds it, drops an address that it does not
+like. So all that is taken away here beforehand, in ways that never make two things the same.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from hesiod_watch.core.naming import display
 SUBJECT_BYTES = 200
 """Where RT cuts a subject."""
 TEXT_LENGTH = 1_000_000
-"""Characters of one message; RT takes 10 MB by default, mail servers often less, and nobody reads as much."""
+"""Characters of one message; RT takes 10 MB by default, mail servers often less, and nobody reads
+as much.
+"""
 ADDRESS_LENGTH = 120
 """The width of RT's column for mail addresses."""
 
@@ -32,10 +34,11 @@ _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 
 
 def stored_subject(subject: str) -> str:
-    """`subject` as RT stores it: one line of at most SUBJECT_BYTES bytes without anything invisible.
+    """`subject` as RT stores it: one line of at most SUBJECT_BYTES bytes without anything
+    invisible.
 
-    A subject that had to be changed ends in a digest of what it was, so that two never become the same. Unchanged
-    where nothing is wrong with it; the answer to an answer is the answer.
+    A subject that had to be changed ends in a digest of what it was, so that two never become the
+    same. Unchanged where nothing is wrong with it; the answer to an answer is the answer.
     """
     words = " ".join("".join(letter if _shows(letter) else " " for letter in subject).split())
     if words == subject and words and len(words.encode()) <= SUBJECT_BYTES:
@@ -47,7 +50,8 @@ def stored_subject(subject: str) -> str:
 
 
 def stored_text(message: Delivery) -> str:
-    """The message's text with the line by which it is found again. Lines end in LF, and it has no control characters.
+    """The message's text with the line by which it is found again. Lines end in LF, and it has no
+    control characters.
 
     What is longer than TEXT_LENGTH loses its middle, and says so.
     """
@@ -82,7 +86,9 @@ def split_addresses(addresses: Iterable[str]) -> tuple[tuple[str, ...], tuple[st
 
 
 def ticket_query(queue: str, subject: str) -> str:
-    """TicketSQL for the tickets of a queue with a subject; RT ignores case, so what it finds must be compared."""
+    """TicketSQL for the tickets of a queue with a subject; RT ignores case, so what it finds must
+    be compared.
+    """
     return f"Queue = {quoted(queue)} AND Subject = {quoted(subject)}"
 
 

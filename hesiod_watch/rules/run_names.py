@@ -1,8 +1,10 @@
-"""What a run that comes from an upstream is called here: `{date of its first cell}_{instrument}_{name}`.
+"""What a run that comes from an upstream is called here: `{date of its first
+cell}_{instrument}_{name}`.
 
-The name is decided once, when the run is first seen; from then on the directory in the landing area whose
-`pipeline/upstream` says where it comes from is the run's name, whatever happens to its cells upstream. Two upstream
-names that would become one (`My Exp`, `My_Exp`) are reported and never merged.
+The name is decided once, when the run is first seen; from then on the directory in the landing area
+whose `pipeline/upstream` says where it comes from is the run's name, whatever happens to its cells
+upstream. Two upstream names that would become one (`My Exp`, `My_Exp`) are reported and never
+merged.
 """
 
 from __future__ import annotations
@@ -43,9 +45,11 @@ class NamedRuns:
 
 
 def run_name(first_cell_date: str, instrument: str, experiment: str) -> RunName:
-    """The name of a run here. Date and instrument are not repeated, and each run of blanks becomes one `_`.
+    """The name of a run here. Date and instrument are not repeated, and each run of blanks becomes
+    one `_`.
 
-    `first_cell_date` is YYYYMMDD. The result may be outside the grammar (`naming.run_problem`): too long.
+    `first_cell_date` is YYYYMMDD. The result may be outside the grammar (`naming.run_problem`): too
+    long.
     """
     rest = re.sub(" +", "_", experiment)
     for part in (first_cell_date, instrument):
@@ -56,22 +60,34 @@ def run_name(first_cell_date: str, instrument: str, experiment: str) -> RunName:
 def name_runs(found: Iterable[FoundRun], pinned: Mapping[RunName, str]) -> NamedRuns:
     """Name every run: by its pin where it has one, by the rule otherwise.
 
-    `pinned` are all runs in the landing area, each with the text of its `pipeline/upstream` ("" where it has none).
-    Of new runs that fold to one name the one with the earliest first cell gets it.
+    `pinned` are all runs in the landing area, each with the text of its `pipeline/upstream` (""
+    where it has none). Of new runs that fold to one name the one with the earliest first cell gets
+    it.
     """
     names: dict[str, RunName] = {}
     folds = []
     taken = dict(pinned)
-    # What two landing directories say of one place has no better answer than an order that does not change.
+    # What two landing directories say of one place has no better answer than an order that does not
+    # change.
     names_by_place = {place: name for name, place in sorted(pinned.items(), reverse=True)}
-    for run in sorted(found, key=lambda run: (run.first_cell_date, natural_key(run.experiment), run.location)):
+    for run in sorted(
+        found, key=lambda run: (run.first_cell_date, natural_key(run.experiment), run.location)
+    ):
         pin = names_by_place.get(run.location)
         name = pin or run_name(run.first_cell_date, run.instrument, run.experiment)
         if pin is None and (why := run_problem(name)):
-            folds.append(NameCollision(run.location, name, f"it would be called {display(name)}: {why}"))
+            folds.append(
+                NameCollision(run.location, name, f"it would be called {display(name)}: {why}")
+            )
         elif pin is None and name in taken:
-            owner = taken[name] or "a run directory of this name that does not say where it comes from"
-            folds.append(NameCollision(run.location, name, f"it would be called {name}, which is {display(owner)}"))
+            owner = (
+                taken[name] or "a run directory of this name that does not say where it comes from"
+            )
+            folds.append(
+                NameCollision(
+                    run.location, name, f"it would be called {name}, which is {display(owner)}"
+                )
+            )
         else:
             names[run.location] = taken_name = name
             taken[taken_name] = run.location

@@ -1,8 +1,8 @@
 """Of which type a run is: internal, visitor, test, or whatever a facility calls its own.
 
-The name of a run decides once, when the run is taken up; what `pipeline/type.yaml` says then wins over the name, so
-that a person can change it. A type that nothing is known about must not cost data: such a run is worked on like any
-other, and a person is told.
+The name of a run decides once, when the run is taken up; what `pipeline/type.yaml` says then wins
+over the name, so that a person can change it. A type that nothing is known about must not cost
+data: such a run is worked on like any other, and a person is told.
 """
 
 from __future__ import annotations
@@ -17,15 +17,23 @@ UNKNOWN = "unknown"
 
 
 def type_of_name(types: Iterable[RunType], run: str) -> RunType:
-    """The first type whose pattern matches the whole of a run's name; one called `unknown` where none does."""
-    return next((each for each in types if re.fullmatch(each.runs, run, re.DOTALL)), RunType(UNKNOWN, ""))
+    """The first type whose pattern matches the whole of a run's name; one called `unknown` where
+    none does.
+    """
+    return next(
+        (each for each in types if re.fullmatch(each.runs, run, re.DOTALL)), RunType(UNKNOWN, "")
+    )
 
 
 def type_of(snapshot: Snapshot, policy: Policy) -> RunType:
-    """The type of a run: what its file says, else what its name says. One not configured has nothing special."""
+    """The type of a run: what its file says, else what its name says. One not configured has
+    nothing special.
+    """
     if not snapshot.type:
         return type_of_name(policy.types, snapshot.run)
-    return next((each for each in policy.types if each.name == snapshot.type), RunType(snapshot.type, ""))
+    return next(
+        (each for each in policy.types if each.name == snapshot.type), RunType(snapshot.type, "")
+    )
 
 
 def type_problem(snapshot: Snapshot, policy: Policy) -> str:

@@ -1,7 +1,8 @@
-"""Stage of a cell and status of a run: words derived from a snapshot, for people and for Hesiod's scripts.
+"""Stage of a cell and status of a run: words derived from a snapshot, for people and for Hesiod's
+scripts.
 
-Nothing in hesiod-watch branches on a status; `plan` looks at the facts itself. A ready cell is processed
-whatever word describes its run.
+Nothing in hesiod-watch branches on a status; `plan` looks at the facts itself. A ready cell is
+processed whatever word describes its run.
 """
 
 from __future__ import annotations
@@ -9,7 +10,16 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from hesiod_watch.core.model import Cell, CellId, Completeness, Liveness, Snapshot, Stage, Status, why_in
+from hesiod_watch.core.model import (
+    Cell,
+    CellId,
+    Completeness,
+    Liveness,
+    Snapshot,
+    Stage,
+    Status,
+    why_in,
+)
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.copies import copies_in
@@ -27,8 +37,8 @@ ACCEPTABLE = frozenset({Stage.READY, Stage.PROCESSING, Stage.PROCESSED, Stage.FA
 def stage_of(cell: Cell) -> Stage:
     """The first stage that holds, in the order of the code.
 
-    For a cell that is not here only `.aborted` and `.done` count: whatever else was recorded about it
-    was recorded about data that have gone.
+    For a cell that is not here only `.aborted` and `.done` count: whatever else was recorded about
+    it was recorded about data that have gone.
     """
     flags = cell.flags
     if flags.aborted:
@@ -67,7 +77,9 @@ def why_stage(cell: Cell) -> str:
 
 
 def status_of(snapshot: Snapshot) -> tuple[Status, str]:
-    """The status word of a run, the first line of the table in docs/flags.md that holds, and why it does."""
+    """The status word of a run, the first line of the table in docs/flags.md that holds, and why it
+    does.
+    """
     status, why = _status_of(snapshot)
     return status, "; ".join((why, *_accepted(snapshot)))
 
@@ -80,7 +92,10 @@ def _status_of(snapshot: Snapshot) -> tuple[Status, str]:
         if word in flags:
             return word, _said(snapshot, word, _RUN_FLAGS[word])
     if snapshot.upstream is None:
-        return Status.UNKNOWN, "pipeline/upstream is missing, so nobody knows whose run this is; nothing is done to it"
+        return (
+            Status.UNKNOWN,
+            "pipeline/upstream is missing, so nobody knows whose run this is; nothing is done to it",
+        )
     if Status.FAILED in flags:
         return Status.FAILED, _said(snapshot, Status.FAILED, "the whole run needs a person")
     syncing = sync_under_way(snapshot)
@@ -117,10 +132,11 @@ def _status_of_work(snapshot: Snapshot, *, syncing: bool) -> tuple[Status, str]:
 
 
 def digest_of_report(snapshot: Snapshot) -> str:
-    """Digest of what a run's report would tell: which cells there are, and which of them are settled how.
+    """Digest of what a run's report would tell: which cells there are, and which of them are
+    settled how.
 
-    A report that carries another digest is out of date. Cells that are upstream only do not count: who makes the
-    page does not ask upstreams.
+    A report that carries another digest is out of date. Cells that are upstream only do not count:
+    who makes the page does not ask upstreams.
     """
     lines = []
     for cell in snapshot.cells:
@@ -133,9 +149,15 @@ def digest_of_report(snapshot: Snapshot) -> str:
         so_far = f" {cell.results.get('reads')}" if stage not in SETTLED else ""
         accepted = f" {by_hand(cell)}" if by_hand(cell) else ""
         # A later reading may find damage, or find that it has been repaired.
-        wrong = f" {names}" if stage is Stage.PROCESSED and (names := finding_of(cell).names) else ""
-        lines.append(f"{cell.id} {stage if stage in SETTLED else 'open'}{made}{so_far}{accepted}{wrong}")
-    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        wrong = (
+            f" {names}" if stage is Stage.PROCESSED and (names := finding_of(cell).names) else ""
+        )
+        lines.append(
+            f"{cell.id} {stage if stage in SETTLED else 'open'}{made}{so_far}{accepted}{wrong}"
+        )
+    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()[
+        :16
+    ]
 
 
 def settled(snapshot: Snapshot) -> bool:
@@ -225,7 +247,9 @@ def _copying(cell: Cell, otherwise: str, *, before: str = "") -> str:
     progress = cell.progress
     if progress is None or not progress.bytes_total:
         return otherwise
-    share = f"{progress.bytes_done / progress.bytes_total:.0%} of {progress.bytes_total / 1e9:.2f} GB"
+    share = (
+        f"{progress.bytes_done / progress.bytes_total:.0%} of {progress.bytes_total / 1e9:.2f} GB"
+    )
     return f"{before}{progress.phase}: {share}"
 
 
@@ -236,14 +260,20 @@ def _let_go(cell: Cell) -> str:
 
 
 def _copies(cell: Cell) -> str:
-    """What is to be said of the copies of a processed cell; "" where there is nothing that a person must know."""
+    """What is to be said of the copies of a processed cell; "" where there is nothing that a person
+    must know.
+    """
     if damage := other_damage(cell):
-        return f"; damaged: {damage[0]}" + (f" and {len(damage) - 1} more" if len(damage) > 1 else "")
+        return f"; damaged: {damage[0]}" + (
+            f" and {len(damage) - 1} more" if len(damage) > 1 else ""
+        )
     backup = cell.backup
     if backup is None:
         return ""
     if not backup.ending:
-        return _copying(cell, "; being backed up" if backup.liveness is not Liveness.DEAD else "", before="; ")
+        return _copying(
+            cell, "; being backed up" if backup.liveness is not Liveness.DEAD else "", before="; "
+        )
     if backup.ending == "failed":
         return f"; not backed up: {backup.why}"
     how = "copied as it is to" if finding_of(cell).said else "backed up on"
@@ -251,9 +281,13 @@ def _copies(cell: Cell) -> str:
 
 
 def _why_processed(cell: Cell) -> str:
-    """Where MinKNOW's checksums prove damage or loss, this comes first, and the cell is not called checked."""
+    """Where MinKNOW's checksums prove damage or loss, this comes first, and the cell is not called
+    checked.
+    """
     wrong = finding_of(cell).said
-    processed = f"processed and reported, but {wrong}" if wrong else "processed, checked and reported"
+    processed = (
+        f"processed and reported, but {wrong}" if wrong else "processed, checked and reported"
+    )
     return f"{processed}{_but(cell)}{_let_go(cell)}{_copies(cell)}"
 
 
@@ -265,10 +299,14 @@ def _flag_text(cell: Cell, otherwise: str) -> str:
 _WHY_STAGE: dict[Stage, Callable[[Cell], str]] = {
     Stage.ABORTED: lambda cell: _flag_text(cell, "a person said to disregard it"),
     Stage.PROCESSED: _why_processed,
-    Stage.FAILED: lambda cell: _flag_text(cell, "processing failed and needs a person") + _but(cell),
+    Stage.FAILED: lambda cell: (
+        _flag_text(cell, "processing failed and needs a person") + _but(cell)
+    ),
     Stage.PROCESSING: _why_processing,
     Stage.READY: lambda cell: by_hand(cell) or "its data are here and complete",
-    Stage.PENDING: lambda cell: _copying(cell, "partly here; its upstream lists it and no sync has proven it complete"),
+    Stage.PENDING: lambda cell: _copying(
+        cell, "partly here; its upstream lists it and no sync has proven it complete"
+    ),
     Stage.NEW: lambda cell: "on its upstream only",
     Stage.INCOMPLETE: _why_incomplete,
 }

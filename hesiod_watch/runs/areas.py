@@ -1,8 +1,9 @@
-"""Whether the landing area and the output area are the real ones, or mount points of missing file systems.
+"""Whether the landing area and the output area are the real ones, or mount points of missing file
+systems.
 
 The output area has a marker, `.hesiod-watch/output`. Without it nothing is written, because results
-below a mount point disappear when the file system is mounted again. The marker is written where runs
-that are linked to this area are found in it, or where no run is linked to it yet.
+below a mount point disappear when the file system is mounted again. The marker is written where
+runs that are linked to this area are found in it, or where no run is linked to it yet.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ _TEXT = b"This is the output area of hesiod-watch; without this file nothing is 
 def landing_problem(landing: LandingArea, output: Path) -> str:
     """Why the landing area cannot be the real one; "" when it can.
 
-    An empty directory may be a mount point whose file system is away: it is held against the runs that the
-    output directory knows of.
+    An empty directory may be a mount point whose file system is away: it is held against the runs
+    that the output directory knows of.
     """
     try:
         if (problem := landing.problem(0)) or any(landing.path.iterdir()):
@@ -59,10 +60,13 @@ class OutputArea:
     warn: bool = True  # say once that a marker cannot be written
 
     def __post_init__(self) -> None:
-        self._good: tuple[int, int] | None = None  # device and inode of the last directory without a problem
+        self._good: tuple[int, int] | None = (
+            None  # device and inode of the last directory without a problem
+        )
 
     def problem(self, *, mark: bool = False) -> str:
-        """Why this cannot be the real output area; "" when it can. Costs one `stat` where the marker is there.
+        """Why this cannot be the real output area; "" when it can. Costs one `stat` where the
+        marker is there.
 
         With `mark` a missing marker is written where that is safe. If that fails, work goes on.
         """
@@ -86,11 +90,15 @@ class OutputArea:
         if not any(_is_directory(target) for target in results):
             if results:
                 links = number_of(len(results), "link")
-                return self._away(f"of {links} from runs to results there, none leads to a directory")
+                return self._away(
+                    f"of {links} from runs to results there, none leads to a directory"
+                )
             if self._good not in (None, identity):
                 return self._away("it is not the directory that was there before")
         self._good = identity
-        if mark and runs:  # without runs nothing is to be written, and nothing speaks for this directory
+        if (
+            mark and runs
+        ):  # without runs nothing is to be written, and nothing speaks for this directory
             self._mark(identity)
         return ""
 

@@ -1,7 +1,8 @@
 """A cell's files in the landing area, seen and read without ever following a link.
 
-Whoever can write into the landing area could put a link where a directory was and have us write or read elsewhere. So
-each directory on the way is opened by itself, refusing links, and everything below is done through its descriptor.
+Whoever can write into the landing area could put a link where a directory was and have us write or
+read elsewhere. So each directory on the way is opened by itself, refusing links, and everything
+below is done through its descriptor.
 """
 
 from __future__ import annotations
@@ -31,12 +32,17 @@ _TEMPORARY = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}", re.DOTALL)
 def opened_run(landing: Path, run_dir: Path) -> Iterator[int]:
     """An open descriptor of a run's directory below `landing`, made if need be.
 
-    Raises PermanentError where something else is in the way, TemporaryError where the landing area cannot be used.
+    Raises PermanentError where something else is in the way, TemporaryError where the landing area
+    cannot be used.
     """
     try:
-        descriptor = os.open(landing, _DIRECTORY & ~os.O_NOFOLLOW)  # its own path is the administrator's
+        descriptor = os.open(
+            landing, _DIRECTORY & ~os.O_NOFOLLOW
+        )  # its own path is the administrator's
     except OSError as error:
-        raise TemporaryError(f"the landing area {landing} cannot be opened: {error.strerror}") from error
+        raise TemporaryError(
+            f"the landing area {landing} cannot be opened: {error.strerror}"
+        ) from error
     try:
         for part in run_dir.relative_to(landing).parts:
             try:
@@ -45,7 +51,9 @@ def opened_run(landing: Path, run_dir: Path) -> Iterator[int]:
                 why = "is no directory, or a link to one; nothing is written there"
                 raise PermanentError(f"{display(str(run_dir))}: {part} {why}") from error
             except OSError as error:
-                raise TemporaryError(f"{display(str(run_dir))} cannot be opened: {error.strerror}") from error
+                raise TemporaryError(
+                    f"{display(str(run_dir))} cannot be opened: {error.strerror}"
+                ) from error
             os.close(descriptor)
             descriptor = inner
         yield descriptor
@@ -62,7 +70,8 @@ def _open_or_make(parent: int, name: str) -> int:
 def entries(run: int, cell: CellId) -> dict[str, InventoryEntry]:
     """Everything of a cell that is in the landing area; empty where it is not there yet.
 
-    Raises PermanentError where a link or a file is in the place of the library or the cell, OSError.
+    Raises PermanentError where a link or a file is in the place of the library or the cell,
+    OSError.
     """
     found: dict[str, InventoryEntry] = {}
     try:
@@ -71,7 +80,9 @@ def entries(run: int, cell: CellId) -> dict[str, InventoryEntry]:
     except FileNotFoundError:
         return {}
     except NotADirectoryError as error:
-        raise PermanentError(f"{cell}: something in the landing area is no directory, or a link to one") from error
+        raise PermanentError(
+            f"{cell}: something in the landing area is no directory, or a link to one"
+        ) from error
     return found
 
 
@@ -85,9 +96,13 @@ def _walk(directory: int, prefix: str, found: dict[str, InventoryEntry]) -> None
         except FileNotFoundError:
             continue
         kind = _kind(status.st_mode)
-        found[prefix + name] = InventoryEntry(kind, status.st_size, status.st_mtime_ns, status.st_ctime_ns, target)
+        found[prefix + name] = InventoryEntry(
+            kind, status.st_size, status.st_mtime_ns, status.st_ctime_ns, target
+        )
         if kind == "d":
-            with suppress(FileNotFoundError, NotADirectoryError):  # changed since; what is missing will show
+            with suppress(
+                FileNotFoundError, NotADirectoryError
+            ):  # changed since; what is missing will show
                 inner = os.open(name, _DIRECTORY, dir_fd=directory)
                 try:
                     _walk(inner, f"{prefix}{name}/", found)
@@ -96,7 +111,15 @@ def _walk(directory: int, prefix: str, found: dict[str, InventoryEntry]) -> None
 
 
 def _kind(mode: int) -> Kind:
-    return "f" if stat.S_ISREG(mode) else "d" if stat.S_ISDIR(mode) else "l" if stat.S_ISLNK(mode) else "o"
+    return (
+        "f"
+        if stat.S_ISREG(mode)
+        else "d"
+        if stat.S_ISDIR(mode)
+        else "l"
+        if stat.S_ISLNK(mode)
+        else "o"
+    )
 
 
 @contextmanager
@@ -129,14 +152,19 @@ def opened(run: int, cell: CellId, name: str) -> Iterator[int]:
 
 @contextmanager
 def holder(run: int, cell: CellId, name: str) -> Iterator[tuple[int, str]]:
-    """The open directory that an entry of a cell lies in, and the last part of its name. Raises OSError."""
+    """The open directory that an entry of a cell lies in, and the last part of its name. Raises
+    OSError.
+    """
     *parents, last = name.split("/")
     with _directory(run, (cell.library, cell.name, *parents)) as parent:
         yield parent, last
 
 
-def checksums(run: int, cell: CellId, names: Iterable[str], stop: Callable[[], bool]) -> dict[str, str]:
-    """MD5 of files of a cell, read from disk after they have been made durable; one that cannot be read has none.
+def checksums(
+    run: int, cell: CellId, names: Iterable[str], stop: Callable[[], bool]
+) -> dict[str, str]:
+    """MD5 of files of a cell, read from disk after they have been made durable; one that cannot be
+    read has none.
 
     Ends early, with what it has, when `stop` says so.
     """
@@ -157,7 +185,9 @@ def _checksum(parent: int, name: str, stop: Callable[[], bool]) -> str | None:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        os.fsync(descriptor)  # a flag that will say "it is here" must be true after a power failure, too
+        os.fsync(
+            descriptor
+        )  # a flag that will say "it is here" must be true after a power failure, too
         digest = hashlib.md5(usedforsecurity=False)
         while data := os.read(descriptor, _CHUNK):
             digest.update(data)
@@ -169,12 +199,17 @@ def _checksum(parent: int, name: str, stop: Callable[[], bool]) -> str | None:
 
 
 def make_durable(run: int, cell: CellId, found: Entries) -> None:
-    """Have the disk keep the names of all that has been copied: the directories of a cell, and those above it.
+    """Have the disk keep the names of all that has been copied: the directories of a cell, and
+    those above it.
 
     Raises OSError.
     """
     parts = [(), (cell.library,), (cell.library, cell.name)]
-    parts += [(cell.library, cell.name, *name.split("/")) for name, entry in found.items() if entry.kind == "d"]
+    parts += [
+        (cell.library, cell.name, *name.split("/"))
+        for name, entry in found.items()
+        if entry.kind == "d"
+    ]
     for each in parts:
         with _directory(run, each) as descriptor:
             os.fsync(descriptor)
@@ -183,8 +218,9 @@ def make_durable(run: int, cell: CellId, found: Entries) -> None:
 def remove_leftovers(run: int, cell: CellId, there: Entries) -> list[str]:
     """Remove what killed rsyncs left of files that are whole now; the names of what was removed.
 
-    That is what lies in PARTIAL, and rsync's temporary files: `.{name}.{6 letters}` beside a file `name`. Nothing that
-    is upstream under such a name is touched. What cannot be removed stays; it is hidden and counts nowhere.
+    That is what lies in PARTIAL, and rsync's temporary files: `.{name}.{6 letters}` beside a file
+    `name`. Nothing that is upstream under such a name is touched. What cannot be removed stays; it
+    is hidden and counts nowhere.
     """
     removed = []
     for name in sorted(entries(run, cell)):
@@ -198,7 +234,9 @@ def remove_leftovers(run: int, cell: CellId, there: Entries) -> list[str]:
             continue
         with (
             suppress(OSError),
-            _directory(run, (cell.library, cell.name, *filter(None, directory.split("/")))) as parent,
+            _directory(
+                run, (cell.library, cell.name, *filter(None, directory.split("/")))
+            ) as parent,
         ):
             os.unlink(last, dir_fd=parent)
             removed.append(name)
@@ -208,6 +246,8 @@ def remove_leftovers(run: int, cell: CellId, there: Entries) -> list[str]:
 
 
 def _write_out(descriptor: int) -> None:
-    """Write a file system's pending data in one go, where the C library can: ten thousand fsyncs are then quick."""
+    """Write a file system's pending data in one go, where the C library can: ten thousand fsyncs
+    are then quick.
+    """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).syncfs(descriptor)

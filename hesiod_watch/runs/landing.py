@@ -3,8 +3,9 @@
     {landing}/[batch/]{run}/{library}/{cell}/...
     {landing}/[batch/]{run}/pipeline/
 
-`Landing.below` is the one place that says what a directory at some level is to us; events and sweeps
-both follow it, so neither sees what the other is blind to. Data directories are never followed.
+`Landing.below` is the one place that says what a directory at some level is to us; events and
+sweeps both follow it, so neither sees what the other is blind to. Data directories are never
+followed.
 
 Refused here: symbolic links, hidden names and `lost+found`, at any level. Whether a *name* may be
 worked on is decided by `naming`; a quarantined run still gets its hints, so that people hear of it.
@@ -34,7 +35,8 @@ _BATCHES: dict[Batch, re.Pattern[str] | None] = {
     "year": re.compile(r"[0-9]{4}"),  # 2026
     "month": re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])"),  # 2026-11
 }
-# Where data pooling or a careless copy puts data a level too high: there may be a million files in them.
+# Where data pooling or a careless copy puts data a level too high: there may be a million files in
+# them.
 _DATA = re.compile(r"(?:fastq|fast5|pod5|bam)(?:_(?:pass|fail|skip|recovered))?")
 
 
@@ -57,27 +59,39 @@ class LandingLevel(Enum):
 
 @dataclass(frozen=True)
 class LandingArea:
-    """The landing area at `path`, with runs directly in it or in directories named after years or months."""
+    """The landing area at `path`, with runs directly in it or in directories named after years or
+    months.
+    """
 
     path: Path
     batch: Batch = "none"
 
     def runs(self) -> list[Path]:
-        """Directories of all runs, sorted. Raises `TemporaryError` where the landing area cannot be read.
+        """Directories of all runs, sorted. Raises `TemporaryError` where the landing area cannot be
+        read.
 
-        A batch directory that cannot be read fails the whole: a short list would look like runs that went away.
+        A batch directory that cannot be read fails the whole: a short list would look like runs
+        that went away.
         """
         level = LandingLevel.LANDING
         places = [self.path]
         if self.batch != "none":
-            places = [place for place, below in self._followed(self.path, level) if below is LandingLevel.BATCH]
+            places = [
+                place
+                for place, below in self._followed(self.path, level)
+                if below is LandingLevel.BATCH
+            ]
             level = LandingLevel.BATCH
         return sorted(
-            run for place in places for run, below in self._followed(place, level) if below is LandingLevel.RUN
+            run
+            for place in places
+            for run, below in self._followed(place, level)
+            if below is LandingLevel.RUN
         )
 
     def run_of(self, path: Path) -> Path | None:
-        """The run that `path` is or lies in; None for the landing area, a batch directory and anything outside.
+        """The run that `path` is or lies in; None for the landing area, a batch directory and
+        anything outside.
 
         Decided by the names alone: the path need not exist any more.
         """
@@ -125,8 +139,8 @@ class LandingArea:
     def problem(self, known_runs: int) -> str:
         """Why this cannot be the landing area, as a sentence; "" where nothing speaks against it.
 
-        `known_runs` is how many runs are known from elsewhere. An empty directory is then not taken for a
-        landing area without runs, but for the place where a file system is not mounted.
+        `known_runs` is how many runs are known from elsewhere. An empty directory is then not taken
+        for a landing area without runs, but for the place where a file system is not mounted.
         """
         try:
             with os.scandir(self.path) as entries:

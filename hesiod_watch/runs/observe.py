@@ -1,8 +1,10 @@
-"""One look at one run: the disk becomes a frozen snapshot, and every decision is made from that alone.
+"""One look at one run: the disk becomes a frozen snapshot, and every decision is made from that
+alone.
 
-A snapshot may be out of date by the time it is used, and on a network file system it may be so from the start.
-That is harmless: flags are only ever added, so an old view is an earlier true one, and whatever is started needs
-a claim that the file system judges then. Only cells whose flags leave a question open have their files counted.
+A snapshot may be out of date by the time it is used, and on a network file system it may be so from
+the start. That is harmless: flags are only ever added, so an old view is an earlier true one, and
+whatever is started needs a claim that the file system judges then. Only cells whose flags leave a
+question open have their files counted.
 
 Nothing is written, nothing is claimed, and bad names end up in `quarantined` with a reason.
 """
@@ -49,7 +51,9 @@ COPYING_FILE = ".copying.json"
 COPIES_FILE = ".copies.json"
 """The same of a backup, or of the reading of copies, of a cell that is processed."""
 INGEST_FILE = ".ingest.json"
-"""In a cell's output while the cell is being written: what the last round of ingest saw and has come to."""
+"""In a cell's output while the cell is being written: what the last round of ingest saw and has
+come to.
+"""
 SMALL = 1 << 20
 """Bytes of such a file that are read; ours are far smaller."""
 
@@ -64,21 +68,25 @@ def observe(
 ) -> Snapshot:
     """Look at the run in `run_dir` once.
 
-    `listed_run` is the run as a listing of its upstream shows it; it need not be here yet. `channels` are those whose
-    undelivered messages are of interest. Never raises for what lies in
+    `listed_run` is the run as a listing of its upstream shows it; it need not be here yet.
+    `channels` are those whose undelivered messages are of interest. Never raises for what lies in
     the run: what cannot be read is said in `problem` or `quarantined`.
     """
     run = RunName(run_dir.name)
     upstream_cells = listed_run.cells if listed_run else frozenset()
     look = _Circumstances(upstream_cells, judge)
-    snapshot = Snapshot(run, run_dir, has_pipeline=False, listed_at=listed_run.location if listed_run else "")
+    snapshot = Snapshot(
+        run, run_dir, has_pipeline=False, listed_at=listed_run.location if listed_run else ""
+    )
     if why := naming.run_problem(run):
         return replace(snapshot, quarantined=(QuarantinedName(naming.display(run), why),))
     try:
         cells, quarantined, ignored = _find_cells(run_dir)
     except OSError as error:
         if listed_run and isinstance(error, FileNotFoundError):
-            return replace(snapshot, cells=_with_upstream([], upstream_cells))  # it is to be taken up
+            return replace(
+                snapshot, cells=_with_upstream([], upstream_cells)
+            )  # it is to be taken up
         return replace(
             snapshot,
             has_pipeline=os.path.lexists(run_dir / "pipeline"),
@@ -133,17 +141,29 @@ def _let_go(cell: Cell, listing: flags.FlagListing, judge: Judge) -> Cell:
     return replace(cell, deletable=marked, strip=strip) if marked or strip else cell
 
 
-def _counting(listing: flags.FlagListing, here: list[Cell], upstream_cells: frozenset[CellId]) -> frozenset[str]:
-    """The run's flags that count: our own `stripped` says nothing any more once the run has another cell."""
+def _counting(
+    listing: flags.FlagListing, here: list[Cell], upstream_cells: frozenset[CellId]
+) -> frozenset[str]:
+    """The run's flags that count: our own `stripped` says nothing any more once the run has another
+    cell.
+    """
     stems = {cell.stem for cell in upstream_cells} | {cell.id.stem for cell in here}
     stems -= {cell.id.stem for cell in here if cell.flags.aborted}
-    return listing.run_flags if all(map(listing.raw_removed, stems)) else listing.run_flags - {"stripped"}
+    return (
+        listing.run_flags
+        if all(map(listing.raw_removed, stems))
+        else listing.run_flags - {"stripped"}
+    )
 
 
 def _with_upstream(here: list[Cell], upstream_cells: frozenset[CellId]) -> tuple[Cell, ...]:
-    """Cells that are here or recorded, and those that are on the upstream only; a renamed library changes nothing."""
+    """Cells that are here or recorded, and those that are on the upstream only; a renamed library
+    changes nothing.
+    """
     seen = {cell.id.stem for cell in here}
-    there = [Cell(cell, present=False, upstream=True) for cell in upstream_cells if cell.stem not in seen]
+    there = [
+        Cell(cell, present=False, upstream=True) for cell in upstream_cells if cell.stem not in seen
+    ]
     return tuple(sorted([*here, *there], key=lambda cell: cell.id))
 
 
@@ -193,7 +213,8 @@ def _find_cells(run_dir: Path) -> tuple[list[CellId], list[QuarantinedName], lis
     twins = {stem for stem, count in Counter(cell.stem for cell in cells).items() if count > 1}
     quarantined += [
         QuarantinedName(
-            str(cell), "another library of this run has a cell of the same name; they would share their flags"
+            str(cell),
+            "another library of this run has a cell of the same name; they would share their flags",
         )
         for cell in cells
         if cell.stem in twins
@@ -210,24 +231,35 @@ def _directories(parent: Path) -> Iterator[str]:
 
 
 def _cell(
-    run_dir: Path, output: Path | None, cell: CellId, listing: flags.FlagListing | None, look: _Circumstances
+    run_dir: Path,
+    output: Path | None,
+    cell: CellId,
+    listing: flags.FlagListing | None,
+    look: _Circumstances,
 ) -> Cell:
     cell_flags = listing.cell(cell.stem, look.judge) if listing else CellFlags()
-    observed = _recorded(Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags))
+    observed = _recorded(
+        Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags)
+    )
     directory = run_dir / cell.library / cell.name
     if cell_flags.accepted and not cell_flags.aborted and observed.completeness is None:
         # A person says that all is here: people are told what the count says.
         counted = completeness.judge(minknow.read_contents(directory))
         observed = replace(observed, completeness=completeness.accept(counted))
     if cell_flags.done or cell_flags.aborted or cell_flags.failed:
-        return _with_copies(observed, listing, look.judge, output) if listing and cell_flags.done else observed
+        return (
+            _with_copies(observed, listing, look.judge, output)
+            if listing and cell_flags.done
+            else observed
+        )
     results = output / cell.library / cell.name if output else None
     if cell_flags.claims:
         return replace(observed, progress=_read_progress(results))
     if cell_flags.synced:
         return observed
     since = minknow.newest_summary_mtime(directory)
-    # Counting the files of a cell that is still being written would cost a listing of everything at every look.
+    # Counting the files of a cell that is still being written would cost a listing of everything at
+    # every look.
     contents = minknow.read_contents(directory) if since is not None else CellContents()
     observed = replace(observed, completeness=completeness.judge(contents), summary_since=since)
     progress = _read_progress(results, COPYING_FILE) if look.syncing else None
@@ -258,7 +290,9 @@ def _arriving(cell: Cell, directory: Path, results: Path | None, last: Attempt |
 
 
 def _recorded(cell: Cell) -> Cell:
-    """A cell, with what its worker wrote into `.done` or `.failed`: nothing where it was made by hand."""
+    """A cell, with what its worker wrote into `.done` or `.failed`: nothing where it was made by
+    hand.
+    """
     flag = cell.flags.done or cell.flags.failed
     if flag is None:
         return cell
@@ -282,7 +316,10 @@ def _read_progress(results: Path | None, name: str = PROGRESS_FILE) -> Progress 
     """What the worker of a cell last wrote about itself; None when there is nothing to be read."""
     record = _read_small(results / name) if results else {}
     phase, note, updated = record.get("phase"), record.get("note", ""), record.get("updated", 0.0)
-    counts = {key: whole_number(record.get(key, 0)) for key in ("bytes_done", "bytes_total", "reads", "bases")}
+    counts = {
+        key: whole_number(record.get(key, 0))
+        for key in ("bytes_done", "bytes_total", "reads", "bases")
+    }
     known = {key: number for key, number in counts.items() if number is not None}
     if not isinstance(phase, str) or not isinstance(note, str):
         return None
@@ -294,7 +331,9 @@ def _read_progress(results: Path | None, name: str = PROGRESS_FILE) -> Progress 
 
 
 def _read_small(path: Path) -> Mapping[str, object]:
-    """A small JSON object of ours; empty where there is none: it is for people, or can be found out again."""
+    """A small JSON object of ours; empty where there is none: it is for people, or can be found out
+    again.
+    """
     try:
         with path.open("rb") as file:
             return record_in(file.read(SMALL))

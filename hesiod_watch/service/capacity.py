@@ -1,8 +1,10 @@
-"""How full the disks are, how fast they fill, and when they will be full: for people, who buy disks months ahead.
+"""How full the disks are, how fast they fill, and when they will be full: for people, who buy disks
+months ahead.
 
-*Growing by* is what the cells that were finished in the last WINDOW days brought, divided by these days: for results
-the sizes of their files; for raw data what raw.json says, or where there is none the sizes of the FASTQ that
-manifest.json lists; for a backup what its copy records say. It knows nothing of what other programs write.
+*Growing by* is what the cells that were finished in the last WINDOW days brought, divided by these
+days: for results the sizes of their files; for raw data what raw.json says, or where there is none
+the sizes of the FASTQ that manifest.json lists; for a backup what its copy records say. It knows
+nothing of what other programs write.
 """
 
 from __future__ import annotations
@@ -61,7 +63,8 @@ class DiskSpace:
 
 
 def spaces(config: Config, snapshots: Iterable[Snapshot], now: float) -> list[DiskSpace]:
-    """The disks of landing, output and each mounted backup, as far as they can be looked at. `now`: seconds, epoch.
+    """The disks of landing, output and each mounted backup, as far as they can be looked at. `now`:
+    seconds, epoch.
 
     A backup whose marker is not there is left out: what is in its place is another disk.
     """
@@ -87,7 +90,9 @@ def spaces(config: Config, snapshots: Iterable[Snapshot], now: float) -> list[Di
 
 
 def _brought(snapshot: Snapshot, cell: Cell, since: float) -> Mapping[str, int]:
-    """Bytes that a cell has brought to each place since a time; nothing for one that was finished before."""
+    """Bytes that a cell has brought to each place since a time; nothing for one that was finished
+    before.
+    """
     brought: dict[str, int] = {}
     done = cell.flags.done
     if done and done.mtime >= since and snapshot.output:
@@ -113,7 +118,9 @@ def _size_of_files(place: Path) -> int:
 
 
 def _raw_bytes(place: Path) -> int:
-    """Bytes of a cell's raw data. The sum stands at the beginning of raw.json, which may list a million files."""
+    """Bytes of a cell's raw data. The sum stands at the beginning of raw.json, which may list a
+    million files.
+    """
     try:
         with (place / "raw.json").open("rb") as file:
             found = _BYTES.search(file.read(HEAD).partition(b'"files"')[0])

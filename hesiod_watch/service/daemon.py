@@ -1,8 +1,10 @@
-"""The service and the poll: where hints come from, how often, and when to stop. What to do is `reconcile`'s.
+"""The service and the poll: where hints come from, how often, and when to stop. What to do is
+`reconcile`'s.
 
-One thread decides. Other threads only say "look at this run": the reader of inotify, and one per worker that
-waits for its end. `watch` goes on until it is told to stop and leaves running workers alone, which are
-processes of their own; `poll` looks at everything once, waits for the work it started, and ends.
+One thread decides. Other threads only say "look at this run": the reader of inotify, and one per
+worker that waits for its end. `watch` goes on until it is told to stop and leaves running workers
+alone, which are processes of their own; `poll` looks at everything once, waits for the work it
+started, and ends.
 """
 
 from __future__ import annotations
@@ -39,11 +41,17 @@ SYNC = frozenset({"sync"})
 POLL_WAIT = 0.5
 """Seconds that a poll waits for the next thing to happen while workers of its own are at work."""
 HEAD_START = 2.0
-"""Seconds that a poll gives its upstreams to answer, so that their runs are looked at once and not twice."""
+"""Seconds that a poll gives its upstreams to answer, so that their runs are looked at once and not
+twice.
+"""
 SLOT_RETRY = 5.0
-"""Seconds between two looks at the runs that found every worker busy: nobody tells us when another's worker ends."""
+"""Seconds between two looks at the runs that found every worker busy: nobody tells us when
+another's worker ends.
+"""
 WOKEN = 4
-"""Runs among them that are looked at when one of our own ends; more would mostly find that it is taken again."""
+"""Runs among them that are looked at when one of our own ends; more would mostly find that it is
+taken again.
+"""
 
 
 @dataclass
@@ -62,7 +70,9 @@ class Engine:
         self._settled: dict[Path, bool] = {}
         # Runs that found every worker busy, by action; the run that has waited longest comes first.
         self._full: dict[str, dict[Path, None]] = {}
-        self._listed_runs: Mapping[Path, ListedRun] = {}  # runs as their upstreams were just seen to have them
+        self._listed_runs: Mapping[
+            Path, ListedRun
+        ] = {}  # runs as their upstreams were just seen to have them
         self._to_sync: dict[Path, None] = {}  # runs that wait until there is no processing to start
         self._syncing: set[Path] = set()  # those whose turn it is
         self._told: tuple[str, ...] = ()
@@ -109,19 +119,26 @@ class Engine:
                 self._syncing.discard(run_dir)
             self._settled[run_dir] = settled(looked.snapshot)
             self._late.pop(run_dir.name, None)
-            if looked.snapshot.outbox and delivery.overdue(looked.snapshot.outbox, self.reconciler.clock()):
+            if looked.snapshot.outbox and delivery.overdue(
+                looked.snapshot.outbox, self.reconciler.clock()
+            ):
                 self._late[run_dir.name] = looked.snapshot.outbox
             self._wait_for_workers(run_dir, looked.full, looked.started)
         except Exception:
-            # Whatever is wrong with one run must not stop the others; it is looked at again at the next sweep.
+            # Whatever is wrong with one run must not stop the others; it is looked at again at the
+            # next sweep.
             logger.exception("a bug while looking at a run", extra=fields(run=run_dir.name))
             return None
         finally:
             self.queue.done(run_dir)
         return looked
 
-    def _wait_for_workers(self, run_dir: Path, full: frozenset[str], started: frozenset[str]) -> None:
-        """Note which actions of a run wait for a worker. A run that has just got one goes to the end."""
+    def _wait_for_workers(
+        self, run_dir: Path, full: frozenset[str], started: frozenset[str]
+    ) -> None:
+        """Note which actions of a run wait for a worker. A run that has just got one goes to the
+        end.
+        """
         for action in full:
             self._full.setdefault(action, {})
         for action, waiting in self._full.items():
@@ -131,18 +148,29 @@ class Engine:
                 waiting.setdefault(run_dir)
 
     def take_endings(self) -> bool:
-        """Hear of workers that have ended since the last call (in the deciding thread); whether there were any."""
+        """Hear of workers that have ended since the last call (in the deciding thread); whether
+        there were any.
+        """
         heard = False
         while self._endings:
             heard = True
             ended = self._endings.popleft()
             logger.info(
                 "ended",
-                extra=fields(run=ended.run_dir.name, cell=ended.action.cell, action=ended.action.name, code=ended.code),
+                extra=fields(
+                    run=ended.run_dir.name,
+                    cell=ended.action.cell,
+                    action=ended.action.name,
+                    code=ended.code,
+                ),
             )
-            if ended.code != 0 and ended.action.name in CLAIMED:  # others are among the reconciler's problems
+            if (
+                ended.code != 0 and ended.action.name in CLAIMED
+            ):  # others are among the reconciler's problems
                 where = f"{ended.action.run} {ended.action.cell}"
-                self.failed.append(f"{where}: processing ended with code {ended.code}; hesiod-watch explain {where}")
+                self.failed.append(
+                    f"{where}: processing ended with code {ended.code}; hesiod-watch explain {where}"
+                )
             self.reconciler.ended(ended)
             # Runs that wait for this worker come before the run that had it and may want it again.
             for run_dir in list(self._full.get(ended.action.name, ()))[:WOKEN]:
@@ -151,9 +179,11 @@ class Engine:
         return heard
 
     def ask_upstreams(self, stop: Callable[[], bool] = lambda: False) -> tuple[str, ...]:
-        """Ask every upstream what it has, and look at all those runs; sentences about what a person should know.
+        """Ask every upstream what it has, and look at all those runs; sentences about what a person
+        should know.
 
-        May be called in a thread of its own. Raises TemporaryError when the landing area cannot be read.
+        May be called in a thread of its own. Raises TemporaryError when the landing area cannot be
+        read.
         """
         seen = ask(self.config, stop=stop)
         self._listed_runs = seen.listed_runs
@@ -166,12 +196,16 @@ class Engine:
         return seen.problems
 
     def undelivered(self) -> list[str]:
-        """What cron should say of messages that nobody gets, once a day: it is the way that is left."""
+        """What cron should say of messages that nobody gets, once a day: it is the way that is
+        left.
+        """
         sentences = list(delivery.in_all(self._late))
         return sentences if sentences and first_today(self.config.landing, "undelivered") else []
 
     def commence_syncs(self) -> bool:
-        """Let the runs be copied that wait for it; to be called when there is nothing else to start."""
+        """Let the runs be copied that wait for it; to be called when there is nothing else to
+        start.
+        """
         if not self._to_sync:
             return False
         names = ", ".join(run_dir.name for run_dir in self._to_sync)
@@ -230,7 +264,9 @@ class Service:
         if any(not upstream.place.is_local for upstream in engine.config.upstreams):
             asking.start()
         self._notifier.send(READY="1", STATUS=self._describe())
-        logger.info("ready", extra=fields(landing=engine.config.landing, output=engine.config.output))
+        logger.info(
+            "ready", extra=fields(landing=engine.config.landing, output=engine.config.output)
+        )
         heartbeat = self._notifier.watchdog_interval / 3
         next_heartbeat = next_retry = time.monotonic()
         try:
@@ -257,7 +293,9 @@ class Service:
             self._notifier.send(STOPPING="1")
             counted = asdict(self._watching.counters)
             self._watching.stop()
-            logger.info("stopped", extra=fields(workers_left_running=engine.reconciler.running(), **counted))
+            logger.info(
+                "stopped", extra=fields(workers_left_running=engine.reconciler.running(), **counted)
+            )
 
     def _describe(self) -> str:
         return self._away or self._watching.describe()
@@ -277,7 +315,8 @@ class Service:
         if not self._away:
             self._check_output()
         if self._gone or self._away:
-            # An empty directory in the place of the landing area must not look like runs without cells.
+            # An empty directory in the place of the landing area must not look like runs without
+            # cells.
             self._engine.queue.done(run_dir)
             return
         looked = self._engine.look(run_dir)
@@ -303,7 +342,9 @@ class Service:
         if gone and gone != self._gone:
             logger.error("the landing area is not there", extra=fields(why=gone))
         if self._gone and not gone:
-            logger.info("the landing area is back", extra=fields(landing=self._engine.config.landing))
+            logger.info(
+                "the landing area is back", extra=fields(landing=self._engine.config.landing)
+            )
             self._engine.hint(None)
         self._gone = gone
 
@@ -315,11 +356,13 @@ def poll(
     on_look: Callable[[LookResult], None] = lambda looked: None,
     stop: threading.Event | None = None,
 ) -> list[str]:
-    """Look at every run (or at `runs`) once, and again after each piece of work that this started; then return.
+    """Look at every run (or at `runs`) once, and again after each piece of work that this started;
+    then return.
 
-    Returns sentences about what went wrong; raises TemporaryError when an area is not there. Work that
-    found every worker busy with other people's work is left for the next poll. An upstream that does not answer
-    holds nobody up: all runs are looked at meanwhile, and those that it offers once more.
+    Returns sentences about what went wrong; raises TemporaryError when an area is not there. Work
+    that found every worker busy with other people's work is left for the next poll. An upstream
+    that does not answer holds nobody up: all runs are looked at meanwhile, and those that it offers
+    once more.
     """
     engine = Engine(config, repeat=False)
     if problem := engine.landing_problem() or engine.output_problem():
@@ -343,11 +386,18 @@ def _work_through(
     stop: threading.Event,
     asking: Future[tuple[str, ...]] | None = None,
 ) -> None:
-    """Look at every run in the queue until nothing is under way and nothing more comes from `asking`."""
-    ended = False  # whether any of our workers has ended since the runs that found all busy were last looked at
+    """Look at every run in the queue until nothing is under way and nothing more comes from
+    `asking`.
+    """
+    # whether any of our workers has ended since the runs that found all busy were last looked at
+    ended = False
     while not stop.is_set():
-        answered = asking is None or asking.done()  # before the queue is looked into, lest the answer be overlooked
-        run_dir = engine.queue.get(timeout=0 if answered and not engine.reconciler.running() else POLL_WAIT)
+        answered = (
+            asking is None or asking.done()
+        )  # before the queue is looked into, lest the answer be overlooked
+        run_dir = engine.queue.get(
+            timeout=0 if answered and not engine.reconciler.running() else POLL_WAIT
+        )
         ended = engine.take_endings() or ended
         if run_dir is not None:
             if problem := engine.output_problem():

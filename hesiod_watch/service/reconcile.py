@@ -1,9 +1,9 @@
 """One run, one look: observe, plan, claim, start. The service and the poll call exactly this.
 
-Any number of these may run on the same tree at once, in any number of processes. None of them trusts what it
-has seen: work on a cell starts only behind a claim that the file system gave, and the loser of a race looks
-again later. What is remembered here between two looks (which worker is ours, when to try again after an error)
-costs time when it is lost, never correctness.
+Any number of these may run on the same tree at once, in any number of processes. None of them
+trusts what it has seen: work on a cell starts only behind a claim that the file system gave, and
+the loser of a race looks again later. What is remembered here between two looks (which worker is
+ours, when to try again after an error) costs time when it is lost, never correctness.
 """
 
 from __future__ import annotations
@@ -49,7 +49,9 @@ class LookResult:
     """What one reconcile of a run came to."""
 
     snapshot: Snapshot
-    full: frozenset[str] = frozenset()  # actions that could not be started because every worker is busy
+    full: frozenset[str] = (
+        frozenset()
+    )  # actions that could not be started because every worker is busy
     started: frozenset[str] = frozenset()  # actions that were started
     held: bool = False  # something was to be done and was not, because it was to be held
     look_again: float | None = None  # seconds from now
@@ -75,14 +77,17 @@ class Reconciler:
     config: Config
     on_end: Callable[[EndedAction], None]
     clock: Clock = field(default=lambda: datetime.now(UTC))
-    repeat: bool = True  # False: rounds of repeated work are made once for each cell, as in a poll, which has to end
+    # False: rounds of repeated work are made once for each cell, as in a poll, which has to end
+    repeat: bool = True
 
     def __post_init__(self) -> None:
         policy = self.config.policy()
         self._policy = policy if self.repeat else replace(policy, sync_interval=0.0)
         self._heavy: Executor = make(self.config.processing.executor, self.config, self.on_end)
         self._short: Executor = (
-            self._heavy if self._heavy.name == "dry-run" else make("inline", self.config, self._ended)
+            self._heavy
+            if self._heavy.name == "dry-run"
+            else make("inline", self.config, self._ended)
         )
         self._failures: dict[tuple[Path, str, CellId | None], _Failure] = {}
         self._made: set[tuple[Path, str, CellId | None]] = set()
@@ -97,14 +102,21 @@ class Reconciler:
     ) -> LookResult:
         """Look at one run and start what is to be done, but for the actions to `hold`.
 
-        `listed_run` is the run as its upstream was just seen to have it. Never raises for what is wrong with the run.
+        `listed_run` is the run as its upstream was just seen to have it. Never raises for what is
+        wrong with the run.
         """
         full, started = set[str](), set[str]()
         for _ in range(ROUNDS):
             snapshot = observe(
-                run_dir, self.config.output, listed_run=listed_run, judge=self._judge, channels=self._policy.channels
+                run_dir,
+                self.config.output,
+                listed_run=listed_run,
+                judge=self._judge,
+                channels=self._policy.channels,
             )
-            now = self.clock()  # after the look: no flag of this host that it has seen is of the future
+            now = (
+                self.clock()
+            )  # after the look: no flag of this host that it has seen is of the future
             decision = plan(snapshot, self._policy, now)
             changed = False
             held = False
@@ -141,24 +153,33 @@ class Reconciler:
             del self._failures[key]
 
     def ended(self, ended: EndedAction) -> None:
-        """Hear that a worker has ended (in the deciding thread): a failure without a flag rests for a while."""
+        """Hear that a worker has ended (in the deciding thread): a failure without a flag rests for
+        a while.
+        """
         key = (ended.run_dir, ended.action.name, ended.action.cell)
         if ended.action.name in REPEATED:
             self._made.add(key)
         if ended.code == 0:
             self._failures.pop(key, None)
         elif ended.action.name not in CLAIMED:  # those are judged by their claims and flags
-            self._rest(key, f"{ended.action.name} ended with code {ended.code}; the run's pipeline.log has more")
+            self._rest(
+                key,
+                f"{ended.action.name} ended with code {ended.code}; the run's pipeline.log has more",
+            )
 
     # Starting.
 
     def _begin(self, snapshot: Snapshot, action: Action) -> bool | None:
-        """Start one action: True if it was, False if it need not or cannot be now, None if all workers are busy."""
+        """Start one action: True if it was, False if it need not or cannot be now, None if all
+        workers are busy.
+        """
         run_dir = snapshot.path
         executor = self._short if action.name in SHORT else self._heavy
         if any(_same(action, other) for other in executor.running().values()):
             return False
-        owner = process.this_owner(action.name, executor.name, epoch=action.epoch, reason=action.reason)
+        owner = process.this_owner(
+            action.name, executor.name, epoch=action.epoch, reason=action.reason
+        )
         key = (run_dir, action.name, action.cell)
         try:
             reservation = executor.reserve(action)
@@ -172,7 +193,9 @@ class Reconciler:
             self._short_codes.clear()
             executor.start(action, run_dir, owner, reservation)
         except FlagExists as error:
-            logger.info("somebody was first", extra=fields(run=snapshot.run, cell=action.cell, why=error))
+            logger.info(
+                "somebody was first", extra=fields(run=snapshot.run, cell=action.cell, why=error)
+            )
             return False
         except (HesiodError, OSError) as error:
             self._rest(key, str(error))
@@ -188,13 +211,17 @@ class Reconciler:
         if action.name in CLAIMED and action.cell and self._heavy.name != "dry-run":
             require_writable(snapshot, action.cell)
             flags.claim_cell(snapshot.path / "pipeline", action.cell.stem, owner)
-            logger.info("claimed", extra=fields(run=snapshot.run, cell=action.cell, epoch=action.epoch))
+            logger.info(
+                "claimed", extra=fields(run=snapshot.run, cell=action.cell, epoch=action.epoch)
+            )
 
     def _ended(self, ended: EndedAction) -> None:
         self._short_codes.append(ended.code)
 
     def _judge(self, owner: Owner | None) -> tuple[Liveness, str]:
-        """Like any process on this host, but we also know which of our own claims have no worker any more."""
+        """Like any process on this host, but we also know which of our own claims have no worker
+        any more.
+        """
         if owner and (owner.pid, owner.pid_start, owner.boot_id, owner.pid_namespace) == (
             self._me.pid,
             self._me.pid_start,
@@ -203,7 +230,10 @@ class Reconciler:
         ):
             if owner.token in self._heavy.running():
                 return Liveness.ALIVE, f"its worker was started by this process ({owner.pid})"
-            return Liveness.DEAD, f"this process ({owner.pid}) claimed it, and its worker has ended without a record"
+            return (
+                Liveness.DEAD,
+                f"this process ({owner.pid}) claimed it, and its worker has ended without a record",
+            )
         return process.judge_here(owner)
 
     # Trying again.
@@ -215,7 +245,9 @@ class Reconciler:
         self._failures[key] = _Failure(error, delay, self.clock())
         if former is None or former.error != error:
             run_dir, action, cell = key
-            logger.warning("not done", extra=fields(run=run_dir.name, cell=cell, action=action, why=error))
+            logger.warning(
+                "not done", extra=fields(run=run_dir.name, cell=cell, action=action, why=error)
+            )
 
     def _resting(self, run_dir: Path, action: Action, now: datetime) -> bool:
         key = (run_dir, action.name, action.cell)
@@ -226,15 +258,25 @@ class Reconciler:
 
     def _next_look(self, run_dir: Path, decision: Decision, now: datetime) -> float | None:
         failed = self.clock()  # later than `now`, at which some of these had not failed yet
-        times = [failure.due(failed) for key, failure in self._failures.items() if key[0] == run_dir]
+        times = [
+            failure.due(failed) for key, failure in self._failures.items() if key[0] == run_dir
+        ]
         if decision.look_again:
             times.append(decision.look_again)
         return max(0.0, (min(times) - now).total_seconds()) if times else None
 
     def problems(self) -> list[str]:
-        """What could not be done at the last try, what is damaged, and which cells are overdue, as sentences."""
-        problems = [sentence for run_dir in sorted(self._damaged) for sentence in self._damaged[run_dir]]
-        problems += [sentence for run_dir in sorted(self._overdue) for sentence in self._overdue[run_dir].values()]
+        """What could not be done at the last try, what is damaged, and which cells are overdue, as
+        sentences.
+        """
+        problems = [
+            sentence for run_dir in sorted(self._damaged) for sentence in self._damaged[run_dir]
+        ]
+        problems += [
+            sentence
+            for run_dir in sorted(self._overdue)
+            for sentence in self._overdue[run_dir].values()
+        ]
         for (run_dir, _, _), failure in self._failures.items():
             named = failure.error.startswith(run_dir.name)
             problems.append(failure.error if named else f"{run_dir.name}: {failure.error}")
@@ -273,7 +315,9 @@ def require_writable(snapshot: Snapshot, cell: CellId) -> None:
 
     To be called before a claim, which would keep the cell from a service that may write.
     """
-    if snapshot.output and (why := process.why_not_writable(snapshot.output / cell.library / cell.name)):
+    if snapshot.output and (
+        why := process.why_not_writable(snapshot.output / cell.library / cell.name)
+    ):
         raise PermanentError(
             f"{snapshot.run} {cell}: not claimed, because its results cannot be written: {why}; after fixing the"
             " cause it is processed at the next look"

@@ -1,8 +1,8 @@
 """The queue of runs to look at: each at most once, none forgotten.
 
-A run that is hinted at while it is being looked at is marked dirty and comes back afterwards; a run that
-waits already is not queued twice. Later looks are times, not threads. This is the queue of client-go
-(`util/workqueue`), with `get` by one consumer and `add` from any thread.
+A run that is hinted at while it is being looked at is marked dirty and comes back afterwards; a run
+that waits already is not queued twice. Later looks are times, not threads. This is the queue of
+client-go (`util/workqueue`), with `get` by one consumer and `add` from any thread.
 """
 
 from __future__ import annotations
@@ -45,7 +45,9 @@ class WorkQueue:
             self._changed.notify()
 
     def get(self, timeout: float | None = None) -> Path | None:
-        """The next run, or None after `timeout` seconds or a `wake`. Call `done` with it afterwards."""
+        """The next run, or None after `timeout` seconds or a `wake`. Call `done` with it
+        afterwards.
+        """
         deadline = None if timeout is None else self._clock() + timeout
         with self._changed:
             while True:
@@ -61,7 +63,9 @@ class WorkQueue:
                 if deadline is not None and now >= deadline:
                     return None
                 waits = [
-                    when - now for when in (deadline, self._later[0][0] if self._later else None) if when is not None
+                    when - now
+                    for when in (deadline, self._later[0][0] if self._later else None)
+                    if when is not None
                 ]
                 self._changed.wait(min(waits) if waits else None)
 

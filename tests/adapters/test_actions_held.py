@@ -20,7 +20,11 @@ from hesiod_watch.runs import cell_files, flags
 RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 TEXT = b"@r\nACGT\n+\nIIII\n" * 1000
 PACKED, PIECE = gzip.compress(TEXT, 1, mtime=0), gzip.compress(TEXT, 9, mtime=0)
-FILES = {"fastq_pass/a.fastq.gz": PACKED, "fastq_pass/b.fastq": TEXT, "pod5/a.pod5": b"signal" * 1000}
+FILES = {
+    "fastq_pass/a.fastq.gz": PACKED,
+    "fastq_pass/b.fastq": TEXT,
+    "pod5/a.pod5": b"signal" * 1000,
+}
 
 
 def md5(data: bytes) -> str:
@@ -29,7 +33,9 @@ def md5(data: bytes) -> str:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    """A processed cell: two FASTQ of one text, which have become two pieces of one output, and a file of signal."""
+    """A processed cell: two FASTQ of one text, which have become two pieces of one output, and a
+    file of signal.
+    """
     landing, output = tmp_path / "landing", tmp_path / "output"
     cell, results = (place / RUN / CELL.library / CELL.name for place in (landing, output))
     for name, data in FILES.items():
@@ -44,13 +50,17 @@ def job(tmp_path: Path) -> Job:
     manifest = {"files": [{"name": "o.fastq.gz", "md5": md5(PIECE * 2)}], "sources": sources}
     (results / "manifest.json").write_text(json.dumps(manifest))
     flags.adopt(landing / RUN, LOCAL, output / RUN)
-    return Job("strip", landing / RUN, Config(landing, output), process.this_owner("strip", "inline"), CELL)
+    return Job(
+        "strip", landing / RUN, Config(landing, output), process.this_owner("strip", "inline"), CELL
+    )
 
 
 def look(job: Job) -> tuple[LocalCopy, dict[str, str]]:
     """What is in landing, and why outputs do not hold each source; "" where they do."""
     with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
-        looking = CopySurvey(job, directory, job.output / CELL.library / CELL.name, {}, lambda: False)
+        looking = CopySurvey(
+            job, directory, job.output / CELL.library / CELL.name, {}, lambda: False
+        )
         here = looking.of_landing()
         return here, {name: copy.why for name, copy in looking.of_outputs(here).items()}
 
@@ -66,7 +76,9 @@ def test_all_is_well(job: Job) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_changed_while_it_is_read(job: Job, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a file that somebody touches while it is read nothing is known, and no output counts as its copy."""
+    """Of a file that somebody touches while it is read nothing is known, and no output counts as
+    its copy.
+    """
     path = job.cell_dir / name
     reading = {"readv": os.readv, "read": os.read}
 
@@ -85,7 +97,9 @@ def test_changed_while_it_is_read(job: Job, name: str, monkeypatch: pytest.Monke
 
 
 def test_damaged_source(job: Job) -> None:
-    """A gzipped source that is damaged in landing has the MD5 of its bytes, and an output is no copy of it."""
+    """A gzipped source that is damaged in landing has the MD5 of its bytes, and an output is no
+    copy of it.
+    """
     name, damaged = "fastq_pass/a.fastq.gz", PACKED[:-8] + bytes([PACKED[-8] ^ 1]) + PACKED[-7:]
     (job.cell_dir / name).write_bytes(damaged)
     here, why = look(job)
@@ -98,4 +112,7 @@ def test_another_text(job: Job) -> None:
     """A source that says something else than the piece made of it is not in the output."""
     (job.cell_dir / "fastq_pass/b.fastq").write_bytes(TEXT.replace(b"A", b"C", 1))
     _, why = look(job)
-    assert why == {"fastq_pass/a.fastq.gz": "", "fastq_pass/b.fastq": "does not hold the very text of the file"}
+    assert why == {
+        "fastq_pass/a.fastq.gz": "",
+        "fastq_pass/b.fastq": "does not hold the very text of the file",
+    }

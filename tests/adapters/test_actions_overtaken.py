@@ -90,7 +90,9 @@ class World:
         """First lines of the reads in the results, without what follows the name."""
         found: set[bytes] = set()
         for path in self.output.glob("*.fastq.gz"):
-            found |= {line.split()[0] for line in gzip.decompress(path.read_bytes()).splitlines()[::4]}
+            found |= {
+                line.split()[0] for line in gzip.decompress(path.read_bytes()).splitlines()[::4]
+            }
         return found
 
     def wanted(self) -> set[bytes]:
@@ -101,19 +103,32 @@ class World:
         return found
 
     def assert_whole(self) -> None:
-        """The results are those of the sources and agree with the manifest and `.done`; no leftovers."""
+        """The results are those of the sources and agree with the manifest and `.done`; no
+        leftovers.
+        """
         assert verify_cell(self.output) == []
         assert self.names() == self.wanted()
         done = json.loads((self.pipeline / flags.done(CELL.stem)).read_text())
-        assert done["results"]["reads"] == json.loads((self.output / "qc.json").read_text())["total"]["reads"]
+        assert (
+            done["results"]["reads"]
+            == json.loads((self.output / "qc.json").read_text())["total"]["reads"]
+        )
         assert not list(self.output.glob(".staging*"))
         assert not (self.pipeline / flags.failed(CELL.stem)).exists()
 
 
 class Gate:
-    """Calls `at_number` before one rename, counted from 1, in the output of a cell that is not done."""
+    """Calls `at_number` before one rename, counted from 1, in the output of a cell that is not
+    done.
+    """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, world: World, number: int, at_number: Callable[[], None]):
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        world: World,
+        number: int,
+        at_number: Callable[[], None],
+    ):
         self.count = 0
         self._within = str(world.output)
         self._done = world.pipeline / flags.done(CELL.stem)
@@ -135,7 +150,10 @@ class Gate:
 
 
 FIRST, AGAIN = "first", pytest.param("once more", marks=pytest.mark.slow)
-BEFORE: dict[str, Callable[[World], None]] = {"first": lambda world: None, "once more": World.process_before}
+BEFORE: dict[str, Callable[[World], None]] = {
+    "first": lambda world: None,
+    "once more": World.process_before,
+}
 
 
 def renames(root: Path, before: str) -> int:
@@ -151,7 +169,9 @@ def renames(root: Path, before: str) -> int:
 
 @pytest.mark.parametrize("before", [FIRST, AGAIN])
 def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
-    """An attempt that wakes up before any of its renames, when another has finished, changes nothing."""
+    """An attempt that wakes up before any of its renames, when another has finished, changes
+    nothing.
+    """
     count = renames(tmp_path / "undisturbed", before)
     assert count > 10
     for number in range(1, count + 1):
@@ -170,7 +190,9 @@ def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
 
             gate = Gate(patch, world, number, stop)
 
-            def overtaken(world: World = world, gate: Gate = gate, outcomes: list[Outcome] = outcomes) -> None:
+            def overtaken(
+                world: World = world, gate: Gate = gate, outcomes: list[Outcome] = outcomes
+            ) -> None:
                 gate.for_this_thread()
                 outcomes.append(world.attempt(elsewhere=True))
 
@@ -192,7 +214,9 @@ def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "qc.json", "fastq.gz"])
-def test_a_late_rename_is_repaired(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_late_rename_is_repaired(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A file that an overtaken attempt put over a published one is made again before `.done`."""
     world = World(tmp_path)
     put: list[Path] = []

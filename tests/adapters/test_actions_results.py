@@ -8,7 +8,13 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.outputs.results import MANIFEST, SUPERSEDED, manifest_text, publish_results, read_manifest
+from hesiod_watch.actions.outputs.results import (
+    MANIFEST,
+    SUPERSEDED,
+    manifest_text,
+    publish_results,
+    read_manifest,
+)
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.model import Output, Piece, Written
@@ -30,8 +36,12 @@ def manifest(sources: list[str], md5: str) -> str:
         CELL,
     )
     pieces = tuple(Piece(source, 10, 1, NAME, 5, 6, 7, 8, 9) for source in sources)
-    written = Written(Output(NAME, None, "pass", ()), Path(NAME), 4, md5, 1, 2, ReadStatistics(), pieces, ())
-    return "".join(manifest_text(job, [written], {NAME: md5, "qc.json": "q"}, {NAME: 4, "qc.json": 3}))
+    written = Written(
+        Output(NAME, None, "pass", ()), Path(NAME), 4, md5, 1, 2, ReadStatistics(), pieces, ()
+    )
+    return "".join(
+        manifest_text(job, [written], {NAME: md5, "qc.json": "q"}, {NAME: 4, "qc.json": 3})
+    )
 
 
 def results(directory: Path, sources: list[str], md5: str) -> dict[str, Path]:
@@ -54,8 +64,12 @@ def test_a_manifest_is_json_as_if_written_at_once(sources: list[str]) -> None:
 
 @pytest.mark.parametrize("sources", [[], ["a", ODD]])
 @pytest.mark.parametrize(("again", "kept"), [("one", []), ("two", [MANIFEST, NAME])])
-def test_other_results_than_before_are_kept(tmp_path: Path, sources: list[str], again: str, kept: list[str]) -> None:
-    """When a cell is processed again its earlier results are kept if the FASTQ differ, and only then."""
+def test_other_results_than_before_are_kept(
+    tmp_path: Path, sources: list[str], again: str, kept: list[str]
+) -> None:
+    """When a cell is processed again its earlier results are kept if the FASTQ differ, and only
+    then.
+    """
     cell = tmp_path / "cell"
     cell.mkdir()
     publish_results(results(tmp_path / "first", sources, "one"), cell)

@@ -9,7 +9,12 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources, sources_unchanged
+from hesiod_watch.actions.outputs.sources import (
+    NewestFile,
+    find_outputs,
+    finished_sources,
+    sources_unchanged,
+)
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.model import Output, Source
@@ -31,7 +36,9 @@ def names(outputs: list[Output]) -> list[str]:
 
 def test_a_later_file_shows_that_the_earlier_ones_are_finished() -> None:
     """All but the newest file of an output are taken."""
-    ready, newest = finished_sources([output(source("a_0"), source("a_1"), source("a_2"))], {}, now=100)
+    ready, newest = finished_sources(
+        [output(source("a_0"), source("a_1"), source("a_2"))], {}, now=100
+    )
     assert names(ready) == ["a_0", "a_1"]
     assert newest == {"a_2": NewestFile(10, 1, 100)}
 
@@ -44,12 +51,18 @@ def test_the_only_file_of_an_output_waits() -> None:
 
 
 def test_a_file_that_has_been_quiet_is_finished() -> None:
-    """The newest file is taken when it has not changed for a while, by our clock and not by the file system's."""
+    """The newest file is taken when it has not changed for a while, by our clock and not by the
+    file system's.
+    """
     growing = output(source("a_0", mtime_ns=10**18))
     _, newest = finished_sources([growing], {}, now=100)
     ready, newest = finished_sources([growing], newest, now=100 + QUIET - 1)
     assert ready == []
-    for later in (QUIET, QUIET + 1, 10 * QUIET):  # and stays so, or what was taken would be given up again
+    for later in (
+        QUIET,
+        QUIET + 1,
+        10 * QUIET,
+    ):  # and stays so, or what was taken would be given up again
         ready, newest = finished_sources([growing], newest, now=100 + later)
         assert names(ready) == ["a_0"]
 
@@ -65,7 +78,10 @@ def test_a_change_begins_the_wait_anew() -> None:
 
 def test_each_output_is_judged_for_itself() -> None:
     """A quiet barcode is taken while another still grows."""
-    first, second = output(source("a_0")), output(source("b_0"), source("b_1"), name="y_pass.fastq.gz")
+    first, second = (
+        output(source("a_0")),
+        output(source("b_0"), source("b_1"), name="y_pass.fastq.gz"),
+    )
     before = {"a_0": NewestFile(10, 1, 0)}
     ready, newest = finished_sources([first, second], before, now=QUIET)
     assert names(ready) == ["a_0", "b_0"]
@@ -82,7 +98,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "a new file": lambda data: (data / "a_4.fastq").write_text("x"),
     "one less": lambda data: (data / "a_1.fastq").unlink(),
     "another name": lambda data: (data / "a_1.fastq").rename(data / "a_3.fastq"),
-    "another barcode": lambda data: (data / "a_1.fastq").rename(data.parent / "barcode02" / "a_1.fastq"),
+    "another barcode": lambda data: (data / "a_1.fastq").rename(
+        data.parent / "barcode02" / "a_1.fastq"
+    ),
     "longer": lambda data: (data / "a_1.fastq").write_text("xx"),
     "another time": lambda data: os.utime(data / "a_1.fastq", ns=(5, 5)),
     "times exchanged": lambda data: exchange_times(data / "a_1.fastq", data / "a_2.fastq"),
@@ -91,7 +109,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_of_the_files_is_seen(tmp_path: Path, change: str) -> None:
-    """Files that are as they were are the same sources, in whatever order they are found; no other ones are."""
+    """Files that are as they were are the same sources, in whatever order they are found; no other
+    ones are.
+    """
     cell = tmp_path / "landing" / "run" / "lib" / "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
     data = cell / "fastq_pass" / "barcode01"
     data.mkdir(parents=True)
@@ -110,7 +130,9 @@ def test_a_change_of_the_files_is_seen(tmp_path: Path, change: str) -> None:
 
 
 def test_a_file_first_seen_in_the_future_is_not_waited_for() -> None:
-    """A state file with a time ahead of the clock holds back nothing, and what was taken is not given up again."""
+    """A state file with a time ahead of the clock holds back nothing, and what was taken is not
+    given up again.
+    """
     growing = output(source("a_0"))
     before = {"a_0": NewestFile(10, 1, 10**9)}
     for now in (100.0, 100.0 + QUIET):

@@ -31,7 +31,13 @@ def job(tmp_path: Path) -> Job:
     )
     (output / run_dir.name).mkdir(parents=True)
     assert adopt(run_dir, LOCAL, output / run_dir.name)
-    return Job("synced", run_dir, Config(run_dir.parent, output), process.this_owner("synced", "inline"), CELL)
+    return Job(
+        "synced",
+        run_dir,
+        Config(run_dir.parent, output),
+        process.this_owner("synced", "inline"),
+        CELL,
+    )
 
 
 def proven(job: Job) -> Job:
@@ -42,7 +48,9 @@ def proven(job: Job) -> Job:
 
 
 def test_it_counts_where_nobody_has(job: Job) -> None:
-    """Done by hand, or by another process, the action takes its own proof, and refuses where there is none."""
+    """Done by hand, or by another process, the action takes its own proof, and refuses where there
+    is none.
+    """
     (job.cell_dir / "fastq_pass" / "x_0.fastq").unlink()
     with pytest.raises(TemporaryError, match="not complete"):
         perform(job)
@@ -52,7 +60,9 @@ def test_it_counts_where_nobody_has(job: Job) -> None:
 
 
 def test_it_does_not_count_again(job: Job) -> None:
-    """What was counted by whoever decided is recorded as it was, and the files are not listed a second time."""
+    """What was counted by whoever decided is recorded as it was, and the files are not listed a
+    second time.
+    """
     job = proven(job)
     data = job.cell_dir / "fastq_pass"
     (data / "x_0.fastq").rename(job.cell_dir / "gone.fastq")

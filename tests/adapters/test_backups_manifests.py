@@ -61,7 +61,9 @@ def md5(data: bytes) -> str:
 
 
 def test_all_files_whatever_their_names(place: Place) -> None:
-    """Every regular file is listed with what it holds, and names come back from the file as they were."""
+    """Every regular file is listed with what it holds, and names come back from the file as they
+    were.
+    """
     taken = place.take()
     write_raw(place.output, taken)
     assert read_raw(place.output) == taken
@@ -86,7 +88,9 @@ def test_what_is_unchanged_is_not_read_again(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ["pod5/a.pod5", " b\n"])
 def test_a_changed_file_is_read_anew_and_told(place: Place, name: str) -> None:
-    """Other content is found also under the same size and time, by the inode's change time, and the difference told."""
+    """Other content is found also under the same size and time, by the inode's change time, and the
+    difference told.
+    """
     former = place.take()
     path = place.cell / name
     times, size = path.stat(), path.stat().st_size
@@ -94,11 +98,15 @@ def test_a_changed_file_is_read_anew_and_told(place: Place, name: str) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     now = place.take(former)
     assert now.facts[name].md5 == md5(b"x" * size)
-    assert any("other content" in sentence and now.facts[name].md5 in sentence for sentence in place.told)
+    assert any(
+        "other content" in sentence and now.facts[name].md5 in sentence for sentence in place.told
+    )
 
 
 def test_what_has_gone_stays_in_the_list(place: Place) -> None:
-    """A file that is not here any more was part of the cell: it is told, and a copy of it is still looked for."""
+    """A file that is not here any more was part of the cell: it is told, and a copy of it is still
+    looked for.
+    """
     former = place.take()
     (place.cell / "-c").unlink()
     now = place.take(former)
@@ -178,14 +186,20 @@ def test_no_raw_json(place: Place) -> None:
 
 
 def test_minknow_s_own_checksums(place: Place) -> None:
-    """Each checksum that MinKNOW wrote is held against the file: what agrees is counted, what differs is named."""
+    """Each checksum that MinKNOW wrote is held against the file: what agrees is counted, what
+    differs is named.
+    """
     paths = {
-        f"run/{CELL}/pod5/a.pod5": hashlib.sha256((place.cell / "pod5/a.pod5").read_bytes()).hexdigest(),
+        f"run/{CELL}/pod5/a.pod5": hashlib.sha256(
+            (place.cell / "pod5/a.pod5").read_bytes()
+        ).hexdigest(),
         "fastq_pass/barcode01/ä.fastq": "0" * 64,
         "not_there.pod5": "1" * 64,
     }
     rows = [f",,,,{sha256},{path},," for path, sha256 in paths.items()]
-    header = "runid,protocol_group_id,flow_cell_id,sample_id,file_hash,file_path,barcode,barcode_alias"
+    header = (
+        "runid,protocol_group_id,flow_cell_id,sample_id,file_hash,file_path,barcode,barcode_alias"
+    )
     place.write("output_hash_PAW00001_0a1b2c3d.csv", "\n".join([header, *rows, "garbage"]).encode())
     taken = place.take()
     assert taken.hashes == {
@@ -204,7 +218,8 @@ def test_minknow_s_own_checksums(place: Place) -> None:
 def test_paths_of_hashes() -> None:
     """A path may be relative to the run's folder, to what is above it, or be a Windows path."""
     text = "file_hash,file_path\n" + "".join(
-        f"{'a' * 64},{path}\n" for path in (f"data/{CELL.name}/x", "./y", f"C:\\data\\{CELL.name}\\z")
+        f"{'a' * 64},{path}\n"
+        for path in (f"data/{CELL.name}/x", "./y", f"C:\\data\\{CELL.name}\\z")
     )
     assert set(parse(text, CELL, {"x", "y", "z"})) == {"x", "y", "z"}
 
@@ -229,7 +244,9 @@ def test_paths_of_hashes() -> None:
     ],
 )
 def test_rows_that_make_no_sense(row: str) -> None:
-    """A row without a SHA-256, or with a path that is not in the cell, is counted and makes no file absent."""
+    """A row without a SHA-256, or with a path that is not in the cell, is counted and makes no file
+    absent.
+    """
     skipped: list[str] = []
     found = parse(f"file_hash,file_path\n{row}\n{'b' * 64},y\n", CELL, {"y"}, skipped.append)
     assert found == {"y": {"b" * 64}}
@@ -247,7 +264,9 @@ def test_a_file_with_two_checksums(place: Place) -> None:
 
 
 def test_what_is_missing_since_is_not_absent(place: Place) -> None:
-    """A file that raw.json knows was part of the cell: a strip may have removed it, and it is not called absent."""
+    """A file that raw.json knows was part of the cell: a strip may have removed it, and it is not
+    called absent.
+    """
     former = place.take()
     (place.cell / "pod5/a.pod5").unlink()
     place.write("output_hash_x.csv", f"file_hash,file_path\n{'0' * 64},pod5/a.pod5\n".encode())
@@ -256,13 +275,22 @@ def test_what_is_missing_since_is_not_absent(place: Place) -> None:
 
 
 def test_comparing_without_raw_json(place: Place) -> None:
-    """Up to a size the named files are read; above it only the names are compared, and it is said that not all was."""
-    place.write("output_hash_x.csv", f"file_hash,file_path\n{'0' * 64},pod5/a.pod5\n{'0' * 64},b.pod5\n".encode())
+    """Up to a size the named files are read; above it only the names are compared, and it is said
+    that not all was.
+    """
+    place.write(
+        "output_hash_x.csv",
+        f"file_hash,file_path\n{'0' * 64},pod5/a.pod5\n{'0' * 64},b.pod5\n".encode(),
+    )
     size = (place.cell / "pod5/a.pod5").stat().st_size
     named = ("pod5/a.pod5",)
     for at_most, differing, left in ((None, named, 0), (size, named, 0), (size - 1, (), 1)):
         checksums = compare(place.landing, place.run, CELL, at_most=at_most)
-        assert (checksums.differing, checksums.absent, checksums.not_compared) == (differing, ("b.pod5",), left)
+        assert (checksums.differing, checksums.absent, checksums.not_compared) == (
+            differing,
+            ("b.pod5",),
+            left,
+        )
     (place.cell / "pod5/a.pod5").unlink()
     (place.cell / "pod5/a.pod5").symlink_to("/etc/passwd")
     assert compare(place.landing, place.run, CELL).absent == ("b.pod5", "pod5/a.pod5")
@@ -271,7 +299,9 @@ def test_comparing_without_raw_json(place: Place) -> None:
 
 
 def test_an_output_hash_that_cannot_be_used(place: Place) -> None:
-    """A file that is no table proves neither damage nor soundness, and it is said that it was not used."""
+    """A file that is no table proves neither damage nor soundness, and it is said that it was not
+    used.
+    """
     place.write("output_hash_x.csv", b'"' + b"x" * 200_000)
     checksums = compare(place.landing, place.run, CELL)
     assert "output_hash_x.csv cannot be read" in checksums.sentence
@@ -279,7 +309,9 @@ def test_an_output_hash_that_cannot_be_used(place: Place) -> None:
 
 
 def test_checksums_of_a_sync(place: Place) -> None:
-    """What a sync has read becomes raw.json without being read again, and what it did not prove is left to be read."""
+    """What a sync has read becomes raw.json without being read again, and what it did not prove is
+    left to be read.
+    """
     known = {name: md5((place.cell / name).read_bytes()) for name in NAMES[:3]}
     made = raw_of_sync(CELL, known, place.landing, place.run)
     assert set(made.facts) == set(NAMES[:3])
@@ -287,8 +319,13 @@ def test_checksums_of_a_sync(place: Place) -> None:
 
 
 def test_results(place: Place) -> None:
-    """Results are what manifest.json names, itself and raw.json; sources are the FASTQ whose reads are in them."""
-    manifest = {"files": [{"name": "a", "bytes": 1, "md5": "0" * 32}], "sources": [{"name": "fastq_pass/x.fastq"}]}
+    """Results are what manifest.json names, itself and raw.json; sources are the FASTQ whose reads
+    are in them.
+    """
+    manifest = {
+        "files": [{"name": "a", "bytes": 1, "md5": "0" * 32}],
+        "sources": [{"name": "fastq_pass/x.fastq"}],
+    }
     text = json.dumps(manifest).encode()
     assert result_facts(place.output) == {}
     (place.output / "manifest.json").write_bytes(text)

@@ -77,7 +77,13 @@ def test_what_is_wrong(backup: BackupPlaceSettings, source: Path) -> None:
     (there / " b\n").symlink_to(source / " b\n")
     (there / "more").write_bytes(b"")
     said = wrong(backup, source)
-    assert [sentence.partition(": ")[0] for sentence in said] == [" b\\n", "#a", "-c", "more", "pod5/x y'$(id)"]
+    assert [sentence.partition(": ")[0] for sentence in said] == [
+        " b\\n",
+        "#a",
+        "-c",
+        "more",
+        "pod5/x y'$(id)",
+    ]
     assert [sentence.partition(": ")[2].partition(":")[0] for sentence in said] == [
         "not a regular file",
         "differs",
@@ -104,7 +110,11 @@ def test_nothing_is_overwritten_for_good(backup: BackupPlaceSettings, source: Pa
     (source / "-c").write_bytes(b"new")
     copied(backup, source, ignore_times=True)
     assert wrong(backup, source) == []
-    kept = [path for path in Path(backup.location).glob(f"{RUN}/superseded/*/results/**/*") if path.is_file()]
+    kept = [
+        path
+        for path in Path(backup.location).glob(f"{RUN}/superseded/*/results/**/*")
+        if path.is_file()
+    ]
     contents = {path.name: path.read_bytes() for path in kept}
     assert contents["-c"] == b"\2" * SIZE
     assert contents["#a"] == b"\0" * 7 + b"\1" + b"\0" * (SIZE - 8)
@@ -118,7 +128,11 @@ def test_set_aside(backup: BackupPlaceSettings, source: Path) -> None:
     with opened(backup) as store:
         store.set_aside(PLACE, ["link", "pod5/;touch x"])
         kept = store.entries(store.superseded(PLACE))
-        assert {name: entry.kind for name, entry in kept.items()} == {"link": "l", "pod5": "d", "pod5/;touch x": "f"}
+        assert {name: entry.kind for name, entry in kept.items()} == {
+            "link": "l",
+            "pod5": "d",
+            "pod5/;touch x": "f",
+        }
     assert wrong(backup, source) == ["pod5/;touch x: missing"]
 
 
@@ -131,7 +145,9 @@ def test_set_aside(backup: BackupPlaceSettings, source: Path) -> None:
         ("a marker of another kind", '{"format": "x", "id": "' + "0" * 32 + '"}', PermanentError),
     ],
 )
-def test_not_the_backup(backup: BackupPlaceSettings, what: str, text: str | None, error: type[HesiodError]) -> None:
+def test_not_the_backup(
+    backup: BackupPlaceSettings, what: str, text: str | None, error: type[HesiodError]
+) -> None:
     """A place without a whole marker is not the backup."""
     marker = Path(backup.location) / MARKER
     marker.unlink() if text is None else marker.write_text(text)
@@ -158,7 +174,9 @@ def test_goes_away_meanwhile(backup: BackupPlaceSettings, source: Path) -> None:
 
 
 @pytest.mark.parametrize("part", [RUN, f"{RUN}/results", PLACE])
-def test_links_in_the_way(backup: BackupPlaceSettings, source: Path, part: str, tmp_path: Path) -> None:
+def test_links_in_the_way(
+    backup: BackupPlaceSettings, source: Path, part: str, tmp_path: Path
+) -> None:
     """A link in the place of a directory is neither read through nor written through."""
     copied(backup, source)
     place = Path(backup.location) / part
@@ -180,11 +198,16 @@ def test_same_device(backup: BackupPlaceSettings, tmp_path: Path) -> None:
         assert store.device == device_of(tmp_path)
 
 
-def test_no_link_is_followed_to_what_is_copied(backup: BackupPlaceSettings, source: Path, tmp_path: Path) -> None:
+def test_no_link_is_followed_to_what_is_copied(
+    backup: BackupPlaceSettings, source: Path, tmp_path: Path
+) -> None:
     """A cell that is a link is not copied."""
     source.rename(tmp_path / "moved")
     source.symlink_to(tmp_path / "moved")
-    with opened(backup) as store, pytest.raises(PermanentError, match="no directory, or a link to one"):
+    with (
+        opened(backup) as store,
+        pytest.raises(PermanentError, match="no directory, or a link to one"),
+    ):
         store.copy(source, PLACE, ["#a"], below=tmp_path)
 
 

@@ -23,7 +23,9 @@ RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    """A processed cell without results but for its manifest, and nothing in the landing area but its directory."""
+    """A processed cell without results but for its manifest, and nothing in the landing area but
+    its directory.
+    """
     landing, output = tmp_path / "landing", tmp_path / "output"
     cell, results = (place / RUN / CELL.library / CELL.name for place in (landing, output))
     cell.mkdir(parents=True)
@@ -32,7 +34,13 @@ def job(tmp_path: Path) -> Job:
     manifest = json.dumps({"files": [], "sources": []}).encode()
     (results / "manifest.json").write_bytes(manifest)
     md5 = hashlib.md5(manifest, usedforsecurity=False).hexdigest()
-    job = Job("verify", landing / RUN, Config(landing, output), process.this_owner("verify", "inline"), CELL)
+    job = Job(
+        "verify",
+        landing / RUN,
+        Config(landing, output),
+        process.this_owner("verify", "inline"),
+        CELL,
+    )
     flags.create(job.pipeline, flags.done(CELL.stem), {"manifest_md5": md5})
     return job
 
@@ -56,7 +64,9 @@ def test_all_is_well(job: Job) -> None:
 
 
 def test_damage_without_end(job: Job) -> None:
-    """However much is damaged the flag can be read, says the beginning of it, and that there is more."""
+    """However much is damaged the flag can be read, says the beginning of it, and that there is
+    more.
+    """
     lose(job, [f"pod5/{'ü' * 120}{number}.pod5" for number in range(3000)])
     assert len(verify_and_record(job).problems) == 3000
     damage = damage_in(last(job))
@@ -80,7 +90,9 @@ def test_killed_reading_forgets_nothing(job: Job) -> None:
     verify_and_record(job)
     work = flags.verify(CELL.stem)
     said = {"problems": list(damage_in(last(job)))}
-    flags.begin_attempt(job.pipeline, work, process.this_owner("verify", "inline"), alone=pytest.fail, record=said)
+    flags.begin_attempt(
+        job.pipeline, work, process.this_owner("verify", "inline"), alone=pytest.fail, record=said
+    )
     assert (last(job).ending, damage_in(last(job))) == ("", ("landing: x: missing",))
     with pytest.raises(FlagExists):
         verify_and_record(job)

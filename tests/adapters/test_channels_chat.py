@@ -1,4 +1,6 @@
-"""Mail and chat by Apprise, against a web server of ours: what arrives, what is said when not, and no secret."""
+"""Mail and chat by Apprise, against a web server of ours: what arrives, what is said when not, and
+no secret.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def server() -> Iterator[Server]:
 def url_file(tmp_path: Path, server: Server) -> Path:
     path = tmp_path / "chat"
     path.touch(0o600)
-    path.write_text(f"# the lab's room\njson://user:{SECRET}@127.0.0.1:{server.server_address[1]}/\n")
+    path.write_text(
+        f"# the lab's room\njson://user:{SECRET}@127.0.0.1:{server.server_address[1]}/\n"
+    )
     return path
 
 
@@ -76,15 +80,21 @@ def message(text: str = "text") -> Delivery:
 def test_sent(url_file: Path, server: Server) -> None:
     """A message arrives with its title, its text as it is, and nothing expanded in it."""
     text = "Cell a/b: 12 Gb\n<b>*not bold*</b> \\n :smile: @everyone äöü"
-    assert AppriseChannel("chat", url_file).deliver(TICKET, None, message(text)) == DeliveryReceipt(None)
+    assert AppriseChannel("chat", url_file).deliver(TICKET, None, message(text)) == DeliveryReceipt(
+        None
+    )
     (taken,) = server.taken
     assert taken["title"] == "Run run: cell-done"
     assert taken["message"] == text
 
 
 @pytest.mark.parametrize("status", [500, 403, 404])
-def test_refused(status: int, url_file: Path, server: Server, caplog: pytest.LogCaptureFixture) -> None:
-    """A refusal is tried again later, with the library's reason and without any part of the address."""
+def test_refused(
+    status: int, url_file: Path, server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A refusal is tried again later, with the library's reason and without any part of the
+    address.
+    """
     server.status = status
     with caplog.at_level(logging.WARNING), pytest.raises(TemporaryError) as caught:
         AppriseChannel("chat", url_file).deliver(TICKET, None, message())
@@ -94,7 +104,9 @@ def test_refused(status: int, url_file: Path, server: Server, caplog: pytest.Log
 
 
 def test_nobody_there(tmp_path: Path) -> None:
-    """A refused connection is temporary, and does not tell the secret that is a part of what it says."""
+    """A refused connection is temporary, and does not tell the secret that is a part of what it
+    says.
+    """
     path = tmp_path / "chat"
     path.touch(0o600)
     path.write_text(f"json://127.0.0.1:1/{SECRET}/hook\n")
@@ -116,7 +128,9 @@ def test_nobody_there(tmp_path: Path) -> None:
     ],
 )
 def test_bad_files(text: str, mode: int, expected: str, tmp_path: Path) -> None:
-    """What is wrong with the file needs a person, is said with the file's name, and tells nothing that is in it."""
+    """What is wrong with the file needs a person, is said with the file's name, and tells nothing
+    that is in it.
+    """
     path = tmp_path / "chat"
     path.write_text(text)
     path.chmod(mode)
@@ -144,7 +158,9 @@ def test_check(url_file: Path, server: Server) -> None:
 
 
 def test_opened_by_the_configuration(tmp_path: Path, url_file: Path, server: Server) -> None:
-    """The configured channels are there by name, the tracker first; bad secrets of one are that one's failure."""
+    """The configured channels are there by name, the tracker first; bad secrets of one are that
+    one's failure.
+    """
     text = (
         "landing: /a\noutput: /b\n"
         "notify:\n"

@@ -45,16 +45,36 @@ def test_defaults() -> None:
     """The defaults that people rely on do not change unnoticed."""
     config = parse(MINIMAL, FILE)
     assert config.batch == "none"
-    assert (config.watch.engine, config.watch.sweep_interval, config.watch.full_sweep_interval) == ("auto", 10, 600)
+    assert (config.watch.engine, config.watch.sweep_interval, config.watch.full_sweep_interval) == (
+        "auto",
+        10,
+        600,
+    )
     assert config.upstreams == (UpstreamSettings("local", "LOCAL"),)
     cpus = len(os.sched_getaffinity(0))
     assert config.processing == ProcessingSettings(
-        "local", max(1, cpus // 2), 1, 10, "low", True, 60, max(1, cpus // 4), "default", False, 3600, 3
+        "local",
+        max(1, cpus // 2),
+        1,
+        10,
+        "low",
+        True,
+        60,
+        max(1, cpus // 4),
+        "default",
+        False,
+        3600,
+        3,
     )
     assert config.types == (RunTypeSettings("internal", ".*", process=True, notify=True, queue=""),)
     assert config.reports.title == ""
     assert config.policy() == Policy(
-        local=True, grace=3600, attempts_per_day=3, ingest_interval=60, sync_interval=300, types=config.types
+        local=True,
+        grace=3600,
+        attempts_per_day=3,
+        ingest_interval=60,
+        sync_interval=300,
+        types=config.types,
     )
 
 
@@ -102,9 +122,15 @@ reports: {title: "Núcleo <b>"}
 """,
         FILE,
     )
-    assert (config.landing, config.output, config.batch) == (Path("/d/runs"), Path("/d/results"), "month")
+    assert (config.landing, config.output, config.batch) == (
+        Path("/d/runs"),
+        Path("/d/results"),
+        "month",
+    )
     assert dataclasses.astuple(config.watch) == ("poll", 2, 3600, 60)
-    assert config.processing == ProcessingSettings("inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 5)
+    assert config.processing == ProcessingSettings(
+        "inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 5
+    )
     assert config.reports.title == "Núcleo <b>"
     assert not config.local
     assert config.policy() == Policy(
@@ -121,7 +147,13 @@ reports: {title: "Núcleo <b>"}
         RunTypeSettings("2nd", "7"),
     )
     assert config.notify.rt == TrackerSettings(
-        *("https://rt.example.org/", Path("/etc/place/rt.secret"), "q", ("a@b.org",), ("c@d.org", "e@f.org")),
+        *(
+            "https://rt.example.org/",
+            Path("/etc/place/rt.secret"),
+            "q",
+            ("a@b.org",),
+            ("c@d.org", "e@f.org"),
+        ),
         *({"complete": "resolved"}, Path("/etc/ca.pem"), "http://p:1", 5),
     )
     assert (config.notify.retry, config.notify.report_url) == (120, "https://r/{run}")
@@ -137,27 +169,75 @@ reports: {title: "Núcleo <b>"}
 
 MISTAKES = [
     ("sweep_interval: 3\n", "3: sweep_interval: unknown key; known here: landing, output, batch, "),
-    ("watch:\n  sweep_intervall: 3\n", "4: watch.sweep_intervall: unknown key; did you mean sweep_interval?"),
-    ("notify: {events: {cell-dne: reply}}\n", "3: notify.events.cell-dne: there is no such event; did you mean"),
-    ("notify: {events: {cell-done: mail}}\n", "3: notify.events.cell-done: should be one of comment, reply, nothing,"),
-    ("notify: {events: {run-new: [reply]}}\n", "3: notify.events.run-new: should be one of comment, reply, nothing,"),
-    ("notify: {rt: {url: x, credentials: c, queue: q}}\n", "3: notify.rt.url: should begin with https:// or http://"),
-    ("notify:\n  rt:\n    url: https://x/\n    queue: q\n", "4: notify.rt.credentials: missing; it names a file"),
+    (
+        "watch:\n  sweep_intervall: 3\n",
+        "4: watch.sweep_intervall: unknown key; did you mean sweep_interval?",
+    ),
+    (
+        "notify: {events: {cell-dne: reply}}\n",
+        "3: notify.events.cell-dne: there is no such event; did you mean",
+    ),
+    (
+        "notify: {events: {cell-done: mail}}\n",
+        "3: notify.events.cell-done: should be one of comment, reply, nothing,",
+    ),
+    (
+        "notify: {events: {run-new: [reply]}}\n",
+        "3: notify.events.run-new: should be one of comment, reply, nothing,",
+    ),
+    (
+        "notify: {rt: {url: x, credentials: c, queue: q}}\n",
+        "3: notify.rt.url: should begin with https:// or http://",
+    ),
+    (
+        "notify:\n  rt:\n    url: https://x/\n    queue: q\n",
+        "4: notify.rt.credentials: missing; it names a file",
+    ),
     ("notify:\n  rt: {url: https://x/, credentials: c}\n", "4: notify.rt.queue: missing"),
-    ("notify: {rt: {statuses: {done: resolved}}}\n", "3: notify.rt.statuses.done: is no status of a run"),
-    ("notify: {rt: {statuses: {complete: [a]}}}\n", "3: notify.rt.statuses.complete: should be text, not a list"),
+    (
+        "notify: {rt: {statuses: {done: resolved}}}\n",
+        "3: notify.rt.statuses.done: is no status of a run",
+    ),
+    (
+        "notify: {rt: {statuses: {complete: [a]}}}\n",
+        "3: notify.rt.statuses.complete: should be text, not a list",
+    ),
     ("notify: {rt: {password: x}}\n", "3: notify.rt.password: unknown key"),
-    ("notify: {channels: {rt: {url_file: x}}}\n", "3: notify.channels.rt: is the tracker's own name; take another"),
-    ("notify: {channels: {a: {url_file: ''}}}\n", "3: notify.channels.a.url_file: should name a file"),
-    ("notify: {channels: {a: {}}}\n", "3: notify.channels.a.url_file: missing, and it has no default"),
-    ("notify: {channels: {a: {url_file: x, events: [z]}}}\n", "3: notify.channels.a.events: there is no event z"),
-    ("notify: {report_url: https://x/}\n", "3: notify.report_url: should hold {run}, and no other braces"),
-    ("notify: {report_url: 'https://x/{run}/{cell}'}\n", "3: notify.report_url: should hold {run}, and no other"),
-    ("notify: {report_url: 'https://x/{'}\n", "3: notify.report_url: should hold {run}, and no other braces"),
+    (
+        "notify: {channels: {rt: {url_file: x}}}\n",
+        "3: notify.channels.rt: is the tracker's own name; take another",
+    ),
+    (
+        "notify: {channels: {a: {url_file: ''}}}\n",
+        "3: notify.channels.a.url_file: should name a file",
+    ),
+    (
+        "notify: {channels: {a: {}}}\n",
+        "3: notify.channels.a.url_file: missing, and it has no default",
+    ),
+    (
+        "notify: {channels: {a: {url_file: x, events: [z]}}}\n",
+        "3: notify.channels.a.events: there is no event z",
+    ),
+    (
+        "notify: {report_url: https://x/}\n",
+        "3: notify.report_url: should hold {run}, and no other braces",
+    ),
+    (
+        "notify: {report_url: 'https://x/{run}/{cell}'}\n",
+        "3: notify.report_url: should hold {run}, and no other",
+    ),
+    (
+        "notify: {report_url: 'https://x/{'}\n",
+        "3: notify.report_url: should hold {run}, and no other braces",
+    ),
     ("types: {a: {runs: '(' }}\n", "3: types.a.runs: should be a regular expression: missing ), "),
     ("types: {a: {runs: [x]}}\n", "3: types.a.runs: should be a regular expression, not a list"),
     ("types: {a: {process: true}}\n", "3: types.a.runs: missing, and it has no default"),
-    ("types: {a b: {runs: x}}\n", "3: types.a b: a name should be letters, digits, _, - and ., beginning with"),
+    (
+        "types: {a b: {runs: x}}\n",
+        "3: types.a b: a name should be letters, digits, _, - and ., beginning with",
+    ),
     ("wach: {}\n", "3: wach: unknown key; did you mean watch?"),
     ("path: /x\n", "3: path: unknown key"),
     ("landing: /other\n", "3: landing: given twice, first on line 1"),
@@ -166,11 +246,17 @@ MISTAKES = [
     ("watch: [a]\n", "3: watch: should be keys with values, not a list"),
     ("[a, b]: 3\n", "3: a key should be a word, not a list"),
     ("batch: weekly\n", "3: batch: should be one of none, year, month, not `weekly`"),
-    ("batch: Year\n", "3: batch: should be one of none, year, month, not `Year`; did you mean year?"),
+    (
+        "batch: Year\n",
+        "3: batch: should be one of none, year, month, not `Year`; did you mean year?",
+    ),
     ("batch:\n", "3: batch: should be one of none, year, month, not empty"),
     ("batch: {}\n", "3: batch: should be one of none, year, month, not keys with values"),
     ("processing: {workers: 0}\n", "3: processing.workers: should be from 1 to 1024, not 0"),
-    ("processing: {workers: two}\n", "3: processing.workers: should be a whole number or auto, not `two`"),
+    (
+        "processing: {workers: two}\n",
+        "3: processing.workers: should be a whole number or auto, not `two`",
+    ),
     ("processing: {nice: auto}\n", "3: processing.nice: should be a whole number, not `auto`"),
     ("processing: {nice: 20}\n", "3: processing.nice: should be from 0 to 19, not 20"),
     ("processing: {nice: -1}\n", "3: processing.nice: should be from 0 to 19, not -1"),
@@ -178,24 +264,51 @@ MISTAKES = [
     ("processing: {nice: 1:30}\n", "3: processing.nice: should be a whole number, not `1:30`"),
     ("processing: {nice: 0x10}\n", "3: processing.nice: should be a whole number, not `0x10`"),
     ("processing: {recompress: 1}\n", "3: processing.recompress: should be true or false, not `1`"),
-    ("processing: {recompress: 'yes'}\n", "3: processing.recompress: should be true or false, not `yes`"),
-    ("processing: {grace: soon}\n", "3: processing.grace: should be a time span such as 10s, 5 min, 1h 30m"),
+    (
+        "processing: {recompress: 'yes'}\n",
+        "3: processing.recompress: should be true or false, not `yes`",
+    ),
+    (
+        "processing: {grace: soon}\n",
+        "3: processing.grace: should be a time span such as 10s, 5 min, 1h 30m",
+    ),
     ("processing: {grace: -5}\n", "3: processing.grace: should be a time span"),
     ("processing: {grace: 5 parsecs}\n", "3: processing.grace: should be a time span"),
     ("processing: {grace: 1:30}\n", "3: processing.grace: should be a time span"),
     ("processing: {grace: .inf}\n", "3: processing.grace: should be a time span"),
-    ("processing: {grace: 400d}\n", "3: processing.grace: should be from 0 seconds to 366 days, not `400d`"),
-    ("watch: {sweep_interval: 0}\n", "3: watch.sweep_interval: should be from 0.1 seconds to 366 days, not `0`"),
-    ("watch: {sweep_interval: 1h}\n", "3: watch.full_sweep_interval: shorter than watch.sweep_interval"),
-    ("watch:\n  full_sweep_interval: 1s\n", "4: watch.full_sweep_interval: shorter than watch.sweep_interval"),
-    ("reports: {title: 2026}\n", "3: reports.title: should be text, not `2026`; put it in quotes if it is meant"),
-    ('reports: {title: "a\\nb"}\n', "3: reports.title: should be text on one line, without control characters"),
+    (
+        "processing: {grace: 400d}\n",
+        "3: processing.grace: should be from 0 seconds to 366 days, not `400d`",
+    ),
+    (
+        "watch: {sweep_interval: 0}\n",
+        "3: watch.sweep_interval: should be from 0.1 seconds to 366 days, not `0`",
+    ),
+    (
+        "watch: {sweep_interval: 1h}\n",
+        "3: watch.full_sweep_interval: shorter than watch.sweep_interval",
+    ),
+    (
+        "watch:\n  full_sweep_interval: 1s\n",
+        "4: watch.full_sweep_interval: shorter than watch.sweep_interval",
+    ),
+    (
+        "reports: {title: 2026}\n",
+        "3: reports.title: should be text, not `2026`; put it in quotes if it is meant",
+    ),
+    (
+        'reports: {title: "a\\nb"}\n',
+        "3: reports.title: should be text on one line, without control characters",
+    ),
     ("upstreams: {prom: {}}\n", "3: upstreams.prom.location: missing, and it has no default"),
     (
         "upstreams: {a: {location: LOCAL, mode: push}}\n",
         "3: upstreams.a.mode: means nothing where the location is LOCAL",
     ),
-    ("upstreams: {a: {location: LOCAL}, b: {location: LOCAL}}\n", "3: upstreams.b: a is LOCAL already"),
+    (
+        "upstreams: {a: {location: LOCAL}, b: {location: LOCAL}}\n",
+        "3: upstreams.b: a is LOCAL already",
+    ),
     (
         "upstreams: {a: {location: here}}\n",
         "3: upstreams.a.location: the location `here` should be LOCAL, /directory or",
@@ -208,9 +321,18 @@ MISTAKES = [
         "upstreams: {a: {location: '-oProxyCommand=id:/d'}}\n",
         "3: upstreams.a.location: the location `-oProxyCommand=id",
     ),
-    ("upstreams: {a: {location: /d, mode: copy}}\n", "3: upstreams.a.mode: should be one of pull, push, not `copy`"),
-    ("upstreams: {a: {location: /d, mode: push}}\n", "3: upstreams.a.mode: push needs a host that is asked to do it"),
-    ("upstreams: {a: {location: 'x:/d', mode: push}}\n", "3: upstreams.a.landing_there: a location is empty"),
+    (
+        "upstreams: {a: {location: /d, mode: copy}}\n",
+        "3: upstreams.a.mode: should be one of pull, push, not `copy`",
+    ),
+    (
+        "upstreams: {a: {location: /d, mode: push}}\n",
+        "3: upstreams.a.mode: push needs a host that is asked to do it",
+    ),
+    (
+        "upstreams: {a: {location: 'x:/d', mode: push}}\n",
+        "3: upstreams.a.landing_there: a location is empty",
+    ),
     (
         "upstreams: {a: {location: /d, landing_there: /l}}\n",
         "3: upstreams.a.landing_there: means nothing unless the mode",
@@ -223,7 +345,10 @@ MISTAKES = [
         "upstreams: {a: {location: /d, bandwidth_limit: fast}}\n",
         "3: upstreams.a.bandwidth_limit: should be such as 500K",
     ),
-    ("upstreams: {a: {location: /d, timeout: 0}}\n", "3: upstreams.a.timeout: should be from 1 second to 366 days"),
+    (
+        "upstreams: {a: {location: /d, timeout: 0}}\n",
+        "3: upstreams.a.timeout: should be from 1 second to 366 days",
+    ),
     (
         "upstreams: {a: {location: /d, ssh_options: -4}}\n",
         "3: upstreams.a.ssh_options: should be a list of words, such as",
@@ -232,12 +357,18 @@ MISTAKES = [
         "upstreams: {a: {location: /d, ssh_options: [[x]]}}\n",
         "3: upstreams.a.ssh_options: should be a list of words, not a",
     ),
-    ("upstreams: {a: {location: /d, rsync: [x, '{destination}']}}\n", "3: upstreams.a.rsync: should have {source}"),
+    (
+        "upstreams: {a: {location: /d, rsync: [x, '{destination}']}}\n",
+        "3: upstreams.a.rsync: should have {source}",
+    ),
     (
         "upstreams: {a: {location: /d, rsync: [rsync, -ltu, '{source}', '{destination}']}}\n",
         "3: upstreams.a.rsync: `-ltu` may not be used: it leaves files that are not the same",
     ),
-    ("upstreams: {a: {location: /d}, b: {location: /d/}}\n", "3: upstreams.b.location: the same place as that of a"),
+    (
+        "upstreams: {a: {location: /d}, b: {location: /d/}}\n",
+        "3: upstreams.b.location: the same place as that of a",
+    ),
     (
         "upstreams: {a: {location: /data/runs/x}}\n",
         "3: upstreams.a.location: landing is the same directory, or one lies",
@@ -246,13 +377,19 @@ MISTAKES = [
         "upstreams: {a: {location: /data/results}}\n",
         "3: upstreams.a.location: output is the same directory, or one lies",
     ),
-    ("upstreams: {'a b': {location: LOCAL}}\n", "3: upstreams.a b: a name should be letters, digits"),
+    (
+        "upstreams: {'a b': {location: LOCAL}}\n",
+        "3: upstreams.a b: a name should be letters, digits",
+    ),
     ("upstreams: {'a\\nb': {location: LOCAL}}\n", "3: upstreams.a"),
     ("upstreams: [LOCAL]\n", "3: upstreams: should be keys with values, not a list"),
     ("watch: {engine: &x auto\n", "4: not YAML: "),
     ("---\nlanding: x\n", "3: not YAML: but found another document"),
     ("reports: {title: *nothing}\n", "3: not YAML: found undefined alias"),
-    ("watch: !!python/object/apply:os.system [id]\n", "3: watch: should be keys with values, not a list"),
+    (
+        "watch: !!python/object/apply:os.system [id]\n",
+        "3: watch: should be keys with values, not a list",
+    ),
     ("reports: {title: !!python/name:os.system ''}\n", "3: reports.title: should be text"),
 ]
 
@@ -291,10 +428,14 @@ def test_directories_apart_by_name_only(tmp_path: Path) -> None:
 
 
 def test_relative_directories() -> None:
-    """A relative directory is relative to the file it is written in, not to where somebody happens to stand."""
+    """A relative directory is relative to the file it is written in, not to where somebody happens
+    to stand.
+    """
     config = parse("landing: ../runs\noutput: results", FILE)
     assert (config.landing, config.output) == (Path("/etc/runs"), Path("/etc/place/results"))
-    assert problems("landing: runs\noutput: /x\n", None) == ["configuration:1: landing: should be an absolute path"]
+    assert problems("landing: runs\noutput: /x\n", None) == [
+        "configuration:1: landing: should be an absolute path"
+    ]
 
 
 def test_every_key_of_an_upstream() -> None:
@@ -374,7 +515,9 @@ def test_time_spans(text: str, seconds: float) -> None:
 
 @given(st.text(max_size=300) | st.text("{}[]:,- &*!|>'\"\n\tab0~", max_size=60))
 def test_any_text(text: str) -> None:
-    """Whatever the file holds, the answer is a configuration or a ConfigError whose problems are one line each."""
+    """Whatever the file holds, the answer is a configuration or a ConfigError whose problems are
+    one line each.
+    """
     found: tuple[str, ...] = ("a configuration",)
     try:
         parse(text, FILE)

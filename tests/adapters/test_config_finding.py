@@ -21,7 +21,9 @@ def write(path: Path, landing: str) -> Path:
 
 @pytest.mark.parametrize("given_at", ["option", "variable", "here", "system"])
 def test_where_it_is_found(tmp_path: Path, given_at: str) -> None:
-    """The option comes before the variable, that before the working directory, that before the system's file."""
+    """The option comes before the variable, that before the working directory, that before the
+    system's file.
+    """
     places = ["option", "variable", "here", "system"]
     paths = {
         "option": tmp_path / "option.yaml",
@@ -34,7 +36,11 @@ def test_where_it_is_found(tmp_path: Path, given_at: str) -> None:
         write(paths[place], f"/{place}")
     config = load(
         paths["option"] if given_at == "option" else None,
-        environ={"HESIOD_WATCH_CONFIG": str(paths["variable"]) if given_at in ("option", "variable") else ""},
+        environ={
+            "HESIOD_WATCH_CONFIG": str(paths["variable"])
+            if given_at in ("option", "variable")
+            else ""
+        },
         cwd=tmp_path / "cwd",
         system=paths["system"],
     )
@@ -42,7 +48,9 @@ def test_where_it_is_found(tmp_path: Path, given_at: str) -> None:
 
 
 def test_relative_option(tmp_path: Path) -> None:
-    """`--config` and the variable may be relative to the working directory; the configuration's path is absolute."""
+    """`--config` and the variable may be relative to the working directory; the configuration's
+    path is absolute.
+    """
     path = write(tmp_path / "a.yaml", "runs")
     by_option = load(Path("a.yaml"), environ={}, cwd=tmp_path)
     by_variable = load(None, environ={"HESIOD_WATCH_CONFIG": "a.yaml"}, cwd=tmp_path)
@@ -62,12 +70,19 @@ def test_none_found(tmp_path: Path) -> None:
 
 OBSTACLES = ["missing", "directory", "fifo", "device", "huge", "latin-1", "dangling", "nul"]
 FOUND_BY = ["option", "variable", "here"]
-UNREADABLE = [(by, obstacle) for by in FOUND_BY for obstacle in OBSTACLES if (by, obstacle) != ("here", "missing")]
+UNREADABLE = [
+    (by, obstacle)
+    for by in FOUND_BY
+    for obstacle in OBSTACLES
+    if (by, obstacle) != ("here", "missing")
+]
 
 
 @pytest.mark.parametrize(("by", "obstacle"), UNREADABLE)
 def test_unreadable_file(tmp_path: Path, by: str, obstacle: str) -> None:
-    """A file that is named, or lies in the working directory, and cannot be read is an error that names it."""
+    """A file that is named, or lies in the working directory, and cannot be read is an error that
+    names it.
+    """
     path, system = tmp_path / "hesiod-watch.yaml", write(tmp_path / "etc" / "x.yaml", "/system")
     match obstacle:
         case "directory":

@@ -24,7 +24,10 @@ def written(tmp_path: Path, content: str | bytes, mode: int = 0o600) -> Path:
         ("token: 1-27-abc\n", Credentials(token="1-27-abc")),
         ("---\n# of the service\n\ntoken: 1-27-abc", Credentials(token="1-27-abc")),
         ("user: hesiod\npassword: x\n", Credentials(user="hesiod", password="x")),
-        ("user: hesiod\r\npassword: a: b #c '\r\n", Credentials(user="hesiod", password="a: b #c '")),
+        (
+            "user: hesiod\r\npassword: a: b #c '\r\n",
+            Credentials(user="hesiod", password="a: b #c '"),
+        ),
         ("user: 'hesiod'\npassword: \" a \"\n", Credentials(user="hesiod", password=" a ")),
         ("password: '\nuser: 0123\n", Credentials(user="0123", password="'")),
         ("\ufefftoken: yes", Credentials(token="yes")),
@@ -85,10 +88,16 @@ def test_of_another_user(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    """Nothing, a directory, or a FIFO (which is not opened) in its place is told; a link is followed."""
+    """Nothing, a directory, or a FIFO (which is not opened) in its place is told; a link is
+    followed.
+    """
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo, 0o600)
-    for path, reason in ((tmp_path / "none", "No such file"), (tmp_path, "no regular file"), (fifo, "no regular file")):
+    for path, reason in (
+        (tmp_path / "none", "No such file"),
+        (tmp_path, "no regular file"),
+        (fifo, "no regular file"),
+    ):
         with pytest.raises(PermanentError, match=reason):
             read_credentials(path)
     link = tmp_path / "link"
@@ -98,4 +107,6 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 def test_secrets_are_not_shown() -> None:
     """Neither token nor password is in the repr."""
-    assert repr(Credentials(token="sEcret", user="me", password="sEcret")) == "Credentials(user='me')"
+    assert (
+        repr(Credentials(token="sEcret", user="me", password="sEcret")) == "Credentials(user='me')"
+    )

@@ -1,4 +1,6 @@
-"""The compiled coder: made where there is a compiler, done without where there is none, and in its own memory only."""
+"""The compiled coder: made where there is a compiler, done without where there is none, and in its
+own memory only.
+"""
 
 from __future__ import annotations
 
@@ -56,14 +58,20 @@ print("whole")
 
 @needs_compiler
 def test_where_there_is_a_compiler_there_is_a_coder() -> None:
-    """Installing compiled it, and it does what it should; otherwise every other test would go round it unnoticed."""
+    """Installing compiled it, and it does what it should; otherwise every other test would go round
+    it unnoticed.
+    """
     assert coder.CODER is not None, "install the program again: pip install --editable ."
 
 
 def test_without_a_coder_all_works_the_same(tmp_path: Path) -> None:
     """A copy of the package as it is installed without a compiler writes outputs of equal content."""
-    shutil.copytree(PACKAGE, tmp_path / "hesiod_watch", ignore=shutil.ignore_patterns("*.so", "__pycache__"))
-    text = b"".join(b"@read%d\n%s\n+\n%s\n" % (n, b"GATTACA" * n, b"5:;<=>?" * n) for n in range(500))
+    shutil.copytree(
+        PACKAGE, tmp_path / "hesiod_watch", ignore=shutil.ignore_patterns("*.so", "__pycache__")
+    )
+    text = b"".join(
+        b"@read%d\n%s\n+\n%s\n" % (n, b"GATTACA" * n, b"5:;<=>?" * n) for n in range(500)
+    )
     (tmp_path / "a.fastq").write_bytes(text)
     program = (
         "import sys; from pathlib import Path\n"
@@ -88,9 +96,15 @@ def test_without_a_coder_all_works_the_same(tmp_path: Path) -> None:
 STRANGE = {
     "another library": ("size_t hesiod_pack(", "size_t another_program("),
     "a mistake in bases": ("0x40100401u", "0x40100400u"),
-    "a mistake in qualities": ("put_code(writer, codes[data[at]]);", "put_code(writer, codes[data[0]]);"),
+    "a mistake in qualities": (
+        "put_code(writer, codes[data[at]]);",
+        "put_code(writer, codes[data[0]]);",
+    ),
     "a mistake in repeats": ("unsigned more = length - 3;", "unsigned more = length - 4;"),
-    "a mistake in frames": ("HEAD_BYTES + packed + TRAILER_BYTES - 1", "HEAD_BYTES + packed + TRAILER_BYTES"),
+    "a mistake in frames": (
+        "HEAD_BYTES + packed + TRAILER_BYTES - 1",
+        "HEAD_BYTES + packed + TRAILER_BYTES",
+    ),
 }
 
 
@@ -124,8 +138,12 @@ def test_no_library_and_no_library_at_all(tmp_path: Path) -> None:
 @needs_compiler
 @pytest.mark.slow
 def test_it_touches_no_memory_but_its_own(tmp_path: Path) -> None:
-    """Compiled to look at every access and every sum: nothing outside of what it was given, no undefined behaviour."""
-    library = build(SOURCE.read_text(), tmp_path / "watched", "-g", "-O1", "-fsanitize=address,undefined")
+    """Compiled to look at every access and every sum: nothing outside of what it was given, no
+    undefined behaviour.
+    """
+    library = build(
+        SOURCE.read_text(), tmp_path / "watched", "-g", "-O1", "-fsanitize=address,undefined"
+    )
     assert COMPILER is not None
     runtime = subprocess.run(
         [COMPILER, "-print-file-name=libasan.so"], capture_output=True, text=True, check=True
@@ -134,7 +152,12 @@ def test_it_touches_no_memory_but_its_own(tmp_path: Path) -> None:
         pytest.skip("the compiler has no address sanitizer")
     done = subprocess.run(
         [sys.executable, "-c", STORM, str(library)],
-        env={**os.environ, "LD_PRELOAD": runtime, "ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "halt_on_error=1"},
+        env={
+            **os.environ,
+            "LD_PRELOAD": runtime,
+            "ASAN_OPTIONS": "detect_leaks=0",
+            "UBSAN_OPTIONS": "halt_on_error=1",
+        },
         capture_output=True,
         text=True,
     )
@@ -144,5 +167,14 @@ def test_it_touches_no_memory_but_its_own(tmp_path: Path) -> None:
 @needs_compiler
 def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
     """Strictly, and as the standard of 2011 has it."""
-    options = ("-std=gnu11", "-O3", "-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wpedantic", "-Werror")
+    options = (
+        "-std=gnu11",
+        "-O3",
+        "-Wall",
+        "-Wextra",
+        "-Wconversion",
+        "-Wshadow",
+        "-Wpedantic",
+        "-Werror",
+    )
     build(SOURCE.read_text(), tmp_path / "strict", *options)

@@ -23,7 +23,10 @@ from hesiod_watch.fastq.model import Output, Piece, Settings
 FIRST = journal_state.session({"host": "a"}, Settings())
 BATCHES: list[list[Fact]] = [
     [journal_state.output(0, Output("o.gz", "barcode01", "pass", ()), True)],
-    [journal_state.piece(0, Piece(f"{n}.fastq", 10, n, "o.gz", 100 * n, 100, 7 * n, 1, 4, "")) for n in range(3)],
+    [
+        journal_state.piece(0, Piece(f"{n}.fastq", 10, n, "o.gz", 100 * n, 100, 7 * n, 1, 4, ""))
+        for n in range(3)
+    ],
     [journal_state.cut(0, 1, "a reason")],
     [journal_state.piece(0, Piece("é\udcff", 10, 0, "o.gz", 100, 9, 5, 1, 4, "a note"))],
     [journal_state.CLOSE],
@@ -63,7 +66,9 @@ ALL = [FIRST, *(fact for batch in BATCHES for fact in batch)]
 
 
 def test_what_was_written_is_read(path: Path) -> None:
-    """Facts come back in order, with the place and checksum of the journal up to each; and more can follow."""
+    """Facts come back in order, with the place and checksum of the journal up to each; and more can
+    follow.
+    """
     told = Told()
     journal = Journal(path.parent, FIRST, told)
     assert told.facts == ALL
@@ -73,7 +78,11 @@ def test_what_was_written_is_read(path: Path) -> None:
     journal.close()
     again = read(path.parent)
     assert again.facts == [*ALL, {"k": "close"}]
-    assert again.places[-1] == (journal.length, journal.crc32) == (path.stat().st_size, zlib.crc32(path.read_bytes()))
+    assert (
+        again.places[-1]
+        == (journal.length, journal.crc32)
+        == (path.stat().st_size, zlib.crc32(path.read_bytes()))
+    )
     for number, line in enumerate(path.read_bytes().splitlines()):
         assert json.loads(line)["n"] == number
 
@@ -84,12 +93,19 @@ def durable_before(data: bytes) -> int:
 
 
 def test_a_torn_end_is_cut_off(path: Path) -> None:
-    """Whatever the last write left of itself: all lines before the first bad one count, and it can be gone on with."""
+    """Whatever the last write left of itself: all lines before the first bad one count, and it can
+    be gone on with.
+    """
     data = path.read_bytes()
     start = durable_before(data)
     rng = random.Random(3)
     for end in range(start, len(data) - 1):
-        for tail in (data[start:end], bytes(end - start), rng.randbytes(end - start), data[start:end] + b"\n"):
+        for tail in (
+            data[start:end],
+            bytes(end - start),
+            rng.randbytes(end - start),
+            data[start:end] + b"\n",
+        ):
             path.write_bytes(data[:start] + tail)
             assert read(path.parent).facts == ALL[:-1]
             assert path.read_bytes() == data[:start]
@@ -104,12 +120,16 @@ def test_a_batch_torn_in_the_middle(path: Path) -> None:
 
 
 def test_damage_is_never_cut_off(path: Path) -> None:
-    """A changed byte in what was known to be durable stops everything, and the journal stays as it is."""
+    """A changed byte in what was known to be durable stops everything, and the journal stays as it
+    is.
+    """
     data = path.read_bytes()
     for place in range(durable_before(data)):
         damaged = data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
         path.write_bytes(damaged)
-        with pytest.raises(PermanentError, match=r"journal\.jsonl: damaged: line \d+ is not as it was written"):
+        with pytest.raises(
+            PermanentError, match=r"journal\.jsonl: damaged: line \d+ is not as it was written"
+        ):
             read(path.parent)
         assert path.read_bytes() == damaged
 
@@ -122,7 +142,9 @@ IMPOSSIBLE: list[tuple[str, Callable[[list[bytes]], list[bytes]]]] = [
 ]
 
 
-@pytest.mark.parametrize("change", [row[1] for row in IMPOSSIBLE], ids=[row[0] for row in IMPOSSIBLE])
+@pytest.mark.parametrize(
+    "change", [row[1] for row in IMPOSSIBLE], ids=[row[0] for row in IMPOSSIBLE]
+)
 def test_lines_that_moved(change: Callable[[list[bytes]], list[bytes]], path: Path) -> None:
     """Whole lines in the wrong place are damage."""
     path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
@@ -161,7 +183,9 @@ def sums(entry: JournalEntry) -> tuple[int, int, int, int, int, tuple[int, str] 
 
 
 def test_what_facts_add_up_to() -> None:
-    """Pieces add up, cuts take back, an end holds until more comes, and what does not count is named."""
+    """Pieces add up, cuts take back, an end holds until more comes, and what does not count is
+    named.
+    """
     entries = JournalState()
     for fact in ALL[:5]:
         entries(fact)
@@ -186,7 +210,9 @@ def test_what_facts_add_up_to() -> None:
 
 
 def test_a_journal_is_made_with_its_first_line(tmp_path: Path) -> None:
-    """There is never a journal without a writer's name; the name of an earlier attempt's leftover is no hindrance."""
+    """There is never a journal without a writer's name; the name of an earlier attempt's leftover
+    is no hindrance.
+    """
     (tmp_path / f"{NAME}.new").write_bytes(b"leftover")
     journal = Journal(tmp_path, FIRST, told := Told())
     assert (journal.made, told.facts) == (True, [FIRST])
@@ -204,8 +230,12 @@ def test_a_link_is_no_journal(tmp_path: Path) -> None:
         last_session(tmp_path)
 
 
-def test_lines_that_did_not_become_durable_do_not_come_back(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A batch that was written and could not be synced is gone, also where a shorter one of the same lines follows."""
+def test_lines_that_did_not_become_durable_do_not_come_back(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that was written and could not be synced is gone, also where a shorter one of the
+    same lines follows.
+    """
     room = False
 
     def no_room(kind: str, call: int) -> None:
@@ -224,7 +254,9 @@ def test_lines_that_did_not_become_durable_do_not_come_back(path: Path, monkeypa
     assert read(path.parent).facts == [*ALL, journal_state.CLOSE]
 
 
-@pytest.mark.parametrize("line", [b"", b"\n", b'"}\n', b',"~":"00000000"}\n', line_of(0, {}, 0)[:-1]])
+@pytest.mark.parametrize(
+    "line", [b"", b"\n", b'"}\n', b',"~":"00000000"}\n', line_of(0, {}, 0)[:-1]]
+)
 def test_lines_that_are_not_whole(line: bytes) -> None:
     """Nothing short of a whole line passes for one."""
     assert not whole(line)

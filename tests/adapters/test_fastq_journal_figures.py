@@ -47,7 +47,9 @@ def test_statistics_survive_packing(one: ReadStatistics, two: ReadStatistics) ->
     assert packed_statistics.unpack(packed) == one
     assert packed_statistics.unpack(packed_statistics.add(packed, two)) == merged(one, two)
     assert packed_statistics.add(packed, ReadStatistics()) == packed
-    assert packed_statistics.add(packed_statistics.pack(two), one) == packed_statistics.add(packed, two)
+    assert packed_statistics.add(packed_statistics.pack(two), one) == packed_statistics.add(
+        packed, two
+    )
 
 
 def merged(*several: ReadStatistics) -> ReadStatistics:
@@ -75,7 +77,9 @@ def digest_of(data: bytes) -> str:
 @needs_md5
 @given(data=st.binary(max_size=400), cuts=st.lists(st.integers(0, 400), max_size=6))
 def test_an_md5_can_be_interrupted(data: bytes, cuts: list[int]) -> None:
-    """Saved and restored anywhere, in whatever kind of buffer the bytes come, it is the MD5 of all of them."""
+    """Saved and restored anywhere, in whatever kind of buffer the bytes come, it is the MD5 of all
+    of them.
+    """
     state = START
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     for start, end in pairwise(edges):
@@ -116,7 +120,11 @@ class Broken:
         self._seen += bytes(data[:size])
         if size == 70:
             state = bytearray(context.raw)
-            state[:92] = bytes.fromhex("cad94491c9e401d9385bfc721ef55f623002000000000000") + data[64:70] + bytes(62)
+            state[:92] = (
+                bytes.fromhex("cad94491c9e401d9385bfc721ef55f623002000000000000")
+                + data[64:70]
+                + bytes(62)
+            )
             state[88] = 6
             self._wrong(state)
             context.raw = bytes(state)

@@ -24,10 +24,18 @@ def several(directory: Path, count: int = 5) -> list[Output]:
     for number in range(count):
         ending = ".gz" if number % 2 else ""
         sources = tuple(
-            put(directory, f"{number}_{part}.fastq{ending}", reads(40 * (number + 1), 10 * number + part))
+            put(
+                directory,
+                f"{number}_{part}.fastq{ending}",
+                reads(40 * (number + 1), 10 * number + part),
+            )
             for part in range(3)
         )
-        outputs.append(Output(f"o{number}.fastq.gz", f"barcode{number:02}", "pass" if number else "fail", sources))
+        outputs.append(
+            Output(
+                f"o{number}.fastq.gz", f"barcode{number:02}", "pass" if number else "fail", sources
+            )
+        )
     return outputs
 
 
@@ -54,7 +62,10 @@ def test_processes_give_the_same(tmp_path: Path) -> None:
     assert [written.output for written in four] == outputs
     assert [written.md5 for written in one] == [written.md5 for written in four]
     assert [written.pieces for written in one] == [written.pieces for written in four]
-    groups = [qc_groups((w.output.barcode, w.output.part, w.statistics) for w in results_) for results_ in results]
+    groups = [
+        qc_groups((w.output.barcode, w.output.part, w.statistics) for w in results_)
+        for results_ in results
+    ]
     assert groups[0] == groups[1]
     assert tallies[0] == tallies[1]
     assert tallies[0].bytes_done == sum(output.size for output in outputs)
@@ -106,7 +117,9 @@ write_outputs(outputs, path.parent, Settings(processes=2), on_progress=progress)
 def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     """When the parent is killed nobody goes on writing."""
     source = put(tmp_path, "a.fastq", reads(1000))
-    parent = subprocess.Popen([sys.executable, "-c", PARENT, str(source.path)], stdout=subprocess.PIPE)
+    parent = subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(source.path)], stdout=subprocess.PIPE
+    )
     assert parent.stdout
     parent.stdout.readline()
     workers = workers_of(parent.pid)
@@ -129,7 +142,10 @@ def workers_of(parent: int) -> list[int]:
                 command = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if int(status.rpartition(")")[2].split()[1]) == parent and b"hesiod_watch.fastq.worker" in command:
+            if (
+                int(status.rpartition(")")[2].split()[1]) == parent
+                and b"hesiod_watch.fastq.worker" in command
+            ):
                 found.append(int(entry.name))
     return found
 

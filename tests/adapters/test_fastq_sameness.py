@@ -1,4 +1,6 @@
-"""A source and the piece of an output made of it are the same text, and one reading of the source says which it was."""
+"""A source and the piece of an output made of it are the same text, and one reading of the source
+says which it was.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ PACKED = gzip.compress(TEXT, mtime=0)
 
 
 def reading_of(data: bytes, *, gzipped: bool, at_once: int = 1 << 20) -> ContentReading:
-    """What one reading says of these bytes, which come in parts as a network file system may give them."""
+    """What one reading says of these bytes, which come in parts as a network file system may give
+    them.
+    """
     file = io.BytesIO(data)
     return read_source(lambda part: file.readinto(part[:at_once]), Path("x.fastq"), gzipped=gzipped)
 
@@ -32,7 +36,9 @@ def md5(data: bytes) -> str:
 @pytest.mark.parametrize("at_once", [1, 1000, 1 << 20])
 @pytest.mark.parametrize("name", [".fastq", ".fastq.gz"])
 def test_a_source_is_in_its_output(name: str, at_once: int, tmp_path: Path) -> None:
-    """Each source, plain or gzipped, has the text of its piece and of no other, and the MD5 of its own bytes."""
+    """Each source, plain or gzipped, has the text of its piece and of no other, and the MD5 of its
+    own bytes.
+    """
     texts = [reads(30, 1), b"", reads(20, 2), reads(30, 3)]
     sources = [put(tmp_path, f"{number}{name}", text) for number, text in enumerate(texts)]
     written = write(sources, tmp_path / "out")
@@ -54,7 +60,9 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("how", DAMAGE)
 def test_a_damaged_source_has_no_text(how: str) -> None:
-    """A gzip file that is not whole and sound has an MD5, of all its bytes, and instead of a text the reason."""
+    """A gzip file that is not whole and sound has an MD5, of all its bytes, and instead of a text
+    the reason.
+    """
     data = DAMAGE[how](PACKED)
     reading = reading_of(data, gzipped=True)
     assert (reading.md5, reading.text) == (md5(data), None)

@@ -15,7 +15,9 @@ from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.verify import verify
 from hesiod_watch.fastq.write import write_outputs
 
-CELL_07_09 = "trees/gridion_real_reads/20200311-POOLED/mIXED/20200311_1427_X1_FAK72834_a3787181/fastq_pass"
+CELL_07_09 = (
+    "trees/gridion_real_reads/20200311-POOLED/mIXED/20200311_1427_X1_FAK72834_a3787181/fastq_pass"
+)
 DONE = (
     "trees/assembled_done/rbk_bc01_phix_circular_dsdna/rbk_bc01_phix_circular_dsdna_for_Tom/"
     "20210326_1221_X2_FAP96013_5c8ca1b1"
@@ -23,19 +25,64 @@ DONE = (
 
 pytestmark = needs_samples
 
-# What is there, and: reads, bases, N50, median length, longest, mean Q, median Q, mean Q without 60, reads of Q >= 10.
+# What is there, and: reads, bases, N50, median length, longest, mean Q, median Q, mean Q without
+# 60, reads of Q >= 10.
 TABLE = [
     ("fastq/keyvalue_*.fastq", 41, 183_364, 5_420, 5_382, 10_581, 11.22, 10.79, 11.46, 28),
-    ("fastq/sam_tags_PAM14583_*.fastq", 20, 261_268, 31_127, 2_777, 43_346, 18.90, 19.02, 19.56, 20),
-    ("fastq/sam_tags_PAS15247_*.fastq.gz", 21, 533_743, 33_277, 26_532, 51_091, 19.91, 20.54, 19.97, 21),
+    (
+        "fastq/sam_tags_PAM14583_*.fastq",
+        20,
+        261_268,
+        31_127,
+        2_777,
+        43_346,
+        18.90,
+        19.02,
+        19.56,
+        20,
+    ),
+    (
+        "fastq/sam_tags_PAS15247_*.fastq.gz",
+        21,
+        533_743,
+        33_277,
+        26_532,
+        51_091,
+        19.91,
+        20.54,
+        19.97,
+        21,
+    ),
     ("fastq/output_spec_2601_1read.fastq.gz", 1, 4, 4, 4, 4, 40.00, 40.00, 40.00, 1),
-    (f"{CELL_07_09}/barcode07/*.fastq", 1_720, 1_063_169, 529, 518, 2_492, 10.61, 10.71, 10.75, 1_096),
+    (
+        f"{CELL_07_09}/barcode07/*.fastq",
+        1_720,
+        1_063_169,
+        529,
+        518,
+        2_492,
+        10.61,
+        10.71,
+        10.75,
+        1_096,
+    ),
     (f"{CELL_07_09}/barcode09/*.fastq", 1_464, 868_206, 525, 518, 2_630, 10.52, 10.56, 10.72, 901),
     (f"{CELL_07_09}/*/*.fastq", 3_184, 1_931_375, 526, 518, 2_630, 10.57, 10.64, 10.73, 1_997),
     (f"{DONE}/fastq_pass/*/*.gz", 28, 129_050, 5_427, 5_412.5, 10_581, 12.27, 12.40, 12.49, 28),
     (f"{DONE}/fastq_fail/*/*.gz", 13, 54_314, 5_382, 5_298, 5_538, 8.97, 8.93, 9.25, 0),
     (f"{DONE}/fastq_*/*/*.gz", 41, 183_364, 5_420, 5_382, 10_581, 11.22, 10.79, 11.46, 28),
-    ("trees/assembled_pooled/*/*/fastq_pass/*.gz", 20, 261_268, 31_127, 2_777, 43_346, 18.90, 19.02, 19.56, 20),
+    (
+        "trees/assembled_pooled/*/*/fastq_pass/*.gz",
+        20,
+        261_268,
+        31_127,
+        2_777,
+        43_346,
+        18.90,
+        19.02,
+        19.56,
+        20,
+    ),
 ]
 GC = {
     "fastq/keyvalue_*.fastq": 44.59,
@@ -84,7 +131,9 @@ def test_placeholder_files_are_refused_by_name(tmp_path: Path) -> None:
     """Files that are named .fastq and hold a line of text give an error with their path and place."""
     [path] = SAMPLES.glob("trees/gridion_placeholders/**/fastq_pass/*_1.fastq")
     with pytest.raises(BadSource, match="record 1, line 1") as caught:
-        write_outputs([Output("o.gz", None, "pass", (look(path, path.name),))], tmp_path, Settings())
+        write_outputs(
+            [Output("o.gz", None, "pass", (look(path, path.name),))], tmp_path, Settings()
+        )
     assert caught.value.path == path
     assert not (tmp_path / "o.gz").exists()
 
@@ -93,4 +142,6 @@ def test_a_file_that_is_being_written_is_truncated_gzip(tmp_path: Path) -> None:
     """A .fastq.gz cut in the middle of its stream is told as that."""
     [path] = SAMPLES.glob("trees/assembled_running/**/fastq_pass/*/*_1.fastq.gz")
     with pytest.raises(BadSource, match="truncated gzip"):
-        write_outputs([Output("o.gz", None, "pass", (look(path, path.name),))], tmp_path, Settings())
+        write_outputs(
+            [Output("o.gz", None, "pass", (look(path, path.name),))], tmp_path, Settings()
+        )

@@ -29,7 +29,9 @@ names = st.text(st.characters(codec="ascii", exclude_characters="\n\r\0"), max_s
     unit_bytes=st.integers(8, 300),
     ending=st.sampled_from(["\n", "", "\n\n", "\r\n"]),
 )
-def test_units_hold_whole_records(found: list[tuple[str, str, str]], unit_bytes: int, ending: str) -> None:
+def test_units_hold_whole_records(
+    found: list[tuple[str, str, str]], unit_bytes: int, ending: str
+) -> None:
     """However the stream is cut, units joined are the records, and every unit knows its lines."""
     records = [f"@{name}\n{bases}\n+{plus}\n{'I' * len(bases)}\n" for name, bases, plus in found]
     text = "".join(records).encode()
@@ -158,7 +160,9 @@ def make_link(path: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "kind"), [(make_fifo, "FIFO"), (make_link, "symbolic link"), (Path.mkdir, "directory")]
 )
-def test_special_files_are_never_opened(make: Callable[[Path], None], kind: str, tmp_path: Path) -> None:
+def test_special_files_are_never_opened(
+    make: Callable[[Path], None], kind: str, tmp_path: Path
+) -> None:
     """What is no regular file is refused by its kind, at once."""
     make(tmp_path / "a.fastq")
     with pytest.raises(BadSource, match=kind):
@@ -174,7 +178,9 @@ def test_a_source_that_grew_is_tried_again_later(tmp_path: Path) -> None:
         write([source], tmp_path / "out")
 
 
-@pytest.mark.parametrize("change", [lambda path: os.truncate(path, 3), lambda path: os.utime(path, (1, 1))])
+@pytest.mark.parametrize(
+    "change", [lambda path: os.truncate(path, 3), lambda path: os.utime(path, (1, 1))]
+)
 def test_a_source_that_changed_is_bad(change: Callable[[Path], None], tmp_path: Path) -> None:
     """A file that shrank or was rewritten since it was listed needs a person."""
     source = put(tmp_path, "a.fastq", GOOD)
@@ -191,7 +197,9 @@ def test_a_source_that_changes_while_it_is_read(tmp_path: Path) -> None:
         os.utime(source.path, (1, 1))
 
     with pytest.raises(BadSource, match="after it was listed"):
-        write_outputs([Output("o", None, "pass", (source,))], tmp_path, Settings(), on_progress=touch)
+        write_outputs(
+            [Output("o", None, "pass", (source,))], tmp_path, Settings(), on_progress=touch
+        )
 
 
 def test_a_source_that_vanished(tmp_path: Path) -> None:
@@ -215,9 +223,13 @@ def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
     assert str(error) == f"x.gz: writing failed: {os.strerror(number)}"
 
 
-@pytest.mark.parametrize(("number", "soon"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.ESTALE, False)])
+@pytest.mark.parametrize(
+    ("number", "soon"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.ESTALE, False)]
+)
 def test_space_is_looked_for_soon(number: int, soon: bool) -> None:
-    """However long a disk has been full, it is looked at again within half a minute; a mount need not be."""
+    """However long a disk has been full, it is looked at again within half a minute; a mount need
+    not be.
+    """
     error = translate(OSError(number, os.strerror(number)), Path("x.gz"), "writing")
     assert isinstance(error, TemporaryError)
     assert (error.retry_after is not None and error.retry_after <= 30) == soon

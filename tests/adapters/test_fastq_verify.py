@@ -78,7 +78,10 @@ DAMAGED = [
     (SOUND[:FIRST] + SOUND, "reads differ on re-reading|record"),
     (as_bgzf(TEXT[:-1]), "no newline at the end"),
     (as_bgzf(TEXT + RECORD), "reads differ on re-reading: 20001 on disk, 20000 written"),
-    (as_bgzf(TEXT[: -len(RECORD)] + RECORD.replace(b"ACGTA", b"CGTA").replace(b"IH", b"H")), "bases differ.*159999"),
+    (
+        as_bgzf(TEXT[: -len(RECORD)] + RECORD.replace(b"ACGTA", b"CGTA").replace(b"IH", b"H")),
+        "bases differ.*159999",
+    ),
     (as_members(TEXT)[:-3], "truncated gzip"),
     (as_members(TEXT) + bytes(9), "zeros behind the end"),
     (b"", "reads differ"),

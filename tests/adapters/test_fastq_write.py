@@ -48,15 +48,22 @@ MIXTURES = [
 
 
 @pytest.mark.parametrize(("names", "how", "is_bgzf"), MIXTURES)
-def test_reads_in_are_reads_out(names: tuple[str, ...], how: Settings, is_bgzf: bool, tmp_path: Path) -> None:
-    """The output inflates to its sources in order; members of gzip-only outputs are kept; anything else is BGZF."""
+def test_reads_in_are_reads_out(
+    names: tuple[str, ...], how: Settings, is_bgzf: bool, tmp_path: Path
+) -> None:
+    """The output inflates to its sources in order; members of gzip-only outputs are kept; anything
+    else is BGZF.
+    """
     texts = [reads(300, seed) for seed in range(len(names))]
     sources = [put(tmp_path, name, text) for name, text in zip(names, texts, strict=True)]
     written = write(sources, tmp_path / "out", how)
     data = written.path.read_bytes()
     assert gzip.decompress(data) == b"".join(texts)
     assert written.path == tmp_path / "out" / "out.fastq.gz"
-    assert (written.bytes, written.md5) == (len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
+    assert (written.bytes, written.md5) == (
+        len(data),
+        hashlib.md5(data, usedforsecurity=False).hexdigest(),
+    )
     assert (written.reads, written.notes) == (600, ())
     if is_bgzf:
         blocks = blocks_of(data)
@@ -67,9 +74,13 @@ def test_reads_in_are_reads_out(names: tuple[str, ...], how: Settings, is_bgzf: 
         assert data == b"".join(source.path.read_bytes() for source in sources)
 
 
-@pytest.mark.parametrize("names", [("a.fastq", "b.fastq", "c.fastq"), ("a.fastq.gz", "b.fastq.gz", "c.fastq.gz")])
+@pytest.mark.parametrize(
+    "names", [("a.fastq", "b.fastq", "c.fastq"), ("a.fastq.gz", "b.fastq.gz", "c.fastq.gz")]
+)
 def test_a_piece_is_one_source(names: tuple[str, ...], tmp_path: Path) -> None:
-    """Each source becomes whole members at its own place, with their CRC; pieces follow each other without a gap."""
+    """Each source becomes whole members at its own place, with their CRC; pieces follow each other
+    without a gap.
+    """
     texts = [reads(20, 1), b"", reads(30, 2)]
     sources = [put(tmp_path, name, text) for name, text in zip(names, texts, strict=True)]
     written = write(sources, tmp_path / "out")
@@ -80,7 +91,11 @@ def test_a_piece_is_one_source(names: tuple[str, ...], tmp_path: Path) -> None:
         assert piece.offset == end
         assert piece.crc32 == zlib.crc32(members)
         assert gzip.decompress(members) == text
-        assert (piece.source, piece.size, piece.mtime_ns) == (source.name, source.size, source.mtime_ns)
+        assert (piece.source, piece.size, piece.mtime_ns) == (
+            source.name,
+            source.size,
+            source.mtime_ns,
+        )
         assert (piece.reads, piece.output) == (text.count(b"\n") // 4, "out.fastq.gz")
         assert journal_state.piece_of(journal_state.piece(0, piece), piece.output) == piece
         end += piece.length
@@ -104,19 +119,30 @@ def test_other_programs_read_it(program: str, tmp_path: Path) -> None:
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed")
     text = reads(2000)
-    written = write([put(tmp_path, "a.fastq", text), put(tmp_path, "b.fastq.gz", text)], tmp_path / "out")
-    assert subprocess.run([program, "-dc", str(written.path)], check=True, capture_output=True).stdout == 2 * text
+    written = write(
+        [put(tmp_path, "a.fastq", text), put(tmp_path, "b.fastq.gz", text)], tmp_path / "out"
+    )
+    assert (
+        subprocess.run([program, "-dc", str(written.path)], check=True, capture_output=True).stdout
+        == 2 * text
+    )
     subprocess.run([program, "-t", str(written.path)], check=True)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data(), level=st.sampled_from(["default", "fast"]))
 def test_any_bytes_survive_any_split(data: st.DataObject, level: Level) -> None:
-    """Compression gives back its input, block by block, wherever the splits are and whatever the bytes."""
+    """Compression gives back its input, block by block, wherever the splits are and whatever the
+    bytes.
+    """
     rng = random.Random(data.draw(st.integers(0, 1 << 30)))
     length = data.draw(st.integers(0, 300_000))
     noise = rng.randbytes(length)
-    text = data.draw(st.sampled_from([noise, noise.translate(BASES), noise.translate(QUALITIES), bytes(length)]))
+    text = data.draw(
+        st.sampled_from([noise, noise.translate(BASES), noise.translate(QUALITIES), bytes(length)])
+    )
     splits = sorted(data.draw(st.sets(st.integers(0, length), max_size=20)))
     compressed = b"".join(bgzf.compress(memoryview(text), splits, level))
     blocks = blocks_of(compressed)
@@ -137,8 +163,12 @@ REPAIRED = [
 
 @pytest.mark.parametrize("name", ["a.fastq", "a.fastq.gz"])
 @pytest.mark.parametrize(("text", "right", "said"), REPAIRED)
-def test_line_ends_are_put_right(text: bytes, right: bytes, said: str, name: str, tmp_path: Path) -> None:
-    """Harmless oddities of lines do not reach the output, where the next source follows; and they are said."""
+def test_line_ends_are_put_right(
+    text: bytes, right: bytes, said: str, name: str, tmp_path: Path
+) -> None:
+    """Harmless oddities of lines do not reach the output, where the next source follows; and they
+    are said.
+    """
     sources = [put(tmp_path, name, text), put(tmp_path, f"b{name[1:]}", GOOD)]
     written = write(sources, tmp_path / "out")
     assert gzip.decompress(written.path.read_bytes()) == right + GOOD
@@ -155,12 +185,16 @@ def test_an_output_without_any_data(name: str, tmp_path: Path) -> None:
 
 
 def test_reads_without_bases_and_of_odd_lengths(tmp_path: Path) -> None:
-    """Reads of 0, 1, 59, 60, 61 bases have the right mean Q; the first 60 are left out of longer ones only."""
+    """Reads of 0, 1, 59, 60, 61 bases have the right mean Q; the first 60 are left out of longer
+    ones only.
+    """
     text = b"".join(
         b"@r\n%s\n+\n%s\n" % (b"A" * length, b"+" * min(length, 60) + b"I" * (length - 60))
         for length in (0, 1, 59, 60, 61)
     )
-    total = qc_groups([(None, "pass", write([put(tmp_path, "a.fastq", text)], tmp_path / "out").statistics)])["total"]
+    total = qc_groups(
+        [(None, "pass", write([put(tmp_path, "a.fastq", text)], tmp_path / "out").statistics)]
+    )["total"]
     assert (total["reads"], total["shortest"], total["longest"]) == (5, 0, 61)
     assert total["mean_q_skip60"] == pytest.approx((0 + 10 + 10 + 10 + 40) / 5, abs=1e-5)
     assert total["mean_q_whole"] == pytest.approx((30 - 10 * math.log10(6.0001 / 61)) / 5, abs=1e-5)
@@ -171,12 +205,17 @@ def test_statistics_do_not_depend_on_how_reads_are_cut(tmp_path: Path) -> None:
     rng = random.Random(7)
     records = [
         record(
-            f"r{number}", rng.randint(0, 30_000), rng, f"\tch:i:{number}\tst:Z:2024-05-01T10:{number % 60:02}:00+01:00"
+            f"r{number}",
+            rng.randint(0, 30_000),
+            rng,
+            f"\tch:i:{number}\tst:Z:2024-05-01T10:{number % 60:02}:00+01:00",
         )
         for number in range(400)
     ]
     whole = write([put(tmp_path, "a.fastq", b"".join(records))], tmp_path / "one").statistics
-    parts = [put(tmp_path, f"p{n}.fastq", b"".join(records[40 * n : 40 * n + 40])) for n in range(10)]
+    parts = [
+        put(tmp_path, f"p{n}.fastq", b"".join(records[40 * n : 40 * n + 40])) for n in range(10)
+    ]
     zipped = put(tmp_path, "a.fastq.gz", b"".join(records))
     assert write(parts, tmp_path / "two").statistics == whole
     assert write([zipped], tmp_path / "three").statistics == whole
@@ -195,11 +234,16 @@ def test_an_ultra_long_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bgzf_first", [True, False])
 def test_bgzf_among_gzip_sources(bgzf_first: bool, tmp_path: Path) -> None:
-    """Where the first kept source is BGZF the output is BGZF throughout, so that bgzip with threads reads it."""
+    """Where the first kept source is BGZF the output is BGZF throughout, so that bgzip with threads
+    reads it.
+    """
     text = reads(100)
     made = write([put(tmp_path, "x.fastq", text)], tmp_path / "made").path
     shutil.copy(made, tmp_path / "bgzf.fastq.gz")
-    sources = [look(tmp_path / "bgzf.fastq.gz", "bgzf.fastq.gz"), put(tmp_path, "plain.fastq.gz", text)]
+    sources = [
+        look(tmp_path / "bgzf.fastq.gz", "bgzf.fastq.gz"),
+        put(tmp_path, "plain.fastq.gz", text),
+    ]
     written = write(sources if bgzf_first else sources[::-1], tmp_path / "out")
     data = written.path.read_bytes()
     assert gzip.decompress(data) == 2 * text

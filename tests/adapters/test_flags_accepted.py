@@ -60,16 +60,28 @@ def make_link(pipeline: Path) -> None:
             id="touch-atomic",
         ),
         pytest.param(
-            lambda pipeline: (pipeline / SYNCED).write_text("the rest is lost\n"), True, True, id="a sentence"
+            lambda pipeline: (pipeline / SYNCED).write_text("the rest is lost\n"),
+            True,
+            True,
+            id="a sentence",
         ),
-        pytest.param(lambda pipeline: (pipeline / SYNCED).write_text('{"why": "x"}'), True, True, id="foreign record"),
+        pytest.param(
+            lambda pipeline: (pipeline / SYNCED).write_text('{"why": "x"}'),
+            True,
+            True,
+            id="foreign record",
+        ),
         pytest.param(make_unreadable, True, False, id="unreadable"),
         pytest.param(make_link, False, False, id="link"),
         pytest.param(lambda pipeline: None, False, False, id="none"),
     ],
 )
-def test_who_made_it(make: Callable[[Path], object], synced: bool, accepted: bool, pipeline: Path) -> None:
-    """`synced` with the program's record is the program's; any other that can be read is a person's."""
+def test_who_made_it(
+    make: Callable[[Path], object], synced: bool, accepted: bool, pipeline: Path
+) -> None:
+    """`synced` with the program's record is the program's; any other that can be read is a
+    person's.
+    """
     make(pipeline)
     listing = flags.read_flags(pipeline)
     found = listing.cell(STEM, process.judge_here)
@@ -78,7 +90,8 @@ def test_who_made_it(make: Callable[[Path], object], synced: bool, accepted: boo
 
 
 @pytest.mark.parametrize(
-    ("by_program", "recount", "stays"), [(True, True, False), (True, False, True), (False, True, True)]
+    ("by_program", "recount", "stays"),
+    [(True, True, False), (True, False, True), (False, True, True)],
 )
 def test_recount(by_program: bool, recount: bool, stays: bool, pipeline: Path) -> None:
     """Only a retry withdraws the program's own record; a person's flag stays."""
@@ -100,7 +113,9 @@ def test_recount_without_failure(pipeline: Path) -> None:
 
 @pytest.mark.parametrize("failed", [True, False], ids=["failed", "lost worker"])
 @pytest.mark.parametrize("call", ["link", "unlink", "mkdir", "rename", "fsync"])
-def test_recount_stopped_anywhere(call: str, failed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_recount_stopped_anywhere(
+    call: str, failed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """Killed before any call, no look finds the cell ready; the same retry moves the rest."""
 
     def stopped_before(number: int, place: Path) -> bool:

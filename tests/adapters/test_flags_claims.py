@@ -36,7 +36,9 @@ def dead() -> Owner:
     code = "import dataclasses as d, json; from hesiod_watch.host.process import *; "
     code += "print(json.dumps(d.asdict(this_owner('process', 'local'))))"
     root = Path(process.__file__).parents[2]
-    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
+    shown = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
+    )
     owner = files.parse_owner(shown.stdout)
     assert owner
     return owner
@@ -76,7 +78,9 @@ def test_second_claim(pipeline: Path) -> None:
     assert names(pipeline) == {"started"}
 
 
-@pytest.mark.parametrize("flag", ["aborted", "failed", "stripped", f"{STEM}.done", f"{STEM}.failed", f"{STEM}.aborted"])
+@pytest.mark.parametrize(
+    "flag", ["aborted", "failed", "stripped", f"{STEM}.done", f"{STEM}.failed", f"{STEM}.aborted"]
+)
 def test_not_to_be_processed(flag: str, pipeline: Path) -> None:
     """What is finished, failed or a person has stopped is neither claimed nor worked on."""
     flags.claim_cell(pipeline, STEM, ME)
@@ -90,13 +94,21 @@ def test_not_to_be_processed(flag: str, pipeline: Path) -> None:
 
 def test_flags_of_others_do_not_matter(pipeline: Path) -> None:
     """Another cell's fate, and a sync's, are no hindrance."""
-    for name in ("other.failed", "other.done", "sync.started", "sync.failed", f"{STEM}.backup.failed"):
+    for name in (
+        "other.failed",
+        "other.done",
+        "sync.started",
+        "sync.failed",
+        f"{STEM}.backup.failed",
+    ):
         (pipeline / name).touch()
     flags.claim_cell(pipeline, STEM, ME)
     flags.record_worker(pipeline, STEM, ME)
 
 
-def before_the_listing(number: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+def before_the_listing(
+    number: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Let something happen just before the n-th listing that follows."""
     real: Callable[..., Any] = os.scandir
     left = [number]
@@ -110,8 +122,12 @@ def before_the_listing(number: int, act: Callable[[], object], monkeypatch: pyte
     monkeypatch.setattr(os, "scandir", scandir)
 
 
-@pytest.mark.parametrize("flag", ["aborted", f"{STEM}.done", f"{STEM}.aborted", f"{STEM}.started.2"])
-def test_something_appears_while_claiming(flag: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "flag", ["aborted", f"{STEM}.done", f"{STEM}.aborted", f"{STEM}.started.2"]
+)
+def test_something_appears_while_claiming(
+    flag: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What has appeared by the time the claim was made makes it step back."""
     before_the_listing(2, (pipeline / flag).touch, monkeypatch)
     with pytest.raises(FlagExists):
@@ -119,8 +135,12 @@ def test_something_appears_while_claiming(flag: str, pipeline: Path, monkeypatch
     assert {"started", "started.yielded"} <= names(pipeline)
 
 
-@pytest.mark.parametrize("flag", ["aborted", f"{STEM}.done", f"{STEM}.aborted", f"{STEM}.started.2"])
-def test_something_appears_while_beginning(flag: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "flag", ["aborted", f"{STEM}.done", f"{STEM}.aborted", f"{STEM}.started.2"]
+)
+def test_something_appears_while_beginning(
+    flag: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What has appeared by the time the worker has recorded itself makes it step back."""
     flags.claim_cell(pipeline, STEM, ME)
     before_the_listing(2, (pipeline / flag).touch, monkeypatch)
@@ -130,7 +150,9 @@ def test_something_appears_while_beginning(flag: str, pipeline: Path, monkeypatc
 
 
 def test_take_over_from_the_dead(pipeline: Path, dead: Owner) -> None:
-    """The next epoch can be claimed when decider and worker are dead; the old epoch's late worker finds it taken."""
+    """The next epoch can be claimed when decider and worker are dead; the old epoch's late worker
+    finds it taken.
+    """
     flags.claim_cell(pipeline, STEM, dead)
     flags.claim_cell(pipeline, STEM, replace(ME, epoch=2))
     with pytest.raises(FlagExists, match="attempt 2 has been claimed"):
@@ -141,7 +163,9 @@ def test_take_over_from_the_dead(pipeline: Path, dead: Owner) -> None:
 
 @pytest.mark.parametrize("worker", [ME, ELSEWHERE, None])
 def test_no_take_over_beside_a_worker(worker: Owner | None, pipeline: Path, dead: Owner) -> None:
-    """A worker that lives, is on another host or says nothing is not taken over from, though its decider is dead."""
+    """A worker that lives, is on another host or says nothing is not taken over from, though its
+    decider is dead.
+    """
     flags.claim_cell(pipeline, STEM, dead)
     if worker:
         flags.create(pipeline, flags.worker(STEM), worker)
@@ -152,8 +176,12 @@ def test_no_take_over_beside_a_worker(worker: Owner | None, pipeline: Path, dead
     assert names(pipeline) == {"started", "started.worker"}
 
 
-def test_worker_appears_while_taking_over(pipeline: Path, dead: Owner, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who has taken over and then finds the earlier worker steps back, and that worker's claim counts again."""
+def test_worker_appears_while_taking_over(
+    pipeline: Path, dead: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who has taken over and then finds the earlier worker steps back, and that worker's claim
+    counts again.
+    """
     worker = replace(ME, token="worker")
     flags.claim_cell(pipeline, STEM, dead)
     before_the_listing(2, lambda: flags.create(pipeline, flags.worker(STEM), worker), monkeypatch)
@@ -170,7 +198,9 @@ def test_another_judge(pipeline: Path) -> None:
     """Who can ask elsewhere, at Slurm say, brings a judge of its own."""
     flags.claim_cell(pipeline, STEM, ELSEWHERE)
     flags.record_worker(pipeline, STEM, ELSEWHERE)
-    flags.claim_cell(pipeline, STEM, replace(ME, epoch=2), judge=lambda owner: (Liveness.DEAD, "Slurm says so"))
+    flags.claim_cell(
+        pipeline, STEM, replace(ME, epoch=2), judge=lambda owner: (Liveness.DEAD, "Slurm says so")
+    )
     assert flags.read_flags(pipeline).epoch_numbers(STEM) == [1, 2]
 
 
@@ -184,7 +214,9 @@ def test_started_twice(pipeline: Path) -> None:
 
 
 def test_a_leftover_record(pipeline: Path, dead: Owner) -> None:
-    """A number under which a worker has recorded itself is not claimed, although it is dead and its claim is gone."""
+    """A number under which a worker has recorded itself is not claimed, although it is dead and its
+    claim is gone.
+    """
     flags.create(pipeline, flags.worker(STEM), dead)
     with pytest.raises(FlagExists, match="attempt 1 has a worker"):
         flags.claim_cell(pipeline, STEM, ME)
@@ -192,7 +224,9 @@ def test_a_leftover_record(pipeline: Path, dead: Owner) -> None:
 
 
 def test_a_later_claim_that_was_given_up(pipeline: Path, dead: Owner) -> None:
-    """A worker does not begin beside a later claim even if that was given up: its own worker may be on the way."""
+    """A worker does not begin beside a later claim even if that was given up: its own worker may be
+    on the way.
+    """
     flags.claim_cell(pipeline, STEM, ME)
     later = replace(dead, epoch=2)
     flags.create(pipeline, flags.started(STEM, 2), later)
@@ -209,7 +243,9 @@ def test_withdrawn(pipeline: Path) -> None:
 
 
 def test_step_back(pipeline: Path) -> None:
-    """A decider whose worker never began, and a worker that stops, free the cell; saying so twice does no harm."""
+    """A decider whose worker never began, and a worker that stops, free the cell; saying so twice
+    does no harm.
+    """
     flags.claim_cell(pipeline, STEM, ME)
     flags.release_claim(pipeline, STEM, ME, why="its worker could not be started")
     flags.release_claim(pipeline, STEM, ME)
@@ -243,7 +279,12 @@ def test_holds_worker(pipeline: Path) -> None:
     flags.claim_cell(pipeline, STEM, ME)
     flags.record_worker(pipeline, STEM, ME)
     assert flags.holds_worker(pipeline, STEM, ME)
-    for other in (replace(ME, token="x"), replace(ME, pid=1), replace(ME, host="x"), replace(ME, epoch=2)):
+    for other in (
+        replace(ME, token="x"),
+        replace(ME, pid=1),
+        replace(ME, host="x"),
+        replace(ME, epoch=2),
+    ):
         assert not flags.holds_worker(pipeline, STEM, other)
     flags.archive_flags(pipeline, STEM, why="test")
     assert not flags.holds_worker(pipeline, STEM, ME)
@@ -251,7 +292,13 @@ def test_holds_worker(pipeline: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "stopped"),
-    [("aborted", True), ("stripped", True), (f"{STEM}.aborted", True), ("failed", False), ("other.aborted", False)],
+    [
+        ("aborted", True),
+        ("stripped", True),
+        (f"{STEM}.aborted", True),
+        ("failed", False),
+        ("other.aborted", False),
+    ],
 )
 def test_stops(name: str, stopped: bool, pipeline: Path) -> None:
     """A person stops a worker by aborting its cell or run, or by stripping the run."""
@@ -260,7 +307,9 @@ def test_stops(name: str, stopped: bool, pipeline: Path) -> None:
 
 
 def test_unknown_claim_is_given_up(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim of which nothing is known is given up, so that it blocks nobody if it comes through after all."""
+    """A claim of which nothing is known is given up, so that it blocks nobody if it comes through
+    after all.
+    """
     real: Callable[..., Any] = os.link
     kept = pipeline.parent / "kept"
     targets: list[str] = []
@@ -298,7 +347,9 @@ def test_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_stale_listing(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A listing that does not show our own new claim proves nothing, and the claim is given up."""
-    before_the_listing(2, lambda: (pipeline / flags.started(STEM)).rename(pipeline.parent / "hidden"), monkeypatch)
+    before_the_listing(
+        2, lambda: (pipeline / flags.started(STEM)).rename(pipeline.parent / "hidden"), monkeypatch
+    )
     with pytest.raises(FlagUnknown, match="listing"):
         flags.claim_cell(pipeline, STEM, ME)
     assert names(pipeline) == {"started.yielded"}

@@ -13,7 +13,13 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch.core.errors import FlagExists, FlagUnknown, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import (
+    FlagExists,
+    FlagUnknown,
+    HesiodError,
+    PermanentError,
+    TemporaryError,
+)
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import files
@@ -35,8 +41,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "READ_BACK_DELAYS", (0.0, 0.0, 0.0))
 
 
-def answer(monkeypatch: pytest.MonkeyPatch, call: str, *errors: int | None, after: bool = False) -> None:
-    """Let a system call answer with these errors, one a call, then as usual. `after`: having done its work."""
+def answer(
+    monkeypatch: pytest.MonkeyPatch, call: str, *errors: int | None, after: bool = False
+) -> None:
+    """Let a system call answer with these errors, one a call, then as usual. `after`: having done
+    its work.
+    """
     real: Callable[..., Any] = getattr(os, call)
     left = list(errors)
 
@@ -87,13 +97,17 @@ def test_second_loses(pipeline: Path) -> None:
 
 
 def test_asking_again(pipeline: Path) -> None:
-    """The same record given again finds its own flag and wins: that is how an unknown outcome is resolved."""
+    """The same record given again finds its own flag and wins: that is how an unknown outcome is
+    resolved.
+    """
     flags.create(pipeline, NAME, OWNER)
     flags.create(pipeline, NAME, OWNER)
 
 
 def test_a_job_started_twice(pipeline: Path) -> None:
-    """One token in two processes is two records: the second does not take the first's flag for its own."""
+    """One token in two processes is two records: the second does not take the first's flag for its
+    own.
+    """
     flags.create(pipeline, NAME, OWNER)
     with pytest.raises(FlagExists):
         flags.create(pipeline, NAME, replace(OWNER, pid=OWNER.pid + 1))
@@ -142,11 +156,17 @@ def test_planted(
     with pytest.raises(FlagExists, match="already there"):
         flags.create(pipeline, NAME, OWNER)
     after = (pipeline / NAME).lstat()
-    assert (before.st_ino, before.st_mode, before.st_size) == (after.st_ino, after.st_mode, after.st_size)
+    assert (before.st_ino, before.st_mode, before.st_size) == (
+        after.st_ino,
+        after.st_mode,
+        after.st_size,
+    )
     assert not [name for name in visible(pipeline) if name.startswith(".")]
 
 
-@pytest.mark.parametrize("refusal", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV])
+@pytest.mark.parametrize(
+    "refusal", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV]
+)
 def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where there are no hard links the flag is made all the same, by one."""
     answer(monkeypatch, "link", refusal, refusal)
@@ -157,7 +177,9 @@ def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyP
     assert visible(pipeline) == [NAME]
 
 
-@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EEXIST, errno.ETIMEDOUT, errno.ENOSPC])
+@pytest.mark.parametrize(
+    "number", [errno.EIO, errno.ESTALE, errno.EEXIST, errno.ETIMEDOUT, errno.ENOSPC]
+)
 def test_lost_answer(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link that was made counts, whatever the file system answered."""
     answer(monkeypatch, "link", number, after=True)
@@ -224,7 +246,9 @@ def test_full_disk_without_links(pipeline: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_directory_cannot_be_synced(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """EINVAL for the fsync of a directory is a file system's way; anything else means: do not start work."""
+    """EINVAL for the fsync of a directory is a file system's way; anything else means: do not start
+    work.
+    """
     answer(monkeypatch, "fsync", None, errno.EINVAL)
     flags.create(pipeline, "X.synced", OWNER)
     answer(monkeypatch, "fsync", None, errno.EIO)
@@ -254,7 +278,9 @@ def test_too_much_to_say(pipeline: Path) -> None:
 
 
 def test_no_pipeline(tmp_path: Path) -> None:
-    """A run whose pipeline has gone may come back with its file system; a symlink in its place never counts."""
+    """A run whose pipeline has gone may come back with its file system; a symlink in its place
+    never counts.
+    """
     with pytest.raises(TemporaryError):
         flags.create(tmp_path / "pipeline", NAME, OWNER)
     (tmp_path / "elsewhere").mkdir()
@@ -287,7 +313,9 @@ def test_names_no_owner(text: str | None) -> None:
 
 @pytest.mark.parametrize("pid", [0, -1, True, 1.5, "1", 2**63, None])
 def test_fields_of_the_wrong_kind(pid: object) -> None:
-    """A field that is not what it should be counts as missing; above all a pid that would address a group."""
+    """A field that is not what it should be counts as missing; above all a pid that would address a
+    group.
+    """
     owner = files.parse_owner(json.dumps({"token": "t", "host": "h", "pid": pid, "more": {}}))
     assert owner is not None
     assert (owner.token, owner.host, owner.pid) == ("t", "h", 0)

@@ -98,7 +98,9 @@ def test_names_there_and_back(stem: str, epoch: int) -> None:
 
 
 def test_no_pipeline(tmp_path: Path) -> None:
-    """No directory is FileNotFoundError; anything else in its place is a person's problem, with the reason."""
+    """No directory is FileNotFoundError; anything else in its place is a person's problem, with the
+    reason.
+    """
     with pytest.raises(FileNotFoundError):
         flags.read_flags(tmp_path / "pipeline")
     (tmp_path / "file").touch()
@@ -120,7 +122,16 @@ def test_no_flags(pipeline: Path) -> None:
 
 def test_made_by_hand(pipeline: Path) -> None:
     """Empty files made with touch are facts; an empty claim is held by somebody unknown."""
-    for name in ("upstream", "failed", "sync.started", "A.synced", "B.done", "C.aborted", "D.failed", "E.started"):
+    for name in (
+        "upstream",
+        "failed",
+        "sync.started",
+        "A.synced",
+        "B.done",
+        "C.aborted",
+        "D.failed",
+        "E.started",
+    ):
         (pipeline / name).touch()
     listing = flags.read_flags(pipeline)
     assert listing.run_flags == {"failed", "sync.started"}
@@ -142,8 +153,19 @@ def test_texts(pipeline: Path) -> None:
 
 
 def test_unknown_names(pipeline: Path) -> None:
-    """What is not understood is reported; temporary files, the attic and Hesiod's own leavings are not."""
-    for name in ("X.done", "strange", "X.done.bak", ".tmp.1", "type.yaml", "kick_off.started", "upstream", "output"):
+    """What is not understood is reported; temporary files, the attic and Hesiod's own leavings are
+    not.
+    """
+    for name in (
+        "X.done",
+        "strange",
+        "X.done.bak",
+        ".tmp.1",
+        "type.yaml",
+        "kick_off.started",
+        "upstream",
+        "output",
+    ):
         (pipeline / name).touch()
     (pipeline / "attic").mkdir()
     (pipeline / os.fsdecode(b"\xff.what")).touch()
@@ -200,7 +222,9 @@ def test_exchanged_while_it_is_read(pipeline: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_one_moment(pipeline: Path) -> None:
-    """A listing is of one moment: what comes later is not in it, and what goes makes nobody stumble."""
+    """A listing is of one moment: what comes later is not in it, and what goes makes nobody
+    stumble.
+    """
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.done("B"), {"results": {}})
     listing = flags.read_flags(pipeline)
@@ -229,9 +253,15 @@ def test_done_speaks(pipeline: Path) -> None:
     assert [claim.epoch for claim in cell.claims] == [1]
 
 
-@pytest.mark.parametrize(("alive", "liveness"), [((1, 2), ALIVE), ((2,), ALIVE), ((1,), DEAD), ((), DEAD)])
-def test_the_worker_alone_counts(alive: tuple[int, ...], liveness: Liveness, pipeline: Path) -> None:
-    """Once a worker has recorded itself, its life is the claim's, whatever has become of the decider."""
+@pytest.mark.parametrize(
+    ("alive", "liveness"), [((1, 2), ALIVE), ((2,), ALIVE), ((1,), DEAD), ((), DEAD)]
+)
+def test_the_worker_alone_counts(
+    alive: tuple[int, ...], liveness: Liveness, pipeline: Path
+) -> None:
+    """Once a worker has recorded itself, its life is the claim's, whatever has become of the
+    decider.
+    """
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.worker(STEM), owner(2))
     claim = look(pipeline, *alive).claim
@@ -261,7 +291,9 @@ def test_epochs(pipeline: Path) -> None:
 
 
 def test_yielded_by_its_decider(pipeline: Path) -> None:
-    """A claim that its decider gave up before there was a worker does not count; the one before it does."""
+    """A claim that its decider gave up before there was a worker does not count; the one before it
+    does.
+    """
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.worker(STEM), owner(2))
     flags.create(pipeline, flags.started(STEM, 2), owner(3))
@@ -331,7 +363,9 @@ def test_lines(pipeline: Path) -> None:
     flags.create(pipeline, flags.synced(STEM), {"why": "complete"})
     flags.create(pipeline, f"{STEM}.backup.started", owner(1))
     (pipeline / "strange").touch()
-    lines = {line.name.removeprefix(STEM): line for line in flags.read_flags(pipeline).all(judge_by(2))}
+    lines = {
+        line.name.removeprefix(STEM): line for line in flags.read_flags(pipeline).all(judge_by(2))
+    }
     assert {name: line.liveness for name, line in lines.items()} == {
         ".started": DEAD,
         ".started.2": ALIVE,

@@ -1,4 +1,6 @@
-"""The outbox of a run: each thing once, in one order, whoever races and whoever is killed; and repaired by people."""
+"""The outbox of a run: each thing once, in one order, whoever races and whoever is killed; and
+repaired by people.
+"""
 
 from __future__ import annotations
 
@@ -31,11 +33,18 @@ def pipeline(tmp_path: Path) -> Path:
 
 
 def record(text: str = "text", **channels: str) -> dict[str, Any]:
-    return {"event": "run-new", "channels": channels, "time": "2026-11-22T10:00:00+00:00", "text": text}
+    return {
+        "event": "run-new",
+        "channels": channels,
+        "time": "2026-11-22T10:00:00+00:00",
+        "text": text,
+    }
 
 
 def look(pipeline: Path, *channels: str) -> Outbox:
-    found = flags.read_outbox(pipeline, flags.read_flags(pipeline), channels or CHANNELS, machine.judge_here)
+    found = flags.read_outbox(
+        pipeline, flags.read_flags(pipeline), channels or CHANNELS, machine.judge_here
+    )
     assert found is not None
     return found
 
@@ -53,10 +62,17 @@ def test_a_new_outbox(pipeline: Path) -> None:
 def test_put(pipeline: Path) -> None:
     """A message is written once, has the next number, and comes back as it was written."""
     assert flags.put_message(pipeline, "run-new", record("täxt\n\u202e\udcff", rt="comment"))
-    assert flags.put_message(pipeline, f"cell-done.{CELL}.1a2b", record("more", rt="reply", **{"chat.1": "comment"}))
+    assert flags.put_message(
+        pipeline, f"cell-done.{CELL}.1a2b", record("more", rt="reply", **{"chat.1": "comment"})
+    )
     assert not flags.put_message(pipeline, "run-new", record("another", rt="reply"))
     first, second = look(pipeline).waiting
-    assert (first.number, first.key, first.event, first.channels) == (1, "run-new", "run-new", {"rt": "comment"})
+    assert (first.number, first.key, first.event, first.channels) == (
+        1,
+        "run-new",
+        "run-new",
+        {"rt": "comment"},
+    )
     assert first.text == "täxt\n\u202e\udcff"
     assert (second.number, second.channels) == (2, {"rt": "reply", "chat.1": "comment"})
     assert re.fullmatch("[0-9a-f]{32}", first.token)
@@ -68,7 +84,9 @@ def test_put(pipeline: Path) -> None:
     assert not [name for name in os.listdir(pipeline / "messages") if name.startswith(".")]
 
 
-@pytest.mark.parametrize("key", ["", ".", "../x", "past", "0001", "Run-new", "run-new/x", "run-new.\0", "a-"])
+@pytest.mark.parametrize(
+    "key", ["", ".", "../x", "past", "0001", "Run-new", "run-new/x", "run-new.\0", "a-"]
+)
 def test_bad_keys(key: str, pipeline: Path) -> None:
     """A key that could be taken for something else is refused before anything is written."""
     with pytest.raises(ValueError, match=re.escape(repr(key))):
@@ -87,9 +105,13 @@ def test_long_text(letter_of_it: str, pipeline: Path) -> None:
 
 
 def test_delivered_in_order(pipeline: Path) -> None:
-    """What a channel has is marked by number, each channel for itself; only what it lacks is waiting."""
+    """What a channel has is marked by number, each channel for itself; only what it lacks is
+    waiting.
+    """
     for number in range(3):
-        flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply", **{"chat.1": "comment"}))
+        flags.put_message(
+            pipeline, f"cell-done.{number}", record(rt="reply", **{"chat.1": "comment"})
+        )
     first, second, _ = look(pipeline).waiting
     flags.mark_delivered(pipeline, first, "rt", {"ticket": 7})
     flags.mark_delivered(pipeline, second, "rt", {"ticket": 7})
@@ -128,7 +150,10 @@ def test_race_of_threads(pipeline: Path) -> None:
     keys = [f"cell-done.{number:02d}" for number in range(20)]
     barrier = threading.Barrier(8)
     with ThreadPoolExecutor(8) as pool:
-        won = [future.result() for future in [pool.submit(put_all, pipeline, keys, barrier) for _ in range(8)]]
+        won = [
+            future.result()
+            for future in [pool.submit(put_all, pipeline, keys, barrier) for _ in range(8)]
+        ]
     assert sorted(key for each in won for key in each) == keys
     assert [letter.key for letter in look(pipeline).waiting_for("rt")] == keys
 
@@ -140,7 +165,9 @@ def test_race_of_processes(pipeline: Path) -> None:
     keys = [f"cell-done.{number:02d}" for number in range(30)]
     barrier = context.Barrier(6)
     started = [
-        context.Process(target=put_all, args=(pipeline, keys[: 30 - 3 * each], barrier), daemon=True)
+        context.Process(
+            target=put_all, args=(pipeline, keys[: 30 - 3 * each], barrier), daemon=True
+        )
         for each in range(6)
     ]
     for process in started:
@@ -155,7 +182,9 @@ def test_race_of_processes(pipeline: Path) -> None:
 
 @pytest.mark.parametrize("call", ["link", "symlink"])
 def test_stopped_half_way(call: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is stopped between any two steps leaves nothing, or a message that the next one gives its number."""
+    """One that is stopped between any two steps leaves nothing, or a message that the next one
+    gives its number.
+    """
     flags.put_message(pipeline, "run-new", record(rt="comment"))
 
     class Killed(BaseException):
@@ -175,7 +204,11 @@ def test_stopped_half_way(call: str, pipeline: Path, monkeypatch: pytest.MonkeyP
         assert flags.number(pipeline, key) == 2
     flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
     flags.put_message(pipeline, "cell-done.x", record(rt="comment"))
-    assert [letter.key for letter in look(pipeline).waiting] == ["run-new", "cell-ready.x", "cell-done.x"]
+    assert [letter.key for letter in look(pipeline).waiting] == [
+        "run-new",
+        "cell-ready.x",
+        "cell-done.x",
+    ]
 
 
 def test_a_number_whose_answer_was_lost(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,11 +221,15 @@ def test_a_number_whose_answer_was_lost(pipeline: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "symlink", lose)
     assert flags.put_message(pipeline, "run-new", record(rt="comment"))
-    assert [(letter.number, letter.key) for letter in flags.read_letters(pipeline)] == [(1, "run-new")]
+    assert [(letter.number, letter.key) for letter in flags.read_letters(pipeline)] == [
+        (1, "run-new")
+    ]
 
 
 def test_two_numbers_for_one(pipeline: Path) -> None:
-    """Two numbers for one message are harmless: the lower one counts, also when it has been delivered."""
+    """Two numbers for one message are harmless: the lower one counts, also when it has been
+    delivered.
+    """
     flags.put_message(pipeline, "run-new", record(rt="comment"))
     (pipeline / "messages" / "0002").symlink_to("run-new")
     flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
@@ -219,7 +256,10 @@ def test_a_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_begin(tmp_path: Path) -> None:
     """A run without an outbox gets one, with what was before, whole and once."""
-    assert flags.read_outbox(tmp_path, flags.read_flags(tmp_path), CHANNELS, machine.judge_here) is None
+    assert (
+        flags.read_outbox(tmp_path, flags.read_flags(tmp_path), CHANNELS, machine.judge_here)
+        is None
+    )
     barrier = threading.Barrier(8)
 
     def begin(number: int) -> bool:
@@ -237,12 +277,16 @@ def test_begin(tmp_path: Path) -> None:
 
 
 def test_repaired_by_hand(pipeline: Path) -> None:
-    """A message may be passed over, edited, or removed to be told again; a person's own files are left alone."""
+    """A message may be passed over, edited, or removed to be told again; a person's own files are
+    left alone.
+    """
     messages = pipeline / "messages"
     for number in range(3):
         flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply"))
     (messages / "0001.rt.delivered").touch()
-    (messages / "cell-done.1").write_text((messages / "cell-done.1").read_text().replace('"text"', '"text" '))
+    (messages / "cell-done.1").write_text(
+        (messages / "cell-done.1").read_text().replace('"text"', '"text" ')
+    )
     (messages / "cell-done.2").unlink()
     for name in ("notes", "cell-done.1~", "cell-done.0.bak", "README.txt", "run-old"):
         (messages / name).write_text("mine")
@@ -251,7 +295,10 @@ def test_repaired_by_hand(pipeline: Path) -> None:
     assert outbox.unnumbered == ()
     assert "cell-done.2" not in outbox.reported
     assert flags.put_message(pipeline, "cell-done.2", record("again", rt="reply"))
-    assert [(letter.number, letter.text) for letter in look(pipeline).waiting] == [(2, "text"), (3, "again")]
+    assert [(letter.number, letter.text) for letter in look(pipeline).waiting] == [
+        (2, "text"),
+        (3, "again"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +313,9 @@ def test_repaired_by_hand(pipeline: Path) -> None:
     ],
 )
 def test_damaged(content: bytes, problem: str, pipeline: Path) -> None:
-    """A message that cannot be understood holds up its channels, which say so; it is never passed over silently."""
+    """A message that cannot be understood holds up its channels, which say so; it is never passed
+    over silently.
+    """
     flags.put_message(pipeline, "run-new", record(rt="comment"))
     (pipeline / "messages" / "run-new").write_bytes(content)
     (letter,) = look(pipeline).waiting_for("rt")
@@ -286,7 +335,9 @@ def test_special_files(name: str, make: Any, pipeline: Path) -> None:
     assert [letter.key for letter in flags.read_letters(pipeline)] == ["cell-ready.x"]
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.write_text("x"), lambda path: path.symlink_to("/")])
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, lambda path: path.write_text("x"), lambda path: path.symlink_to("/")]
+)
 def test_no_directory(make: Any, tmp_path: Path) -> None:
     """Something else in the outbox's place is said, and nothing is told."""
     make(tmp_path / "messages")
@@ -301,7 +352,16 @@ def test_no_directory(make: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("4711\n", 4711), ("#12", 12), (" 7 ", 7), ("", None), ("0", None), ("1 2", None), ("x", None), ("9" * 19, None)],
+    [
+        ("4711\n", 4711),
+        ("#12", 12),
+        (" 7 ", 7),
+        ("", None),
+        ("0", None),
+        ("1 2", None),
+        ("x", None),
+        ("9" * 19, None),
+    ],
 )
 def test_ticket(text: str, expected: int | None, tmp_path: Path) -> None:
     """A ticket's number is what a person would write; anything else is said."""

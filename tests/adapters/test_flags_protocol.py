@@ -1,8 +1,8 @@
 """The protocol of claims, in every order in which deciders, their workers and kills can meet.
 
-Deciders and workers are threads that call the real functions on real files. Before each listing and each link
-they wait for their turn, so that exactly one moves at a time and every order can be tried, or a kill put anywhere.
-Whom a judge calls dead is who was killed or has ended here.
+Deciders and workers are threads that call the real functions on real files. Before each listing and
+each link they wait for their turn, so that exactly one moves at a time and every order can be
+tried, or a kill put anywhere. Whom a judge calls dead is who was killed or has ended here.
 """
 
 from __future__ import annotations
@@ -29,11 +29,15 @@ Worker = Callable[[Path, Owner], None]
 
 
 class Killed(BaseException):
-    """What a thread gets instead of its turn. Not an Exception: nothing may handle it, like SIGKILL."""
+    """What a thread gets instead of its turn. Not an Exception: nothing may handle it, like
+    SIGKILL.
+    """
 
 
 class Actor:
-    """One process: a thread that goes on when it is told to, and stops before each step that others can see."""
+    """One process: a thread that goes on when it is told to, and stops before each step that others
+    can see.
+    """
 
     current = threading.local()
 
@@ -102,7 +106,9 @@ def stepping(real: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """A directory in memory where there is one: thousands of worlds are made, each with several fsyncs."""
+    """A directory in memory where there is one: thousands of worlds are made, each with several
+    fsyncs.
+    """
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path
@@ -113,7 +119,9 @@ def root(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(path)
 
 
-def claim(pipeline: Path, owner: Owner, judge: Callable[[Owner | None], tuple[Liveness, str]]) -> None:
+def claim(
+    pipeline: Path, owner: Owner, judge: Callable[[Owner | None], tuple[Liveness, str]]
+) -> None:
     flags.claim_cell(pipeline, STEM, owner, judge=judge)
 
 
@@ -124,7 +132,9 @@ def work(pipeline: Path, owner: Owner) -> None:
 class World:
     """A cell, deciders that all want it under epochs 1, 2, …, and the workers of those that got it."""
 
-    def __init__(self, pipeline: Path, deciders: int, claimer: Claimer = claim, worker: Worker = work) -> None:
+    def __init__(
+        self, pipeline: Path, deciders: int, claimer: Claimer = claim, worker: Worker = work
+    ) -> None:
         self.pipeline = pipeline
         self._claimer = claimer
         self._worker = worker
@@ -136,7 +146,14 @@ class World:
     def _owner(self, epoch: int) -> Owner:
         pid = next(self._pids)
         return Owner(
-            f"token {pid}", host="h", boot_id="b", pid_namespace="n", pid=pid, pid_start=pid, epoch=epoch, action="x"
+            f"token {pid}",
+            host="h",
+            boot_id="b",
+            pid_namespace="n",
+            pid=pid,
+            pid_start=pid,
+            epoch=epoch,
+            action="x",
         )
 
     def _decider(self, epoch: int) -> Actor:
@@ -170,7 +187,9 @@ class World:
             actor.step(kill=True)
 
     def check(self) -> int:
-        """At the end: at most one works; who works is seen to; where nobody works somebody can. The number working."""
+        """At the end: at most one works; who works is seen to; where nobody works somebody can. The
+        number working.
+        """
         working = [actor for actor in self.actors if self.works(actor)]
         assert len(working) <= 1, [actor.owner for actor in working]
         cell = flags.read_flags(self.pipeline).cell(STEM, self.judge)
@@ -216,7 +235,9 @@ def explore(root: Path, kills: int, **options: Any) -> Iterator[World]:
         there_were = run(world, schedule, kills)
         yield world
         shutil.rmtree(world.pipeline)
-        schedule = following(schedule + [choices[0] for choices in there_were[len(schedule) :]], there_were)
+        schedule = following(
+            schedule + [choices[0] for choices in there_were[len(schedule) :]], there_were
+        )
 
 
 def following(schedule: list[Choice], there_were: list[list[Choice]]) -> list[Choice] | None:
@@ -245,7 +266,9 @@ def test_every_order_with_a_kill(root: Path) -> None:
 
 @settings(max_examples=80)
 @given(schedule=st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), max_size=40))
-def test_any_order(tmp_path_factory: pytest.TempPathFactory, schedule: list[tuple[int, int]]) -> None:
+def test_any_order(
+    tmp_path_factory: pytest.TempPathFactory, schedule: list[tuple[int, int]]
+) -> None:
     """Three deciders, their workers and any number of kills, in arbitrary orders."""
     world = World(tmp_path_factory.mktemp("world") / "pipeline", deciders=3)
     for number, kill in itertools.chain(schedule, itertools.repeat((0, 9))):
@@ -256,7 +279,9 @@ def test_any_order(tmp_path_factory: pytest.TempPathFactory, schedule: list[tupl
     world.check()
 
 
-def claim_without_looking(pipeline: Path, owner: Owner, judge: Callable[[Owner | None], tuple[Liveness, str]]) -> None:
+def claim_without_looking(
+    pipeline: Path, owner: Owner, judge: Callable[[Owner | None], tuple[Liveness, str]]
+) -> None:
     """A decider that leaves out its second look."""
     os.scandir(pipeline).close()
     flags.create(pipeline, flags.started(STEM, owner.epoch), owner)
@@ -268,7 +293,9 @@ def work_without_looking(pipeline: Path, owner: Owner) -> None:
     flags.create(pipeline, flags.worker(STEM, owner.epoch), owner)
 
 
-@pytest.mark.parametrize("left_out", [{"claimer": claim_without_looking}, {"worker": work_without_looking}])
+@pytest.mark.parametrize(
+    "left_out", [{"claimer": claim_without_looking}, {"worker": work_without_looking}]
+)
 def test_both_looks_are_needed(root: Path, left_out: dict[str, Any]) -> None:
     """Without the second look of either side these tests find two workers at a time."""
     for world in explore(root, kills=0, **left_out):

@@ -1,4 +1,6 @@
-"""Rounds of repeated work: one at a time, ended by their owner or, when he is proven dead, by the next."""
+"""Rounds of repeated work: one at a time, ended by their owner or, when he is proven dead, by the
+next.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,9 @@ def me() -> Owner:
 
 def dead() -> Owner:
     """An owner on this host whose process has ended."""
-    done = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
+    )
     return replace(me(), token="dead", pid=int(done.stdout), pid_start=1)
 
 
@@ -54,7 +58,9 @@ def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> Non
 
 
 def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
-    """What is recorded at the end is read back beside the owner, whose token nothing in it can replace."""
+    """What is recorded at the end is read back beside the owner, whose token nothing in it can
+    replace.
+    """
     owner = me()
     begin(tmp_path, owner)
     record = {"manifest": "0123abcd", "token": "somebody else's"}
@@ -67,7 +73,9 @@ def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_round_replaces_the_reason_for_its_beginning(tmp_path: Path) -> None:
-    """The reason for which a round was begun does not hide why it ended; without one at the end it is kept."""
+    """The reason for which a round was begun does not hide why it ended; without one at the end it
+    is kept.
+    """
     for record, why in (({"reason": "refused"}, "refused"), ({"files": 0}, "finished for 30 days")):
         owner = replace(me(), reason="finished for 30 days")
         begin(tmp_path, owner)
@@ -149,7 +157,9 @@ sys.stdin.readline()
 
 
 @pytest.mark.slow
-def test_of_many_who_find_a_dead_owner_one_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_who_find_a_dead_owner_one_begins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Sixteen processes find the same dead round at once: one of them gets the next, and keeps it."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     pipeline = tmp_path / "pipeline"
@@ -158,7 +168,10 @@ def test_of_many_who_find_a_dead_owner_one_begins(tmp_path: Path, monkeypatch: p
         begin(pipeline, dead())
         racers = [
             subprocess.Popen(
-                [sys.executable, "-c", RACER, pipeline, STEM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+                [sys.executable, "-c", RACER, pipeline, STEM],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
             )
             for _ in range(16)
         ]
@@ -182,10 +195,14 @@ def test_one_at_a_time_on_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "    print('inside', flush=True); sys.stdin.readline()"
     )
     command = [sys.executable, "-c", program]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "inside\n"
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as second:
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as second:
             with pytest.raises(subprocess.TimeoutExpired):
                 second.wait(0.3)
             first.kill()

@@ -54,7 +54,9 @@ def test_adopt(run: Path, output: Path) -> None:
 
 
 def test_adopt_many(run: Path, output: Path) -> None:
-    """Of many who take up the same run at the same time one does, and nothing is left of the others."""
+    """Of many who take up the same run at the same time one does, and nothing is left of the
+    others.
+    """
     barrier = threading.Barrier(16)
     won: list[bool] = []
 
@@ -118,9 +120,16 @@ def test_adopt_after_a_crash(run: Path, output: Path) -> None:
     ],
 )
 def test_adopt_refused(
-    call: str, number: int, kind: type[Exception], run: Path, output: Path, monkeypatch: pytest.MonkeyPatch
+    call: str,
+    number: int,
+    kind: type[Exception],
+    run: Path,
+    output: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An attempt that the file system refuses leaves nothing, and says whether trying again can help."""
+    """An attempt that the file system refuses leaves nothing, and says whether trying again can
+    help.
+    """
 
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number))
@@ -175,7 +184,9 @@ def test_adopt_nowhere(tmp_path: Path) -> None:
     ],
 )
 def test_upstream(text: bytes, upstream: str | None, tmp_path: Path) -> None:
-    """Where a run comes from is one line; anything else is nothing, and then nobody touches the run."""
+    """Where a run comes from is one line; anything else is nothing, and then nobody touches the
+    run.
+    """
     (tmp_path / "upstream").write_bytes(text)
     assert flags.read_upstream(tmp_path) == upstream
 
@@ -200,7 +211,10 @@ def test_output(run: Path, pipeline: Path, output: Path) -> None:
     link.unlink()
     assert flags.read_output(pipeline, root) == (None, f"{link} is missing")
     link.symlink_to(root / "gone")
-    assert flags.read_output(pipeline, root)[1] == f"{link} leads to {root / 'gone'}, which does not exist"
+    assert (
+        flags.read_output(pipeline, root)[1]
+        == f"{link} leads to {root / 'gone'}, which does not exist"
+    )
     link.unlink()
     link.mkdir()
     assert flags.read_output(pipeline, root)[1] == f"{link} is not a symlink"
@@ -247,9 +261,21 @@ def everything(pipeline: Path) -> set[str]:
 
 
 def test_attic(pipeline: Path) -> None:
-    """A cell's claims and failures go, with who, where and why; what is true of the data stays, and so do others."""
-    keep = {f"{STEM}.synced", f"{STEM}.aborted", f"{STEM}.backup.done", "other.started", f"{STEM}.x.failed", "failed"}
-    go = {f"{STEM}.{name}" for name in ("started", "started.worker", "started.2", "started.2.yielded", "failed")}
+    """A cell's claims and failures go, with who, where and why; what is true of the data stays, and
+    so do others.
+    """
+    keep = {
+        f"{STEM}.synced",
+        f"{STEM}.aborted",
+        f"{STEM}.backup.done",
+        "other.started",
+        f"{STEM}.x.failed",
+        "failed",
+    }
+    go = {
+        f"{STEM}.{name}"
+        for name in ("started", "started.worker", "started.2", "started.2.yielded", "failed")
+    }
     go |= {f"{STEM}.ingest.started", f"{STEM}.backup.failed"}
     for name in keep | go:
         (pipeline / name).write_text(name)
@@ -257,7 +283,9 @@ def test_attic(pipeline: Path) -> None:
     assert drawer
     assert drawer.parent == pipeline / "attic"
     place = str(drawer.relative_to(pipeline))
-    assert everything(pipeline) == keep | {place, f"{place}/why"} | {f"{place}/{name}" for name in go}
+    assert everything(pipeline) == keep | {place, f"{place}/why"} | {
+        f"{place}/{name}" for name in go
+    }
     assert all((drawer / name).read_text() == name for name in go)
     record = json.loads((drawer / "why").read_text())
     assert record["reason"] == "I have checked"
@@ -269,7 +297,11 @@ def test_attic(pipeline: Path) -> None:
 
 def test_attic_in_order(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """`started` is the last of the claims, and what holds everybody off leaves after it."""
-    claims = [spell(STEM, epoch) for epoch in (1, 2, 3) for spell in (flags.started, flags.worker, flags.yielded)]
+    claims = [
+        spell(STEM, epoch)
+        for epoch in (1, 2, 3)
+        for spell in (flags.started, flags.worker, flags.yielded)
+    ]
     for name in (*claims, flags.failed(STEM), flags.aborted(STEM)):
         (pipeline / name).touch()
     real = os.rename
@@ -281,7 +313,11 @@ def test_attic_in_order(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
     monkeypatch.setattr(os, "rename", rename)
     flags.archive_flags(pipeline, STEM, why="", aborted=True)
-    assert moved[len(claims) - 1 :] == [flags.started(STEM), flags.aborted(STEM), flags.failed(STEM)]
+    assert moved[len(claims) - 1 :] == [
+        flags.started(STEM),
+        flags.aborted(STEM),
+        flags.failed(STEM),
+    ]
     assert moved.index(flags.started(STEM, 3)) < moved.index(flags.started(STEM, 2))
 
 
@@ -289,14 +325,18 @@ def test_attic_on_request(pipeline: Path) -> None:
     """`aborted` goes when asked for, and what is to be kept stays."""
     for name in ("aborted", "started", "failed"):
         (pipeline / f"{STEM}.{name}").touch()
-    drawer = flags.archive_flags(pipeline, STEM, why="", keep=frozenset({flags.failed(STEM)}), aborted=True)
+    drawer = flags.archive_flags(
+        pipeline, STEM, why="", keep=frozenset({flags.failed(STEM)}), aborted=True
+    )
     assert drawer
     assert set(os.listdir(drawer)) == {f"{STEM}.aborted", f"{STEM}.started", "why"}
     assert (pipeline / f"{STEM}.failed").exists()
 
 
 def test_attic_without_failure(pipeline: Path) -> None:
-    """While claims are moved the cell is failed, so that nobody claims it half-way; after that it is free."""
+    """While claims are moved the cell is failed, so that nobody claims it half-way; after that it
+    is free.
+    """
     flags.claim_cell(pipeline, STEM, ME)
     drawer = flags.archive_flags(pipeline, STEM, why="the host has gone")
     assert drawer
@@ -330,7 +370,15 @@ def test_attic_stopped_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_attic_of_the_run(pipeline: Path) -> None:
     """The run's own failure and sync claims go; its cells, and what was stripped, stay."""
-    for name in ("failed", "sync.started", "sync.failed", "sync.done", "aborted", "stripped", f"{STEM}.failed"):
+    for name in (
+        "failed",
+        "sync.started",
+        "sync.failed",
+        "sync.done",
+        "aborted",
+        "stripped",
+        f"{STEM}.failed",
+    ):
         (pipeline / name).touch()
     assert flags.archive_flags(pipeline, None, why="")
     assert flags.read_flags(pipeline).run_flags == {"sync.done", "aborted", "stripped"}

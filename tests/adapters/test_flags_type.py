@@ -21,7 +21,11 @@ def test_with_the_run(tmp_path: Path) -> None:
     assert flags.read_type(pipeline) == ("visitor", "")
     assert not flags.write_type(pipeline, "internal")
     assert flags.read_type(pipeline) == ("visitor", "")
-    assert not [line for line in flags.read_flags(pipeline).all(process.judge_here) if "not known" in line.meaning]
+    assert not [
+        line
+        for line in flags.read_flags(pipeline).all(process.judge_here)
+        if "not known" in line.meaning
+    ]
 
 
 def test_written_once(tmp_path: Path) -> None:
@@ -66,14 +70,18 @@ def test_written_once(tmp_path: Path) -> None:
     ],
 )
 def test_what_people_write(text: str, said: str, tmp_path: Path) -> None:
-    """What a file says is read as YAML that makes no objects; what it does not say is a reason, not an error."""
+    """What a file says is read as YAML that makes no objects; what it does not say is a reason, not
+    an error.
+    """
     (tmp_path / "type.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
     kind, problem = flags.read_type(tmp_path)
     assert kind == said
     assert bool(problem) is not bool(said)
 
 
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/hostname")])
+@pytest.mark.parametrize(
+    "make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/hostname")]
+)
 def test_special_files(make: object, tmp_path: Path) -> None:
     """What is no regular file is not opened."""
     assert callable(make)

@@ -65,7 +65,11 @@ def test_field_values(value: object, printed: str) -> None:
 
 def test_fields_without_a_value() -> None:
     """A field that is None says nothing and is left out: an action on a whole run has no cell."""
-    assert LineFormatter().format(record("started", cell=None, code=0)).endswith("WARNING started code=0")
+    assert (
+        LineFormatter()
+        .format(record("started", cell=None, code=0))
+        .endswith("WARNING started code=0")
+    )
 
 
 def test_traceback_is_a_field() -> None:
@@ -82,14 +86,20 @@ def test_traceback_is_a_field() -> None:
 
 def test_fields_may_have_any_name() -> None:
     """Fields called like attributes of a log record do no harm."""
-    logging.getLogger("hesiod_watch.test").warning("claimed", extra=fields(name="x", message="y", args=1))
+    logging.getLogger("hesiod_watch.test").warning(
+        "claimed", extra=fields(name="x", message="y", args=1)
+    )
 
 
 @pytest.mark.parametrize(
-    ("verbosity", "levels"), [(-1, "W"), (0, "IW"), (1, "DIW"), (2, "DIWd")], ids=["quiet", "plain", "why", "all"]
+    ("verbosity", "levels"),
+    [(-1, "W"), (0, "IW"), (1, "DIW"), (2, "DIWd")],
+    ids=["quiet", "plain", "why", "all"],
 )
 def test_verbosity(verbosity: int, levels: str, restored_logging: None) -> None:
-    """More verbosity shows more; the libraries' details come last; configuring twice doubles nothing."""
+    """More verbosity shows more; the libraries' details come last; configuring twice doubles
+    nothing.
+    """
     stream = io.StringIO()
     configure(2, io.StringIO())
     configure(verbosity, stream)
@@ -102,7 +112,9 @@ def test_verbosity(verbosity: int, levels: str, restored_logging: None) -> None:
 
 
 @pytest.mark.parametrize("connected", [True, False])
-def test_journal(connected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restored_logging: None) -> None:
+def test_journal(
+    connected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restored_logging: None
+) -> None:
     """Lines carry a priority and no time where, and only where, the stream is the journal's own."""
     with (tmp_path / "journal").open("w") as journal, (tmp_path / "other").open("w") as other:
         status = os.fstat(journal.fileno())
@@ -125,18 +137,24 @@ def test_run_log_lines(tmp_path: Path) -> None:
     assert lines[1].endswith("a run called a\\nb\\x1b[31m\\u202etxt\\xff\\\\")
 
 
-@pytest.mark.parametrize("word", ["plain", "two words", "it's", "$(reboot)", HOSTILE, "\x07'\\", "-n", ""])
+@pytest.mark.parametrize(
+    "word", ["plain", "two words", "it's", "$(reboot)", HOSTILE, "\x07'\\", "-n", ""]
+)
 def test_command_repeats(tmp_path: Path, word: str) -> None:
     """The command in the log, pasted into bash, gives exactly the same arguments."""
     log = RunLog(tmp_path / "pipeline.log")
     log.command(["printf", "%s", word])
     (line,) = (tmp_path / "pipeline.log").read_text().splitlines()
     command = line.partition(" $ ")[2]
-    assert subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout == os.fsencode(word)
+    assert subprocess.run(
+        ["bash", "-c", command], capture_output=True, check=True
+    ).stdout == os.fsencode(word)
 
 
 @pytest.mark.parametrize("obstacle", ["missing directory", "directory", "fifo", "link", "device"])
-def test_run_log_never_raises(tmp_path: Path, obstacle: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_run_log_never_raises(
+    tmp_path: Path, obstacle: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """A log that cannot be written is a warning, told once, and nothing outside is written."""
     path, elsewhere = tmp_path / "pipeline.log", tmp_path / "elsewhere"
     elsewhere.touch()
@@ -170,4 +188,6 @@ def test_run_log_many_writers(tmp_path: Path) -> None:
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         list(pool.map(_append_lines, [path] * 4, range(4)))
     lines = [DATED.sub("", line) for line in path.read_text().splitlines()]
-    assert sorted(lines) == sorted(f"{writer} {number} " + "x" * 300 for writer in range(4) for number in range(200))
+    assert sorted(lines) == sorted(
+        f"{writer} {number} " + "x" * 300 for writer in range(4) for number in range(200)
+    )

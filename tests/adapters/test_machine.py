@@ -40,7 +40,9 @@ def sleeper() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def owner_of(pid: int) -> Owner:
-    return replace(machine.this_owner("test", "local"), pid=pid, pid_start=machine.process_start(pid) or 0)
+    return replace(
+        machine.this_owner("test", "local"), pid=pid, pid_start=machine.process_start(pid) or 0
+    )
 
 
 def state_of(pid: int) -> str:
@@ -50,7 +52,12 @@ def state_of(pid: int) -> str:
 def test_this_owner() -> None:
     """Our own record names this process well enough to be found alive."""
     owner = machine.this_owner("process", "local", epoch=3, reason="because")
-    assert (owner.pid, owner.epoch, owner.reason, owner.host) == (os.getpid(), 3, "because", os.uname().nodename)
+    assert (owner.pid, owner.epoch, owner.reason, owner.host) == (
+        os.getpid(),
+        3,
+        "because",
+        os.uname().nodename,
+    )
     assert owner.boot_id
     assert owner.pid_start > 0
     assert machine.judge_here(owner)[0] is Liveness.ALIVE
@@ -133,7 +140,12 @@ def test_name_with_parentheses(tmp_path: Path) -> None:
     code = "import os; from hesiod_watch.host.process import process_start; print(process_start(os.getpid()))"
     root = Path(machine.__file__).parents[2]
     shown = subprocess.run(
-        [program, "-c", code], capture_output=True, text=True, check=True, cwd=root, env={"PYTHONPATH": str(root)}
+        [program, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=root,
+        env={"PYTHONPATH": str(root)},
     )
     assert abs(int(shown.stdout) - (machine.process_start(os.getpid()) or 0)) < 10**7
     assert int(shown.stdout) > 10
@@ -188,8 +200,17 @@ def test_from_inside_a_container(proc: str) -> None:
 
 @pytest.mark.system
 def test_hidden_processes() -> None:
-    """Where /proc hides the processes of others they are not taken for dead, and those that have gone are."""
-    hidden = ("unshare", "--mount", "sh", "-c", 'mount -t proc -o hidepid=2 proc /proc && exec "$@"', "sh")
+    """Where /proc hides the processes of others they are not taken for dead, and those that have
+    gone are.
+    """
+    hidden = (
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        'mount -t proc -o hidepid=2 proc /proc && exec "$@"',
+        "sh",
+    )
     with sleeper() as process:
         owner = owner_of(process.pid)
         assert judged(owner, *hidden).startswith("alive")

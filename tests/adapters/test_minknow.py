@@ -1,4 +1,6 @@
-"""Reading MinKNOW's directories: layouts of every era, its own reports, pooled data, hostile entries."""
+"""Reading MinKNOW's directories: layouts of every era, its own reports, pooled data, hostile
+entries.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,12 @@ def cell(tmp_path: Path) -> Make:
     [
         # 2019, 2021, 2022, 2024: names change, directories say what a file is.
         (f"fastq_pass/PAD38578_{A}_0.fastq", FASTQ, "pass", None),
-        ("fastq_pass/barcode01/PAG23119_pass_barcode01_0eaeb70c_0.fastq", FASTQ, "pass", "barcode01"),
+        (
+            "fastq_pass/barcode01/PAG23119_pass_barcode01_0eaeb70c_0.fastq",
+            FASTQ,
+            "pass",
+            "barcode01",
+        ),
         ("fastq_fail/unclassified/x_0.fastq.gz", FASTQ, "fail", "unclassified"),
         ("fastq_fail/mixed/x_0.fastq.gz", FASTQ, "fail", "mixed"),
         ("fastq_skip/x_0.fastq.gz", FASTQ, "skip", None),
@@ -92,14 +99,18 @@ def test_data_files_of_every_era_are_seen(
     ],
 )
 def test_nothing_else_is_a_data_file(cell: Make, name: str) -> None:
-    """Hidden and temporary files, other programs' files and files a level too deep or too high never count."""
+    """Hidden and temporary files, other programs' files and files a level too deep or too high
+    never count.
+    """
     directory = cell([name])
     assert list(data_files(directory)) == []
     assert not any(read_contents(directory).files.values())
 
 
 def test_special_files_and_links_are_left_out_and_named(cell: Make, tmp_path: Path) -> None:
-    """FIFOs, links to files and links to directories do not count, and a person is told that they are there."""
+    """FIFOs, links to files and links to directories do not count, and a person is told that they
+    are there.
+    """
     directory = cell(["fastq_pass/x_0.fastq", "fastq_pass/barcode02/x_0.fastq"])
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -134,7 +145,10 @@ def test_a_cell_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         list(data_files(tmp_path / "gone"))
     contents = read_contents(tmp_path / "gone")
-    assert (contents.readable, contents.problem) == (False, "gone cannot be read: No such file or directory")
+    assert (contents.readable, contents.problem) == (
+        False,
+        "gone cannot be read: No such file or directory",
+    )
     assert judge(contents).verdict is Verdict.UNREADABLE
     assert minknow.newest_summary_mtime(tmp_path / "gone") is None
     assert minknow.ont_report(tmp_path / "gone") is None
@@ -157,7 +171,10 @@ def test_a_directory_that_is_no_directory(cell: Make) -> None:
         (["report_x.json", "xreport_x.html", "barcode_alignment.html"], None),
         (["report_x.md"], "report_x.md"),
         (["report_x.md", "report_x.pdf"], "report_x.pdf"),
-        (["report_x.md", "report_x.pdf", "report__20231026_1515_9d505d15.html"], "report__20231026_1515_9d505d15.html"),
+        (
+            ["report_x.md", "report_x.pdf", "report__20231026_1515_9d505d15.html"],
+            "report__20231026_1515_9d505d15.html",
+        ),
         (["report_new.html", "report_old.html"], "report_new.html"),
     ],
 )
@@ -173,7 +190,11 @@ def test_onts_own_report(cell: Make, names: list[str], expected: str | None) -> 
 def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
     """A library with data and no cells says how many acquisitions it holds and how far each is."""
     library = tmp_path / "sampleA"
-    for name in ("x_pass_11111111_aaaaaaaa_0.fastq", "x_pass_22222222_bbbbbbbb_0.fastq", "odd.fastq"):
+    for name in (
+        "x_pass_11111111_aaaaaaaa_0.fastq",
+        "x_pass_22222222_bbbbbbbb_0.fastq",
+        "odd.fastq",
+    ):
         path = library / "fastq_pass" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
@@ -195,14 +216,26 @@ def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
         ("library/cell/fastq_pass/x.fastq", "library", ""),
         ("library/notes.txt", "library", ""),
         ("bam/cell/fastq_pass/x.fastq", "bam", ""),
-        ("library/pod5/.keep", "library", "library holds data without a cell directory (MinKNOW data pooling); hesiod"),
+        (
+            "library/pod5/.keep",
+            "library",
+            "library holds data without a cell directory (MinKNOW data pooling); hesiod",
+        ),
         ("fastq_pass/barcode01/x.fastq", "fastq_pass", "fastq_pass lies in the run itself"),
-        (f"{CELL}/fastq_pass/x.fastq", CELL, f"{CELL} is a cell's directory without a library above it"),
+        (
+            f"{CELL}/fastq_pass/x.fastq",
+            CELL,
+            f"{CELL} is a cell's directory without a library above it",
+        ),
         ("library/x", "gone", "gone cannot be read: No such file"),
     ],
 )
-def test_data_a_level_too_high_are_noticed(tmp_path: Path, made: str, asked: str, says: str) -> None:
-    """An ordinary library says nothing; data lying directly in a run or library are said to be not processed."""
+def test_data_a_level_too_high_are_noticed(
+    tmp_path: Path, made: str, asked: str, says: str
+) -> None:
+    """An ordinary library says nothing; data lying directly in a run or library are said to be not
+    processed.
+    """
     (tmp_path / made).parent.mkdir(parents=True)
     (tmp_path / made).touch()
     answer = pooled(tmp_path / asked)
@@ -211,7 +244,9 @@ def test_data_a_level_too_high_are_noticed(tmp_path: Path, made: str, asked: str
 
 
 def test_a_summary_of_the_future_is_as_old_as_its_file_here(tmp_path: Path) -> None:
-    """A time ahead of the clock, which a copy has brought along, does not put off the end of the grace period."""
+    """A time ahead of the clock, which a copy has brought along, does not put off the end of the
+    grace period.
+    """
     summary = tmp_path / "final_summary.txt"
     summary.touch()
     os.utime(summary, (2_500_000_000, 2_500_000_000))

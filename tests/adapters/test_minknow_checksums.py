@@ -27,10 +27,14 @@ class Landed:
     def __init__(self, root: Path, prepare: Prepare) -> None:
         self.landing, self.output = root / "landing", root / "output"
         self.config = root / "hesiod-watch.yaml"
-        self.config.write_text(f"landing: {self.landing}\noutput: {self.output}\nprocessing: {{executor: inline}}\n")
+        self.config.write_text(
+            f"landing: {self.landing}\noutput: {self.output}\nprocessing: {{executor: inline}}\n"
+        )
         self.landing.mkdir()
         self.output.mkdir()
-        made = SimulatedCell(self.landing, RUN, CELL.library, CELL.name, barcodes=(), reads_per_file=4)
+        made = SimulatedCell(
+            self.landing, RUN, CELL.library, CELL.name, barcodes=(), reads_per_file=4
+        )
         made.write()
         self.wrong = prepare(made.path)
 
@@ -93,7 +97,9 @@ def messages(site: Landed, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 @pytest.mark.parametrize("prepare", [differs, is_absent, is_compressed])
-def test_a_cell_with_damage_or_loss(prepare: Prepare, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_cell_with_damage_or_loss(
+    prepare: Prepare, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """It is processed; pages, qc.json, commands and messages name the file."""
     site = Landed(tmp_path, prepare)
     assert site.call("poll") == 0
@@ -133,7 +139,9 @@ def test_verify_finds_it_without_raw_json(
     assert "every file agrees" not in shown
 
 
-def test_what_a_verification_finds_is_told_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_verification_finds_is_told_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One message for the same files, one more for other files, and none after the repair."""
     site = Landed(tmp_path, agrees)
     assert site.call("poll") == 0
@@ -172,7 +180,9 @@ def test_a_cell_without_trouble(
     site = Landed(tmp_path, prepare)
     assert site.call("poll") == 0
     said = site.qc()["minknow_checksums"]
-    expected = {"files": [NAME], "agreeing": files, "differing": [], "absent": []} if files else None
+    expected = (
+        {"files": [NAME], "agreeing": files, "differing": [], "absent": []} if files else None
+    )
     assert said == expected
     assert ("6 files agree" in (site.results / "report.html").read_text()) is bool(files)
     told = messages(site, capsys)
@@ -180,7 +190,9 @@ def test_a_cell_without_trouble(
     assert "MinKNOW" not in told
 
 
-def test_a_missing_file_that_comes_later(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_file_that_comes_later(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A finding of the processing is withdrawn by a later reading that finds the file."""
     site = Landed(tmp_path, lambda cell: str(write_output_hash(cell, {ABSENT: "0" * 64})))
     assert site.call("poll") == 0

@@ -45,14 +45,28 @@ def test_a_whole_summary_gives_its_values() -> None:
         (summary_text(era=2020).rstrip("\n"), "fastq_files_in_fallback", "0"),
         (summary_text(era=2024).rstrip("\n"), "bam_files_in_fallback", "0"),
         (summary_text().replace("\n", "\r\n"), "instrument", "PCA100290"),
-        (summary_text() + "# corrected\nfastq_files_in_final_dest=7\n", "fastq_files_in_final_dest", "7"),
-        ("protocol=DNA\nfastq_files_in_final_dest=3\nfast5_files_in_final_dest=3\n", "fast5_files_in_final_dest", "3"),
+        (
+            summary_text() + "# corrected\nfastq_files_in_final_dest=7\n",
+            "fastq_files_in_final_dest",
+            "7",
+        ),
+        (
+            "protocol=DNA\nfastq_files_in_final_dest=3\nfast5_files_in_final_dest=3\n",
+            "fast5_files_in_final_dest",
+            "3",
+        ),
         (summary_text().replace("fastq_", "other_"), "bam_files_in_fallback", "0"),
-        ("# Recovered by me\ninstrument=X\nfastq_files_in_final_dest=3\n", "fastq_files_in_final_dest", "3"),
+        (
+            "# Recovered by me\ninstrument=X\nfastq_files_in_final_dest=3\n",
+            "fastq_files_in_final_dest",
+            "3",
+        ),
     ],
 )
 def test_forms_that_are_accepted(text: str, key: str, value: str) -> None:
-    """Line ends, comments, blanks, repeated keys, missing line ends of 2020 and hand-written files are understood."""
+    """Line ends, comments, blanks, repeated keys, missing line ends of 2020 and hand-written files
+    are understood.
+    """
     summary = parse_summary(text.encode(), "final_summary.txt")
     assert (summary.problem, summary.values[key]) == ("", value)
 
@@ -69,21 +83,32 @@ def test_forms_that_are_accepted(text: str, key: str, value: str) -> None:
         (b"a=1\n" + bytes(4096), "is unreadable: it holds binary data"),
         (b"a=1\x1b[2J\n", "is unreadable: it holds binary data"),
         ("a=1\n".encode("utf-16"), "is unreadable: it holds binary data"),
-        (b"a" * ((1 << 20) + 1), "is unreadable: larger than 1 MiB, where a final_summary has less than 2 kB"),
+        (
+            b"a" * ((1 << 20) + 1),
+            "is unreadable: larger than 1 MiB, where a final_summary has less than 2 kB",
+        ),
         (b"fastq_files_in_final_dest=x\n", 'line 1, "fastq_files_in_final_dest=x", gives no count'),
         (b"fastq_files_in_final_dest=-1\n", "gives no count"),
         (b"pod5_files_in_fallback=1.5\n", "gives no count"),
         ("fastq_files_in_final_dest=٣\n".encode(), "gives no count"),
         (b"fastq_files_in_final_dest=" + b"9" * 5000 + b"\n", "gives no count"),
         (b"instrument", 'is half-written: its last line, "instrument", has no end'),
-        (b"a=1\nfastq_files_in_final_dest=3", 'its last line, "fastq_files_in_final_dest=3", has no end'),
+        (
+            b"a=1\nfastq_files_in_final_dest=3",
+            'its last line, "fastq_files_in_final_dest=3", has no end',
+        ),
         (b"a=1\nfastq_files_in_fallback=", "has no end"),
         (b"instrument=X\n", "is half-written: it ends before fastq_files_in_fallback"),
-        (b"started=2024\nfastq_files_in_final_dest=3\n", "is half-written: it ends before fastq_files_in_fallback"),
+        (
+            b"started=2024\nfastq_files_in_final_dest=3\n",
+            "is half-written: it ends before fastq_files_in_fallback",
+        ),
     ],
 )
 def test_forms_that_are_refused(data: bytes, problem: str) -> None:
-    """Empty, binary, oversized, malformed and half-written files have a problem that begins with the file's name."""
+    """Empty, binary, oversized, malformed and half-written files have a problem that begins with
+    the file's name.
+    """
     summary = parse_summary(data, "final_summary_\x1b.txt")
     assert summary.problem.startswith(r"final_summary_\x1b.txt is ")
     assert problem in summary.problem
@@ -92,7 +117,9 @@ def test_forms_that_are_refused(data: bytes, problem: str) -> None:
 
 @pytest.mark.parametrize("era", [2020, 2023, 2024])
 def test_no_beginning_of_a_summary_counts_as_one(era: int) -> None:
-    """Cut anywhere, a summary is half-written; but for the end of the fastq counts, where older ones end too."""
+    """Cut anywhere, a summary is half-written; but for the end of the fastq counts, where older
+    ones end too.
+    """
     data = summary_text(era=era, fastq=22, pod5=11, bam=7).encode()
     older_end = data.index(b"fastq_files_in_fallback=0\n") + len(b"fastq_files_in_fallback=0")
     for size in range(len(data) - 1):
@@ -119,12 +146,16 @@ def test_no_beginning_of_a_summary_counts_as_one(era: int) -> None:
 def test_names_of_summaries(cell: Make, name: str, counts: bool) -> None:
     """A final_summary is known by its exact form of name, in the cell's directory itself."""
     directory = cell([name])
-    assert [summary.name for summary in read_contents(directory).summaries] == ([name] if counts else [])
+    assert [summary.name for summary in read_contents(directory).summaries] == (
+        [name] if counts else []
+    )
     assert (minknow.newest_summary_mtime(directory) is not None) is counts
 
 
 def test_a_summary_that_is_no_regular_file_is_not_opened(cell: Make, tmp_path: Path) -> None:
-    """FIFOs, links and directories of a summary's name keep the cell from being complete and are never read."""
+    """FIFOs, links and directories of a summary's name keep the cell from being complete and are
+    never read.
+    """
     directory = cell([])
     (tmp_path / "good").write_text(summary_text())
     os.mkfifo(directory / "final_summary_1.txt")
@@ -138,9 +169,15 @@ def test_a_summary_that_is_no_regular_file_is_not_opened(cell: Make, tmp_path: P
 
 
 def test_the_newest_summary_comes_last(cell: Make) -> None:
-    """Summaries are in order of their time, so that a corrected one can win; the newest gives the time."""
+    """Summaries are in order of their time, so that a corrected one can win; the newest gives the
+    time.
+    """
     directory = cell([])
-    for name, mtime in (("final_summary_b.txt", 100), ("final_summary_a.txt", 200), ("final_summary_c.txt", 50)):
+    for name, mtime in (
+        ("final_summary_b.txt", 100),
+        ("final_summary_a.txt", 200),
+        ("final_summary_c.txt", 50),
+    ):
         (directory / name).write_text(summary_text())
         os.utime(directory / name, (mtime, mtime))
     assert [summary.name[14] for summary in read_contents(directory).summaries] == ["c", "b", "a"]
@@ -149,7 +186,9 @@ def test_the_newest_summary_comes_last(cell: Make) -> None:
 
 @pytest.mark.parametrize("mtime", [4_000_000_000, -4_000_000_000], ids=["future", "before 1970"])
 def test_a_summary_with_an_odd_time(cell: Make, mtime: int) -> None:
-    """A sequencer's clock that is ahead does not delay the grace period: the time of arrival counts then."""
+    """A sequencer's clock that is ahead does not delay the grace period: the time of arrival counts
+    then.
+    """
     directory = cell([])
     (directory / "final_summary_a.txt").write_text(summary_text())
     arrived = (directory / "final_summary_a.txt").stat().st_ctime
@@ -168,7 +207,11 @@ def test_a_summary_with_an_odd_time(cell: Make, mtime: int) -> None:
         ([f"x_{A}_0.fastq"], [A], ()),
         (["x_fail__c6ded78b_aaaaaaaa_0.fastq"], [A], ()),
         # Two acquisitions, one summary.
-        (["x_pass_c6ded78b_aaaaaaaa_0.fastq", "x_pass_c6ded78b_bbbbbbbb_0.fastq"], [A], ("bbbbbbbb",)),
+        (
+            ["x_pass_c6ded78b_aaaaaaaa_0.fastq", "x_pass_c6ded78b_bbbbbbbb_0.fastq"],
+            [A],
+            ("bbbbbbbb",),
+        ),
         ([f"x_{A}_0.fastq", f"x_{B}_0.fastq"], [A], (B,)),
         (["x_pass_c6ded78b_aaaaaaaa_0.fastq", "x_pass_c6ded78b_bbbbbbbb_0.fastq"], [A, B], ()),
         (["x_pass_11111111_0.fastq", "x_pass_22222222_0.fastq"], [A], ("11111111", "22222222")),
@@ -178,7 +221,11 @@ def test_a_summary_with_an_odd_time(cell: Make, mtime: int) -> None:
         (["x_pass_c6ded78b_0.fastq", "x_pass_c6ded78b_aaaaaaaa_0.fastq"], [A], ()),
         (["x_pass_dddddddd_0.fastq"], [A], ()),
         # No ids: renamed, called again, foreign.
-        (["foo0.fastq", "x_0.fastq", f"fastq_runid_{B}_0_0.fastq", "x_pass_BARCODE_1.fastq"], [A], ()),
+        (
+            ["foo0.fastq", "x_0.fastq", f"fastq_runid_{B}_0_0.fastq", "x_pass_BARCODE_1.fastq"],
+            [A],
+            (),
+        ),
         # A summary without ids speaks for everything.
         (["x_pass_aaaaaaaa_0.fastq", "x_pass_bbbbbbbb_0.fastq"], [""], ()),
         (["x_pass_aaaaaaaa_0.fastq", "x_pass_bbbbbbbb_0.fastq"], [A, ""], ()),
@@ -190,7 +237,11 @@ def test_acquisitions_without_a_summary_are_found(
     """Ids in file names are compared with those of the summaries, and in doubt there is no alarm."""
     directory = cell(f"fastq_pass/{name}" for name in files)
     for number, acquisition in enumerate(summaries):
-        text = summary_text(acquisition) if acquisition else "protocol=DNA\nfastq_files_in_final_dest=3\n"
+        text = (
+            summary_text(acquisition)
+            if acquisition
+            else "protocol=DNA\nfastq_files_in_final_dest=3\n"
+        )
         (directory / f"final_summary_{number}.txt").write_text(text)
     assert read_contents(directory).unsummarised == unsummarised
 
@@ -234,11 +285,19 @@ def test_facts_of_a_run() -> None:
 
 
 def test_facts_of_several_acquisitions() -> None:
-    """From the first start to the last stop, hours summed; the same acquisition is not summed twice."""
+    """From the first start to the last stop, hours summed; the same acquisition is not summed
+    twice.
+    """
     later = summary_text(B).replace("2024-07-17", "2024-08-01").replace("2024-07-18", "2024-08-02")
-    summaries = [parse_summary(text.encode(), "final_summary.txt") for text in (later, summary_text(), summary_text())]
+    summaries = [
+        parse_summary(text.encode(), "final_summary.txt")
+        for text in (later, summary_text(), summary_text())
+    ]
     facts = minknow.facts(summaries)
-    assert (facts["started"][:10], facts["acquisition_stopped"][:10]) == ("2024-07-17", "2024-08-02")
+    assert (facts["started"][:10], facts["acquisition_stopped"][:10]) == (
+        "2024-07-17",
+        "2024-08-02",
+    )
     assert facts["run_hours"] == 24.0
 
 

@@ -1,6 +1,7 @@
 """Whatever the records of one run hold, the commands that look still show all the other runs.
 
-Each test puts one kind of record into many runs, each with one odd value in one place, beside one run that is well.
+Each test puts one kind of record into many runs, each with one odd value in one place, beside one
+run that is well.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ ODD: dict[str, str] = {
     "nested without end": "[" * 100_000,
 }
 TIME = "2026-11-22T22:10:00+00:00"
-OWNER = asdict(process.this_owner("process", "local", token="t")) | {"pid": 2**22 - 1, "pid_start": 1}
+OWNER = asdict(process.this_owner("process", "local", token="t")) | {
+    "pid": 2**22 - 1,
+    "pid_start": 1,
+}
 ENDED = {**OWNER, "ended": TIME, "manifest": "m", "trouble": "away", "cell": f"lib/{CELL}"}
 COPY: dict[str, Any] = {
     **dict.fromkeys(("identity", "device", "location", "raw_digest"), "x"),
@@ -57,7 +61,14 @@ COPY: dict[str, Any] = {
     "raw": True,
 }
 DONE = {
-    "results": {"reads": 3, "bases": 12, "n50": 4, "mean_q": 9.5, "passed_reads": 2, "passed_bases": 8},
+    "results": {
+        "reads": 3,
+        "bases": 12,
+        "n50": 4,
+        "mean_q": 9.5,
+        "passed_reads": 2,
+        "passed_bases": 8,
+    },
     "manifest_md5": "m",
     "cell": f"lib/{CELL}",
     "epoch": 1,
@@ -74,7 +85,15 @@ LETTER = {
     "cell": CELL,
     "channels": {"chat": "comment"},
 }
-PROGRESS = {"phase": "x", "bytes_done": 1, "bytes_total": 4, "reads": 2, "bases": 8, "updated": 1e9, "note": "y"}
+PROGRESS = {
+    "phase": "x",
+    "bytes_done": 1,
+    "bytes_total": 4,
+    "reads": 2,
+    "bases": 8,
+    "updated": 1e9,
+    "note": "y",
+}
 SOURCES = [{"name": "x", "bytes": 700}, {"name": "y", "bytes": 700}]
 
 Record = dict[str, Any]
@@ -88,22 +107,44 @@ KINDS: dict[str, Files] = {
     "failed": {f"{FLAG}.failed": DONE},
     "aborted": {f"{FLAG}.aborted": DONE},
     "claim": {f"{FLAG}.started": OWNER, f"{OUT}.progress.json": PROGRESS},
-    "backup that was done": {f"{FLAG}.backup.done": {**ENDED, "copies": [COPY]}, f"{FLAG}.done": DONE},
+    "backup that was done": {
+        f"{FLAG}.backup.done": {**ENDED, "copies": [COPY]},
+        f"{FLAG}.done": DONE,
+    },
     "backup that failed": {f"{FLAG}.backup.failed": {**ENDED, "copies": []}, f"{FLAG}.done": DONE},
     "backup under way": {
         f"{OUT}.copies.json": PROGRESS,
         f"{FLAG}.backup.started": ENDED | asdict(process.this_owner("backup", "local")),
         f"{FLAG}.done": DONE,
     },
-    "verification": {f"{FLAG}.verify.failed": {**ENDED, "problems": ["rot"], "here": True}, f"{FLAG}.done": DONE},
-    "verification that was done": {f"{FLAG}.verify.done": {**ENDED, "copies": []}, f"{FLAG}.done": DONE},
+    "verification": {
+        f"{FLAG}.verify.failed": {**ENDED, "problems": ["rot"], "here": True},
+        f"{FLAG}.done": DONE,
+    },
+    "verification that was done": {
+        f"{FLAG}.verify.done": {**ENDED, "copies": []},
+        f"{FLAG}.done": DONE,
+    },
     "mark": {
-        f"{FLAG}.deletable.done": {**ENDED, "marked": True, "files": 1, "bytes": 2, "until": TIME, "places": ["x"]},
+        f"{FLAG}.deletable.done": {
+            **ENDED,
+            "marked": True,
+            "files": 1,
+            "bytes": 2,
+            "until": TIME,
+            "places": ["x"],
+        },
         f"{FLAG}.backup.done": {**ENDED, "copies": [COPY]},
         f"{FLAG}.done": DONE,
     },
     "strip": {
-        f"{FLAG}.strip.failed": {**ENDED, "kept": ["x: small"], "files": 0, "again": True, "why": "no"},
+        f"{FLAG}.strip.failed": {
+            **ENDED,
+            "kept": ["x: small"],
+            "files": 0,
+            "again": True,
+            "why": "no",
+        },
         f"{FLAG}.backup.done": {**ENDED, "copies": [COPY]},
         f"{FLAG}.done": DONE,
     },
@@ -118,12 +159,23 @@ KINDS: dict[str, Files] = {
     },
     "round of ingest": {f"{FLAG}.ingest.failed": ENDED},
     "progress": {f"{OUT}.progress.json": PROGRESS, f"{FLAG}.started": OWNER},
-    "copying": {f"{OUT}.copying.json": PROGRESS, "pipeline/sync.started": asdict(process.this_owner("sync", "local"))},
+    "copying": {
+        f"{OUT}.copying.json": PROGRESS,
+        "pipeline/sync.started": asdict(process.this_owner("sync", "local")),
+    },
     "sync": {"pipeline/sync.failed": {**ENDED, "person": True, "time": TIME}},
     "delivery": {
         "pipeline/notify.failed": {
             **OWNER,
-            "channels": {"chat": {"why": "away", "attempts": 3, "since": TIME, "until": TIME, "person": False}},
+            "channels": {
+                "chat": {
+                    "why": "away",
+                    "attempts": 3,
+                    "since": TIME,
+                    "until": TIME,
+                    "person": False,
+                }
+            },
         },
         "pipeline/messages/cell-done.x": LETTER,
     },
@@ -142,9 +194,13 @@ KINDS: dict[str, Files] = {
 
 
 def odd_texts(record: Record) -> Iterator[str]:
-    """The record as it should be, and with each odd value in the place of each value, one at a time."""
+    """The record as it should be, and with each odd value in the place of each value, one at a
+    time.
+    """
     yield json.dumps(record)
-    owner = OWNER.keys() if record.keys() > OWNER.keys() else ()  # who it was by is read in one way, whatever it is
+    owner = (
+        OWNER.keys() if record.keys() > OWNER.keys() else ()
+    )  # who it was by is read in one way, whatever it is
     for path in places({key: value for key, value in record.items() if key not in owner}):
         changed = copy.deepcopy(record)
         inner: Any = changed
@@ -156,7 +212,13 @@ def odd_texts(record: Record) -> Iterator[str]:
 
 
 def places(value: object, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, each in inner:
         yield (*path, key)
         yield from places(each, (*path, key))
@@ -197,7 +259,9 @@ def test_the_other_runs_are_shown(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """status, plan, explain, flags, messages, doctor and poll end as they should, and tell of the run that is well."""
+    """status, plan, explain, flags, messages, doctor and poll end as they should, and tell of the
+    run that is well.
+    """
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     make_run(GOOD, {f"{FLAG}.done": json.dumps(DONE)})
     files = KINDS[kind]
@@ -210,10 +274,15 @@ def test_the_other_runs_are_shown(
         make_run(runs[-1], {odd: text, **{place: json.dumps(files[place]) for place in others}})
 
     def call(*arguments: str, code: int = 0) -> str:
-        assert main(["--config", str(tmp_path / "hesiod-watch.yaml"), *arguments]) == code, arguments
+        assert main(["--config", str(tmp_path / "hesiod-watch.yaml"), *arguments]) == code, (
+            arguments
+        )
         return capsys.readouterr().out
 
-    shown = {each["run"]: each for each in json.loads(call("status", "--json"), parse_constant=pytest.fail)["runs"]}
+    shown = {
+        each["run"]: each
+        for each in json.loads(call("status", "--json"), parse_constant=pytest.fail)["runs"]
+    }
     assert set(shown) == {GOOD, *runs}
     good = shown[GOOD]["cells"][f"lib/{CELL}"]
     assert (good["stage"], good["reads"], good["present"]) == ("processed", 3, True)
@@ -222,7 +291,12 @@ def test_the_other_runs_are_shown(
     call("plan")
     assert GOOD in call("plan", "--json")
     for run in (GOOD, runs[-1]):
-        for looking in (("explain", run), ("explain", run, CELL), ("flags", run), ("messages", run)):
+        for looking in (
+            ("explain", run),
+            ("explain", run, CELL),
+            ("flags", run),
+            ("messages", run),
+        ):
             assert call(*looking)
             assert call(*looking, "--json")
     config = load(tmp_path / "hesiod-watch.yaml", environ={}, cwd=tmp_path)
@@ -232,7 +306,9 @@ def test_the_other_runs_are_shown(
         assert explain_run(snapshot, decision, config.policy(), now()).next
         assert explain_cell(snapshot, CellId("lib", CELL), decision, config.policy(), now()).next
         assert flags.read_flags(config.landing / run / "pipeline").all(process.judge_here)
-    monkeypatch.setattr("hesiod_watch.cli.doctor.CHECKS", [check for check in CHECKS if check[0] == "space"])
+    monkeypatch.setattr(
+        "hesiod_watch.cli.doctor.CHECKS", [check for check in CHECKS if check[0] == "space"]
+    )
     assert "landing" in call("doctor")
     assert main(["--config", str(tmp_path / "hesiod-watch.yaml"), "poll"]) in (0, 1)
     assert not [entry for entry in caplog.records if entry.levelno >= logging.ERROR]

@@ -1,4 +1,6 @@
-"""What processes of one host tell each other of somebody who does not answer: soon forgotten, and never a hindrance."""
+"""What processes of one host tell each other of somebody who does not answer: soon forgotten, and
+never a hindrance.
+"""
 
 from __future__ import annotations
 
@@ -45,11 +47,17 @@ def test_not_for_long() -> None:
     assert known_outage(LANDING, "rt") == ""
     note_outage(LANDING, "rt", "no answer", timedelta(days=1))
     (path,) = files()
-    path.write_text(path.read_text().replace(str(int(time.time())), "9" * 10, 1).replace('"until": ', '"until": 9'))
+    path.write_text(
+        path.read_text()
+        .replace(str(int(time.time())), "9" * 10, 1)
+        .replace('"until": ', '"until": 9')
+    )
     assert known_outage(LANDING, "rt") == ""
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"until": "x"}', b'{"until": null, "why": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"until": "x"}', b'{"until": null, "why": 1}', b"\xff"]
+)
 def test_damaged(content: bytes) -> None:
     """What is not understood is no outage."""
     note_outage(LANDING, "rt", "no answer", MINUTE)
@@ -59,7 +67,9 @@ def test_damaged(content: bytes) -> None:
 
 
 def test_nowhere_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing can be kept everybody tries for himself, and what is said once a day is said each time."""
+    """Where nothing can be kept everybody tries for himself, and what is said once a day is said
+    each time.
+    """
     monkeypatch.setattr(tempfile, "tempdir", "/dev/null")
     note_outage(LANDING, "rt", "no answer", MINUTE)
     outage_over(LANDING, "rt")

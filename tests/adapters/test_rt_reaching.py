@@ -1,4 +1,6 @@
-"""How a Request Tracker is reached: its URL, our credentials, certificates and proxies, and no secret in any text."""
+"""How a Request Tracker is reached: its URL, our credentials, certificates and proxies, and no
+secret in any text.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,15 @@ def before(tracker: RtServer) -> Iterator[Gate]:
         yield made
 
 
-@pytest.mark.parametrize("options", [{"token": "1-2-nonsense"}, {"token": "", "user": USER, "password": "wrong"}])
-def test_wrong_credentials(tracker: RtServer, options: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
-    """Credentials that RT refuses need a person; they are in no error text and in no log, however much is logged."""
+@pytest.mark.parametrize(
+    "options", [{"token": "1-2-nonsense"}, {"token": "", "user": USER, "password": "wrong"}]
+)
+def test_wrong_credentials(
+    tracker: RtServer, options: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Credentials that RT refuses need a person; they are in no error text and in no log, however
+    much is logged.
+    """
     caplog.set_level(logging.DEBUG)
     with pytest.raises(PermanentError, match="refuses our credentials"):
         channel(tracker, **options).deliver(TICKET, None, message())
@@ -54,7 +62,16 @@ def test_a_name_that_is_none() -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "rt.x.invalid", "ftp://x/", "http://", "http://x:99999/", "http://x y/", "http://x/?token=1", "http://[1/"],
+    [
+        "",
+        "rt.x.invalid",
+        "ftp://x/",
+        "http://",
+        "http://x:99999/",
+        "http://x y/",
+        "http://x/?token=1",
+        "http://[1/",
+    ],
 )
 def test_urls_that_are_none(url: str) -> None:
     """What is no URL of a web service needs a person, who is shown one."""
@@ -73,16 +90,24 @@ def test_no_secrets_in_the_url() -> None:
 def test_spellings_of_the_url(tracker: RtServer, url: str) -> None:
     """The URL may be RT's own or that of REST 2, with a slash at its end or without."""
     root = f"http://127.0.0.1:{tracker.port}"
-    assert channel(tracker, url.format(root=root)).deliver(TICKET, None, message()) == DeliveryReceipt(1)
+    assert channel(tracker, url.format(root=root)).deliver(
+        TICKET, None, message()
+    ) == DeliveryReceipt(1)
 
 
 def test_tls(tracker: RtServer, tmp_path: Path) -> None:
-    """RT behind TLS is spoken to if its certificate is vouched for by the CA bundle, and by no other means."""
+    """RT behind TLS is spoken to if its certificate is vouched for by the CA bundle, and by no
+    other means.
+    """
     good, wrong = (make_certificate(tmp_path / name) for name in ("good.pem", "wrong.pem"))
     with gate(tracker.port, good) as before:
-        assert channel(tracker, before.url, ca_bundle=good).deliver(TICKET, None, message()) == DeliveryReceipt(1)
+        assert channel(tracker, before.url, ca_bundle=good).deliver(
+            TICKET, None, message()
+        ) == DeliveryReceipt(1)
         for bundle in (wrong, None):
-            with pytest.raises(PermanentError, match=r"certificate is not trusted: .*; renew it, or set ca_bundle"):
+            with pytest.raises(
+                PermanentError, match=r"certificate is not trusted: .*; renew it, or set ca_bundle"
+            ):
                 channel(tracker, before.url, ca_bundle=bundle).deliver(TICKET, None, message())
         elsewhere = before.url.replace("127.0.0.1", "localhost")
         with pytest.raises(PermanentError, match="certificate is not trusted: Hostname mismatch"):
@@ -90,7 +115,9 @@ def test_tls(tracker: RtServer, tmp_path: Path) -> None:
     assert len(tracker.tickets()) == 1
 
 
-def test_certificates_from_the_environment(tracker: RtServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_certificates_from_the_environment(
+    tracker: RtServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A certificate is not trusted because a variable of the environment says so."""
     certificate = make_certificate(tmp_path / "good.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -101,13 +128,19 @@ def test_certificates_from_the_environment(tracker: RtServer, tmp_path: Path, mo
         channel(tracker, before.url).deliver(TICKET, None, message())
 
 
-@pytest.mark.parametrize(("content", "reason"), [(None, "No such file"), (b"none", "holds no certificate")])
-def test_ca_bundles_that_are_none(tracker: RtServer, tmp_path: Path, content: bytes | None, reason: str) -> None:
+@pytest.mark.parametrize(
+    ("content", "reason"), [(None, "No such file"), (b"none", "holds no certificate")]
+)
+def test_ca_bundles_that_are_none(
+    tracker: RtServer, tmp_path: Path, content: bytes | None, reason: str
+) -> None:
     """A CA bundle that cannot be used is named, with the reason."""
     bundle = tmp_path / "bundle.pem"
     if content is not None:
         bundle.write_bytes(content)
-    with pytest.raises(PermanentError, match=rf"bundle\.pem: the CA bundle for Request Tracker .*{reason}"):
+    with pytest.raises(
+        PermanentError, match=rf"bundle\.pem: the CA bundle for Request Tracker .*{reason}"
+    ):
         channel(tracker, ca_bundle=bundle).deliver(TICKET, None, message())
 
 
@@ -123,18 +156,29 @@ def test_through_a_proxy(tracker: RtServer, before: Gate, monkeypatch: pytest.Mo
 
 
 def test_tls_through_a_proxy(tracker: RtServer, before: Gate, tmp_path: Path) -> None:
-    """Through a proxy the certificate of RT itself is looked at, and the proxy sees no more than where it is."""
+    """Through a proxy the certificate of RT itself is looked at, and the proxy sees no more than
+    where it is.
+    """
     good, wrong = (make_certificate(tmp_path / name) for name in ("good.pem", "wrong.pem"))
     through = f"http://127.0.0.1:{before.port}"
     with gate(tracker.port, good) as behind:
-        assert channel(tracker, behind.url, ca_bundle=good, proxy=through).deliver(TICKET, None, message()).ticket == 1
+        assert (
+            channel(tracker, behind.url, ca_bundle=good, proxy=through)
+            .deliver(TICKET, None, message())
+            .ticket
+            == 1
+        )
         with pytest.raises(PermanentError, match="certificate is not trusted"):
-            channel(tracker, behind.url, ca_bundle=wrong, proxy=through).deliver(TICKET, None, message())
+            channel(tracker, behind.url, ca_bundle=wrong, proxy=through).deliver(
+                TICKET, None, message()
+            )
         assert set(before.requests) == {f"CONNECT 127.0.0.1:{behind.port}"}
 
 
 def test_a_proxy_that_is_none(tracker: RtServer) -> None:
-    """A proxy that is not there is temporary; what is no proxy's URL needs a person, and is not repeated."""
+    """A proxy that is not there is temporary; what is no proxy's URL needs a person, and is not
+    repeated.
+    """
     with pytest.raises(TemporaryError, match="the connection fails"):
         channel(tracker, proxy="http://127.0.0.1:1").deliver(TICKET, None, message())
     with pytest.raises(PermanentError, match="should be like http://host:port") as caught:

@@ -1,4 +1,6 @@
-"""Tickets of a real Request Tracker: each message once, in the right ticket, whatever people do to it."""
+"""Tickets of a real Request Tracker: each message once, in the right ticket, whatever people do to
+it.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ pytestmark = pytest.mark.system
 
 
 def test_life_of_a_ticket(tracker: RtServer) -> None:
-    """The first message opens the ticket, the others follow in it in order, and its subject and status are kept."""
+    """The first message opens the ticket, the others follow in it in order, and its subject and
+    status are kept.
+    """
     rt = channel(tracker)
     ticket = replace(TICKET, requestors=("lab@x.invalid", "pi@x.invalid"), cc=("desk@x.invalid",))
     first, second, third = message(1), message(2, "comment"), message(3)
@@ -29,11 +33,18 @@ def test_life_of_a_ticket(tracker: RtServer) -> None:
     assert opened == DeliveryReceipt(opened.ticket)
     assert opened.ticket is not None
     assert [rt.deliver(ticket, opened.ticket, each) for each in (second, third)] == [opened, opened]
-    assert rt.keep(replace(ticket, subject=f"Run {RUN}: complete", status="resolved"), opened.ticket) == ""
+    assert (
+        rt.keep(replace(ticket, subject=f"Run {RUN}: complete", status="resolved"), opened.ticket)
+        == ""
+    )
     (found,) = tracker.tickets()
     assert (found.number, found.queue) == (opened.ticket, "promrun_internal")
     assert (found.subject, found.status) == (f"Run {RUN}: complete", "resolved")
-    assert found.texts == (("Create", written(first)), ("Comment", written(second)), ("Correspond", written(third)))
+    assert found.texts == (
+        ("Create", written(first)),
+        ("Comment", written(second)),
+        ("Correspond", written(third)),
+    )
     assert tracker.people(found.number) == {
         "Requestor": {"lab@x.invalid", "pi@x.invalid"},
         "Cc": {"desk@x.invalid"},
@@ -41,7 +52,9 @@ def test_life_of_a_ticket(tracker: RtServer) -> None:
 
 
 def test_again_adds_nothing(tracker: RtServer) -> None:
-    """Delivering what is delivered, with the ticket's number or without, and keeping what is kept, changes nothing."""
+    """Delivering what is delivered, with the ticket's number or without, and keeping what is kept,
+    changes nothing.
+    """
     rt = channel(tracker)
     messages = [message(1), message(2, "comment"), message(3)]
     number = rt.deliver(TICKET, None, messages[0]).ticket
@@ -55,7 +68,11 @@ def test_again_adds_nothing(tracker: RtServer) -> None:
         for each in messages:
             assert rt.deliver(TICKET, known, each).ticket == number
     assert rt.keep(kept, number) == ""
-    assert (tracker.tickets(), len(tracker.person.get_ticket_history(number)), tracker.mails()) == was
+    assert (
+        tracker.tickets(),
+        len(tracker.person.get_ticket_history(number)),
+        tracker.mails(),
+    ) == was
 
 
 def test_mail_goes_out_once(tracker: RtServer) -> None:
@@ -73,7 +90,9 @@ def test_mail_goes_out_once(tracker: RtServer) -> None:
 
 
 def test_a_comment_opens_nothing_that_others_read(tracker: RtServer) -> None:
-    """A comment that comes first stays a comment where the ticket has requestors, and opens the ticket where not."""
+    """A comment that comes first stays a comment where the ticket has requestors, and opens the
+    ticket where not.
+    """
     comment = message(1, "comment", "the sample was bad")
     channel(tracker).deliver(replace(TICKET, requestors=("lab@x.invalid",)), None, comment)
     channel(tracker).deliver(replace(TICKET, subject="another"), None, comment)
@@ -111,7 +130,9 @@ def test_a_comment_opens_nothing_that_others_read(tracker: RtServer) -> None:
     ],
 )
 def test_subjects_never_meet(tracker: RtServer, first: str, second: str) -> None:
-    """Two runs whose subjects are alike, or odd, have a ticket each, and each is found again by its subject."""
+    """Two runs whose subjects are alike, or odd, have a ticket each, and each is found again by its
+    subject.
+    """
     rt = channel(tracker)
     messages = [message(1), message(1)]
     opened = [
@@ -123,7 +144,9 @@ def test_subjects_never_meet(tracker: RtServer, first: str, second: str) -> None
         for subject, each in zip((first, second), messages, strict=True)
     ]
     assert again == opened == [DeliveryReceipt(1), DeliveryReceipt(2)]
-    assert [found.texts for found in tracker.tickets()] == [(("Create", written(each)),) for each in messages]
+    assert [found.texts for found in tracker.tickets()] == [
+        (("Create", written(each)),) for each in messages
+    ]
 
 
 def test_another_queue_is_another_ticket(tracker: RtServer) -> None:
@@ -138,18 +161,27 @@ def test_odd_names_of_queues(tracker: RtServer, queue: str) -> None:
     """A queue whose name would mean something in a URL is the queue of this name."""
     rt, each = channel(tracker, queues=(queue,)), message()
     assert rt.check()[0] is True
-    assert [rt.deliver(replace(TICKET, queue=queue), None, each) for _ in range(2)] == [DeliveryReceipt(1)] * 2
+    assert [rt.deliver(replace(TICKET, queue=queue), None, each) for _ in range(2)] == [
+        DeliveryReceipt(1)
+    ] * 2
     assert [found.queue for found in tracker.tickets()] == [queue]
     assert rt.check()[0] is True
 
 
 def test_first_of_several(tracker: RtServer) -> None:
-    """Of several tickets with the subject the first counts that is neither deleted nor rejected; a note tells of it."""
-    made = [tracker.person.create_ticket(TICKET.queue, subject=TICKET.subject, content=str(each)) for each in range(4)]
+    """Of several tickets with the subject the first counts that is neither deleted nor rejected; a
+    note tells of it.
+    """
+    made = [
+        tracker.person.create_ticket(TICKET.queue, subject=TICKET.subject, content=str(each))
+        for each in range(4)
+    ]
     tracker.person.delete_ticket(made[0])
     tracker.person.edit_ticket(made[1], Status="rejected")
     delivered = channel(tracker).deliver(TICKET, None, message())
-    assert delivered == DeliveryReceipt(made[2], f"ticket #{made[2]} is used; of the same subject are #{made[3]}")
+    assert delivered == DeliveryReceipt(
+        made[2], f"ticket #{made[2]} is used; of the same subject are #{made[3]}"
+    )
     assert [len(tracker.ticket(number).texts) for number in made] == [1, 1, 2, 1]
 
 
@@ -170,7 +202,9 @@ def test_first_of_several(tracker: RtServer) -> None:
 )
 @pytest.mark.parametrize("number", [1, 2])
 def test_any_text(tracker: RtServer, text: str, stands: str, number: int) -> None:
-    """What a message holds arrives as it is, but for what would steer a terminal, and is found again."""
+    """What a message holds arrives as it is, but for what would steer a terminal, and is found
+    again.
+    """
     rt = channel(tracker)
     known = rt.deliver(TICKET, None, message()).ticket if number > 1 else None
     each = Delivery(number, secrets.token_hex(16), "cell-done", "reply", text)
@@ -181,9 +215,14 @@ def test_any_text(tracker: RtServer, text: str, stands: str, number: int) -> Non
 
 
 def test_a_very_long_text(tracker: RtServer) -> None:
-    """A text of a million characters arrives whole; of a longer one both ends do, and it says what is missing."""
+    """A text of a million characters arrives whole; of a longer one both ends do, and it says what
+    is missing.
+    """
     rt = channel(tracker)
-    whole, longer = message(1, text="ü" * 999_999 + "."), message(2, text="a" + "b" * 1_999_998 + "c")
+    whole, longer = (
+        message(1, text="ü" * 999_999 + "."),
+        message(2, text="a" + "b" * 1_999_998 + "c"),
+    )
     number = rt.deliver(TICKET, None, whole).ticket
     for _ in range(2):
         assert rt.deliver(TICKET, number, longer) == DeliveryReceipt(number)
@@ -197,16 +236,22 @@ def test_a_very_long_text(tracker: RtServer) -> None:
 
 
 def test_addresses_that_rt_does_not_take(tracker: RtServer) -> None:
-    """Where RT takes fewer people than it was given, such as two addresses of one user, a note says so."""
+    """Where RT takes fewer people than it was given, such as two addresses of one user, a note says
+    so.
+    """
     tracker.person.create_user("lab@x.invalid", "pi@x.invalid")
     ticket = replace(TICKET, requestors=("lab@x.invalid", "pi@x.invalid"))
     delivered = channel(tracker).deliver(ticket, None, message())
-    assert delivered == DeliveryReceipt(1, "Request Tracker did not take all of: lab@x.invalid, pi@x.invalid")
+    assert delivered == DeliveryReceipt(
+        1, "Request Tracker did not take all of: lab@x.invalid, pi@x.invalid"
+    )
     assert tracker.people(1)["Requestor"] == {"lab@x.invalid"}
 
 
 def test_two_who_open_at_once(tracker: RtServer) -> None:
-    """Without anybody who keeps them apart, several that open the same run's ticket at once agree on one ticket."""
+    """Without anybody who keeps them apart, several that open the same run's ticket at once agree
+    on one ticket.
+    """
     messages = [message(1, "comment") for _ in range(4)]
     start = threading.Barrier(len(messages))
 
@@ -223,20 +268,27 @@ def test_two_who_open_at_once(tracker: RtServer) -> None:
 
 
 def test_resolved_by_a_person(tracker: RtServer) -> None:
-    """A ticket that a person closed is commented on and stays closed, whatever status is wanted; a reply opens it."""
+    """A ticket that a person closed is commented on and stays closed, whatever status is wanted; a
+    reply opens it.
+    """
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
     assert number is not None
     tracker.person.edit_ticket(number, Status="resolved")
     assert rt.deliver(TICKET, number, message(2, "comment")) == DeliveryReceipt(number)
-    assert rt.keep(replace(TICKET, status="open"), number) == "root has made it resolved, which is left so"
+    assert (
+        rt.keep(replace(TICKET, status="open"), number)
+        == "root has made it resolved, which is left so"
+    )
     assert tracker.ticket(number).status == "resolved"
     assert rt.deliver(TICKET, number, message(3, "reply")) == DeliveryReceipt(number)
     assert tracker.ticket(number).status == "open"
 
 
 def test_resolved_by_us(tracker: RtServer) -> None:
-    """A ticket that we closed ourselves is opened again when that is wanted, but not once a person has closed it."""
+    """A ticket that we closed ourselves is opened again when that is wanted, but not once a person
+    has closed it.
+    """
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
     assert number is not None
@@ -245,11 +297,16 @@ def test_resolved_by_us(tracker: RtServer) -> None:
         assert tracker.ticket(number).status == status.lower()
     for status in ("open", "resolved"):
         tracker.person.edit_ticket(number, Status=status)
-    assert rt.keep(replace(TICKET, status="open"), number) == "root has made it resolved, which is left so"
+    assert (
+        rt.keep(replace(TICKET, status="open"), number)
+        == "root has made it resolved, which is left so"
+    )
 
 
 def test_a_status_that_is_none(tracker: RtServer) -> None:
-    """A status that RT does not know is told, though RT does not tell; the subject is kept nevertheless."""
+    """A status that RT does not know is told, though RT does not tell; the subject is kept
+    nevertheless.
+    """
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
     assert number is not None
@@ -268,16 +325,22 @@ def test_deleted_by_a_person(tracker: RtServer, kind: Literal["comment", "reply"
     each = message(2, kind)
     for attempt in (lambda: rt.deliver(TICKET, number, each), lambda: rt.keep(TICKET, number)):
         with pytest.raises(
-            PermanentError, match=r"#1 .* was deleted; restore it, or remove the run's pipeline/rt_ticket"
+            PermanentError,
+            match=r"#1 .* was deleted; restore it, or remove the run's pipeline/rt_ticket",
         ):
             attempt()
     assert [(found.status, len(found.texts)) for found in tracker.tickets()] == [("deleted", 1)]
     assert rt.deliver(TICKET, None, each) == DeliveryReceipt(number + 1)
-    assert [(found.status, len(found.texts)) for found in tracker.tickets()] == [("deleted", 1), ("new", 1)]
+    assert [(found.status, len(found.texts)) for found in tracker.tickets()] == [
+        ("deleted", 1),
+        ("new", 1),
+    ]
 
 
 def test_a_number_that_is_none(tracker: RtServer) -> None:
-    """A ticket that is not there is no reason to open another, and no other ticket's texts are taken for its own."""
+    """A ticket that is not there is no reason to open another, and no other ticket's texts are
+    taken for its own.
+    """
     rt, each = channel(tracker), message()
     rt.deliver(TICKET, None, each)
     with pytest.raises(PermanentError, match="there is no ticket #77"):
@@ -286,7 +349,9 @@ def test_a_number_that_is_none(tracker: RtServer) -> None:
 
 
 def test_merged_by_a_person(tracker: RtServer) -> None:
-    """Messages follow a ticket that was merged into another, whose subject and status are left alone."""
+    """Messages follow a ticket that was merged into another, whose subject and status are left
+    alone.
+    """
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
     assert number is not None
@@ -294,7 +359,9 @@ def test_merged_by_a_person(tracker: RtServer) -> None:
     tracker.person.edit_ticket(number, MergeInto=other)
     each = message(2, "comment")
     note = f"ticket #{number} was merged into #{other}"
-    assert [rt.deliver(TICKET, number, each) for _ in range(2)] == [DeliveryReceipt(number, note)] * 2
+    assert [rt.deliver(TICKET, number, each) for _ in range(2)] == [
+        DeliveryReceipt(number, note)
+    ] * 2
     kept = rt.keep(replace(TICKET, subject="Run 1", status="resolved"), number)
     assert kept == f"{note}, whose subject and status are left alone"
     (found,) = tracker.tickets()
@@ -303,7 +370,9 @@ def test_merged_by_a_person(tracker: RtServer) -> None:
 
 
 def test_addresses_that_are_none(tracker: RtServer) -> None:
-    """An address that RT would drop is left out, and a note says which; the others are on the ticket, once."""
+    """An address that RT would drop is left out, and a note says which; the others are on the
+    ticket, once.
+    """
     ticket = replace(
         TICKET,
         requestors=(
@@ -317,7 +386,12 @@ def test_addresses_that_are_none(tracker: RtServer) -> None:
     )
     delivered = channel(tracker).deliver(ticket, None, message())
     assert delivered.ticket == 1
-    for wrong in ("müller@x.invalid", "a@b, c@d.invalid", "no address", "cc@x.invalid\\nBcc: z@x.invalid"):
+    for wrong in (
+        "müller@x.invalid",
+        "a@b, c@d.invalid",
+        "no address",
+        "cc@x.invalid\\nBcc: z@x.invalid",
+    ):
         assert f"the address {wrong} is none that Request Tracker takes" in delivered.note
     assert "good@x.invalid is" not in delivered.note
     assert tracker.people(1) == {"Requestor": {"good@x.invalid"}, "Cc": set()}

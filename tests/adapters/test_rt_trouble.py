@@ -1,4 +1,6 @@
-"""A Request Tracker in trouble, or that forbids: nothing is lost or doubled, and it is said who has to do what."""
+"""A Request Tracker in trouble, or that forbids: nothing is lost or doubled, and it is said who has
+to do what.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,9 @@ def before(tracker: RtServer) -> Iterator[Gate]:
         pytest.param("create", "trickle", marks=pytest.mark.slow),
     ],
 )
-def test_a_lost_answer_doubles_nothing(tracker: RtServer, before: Gate, kind: str, how: Fate) -> None:
+def test_a_lost_answer_doubles_nothing(
+    tracker: RtServer, before: Gate, kind: str, how: Fate
+) -> None:
     """A message whose answer was lost is there once after it was tried again, and again."""
     rt = channel(tracker, before.url)
     known = None if kind == "create" else rt.deliver(TICKET, None, message()).ticket
@@ -59,9 +63,15 @@ def test_a_lost_answer_doubles_nothing(tracker: RtServer, before: Gate, kind: st
 
 
 def deliver_and_thaw(
-    tracker: RtServer, before: Gate, known: int | None, each: Delivery, waiting: float = 1.5 * PROMPT
+    tracker: RtServer,
+    before: Gate,
+    known: int | None,
+    each: Delivery,
+    waiting: float = 1.5 * PROMPT,
 ) -> DeliveryReceipt:
-    """Deliver to a server that is frozen, and that wakes up when it has kept us waiting for so long."""
+    """Deliver to a server that is frozen, and that wakes up when it has kept us waiting for so
+    long.
+    """
     asked, since = len(before.requests), time.monotonic()
     with ThreadPoolExecutor() as pool:
         again = pool.submit(channel(tracker, before.url).deliver, TICKET, known, each)
@@ -84,15 +94,24 @@ def test_frozen_before_anything(tracker: RtServer, before: Gate) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("tried", "waiting"), [(True, 0.1), (False, 1.5 * PROMPT)])
 @pytest.mark.parametrize("kind", ["create", "comment", "reply"])
-def test_frozen_with_an_order(tracker: RtServer, before: Gate, kind: str, tried: bool, waiting: float) -> None:
-    """An order that RT has taken before it froze, and follows when it wakes up while we ask again, is found then."""
+def test_frozen_with_an_order(
+    tracker: RtServer, before: Gate, kind: str, tried: bool, waiting: float
+) -> None:
+    """An order that RT has taken before it froze, and follows when it wakes up while we ask again,
+    is found then.
+    """
     known = None if kind == "create" else channel(tracker).deliver(TICKET, None, message()).ticket
     each = message(2, "comment" if kind == "comment" else "reply")
-    before.at("POST /REST/2.0/ticket" if kind == "create" else f"POST /REST/2.0/ticket/{known}/co", tracker.freeze)
+    before.at(
+        "POST /REST/2.0/ticket" if kind == "create" else f"POST /REST/2.0/ticket/{known}/co",
+        tracker.freeze,
+    )
     with pytest.raises(TemporaryError, match="no answer in time"):
         channel(tracker, before.url, timeout=BRIEF).deliver(TICKET, known, each)
     before.pass_on()
-    assert deliver_and_thaw(tracker, before, known, replace(each, tried=tried), waiting) == DeliveryReceipt(1)
+    assert deliver_and_thaw(
+        tracker, before, known, replace(each, tried=tried), waiting
+    ) == DeliveryReceipt(1)
     (found,) = tracker.tickets()
     assert [text for _, text in found.texts].count(written(each)) == 1
 
@@ -111,11 +130,31 @@ def test_stopped_and_started(tracker: RtServer) -> None:
 @pytest.mark.parametrize(
     ("queue", "known", "kind", "sentence"),
     [
-        ("nowhere", False, "reply", "the queue nowhere is not there, or we lack the right SeeQueue on it"),
-        ("no_rights", False, "reply", "the queue no_rights is not there, or we lack the right SeeQueue on it"),
+        (
+            "nowhere",
+            False,
+            "reply",
+            "the queue nowhere is not there, or we lack the right SeeQueue on it",
+        ),
+        (
+            "no_rights",
+            False,
+            "reply",
+            "the queue no_rights is not there, or we lack the right SeeQueue on it",
+        ),
         ("no_opening", False, "reply", "we lack the right CreateTicket on the queue no_opening"),
-        ("no_writing", True, "reply", 'to take a reply to ticket #1: it refuses: "Permission Denied"'),
-        ("no_writing", True, "comment", 'to take a comment to ticket #1: it refuses: "Permission Denied"'),
+        (
+            "no_writing",
+            True,
+            "reply",
+            'to take a reply to ticket #1: it refuses: "Permission Denied"',
+        ),
+        (
+            "no_writing",
+            True,
+            "comment",
+            'to take a comment to ticket #1: it refuses: "Permission Denied"',
+        ),
         ("no_rights", True, "reply", "there is no ticket #1, or we lack the right ShowTicket"),
         ("a/../b?x#'", False, "reply", "is not there, or we lack the right SeeQueue on it"),
     ],
@@ -124,7 +163,9 @@ def test_what_we_may_not_do(
     tracker: RtServer, queue: str, known: bool, kind: Literal["comment", "reply"], sentence: str
 ) -> None:
     """A right that is missing needs a person, who is told which; nothing is opened or written."""
-    number = tracker.person.create_ticket(queue, subject=TICKET.subject, content="x") if known else None
+    number = (
+        tracker.person.create_ticket(queue, subject=TICKET.subject, content="x") if known else None
+    )
     was = tracker.tickets()
     with pytest.raises(PermanentError) as caught:
         channel(tracker).deliver(replace(TICKET, queue=queue), number, message(1, kind))
@@ -136,15 +177,22 @@ def test_comments_that_we_cannot_see(tracker: RtServer) -> None:
     """Where we may not read comments, a note says that a lost answer would double one."""
     rt, ticket = channel(tracker), replace(TICKET, queue="no_comments")
     number = rt.deliver(ticket, None, message()).ticket
-    assert "give us the right ShowTicketComments" in rt.deliver(ticket, number, message(2, "comment")).note
+    assert (
+        "give us the right ShowTicketComments"
+        in rt.deliver(ticket, number, message(2, "comment")).note
+    )
     assert rt.deliver(ticket, number, message(3, "reply")).note == ""
 
 
 @pytest.mark.parametrize("people", [(), ("lab@x.invalid",)])
 def test_tickets_that_we_cannot_see(tracker: RtServer, people: tuple[str, ...]) -> None:
-    """Where we may open tickets but not see them, the message is in the one that we opened, and a note says why."""
+    """Where we may open tickets but not see them, the message is in the one that we opened, and a
+    note says why.
+    """
     each = message(1, "comment")
-    delivered = channel(tracker).deliver(replace(TICKET, queue="no_seeing", requestors=people), None, each)
+    delivered = channel(tracker).deliver(
+        replace(TICKET, queue="no_seeing", requestors=people), None, each
+    )
     assert "give us the right ShowTicket" in delivered.note
     (found,) = tracker.tickets()
     assert found.number == delivered.ticket
@@ -172,7 +220,12 @@ def test_an_edit_that_we_may_not_make(tracker: RtServer) -> None:
         (200, b"{}", TemporaryError, "the answer is none of RT's"),
         (200, b"[]", TemporaryError, "the answer is none of RT's"),
         (200, b"null", TemporaryError, "the answer is none of RT's"),
-        (200, b'{"items": [7], "count": 1, "pages": 1, "page": 1}', TemporaryError, "the answer is none of RT's"),
+        (
+            200,
+            b'{"items": [7], "count": 1, "pages": 1, "page": 1}',
+            TemporaryError,
+            "the answer is none of RT's",
+        ),
         (301, b"", PermanentError, "it sends us elsewhere (301); check the url"),
         (401, b"", PermanentError, "it refuses our credentials (401)"),
         (404, b"", PermanentError, "nothing is there (404); check the url"),
@@ -184,7 +237,9 @@ def test_an_edit_that_we_may_not_make(tracker: RtServer) -> None:
 def test_what_else_may_answer(
     tracker: RtServer, before: Gate, status: int, body: bytes, error: type[Exception], sentence: str
 ) -> None:
-    """Whatever answers instead of RT is temporary or needs a person, in a sentence; nothing is lost or doubled."""
+    """Whatever answers instead of RT is temporary or needs a person, in a sentence; nothing is lost
+    or doubled.
+    """
     before.answer(status, body)
     rt, each = channel(tracker, before.url), message()
     with pytest.raises(error) as caught:
@@ -197,9 +252,13 @@ def test_what_else_may_answer(
     assert len(tracker.tickets()) == 1
 
 
-@pytest.mark.parametrize("request_", ["POST /REST/2.0/ticket/1/attachments", "GET /REST/2.0/tickets"])
+@pytest.mark.parametrize(
+    "request_", ["POST /REST/2.0/ticket/1/attachments", "GET /REST/2.0/tickets"]
+)
 def test_a_search_that_is_not_there(tracker: RtServer, before: Gate, request_: str) -> None:
-    """That a search does not exist is not taken for finding nothing: nothing is sent for fear of sending it again."""
+    """That a search does not exist is not taken for finding nothing: nothing is sent for fear of
+    sending it again.
+    """
     each = message()
     channel(tracker).deliver(TICKET, None, each)
     before.answer(404, request=request_)

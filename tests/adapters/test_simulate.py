@@ -1,4 +1,6 @@
-"""The make-believe sequencer: what it writes must be what MinKNOW writes, and what it says of it must be true."""
+"""The make-believe sequencer: what it writes must be what MinKNOW writes, and what it says of it
+must be true.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,11 @@ def records(path: Path) -> list[tuple[str, str, str]]:
 
 def tree(directory: Path) -> dict[str, bytes]:
     """Every file below a directory with its content."""
-    return {str(path.relative_to(directory)): path.read_bytes() for path in directory.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(directory)): path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+    }
 
 
 @pytest.mark.parametrize("era", ERAS)
@@ -86,8 +92,12 @@ def test_a_written_cell_is_complete_and_holds_what_was_expected(
         ({"reads_per_file": 0}, {"pod5": 2}),
     ],
 )
-def test_as_many_files_as_asked_for(tmp_path: Path, options: dict[str, Any], kinds: dict[str, int]) -> None:
-    """Each batch of each barcode gives one file of passed and one of failed reads, where there are any."""
+def test_as_many_files_as_asked_for(
+    tmp_path: Path, options: dict[str, Any], kinds: dict[str, int]
+) -> None:
+    """Each batch of each barcode gives one file of passed and one of failed reads, where there are
+    any.
+    """
     cell = make(tmp_path, **options)
     steps = list(cell.steps())
     contents = minknow.read_contents(cell.path)
@@ -98,7 +108,9 @@ def test_as_many_files_as_asked_for(tmp_path: Path, options: dict[str, Any], kin
 
 @pytest.mark.parametrize("arrival", ["rename", "write", "link"])
 def test_steps_leave_one_whole_file_each_and_the_summary_last(tmp_path: Path, arrival: str) -> None:
-    """At each step exactly one more file is there, not complete before the last step, and no temporary one after it."""
+    """At each step exactly one more file is there, not complete before the last step, and no
+    temporary one after it.
+    """
     cell = make(tmp_path, arrival=arrival)
     there: set[str] = set()
     for path in cell.steps():
@@ -107,7 +119,9 @@ def test_steps_leave_one_whole_file_each_and_the_summary_last(tmp_path: Path, ar
         assert now - there == {str(path.relative_to(tmp_path))}
         assert path.stat().st_nlink == 1
         there = now
-        assert verdict is (Verdict.PROVEN if path.name.startswith("final_summary") else Verdict.RUNNING)
+        assert verdict is (
+            Verdict.PROVEN if path.name.startswith("final_summary") else Verdict.RUNNING
+        )
     assert verdict is Verdict.PROVEN
     assert os.listdir(tmp_path) == ["20261122_DEMO_alpha"]
 
@@ -125,19 +139,35 @@ def test_an_abandoned_cell_is_still_running(tmp_path: Path) -> None:
 
 def test_equal_seeds_give_equal_cells(tmp_path: Path) -> None:
     """Same arguments, same bytes; another seed or name, other reads."""
-    one, same, other = (make(tmp_path / name, seed=seed) for name, seed in (("1", 7), ("2", 7), ("3", 8)))
+    one, same, other = (
+        make(tmp_path / name, seed=seed) for name, seed in (("1", 7), ("2", 7), ("3", 8))
+    )
     trees = [tree(cell.write()) for cell in (one, same, other)]
     assert trees[0] == trees[1]
-    assert not set(trees[0].values()) & {content for content in trees[2].values() if len(content) > 100}
+    assert not set(trees[0].values()) & {
+        content for content in trees[2].values() if len(content) > 100
+    }
 
 
 @pytest.mark.parametrize(
     ("era", "form"),
     [
-        ("2019", r"[0-9a-f-]{36} runid=[0-9a-f]{40} read=\d+ ch=\d+ start_time=[0-9T:-]+Z barcode=barcode01 .*"),
-        ("2021", r"[0-9a-f-]{36} runid=[0-9a-f]{40} read=\d+ ch=\d+ .* flow_cell_id=PAW00001 .*barcode=barcode01 .*"),
-        ("2024", r"[0-9a-f-]{36} runid=[0-9a-f]{40} ch=\d+ start_time=[0-9T:.+-]+ .* parent_read_id=.*@v5.0.0"),
-        ("2026", r"[0-9a-f-]{36}\tRG:Z:\S+@v5.0.0_barcode01\tDT:Z:\S+\tch:i:\d+\tst:Z:\S+\t.*\tqs:f:[0-9.]+\t.*"),
+        (
+            "2019",
+            r"[0-9a-f-]{36} runid=[0-9a-f]{40} read=\d+ ch=\d+ start_time=[0-9T:-]+Z barcode=barcode01 .*",
+        ),
+        (
+            "2021",
+            r"[0-9a-f-]{36} runid=[0-9a-f]{40} read=\d+ ch=\d+ .* flow_cell_id=PAW00001 .*barcode=barcode01 .*",
+        ),
+        (
+            "2024",
+            r"[0-9a-f-]{36} runid=[0-9a-f]{40} ch=\d+ start_time=[0-9T:.+-]+ .* parent_read_id=.*@v5.0.0",
+        ),
+        (
+            "2026",
+            r"[0-9a-f-]{36}\tRG:Z:\S+@v5.0.0_barcode01\tDT:Z:\S+\tch:i:\d+\tst:Z:\S+\t.*\tqs:f:[0-9.]+\t.*",
+        ),
     ],
 )
 def test_headers_are_those_of_the_era(tmp_path: Path, era: str, form: str) -> None:
@@ -149,20 +179,27 @@ def test_headers_are_those_of_the_era(tmp_path: Path, era: str, form: str) -> No
 
 
 def test_reads_are_plausible(tmp_path: Path) -> None:
-    """Lengths, GC, qualities, times and channels look like a real run's; passed reads are better than failed ones."""
-    cell = make(tmp_path, era="2026", barcodes=(), reads_per_file=2000, mean_length=1000, fail_fraction=0.2)
+    """Lengths, GC, qualities, times and channels look like a real run's; passed reads are better
+    than failed ones.
+    """
+    cell = make(
+        tmp_path, era="2026", barcodes=(), reads_per_file=2000, mean_length=1000, fail_fraction=0.2
+    )
     directory = cell.write()
     scores: dict[str, list[float]] = {"pass": [], "fail": []}
     lengths, starts, channels = [], [], set()
     letters: Counter[str] = Counter()
     for file in sorted(
-        minknow.data_files(directory, (DataKind.FASTQ,)), key=lambda file: naming.natural_key(file.name)
+        minknow.data_files(directory, (DataKind.FASTQ,)),
+        key=lambda file: naming.natural_key(file.name),
     ):
         for header, bases, qualities in records(file.path):
             tags = dict(re.findall(r"\t(\w\w):\w:([^\t]*)", header))
             error = [10 ** (-(ord(letter) - 33) / 10) for letter in qualities]
             judged = error[SKIPPED:] or error
-            assert float(tags["qs"]) == pytest.approx(-10 * math.log10(statistics.fmean(judged)), abs=1e-3)
+            assert float(tags["qs"]) == pytest.approx(
+                -10 * math.log10(statistics.fmean(judged)), abs=1e-3
+            )
             scores[file.part].append(float(tags["qs"]))
             lengths.append(len(bases))
             channels.add(int(tags["ch"]))
@@ -214,9 +251,26 @@ def options(*arguments: str) -> argparse.Namespace:
     return parser.parse_args([*arguments])
 
 
-def test_the_command_writes_runs_that_overlap(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Every run ends complete, the second begins before the first has ended, and each file has its line."""
-    arguments = ["--runs", "2", "--cells", "2", "--barcodes", "2", "--files", "2", "--reads", "5", "--interval", "0"]
+def test_the_command_writes_runs_that_overlap(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every run ends complete, the second begins before the first has ended, and each file has its
+    line.
+    """
+    arguments = [
+        "--runs",
+        "2",
+        "--cells",
+        "2",
+        "--barcodes",
+        "2",
+        "--files",
+        "2",
+        "--reads",
+        "5",
+        "--interval",
+        "0",
+    ]
     assert simulator.run(options(str(tmp_path), "--date", "20261122", *arguments)) == 0
     cells = sorted(tmp_path.glob("*/*/*"))
     assert [str(cell.relative_to(tmp_path))[:-9] for cell in cells] == [
@@ -226,18 +280,25 @@ def test_the_command_writes_runs_that_overlap(tmp_path: Path, capsys: pytest.Cap
         "20261122_DEMO_beta/sample_B/20261122_1200_1D_PAW00004",
     ]
     assert all(judge(minknow.read_contents(cell)).verdict is Verdict.PROVEN for cell in cells)
-    assert {file.barcode for file in minknow.data_files(cells[0], (DataKind.FASTQ,))} == {"barcode01", "unclassified"}
+    assert {file.barcode for file in minknow.data_files(cells[0], (DataKind.FASTQ,))} == {
+        "barcode01",
+        "unclassified",
+    }
     lines = capsys.readouterr().out.splitlines()
     begins = [number for number, line in enumerate(lines) if line.endswith("begins")]
     ends = [number for number, line in enumerate(lines) if line.endswith("has ended")]
     assert len(begins) == len(ends) == 4
     for cell, begin, end in zip(cells, begins[1:], ends, strict=False):
-        assert sum(cell.name in line for line in lines[begin:end]) > 2  # files that came after the next cell had begun
+        assert (
+            sum(cell.name in line for line in lines[begin:end]) > 2
+        )  # files that came after the next cell had begun
     assert len(lines) - 8 == sum(1 for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
-    """Wrong options, a run that exists, and a place that cannot be written are errors with a sentence."""
+    """Wrong options, a run that exists, and a place that cannot be written are errors with a
+    sentence.
+    """
     small = ["--files", "1", "--reads", "1", "--interval", "0", "--date", "20261122", "--runs", "1"]
     assert simulator.run(options(str(tmp_path / "landing"), *small)) == 0
     with pytest.raises(UsageError, match="exists; give another"):
@@ -254,7 +315,9 @@ def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
 
 
 def test_interrupting_the_command_ends_it_cleanly(tmp_path: Path) -> None:
-    """Ctrl-C in the middle: exit code 130, a sentence, no traceback, no temporary files, the cell unfinished."""
+    """Ctrl-C in the middle: exit code 130, a sentence, no traceback, no temporary files, the cell
+    unfinished.
+    """
     program = (
         "import argparse, sys; from hesiod_watch.cli import simulator as simulate; parser = argparse.ArgumentParser();"
         " simulate.add_arguments(parser); sys.exit(simulate.run(parser.parse_args()))"
@@ -262,7 +325,9 @@ def test_interrupting_the_command_ends_it_cleanly(tmp_path: Path) -> None:
     # So many files that it is far from its end when the signal comes, however late that is.
     more = ["--runs", "1", "--files", "1000", "--interval", "0.02"]
     command = [sys.executable, "-c", program, str(tmp_path / "landing"), *more]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         for line in process.stdout:
             if "fastq_pass" in line:

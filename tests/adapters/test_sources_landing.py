@@ -25,9 +25,19 @@ def make(root: Path, *directories: str) -> None:
     ],
 )
 def test_runs(tmp_path: Path, batch: Batch, expected: list[str]) -> None:
-    """Runs lie in the landing area, or in batch directories of the configured kind and nowhere else."""
+    """Runs lie in the landing area, or in batch directories of the configured kind and nowhere
+    else.
+    """
     make(
-        tmp_path, "run_a/lib", "b run", "2026/y1", "2026/y2", "2026-11/m1", "2026-13/no_month", ".hidden", "lost+found"
+        tmp_path,
+        "run_a/lib",
+        "b run",
+        "2026/y1",
+        "2026/y2",
+        "2026-11/m1",
+        "2026-13/no_month",
+        ".hidden",
+        "lost+found",
     )
     make(tmp_path, "2026/.hidden", "2026-11/lost+found")
     (tmp_path / "a_file").touch()
@@ -101,8 +111,14 @@ def test_an_empty_directory_in_the_place_of_a_mount(
 def test_problems_of_a_path_that_is_no_directory(tmp_path: Path) -> None:
     """What is missing or no directory is said in a sentence that names it."""
     (tmp_path / "file").touch()
-    assert LandingArea(tmp_path / "missing").problem(0) == f"the landing area {tmp_path}/missing does not exist"
-    assert LandingArea(tmp_path / "file").problem(0) == f"the landing area {tmp_path}/file is not a directory"
+    assert (
+        LandingArea(tmp_path / "missing").problem(0)
+        == f"the landing area {tmp_path}/missing does not exist"
+    )
+    assert (
+        LandingArea(tmp_path / "file").problem(0)
+        == f"the landing area {tmp_path}/file is not a directory"
+    )
 
 
 def test_identity_changes_with_the_directory(tmp_path: Path) -> None:

@@ -22,7 +22,11 @@ class Sweeps:
     """A sweeper over `landing`, with a clock of its own that moves on by 10 s a sweep."""
 
     def __init__(
-        self, landing: LandingArea, settled: Callable[[Path], bool] = lambda run: False, *, trust_mtimes: bool = True
+        self,
+        landing: LandingArea,
+        settled: Callable[[Path], bool] = lambda run: False,
+        *,
+        trust_mtimes: bool = True,
     ) -> None:
         self._sweeper = Sweeper(landing, settled, trust_mtimes=trust_mtimes)
         self._now = 0.0
@@ -63,7 +67,9 @@ CHANGES: dict[str, Callable[[Path], object]] = {
     "new cell": lambda run: (run / "lib" / OTHER_CELL).mkdir(),
     "new directory in a cell": lambda run: (run / "lib" / CELL / "pod5").mkdir(),
     "final summary": lambda run: (run / "lib" / CELL / "final_summary.txt").write_text("x"),
-    "final summary, versioned": lambda run: (run / "lib" / CELL / "final_summary_PAD_1_2.txt").touch(),
+    "final summary, versioned": lambda run: (
+        run / "lib" / CELL / "final_summary_PAD_1_2.txt"
+    ).touch(),
     "flag made": lambda run: (run / "pipeline" / f"{CELL}.synced").touch(),
     "cell gone": lambda run: shutil.rmtree(run / "lib" / CELL),
     "cell renamed": lambda run: (run / "lib" / CELL).rename(run / "lib" / OTHER_CELL),
@@ -138,8 +144,12 @@ def test_a_summary_that_is_written_later_is_found(tmp_path: Path, run: Path) -> 
     assert sweeps.runs() == []
 
 
-def test_hot_directories_are_listed_although_their_mtime_stands_still(tmp_path: Path, run: Path) -> None:
-    """A second change within one tick of the file system's clock is found, as long as the directory is hot."""
+def test_hot_directories_are_listed_although_their_mtime_stands_still(
+    tmp_path: Path, run: Path
+) -> None:
+    """A second change within one tick of the file system's clock is found, as long as the directory
+    is hot.
+    """
     library = run / "lib"
     sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
@@ -182,7 +192,9 @@ def test_where_mtimes_tell_nothing_every_sweep_lists(tmp_path: Path, run: Path) 
 
 
 def test_settled_runs_take_turns(tmp_path: Path) -> None:
-    """A settled run is looked at once in so many sweeps, an open one every time, and both by a full sweep."""
+    """A settled run is looked at once in so many sweeps, an open one every time, and both by a full
+    sweep.
+    """
     for number in range(TURNS * 2):
         (tmp_path / f"old_{number:02}" / "lib").mkdir(parents=True)
     (tmp_path / "open" / "lib").mkdir(parents=True)
@@ -199,7 +211,9 @@ def test_settled_runs_take_turns(tmp_path: Path) -> None:
     assert len(first) == 3
     rest = [sweeps.runs() for _ in range(TURNS - 1)]
     assert all(len(runs) == 2 for runs in rest)
-    assert sorted([*first, *(run for runs in rest for run in runs)]) == sorted(run.name for run in tmp_path.iterdir())
+    assert sorted([*first, *(run for runs in rest for run in runs)]) == sorted(
+        run.name for run in tmp_path.iterdir()
+    )
     change("second")
     assert len(sweeps.runs(full=True)) == TURNS * 2 + 1
 
@@ -253,6 +267,8 @@ def test_modification_times(tmp_path: Path, ask: Callable[[Path], int]) -> None:
         ("network", "fuse.sshfs", modified_on_server),
     ],
 )
-def test_the_server_is_asked_where_caches_are_stale(kind: Kind, fstype: str, expected: object) -> None:
+def test_the_server_is_asked_where_caches_are_stale(
+    kind: Kind, fstype: str, expected: object
+) -> None:
     """Only file systems whose clients may be out of date cost a round trip."""
     assert modified_for(Mount(fstype, kind)) is expected

@@ -1,4 +1,6 @@
-"""What a round of questions to the upstreams comes to: offers with names that stay, and what a person should know."""
+"""What a round of questions to the upstreams comes to: offers with names that stay, and what a
+person should know.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ class Mounts:
         return directory
 
     def ask(self, *upstreams: UpstreamSettings) -> ListedRuns:
-        return ask(Config(self.landing, self.output, self.batch, upstreams=upstreams or self.upstreams))
+        return ask(
+            Config(self.landing, self.output, self.batch, upstreams=upstreams or self.upstreams)
+        )
 
     def listed_runs(self) -> dict[str, tuple[str, list[CellId]]]:
         """By the run's path below the landing area: where it is offered, and its cells."""
@@ -67,7 +71,9 @@ def mounts(tmp_path: Path) -> Mounts:
 
 
 def test_new_runs_are_named_after_first_cell_instrument_and_experiment(mounts: Mounts) -> None:
-    """Each run is offered under {date of its first cell}_{instrument}_{name}, with where it lies and its cells."""
+    """Each run is offered under {date of its first cell}_{instrument}_{name}, with where it lies
+    and its cells.
+    """
     mounts.cell(mounts.first, "My Exp", LATER)
     mounts.cell(mounts.first, "My Exp")
     mounts.cell(mounts.second, "20190710_PROM_other")
@@ -86,15 +92,21 @@ def test_new_runs_are_named_after_first_cell_instrument_and_experiment(mounts: M
 def test_new_runs_have_a_place_in_their_batch(
     mounts: Mounts, batch: Literal["none", "year", "month"], expected: str
 ) -> None:
-    """Where runs lie in directories named after years or months, the date of the first cell says in which."""
+    """Where runs lie in directories named after years or months, the date of the first cell says in
+    which.
+    """
     mounts.batch = batch
     mounts.cell(mounts.first, "exp")
     assert list(mounts.listed_runs()) == [f"{expected}20190710_EGS1_exp"]
 
 
 @pytest.mark.parametrize("batch", ["none", "year"])
-def test_what_a_directory_says_of_itself_is_its_name(mounts: Mounts, batch: Literal["none", "year"]) -> None:
-    """A run that was taken up keeps its name and place, whatever cells have come or gone and whoever renamed it."""
+def test_what_a_directory_says_of_itself_is_its_name(
+    mounts: Mounts, batch: Literal["none", "year"]
+) -> None:
+    """A run that was taken up keeps its name and place, whatever cells have come or gone and
+    whoever renamed it.
+    """
     mounts.batch = batch
     place = "2031/renamed by hand" if batch == "year" else "renamed by hand"
     mounts.adopt(place, f"{mounts.first}/exp")
@@ -106,20 +118,28 @@ def test_what_a_directory_says_of_itself_is_its_name(mounts: Mounts, batch: Lite
 
 
 def test_two_names_that_fold_to_one_are_told(mounts: Mounts) -> None:
-    """Of two runs that would have one name the first is offered; the other is told, then and when that is taken up."""
+    """Of two runs that would have one name the first is offered; the other is told, then and when
+    that is taken up.
+    """
     mounts.cell(mounts.first, "My Exp", CELL)
     mounts.cell(mounts.first, "My_Exp", CELL)
     for _ in range(2):
         seen = mounts.ask()
-        assert [listed_run.location for listed_run in seen.listed_runs.values()] == [f"{mounts.first}/My Exp"]
+        assert [listed_run.location for listed_run in seen.listed_runs.values()] == [
+            f"{mounts.first}/My Exp"
+        ]
         (problem,) = seen.problems
-        assert problem.startswith(f"{mounts.first}/My_Exp: it would be called 20190710_EGS1_My_Exp, which is ")
+        assert problem.startswith(
+            f"{mounts.first}/My_Exp: it would be called 20190710_EGS1_My_Exp, which is "
+        )
         if not list(mounts.landing.iterdir()):
             mounts.adopt("20190710_EGS1_My_Exp", f"{mounts.first}/My Exp")
 
 
 def test_a_directory_that_does_not_say_whose_it_is_keeps_its_name(mounts: Mounts) -> None:
-    """A run directory with something in it and no pipeline/ is somebody's; the run that would be called so is told."""
+    """A run directory with something in it and no pipeline/ is somebody's; the run that would be
+    called so is told.
+    """
     mounts.cell(mounts.first, "exp")
     mounts.cell(mounts.landing, "20190710_EGS1_exp")
     seen = mounts.ask()
@@ -128,19 +148,25 @@ def test_a_directory_that_does_not_say_whose_it_is_keeps_its_name(mounts: Mounts
 
 
 def test_a_directory_that_was_made_and_not_taken_up_is_taken_up(mounts: Mounts) -> None:
-    """Who was killed between making the directory and taking the run up does not keep it from being taken up."""
+    """Who was killed between making the directory and taking the run up does not keep it from being
+    taken up.
+    """
     mounts.cell(mounts.first, "exp")
     (mounts.landing / "20190710_EGS1_exp" / ".pipeline.0123").mkdir(parents=True)
     assert list(mounts.listed_runs()) == ["20190710_EGS1_exp"]
 
 
 def test_the_same_name_here_and_there_stays_that_of_the_one_that_is_here(mounts: Mounts) -> None:
-    """A run that a sequencer has written here is never filled from an upstream that has one of the same name."""
+    """A run that a sequencer has written here is never filled from an upstream that has one of the
+    same name.
+    """
     mounts.adopt("20190710_EGS1_exp", LOCAL)
     mounts.cell(mounts.first, "exp")
     seen = mounts.ask(*mounts.upstreams, UpstreamSettings("local", LOCAL))
     assert dict(seen.listed_runs) == {}
-    assert seen.problems[0].endswith("it would be called 20190710_EGS1_exp, which is LOCAL; rename it, there or here")
+    assert seen.problems[0].endswith(
+        "it would be called 20190710_EGS1_exp, which is LOCAL; rename it, there or here"
+    )
 
 
 def test_one_that_is_away_hides_nobody(mounts: Mounts) -> None:
@@ -158,15 +184,22 @@ def test_one_that_is_away_hides_nobody(mounts: Mounts) -> None:
     assert stage_of(cell) is Stage.INCOMPLETE
 
 
-def test_upstreams_are_asked_at_the_same_time(mounts: Mounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hosts that do not answer delay each other not at all: the whole takes as long as the slowest one."""
+def test_upstreams_are_asked_at_the_same_time(
+    mounts: Mounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hosts that do not answer delay each other not at all: the whole takes as long as the slowest
+    one.
+    """
     silent = tmp_path / "bin" / "ssh"
     silent.parent.mkdir()
     silent.write_text("#!/bin/sh\nexec sleep 60\n")
     silent.chmod(0o755)
     monkeypatch.setenv("PATH", str(silent.parent), prepend=":")
     monkeypatch.setenv("XDG_RUNTIME_DIR", "")
-    hosts = [UpstreamSettings(f"H{n}", f"silent{n}:/data", timeout=1, connect_timeout=1) for n in range(6)]
+    hosts = [
+        UpstreamSettings(f"H{n}", f"silent{n}:/data", timeout=1, connect_timeout=1)
+        for n in range(6)
+    ]
     mounts.cell(mounts.first, "exp")
     began = time.monotonic()
     seen = mounts.ask(mounts.upstreams[0], *hosts)
@@ -194,7 +227,9 @@ def test_without_upstreams_nothing_is_asked(mounts: Mounts) -> None:
 
 
 def test_a_landing_area_that_is_away_gives_no_names(mounts: Mounts) -> None:
-    """Without the landing area nobody knows what runs are called: nothing is offered, and it is tried again."""
+    """Without the landing area nobody knows what runs are called: nothing is offered, and it is
+    tried again.
+    """
     mounts.cell(mounts.first, "exp")
     mounts.landing.rmdir()
     with pytest.raises(TemporaryError):
@@ -202,7 +237,9 @@ def test_a_landing_area_that_is_away_gives_no_names(mounts: Mounts) -> None:
 
 
 def test_cells_that_have_gone_from_here_are_seen_there(mounts: Mounts) -> None:
-    """A cell of which only flags of repeated work are left here is upstream only, in the library that it has there."""
+    """A cell of which only flags of repeated work are left here is upstream only, in the library
+    that it has there.
+    """
     run = mounts.adopt("20190710_EGS1_exp", f"{mounts.first}/exp")
     mounts.cell(mounts.first, "exp")
     (run / "pipeline" / f"{CELL.stem}.ingest.done").touch()

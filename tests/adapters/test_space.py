@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.config import BackupPlaceSettings, Config
-from hesiod_watch.core.model import LOCAL, Attempt, Cell, CellFlags, CellId, Flag, Liveness, RunName, Snapshot
+from hesiod_watch.core.model import (
+    LOCAL,
+    Attempt,
+    Cell,
+    CellFlags,
+    CellId,
+    Flag,
+    Liveness,
+    RunName,
+    Snapshot,
+)
 from hesiod_watch.remote.backup.manifests import RawFile, RawManifest, write_raw
 from hesiod_watch.remote.backup.questions import MARKER
 from hesiod_watch.rules.copies import CopyRecord, FileFact
@@ -24,12 +34,17 @@ CELL = CellId("lib", "20261122_1000_1A_PAD38578_c6ded78b")
 def config(tmp_path: Path) -> Config:
     for name in ("landing", "output", "second"):
         (tmp_path / name).mkdir()
-    backups = (BackupPlaceSettings("second", str(tmp_path / "second")), BackupPlaceSettings("far", "host:/far"))
+    backups = (
+        BackupPlaceSettings("second", str(tmp_path / "second")),
+        BackupPlaceSettings("far", "host:/far"),
+    )
     return Config(tmp_path / "landing", tmp_path / "output", backups=backups)
 
 
 def run_of(config: Config, age: float = 1.0) -> Snapshot:
-    """A run with one cell that was finished `age` days ago, and brought 1400 bytes of results and 2800 of raw data."""
+    """A run with one cell that was finished `age` days ago, and brought 1400 bytes of results and
+    2800 of raw data.
+    """
     output = config.output / "run"
     place = output / CELL.library / CELL.name
     place.mkdir(parents=True, exist_ok=True)
@@ -42,7 +57,12 @@ def run_of(config: Config, age: float = 1.0) -> Snapshot:
     backup = Attempt("done", None, Liveness.DEAD, "", {"copies": [copy.record()]})
     cell = Cell(CELL, present=True, flags=CellFlags(done=Flag("x", NOW - age * DAY)), backup=backup)
     return Snapshot(
-        RunName("run"), config.landing / "run", has_pipeline=True, upstream=LOCAL, output=output, cells=(cell,)
+        RunName("run"),
+        config.landing / "run",
+        has_pipeline=True,
+        upstream=LOCAL,
+        output=output,
+        cells=(cell,),
     )
 
 
@@ -52,14 +72,19 @@ def test_growth(config: Config) -> None:
     (Path(config.backups[0].place.path) / MARKER).write_text("{}")
     found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
     assert found == {"landing": 1400 / WINDOW, "output": 1400 / WINDOW, "second": 4200 / WINDOW}
-    raw = {"x": RawFile(FileFact("x", 2800, "0" * 32), 1), "y": RawFile(FileFact("y", 0, "0" * 32), 1)}
+    raw = {
+        "x": RawFile(FileFact("x", 2800, "0" * 32), 1),
+        "y": RawFile(FileFact("y", 0, "0" * 32), 1),
+    }
     write_raw(config.output / "run" / CELL.library / CELL.name, RawManifest(str(CELL), raw))
     found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
     assert found["landing"] == 2800 / WINDOW
 
 
 def test_long_ago(config: Config) -> None:
-    """What was finished before says nothing of how disks fill now; a backup that is not mounted is left out."""
+    """What was finished before says nothing of how disks fill now; a backup that is not mounted is
+    left out.
+    """
     found = spaces(config, [run_of(config, age=WINDOW + 1)], NOW)
     assert [(each.where, each.per_day, each.full_in) for each in found] == [
         ("landing", None, None),
@@ -71,11 +96,31 @@ def test_long_ago(config: Config) -> None:
     ("free", "per_day", "ok", "said"),
     [
         (50e9, None, True, "50.0 GB free of 100.0 GB, no cell finished in the last 14 days"),
-        (50e9, 1e9, True, "50.0 GB free of 100.0 GB, growing by 1.0 GB a day, full in about 50 days"),
-        (50e9, 10e9, False, "50.0 GB free of 100.0 GB, growing by 10.0 GB a day, full in about 5 days"),
+        (
+            50e9,
+            1e9,
+            True,
+            "50.0 GB free of 100.0 GB, growing by 1.0 GB a day, full in about 50 days",
+        ),
+        (
+            50e9,
+            10e9,
+            False,
+            "50.0 GB free of 100.0 GB, growing by 10.0 GB a day, full in about 5 days",
+        ),
         (4e9, None, False, "4.0 GB free of 100.0 GB, no cell finished in the last 14 days"),
-        (50e9, 5e7, True, "50.0 GB free of 100.0 GB, growing by 0.1 GB a day, full in about 3 years"),
-        (50e9, 1e7, True, "50.0 GB free of 100.0 GB, growing by 0.0 GB a day, full not within ten years"),
+        (
+            50e9,
+            5e7,
+            True,
+            "50.0 GB free of 100.0 GB, growing by 0.1 GB a day, full in about 3 years",
+        ),
+        (
+            50e9,
+            1e7,
+            True,
+            "50.0 GB free of 100.0 GB, growing by 0.0 GB a day, full not within ten years",
+        ),
     ],
 )
 def test_sentences(free: float, per_day: float | None, ok: bool, said: str) -> None:
@@ -90,7 +135,9 @@ def test_sizes_that_no_file_has(config: Config, name: str, size: str) -> None:
     """A number that no file can have adds nothing, and ends nothing."""
     snapshot = run_of(config)
     place = config.output / "run" / CELL.library / CELL.name
-    (place / name).write_text('{"bytes": SIZE, "sources": [{"name": "x", "bytes": SIZE}]}'.replace("SIZE", size))
+    (place / name).write_text(
+        '{"bytes": SIZE, "sources": [{"name": "x", "bytes": SIZE}]}'.replace("SIZE", size)
+    )
     found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
     assert found["landing"] is None
     assert found["output"]

@@ -69,17 +69,23 @@ def test_summary_comes_last(place: Place) -> None:
     """As long as anything is not proven, there is no final_summary in the landing area."""
     make_cell(place.there)
     seen = []
-    place.copy(runner=meddling("md5sum", lambda: seen.append((place.landed / SUMMARY).exists()), times=9))
+    place.copy(
+        runner=meddling("md5sum", lambda: seen.append((place.landed / SUMMARY).exists()), times=9)
+    )
     assert seen == [False, True]
 
 
 def test_growing_cell(place: Place) -> None:
-    """Of a cell that is still being written only what is finished is copied, and nothing is said to be proven."""
+    """Of a cell that is still being written only what is finished is copied, and nothing is said to
+    be proven.
+    """
     make_cell(place.there, finished=False)
     os.utime(place.source / "other_reports" / "pore_scan.json", (1e9, 1e9))
     copied = place.copy()
     assert (copied.outcome, copied.verified) == ("done", False)
-    names = {str(path.relative_to(place.landed)) for path in place.landed.rglob("*") if path.is_file()}
+    names = {
+        str(path.relative_to(place.landed)) for path in place.landed.rglob("*") if path.is_file()
+    }
     # Those that have been quiet for long, and those that a later one of their directory follows.
     assert names == {
         *(f"fastq_pass/PAD38578_pass_c6ded78b_{number}.fastq" for number in (0, 1)),
@@ -136,14 +142,18 @@ def test_changes_while_it_is_copied(after: str, how: str, place: Place) -> None:
                 other.rename(file)
 
     left = [None] * (len(after.split()) - 1)
-    runner = meddling(after.split()[-1], lambda: left.pop() if left else change(), times=len(after.split()))
+    runner = meddling(
+        after.split()[-1], lambda: left.pop() if left else change(), times=len(after.split())
+    )
     copied = place.copy(runner=runner)
     assert copied.verified
     assert place.same()
 
 
 def test_never_stops_changing(place: Place) -> None:
-    """A cell that changes all the time is left for later and not proven, whatever rsync's exit codes say."""
+    """A cell that changes all the time is left for later and not proven, whatever rsync's exit
+    codes say.
+    """
     make_cell(place.there)
 
     def change() -> None:
@@ -190,7 +200,12 @@ def test_what_is_refused(location: str, cell: CellId, said: str, place: Place) -
     """What is no run of this upstream, or no name of a cell, is not copied; a person is told why."""
     make_cell(place.there)
     copied = copy_cell(
-        place.upstream, location.format(there=place.there), cell, place.run, landing=place.landing, log=place.log
+        place.upstream,
+        location.format(there=place.there),
+        cell,
+        place.run,
+        landing=place.landing,
+        log=place.log,
     )
     assert copied.outcome == "failed"
     assert said in copied.why
@@ -217,14 +232,28 @@ def test_directory_of_the_month_is_made(place: Place) -> None:
     ("template", "outcome", "said"),
     [
         (("rsync", "-lt", "{source}", "{destination}"), "done", ""),
-        (("rsync", "-rlt", "--exclude=*_1.fastq", "{source}", "{destination}"), "again", "_1.fastq is not the same"),
-        (("rsync", "--no-such-option", "{options}", "{source}", "{destination}"), "failed", "--no-such-option"),
+        (
+            ("rsync", "-rlt", "--exclude=*_1.fastq", "{source}", "{destination}"),
+            "again",
+            "_1.fastq is not the same",
+        ),
+        (
+            ("rsync", "--no-such-option", "{options}", "{source}", "{destination}"),
+            "failed",
+            "--no-such-option",
+        ),
         (("no-such-rsync", "{options}", "{source}", "{destination}"), "failed", "no-such-rsync"),
-        (("rsync", "--max-size=1", "{options}", "{source}", "{destination}"), "again", "is not the same"),
+        (
+            ("rsync", "--max-size=1", "{options}", "{source}", "{destination}"),
+            "again",
+            "is not the same",
+        ),
     ],
 )
 def test_templates(template: tuple[str, ...], outcome: str, said: str, place: Place) -> None:
-    """A template's command is run; when it does not bring everything, that is noticed and the summary stays away."""
+    """A template's command is run; when it does not bring everything, that is noticed and the
+    summary stays away.
+    """
     make_cell(place.there)
     copied = place.copy(replace(place.upstream, rsync=template))
     assert copied.outcome == outcome
@@ -233,7 +262,9 @@ def test_templates(template: tuple[str, ...], outcome: str, said: str, place: Pl
 
 
 def test_stop_and_go_on(place: Place) -> None:
-    """A copy that is to stop stops soon, keeps what came of the file, and goes on from there the next time."""
+    """A copy that is to stop stops soon, keeps what came of the file, and goes on from there the
+    next time.
+    """
     make_cell(place.there)
     big = place.source / "fastq_pass" / "big.fastq"
     big.write_bytes(os.urandom(12_000_000))
@@ -244,7 +275,9 @@ def test_stop_and_go_on(place: Place) -> None:
     def on_progress(done: int, of: int) -> None:
         seen.append((done, of))
 
-    copied = place.copy(slow, on_progress=on_progress, stop=lambda: bool(seen) and seen[-1][0] > 1_000_000)
+    copied = place.copy(
+        slow, on_progress=on_progress, stop=lambda: bool(seen) and seen[-1][0] > 1_000_000
+    )
     assert (copied.outcome, copied.why) == ("again", "copying was ended: stopped")
     assert not (place.landed / SUMMARY).exists()
     kept = place.landed / "fastq_pass" / ".hesiod-watch-partial" / "big.fastq"
@@ -257,21 +290,32 @@ def test_stop_and_go_on(place: Place) -> None:
 
 
 def test_leftovers_of_killed_copies(place: Place) -> None:
-    """What a killed rsync left is removed when the file it belongs to is whole; nothing else that is hidden is."""
+    """What a killed rsync left is removed when the file it belongs to is whole; nothing else that
+    is hidden is.
+    """
     make_cell(place.there)
     (place.source / ".kept.AbC123").write_text("is there, too")
     (place.source / "kept").write_text("x")
     reads = place.landed / "fastq_pass"
     (reads / ".hesiod-watch-partial").mkdir(parents=True)
     name = Path(READS).name
-    for left in (f".{name}.AbC123", f".hesiod-watch-partial/{name}", ".hesiod-watch-partial/other", ".other.AbC123"):
+    for left in (
+        f".{name}.AbC123",
+        f".hesiod-watch-partial/{name}",
+        ".hesiod-watch-partial/other",
+        ".other.AbC123",
+    ):
         (reads / left).write_text("half")
     (place.landed / f".{SUMMARY}.XyZ789").write_text("half")
     assert place.copy().verified
-    hidden = {str(path.relative_to(place.landed)) for path in place.landed.rglob(".*") if path.is_file()}
+    hidden = {
+        str(path.relative_to(place.landed)) for path in place.landed.rglob(".*") if path.is_file()
+    }
     assert hidden == {".kept.AbC123", "fastq_pass/.other.AbC123"}
     assert os.listdir(reads / ".hesiod-watch-partial") == ["other"]
-    assert place.log.read_text().count(", left of a copy that was killed") == 2  # rsync has used up the third
+    assert (
+        place.log.read_text().count(", left of a copy that was killed") == 2
+    )  # rsync has used up the third
 
 
 def test_log(place: Place) -> None:

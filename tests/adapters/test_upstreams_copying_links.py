@@ -1,4 +1,6 @@
-"""Links and special files where cells are copied: none is followed or opened, and nothing is written elsewhere."""
+"""Links and special files where cells are copied: none is followed or opened, and nothing is
+written elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ def place(tmp_path: Path) -> Place:
 
 
 def test_links_of_the_source(place: Place) -> None:
-    """A link within the run is copied; one that leads out is not, is told, and keeps the cell from being proven."""
+    """A link within the run is copied; one that leads out is not, is told, and keeps the cell from
+    being proven.
+    """
     make_cell(place.there)
     (place.source / "inside").symlink_to(READS)
     assert place.copy().verified
@@ -49,7 +53,9 @@ def test_specials_are_no_data(place: Place) -> None:
 
 @pytest.mark.parametrize("linked", ["run", "library", "cell", "directory", "file"])
 def test_nothing_is_written_through_links(linked: str, place: Place, tmp_path: Path) -> None:
-    """A link that somebody put into the landing area leads us nowhere: it is refused, and what it points to is safe."""
+    """A link that somebody put into the landing area leads us nowhere: it is refused, and what it
+    points to is safe.
+    """
     make_cell(place.there)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -95,7 +101,9 @@ def test_links_made_while_we_copy(linked: str, place: Place, tmp_path: Path) -> 
 
 
 def test_run_replaced_while_we_copy(place: Place, tmp_path: Path) -> None:
-    """Where the run's directory is replaced by a link after we opened it, rsync goes on in the one that we opened."""
+    """Where the run's directory is replaced by a link after we opened it, rsync goes on in the one
+    that we opened.
+    """
     make_cell(place.there)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -116,7 +124,14 @@ def test_no_link_is_read_through(tmp_path: Path) -> None:
     (cell / "linked_directory").symlink_to("fastq_pass")
     os.mkfifo(cell / "fifo")
     with cell_files.opened_run(tmp_path, tmp_path / "run") as directory:
-        names = [READS, "linked", f"linked_directory/{Path(READS).name}", "fifo", "gone", "fastq_pass"]
+        names = [
+            READS,
+            "linked",
+            f"linked_directory/{Path(READS).name}",
+            "fifo",
+            "gone",
+            "fastq_pass",
+        ]
         assert set(cell_files.checksums(directory, CELL, names, lambda: False)) == {READS}
 
 
@@ -131,6 +146,9 @@ def test_what_is_in_the_way(obstacle: str, place: Place) -> None:
             os.mkfifo(place.run)
         case "dangling":
             place.run.symlink_to("nowhere")
-    with pytest.raises(PermanentError, match="20190710_EGS1_My_Exp"), cell_files.opened_run(place.landing, place.run):
+    with (
+        pytest.raises(PermanentError, match="20190710_EGS1_My_Exp"),
+        cell_files.opened_run(place.landing, place.run),
+    ):
         pass
     assert place.copy().outcome == "failed"

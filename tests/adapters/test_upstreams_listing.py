@@ -1,4 +1,6 @@
-"""What an upstream has, asked of the real find and md5sum through the shells there are; nothing is believed in part."""
+"""What an upstream has, asked of the real find and md5sum through the shells there are; nothing is
+believed in part.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ from hesiod_watch.remote.sequencer.listing import UpstreamListing, UpstreamRun, 
 SHELLS = [["sh"], ["bash"], ["dash"], ["busybox", "sh"]]
 
 
-def ask(shell: Sequence[str], script: str, directory: Path, given: bytes = b"") -> tuple[list[bytes], int]:
+def ask(
+    shell: Sequence[str], script: str, directory: Path, given: bytes = b""
+) -> tuple[list[bytes], int]:
     if not shutil.which(shell[0]):
         pytest.skip(f"{shell[0]} is not installed")
     command = [*shell, *question(script, str(directory))[1:]]
@@ -46,7 +50,9 @@ def md5(path: Path) -> str:
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_files_are_told_as_they_are(shell: Sequence[str], tmp_path: Path) -> None:
-    """Every file, directory and link of a cell is told with its size and exact times, whatever it is called."""
+    """Every file, directory and link of a cell is told with its size and exact times, whatever it
+    is called.
+    """
     cell = make_cell(tmp_path / "run", odd=True)
     (cell / "link").symlink_to("odd/\n")
     os.mkfifo(cell / "fifo")
@@ -65,7 +71,9 @@ def test_files_are_told_as_they_are(shell: Sequence[str], tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_checksums_of_odd_names(shell: Sequence[str], tmp_path: Path) -> None:
-    """The sum of every file that is named is told, and a file that has gone leaves the others as they are."""
+    """The sum of every file that is named is told, and a file that has gone leaves the others as
+    they are.
+    """
     cell = make_cell(tmp_path / "run", odd=True)
     names = [str(path.relative_to(cell)) for path in cell.rglob("*") if path.is_file()]
     answer, code = ask(shell, CHECKSUMS, cell, names_given([*names, "fastq_pass/gone"]))
@@ -78,7 +86,9 @@ def test_leftovers_of_copying_are_not_told(tmp_path: Path) -> None:
     cell = make_cell(tmp_path / "run")
     (cell / "fastq_pass" / ".hesiod-watch-partial").mkdir()
     (cell / "fastq_pass" / ".hesiod-watch-partial" / "x.fastq").touch()
-    assert not [name for name in read_files(ask(["sh"], FILES, cell)[0]).entries if "partial" in name]
+    assert not [
+        name for name in read_files(ask(["sh"], FILES, cell)[0]).entries if "partial" in name
+    ]
 
 
 def upstream(directory: Path) -> UpstreamSettings:
@@ -89,7 +99,13 @@ def test_runs_and_cells(tmp_path: Path) -> None:
     """Runs and their cells are listed in natural order with the place of each."""
     second = CellId("lib 1", "20190711_1723_2-A5-D5_PAD38579_c6ded78c")
     recalled = CellId("other", f"{CELL.name}.2")
-    for name, cell in (("run10", CELL), ("run9", CELL), ("My Exp", second), ("My Exp", recalled), ("My Exp", CELL)):
+    for name, cell in (
+        ("run10", CELL),
+        ("run9", CELL),
+        ("My Exp", second),
+        ("My Exp", recalled),
+        ("My Exp", CELL),
+    ):
         make_cell(tmp_path / name, cell)
     assert list_upstream(upstream(tmp_path)) == UpstreamListing(
         (
@@ -102,7 +118,9 @@ def test_runs_and_cells(tmp_path: Path) -> None:
 
 
 def test_what_is_not_data(tmp_path: Path) -> None:
-    """Hidden names, links, empty runs, our own directories and cells that test the instrument are passed over."""
+    """Hidden names, links, empty runs, our own directories and cells that test the instrument are
+    passed over.
+    """
     make_cell(tmp_path / ".hidden")
     make_cell(tmp_path / "lost+found")
     make_cell(tmp_path / "real" / "pipeline")
@@ -117,7 +135,9 @@ def test_what_is_not_data(tmp_path: Path) -> None:
 
 
 def test_odd_names_are_quarantined(tmp_path: Path) -> None:
-    """Names outside the grammar, of runs, libraries or cells, are shown with a reason and never listed."""
+    """Names outside the grammar, of runs, libraries or cells, are shown with a reason and never
+    listed.
+    """
     bad = [name for name in ODD_NAMES if naming.run_problem(name) and not name.startswith(".")]
     assert len(bad) > 30
     cells = [f"20190710_1723_{name[:100]}_PAD1_c6ded78b" for name in bad]
@@ -130,7 +150,9 @@ def test_odd_names_are_quarantined(tmp_path: Path) -> None:
     listing = list_upstream(upstream(tmp_path))
     assert (listing.problem, listing.runs) == ("", ())
     expected = [*bad, *(f"run/{name}" for name in bad), *(f"run/lib/{name}" for name in cells)]
-    assert sorted(each.name for each in listing.quarantined) == sorted(map(naming.display, expected))
+    assert sorted(each.name for each in listing.quarantined) == sorted(
+        map(naming.display, expected)
+    )
     assert all(each.why for each in listing.quarantined)
 
 
@@ -140,10 +162,15 @@ def test_twins_are_quarantined(tmp_path: Path) -> None:
     make_cell(tmp_path / "run", CellId("b", CELL.name))
     listing = list_upstream(upstream(tmp_path))
     assert listing.runs == ()
-    assert [each.name for each in listing.quarantined] == [f"run/a/{CELL.name}", f"run/b/{CELL.name}"]
+    assert [each.name for each in listing.quarantined] == [
+        f"run/a/{CELL.name}",
+        f"run/b/{CELL.name}",
+    ]
 
 
-def answering(change: Callable[[bytes], bytes], code: int = 0, why: str = "") -> Callable[..., CommandResult]:
+def answering(
+    change: Callable[[bytes], bytes], code: int = 0, why: str = ""
+) -> Callable[..., CommandResult]:
     """A way to run commands over a bad line: the answer that comes is not the one that was sent."""
 
     def bad_line(command: Sequence[str], **options: object) -> CommandResult:
@@ -164,8 +191,12 @@ def answering(change: Callable[[bytes], bytes], code: int = 0, why: str = "") ->
         (lambda data: b"This account is not available.\n", 1, "", "no answer came"),
     ],
 )
-def test_half_an_answer(change: Callable[[bytes], bytes], code: int, why: str, said: str, tmp_path: Path) -> None:
-    """An upstream whose answer did not come whole is a problem, and never an upstream with fewer runs."""
+def test_half_an_answer(
+    change: Callable[[bytes], bytes], code: int, why: str, said: str, tmp_path: Path
+) -> None:
+    """An upstream whose answer did not come whole is a problem, and never an upstream with fewer
+    runs.
+    """
     make_cell(tmp_path / "run")
     listing = list_upstream(upstream(tmp_path), runner=answering(change, code, why))
     assert said in listing.problem
@@ -182,9 +213,15 @@ def test_place_that_is_not_there(tmp_path: Path) -> None:
 def test_directory_that_cannot_be_read(tmp_path: Path) -> None:
     """A directory without permission is told, and the rest is listed all the same."""
     make_cell(tmp_path / "run")
-    answer = b"hesiod-watch answers\0drun\0ulost\0drun/lib 1\0drun/lib 1/" + CELL.name.encode() + b"\0"
-    listing = list_upstream(upstream(tmp_path), runner=answering(lambda data: answer + b"hesiod-watch ends 0\0"))
-    assert [(each.name, each.why) for each in listing.quarantined] == [("lost", "it cannot be read")]
+    answer = (
+        b"hesiod-watch answers\0drun\0ulost\0drun/lib 1\0drun/lib 1/" + CELL.name.encode() + b"\0"
+    )
+    listing = list_upstream(
+        upstream(tmp_path), runner=answering(lambda data: answer + b"hesiod-watch ends 0\0")
+    )
+    assert [(each.name, each.why) for each in listing.quarantined] == [
+        ("lost", "it cannot be read")
+    ]
     assert [run.cells for run in listing.runs] == [(CELL,)]
 
 
@@ -206,7 +243,9 @@ def test_permission_denied(tmp_path: Path) -> None:
 def test_listing_that_is_not_whole(tmp_path: Path) -> None:
     """Where find met an error, what it found is listed, and that there may be more is said."""
     make_cell(tmp_path / "run")
-    listing = list_upstream(upstream(tmp_path), runner=answering(lambda data: data.replace(b"ends 0", b"ends 1")))
+    listing = list_upstream(
+        upstream(tmp_path), runner=answering(lambda data: data.replace(b"ends 0", b"ends 1"))
+    )
     assert [run.cells for run in listing.runs] == [(CELL,)]
     assert "cannot be listed in full" in listing.problem
 
@@ -217,5 +256,7 @@ def test_nothing_is_asked_of_local() -> None:
 
 
 def test_script_is_one_line() -> None:
-    """What is sent to a login shell of any kind has neither newlines nor `!`, which csh reads even within quotes."""
+    """What is sent to a login shell of any kind has neither newlines nor `!`, which csh reads even
+    within quotes.
+    """
     assert not set("\n!'") & set(CELLS + FILES + CHECKSUMS)

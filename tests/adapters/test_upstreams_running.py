@@ -1,4 +1,6 @@
-"""Commands for upstreams: run to their end, ended in time, nothing left behind; quoted for whoever takes them apart."""
+"""Commands for upstreams: run to their end, ended in time, nothing left behind; quoted for whoever
+takes them apart.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def descriptors() -> int:
 
 
 def test_no_room_for_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the temporary directory is full that is said, as something that passes, and no descriptor stays open."""
+    """Where the temporary directory is full that is said, as something that passes, and no
+    descriptor stays open.
+    """
     monkeypatch.setattr(tempfile, "tempdir", "/proc/self/fd")  # where nothing can be made
     before = descriptors()
     for _ in range(20):
@@ -88,10 +92,13 @@ def test_arguments_are_words() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "code"), [(("no-such-program-here",), 127), (("/dev/null",), 127), (("echo", "\udcff"), 126)]
+    ("command", "code"),
+    [(("no-such-program-here",), 127), (("/dev/null",), 127), (("echo", "\udcff"), 126)],
 )
 def test_what_cannot_be_run(command: tuple[str, ...], code: int) -> None:
-    """A program that is missing, or an argument that cannot be passed, is an exit code with a reason."""
+    """A program that is missing, or an argument that cannot be passed, is an exit code with a
+    reason.
+    """
     ended = run(command, quiet=SECONDS)
     assert ended.code == code
     assert command[0] in ended.errors
@@ -106,7 +113,9 @@ def test_output_in_pieces() -> None:
         pieces.append(data)
         came.set()
 
-    ended = run(shell("printf 50%%\\\\r; read -r line || exit 3"), quiet=SECONDS, on_output=on_output)
+    ended = run(
+        shell("printf 50%%\\\\r; read -r line || exit 3"), quiet=SECONDS, on_output=on_output
+    )
     assert came.is_set()
     assert b"".join(pieces) == b"50%\r"
     assert (ended.output, ended.code) == (b"", 3)
@@ -138,7 +147,9 @@ FAMILY = "trap '' TERM HUP; sleep 1000 & echo $! $$ >\"$1\"; while :; do sleep 1
 
 @pytest.mark.parametrize("how", ["quiet", "stop"])
 def test_ended_with_its_children(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that says nothing for too long, or is to stop, is ended with all it started, however stubborn."""
+    """A command that says nothing for too long, or is to stop, is ended with all it started,
+    however stubborn.
+    """
     monkeypatch.setattr(running, "TERM_GRACE", 0.3)
     pids = tmp_path / "pids"
     stop = pids.exists if how == "stop" else lambda: False
@@ -190,7 +201,9 @@ work.join()
 """
 
 
-@pytest.mark.skipif(not running._with_us(), reason="setpriv of this host cannot ask for the death signal")
+@pytest.mark.skipif(
+    not running._with_us(), reason="setpriv of this host cannot ask for the death signal"
+)
 def test_ends_with_its_worker(tmp_path: Path) -> None:
     """A command whose worker is killed ends at once, though it writes nothing and reads nothing."""
     pids = tmp_path / "pids"
@@ -224,7 +237,9 @@ def test_words_for_a_remote_shell(words: list[str]) -> None:
 
 @pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
 def test_words_for_rsync(tmp_path: Path) -> None:
-    """rsync takes the value of --rsh apart into exactly the words that were meant, blanks and quotes included."""
+    """rsync takes the value of --rsh apart into exactly the words that were meant, blanks and
+    quotes included.
+    """
     words_file = str(tmp_path / "words")
     (tmp_path / "ssh").write_text(
         f"#!{sys.executable}\nimport json, sys\nopen({words_file!r}, 'w').write(json.dumps(sys.argv[1:]))\n"
@@ -244,15 +259,21 @@ def test_words_for_rsync(tmp_path: Path) -> None:
 
 
 def test_options_come_before_the_host() -> None:
-    """A host of the configuration is never where ssh looks for options, and no question can be asked."""
-    command = ssh.remote(UpstreamSettings("x", "u@[::1]:/data", ssh_options=("-v",)), ("true",), None)
+    """A host of the configuration is never where ssh looks for options, and no question can be
+    asked.
+    """
+    command = ssh.remote(
+        UpstreamSettings("x", "u@[::1]:/data", ssh_options=("-v",)), ("true",), None
+    )
     assert command[:3] == ("ssh", "-o", "BatchMode=yes")
     assert command[-3:] == ("--", "u@::1", "true")
 
 
 @pytest.mark.parametrize(("timeout", "longest"), [(1.0, 4), (4.0, 4), (60.0, 60)])
 def test_frozen_host_is_noticed_in_time(timeout: float, longest: float) -> None:
-    """ssh asks often enough that a frozen host is noticed within the upstream's timeout (or four seconds)."""
+    """ssh asks often enough that a frozen host is noticed within the upstream's timeout (or four
+    seconds).
+    """
     words = ssh.options(UpstreamSettings("x", "h:/d", timeout=timeout), None)
     values = dict(word.split("=", 1) for word in words if "=" in word)
     assert (int(values["ServerAliveCountMax"]) + 1) * int(values["ServerAliveInterval"]) <= longest
@@ -270,7 +291,9 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_place_is_private(short: Path) -> None:
-    """The socket lies in a directory that nobody else can enter; other options are another connection."""
+    """The socket lies in a directory that nobody else can enter; other options are another
+    connection.
+    """
     one = ssh.control_path(UpstreamSettings("x", "host:/data"))
     assert one is not None
     assert one.parent.parent == short
@@ -281,7 +304,9 @@ def test_place_is_private(short: Path) -> None:
 
 
 @pytest.mark.parametrize("obstacle", ["file", "link", "open to all", "too long"])
-def test_place_that_cannot_be_used(obstacle: str, short: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_place_that_cannot_be_used(
+    obstacle: str, short: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A directory that is not ours alone, or too long a name, is passed over for the next."""
     directory = short / f"hesiod-watch-ssh-{os.getuid()}"
     match obstacle:

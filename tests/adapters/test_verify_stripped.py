@@ -1,4 +1,6 @@
-"""`verify` in runs whose raw data were removed on purpose: a file is missing only where no strip accounts for it."""
+"""`verify` in runs whose raw data were removed on purpose: a file is missing only where no strip
+accounts for it.
+"""
 
 from __future__ import annotations
 
@@ -24,15 +26,22 @@ class Stripped:
     def __init__(self, root: Path) -> None:
         self.landing, self.output = root / "landing", root / "output"
         self.config = root / "hesiod-watch.yaml"
-        self.config.write_text(f"landing: {self.landing}\noutput: {self.output}\nprocessing: {{executor: inline}}\n")
+        self.config.write_text(
+            f"landing: {self.landing}\noutput: {self.output}\nprocessing: {{executor: inline}}\n"
+        )
         self.landing.mkdir()
         self.output.mkdir()
         for cell in (OLD, NEW):
-            made = SimulatedCell(self.landing, RUN, cell.library, cell.name, barcodes=(), reads_per_file=4)
+            made = SimulatedCell(
+                self.landing, RUN, cell.library, cell.name, barcodes=(), reads_per_file=4
+            )
             made.write()
         assert self.call("poll") == 0
         for cell in (OLD, NEW):
-            write_raw(self.output / RUN / str(cell), take_raw(self.landing, self.run, cell, RawManifest("")))
+            write_raw(
+                self.output / RUN / str(cell),
+                take_raw(self.landing, self.run, cell, RawManifest("")),
+            )
 
     @property
     def run(self) -> Path:
@@ -43,7 +52,9 @@ class Stripped:
 
     def remove(self, cell: CellId) -> str:
         """Remove a cell's pod5 files; the name of the first."""
-        names = sorted(path.relative_to(self.run / str(cell)) for path in (self.run / str(cell)).glob("pod5/*"))
+        names = sorted(
+            path.relative_to(self.run / str(cell)) for path in (self.run / str(cell)).glob("pod5/*")
+        )
         for name in names:
             (self.run / str(cell) / name).unlink()
         return str(names[0])
@@ -59,7 +70,9 @@ def site(tmp_path: Path) -> Stripped:
 def test_a_cell_added_after_a_strip(
     site: Stripped, how: list[str], whole: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Files that `strip` removed are not missed; files that are missing from a cell added later are."""
+    """Files that `strip` removed are not missed; files that are missing from a cell added later
+    are.
+    """
     site.remove(OLD)
     flags.create(site.run / "pipeline", f"{flags.strip(OLD.stem)}.done", {"files": 2})
     if whole:
@@ -76,7 +89,9 @@ def test_a_cell_added_after_a_strip(
 
 @pytest.mark.parametrize("how", [[], ["--backup"]], ids=["here", "with backups"])
 def test_a_run_stripped_by_hand(site: Stripped, how: list[str]) -> None:
-    """A person's own flag `stripped` counts for every cell of the run, and for cells that have no flag of a strip."""
+    """A person's own flag `stripped` counts for every cell of the run, and for cells that have no
+    flag of a strip.
+    """
     site.remove(NEW)
     (site.run / "pipeline" / "stripped").touch()
     assert site.call("verify", RUN, *how) == 0

@@ -40,9 +40,16 @@ def run(tmp_path: Path) -> Path:
     return path
 
 
-def show(shell: list[str], *arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+def show(
+    shell: list[str], *arguments: str | Path, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*shell, PROGRAM, *arguments], cwd=cwd, capture_output=True, text=True, timeout=30, check=False
+        [*shell, PROGRAM, *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
     )
 
 
@@ -55,7 +62,9 @@ def table(shell: list[str], run: Path) -> dict[str, list[str]]:
     starts = [match.start() for match in re.finditer(r"\S+( \S+)*", header)]
     assert header.split() == ["FLAG", "AGE", "MADE", "BY", "ALIVE", "MEANING"]
     ends = [*starts[1:], None]
-    cells = [[row[start:end].strip() for start, end in zip(starts, ends, strict=True)] for row in rows]
+    cells = [
+        [row[start:end].strip() for start, end in zip(starts, ends, strict=True)] for row in rows
+    ]
     return {name: rest for name, *rest in cells}
 
 
@@ -78,8 +87,14 @@ def test_meanings(shell: list[str], run: Path) -> None:
     pipeline = run / "pipeline"
     made = [*names.RUN_FLAGS, "type.yaml", "kick_off.started", "strange", "X.done.bak"]
     made += [flags.synced(STEM), flags.done(STEM), flags.failed(STEM), flags.aborted(STEM)]
-    made += [spell(STEM, epoch) for spell in (flags.started, flags.worker, flags.yielded) for epoch in (1, 2, 12)]
-    made += [f"{STEM}.{stage}.{end}" for stage in names.STAGES for end in ("started", "done", "failed")]
+    made += [
+        spell(STEM, epoch)
+        for spell in (flags.started, flags.worker, flags.yielded)
+        for epoch in (1, 2, 12)
+    ]
+    made += [
+        f"{STEM}.{stage}.{end}" for stage in names.STAGES for end in ("started", "done", "failed")
+    ]
     for name in made:
         (pipeline / name).touch()
     rows = table(shell, run)
@@ -96,7 +111,9 @@ def dead() -> Owner:
 
 OWNERS = {
     "a dead process": None,
-    "a dead process of a Slurm job": replace(ME, executor="slurm", slurm_job="17", pid=2**22 - 1, pid_start=1),
+    "a dead process of a Slurm job": replace(
+        ME, executor="slurm", slurm_job="17", pid=2**22 - 1, pid_start=1
+    ),
     "this process": ME,
     "a pid used again": replace(ME, pid_start=ME.pid_start - 1),
     "another boot": replace(ME, boot_id="another"),
@@ -119,7 +136,9 @@ def test_liveness(kind: str, shell: list[str], run: Path) -> None:
 
 
 def test_made_by_hand(shell: list[str], run: Path) -> None:
-    """Empty flags, other people's texts and special files are shown for what they are, and hang nobody."""
+    """Empty flags, other people's texts and special files are shown for what they are, and hang
+    nobody.
+    """
     pipeline = run / "pipeline"
     (pipeline / "A.started").touch()
     (pipeline / "B.done").write_text('"host": rubbish\n\x1b[31m')
@@ -154,8 +173,12 @@ def test_output_is_safe(shell: list[str], run: Path) -> None:
 
 
 def test_names_of_runs(shell: list[str], run: Path) -> None:
-    """A run is named by its directory or its pipeline, relative or not, whatever its name begins with."""
-    inside = show(shell, "my run", "my run/pipeline", "my run//", f"{run}/pipeline/", cwd=run.parent)
+    """A run is named by its directory or its pipeline, relative or not, whatever its name begins
+    with.
+    """
+    inside = show(
+        shell, "my run", "my run/pipeline", "my run//", f"{run}/pipeline/", cwd=run.parent
+    )
     assert inside.returncode == 0
     assert inside.stdout.count("upstream") == 4
     run.rename(run.parent / "-n")
@@ -164,7 +187,9 @@ def test_names_of_runs(shell: list[str], run: Path) -> None:
 
 
 def test_no_pipeline(shell: list[str], run: Path) -> None:
-    """A run without a pipeline is said and makes the exit status 1; the others are shown all the same."""
+    """A run without a pipeline is said and makes the exit status 1; the others are shown all the
+    same.
+    """
     (run.parent / "link").mkdir()
     (run.parent / "link" / "pipeline").symlink_to(run / "pipeline")
     done = show(shell, run.parent / "link", run.parent / "missing\x1b", run)

@@ -1,4 +1,6 @@
-"""bin/hesiod-touch-atomic: creates a file or fails where one exists, under every shell there is here."""
+"""bin/hesiod-touch-atomic: creates a file or fails where one exists, under every shell there is
+here.
+"""
 
 from __future__ import annotations
 
@@ -58,7 +60,9 @@ def test_creates(shell: list[str], tmp_path: Path) -> None:
 
 
 def test_says_who(shell: list[str], tmp_path: Path) -> None:
-    """The file names host, process, user and time; that this process has ended is never taken for a proof."""
+    """The file names host, process, user and time; that this process has ended is never taken for a
+    proof.
+    """
     touch(shell, tmp_path, "flag")
     owner = parse_owner((tmp_path / "flag").read_text())
     assert owner
@@ -149,7 +153,9 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("kind", PLANTED)
 def test_planted(kind: str, shell: list[str], tmp_path: Path) -> None:
-    """Anything of that name counts as existing: nobody wins, nothing is written through it, nobody hangs."""
+    """Anything of that name counts as existing: nobody wins, nothing is written through it, nobody
+    hangs.
+    """
     PLANTED[kind](tmp_path / "flag")
     before = sorted(os.listdir(tmp_path))
     for _ in range(2):
@@ -203,7 +209,9 @@ def test_messages_are_safe(shell: list[str], tmp_path: Path) -> None:
 
 
 def path_with(tmp_path: Path, *, without: tuple[str, ...] = (), **programs: str) -> str:
-    """A PATH with the usual tools, without some of them, and with stand-ins (shell text) for others."""
+    """A PATH with the usual tools, without some of them, and with stand-ins (shell text) for
+    others.
+    """
     directory = tmp_path.with_name(f"{tmp_path.name}-bin")
     directory.mkdir()
     for tool in (*TOOLS, "link"):
@@ -254,7 +262,9 @@ def test_no_answer(plain: list[str], tmp_path: Path) -> None:
 @pytest.mark.parametrize("planting", ["mkfifo", "mkdir", "ln -s /dev/null", "ln -s nowhere", ": >"])
 def test_planted_in_between(planting: str, plain: list[str], tmp_path: Path) -> None:
     """Something that appears after the first look counts as existing, whatever it is."""
-    path = path_with(tmp_path, link=f'PATH={os.environ["PATH"]}; {planting} "$2"; {REAL_LINK} "$1" "$2"')
+    path = path_with(
+        tmp_path, link=f'PATH={os.environ["PATH"]}; {planting} "$2"; {REAL_LINK} "$1" "$2"'
+    )
     assert touch(plain, tmp_path, "flag", path=path).returncode == 1
     assert os.listdir(tmp_path) == ["flag"]
     if planting == "mkdir":
@@ -270,7 +280,9 @@ def test_without_link(plain: list[str], tmp_path: Path) -> None:
 
 
 def test_ln_into_a_directory(plain: list[str], tmp_path: Path) -> None:
-    """Where ln finds a directory that has just appeared it links into it; that is not success, and is tidied up."""
+    """Where ln finds a directory that has just appeared it links into it; that is not success, and
+    is tidied up.
+    """
     path = path_with(tmp_path, without=("link",), ln=f'mkdir "$2"; {REAL_LN} "$1" "$2"')
     assert touch(plain, tmp_path, "flag", path=path).returncode == 1
     assert os.listdir(tmp_path) == ["flag"]

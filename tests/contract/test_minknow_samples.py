@@ -74,8 +74,16 @@ CELLS: dict[str, tuple[dict[DataKind, int], Verdict, str]] = {
         Verdict.RUNNING,
         "still running: no final_summary yet",
     ),
-    f"assembled_done/{PHIX}": ({FASTQ: 3}, Verdict.PROVEN, "all files announced are here: 3 FASTQ files"),
-    f"assembled_running/{PHIX}": ({FASTQ: 3}, Verdict.RUNNING, "still running: no final_summary yet"),
+    f"assembled_done/{PHIX}": (
+        {FASTQ: 3},
+        Verdict.PROVEN,
+        "all files announced are here: 3 FASTQ files",
+    ),
+    f"assembled_running/{PHIX}": (
+        {FASTQ: 3},
+        Verdict.RUNNING,
+        "still running: no final_summary yet",
+    ),
     f"assembled_short_of_files/{PHIX}": ({FASTQ: 3}, Verdict.SHORT, "2 of 5 FASTQ files missing"),
     f"assembled_fallback/{PHIX}": (
         {FASTQ: 3},
@@ -93,7 +101,9 @@ CELLS: dict[str, tuple[dict[DataKind, int], Verdict, str]] = {
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_tree_gets_its_answer(cell: str) -> None:
-    """The files of each cell are counted by kind, and the verdict and its sentence are those of the index."""
+    """The files of each cell are counted by kind, and the verdict and its sentence are those of the
+    index.
+    """
     counts, verdict, why = CELLS[cell]
     contents = minknow.read_contents(TREES / cell)
     completeness = judge(contents)
@@ -105,13 +115,19 @@ def test_every_tree_gets_its_answer(cell: str) -> None:
 
 def test_every_cell_of_the_trees_is_found_and_expected() -> None:
     """Cells are told from other directories by their names alone: those of the table and no others."""
-    found = {str(path.relative_to(TREES)) for path in TREES.glob("*/*/*/*") if naming.parse_cell(path.name)}
+    found = {
+        str(path.relative_to(TREES))
+        for path in TREES.glob("*/*/*/*")
+        if naming.parse_cell(path.name)
+    }
     assert found == set(CELLS)
     assert len({cell.split("/")[0] for cell in CELLS}) == 13  # the fourteenth tree is pooled
 
 
 def test_pooled_data_are_named_and_not_guessed_at() -> None:
-    """A library that holds two acquisitions without cell directories is described in one sentence, others are not."""
+    """A library that holds two acquisitions without cell directories is described in one sentence,
+    others are not.
+    """
     assert minknow.pooled(TREES / "assembled_pooled" / "exp_pooled" / "sampleA") == (
         "sampleA holds data without a cell directory (MinKNOW data pooling):"
         " 2 acquisitions, aaaaaaaa 1 of 1 FASTQ, bbbbbbbb 1 of 1 FASTQ; hesiod-watch does not process pooled data"
@@ -136,11 +152,21 @@ def test_missing_and_surplus_files_are_given_as_numbers() -> None:
         ("2022-03_P48_PAK00383", {FASTQ: 3125, FAST5: 3126}, 25.54, "FLO-PRO002", "SQK-LSK109"),
         ("2022-03_P48_RNA_PAK01185", {FASTQ: 1706, FAST5: 1706}, 72.0, "FLO-PRO002", "SQK-RNA002"),
         ("2022-11_P24_PAM83464", {FASTQ: 48, FAST5: 49}, 72.0, "FLO-PRO002", "SQK-LSK109"),
-        ("2023-11_Mk1B_flongle_AOZ898", {FASTQ: 33, FAST5: 0, POD5: 38}, 24.0, "FLO-FLG114", "SQK-LSK114"),
+        (
+            "2023-11_Mk1B_flongle_AOZ898",
+            {FASTQ: 33, FAST5: 0, POD5: 38},
+            24.0,
+            "FLO-FLG114",
+            "SQK-LSK114",
+        ),
     ],
 )
 def test_final_summaries_of_every_era_are_read(
-    folder: str, counts: dict[DataKind, int], hours: float, flow_cell_type: str | None, kit: str | None
+    folder: str,
+    counts: dict[DataKind, int],
+    hours: float,
+    flow_cell_type: str | None,
+    kit: str | None,
 ) -> None:
     """Seven years of final_summary files give their counts, run length, flow-cell type and kit."""
     (path,) = (SAMPLES / "final_summary" / folder).iterdir()
@@ -149,7 +175,11 @@ def test_final_summaries_of_every_era_are_read(
     assert summary.problem == ""
     assert len(summary.acquisition) == 40
     assert announced([summary]) == counts
-    assert (facts["run_hours"], facts.get("flow_cell_type"), facts.get("kit")) == (hours, flow_cell_type, kit)
+    assert (facts["run_hours"], facts.get("flow_cell_type"), facts.get("kit")) == (
+        hours,
+        flow_cell_type,
+        kit,
+    )
     assert ("position" in facts) is ("Mk1B" not in folder)
 
 
@@ -161,7 +191,9 @@ def test_the_half_written_summary_is_none() -> None:
 
 
 def test_real_summaries_cut_anywhere_are_never_taken_for_whole() -> None:
-    """Of every real final_summary, no beginning counts as a summary, except one that lacks no more than a line end."""
+    """Of every real final_summary, no beginning counts as a summary, except one that lacks no more
+    than a line end.
+    """
     for path in (SAMPLES / "final_summary").glob("*/*"):
         data = path.read_bytes()
         if "cut_short" in str(path) or b"\n#" in data:
@@ -178,4 +210,6 @@ def test_listed_run_folder_names_are_cells() -> None:
     for name in names:
         cell = naming.parse_cell(name)
         assert cell is not None
-        assert f"{cell.date}_{cell.time}_{cell.position}_{cell.flow_cell_id}_{cell.short_id}" == name
+        assert (
+            f"{cell.date}_{cell.time}_{cell.position}_{cell.flow_cell_id}_{cell.short_id}" == name
+        )

@@ -1,4 +1,6 @@
-"""The verdict on a cell that a person accepted: kept through a flag, and said for a run of many cells."""
+"""The verdict on a cell that a person accepted: kept through a flag, and said for a run of many
+cells.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,12 @@ DONE = CellFlags(synced=True, done=Flag("done", 1.0, text="{}"))
 
 def run_of(*cells: Cell) -> Snapshot:
     return Snapshot(
-        RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/out"), cells=cells
+        RunName("run"),
+        Path("/landing/run"),
+        has_pipeline=True,
+        upstream=LOCAL,
+        output=Path("/out"),
+        cells=cells,
     )
 
 
@@ -103,7 +110,11 @@ def test_of_0_1_0() -> None:
 def test_one_accepted_cell_among_others() -> None:
     """The run names the accepted cell and counts the others like it; aborted cells do not count."""
     aborted = CellFlags(synced=True, done=DONE.done, aborted=Flag("aborted", 1.0))
-    cells = [a_cell("a", DONE, PROVEN), a_cell("b", DONE, accept(SHORT)), a_cell("c", DONE, accept(SHORT))]
+    cells = [
+        a_cell("a", DONE, PROVEN),
+        a_cell("b", DONE, accept(SHORT)),
+        a_cell("c", DONE, accept(SHORT)),
+    ]
     cells.append(a_cell("d", aborted, accept(SHORT)))
     _, why = status_of(run_of(*cells))
     assert why == (
@@ -113,7 +124,9 @@ def test_one_accepted_cell_among_others() -> None:
     assert status_of(run_of(cells[0], cells[3]))[1] == "2 cells processed or aborted"
 
 
-@pytest.mark.parametrize("flags", [CellFlags(synced=True), CellFlags(synced=True, failed=Flag("failed", 1.0)), DONE])
+@pytest.mark.parametrize(
+    "flags", [CellFlags(synced=True), CellFlags(synced=True, failed=Flag("failed", 1.0)), DONE]
+)
 def test_every_stage_says_it(flags: CellFlags) -> None:
     """An accepted cell says what is missing at every stage, and the page is made again for it."""
     accepted, proven = a_cell("a", flags, accept(SHORT)), a_cell("a", flags, PROVEN)
@@ -137,20 +150,40 @@ def test_a_long_list_does_not_hide_it(event: str) -> None:
 def test_a_lost_file_is_not_all_data() -> None:
     """A cell that failed because it lost a file is not told as complete."""
     lost = a_cell("a", CellFlags(synced=True, failed=Flag("failed", 1.0, text="{}")), SHORT)
-    told = {each.name: compose(each, run_of(lost), "internal", "") for each in happened(run_of(lost), Policy(), NOW)}
+    told = {
+        each.name: compose(each, run_of(lost), "internal", "")
+        for each in happened(run_of(lost), Policy(), NOW)
+    }
     assert "data are here" not in told["cell-ready"] + told["all-cells-run"]
     assert "1 of 2 FASTQ files missing" in told["cell-ready"]
     assert "person" not in told["cell-ready"]
 
 
-@pytest.mark.parametrize(("stage", "tone"), [("processed", "warn"), ("ready", "warn"), ("failed", "bad")])
+@pytest.mark.parametrize(
+    ("stage", "tone"), [("processed", "warn"), ("ready", "warn"), ("failed", "bad")]
+)
 def test_colour_on_the_page(stage: str, tone: str) -> None:
     """On the page of the run an accepted cell is not green, and a failed one stays red."""
-    cell = {"library": "lib", "cell": "a", "stage": stage, "why": "x", "by_hand": SHORT.why, "page": None, "qc": None}
-    page = render_run({"run": "run", "status": "complete", "covers": "0123456789abcdef", "cells": [cell]})
+    cell = {
+        "library": "lib",
+        "cell": "a",
+        "stage": stage,
+        "why": "x",
+        "by_hand": SHORT.why,
+        "page": None,
+        "qc": None,
+    }
+    page = render_run(
+        {"run": "run", "status": "complete", "covers": "0123456789abcdef", "cells": [cell]}
+    )
     assert f'class="chip {tone}"' in page
     assert '<section class="state warn"' in page
     green = render_run(
-        {"run": "run", "status": "complete", "covers": "0123456789abcdef", "cells": [cell | {"by_hand": ""}]}
+        {
+            "run": "run",
+            "status": "complete",
+            "covers": "0123456789abcdef",
+            "cells": [cell | {"by_hand": ""}],
+        }
     )
     assert '<section class="state good"' in green

@@ -22,5 +22,7 @@ from hesiod_watch.core.text import number_of
     ],
 )
 def test_number_of(number: float, words: tuple[str, ...], form: str, says: str) -> None:
-    """What there is of it stands in the singular for one and in the plural for all other numbers, none included."""
+    """What there is of it stands in the singular for one and in the plural for all other numbers,
+    none included.
+    """
     assert number_of(number, *words, form=form) == says

@@ -1,4 +1,6 @@
-"""Cells that have ended and stay incomplete: when one is overdue, what is told of it, and when that ends."""
+"""Cells that have ended and stay incomplete: when one is overdue, what is told of it, and when that
+ends.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,14 @@ from hesiod_watch.core.model import (
     Verdict,
 )
 from hesiod_watch.rules.attention import overdue, problems, steps
-from hesiod_watch.rules.events import CELL_OVERDUE, CELL_OVERDUE_ENDED, addressed, default_kinds, due, happened
+from hesiod_watch.rules.events import (
+    CELL_OVERDUE,
+    CELL_OVERDUE_ENDED,
+    addressed,
+    default_kinds,
+    due,
+    happened,
+)
 from hesiod_watch.rules.explain import explain_cell
 from hesiod_watch.rules.message_text import compose
 from hesiod_watch.rules.plan import look_again, plan
@@ -47,7 +56,9 @@ def incomplete(verdict: Verdict, why: str, *counts: Shortfall, **more: object) -
 
 SHORT = incomplete(Verdict.SHORT, "1 of 2 FASTQ files missing", Shortfall(FASTQ, 1, 2))
 OVER = incomplete(Verdict.OVER, "1 more FASTQ file here than announced", Shortfall(FASTQ, 3, 2))
-FALLBACK = incomplete(Verdict.FALLBACK, "1 FASTQ file is in the fallback folder", fallback={FASTQ: 1})
+FALLBACK = incomplete(
+    Verdict.FALLBACK, "1 FASTQ file is in the fallback folder", fallback={FASTQ: 1}
+)
 CUT = replace(SUMMARY, problem="final_summary_x.txt is half-written")
 UNREADABLE = incomplete(Verdict.UNREADABLE, CUT.problem, summaries=(CUT,))
 NO_COUNTS = incomplete(Verdict.UNREADABLE, "no number of files", summaries=(FinalSummary("f"),))
@@ -168,11 +179,23 @@ def test_once_until_it_ends() -> None:
         (flagged(CellFlags(failed=flag("cut off"))), "has failed: cut off"),
         (flagged(CellFlags(aborted=flag("wrong sample"))), "disregard it: wrong sample"),
         (replace(flagged(CellFlags(done=flag())), present=False), "it is processed"),
-        (replace(LATE, completeness=replace(RUNNING, why="still running: abc")), "still running: abc"),
+        (
+            replace(LATE, completeness=replace(RUNNING, why="still running: abc")),
+            "still running: abc",
+        ),
         (replace(LATE, summary_since=NOW.timestamp()), "begins again: 1 of 2 FASTQ files missing"),
     ],
     ids=[
-        *("complete", "synced", "claimed", "accepted", "done", "failed", "aborted", "done and gone"),
+        *(
+            "complete",
+            "synced",
+            "claimed",
+            "accepted",
+            "done",
+            "failed",
+            "aborted",
+            "done and gone",
+        ),
         *("another acquisition", "another summary"),
     ],
 )
@@ -239,15 +262,29 @@ ACCEPT = "hesiod-touch-atomic /landing/run/pipeline/cell.synced"
     [
         (SHORT, "look for the missing FASTQ files on the sequencer", "without them (1 of 2 FASTQ"),
         (OVER, "find the FASTQ files that do not belong to this cell", "if all files belong"),
-        (FALLBACK, "find the files in MinKNOW's fallback folder", "(1 FASTQ file is in the fallback"),
-        (UNREADABLE, "copy final_summary_x.txt again from the sequencer", "cannot tell which files"),
-        (NO_COUNTS, "compare the final_summary in /landing/run/lib/cell", "cannot tell which files"),
+        (
+            FALLBACK,
+            "find the files in MinKNOW's fallback folder",
+            "(1 FASTQ file is in the fallback",
+        ),
+        (
+            UNREADABLE,
+            "copy final_summary_x.txt again from the sequencer",
+            "cannot tell which files",
+        ),
+        (
+            NO_COUNTS,
+            "compare the final_summary in /landing/run/lib/cell",
+            "cannot tell which files",
+        ),
         (CLOSED, "see that the user of hesiod-watch can read", "cannot tell which files"),
     ],
     ids=CAUSE_IDS,
 )
 def test_steps_follow_the_cause(found: Completeness, first: str, last: str) -> None:
-    """Message and explain give the same steps, the cause's own first; accepting names what would be missing."""
+    """Message and explain give the same steps, the cause's own first; accepting names what would be
+    missing.
+    """
     cell = replace(LATE, completeness=found)
     run = replace(RUN, cells=(cell,))
     lines = list(steps(run, cell))
@@ -265,7 +302,9 @@ def test_steps_follow_the_cause(found: Completeness, first: str, last: str) -> N
 
 
 def test_steps_of_an_upstream_run() -> None:
-    """What is missing is put back where it comes from; nothing offers to accept a cell that is copied."""
+    """What is missing is put back where it comes from; nothing offers to accept a cell that is
+    copied.
+    """
     run = replace(RUN, upstream=THERE)
     lines = list(steps(run, LATE))
     assert lines == [
@@ -284,7 +323,9 @@ def test_several_causes_at_once() -> None:
     assert all(word in line for word, line in zip(words, lines, strict=True))
 
 
-@pytest.mark.parametrize(("upstream", "listed_at"), [(LOCAL, False), (THERE, True)], ids=["local", "upstream"])
+@pytest.mark.parametrize(
+    ("upstream", "listed_at"), [(LOCAL, False), (THERE, True)], ids=["local", "upstream"]
+)
 def test_the_end_of_the_grace_period_is_looked_for(upstream: str, listed_at: bool) -> None:
     """A look is planned for the moment when the cell becomes overdue, and that look finds it so."""
     cell = replace(LATE, summary_since=(NOW - HOUR).timestamp() + 20, upstream=listed_at)

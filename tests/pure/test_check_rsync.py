@@ -31,7 +31,9 @@ SILENT = CommandResult(-15, b"", "", "nothing came for 5 seconds")
     ],
 )
 def test_check_rsync(sides: dict[str, CommandResult], ok: bool, says: str) -> None:
-    """Every side needs rsync 3.1 or later; one that has none, or says nothing that is understood, is named."""
+    """Every side needs rsync 3.1 or later; one that has none, or says nothing that is understood,
+    is named.
+    """
     check = check_rsync(sides)
     assert (check.name, check.ok) == ("rsync", ok)
     assert says in check.says

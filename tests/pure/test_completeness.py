@@ -13,7 +13,9 @@ FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKin
 A, B = "a" * 40, "b" * 40
 
 
-def minknow(acquisition: str = A, name: str = "final_summary_x.txt", **counts: int | str) -> FinalSummary:
+def minknow(
+    acquisition: str = A, name: str = "final_summary_x.txt", **counts: int | str
+) -> FinalSummary:
     """A summary as MinKNOW writes it; counts are `fastq=3` or `fastq_fallback=1`."""
     values = {"instrument": "X", "acquisition_run_id": acquisition}
     for key, count in counts.items():
@@ -26,7 +28,8 @@ def by_hand(**counts: int | str) -> FinalSummary:
     """What a person wrote: a few counts, no ids."""
     values = minknow(A, "", **counts).values
     return FinalSummary(
-        "final_summary_basecall_recovery.txt", {key: value for key, value in values.items() if "_files_in_" in key}
+        "final_summary_basecall_recovery.txt",
+        {key: value for key, value in values.items() if "_files_in_" in key},
     )
 
 
@@ -35,7 +38,12 @@ def by_hand(**counts: int | str) -> FinalSummary:
     [
         ([], {}, Verdict.RUNNING, "still running: no final_summary yet"),
         ([], {FASTQ: 3}, Verdict.RUNNING, "still running: no final_summary yet"),
-        ([minknow(fastq=3)], {FASTQ: 3}, Verdict.PROVEN, "all files announced are here: 3 FASTQ files"),
+        (
+            [minknow(fastq=3)],
+            {FASTQ: 3},
+            Verdict.PROVEN,
+            "all files announced are here: 3 FASTQ files",
+        ),
         (
             [minknow(fastq=1, fast5=0, pod5=2)],
             {FASTQ: 1, POD5: 2},
@@ -57,7 +65,12 @@ def by_hand(**counts: int | str) -> FinalSummary:
             Verdict.OVER,
             "5 more FASTQ files here than announced (27 here, 22 announced)",
         ),
-        ([minknow(bam=0)], {BAM: 1}, Verdict.OVER, "1 more BAM file here than announced (1 here, 0 announced)"),
+        (
+            [minknow(bam=0)],
+            {BAM: 1},
+            Verdict.OVER,
+            "1 more BAM file here than announced (1 here, 0 announced)",
+        ),
         (
             [minknow(fastq=2, pod5=2)],
             {FASTQ: 3, POD5: 1},
@@ -89,7 +102,12 @@ def by_hand(**counts: int | str) -> FinalSummary:
             Verdict.PROVEN,
             "all files announced are here: 2 FASTQ files; 1 POD5 file, 2 BAM files not announced by number",
         ),
-        ([minknow(fastq=2, pod5="")], {FASTQ: 2}, Verdict.PROVEN, "all files announced are here: 2 FASTQ files"),
+        (
+            [minknow(fastq=2, pod5="")],
+            {FASTQ: 2},
+            Verdict.PROVEN,
+            "all files announced are here: 2 FASTQ files",
+        ),
         ([minknow(fastq=2, bam=2)], {FASTQ: 2}, Verdict.SHORT, "2 of 2 BAM files missing"),
         (
             [minknow()],
@@ -119,41 +137,60 @@ def test_counts_decide(
     ("summaries", "expected"),
     [
         ([minknow(A, fastq=3), minknow(B, fastq=4)], {FASTQ: 7}),
-        # The same acquisition twice (a copy, or a corrected file) counts once, the later one key by key.
+        # The same acquisition twice (a copy, or a corrected file) counts once, the later one key by
+        # key.
         ([minknow(A, fastq=3), minknow(A, fastq=3)], {FASTQ: 3}),
         ([minknow(A, fastq=3, pod5=1), minknow(A, fastq=5)], {FASTQ: 5, POD5: 1}),
         ([minknow(A, fastq=3), minknow(B, fastq=4), minknow(A, fastq=5)], {FASTQ: 9}),
         (
-            [FinalSummary("by hand", {"acquisition_run_id": A, "fastq_files_in_final_dest": "9"}), minknow(A, fastq=3)],
+            [
+                FinalSummary(
+                    "by hand", {"acquisition_run_id": A, "fastq_files_in_final_dest": "9"}
+                ),
+                minknow(A, fastq=3),
+            ],
             {FASTQ: 9},
         ),
         # A kind that one of them does not state cannot be summed.
         ([minknow(A, fastq=3, pod5=1), minknow(B, fastq=4)], {FASTQ: 7}),
-        # Written by hand, without saying which acquisition: it corrects what it states, also when it is the older file.
+        # Written by hand, without saying which acquisition: it corrects what it states, also when
+        # it is the older file.
         ([minknow(A, fastq=3, fast5=2), by_hand(fastq=40)], {FASTQ: 40, FAST5: 2}),
         ([by_hand(fastq=40), minknow(A, fastq=3, fast5=2)], {FASTQ: 40, FAST5: 2}),
         ([minknow(A, fastq=3), minknow(B, fastq=4), by_hand(fastq=40)], {FASTQ: 40}),
         ([by_hand(fastq=3, fast5=3)], {FASTQ: 3, FAST5: 3}),
         ([by_hand(fastq=3), by_hand(fastq=4)], {FASTQ: 4}),
         ([minknow(A, fastq=3), by_hand(fastq="")], {FASTQ: 3}),
-        ([minknow(A, fastq=3), FinalSummary("x", {"fastq_files_in_final_dest": "9"}, "x is half-written")], {FASTQ: 3}),
+        (
+            [
+                minknow(A, fastq=3),
+                FinalSummary("x", {"fastq_files_in_final_dest": "9"}, "x is half-written"),
+            ],
+            {FASTQ: 3},
+        ),
         ([], {}),
     ],
 )
-def test_what_several_summaries_announce(summaries: list[FinalSummary], expected: Mapping[DataKind, int]) -> None:
+def test_what_several_summaries_announce(
+    summaries: list[FinalSummary], expected: Mapping[DataKind, int]
+) -> None:
     """Counts are summed over acquisitions; repeated and hand-written summaries correct them."""
     assert announced(summaries) == expected
 
 
 def test_a_person_can_settle_a_fallback_by_a_summary_of_their_own() -> None:
-    """When files were brought from the fallback folder, a hand-written file with the new counts proves the cell."""
+    """When files were brought from the fallback folder, a hand-written file with the new counts
+    proves the cell.
+    """
     summaries = (minknow(fastq=2, fastq_fallback=1), by_hand(fastq=3, fastq_fallback=0))
     assert judge(CellContents(summaries, {FASTQ: 3})).proven
 
 
 def test_the_fallback_of_one_acquisition_is_not_hidden_by_another() -> None:
     """A second acquisition that says nothing of a fallback leaves the first one's in force."""
-    contents = CellContents((minknow(A, fastq=2, fastq_fallback=1), minknow(B, fastq=1)), {FASTQ: 3})
+    contents = CellContents(
+        (minknow(A, fastq=2, fastq_fallback=1), minknow(B, fastq=1)), {FASTQ: 3}
+    )
     completeness = judge(contents)
     assert completeness.verdict is Verdict.FALLBACK
     assert completeness.fallback == {FASTQ: 1}
@@ -168,7 +205,10 @@ def test_numbers_are_given_beside_the_sentence() -> None:
 @pytest.mark.parametrize(
     ("acquisitions", "why"),
     [
-        (("bbbbbbbb",), "still running: acquisition bbbbbbbb has files here and no final_summary yet"),
+        (
+            ("bbbbbbbb",),
+            "still running: acquisition bbbbbbbb has files here and no final_summary yet",
+        ),
         (
             ("bbbbbbbb", "cccccccc"),
             "still running: acquisitions bbbbbbbb, cccccccc have files here and no final_summary yet",
@@ -176,21 +216,27 @@ def test_numbers_are_given_beside_the_sentence() -> None:
     ],
 )
 def test_every_acquisition_needs_its_summary(acquisitions: tuple[str, ...], why: str) -> None:
-    """Where an acquisition with data has no summary the cell is still running, even if the counts happen to agree."""
+    """Where an acquisition with data has no summary the cell is still running, even if the counts
+    happen to agree.
+    """
     completeness = judge(CellContents((minknow(fastq=3),), {FASTQ: 3}, unsummarised=acquisitions))
     assert (completeness.verdict, completeness.why) == (Verdict.RUNNING, why)
 
 
 def test_one_bad_summary_is_enough() -> None:
     """A half-written or unreadable summary is never outvoted by a good one or by counts that agree."""
-    bad = FinalSummary("final_summary_y.txt", {}, "final_summary_y.txt is half-written: it ends before x")
+    bad = FinalSummary(
+        "final_summary_y.txt", {}, "final_summary_y.txt is half-written: it ends before x"
+    )
     completeness = judge(CellContents((minknow(fastq=3), bad), {FASTQ: 3}))
     assert (completeness.verdict, completeness.why) == (Verdict.UNREADABLE, bad.problem)
 
 
 def test_what_cannot_be_listed_proves_nothing() -> None:
     """Counts of a directory that could only be listed in part are not trusted."""
-    contents = CellContents((minknow(fastq=3),), {FASTQ: 3}, readable=False, problem="c/pod5 cannot be read: I/O error")
+    contents = CellContents(
+        (minknow(fastq=3),), {FASTQ: 3}, readable=False, problem="c/pod5 cannot be read: I/O error"
+    )
     completeness = judge(contents)
     assert (completeness.verdict, completeness.why) == (Verdict.UNREADABLE, contents.problem)
 

@@ -25,12 +25,24 @@ from hesiod_watch.core.model import (
     RunType,
     Snapshot,
 )
-from hesiod_watch.rules.events import EVENTS, addressed, default_kinds, due, happened, is_told_complete
+from hesiod_watch.rules.events import (
+    EVENTS,
+    addressed,
+    default_kinds,
+    due,
+    happened,
+    is_told_complete,
+)
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 FRESH = Outbox()
 RUN = Snapshot(
-    RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/out/run"), outbox=FRESH
+    RunName("run"),
+    Path("/landing/run"),
+    has_pipeline=True,
+    upstream=LOCAL,
+    output=Path("/out/run"),
+    outbox=FRESH,
 )
 THERE = "host:/data/run"
 RUNNING = Cell(CellId("lib", "a"), present=True)
@@ -72,9 +84,15 @@ def told(*cells: Cell, **changes: Any) -> list[str]:
         ([DONE, other(RUNNING)], ["cell-ready", "cell-done"]),
         ([DONE, other(UPSTREAM_ONLY)], ["cell-ready", "cell-done"]),
         ([FAILED], ["cell-ready", "all-cells-run", "cell-failed"]),
-        ([FAILED, other(DONE)], ["cell-ready", "cell-ready", "all-cells-run", "cell-done", "cell-failed"]),
+        (
+            [FAILED, other(DONE)],
+            ["cell-ready", "cell-ready", "all-cells-run", "cell-done", "cell-failed"],
+        ),
         ([ABORTED], ["cell-aborted"]),
-        ([ABORTED, other(DONE)], ["cell-ready", "all-cells-run", "cell-done", "cell-aborted", "run-complete"]),
+        (
+            [ABORTED, other(DONE)],
+            ["cell-ready", "all-cells-run", "cell-done", "cell-aborted", "run-complete"],
+        ),
     ],
 )
 def test_cells(cells: list[Cell], expected: list[str]) -> None:
@@ -88,7 +106,11 @@ def test_cells(cells: list[Cell], expected: list[str]) -> None:
         (DONE, DONE, []),
         (DONE, replace(DONE, flags=CellFlags(done=flag("done 2"))), ["cell-done", "run-complete"]),
         (FAILED, FAILED, []),
-        (FAILED, replace(FAILED, flags=CellFlags(synced=True, failed=flag("another"))), ["cell-failed"]),
+        (
+            FAILED,
+            replace(FAILED, flags=CellFlags(synced=True, failed=flag("another"))),
+            ["cell-failed"],
+        ),
         (FAILED, DONE, ["cell-done", "run-complete"]),
         (DONE, replace(DONE, id=CellId("renamed", "a")), []),
         (DONE, replace(DONE, flags=CellFlags(done=flag("done 1"), synced=False)), []),
@@ -106,14 +128,19 @@ def test_cells_added() -> None:
     """Another cell makes the run complete once more, and all its cells run once more."""
     known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW))
     assert told(DONE, other(RUNNING), outbox=Outbox(reported=known)) == []
-    assert told(DONE, other(READY), outbox=Outbox(reported=known)) == ["cell-ready", "all-cells-run"]
+    assert told(DONE, other(READY), outbox=Outbox(reported=known)) == [
+        "cell-ready",
+        "all-cells-run",
+    ]
     expected = ["cell-ready", "all-cells-run", "cell-done", "run-complete"]
     assert told(DONE, other(DONE), outbox=Outbox(reported=known)) == expected
 
 
 @pytest.mark.parametrize("unreadable", [flag(None), None])
 def test_a_flag_that_cannot_be_read_just_now(unreadable: Flag | None) -> None:
-    """What cannot be read is not told as something else; a flag that is no file has nothing to be read."""
+    """What cannot be read is not told as something else; a flag that is no file has nothing to be
+    read.
+    """
     hidden = replace(DONE, flags=CellFlags(synced=True, done=unreadable))
     assert "cell-done" not in told(hidden)
     assert "run-complete" not in told(hidden)
@@ -154,7 +181,9 @@ def test_stripped_runs_are_told_of() -> None:
 
 
 def test_long_names() -> None:
-    """A flag whose name is as long as names can be has a key that a file can have, and another than its neighbour's."""
+    """A flag whose name is as long as names can be has a key that a file can have, and another than
+    its neighbour's.
+    """
     cells = [replace(DONE, id=CellId("?", "x" * 249 + letter)) for letter in "ab"]
     keys = [event.key for event in due(replace(RUN, cells=tuple(cells)), POLICY, NOW)]
     assert all(len(key) <= 240 for key in keys)
@@ -166,20 +195,31 @@ def test_run_failed() -> None:
     once = replace(RUN, flags=frozenset({"failed"}), flag_texts={"failed": "a"})
     keys = {event.key for event in due(once, POLICY, NOW) if event.name == "run-failed"}
     assert len(keys) == 1
-    assert {event.key for event in due(replace(once, flag_texts={"failed": "b"}), POLICY, NOW)} - keys != set()
+    assert {
+        event.key for event in due(replace(once, flag_texts={"failed": "b"}), POLICY, NOW)
+    } - keys != set()
 
 
-def sync(trouble: str, day: str = "2026-11-22", *, person: bool = True, ending: str = "failed") -> Attempt:
+def sync(
+    trouble: str, day: str = "2026-11-22", *, person: bool = True, ending: str = "failed"
+) -> Attempt:
     record = {"reason": trouble, "needs_person": person, "time": f"{day}T10:00:00+00:00"}
     return Attempt(ending, None, Liveness.DEAD, "", record)
 
 
 def test_sync_failed() -> None:
-    """A sync that needs a person is told once a day for the same trouble, whatever numbers are in its words."""
+    """A sync that needs a person is told once a day for the same trouble, whatever numbers are in
+    its words.
+    """
 
     def key(last: Attempt) -> str:
         return next(
-            (event.key for event in due(replace(RUN, sync=last), POLICY, NOW) if event.name == "sync-failed"), ""
+            (
+                event.key
+                for event in due(replace(RUN, sync=last), POLICY, NOW)
+                if event.name == "sync-failed"
+            ),
+            "",
         )
 
     assert key(sync("code 23 after 5 s")) == key(sync("code 11 after 17 s")) != ""
@@ -193,24 +233,43 @@ def test_copies() -> None:
 
     def backup(epoch: int, day: str = "2026-11-22") -> Attempt:
         owner = Owner("t", epoch=epoch)
-        return Attempt("failed", owner, Liveness.DEAD, "", {"reason": "no route", "ended": f"{day}T10:00:00+00:00"})
+        return Attempt(
+            "failed",
+            owner,
+            Liveness.DEAD,
+            "",
+            {"reason": "no route", "ended": f"{day}T10:00:00+00:00"},
+        )
 
     def keys(cell: Cell) -> set[str]:
         known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW))
-        return {event.key for event in due(replace(RUN, cells=(cell,), outbox=Outbox(reported=known)), POLICY, NOW)}
+        return {
+            event.key
+            for event in due(
+                replace(RUN, cells=(cell,), outbox=Outbox(reported=known)), POLICY, NOW
+            )
+        }
 
     assert keys(replace(DONE, backup=backup(2))) == set()
     assert len(keys(replace(DONE, backup=backup(3)))) == 1
     assert keys(replace(DONE, backup=backup(3))) == keys(replace(DONE, backup=backup(7)))
-    assert keys(replace(DONE, backup=backup(3))) != keys(replace(DONE, backup=backup(3, "2026-11-23")))
+    assert keys(replace(DONE, backup=backup(3))) != keys(
+        replace(DONE, backup=backup(3, "2026-11-23"))
+    )
     damage = Attempt("failed", None, Liveness.DEAD, "", {"problems": ["qc.json differs"]})
-    assert [key.split(".")[0] for key in keys(replace(DONE, verification=damage))] == ["verification-failed"]
-    assert keys(replace(DONE, deletable=Attempt("done", None, Liveness.DEAD, ""))) == {"cell-deletable.a"}
+    assert [key.split(".")[0] for key in keys(replace(DONE, verification=damage))] == [
+        "verification-failed"
+    ]
+    assert keys(replace(DONE, deletable=Attempt("done", None, Liveness.DEAD, ""))) == {
+        "cell-deletable.a"
+    }
     assert keys(replace(DONE, deletable=Attempt("failed", None, Liveness.DEAD, ""))) == set()
 
 
 def test_a_run_from_before() -> None:
-    """A run without an outbox is followed from now on if anything is left to follow, and else left alone."""
+    """A run without an outbox is followed from now on if anything is left to follow, and else left
+    alone.
+    """
     assert told(DONE, outbox=None) == []
     assert told(FAILED, outbox=None) == []
     assert told(DONE, other(RUNNING), outbox=None) == ["run-new"]
@@ -219,7 +278,11 @@ def test_a_run_from_before() -> None:
 
 def test_complete_is_told() -> None:
     """Whether people know that a run is complete depends on its cells as they are now."""
-    known = Outbox(reported=frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW)))
+    known = Outbox(
+        reported=frozenset(
+            event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW)
+        )
+    )
     assert is_told_complete(replace(RUN, cells=(DONE,), outbox=known))
     assert is_told_complete(replace(RUN, cells=(DONE,), outbox=known, upstream=THERE))
     assert not is_told_complete(replace(RUN, cells=(DONE, other(DONE)), outbox=known))
@@ -248,7 +311,9 @@ def test_addressed(event: str, run: str, expected: dict[str, str]) -> None:
 
 
 def test_the_table() -> None:
-    """Each event is told somehow by default, is a word that can begin a file's name, and says when it happens."""
+    """Each event is told somehow by default, is a word that can begin a file's name, and says when
+    it happens.
+    """
     assert set(default_kinds().values()) <= {"comment", "reply"}
     for name, kind in EVENTS.items():
         assert name == name.lower().strip("-")

@@ -44,7 +44,11 @@ def inflated(blocks: bytes | memoryview) -> list[bytes]:
     return found
 
 
-CODERS = [pytest.param(CODER, id="coder", marks=pytest.mark.skipif(CODER is None, reason="no C compiler was there"))]
+CODERS = [
+    pytest.param(
+        CODER, id="coder", marks=pytest.mark.skipif(CODER is None, reason="no C compiler was there")
+    )
+]
 BOTH = [*CODERS, pytest.param(None, id="isal")]
 
 
@@ -54,7 +58,11 @@ def unit_of(lengths: list[int], bases: bytes, seed: int) -> RecordUnit:
     return cut(
         b"".join(
             b"@%d\n%s\n+\n%s\n"
-            % (n, rng.randbytes(length).translate(bases), rng.randbytes(length).translate(QUALITIES))
+            % (
+                n,
+                rng.randbytes(length).translate(bases),
+                rng.randbytes(length).translate(QUALITIES),
+            )
             for n, length in enumerate(lengths)
         )
     )
@@ -76,32 +84,53 @@ def cut(text: bytes) -> RecordUnit:
 @pytest.mark.parametrize("coder", BOTH)
 @settings(max_examples=80, deadline=None)
 @given(
-    lengths=st.lists(st.one_of(st.integers(0, 40), st.integers(CODED["default"], 200_000)), min_size=1, max_size=8),
+    lengths=st.lists(
+        st.one_of(st.integers(0, 40), st.integers(CODED["default"], 200_000)),
+        min_size=1,
+        max_size=8,
+    ),
     share=st.sampled_from(SHARES),
     level=st.sampled_from(["default", "fast"]),
     plain=st.booleans(),
     seed=st.integers(0, 1000),
 )
 def test_units_come_back(
-    coder: DeflateCoder | None, lengths: list[int], share: bytes, level: Level, plain: bool, seed: int
+    coder: DeflateCoder | None,
+    lengths: list[int],
+    share: bytes,
+    level: Level,
+    plain: bool,
+    seed: int,
 ) -> None:
-    """Reads of any lengths and any shares of bases, whether or not it is known that there are no other letters."""
+    """Reads of any lengths and any shares of bases, whether or not it is known that there are no
+    other letters.
+    """
     unit = unit_of(lengths, BASES[share], seed)
     assert b"".join(inflated(compress(unit, level, plain=plain, coder=coder))) == bytes(unit.data)
 
 
 LINES = st.one_of(
     st.binary(max_size=200),
-    st.builds(lambda seed, size: random.Random(seed).randbytes(size), st.integers(0, 99), st.integers(0, 150_000)),
-    st.builds(lambda part, times: part * times, st.binary(min_size=1, max_size=300), st.integers(1, 600)),
+    st.builds(
+        lambda seed, size: random.Random(seed).randbytes(size),
+        st.integers(0, 99),
+        st.integers(0, 150_000),
+    ),
+    st.builds(
+        lambda part, times: part * times, st.binary(min_size=1, max_size=300), st.integers(1, 600)
+    ),
 ).map(lambda line: line.replace(b"\n", b"\r"))
 
 
 @pytest.mark.parametrize("coder", CODERS)
 @settings(max_examples=150, deadline=None)
 @given(records=st.lists(st.tuples(LINES, LINES, LINES, LINES), min_size=1, max_size=12))
-def test_lines_of_anything_come_back(coder: DeflateCoder, records: list[tuple[bytes, bytes, bytes, bytes]]) -> None:
-    """Whatever bytes are in the lines, however long each is: nothing relies on what a FASTQ file should hold."""
+def test_lines_of_anything_come_back(
+    coder: DeflateCoder, records: list[tuple[bytes, bytes, bytes, bytes]]
+) -> None:
+    """Whatever bytes are in the lines, however long each is: nothing relies on what a FASTQ file
+    should hold.
+    """
     text, stops = b"", []
     for header, bases, plus, qualities in records:
         starts = [len(text) + len(header) + 1]
@@ -116,15 +145,29 @@ def test_lines_of_anything_come_back(coder: DeflateCoder, records: list[tuple[by
 @pytest.mark.parametrize("blocks", [1, 2])
 @pytest.mark.parametrize("beyond", [-2, -1, 0, 1, 2])
 @pytest.mark.parametrize("line", ["header", "bases", "qualities", "record"])
-def test_lines_that_end_where_a_block_does(coder: DeflateCoder, blocks: int, beyond: int, line: str) -> None:
+def test_lines_that_end_where_a_block_does(
+    coder: DeflateCoder, blocks: int, beyond: int, line: str
+) -> None:
     """A line that ends exactly at the end of a BGZF block, or a byte or two from it."""
     end = blocks * BLOCK_BYTES + beyond
-    length = {"header": 2000, "bases": end - 1000, "qualities": (end - 1003) // 2, "record": (end - 1004) // 2}[line]
-    header = {"header": end, "bases": 1000, "qualities": end - 3 - 2 * length, "record": end - 4 - 2 * length}[line]
+    length = {
+        "header": 2000,
+        "bases": end - 1000,
+        "qualities": (end - 1003) // 2,
+        "record": (end - 1004) // 2,
+    }[line]
+    header = {
+        "header": end,
+        "bases": 1000,
+        "qualities": end - 3 - 2 * length,
+        "record": end - 4 - 2 * length,
+    }[line]
     first = b"@" + b"h" * (header - 2) + b"\n" + b"A" * length + b"\n+\n" + b"5" * length + b"\n"
     assert end in (header, header + length, header + 2 * length + 3, len(first))
     unit = cut(first + bytes(unit_of([3000], BASES[b"ACGT"], 1).data))
-    assert b"".join(inflated(compress(unit, "default", plain=True, coder=coder))) == bytes(unit.data)
+    assert b"".join(inflated(compress(unit, "default", plain=True, coder=coder))) == bytes(
+        unit.data
+    )
 
 
 @pytest.mark.parametrize("coder", CODERS)
@@ -141,23 +184,33 @@ def test_frequencies_that_want_very_long_codes(coder: DeflateCoder) -> None:
             packed = compress(unit, "default", plain=True, coder=coder)
             assert b"".join(inflated(packed)) == bytes(unit.data)
         deflater = zlib.compressobj(6, zlib.DEFLATED, -15, 9, zlib.Z_HUFFMAN_ONLY)
-        packed = compress(cut(b"@\n%s\n+\n%s\n" % (b"A" * len(text), text)), "default", plain=True, coder=coder)
+        packed = compress(
+            cut(b"@\n%s\n+\n%s\n" % (b"A" * len(text), text)), "default", plain=True, coder=coder
+        )
         # Two bits a base, and the qualities as small as by zlib with Huffman codes alone.
-        assert len(packed) < 1.01 * len(deflater.compress(text) + deflater.flush()) + len(text) / 4 + 200
+        assert (
+            len(packed)
+            < 1.01 * len(deflater.compress(text) + deflater.flush()) + len(text) / 4 + 200
+        )
 
 
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("fields", [5, 200, 900])
 def test_headers_that_repeat_each_other(coder: DeflateCoder, fields: int) -> None:
-    """What a header has in common with the one before it costs next to nothing, up to headers of many kilobytes."""
+    """What a header has in common with the one before it costs next to nothing, up to headers of
+    many kilobytes.
+    """
     rng = random.Random(2)
     same = " ".join(f"key{n}={rng.getrandbits(64):x}" for n in range(fields)).encode()
     reads = [b"@%016x %s\nACGT\n+\n5555\n" % (rng.getrandbits(64), same) for _ in range(64)]
     text = b"".join(reads)
     ends = np.cumsum([len(read) for read in reads])
-    packed = coder.pack(memoryview(text), np.column_stack((ends - 12, ends - 8, ends - 1)), plain=True)
+    packed = coder.pack(
+        memoryview(text), np.column_stack((ends - 12, ends - 8, ends - 1)), plain=True
+    )
     assert b"".join(inflated(bytes(packed))) == text
-    # Each block of 64 KiB says it once, in hexadecimal digits of at least four bits; the rest is names and repeats.
+    # Each block of 64 KiB says it once, in hexadecimal digits of at least four bits; the rest is
+    # names and repeats.
     once = len(same) * (len(text) // BLOCK_BYTES + 1)
     assert len(packed) < 0.75 * once + len(reads) * 50 + len(text) / 60
 
@@ -200,7 +253,11 @@ SIZES = [(8000, 0.93), (LONG["default"], 0.95), (600, 0.97)]
 
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize(("length", "share"), SIZES)
-def test_outputs_are_smaller_than_gzip_makes_them(coder: DeflateCoder, length: int, share: float) -> None:
+def test_outputs_are_smaller_than_gzip_makes_them(
+    coder: DeflateCoder, length: int, share: float
+) -> None:
     """The default is smaller than zlib's level 6."""
     unit = unit_of([length] * (500_000 // length), BASES[b"ACGT"], 3)
-    assert len(compress(unit, "default", plain=True, coder=coder)) < share * len(zlib.compress(unit.data, 6))
+    assert len(compress(unit, "default", plain=True, coder=coder)) < share * len(
+        zlib.compress(unit.data, 6)
+    )

@@ -14,7 +14,10 @@ MODEL = "dna_r10.4.1_e8.2_400bps_sup@v4.3.0"
 
 # Header, and its channel, start time, Q and model field.
 HEADERS = [
-    (f"@{UUID} runid={RUN} read=27 ch=100 start_time=2017-03-28T15:36:59Z", ("100", "2017-03-28T15:36:59Z", "", "")),
+    (
+        f"@{UUID} runid={RUN} read=27 ch=100 start_time=2017-03-28T15:36:59Z",
+        ("100", "2017-03-28T15:36:59Z", "", ""),
+    ),
     (
         f"@{UUID} runid={RUN} sampleid=x read=1 ch=5 start_time=2019-08-22T07:22:29Z",
         ("5", "2019-08-22T07:22:29Z", "", ""),
@@ -51,7 +54,9 @@ HEADERS = [
 def values(columns: HeaderColumns, count: int) -> list[tuple[str, ...]]:
     """The columns as rows of text."""
     parts = (columns.channels, columns.starts, columns.scores, columns.models)
-    return [tuple("" if part is None else part[row].decode() for part in parts) for row in range(count)]
+    return [
+        tuple("" if part is None else part[row].decode() for part in parts) for row in range(count)
+    ]
 
 
 @pytest.mark.parametrize(("header", "expected"), HEADERS)
@@ -64,7 +69,9 @@ def test_one_header(header: str, expected: tuple[str, ...]) -> None:
 def test_headers_of_different_forms(headers: list[tuple[str, tuple[str, ...]]]) -> None:
     """A header gives the same fields whatever headers are read with it."""
     text = b"".join(header.encode() + b"\n" for header, _ in headers)
-    assert values(read_headers(text, len(headers)), len(headers)) == [expected for _, expected in headers]
+    assert values(read_headers(text, len(headers)), len(headers)) == [
+        expected for _, expected in headers
+    ]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +84,10 @@ def test_headers_of_different_forms(headers: list[tuple[str, tuple[str, ...]]]) 
         (f"{UUID}_{MODEL}_barcode03", MODEL),
         (f"{UUID}_{MODEL}_an alias", MODEL),
         (f"{UUID}_dna_r9.4.1_450bps_hac_barcode03", "dna_r9.4.1_450bps_hac"),
-        ("dna_r10.4.1_e8.2_400bps_sup@2023-12-15_episeq-cs", "dna_r10.4.1_e8.2_400bps_sup@2023-12-15_episeq-cs"),
+        (
+            "dna_r10.4.1_e8.2_400bps_sup@2023-12-15_episeq-cs",
+            "dna_r10.4.1_e8.2_400bps_sup@2023-12-15_episeq-cs",
+        ),
         (RUN, None),
         ("", None),
         ("unknown", None),

@@ -65,15 +65,21 @@ def merged(*several: ReadStatistics) -> ReadStatistics:
 
 
 @given(many_statistics, many_statistics, many_statistics)
-def test_merging_in_any_order(one: ReadStatistics, two: ReadStatistics, three: ReadStatistics) -> None:
+def test_merging_in_any_order(
+    one: ReadStatistics, two: ReadStatistics, three: ReadStatistics
+) -> None:
     """Merging is commutative and associative, and nothing is neutral."""
     assert (
-        merged(one, two, three) == merged(three, merged(two, one)) == merged(merged(one, ReadStatistics()), two, three)
+        merged(one, two, three)
+        == merged(three, merged(two, one))
+        == merged(merged(one, ReadStatistics()), two, three)
     )
 
 
 def test_nonsense_models_are_bounded() -> None:
-    """A header with another model for each read does not fill the memory, whatever the order of merging."""
+    """A header with another model for each read does not fill the memory, whatever the order of
+    merging.
+    """
     names = [f"model{number:04}" for number in range(200)]
     one, two = ReadStatistics(), ReadStatistics()
     one.saw_models(names[::-1])
@@ -85,7 +91,15 @@ def test_nonsense_models_are_bounded() -> None:
 
 @pytest.mark.parametrize(
     ("lengths", "expected"),
-    [([], None), ([5], 5), ([1, 1, 1, 1], 1), ([2, 3, 5], 5), ([2, 2, 3, 3], 3), ([10, 1, 1, 1], 10), ([0, 0], 0)],
+    [
+        ([], None),
+        ([5], 5),
+        ([1, 1, 1, 1], 1),
+        ([2, 3, 5], 5),
+        ([2, 2, 3, 3], 3),
+        ([10, 1, 1, 1], 10),
+        ([0, 0], 0),
+    ],
 )
 def test_n50(lengths: list[int], expected: int | None) -> None:
     """N50 is the length at which the sum from the longest down reaches half of the bases."""
@@ -94,7 +108,14 @@ def test_n50(lengths: list[int], expected: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("lengths", "median"),
-    [([], None), ([3], 3), ([3, 4], 3.5), ([1, 5, 9], 5), ([2, 2, 2, 9], 2), ([1, 2, 2, 9, 9, 9], 5.5)],
+    [
+        ([], None),
+        ([3], 3),
+        ([3, 4], 3.5),
+        ([1, 5, 9], 5),
+        ([2, 2, 2, 9], 2),
+        ([1, 2, 2, 9, 9, 9], 5.5),
+    ],
 )
 def test_median_length(lengths: list[int], median: float | None) -> None:
     """The median of an even number of reads is the mean of the middle two."""
@@ -109,13 +130,25 @@ def test_median_length(lengths: list[int], median: float | None) -> None:
         (reads_of(100, 200), "whole", 10.0),
         (reads_of(100, start="2022-12-31T23:59:59+00:00"), "whole", 10.0),
         (reads_of(100, start="2023-01-01T00:00:00+00:00"), "skip60", 11.0),
-        (reads_of(100, start="2021-01-01T00:00:00+00:00", model="dna_r10.4.1_e8.2_400bps_hac@v4.2.0"), "skip60", 11.0),
-        (reads_of(100, start="2024-01-01T00:00:00+00:00", model="dna_r9.4.1_450bps_hac"), "whole", 10.0),
+        (
+            reads_of(
+                100, start="2021-01-01T00:00:00+00:00", model="dna_r10.4.1_e8.2_400bps_hac@v4.2.0"
+            ),
+            "skip60",
+            11.0,
+        ),
+        (
+            reads_of(100, start="2024-01-01T00:00:00+00:00", model="dna_r9.4.1_450bps_hac"),
+            "whole",
+            10.0,
+        ),
         (merged(reads_of(100, tag=14.0), reads_of(100)), "mixed", 12.0),
         (merged(reads_of(100, tag=14.0), reads_of(100, model="x@v1.0.0")), "mixed", 12.5),
     ],
 )
-def test_which_mean_q_is_the_headline(statistics: ReadStatistics, rule: str, mean_q: float | None) -> None:
+def test_which_mean_q_is_the_headline(
+    statistics: ReadStatistics, rule: str, mean_q: float | None
+) -> None:
     """The basecaller's own Q where all reads have it; else the era decides; and the rule is named."""
     qc = qc_groups([(None, "pass", statistics)])
     assert qc["mean_q"]["rule"] == rule
@@ -127,7 +160,10 @@ def test_which_mean_q_is_the_headline(statistics: ReadStatistics, rule: str, mea
 def test_the_rule_is_one_for_the_whole_cell() -> None:
     """A barcode without dated reads is judged by the era of the cell it belongs to."""
     qc = qc_groups(
-        [("barcode01", "pass", reads_of(10, start="2024-01-01T00:00:00+00:00")), ("barcode02", "pass", reads_of(20))]
+        [
+            ("barcode01", "pass", reads_of(10, start="2024-01-01T00:00:00+00:00")),
+            ("barcode02", "pass", reads_of(20)),
+        ]
     )
     assert [entry["total"]["mean_q"] for entry in qc["barcodes"]] == [11.0, 11.0]
 
@@ -142,8 +178,17 @@ def test_groups_of_a_barcoded_cell() -> None:
             ("unclassified", "pass", ReadStatistics()),
         ]
     )
-    assert (qc["total"]["bases"], qc["pass"]["bases"], qc["fail"]["bases"], qc["skip"]) == (1150, 1100, 50, None)
-    assert [entry["barcode"] for entry in qc["barcodes"]] == ["barcode02", "barcode01", "unclassified"]
+    assert (qc["total"]["bases"], qc["pass"]["bases"], qc["fail"]["bases"], qc["skip"]) == (
+        1150,
+        1100,
+        50,
+        None,
+    )
+    assert [entry["barcode"] for entry in qc["barcodes"]] == [
+        "barcode02",
+        "barcode01",
+        "unclassified",
+    ]
     assert [entry["total"]["bases"] for entry in qc["barcodes"]] == [1000, 150, 0]
     assert qc["barcodes"][0]["fail"] is None
     assert qc["barcodes"][2]["pass"]["mean_length"] is None
@@ -153,7 +198,12 @@ def test_groups_of_a_barcoded_cell() -> None:
 def test_no_outputs_at_all() -> None:
     """A cell without FASTQ has no barcodes and an empty total."""
     qc = qc_groups([])
-    assert (qc["barcodes"], qc["pass"], qc["total"]["reads"], qc["total"]["n50"]) == ([], None, 0, None)
+    assert (qc["barcodes"], qc["pass"], qc["total"]["reads"], qc["total"]["n50"]) == (
+        [],
+        None,
+        0,
+        None,
+    )
 
 
 def test_an_unknown_part_is_a_mistake() -> None:
@@ -169,7 +219,9 @@ def test_length_histogram_holds_every_read(lengths: list[int]) -> None:
     edges = histogram["edges"]
     assert edges == sorted(set(edges))
     assert len(edges) == (len(histogram["reads"]) + 1 if lengths else 0)
-    for low, high, reads, bases in zip(edges, edges[1:], histogram["reads"], histogram["bases"], strict=False):
+    for low, high, reads, bases in zip(
+        edges, edges[1:], histogram["reads"], histogram["bases"], strict=False
+    ):
         assert reads == sum(low <= length < high for length in lengths)
         assert bases == sum(length for length in lengths if low <= length < high)
     assert sum(histogram["reads"]) == len(lengths)
@@ -178,18 +230,30 @@ def test_length_histogram_holds_every_read(lengths: list[int]) -> None:
 
 def test_quality_histogram_and_counts() -> None:
     """Reads are counted by half Q, and at or above the limits."""
-    total = group(merged(reads_of(7, quality=9.999), reads_of(5, 6, quality=10.0), reads_of(8, quality=20.3)), "whole")
+    total = group(
+        merged(reads_of(7, quality=9.999), reads_of(5, 6, quality=10.0), reads_of(8, quality=20.3)),
+        "whole",
+    )
     histogram = total["quality_histogram"]
     assert (histogram["start"], histogram["width"], len(histogram["reads"])) == (0.0, 0.5, 41)
-    assert {number: count for number, count in enumerate(histogram["reads"]) if count} == {19: 1, 20: 2, 40: 1}
-    assert {number: count for number, count in enumerate(histogram["bases"]) if count} == {19: 7, 20: 11, 40: 8}
+    assert {number: count for number, count in enumerate(histogram["reads"]) if count} == {
+        19: 1,
+        20: 2,
+        40: 1,
+    }
+    assert {number: count for number, count in enumerate(histogram["bases"]) if count} == {
+        19: 7,
+        20: 11,
+        40: 8,
+    }
     assert (total["reads_q10"], total["reads_q15"], total["reads_q20"]) == (3, 1, 1)
 
 
 def test_yield_starts_with_the_bin_of_the_first_read() -> None:
     """Bins without reads are there, and the start is where the first bin starts."""
     statistics = merged(
-        reads_of(100, 1, start="2024-05-01T10:25:00+00:00"), reads_of(50, start="2024-05-01T12:05:00+02:00")
+        reads_of(100, 1, start="2024-05-01T10:25:00+00:00"),
+        reads_of(50, start="2024-05-01T12:05:00+02:00"),
     )
     assert group(statistics, "whole")["yield"] == {
         "start": "2024-05-01T10:00:00Z",
@@ -201,6 +265,9 @@ def test_yield_starts_with_the_bin_of_the_first_read() -> None:
 
 def test_a_wrong_clock_gives_no_yield() -> None:
     """Times years apart do not make a histogram of a million bins."""
-    statistics = merged(reads_of(1, start="1970-01-01T00:10:00+00:00"), reads_of(1, start="2024-05-01T12:05:00+00:00"))
+    statistics = merged(
+        reads_of(1, start="1970-01-01T00:10:00+00:00"),
+        reads_of(1, start="2024-05-01T12:05:00+00:00"),
+    )
     assert group(statistics, "whole")["yield"]["start"] is None
     assert datetime.fromtimestamp((statistics.first_start or 0) / 1e6, UTC).year == 1970

@@ -34,14 +34,31 @@ DAY = timedelta(days=1)
 
 
 def copy(backup: str = "second", manifest: str = MANIFEST, at: datetime = NOW) -> CopyRecord:
-    return CopyRecord(backup, "1" * 32, "boot/1", f"/mnt/{backup}", manifest, "d", 3, 300, at.isoformat(), raw=True)
+    return CopyRecord(
+        backup,
+        "1" * 32,
+        "boot/1",
+        f"/mnt/{backup}",
+        manifest,
+        "d",
+        3,
+        300,
+        at.isoformat(),
+        raw=True,
+    )
 
 
 def ended(ending: str, ago: timedelta = timedelta(0), epoch: int = 1, **record: object) -> Attempt:
     """A round of backup or verification that ended some time ago."""
     time = (NOW - ago).isoformat()
     owner = Owner("t", time=time, epoch=epoch)
-    return Attempt(ending, owner, Liveness.DEAD, "it has ended", {"ended": time, "manifest": MANIFEST, **record})
+    return Attempt(
+        ending,
+        owner,
+        Liveness.DEAD,
+        "it has ended",
+        {"ended": time, "manifest": MANIFEST, **record},
+    )
 
 
 def under_way(liveness: Liveness, ago: timedelta = timedelta(0), **record: object) -> Attempt:
@@ -53,13 +70,19 @@ def backed_up(ago: timedelta = timedelta(0), *backups: str) -> Attempt:
     return ended("done", ago, copies=copies)
 
 
-def cell(backup: Attempt | None = None, verification: Attempt | None = None, manifest: str = MANIFEST) -> Cell:
+def cell(
+    backup: Attempt | None = None, verification: Attempt | None = None, manifest: str = MANIFEST
+) -> Cell:
     text = f'{{"manifest_md5": "{manifest}"}}' if manifest else ""
     done = Flag("done", (NOW - DAY).timestamp(), text=text)
-    return Cell(ID, present=True, flags=CellFlags(done=done), backup=backup, verification=verification)
+    return Cell(
+        ID, present=True, flags=CellFlags(done=done), backup=backup, verification=verification
+    )
 
 
-def run_of(*cells: Cell, flags: frozenset[str] = frozenset(), backup: Attempt | None = None) -> Snapshot:
+def run_of(
+    *cells: Cell, flags: frozenset[str] = frozenset(), backup: Attempt | None = None
+) -> Snapshot:
     snapshot = Snapshot(
         RunName("run"),
         Path("/landing/run"),
@@ -74,7 +97,9 @@ def run_of(*cells: Cell, flags: frozenset[str] = frozenset(), backup: Attempt | 
 
 
 def backups(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[CellId | None, int]]:
-    return [(action.cell, action.epoch) for action in backup_schedule.want_backup(snapshot, policy, NOW)]
+    return [
+        (action.cell, action.epoch) for action in backup_schedule.want_backup(snapshot, policy, NOW)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -82,7 +107,10 @@ def backups(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[CellId | 
     [
         (None, 1),
         (backed_up(), None),
-        (ended("done", copies=[copy("first").record()]), 1),  # another place has been configured since
+        (
+            ended("done", copies=[copy("first").record()]),
+            1,
+        ),  # another place has been configured since
         (ended("done", manifest="other", copies=[copy().record()]), 1),  # processed once more
         (ended("failed", timedelta(seconds=59)), None),
         (ended("failed", timedelta(seconds=60)), 2),
@@ -99,7 +127,9 @@ def backups(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[CellId | 
     ],
 )
 def test_backup_of_a_cell(backup: Attempt | None, epoch: int | None) -> None:
-    """A cell is backed up where some place lacks what it has now; after a failure later and later, and never twice."""
+    """A cell is backed up where some place lacks what it has now; after a failure later and later,
+    and never twice.
+    """
     wanted = [(ID, epoch)] if epoch else []
     assert [each for each in backups(run_of(cell(backup))) if each[0]] == wanted
 
@@ -111,7 +141,9 @@ def test_hands_off(flag: str) -> None:
 
 
 def test_nothing_without_backups_or_manifest() -> None:
-    """Without a backup nothing is planned, nor for a cell that says of no manifest what it is done with."""
+    """Without a backup nothing is planned, nor for a cell that says of no manifest what it is done
+    with.
+    """
     assert backups(run_of(cell()), Policy()) == []
     nameless = run_of(cell(manifest=""))
     assert backups(nameless) == []
@@ -125,13 +157,21 @@ def test_run_files_settle() -> None:
     copied = replace(snapshot, backup=ended("done", covers=backup_schedule.run_digest(snapshot)))
     assert backups(copied) == []
     later = replace(
-        copied, cells=(cell(backed_up(timedelta(0), "second")), replace(cell(backed_up()), id=CellId("lib", "b")))
+        copied,
+        cells=(
+            cell(backed_up(timedelta(0), "second")),
+            replace(cell(backed_up()), id=CellId("lib", "b")),
+        ),
     )
     later = replace(later, report_digest=digest_of_report(later))
     assert backups(later) == [(None, 1)]
     assert backups(replace(later, report_digest="old")) == []  # its page comes first
-    assert backups(replace(copied, backup=ended("failed", timedelta(seconds=30), covers="old"))) == []
-    assert backups(replace(copied, backup=ended("failed", timedelta(seconds=60), covers="old"))) == [(None, 2)]
+    assert (
+        backups(replace(copied, backup=ended("failed", timedelta(seconds=30), covers="old"))) == []
+    )
+    assert backups(
+        replace(copied, backup=ended("failed", timedelta(seconds=60), covers="old"))
+    ) == [(None, 2)]
     assert backups(replace(copied, backup=under_way(Liveness.ALIVE))) == []
 
 
@@ -149,13 +189,29 @@ DAMAGED = ["second: x: missing"]
         (backed_up(), under_way(Liveness.ALIVE, 99 * DAY), None),
         (backed_up(), under_way(Liveness.UNKNOWN, 99 * DAY), None),
         (under_way(Liveness.ALIVE), None, None),
-        (backed_up(DAY), ended("failed", timedelta(seconds=60)), timedelta(0)),  # a place could not be read
-        (backed_up(DAY), ended("failed", timedelta(seconds=60), problems=DAMAGED), 30 * DAY - timedelta(seconds=60)),
-        (backed_up(timedelta(seconds=30)), ended("failed", DAY, problems=DAMAGED), -timedelta(seconds=30)),  # mended?
+        (
+            backed_up(DAY),
+            ended("failed", timedelta(seconds=60)),
+            timedelta(0),
+        ),  # a place could not be read
+        (
+            backed_up(DAY),
+            ended("failed", timedelta(seconds=60), problems=DAMAGED),
+            30 * DAY - timedelta(seconds=60),
+        ),
+        (
+            backed_up(timedelta(seconds=30)),
+            ended("failed", DAY, problems=DAMAGED),
+            -timedelta(seconds=30),
+        ),  # mended?
     ],
 )
-def test_verification_is_due(backup: Attempt | None, verification: Attempt | None, due: timedelta | None) -> None:
-    """Copies are read again in their time, after a backup that may have mended them at once, and by one at a time."""
+def test_verification_is_due(
+    backup: Attempt | None, verification: Attempt | None, due: timedelta | None
+) -> None:
+    """Copies are read again in their time, after a backup that may have mended them at once, and by
+    one at a time.
+    """
     expected = NOW + due if due is not None else None
     assert backup_schedule.verify_due(cell(backup, verification), POLICY, NOW) == expected
     snapshot = run_of(cell(backup, verification))
@@ -164,12 +220,20 @@ def test_verification_is_due(backup: Attempt | None, verification: Attempt | Non
 
 
 def test_stripped_runs_are_read() -> None:
-    """Of a stripped run there is nothing but the copies, so these are read as ever; an aborted one is left alone."""
+    """Of a stripped run there is nothing but the copies, so these are read as ever; an aborted one
+    is left alone.
+    """
     old = cell(backed_up(31 * DAY))
     assert [
-        each.name for each in backup_schedule.want_verify(run_of(old, flags=frozenset({"stripped"})), POLICY, NOW)
+        each.name
+        for each in backup_schedule.want_verify(
+            run_of(old, flags=frozenset({"stripped"})), POLICY, NOW
+        )
     ] == ["verify"]
-    assert list(backup_schedule.want_verify(run_of(old, flags=frozenset({"aborted"})), POLICY, NOW)) == []
+    assert (
+        list(backup_schedule.want_verify(run_of(old, flags=frozenset({"aborted"})), POLICY, NOW))
+        == []
+    )
 
 
 def test_damage_is_told() -> None:
@@ -177,26 +241,38 @@ def test_damage_is_told() -> None:
     snapshot = run_of(cell(backed_up(), ended("failed", problems=DAMAGED, here=True)))
     assert f"{ID}: damaged: second: x: missing" in list(backup_schedule.waiting(snapshot, POLICY))
     assert backup_schedule.damage(snapshot)[0].startswith(f"run {ID}: damaged: second: x: missing")
-    problems = {each.where: each.problem for each in backup_schedule.copy_locations(snapshot, snapshot.cells[0])}
+    problems = {
+        each.where: each.problem
+        for each in backup_schedule.copy_locations(snapshot, snapshot.cells[0])
+    }
     assert problems == {"output": "", "landing": "", "second": "second: x: missing"}
 
 
 @pytest.mark.parametrize("ending", ["", "failed"])
 def test_damage_stands_while_it_is_read_again(ending: str) -> None:
     """What an earlier reading has found counts while the next one is under way."""
-    round_ = ended(ending, problems=DAMAGED) if ending else under_way(Liveness.ALIVE, problems=DAMAGED)
+    round_ = (
+        ended(ending, problems=DAMAGED) if ending else under_way(Liveness.ALIVE, problems=DAMAGED)
+    )
     assert backup_schedule.damage(run_of(cell(backed_up(), round_)))
 
 
 def test_newest_copy_counts() -> None:
-    """Of what several rounds say of a backup the newest counts, and nothing that is about other results."""
+    """Of what several rounds say of a backup the newest counts, and nothing that is about other
+    results.
+    """
     early, late = copy(at=NOW - DAY), copy(at=NOW)
-    rounds = [ended("done", copies=[early.record()]), ended("done", copies=[late.record(), copy("b", "x").record()])]
+    rounds = [
+        ended("done", copies=[early.record()]),
+        ended("done", copies=[late.record(), copy("b", "x").record()]),
+    ]
     assert known_copies(MANIFEST, *rounds) == known_copies(MANIFEST, *reversed(rounds)) == (late,)
     assert known_copies("", *rounds) == ()
 
 
-@pytest.mark.parametrize("bad", [None, "x", [], [1], [{}], [{**copy().record(), "files": "3"}], [{"backup": "second"}]])
+@pytest.mark.parametrize(
+    "bad", [None, "x", [], [1], [{}], [{**copy().record(), "files": "3"}], [{"backup": "second"}]]
+)
 def test_records_that_are_none(bad: object) -> None:
     """What cannot be read as a copy record says nothing."""
     assert copies_in({"copies": bad}) == ()
@@ -222,7 +298,10 @@ def test_digest() -> None:
 
 def test_raw_policy() -> None:
     """A backup holds all raw data, those that are not in the results already, or none."""
-    facts = {name: Fact(name, 1, "0" * 32) for name in ("fastq_pass/a.fastq", "fastq_pass/late.fastq", "pod5/a.pod5")}
+    facts = {
+        name: Fact(name, 1, "0" * 32)
+        for name in ("fastq_pass/a.fastq", "fastq_pass/late.fastq", "pod5/a.pod5")
+    }
     sources = {"fastq_pass/a.fastq"}
     assert raw_wanted(facts, sources, wanted=True, fastq=True) == facts
     assert raw_wanted(facts, sources, wanted=True, fastq=False).keys() == facts.keys() - sources

@@ -1,4 +1,6 @@
-"""When it is worth while to mark or to strip, by flags and time alone; whether anything may go is for the proof."""
+"""When it is worth while to mark or to strip, by flags and time alone; whether anything may go is
+for the proof.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,18 @@ from typing import Any
 
 import pytest
 
-from hesiod_watch.core.model import Attempt, Cell, CellFlags, CellId, Flag, Liveness, Owner, Policy, RunName, Snapshot
+from hesiod_watch.core.model import (
+    Attempt,
+    Cell,
+    CellFlags,
+    CellId,
+    Flag,
+    Liveness,
+    Owner,
+    Policy,
+    RunName,
+    Snapshot,
+)
 from hesiod_watch.rules.retention import want_deletable, want_strip
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)
@@ -20,25 +33,49 @@ POLICY = Policy(marking={"prom:/data": 7 * 86400.0}, strip_after=30 * 86400.0)
 
 
 def a_round(
-    ending: str, age: timedelta = timedelta(days=2), liveness: Liveness = Liveness.DEAD, **record: Any
+    ending: str,
+    age: timedelta = timedelta(days=2),
+    liveness: Liveness = Liveness.DEAD,
+    **record: Any,
 ) -> Attempt:
     ended = (NOW - age).isoformat()
-    return Attempt(ending, Owner("t", time=ended), liveness, "it has ended", {"ended": ended, **record})
+    return Attempt(
+        ending, Owner("t", time=ended), liveness, "it has ended", {"ended": ended, **record}
+    )
 
 
 def a_cell(days: float = 40, **more: Any) -> Cell:
-    done = Flag(f"{CELL.stem}.done", (NOW - timedelta(days=days)).timestamp(), text=json.dumps({"manifest_md5": "m"}))
-    values: dict[str, Any] = {"upstream": True, "flags": CellFlags(done=done), "backup": a_round("done", manifest="m")}
+    done = Flag(
+        f"{CELL.stem}.done",
+        (NOW - timedelta(days=days)).timestamp(),
+        text=json.dumps({"manifest_md5": "m"}),
+    )
+    values: dict[str, Any] = {
+        "upstream": True,
+        "flags": CellFlags(done=done),
+        "backup": a_round("done", manifest="m"),
+    }
     return Cell(CELL, present=True, **(values | more))
 
 
 def a_run(cell: Cell, **more: Any) -> Snapshot:
-    values: dict[str, Any] = {"upstream": HERE, "listed_at": HERE, "output": Path("/output/run"), "cells": (cell,)}
-    return Snapshot(RunName("20190710_PROM_alpha"), Path("/landing/run"), has_pipeline=True, **(values | more))
+    values: dict[str, Any] = {
+        "upstream": HERE,
+        "listed_at": HERE,
+        "output": Path("/output/run"),
+        "cells": (cell,),
+    }
+    return Snapshot(
+        RunName("20190710_PROM_alpha"), Path("/landing/run"), has_pipeline=True, **(values | more)
+    )
 
 
 def planned(snapshot: Snapshot, policy: Policy = POLICY) -> list[str]:
-    return [action.name for rule in (want_deletable, want_strip) for action in rule(snapshot, policy, NOW)]
+    return [
+        action.name
+        for rule in (want_deletable, want_strip)
+        for action in rule(snapshot, policy, NOW)
+    ]
 
 
 MARKED = a_round("done", timedelta(days=1), marked=True)
@@ -46,21 +83,43 @@ MARKED = a_round("done", timedelta(days=1), marked=True)
 
 def found(said: str, days: float) -> dict[str, Any]:
     """What a flag records of MinKNOW's checksums so long ago."""
-    return {"minknow_checksums": {"at": (NOW - timedelta(days=days)).isoformat(), "said": said, "set": said}}
+    return {
+        "minknow_checksums": {
+            "at": (NOW - timedelta(days=days)).isoformat(),
+            "said": said,
+            "set": said,
+        }
+    }
 
 
 CASES: dict[str, tuple[Snapshot, list[str]]] = {
-    "backed up, and still upstream": (a_run(a_cell()), ["deletable"]),  # and the strip waits for the mark
+    "backed up, and still upstream": (
+        a_run(a_cell()),
+        ["deletable"],
+    ),  # and the strip waits for the mark
     "marked": (a_run(a_cell(deletable=MARKED)), ["strip"]),
     "marked, and young": (a_run(a_cell(days=3, deletable=MARKED)), []),
-    "its mark runs out": (a_run(a_cell(3, deletable=a_round("done", timedelta(days=7), marked=True))), ["deletable"]),
-    "refused an hour ago": (a_run(a_cell(3, deletable=a_round("failed", timedelta(hours=1), marked=False))), []),
+    "its mark runs out": (
+        a_run(a_cell(3, deletable=a_round("done", timedelta(days=7), marked=True))),
+        ["deletable"],
+    ),
+    "refused an hour ago": (
+        a_run(a_cell(3, deletable=a_round("failed", timedelta(hours=1), marked=False))),
+        [],
+    ),
     "refused yesterday": (
         a_run(a_cell(3, deletable=a_round("failed", timedelta(days=1), marked=False))),
         ["deletable"],
     ),
     "away for a moment": (
-        a_run(a_cell(3, deletable=a_round("failed", timedelta(minutes=11), marked=False, needs_person=False))),
+        a_run(
+            a_cell(
+                3,
+                deletable=a_round(
+                    "failed", timedelta(minutes=11), marked=False, needs_person=False
+                ),
+            )
+        ),
         ["deletable"],
     ),
     "being marked": (a_run(a_cell(deletable=a_round("", liveness=Liveness.ALIVE))), []),
@@ -80,7 +139,12 @@ CASES: dict[str, tuple[Snapshot, list[str]]] = {
         [],
     ),
     "the same, and marked": (
-        a_run(a_cell(deletable=MARKED, backup=a_round("done", manifest="m", **found("1 file is missing", 3)))),
+        a_run(
+            a_cell(
+                deletable=MARKED,
+                backup=a_round("done", manifest="m", **found("1 file is missing", 3)),
+            )
+        ),
         ["deletable"],
     ),
     "a file was missing, and was found since": (
@@ -101,9 +165,15 @@ CASES: dict[str, tuple[Snapshot, list[str]]] = {
         ["deletable"],
     ),
     "run failed": (a_run(a_cell(), flags=frozenset({"failed"})), []),
-    "run failed, and marked": (a_run(a_cell(deletable=MARKED), flags=frozenset({"failed"})), ["deletable"]),
+    "run failed, and marked": (
+        a_run(a_cell(deletable=MARKED), flags=frozenset({"failed"})),
+        ["deletable"],
+    ),
     "stripped": (a_run(a_cell(deletable=MARKED, strip=a_round("done"))), []),
-    "being stripped": (a_run(a_cell(deletable=MARKED, strip=a_round("", liveness=Liveness.UNKNOWN))), []),
+    "being stripped": (
+        a_run(a_cell(deletable=MARKED, strip=a_round("", liveness=Liveness.UNKNOWN))),
+        [],
+    ),
     "its stripper was killed": (a_run(a_cell(upstream=False, strip=a_round(""))), ["strip"]),
     "not stripped, yesterday": (a_run(a_cell(upstream=False, strip=a_round("failed"))), ["strip"]),
     "a local run": (a_run(a_cell(upstream=False), upstream="LOCAL", listed_at=""), ["strip"]),
@@ -113,7 +183,9 @@ CASES: dict[str, tuple[Snapshot, list[str]]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_planned(case: str) -> None:
-    """A mark comes first, is made anew in time and taken back at once; a strip comes when its time has come."""
+    """A mark comes first, is made anew in time and taken back at once; a strip comes when its time
+    has come.
+    """
     snapshot, expected = CASES[case]
     assert planned(snapshot) == expected
 
@@ -121,4 +193,7 @@ def test_what_is_planned(case: str) -> None:
 def test_only_where_it_is_wanted() -> None:
     """Without a word in the configuration nothing is marked and nothing is stripped by itself."""
     assert planned(a_run(a_cell()), Policy()) == []
-    assert planned(a_run(a_cell()), replace(POLICY, marking={"other:/data": 1.0}, strip_after=None)) == []
+    assert (
+        planned(a_run(a_cell()), replace(POLICY, marking={"other:/data": 1.0}, strip_after=None))
+        == []
+    )

@@ -22,8 +22,16 @@ PROCESS = Owner(
     pid_start=99,
     user="hesiod",
 )
-JOB = Owner(token="t", action="process", executor="slurm", slurm_job="17", slurm_submitted="2026-01-01T00:00:00")
-HERE = OwnerEvidence(same_machine=True, same_boot=True, same_pid_namespace=True, running=True, pid_start=99)
+JOB = Owner(
+    token="t",
+    action="process",
+    executor="slurm",
+    slurm_job="17",
+    slurm_submitted="2026-01-01T00:00:00",
+)
+HERE = OwnerEvidence(
+    same_machine=True, same_boot=True, same_pid_namespace=True, running=True, pid_start=99
+)
 ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
 
 
@@ -44,18 +52,37 @@ ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
         (PROCESS, replace(HERE, same_boot=False), DEAD, "restarted"),
         (PROCESS, replace(HERE, same_boot=None), UNKNOWN, "cannot tell"),
         (PROCESS, replace(HERE, same_pid_namespace=False), UNKNOWN, "container"),
-        (PROCESS, replace(HERE, same_pid_namespace=False, running=False, pid_start=None), UNKNOWN, "container"),
+        (
+            PROCESS,
+            replace(HERE, same_pid_namespace=False, running=False, pid_start=None),
+            UNKNOWN,
+            "container",
+        ),
         (PROCESS, replace(HERE, same_pid_namespace=None), UNKNOWN, "container"),
         (PROCESS, replace(HERE, running=False, pid_start=None), DEAD, "no such process"),
         (PROCESS, replace(HERE, running=None, pid_start=None), UNKNOWN, "cannot be looked at"),
         (PROCESS, replace(HERE, pid_start=None), UNKNOWN, "cannot be looked at"),
         (PROCESS, replace(HERE, pid_start=100), DEAD, "another process"),
-        (replace(PROCESS, pid=0), replace(HERE, running=False, pid_start=None), UNKNOWN, "no process"),
-        (replace(PROCESS, pid_start=0), replace(HERE, running=False, pid_start=None), UNKNOWN, "no process"),
+        (
+            replace(PROCESS, pid=0),
+            replace(HERE, running=False, pid_start=None),
+            UNKNOWN,
+            "no process",
+        ),
+        (
+            replace(PROCESS, pid_start=0),
+            replace(HERE, running=False, pid_start=None),
+            UNKNOWN,
+            "no process",
+        ),
     ],
 )
-def test_process(owner: Owner | None, evidence: OwnerEvidence | None, verdict: Liveness, says: str) -> None:
-    """A process is dead when its machine was restarted, or its pid is gone or another's; doubt is unknown."""
+def test_process(
+    owner: Owner | None, evidence: OwnerEvidence | None, verdict: Liveness, says: str
+) -> None:
+    """A process is dead when its machine was restarted, or its pid is gone or another's; doubt is
+    unknown.
+    """
     liveness, sentence = judge(owner, evidence)
     assert liveness is verdict
     assert says in sentence
@@ -71,29 +98,53 @@ IN_A_JOB = replace(PROCESS, slurm_job="17", slurm_cluster="crop")
     ("owner", "evidence", "verdict"),
     [
         pytest.param(JOB, OwnerEvidence(), UNKNOWN, id="a record of a job alone"),
-        pytest.param(replace(JOB, slurm_submitted=""), OwnerEvidence(), UNKNOWN, id="without its submit time"),
-        pytest.param(replace(PROCESS, executor="slurm"), GONE, UNKNOWN, id="a submitter that has ended"),
-        pytest.param(replace(IN_A_JOB, executor="slurm"), GONE, UNKNOWN, id="a job's process that has ended"),
-        pytest.param(replace(IN_A_JOB, executor="slurm"), REBOOTED, UNKNOWN, id="a job, machine restarted"),
-        pytest.param(replace(IN_A_JOB, executor="slurm"), ELSEWHERE, UNKNOWN, id="a job on another host"),
-        pytest.param(replace(IN_A_JOB, executor="slurm"), HERE, ALIVE, id="a job's process that is seen"),
+        pytest.param(
+            replace(JOB, slurm_submitted=""), OwnerEvidence(), UNKNOWN, id="without its submit time"
+        ),
+        pytest.param(
+            replace(PROCESS, executor="slurm"), GONE, UNKNOWN, id="a submitter that has ended"
+        ),
+        pytest.param(
+            replace(IN_A_JOB, executor="slurm"), GONE, UNKNOWN, id="a job's process that has ended"
+        ),
+        pytest.param(
+            replace(IN_A_JOB, executor="slurm"), REBOOTED, UNKNOWN, id="a job, machine restarted"
+        ),
+        pytest.param(
+            replace(IN_A_JOB, executor="slurm"), ELSEWHERE, UNKNOWN, id="a job on another host"
+        ),
+        pytest.param(
+            replace(IN_A_JOB, executor="slurm"), HERE, ALIVE, id="a job's process that is seen"
+        ),
         pytest.param(IN_A_JOB, ELSEWHERE, UNKNOWN, id="our own worker in a job on another host"),
         pytest.param(IN_A_JOB, GONE, DEAD, id="our own worker in a job, which has ended"),
-        pytest.param(IN_A_JOB, REBOOTED, DEAD, id="our own worker in a job, whose machine was restarted"),
+        pytest.param(
+            IN_A_JOB, REBOOTED, DEAD, id="our own worker in a job, whose machine was restarted"
+        ),
         pytest.param(IN_A_JOB, HERE, ALIVE, id="our own worker in a job, which is seen"),
     ],
 )
-def test_slurm_jobs_are_not_judged(owner: Owner, evidence: OwnerEvidence, verdict: Liveness) -> None:
-    """A record of a Slurm job is dead only where the machine proves the end of the very worker; doubt says why."""
+def test_slurm_jobs_are_not_judged(
+    owner: Owner, evidence: OwnerEvidence, verdict: Liveness
+) -> None:
+    """A record of a Slurm job is dead only where the machine proves the end of the very worker;
+    doubt says why.
+    """
     liveness, sentence = judge(owner, evidence)
     assert liveness is verdict
-    assert ("this version cannot tell whether a Slurm job lives" in sentence) == (verdict is UNKNOWN)
+    assert ("this version cannot tell whether a Slurm job lives" in sentence) == (
+        verdict is UNKNOWN
+    )
 
 
 def test_dead_only_with_proof() -> None:
-    """Over all evidence there can be, DEAD always rests on another boot, or on a pid that was really looked at."""
+    """Over all evidence there can be, DEAD always rests on another boot, or on a pid that was
+    really looked at.
+    """
     three = (None, False, True)
-    for same_machine, same_boot, namespace, running, start in product(three, three, three, three, (None, 99, 100)):
+    for same_machine, same_boot, namespace, running, start in product(
+        three, three, three, three, (None, 99, 100)
+    ):
         evidence = OwnerEvidence(same_machine, same_boot, namespace, running, start)
         if judge(PROCESS, evidence)[0] is DEAD:
             assert same_machine
@@ -103,14 +154,18 @@ def test_dead_only_with_proof() -> None:
 
 
 def test_says_who() -> None:
-    """The sentence names the action, the user, the pid and the host, so that a person can go and look."""
+    """The sentence names the action, the user, the pid and the host, so that a person can go and
+    look.
+    """
     sentence = judge(PROCESS, replace(HERE, same_machine=False))[1]
     assert sentence.startswith("process (local) of hesiod, pid 4711 on prom:")
 
 
 @pytest.mark.parametrize("field", ["boot_id", "pid", "pid_start", "pid_namespace"])
 def test_same_process(field: str) -> None:
-    """Two records are of one process when boot, namespace, pid and start time agree, and say so at all."""
+    """Two records are of one process when boot, namespace, pid and start time agree, and say so at
+    all.
+    """
     other = replace(PROCESS, token="another", action="another", time="later", epoch=2)
     assert same_process(PROCESS, other)
     assert not same_process(PROCESS, replace(other, **{field: type(getattr(other, field))(7)}))

@@ -36,7 +36,12 @@ POLICY = Policy()
 ID = CellId("lib", "cell")
 HERE = Cell(ID, present=True)
 RUN = Snapshot(
-    RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/output/run"), outbox=ALL_TOLD
+    RunName("run"),
+    Path("/landing/run"),
+    has_pipeline=True,
+    upstream=LOCAL,
+    output=Path("/output/run"),
+    outbox=ALL_TOLD,
 )
 OWNER = Owner("token", action="process", host="elsewhere", pid=42)
 
@@ -50,7 +55,10 @@ def explained(cell: Cell, run: Snapshot = RUN) -> Explanation:
     ("cell", "why", "happens", "can"),
     [
         (
-            replace(HERE, completeness=Completeness(Verdict.RUNNING, "still running: no final_summary yet")),
+            replace(
+                HERE,
+                completeness=Completeness(Verdict.RUNNING, "still running: no final_summary yet"),
+            ),
             "still running",
             "processed when its final_summary",
             "cell.synced",
@@ -59,7 +67,9 @@ def explained(cell: Cell, run: Snapshot = RUN) -> Explanation:
             replace(
                 HERE,
                 completeness=Completeness(
-                    Verdict.SHORT, "3 of 69 FASTQ files missing", (Shortfall(DataKind.FASTQ, 66, 69),)
+                    Verdict.SHORT,
+                    "3 of 69 FASTQ files missing",
+                    (Shortfall(DataKind.FASTQ, 66, 69),),
                 ),
                 summary_since=NOW.timestamp() - 7200,
             ),
@@ -77,7 +87,9 @@ def explained(cell: Cell, run: Snapshot = RUN) -> Explanation:
         (
             replace(
                 HERE,
-                flags=CellFlags(claims=(Claim(1, OWNER, None, False, Liveness.UNKNOWN, "another host"),)),
+                flags=CellFlags(
+                    claims=(Claim(1, OWNER, None, False, Liveness.UNKNOWN, "another host"),)
+                ),
             ),
             "nobody can tell",
             "nothing, until its owner",
@@ -86,7 +98,9 @@ def explained(cell: Cell, run: Snapshot = RUN) -> Explanation:
         (
             replace(
                 HERE,
-                flags=CellFlags(claims=(Claim(1, OWNER, OWNER, False, Liveness.ALIVE, "process 42 lives"),)),
+                flags=CellFlags(
+                    claims=(Claim(1, OWNER, OWNER, False, Liveness.ALIVE, "process 42 lives"),)
+                ),
                 progress=Progress("compressing", 50, 100, updated=NOW.timestamp() - 1),
             ),
             "compressing 50%",
@@ -94,15 +108,33 @@ def explained(cell: Cell, run: Snapshot = RUN) -> Explanation:
             "abort",
         ),
         (
-            replace(HERE, flags=CellFlags(aborted=Flag("cell.aborted", 0, text='{"why": "wrong sample"}'))),
+            replace(
+                HERE,
+                flags=CellFlags(aborted=Flag("cell.aborted", 0, text='{"why": "wrong sample"}')),
+            ),
             "wrong sample",
             "disregarded",
             "cell.aborted",
         ),
-        (replace(HERE, flags=CellFlags(done=Flag("cell.done", 0))), "processed", "finished", "hesiod-watch verify"),
+        (
+            replace(HERE, flags=CellFlags(done=Flag("cell.done", 0))),
+            "processed",
+            "finished",
+            "hesiod-watch verify",
+        ),
         (replace(HERE, present=False), "not here", "is back", "abort"),
     ],
-    ids=["running", "short", "ready", "failed", "unknown owner", "processing", "aborted", "done", "gone"],
+    ids=[
+        "running",
+        "short",
+        "ready",
+        "failed",
+        "unknown owner",
+        "processing",
+        "aborted",
+        "done",
+        "gone",
+    ],
 )
 def test_a_cell_explains_itself(cell: Cell, why: str, happens: str, can: str) -> None:
     """For each stage: why, what comes next, and the command that a person would need."""
@@ -132,7 +164,9 @@ def test_a_run_explains_itself_with_its_cells_and_quarantined_names() -> None:
 
 def test_flagged_run_stops_its_cells_and_says_so() -> None:
     """A ready cell of a failed run is not promised a worker."""
-    explanation = explained(replace(HERE, flags=CellFlags(synced=True)), replace(RUN, flags=frozenset({"failed"})))
+    explanation = explained(
+        replace(HERE, flags=CellFlags(synced=True)), replace(RUN, flags=frozenset({"failed"}))
+    )
     assert explanation.next == "nothing, because the run is flagged failed"
 
 
@@ -144,10 +178,19 @@ def test_an_unknown_cell_is_an_error() -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "words"),
-    [(-3, "0 s"), (42, "42 s"), (119, "119 s"), (300, "5 min"), (3 * 3600, "3 h"), (50 * 3600, "2 days")],
+    [
+        (-3, "0 s"),
+        (42, "42 s"),
+        (119, "119 s"),
+        (300, "5 min"),
+        (3 * 3600, "3 h"),
+        (50 * 3600, "2 days"),
+    ],
 )
 def test_lengths_of_time(seconds: float, words: str) -> None:
-    """Times are told in the unit that a person would use; a clock that runs ahead makes no negative ages."""
+    """Times are told in the unit that a person would use; a clock that runs ahead makes no negative
+    ages.
+    """
     assert ago(seconds) == words
 
 

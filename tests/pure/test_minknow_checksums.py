@@ -10,7 +10,9 @@ from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.rules.checksum_findings import ChecksumFinding, finding_in
 
 FILE = ("output_hash_x.csv",)
-BAD = MinknowChecksums(FILE, 3, differing=("pod5/a.pod5",), absent=("b.fastq", "c.bam"), repacked=("b.fastq",))
+BAD = MinknowChecksums(
+    FILE, 3, differing=("pod5/a.pod5",), absent=("b.fastq", "c.bam"), repacked=("b.fastq",)
+)
 AT = "2026-11-22T10:00:0{}Z"
 
 
@@ -21,7 +23,9 @@ def test_the_sentence() -> None:
         "2 files are missing: b.fastq (b.fastq.gz is there instead), c.bam"
     )
     assert BAD.sentence == f"{BAD.wrong}; 3 files agree"
-    assert MinknowChecksums(FILE, 1, not_compared=2, rows_skipped=1, problem="cut off").sentence == (
+    assert MinknowChecksums(
+        FILE, 1, not_compared=2, rows_skipped=1, problem="cut off"
+    ).sentence == (
         "MinKNOW's checksums (output_hash_x.csv): 1 file agrees; 2 files not compared yet; "
         "1 row skipped that name no file of this cell or no SHA-256; cut off"
     )
@@ -47,7 +51,8 @@ def test_records() -> None:
 
 
 @pytest.mark.parametrize(
-    "record", [None, 3, [], {"files": 3}, {"files": [1], "agreeing": "x", "absent": {"a": 1}, "problem": []}]
+    "record",
+    [None, 3, [], {"files": 3}, {"files": [1], "agreeing": "x", "absent": {"a": 1}, "problem": []}],
 )
 def test_records_of_another_kind(record: object) -> None:
     """What is no record of ours says nothing and raises nothing."""
@@ -57,7 +62,8 @@ def test_records_of_another_kind(record: object) -> None:
 def test_the_newest_finding_counts() -> None:
     """A later reading withdraws an earlier finding, in whatever order flags are asked."""
     bad, other, good = (
-        each.finding for each in (BAD, MinknowChecksums(FILE, absent=("c.bam",)), MinknowChecksums(FILE))
+        each.finding
+        for each in (BAD, MinknowChecksums(FILE, absent=("c.bam",)), MinknowChecksums(FILE))
     )
     assert finding_in(bad(AT.format(1)), good(AT.format(2))) == ChecksumFinding()
     assert finding_in(good(AT.format(2)), bad(AT.format(1))) == ChecksumFinding()
@@ -69,6 +75,9 @@ def test_the_newest_finding_counts() -> None:
 
 def test_doubt_withdraws_nothing() -> None:
     """An earlier finding stays where not every file was compared."""
-    for doubt in (MinknowChecksums(FILE, 1, not_compared=1), MinknowChecksums(FILE, problem="unreadable")):
+    for doubt in (
+        MinknowChecksums(FILE, 1, not_compared=1),
+        MinknowChecksums(FILE, problem="unreadable"),
+    ):
         assert doubt.finding(AT.format(2)) == {}
     assert MinknowChecksums().finding(AT.format(2)) == {}

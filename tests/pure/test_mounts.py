@@ -20,32 +20,55 @@ ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
         ((ROOT, "30 22 0:40 / /data rw - nfs4 server:/x rw"), "/database", "ext4"),
         # One below the other, whatever the order of the lines.
         (
-            (ROOT, "31 30 0:41 / /data/a rw - xfs /dev/sdb rw", "30 22 0:40 / /data rw - nfs4 server:/x rw"),
+            (
+                ROOT,
+                "31 30 0:41 / /data/a rw - xfs /dev/sdb rw",
+                "30 22 0:40 / /data rw - nfs4 server:/x rw",
+            ),
             "/data/a/run",
             "xfs",
         ),
         # Two on the same place: the later lies on the earlier.
         (
-            (ROOT, "30 22 0:40 / /data rw - nfs4 server:/x rw", "33 30 0:43 / /data rw - tmpfs tmpfs rw"),
+            (
+                ROOT,
+                "30 22 0:40 / /data rw - nfs4 server:/x rw",
+                "33 30 0:43 / /data rw - tmpfs tmpfs rw",
+            ),
             "/data/run",
             "tmpfs",
         ),
         # A later mount higher up hides the longer mount point below it.
         (
-            (ROOT, "30 22 0:40 / /data/a rw - xfs /dev/sdb rw", "31 22 0:41 / /data rw - lustre mds:/p rw"),
+            (
+                ROOT,
+                "30 22 0:40 / /data/a rw - xfs /dev/sdb rw",
+                "31 22 0:41 / /data rw - lustre mds:/p rw",
+            ),
             "/data/a/run",
             "lustre",
         ),
         # Optional fields may be many or none; blanks and backslashes are escaped.
         (
-            (ROOT, r"30 22 0:40 / /my\040data\134x rw shared:1 master:2 propagate_from:3 - fuse.sshfs a@b:/ rw"),
+            (
+                ROOT,
+                r"30 22 0:40 / /my\040data\134x rw shared:1 master:2 propagate_from:3 - fuse.sshfs a@b:/ rw",
+            ),
             r"/my data\x/run",
             "fuse.sshfs",
         ),
         # A container that shows no root.
-        (("31 30 0:41 / /d rw - xfs /dev/sdb rw", "40 39 0:41 / /d/x rw - ext4 /dev/sdc rw"), "/d/x", "ext4"),
+        (
+            ("31 30 0:41 / /d rw - xfs /dev/sdb rw", "40 39 0:41 / /d/x rw - ext4 /dev/sdc rw"),
+            "/d/x",
+            "ext4",
+        ),
         # The kernel's own first mount, which is its own parent.
-        (("1 1 0:1 / / rw - rootfs rootfs rw", "22 1 8:1 / / rw - btrfs /dev/sda1 rw"), "/data", "btrfs"),
+        (
+            ("1 1 0:1 / / rw - rootfs rootfs rw", "22 1 8:1 / / rw - btrfs /dev/sda1 rw"),
+            "/data",
+            "btrfs",
+        ),
         # Lines that make no sense are skipped.
         (("", "garbage", "30 22 0:40 / /data rw", ROOT), "/data", "ext4"),
         (("garbage",), "/data", ""),

@@ -55,7 +55,13 @@ CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
         ("20300101_0900_NEWBOX_odd_cell_0a1b2c3d", "NEWBOX", "odd_cell", "0a1b2c3d", ""),
         # Called again by scripts.
         ("20190710_1723_2-A5-D5_PAD38578_c6ded78b.sup", "2-A5-D5", "PAD38578", "c6ded78b", "sup"),
-        ("20190710_1723_2-A5-D5_PAD38578_c6ded78b.re-call.v2", "2-A5-D5", "PAD38578", "c6ded78b", "re-call.v2"),
+        (
+            "20190710_1723_2-A5-D5_PAD38578_c6ded78b.re-call.v2",
+            "2-A5-D5",
+            "PAD38578",
+            "c6ded78b",
+            "re-call.v2",
+        ),
     ],
 )
 def test_cell_names_of_every_machine_are_taken_apart(
@@ -93,16 +99,27 @@ def test_cell_names_of_every_machine_are_taken_apart(
     ],
 )
 def test_anything_else_is_no_cell(name: str) -> None:
-    """What differs from a cell's name in one place is not taken for one, and the quarantine says why."""
+    """What differs from a cell's name in one place is not taken for one, and the quarantine says
+    why.
+    """
     assert parse_cell(name) is None
     assert cell_problem(name) != ""
 
 
 @pytest.mark.parametrize(
     ("flow_cell", "expected"),
-    [("CTC00123", True), ("ctc1", True), ("CTC", True), ("PAD38578", False), ("", False), ("ACTC1", False)],
+    [
+        ("CTC00123", True),
+        ("ctc1", True),
+        ("CTC", True),
+        ("PAD38578", False),
+        ("", False),
+        ("ACTC1", False),
+    ],
 )
-def test_configuration_test_cells_are_told_by_their_flow_cell(flow_cell: str, expected: bool) -> None:
+def test_configuration_test_cells_are_told_by_their_flow_cell(
+    flow_cell: str, expected: bool
+) -> None:
     """A flow cell that begins with CTC tests the instrument and holds no sample."""
     cell = parse_cell(f"20190710_1723_X1_{flow_cell}_c6ded78b")
     assert cell is not None
@@ -160,13 +177,17 @@ def test_ordinary_names_may_be_worked_on(name: str) -> None:
     ],
 )
 def test_other_names_are_quarantined_with_a_reason(name: str, says: str) -> None:
-    """A name outside the grammar is refused for runs, libraries and cells in one printable sentence."""
+    """A name outside the grammar is refused for runs, libraries and cells in one printable
+    sentence.
+    """
     for problem in (run_problem(name), library_problem(name), cell_problem(name)):
         assert says in problem
         assert problem.isprintable()
 
 
-@pytest.mark.parametrize("name", ["pipeline", "rundata", "report.html", "pipeline.log", "sync.log", "x_mqc.json"])
+@pytest.mark.parametrize(
+    "name", ["pipeline", "rundata", "report.html", "pipeline.log", "sync.log", "x_mqc.json"]
+)
 def test_names_we_use_ourselves_are_no_libraries(name: str) -> None:
     """A library cannot have a name that the run's or its output directory needs."""
     assert "uses itself" in library_problem(name)
@@ -193,7 +214,9 @@ def test_suffixes_that_read_like_flags_are_quarantined(suffix: str) -> None:
     ],
 )
 def test_a_name_meant_for_a_cell_is_noticed(name: str, expected: bool) -> None:
-    """Date and time at the beginning are enough to tell a person that a directory is not taken for a cell."""
+    """Date and time at the beginning are enough to tell a person that a directory is not taken for
+    a cell.
+    """
     assert looks_like_cell(name) is expected
 
 
@@ -217,7 +240,9 @@ def test_a_name_meant_for_a_cell_is_noticed(name: str, expected: bool) -> None:
     ],
 )
 def test_display_shows_what_is_invisible(name: str, shown: str) -> None:
-    """Control, bidirectional, zero-width and undecodable characters appear as escapes, readable text as itself."""
+    """Control, bidirectional, zero-width and undecodable characters appear as escapes, readable
+    text as itself.
+    """
     assert display(name) == shown
 
 
@@ -229,7 +254,10 @@ def test_display_is_one_printable_line(name: str) -> None:
     assert shown.encode("utf-8").decode() == shown
 
 
-@given(st.text(alphabet="ax0n\\\n\x1b\u202e\x9b\udc9b", max_size=6), st.text(alphabet="ax0n\\\n\x1b\u202e\x9b\udc9b"))
+@given(
+    st.text(alphabet="ax0n\\\n\x1b\u202e\x9b\udc9b", max_size=6),
+    st.text(alphabet="ax0n\\\n\x1b\u202e\x9b\udc9b"),
+)
 def test_display_tells_names_apart(one: str, other: str) -> None:
     """Two names that differ look different."""
     assert (display(one) == display(other)) is (one == other)
@@ -237,7 +265,16 @@ def test_display_tells_names_apart(one: str, other: str) -> None:
 
 def test_natural_order_counts_numbers() -> None:
     """Files are sorted by the numbers in their names, whatever their width."""
-    in_order = ["a2b9", "a2b10", "x.fastq", "x_01.fastq", "x_1.fastq", "x_9.fastq", "x_10.fastq", "x_" + "9" * 5000]
+    in_order = [
+        "a2b9",
+        "a2b10",
+        "x.fastq",
+        "x_01.fastq",
+        "x_1.fastq",
+        "x_9.fastq",
+        "x_10.fastq",
+        "x_" + "9" * 5000,
+    ]
     assert sorted(sorted(in_order), key=natural_key) == in_order
 
 
@@ -253,16 +290,46 @@ def test_natural_order_is_total(names: list[str]) -> None:
     [
         ("R", "L", CELL, None, "pass", "R_L_PAD38578_c6ded78b_pass.fastq.gz"),
         ("R", "L", CELL, "barcode01", "fail", "R_L_PAD38578_c6ded78b_barcode01_fail.fastq.gz"),
-        ("R", "L", CELL, "unclassified", "skip", "R_L_PAD38578_c6ded78b_unclassified_skip.fastq.gz"),
-        ("R", "L", CELL + ".sup", "barcode01", "pass", "R_L_PAD38578_c6ded78b.sup_barcode01_pass.fastq.gz"),
-        ("my run", "a test lib", CELL, None, "pass", "my run_a test lib_PAD38578_c6ded78b_pass.fastq.gz"),
+        (
+            "R",
+            "L",
+            CELL,
+            "unclassified",
+            "skip",
+            "R_L_PAD38578_c6ded78b_unclassified_skip.fastq.gz",
+        ),
+        (
+            "R",
+            "L",
+            CELL + ".sup",
+            "barcode01",
+            "pass",
+            "R_L_PAD38578_c6ded78b.sup_barcode01_pass.fastq.gz",
+        ),
+        (
+            "my run",
+            "a test lib",
+            CELL,
+            None,
+            "pass",
+            "my run_a test lib_PAD38578_c6ded78b_pass.fastq.gz",
+        ),
         ("R", "L", "20240301_0900_X1__0a1b2c3d", None, "pass", "R_L__0a1b2c3d_pass.fastq.gz"),
-        ("R", "L", CELL, "my sample/1%", "pass", "R_L_PAD38578_c6ded78b_my%20sample%2F1%25_pass.fastq.gz"),
+        (
+            "R",
+            "L",
+            CELL,
+            "my sample/1%",
+            "pass",
+            "R_L_PAD38578_c6ded78b_my%20sample%2F1%25_pass.fastq.gz",
+        ),
         ("R", "L", CELL, "a\nb\\é", "pass", "R_L_PAD38578_c6ded78b_a%0Ab%5C%C3%A9_pass.fastq.gz"),
         ("R", "L", CELL, os.fsdecode(b"\xff"), "pass", "R_L_PAD38578_c6ded78b_%FF_pass.fastq.gz"),
     ],
 )
-def test_output_names(run: str, library: str, cell: str, barcode: str | None, part: str, expected: str) -> None:
+def test_output_names(
+    run: str, library: str, cell: str, barcode: str | None, part: str, expected: str
+) -> None:
     """An output is named after its run, library, flow cell, short id, barcode and part."""
     assert output_file_name(run, CellId(library, cell), barcode, part) == expected
 
@@ -271,9 +338,13 @@ def test_output_names(run: str, library: str, cell: str, barcode: str | None, pa
     st.tuples(st.one_of(st.none(), st.text(max_size=8)), st.sampled_from(["pass", "fail", "skip"])),
     st.tuples(st.one_of(st.none(), st.text(max_size=8)), st.sampled_from(["pass", "fail", "skip"])),
 )
-def test_outputs_of_one_cell_never_share_a_name(one: tuple[str | None, str], other: tuple[str | None, str]) -> None:
+def test_outputs_of_one_cell_never_share_a_name(
+    one: tuple[str | None, str], other: tuple[str | None, str]
+) -> None:
     """Different barcode or part, different file; and every name is plain ASCII on one line."""
-    names = [output_file_name("R", CellId("L", CELL), barcode, part) for barcode, part in (one, other)]
+    names = [
+        output_file_name("R", CellId("L", CELL), barcode, part) for barcode, part in (one, other)
+    ]
     assert (names[0] == names[1]) is (one == other)
     assert all(re.fullmatch(r"[A-Za-z0-9._%-]+", name) for name in names)
 
@@ -292,7 +363,9 @@ def test_outputs_of_one_cell_never_share_a_name(one: tuple[str | None, str], oth
 def test_impossible_output_names_are_errors(
     run: str, library: str, cell: str, barcode: str | None, part: str, says: str
 ) -> None:
-    """A name too long for a file system, or of quarantined parts, is refused with the reason on one line."""
+    """A name too long for a file system, or of quarantined parts, is refused with the reason on one
+    line.
+    """
     with pytest.raises(PermanentError, match=says) as caught:
         output_file_name(run, CellId(library, cell), barcode, part)
     assert str(caught.value).isprintable()

@@ -35,7 +35,12 @@ POLICY = Policy(local=True, grace=3600, attempts_per_day=3, ingest_interval=None
 ID = CellId("lib", "cell")
 FLAG = Flag("flag", mtime=1.0, text="because")
 RUN = Snapshot(
-    RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/output/run"), outbox=ALL_TOLD
+    RunName("run"),
+    Path("/landing/run"),
+    has_pipeline=True,
+    upstream=LOCAL,
+    output=Path("/output/run"),
+    outbox=ALL_TOLD,
 )
 HERE = Cell(ID, present=True)
 PROVEN = Completeness(Verdict.PROVEN, "3 of 3 FASTQ files")
@@ -53,7 +58,9 @@ def claim(
 ) -> Claim:
     when = (NOW - timedelta(hours=hours_ago)).isoformat() if time is None else time
     owner = Owner(f"token{epoch}", host="here", pid=1, time=when, epoch=epoch)
-    return Claim(epoch, owner, None, yielded=yielded, liveness=liveness, evidence="process 1 is gone")
+    return Claim(
+        epoch, owner, None, yielded=yielded, liveness=liveness, evidence="process 1 is gone"
+    )
 
 
 def planned(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[str, int]]:
@@ -70,12 +77,32 @@ def planned(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[str, int]
         (replace(RUN, cells=(replace(HERE, completeness=RUNNING),)), []),
         (replace(RUN, upstream="host:/data", cells=(replace(HERE, completeness=PROVEN),)), []),
         (replace(RUN, cells=(replace(HERE, flags=CellFlags(synced=True)),)), [("process", 1)]),
-        (replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(liveness=Liveness.ALIVE),))),)), []),
-        (replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(liveness=Liveness.UNKNOWN),))),)), []),
-        (replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(),))),)), [("process", 2)]),
-        (replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(1), claim(2)))),)), [("process", 3)]),
         (
-            replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(1), claim(2), claim(3)))),)),
+            replace(
+                RUN,
+                cells=(replace(HERE, flags=CellFlags(claims=(claim(liveness=Liveness.ALIVE),))),),
+            ),
+            [],
+        ),
+        (
+            replace(
+                RUN,
+                cells=(replace(HERE, flags=CellFlags(claims=(claim(liveness=Liveness.UNKNOWN),))),),
+            ),
+            [],
+        ),
+        (
+            replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(),))),)),
+            [("process", 2)],
+        ),
+        (
+            replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(1), claim(2)))),)),
+            [("process", 3)],
+        ),
+        (
+            replace(
+                RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(1), claim(2), claim(3)))),)
+            ),
             [("give-up", 1)],
         ),
     ],
@@ -108,7 +135,10 @@ def test_runs_are_taken_up_only_where_sequencers_write_here() -> None:
 @pytest.mark.parametrize("flag", ["failed", "aborted", "stripped"])
 def test_nothing_is_started_in_a_flagged_run(flag: str) -> None:
     """The run's own flags stop every rule, and the wait is said."""
-    cells = (replace(HERE, flags=CellFlags(synced=True)), Cell(CellId("lib", "b"), True, completeness=PROVEN))
+    cells = (
+        replace(HERE, flags=CellFlags(synced=True)),
+        Cell(CellId("lib", "b"), True, completeness=PROVEN),
+    )
     decision = plan(replace(RUN, flags=frozenset({flag}), cells=cells), POLICY, NOW)
     assert decision.actions == ()
     assert flag in decision.waiting[0]
@@ -138,15 +168,30 @@ def test_one_failed_cell_never_stops_another() -> None:
         }.items()
     )
     actions = plan(replace(RUN, cells=cells), POLICY, NOW).actions
-    assert [action.cell.name for action in actions if action.cell and action.name == "process"] == ["c", "e"]
+    assert [action.cell.name for action in actions if action.cell and action.name == "process"] == [
+        "c",
+        "e",
+    ]
 
 
 def test_attempts_are_counted_over_a_day_only() -> None:
-    """Old attempts and those that stepped back do not use up today's; a time that cannot be read counts."""
-    old = (claim(1, hours_ago=30), claim(2, hours_ago=25), claim(3, yielded=True), claim(4), claim(5))
-    assert planned(replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=old)),))) == [("process", 6)]
+    """Old attempts and those that stepped back do not use up today's; a time that cannot be read
+    counts.
+    """
+    old = (
+        claim(1, hours_ago=30),
+        claim(2, hours_ago=25),
+        claim(3, yielded=True),
+        claim(4),
+        claim(5),
+    )
+    assert planned(replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=old)),))) == [
+        ("process", 6)
+    ]
     unreadable = tuple(claim(epoch, time="once upon a time") for epoch in (1, 2, 3))
-    assert planned(replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=unreadable)),))) == [("give-up", 1)]
+    assert planned(replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=unreadable)),))) == [
+        ("give-up", 1)
+    ]
 
 
 def test_all_claims_stepped_back_is_nobody() -> None:
@@ -156,7 +201,9 @@ def test_all_claims_stepped_back_is_nobody() -> None:
 
 
 def test_report_follows_the_cells() -> None:
-    """The run's page is made when it does not cover what has become of the cells, and then not again."""
+    """The run's page is made when it does not cover what has become of the cells, and then not
+    again.
+    """
     done = replace(RUN, cells=(replace(HERE, flags=CellFlags(done=FLAG)),))
     assert planned(done) == [("report", 1)]
     assert planned(replace(done, report_digest="another")) == [("report", 1)]
@@ -165,7 +212,10 @@ def test_report_follows_the_cells() -> None:
 
 def test_priority_is_data_before_pages() -> None:
     """Processing comes before telling about it."""
-    cells = (replace(HERE, flags=CellFlags(done=FLAG)), Cell(CellId("lib", "b"), True, flags=CellFlags(synced=True)))
+    cells = (
+        replace(HERE, flags=CellFlags(done=FLAG)),
+        Cell(CellId("lib", "b"), True, flags=CellFlags(synced=True)),
+    )
     assert [name for name, _ in planned(replace(RUN, cells=cells))] == ["process", "report"]
 
 
@@ -175,13 +225,17 @@ def test_missing_files_are_a_persons_business_after_the_grace_period() -> None:
     short = replace(HERE, completeness=SHORT, summary_since=since)
     assert not overdue(short, POLICY, NOW)
     assert overdue(short, POLICY, NOW + timedelta(hours=1))
-    assert plan(replace(RUN, cells=(short,)), POLICY, NOW).waiting == ("lib/cell: 1 of 3 FASTQ files missing",)
+    assert plan(replace(RUN, cells=(short,)), POLICY, NOW).waiting == (
+        "lib/cell: 1 of 3 FASTQ files missing",
+    )
     (late,) = plan(replace(RUN, cells=(short,)), POLICY, NOW + timedelta(hours=1)).waiting
     assert "a person should look" in late
 
 
 def test_looks_again_by_itself_where_nothing_announces_a_change() -> None:
-    """Missing files are counted often at first and then less; a running or settled cell needs no look of its own."""
+    """Missing files are counted often at first and then less; a running or settled cell needs no
+    look of its own.
+    """
 
     def wait(cell: Cell) -> float | None:
         again = look_again(replace(RUN, cells=(cell,)), POLICY, NOW)
@@ -197,7 +251,9 @@ def test_looks_again_by_itself_where_nothing_announces_a_change() -> None:
 
 
 def test_unknown_owner_asks_for_a_decision() -> None:
-    """Nothing is done about a claim that nobody can judge, but it is said, with what a person can do."""
+    """Nothing is done about a claim that nobody can judge, but it is said, with what a person can
+    do.
+    """
     flags = CellFlags(claims=(claim(liveness=Liveness.UNKNOWN),))
     (sentence,) = plan(replace(RUN, cells=(replace(HERE, flags=flags),)), POLICY, NOW).waiting
     assert "hesiod-watch release" in sentence
@@ -207,12 +263,23 @@ INGESTING = replace(POLICY, ingest_interval=60)
 
 
 def arriving(
-    changed: int = 2, seen: int = 0, unfinished: int = 0, *, ended: str | None = None, seconds_ago: float = 0
+    changed: int = 2,
+    seen: int = 0,
+    unfinished: int = 0,
+    *,
+    ended: str | None = None,
+    seconds_ago: float = 0,
 ) -> Cell:
     """A running cell; `ended`: how its last round ended ("" for under way), begun `seconds_ago`."""
     owner = Owner("token", time=(NOW - timedelta(seconds=seconds_ago)).isoformat())
-    last = None if ended is None else Attempt(ended, owner, Liveness.ALIVE if ended == "" else Liveness.DEAD, "")
-    return replace(HERE, completeness=RUNNING, arriving=IngestState(changed, seen, unfinished, last))
+    last = (
+        None
+        if ended is None
+        else Attempt(ended, owner, Liveness.ALIVE if ended == "" else Liveness.DEAD, "")
+    )
+    return replace(
+        HERE, completeness=RUNNING, arriving=IngestState(changed, seen, unfinished, last)
+    )
 
 
 @pytest.mark.parametrize(
@@ -226,11 +293,19 @@ def arriving(
         (arriving(changed=3, seen=2, ended="done", seconds_ago=60), True),
         (arriving(ended="", seconds_ago=600), False),
         (
-            replace(HERE, completeness=RUNNING, arriving=IngestState(2, round=Attempt("", None, Liveness.DEAD, ""))),
+            replace(
+                HERE,
+                completeness=RUNNING,
+                arriving=IngestState(2, round=Attempt("", None, Liveness.DEAD, "")),
+            ),
             True,
         ),
         (
-            replace(HERE, completeness=RUNNING, arriving=IngestState(2, round=Attempt("", None, Liveness.UNKNOWN, ""))),
+            replace(
+                HERE,
+                completeness=RUNNING,
+                arriving=IngestState(2, round=Attempt("", None, Liveness.UNKNOWN, "")),
+            ),
             False,
         ),
         (arriving(changed=3, seen=2, ended="failed", seconds_ago=599), False),
@@ -263,7 +338,9 @@ def test_a_complete_cell_is_not_ingested_any_more() -> None:
 
 
 def test_ingest_is_looked_for_by_time() -> None:
-    """No event tells of a file in a data directory: a running cell is looked at again when its next round is due."""
+    """No event tells of a file in a data directory: a running cell is looked at again when its next
+    round is due.
+    """
 
     def wait(cell: Cell) -> float:
         again = look_again(replace(RUN, cells=(cell,)), INGESTING, NOW)
@@ -273,14 +350,19 @@ def test_ingest_is_looked_for_by_time() -> None:
     assert wait(arriving(changed=3, seen=2, ended="done", seconds_ago=20)) == 40
     assert wait(arriving(changed=2, seen=2, ended="done", seconds_ago=20)) == 60
     often = replace(INGESTING, ingest_interval=5)
-    quiet = replace(RUN, cells=(arriving(changed=2, seen=2, unfinished=1, ended="done", seconds_ago=20),))
+    quiet = replace(
+        RUN, cells=(arriving(changed=2, seen=2, unfinished=1, ended="done", seconds_ago=20),)
+    )
     assert look_again(quiet, often, NOW) == NOW + timedelta(seconds=5)
 
 
 def test_processing_comes_before_ingest() -> None:
     """A complete cell is not kept waiting by one that is still being written."""
     cells = (arriving(), Cell(CellId("lib", "b"), True, flags=CellFlags(synced=True)))
-    assert [name for name, _ in planned(replace(RUN, cells=cells), INGESTING)] == ["process", "ingest"]
+    assert [name for name, _ in planned(replace(RUN, cells=cells), INGESTING)] == [
+        "process",
+        "ingest",
+    ]
 
 
 def test_every_action_has_a_reason() -> None:
@@ -296,7 +378,9 @@ def test_every_action_has_a_reason() -> None:
 
 
 def test_the_cell_that_waited_longest_is_ingested_first() -> None:
-    """Rounds follow the beginning of the last one; never, or a time in the future, counts as long ago."""
+    """Rounds follow the beginning of the last one; never, or a time in the future, counts as long
+    ago.
+    """
     cells = {
         "a": arriving(changed=3, seen=2, ended="done", seconds_ago=100),
         "b": arriving(changed=3, seen=2, ended="done", seconds_ago=300),

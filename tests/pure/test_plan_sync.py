@@ -30,7 +30,9 @@ from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import digest_of_report, stage_of
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
-POLICY = Policy(local=False, grace=3600, attempts_per_day=3, ingest_interval=None, sync_interval=300)
+POLICY = Policy(
+    local=False, grace=3600, attempts_per_day=3, ingest_interval=None, sync_interval=300
+)
 THERE = "host:/data/My Exp"
 RUN = Snapshot(
     RunName("run"),
@@ -42,11 +44,15 @@ RUN = Snapshot(
     outbox=ALL_TOLD,
 )
 FLAG = Flag("flag", mtime=1.0, text="because")
-CLAIM = Claim(1, Owner("token"), None, yielded=False, liveness=Liveness.ALIVE, evidence="process 1 is alive")
+CLAIM = Claim(
+    1, Owner("token"), None, yielded=False, liveness=Liveness.ALIVE, evidence="process 1 is alive"
+)
 NEW = Cell(CellId("lib", "new"), present=False, upstream=True)
 PENDING = Cell(CellId("lib", "pending"), present=True, upstream=True)
 DONE = Cell(CellId("lib", "done"), present=True, upstream=True, flags=CellFlags(done=FLAG))
-ABORTED = Cell(CellId("lib", "aborted"), present=False, upstream=True, flags=CellFlags(aborted=FLAG))
+ABORTED = Cell(
+    CellId("lib", "aborted"), present=False, upstream=True, flags=CellFlags(aborted=FLAG)
+)
 FAILED = Cell(CellId("lib", "failed"), present=True, upstream=True, flags=CellFlags(failed=FLAG))
 READY = Cell(CellId("lib", "ready"), present=True, upstream=True, flags=CellFlags(synced=True))
 BUSY = Cell(
@@ -66,16 +72,22 @@ def last_sync(
 
 
 def actions(snapshot: Snapshot, policy: Policy = POLICY) -> list[str]:
-    return [action.name for action in plan(snapshot, policy, NOW).actions if action.name != "report"]
+    return [
+        action.name for action in plan(snapshot, policy, NOW).actions if action.name != "report"
+    ]
 
 
 @pytest.mark.parametrize("listed_at", ["", THERE], ids=["not listed", "listed"])
 @pytest.mark.parametrize("local", [False, True], ids=["upstreams only", "LOCAL"])
 @pytest.mark.parametrize("present", [False, True], ids=["not here", "here"])
 def test_new_runs(listed_at: str, local: bool, present: bool) -> None:
-    """A run that is offered comes from where it is offered; one that is only here is LOCAL's, if there is LOCAL."""
+    """A run that is offered comes from where it is offered; one that is only here is LOCAL's, if
+    there is LOCAL.
+    """
     cell = Cell(CellId("lib", "cell"), present, upstream=bool(listed_at))
-    snapshot = replace(RUN, has_pipeline=False, upstream=None, output=None, listed_at=listed_at, cells=(cell,))
+    snapshot = replace(
+        RUN, has_pipeline=False, upstream=None, output=None, listed_at=listed_at, cells=(cell,)
+    )
     planned = plan(snapshot, replace(POLICY, local=local), NOW).actions
     expected = [("new-run", listed_at or LOCAL)] if listed_at or (local and present) else []
     assert [(action.name, action.upstream) for action in planned] == expected
@@ -97,10 +109,14 @@ def test_new_runs(listed_at: str, local: bool, present: bool) -> None:
         ([READY], ["process"]),
         ([READY, NEW], ["process"]),
     ],
-    ids=lambda value: "+".join(cell.id.stem for cell in value) if value and isinstance(value[0], Cell) else "",
+    ids=lambda value: (
+        "+".join(cell.id.stem for cell in value) if value and isinstance(value[0], Cell) else ""
+    ),
 )
 def test_cells_that_need_a_sync(cells: list[Cell], expected: list[str]) -> None:
-    """One cell that is upstream and not wholly here is enough; processing what is ready comes first."""
+    """One cell that is upstream and not wholly here is enough; processing what is ready comes
+    first.
+    """
     assert actions(replace(RUN, cells=tuple(cells))) == expected
 
 
@@ -122,15 +138,22 @@ def test_flagged_runs_are_not_copied(flag: str) -> None:
     ids=["not seen there now", "seen elsewhere", "unknown", "LOCAL", "no output"],
 )
 def test_only_what_was_just_seen_is_copied(changed: dict[str, str | None]) -> None:
-    """A run is copied from where it says that it comes from, when it was just seen there and results have a place."""
+    """A run is copied from where it says that it comes from, when it was just seen there and
+    results have a place.
+    """
     assert "sync" not in actions(replace(RUN, cells=(NEW,), **changed))  # type: ignore[arg-type]  # from the table
 
 
 @pytest.mark.parametrize(
-    ("ending", "liveness", "ago"), list(product(["", "done", "failed"], Liveness, [0.0, 299.0, 300.0, 1e6]))
+    ("ending", "liveness", "ago"),
+    list(product(["", "done", "failed"], Liveness, [0.0, 299.0, 300.0, 1e6])),
 )
-def test_one_sync_after_another(ending: Literal["", "done", "failed"], liveness: Liveness, ago: float) -> None:
-    """The next sync waits for the end of the last one, or the proof of its owner's death, and for the interval."""
+def test_one_sync_after_another(
+    ending: Literal["", "done", "failed"], liveness: Liveness, ago: float
+) -> None:
+    """The next sync waits for the end of the last one, or the proof of its owner's death, and for
+    the interval.
+    """
     over = bool(ending) or liveness is Liveness.DEAD
     snapshot = replace(RUN, cells=(NEW,), sync=last_sync(ending, liveness, ago))
     assert actions(snapshot) == (["sync"] if over and ago >= 300 else [])
@@ -138,7 +161,9 @@ def test_one_sync_after_another(ending: Literal["", "done", "failed"], liveness:
 
 
 def test_doubt_about_a_sync_is_told() -> None:
-    """A sync whose owner can neither be seen nor proven dead is waited for, and a person learns what to do."""
+    """A sync whose owner can neither be seen nor proven dead is waited for, and a person learns
+    what to do.
+    """
     snapshot = replace(RUN, cells=(NEW,), sync=last_sync("", Liveness.UNKNOWN, 1e6))
     (sentence,) = plan(snapshot, POLICY, NOW).waiting
     assert "/landing/run/pipeline/sync.started" in sentence
@@ -146,7 +171,9 @@ def test_doubt_about_a_sync_is_told() -> None:
 
 def test_a_time_that_cannot_be_read_delays_nothing() -> None:
     """A flag made by hand, without an owner, does not keep a run from being copied."""
-    assert actions(replace(RUN, cells=(NEW,), sync=replace(last_sync("failed"), owner=None))) == ["sync"]
+    assert actions(replace(RUN, cells=(NEW,), sync=replace(last_sync("failed"), owner=None))) == [
+        "sync"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -155,7 +182,9 @@ def test_a_time_that_cannot_be_read_delays_nothing() -> None:
     ids=["synced", "failed", "started"],
 )
 def test_data_that_have_gone_are_not_copied_over_their_flags(flags: CellFlags) -> None:
-    """Flags of data that have gone would take the first half of a new copy for the whole: a person is asked."""
+    """Flags of data that have gone would take the first half of a new copy for the whole: a person
+    is asked.
+    """
     gone = replace(NEW, flags=flags)
     assert stage_of(gone) is Stage.NEW
     decision = plan(replace(RUN, cells=(gone,)), POLICY, NOW)
@@ -165,9 +194,13 @@ def test_data_that_have_gone_are_not_copied_over_their_flags(flags: CellFlags) -
 
 
 def test_page_does_not_depend_on_what_is_upstream() -> None:
-    """A page made by somebody who has not asked the upstreams covers a run that somebody sees to have more there."""
+    """A page made by somebody who has not asked the upstreams covers a run that somebody sees to
+    have more there.
+    """
     unseen = (replace(DONE, upstream=False), replace(PENDING, upstream=False))
     assert digest_of_report(replace(RUN, cells=(DONE, PENDING, NEW))) == digest_of_report(
         replace(RUN, listed_at="", cells=unseen)
     )
-    assert digest_of_report(replace(RUN, cells=(DONE, PENDING))) != digest_of_report(replace(RUN, cells=(DONE,)))
+    assert digest_of_report(replace(RUN, cells=(DONE, PENDING))) != digest_of_report(
+        replace(RUN, cells=(DONE,))
+    )

@@ -52,9 +52,12 @@ def a_copy(place: str, name: str, **more: Any) -> CopyEvidence:
 
 
 def evidence(dropped: deletion_proof.Dropped = "upstream", **more: Any) -> DeletionEvidence:
-    """All that is needed to drop a cell of three files, kept by landing, a backup and, for the reads, the output."""
+    """All that is needed to drop a cell of three files, kept by landing, a backup and, for the
+    reads, the output.
+    """
     places = {
-        name: ["landing", "backup one"] if dropped == "upstream" else ["backup one", "backup two"] for name in SIZES
+        name: ["landing", "backup one"] if dropped == "upstream" else ["backup one", "backup two"]
+        for name in SIZES
     }
     places[READS] = [*places[READS][:1], "output", *places[READS][1:]]
     values: dict[str, Any] = {
@@ -65,7 +68,9 @@ def evidence(dropped: deletion_proof.Dropped = "upstream", **more: Any) -> Delet
         "found": {"fastq_pass": FoundEntry("d")}
         | {name: FoundEntry("f", size, (1, 2), md5(name)) for name, size in SIZES.items()},
         "recorded": {name: RecordedFile(size, md5(name)) for name, size in SIZES.items()},
-        "copies": {name: tuple(a_copy(place, name) for place in held) for name, held in places.items()},
+        "copies": {
+            name: tuple(a_copy(place, name) for place in held) for name, held in places.items()
+        },
         "closed": "all 3 files announced are here",
         "epoch": 1,
         "current_epoch": 1,
@@ -76,7 +81,9 @@ def evidence(dropped: deletion_proof.Dropped = "upstream", **more: Any) -> Delet
     return DeletionEvidence(**(values | more))
 
 
-def proven(found: DeletionEvidence, now: datetime = NOW, limits: ProofLimits | None = None) -> DeletionProof:
+def proven(
+    found: DeletionEvidence, now: datetime = NOW, limits: ProofLimits | None = None
+) -> DeletionProof:
     answer = prove(found, limits or ProofLimits(), now)
     assert isinstance(answer, DeletionProof), answer
     return answer
@@ -90,15 +97,23 @@ def refused(found: DeletionEvidence, now: datetime = NOW, limits: ProofLimits | 
 
 
 def test_a_proof_names_every_file() -> None:
-    """With all that is needed there is a proof: of each file by name, size and MD5, with the copies that stay."""
+    """With all that is needed there is a proof: of each file by name, size and MD5, with the copies
+    that stay.
+    """
     made = proven(evidence())
-    assert {(each.name, each.size, each.md5) for each in made.files} == {(n, s, md5(n)) for n, s in SIZES.items()}
+    assert {(each.name, each.size, each.md5) for each in made.files} == {
+        (n, s, md5(n)) for n, s in SIZES.items()
+    }
     assert {name: {copy.place for copy in copies} for name, copies in made.copies.items()} == {
         READS: {"landing", "output", "backup one"},
         SIGNAL: {"landing", "backup one"},
         SUMMARY: {"landing", "backup one"},
     }
-    assert (made.bytes, made.kept, made.places) == (14_000_300, (), ("backup one", "landing", "output"))
+    assert (made.bytes, made.kept, made.places) == (
+        14_000_300,
+        (),
+        ("backup one", "landing", "output"),
+    )
     assert made.about("20190710_PROM_alpha", CELL, "upstream")
 
 
@@ -110,9 +125,14 @@ def test_landing_keeps_what_is_small() -> None:
 
 
 def test_one_backup_keeps_pod5() -> None:
-    """With one backup, reads may leave landing, for the outputs hold them too; signal stays, and it is said why."""
+    """With one backup, reads may leave landing, for the outputs hold them too; signal stays, and it
+    is said why.
+    """
     found = evidence("landing")
-    copies = {name: tuple(copy for copy in held if copy.place != "backup two") for name, held in found.copies.items()}
+    copies = {
+        name: tuple(copy for copy in held if copy.place != "backup two")
+        for name, held in found.copies.items()
+    }
     made = proven(replace(found, copies=copies))
     assert [each.name for each in made.files] == [READS]
     (kept,) = [each for each in made.kept if each.name == SIGNAL]
@@ -150,24 +170,31 @@ def test_it_is_about_one_cell_and_place() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "holds"), [(0, True), (594, True), (595, True), (596, False), (660, False), (-1, False), (86400, False)]
+    ("seconds", "holds"),
+    [(0, True), (594, True), (595, True), (596, False), (660, False), (-1, False), (86400, False)],
 )
 def test_it_runs_out(seconds: float, holds: bool) -> None:
-    """It counts until ten minutes after the inventory, and not before it was made: clocks may be set back."""
+    """It counts until ten minutes after the inventory, and not before it was made: clocks may be
+    set back.
+    """
     assert proven(evidence()).holds(NOW + timedelta(seconds=seconds)) is holds
 
 
 def test_limits_can_only_be_lowered() -> None:
-    """No configuration makes evidence count for longer than a day, or a proof for more than ten minutes."""
+    """No configuration makes evidence count for longer than a day, or a proof for more than ten
+    minutes.
+    """
     wide = ProofLimits(timedelta(days=9), timedelta(days=9))
-    assert proven(evidence(), limits=wide).not_after == NOW + timedelta(minutes=10) - timedelta(seconds=5)
+    assert proven(evidence(), limits=wide).not_after == NOW + timedelta(minutes=10) - timedelta(
+        seconds=5
+    )
     old = with_copy(SIGNAL, "landing", read_at=NOW - timedelta(hours=25))(evidence())
     assert "was not read within 24 h" in refused(old, limits=wide)
     short = ProofLimits(timedelta(minutes=10), timedelta(minutes=1))
     assert "was not read within" in refused(evidence(), limits=short)
-    assert proven(evidence(), limits=replace(ProofLimits(), lasts=timedelta(minutes=1))).not_after < NOW + timedelta(
-        minutes=1
-    )
+    assert proven(
+        evidence(), limits=replace(ProofLimits(), lasts=timedelta(minutes=1))
+    ).not_after < NOW + timedelta(minutes=1)
 
 
 # Everything that must keep it from being given.
@@ -179,7 +206,9 @@ def with_copy(name: str, where: str, **more: Any) -> Spoil:
     """One copy of one file is otherwise."""
 
     def spoil(found: DeletionEvidence) -> DeletionEvidence:
-        held = tuple(replace(copy, **more) if copy.place == where else copy for copy in found.copies[name])
+        held = tuple(
+            replace(copy, **more) if copy.place == where else copy for copy in found.copies[name]
+        )
         return replace(found, copies={**found.copies, name: held})
 
     return spoil
@@ -200,16 +229,31 @@ def changed(**more: Any) -> Spoil:
 
 
 REFUSED: Mapping[str, tuple[Spoil, str]] = {
-    "the same device twice": (with_copy(SIGNAL, "backup one", device="device of landing"), "lie on the same device"),
-    "one copy is a link to the other": (with_copy(SIGNAL, "backup one", path=f"/landing/{SIGNAL}"), "same device"),
-    "one copy is a hard link of the other": (with_copy(SIGNAL, "backup one", inode=f"landing:{SIGNAL}"), "same device"),
+    "the same device twice": (
+        with_copy(SIGNAL, "backup one", device="device of landing"),
+        "lie on the same device",
+    ),
+    "one copy is a link to the other": (
+        with_copy(SIGNAL, "backup one", path=f"/landing/{SIGNAL}"),
+        "same device",
+    ),
+    "one copy is a hard link of the other": (
+        with_copy(SIGNAL, "backup one", inode=f"landing:{SIGNAL}"),
+        "same device",
+    ),
     "a copy is older than a day": (
         with_copy(SIGNAL, "backup one", read_at=NOW - timedelta(hours=24, seconds=1)),
         "was not read within 24 h",
     ),
     "a copy that was never read": (with_copy(SIGNAL, "landing", read_at=None), "was not read"),
-    "a clock a day ahead": (with_copy(SIGNAL, "landing", read_at=NOW + timedelta(days=1)), "a clock is wrong"),
-    "a byte is flipped in a copy": (with_copy(SIGNAL, "backup one", md5="0" * 32), "backup one differs"),
+    "a clock a day ahead": (
+        with_copy(SIGNAL, "landing", read_at=NOW + timedelta(days=1)),
+        "a clock is wrong",
+    ),
+    "a byte is flipped in a copy": (
+        with_copy(SIGNAL, "backup one", md5="0" * 32),
+        "backup one differs",
+    ),
     "a copy is truncated": (with_copy(SIGNAL, "backup one", md5=md5("")), "differs"),
     "a backup that is unmounted": (
         with_copy(SIGNAL, "backup one", md5="", why="cannot be read: is it mounted?"),
@@ -217,28 +261,58 @@ REFUSED: Mapping[str, tuple[Spoil, str]] = {
     ),
     "a copy of nowhere": (with_copy(SIGNAL, "backup one", device=""), "nobody knows where"),
     "a copy upstream": (with_copy(SIGNAL, "backup one", place="upstream"), "may be dropped itself"),
-    "a copy in the trash": (with_copy(SIGNAL, "backup one", place="trash"), "may be dropped itself"),
+    "a copy in the trash": (
+        with_copy(SIGNAL, "backup one", place="trash"),
+        "may be dropped itself",
+    ),
     "no copies at all": (changed(copies={}), "no other verified copy"),
-    "an inventory that is not closed": (changed(closed=""), "nothing says that all of the cell is here"),
-    "a file more than recorded": (with_found("new", FoundEntry("f", 1, (1,), md5("new"))), "new: was not there when"),
+    "an inventory that is not closed": (
+        changed(closed=""),
+        "nothing says that all of the cell is here",
+    ),
+    "a file more than recorded": (
+        with_found("new", FoundEntry("f", 1, (1,), md5("new"))),
+        "new: was not there when",
+    ),
     "a file with other bytes": (
         with_found(SIGNAL, FoundEntry("f", 9_000_000, (1,), md5("x"))),
         "is not what it was when",
     ),
-    "a file of another size": (with_found(SIGNAL, FoundEntry("f", 1, (1,), md5(SIGNAL))), "is not what it was when"),
+    "a file of another size": (
+        with_found(SIGNAL, FoundEntry("f", 1, (1,), md5(SIGNAL))),
+        "is not what it was when",
+    ),
     "a file fewer": (with_found(SIGNAL, None), "is not there any more"),
-    "a file that cannot be read": (with_found(SIGNAL, FoundEntry("f", 9_000_000, (1,))), "could not be read"),
+    "a file that cannot be read": (
+        with_found(SIGNAL, FoundEntry("f", 9_000_000, (1,))),
+        "could not be read",
+    ),
     "a link in it": (with_found("link", FoundEntry("l")), "link: a link"),
     "a FIFO in it": (with_found("fifo", FoundEntry("o")), "fifo: no regular file"),
-    "it changed meanwhile": (changed(moved=(SIGNAL,)), "came, went or changed while it was looked at"),
-    "an inventory of eleven minutes ago": (changed(taken_at=NOW - timedelta(minutes=11)), "11 minutes old"),
-    "an inventory of tomorrow": (changed(taken_at=NOW + timedelta(days=1)), "the clock was set back"),
+    "it changed meanwhile": (
+        changed(moved=(SIGNAL,)),
+        "came, went or changed while it was looked at",
+    ),
+    "an inventory of eleven minutes ago": (
+        changed(taken_at=NOW - timedelta(minutes=11)),
+        "11 minutes old",
+    ),
+    "an inventory of tomorrow": (
+        changed(taken_at=NOW + timedelta(days=1)),
+        "the clock was set back",
+    ),
     "a flag in the way": (changed(blockers=("it is flagged failed",)), "flagged failed"),
     "done by hand": (changed(done_manifest=""), "names no manifest"),
-    "other results than done": (changed(manifest="x" * 32), "not the one that its flag `done` names"),
+    "other results than done": (
+        changed(manifest="x" * 32),
+        "not the one that its flag `done` names",
+    ),
     "no results any more": (changed(manifest=""), "not the one that its flag `done` names"),
     "no backup": (changed(backup_manifest=""), "no backup of it that was read back"),
-    "a backup of earlier results": (changed(backup_manifest="x" * 32), "its backup is of other results"),
+    "a backup of earlier results": (
+        changed(backup_manifest="x" * 32),
+        "its backup is of other results",
+    ),
     "a later attempt": (changed(current_epoch=2), "there is an attempt 2"),
     "no raw manifest": (changed(recorded={}), "raw.json"),
 }
@@ -246,12 +320,18 @@ REFUSED: Mapping[str, tuple[Spoil, str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_upstream(case: str) -> None:
-    """Whatever is missing or other than it should be, there is no proof for upstream, and the reason is said."""
+    """Whatever is missing or other than it should be, there is no proof for upstream, and the
+    reason is said.
+    """
     spoil, why = REFUSED[case]
     assert why in refused(spoil(evidence()))
 
 
-KEPT = [case for case in REFUSED if "copy" in case or "device" in case or case.startswith(("a byte", "a backup that"))]
+KEPT = [
+    case
+    for case in REFUSED
+    if "copy" in case or "device" in case or case.startswith(("a byte", "a backup that"))
+]
 """What is wrong with copies of one file."""
 KEPT.remove("a copy upstream")  # counts no less and no more for landing than a second one
 PASSED_OVER = {"a file fewer", "a link in it", "a FIFO in it"}
@@ -260,7 +340,9 @@ PASSED_OVER = {"a file fewer", "a link in it", "a FIFO in it"}
 
 @pytest.mark.parametrize("case", sorted(set(REFUSED) - {"a copy upstream"}))
 def test_refused_or_kept_in_landing(case: str) -> None:
-    """In landing what concerns one file keeps that file, and what concerns the cell keeps all of it."""
+    """In landing what concerns one file keeps that file, and what concerns the cell keeps all of
+    it.
+    """
     spoilt = REFUSED[case][0](evidence("upstream"))
     # The same copies under the names that count for landing.
     names = {"landing": "backup one", "backup one": "backup two"}
@@ -283,7 +365,9 @@ def test_reasons_name_the_file() -> None:
     name = "evil\n\x1b[2J.pod5"
     found = evidence()
     spoilt = replace(found, found={**found.found, name: FoundEntry("f", 1, (1,), md5(name))})
-    (reason,) = [each for each in refused(spoilt).split("; ") if "evil" in each and "was not there" in each]
+    (reason,) = [
+        each for each in refused(spoilt).split("; ") if "evil" in each and "was not there" in each
+    ]
     assert "\n" not in reason
     assert "\x1b" not in reason
 
@@ -297,25 +381,39 @@ def test_reasons_name_the_file() -> None:
     ],
     ids=["differing", "absent"],
 )
-def test_minknow_s_checksums_keep_all_of_a_cell(dropped: deletion_proof.Dropped, checksums: MinknowChecksums) -> None:
+def test_minknow_s_checksums_keep_all_of_a_cell(
+    dropped: deletion_proof.Dropped, checksums: MinknowChecksums
+) -> None:
     """One file that differs or is absent is reason enough, with every copy of every file proven."""
     found = replace(evidence(dropped), checksums=checksums)
     assert "MinKNOW's checksums (output_hash_x.csv): 1 file" in refused(found)
     assert "pod5/b.pod5" in refused(found)
-    proven(replace(found, checksums=MinknowChecksums(("output_hash_x.csv",), agreeing=3, not_compared=1)))
+    proven(
+        replace(
+            found, checksums=MinknowChecksums(("output_hash_x.csv",), agreeing=3, not_compared=1)
+        )
+    )
 
 
 def test_nothing_to_go() -> None:
     """Where only small files are left of landing, that is the one reason."""
     found = evidence("landing")
     left = {SUMMARY: found.found[SUMMARY]}
-    assert prove(replace(found, found=left), ProofLimits(), NOW) == DeletionRefused((deletion_proof.NOTHING,))
+    assert prove(replace(found, found=left), ProofLimits(), NOW) == DeletionRefused(
+        (deletion_proof.NOTHING,)
+    )
 
 
 def test_the_digest_is_of_names_and_bytes() -> None:
     """Two inventories have one digest only if the same names hold the same bytes."""
-    one = {"a": FoundEntry("f", 1, (1,), md5("1")), "b": FoundEntry("f", 1, (1,), md5("2")), "d": FoundEntry("d")}
-    assert digest_of(one) == digest_of({name: replace(each, identity=(9,)) for name, each in one.items()})
+    one = {
+        "a": FoundEntry("f", 1, (1,), md5("1")),
+        "b": FoundEntry("f", 1, (1,), md5("2")),
+        "d": FoundEntry("d"),
+    }
+    assert digest_of(one) == digest_of(
+        {name: replace(each, identity=(9,)) for name, each in one.items()}
+    )
     assert digest_of(one) != digest_of({"a": one["b"], "b": one["a"]})
     assert digest_of(one) != digest_of({"a": one["a"], "c": one["b"]})
     assert digest_of(one) != digest_of({"a": one["a"]})
@@ -329,15 +427,27 @@ PLACES = st.sampled_from(["landing", "output", "backup one", "backup two", "upst
 def copies(draw: st.DrawFn) -> CopyEvidence:
     place, device = draw(PLACES), draw(DEVICES)
     md5s, ages = st.sampled_from([md5(SIGNAL), md5("x"), ""]), st.integers(-100, 200_000)
-    age, path, inode = draw(ages), draw(st.sampled_from("abcd")), draw(st.sampled_from(["", "1", "2", "3"]))
+    age, path, inode = (
+        draw(ages),
+        draw(st.sampled_from("abcd")),
+        draw(st.sampled_from(["", "1", "2", "3"])),
+    )
     return CopyEvidence(
-        place, device, path, inode, draw(md5s), NOW - timedelta(seconds=age), draw(st.sampled_from(["", "", "x"]))
+        place,
+        device,
+        path,
+        inode,
+        draw(md5s),
+        NOW - timedelta(seconds=age),
+        draw(st.sampled_from(["", "", "x"])),
     )
 
 
 @given(st.lists(copies(), max_size=6), st.sampled_from(["upstream", "landing"]))
 def test_two_devices_or_no_proof(held: list[CopyEvidence], dropped: deletion_proof.Dropped) -> None:
-    """Whatever copies are claimed: a file goes only with two right, fresh, countable ones on two devices."""
+    """Whatever copies are claimed: a file goes only with two right, fresh, countable ones on two
+    devices.
+    """
     entry = FoundEntry("f", SIZES[SIGNAL], (1,), md5(SIGNAL))
     found = evidence(
         dropped,
@@ -358,5 +468,10 @@ def test_two_devices_or_no_proof(held: list[CopyEvidence], dropped: deletion_pro
     if isinstance(answer, DeletionProof):
         assert len({copy.device for copy in right}) >= 2
         assert len({copy.path for copy in right}) >= 2
-    elif all(copy in right for copy in held) and len({copy.device for copy in held}) == len(held) >= 2:
-        assert len({copy.path for copy in held}) < len(held) or len({copy.inode for copy in held}) < len(held)
+    elif (
+        all(copy in right for copy in held)
+        and len({copy.device for copy in held}) == len(held) >= 2
+    ):
+        assert len({copy.path for copy in held}) < len(held) or len(
+            {copy.inode for copy in held}
+        ) < len(held)

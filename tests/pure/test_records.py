@@ -23,9 +23,13 @@ def test_numbers_that_no_record_holds(number: str, text: str) -> None:
         assert record_in(spelled) == {}
 
 
-@pytest.mark.parametrize("number", ["1" + "0" * 400, "-1" + "0" * 400, "1" + "0" * 5000, "NaN", "-Infinity", "1e999"])
+@pytest.mark.parametrize(
+    "number", ["1" + "0" * 400, "-1" + "0" * 400, "1" + "0" * 5000, "NaN", "-Infinity", "1e999"]
+)
 def test_numbers_that_no_document_holds(number: str) -> None:
-    """A document that lists files is damaged by such a number; a time that a file's owner has set may be large."""
+    """A document that lists files is damaged by such a number; a time that a file's owner has set
+    may be large.
+    """
     for spelled in (f"[{number}]", f"[{number}]".encode()):
         with pytest.raises(ValueError, match=r"number|digits"):
             loads(spelled)
@@ -43,20 +47,41 @@ DEEP = '{"x": ' + "[" * 40 + "]" * 40 + "}"
 
 
 @pytest.mark.parametrize(
-    "text", [None, "", "x", "[]", "1", b"\xff", "[" * 100_000, DEEP, r'{"x": ["\ud800"]}', r'{"\uDBFF": 1}']
+    "text",
+    [
+        None,
+        "",
+        "x",
+        "[]",
+        "1",
+        b"\xff",
+        "[" * 100_000,
+        DEEP,
+        r'{"x": ["\ud800"]}',
+        r'{"\uDBFF": 1}',
+    ],
 )
 def test_texts_that_are_no_record(text: str | bytes | None) -> None:
-    """No object, half a character, and brackets within brackets without end are no record, and no error."""
+    """No object, half a character, and brackets within brackets without end are no record, and no
+    error.
+    """
     assert record_in(text) == {}
 
 
 def test_names_with_undecodable_bytes_are_kept() -> None:
     """A lone surrogate that stands for a byte of a file's name is read as it was written."""
-    assert record_in(json.dumps({"name": "a\udcff", "x": "\U0001f9ec"})) == {"name": "a\udcff", "x": "\U0001f9ec"}
+    assert record_in(json.dumps({"name": "a\udcff", "x": "\U0001f9ec"})) == {
+        "name": "a\udcff",
+        "x": "\U0001f9ec",
+    }
 
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(-1e18, 1e18) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(-1e18, 1e18)
+    | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
     max_leaves=5,
 )
@@ -76,15 +101,28 @@ def test_what_is_no_number_of_things(value: object) -> None:
 
 
 def test_numbers_of_results() -> None:
-    """Of a cell's results the numbers are kept, and names without one; nothing else can pass for them."""
-    said = {"reads": 3, "mean_q": 9.5, "n50": None, "bases": "4", "x": True, "y": [1], "z": {"reads": 1}, "w": -1}
+    """Of a cell's results the numbers are kept, and names without one; nothing else can pass for
+    them.
+    """
+    said = {
+        "reads": 3,
+        "mean_q": 9.5,
+        "n50": None,
+        "bases": "4",
+        "x": True,
+        "y": [1],
+        "z": {"reads": 1},
+        "w": -1,
+    }
     assert numbers_in(said) == {"reads": 3, "mean_q": 9.5, "n50": None}
     assert numbers_in([1]) == numbers_in(None) == {}
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.5", str(2**64), "9" * 5000])
 def test_texts_that_spell_no_number(text: str) -> None:
-    """An answer that spells a size or a time which no record holds is refused like one that spells none."""
+    """An answer that spells a size or a time which no record holds is refused like one that spells
+    none.
+    """
     with pytest.raises(ValueError, match=r"."):
         parse_whole(text)
     assert parse_whole("12") == parse_whole(b"12") == 12
@@ -98,7 +136,10 @@ def test_texts_that_spell_no_number(text: str) -> None:
         ({"trouble": "b", "person": True}, {"reason": "b", "needs_person": True}),
         ({"why": "a", "again": True}, {"reason": "a", "needs_person": False}),
         ({"why": "a", "again": False}, {"reason": "a", "needs_person": True}),
-        ({"reason": "c", "needs_person": False, "why": "a"}, {"reason": "c", "needs_person": False}),
+        (
+            {"reason": "c", "needs_person": False, "why": "a"},
+            {"reason": "c", "needs_person": False},
+        ),
         ({"token": "t", "files": 3}, {"token": "t", "files": 3}),
     ],
     ids=["why", "trouble first", "person", "again", "not again", "both spellings", "other keys"],

@@ -17,13 +17,17 @@ from hesiod_watch.runs.report_digest import HEAD, read_report_digest
 
 @pytest.mark.parametrize("digest", ["0123456789abcdef", "a" * 64])
 def test_round_trip(tmp_path: Path, digest: str) -> None:
-    """The digest a page is made with is read back from it, even if the run's name is long and hostile."""
+    """The digest a page is made with is read back from it, even if the run's name is long and
+    hostile.
+    """
     page = tmp_path / "report.html"
     page.write_text(render_run(run_document(covers=digest, run="<meta " * 200)), encoding="utf-8")
     assert read_report_digest(page) == digest
 
 
-@pytest.mark.parametrize("digest", ["", "xyz", "0123456", "0123456789ABCDEF", '0123456789abcdef"><b>'])
+@pytest.mark.parametrize(
+    "digest", ["", "xyz", "0123456", "0123456789ABCDEF", '0123456789abcdef"><b>']
+)
 def test_refused(digest: str) -> None:
     """A page is not made with a digest that could not be read back."""
     with pytest.raises(ValueError, match="hex digest"):
@@ -52,7 +56,9 @@ def test_junk_covers_nothing(tmp_path: Path, content: bytes) -> None:
 
 
 def test_nothing_there(tmp_path: Path) -> None:
-    """No page, a directory, a name with a NUL, a path through a file: each covers nothing and raises nothing."""
+    """No page, a directory, a name with a NUL, a path through a file: each covers nothing and
+    raises nothing.
+    """
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
     for path in ("absent", "directory", "nul\0", "file/below", "x" * 5000, "bad\ud800"):
@@ -82,5 +88,7 @@ def test_special_files_are_not_opened(tmp_path: Path) -> None:
 def test_light() -> None:
     """Reading a digest loads no template engine: the observer does it at every look."""
     code = "import sys, hesiod_watch.runs.report_digest; print('jinja2' in sys.modules or 'markupsafe' in sys.modules)"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
     assert run.stdout.strip() == "False"

@@ -114,7 +114,11 @@ def test_moment_that_is_none() -> None:
 
 @pytest.mark.parametrize(
     ("start", "stop"),
-    [("", "2026-01-01T00:00:00Z"), ("2026-01-01T00:00:00", "2026-01-01T01:00:00Z"), ("2026-01-02", "2026-01-01")],
+    [
+        ("", "2026-01-01T00:00:00Z"),
+        ("2026-01-01T00:00:00", "2026-01-01T01:00:00Z"),
+        ("2026-01-02", "2026-01-01"),
+    ],
 )
 def test_no_time_between(start: str, stop: str) -> None:
     """No length is made up from times that are missing, cannot be compared or run backwards."""
@@ -123,7 +127,9 @@ def test_no_time_between(start: str, stop: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_names_are_text(text: str) -> None:
-    """A name becomes text: no tag of its own, nothing invisible, nothing that cannot be written to a file."""
+    """A name becomes text: no tag of its own, nothing invisible, nothing that cannot be written to
+    a file.
+    """
     markup = formatting.name(text)
     inside = markup.removeprefix('<bdi class="name">').removesuffix("</bdi>")
     plain = inside.replace('<span class="odd">', "").replace("</span>", "")
@@ -145,14 +151,21 @@ def test_visible_settles(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("link", [formatting.href, formatting.url])
 def test_links_stay_here(text: str, link: object) -> None:
-    """A link made from any text leads to a path on the page's own host, and cannot end the attribute it stands in."""
+    """A link made from any text leads to a path on the page's own host, and cannot end the
+    attribute it stands in.
+    """
     assert callable(link)
     target = link(text)
     assert target.isascii()
     assert not set(target) & set("<>\"'& \\")
     base = "https://lab.example/run/report.html"
     parts = urlsplit(urljoin(base, target))
-    assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("https", "lab.example", "", "")
+    assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == (
+        "https",
+        "lab.example",
+        "",
+        "",
+    )
 
 
 def test_href_names_the_file() -> None:
@@ -163,4 +176,6 @@ def test_href_names_the_file() -> None:
 
 def test_url_keeps_what_is_encoded() -> None:
     """A URL that comes encoded is not encoded again."""
-    assert formatting.url("pool%201/20261119_1405/report.html") == "pool%201/20261119_1405/report.html"
+    assert (
+        formatting.url("pool%201/20261119_1405/report.html") == "pool%201/20261119_1405/report.html"
+    )

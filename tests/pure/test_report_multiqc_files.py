@@ -13,19 +13,28 @@ from hesiod_watch.report.multiqc import multiqc_files, sample_name
 
 
 def test_file_names() -> None:
-    """Each section is a file of its own, with a name that MultiQC looks for; its id is the same for every cell."""
+    """Each section is a file of its own, with a name that MultiQC looks for; its id is the same for
+    every cell.
+    """
     ids = [
         {name: content["id"] for name, content in multiqc_files(document).items()}
         for document in (qc_document(), not_barcoded())
     ]
-    assert set(ids[0]) == {f"hesiod_watch_{part}_mqc.json" for part in ("cell", "barcodes", "lengths")}
+    assert set(ids[0]) == {
+        f"hesiod_watch_{part}_mqc.json" for part in ("cell", "barcodes", "lengths")
+    }
     assert set(ids[1]) == {f"hesiod_watch_{part}_mqc.json" for part in ("cell", "lengths")}
     assert ids[0] | ids[1] == ids[0]
 
 
 def test_only_the_data_differ() -> None:
-    """Two cells' files say the same but for their data, so that the order of merging does not matter."""
-    first, second = multiqc_files(qc_document()), multiqc_files(qc_document(library="other", mean_q={"meaning": "x"}))
+    """Two cells' files say the same but for their data, so that the order of merging does not
+    matter.
+    """
+    first, second = (
+        multiqc_files(qc_document()),
+        multiqc_files(qc_document(library="other", mean_q={"meaning": "x"})),
+    )
     for name, content in first.items():
         assert content | {"data": None} == second[name] | {"data": None}
 
@@ -37,7 +46,9 @@ def test_nothing_without_reads() -> None:
 
 
 def test_undefined_numbers_are_left_out() -> None:
-    """Where every read failed, N50 and the like have no value and no place in the file; zero passed reads do."""
+    """Where every read failed, N50 and the like have no value and no place in the file; zero passed
+    reads do.
+    """
     ((_, values),) = multiqc_files(all_failed())["hesiod_watch_cell_mqc.json"]["data"].items()
     assert values == {"reads": 0, "bases": 0, "passed": 0}
 

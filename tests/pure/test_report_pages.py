@@ -1,4 +1,6 @@
-"""What the pages say, for cells of every kind, and that no text in a document can become anything but text."""
+"""What the pages say, for cells of every kind, and that no text in a document can become anything
+but text.
+"""
 
 from __future__ import annotations
 
@@ -81,27 +83,39 @@ class Page(HTMLParser):
 CELLS: Mapping[str, Callable[[], dict[str, Any]]] = {
     "six barcodes": qc_document,
     "a full plate": lambda: qc_document(barcodes=plate(96)),
-    "thirteen barcodes": lambda: qc_document(barcodes=[barcode(f"barcode{n:02d}", 1000 * n) for n in range(1, 14)]),
+    "thirteen barcodes": lambda: qc_document(
+        barcodes=[barcode(f"barcode{n:02d}", 1000 * n) for n in range(1, 14)]
+    ),
     "not barcoded": not_barcoded,
     "no FASTQ": without_fastq,
-    "one read": lambda: qc_document(barcodes=[], total=one_read(), **{"pass": one_read(), "fail": None}),
+    "one read": lambda: qc_document(
+        barcodes=[], total=one_read(), **{"pass": one_read(), "fail": None}
+    ),
     "all failed": all_failed,
     "not split": lambda: qc_document(barcodes=few_barcodes()[:1], **{"pass": None, "fail": None}),
     "skipped reads": lambda: qc_document(skip=group(4_000, name="s")),
     "running": lambda: qc_document(state="running"),
     "running, nothing yet": lambda: without_fastq(state="running", facts={}, counts={}),
-    "Flongle": lambda: not_barcoded(total=group(4_000, channels=126), facts={"flow_cell_type": "FLO-FLG114"}),
-    "MinION": lambda: not_barcoded(total=group(90_000, channels=512), facts={"flow_cell_type": "FLO-MIN114"}),
+    "Flongle": lambda: not_barcoded(
+        total=group(4_000, channels=126), facts={"flow_cell_type": "FLO-FLG114"}
+    ),
+    "MinION": lambda: not_barcoded(
+        total=group(90_000, channels=512), facts={"flow_cell_type": "FLO-MIN114"}
+    ),
     "empty group": lambda: qc_document(total=empty_group()),
     "nothing": dict,
     "only nonsense": lambda: dict.fromkeys(qc_document(), "nonsense"),
-    "numbers that are none": lambda: qc_document(total={"reads": "many", "bases": None, "n50": True, "mean_q": []}),
+    "numbers that are none": lambda: qc_document(
+        total={"reads": "many", "bases": None, "n50": True, "mean_q": []}
+    ),
 }
 
 
 @pytest.mark.parametrize("make", CELLS.values(), ids=CELLS.keys())
 def test_cell_page_is_whole(make: Callable[[], dict[str, Any]]) -> None:
-    """Every kind of cell gives a page that parses, with unique ids that are all there, one main heading, no script."""
+    """Every kind of cell gives a page that parses, with unique ids that are all there, one main
+    heading, no script.
+    """
     page = Page(render_cell(make()))
     assert len(page.ids) == len(set(page.ids))
     assert (page.tags["h1"], page.tags["main"], page.tags["style"]) == (1, 1, 1)
@@ -119,7 +133,9 @@ def test_nothing_is_fetched() -> None:
     for html in (render_cell(qc_document()), render_run(run_document())):
         page = Page(html)
         assert (
-            set(page.tags) & {"script", "img", "iframe", "object", "embed", "audio", "video", "base", "form"} == set()
+            set(page.tags)
+            & {"script", "img", "iframe", "object", "embed", "audio", "video", "base", "form"}
+            == set()
         )
         for tag, name, value in page.attributes:
             assert name not in {"src", "srcset", "action", "style", "background"}
@@ -131,17 +147,25 @@ def test_nothing_is_fetched() -> None:
 
 
 def test_policy_names_the_style() -> None:
-    """The policy forbids everything but the one style sheet in the page, by the hash of its very bytes."""
+    """The policy forbids everything but the one style sheet in the page, by the hash of its very
+    bytes.
+    """
     html = render_cell(qc_document())
     style = html.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    policy = next(value for _, name, value in Page(html).attributes if name == "content" and "default-src" in value)
+    policy = next(
+        value
+        for _, name, value in Page(html).attributes
+        if name == "content" and "default-src" in value
+    )
     assert policy.split("; ")[:2] == ["default-src 'none'", f"style-src 'sha256-{digest}'"]
     assert "unsafe" not in policy
 
 
 def poisoned(value: Any) -> Any:
-    """The document with every string in it, and every key that is a name from disk, replaced by a hostile one."""
+    """The document with every string in it, and every key that is a name from disk, replaced by a
+    hostile one.
+    """
     if isinstance(value, dict):
         return {key: poisoned(item) for key, item in value.items()} | {EVIL: poisoned(EVIL)}
     if isinstance(value, list):
@@ -150,7 +174,9 @@ def poisoned(value: Any) -> Any:
 
 
 def test_hostile_document() -> None:
-    """A document whose every text is an attack gives a page with the tags of the harmless one, and readable text."""
+    """A document whose every text is an attack gives a page with the tags of the harmless one, and
+    readable text.
+    """
     harmless = qc_document(barcodes=plate(14)[:14])
     hostile = poisoned(harmless)
     hostile["total"] = harmless["total"]
@@ -175,7 +201,9 @@ def test_hostile_names_one_by_one(key: str) -> None:
     assert attacked == count
 
 
-@pytest.mark.parametrize("link", ["javascript:alert(1)", "//example.org/report.html", "data:text/html,<b>", EVIL])
+@pytest.mark.parametrize(
+    "link", ["javascript:alert(1)", "//example.org/report.html", "data:text/html,<b>", EVIL]
+)
 def test_hostile_links(link: str) -> None:
     """A link in a document can lead to a file only, never to a script or another host."""
     page = Page(render_cell(qc_document(links={"ont_report": link})))
@@ -202,13 +230,17 @@ def test_hostile_links(link: str) -> None:
 )
 def test_line_of_state(verdict: str, tone: str) -> None:
     """The line on top has the verdict's tone and gives the reason."""
-    page = Page(render_cell(qc_document(completeness={"verdict": verdict, "why": "because of the reason"})))
+    page = Page(
+        render_cell(qc_document(completeness={"verdict": verdict, "why": "because of the reason"}))
+    )
     assert f"state {tone}" in page.values("class")
     assert "because of the reason" in page.text
 
 
 def test_running_says_so() -> None:
-    """A page made while the cell is still being written says that its numbers will grow, whatever the verdict."""
+    """A page made while the cell is still being written says that its numbers will grow, whatever
+    the verdict.
+    """
     page = Page(render_cell(qc_document(state="running")))
     assert "Still running" in page.text
     assert "state busy" in page.values("class")
@@ -220,7 +252,10 @@ def test_missing_files_are_counted() -> None:
         render_cell(
             qc_document(
                 completeness={"verdict": "fallback", "why": "…", "fallback": {"fastq": 2}},
-                counts={"fastq": {"announced": 69, "found": 66}, "pod5": {"announced": None, "found": 1}},
+                counts={
+                    "fastq": {"announced": 69, "found": 66},
+                    "pod5": {"announced": None, "found": 1},
+                },
             )
         )
     )
@@ -230,14 +265,16 @@ def test_missing_files_are_counted() -> None:
 
 
 def test_six_numbers() -> None:
-    """Passed reads and bases, their part, N50, median and mean Q are there, with the failed ones apart."""
+    """Passed reads and bases, their part, N50, median and mean Q are there, with the failed ones
+    apart.
+    """
     page = Page(render_cell(qc_document()))
     start = page.text.index("The cell in six numbers")
     shown = page.text[start : page.text.index("Mean Q: arithmetic")]
     passed = qc_document()["pass"]
-    assert re.findall(r"Passed reads|Passed bases|Passed, by bases|N50|Median length|Mean Q", shown) == [
-        *("Passed reads", "Passed bases", "Passed, by bases", "N50", "Median length", "Mean Q")
-    ]
+    assert re.findall(
+        r"Passed reads|Passed bases|Passed, by bases|N50|Median length|Mean Q", shown
+    ) == [*("Passed reads", "Passed bases", "Passed, by bases", "N50", "Median length", "Mean Q")]
     assert "5.42 M failed: 590 k" in shown
     assert "18.7 failed: 7.6" in shown
     assert f"{passed['bases']:,} bases" in page.values("title")
@@ -254,10 +291,20 @@ def table_labels(html: str) -> list[str]:
 
 
 def test_barcodes_by_bases() -> None:
-    """The barcode table has the most bases first; barcodes under a ten-thousandth are folded away behind a sentence."""
+    """The barcode table has the most bases first; barcodes under a ten-thousandth are folded away
+    behind a sentence.
+    """
     html = render_cell(qc_document())
     assert table_labels(html) == [
-        *("barcode01", "barcode02", "barcode04", "barcode03", "barcode05", "barcode06", "unclassified"),
+        *(
+            "barcode01",
+            "barcode02",
+            "barcode04",
+            "barcode03",
+            "barcode05",
+            "barcode06",
+            "unclassified",
+        ),
         *("barcode11", "barcode24"),
     ]
     open_part, folded = html.split("2 barcodes with less than 0.01 %")
@@ -267,7 +314,9 @@ def test_barcodes_by_bases() -> None:
 
 
 def test_many_barcodes_have_a_chart() -> None:
-    """Beyond a dozen barcodes one chart takes the place of the bars; a plate's empty well is a gap in it."""
+    """Beyond a dozen barcodes one chart takes the place of the bars; a plate's empty well is a gap
+    in it.
+    """
     few, many = render_cell(qc_document()), render_cell(qc_document(barcodes=plate(96)))
     assert "with-bars" in few
     assert 'id="barcodes-title"' not in few
@@ -287,7 +336,9 @@ def test_chart_is_in_order() -> None:
 
 
 def test_cell_without_fastq() -> None:
-    """A cell sequenced with basecalling off gets the reason, the facts and the counts, and no empty charts."""
+    """A cell sequenced with basecalling off gets the reason, the facts and the counts, and no empty
+    charts.
+    """
     page = Page(render_cell(without_fastq()))
     assert "Basecalling was off" in page.text
     assert "POD5 592 of 592 files" in page.text
@@ -313,7 +364,9 @@ def test_files_are_listed() -> None:
 
 
 def test_charts_have_tables() -> None:
-    """Each chart is an image with a title and a description for a screen reader, and has its numbers in a table."""
+    """Each chart is an image with a title and a description for a screen reader, and has its
+    numbers in a table.
+    """
     html = render_cell(qc_document())
     page = Page(html)
     assert page.tags["figure"] == 4
@@ -324,7 +377,9 @@ def test_charts_have_tables() -> None:
 
 
 def test_run_page() -> None:
-    """The run's page shows each cell with its stage, its reason, its numbers and a link to its page."""
+    """The run's page shows each cell with its stage, its reason, its numbers and a link to its
+    page.
+    """
     document = run_document(title="Genome Centre")
     html = render_run(document)
     page = Page(html)
@@ -352,7 +407,20 @@ def test_run_totals() -> None:
 
 @pytest.mark.parametrize(
     "cells",
-    [[], [{}], [{"library": "a", "cell": "b", "stage": "processed", "why": "", "page": None, "qc": without_fastq()}]],
+    [
+        [],
+        [{}],
+        [
+            {
+                "library": "a",
+                "cell": "b",
+                "stage": "processed",
+                "why": "",
+                "page": None,
+                "qc": without_fastq(),
+            }
+        ],
+    ],
     ids=["no cell", "an empty one", "no FASTQ"],
 )
 def test_run_page_of_little(cells: list[dict[str, Any]]) -> None:
@@ -372,7 +440,9 @@ def test_hostile_run() -> None:
 
 @pytest.mark.parametrize("status", sorted(HEADLINES))
 def test_every_status_has_a_headline(status: str) -> None:
-    """Each status has a tone and is told in words, with the status itself beside them unless that is the word."""
+    """Each status has a tone and is told in words, with the status itself beside them unless that
+    is the word.
+    """
     page = Page(render_run(run_document(status=status)))
     assert f"state {TONES[status]}" in page.values("class")
     assert f"{HEADLINES[status]} {status}" in page.text or HEADLINES[status].lower() == status

@@ -23,7 +23,9 @@ def numbers(pattern: str, chart: Chart) -> list[float]:
 
 @given(st.floats(min_value=1e-3, max_value=1e15), st.integers(min_value=2, max_value=10))
 def test_nice_step(span: float, most: int) -> None:
-    """A step is 1, 2 or 5 times a power of ten, gives no more steps than asked for, and not far fewer."""
+    """A step is 1, 2 or 5 times a power of ten, gives no more steps than asked for, and not far
+    fewer.
+    """
     step = nice_step(span, most)
     assert f"{step:.0e}"[0] in "125"
     assert span / step <= most * 1.00001
@@ -46,18 +48,24 @@ def test_top_of_nothing() -> None:
 
 def test_elements_are_escaped() -> None:
     """Text and attributes of a drawing cannot leave their place."""
-    assert element("text", "<b>&\u202e", class_='a"b') == '<text class="a&#34;b">&lt;b&gt;&amp;\\u202e</text>'
+    assert (
+        element("text", "<b>&\u202e", class_='a"b')
+        == '<text class="a&#34;b">&lt;b&gt;&amp;\\u202e</text>'
+    )
 
 
 @pytest.mark.parametrize(
-    "document", [qc_document(), not_barcoded(total=one_read(), **{"pass": one_read(), "fail": None})]
+    "document",
+    [qc_document(), not_barcoded(total=one_read(), **{"pass": one_read(), "fail": None})],
 )
 def test_columns_stay_inside(document: dict[str, Any]) -> None:
     """No column of a chart begins left of the axis, ends right of it, or is higher than the axis."""
     cell = QcDocument(document)
     for chart in (length_chart(cell), quality_chart(cell), yield_chart(cell)):
         assert chart is not None
-        rects = re.findall(r'<rect x="([^"%]+)%" width="([^"%]+)%" y="([^"%]+)%" height="([^"%]+)%"', chart.picture)
+        rects = re.findall(
+            r'<rect x="([^"%]+)%" width="([^"%]+)%" y="([^"%]+)%" height="([^"%]+)%"', chart.picture
+        )
         assert rects
         for x, width, y, height in (map(float, rect) for rect in rects):
             assert x >= -0.001
@@ -67,19 +75,30 @@ def test_columns_stay_inside(document: dict[str, Any]) -> None:
 
 
 def test_stack_adds_up() -> None:
-    """Passed and failed columns of the length chart have the heights of their bases on the chart's own scale."""
+    """Passed and failed columns of the length chart have the heights of their bases on the chart's
+    own scale.
+    """
     passed, failed = group(1000, name="a"), group(400, length=2000, name="b")
     total = group(1400, name="c")
     chart = length_chart(QcDocument(qc_document(total=total, **{"pass": passed, "fail": failed})))
     assert chart is not None
-    heights = {part: sum(numbers(rf'height="([^"%]+)%" class="{part}"', chart)) for part in ("pass", "fail")}
-    assert heights["pass"] / heights["fail"] == pytest.approx(passed["bases"] / failed["bases"], rel=0.01)
+    heights = {
+        part: sum(numbers(rf'height="([^"%]+)%" class="{part}"', chart))
+        for part in ("pass", "fail")
+    }
+    assert heights["pass"] / heights["fail"] == pytest.approx(
+        passed["bases"] / failed["bases"], rel=0.01
+    )
 
 
 def test_curve_ends_at_the_total() -> None:
-    """The yield curves end where the totals are, also when passed reads begin later than failed ones."""
+    """The yield curves end where the totals are, also when passed reads begin later than failed
+    ones.
+    """
     start = STARTED
-    total = one_read() | {"yield": {"start": start.isoformat(), "bin_seconds": 600, "bases": [100, 300, 600]}}
+    total = one_read() | {
+        "yield": {"start": start.isoformat(), "bin_seconds": 600, "bases": [100, 300, 600]}
+    }
     later = (start + timedelta(minutes=10)).isoformat()
     passed = one_read() | {"yield": {"start": later, "bin_seconds": 600, "bases": [250, 250]}}
     chart = yield_chart(QcDocument(qc_document(total=total, **{"pass": passed})))
@@ -90,9 +109,13 @@ def test_curve_ends_at_the_total() -> None:
     assert ends == ["500.0", "0.0"]
 
 
-@pytest.mark.parametrize(("start", "curves"), [("2026-11-19T14:05:33", 1), ("2026-11-19T14:05:33Z", 2)])
+@pytest.mark.parametrize(
+    ("start", "curves"), [("2026-11-19T14:05:33", 1), ("2026-11-19T14:05:33Z", 2)]
+)
 def test_times_that_cannot_be_compared(start: str, curves: int) -> None:
-    """A passed group whose times have no offset where the others' have one costs its curve, not the page."""
+    """A passed group whose times have no offset where the others' have one costs its curve, not the
+    page.
+    """
     passed = group(1000) | {"yield": {"start": start, "bin_seconds": 600, "bases": [1, 2]}}
     chart = yield_chart(QcDocument(qc_document(**{"pass": passed})))
     assert chart is not None
@@ -160,7 +183,9 @@ def test_map_counts_every_channel() -> None:
     assert chart.picture.count("M") == 3000
 
 
-@pytest.mark.parametrize("channels", [{}, {"0": 5}, {"-1": 5}, {"x": 5}, {"1": 0}, {"9999": 3}, {"²": 3}])
+@pytest.mark.parametrize(
+    "channels", [{}, {"0": 5}, {"-1": 5}, {"x": 5}, {"1": 0}, {"9999": 3}, {"²": 3}]
+)
 def test_no_map(channels: dict[str, int]) -> None:
     """Channels that are none, or that no flow cell has, give no map."""
     total = group(100) | {"channels": {"active": 1, "reads": channels}}

@@ -39,7 +39,9 @@ def message(text: str) -> Delivery:
     ],
 )
 def test_subjects(subject: str, stored: str) -> None:
-    """A good subject is left as it is; of any other, what shows is kept, and a digest tells it from its like."""
+    """A good subject is left as it is; of any other, what shows is kept, and a digest tells it from
+    its like.
+    """
     assert stored_subject(subject) == stored
 
 
@@ -47,7 +49,9 @@ def test_subjects(subject: str, stored: str) -> None:
 @example("ü" * 101)
 @example("🧬" * 60)
 def test_any_subject_can_be_stored(subject: str) -> None:
-    """Whatever it was, a stored subject is one visible line that RT does not cut, and is its own stored form."""
+    """Whatever it was, a stored subject is one visible line that RT does not cut, and is its own
+    stored form.
+    """
     stored = stored_subject(subject)
     assert 0 < len(stored.encode()) <= SUBJECT_BYTES
     assert stored == " ".join(stored.split())
@@ -55,7 +59,9 @@ def test_any_subject_can_be_stored(subject: str) -> None:
     assert stored_subject(stored) == stored
 
 
-@given(st.text(alphabet="ab \n\t\u200b", max_size=12), st.text(alphabet="ab \n\t\u200b", max_size=12))
+@given(
+    st.text(alphabet="ab \n\t\u200b", max_size=12), st.text(alphabet="ab \n\t\u200b", max_size=12)
+)
 def test_subjects_stay_apart(one: str, other: str) -> None:
     """Subjects that differ are stored so that they differ."""
     assert (stored_subject(one) == stored_subject(other)) == (one == other)
@@ -65,7 +71,9 @@ def test_subjects_stay_apart(one: str, other: str) -> None:
 @example("a\0\x1b[31m\u202e\ud800\uffff")
 @example("\r\n" * 5)
 def test_any_text_can_be_stored(text: str) -> None:
-    """Whatever it holds, a text can be encoded, steers nothing, and ends in the line by which it is found."""
+    """Whatever it holds, a text can be encoded, steers nothing, and ends in the line by which it is
+    found.
+    """
     stored = stored_text(message(text))
     stored.encode()
     assert stored.split("\n")[-1] == mark(message(text)) == f"[hesiod-watch 7 {TOKEN}]"
@@ -119,7 +127,12 @@ def test_addresses_once() -> None:
 
 @pytest.mark.parametrize(
     ("value", "spelled"),
-    [("run", "'run'"), ("it's", r"'it\'s'"), ("\\", r"'\\'"), ("x' OR id > 0 OR 'a", r"'x\' OR id > 0 OR \'a'")],
+    [
+        ("run", "'run'"),
+        ("it's", r"'it\'s'"),
+        ("\\", r"'\\'"),
+        ("x' OR id > 0 OR 'a", r"'x\' OR id > 0 OR \'a'"),
+    ],
 )
 def test_quoting(value: str, spelled: str) -> None:
     """A value cannot end its own quotes."""

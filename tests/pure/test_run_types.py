@@ -30,17 +30,28 @@ from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_types import type_of, type_of_name, type_problem
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
-INTERNAL, VISITOR, TEST = RunType("internal", "[0-9].*"), RunType("visitor", "v_.*", process=False), RunType("t", ".*t")
+INTERNAL, VISITOR, TEST = (
+    RunType("internal", "[0-9].*"),
+    RunType("visitor", "v_.*", process=False),
+    RunType("t", ".*t"),
+)
 POLICY = Policy(types=(VISITOR, TEST, INTERNAL), ingest_interval=60.0)
 RUN = Snapshot(
-    RunName("v_ada"), Path("/landing/v_ada"), has_pipeline=True, upstream=LOCAL, output=Path("/output"), outbox=ALL_TOLD
+    RunName("v_ada"),
+    Path("/landing/v_ada"),
+    has_pipeline=True,
+    upstream=LOCAL,
+    output=Path("/output"),
+    outbox=ALL_TOLD,
 )
 READY = Cell(CellId("lib", "ready"), present=True, flags=CellFlags(synced=True))
 WRITTEN = Cell(CellId("lib", "written"), present=True, arriving=IngestState(changed=2))
 DEAD = Cell(
     CellId("lib", "dead"),
     present=True,
-    flags=CellFlags(claims=(Claim(1, None, None, yielded=False, liveness=Liveness.DEAD, evidence="gone"),)),
+    flags=CellFlags(
+        claims=(Claim(1, None, None, yielded=False, liveness=Liveness.DEAD, evidence="gone"),)
+    ),
 )
 
 
@@ -89,12 +100,18 @@ def test_unreadable() -> None:
     assert expected in plan(snapshot, POLICY, NOW).waiting
 
 
-@pytest.mark.parametrize("cell", [READY, WRITTEN, DEAD], ids=["ready", "being written", "its worker died"])
+@pytest.mark.parametrize(
+    "cell", [READY, WRITTEN, DEAD], ids=["ready", "being written", "its worker died"]
+)
 def test_not_processed(cell: Cell) -> None:
-    """Cells of a type that is not processed are neither processed nor ingested nor given up; of others they are."""
+    """Cells of a type that is not processed are neither processed nor ingested nor given up; of
+    others they are.
+    """
     snapshot = replace(RUN, cells=(cell,))
     assert plan(snapshot, POLICY, NOW).actions == ()
-    assert [action.name for action in plan(replace(snapshot, type="internal"), POLICY, NOW).actions][:1] in (
+    assert [
+        action.name for action in plan(replace(snapshot, type="internal"), POLICY, NOW).actions
+    ][:1] in (
         ["process"],
         ["ingest"],
     )
@@ -103,11 +120,15 @@ def test_not_processed(cell: Cell) -> None:
 def test_still_received() -> None:
     """They are recorded as complete, and cells that are ready and stay so hold up no sync."""
     proven = replace(WRITTEN, completeness=Completeness(Verdict.PROVEN, "3 of 3"))
-    assert [action.name for action in plan(replace(RUN, cells=(proven,)), POLICY, NOW).actions] == ["synced"]
+    assert [action.name for action in plan(replace(RUN, cells=(proven,)), POLICY, NOW).actions] == [
+        "synced"
+    ]
     there = Cell(CellId("lib", "there"), present=False, upstream=True)
     snapshot = replace(RUN, upstream="host:/x", listed_at="host:/x", cells=(READY, there))
     assert [action.name for action in plan(snapshot, POLICY, NOW).actions] == ["sync"]
-    assert [action.name for action in plan(replace(snapshot, type="t"), POLICY, NOW).actions] == ["process"]
+    assert [action.name for action in plan(replace(snapshot, type="t"), POLICY, NOW).actions] == [
+        "process"
+    ]
 
 
 def test_said() -> None:
@@ -116,15 +137,27 @@ def test_said() -> None:
     decision = plan(snapshot, POLICY, NOW)
     assert decision.waiting == ("its type is visitor, and runs of that type are not processed",)
     explained = explain_cell(snapshot, READY.id, decision, POLICY, NOW)
-    assert explained.next == "nothing: its run is of the type visitor, and such runs are not processed"
-    assert explained.you_can[0] == "have it processed: write another type into /landing/v_ada/pipeline/type.yaml"
-    assert "type: visitor: runs of this type are not processed" in explain_run(snapshot, decision, POLICY, NOW).evidence
+    assert (
+        explained.next == "nothing: its run is of the type visitor, and such runs are not processed"
+    )
+    assert (
+        explained.you_can[0]
+        == "have it processed: write another type into /landing/v_ada/pipeline/type.yaml"
+    )
+    assert (
+        "type: visitor: runs of this type are not processed"
+        in explain_run(snapshot, decision, POLICY, NOW).evidence
+    )
 
 
 def test_settled_runs_are_not_complained_about() -> None:
-    """A finished run of a type that is not configured any more is explained, and nothing waits for anybody."""
+    """A finished run of a type that is not configured any more is explained, and nothing waits for
+    anybody.
+    """
     done = replace(READY, flags=CellFlags(done=Flag("ready.done", 1.0)))
     snapshot = replace(RUN, type="guest", cells=(done,), report_digest=None)
     decision = plan(snapshot, POLICY, NOW)
     assert decision.waiting == ()
-    assert any("not configured" in line for line in explain_run(snapshot, decision, POLICY, NOW).evidence)
+    assert any(
+        "not configured" in line for line in explain_run(snapshot, decision, POLICY, NOW).evidence
+    )

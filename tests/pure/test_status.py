@@ -29,7 +29,13 @@ FLAG = Flag("made by a test", mtime=1.0)
 ALIVE = Claim(1, None, None, yielded=False, liveness=Liveness.ALIVE, evidence="")
 CELL = CellId("lib", "20261122_2200_1A_PAW00001_0a1b2c3d")
 
-RUN = Snapshot(RunName("run"), Path("/landing/run"), has_pipeline=True, upstream=LOCAL, output=Path("/output/run"))
+RUN = Snapshot(
+    RunName("run"),
+    Path("/landing/run"),
+    has_pipeline=True,
+    upstream=LOCAL,
+    output=Path("/output/run"),
+)
 
 
 def a_cell(stage: Stage, number: int = 1) -> Cell:
@@ -55,10 +61,17 @@ def a_cell(stage: Stage, number: int = 1) -> Cell:
 
 
 @pytest.mark.parametrize(
-    ("aborted", "done", "failed", "claimed", "synced", "upstream", "present"), list(product([False, True], repeat=7))
+    ("aborted", "done", "failed", "claimed", "synced", "upstream", "present"),
+    list(product([False, True], repeat=7)),
 )
 def test_first_line_that_holds_is_the_stage(
-    aborted: bool, done: bool, failed: bool, claimed: bool, synced: bool, upstream: bool, present: bool
+    aborted: bool,
+    done: bool,
+    failed: bool,
+    claimed: bool,
+    synced: bool,
+    upstream: bool,
+    present: bool,
 ) -> None:
     """Over the whole cross product, the stage is the first of the documented list."""
     flags = CellFlags(
@@ -91,27 +104,59 @@ def test_every_stage_has_a_sentence(stage: Stage) -> None:
 
 CASES: list[tuple[str, Snapshot, Status]] = [
     ("no pipeline directory", replace(RUN, has_pipeline=False, upstream=None), Status.NEW),
-    ("aborted", replace(RUN, flags=frozenset({"aborted"}), cells=(a_cell(Stage.READY),)), Status.ABORTED),
-    ("stripped", replace(RUN, flags=frozenset({"stripped"}), cells=(a_cell(Stage.READY),)), Status.STRIPPED),
-    ("aborted before unknown", replace(RUN, flags=frozenset({"aborted"}), upstream=None), Status.ABORTED),
+    (
+        "aborted",
+        replace(RUN, flags=frozenset({"aborted"}), cells=(a_cell(Stage.READY),)),
+        Status.ABORTED,
+    ),
+    (
+        "stripped",
+        replace(RUN, flags=frozenset({"stripped"}), cells=(a_cell(Stage.READY),)),
+        Status.STRIPPED,
+    ),
+    (
+        "aborted before unknown",
+        replace(RUN, flags=frozenset({"aborted"}), upstream=None),
+        Status.ABORTED,
+    ),
     ("no upstream", replace(RUN, upstream=None, cells=(a_cell(Stage.READY),)), Status.UNKNOWN),
-    ("failed", replace(RUN, flags=frozenset({"failed"}), cells=(a_cell(Stage.PROCESSED),)), Status.FAILED),
+    (
+        "failed",
+        replace(RUN, flags=frozenset({"failed"}), cells=(a_cell(Stage.PROCESSED),)),
+        Status.FAILED,
+    ),
     (
         "all processed or aborted",
         replace(RUN, cells=(a_cell(Stage.PROCESSED), a_cell(Stage.ABORTED, 2))),
         Status.COMPLETE,
     ),
-    ("complete without output", replace(RUN, output=None, cells=(a_cell(Stage.PROCESSED),)), Status.COMPLETE),
+    (
+        "complete without output",
+        replace(RUN, output=None, cells=(a_cell(Stage.PROCESSED),)),
+        Status.COMPLETE,
+    ),
     (
         "complete but a sync is under way",
         replace(RUN, flags=frozenset({"sync.started"}), cells=(a_cell(Stage.PROCESSED),)),
         Status.SYNCING,
     ),
-    ("no output directory", replace(RUN, output=None, cells=(a_cell(Stage.READY),)), Status.UNKNOWN),
-    ("processing", replace(RUN, cells=(a_cell(Stage.PROCESSING), a_cell(Stage.READY, 2))), Status.PROCESSING),
+    (
+        "no output directory",
+        replace(RUN, output=None, cells=(a_cell(Stage.READY),)),
+        Status.UNKNOWN,
+    ),
+    (
+        "processing",
+        replace(RUN, cells=(a_cell(Stage.PROCESSING), a_cell(Stage.READY, 2))),
+        Status.PROCESSING,
+    ),
     (
         "processing, sync under way",
-        replace(RUN, flags=frozenset({"sync.started"}), cells=(a_cell(Stage.PROCESSING), a_cell(Stage.NEW, 2))),
+        replace(
+            RUN,
+            flags=frozenset({"sync.started"}),
+            cells=(a_cell(Stage.PROCESSING), a_cell(Stage.NEW, 2)),
+        ),
         Status.PROCESSING_SYNCING,
     ),
     (
@@ -119,7 +164,11 @@ CASES: list[tuple[str, Snapshot, Status]] = [
         replace(RUN, cells=(a_cell(Stage.PROCESSING), a_cell(Stage.PENDING, 2))),
         Status.PROCESSING_SYNC_NEEDED,
     ),
-    ("ready before syncing", replace(RUN, cells=(a_cell(Stage.READY), a_cell(Stage.NEW, 2))), Status.CELL_READY),
+    (
+        "ready before syncing",
+        replace(RUN, cells=(a_cell(Stage.READY), a_cell(Stage.NEW, 2))),
+        Status.CELL_READY,
+    ),
     (
         "syncing",
         replace(RUN, flags=frozenset({"sync.started"}), cells=(a_cell(Stage.PENDING),)),
@@ -127,11 +176,21 @@ CASES: list[tuple[str, Snapshot, Status]] = [
     ),
     (
         "a sync that ended is not under way",
-        replace(RUN, flags=frozenset({"sync.started", "sync.failed"}), cells=(a_cell(Stage.PENDING),)),
+        replace(
+            RUN, flags=frozenset({"sync.started", "sync.failed"}), cells=(a_cell(Stage.PENDING),)
+        ),
         Status.SYNC_NEEDED,
     ),
-    ("sync needed", replace(RUN, cells=(a_cell(Stage.NEW), a_cell(Stage.INCOMPLETE, 2))), Status.SYNC_NEEDED),
-    ("some cell failed", replace(RUN, cells=(a_cell(Stage.FAILED), a_cell(Stage.PROCESSED, 2))), Status.FAILED),
+    (
+        "sync needed",
+        replace(RUN, cells=(a_cell(Stage.NEW), a_cell(Stage.INCOMPLETE, 2))),
+        Status.SYNC_NEEDED,
+    ),
+    (
+        "some cell failed",
+        replace(RUN, cells=(a_cell(Stage.FAILED), a_cell(Stage.PROCESSED, 2))),
+        Status.FAILED,
+    ),
     (
         "failed before incomplete",
         replace(RUN, cells=(a_cell(Stage.FAILED), a_cell(Stage.INCOMPLETE, 2))),
@@ -146,8 +205,12 @@ CASES: list[tuple[str, Snapshot, Status]] = [
 ]
 
 
-@pytest.mark.parametrize(("snapshot", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES])
-def test_status_is_the_first_line_of_the_table_that_holds(snapshot: Snapshot, expected: Status) -> None:
+@pytest.mark.parametrize(
+    ("snapshot", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+)
+def test_status_is_the_first_line_of_the_table_that_holds(
+    snapshot: Snapshot, expected: Status
+) -> None:
     """Each line of the table of statuses, and their order, with a sentence for each."""
     status, why = status_of(snapshot)
     assert status == expected
@@ -162,12 +225,17 @@ def test_a_flag_says_its_reason() -> None:
 
 
 def test_report_is_out_of_date_when_a_cell_settles() -> None:
-    """The digest of what a report covers changes with every cell that is settled, and not with work under way."""
+    """The digest of what a report covers changes with every cell that is settled, and not with work
+    under way.
+    """
     running = replace(RUN, cells=(a_cell(Stage.INCOMPLETE), a_cell(Stage.PROCESSED, 2)))
     started = replace(RUN, cells=(a_cell(Stage.PROCESSING), a_cell(Stage.PROCESSED, 2)))
     done = replace(RUN, cells=(a_cell(Stage.PROCESSED), a_cell(Stage.PROCESSED, 2)))
     assert digest_of_report(running) == digest_of_report(started) != digest_of_report(done)
-    again = replace(done, cells=tuple(replace(c, flags=CellFlags(done=replace(FLAG, mtime=2.0))) for c in done.cells))
+    again = replace(
+        done,
+        cells=tuple(replace(c, flags=CellFlags(done=replace(FLAG, mtime=2.0))) for c in done.cells),
+    )
     assert digest_of_report(again) != digest_of_report(done)
 
 

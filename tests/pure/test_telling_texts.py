@@ -1,4 +1,6 @@
-"""What messages say: first what has happened, then the numbers, then where to look; nothing that steers a terminal."""
+"""What messages say: first what has happened, then the numbers, then where to look; nothing that
+steers a terminal.
+"""
 
 from __future__ import annotations
 
@@ -67,9 +69,13 @@ def test_cell_done() -> None:
     )
 
 
-@pytest.mark.parametrize("results", [{}, {"reads": 0, "bases": 0}, {"reads": "many", "mean_q": "x"}])
+@pytest.mark.parametrize(
+    "results", [{}, {"reads": 0, "bases": 0}, {"reads": "many", "mean_q": "x"}]
+)
 def test_numbers_that_are_not_there(results: dict[str, object]) -> None:
-    """A cell without reads, or whose flag was made by hand, is told without numbers that nobody has."""
+    """A cell without reads, or whose flag was made by hand, is told without numbers that nobody
+    has.
+    """
     told = text("cell-done", replace(RUN, cells=(replace(DONE, results=results),)))
     assert told.startswith("Cell lib/")
     assert "%" not in told.split("Report:")[0]
@@ -79,9 +85,13 @@ def test_numbers_that_are_not_there(results: dict[str, object]) -> None:
 def test_run_complete() -> None:
     """A complete run is told with a line for each cell, and what they are together."""
     second = replace(DONE, id=CellId("lib", "20261122_1100_1B_PAD38579_c6ded78c"))
-    aborted = replace(DONE, id=CellId("lib", "x"), flags=CellFlags(aborted=Flag("aborted", 1.0, text="")))
+    aborted = replace(
+        DONE, id=CellId("lib", "x"), flags=CellFlags(aborted=Flag("aborted", 1.0, text=""))
+    )
     told = text("run-complete", replace(RUN, cells=(DONE, second, aborted)))
-    assert told.splitlines()[0] == "The run 20261122_my run is complete: 2 cells processed, 1 aborted."
+    assert (
+        told.splitlines()[0] == "The run 20261122_my run is complete: 2 cells processed, 1 aborted."
+    )
     line = "1,234,567 reads, 4.50 Gb, N50 12.35 kb, mean Q 18.2"
     assert f"  lib/20261122_1000_1A_PAD38578_c6ded78b: {line}" in told
     assert "Together: 2,469,134 reads, 9.00 Gb." in told
@@ -97,7 +107,12 @@ def test_many_cells() -> None:
 
 def test_run_new() -> None:
     """A new run is told with where it comes from, where it is, and its type."""
-    told = compose(Event("run-new", RUN.run, "run-new"), replace(RUN, upstream="prom@host:/data/x"), "visitor", "")
+    told = compose(
+        Event("run-new", RUN.run, "run-new"),
+        replace(RUN, upstream="prom@host:/data/x"),
+        "visitor",
+        "",
+    )
     assert "It comes from: prom@host:/data/x" in told
     assert "It is in: /landing/20261122_my run" in told
     assert told.endswith("Type: visitor")
@@ -105,14 +120,22 @@ def test_run_new() -> None:
 
 @pytest.mark.parametrize("name", list(EVENTS))
 def test_hostile_words(name: str) -> None:
-    """Names and reasons with control, bidirectional or undecodable characters are spelled out in every message."""
+    """Names and reasons with control, bidirectional or undecodable characters are spelled out in
+    every message.
+    """
     evil = "\x1b[2J\r\n\u202eevil\udcff\x00"
     flags = CellFlags(
-        done=Flag("d", 1.0, text=evil), failed=Flag("f", 1.0, text=evil), aborted=Flag("a", 1.0, text=evil)
+        done=Flag("d", 1.0, text=evil),
+        failed=Flag("f", 1.0, text=evil),
+        aborted=Flag("a", 1.0, text=evil),
     )
     cell = Cell(CellId(evil, evil), present=True, flags=flags, results={"reads": 1})
     bad = Attempt(
-        "failed", Owner("t", epoch=9), Liveness.DEAD, evil, {"reason": evil, "needs_person": True, "problems": [evil]}
+        "failed",
+        Owner("t", epoch=9),
+        Liveness.DEAD,
+        evil,
+        {"reason": evil, "needs_person": True, "problems": [evil]},
     )
     snapshot = replace(
         RUN,
@@ -141,12 +164,16 @@ def test_hostile_words(name: str) -> None:
     ],
 )
 def test_report_address(pattern: str, expected: str) -> None:
-    """The run's name cannot change the address that it stands in; without a pattern the file is given."""
+    """The run's name cannot change the address that it stands in; without a pattern the file is
+    given.
+    """
     assert report_address(replace(RUN, run=RunName("a/b ?#")), pattern) == expected
     assert report_address(replace(RUN, output=None), "") == ""
 
 
 def test_subjects_differ() -> None:
-    """Runs of different names have different subjects, also where only the escaping tells them apart."""
+    """Runs of different names have different subjects, also where only the escaping tells them
+    apart.
+    """
     names = ["run", "run ", "run\n", r"run\n", "run\u202e", "Run"]
     assert len({subject(replace(RUN, run=RunName(name))) for name in names}) == len(names)

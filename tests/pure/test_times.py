@@ -18,7 +18,9 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
     rest=st.timedeltas(timedelta(0), timedelta(days=366)),
 )
 def test_one_function_for_every_rule(then: datetime | None, rest: timedelta) -> None:
-    """Only a time within one rest before now rests; when it is due follows from the same, whatever time is given."""
+    """Only a time within one rest before now rests; when it is due follows from the same, whatever
+    time is given.
+    """
     assert rested(then, NOW, rest) == (then is None or not timedelta(0) <= NOW - then < rest)
     assert (due_at(then, NOW, rest) <= NOW) == rested(then, NOW, rest)
     assert due_at(then, NOW, rest) <= NOW + rest
@@ -30,7 +32,9 @@ def test_file_times_that_no_calendar_holds(seconds: float) -> None:
     assert time_at(seconds) is None
 
 
-@pytest.mark.parametrize(("ahead", "rests"), [(-1, False), (0, False), (1, True), (3600, True), (3601, False)])
+@pytest.mark.parametrize(
+    ("ahead", "rests"), [(-1, False), (0, False), (1, True), (3600, True), (3601, False)]
+)
 def test_ends_of_rests(ahead: int, rests: bool) -> None:
     """An end of a rest that is further away than the longest rest is not believed."""
     assert rests_until(NOW + timedelta(seconds=ahead), NOW, timedelta(hours=1)) is rests

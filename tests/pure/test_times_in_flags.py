@@ -1,6 +1,8 @@
-"""A time in a flag decides at most one rest: a clock that was wrong once must not stop work for years.
+"""A time in a flag decides at most one rest: a clock that was wrong once must not stop work for
+years.
 
-`CASES` has one entry for each time that some rule waits by. A new timed rule belongs here with one line.
+`CASES` has one entry for each time that some rule waits by. A new timed rule belongs here with one
+line.
 """
 
 from __future__ import annotations
@@ -59,12 +61,24 @@ RUNNING = Completeness(Verdict.RUNNING, "still being written")
 def ended(ending: str, then: datetime = LONG_AGO, epoch: int = 1, **record: object) -> Attempt:
     """A round that began and ended at a time."""
     owner = Owner("t", host="h", time=then.isoformat(), epoch=epoch)
-    return Attempt(ending, owner, Liveness.DEAD, "it has ended", {"ended": then.isoformat(), "manifest": "m", **record})
+    return Attempt(
+        ending,
+        owner,
+        Liveness.DEAD,
+        "it has ended",
+        {"ended": then.isoformat(), "manifest": "m", **record},
+    )
 
 
 def copied(then: datetime = LONG_AGO, ending: str = "done") -> Attempt:
     names = ("identity", "device", "location", "manifest_md5", "raw_digest")
-    copy = {"backup": "second", "files": 1, "bytes": 1, "verified_at": then.isoformat(), "raw": True}
+    copy = {
+        "backup": "second",
+        "files": 1,
+        "bytes": 1,
+        "verified_at": then.isoformat(),
+        "raw": True,
+    }
     return ended(ending, then, copies=[{**copy, **dict.fromkeys(names, "m")}])
 
 
@@ -86,13 +100,23 @@ def run_of(cell: Cell | None = None, upstream: str = "LOCAL", **more: object) ->
 def done(made: datetime = LONG_AGO, **more: object) -> Cell:
     """A processed cell. Whatever is not given is long over, and needs nothing."""
     flag = Flag(f"{ID.stem}.done", made.timestamp(), text=json.dumps({"manifest_md5": "m"}))
-    cell = Cell(ID, present=True, flags=CellFlags(done=flag), backup=copied(), verification=ended("done", NOW))
+    cell = Cell(
+        ID,
+        present=True,
+        flags=CellFlags(done=flag),
+        backup=copied(),
+        verification=ended("done", NOW),
+    )
     return replace(cell, **more)  # type: ignore[arg-type]  # fields of a cell
 
 
-def arriving(then: datetime, ending: str, seen: int = 1, unfinished: int = 0, changed: int = 2) -> Snapshot:
+def arriving(
+    then: datetime, ending: str, seen: int = 1, unfinished: int = 0, changed: int = 2
+) -> Snapshot:
     cell = Cell(ID, present=True, completeness=RUNNING)
-    return run_of(replace(cell, arriving=IngestState(changed, seen, unfinished, ended(ending, then))))
+    return run_of(
+        replace(cell, arriving=IngestState(changed, seen, unfinished, ended(ending, then)))
+    )
 
 
 def nanoseconds(then: datetime) -> int:
@@ -100,7 +124,9 @@ def nanoseconds(then: datetime) -> int:
 
 
 def claimed(then: datetime) -> Snapshot:
-    claims = tuple(Claim(n, ended("", then).owner, None, False, Liveness.DEAD, "gone") for n in (1, 2, 3))
+    claims = tuple(
+        Claim(n, ended("", then).owner, None, False, Liveness.DEAD, "gone") for n in (1, 2, 3)
+    )
     return run_of(Cell(ID, present=True, flags=CellFlags(claims=claims)))
 
 
@@ -110,7 +136,9 @@ def undelivered(then: datetime) -> Snapshot:
     until = (then + HOUR if then < FAR - HOUR else FAR).isoformat()
     said = record_of({"rt": DeliveryFailure("away", 9, then.isoformat(), until)})
     last = Attempt("failed", None, Liveness.DEAD, "it has ended", said)
-    box = replace(ALL_TOLD, last=1, newest="run-new", channels=("rt",), waiting=(letter,), round=last)
+    box = replace(
+        ALL_TOLD, last=1, newest="run-new", channels=("rt",), waiting=(letter,), round=last
+    )
     return run_of(outbox=box)
 
 
@@ -126,41 +154,71 @@ class Case:
 DAMAGED = ["second: x: missing"]
 NEW = Cell(ID, present=False, upstream=True)
 CASES: dict[str, Case] = {
-    "sync that failed": Case("sync", 5 * MINUTE, lambda t: run_of(NEW, UPSTREAM, sync=ended("failed", t))),
-    "sync that was done": Case("sync", 5 * MINUTE, lambda t: run_of(NEW, UPSTREAM, sync=ended("done", t))),
-    "sync that was killed": Case("sync", 5 * MINUTE, lambda t: run_of(NEW, UPSTREAM, sync=ended("", t))),
+    "sync that failed": Case(
+        "sync", 5 * MINUTE, lambda t: run_of(NEW, UPSTREAM, sync=ended("failed", t))
+    ),
+    "sync that was done": Case(
+        "sync", 5 * MINUTE, lambda t: run_of(NEW, UPSTREAM, sync=ended("done", t))
+    ),
+    "sync that was killed": Case(
+        "sync", 5 * MINUTE, lambda t: run_of(NEW, UPSTREAM, sync=ended("", t))
+    ),
     "ingest that was done": Case("ingest", MINUTE, lambda t: arriving(t, "done")),
     "ingest that failed": Case("ingest", 10 * MINUTE, lambda t: arriving(t, "failed")),
-    "ingest that left files": Case("ingest", MINUTE, lambda t: arriving(t, "done", seen=2, unfinished=1)),
+    "ingest that left files": Case(
+        "ingest", MINUTE, lambda t: arriving(t, "done", seen=2, unfinished=1)
+    ),
     "FASTQ seen in the future": Case(
-        "ingest", timedelta(0), lambda t: arriving(LONG_AGO, "done", nanoseconds(t), changed=nanoseconds(LONG_AGO))
+        "ingest",
+        timedelta(0),
+        lambda t: arriving(LONG_AGO, "done", nanoseconds(t), changed=nanoseconds(LONG_AGO)),
     ),
     "claims without a result": Case("process", DAY, claimed),
-    "backup that failed": Case("backup", MINUTE, lambda t: run_of(done(backup=copied(t, "failed")))),
-    "backup that failed often": Case("backup", 6 * HOUR, lambda t: run_of(done(backup=ended("failed", t, epoch=99)))),
-    "backup of the run's files": Case("backup", MINUTE, lambda t: run_of(done(), backup=ended("failed", t))),
+    "backup that failed": Case(
+        "backup", MINUTE, lambda t: run_of(done(backup=copied(t, "failed")))
+    ),
+    "backup that failed often": Case(
+        "backup", 6 * HOUR, lambda t: run_of(done(backup=ended("failed", t, epoch=99)))
+    ),
+    "backup of the run's files": Case(
+        "backup", MINUTE, lambda t: run_of(done(), backup=ended("failed", t))
+    ),
     "copies not read since their backup": Case(
         "verify", 30 * DAY, lambda t: run_of(done(backup=copied(t), verification=None))
     ),
-    "results never copied or read": Case("verify", 30 * DAY, lambda t: run_of(done(t, backup=None, verification=None))),
-    "copies that were read": Case("verify", 30 * DAY, lambda t: run_of(done(verification=ended("done", t)))),
+    "results never copied or read": Case(
+        "verify", 30 * DAY, lambda t: run_of(done(t, backup=None, verification=None))
+    ),
+    "copies that were read": Case(
+        "verify", 30 * DAY, lambda t: run_of(done(verification=ended("done", t)))
+    ),
     "a backup after the reading": Case(
         "verify", 30 * DAY, lambda t: run_of(done(backup=copied(t), verification=ended("done")))
     ),
-    "reading that failed": Case("verify", MINUTE, lambda t: run_of(done(verification=ended("failed", t)))),
+    "reading that failed": Case(
+        "verify", MINUTE, lambda t: run_of(done(verification=ended("failed", t)))
+    ),
     "damage that was found": Case(
-        "verify", 30 * DAY, lambda t: run_of(done(verification=ended("failed", t, problems=DAMAGED)))
+        "verify",
+        30 * DAY,
+        lambda t: run_of(done(verification=ended("failed", t, problems=DAMAGED))),
     ),
     "mark that was made": Case(
-        "deletable", 7 * DAY, lambda t: run_of(done(upstream=True, deletable=ended("done", t, marked=True)), UPSTREAM)
+        "deletable",
+        7 * DAY,
+        lambda t: run_of(done(upstream=True, deletable=ended("done", t, marked=True)), UPSTREAM),
     ),
     "mark that was refused": Case(
-        "deletable", DAY, lambda t: run_of(done(upstream=True, deletable=ended("failed", t)), UPSTREAM)
+        "deletable",
+        DAY,
+        lambda t: run_of(done(upstream=True, deletable=ended("failed", t)), UPSTREAM),
     ),
     "mark that could not be made": Case(
         "deletable",
         10 * MINUTE,
-        lambda t: run_of(done(upstream=True, deletable=ended("failed", t, needs_person=False)), UPSTREAM),
+        lambda t: run_of(
+            done(upstream=True, deletable=ended("failed", t, needs_person=False)), UPSTREAM
+        ),
     ),
     "mark that could not be withdrawn": Case(
         "deletable",
@@ -182,7 +240,9 @@ def planned(snapshot: Snapshot, now: datetime) -> set[str]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_rests_once(name: str) -> None:
-    """Each of the times holds its action back for its own rest and no longer; so the cases are what they say."""
+    """Each of the times holds its action back for its own rest and no longer; so the cases are what
+    they say.
+    """
     case = CASES[name]
     snapshot = case.at(NOW)
     if case.rest:
@@ -193,7 +253,9 @@ def test_each_rests_once(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 @given(ahead=st.timedeltas(timedelta(seconds=1), FAR - NOW))
 def test_the_future_delays_nothing(name: str, ahead: timedelta) -> None:
-    """A time ahead of the clock delays no action: it is due now, and not when the clock has come that far."""
+    """A time ahead of the clock delays no action: it is due now, and not when the clock has come
+    that far.
+    """
     case = CASES[name]
     assert case.action in planned(case.at(NOW + ahead), NOW)
 
@@ -217,7 +279,9 @@ def test_what_was_done_just_now_rests(backup: Attempt, verification: Attempt) ->
 
 @pytest.mark.parametrize("days", [0, 1, 60])
 def test_future_claims_are_not_of_this_day(days: int) -> None:
-    """Claims with a time in the future are of the day on which their flags were made, and then of none."""
+    """Claims with a time in the future are of the day on which their flags were made, and then of
+    none.
+    """
     snapshot = claimed(FAR)
     (cell,) = snapshot.cells
     claims = tuple(replace(claim, made=NOW.timestamp()) for claim in cell.flags.claims)
@@ -226,7 +290,9 @@ def test_future_claims_are_not_of_this_day(days: int) -> None:
 
 
 def test_a_young_cell_is_not_stripped() -> None:
-    """Where the file's time is of the future, the end of the cell's backup says how long its raw data are kept."""
+    """Where the file's time is of the future, the end of the cell's backup says how long its raw
+    data are kept.
+    """
     young = run_of(done(FAR, backup=copied(NOW - DAY)))
     assert "strip" not in planned(young, NOW)
     assert "strip" in planned(young, NOW + 19 * DAY)

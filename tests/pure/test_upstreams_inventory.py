@@ -31,7 +31,9 @@ FILES = (
 
 
 def test_files_are_read() -> None:
-    """Kind, size, exact times, name and target of every entry are read, also of names with newlines."""
+    """Kind, size, exact times, name and target of every entry are read, also of names with
+    newlines.
+    """
     answer, code = records(FILES)
     there = read_files(answer)
     assert code == 0
@@ -58,7 +60,9 @@ def test_noise_before_the_answer() -> None:
     assert records(b"Welcome!\r\nhesiod-watch\0" + BEGIN + b"x\0" + END) == ([b"x"], 0)
 
 
-@pytest.mark.parametrize("output", [b"", b"x\0", BEGIN, BEGIN + b"x\0", BEGIN + END[:-1], END, BEGIN + END + b"x\0"])
+@pytest.mark.parametrize(
+    "output", [b"", b"x\0", BEGIN, BEGIN + b"x\0", BEGIN + END[:-1], END, BEGIN + END + b"x\0"]
+)
 def test_no_answers(output: bytes) -> None:
     """Without both marks in their places there is no answer."""
     with pytest.raises(MalformedResponse):
@@ -66,7 +70,9 @@ def test_no_answers(output: bytes) -> None:
 
 
 def test_names_cannot_be_marks() -> None:
-    """A directory called like the end of an answer does not end it: its record has a letter before it."""
+    """A directory called like the end of an answer does not end it: its record has a letter before
+    it.
+    """
     assert records(BEGIN + b"dhesiod-watch ends 0\0" + END) == ([b"dhesiod-watch ends 0"], 0)
 
 
@@ -95,7 +101,9 @@ def test_checksums_are_read() -> None:
 
 
 def test_names_are_given_with_dots() -> None:
-    """Every name gets `./`, without which rsync drops those that begin with `#` and options are options."""
+    """Every name gets `./`, without which rsync drops those that begin with `#` and options are
+    options.
+    """
     assert names_given(["#a", "-rf", "\udcff"]) == b"./#a\0./-rf\0./\xff\0"
 
 
@@ -103,9 +111,13 @@ def entry(size: int = 1, mtime: int = 2, changed: int = 3) -> Inventory:
     return Inventory({"a": InventoryEntry("f", size, mtime, changed)}, 0)
 
 
-@pytest.mark.parametrize("other", [entry(size=2), entry(mtime=3), entry(changed=4), Inventory({}, 0)])
+@pytest.mark.parametrize(
+    "other", [entry(size=2), entry(mtime=3), entry(changed=4), Inventory({}, 0)]
+)
 def test_changes_show(other: Inventory) -> None:
-    """A file that was rewritten under its old size and time shows by its change time, and so does one that came."""
+    """A file that was rewritten under its old size and time shows by its change time, and so does
+    one that came.
+    """
     assert entry().same(entry())
     assert not entry().same(other)
     assert not other.same(entry())
@@ -113,8 +125,14 @@ def test_changes_show(other: Inventory) -> None:
 
 def test_only_files_at_the_top_are_summaries() -> None:
     """A directory of that name, or a file below one, is data."""
-    names = {"final_summary": "d", "final_summary/final_summary_a.txt": "f", "x/final_summary_b.txt": "f"}
-    there = Inventory({name: InventoryEntry("d" if kind == "d" else "f") for name, kind in names.items()}, 0)
+    names = {
+        "final_summary": "d",
+        "final_summary/final_summary_a.txt": "f",
+        "x/final_summary_b.txt": "f",
+    }
+    there = Inventory(
+        {name: InventoryEntry("d" if kind == "d" else "f") for name, kind in names.items()}, 0
+    )
     assert there.summaries == ()
 
 
@@ -131,7 +149,11 @@ PROGRESS = (
 def test_progress(piece: int) -> None:
     """Bytes and files are read from rsync's progress however its output is cut into pieces."""
     progress = RsyncProgress()
-    seen = [progress.bytes for at in range(0, len(PROGRESS), piece) if progress.feed(PROGRESS[at : at + piece])]
+    seen = [
+        progress.bytes
+        for at in range(0, len(PROGRESS), piece)
+        if progress.feed(PROGRESS[at : at + piece])
+    ]
     assert (progress.bytes, progress.files) == (9000002, 7)
     assert seen == sorted(seen)
 

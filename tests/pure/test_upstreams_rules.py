@@ -1,4 +1,6 @@
-"""Words about upstreams: places, names of runs, what the ends of commands mean, which templates are refused."""
+"""Words about upstreams: places, names of runs, what the ends of commands mean, which templates are
+refused.
+"""
 
 from __future__ import annotations
 
@@ -66,7 +68,9 @@ def test_places(text: str, place: Location) -> None:
     ],
 )
 def test_places_that_are_refused(text: str, why: str) -> None:
-    """What is no place, or could be taken for an option or another place, is refused with a reason on one line."""
+    """What is no place, or could be taken for an option or another place, is refused with a reason
+    on one line.
+    """
     with pytest.raises(ValueError, match=r"^.") as caught:
         parse_location(text)
     assert why in str(caught.value)
@@ -75,7 +79,9 @@ def test_places_that_are_refused(text: str, why: str) -> None:
 
 @given(st.text("a@:/.-[] \n~$", max_size=12) | st.text(max_size=20))
 def test_any_place(text: str) -> None:
-    """Whatever is accepted spells the same place again, and neither host nor directory can be an option."""
+    """Whatever is accepted spells the same place again, and neither host nor directory can be an
+    option.
+    """
     try:
         place = parse_location(text)
     except ValueError:
@@ -153,9 +159,15 @@ def test_names_of_runs(experiment: str, name: str) -> None:
     assert run_name("20190226", "EGS1", experiment) == name
 
 
-@given(st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.+@=, -]{0,60}", fullmatch=True).filter(lambda name: name[-1] != " "))
+@given(
+    st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_.+@=, -]{0,60}", fullmatch=True).filter(
+        lambda name: name[-1] != " "
+    )
+)
 def test_names_stay_in_the_grammar(experiment: str) -> None:
-    """An experiment that may be worked on gives a run that may be, and naming the result again changes nothing."""
+    """An experiment that may be worked on gives a run that may be, and naming the result again
+    changes nothing.
+    """
     name = run_name("20190226", "EGS1", experiment)
     assert run_problem(name) == ""
     assert run_name("20190226", "EGS1", name) == name
@@ -166,7 +178,9 @@ def found(experiment: str, date: str = "20190226", host: str = "host") -> FoundR
 
 
 def test_pinned_names_stay() -> None:
-    """A run keeps the name it was first given, also when its first cell has gone or a rule would say otherwise."""
+    """A run keeps the name it was first given, also when its first cell has gone or a rule would
+    say otherwise.
+    """
     pinned = {RunName("old_name"): "host:/data/a", RunName("20190101_EGS1_b"): "host:/data/b"}
     assert name_runs([found("a"), found("b", "20200202")], pinned).names == {
         "host:/data/a": "old_name",
@@ -175,9 +189,14 @@ def test_pinned_names_stay() -> None:
 
 
 def test_two_that_fold() -> None:
-    """Of two runs that would get one name the earlier gets it; the other gets none, and is reported."""
+    """Of two runs that would get one name the earlier gets it; the other gets none, and is
+    reported.
+    """
     named = name_runs([found("My_Exp"), found("My Exp"), found("other")], {})
-    assert named.names == {"host:/data/My Exp": "20190226_EGS1_My_Exp", "host:/data/other": "20190226_EGS1_other"}
+    assert named.names == {
+        "host:/data/My Exp": "20190226_EGS1_My_Exp",
+        "host:/data/other": "20190226_EGS1_other",
+    }
     (fold,) = named.folds
     assert (fold.location, fold.name) == ("host:/data/My_Exp", "20190226_EGS1_My_Exp")
     assert "host:/data/My Exp" in fold.why
@@ -227,13 +246,28 @@ def test_every_code(code: int) -> None:
     ("code", "said", "outcome", "why"),
     [
         (255, "Host key verification failed.", "failed", "host's key"),
-        (255, "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nx", "failed", "host's key has changed"),
+        (
+            255,
+            "@ WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED! @\nx",
+            "failed",
+            "host's key has changed",
+        ),
         (255, "prom@host: Permission denied (publickey).", "failed", "does not let us in"),
-        (12, "Permission denied (publickey).\nrsync error: error in rsync protocol", "failed", "does not let us in"),
+        (
+            12,
+            "Permission denied (publickey).\nrsync error: error in rsync protocol",
+            "failed",
+            "does not let us in",
+        ),
         (255, "ssh: connect to host x port 22: Connection refused", "again", "refuses"),
         (255, "ssh: Could not resolve hostname x", "again", "cannot be resolved"),
         (255, "", "again", "ssh could not connect"),
-        (23, "rsync: open x failed: Permission denied (13)", "again", "some files could not be copied"),
+        (
+            23,
+            "rsync: open x failed: Permission denied (13)",
+            "again",
+            "some files could not be copied",
+        ),
         (11, "rsync: write failed: No space left on device (28)", "again", "no space left"),
         (-9, "", "again", "signal 9"),
         (137, "", "again", "signal"),
@@ -272,15 +306,36 @@ GOOD = ("rsync", "{options}", "{source}", "{destination}")
     [
         (),
         GOOD,
-        ("ionice", "-c3", "/opt/bin/rsync", "{options}", "--fsync", "-z", "{source}", "{destination}"),
-        ("rsync", "-lt", "--partial-dir=.p", "-e", "ssh -u", "--timeout", "60", "{source}", "{destination}"),
+        (
+            "ionice",
+            "-c3",
+            "/opt/bin/rsync",
+            "{options}",
+            "--fsync",
+            "-z",
+            "{source}",
+            "{destination}",
+        ),
+        (
+            "rsync",
+            "-lt",
+            "--partial-dir=.p",
+            "-e",
+            "ssh -u",
+            "--timeout",
+            "60",
+            "{source}",
+            "{destination}",
+        ),
         ("rsync", "--exclude", "--append", "{source}", "{destination}"),
         ("rsync", "-f", "- n", "{options}", "{source}", "{destination}"),
         ("sudo", "-u", "prom", "rsync", "{options}", "{source}", "{destination}"),
     ],
 )
 def test_good_templates(words: tuple[str, ...]) -> None:
-    """What only adds to the usual command is taken, also where a value looks like a forbidden option."""
+    """What only adds to the usual command is taken, also where a value looks like a forbidden
+    option.
+    """
     assert list(template_problems(words)) == []
 
 
@@ -292,15 +347,24 @@ def test_good_templates(words: tuple[str, ...]) -> None:
         (("{options}", "{source}", "{destination}"), "should begin with the program"),
         (("-e", "{source}", "{destination}"), "should begin with the program"),
         (("rsync", "{option}", "{source}", "{destination}"), "`{option}` holds braces"),
-        (("rsync", "-x{options}", "{source}", "{destination}"), "{options} stands for several words"),
-        (("rsync", "{options}", "{options}", "{source}", "{destination}"), "should have {options} once"),
+        (
+            ("rsync", "-x{options}", "{source}", "{destination}"),
+            "{options} stands for several words",
+        ),
+        (
+            ("rsync", "{options}", "{options}", "{source}", "{destination}"),
+            "should have {options} once",
+        ),
         (("rsync", "--", "{source}", "{destination}"), "`--` would end"),
         (("rsync", "-rltu", "{source}", "{destination}"), "`-rltu` may not be used"),
         (("rsync", "-zP", "{source}", "{destination}"), "`-zP` may not be used"),
         (("rsync", "-n", "{source}", "{destination}"), "nothing would be copied"),
         (("rsync", "-M--append", "{source}", "{destination}"), "cannot be checked"),
         (("rsync", "--files-from=/x", "{source}", "{destination}"), "may not be used"),
-        (("rsync", "--timeout=60", "--append", "{source}", "{destination}"), "`--append` may not be used"),
+        (
+            ("rsync", "--timeout=60", "--append", "{source}", "{destination}"),
+            "`--append` may not be used",
+        ),
     ],
 )
 def test_bad_templates(words: tuple[str, ...], said: str) -> None:
@@ -320,4 +384,8 @@ def test_expanding(source: str, destination: str) -> None:
     """What is put into a template is not read again, whatever braces it holds."""
     command = expand(GOOD, ("-l", "{source}"), {"source": source, "destination": destination})
     assert command == ("rsync", "-l", "{source}", source, destination)
-    assert expand((), (), {"source": source, "destination": destination}) == ("rsync", source, destination)
+    assert expand((), (), {"source": source, "destination": destination}) == (
+        "rsync",
+        source,
+        destination,
+    )

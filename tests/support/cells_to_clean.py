@@ -1,4 +1,6 @@
-"""A sequencer's directory with cells that are marked to go, and a way to call bin/hesiod-clean-upstream there."""
+"""A sequencer's directory with cells that are marked to go, and a way to call
+bin/hesiod-clean-upstream there.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.rules.deletion_marks import EVIDENCE, LIST, DeletionMark, evidence_name, evidence_text
+from hesiod_watch.rules.deletion_marks import (
+    EVIDENCE,
+    LIST,
+    DeletionMark,
+    evidence_name,
+    evidence_text,
+)
 from hesiod_watch.rules.deletion_proof import FoundEntry, digest_of
 
 PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
@@ -48,7 +56,9 @@ class Sequencer:
 
     def mark(self, cell: Path, **more: object) -> DeletionMark:
         """Mark a cell as it is now, but for what is given otherwise."""
-        found = {str(path.relative_to(cell)): seen(path) for path in cell.rglob("*") if path.is_file()}
+        found = {
+            str(path.relative_to(cell)): seen(path) for path in cell.rglob("*") if path.is_file()
+        }
         digest = digest_of(found)
         place = str(cell.relative_to(self.data))
         now = datetime.now(UTC)
@@ -73,7 +83,9 @@ class Sequencer:
 
     def revoke(self, cell: Path) -> None:
         place = str(cell.relative_to(self.data))
-        self.write(DeletionMark("revoked", datetime.now(UTC), place, "x", said="a copy has rotted").line())
+        self.write(
+            DeletionMark("revoked", datetime.now(UTC), place, "x", said="a copy has rotted").line()
+        )
 
     def write(self, line: str) -> None:
         with (self.data / LIST).open("a", encoding="ascii") as file:
@@ -97,7 +109,10 @@ class Sequencer:
         return sorted("/".join(path.parts[-3:]) for path in (self.data / TRASH).glob("*/*/*/*"))
 
     def log(self) -> list[list[str]]:
-        return [line.split("\t")[1:] for line in (self.data / "cells_cleaned.log").read_text().splitlines()]
+        return [
+            line.split("\t")[1:]
+            for line in (self.data / "cells_cleaned.log").read_text().splitlines()
+        ]
 
 
 def seen(path: Path) -> FoundEntry:
@@ -106,7 +121,9 @@ def seen(path: Path) -> FoundEntry:
 
 
 def contents(cell: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(cell)): path.read_bytes() for path in cell.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(cell)): path.read_bytes() for path in cell.rglob("*") if path.is_file()
+    }
 
 
 def flip(cell: Path) -> None:

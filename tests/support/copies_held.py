@@ -1,7 +1,8 @@
-"""How many whole copies there are of a cell's raw files: by their bytes alone, asking nothing of the program.
+"""How many whole copies there are of a cell's raw files: by their bytes alone, asking nothing of
+the program.
 
-Outputs count for a FASTQ when they inflate, somewhere, to its text. The places are those of the program's layout:
-landing, output, backups.
+Outputs count for a FASTQ when they inflate, somewhere, to its text. The places are those of the
+program's layout: landing, output, backups.
 """
 
 from __future__ import annotations
@@ -18,12 +19,18 @@ Truth = Mapping[str, bytes]
 
 
 def truth_of(cell: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(cell)): path.read_bytes() for path in sorted(cell.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(cell)): path.read_bytes()
+        for path in sorted(cell.rglob("*"))
+        if path.is_file()
+    }
 
 
 @dataclass
 class Places:
-    """Where copies of one cell lie: directories of its raw files, and directories of its outputs, by place."""
+    """Where copies of one cell lie: directories of its raw files, and directories of its outputs,
+    by place.
+    """
 
     raw: Mapping[str, Path]
     outputs: Mapping[str, Path] = field(default_factory=dict)
@@ -34,7 +41,11 @@ class Places:
         texts = {place: _texts(path) for place, path in self.outputs.items() if place not in but}
         return {
             name: {place for place, path in raw.items() if _same(path / name, content)}
-            | {place for place, held in texts.items() if name.startswith("fastq_") and _text(name, content) in held}
+            | {
+                place
+                for place, held in texts.items()
+                if name.startswith("fastq_") and _text(name, content) in held
+            }
             for name, content in truth.items()
         }
 
@@ -54,7 +65,9 @@ _KNOWN: dict[tuple[str, str], frozenset[str]] = {}
 
 
 def _texts(directory: Path) -> frozenset[str]:
-    """Hashes of every text that whole members of an output in a directory inflate to: each possible run of them."""
+    """Hashes of every text that whole members of an output in a directory inflate to: each possible
+    run of them.
+    """
     found: set[str] = set()
     for path in directory.glob("*.fastq.gz") if directory.is_dir() else ():
         data = path.read_bytes()

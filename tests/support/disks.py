@@ -1,8 +1,10 @@
-"""Stand-ins for the `os` that `fastq.durable` writes with: they note every change, fail when told to, and lose power.
+"""Stand-ins for the `os` that `fastq.durable` writes with: they note every change, fail when told
+to, and lose power.
 
-`Disk` passes everything on to the real `os`, so programs run as they do; the changes it has noted can be played to a
-`Platter`, which knows what a real disk may hold after the power has gone: anything that was not synced is there or not,
-or in part, or zeros, and names that were not synced are there up to some point in time.
+`Disk` passes everything on to the real `os`, so programs run as they do; the changes it has noted
+can be played to a `Platter`, which knows what a real disk may hold after the power has gone:
+anything that was not synced is there or not, or in part, or zeros, and names that were not synced
+are there up to some point in time.
 """
 
 from __future__ import annotations
@@ -23,7 +25,9 @@ class Killed(BaseException):
 
 @dataclass(frozen=True)
 class Change:
-    """One call that changes the disk. `file` is the number of an inode, names are relative to the directory."""
+    """One call that changes the disk. `file` is the number of an inode, names are relative to the
+    directory.
+    """
 
     kind: str  # create, write, truncate, sync, unlink, rename, mkdir, syncdir, told
     file: int = -1
@@ -34,7 +38,9 @@ class Change:
 
 
 Fault = Callable[[str, int], None]
-"""Called before each change, and each opening for one, with its kind and number, from 0; raises to let it fail."""
+"""Called before each change, and each opening for one, with its kind and number, from 0; raises to
+let it fail.
+"""
 
 
 def no_fault(kind: str, number: int) -> None:
@@ -44,7 +50,9 @@ def no_fault(kind: str, number: int) -> None:
 class Disk:
     """An `os` for one directory. `changes` are what was done to it; `calls` all that was tried."""
 
-    def __init__(self, directory: Path, fault: Fault = no_fault, *, longest_write: int = 1 << 30) -> None:
+    def __init__(
+        self, directory: Path, fault: Fault = no_fault, *, longest_write: int = 1 << 30
+    ) -> None:
         self.changes: list[Change] = []
         self.calls: list[str] = []
         self.fault = fault
@@ -92,14 +100,20 @@ class Disk:
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
         offset = os.lseek(descriptor, 0, os.SEEK_CUR)
         self._try("write")
-        return self._wrote(descriptor, offset, data, os.write(descriptor, data[: self._longest_write]))
+        return self._wrote(
+            descriptor, offset, data, os.write(descriptor, data[: self._longest_write])
+        )
 
     def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> int:
         self._try("write")
-        return self._wrote(descriptor, offset, data, os.pwrite(descriptor, data[: self._longest_write], offset))
+        return self._wrote(
+            descriptor, offset, data, os.pwrite(descriptor, data[: self._longest_write], offset)
+        )
 
     def _wrote(self, descriptor: int, offset: int, data: bytes | memoryview, count: int) -> int:
-        self.changes.append(Change("write", self._files[descriptor], offset=offset, data=bytes(data[:count])))
+        self.changes.append(
+            Change("write", self._files[descriptor], offset=offset, data=bytes(data[:count]))
+        )
         return count
 
     def ftruncate(self, descriptor: int, size: int) -> None:
@@ -110,7 +124,9 @@ class Disk:
     def fsync(self, descriptor: int) -> None:
         directory = self._files[descriptor] < 0
         self._try("syncdir" if directory else "sync")
-        self.changes.append(Change("syncdir") if directory else Change("sync", self._files[descriptor]))
+        self.changes.append(
+            Change("syncdir") if directory else Change("sync", self._files[descriptor])
+        )
 
     fdatasync = fsync
 
@@ -179,7 +195,9 @@ class Platter:
 
     def contents(self) -> dict[str, bytes]:
         """The files as running programs see them."""
-        return self._after(len(self._pending), lambda inode: [(change, None) for change in inode.pending])
+        return self._after(
+            len(self._pending), lambda inode: [(change, None) for change in inode.pending]
+        )
 
     def certain(self) -> dict[str, bytes]:
         """The files that are there whatever happens."""
@@ -188,7 +206,9 @@ class Platter:
     def after_power_loss(self, rng: random.Random) -> dict[str, bytes]:
         """The files as they may be found when the machine is started again."""
         names = rng.choice((0, len(self._pending), rng.randint(0, len(self._pending))))
-        return self._after(names, lambda inode: [(change, rng) for change in _survivors(inode.pending, rng)])
+        return self._after(
+            names, lambda inode: [(change, rng) for change in _survivors(inode.pending, rng)]
+        )
 
     def _after(
         self, names: int, choose: Callable[[_Inode], list[tuple[Change, random.Random | None]]]
@@ -227,7 +247,9 @@ def _survivors(pending: list[Change], rng: random.Random) -> list[Change]:
 
 
 def _apply(data: bytearray, change: Change, rng: random.Random | None = None) -> None:
-    """Do a change; with `rng` perhaps only in part: some sectors, zeros for the rest, or something else altogether."""
+    """Do a change; with `rng` perhaps only in part: some sectors, zeros for the rest, or something
+    else altogether.
+    """
     if change.kind == "truncate":
         del data[change.offset :]
         data.extend(bytes(change.offset - len(data)))

@@ -1,4 +1,6 @@
-"""A site with sequencers that are reached over ssh: cells written there, copied by the real commands, compared."""
+"""A site with sequencers that are reached over ssh: cells written there, copied by the real
+commands, compared.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ INSTRUMENT = "PROM"
 
 
 class Facility(Site):
-    """One installation whose upstreams are `hosta` and `hostb` of a pair, each with a directory of its own."""
+    """One installation whose upstreams are `hosta` and `hostb` of a pair, each with a directory of
+    its own.
+    """
 
     def __init__(self, root: Path, pair: Pair) -> None:
         self.pair = pair
@@ -34,7 +38,9 @@ class Facility(Site):
         # Logs, locks and pages of a machine that is busy: what a test waits for takes longer then.
         super().__init__(root)
 
-    def reach(self, *hosts: str, mode: str = "pull", watch: str = "upstream_interval: 1s", **more: object) -> None:
+    def reach(
+        self, *hosts: str, mode: str = "pull", watch: str = "upstream_interval: 1s", **more: object
+    ) -> None:
         """Configure these hosts (`hosta`, `hostb`) as the only upstreams."""
         for host in hosts or ("hosta",):
             self.upstreams[host] = {
@@ -49,12 +55,24 @@ class Facility(Site):
             }
         self.write(watch)
 
-    def write(self, watch: str = "upstream_interval: 1s", processing: str = "workers: 2, ingest_interval: 1s") -> None:
+    def write(
+        self,
+        watch: str = "upstream_interval: 1s",
+        processing: str = "workers: 2, ingest_interval: 1s",
+    ) -> None:
         watch = f"sweep_interval: 1s, {watch}"
-        self.configure(watch=watch, processing=processing, more=f"upstreams: {json.dumps(self.upstreams)}\n")
+        self.configure(
+            watch=watch, processing=processing, more=f"upstreams: {json.dumps(self.upstreams)}\n"
+        )
 
     def cell(
-        self, experiment: str = "alpha", cell: str = CELL, *, host: str = "hosta", files: int = 2, reads: int = 20
+        self,
+        experiment: str = "alpha",
+        cell: str = CELL,
+        *,
+        host: str = "hosta",
+        files: int = 2,
+        reads: int = 20,
     ) -> SimulatedCell:
         """A cell on a sequencer, not written yet."""
         return SimulatedCell(
@@ -82,7 +100,11 @@ class Facility(Site):
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         """A command that goes on beside the test."""
         return subprocess.Popen(
-            self.command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=self.environ
+            self.command(*arguments),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self.environ,
         )
 
 
@@ -94,7 +116,8 @@ def contents(site: Site, run: str, cell: str = CELL) -> dict[str, str]:
     """Checksum of what is inside each output of a cell."""
     place = site.output / run / LIBRARY / cell
     return {
-        path.name: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest() for path in place.glob("*.fastq.gz")
+        path.name: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+        for path in place.glob("*.fastq.gz")
     }
 
 
@@ -110,8 +133,12 @@ def assert_arrived(there: Path, here: Path) -> None:
     assert not differing, f"not the same: {differing}"
 
 
-def assert_like_local(facility: Facility, local_root: Path, experiment: str = "alpha", cell: str = CELL) -> None:
-    """A cell has arrived, and its outputs are those that it has where the sequencer writes here by itself."""
+def assert_like_local(
+    facility: Facility, local_root: Path, experiment: str = "alpha", cell: str = CELL
+) -> None:
+    """A cell has arrived, and its outputs are those that it has where the sequencer writes here by
+    itself.
+    """
     run = run_of(experiment)
     source = facility.there["hosta"] / experiment / LIBRARY / cell
     assert_arrived(source, facility.landing / run / LIBRARY / cell)
@@ -122,7 +149,10 @@ def assert_like_local(facility: Facility, local_root: Path, experiment: str = "a
     local.run("poll")
     assert contents(local, run, cell)
     assert contents(facility, run, cell) == contents(local, run, cell)
-    ours, theirs = (json.loads((s.output / run / LIBRARY / cell / "qc.json").read_text()) for s in (facility, local))
+    ours, theirs = (
+        json.loads((s.output / run / LIBRARY / cell / "qc.json").read_text())
+        for s in (facility, local)
+    )
     for key in ("total", "pass", "fail", "barcodes", "counts", "completeness", "mean_q", "state"):
         assert ours[key] == theirs[key]
     facility.run("verify", run)

@@ -18,15 +18,25 @@ BASES = bytes(b"ACGT"[byte % 4] for byte in range(256))
 QUALITIES = bytes(35 + byte % 38 for byte in range(256))
 
 
-def record(name: str, length: int, rng: random.Random, fields: str = " ch=5 start_time=2024-05-01T10:00:00Z") -> bytes:
+def record(
+    name: str,
+    length: int,
+    rng: random.Random,
+    fields: str = " ch=5 start_time=2024-05-01T10:00:00Z",
+) -> bytes:
     """One record whose bases and qualities compress about as real ones do."""
-    bases, qualities = rng.randbytes(length).translate(BASES), rng.randbytes(length).translate(QUALITIES)
+    bases, qualities = (
+        rng.randbytes(length).translate(BASES),
+        rng.randbytes(length).translate(QUALITIES),
+    )
     return b"@%s%s\n%s\n+\n%s\n" % (name.encode(), fields.encode(), bases, qualities)
 
 
 def reads(count: int, seed: int = 0, longest: int = 6000) -> bytes:
     rng = random.Random(seed)
-    return b"".join(record(f"read{number}", rng.randint(1, longest), rng) for number in range(count))
+    return b"".join(
+        record(f"read{number}", rng.randint(1, longest), rng) for number in range(count)
+    )
 
 
 def put(directory: Path, name: str, text: bytes, level: int = 6) -> Source:

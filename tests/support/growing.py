@@ -1,4 +1,6 @@
-"""A small cell that grows in rounds: sources, what becomes of them, and how to see whether all of it survived."""
+"""A small cell that grows in rounds: sources, what becomes of them, and how to see whether all of
+it survived.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ from hesiod_watch.fastq.tasks import TaskLimits
 
 LIMITS = TaskLimits(files=2)
 SETTINGS = Settings(level="small")
-"""zlib: bytes are compared here, and those of the other levels are the same nearly always only (see `fastq.bgzf`)."""
+"""zlib: bytes are compared here, and those of the other levels are the same nearly always only (see
+`fastq.bgzf`).
+"""
 
 # Of random bytes make bases, and qualities.
 _BASES = bytes(b"ACGT"[byte % 4] for byte in range(256))
@@ -45,8 +49,14 @@ def reads(count: int, seed: int = 0, longest: int = 400) -> bytes:
     records = []
     for number in range(count):
         length = rng.randint(1, longest)
-        bases, qualities = rng.randbytes(length).translate(_BASES), rng.randbytes(length).translate(_QUALITIES)
-        fields = b"ch=%d start_time=2024-05-01T%02d:00:00Z" % (rng.randint(1, 500), rng.randrange(24))
+        bases, qualities = (
+            rng.randbytes(length).translate(_BASES),
+            rng.randbytes(length).translate(_QUALITIES),
+        )
+        fields = b"ch=%d start_time=2024-05-01T%02d:00:00Z" % (
+            rng.randint(1, 500),
+            rng.randrange(24),
+        )
         records.append(b"@r%d-%d %s\n%s\n+\n%s\n" % (seed, number, fields, bases, qualities))
     return b"".join(records)
 
@@ -60,10 +70,18 @@ def put(directory: Path, name: str, text: bytes) -> Source:
 
 
 def cell(directory: Path) -> list[Output]:
-    """An output of plain sources, one of gzipped ones (one of them empty), one of both, and one without any."""
+    """An output of plain sources, one of gzipped ones (one of them empty), one of both, and one
+    without any.
+    """
     plain = [put(directory, f"a{number}.fastq", reads(3, number)) for number in range(4)]
-    gzipped = [put(directory, f"b{number}.fastq.gz", reads(2 * (number != 1), 10 + number)) for number in range(3)]
-    mixed = [put(directory, f"c{number}.fastq{'.gz' * number}", reads(2, 20 + number)) for number in range(2)]
+    gzipped = [
+        put(directory, f"b{number}.fastq.gz", reads(2 * (number != 1), 10 + number))
+        for number in range(3)
+    ]
+    mixed = [
+        put(directory, f"c{number}.fastq{'.gz' * number}", reads(2, 20 + number))
+        for number in range(2)
+    ]
     return [
         Output("a.fastq.gz", "barcode01", "pass", tuple(plain)),
         Output("b.fastq.gz", "barcode02", "pass", tuple(gzipped)),
@@ -74,7 +92,12 @@ def cell(directory: Path) -> list[Output]:
 
 def some(output: Output, *numbers: int) -> Output:
     """The output with only these of its sources."""
-    return Output(output.name, output.barcode, output.part, tuple(output.sources[number] for number in numbers))
+    return Output(
+        output.name,
+        output.barcode,
+        output.part,
+        tuple(output.sources[number] for number in numbers),
+    )
 
 
 def with_sources(output: Output, sources: Sequence[Source]) -> Output:
@@ -83,13 +106,19 @@ def with_sources(output: Output, sources: Sequence[Source]) -> Output:
 
 
 def opened(
-    directory: Path, settings: Settings = SETTINGS, *, check_all: bool = True, limits: TaskLimits = LIMITS
+    directory: Path,
+    settings: Settings = SETTINGS,
+    *,
+    check_all: bool = True,
+    limits: TaskLimits = LIMITS,
 ) -> Ingest:
     """A session in a directory."""
     return Ingest.open(directory, settings, owner={"who": "me"}, check_all=check_all, limits=limits)
 
 
-def in_one_go(directory: Path, outputs: Sequence[Output], settings: Settings = SETTINGS) -> list[Written]:
+def in_one_go(
+    directory: Path, outputs: Sequence[Output], settings: Settings = SETTINGS
+) -> list[Written]:
     """What one undisturbed session makes of all outputs."""
     with opened(directory, settings) as one:
         return one.finish(outputs)
@@ -101,13 +130,16 @@ def grow(
     tell: Callable[[str, int], None] = lambda what, number: None,
     settings: Settings = SETTINGS,
 ) -> None:
-    """Rounds as a cell has them: a file comes late, more files come, and the end is asked for twice.
+    """Rounds as a cell has them: a file comes late, more files come, and the end is asked for
+    twice.
 
-    `tell` hears how many pieces must not be lost from now on ("pieces"), how many of these `finish` keeps
-    ("kept"), and when everything is there ("finished").
+    `tell` hears how many pieces must not be lost from now on ("pieces"), how many of these `finish`
+    keeps ("kept"), and when everything is there ("finished").
     """
     a, b, c, _ = outputs
-    with Ingest.open(directory, settings, owner={"round": 1}, check_all=False, limits=LIMITS) as ingest:
+    with Ingest.open(
+        directory, settings, owner={"round": 1}, check_all=False, limits=LIMITS
+    ) as ingest:
         ingest.take([some(a, 0, 2), some(b, 0)])
         tell("pieces", 3)
         tell("kept", 2)  # `a` will go back to its first source
@@ -115,7 +147,9 @@ def grow(
         tell("pieces", 7)
         tell("kept", 5)
     tell("pieces", 5)
-    with Ingest.open(directory, settings, owner={"round": 2}, check_all=True, limits=LIMITS) as ingest:
+    with Ingest.open(
+        directory, settings, owner={"round": 2}, check_all=True, limits=LIMITS
+    ) as ingest:
         ingest.finish(outputs)
         tell("pieces", 9)
         tell("kept", 9)

@@ -1,7 +1,8 @@
-"""What may stand between us and a web service: a gate that loses answers, gives others, or speaks TLS.
+"""What may stand between us and a web service: a gate that loses answers, gives others, or speaks
+TLS.
 
-A request is taken whole, given to the service, and its answer taken whole, before anything goes wrong: what is lost
-is an answer to something that has been done.
+A request is taken whole, given to the service, and its answer taken whole, before anything goes
+wrong: what is lost is an answer to something that has been done.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ Fate = Literal["cut", "silence", "trickle"]
 
 
 class Gate(ThreadingHTTPServer):
-    """Before a service on a port of this host. `requests` is what came, such as `POST /REST/2.0/ticket`.
+    """Before a service on a port of this host. `requests` is what came, such as `POST
+    /REST/2.0/ticket`.
 
     It can be used as a proxy, too.
     """
@@ -44,20 +46,30 @@ class Gate(ThreadingHTTPServer):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             # The handshake belongs into the thread of the connection.
-            self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+            self.socket = context.wrap_socket(
+                self.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}/REST/2.0/"
 
     def lose(self, request: str, how: Fate) -> None:
-        """Lose the answer to the next request that begins so: `cut` the connection, keep `silence`, or let the answer
-        `trickle` without an end."""
+        """Lose the answer to the next request that begins so: `cut` the connection, keep `silence`,
+        or let the answer `trickle` without an end.
+        """
         self._fates.append((request, how))
 
     def answer(self, status: int, body: bytes = b"", request: str = "", **headers: str) -> None:
         """From now on, answer requests that begin so without asking the service."""
-        self._instead = (request, status, body, {name.replace("_", "-"): value for name, value in headers.items()})
+        self._instead = (
+            request,
+            status,
+            body,
+            {name.replace("_", "-"): value for name, value in headers.items()},
+        )
 
     def at(self, request: str, action: Callable[[], None]) -> None:
-        """Do something just after the next request that begins so was given to the service, before it can answer."""
+        """Do something just after the next request that begins so was given to the service, before
+        it can answer.
+        """
         self._fates.append((request, action))
 
     def pass_on(self) -> None:
@@ -89,7 +101,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Tests say what they saw themselves."""
 
     def do_GET(self) -> None:
-        path = self.path if self.path.startswith("/") else self.path.removeprefix("http://").partition("/")[2]
+        path = (
+            self.path
+            if self.path.startswith("/")
+            else self.path.removeprefix("http://").partition("/")[2]
+        )
         path = "/" + path.lstrip("/")
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         request = f"{self.command} {urlsplit(path).path}"
@@ -98,8 +114,12 @@ class _Handler(BaseHTTPRequestHandler):
         if instead:
             self._send(*instead)
             return
-        headers = {name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP}
-        with closing(http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)) as service:
+        headers = {
+            name: value for name, value in self.headers.items() if name.lower() not in HOP_BY_HOP
+        }
+        with closing(
+            http.client.HTTPConnection("127.0.0.1", self.server.target, timeout=60)
+        ) as service:
             service.request(self.command, path, body, headers)
             fate = self.server.fate_of(request)
             if callable(fate):
@@ -112,7 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.ended.wait(60)
             self.close_connection = True
         else:
-            kept = {name: value for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP}
+            kept = {
+                name: value for name, value in answer.getheaders() if name.lower() not in HOP_BY_HOP
+            }
             self._send(answer.status, content, kept, endless=fate == "trickle")
 
     def do_POST(self) -> None:
@@ -134,7 +156,9 @@ class _Handler(BaseHTTPRequestHandler):
             back.join()
         self.close_connection = True
 
-    def _send(self, status: int, content: bytes, headers: dict[str, str], *, endless: bool = False) -> None:
+    def _send(
+        self, status: int, content: bytes, headers: dict[str, str], *, endless: bool = False
+    ) -> None:
         self.send_response_only(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -171,7 +195,18 @@ def make_certificate(path: Path, *, days: int = 1) -> Path:
     key = path.with_suffix(".key")
     wanted = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -addext subjectAltName=IP:127.0.0.1"
     subprocess.run(
-        ["openssl", *wanted.split(), "-subj", "/CN=test", "-days", str(days), "-keyout", key, "-out", path],
+        [
+            "openssl",
+            *wanted.split(),
+            "-subj",
+            "/CN=test",
+            "-days",
+            str(days),
+            "-keyout",
+            key,
+            "-out",
+            path,
+        ],
         check=True,
         capture_output=True,
         timeout=60,

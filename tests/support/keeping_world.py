@@ -1,8 +1,10 @@
-"""A cell on a mounted sequencer, landed, processed and backed up, with the real code in this process.
+"""A cell on a mounted sequencer, landed, processed and backed up, with the real code in this
+process.
 
-The second places are file systems of their own (tmpfs, which needs root). What can befall a facility is a method or a
-function each: a flipped bit, an unmounted disk, a kill at a change of the disk. A kill is played: from the chosen call
-on nothing can be changed any more, and the owner of the work is one that is proven dead.
+The second places are file systems of their own (tmpfs, which needs root). What can befall a
+facility is a method or a function each: a flipped bit, an unmounted disk, a kill at a change of the
+disk. A kill is played: from the chosen call on nothing can be changed any more, and the owner of
+the work is one that is proven dead.
 """
 
 from __future__ import annotations
@@ -33,7 +35,17 @@ from hesiod_watch.runs import flags
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 RUN = "20261122_PROM_alpha"
 CLEAN = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
-MUTATING = ("unlink", "rename", "replace", "link", "symlink", "mkdir", "rmdir", "truncate", "ftruncate")
+MUTATING = (
+    "unlink",
+    "rename",
+    "replace",
+    "link",
+    "symlink",
+    "mkdir",
+    "rmdir",
+    "truncate",
+    "ftruncate",
+)
 DATA = (".fastq", ".pod5", "summary_x.txt")
 """How the names of the large files end, which a strip lets go."""
 
@@ -74,7 +86,8 @@ class World:
     def begin(self, prepare: Callable[[Path], object] = lambda cell: None) -> None:
         """Write, fetch, process and back up the cell: done, with all its copies.
 
-        `prepare` is called with the cell's directory when all is written and nothing has looked at it.
+        `prepare` is called with the cell's directory when all is written and nothing has looked at
+        it.
         """
         SimulatedCell(
             self.root / "sequencer",
@@ -123,11 +136,17 @@ class World:
         self.perform("process", owner=self.owner("process", epoch))
 
     def owner(self, action: str, epoch: int = 1) -> Owner:
-        """Somebody who has died since: so that no round is ever held up by this process, which lives."""
-        return replace(machine.this_owner(action, "inline", epoch=epoch), pid=_dead_pid(), pid_start=1)
+        """Somebody who has died since: so that no round is ever held up by this process, which
+        lives.
+        """
+        return replace(
+            machine.this_owner(action, "inline", epoch=epoch), pid=_dead_pid(), pid_start=1
+        )
 
     def job(self, action: str, cell: CellId | None = CELL, owner: Owner | None = None) -> Job:
-        return Job(action, self.run_dir, self.config, owner or self.owner(action), cell, "a test", LOCAL)
+        return Job(
+            action, self.run_dir, self.config, owner or self.owner(action), cell, "a test", LOCAL
+        )
 
     def perform(self, action: str, cell: CellId | None = CELL, owner: Owner | None = None) -> None:
         actions.perform(self.job(action, cell, owner))
@@ -140,9 +159,13 @@ class World:
             return str(error)
         return ""
 
-    def clean(self, *arguments: str, count: int = 1, check: bool = False) -> subprocess.CompletedProcess[str]:
+    def clean(
+        self, *arguments: str, count: int = 1, check: bool = False
+    ) -> subprocess.CompletedProcess[str]:
         command = [str(CLEAN), "--dir", str(self.root / "sequencer"), "--yes", *arguments]
-        return subprocess.run(command, input=f"{count}\n", capture_output=True, text=True, timeout=60, check=check)
+        return subprocess.run(
+            command, input=f"{count}\n", capture_output=True, text=True, timeout=60, check=check
+        )
 
     # What there is.
 
@@ -169,7 +192,9 @@ class World:
     def marked(self) -> str:
         """What the list on the sequencer last says of the cell."""
         listed = self.root / "sequencer" / LIST
-        initialise_backup = read_marks(listed.read_bytes()).get(f"alpha/{CELL}") if listed.exists() else None
+        initialise_backup = (
+            read_marks(listed.read_bytes()).get(f"alpha/{CELL}") if listed.exists() else None
+        )
         return initialise_backup.word if initialise_backup else ""
 
     # What befalls it.
@@ -177,17 +202,25 @@ class World:
     def unmount(self, name: str) -> None:
         """Its directory is there and empty."""
         (self.root / f"{name}.away").mkdir(exist_ok=True)
-        subprocess.run(["mount", "--move", self.root / name, self.root / f"{name}.away"], check=True)
+        subprocess.run(
+            ["mount", "--move", self.root / name, self.root / f"{name}.away"], check=True
+        )
         self.mounted.discard(name)
 
     def remount(self, name: str) -> None:
-        subprocess.run(["mount", "--move", self.root / f"{name}.away", self.root / name], check=True)
+        subprocess.run(
+            ["mount", "--move", self.root / f"{name}.away", self.root / name], check=True
+        )
         self.mounted.add(name)
 
 
 @contextmanager
-def kept_world(root: Path, prepare: Callable[[Path], object] = lambda cell: None) -> Iterator[World]:
-    """A cell that is processed and backed up to two places; skips the test where nothing can be mounted."""
+def kept_world(
+    root: Path, prepare: Callable[[Path], object] = lambda cell: None
+) -> Iterator[World]:
+    """A cell that is processed and backed up to two places; skips the test where nothing can be
+    mounted.
+    """
     made = World(root)
     try:
         for name in made.names:
@@ -223,9 +256,11 @@ def why_kept(world: World) -> list[str]:
 
 @contextmanager
 def killed_at(number: int) -> Iterator[list[int]]:
-    """Raises Killed at the change of this number that Python code makes through `os`, and at every later one.
+    """Raises Killed at the change of this number that Python code makes through `os`, and at every
+    later one.
 
-    A program that is called counts as one change, by the temporary file that it gets as its standard input.
+    A program that is called counts as one change, by the temporary file that it gets as its
+    standard input.
     """
     count = [0]
     lock = threading.Lock()
@@ -251,7 +286,9 @@ def killed_at(number: int) -> Iterator[list[int]]:
 
         return wrapper
 
-    changed: dict[str, Any] = {name: wrapped(getattr(os, name)) for name in MUTATING} | {"open": opening(os.open)}
+    changed: dict[str, Any] = {name: wrapped(getattr(os, name)) for name in MUTATING} | {
+        "open": opening(os.open)
+    }
     with mock.patch.multiple(os, **changed):
         yield count
 

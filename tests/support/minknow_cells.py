@@ -25,7 +25,9 @@ def cell_with(root: Path, names: Iterable[str]) -> Path:
 
 
 def summary_text(acquisition: str = A, era: int = 2024, **counts: int) -> str:
-    """A final_summary as MinKNOW of that year writes it; counts are `fastq=3` or `fastq_fallback=1`."""
+    """A final_summary as MinKNOW of that year writes it; counts are `fastq=3` or
+    `fastq_fallback=1`.
+    """
     lines = [
         "instrument=PCA100290",
         "position=1C",

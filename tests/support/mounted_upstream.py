@@ -35,7 +35,9 @@ class Place:
     def landed(self) -> Path:
         return self.run / CELL.library / CELL.name
 
-    def copy(self, upstream: UpstreamSettings | None = None, cell: CellId = CELL, **options: object) -> CopyResult:
+    def copy(
+        self, upstream: UpstreamSettings | None = None, cell: CellId = CELL, **options: object
+    ) -> CopyResult:
         copied: CopyResult = copy_cell(
             upstream or self.upstream,
             str(self.there),
@@ -52,7 +54,9 @@ class Place:
 
     def sent(self) -> list[tuple[int, int]]:
         """Files and bytes that each rsync has sent, as the log has them."""
-        found = re.findall(r": exit code 0: (\d+) files?, (\d+) bytes?$", self.log.read_text(), re.MULTILINE)
+        found = re.findall(
+            r": exit code 0: (\d+) files?, (\d+) bytes?$", self.log.read_text(), re.MULTILINE
+        )
         return [(int(files), int(size)) for files, size in found]
 
 

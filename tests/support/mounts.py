@@ -16,7 +16,9 @@ needs_mounts = pytest.mark.skipif(bool(WITHOUT), reason=WITHOUT)
 
 
 def mount(place: Path, *arguments: str) -> None:
-    """mount(8), with a directory that may have to be made; skips the test where the system does not let us."""
+    """mount(8), with a directory that may have to be made; skips the test where the system does not
+    let us.
+    """
     if WITHOUT:
         pytest.skip(WITHOUT)
     place.mkdir(exist_ok=True)

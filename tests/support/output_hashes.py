@@ -18,7 +18,10 @@ def write_output_hash(cell: Path, more: Mapping[str, str] | None = None, name: s
         for path in sorted(cell.rglob("*"))
         if path.name.endswith(DATA)
     }
-    rows = [f"x,alpha,PAW00001,sample_A,{sha256},{path},," for path, sha256 in (hashes | dict(more or {})).items()]
+    rows = [
+        f"x,alpha,PAW00001,sample_A,{sha256},{path},,"
+        for path, sha256 in (hashes | dict(more or {})).items()
+    ]
     (cell / name).write_text("\n".join([HEADER, *rows]) + "\n")
     return cell / name
 

@@ -1,6 +1,8 @@
-"""Plausible qc documents, made from formulas: nothing in them is anybody's data, and the same call gives the same one.
+"""Plausible qc documents, made from formulas: nothing in them is anybody's data, and the same call
+gives the same one.
 
-Lengths are log-normal, qualities normal, the yield decays as pores die, and the flow cell has a bubble in it.
+Lengths are log-normal, qualities normal, the yield decays as pores die, and the flow cell has a
+bubble in it.
 """
 
 from __future__ import annotations
@@ -62,7 +64,8 @@ def group(
     if not any(per_class):  # a handful of reads: all of them in the middle
         per_class[len(per_class) // 2] = reads
     bases = [
-        round(count * math.sqrt(low * high)) for count, low, high in zip(per_class, edges, edges[1:], strict=False)
+        round(count * math.sqrt(low * high))
+        for count, low, high in zip(per_class, edges, edges[1:], strict=False)
     ]
     used = [index for index, count in enumerate(per_class) if count]
     first, last = used[0], used[-1]
@@ -100,7 +103,9 @@ def group(
             "start": q_used[0] * 0.5,
             "width": 0.5,
             "reads": qualities[q_used[0] : q_used[-1] + 1],
-            "bases": [round(count * total / reads) for count in qualities[q_used[0] : q_used[-1] + 1]],
+            "bases": [
+                round(count * total / reads) for count in qualities[q_used[0] : q_used[-1] + 1]
+            ],
         },
         "yield": yields(reads, total),
         "channels": activity(reads, channels),
@@ -109,7 +114,16 @@ def group(
 
 def empty_group() -> Json:
     """A GROUP without a read."""
-    undefined = ["n50", "mean_length", "median_length", "shortest", "longest", "gc", "mean_q", "median_q"]
+    undefined = [
+        "n50",
+        "mean_length",
+        "median_length",
+        "shortest",
+        "longest",
+        "gc",
+        "mean_q",
+        "median_q",
+    ]
     undefined += ["mean_q_whole", "mean_q_skip60", "mean_q_qs", "bases_q20", "bases_q30"]
     return {
         "reads": 0,
@@ -133,7 +147,12 @@ def one_read() -> Json:
         **dict.fromkeys(("mean_q", "median_q", "mean_q_whole", "mean_q_skip60"), 12.3),
         "length_histogram": {"edges": [794, 891], "reads": [1], "bases": [812]},
         "quality_histogram": {"start": 12.0, "width": 0.5, "reads": [1], "bases": [812]},
-        "yield": {"start": STARTED.isoformat(), "bin_seconds": BIN_SECONDS, "reads": [1], "bases": [812]},
+        "yield": {
+            "start": STARTED.isoformat(),
+            "bin_seconds": BIN_SECONDS,
+            "reads": [1],
+            "bases": [812],
+        },
         "channels": {"active": 1, "reads": {"1203": 1}},
     }
 
@@ -149,7 +168,10 @@ def _n50(edges: list[int], bases: list[int]) -> int:
 
 def yields(reads: int, bases: int) -> Json:
     bins = HOURS * 3600 // BIN_SECONDS
-    weights = [math.exp(-index / (0.55 * bins)) * (0.35 if index % 9 == 8 else 1.0) for index in range(bins)]
+    weights = [
+        math.exp(-index / (0.55 * bins)) * (0.35 if index % 9 == 8 else 1.0)
+        for index in range(bins)
+    ]
     whole = sum(weights)
     return {
         "start": (STARTED + timedelta(minutes=6)).isoformat(),
@@ -164,7 +186,11 @@ def activity(reads: int, channels: int) -> Json:
     for channel in range(1, channels + 1):
         place, row = divmod(channel - 1, 250)
         bubble = (place - 8.2) ** 2 / 1.4 + ((row // 10) - 7) ** 2 / 40 < 1
-        life = 0.0 if noise("dead", channel) < 0.13 or (bubble and noise("b", channel) < 0.9) else noise("x", channel)
+        life = (
+            0.0
+            if noise("dead", channel) < 0.13 or (bubble and noise("b", channel) < 0.9)
+            else noise("x", channel)
+        )
         count = round(2.1 * reads / channels * life**0.6)
         if count:
             found[str(channel)] = count
@@ -172,7 +198,12 @@ def activity(reads: int, channels: int) -> Json:
 
 
 def barcode(
-    label: str | None, reads: int, *, length: float = 6000, quality: float = 18.5, failed: float = 0.08
+    label: str | None,
+    reads: int,
+    *,
+    length: float = 6000,
+    quality: float = 18.5,
+    failed: float = 0.08,
 ) -> Json:
     """One entry of "barcodes", split into pass and fail. Few channels: pages show only the cell's."""
 
@@ -197,10 +228,17 @@ def plate(wells: int) -> list[Json]:
     """Barcodes of a plate with a weak row, one failed well, and some reads that nobody can place."""
     found = []
     for well in range(1, wells + 1):
-        strength = 0.35 if well % 8 == 3 else 0.001 if well == 17 else 0.6 + 0.7 * noise("well", well)
+        strength = (
+            0.35 if well % 8 == 3 else 0.001 if well == 17 else 0.6 + 0.7 * noise("well", well)
+        )
         reads = round(7_000_000 / wells * strength)
         found.append(
-            barcode(f"barcode{well:02d}", reads, length=3000 + 1800 * noise("l", well), quality=17 + noise(well))
+            barcode(
+                f"barcode{well:02d}",
+                reads,
+                length=3000 + 1800 * noise("l", well),
+                quality=17 + noise(well),
+            )
         )
     found.append(barcode("unclassified", 210_000, length=1900, quality=13.5, failed=0.5))
     return sorted_by_bases(found)
@@ -208,9 +246,16 @@ def plate(wells: int) -> list[Json]:
 
 def few_barcodes() -> list[Json]:
     """Six libraries, what could not be placed, and two barcodes that nobody used."""
-    amounts = {"barcode01": 1_420_000, "barcode02": 1_310_000, "barcode03": 980_000, "barcode04": 1_150_000}
+    amounts = {
+        "barcode01": 1_420_000,
+        "barcode02": 1_310_000,
+        "barcode03": 980_000,
+        "barcode04": 1_150_000,
+    }
     amounts |= {"barcode05": 640_000, "barcode06": 121_000, "barcode11": 118, "barcode24": 41}
-    found = [barcode(label, reads, length=5200 + 900 * noise(label)) for label, reads in amounts.items()]
+    found = [
+        barcode(label, reads, length=5200 + 900 * noise(label)) for label, reads in amounts.items()
+    ]
     found.append(barcode("unclassified", 388_000, length=2100, quality=14, failed=0.46))
     return sorted_by_bases(found)
 
@@ -239,7 +284,9 @@ def qc_document(**changes: Any) -> Json:
             "protocol": "sequencing/sequencing_PRO114_DNA_e8_2_400K:FLO-PRO114M:SQK-NBD114-24:400",
             "started": STARTED.isoformat(),
             "acquisition_stopped": (STARTED + timedelta(hours=HOURS, seconds=41)).isoformat(),
-            "processing_stopped": (STARTED + timedelta(hours=HOURS, minutes=10, seconds=63)).isoformat(),
+            "processing_stopped": (
+                STARTED + timedelta(hours=HOURS, minutes=10, seconds=63)
+            ).isoformat(),
             "basecalling_enabled": "1",
             "run_hours": HOURS,
             "basecall_models": ["dna_r10.4.1_e8.2_400bps_hac@v5.0.0"],
@@ -250,7 +297,10 @@ def qc_document(**changes: Any) -> Json:
             "shortfalls": [],
             "fallback": {},
         },
-        "counts": {"fastq": {"announced": 1184, "found": 1184}, "pod5": {"announced": 592, "found": 592}},
+        "counts": {
+            "fastq": {"announced": 1184, "found": 1184},
+            "pod5": {"announced": 592, "found": 592},
+        },
         "mean_q": {
             "rule": "skip60",
             "meaning": "arithmetic mean over reads of each read's mean error, without its first 60 bases (dorado's)",
@@ -261,7 +311,9 @@ def qc_document(**changes: Any) -> Json:
         "skip": None,
         "barcodes": few_barcodes(),
         "outputs": [],
-        "links": {"ont_report": "/lustre/promethion/prom_runs/soil/report_PAW48211_20261119_1408_c6ded78b.html"},
+        "links": {
+            "ont_report": "/lustre/promethion/prom_runs/soil/report_PAW48211_20261119_1408_c6ded78b.html"
+        },
         "notes": ["3 empty source files"],
     } | changes
     document["outputs"] = changes.get("outputs", outputs(document))
@@ -270,7 +322,9 @@ def qc_document(**changes: Any) -> Json:
 
 def outputs(document: Json) -> list[Json]:
     """Files for every barcode and part that has reads."""
-    stem = f"{document['run']}_{document['library']}_{document['flow_cell_id']}_{document['short_id']}"
+    stem = (
+        f"{document['run']}_{document['library']}_{document['flow_cell_id']}_{document['short_id']}"
+    )
     found = []
     for entry in document["barcodes"]:
         for part in ("pass", "fail"):
@@ -286,7 +340,9 @@ def outputs(document: Json) -> list[Json]:
                         "reads": numbers["reads"],
                         "bases": numbers["bases"],
                         "bytes": round(numbers["bases"] * 0.97),
-                        "md5": md5(file.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest(),
+                        "md5": md5(
+                            file.encode("utf-8", "surrogatepass"), usedforsecurity=False
+                        ).hexdigest(),
                         "sources": 74,
                     }
                 )
@@ -300,7 +356,10 @@ def without_fastq(**changes: Any) -> Json:
     return qc_document(
         **{
             "facts": facts,
-            "counts": {"fastq": {"announced": 0, "found": 0}, "pod5": {"announced": 592, "found": 592}},
+            "counts": {
+                "fastq": {"announced": 0, "found": 0},
+                "pod5": {"announced": 592, "found": 592},
+            },
             "mean_q": {"rule": "none", "meaning": ""},
             "total": empty_group(),
             "pass": None,
@@ -327,19 +386,32 @@ def all_failed() -> Json:
 
 def run_document(**changes: Any) -> Json:
     """A run of five cells in different stages."""
-    first, second = qc_document(), not_barcoded(library="pool_4_autumn", cell="20261119_1411_2G_PAW48390_01ab34ff")
+    first, second = (
+        qc_document(),
+        not_barcoded(library="pool_4_autumn", cell="20261119_1411_2G_PAW48390_01ab34ff"),
+    )
     running = qc_document(
         library="pool_5_winter",
         cell="20261122_0931_1A_PAW50102_77aa0e12",
         state="running",
         total=group(812_000, name="r"),
-        **{"pass": group(760_000, name="r"), "fail": group(52_000, quality=7.5, length=2000, name="r")},
+        **{
+            "pass": group(760_000, name="r"),
+            "fail": group(52_000, quality=7.5, length=2000, name="r"),
+        },
     )
 
     def cell(document: Json, stage: str, why: str, **more: object) -> Json:
         library, name = document["library"], document["cell"]
         page = f"{library}/{name}/report.html"
-        return {"library": library, "cell": name, "stage": stage, "why": why, "page": page, "qc": document} | more
+        return {
+            "library": library,
+            "cell": name,
+            "stage": stage,
+            "why": why,
+            "page": page,
+            "qc": document,
+        } | more
 
     return {
         "run": "20261119_PCA100290_soil_metagenomes",

@@ -15,8 +15,12 @@ RUN = "20261101_P2_lib"
 TICKET = TicketRequest(RUN, "promrun_internal", f"Run {RUN}")
 
 
-def message(number: int = 1, kind: Literal["comment", "reply"] = "reply", text: str = "") -> Delivery:
-    return Delivery(number, secrets.token_hex(16), "cell-done", kind, text or f"text of message {number}")
+def message(
+    number: int = 1, kind: Literal["comment", "reply"] = "reply", text: str = ""
+) -> Delivery:
+    return Delivery(
+        number, secrets.token_hex(16), "cell-done", kind, text or f"text of message {number}"
+    )
 
 
 def written(each: Delivery) -> str:

@@ -1,8 +1,10 @@
-"""A real Request Tracker 5 with SQLite, of this user, on a port of its own; nothing of the machine's own is used.
+"""A real Request Tracker 5 with SQLite, of this user, on a port of its own; nothing of the
+machine's own is used.
 
-Its database is put back to its first state in milliseconds, while it runs. It can be stopped and started again with
-what it knows, or frozen with its connections open. `person` acts in it as somebody who may do everything; what is in
-it is read from its database, so that nothing of ours stands between a test and the state of the world.
+Its database is put back to its first state in milliseconds, while it runs. It can be stopped and
+started again with what it knows, or frozen with its connections open. `person` acts in it as
+somebody who may do everything; what is in it is read from its database, so that nothing of ours
+stands between a test and the state of the world.
 
 Needed: the Debian packages request-tracker5, rt5-standalone and rt5-db-sqlite.
 """
@@ -36,7 +38,11 @@ SETUP = shutil.which("rt-setup-database-5", path=os.environ.get("PATH", "") + ":
 
 def missing() -> str:
     """The Debian packages that are not all there; "" when they are."""
-    if SERVER.exists() and SETUP and subprocess.run(["perl", "-MDBD::SQLite", "-MStarlet", "-e1"]).returncode == 0:
+    if (
+        SERVER.exists()
+        and SETUP
+        and subprocess.run(["perl", "-MDBD::SQLite", "-MStarlet", "-e1"]).returncode == 0
+    ):
         return ""
     return "request-tracker5, rt5-standalone, rt5-db-sqlite"
 
@@ -99,7 +105,9 @@ class RtServer:
         self.person = rt.rest2.Rt(self.url)
         """May do everything."""
         self.person.session.close()
-        self.person.session = httpx2.Client(auth=httpx2.BasicAuth("root", ROOT_PASSWORD), timeout=60, trust_env=False)
+        self.person.session = httpx2.Client(
+            auth=httpx2.BasicAuth("root", ROOT_PASSWORD), timeout=60, trust_env=False
+        )
 
     def up(self) -> None:
         with (self.directory / "server.log").open("ab") as log:
@@ -137,13 +145,18 @@ class RtServer:
 
     def restore(self) -> None:
         """Forget everything since the beginning."""
-        with closing(sqlite3.connect(self._template)) as template, closing(self._connected()) as database:
+        with (
+            closing(sqlite3.connect(self._template)) as template,
+            closing(self._connected()) as database,
+        ):
             template.backup(database)
         for mail in self.mail.iterdir():
             mail.unlink()
 
     def tickets(self) -> list[Ticket]:
-        """All tickets that were not merged into another, those deleted or rejected as well, by number."""
+        """All tickets that were not merged into another, those deleted or rejected as well, by
+        number.
+        """
         with closing(self._connected()) as database:
             rows = database.execute(
                 "SELECT Tickets.id, Queues.Name, Subject, Status FROM Tickets JOIN Queues ON Queues.id = Tickets.Queue"
@@ -188,7 +201,9 @@ class RtServer:
         assert self._process is not None
         assert self._process.poll() is None, (self.directory / "server.log").read_text()
         login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        request = urllib.request.Request(f"{self.url}rt", headers={"Authorization": f"Basic {login}"})  # noqa: S310 - http, and ours
+        request = urllib.request.Request(
+            f"{self.url}rt", headers={"Authorization": f"Basic {login}"}
+        )
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
             with direct.open(request, timeout=20) as answer:
@@ -198,7 +213,9 @@ class RtServer:
 
     def _write_configuration(self) -> Path:
         sendmail = self.directory / "sendmail"
-        sendmail.write_text(f'#!/bin/sh\nf="{self.mail}/$(date +%s.%N).$$"\ncat >"$f.tmp" && mv "$f.tmp" "$f.eml"\n')
+        sendmail.write_text(
+            f'#!/bin/sh\nf="{self.mail}/$(date +%s.%N).$$"\ncat >"$f.tmp" && mv "$f.tmp" "$f.eml"\n'
+        )
         sendmail.chmod(0o755)
         values: dict[str, Any] = {
             "rtname": "rt.test.invalid",
@@ -229,7 +246,9 @@ class RtServer:
 
     def _make_template(self) -> None:
         """The database with the queues, USER, its rights and its token."""
-        grants = "".join(f"'{queue}' => [qw({' '.join(rights)})],\n" for queue, rights in QUEUES.items())
+        grants = "".join(
+            f"'{queue}' => [qw({' '.join(rights)})],\n" for queue, rights in QUEUES.items()
+        )
         password = PASSWORD.replace("\\", "\\\\").replace("'", "\\'")
         seed = self.directory / "seed.pl"
         seed.write_text(
@@ -269,9 +288,14 @@ our @Final = (sub {{
             # It ends with 0 whatever happened, so what it should have made is looked at too.
             assert made.returncode == 0, made.stdout + made.stderr
         assert (self.directory / "token").exists(), made.stdout + made.stderr
-        with closing(self._connected()) as database, closing(sqlite3.connect(self._template)) as template:
+        with (
+            closing(self._connected()) as database,
+            closing(sqlite3.connect(self._template)) as template,
+        ):
             granted = "SELECT count(*) FROM ACL WHERE ObjectType = 'RT::Queue' AND PrincipalType = 'Group'"
-            assert database.execute(granted).fetchone()[0] >= sum(map(len, QUEUES.values())), made.stdout + made.stderr
+            assert database.execute(granted).fetchone()[0] >= sum(map(len, QUEUES.values())), (
+                made.stdout + made.stderr
+            )
             database.backup(template)
 
 

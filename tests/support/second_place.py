@@ -1,4 +1,6 @@
-"""A file system of its own where a test keeps second copies: it can fill, and be away with an empty directory left."""
+"""A file system of its own where a test keeps second copies: it can fill, and be away with an empty
+directory left.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def facts_of(place: Path) -> Facts:
     for path in sorted(place.rglob("*")):
         if path.is_file():
             name, data = str(path.relative_to(place)), path.read_bytes()
-            found[name] = FileFact(name, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest())
+            found[name] = FileFact(
+                name, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest()
+            )
     return found
 
 

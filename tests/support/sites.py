@@ -42,7 +42,9 @@ class Site:
             directory.mkdir()
         self.configure()
 
-    def configure(self, watch: str = "sweep_interval: 1s", processing: str = "workers: 2", more: str = "") -> None:
+    def configure(
+        self, watch: str = "sweep_interval: 1s", processing: str = "workers: 2", more: str = ""
+    ) -> None:
         self.config.write_text(
             f"landing: {self.landing}\noutput: {self.output}\nwatch: {{{watch}}}\nprocessing: {{{processing}}}\n{more}"
         )
@@ -50,7 +52,9 @@ class Site:
     def command(self, *arguments: str) -> list[str]:
         return [sys.executable, "-m", "hesiod_watch", "--config", str(self.config), *arguments]
 
-    def run(self, *arguments: str, check: int | None = 0, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, check: int | None = 0, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; `check` is the exit code it must have (None: any)."""
         done = subprocess.run(
             self.command(*arguments),
@@ -61,7 +65,9 @@ class Site:
             check=False,
             **options,
         )
-        assert check is None or done.returncode == check, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert check is None or done.returncode == check, (
+            f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done
 
     def status(self) -> dict[str, Any]:
@@ -87,7 +93,10 @@ class Site:
         before = self.logged("INFO ready")
         service = self.start_service()
         try:
-            eventually(lambda: self.logged("INFO ready") > before or service.poll() is not None, "the service is ready")
+            eventually(
+                lambda: self.logged("INFO ready") > before or service.poll() is not None,
+                "the service is ready",
+            )
             assert service.poll() is None, self.log.read_text()
             yield service
         finally:
@@ -102,12 +111,20 @@ class Site:
     def flags(self, run: str) -> set[str]:
         """Names of the flags of a run."""
         pipeline = self.landing / run / "pipeline"
-        return {name for name in os.listdir(pipeline) if not name.startswith(".")} if pipeline.is_dir() else set()
+        return (
+            {name for name in os.listdir(pipeline) if not name.startswith(".")}
+            if pipeline.is_dir()
+            else set()
+        )
 
-    def eventually(self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
+    def eventually(
+        self, condition: Callable[[], bool], what: str, seconds: float = DEADLINE
+    ) -> None:
         try:
             eventually(condition, what, seconds)
         except AssertionError as error:
             logs = [self.log, *sorted(self.output.glob("*/pipeline.log"))]
-            texts = "\n".join(f"== {log}\n{log.read_text()[-3000:]}" for log in logs if log.exists())
+            texts = "\n".join(
+                f"== {log}\n{log.read_text()[-3000:]}" for log in logs if log.exists()
+            )
             raise AssertionError(f"{error}\n{texts}") from None

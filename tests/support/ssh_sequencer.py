@@ -33,9 +33,15 @@ class There:
         self.copy_of_run = self.landing / "2026" / "20190710_EGS1_My_Exp"
         self.log = root / "sync.log"
 
-    def upstream(self, mode: str = "pull", host: str = "hosta", **changed: object) -> UpstreamSettings:
+    def upstream(
+        self, mode: str = "pull", host: str = "hosta", **changed: object
+    ) -> UpstreamSettings:
         upstream = UpstreamSettings(
-            "EGS1", f"{host}:{self.data}", timeout=2, connect_timeout=3, ssh_options=self.pair.options
+            "EGS1",
+            f"{host}:{self.data}",
+            timeout=2,
+            connect_timeout=3,
+            ssh_options=self.pair.options,
         )
         if mode == "push":
             upstream = replace(upstream, mode="push", landing_there=str(self.mounted))

@@ -1,8 +1,9 @@
-"""Two hosts that are reached over a real ssh: servers of this user on high ports, with keys of their own.
+"""Two hosts that are reached over a real ssh: servers of this user on high ports, with keys of
+their own.
 
-Nothing of the machine's own ssh is used or changed. Each host is reached through a link (a little proxy) that can be
-cut without a word, broken, slowed down, and that counts connections; the server itself can be frozen, stopped, or get
-another key. Needed: sshd, ssh, ssh-keygen, rsync.
+Nothing of the machine's own ssh is used or changed. Each host is reached through a link (a little
+proxy) that can be cut without a word, broken, slowed down, and that counts connections; the server
+itself can be frozen, stopped, or get another key. Needed: sshd, ssh, ssh-keygen, rsync.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ import pytest
 from sites import eventually
 
 SSHD = shutil.which("sshd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
-MISSING = [name for name in ("ssh", "ssh-keygen", "rsync") if not shutil.which(name)] + ([] if SSHD else ["sshd"])
+MISSING = [name for name in ("ssh", "ssh-keygen", "rsync") if not shutil.which(name)] + (
+    [] if SSHD else ["sshd"]
+)
 needs_sshd = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 
 
@@ -61,10 +64,14 @@ class Link:
                 each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End all connections and threads: a socket left to the garbage collector fails whatever test runs then."""
+        """End all connections and threads: a socket left to the garbage collector fails whatever
+        test runs then.
+        """
         self._closing.set()
         self._open.set()
-        self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts, which close() would not
+        self._listener.shutdown(
+            socket.SHUT_RDWR
+        )  # wakes the thread that accepts, which close() would not
         self._threads[0].join()
         self.snap()
         for thread in self._threads:
@@ -86,14 +93,18 @@ class Link:
                 continue
             self._sockets += [client, server]
             for source, sink in ((client, server), (server, client)):
-                self._threads.append(threading.Thread(target=self._carry, args=(source, sink), daemon=True))
+                self._threads.append(
+                    threading.Thread(target=self._carry, args=(source, sink), daemon=True)
+                )
                 self._threads[-1].start()
 
     def _carry(self, source: socket.socket, sink: socket.socket) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 15):
                 if self.rate:
-                    self._closing.wait(len(data) / self.rate)  # a slow link takes its time, until it is closed
+                    self._closing.wait(
+                        len(data) / self.rate
+                    )  # a slow link takes its time, until it is closed
                 self._open.wait()
                 sink.sendall(data)
                 self.carried += len(data)
@@ -143,7 +154,9 @@ SetEnv SHLVL=1
 """  # the last one keeps bash from reading the .bashrc of whoever runs the tests
         )
         with (self.directory / "sshd.log").open("ab") as log:
-            self._server = subprocess.Popen([str(SSHD), "-D", "-e", "-f", str(config)], stderr=log, stdout=log)
+            self._server = subprocess.Popen(
+                [str(SSHD), "-D", "-e", "-f", str(config)], stderr=log, stdout=log
+            )
         eventually(self._greets, f"{self.name} greets")
 
     def down(self) -> None:
@@ -202,7 +215,9 @@ class Pair:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # sshd's empty chroot, which systemd would make
+            Path("/run/sshd").mkdir(
+                mode=0o755, exist_ok=True
+            )  # sshd's empty chroot, which systemd would make
         for key in ("key", "noisy"):
             make_key(directory / key)
         plain, noisy = ((directory / f"{key}.pub").read_text() for key in ("key", "noisy"))
@@ -211,7 +226,11 @@ class Pair:
         self.hosta, self.hostb = Host(self, "hosta"), Host(self, "hostb")
         (directory / "known_hosts").write_text(self.hosta.known + self.hostb.known)
         (directory / "ssh_config").write_text(
-            "".join(self._client(host, alias) for host in (self.hosta, self.hostb) for alias in ("", "noisy-"))
+            "".join(
+                self._client(host, alias)
+                for host in (self.hosta, self.hostb)
+                for alias in ("", "noisy-")
+            )
             + f"""\
 Host *
   HostName 127.0.0.1
@@ -238,7 +257,9 @@ Host *
 
 @contextmanager
 def sshd_pair() -> Iterator[Pair]:
-    """Both hosts, up, inside the block. Their directory's name is short, as the names of sockets must be."""
+    """Both hosts, up, inside the block. Their directory's name is short, as the names of sockets
+    must be.
+    """
     with tempfile.TemporaryDirectory(prefix="pair-", dir="/tmp") as directory:
         pair = Pair(Path(directory))
         hosts = (pair.hosta, pair.hostb)
@@ -254,7 +275,9 @@ def sshd_pair() -> Iterator[Pair]:
 
 
 def make_key(path: Path) -> None:
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", path], check=True)
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", path.name, "-f", path], check=True
+    )
 
 
 def signal_to(pid: int, number: int) -> None:

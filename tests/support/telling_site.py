@@ -37,13 +37,26 @@ class TellingSite(Site):
         secret.touch(0o600)
         secret.write_text(f"token: {self.tracker.token}\n")
         tracker = {"url": self.url, "credentials": str(secret), "queue": QUEUE, "timeout": "5s"}
-        given = {"rt": tracker, "retry": "0.2s", "report_url": "https://reports.invalid/{run}", **notify}
-        super().configure(watch, processing, f"notify: {yaml.safe_dump(given, default_flow_style=True)}{more}")
+        given = {
+            "rt": tracker,
+            "retry": "0.2s",
+            "report_url": "https://reports.invalid/{run}",
+            **notify,
+        }
+        super().configure(
+            watch, processing, f"notify: {yaml.safe_dump(given, default_flow_style=True)}{more}"
+        )
 
     def cell(self, run: str = RUN, cell: str = CELLS[0], *, reads: int = 20) -> SimulatedCell:
         """A small cell in the landing area, not written yet."""
         return SimulatedCell(
-            self.landing, run, LIBRARY, cell, barcodes=("barcode01",), files_per_barcode=1, reads_per_file=reads
+            self.landing,
+            run,
+            LIBRARY,
+            cell,
+            barcodes=("barcode01",),
+            files_per_barcode=1,
+            reads_per_file=reads,
         )
 
     def messages(self, run: str = RUN) -> list[str]:

@@ -10,5 +10,6 @@ import pytest
 UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
 """What goes before a command."""
 needs_unprivileged = pytest.mark.skipif(
-    bool(UNPRIVILEGED) and not shutil.which("setpriv"), reason="needs setpriv, or somebody other than root"
+    bool(UNPRIVILEGED) and not shutil.which("setpriv"),
+    reason="needs setpriv, or somebody other than root",
 )

@@ -11,9 +11,40 @@ CELL = CellId("lib 1", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
 SUMMARY = "final_summary_PAD38578_c6ded78b_0.txt"
 
 ODD_NAMES = [
-    *("plain.fastq", " leading", "trailing ", "two  blanks", "tab\there", "new\nline", "\n", "return\rhere"),
-    *("'", '"', "it's", "`touch owned`", "$(touch owned)", "${IFS}", ";touch owned", "&& touch owned", "|x", "a>owned"),
-    *("-rf", "--delete", "-e sh owned", "--rsh=touch owned", "#comment", ";semicolon", "!bang", "~", "~root", "%n"),
+    *(
+        "plain.fastq",
+        " leading",
+        "trailing ",
+        "two  blanks",
+        "tab\there",
+        "new\nline",
+        "\n",
+        "return\rhere",
+    ),
+    *(
+        "'",
+        '"',
+        "it's",
+        "`touch owned`",
+        "$(touch owned)",
+        "${IFS}",
+        ";touch owned",
+        "&& touch owned",
+        "|x",
+        "a>owned",
+    ),
+    *(
+        "-rf",
+        "--delete",
+        "-e sh owned",
+        "--rsh=touch owned",
+        "#comment",
+        ";semicolon",
+        "!bang",
+        "~",
+        "~root",
+        "%n",
+    ),
     *(
         "*",
         "?",
@@ -31,12 +62,26 @@ ODD_NAMES = [
         "\u202ertl",
         "🧬",
     ),
-    *("\x1b[2J", "\x7f", "\udcff\udcfe", "z" * 255, "...", "..x", ".hidden", ".name.AbC123", "+ plus", "- minus", "=x"),
+    *(
+        "\x1b[2J",
+        "\x7f",
+        "\udcff\udcfe",
+        "z" * 255,
+        "...",
+        "..x",
+        ".hidden",
+        ".name.AbC123",
+        "+ plus",
+        "- minus",
+        "=x",
+    ),
 ]
 """Names of files, as os.fsdecode gives them."""
 
 
-def make_cell(run_dir: Path, cell: CellId = CELL, *, odd: bool = False, finished: bool = True) -> Path:
+def make_cell(
+    run_dir: Path, cell: CellId = CELL, *, odd: bool = False, finished: bool = True
+) -> Path:
     """A small cell in `run_dir`; with `odd` names also those of ODD_NAMES, and a directory of each."""
     directory = run_dir / cell.library / cell.name
     reads = directory / "fastq_pass"
@@ -46,7 +91,9 @@ def make_cell(run_dir: Path, cell: CellId = CELL, *, odd: bool = False, finished
     (directory / "empty").mkdir()
     (directory / "other_reports").mkdir()
     (directory / "other_reports" / "pore_scan.json").write_text("{}")
-    (directory / "other_reports" / "final_summary_of_something_else.txt").write_text("data like any other")
+    (directory / "other_reports" / "final_summary_of_something_else.txt").write_text(
+        "data like any other"
+    )
     if odd:
         for name in ODD_NAMES:
             (reads / name).write_bytes(os.fsencode(name) * 3)
@@ -65,5 +112,7 @@ def tree(directory: Path) -> dict[str, object]:
         if path.is_symlink():
             found[name] = f"-> {path.readlink()}"
         else:
-            found[name] = None if path.is_dir() else path.read_bytes() if path.is_file() else "special"
+            found[name] = (
+                None if path.is_dir() else path.read_bytes() if path.is_file() else "special"
+            )
     return found

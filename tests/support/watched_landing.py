@@ -46,7 +46,9 @@ class Hints:
 
 
 class Watched:
-    """A landing area, watched inside a `with`. `sweep` lets the time pass until the next sweep, and does it."""
+    """A landing area, watched inside a `with`. `sweep` lets the time pass until the next sweep, and
+    does it.
+    """
 
     def __init__(self, path: Path, engine: Engine = "auto", batch: Batch = "none") -> None:
         self.path = path
@@ -78,7 +80,9 @@ class Watched:
             self.watching.check()
 
     def settle(self) -> None:
-        """All events delivered that the kernel has so far: a new run of ours, made last, is heard last."""
+        """All events delivered that the kernel has so far: a new run of ours, made last, is heard
+        last.
+        """
         marker = self.path / f"marker_{time.monotonic_ns()}"
         marker.mkdir()
         assert self.hints.has(marker)

@@ -1,4 +1,6 @@
-"""Ingest: a cell is worked on while it is being written, its numbers are seen, and the end of it is quick and whole."""
+"""Ingest: a cell is worked on while it is being written, its numbers are seen, and the end of it is
+quick and whole.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,9 @@ CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
 NAME = f"{LIBRARY}/{CELL}"
 
 
-def a_cell(site: Site, *, files: int = 8, reads: int = 40, gz: bool = False, seed: int = 1) -> SimulatedCell:
+def a_cell(
+    site: Site, *, files: int = 8, reads: int = 40, gz: bool = False, seed: int = 1
+) -> SimulatedCell:
     return SimulatedCell(
         site.landing,
         RUN,
@@ -45,7 +49,8 @@ def contents(site: Site) -> dict[str, str]:
     """Checksum of what is inside each output of the cell."""
     place = site.output / RUN / LIBRARY / CELL
     return {
-        path.name: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest() for path in place.glob("*.fastq.gz")
+        path.name: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+        for path in place.glob("*.fastq.gz")
     }
 
 
@@ -79,15 +84,21 @@ def happens_within(seconds: float, condition: Callable[[], bool]) -> bool:
     return True
 
 
-def assert_like_a_batch(site: Site, tmp_path_factory: pytest.TempPathFactory, **options: int | bool) -> None:
-    """The outputs are, byte by byte of their contents, those of a poll over the whole cell; and all counts agree."""
+def assert_like_a_batch(
+    site: Site, tmp_path_factory: pytest.TempPathFactory, **options: int | bool
+) -> None:
+    """The outputs are, byte by byte of their contents, those of a poll over the whole cell; and all
+    counts agree.
+    """
     batch = Site(tmp_path_factory.mktemp("batch"))
     batch.configure(processing="ingest: false")
     simulated = a_cell(batch, **options)  # type: ignore[arg-type]  # the keywords of a_cell
     simulated.write()
     batch.run("poll")
     assert contents(site) == contents(batch)
-    qc, expected = (json.loads((s.output / RUN / NAME / "qc.json").read_text()) for s in (site, batch))
+    qc, expected = (
+        json.loads((s.output / RUN / NAME / "qc.json").read_text()) for s in (site, batch)
+    )
     for key in ("total", "pass", "fail", "barcodes", "counts", "completeness", "mean_q", "state"):
         assert qc[key] == expected[key]
     assert sum(amount.reads for amount in simulated.expected.values()) == qc["total"]["reads"]
@@ -95,8 +106,12 @@ def assert_like_a_batch(site: Site, tmp_path_factory: pytest.TempPathFactory, **
 
 
 @pytest.mark.parametrize("gz", [False, True], ids=["plain", "gz"])
-def test_a_running_cell_is_ingested_and_shown(site: Site, tmp_path_factory: pytest.TempPathFactory, gz: bool) -> None:
-    """While files land, status and the page show what there is; at the end the result is that of a batch."""
+def test_a_running_cell_is_ingested_and_shown(
+    site: Site, tmp_path_factory: pytest.TempPathFactory, gz: bool
+) -> None:
+    """While files land, status and the page show what there is; at the end the result is that of a
+    batch.
+    """
     site.configure(processing="ingest_interval: 0.3s", watch="sweep_interval: 0.5s")
     simulated = a_cell(site, gz=gz)
     steps = simulated.steps()
@@ -108,14 +123,19 @@ def test_a_running_cell_is_ingested_and_shown(site: Site, tmp_path_factory: pyte
         assert "running" in page.lower()
         site.eventually((site.output / RUN / "report.html").exists, "the run has a page")
         told = site.run("explain", RUN, CELL).stdout
-        assert re.search(r"ingested so far: [1-9]\d* reads?, [1-9]\d* bases?$", told, re.MULTILINE), told
+        assert re.search(
+            r"ingested so far: [1-9]\d* reads?, [1-9]\d* bases?$", told, re.MULTILINE
+        ), told
         most(steps, simulated.step_count // 4)
         site.eventually(lambda: reads_so_far(site) > first, "the numbers grow")
         assert cell_status(site)["stage"] == "incomplete"
         for _ in steps:
             pass
         site.eventually(lambda: done(site), "the cell is done")
-        site.eventually(lambda: "running" not in (site.output / RUN / "report.html").read_text(), "the page is final")
+        site.eventually(
+            lambda: "running" not in (site.output / RUN / "report.html").read_text(),
+            "the page is final",
+        )
     assert_like_a_batch(site, tmp_path_factory, gz=gz)
     place = site.output / RUN / NAME
     assert not [path.name for path in place.iterdir() if path.name.startswith(".")]
@@ -143,7 +163,9 @@ def test_polls_ingest_too(site: Site, tmp_path_factory: pytest.TempPathFactory) 
 def test_a_file_that_changes_after_it_was_taken_is_taken_again(
     site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A taken file that is written anew is noticed at the end; what is kept is what lies on disk then."""
+    """A taken file that is written anew is noticed at the end; what is kept is what lies on disk
+    then.
+    """
     site.configure(processing="ingest_interval: 0.1s")
     simulated = a_cell(site)
     steps = simulated.steps()
@@ -167,9 +189,16 @@ def test_a_file_that_changes_after_it_was_taken_is_taken_again(
     assert_like_a_batch(site, tmp_path_factory)
 
 
-def test_kills_while_it_lands_lose_nothing(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A round of ingest is killed again and again while files land; the cell is finished all the same, like a batch."""
-    site.configure(processing="ingest_interval: 0.1s, attempts_per_day: 100, workers: 1", watch="sweep_interval: 0.3s")
+def test_kills_while_it_lands_lose_nothing(
+    site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A round of ingest is killed again and again while files land; the cell is finished all the
+    same, like a batch.
+    """
+    site.configure(
+        processing="ingest_interval: 0.1s, attempts_per_day: 100, workers: 1",
+        watch="sweep_interval: 0.3s",
+    )
     simulated = a_cell(site, files=12, reads=120)
     flag = site.landing / RUN / "pipeline" / f"{CELL}.ingest.started"
 
@@ -184,7 +213,9 @@ def test_kills_while_it_lands_lose_nothing(site: Site, tmp_path_factory: pytest.
     with site.service():
         for number, _ in enumerate(simulated.steps()):
             if number % 10 == 9:
-                kills += happens_within(3, killed)  # not every ten steps bring a file that can be ingested
+                kills += happens_within(
+                    3, killed
+                )  # not every ten steps bring a file that can be ingested
         site.eventually(lambda: done(site), "the cell is done")
     assert kills >= 3
     assert_like_a_batch(site, tmp_path_factory, files=12, reads=120)
@@ -221,8 +252,12 @@ def test_a_damaged_file_fails_the_round_and_not_the_cell(site: Site) -> None:
     assert done(site)
 
 
-def test_release_of_a_round_leaves_its_files_alone(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """When nobody can tell whether the last writer lives, the work begins again elsewhere, and his files stay his."""
+def test_release_of_a_round_leaves_its_files_alone(
+    site: Site, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """When nobody can tell whether the last writer lives, the work begins again elsewhere, and his
+    files stay his.
+    """
     site.configure(processing="ingest_interval: 0.1s")
     simulated = a_cell(site)
     steps = simulated.steps()
@@ -232,7 +267,13 @@ def test_release_of_a_round_leaves_its_files_alone(site: Site, tmp_path_factory:
     (journal,) = (path for path in (place / ".ingest").iterdir() if path.name.startswith("journal"))
     before = journal.read_bytes()
     # As a writer on another host would leave it: its session is open, and nobody here can judge it.
-    elsewhere = {"token": "elsewhere", "host": "another", "machine_id": "other", "boot_id": "other", "pid": 1}
+    elsewhere = {
+        "token": "elsewhere",
+        "host": "another",
+        "machine_id": "other",
+        "boot_id": "other",
+        "pid": 1,
+    }
     Ingest.open(place / ".ingest", Settings(), owner=elsewhere, check_all=False)
     held = journal.read_bytes()
     assert held != before

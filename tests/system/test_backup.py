@@ -1,4 +1,6 @@
-"""Second copies, made and read again by nothing but polls: on a mount of their own, which fills, goes away and rots."""
+"""Second copies, made and read again by nothing but polls: on a mount of their own, which fills,
+goes away and rots.
+"""
 
 from __future__ import annotations
 
@@ -48,7 +50,13 @@ def configure(site: Site, second: Second, **backup: str) -> None:
 
 def land(site: Site, cell: str = CELL, reads: int = 20) -> SimulatedCell:
     made = SimulatedCell(
-        site.landing, RUN, LIBRARY, cell, barcodes=("barcode01", "barcode02"), files_per_barcode=2, reads_per_file=reads
+        site.landing,
+        RUN,
+        LIBRARY,
+        cell,
+        barcodes=("barcode01", "barcode02"),
+        files_per_barcode=2,
+        reads_per_file=reads,
     )
     made.write()
     return made
@@ -68,7 +76,11 @@ def record(site: Site, flag: str) -> dict[str, Any]:
 
 
 def files(place: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(place)): path.read_bytes()
+        for path in sorted(place.rglob("*"))
+        if path.is_file()
+    }
 
 
 def flip(path: Path, at: int = 10) -> None:
@@ -91,7 +103,9 @@ def due_again(site: Site, flag: str) -> None:
 
 
 def test_poll_does_it_all(backed: Site, second: Second) -> None:
-    """One poll processes a cell and has it copied, read back and recorded; the next finds nothing to do."""
+    """One poll processes a cell and has it copied, read back and recorded; the next finds nothing
+    to do.
+    """
     land(backed)
     backed.run("poll")
     here = backed.output / RUN / LIBRARY / CELL
@@ -101,7 +115,9 @@ def test_poll_does_it_all(backed: Site, second: Second) -> None:
     sources = {entry["name"] for entry in manifest["sources"]}
     landed = files(backed.landing / RUN / LIBRARY / CELL)
     assert sources < landed.keys()
-    assert files(raw(second)) == {name: data for name, data in landed.items() if name not in sources}
+    assert files(raw(second)) == {
+        name: data for name, data in landed.items() if name not in sources
+    }
     said = record(backed, f"{CELL}.backup.done")
     marker = json.loads((second.place / MARKER).read_text())
     assert said["manifest"] == record(backed, f"{CELL}.done")["manifest_md5"]
@@ -123,12 +139,19 @@ def test_copies_are_told(backed: Site) -> None:
     copies = {copy["where"]: copy for copy in cell["copies"]}
     assert copies.keys() == {"output", "landing", "second"}
     assert copies["second"]["holds"] == "results and raw data"
-    assert copies["second"]["verified_at"] == record(backed, f"{CELL}.backup.done")["copies"][0]["verified_at"]
+    assert (
+        copies["second"]["verified_at"]
+        == record(backed, f"{CELL}.backup.done")["copies"][0]["verified_at"]
+    )
     assert "copy on second: results and raw data" in backed.run("explain", RUN, CELL).stdout
-    space = {each["where"]: each for each in json.loads(backed.run("status", "--json").stdout)["space"]}
+    space = {
+        each["where"]: each for each in json.loads(backed.run("status", "--json").stdout)["space"]
+    }
     assert space.keys() == {"landing", "output", "second"}
     assert space["second"]["total"] == 64 << 20
-    assert space["second"]["per_day"] * 14 == pytest.approx(record(backed, f"{CELL}.backup.done")["copies"][0]["bytes"])
+    assert space["second"]["per_day"] * 14 == pytest.approx(
+        record(backed, f"{CELL}.backup.done")["copies"][0]["bytes"]
+    )
 
 
 def damage(what: str, second: Second) -> tuple[Path, str]:
@@ -151,7 +174,9 @@ def damage(what: str, second: Second) -> tuple[Path, str]:
 
 @pytest.mark.parametrize("what", ["flip", "cut", "remove", "extra"])
 def test_damage_is_found_named_and_stands(backed: Site, second: Second, what: str) -> None:
-    """A bad file of a copy is named, every poll tells of it, nothing mends it by itself; copied again it is good."""
+    """A bad file of a copy is named, every poll tells of it, nothing mends it by itself; copied
+    again it is good.
+    """
     land(backed)
     backed.run("poll")
     victim, said = damage(what, second)
@@ -167,7 +192,9 @@ def test_damage_is_found_named_and_stands(backed: Site, second: Second, what: st
     assert files(second.place / RUN / "results") | files(second.place / RUN / "raw") == before
     backed.run("perform", "backup", RUN, CELL)
     if what != "remove":
-        kept = [path.name for path in (second.place / RUN / "superseded").rglob("*") if path.is_file()]
+        kept = [
+            path.name for path in (second.place / RUN / "superseded").rglob("*") if path.is_file()
+        ]
         assert kept == [victim.name]
     backed.run("poll")  # sees that it was backed up since, and reads it again
     assert f"{CELL}.verify.done" in backed.flags(RUN)
@@ -175,7 +202,9 @@ def test_damage_is_found_named_and_stands(backed: Site, second: Second, what: st
 
 
 def test_scheduled_verification_finds_rot(site: Site, second: Second) -> None:
-    """When the last reading is old enough a poll reads all copies again, and what it finds is recorded."""
+    """When the last reading is old enough a poll reads all copies again, and what it finds is
+    recorded.
+    """
     configure(site, second)
     site.run("backup-init", "second")
     land(site)
@@ -190,7 +219,9 @@ def test_scheduled_verification_finds_rot(site: Site, second: Second) -> None:
     due_again(site, f"{CELL}.verify.done")
     assert "damaged" in site.run("poll", check=1).stderr
     problems = "\n".join(record(site, f"{CELL}.verify.failed")["problems"])
-    assert "output: qc.json: byte 10 is the first of 1 that differ from the copy on second" in problems
+    assert (
+        "output: qc.json: byte 10 is the first of 1 that differ from the copy on second" in problems
+    )
     assert "byte 20 is the first of 1 that differ from the copy on second" in problems
     # Another reading that cannot reach the backup forgets nothing of it.
     (second.place / MARKER).rename(second.place / "elsewhere")
@@ -199,7 +230,9 @@ def test_scheduled_verification_finds_rot(site: Site, second: Second) -> None:
 
 
 def test_empty_mount_point(backed: Site, second: Second) -> None:
-    """A backup that is not mounted is not written to and not believed empty; when it is back it is gone on with."""
+    """A backup that is not mounted is not written to and not believed empty; when it is back it is
+    gone on with.
+    """
     land(backed)
     second.hide()
     polled = backed.run("poll", check=1)
@@ -220,7 +253,9 @@ def test_empty_mount_point(backed: Site, second: Second) -> None:
 
 
 def test_full_backup_goes_on_with_room(backed: Site, second: Second) -> None:
-    """With no space left nothing is recorded as copied; with room it goes on, and only then it is done."""
+    """With no space left nothing is recorded as copied; with room it goes on, and only then it is
+    done.
+    """
     second.resize("400k")
     land(backed, reads=200)
     backed.run("poll", check=1)
@@ -233,17 +268,23 @@ def test_full_backup_goes_on_with_room(backed: Site, second: Second) -> None:
 
 
 def test_processed_again_is_backed_up_again(backed: Site, second: Second) -> None:
-    """New results are copied anew; those before are kept, every one of them, as the backup had them."""
+    """New results are copied anew; those before are kept, every one of them, as the backup had
+    them.
+    """
     land(backed)
     backed.run("poll")
     before = files(results(second))
     first = record(backed, f"{CELL}.backup.done")["manifest"]
     backed.run("retry", RUN, CELL, "--why", "test", check=None)
     for flag in backed.flags(RUN):
-        if flag.startswith(CELL) and ((flag.endswith(".done") and flag.count(".") == 1) or ".started" in flag):
+        if flag.startswith(CELL) and (
+            (flag.endswith(".done") and flag.count(".") == 1) or ".started" in flag
+        ):
             (backed.landing / RUN / "pipeline" / flag).unlink()
     configure(backed, second)
-    text = backed.config.read_text().replace("ingest: false", "ingest: false, recompress: true, compression: small")
+    text = backed.config.read_text().replace(
+        "ingest: false", "ingest: false, recompress: true, compression: small"
+    )
     backed.config.write_text(text)
     backed.run("poll")
     again = record(backed, f"{CELL}.backup.done")
@@ -260,7 +301,9 @@ def test_processed_again_is_backed_up_again(backed: Site, second: Second) -> Non
 
 
 def test_rot_does_not_become_the_record(backed: Site, second: Second) -> None:
-    """Raw data that changed after they were recorded are not copied over the good ones, until a person has said so."""
+    """Raw data that changed after they were recorded are not copied over the good ones, until a
+    person has said so.
+    """
     land(backed)
     backed.run("poll")
     summary = next((backed.landing / RUN / LIBRARY / CELL).glob("sequencing_summary*"))
@@ -292,7 +335,9 @@ def test_names_that_are_no_utf8(backed: Site, second: Second) -> None:
 
 
 def test_one_bad_backup_does_not_stop_the_other(site: Site, second: Second) -> None:
-    """Where one place is away the other has its copy all the same, and `.backup.done` waits for both."""
+    """Where one place is away the other has its copy all the same, and `.backup.done` waits for
+    both.
+    """
     site.configure(
         processing="workers: 2, ingest: false",
         more=f"backups: {{gone: {{location: /nonexistent/place}}, second: {{location: {second.place}}}}}\n",
@@ -309,7 +354,9 @@ def test_one_bad_backup_does_not_stop_the_other(site: Site, second: Second) -> N
     site.run("poll", check=1)
     said = record(site, f"{CELL}.backup.failed")
     assert said["epoch"] == 2  # so the next try is later
-    assert said["copies"][0]["verified_at"] == verified  # and what was verified is not read once more for nothing
+    assert (
+        said["copies"][0]["verified_at"] == verified
+    )  # and what was verified is not read once more for nothing
 
 
 @pytest.mark.parametrize("where", ["landing", "output"])
@@ -342,7 +389,9 @@ def test_nothing_without_backups(site: Site) -> None:
 
 
 def test_done_by_hand(backed: Site) -> None:
-    """Of a cell that a person calls done there is nothing to hold a backup against, and that is said."""
+    """Of a cell that a person calls done there is nothing to hold a backup against, and that is
+    said.
+    """
     land(backed)
     pipeline = backed.landing / RUN / "pipeline"
     backed.run("poll")
@@ -356,9 +405,12 @@ def test_done_by_hand(backed: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backup", "kind", "held"), [("true", "false", False), ("false", "true", True), ("false", "default", False)]
+    ("backup", "kind", "held"),
+    [("true", "false", False), ("false", "true", True), ("false", "default", False)],
 )
-def test_policy_for_raw_data(site: Site, second: Second, backup: str, kind: str, held: bool) -> None:
+def test_policy_for_raw_data(
+    site: Site, second: Second, backup: str, kind: str, held: bool
+) -> None:
     """Whether raw data are copied is for the backup to say, and for the type of the run before it."""
     site.configure(
         processing="workers: 2, ingest: false",

@@ -1,4 +1,6 @@
-"""A backup that is killed at every call that changes a disk: nothing is lost, nothing is claimed, and it goes on."""
+"""A backup that is killed at every call that changes a disk: nothing is lost, nothing is claimed,
+and it goes on.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,13 @@ def backed(site: Site) -> Iterator[tuple[Site, Path]]:
         site.configure(processing="workers: 2, ingest: false", more=more)
         site.run("backup-init", "second")
         SimulatedCell(
-            site.landing, RUN, LIBRARY, CELL, barcodes=("barcode01",), files_per_barcode=2, reads_per_file=10
+            site.landing,
+            RUN,
+            LIBRARY,
+            CELL,
+            barcodes=("barcode01",),
+            files_per_barcode=2,
+            reads_per_file=10,
         ).write()
         site.run("poll")
         yield site, second.place
@@ -50,11 +58,17 @@ def backed(site: Site) -> Iterator[tuple[Site, Path]]:
 
 
 def files(place: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(place)): path.read_bytes() for path in sorted(place.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(place)): path.read_bytes()
+        for path in sorted(place.rglob("*"))
+        if path.is_file()
+    }
 
 
 def spoil(site: Site, second: Path, former: bytes, stray: tuple[str, bytes]) -> None:
-    """Leave every kind of work: files to copy, one that has to give way and be kept, and one that is not ours."""
+    """Leave every kind of work: files to copy, one that has to give way and be kept, and one that
+    is not ours.
+    """
     there = second / RUN / "results" / LIBRARY / CELL
     (there / "qc.json").write_bytes(former)
     (there / stray[0]).write_bytes(stray[1])
@@ -74,10 +88,17 @@ def test_no_other_call_changes_a_disk(backed: tuple[Site, Path]) -> None:
 
 @pytest.mark.parametrize(
     ("whose", "calls"),
-    [(whose, calls) for whose in ("ours", "theirs") for calls in CHANGES if whose == "theirs" or calls not in NOT_OURS],
+    [
+        (whose, calls)
+        for whose in ("ours", "theirs")
+        for calls in CHANGES
+        if whose == "theirs" or calls not in NOT_OURS
+    ],
 )
 def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: str) -> None:
-    """Wherever it (or a program it started) is killed: no `.backup.done`, no byte lost, and the next round ends it."""
+    """Wherever it (or a program it started) is killed: no `.backup.done`, no byte lost, and the
+    next round ends it.
+    """
     site, second = backed
     there = second / RUN / "results" / LIBRARY / CELL
     good = files(there)
@@ -92,7 +113,9 @@ def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: st
             spoil(site, second, former, (f"stray-{call}-{number}", stray))
             kill = killing_at(call, number, children=whose == "theirs")
             command = [*kill, *site.command("perform", "backup", RUN, CELL)]
-            killed = subprocess.run(command, capture_output=True, env=site.environ, timeout=120, check=False)
+            killed = subprocess.run(
+                command, capture_output=True, env=site.environ, timeout=120, check=False
+            )
             if done.exists():
                 assert files(there) == good, f"done at {call} {number} with something else there"
             assert left <= set(files(second).values()), f"lost at {call} {number}"

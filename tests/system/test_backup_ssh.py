@@ -1,4 +1,6 @@
-"""A backup behind a real ssh: copied to, read there, cut off in the middle, and never mistaken for another disk."""
+"""A backup behind a real ssh: copied to, read there, cut off in the middle, and never mistaken for
+another disk.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +37,24 @@ pytestmark = [
 RUN, NAME = "20261122_TEST_alpha", "20261122_2210_1A_PAW00001_0a1b2c3d"
 CELL = CellId("sample $x [a]*", NAME)
 PLACE = results_place(RUN, CELL)
-HOSTILE = ("#a", " b\n", "-c", "pod5/x y'$(touch /tmp/never)", "pod5/\udcff.pod5", "pod5/*", "pod5/[a]", "!x", "a:b")
+HOSTILE = (
+    "#a",
+    " b\n",
+    "-c",
+    "pod5/x y'$(touch /tmp/never)",
+    "pod5/\udcff.pod5",
+    "pod5/*",
+    "pod5/[a]",
+    "!x",
+    "a:b",
+)
 
 
 @pytest.fixture
 def root(servers: Pair, request: pytest.FixtureRequest) -> Path:
-    """The directory of a backup on `hosta`; its name is one that shells and rsync would make something of."""
+    """The directory of a backup on `hosta`; its name is one that shells and rsync would make
+    something of.
+    """
     place = servers.hosta.data / f"{request.node.name[:20]} $(x) [a]*"
     place.mkdir()
     (place / MARKER).write_text(json.dumps({"format": FORMAT, "id": "0" * 32}))
@@ -49,7 +63,9 @@ def root(servers: Pair, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def backup(servers: Pair, root: Path) -> BackupPlaceSettings:
-    return BackupPlaceSettings("far", f"hosta:{root}", timeout=3, connect_timeout=5, ssh_options=servers.options)
+    return BackupPlaceSettings(
+        "far", f"hosta:{root}", timeout=3, connect_timeout=5, ssh_options=servers.options
+    )
 
 
 @pytest.fixture
@@ -62,7 +78,9 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_copied_and_read_there(backup: BackupPlaceSettings, root: Path, source: Path) -> None:
-    """Files arrive under their names; one that differs is named with its byte, and kept when it is replaced."""
+    """Files arrive under their names; one that differs is named with its byte, and kept when it is
+    replaced.
+    """
     with opened(backup) as store:
         store.copy(source, PLACE, facts_of(source))
         store.make_durable()
@@ -77,7 +95,10 @@ def test_copied_and_read_there(backup: BackupPlaceSettings, root: Path, source: 
     with opened(backup) as store:
         facts = facts_of(source)
         said = sentences(store, PLACE, facts, find_wrong(store, PLACE, facts, source))
-        assert [sentence.removeprefix(f"far: {PLACE}/").partition(":")[0] for sentence in said] == ["-c", "pod5/*"]
+        assert [sentence.removeprefix(f"far: {PLACE}/").partition(":")[0] for sentence in said] == [
+            "-c",
+            "pod5/*",
+        ]
         assert said[1].endswith("byte 100 is the first of 1 that differ from ours")
         store.set_aside(PLACE, ["pod5/[a]"])
         store.copy(source, PLACE, facts_of(source), ignore_times=True)
@@ -87,7 +108,9 @@ def test_copied_and_read_there(backup: BackupPlaceSettings, root: Path, source: 
     assert (kept / "pod5/[a]").exists()
 
 
-def test_ssh_to_ourselves_is_noticed(backup: BackupPlaceSettings, root: Path, tmp_path: Path) -> None:
+def test_ssh_to_ourselves_is_noticed(
+    backup: BackupPlaceSettings, root: Path, tmp_path: Path
+) -> None:
     """The same disk under another name, reached over ssh, is no second place."""
     (root / MARKER).unlink()
     config = Config(tmp_path, tmp_path, backups=(backup,))
@@ -102,7 +125,9 @@ def test_ssh_to_ourselves_is_noticed(backup: BackupPlaceSettings, root: Path, tm
 def test_cut_in_the_middle_goes_on(
     servers: Pair, backup: BackupPlaceSettings, root: Path, source: Path, tmp_path: Path
 ) -> None:
-    """A link that breaks leaves the file that was there as it was, and the next copy sends only the rest."""
+    """A link that breaks leaves the file that was there as it was, and the next copy sends only the
+    rest.
+    """
     size = 12_000_000
     (source / "big").write_bytes(b"former")
     with opened(backup) as store:
@@ -150,7 +175,9 @@ def test_host_that_is_down(servers: Pair, backup: BackupPlaceSettings) -> None:
     """A host that refuses connections is told, and tried again."""
     with (
         pytest.raises(TemporaryError, match="far: cannot connect to"),
-        opened(replace(backup, location="hosta:/nowhere", ssh_options=(*servers.options, "-p", "1"))),
+        opened(
+            replace(backup, location="hosta:/nowhere", ssh_options=(*servers.options, "-p", "1"))
+        ),
     ):
         pass
 
@@ -172,13 +199,27 @@ def far_disk(servers: Pair) -> Iterator[Path]:
 
 
 def test_poll_backs_up_over_ssh(servers: Pair, far_disk: Path, tmp_path: Path) -> None:
-    """A poll alone processes a cell and has it copied to another host and read there; `doctor` finds all well."""
+    """A poll alone processes a cell and has it copied to another host and read there; `doctor`
+    finds all well.
+    """
     site, place = Site(tmp_path), results_place(RUN, CellId("sample_A", NAME))
-    backup = {"location": f"hosta:{far_disk}", "ssh_options": list(servers.options), "timeout": "10s"}
-    site.configure(processing="workers: 2, ingest: false", more=f"backups: {json.dumps({'far': backup})}\n")
+    backup = {
+        "location": f"hosta:{far_disk}",
+        "ssh_options": list(servers.options),
+        "timeout": "10s",
+    }
+    site.configure(
+        processing="workers: 2, ingest: false", more=f"backups: {json.dumps({'far': backup})}\n"
+    )
     site.run("backup-init", "far")
     SimulatedCell(
-        site.landing, RUN, "sample_A", NAME, barcodes=("barcode01",), files_per_barcode=2, reads_per_file=20
+        site.landing,
+        RUN,
+        "sample_A",
+        NAME,
+        barcodes=("barcode01",),
+        files_per_barcode=2,
+        reads_per_file=20,
     ).write()
     site.run("poll")
     assert {f"{NAME}.backup.done", "backup.done"} <= site.flags(RUN)
@@ -202,4 +243,6 @@ def test_what_a_sync_has_read_is_not_read_again(servers: Pair, tmp_path: Path) -
     facility.poll()
     run = run_of()
     place = f"{LIBRARY}/{SYNCED}"
-    assert read_raw_manifest(facility.output / run / place) == facts_of(facility.landing / run / place)
+    assert read_raw_manifest(facility.output / run / place) == facts_of(
+        facility.landing / run / place
+    )

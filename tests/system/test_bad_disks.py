@@ -1,7 +1,8 @@
 """Disks that are full, read-only, away or forbidden, and things among the data that are no data.
 
-File systems of a test's own need root; they are unmounted whatever happens. What permissions forbid is tested with
-a service that is root without its privileges, because these would let it read everything.
+File systems of a test's own need root; they are unmounted whatever happens. What permissions forbid
+is tested with a service that is root without its privileges, because these would let it read
+everything.
 """
 
 from __future__ import annotations
@@ -45,14 +46,20 @@ class Disks:
         self._mount(place, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
 
     def image(self, place: Path) -> None:
-        """One whose content stays while it is unmounted; made when it is first mounted at this place."""
+        """One whose content stays while it is unmounted; made when it is first mounted at this
+        place.
+        """
         image = self._images / f"{place.name}.img"
         if not image.exists():
             if shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
                 pytest.skip("needs mkfs.ext4")
             with image.open("wb") as file:
                 file.truncate(64 << 20)
-            subprocess.run(["mkfs.ext4", "-q", image], check=True, env=os.environ | {"PATH": "/usr/sbin:/sbin:/bin"})
+            subprocess.run(
+                ["mkfs.ext4", "-q", image],
+                check=True,
+                env=os.environ | {"PATH": "/usr/sbin:/sbin:/bin"},
+            )
         self._mount(place, "-o", "loop", str(image))
 
     def _mount(self, place: Path, *arguments: str) -> None:
@@ -121,14 +128,17 @@ def assert_whole(site: Site, cell: SimulatedCell) -> None:
 
 
 def test_full_disk_is_waited_for(site: Site, disks: Disks) -> None:
-    """Cells that do not fit say so in `status` and wait; when there is room they are finished without a person."""
+    """Cells that do not fit say so in `status` and wait; when there is room they are finished
+    without a person.
+    """
     disks.tmpfs(site.output, "1m")
     cells = [a_cell(site, RUN, CELL, reads=300), a_cell(site, OTHER_RUN, OTHER, seed=2, reads=300)]
     with site.service():
         for cell in cells:
             cell.write()
         site.eventually(
-            lambda: all("No space left" in why(site, cell) for cell in cells), "both say what they wait for"
+            lambda: all("No space left" in why(site, cell) for cell in cells),
+            "both say what they wait for",
         )
         for cell in cells:
             assert f"{site.output}/{cell.run}" in why(site, cell)
@@ -141,7 +151,9 @@ def test_full_disk_is_waited_for(site: Site, disks: Disks) -> None:
 
 
 def test_full_landing_area(site: Site, disks: Disks) -> None:
-    """Where not even a flag fits nothing is half made, the reason is logged once, and it goes on when there is room."""
+    """Where not even a flag fits nothing is half made, the reason is logged once, and it goes on
+    when there is room.
+    """
     site.configure(watch="sweep_interval: 0.1s")
     disks.tmpfs(site.landing, "4m")
     cell = a_cell(site)
@@ -160,7 +172,9 @@ def test_full_landing_area(site: Site, disks: Disks) -> None:
 
 
 def test_read_only_output(site: Site, disks: Disks) -> None:
-    """A run that cannot be taken up stays new, its reason is logged once, and it goes on when the disk allows it."""
+    """A run that cannot be taken up stays new, its reason is logged once, and it goes on when the
+    disk allows it.
+    """
     site.configure(watch="sweep_interval: 0.1s")
     disks.tmpfs(site.output, "64m")
     disks.remount(site.output, "ro")
@@ -178,7 +192,9 @@ def test_read_only_output(site: Site, disks: Disks) -> None:
 
 
 def test_unmounted_landing_area(site: Site, disks: Disks) -> None:
-    """Nothing is made in the mount point while the landing area is away, and work goes on when it is mounted again."""
+    """Nothing is made in the mount point while the landing area is away, and work goes on when it
+    is mounted again.
+    """
     disks.image(site.landing)
     first, second = a_cell(site), a_cell(site, OTHER_RUN, OTHER, seed=2)
     with site.service():
@@ -186,10 +202,14 @@ def test_unmounted_landing_area(site: Site, disks: Disks) -> None:
         site.eventually((site.output / RUN / "report.html").exists, "the first run is reported")
         flags = site.flags(RUN)
         disks.unmount(site.landing, "--lazy")  # a worker may just be ending
-        site.eventually(lambda: site.logged("the landing area is not there") == 1, "the loss is told")
+        site.eventually(
+            lambda: site.logged("the landing area is not there") == 1, "the loss is told"
+        )
         assert "is its file system mounted?" in site.run("poll", check=75).stderr
         assert list(site.landing.iterdir()) == []
-        assert [path.name for path in site.output.iterdir() if path.name != ".hesiod-watch"] == [RUN]
+        assert [path.name for path in site.output.iterdir() if path.name != ".hesiod-watch"] == [
+            RUN
+        ]
         disks.image(site.landing)
         site.eventually(lambda: site.logged("the landing area is back") == 1, "its return is told")
         second.write()
@@ -202,7 +222,9 @@ def test_unmounted_landing_area(site: Site, disks: Disks) -> None:
 
 
 def test_landing_area_goes_while_a_cell_is_processed(site: Site, disks: Disks) -> None:
-    """A worker whose sources vanish waits for them, with or without a service, and finishes its cell."""
+    """A worker whose sources vanish waits for them, with or without a service, and finishes its
+    cell.
+    """
     disks.image(site.landing)
     cell = a_cell(site, files=10, reads=300)
     cell.write()
@@ -229,7 +251,9 @@ class Unprivileged(Site):
 
 @pytest.fixture
 def unprivileged(tmp_path: Path) -> Iterator[Site]:
-    """A new, empty site without privileges; what a test has closed is opened again for pytest to remove."""
+    """A new, empty site without privileges; what a test has closed is opened again for pytest to
+    remove.
+    """
     root = tmp_path / "site"
     root.mkdir()
     yield Unprivileged(root)
@@ -247,13 +271,18 @@ def unprivileged(tmp_path: Path) -> Iterator[Site]:
         (LIBRARY, "cannot be read: Permission denied"),
         (f"{LIBRARY}/{CELL}", f"{CELL} cannot be read: Permission denied"),
         (f"{LIBRARY}/{CELL}/fastq_pass", f"{CELL}/fastq_pass cannot be read: Permission denied"),
-        (f"{LIBRARY}/{CELL}/fastq_pass/{BARCODE}", f"{CELL}/fastq_pass/{BARCODE} cannot be read: Permission denied"),
+        (
+            f"{LIBRARY}/{CELL}/fastq_pass/{BARCODE}",
+            f"{CELL}/fastq_pass/{BARCODE} cannot be read: Permission denied",
+        ),
     ],
     ids=["run", "library", "cell", "data", "barcode"],
 )
 @needs_unprivileged
 def test_forbidden_directory(unprivileged: Site, closed: str, shown: str) -> None:
-    """What may not be read is shown with the reason, stops no other run, and is processed once it may be read."""
+    """What may not be read is shown with the reason, stops no other run, and is processed once it
+    may be read.
+    """
     site = unprivileged
     forbidden, free = a_cell(site), a_cell(site, OTHER_RUN, OTHER, seed=2)
     forbidden.write()
@@ -263,7 +292,9 @@ def test_forbidden_directory(unprivileged: Site, closed: str, shown: str) -> Non
         free.write()
         site.eventually(lambda: done(site, free), "the other run is done")
         run = site.status()[RUN]
-        whys = [cell["why"] for cell in run["cells"].values()] + [entry["why"] for entry in run["quarantined"]]
+        whys = [cell["why"] for cell in run["cells"].values()] + [
+            entry["why"] for entry in run["quarantined"]
+        ]
         assert any(shown in sentence for sentence in [run["why"], *whys]), run
         assert shown in site.run("status").stdout
         assert shown in site.run("explain", RUN).stdout
@@ -282,7 +313,9 @@ class Opened:
         libc = ctypes.CDLL(None, use_errno=True)
         self._descriptor = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         for path in paths:
-            watch = libc.inotify_add_watch(self._descriptor, os.fsencode(path), self.IN_OPEN | self.IN_DONT_FOLLOW)
+            watch = libc.inotify_add_watch(
+                self._descriptor, os.fsencode(path), self.IN_OPEN | self.IN_DONT_FOLLOW
+            )
             assert watch >= 0, os.strerror(ctypes.get_errno())
 
     def any(self) -> bool:
@@ -295,10 +328,14 @@ class Opened:
 
 @pytest.mark.parametrize("where", ["fastq_pass", f"fastq_pass/{BARCODE}"])
 def test_things_that_are_no_data(site: Site, where: str) -> None:
-    """A FIFO, a symlink and a directory called like FASTQ are never opened; the run's log and `explain` name them."""
+    """A FIFO, a symlink and a directory called like FASTQ are never opened; the run's log and
+    `explain` name them.
+    """
     cell = a_cell(site)
     steps = cell.steps()
-    written = list(zip(range(cell.step_count - 1), steps, strict=False))  # all but the final_summary
+    written = list(
+        zip(range(cell.step_count - 1), steps, strict=False)
+    )  # all but the final_summary
     assert written
     directory = cell.path / where
     secret = site.root / "secret.fastq"
@@ -328,7 +365,9 @@ def test_things_that_are_no_data(site: Site, where: str) -> None:
 
 
 def test_announced_files_that_are_no_files(site: Site) -> None:
-    """Where a link or a FIFO stands in the place of an announced file the cell waits, and says for what."""
+    """Where a link or a FIFO stands in the place of an announced file the cell waits, and says for
+    what.
+    """
     cell = a_cell(site)
     cell.write()
     (victim, other) = sorted(cell.path.glob(f"fastq_pass/{BARCODE}/*.fastq"))
@@ -343,7 +382,10 @@ def test_announced_files_that_are_no_files(site: Site) -> None:
     assert not done(site, cell)
     sentence = why(site, cell)
     assert "2 of 8 FASTQ files missing" in sentence
-    assert f"not followed: fastq_pass/{BARCODE}/{victim.name}, fastq_pass/{BARCODE}/{other.name}" in sentence
+    assert (
+        f"not followed: fastq_pass/{BARCODE}/{victim.name}, fastq_pass/{BARCODE}/{other.name}"
+        in sentence
+    )
     assert sentence in site.run("explain", RUN, CELL).stdout
     assert not opened.any()
     victim.unlink()
@@ -409,7 +451,9 @@ IN_THE_WAY = pytest.mark.parametrize(
 def test_output_that_may_not_be_written_is_not_claimed(
     unprivileged: Site, place: str, hinder: Callable[[Path], None]
 ) -> None:
-    """A poll names what hinders it and whom, and leaves the cell to a user who may write its results."""
+    """A poll names what hinders it and whom, and leaves the cell to a user who may write its
+    results.
+    """
     site = unprivileged
     cell = a_cell(site)
     cell.write()
@@ -436,7 +480,9 @@ def test_output_that_may_not_be_written_is_not_claimed(
 def test_output_that_may_not_be_written_any_more(
     unprivileged: Site, place: str, hinder: Callable[[Path], None]
 ) -> None:
-    """A worker that has the claim already ends, and the flag, the log and `explain` say why and what to do."""
+    """A worker that has the claim already ends, and the flag, the log and `explain` say why and
+    what to do.
+    """
     site = unprivileged
     cell = a_cell(site)
     cell.write()
@@ -461,7 +507,9 @@ def test_output_that_may_not_be_written_any_more(
 
 
 def test_output_that_is_read_only(site: Site, disks: Disks) -> None:
-    """A cell is not claimed while its results are on a read-only file system, and processed when it is writable."""
+    """A cell is not claimed while its results are on a read-only file system, and processed when it
+    is writable.
+    """
     disks.tmpfs(site.output, "64m")
     cell = a_cell(site)
     cell.write()

@@ -20,7 +20,9 @@ CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
 
 
 def land(site: Site) -> SimulatedCell:
-    simulated = SimulatedCell(site.landing, RUN, LIBRARY, CELL, files_per_barcode=2, reads_per_file=10)
+    simulated = SimulatedCell(
+        site.landing, RUN, LIBRARY, CELL, files_per_barcode=2, reads_per_file=10
+    )
     simulated.write()
     return simulated
 
@@ -80,7 +82,9 @@ def test_actions_by_hand_in_their_order(site: Site) -> None:
 
 
 def test_a_run_that_is_only_upstream_is_taken_up_by_hand(site: Site) -> None:
-    """The command in the log of a run from an upstream works where the run is not here yet; bad names are refused."""
+    """The command in the log of a run from an upstream works where the run is not here yet; bad
+    names are refused.
+    """
     location = "prom@promethion:/data/alpha"
     site.run("perform", "--upstream", location, "new-run", str(site.landing / RUN))
     assert (site.landing / RUN / "pipeline" / "upstream").read_text().strip() == location
@@ -102,14 +106,18 @@ def test_flags_table_and_its_script_agree(site: Site) -> None:
     assert all(entry["meaning"] for entry in document["flags"])
     table = site.run("flags", RUN).stdout
     script = Path(__file__).parents[2] / "bin" / "hesiod-flags"
-    printed = subprocess.run([script, site.landing / RUN], capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [script, site.landing / RUN], capture_output=True, text=True, check=True
+    ).stdout
     for name in names - {"upstream", "output"}:
         assert name in table
         assert name in printed
 
 
 def test_abort_is_recorded_and_stops_the_cell(site: Site) -> None:
-    """An aborted cell is disregarded, with who and why in the flag and in the log; a second abort says it was first."""
+    """An aborted cell is disregarded, with who and why in the flag and in the log; a second abort
+    says it was first.
+    """
     land(site)
     site.run("perform", "new-run", RUN)
     site.run("abort", RUN, CELL, "--why", "wrong sample")
@@ -181,7 +189,9 @@ def test_mistakes_are_told_with_the_documented_exit_code(
 
 
 def test_doctor_leaves_nothing_behind(site: Site) -> None:
-    """The doctor tries things out on the real directories, finds a good host good, and removes what it made."""
+    """The doctor tries things out on the real directories, finds a good host good, and removes what
+    it made.
+    """
     land(site)
     checks = json.loads(site.run("doctor", "--json").stdout)["checks"]
     assert {check["name"] for check in checks} >= {
@@ -204,7 +214,9 @@ def test_paths_are_as_good_as_names(site: Site) -> None:
 
 def test_configuration_errors_come_all_at_once(site: Site) -> None:
     """Every mistake is told in one go, with its line, and the exit code is that of usage."""
-    site.config.write_text(f"landing: {site.landing}\noutput: {site.landing}/x\nwatch: {{engin: poll}}\nnice: 3\n")
+    site.config.write_text(
+        f"landing: {site.landing}\noutput: {site.landing}/x\nwatch: {{engin: poll}}\nnice: 3\n"
+    )
     told = site.run("config", "check", check=2).stderr
     assert len(told.splitlines()) == 3
     assert "did you mean" in told

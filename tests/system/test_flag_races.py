@@ -1,7 +1,8 @@
-"""Sixty-four processes race for every flag, on a local disk, through two mounts, and with answers lost on the way.
+"""Sixty-four processes race for every flag, on a local disk, through two mounts, and with answers
+lost on the way.
 
-Each racer writes down what it was told. Afterwards every flag must have exactly one racer who was told that it won,
-and its content must be that racer's.
+Each racer writes down what it was told. Afterwards every flag must have exactly one racer who was
+told that it won, and its content must be that racer's.
 """
 
 from __future__ import annotations
@@ -27,8 +28,8 @@ ROOT = Path(hesiod_watch.__file__).parents[1]
 TOUCH = ROOT / "bin" / "hesiod-touch-atomic"
 RACERS = 64
 
-# Arguments: number of flags, number of the racer, directory. Begins when its standard input ends. Prints the flags
-# that it won, and the token of each.
+# Arguments: number of flags, number of the racer, directory. Begins when its standard input ends.
+# Prints the flags that it won, and the token of each.
 PYTHON_RACER = """
 import sys
 from pathlib import Path
@@ -69,7 +70,9 @@ def shell_racer(shell: str) -> list[str]:
     return [shell, "-c", SHELL_RACER.format(shell=shell, touch=TOUCH), "racer"]
 
 
-def race(racer: Sequence[str], flags: int, directories: Sequence[Path], preload: str = "") -> list[dict[int, str]]:
+def race(
+    racer: Sequence[str], flags: int, directories: Sequence[Path], preload: str = ""
+) -> list[dict[int, str]]:
     """Let 64 racers go at once, in turn through each of the directories; what each was told."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": preload}
     racers = [
@@ -197,14 +200,26 @@ def losing(tmp_path_factory: pytest.TempPathFactory) -> str:
     directory = tmp_path_factory.mktemp("losing")
     (directory / "losing.c").write_text(LOSING)
     library = directory / "losing.so"
-    command = ["gcc", "-shared", "-fPIC", "-Wall", "-Werror", "-o", library, directory / "losing.c", "-ldl"]
+    command = [
+        "gcc",
+        "-shared",
+        "-fPIC",
+        "-Wall",
+        "-Werror",
+        "-o",
+        library,
+        directory / "losing.c",
+        "-ldl",
+    ]
     subprocess.run([str(word) for word in command], check=True, capture_output=True)
     return str(library)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_winner_with_lost_answers(kind: str, tmp_path: Path, losing: str) -> None:
-    """A third of the links are made and reported as errors: still each flag has one owner, who knows it."""
+    """A third of the links are made and reported as errors: still each flag has one owner, who
+    knows it.
+    """
     check(race(racer_of(kind), FLAGS[kind], [tmp_path], preload=losing), FLAGS[kind], tmp_path)
 
 
@@ -253,7 +268,9 @@ def test_never_empty(kind: str, tmp_path: Path) -> None:
     """Readers who open each flag the moment it exists never see one that is not whole."""
     flags = FLAGS[kind] * 4
     chasers = [
-        subprocess.Popen([sys.executable, "-c", CHASER, str(flags), tmp_path], stdout=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", CHASER, str(flags), tmp_path], stdout=subprocess.PIPE, text=True
+        )
         for _ in range(2)
     ]
     for chaser in chasers:
@@ -261,7 +278,9 @@ def test_never_empty(kind: str, tmp_path: Path) -> None:
         assert chaser.stdout.readline() == "ready\n"
     maker = [*racer_of(kind), str(flags), "0", str(tmp_path)]
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
-    subprocess.run(maker, input="", text=True, check=True, capture_output=True, env=environ, timeout=120)
+    subprocess.run(
+        maker, input="", text=True, check=True, capture_output=True, env=environ, timeout=120
+    )
     assert [chaser.communicate(timeout=60)[0] for chaser in chasers] == ["0\n", "0\n"]
 
 
@@ -271,7 +290,15 @@ def test_never_empty(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("error", ["EPERM", "EOPNOTSUPP", "EMLINK"])
 def test_links_refused(kind: str, error: str, tmp_path: Path) -> None:
     """Where the kernel refuses links, the flag is made once and whole all the same."""
-    strace = ["strace", "-f", "-qq", "-o", str(tmp_path / "trace"), "-e", f"inject=link,linkat:error={error}"]
+    strace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        str(tmp_path / "trace"),
+        "-e",
+        f"inject=link,linkat:error={error}",
+    ]
     pipeline = tmp_path / "pipeline"
     pipeline.mkdir()
     environ = {**os.environ, "PYTHONPATH": str(ROOT)}
@@ -279,7 +306,9 @@ def test_links_refused(kind: str, error: str, tmp_path: Path) -> None:
     won = []
     for number in ("0", "1"):
         command = [*strace, *racer, "2", number, str(pipeline)]
-        told = subprocess.run(command, input="", text=True, env=environ, capture_output=True, timeout=120, check=True)
+        told = subprocess.run(
+            command, input="", text=True, env=environ, capture_output=True, timeout=120, check=True
+        )
         won.append([line.split()[0] for line in told.stdout.splitlines()])
         if number == "0":
             assert "INJECTED" in (tmp_path / "trace").read_text()
@@ -292,7 +321,9 @@ def test_links_refused(kind: str, error: str, tmp_path: Path) -> None:
 @needs_strace
 @pytest.mark.parametrize("call", ["openat", "write", "fsync", "linkat", "newfstatat", "unlinkat"])
 def test_killed_anywhere(call: str, tmp_path: Path) -> None:
-    """Killed before any of its system calls, a process leaves a whole flag or none, and the next one goes on."""
+    """Killed before any of its system calls, a process leaves a whole flag or none, and the next
+    one goes on.
+    """
     pipeline = tmp_path / "pipeline"
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
     # The interpreter's own start opens files too, and only calls on this directory are meant.
@@ -302,13 +333,26 @@ def test_killed_anywhere(call: str, tmp_path: Path) -> None:
     for number in range(1, 5):
         shutil.rmtree(pipeline, ignore_errors=True)
         pipeline.mkdir()
-        kill = ["strace", "-f", "-qq", "-o", "/dev/null", *here, "-e", f"inject={call}:signal=KILL:when={number}"]
-        first = subprocess.run([*kill, *racer], input="", text=True, env=environ, capture_output=True, timeout=60)
+        kill = [
+            "strace",
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            *here,
+            "-e",
+            f"inject={call}:signal=KILL:when={number}",
+        ]
+        first = subprocess.run(
+            [*kill, *racer], input="", text=True, env=environ, capture_output=True, timeout=60
+        )
         killed += first.returncode != 0
         flags = [name for name in os.listdir(pipeline) if not name.startswith(".")]
         assert len(os.listdir(pipeline)) <= 2
         for name in flags:
             assert (pipeline / name).read_text().endswith("}\n")
-        again = subprocess.run(racer, input="", text=True, env=environ, capture_output=True, timeout=60, check=True)
+        again = subprocess.run(
+            racer, input="", text=True, env=environ, capture_output=True, timeout=60, check=True
+        )
         assert bool(again.stdout) is not bool(flags)
     assert killed, f"{call} was never reached"

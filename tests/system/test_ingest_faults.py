@@ -1,4 +1,6 @@
-"""Real processes growing real files: killed or failed by the kernel at each call, on disks that fill up."""
+"""Real processes growing real files: killed or failed by the kernel at each call, on disks that
+fill up.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,18 @@ with ingest.Ingest.open(Path(sys.argv[2]), Settings(level="small", processes=2),
 """
 
 # Calls that change what is on the disk, or end a file. Reading is tested by what is read.
-CALLS = ("openat", "mkdir", "write", "pwrite64", "ftruncate", "fdatasync", "fsync", "rename", "unlink", "close")
+CALLS = (
+    "openat",
+    "mkdir",
+    "write",
+    "pwrite64",
+    "ftruncate",
+    "fdatasync",
+    "fsync",
+    "rename",
+    "unlink",
+    "close",
+)
 
 
 class World:
@@ -82,13 +95,21 @@ class World:
         """Let it grow under strace, which sees only calls about the files in the directory."""
         names = (*(output.name for output in self.outputs), "journal.jsonl", "checkpoint.bin")
         names += ("journal.jsonl.new", "checkpoint.bin.new")
-        paths = [word for path in (self.directory, *(self.directory / name for name in names)) for word in ("-P", path)]
+        paths = [
+            word
+            for path in (self.directory, *(self.directory / name for name in names))
+            for word in ("-P", path)
+        ]
         command = ("strace", "-qq", *map(str, paths), *options, *self.command(GROW))
-        return subprocess.run(command, check=False, capture_output=True, text=True, env=environment())
+        return subprocess.run(
+            command, check=False, capture_output=True, text=True, env=environment()
+        )
 
     def finish(self) -> None:
         """Go on to the end, on a sound disk, and look at the result."""
-        with Ingest.open(self.directory, SETTINGS, owner={}, check_all=True, limits=LIMITS) as ingest:
+        with Ingest.open(
+            self.directory, SETTINGS, owner={}, check_all=True, limits=LIMITS
+        ) as ingest:
             ingest.finish(self.outputs)
             assert not [note for note in ingest.notes if OTHER_DATA in note]
         assert written(self.directory, self.outputs) == self.expected
@@ -98,7 +119,11 @@ class World:
 def environment() -> dict[str, str]:
     """Of programs that import what the tests do, and write no byte code."""
     paths = (Path(hesiod_watch.__file__).parent.parent, Path(growing.__file__).parent)
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, paths)), "PYTHONDONTWRITEBYTECODE": "1"}
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(str, paths)),
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
 
 
 @pytest.fixture
@@ -139,14 +164,19 @@ def test_sigkill_at_every_call(call: str, world: World) -> None:
 @needs_strace
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize(("error", "code"), [("ENOSPC", 75), ("EIO", 1)], ids=["no room", "input/output error"])
+@pytest.mark.parametrize(
+    ("error", "code"), [("ENOSPC", 75), ("EIO", 1)], ids=["no room", "input/output error"]
+)
 def test_an_error_at_every_call(call: str, error: str, code: int, world: World) -> None:
-    """Refused at any call, it ends with the right kind of error, and is gone on with to the same bytes.
+    """Refused at any call, it ends with the right kind of error, and is gone on with to the same
+    bytes.
 
-    0 is right only where nothing depends on the call: removing what is not needed, and the end of the session.
+    0 is right only where nothing depends on the call: removing what is not needed, and the end of
+    the session.
     """
     harmless = 0
-    # strace does not do what it lets fail: a journal that is not closed stays locked, for the next session to wait.
+    # strace does not do what it lets fail: a journal that is not closed stays locked, for the next
+    # session to wait.
     codes = {0, code, 75} if call == "close" else {0, code}
     for number in range(1, count_of(world, call) + 1):
         failed = world.trace("-e", f"inject={call}:error={error}:when={number}", "-o", os.devnull)
@@ -165,7 +195,9 @@ def larger(place: Path, sources: int = 30) -> list[Output]:
             None,
             "pass",
             tuple(
-                put(place, f"{number}_{source}.fastq{'.gz' * (number % 2)}", reads(20, source, 3000))
+                put(
+                    place, f"{number}_{source}.fastq{'.gz' * (number % 2)}", reads(20, source, 3000)
+                )
                 for source in range(sources)
             ),
         )
@@ -176,7 +208,9 @@ def larger(place: Path, sources: int = 30) -> list[Output]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("whom", ["parent", "worker", "all"])
 def test_kills_among_workers(whom: str, tmp_path: Path) -> None:
-    """Whoever of several processes is killed, and the next one started at once: the end is the same."""
+    """Whoever of several processes is killed, and the next one started at once: the end is the
+    same.
+    """
     outputs = larger(tmp_path / "sources")
     correct = expected(tmp_path / "undisturbed", outputs)
     listing = tmp_path / "outputs"
@@ -189,11 +223,19 @@ def test_kills_among_workers(whom: str, tmp_path: Path) -> None:
         while not ended:
             command = (sys.executable, "-c", WORK, str(listing), str(directory))
             with subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment(), start_new_session=True
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                env=environment(),
+                start_new_session=True,
             ) as process:
                 assert process.stdout
                 process.stdout.read(rng.randint(1, 40))
-                victims = {"parent": [process.pid], "worker": children_of(process.pid)[:1], "all": [-process.pid]}
+                victims = {
+                    "parent": [process.pid],
+                    "worker": children_of(process.pid)[:1],
+                    "all": [-process.pid],
+                }
                 for victim in victims[whom]:
                     kill(victim)
                     kills += 1
@@ -230,7 +272,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("again", ["the same ingest", "a new one"])
 def test_a_disk_that_fills_up_and_is_enlarged(again: str, small_disk: Path, tmp_path: Path) -> None:
-    """A full disk is waited for, with all that fits kept; with more room the work goes on to the same bytes."""
+    """A full disk is waited for, with all that fits kept; with more room the work goes on to the
+    same bytes.
+    """
     outputs = larger(tmp_path / "sources", sources=8)
     correct = expected(tmp_path / "undisturbed", outputs)
     assert sum(map(len, correct.values())) > 800_000
@@ -274,14 +318,22 @@ print(json.dumps([seconds, int(memory[1]), ingest.sources, ingest.notes]))
 
 
 def test_the_largest_cells_open_quickly(tmp_path: Path) -> None:
-    """A hundred thousand sources in 192 outputs of 20,000 reads each are opened in seconds, in 150 MB."""
+    """A hundred thousand sources in 192 outputs of 20,000 reads each are opened in seconds, in 150
+    MB.
+    """
     outputs, sources, piece = 192, 100_000, bytes(10)
     names = [
-        f"20261122_TEST_run_library_PAW00001_0a1b2c3d_barcode{number:02}_pass.fastq.gz" for number in range(outputs)
+        f"20261122_TEST_run_library_PAW00001_0a1b2c3d_barcode{number:02}_pass.fastq.gz"
+        for number in range(outputs)
     ]
-    journal = Journal(tmp_path, journal_state.session({}, Settings()), lambda fact, length, crc32: None)
+    journal = Journal(
+        tmp_path, journal_state.session({}, Settings()), lambda fact, length, crc32: None
+    )
     journal.append(
-        [journal_state.output(number, Output(name, None, "pass", ()), True) for number, name in enumerate(names)]
+        [
+            journal_state.output(number, Output(name, None, "pass", ()), True)
+            for number, name in enumerate(names)
+        ]
     )
     counts = [0] * outputs
     facts = []
@@ -289,12 +341,17 @@ def test_the_largest_cells_open_quickly(tmp_path: Path) -> None:
         out = number % outputs
         name = f"fastq_pass/barcode{out:02}/PAW00001_pass_barcode{out:02}_0a1b2c3d_0123abcd_{number}.fastq.gz"
         facts.append(
-            journal_state.piece(out, Piece(name, 1, number, "", 10 * counts[out], 10, zlib.crc32(piece), 38, 190_000))
+            journal_state.piece(
+                out,
+                Piece(name, 1, number, "", 10 * counts[out], 10, zlib.crc32(piece), 38, 190_000),
+            )
         )
         counts[out] += 1
     journal.append(facts)
     kept = packed_statistics.pack(statistics_of(20_000))
-    saved = {number: OutputCheckpoint(count, kept, bytes(92)) for number, count in enumerate(counts)}
+    saved = {
+        number: OutputCheckpoint(count, kept, bytes(92)) for number, count in enumerate(counts)
+    }
     checkpoint.save(tmp_path, Checkpoint(journal.length, journal.crc32, saved))
     journal.close()
     for name, count in zip(names, counts, strict=True):

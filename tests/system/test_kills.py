@@ -1,4 +1,6 @@
-"""kill -9 of services and workers while cells land: nothing lost, nothing doubled, nothing different."""
+"""kill -9 of services and workers while cells land: nothing lost, nothing doubled, nothing
+different.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def cells_for(landing: Path) -> list[SimulatedCell]:
 
 
 def processes_of(site: Site) -> list[int]:
-    """Every process that works for this site: its service, its workers, and what those have started."""
+    """Every process that works for this site: its service, its workers, and what those have
+    started.
+    """
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -58,7 +62,9 @@ def processes_of(site: Site) -> list[int]:
 def contents(output: Path) -> dict[str, str]:
     """Checksum of what is inside every FASTQ of every cell, by its path."""
     return {
-        str(path.relative_to(output)): hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
+        str(path.relative_to(output)): hashlib.sha256(
+            gzip.decompress(path.read_bytes())
+        ).hexdigest()
         for run in RUNS
         for path in sorted((output / run / LIBRARY).glob("*/*.fastq.gz"))
     }
@@ -81,7 +87,9 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
         return sum(f"{cell.cell}.done" in site.flags(cell.run) for cell in cells)
 
     def workers() -> list[int]:
-        """What works beside the service; when all is done one cell is let be done again, as a person would."""
+        """What works beside the service; when all is done one cell is let be done again, as a
+        person would.
+        """
         if done() == len(cells):
             cell = choice.choice(cells)
             (site.landing / cell.run / "pipeline" / f"{cell.cell}.done").unlink()
@@ -95,7 +103,8 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
     pause = threading.Event()
     while sum(killed.values()) < KILLS:
         if choice.random() < 0.6:
-            # However slow the machine is: a service lives until it has started work, and only then one of it is killed.
+            # However slow the machine is: a service lives until it has started work, and only then
+            # one of it is killed.
             site.eventually(lambda: bool(workers()), "something works")
             pause.wait(choice.uniform(0.0, 0.3))
             found = workers()
@@ -113,7 +122,8 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
             services.append(site.start_service())
     landing.join()
     site.eventually(lambda: done() == len(cells), "every cell is done", 300)
-    # The last one may have been started a moment ago; before it listens to signals SIGTERM just ends it.
+    # The last one may have been started a moment ago; before it listens to signals SIGTERM just
+    # ends it.
     site.eventually(lambda: site.logged("INFO ready") > ready, "the last service is ready")
     services[-1].terminate()
     assert services[-1].wait(30) == 0

@@ -1,4 +1,6 @@
-"""From the last read to the report: the real service, the real poll, real workers, on cells like MinKNOW's."""
+"""From the last read to the report: the real service, the real poll, real workers, on cells like
+MinKNOW's.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,14 @@ OTHER = "20261122_2211_1B_PAW00002_1a2b3c4d"
 
 
 def a_cell(
-    site: Site, cell: str = CELL, run: str = RUN, *, files: int = 3, reads: int = 20, gz: bool = False, seed: int = 1
+    site: Site,
+    cell: str = CELL,
+    run: str = RUN,
+    *,
+    files: int = 3,
+    reads: int = 20,
+    gz: bool = False,
+    seed: int = 1,
 ) -> SimulatedCell:
     barcodes = ("barcode01", "barcode02")
     return SimulatedCell(
@@ -63,9 +72,13 @@ def assert_whole(site: Site, simulated: SimulatedCell, cell: str = CELL, run: st
     written = {path.name: reads_in(path) for path in place.glob("*.fastq.gz")}
     assert {entry["file"]: entry["reads"] for entry in qc["outputs"]} == written
     assert sum(written.values()) == wanted[0]
-    checked = subprocess.run(["md5sum", "-c", "md5sums.txt"], cwd=place, capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        ["md5sum", "-c", "md5sums.txt"], cwd=place, capture_output=True, text=True, check=False
+    )
     assert checked.returncode == 0, checked.stdout
-    assert {"report.html", "cell_info.yaml", "manifest.json"} <= {path.name for path in place.iterdir()}
+    assert {"report.html", "cell_info.yaml", "manifest.json"} <= {
+        path.name for path in place.iterdir()
+    }
     assert not [path for path in place.iterdir() if path.name.startswith(".work")]
     site.run("verify", run)
 
@@ -76,7 +89,9 @@ def done(site: Site, cell: str = CELL, run: str = RUN) -> bool:
 
 @pytest.mark.parametrize("gz", [False, True], ids=["plain", "gz"])
 def test_events_alone_bring_a_cell_to_its_report(site: Site, gz: bool) -> None:
-    """With sweeps an hour apart, a run that lands file by file is taken up, processed and reported by events alone."""
+    """With sweeps an hour apart, a run that lands file by file is taken up, processed and reported
+    by events alone.
+    """
     site.configure(watch="sweep_interval: 1h, full_sweep_interval: 2h")
     with site.service():
         simulated = a_cell(site, gz=gz)
@@ -84,7 +99,13 @@ def test_events_alone_bring_a_cell_to_its_report(site: Site, gz: bool) -> None:
             pass
         site.eventually(lambda: done(site), "the cell is done")
         site.eventually((site.output / RUN / "report.html").exists, "the run is reported")
-    assert {"upstream", "output", f"{CELL}.synced", f"{CELL}.started", f"{CELL}.done"} <= site.flags(RUN)
+    assert {
+        "upstream",
+        "output",
+        f"{CELL}.synced",
+        f"{CELL}.started",
+        f"{CELL}.done",
+    } <= site.flags(RUN)
     assert (site.landing / RUN / "pipeline" / "upstream").read_text().strip() == "LOCAL"
     assert (site.output / RUN / "rundata").resolve() == site.landing / RUN
     assert (site.landing / RUN / "pipeline" / "output").resolve() == site.output / RUN
@@ -93,7 +114,9 @@ def test_events_alone_bring_a_cell_to_its_report(site: Site, gz: bool) -> None:
 
 
 def test_poll_alone_is_enough(site: Site) -> None:
-    """Without any service one poll takes a run from landing to report; the next has nothing to do and says nothing."""
+    """Without any service one poll takes a run from landing to report; the next has nothing to do
+    and says nothing.
+    """
     simulated = a_cell(site)
     simulated.write()
     assert site.run("poll").stderr == ""
@@ -106,7 +129,9 @@ def test_poll_alone_is_enough(site: Site) -> None:
 
 
 def test_one_poll_does_more_than_it_has_workers_for(site: Site) -> None:
-    """With one worker and four complete cells in four runs, one poll does them one after another and then ends."""
+    """With one worker and four complete cells in four runs, one poll does them one after another
+    and then ends.
+    """
     site.configure(processing="workers: 1")
     runs = [f"20261122_TEST_run{number}" for number in range(4)]
     for number, run in enumerate(runs):
@@ -116,16 +141,22 @@ def test_one_poll_does_more_than_it_has_workers_for(site: Site) -> None:
 
 
 def test_a_silent_upstream_does_not_keep_a_poll_from_local_runs(site: Site) -> None:
-    """While a poll waits for a sequencer that does not answer, local cells are finished; then it tells of both."""
+    """While a poll waits for a sequencer that does not answer, local cells are finished; then it
+    tells of both.
+    """
     given_up = site.root / "given-up"
     silent = site.root / "bin" / "ssh"
     silent.parent.mkdir()
     silent.write_text(f'#!/bin/sh\nuntil [ -e "{given_up}" ]; do sleep 0.1; done\nexit 255\n')
     silent.chmod(0o755)
     site.environ |= {"PATH": f"{silent.parent}:{os.environ['PATH']}", "XDG_RUNTIME_DIR": ""}
-    site.configure(more="upstreams: {here: {location: LOCAL}, PROM: {location: 'prom@promethion:/data'}}\n")
+    site.configure(
+        more="upstreams: {here: {location: LOCAL}, PROM: {location: 'prom@promethion:/data'}}\n"
+    )
     a_cell(site).write()
-    poll = subprocess.Popen(site.command("poll"), stderr=subprocess.PIPE, text=True, env=site.environ)
+    poll = subprocess.Popen(
+        site.command("poll"), stderr=subprocess.PIPE, text=True, env=site.environ
+    )
     try:
         site.eventually(lambda: done(site), "the local cell is done")
         assert poll.poll() is None, "it waits for its upstream"
@@ -137,17 +168,23 @@ def test_a_silent_upstream_does_not_keep_a_poll_from_local_runs(site: Site) -> N
 
 
 def test_log_tells_the_command_that_repeats_an_action(site: Site) -> None:
-    """Each action's first line in the run's log is the command that a person would type to repeat it."""
+    """Each action's first line in the run's log is the command that a person would type to repeat
+    it.
+    """
     a_cell(site).write()
     site.run("poll")
     log = (site.output / RUN / "pipeline.log").read_text()
     run_dir = site.landing / RUN
     assert f"$ hesiod-watch --config {site.config} perform new-run {run_dir}" in log
-    assert f"$ hesiod-watch --config {site.config} perform process {run_dir} {LIBRARY}/{CELL}" in log
+    assert (
+        f"$ hesiod-watch --config {site.config} perform process {run_dir} {LIBRARY}/{CELL}" in log
+    )
 
 
 def test_files_that_arrive_after_the_summary_are_found(site: Site) -> None:
-    """Data directories are not watched; a cell that lacks files is counted again and again, and then processed."""
+    """Data directories are not watched; a cell that lacks files is counted again and again, and
+    then processed.
+    """
     with site.service():
         simulated = a_cell(site)
         simulated.write()
@@ -160,7 +197,8 @@ def test_files_that_arrive_after_the_summary_are_found(site: Site) -> None:
                 place = files[0]
         site.eventually(lambda: done(site), "the first cell is done")
         site.eventually(
-            lambda: "missing" in site.status()[RUN]["cells"][f"{LIBRARY}/{OTHER}"]["why"], "the missing file is told"
+            lambda: "missing" in site.status()[RUN]["cells"][f"{LIBRARY}/{OTHER}"]["why"],
+            "the missing file is told",
         )
         assert not done(site, OTHER)
         (site.root / "held").rename(place)
@@ -169,7 +207,9 @@ def test_files_that_arrive_after_the_summary_are_found(site: Site) -> None:
 
 
 def test_half_written_summary_never_counts(site: Site) -> None:
-    """A final_summary that is cut in the middle is waited for; the cell is done when the rest of it is there."""
+    """A final_summary that is cut in the middle is waited for; the cell is done when the rest of it
+    is there.
+    """
     simulated = a_cell(site)
     simulated.write()
     (summary,) = cell_dir(site).glob("final_summary*.txt")
@@ -184,7 +224,9 @@ def test_half_written_summary_never_counts(site: Site) -> None:
 
 
 def test_a_damaged_cell_does_not_stop_another(site: Site) -> None:
-    """A file that is not FASTQ fails its cell, by name; the other cell is done; mended and retried, it is done too."""
+    """A file that is not FASTQ fails its cell, by name; the other cell is done; mended and retried,
+    it is done too.
+    """
     bad, good = a_cell(site), a_cell(site, OTHER, seed=2)
     bad.write()
     good.write()
@@ -207,7 +249,9 @@ def test_a_damaged_cell_does_not_stop_another(site: Site) -> None:
 
 
 def test_running_worker_survives_the_service(site: Site) -> None:
-    """SIGTERM ends the service at once and leaves its worker alone; a new service finds it and starts no other."""
+    """SIGTERM ends the service at once and leaves its worker alone; a new service finds it and
+    starts no other.
+    """
     simulated = a_cell(site, files=30, reads=200)
     simulated.write()
     with site.service() as service:
@@ -229,9 +273,13 @@ def test_dead_worker_is_replaced(site: Site) -> None:
 
     def killed() -> bool:
         try:
-            os.kill(json.loads((pipeline / f"{CELL}.started.worker").read_text())["pid"], signal.SIGKILL)
+            os.kill(
+                json.loads((pipeline / f"{CELL}.started.worker").read_text())["pid"], signal.SIGKILL
+            )
         except OSError:
-            (pipeline / f"{CELL}.done").unlink(missing_ok=True)  # should it have been faster than we: once more
+            (pipeline / f"{CELL}.done").unlink(
+                missing_ok=True
+            )  # should it have been faster than we: once more
             return False
         return True
 
@@ -260,7 +308,9 @@ def test_services_and_polls_at_once_do_everything_once(site: Site) -> None:
 
 
 def test_a_persons_flags_take_effect_without_a_restart(site: Site) -> None:
-    """An aborted cell is left alone, `touch` of synced starts one without a summary, and a removed flag counts."""
+    """An aborted cell is left alone, `touch` of synced starts one without a summary, and a removed
+    flag counts.
+    """
     with site.service():
         aborted = a_cell(site)
         steps = aborted.steps()
@@ -282,13 +332,17 @@ def test_a_persons_flags_take_effect_without_a_restart(site: Site) -> None:
 
 
 def test_landing_area_that_vanishes_and_comes_back(site: Site) -> None:
-    """An empty directory in the place of the landing area changes nothing; when the real one is back, work goes on."""
+    """An empty directory in the place of the landing area changes nothing; when the real one is
+    back, work goes on.
+    """
     with site.service():
         a_cell(site).write()
         site.eventually(lambda: done(site), "the first cell is done")
         away = site.root / "away"
         site.landing.rename(away)
-        site.eventually(lambda: site.logged("the landing area is not there") == 1, "the loss is told")
+        site.eventually(
+            lambda: site.logged("the landing area is not there") == 1, "the loss is told"
+        )
         site.landing.mkdir()
         assert site.run("poll", check=75).stderr
         a_second = a_cell(site, OTHER, seed=2)
@@ -300,7 +354,9 @@ def test_landing_area_that_vanishes_and_comes_back(site: Site) -> None:
 
 
 def test_run_renamed_while_it_is_worked_on(site: Site) -> None:
-    """The worker of a run that was renamed ends with a clear line; the run is finished under its new name."""
+    """The worker of a run that was renamed ends with a clear line; the run is finished under its
+    new name.
+    """
     site.configure(processing="workers: 1, attempts_per_day: 5")
     simulated = a_cell(site, files=30, reads=200)
     simulated.write()
@@ -315,7 +371,9 @@ def test_run_renamed_while_it_is_worked_on(site: Site) -> None:
 
 
 def test_bad_names_are_shown_and_left_alone(site: Site) -> None:
-    """Names outside the grammar are quarantined with a reason, links out of the tree are not followed."""
+    """Names outside the grammar are quarantined with a reason, links out of the tree are not
+    followed.
+    """
     a_cell(site).write()
     outside = site.root / "outside"
     outside.mkdir()
@@ -330,19 +388,23 @@ def test_bad_names_are_shown_and_left_alone(site: Site) -> None:
     assert "quarantined" in status
     assert "lib;rary" in status
     assert "-rf $(touch pwned)\\n" in status
-    # A title, two runs, a cell, a library, and the disks of landing and output: no name makes a line of its own.
+    # A title, two runs, a cell, a library, and the disks of landing and output: no name makes a
+    # line of its own.
     assert len(status.splitlines()) == 7
     assert {path.name for path in site.output.iterdir()} == {RUN, ".hesiod-watch"}
     assert list(site.status()[RUN]["cells"]) == [f"{LIBRARY}/{CELL}"]
 
 
 def test_status_for_hesiods_scripts(site: Site) -> None:
-    """`status --hesiod -I` prints the block of lines that Hesiod's driver evaluates, upstream cells included."""
+    """`status --hesiod -I` prints the block of lines that Hesiod's driver evaluates, upstream cells
+    included.
+    """
     a_cell(site).write()
     site.run("poll")
     listing = f"{RUN}\tprom@promethion:/data/alpha\t{LIBRARY}/{OTHER}\nelsewhere\tx:/y\t{LIBRARY}/{CELL}\n"
     lines = dict(
-        line.split(": ", 1) for line in site.run("status", "--hesiod", "-I", RUN, input=listing).stdout.splitlines()
+        line.split(": ", 1)
+        for line in site.run("status", "--hesiod", "-I", RUN, input=listing).stdout.splitlines()
     )
     assert time.strptime(lines.pop("StartTime"))  # as ctime(3) writes it
     assert lines == {
@@ -359,4 +421,8 @@ def test_status_for_hesiods_scripts(site: Site) -> None:
     }
     two = a_cell(site, run="20261122_TEST_beta")
     two.write()
-    assert site.run("status", "--hesiod").stdout.split("\n---\n")[1].startswith("Experiment: 20261122_TEST_beta\n")
+    assert (
+        site.run("status", "--hesiod")
+        .stdout.split("\n---\n")[1]
+        .startswith("Experiment: 20261122_TEST_beta\n")
+    )

@@ -1,4 +1,6 @@
-"""Real processes, killed by the kernel at every call by which they change a disk: nothing is lost, and it goes on."""
+"""Real processes, killed by the kernel at every call by which they change a disk: nothing is lost,
+and it goes on.
+"""
 
 from __future__ import annotations
 
@@ -36,20 +38,30 @@ THEIRS = ("rename", "mkdir", "fsync")
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A cell that is processed and backed up to two places, and a configuration for processes of their own."""
+    """A cell that is processed and backed up to two places, and a configuration for processes of
+    their own.
+    """
     with kept_world(tmp_path) as made:
         made.write_config()
         yield made
 
 
 def command(world: World, action: str) -> list[str]:
-    program = [sys.executable, "-m", "hesiod_watch", "--config", str(world.root / "hesiod-watch.yaml")]
+    program = [
+        sys.executable,
+        "-m",
+        "hesiod_watch",
+        "--config",
+        str(world.root / "hesiod-watch.yaml"),
+    ]
     return [*program, "perform", action, str(world.run_dir), str(CELL)]
 
 
 def perform(world: World, action: str, *before: str) -> subprocess.CompletedProcess[str]:
     environ = {**os.environ, "TMPDIR": str(world.root)}
-    return subprocess.run([*before, *command(world, action)], capture_output=True, text=True, timeout=60, env=environ)
+    return subprocess.run(
+        [*before, *command(world, action)], capture_output=True, text=True, timeout=60, env=environ
+    )
 
 
 @pytest.mark.parametrize("action", ["strip", "deletable"])
@@ -67,8 +79,12 @@ def test_no_other_call_changes_a_disk(world: World, action: str) -> None:
         *(("deletable", "theirs", calls) for calls in THEIRS),
     ],
 )
-def test_killed_by_the_kernel(world: World, action: str, whose: str, calls: str, tmp_path: Path) -> None:
-    """Killed (or a program it started) at any such call, what has gone has two copies, and the next process ends it."""
+def test_killed_by_the_kernel(
+    world: World, action: str, whose: str, calls: str, tmp_path: Path
+) -> None:
+    """Killed (or a program it started) at any such call, what has gone has two copies, and the next
+    process ends it.
+    """
     state = tmp_path / "state"
     for name in ("sequencer", "landing", "output"):
         shutil.copytree(world.root / name, state / name, symlinks=True)
@@ -89,7 +105,9 @@ def test_killed_by_the_kernel(world: World, action: str, whose: str, calls: str,
             again = perform(world, action)
             assert again.returncode == 0, (call, number, again.stderr)
             if action == "strip":
-                assert not [name for name in truth_of(world.place("landing")) if name.endswith(DATA)]
+                assert not [
+                    name for name in truth_of(world.place("landing")) if name.endswith(DATA)
+                ]
             else:
                 assert world.marked() == "deletable"
                 assert world.clean().returncode == 0

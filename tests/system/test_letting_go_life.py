@@ -1,6 +1,8 @@
-"""The whole life of a cell over a real ssh, from the sequencer to the stub: never fewer than two copies.
+"""The whole life of a cell over a real ssh, from the sequencer to the stub: never fewer than two
+copies.
 
-Second places are file systems of their own, mounted for the test, because copies on one disk count once.
+Second places are file systems of their own, mounted for the test, because copies on one disk count
+once.
 """
 
 from __future__ import annotations
@@ -46,13 +48,21 @@ class Keeping(Facility):
         self.reach(mark_deletable=True)
 
     def configure(self, watch: str = "", processing: str = "", more: str = "") -> None:
-        super().configure(watch or "sweep_interval: 1s", processing or "workers: 2", more + getattr(self, "more", ""))
+        super().configure(
+            watch or "sweep_interval: 1s",
+            processing or "workers: 2",
+            more + getattr(self, "more", ""),
+        )
 
     def places(self, cell: str = CELL) -> Places:
         """Every place where a copy could be, the sequencer's own and its trash among them."""
         there, inside = self.there["hosta"], f"{LIBRARY}/{cell}"
         trash = next((there / ".hesiod-trash").glob(f"*/alpha/{inside}"), there / "none")
-        raw = {"upstream": there / "alpha" / inside, "trash": trash, "landing": self.landing / RUN / inside}
+        raw = {
+            "upstream": there / "alpha" / inside,
+            "trash": trash,
+            "landing": self.landing / RUN / inside,
+        }
         raw |= {name: path / RUN / "raw" / inside for name, path in self.backups.items()}
         outputs = {"output": self.output / RUN / inside}
         outputs |= {name: path / RUN / "results" / inside for name, path in self.backups.items()}
@@ -60,7 +70,9 @@ class Keeping(Facility):
 
     def clean(self, *arguments: str, count: int = 1) -> subprocess.CompletedProcess[str]:
         command = [str(CLEAN), "--dir", str(self.there["hosta"]), "--yes", *arguments]
-        return subprocess.run(command, input=f"{count}\n", capture_output=True, text=True, timeout=60)
+        return subprocess.run(
+            command, input=f"{count}\n", capture_output=True, text=True, timeout=60
+        )
 
     def marked(self, place: str = PLACE) -> str:
         """What the list upstream last says of a cell."""
@@ -80,7 +92,9 @@ def fewest(held: dict[str, set[str]]) -> int:
 
 
 def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
-    """Landed, done, backed up, marked, cleaned, stripped: copied two times at least at each step, and it stays gone."""
+    """Landed, done, backed up, marked, cleaned, stripped: copied two times at least at each step,
+    and it stays gone.
+    """
     facility.keep("first", "second")
     for name in ("first", "second"):
         facility.run("backup-init", name)
@@ -112,7 +126,10 @@ def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
     assert [path for path in landing.rglob("*") if path.suffix in (".fastq", ".gz", ".pod5")] == []
     assert list(landing.glob("final_summary*"))
     held = facility.places().holding(truth, but=["landing"])
-    assert fewest({name: places for name, places in held.items() if "pod5" in name or "fastq" in name}) >= 2
+    assert (
+        fewest({name: places for name, places in held.items() if "pod5" in name or "fastq" in name})
+        >= 2
+    )
 
     status = facility.status()[RUN]
     assert status["status"] == "stripped"
@@ -124,7 +141,9 @@ def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
 
 
 def test_a_new_cell_of_a_stripped_run_goes_on(facility: Keeping) -> None:
-    """A stripped cell that is still upstream is never copied again; a new one beside it is copied and processed."""
+    """A stripped cell that is still upstream is never copied again; a new one beside it is copied
+    and processed.
+    """
     facility.keep("first", "second")
     for name in ("first", "second"):
         facility.run("backup-init", name)

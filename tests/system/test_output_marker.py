@@ -49,7 +49,9 @@ def processed(site: Site, run: str) -> bool:
 
 @pytest.mark.parametrize("root", ["empty", "missing", "marker-is-a-directory"])
 def test_nothing_is_written_while_the_output_area_is_away(root: str, site: Site) -> None:
-    """Poll and perform refuse with code 75, status and doctor say why, and work goes on when it is back."""
+    """Poll and perform refuse with code 75, status and doctor say why, and work goes on when it is
+    back.
+    """
     land(site)
     site.run("poll")
     away = unmount(site)
@@ -63,14 +65,22 @@ def test_nothing_is_written_while_the_output_area_is_away(root: str, site: Site)
     assert done.stderr.count("\n") == 1
     assert str(site.output) in done.stderr
     assert "mounted?" in done.stderr
-    for action, *more in (["new-run", NEXT], ["report", FIRST], ["tell", FIRST], ["process", FIRST, CELL]):
+    for action, *more in (
+        ["new-run", NEXT],
+        ["report", FIRST],
+        ["tell", FIRST],
+        ["process", FIRST, CELL],
+    ):
         assert "mounted?" in site.run("perform", action, *more, check=75).stderr
     status = site.run("status")
     assert FIRST in status.stdout
     assert NEXT in status.stdout
     assert "mounted?" in status.stderr
     assert "mounted?" in site.run("explain", NEXT).stderr
-    assert any("BAD   output" in line and "mounted?" in line for line in site.run("doctor", check=1).stdout.split("\n"))
+    assert any(
+        "BAD   output" in line and "mounted?" in line
+        for line in site.run("doctor", check=1).stdout.split("\n")
+    )
     assert sorted(site.output.rglob("*")) == before
     assert not (site.landing / NEXT / "pipeline").exists()
     if site.output.exists():
@@ -101,7 +111,9 @@ def test_an_output_area_of_0_1_0_gets_its_marker(missing: int, site: Site) -> No
 
 
 def test_no_marker_without_runs(site: Site) -> None:
-    """While both file systems are away no marker is written, so the output area is missed when the runs are back."""
+    """While both file systems are away no marker is written, so the output area is missed when the
+    runs are back.
+    """
     land(site)
     site.run("poll")
     output = unmount(site)
@@ -150,14 +162,19 @@ def mounted(site: Site) -> Iterator[Second]:
 
 @pytest.mark.parametrize("used", [True, False], ids=["with-results", "new"])
 def test_a_service_notices_an_unmount(used: bool, site: Site, mounted: Second) -> None:
-    """An output area that is unmounted under the service is not written, and work goes on when it is back."""
+    """An output area that is unmounted under the service is not written, and work goes on when it
+    is back.
+    """
     if used:
         land(site)
         site.run("poll")
     with site.service():
         mounted.hide()
         land(site, NEXT)
-        site.eventually(lambda: site.logged("the output area is not there") == 1, "the service misses the output area")
+        site.eventually(
+            lambda: site.logged("the output area is not there") == 1,
+            "the service misses the output area",
+        )
         site.eventually(lambda: site.run("plan", NEXT).stdout != "", "the next run has landed")
         assert os.listdir(site.output) == []
         assert not (site.landing / NEXT / "pipeline").exists()
@@ -174,7 +191,12 @@ def test_a_service_starts_without_the_output_area(site: Site, mounted: Second) -
     mounted.hide()
     land(site, NEXT)
     with site.service():
-        site.eventually(lambda: site.logged("the output area is not there") == 1, "the service misses the output area")
-        assert subprocess.run(["ls", "-A", site.output], capture_output=True, check=True).stdout == b""
+        site.eventually(
+            lambda: site.logged("the output area is not there") == 1,
+            "the service misses the output area",
+        )
+        assert (
+            subprocess.run(["ls", "-A", site.output], capture_output=True, check=True).stdout == b""
+        )
         mounted.show()
         site.eventually(lambda: processed(site, NEXT), "the next run is processed")

@@ -80,7 +80,17 @@ def test_another_runs_output_is_not_written(below: str, record: bool, site: Site
         assert EVIL in done.stderr
         assert str(site.landing / VICTIM) in done.stderr
         assert f"ln -sfn {site.output / EVIL} {evil}/pipeline/output" in done.stderr
-    for action in ("synced", "process", "ingest", "report", "backup", "verify", "deletable", "strip", "give-up"):
+    for action in (
+        "synced",
+        "process",
+        "ingest",
+        "report",
+        "backup",
+        "verify",
+        "deletable",
+        "strip",
+        "give-up",
+    ):
         cell = () if action in ("report", "backup") else (CELL,)
         site.run("perform", action, EVIL, *cell, check=None)
     for action in ("tell", "notify", "new-run"):

@@ -1,4 +1,6 @@
-"""Cells that have ended and stay incomplete are told of by the real program, when it begins and when it ends."""
+"""Cells that have ended and stay incomplete are told of by the real program, when it begins and
+when it ends.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,9 @@ def fastq(name: str) -> str:
 
 
 def land(site: Site, summary: str, files: int = 2, *, cell: str = CELL, age: float = YEAR) -> Path:
-    """A cell that has ended, with so many FASTQ files; its final_summary is dated `age` seconds ago."""
+    """A cell that has ended, with so many FASTQ files; its final_summary is dated `age` seconds
+    ago.
+    """
     directory = site.landing / RUN / LIBRARY / cell
     (directory / "fastq_pass").mkdir(parents=True)
     for number in range(files):
@@ -55,17 +59,33 @@ CAUSES = {
     "missing": (TWO, 1, "1 of 2 FASTQ files missing", "look for the missing FASTQ files"),
     "fallback": (
         f"{TWO}fastq_files_in_fallback=1\n",
-        *(2, "1 FASTQ file is in MinKNOW's fallback folder", "in MinKNOW's fallback folder on the sequencer"),
+        *(
+            2,
+            "1 FASTQ file is in MinKNOW's fallback folder",
+            "in MinKNOW's fallback folder on the sequencer",
+        ),
     ),
-    "more": (TWO, 3, "1 more FASTQ file here than announced", "find the FASTQ files that do not belong"),
+    "more": (
+        TWO,
+        3,
+        "1 more FASTQ file here than announced",
+        "find the FASTQ files that do not belong",
+    ),
     "empty": ("", 2, "final_summary.txt is empty", "copy final_summary.txt again"),
-    "nonsense": ("a page of text\n", 2, "final_summary.txt is unreadable", "copy final_summary.txt again"),
+    "nonsense": (
+        "a page of text\n",
+        2,
+        "final_summary.txt is unreadable",
+        "copy final_summary.txt again",
+    ),
 }
 
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_each_cause_is_told_once_and_in_every_poll(site: Site, cause: str) -> None:
-    """Every poll ends with 1 and one line; people get one message when it begins and one when it ends."""
+    """Every poll ends with 1 and one line; people get one message when it begins and one when it
+    ends.
+    """
     summary, files, why, step = CAUSES[cause]
     directory = land(site, summary, files)
     for _ in range(3):
@@ -88,14 +108,18 @@ def test_each_cause_is_told_once_and_in_every_poll(site: Site, cause: str) -> No
 
 
 def test_other_counts_are_the_same_trouble_and_a_second_time_is_another(site: Site) -> None:
-    """A changing count adds no message; what begins again after its end is told again, with its own end."""
+    """A changing count adds no message; what begins again after its end is told again, with its own
+    end.
+    """
     directory = land(site, "fastq_files_in_final_dest=3\n", 0)
     for number in range(2):
         poll(site, 1)
         (directory / "fastq_pass" / f"a_{number}.fastq").write_text(fastq(f"read{number}"))
     assert "1 of 3 FASTQ files missing" in poll(site, 1)
     assert messages(site) == ["run-new", "cell-overdue"]
-    (directory / "final_summary.txt").write_text("fastq_files_in_final_dest=4\n")  # as if just written
+    (directory / "final_summary.txt").write_text(
+        "fastq_files_in_final_dest=4\n"
+    )  # as if just written
     poll(site, 0)
     assert messages(site)[2:] == ["cell-overdue-ended"]
     date(directory / "final_summary.txt", YEAR)
@@ -156,8 +180,12 @@ def test_a_run_from_before_there_were_messages(site: Site) -> None:
 
 @pytest.mark.parametrize("age", [0, -3 * YEAR], ids=["now", "dated in the future"])
 def test_the_service_tells_when_the_grace_period_ends(site: Site, age: float) -> None:
-    """No event announces the end of the grace period; the message is there soon after it, and one warning."""
-    site.configure(watch="sweep_interval: 1h, full_sweep_interval: 2h", processing="workers: 2, grace: 3s")
+    """No event announces the end of the grace period; the message is there soon after it, and one
+    warning.
+    """
+    site.configure(
+        watch="sweep_interval: 1h, full_sweep_interval: 2h", processing="workers: 2, grace: 3s"
+    )
     directory = land(site, TWO, 1, age=age)
     with site.service():
         site.eventually(lambda: "upstream" in site.flags(RUN), "the run is taken up")

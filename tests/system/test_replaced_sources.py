@@ -1,4 +1,6 @@
-"""Sources that are mended under the same size and time, and `retry`, which has all of them read again."""
+"""Sources that are mended under the same size and time, and `retry`, which has all of them read
+again.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,13 @@ CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
 
 def a_cell(site: Site) -> SimulatedCell:
     return SimulatedCell(
-        site.landing, RUN, LIBRARY, CELL, barcodes=("barcode01",), files_per_barcode=6, reads_per_file=5
+        site.landing,
+        RUN,
+        LIBRARY,
+        CELL,
+        barcodes=("barcode01",),
+        files_per_barcode=6,
+        reads_per_file=5,
     )
 
 
@@ -49,7 +57,9 @@ def fail(site: Site) -> tuple[Path, bytes]:
 
 
 def test_a_source_that_was_replaced_after_it_was_taken(site: Site) -> None:
-    """The good copy of a file that was taken before, of equal size and time, is what is in the results."""
+    """The good copy of a file that was taken before, of equal size and time, is what is in the
+    results.
+    """
     site.configure(processing="ingest_interval: 0.1s")
     cell = a_cell(site)
     steps = cell.steps()

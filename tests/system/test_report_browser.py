@@ -115,7 +115,8 @@ def test_text_has_contrast(opened: Any, scheme: str) -> None:
         assert poor == [], kind
 
 
-# Elements with text of their own and its contrast to the nearest opaque background, where that is under 4.5.
+# Elements with text of their own and its contrast to the nearest opaque background, where that is
+# under 4.5.
 POOR_CONTRAST = """() => {
   const parts = colour => colour.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
@@ -150,9 +151,12 @@ def test_contrast_check_sees(opened: Any) -> None:
 
 
 def test_policy_bites(opened: Any) -> None:
-    """Script and style smuggled into a finished page do nothing: the policy stands even if escaping should fail."""
+    """Script and style smuggled into a finished page do nothing: the policy stands even if escaping
+    should fail.
+    """
     html = render_cell(qc_document()).replace(
-        "</main>", "<script>document.title = 'owned'</script><style>h1 { display: none }</style></main>"
+        "</main>",
+        "<script>document.title = 'owned'</script><style>h1 { display: none }</style></main>",
     )
     seen = opened(html)
     assert seen.page.title() != "owned"
@@ -163,7 +167,9 @@ def test_policy_bites(opened: Any) -> None:
 def test_style_is_applied(opened: Any) -> None:
     """The page's own style sheet passes its own policy."""
     seen = opened(render_cell(qc_document()))
-    assert seen.page.evaluate("getComputedStyle(document.querySelector('.tiles')).display") == "grid"
+    assert (
+        seen.page.evaluate("getComputedStyle(document.querySelector('.tiles')).display") == "grid"
+    )
 
 
 def test_dialog_trap(opened: Any) -> None:
@@ -177,7 +183,10 @@ def test_dialog_trap(opened: Any) -> None:
         return EVIL if isinstance(value, str) else value
 
     run = run_document()
-    for html in (render_cell(poisoned(qc_document())), render_run(poisoned(run) | {"covers": run["covers"]})):
+    for html in (
+        render_cell(poisoned(qc_document())),
+        render_run(poisoned(run) | {"covers": run["covers"]}),
+    ):
         seen = opened(html)
         for link in seen.page.locator("header a, main a").all():
             if link.is_visible():
@@ -187,16 +196,23 @@ def test_dialog_trap(opened: Any) -> None:
 
 
 def test_keyboard(opened: Any) -> None:
-    """The tabulator comes to the skip link first, then to every link and fold, each with a focus that shows."""
+    """The tabulator comes to the skip link first, then to every link and fold, each with a focus
+    that shows.
+    """
     seen = opened(render_run(run_document()))
     wanted = seen.page.locator("a, summary").count()
     reached = []
     for _ in range(wanted):
         seen.page.keyboard.press("Tab")
         reached.append(
-            seen.page.evaluate("document.activeElement.getAttribute('href') || document.activeElement.tagName")
+            seen.page.evaluate(
+                "document.activeElement.getAttribute('href') || document.activeElement.tagName"
+            )
         )
-        assert seen.page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)") >= 2
+        assert (
+            seen.page.evaluate("parseFloat(getComputedStyle(document.activeElement).outlineWidth)")
+            >= 2
+        )
     assert reached[0] == "#main"
     assert sum(target.endswith("report.html") for target in reached) == 3
     assert "BODY" not in reached
@@ -214,7 +230,9 @@ def test_skip_link(opened: Any) -> None:
 
 
 def test_labels_keep_their_size(opened: Any) -> None:
-    """The axis labels of a chart are as big on a phone as on a desk, and do not run into each other."""
+    """The axis labels of a chart are as big on a phone as on a desk, and do not run into each
+    other.
+    """
     heights = []
     for width in (1280, 360):
         seen = opened(render_cell(qc_document()), width=width)
@@ -238,7 +256,9 @@ def test_charts_by_name(opened: Any) -> None:
 
 
 def test_phone_table_is_a_table(opened: Any) -> None:
-    """The run's table stays a table for a screen reader where a narrow screen lays it out as blocks."""
+    """The run's table stays a table for a screen reader where a narrow screen lays it out as
+    blocks.
+    """
     page = opened(render_run(run_document()), width=360).page
     table = page.get_by_role("table", name="Cells of the run")
     assert table.get_by_role("row").count() == 1 + 5

@@ -51,7 +51,15 @@ def merged(documents: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFac
         cell.mkdir(parents=True)
         for name, content in multiqc_files(document).items():
             (cell / name).write_text(json.dumps(content), encoding="utf-8")
-    command = (str(MULTIQC), "--no-version-check", "--no-ansi", "--strict", "-o", "report", "output")
+    command = (
+        str(MULTIQC),
+        "--no-version-check",
+        "--no-ansi",
+        "--strict",
+        "-o",
+        "report",
+        "output",
+    )
     run = subprocess.run(command, cwd=directory, capture_output=True, text=True, timeout=110)
     assert run.returncode == 0, run.stdout + run.stderr
     assert (directory / "report" / "multiqc_report.html").stat().st_size > 0
@@ -90,5 +98,7 @@ def test_barcodes_in_one_graph(merged: Path, documents: list[dict[str, Any]]) ->
 
 def test_lengths_in_one_graph(merged: Path) -> None:
     """Read lengths of all cells are in one line graph."""
-    lines = (merged / "multiqc_hesiod_watch_lengths_plot.txt").read_text(encoding="utf-8").splitlines()
+    lines = (
+        (merged / "multiqc_hesiod_watch_lengths_plot.txt").read_text(encoding="utf-8").splitlines()
+    )
     assert len(lines) == 1 + 3

@@ -26,7 +26,10 @@ TREES = {
     "assembled_done": ("complete", "processed"),
     "assembled_running": ("incomplete", "still running: no final_summary yet"),
     "assembled_short_of_files": ("incomplete", "2 of 5 FASTQ files missing"),
-    "assembled_fallback": ("incomplete", "1 FASTQ file is in MinKNOW's fallback folder on the sequencer"),
+    "assembled_fallback": (
+        "incomplete",
+        "1 FASTQ file is in MinKNOW's fallback folder on the sequencer",
+    ),
     "assembled_no_basecalling": ("complete", "processed"),
     "assembled_pooled": ("new", "2 acquisitions, aaaaaaaa 1 of 1 FASTQ, bbbbbbbb 1 of 1 FASTQ"),
 }
@@ -90,7 +93,9 @@ def test_numbers_of_a_finished_tree(site: Site) -> None:
 
 
 def test_numbers_of_a_tree_that_a_person_calls_complete(site: Site) -> None:
-    """A cell without final_summary is processed after `touch` of its synced flag; its barcodes have their numbers."""
+    """A cell without final_summary is processed after `touch` of its synced flag; its barcodes have
+    their numbers.
+    """
     land(site, "gridion_real_reads")
     site.run("poll")
     (run,) = site.landing.iterdir()
@@ -99,7 +104,12 @@ def test_numbers_of_a_tree_that_a_person_calls_complete(site: Site) -> None:
     site.run("poll")
     qc = qc_of(site)
     assert qc["completeness"]["verdict"] == "by-hand"
-    assert [qc["total"][key] for key in ("reads", "bases", "n50", "longest")] == [3184, 1_931_375, 526, 2630]
+    assert [qc["total"][key] for key in ("reads", "bases", "n50", "longest")] == [
+        3184,
+        1_931_375,
+        526,
+        2630,
+    ]
     assert qc["total"]["mean_q_whole"] == pytest.approx(10.57, abs=0.01)
     found = {entry["barcode"]: entry["total"] for entry in qc["barcodes"]}
     for barcode, reads, bases, n50, mean_q in (

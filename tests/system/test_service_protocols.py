@@ -1,4 +1,6 @@
-"""What the service owes to those around it: word of how it is, little memory, and none of the data path in it."""
+"""What the service owes to those around it: word of how it is, little memory, and none of the data
+path in it.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ from hesiod_watch.cli.simulator import SimulatedCell
 pytestmark = pytest.mark.system
 
 RUN, LIBRARY = "20261122_TEST_alpha", "sample_A"
-CELLS = [f"20261122_221{number}_{number + 1}A_PAW0000{number}_0a1b2c3{number}" for number in range(4)]
+CELLS = [
+    f"20261122_221{number}_{number + 1}A_PAW0000{number}_0a1b2c3{number}" for number in range(4)
+]
 WATCHDOG = 3.0  # seconds within which a message has to come
 HEAVY = ("numpy", "isal", "jinja2", "rich")
 
@@ -50,7 +54,11 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
     """One that listens on a socket with a path, and one on a name that lies in no file system."""
     # The name of a socket may have 108 bytes, which tmp_path alone can use up.
     directory = Path(os.path.relpath(tmp_path))
-    manager = Manager(f"@hesiod-watch-test-{os.getpid()}" if request.param == "abstract" else f"{directory}/notify")
+    manager = Manager(
+        f"@hesiod-watch-test-{os.getpid()}"
+        if request.param == "abstract"
+        else f"{directory}/notify"
+    )
     yield manager
     manager.close()
 
@@ -73,12 +81,20 @@ def watched_inodes(pid: int) -> set[int]:
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
         with suppress(FileNotFoundError):  # the service opens and closes files meanwhile
             texts.append(path.read_text())
-    return {int(inode, 16) for text in texts for inode in re.findall(r"^inotify wd:\w+ ino:(\w+)", text, re.M)}
+    return {
+        int(inode, 16)
+        for text in texts
+        for inode in re.findall(r"^inotify wd:\w+ ino:(\w+)", text, re.M)
+    }
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_systemd_hears_how_the_service_is(site: Site, manager: Manager, number: signal.Signals) -> None:
-    """READY when the landing area is watched, WATCHDOG while cells are processed, STOPPING, code 0, and a log of it."""
+def test_systemd_hears_how_the_service_is(
+    site: Site, manager: Manager, number: signal.Signals
+) -> None:
+    """READY when the landing area is watched, WATCHDOG while cells are processed, STOPPING, code 0,
+    and a log of it.
+    """
     site.environ |= {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(int(WATCHDOG * 1e6))}
     with watching(site) as service:
         ready = manager.message()
@@ -108,7 +124,9 @@ def test_nobody_need_listen(site: Site) -> None:
     site.environ |= {"NOTIFY_SOCKET": str(site.root / "nobody"), "WATCHDOG_USEC": "100000"}
     with site.service():
         SimulatedCell(site.landing, RUN, LIBRARY, CELLS[0], files_per_barcode=1).write()
-        site.eventually((site.landing / RUN / "pipeline" / f"{CELLS[0]}.done").exists, "the cell is done")
+        site.eventually(
+            (site.landing / RUN / "pipeline" / f"{CELLS[0]}.done").exists, "the cell is done"
+        )
     assert "WARNING" not in site.log.read_text()
     assert "ERROR" not in site.log.read_text()
 
@@ -119,12 +137,16 @@ def imported(text: str) -> set[str]:
 
 
 def test_deciding_process_stays_without_the_data_path(site: Site) -> None:
-    """After cells were processed and reported, the service has loaded none of what works on data or makes pages."""
+    """After cells were processed and reported, the service has loaded none of what works on data or
+    makes pages.
+    """
     site.environ["PYTHONPROFILEIMPORTTIME"] = "1"
     with site.service() as service:
         for cell in CELLS[:2]:
             SimulatedCell(site.landing, RUN, LIBRARY, cell, files_per_barcode=1).write()
-            site.eventually((site.landing / RUN / "pipeline" / f"{cell}.done").exists, f"{cell} is done")
+            site.eventually(
+                (site.landing / RUN / "pipeline" / f"{cell}.done").exists, f"{cell} is done"
+            )
         site.eventually((site.output / RUN / "report.html").exists, "the run is reported")
         libraries = Path(f"/proc/{service.pid}/maps").read_text()
     deciding = imported(site.log.read_text())
@@ -132,8 +154,14 @@ def test_deciding_process_stays_without_the_data_path(site: Site) -> None:
     assert "hesiod_watch.service.reconcile" in deciding
     assert {"numpy", "isal", "jinja2"} <= working  # so that it would be seen
     assert {name for name in deciding if name.split(".")[0] in HEAVY} == set()
-    assert {name for name in deciding if name.startswith(("hesiod_watch.fastq", "hesiod_watch.cli.terminal"))} == set()
-    assert [line for line in libraries.splitlines() if re.search(rf"/({'|'.join(HEAVY)})[./]", line)] == []
+    assert {
+        name
+        for name in deciding
+        if name.startswith(("hesiod_watch.fastq", "hesiod_watch.cli.terminal"))
+    } == set()
+    assert [
+        line for line in libraries.splitlines() if re.search(rf"/({'|'.join(HEAVY)})[./]", line)
+    ] == []
 
 
 def link_again(site: Site, run: str) -> None:
@@ -141,7 +169,10 @@ def link_again(site: Site, run: str) -> None:
     landed, results = site.landing / run, site.output / run
     shutil.copytree(site.landing / RUN, site.root / run, symlinks=True, copy_function=os.link)
     shutil.copytree(site.output / RUN, results, symlinks=True, copy_function=os.link)
-    for link, target in ((site.root / run / "pipeline" / "output", results), (results / "rundata", landed)):
+    for link, target in (
+        (site.root / run / "pipeline" / "output", results),
+        (results / "rundata", landed),
+    ):
         link.unlink()
         link.symlink_to(target)
     (site.root / run).rename(landed)
@@ -156,7 +187,9 @@ def memory(pid: int, key: str) -> float:
 
 @pytest.mark.slow
 def test_memory_on_a_large_tree(site: Site) -> None:
-    """With 300 finished runs of four cells each the service takes less than 80 MB, and starts nothing for them."""
+    """With 300 finished runs of four cells each the service takes less than 80 MB, and starts
+    nothing for them.
+    """
     for number, cell in enumerate(CELLS):
         SimulatedCell(
             site.landing,
@@ -178,10 +211,14 @@ def test_memory_on_a_large_tree(site: Site) -> None:
         # Runs are looked at in turn: when a new one is done, all the others have been looked at.
         new = f"{RUN}_new"
         SimulatedCell(site.landing, new, LIBRARY, CELLS[0], files_per_barcode=1).write()
-        site.eventually((site.output / new / "report.html").exists, "a new run is processed and reported")
+        site.eventually(
+            (site.output / new / "report.html").exists, "a new run is processed and reported"
+        )
         assert len(watched_inodes(service.pid)) > 300 * (1 + 1 + len(CELLS))
         now, most = memory(service.pid, "VmRSS"), memory(service.pid, "VmHWM")
-    sys.stdout.write(f"300 runs of {len(CELLS)} cells: {now:.1f} MB resident, {most:.1f} MB at most\n")
+    sys.stdout.write(
+        f"300 runs of {len(CELLS)} cells: {now:.1f} MB resident, {most:.1f} MB at most\n"
+    )
     assert most < 80
     assert site.logged("INFO claimed") == 1
     assert [

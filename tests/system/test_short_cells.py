@@ -22,7 +22,9 @@ HELD = "types: {held: {runs: '.*', process: false}, free: {runs: x}}\n"
 ACCEPTED = "accepted as complete by a person"
 
 
-def write_cell(landing: Path, *, run: str = RUN, fastq: int = 2, pod5: int = 1, more: str = "") -> Path:
+def write_cell(
+    landing: Path, *, run: str = RUN, fastq: int = 2, pod5: int = 1, more: str = ""
+) -> Path:
     """A finished cell of so many files, and its directory."""
     cell = landing / run / LIBRARY / CELL
     for directory in ("fastq_pass", "pod5"):
@@ -91,7 +93,9 @@ def lose_summary(cell: Path) -> None:
         (lose_summary, "no final_summary yet"),
     ],
 )
-def test_a_cell_that_changes_after_the_count_fails(site: Site, change: Callable[[Path], None], sentence: str) -> None:
+def test_a_cell_that_changes_after_the_count_fails(
+    site: Site, change: Callable[[Path], None], sentence: str
+) -> None:
     """A cell that is not complete any more fails with both counts; nothing of it is published."""
     site.configure(more=HELD)
     cell = write_cell(site.landing)
@@ -222,14 +226,22 @@ def messages(site: Site) -> dict[str, str]:
         (lose_summary, "no final_summary yet"),
     ],
 )
-def test_what_a_person_accepted_is_said_everywhere(site: Site, change: Callable[[Path], None], sentence: str) -> None:
-    """From the moment a person accepts a cell until its run is complete, no text hides what is wrong."""
+def test_what_a_person_accepted_is_said_everywhere(
+    site: Site, change: Callable[[Path], None], sentence: str
+) -> None:
+    """From the moment a person accepts a cell until its run is complete, no text hides what is
+    wrong.
+    """
     site.configure(more=HELD)
     change(write_cell(site.landing))
     site.run("poll", check=None)
     flag(site, "synced").touch()
     site.run("poll", check=None)  # it is ready, and waits
-    for told in (cell_of(site)["why"], site.status()[RUN]["why"], site.run("explain", RUN, CELL).stdout):
+    for told in (
+        cell_of(site)["why"],
+        site.status()[RUN]["why"],
+        site.run("explain", RUN, CELL).stdout,
+    ):
         assert ACCEPTED in told
         assert sentence in told
     release(site)

@@ -1,4 +1,6 @@
-"""Runs on a sequencer behind a real ssh: taken up, copied, proven, processed and reported, by poll or service."""
+"""Runs on a sequencer behind a real ssh: taken up, copied, proven, processed and reported, by poll
+or service.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,16 @@ import shutil
 from pathlib import Path
 
 import pytest
-from facility import CELL, LIBRARY, OTHER, Facility, assert_arrived, assert_like_local, run_of, state
+from facility import (
+    CELL,
+    LIBRARY,
+    OTHER,
+    Facility,
+    assert_arrived,
+    assert_like_local,
+    run_of,
+    state,
+)
 from sshd_pair import Pair, needs_sshd
 from upstream_cells import ODD_NAMES
 
@@ -29,14 +40,18 @@ def facility(tmp_path: Path, servers: Pair) -> Facility:
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_one_poll_is_enough(facility: Facility, tmp_path: Path, mode: str) -> None:
-    """One poll takes a run from the sequencer to its report; the next has nothing to do, touches and says nothing."""
+    """One poll takes a run from the sequencer to its report; the next has nothing to do, touches
+    and says nothing.
+    """
     facility.reach(mode=mode)
     facility.cell().write()
     facility.poll()
     assert facility.status()[RUN]["status"] == "complete"
     marks = {f"{CELL}.{flag}" for flag in ("synced", "started", "done")}
     assert marks | {"upstream", "output", "sync.done"} <= facility.flags(RUN)
-    assert (facility.landing / RUN / "pipeline" / "upstream").read_text() == f"{facility.location()}\n"
+    assert (
+        facility.landing / RUN / "pipeline" / "upstream"
+    ).read_text() == f"{facility.location()}\n"
     assert (facility.output / RUN / "report.html").exists()
     before = [state(root) for root in (facility.landing, facility.output)]
     facility.poll()
@@ -46,7 +61,9 @@ def test_one_poll_is_enough(facility: Facility, tmp_path: Path, mode: str) -> No
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_the_service_asks_by_itself(facility: Facility, tmp_path: Path, mode: str) -> None:
-    """A run that appears on the sequencer while the service runs is fetched and reported without any event or poll."""
+    """A run that appears on the sequencer while the service runs is fetched and reported without
+    any event or poll.
+    """
     facility.reach(mode=mode)
     with facility.service():
         facility.cell().write()
@@ -56,7 +73,9 @@ def test_the_service_asks_by_itself(facility: Facility, tmp_path: Path, mode: st
 
 
 def test_a_name_is_given_once(facility: Facility) -> None:
-    """Neither the loss of its first cell upstream nor an earlier one that appears later renames a run."""
+    """Neither the loss of its first cell upstream nor an earlier one that appears later renames a
+    run.
+    """
     first = facility.cell()
     first.write()
     facility.poll()
@@ -71,7 +90,9 @@ def test_a_name_is_given_once(facility: Facility) -> None:
 
 
 def test_one_that_does_not_answer_hides_nobody(facility: Facility) -> None:
-    """Runs of a host that is away keep their stages, those of the other host are fetched, and the poll says who is."""
+    """Runs of a host that is away keep their stages, those of the other host are fetched, and the
+    poll says who is.
+    """
     facility.reach("hosta", "hostb")
     facility.cell("alpha").write()
     unfinished = facility.cell("beta", OTHER, host="hostb")
@@ -80,7 +101,10 @@ def test_one_that_does_not_answer_hides_nobody(facility: Facility) -> None:
         next(steps)
     facility.poll()
     before = facility.stages()
-    assert before == {f"{RUN}/{LIBRARY}/{CELL}": "processed", f"{run_of('beta')}/{LIBRARY}/{OTHER}": "incomplete"}
+    assert before == {
+        f"{RUN}/{LIBRARY}/{CELL}": "processed",
+        f"{run_of('beta')}/{LIBRARY}/{OTHER}": "incomplete",
+    }
     for _ in steps:
         pass
     facility.cell("gamma").write()
@@ -94,13 +118,17 @@ def test_one_that_does_not_answer_hides_nobody(facility: Facility) -> None:
     assert "upstream hostb: " in complaints[0]
     assert f"Commencing sync of runs: {run_of('gamma')}\n" in told.stderr
     assert facility.processed(run_of("gamma"))
-    assert {cell: stage for cell, stage in facility.stages().items() if "gamma" not in cell} == before
+    assert {
+        cell: stage for cell, stage in facility.stages().items() if "gamma" not in cell
+    } == before
     facility.poll()
     assert facility.processed(run_of("beta"), OTHER)
 
 
 def test_odd_names_of_files_arrive(facility: Facility) -> None:
-    """Blanks, quotes, commands, newlines and bytes that are no text: what a file is called never matters."""
+    """Blanks, quotes, commands, newlines and bytes that are no text: what a file is called never
+    matters.
+    """
     facility.reach("hosta")
     facility.reach("hostb", mode="push")
     cells = [facility.cell("alpha"), facility.cell("beta", OTHER, host="hostb")]
@@ -114,23 +142,41 @@ def test_odd_names_of_files_arrive(facility: Facility) -> None:
         assert_arrived(cell.path, facility.landing / run / LIBRARY / cell.cell)
         assert facility.processed(run, cell.cell)
     assert [
-        path for path in (Path("owned"), Path.home() / "owned", *facility.root.glob("*/owned")) if path.exists()
+        path
+        for path in (Path("owned"), Path.home() / "owned", *facility.root.glob("*/owned"))
+        if path.exists()
     ] == []
 
 
 def test_names_outside_the_grammar_are_shown_and_left_alone(facility: Facility) -> None:
-    """A run or library whose name may not be worked on is told by poll and list-upstream, and no part of it fetched."""
+    """A run or library whose name may not be worked on is told by poll and list-upstream, and no
+    part of it fetched.
+    """
     good = facility.cell()
     good.write()
     there = facility.there["hosta"]
-    odd_runs = ["$(touch owned)", "-rf", "a;b", "new\nline", "`x`", "é", "\udcff", "#x", "'", "z" * 201]
+    odd_runs = [
+        "$(touch owned)",
+        "-rf",
+        "a;b",
+        "new\nline",
+        "`x`",
+        "é",
+        "\udcff",
+        "#x",
+        "'",
+        "z" * 201,
+    ]
     for name in odd_runs:
         shutil.copytree(good.path, there / name / LIBRARY / CELL)
     shutil.copytree(good.path, there / "alpha" / "lib;x" / OTHER)
     told = facility.run("poll", check=1)
     complaints = told.stderr.splitlines()
     assert len(complaints) == len(odd_runs) + 1
-    assert all(line.startswith("hesiod-watch: upstream hosta: ") and line.isprintable() for line in complaints)
+    assert all(
+        line.startswith("hesiod-watch: upstream hosta: ") and line.isprintable()
+        for line in complaints
+    )
     assert facility.processed(RUN)
     assert [path.name for path in facility.landing.iterdir()] == [RUN]
     assert not (facility.landing / RUN / "lib;x").exists()
@@ -140,7 +186,9 @@ def test_names_outside_the_grammar_are_shown_and_left_alone(facility: Facility) 
 
 
 def test_a_directory_for_temporary_files_with_an_odd_name(facility: Facility) -> None:
-    """ssh cannot have its socket where a path holds blanks or quotes; then it is elsewhere, and all goes on."""
+    """ssh cannot have its socket where a path holds blanks or quotes; then it is elsewhere, and all
+    goes on.
+    """
     odd = facility.root / 'it\'s a "directory"'
     odd.mkdir()
     facility.environ["TMPDIR"] = str(odd)
@@ -160,8 +208,12 @@ def test_beside_a_sequencer_that_writes_here(facility: Facility) -> None:
         local.write()
         facility.poll()
         facility.eventually(
-            lambda: facility.processed(RUN) and facility.processed(local.run, OTHER), "both cells are processed"
+            lambda: facility.processed(RUN) and facility.processed(local.run, OTHER),
+            "both cells are processed",
         )
-    upstreams = {run: (facility.landing / run / "pipeline" / "upstream").read_text() for run in (RUN, local.run)}
+    upstreams = {
+        run: (facility.landing / run / "pipeline" / "upstream").read_text()
+        for run in (RUN, local.run)
+    }
     assert upstreams == {RUN: f"{facility.location()}\n", local.run: "LOCAL\n"}
     assert facility.flags(local.run) & {"sync.started", "sync.done", "sync.failed"} == set()

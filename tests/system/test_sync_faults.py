@@ -1,4 +1,6 @@
-"""Syncs that are cut off, frozen, killed, disturbed or raced: made again, and nothing untrue is recorded meanwhile."""
+"""Syncs that are cut off, frozen, killed, disturbed or raced: made again, and nothing untrue is
+recorded meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -78,7 +80,9 @@ def freeze(facility: Facility) -> None:
 def test_trouble_in_the_middle_of_a_file(
     facility: Facility, tmp_path: Path, mode: str, trouble: Callable[[Facility], None]
 ) -> None:
-    """A sync whose link is cut or whose host freezes ends by itself, fails, is made again and goes on where it was."""
+    """A sync whose link is cut or whose host freezes ends by itself, fails, is made again and goes
+    on where it was.
+    """
     facility.reach(mode=mode, bandwidth_limit=LIMIT)
     cell = big_cell(facility)
     poll = facility.start("poll")
@@ -108,10 +112,14 @@ def test_trouble_in_the_middle_of_a_file(
 
 
 def test_ten_runs_of_which_three_do_not_come(facility: Facility, tmp_path: Path) -> None:
-    """One run aborted, one that needs a person and one whose copy hangs: the seven others arrive, by the same poll."""
+    """One run aborted, one that needs a person and one whose copy hangs: the seven others arrive,
+    by the same poll.
+    """
     program = tmp_path / "rsync-that-may-hang"
     # Stopped by a signal it behaves like one whose disk there does not answer.
-    program.write_text('#!/bin/sh\ncase "$*" in */a_hangs/*) kill -STOP $$;; esac\nexec rsync "$@"\n')
+    program.write_text(
+        '#!/bin/sh\ncase "$*" in */a_hangs/*) kill -STOP $$;; esac\nexec rsync "$@"\n'
+    )
     program.chmod(0o755)
     facility.reach(rsync=[str(program), "{options}", "{source}", "{destination}"])
     good = [f"good{number}" for number in range(7)]
@@ -120,7 +128,9 @@ def test_ten_runs_of_which_three_do_not_come(facility: Facility, tmp_path: Path)
     for experiment in ("a_aborted", "a_fails"):
         run_dir = facility.landing / run_of(experiment)
         run_dir.mkdir()
-        facility.run("perform", "--upstream", facility.location(experiment), "new-run", str(run_dir))
+        facility.run(
+            "perform", "--upstream", facility.location(experiment), "new-run", str(run_dir)
+        )
     facility.run("abort", run_of("a_aborted"), "--why", "not wanted")
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -128,14 +138,21 @@ def test_ten_runs_of_which_three_do_not_come(facility: Facility, tmp_path: Path)
     (landed(facility, run_of("a_fails")) / "fastq_pass").symlink_to(elsewhere)
     told = facility.run("poll", check=1).stderr.splitlines()
     assert [facility.processed(run_of(experiment)) for experiment in good] == [True] * 7
-    assert not [path for path in facility.landing.glob("*/pipeline/*.synced") if "good" not in str(path)]
+    assert not [
+        path for path in facility.landing.glob("*/pipeline/*.synced") if "good" not in str(path)
+    ]
     assert list(elsewhere.iterdir()) == []
     assert not landed(facility, run_of("a_aborted")).exists()
     for experiment in ("a_fails", "a_hangs"):
         assert "sync.failed" in facility.flags(run_of(experiment))
         assert any(run_of(experiment) in line for line in told)
-    assert not any(run_of(experiment) in line for experiment in ("a_aborted", *good) for line in told)
-    assert "is a link in the landing area" in (facility.output / run_of("a_fails") / "sync.log").read_text()
+    assert not any(
+        run_of(experiment) in line for experiment in ("a_aborted", *good) for line in told
+    )
+    assert (
+        "is a link in the landing area"
+        in (facility.output / run_of("a_fails") / "sync.log").read_text()
+    )
 
 
 def rewrite(path: Path, data: bytes) -> None:
@@ -147,8 +164,12 @@ def rewrite(path: Path, data: bytes) -> None:
 
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
-def test_other_content_under_the_same_size_and_time(facility: Facility, tmp_path: Path, mode: str) -> None:
-    """A file that is other there than here, under the same size and time, is found before the cell counts as synced."""
+def test_other_content_under_the_same_size_and_time(
+    facility: Facility, tmp_path: Path, mode: str
+) -> None:
+    """A file that is other there than here, under the same size and time, is found before the cell
+    counts as synced.
+    """
     facility.reach(mode=mode)
     cell = facility.cell()
     steps = cell.steps()
@@ -169,11 +190,17 @@ def test_other_content_under_the_same_size_and_time(facility: Facility, tmp_path
 def copying(facility: Facility) -> bool:
     (shown,) = facility.status()[RUN]["cells"].values()
     progress = shown.get("progress")
-    return bool(progress and progress["bytes_done"] < progress["bytes_total"] and shown["why"].startswith("copying: "))
+    return bool(
+        progress
+        and progress["bytes_done"] < progress["bytes_total"]
+        and shown["why"].startswith("copying: ")
+    )
 
 
 def test_a_file_that_changes_while_it_is_copied(facility: Facility) -> None:
-    """What is written to during its copy is copied again, for all to see; synced is what is there at the end."""
+    """What is written to during its copy is copied again, for all to see; synced is what is there
+    at the end.
+    """
     facility.reach(bandwidth_limit=LIMIT)
     cell = big_cell(facility)
     poll = facility.start("poll")
@@ -219,7 +246,9 @@ def reads_so_far(facility: Facility) -> int:
 
 
 def test_ingest_follows_the_sync(facility: Facility, tmp_path: Path) -> None:
-    """While a cell is sequenced there it is copied and ingested here; its numbers grow before it is complete."""
+    """While a cell is sequenced there it is copied and ingested here; its numbers grow before it is
+    complete.
+    """
     facility.write(processing="workers: 2, ingest_interval: 0.5s")
     cell = facility.cell(files=8, reads=40)
     steps = cell.steps()
@@ -239,10 +268,14 @@ def test_ingest_follows_the_sync(facility: Facility, tmp_path: Path) -> None:
 
 
 def test_many_at_once_copy_and_process_once(facility: Facility) -> None:
-    """Two polls and a service at the same time: each file is sent once, one transfer at a time, each cell done once."""
+    """Two polls and a service at the same time: each file is sent once, one transfer at a time,
+    each cell done once.
+    """
     facility.write("upstream_interval: 0.5s")
     experiments = ["alpha", "beta", "gamma"]
-    cells = [facility.cell(experiment, cell) for experiment in experiments for cell in (CELL, OTHER)]
+    cells = [
+        facility.cell(experiment, cell) for experiment in experiments for cell in (CELL, OTHER)
+    ]
     for cell in cells:
         cell.write()
     with facility.service():
@@ -251,7 +284,8 @@ def test_many_at_once_copy_and_process_once(facility: Facility) -> None:
             _, told = poll.communicate(timeout=120)
             assert (poll.returncode, told) == (0, "")
         facility.eventually(
-            lambda: all(facility.processed(run_of(cell.run), cell.cell) for cell in cells), "all cells are processed"
+            lambda: all(facility.processed(run_of(cell.run), cell.cell) for cell in cells),
+            "all cells are processed",
         )
     for experiment in experiments:
         output = facility.output / run_of(experiment)
@@ -285,7 +319,9 @@ def at_work_in(directory: Path) -> list[str]:
 
 
 def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None:
-    """A sync whose worker was killed is proven dead and taken over by the next poll, and the cell arrives whole."""
+    """A sync whose worker was killed is proven dead and taken over by the next poll, and the cell
+    arrives whole.
+    """
     facility.reach(bandwidth_limit=LIMIT)
     cell = big_cell(facility)
     poll = facility.start("poll")
@@ -297,7 +333,9 @@ def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None
     assert RUN in told
     assert "sync.started" in facility.flags(RUN)
     assert f"{CELL}.synced" not in facility.flags(RUN)
-    facility.eventually(lambda: not at_work_in(facility.landing / RUN), "its rsync notices that nobody listens")
+    facility.eventually(
+        lambda: not at_work_in(facility.landing / RUN), "its rsync notices that nobody listens"
+    )
     facility.reach(bandwidth_limit="")
     facility.poll()
     assert {"sync.done", f"{CELL}.done"} <= facility.flags(RUN)
@@ -307,7 +345,9 @@ def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None
 
 
 def test_abort_while_it_is_copied(facility: Facility) -> None:
-    """A cell that a person aborts while it is copied is left as it is, and the next one comes in the same sync."""
+    """A cell that a person aborts while it is copied is left as it is, and the next one comes in
+    the same sync.
+    """
     facility.reach(bandwidth_limit=LIMIT)
     big_cell(facility)
     facility.cell(cell=OTHER).write()
@@ -316,4 +356,7 @@ def test_abort_while_it_is_copied(facility: Facility) -> None:
     facility.run("abort", RUN, f"{LIBRARY}/{CELL}", "--why", "a bad sample")
     assert poll.communicate(timeout=120) == ("", "")
     assert poll.returncode == 0
-    assert facility.stages() == {f"{RUN}/{LIBRARY}/{CELL}": "aborted", f"{RUN}/{LIBRARY}/{OTHER}": "processed"}
+    assert facility.stages() == {
+        f"{RUN}/{LIBRARY}/{CELL}": "aborted",
+        f"{RUN}/{LIBRARY}/{OTHER}": "processed",
+    }

@@ -1,4 +1,6 @@
-"""People are told: by a real tracker, each thing once, in order, and without anything waiting for it."""
+"""People are told: by a real tracker, each thing once, in order, and without anything waiting for
+it.
+"""
 
 from __future__ import annotations
 
@@ -85,7 +87,9 @@ def test_life_of_a_run(site: TellingSite, tracker: RtServer) -> None:
 
 
 def test_a_cell_is_added_and_one_processed_again(site: TellingSite, tracker: RtServer) -> None:
-    """A complete run that gets another cell goes on in its ticket; a cell that is processed again is told again."""
+    """A complete run that gets another cell goes on in its ticket; a cell that is processed again
+    is told again.
+    """
     site.cell().write()
     site.run("poll")
     site.cell(cell=CELLS[1]).write()
@@ -124,10 +128,10 @@ def test_a_failed_cell(site: TellingSite, tracker: RtServer) -> None:
 
 
 def test_types_and_queues(site: TellingSite, tracker: RtServer) -> None:
-    """A type's runs have their tickets in its queue, or none; a type that is not processed is told as received."""
-    types = (
-        'types: {v: {runs: ".*_v_.*", process: false, queue: promrun_visitor}, t: {runs: ".*test.*", notify: false}, '
-    )
+    """A type's runs have their tickets in its queue, or none; a type that is not processed is told
+    as received.
+    """
+    types = 'types: {v: {runs: ".*_v_.*", process: false, queue: promrun_visitor}, t: {runs: ".*test.*", notify: false}, '
     site.configure(more=types + 'i: {runs: ".*"}}')
     for run in ("20261122_TEST_v_ada", "20261122_TEST_test1", RUN):
         site.cell(run).write()
@@ -139,16 +143,23 @@ def test_types_and_queues(site: TellingSite, tracker: RtServer) -> None:
     }
     assert site.messages("20261122_TEST_v_ada") == STORY[:3]
     assert site.messages("20261122_TEST_test1") == STORY
-    assert "told run-complete: The run" in (site.output / "20261122_TEST_test1" / "pipeline.log").read_text()
+    assert (
+        "told run-complete: The run"
+        in (site.output / "20261122_TEST_test1" / "pipeline.log").read_text()
+    )
 
 
 def test_names_that_begin_alike(site: TellingSite, tracker: RtServer) -> None:
-    """Runs one of whose names is a part of another's have each their own ticket, and nothing of another's."""
+    """Runs one of whose names is a part of another's have each their own ticket, and nothing of
+    another's.
+    """
     runs = [RUN, f"{RUN}_2", RUN[:-1], RUN.upper(), RUN.replace("_", "-")]
     for number, run in enumerate(runs):
         site.cell(run, f"20261122_221{number}_1A_PAW0000{number}_0a1b2c3{number}").write()
     site.run("poll")
-    assert sorted(ticket.subject for ticket in tracker.tickets()) == sorted(f"Run {run}" for run in runs)
+    assert sorted(ticket.subject for ticket in tracker.tickets()) == sorted(
+        f"Run {run}" for run in runs
+    )
     for ticket in tracker.tickets():
         assert_told_once(ticket)
         run = ticket.subject.removeprefix("Run ")
@@ -156,9 +167,16 @@ def test_names_that_begin_alike(site: TellingSite, tracker: RtServer) -> None:
 
 
 def test_events_that_are_not_told(site: TellingSite, tracker: RtServer) -> None:
-    """What is configured as nothing stays in the log; comments and replies are what they are configured to be."""
+    """What is configured as nothing stays in the log; comments and replies are what they are
+    configured to be.
+    """
     site.configure(
-        events={"run-new": "nothing", "cell-ready": "reply", "all-cells-run": "nothing", "cell-done": "comment"}
+        events={
+            "run-new": "nothing",
+            "cell-ready": "reply",
+            "all-cells-run": "nothing",
+            "cell-done": "comment",
+        }
     )
     site.cell().write()
     site.run("poll")
@@ -170,7 +188,9 @@ def test_events_that_are_not_told(site: TellingSite, tracker: RtServer) -> None:
 
 
 def test_without_a_tracker(site: TellingSite, tracker: RtServer) -> None:
-    """Without a tracker everything is in the log and shown; who configures one later gets no old news."""
+    """Without a tracker everything is in the log and shown; who configures one later gets no old
+    news.
+    """
     site.configure(rt={})
     site.cell().write()
     site.run("poll")
@@ -189,7 +209,9 @@ def test_without_a_tracker(site: TellingSite, tracker: RtServer) -> None:
 
 
 def test_runs_from_before(site: TellingSite, tracker: RtServer) -> None:
-    """A run that was complete before there were messages is left alone; one that was not is followed from then on."""
+    """A run that was complete before there were messages is left alone; one that was not is
+    followed from then on.
+    """
     site.configure(rt={})
     for run in (RUN, f"{RUN}_open"):
         site.cell(run).write()
@@ -223,13 +245,19 @@ def test_runs_from_before(site: TellingSite, tracker: RtServer) -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # twenty runs are processed, and a hundred messages delivered
 def test_tracker_away_for_the_life_of_many_runs(site: TellingSite, tracker: RtServer) -> None:
-    """With the tracker stopped for the whole life of 20 runs nothing waits; then each has its ticket with it all."""
+    """With the tracker stopped for the whole life of 20 runs nothing waits; then each has its
+    ticket with it all.
+    """
     runs = [f"20261122_TEST_run{number:02d}" for number in range(20)]
     tracker.down()
     for number, run in enumerate(runs):
-        site.cell(run, f"20261122_22{number:02d}_1A_PAW0{number:04d}_0a1b2c{number:02d}", reads=4).write()
+        site.cell(
+            run, f"20261122_22{number:02d}_1A_PAW0{number:04d}_0a1b2c{number:02d}", reads=4
+        ).write()
     first = site.run("poll")
-    assert first.stderr == "", "a tracker that is away for a moment is nothing to write a mail about"
+    assert first.stderr == "", (
+        "a tracker that is away for a moment is nothing to write a mail about"
+    )
     status = site.status()
     assert {run: status[run]["status"] for run in runs} == dict.fromkeys(runs, "complete")
     assert {status[run]["messages"]["undelivered"] for run in runs} == {5}
@@ -244,14 +272,19 @@ def test_tracker_away_for_the_life_of_many_runs(site: TellingSite, tracker: RtSe
 
 @pytest.mark.timeout(240)
 def test_a_frozen_tracker_holds_nothing_up(site: TellingSite, tracker: RtServer) -> None:
-    """A tracker that takes connections and never answers costs a poll its timeout, and no cell anything."""
+    """A tracker that takes connections and never answers costs a poll its timeout, and no cell
+    anything.
+    """
     tracker.freeze()
     runs = [f"{RUN}_{number}" for number in range(4)]
     for run in runs:
         site.cell(run).write()
     poll = subprocess.Popen(site.command("poll"), env=site.environ, stderr=subprocess.PIPE)
     began = time.monotonic()
-    site.eventually(lambda: all(f"{CELLS[0]}.done" in site.flags(run) for run in runs), "all cells are processed")
+    site.eventually(
+        lambda: all(f"{CELLS[0]}.done" in site.flags(run) for run in runs),
+        "all cells are processed",
+    )
     processed = time.monotonic() - began
     _, complaints = poll.communicate(timeout=120)
     assert (poll.returncode, complaints) == (0, b""), f"processed after {processed:.0f} s"
@@ -263,11 +296,20 @@ def test_a_frozen_tracker_holds_nothing_up(site: TellingSite, tracker: RtServer)
 
 
 @pytest.mark.parametrize(
-    "request_", ["POST /REST/2.0/ticket ", "POST /REST/2.0/ticket/1/comment", "POST /REST/2.0/ticket/1/correspond"]
+    "request_",
+    [
+        "POST /REST/2.0/ticket ",
+        "POST /REST/2.0/ticket/1/comment",
+        "POST /REST/2.0/ticket/1/correspond",
+    ],
 )
 @pytest.mark.parametrize("how", ["cut", "silence"])
-def test_a_lost_answer(request_: str, how: str, behind: TellingSite, before: Gate, tracker: RtServer) -> None:
-    """A connection that is cut, or falls silent, after the tracker has taken a message leads to no second one."""
+def test_a_lost_answer(
+    request_: str, how: str, behind: TellingSite, before: Gate, tracker: RtServer
+) -> None:
+    """A connection that is cut, or falls silent, after the tracker has taken a message leads to no
+    second one.
+    """
     assert how in ("cut", "silence")
     before.lose(request_.rstrip(), "cut" if how == "cut" else "silence")
     behind.cell().write()
@@ -280,19 +322,29 @@ def test_a_lost_answer(request_: str, how: str, behind: TellingSite, before: Gat
 
 @pytest.mark.slow
 def test_everybody_at_once(behind: TellingSite, before: Gate, tracker: RtServer) -> None:
-    """Two services and polls deliver at the same time, over a connection that loses answers: each thing once."""
-    for request in ("POST /REST/2.0/ticket", "POST /REST/2.0/ticket/1/", "POST /REST/2.0/ticket/2/"):
+    """Two services and polls deliver at the same time, over a connection that loses answers: each
+    thing once.
+    """
+    for request in (
+        "POST /REST/2.0/ticket",
+        "POST /REST/2.0/ticket/1/",
+        "POST /REST/2.0/ticket/2/",
+    ):
         for _ in range(2):
             before.lose(request, "cut")
     runs = [f"{RUN}_{number}" for number in range(3)]
     with behind.service(), behind.service():
         steps = [behind.cell(run, cell).steps() for run in runs for cell in CELLS]
-        polls = [subprocess.Popen(behind.command("poll"), env=behind.environ, stderr=subprocess.PIPE) for _ in range(2)]
+        polls = [
+            subprocess.Popen(behind.command("poll"), env=behind.environ, stderr=subprocess.PIPE)
+            for _ in range(2)
+        ]
         for each in steps:
             for _ in each:
                 pass
         polls += [
-            subprocess.Popen(behind.command("poll"), env=behind.environ, stderr=subprocess.PIPE) for _ in range(2)
+            subprocess.Popen(behind.command("poll"), env=behind.environ, stderr=subprocess.PIPE)
+            for _ in range(2)
         ]
         behind.eventually(
             lambda: all(
@@ -314,8 +366,12 @@ def test_everybody_at_once(behind: TellingSite, before: Gate, tracker: RtServer)
 
 
 @pytest.mark.parametrize("request_", ["GET", "POST /REST/2.0/ticket"])
-def test_killed_while_delivering(request_: str, behind: TellingSite, before: Gate, tracker: RtServer) -> None:
-    """A deliverer that is killed while the tracker has its message is followed by one that sends it no second time."""
+def test_killed_while_delivering(
+    request_: str, behind: TellingSite, before: Gate, tracker: RtServer
+) -> None:
+    """A deliverer that is killed while the tracker has its message is followed by one that sends it
+    no second time.
+    """
     behind.cell().write()
     behind.configure(rt={})
     behind.run("poll")
@@ -355,7 +411,9 @@ def test_resolved_by_a_person(site: TellingSite, tracker: RtServer) -> None:
 
 
 def test_deleted_by_a_person(site: TellingSite, tracker: RtServer) -> None:
-    """A deleted ticket is not replaced behind a person's back: it is said what to do, and done when it is done."""
+    """A deleted ticket is not replaced behind a person's back: it is said what to do, and done when
+    it is done.
+    """
     site.cell().write()
     site.run("poll")
     (ticket,) = tracker.tickets()
@@ -367,7 +425,10 @@ def test_deleted_by_a_person(site: TellingSite, tracker: RtServer) -> None:
     assert "deleted" in summary["why"]
     assert "rt_ticket" in summary["why"]
     assert summary["next"]
-    assert any("rt_ticket" in line for line in json.loads(site.run("explain", RUN, "--json").stdout)["evidence"])
+    assert any(
+        "rt_ticket" in line
+        for line in json.loads(site.run("explain", RUN, "--json").stdout)["evidence"]
+    )
     pipeline = site.landing / RUN / "pipeline"
     (pipeline / "rt_ticket").unlink()
     (pipeline / "notify.failed").unlink()
@@ -378,7 +439,12 @@ def test_deleted_by_a_person(site: TellingSite, tracker: RtServer) -> None:
 
 def test_status_in_step(site: TellingSite, tracker: RtServer) -> None:
     """A ticket gets the status that is configured for its run's, and keeps any other."""
-    tracked = {"url": tracker.url, "credentials": str(site.root / "rt"), "queue": QUEUE, "timeout": "5s"}
+    tracked = {
+        "url": tracker.url,
+        "credentials": str(site.root / "rt"),
+        "queue": QUEUE,
+        "timeout": "5s",
+    }
     site.configure(rt={**tracked, "statuses": {"complete": "resolved"}})
     site.cell().write()
     site.run("poll")
@@ -391,7 +457,9 @@ def test_status_in_step(site: TellingSite, tracker: RtServer) -> None:
 
 
 def test_credentials_that_others_can_read(site: TellingSite, tracker: RtServer) -> None:
-    """Bad credentials hold up messages only; status, explain and doctor say what to do, and the secret is nowhere."""
+    """Bad credentials hold up messages only; status, explain and doctor say what to do, and the
+    secret is nowhere.
+    """
     (site.root / "rt").chmod(0o644)
     site.cell().write()
     site.run("poll")
@@ -402,7 +470,9 @@ def test_credentials_that_others_can_read(site: TellingSite, tracker: RtServer) 
     assert "5 messages not delivered to rt: " in table
     doctor = json.loads(site.run("doctor", "--json", check=1).stdout)["checks"]
     assert [check["ok"] for check in doctor if check["name"] == "messages"] == [False]
-    assert "notify.failed" in "".join(json.loads(site.run("explain", RUN, "--json").stdout)["you_can"])
+    assert "notify.failed" in "".join(
+        json.loads(site.run("explain", RUN, "--json").stdout)["you_can"]
+    )
     everything = b"".join(path.read_bytes() for path in site.output.rglob("*.log"))
     assert tracker.token.encode() not in everything
     (site.root / "rt").chmod(0o600)

@@ -26,7 +26,9 @@ def rounds(site: Site) -> Counter[str]:
 
 @pytest.mark.parametrize(("runs", "cells"), [(1, 4), (2, 2), (4, 1)])
 def test_everyone_gets_a_turn(site: Site, runs: int, cells: int) -> None:
-    """New files are always waiting in all cells; the one worker serves the cell that has waited longest."""
+    """New files are always waiting in all cells; the one worker serves the cell that has waited
+    longest.
+    """
     site.configure(processing="workers: 1, ingest_workers: 1, ingest_interval: 0.1s")
     directories = [
         site.landing

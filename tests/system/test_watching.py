@@ -1,4 +1,6 @@
-"""Watching where it is hard: FUSE, a full kernel queue, mounts that go away, trees that come and go."""
+"""Watching where it is hard: FUSE, a full kernel queue, mounts that go away, trees that come and
+go.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +21,9 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 @pytest.fixture
 def bound(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
-    """A directory and a FUSE mount that shows it: what is written in the first is written behind the second's back."""
+    """A directory and a FUSE mount that shows it: what is written in the first is written behind
+    the second's back.
+    """
     if not shutil.which("bindfs") or not os.access("/dev/fuse", os.R_OK | os.W_OK):
         pytest.skip("needs bindfs and /dev/fuse")
     beneath, mounted = tmp_path / "beneath", tmp_path / "mounted"
@@ -37,7 +41,9 @@ def mount(beneath: Path, mounted: Path) -> None:
 
 
 def test_changes_underneath_a_fuse_mount_are_found_by_sweeps(bound: tuple[Path, Path]) -> None:
-    """FUSE is known to be deaf: swept at half the interval from the start, and what others write is found."""
+    """FUSE is known to be deaf: swept at half the interval from the start, and what others write is
+    found.
+    """
     beneath, mounted = bound
     with Watched(mounted) as watched:
         assert watched.state() == "polled"
@@ -56,7 +62,9 @@ def test_changes_underneath_a_fuse_mount_are_found_by_sweeps(bound: tuple[Path, 
 
 
 def test_what_no_event_announced_is_evidence(bound: tuple[Path, Path]) -> None:
-    """A file system that should give events and does not is found out, swept faster, and forgiven after 24 hours."""
+    """A file system that should give events and does not is found out, swept faster, and forgiven
+    after 24 hours.
+    """
     beneath, mounted = bound
     with Watched(mounted, "inotify") as watched:
         assert watched.state() == "events"
@@ -73,7 +81,10 @@ def test_what_no_event_announced_is_evidence(bound: tuple[Path, Path]) -> None:
         assert watched.state() == "polled"
         assert watched.watching.next_check() == 5.0
         counters = watched.watching.counters
-        assert (counters.found_by_sweep, counters.missed) == (3, 1)  # the run; below it, no event was to be expected
+        assert (counters.found_by_sweep, counters.missed) == (
+            3,
+            1,
+        )  # the run; below it, no event was to be expected
         assert counters.watches == 1 + 1 + 3
 
         watched.now += 23 * HOUR
@@ -83,7 +94,9 @@ def test_what_no_event_announced_is_evidence(bound: tuple[Path, Path]) -> None:
 
 
 def test_flags_written_elsewhere_are_found_and_prove_nothing(bound: tuple[Path, Path]) -> None:
-    """`pipeline/` is not covered by events: a flag found by a sweep is a hint, and no evidence against events."""
+    """`pipeline/` is not covered by events: a flag found by a sweep is a hint, and no evidence
+    against events.
+    """
     beneath, mounted = bound
     add_run(beneath, "run")
     (beneath / "run" / "pipeline").mkdir()
@@ -96,7 +109,9 @@ def test_flags_written_elsewhere_are_found_and_prove_nothing(bound: tuple[Path, 
         assert (watched.state(), watched.watching.counters.found_by_sweep) == ("events", 0)
 
 
-def test_an_unmounted_landing_area_is_gone_until_it_is_mounted_again(bound: tuple[Path, Path]) -> None:
+def test_an_unmounted_landing_area_is_gone_until_it_is_mounted_again(
+    bound: tuple[Path, Path],
+) -> None:
     """The empty mount point is not taken for a landing area without runs."""
     beneath, mounted = bound
     add_run(beneath, "run")
@@ -115,7 +130,9 @@ def test_an_unmounted_landing_area_is_gone_until_it_is_mounted_again(bound: tupl
 
 
 def test_a_dead_fuse_server_is_not_an_empty_landing_area(bound: tuple[Path, Path]) -> None:
-    """When the process behind the mount is killed, the landing area cannot be reached: gone, not empty."""
+    """When the process behind the mount is killed, the landing area cannot be reached: gone, not
+    empty.
+    """
     beneath, mounted = bound
     add_run(beneath, "run")
     with Watched(mounted) as watched:
@@ -150,8 +167,12 @@ def unreachable(path: Path) -> bool:
     return False
 
 
-def test_nothing_is_lost_when_the_kernel_loses_events(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """When hints are held up until the kernel's queue is full, everything is looked at and watched afterwards."""
+def test_nothing_is_lost_when_the_kernel_loses_events(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """When hints are held up until the kernel's queue is full, everything is looked at and watched
+    afterwards.
+    """
     queue = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if queue > 100_000:
         pytest.skip(f"the kernel's queue is too long to fill ({queue} events)")
@@ -191,7 +212,9 @@ def test_nothing_is_lost_when_the_kernel_loses_events(tmp_path: Path, caplog: py
 
 
 def test_a_tree_made_faster_than_watches_are_placed(tmp_path: Path) -> None:
-    """Of 300 runs made down to their summary without a pause, none is missed and every cell is watched."""
+    """Of 300 runs made down to their summary without a pause, none is missed and every cell is
+    watched.
+    """
     with Watched(tmp_path) as watched:
         cells = []
         for number in range(300):
@@ -234,14 +257,20 @@ def test_trees_that_come_and_go_while_they_are_being_armed(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_forgotten_whatever_people_do(tmp_path: Path, seed: int) -> None:
-    """After a thousand random arrivals, moves and deletions, what is there is watched, and by its present name."""
+    """After a thousand random arrivals, moves and deletions, what is there is watched, and by its
+    present name.
+    """
     dice = random.Random(seed)
     landing, archive = tmp_path / "landing", tmp_path / "archive"
     landing.mkdir()
     archive.mkdir()
 
     def a_name(level: int) -> str:
-        return f"20190710_1723_2-A5-D5_PAD38578_{dice.randrange(16):08x}" if level == 3 else f"d{dice.randrange(20)}"
+        return (
+            f"20190710_1723_2-A5-D5_PAD38578_{dice.randrange(16):08x}"
+            if level == 3
+            else f"d{dice.randrange(20)}"
+        )
 
     def directories(level: int) -> list[Path]:
         return sorted(landing.glob("/".join("*" * level))) if level else [landing]
@@ -255,7 +284,9 @@ def test_nothing_is_forgotten_whatever_people_do(tmp_path: Path, seed: int) -> N
         if not choices:
             return
         place = dice.choice(choices)
-        target = dice.choice((dice.choice(directories(level - 1)) / a_name(level), archive / str(number)))
+        target = dice.choice(
+            (dice.choice(directories(level - 1)) / a_name(level), archive / str(number))
+        )
         if not target.exists():
             place.rename(target)
 

@@ -1,7 +1,7 @@
 """Watching where the kernel or the permissions set limits: each body in a process of its own.
 
-Where a limit of the kernel is lowered, that process is in a user namespace of its own, so that nothing else on the
-machine feels it: `run_inside` starts this file as a script there.
+Where a limit of the kernel is lowered, that process is in a user namespace of its own, so that
+nothing else on the machine feels it: `run_inside` starts this file as a script there.
 """
 
 from __future__ import annotations
@@ -35,21 +35,37 @@ def inside(body: Callable[[Path], None]) -> Callable[[Path], None]:
 
 
 def run_inside(body: Callable[[Path], None], directory: Path, *before: str) -> None:
-    """Run `body(directory)` in a process of its own, after the command `before`, which ends by starting it."""
+    """Run `body(directory)` in a process of its own, after the command `before`, which ends by
+    starting it.
+    """
     command = (*before, sys.executable, __file__, body.__name__, str(directory))
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE * 2, env=environment())
+    ended = subprocess.run(
+        command, capture_output=True, text=True, timeout=DEADLINE * 2, env=environment()
+    )
     assert ended.returncode == 0, ended.stderr
 
 
 def environment() -> dict[str, str]:
-    """In which this file can be started as a script: it finds the modules that pytest finds for it here."""
+    """In which this file can be started as a script: it finds the modules that pytest finds for it
+    here.
+    """
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
 def with_limit(name: str, value: int) -> tuple[str, ...]:
     """In a user namespace where this limit of inotify is lowered; skip where that is not allowed."""
-    command = ("unshare", "-Ur", "sh", "-ec", f'echo {value} > /proc/sys/user/{name}; exec "$@"', "sh")
-    if not shutil.which("unshare") or subprocess.run([*command, "true"], capture_output=True).returncode != 0:
+    command = (
+        "unshare",
+        "-Ur",
+        "sh",
+        "-ec",
+        f'echo {value} > /proc/sys/user/{name}; exec "$@"',
+        "sh",
+    )
+    if (
+        not shutil.which("unshare")
+        or subprocess.run([*command, "true"], capture_output=True).returncode != 0
+    ):
         pytest.skip("needs user namespaces")
     return command
 
@@ -75,7 +91,9 @@ def few_watches(landing: Path) -> None:
         watched.sweep()
         assert landing / "run_03" in watched.hints.all
         watched.sweep(3)
-        assert watched.state() == "partial"  # no event was to be expected there, so this is no evidence
+        assert (
+            watched.state() == "partial"
+        )  # no event was to be expected there, so this is no evidence
         assert watched.watching.counters.missed == 0
         # A run that comes in above them takes no watches from the others.
         watched.hints.clear()
@@ -95,7 +113,9 @@ def few_watches(landing: Path) -> None:
 
 
 def test_watches_run_out(tmp_path: Path) -> None:
-    """With too few watches the upper levels get them, the sysctl is named, sweeps do the rest, and it heals."""
+    """With too few watches the upper levels get them, the sysctl is named, sweeps do the rest, and
+    it heals.
+    """
     run_inside(few_watches, tmp_path, *with_limit("max_inotify_watches", 30))
 
 
@@ -135,7 +155,9 @@ def deaf(landing: Path) -> None:
     silent, noise = os.pipe()
 
     def deafen(event: str, arguments: tuple[object, ...]) -> None:
-        """Just before the probe is made, what is read from is exchanged for something that never says a word."""
+        """Just before the probe is made, what is read from is exchanged for something that never
+        says a word.
+        """
         if event == "open" and ".hesiod-watch-probe." in str(arguments[0]):
             for name in set(os.listdir("/proc/self/fd")) - before:
                 with contextlib.suppress(FileNotFoundError):
@@ -153,7 +175,9 @@ def deaf(landing: Path) -> None:
 
 
 def test_events_that_do_not_arrive_are_noticed_at_the_start(tmp_path: Path) -> None:
-    """The self-test needs no list of file systems: what does not come back as an event is not believed in."""
+    """The self-test needs no list of file systems: what does not come back as an event is not
+    believed in.
+    """
     run_inside(deaf, tmp_path)
 
 
@@ -179,7 +203,9 @@ def no_instances(landing: Path) -> None:
 
 
 def test_no_instance_of_inotify_is_left(tmp_path: Path) -> None:
-    """Without an inotify instance everything is found by sweeps, the limit is named, and a full sweep tries again."""
+    """Without an inotify instance everything is found by sweeps, the limit is named, and a full
+    sweep tries again.
+    """
     run_inside(no_instances, tmp_path, *with_limit("max_inotify_instances", 3))
 
 
@@ -263,11 +289,16 @@ def test_directories_that_may_not_be_read(open_path: Path) -> None:
 def read_only(landing: Path) -> None:
     with Watched(landing) as watched:
         assert watched.state() == "events"
-        assert "events could not be tested, as no file can be made there" in watched.watching.describe()
+        assert (
+            "events could not be tested, as no file can be made there"
+            in watched.watching.describe()
+        )
 
 
 def test_a_landing_area_that_we_may_not_write_to(open_path: Path) -> None:
-    """The self-test needs to make a file; where it cannot, events get the benefit of the doubt and that is said."""
+    """The self-test needs to make a file; where it cannot, events get the benefit of the doubt and
+    that is said.
+    """
     landing = open_path / "landing"
     landing.mkdir()
     as_nobody = as_somebody_else(landing)
@@ -290,7 +321,10 @@ def as_somebody_else(top: Path) -> tuple[str, ...]:
     uid = 65534
     command = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
     here = [sys.executable, __file__]
-    if not shutil.which("setpriv") or subprocess.run([*command, *here], env=environment()).returncode != 0:
+    if (
+        not shutil.which("setpriv")
+        or subprocess.run([*command, *here], env=environment()).returncode != 0
+    ):
         pytest.skip("needs setpriv, and a checkout that others than root can read")
     for path in (top, *top.rglob("*")):
         os.chown(path, uid, uid)

@@ -25,7 +25,9 @@ def write_upstream(site: Site, cell: str) -> Path:
 
 @pytest.mark.parametrize("ending", ["failed", "done", "started"])
 def test_a_sync_of_2036_does_not_stop_the_next(site: Site, ending: str) -> None:
-    """One poll copies what is new on a mounted upstream, whatever time the last sync has written down."""
+    """One poll copies what is new on a mounted upstream, whatever time the last sync has written
+    down.
+    """
     site.configure(more=f"upstreams: {{PROM: {{location: {write_upstream(site, FIRST)}}}}}\n")
     site.run("poll")
     assert site.stages() == {f"{RUN}/lib/{FIRST}": "processed"}

@@ -1,9 +1,10 @@
-"""Removing raw data from the landing area: the one place where this program deletes what a sequencer has made.
+"""Removing raw data from the landing area: the one place where this program deletes what a
+sequencer has made.
 
-It takes a `DeletionProof` and nothing else says what goes. Each file is reached through descriptors of its directories, no
-link followed, is looked at once more, and goes only if it is to the last nanosecond the file that was proven. There is
-no recursion and no pattern; directories stay. A proof that has run out stops it, with what is left untouched: whoever
-comes next proves again.
+It takes a `DeletionProof` and nothing else says what goes. Each file is reached through descriptors
+of its directories, no link followed, is looked at once more, and goes only if it is to the last
+nanosecond the file that was proven. There is no recursion and no pattern; directories stay. A proof
+that has run out stops it, with what is left untouched: whoever comes next proves again.
 """
 
 from __future__ import annotations
@@ -41,13 +42,18 @@ def delete_files(
     still: Callable[[], None] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Remove the files that a proof names from landing, and count them in `gone`. Done and durable when it returns.
+    """Remove the files that a proof names from landing, and count them in `gone`. Done and durable
+    when it returns.
 
-    `still` raises when the work is to end. Raises TemporaryError where the proof runs out or a file is not the one that
-    was proven, PermanentError for a proof of anything else.
+    `still` raises when the work is to end. Raises TemporaryError where the proof runs out or a file
+    is not the one that was proven, PermanentError for a proof of anything else.
     """
-    if not isinstance(proof, DeletionProof) or not proof.about(job.run_dir.name, job.the_cell, "landing"):
-        raise PermanentError(f"{job.run_dir.name} {job.the_cell}: there is no proof that this may be dropped")
+    if not isinstance(proof, DeletionProof) or not proof.about(
+        job.run_dir.name, job.the_cell, "landing"
+    ):
+        raise PermanentError(
+            f"{job.run_dir.name} {job.the_cell}: there is no proof that this may be dropped"
+        )
     with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
         try:
             for number, target in enumerate(proof.files):
@@ -65,7 +71,9 @@ def delete_files(
 
 
 def _drop_one(directory: int, job: Job, target: DeletionTarget) -> bool:
-    """Remove one file; False when it has gone already. Raises TemporaryError where it is another, OSError."""
+    """Remove one file; False when it has gone already. Raises TemporaryError where it is another,
+    OSError.
+    """
     try:
         with cell_files.holder(directory, job.the_cell, target.name) as (parent, name):
             found = identity_of(os.stat(name, dir_fd=parent, follow_symlinks=False))

@@ -1,7 +1,9 @@
-"""Finding out what a drop proof rests on: all copies of a cell are read now, and what its flags say is read last.
+"""Finding out what a drop proof rests on: all copies of a cell are read now, and what its flags say
+is read last.
 
-What is to be dropped is listed first, read, and listed again at the end; whatever came, went or changed in between is
-told. The places are read at the same time, each by a thread of its own. Only what is to be dropped must be readable.
+What is to be dropped is listed first, read, and listed again at the end; whatever came, went or
+changed in between is told. The places are read at the same time, each by a thread of its own. Only
+what is to be dropped must be readable.
 """
 
 from __future__ import annotations
@@ -46,12 +48,16 @@ def examine_cell(
 
 
 def gather_evidence(
-    job: Job, there: deletion_list.DeletionList | None = None, *, stop: Callable[[], bool] = lambda: False
+    job: Job,
+    there: deletion_list.DeletionList | None = None,
+    *,
+    stop: Callable[[], bool] = lambda: False,
 ) -> DeletionEvidence:
-    """All evidence about dropping the job's cell: from `there`, an open upstream, or without one from landing.
+    """All evidence about dropping the job's cell: from `there`, an open upstream, or without one
+    from landing.
 
-    Raises TemporaryError when what is to be dropped cannot be read, PermanentError when what is recorded of the cell
-    cannot.
+    Raises TemporaryError when what is to be dropped cannot be read, PermanentError when what is
+    recorded of the cell cannot.
     """
     cell = job.the_cell
     cell_output = job.output / cell.library / cell.name
@@ -60,11 +66,15 @@ def gather_evidence(
         looking = CopySurvey(job, directory, cell_output, raw.facts, stop)
         with ThreadPoolExecutor(2 + len(job.config.backups)) as pool:
             asked = pool.submit(_ask, there, cell) if there else None
-            backups = [(backup, pool.submit(looking.of_backup, backup)) for backup in job.config.backups]
+            backups = [
+                (backup, pool.submit(looking.of_backup, backup)) for backup in job.config.backups
+            ]
             here = pool.submit(looking.of_landing).result()
             outputs = looking.of_outputs(here)
             places: list[Copies] = [outputs, *([here.copies()] if there else [])]
-            places += [looking.with_outputs(backup, future.result(), outputs) for backup, future in backups]
+            places += [
+                looking.with_outputs(backup, future.result(), outputs) for backup, future in backups
+            ]
             before, found = asked.result() if asked else (here.entries, here.found)
         taken_at = datetime.now(UTC)
         after = there.inventory(cell).entries if there else cell_files.entries(directory, cell)
@@ -90,10 +100,20 @@ def gather_evidence(
 def ground(job: Job) -> tuple[str, ...]:
     """What flags and manifests say against dropping anything of the job's cell; no data are read."""
     cell_output = job.output / job.the_cell.library / job.the_cell.name
-    recorded = {name: RecordedFile(fact.size, fact.md5) for name, fact in read_raw_manifest(cell_output).items()}
+    recorded = {
+        name: RecordedFile(fact.size, fact.md5)
+        for name, fact in read_raw_manifest(cell_output).items()
+    }
     now = datetime.now(UTC)
     evidence = DeletionEvidence(
-        job.run_dir.name, job.the_cell, "landing", now, {}, recorded, copies={}, manifest=manifest_md5(cell_output)
+        job.run_dir.name,
+        job.the_cell,
+        "landing",
+        now,
+        {},
+        recorded,
+        copies={},
+        manifest=manifest_md5(cell_output),
     )
     return tuple(about_cell(_with_flags(job, evidence)))
 
@@ -103,7 +123,12 @@ def _ask(there: deletion_list.DeletionList, cell: CellId) -> tuple[Entries, dict
     inventory = there.inventory(cell)
     checksums = there.checksums(cell, inventory)
     found = {
-        name: FoundEntry(entry.kind, entry.size, (entry.size, entry.mtime, entry.changed), checksums.get(name, ""))
+        name: FoundEntry(
+            entry.kind,
+            entry.size,
+            (entry.size, entry.mtime, entry.changed),
+            checksums.get(name, ""),
+        )
         for name, entry in inventory.entries.items()
     }
     return inventory.entries, found
@@ -113,7 +138,9 @@ def _ask(there: deletion_list.DeletionList, cell: CellId) -> tuple[Entries, dict
 
 
 def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
-    """The evidence with what is recorded about the cell, read last: a flag set meanwhile must count."""
+    """The evidence with what is recorded about the cell, read last: a flag set meanwhile must
+    count.
+    """
     stem = job.the_cell.stem
     listing = flags.read_flags(job.pipeline)
     cell = listing.cell(stem, process.judge_here)
@@ -125,9 +152,13 @@ def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
         evidence,
         closed=_closed(job, cell),
         epoch=epoch,
-        current_epoch=max((each.number for each in listing.epochs(stem) if not each.over), default=epoch),
+        current_epoch=max(
+            (each.number for each in listing.epochs(stem) if not each.over), default=epoch
+        ),
         done_manifest=str(done.get("manifest_md5", "")),
-        backup_manifest=str(backup.record.get("manifest", "")) if backup and backup.ending == "done" else "",
+        backup_manifest=str(backup.record.get("manifest", ""))
+        if backup and backup.ending == "done"
+        else "",
         blockers=tuple(find_blockers(listing, stem)),
     )
 

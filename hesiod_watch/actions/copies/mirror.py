@@ -1,7 +1,8 @@
-"""Making a directory of a backup be what facts say: what is wrong gives way, what lacks is copied, all is read there.
+"""Making a directory of a backup be what facts say: what is wrong gives way, what lacks is copied,
+all is read there.
 
-Never deletes. Whatever stands in the way, or is not named by any fact, or has other content, is moved below the run's
-`superseded/` there; and that it has been kept is looked up, not believed.
+Never deletes. Whatever stands in the way, or is not named by any fact, or has other content, is
+moved below the run's `superseded/` there; and that it has been kept is looked up, not believed.
 """
 
 from __future__ import annotations
@@ -46,17 +47,24 @@ class DirectoryMirror:
         return sum(fact.size for fact in self.facts.values())
 
     def bring(self, on_progress: Callable[[int], None]) -> int:
-        """Have the files that the facts name, and nothing else, lie there; how many entries gave way.
+        """Have the files that the facts name, and nothing else, lie there; how many entries gave
+        way.
 
-        What is there by size and time is not sent again; what is not here any more is left as it is there. Durable when
-        it returns, and not read yet. Raises TemporaryError, PermanentError.
+        What is there by size and time is not sent again; what is not here any more is left as it is
+        there. Durable when it returns, and not read yet. Raises TemporaryError, PermanentError.
         """
         here = _sizes_and_times(self.source, self.below, self.facts)
         before = self.store.entries(self.directory)
         aside = {name for name, entry in before.items() if _in_the_way(name, entry, self.facts)}
         self.store.set_aside(self.directory, _outermost(aside))
-        present = {name: entry for name, entry in before.items() if name not in aside and entry.kind == "f"}
-        needed = [name for name in self.facts if name in here and not _alike(present.get(name), here[name])]
+        present = {
+            name: entry for name, entry in before.items() if name not in aside and entry.kind == "f"
+        }
+        needed = [
+            name
+            for name in self.facts
+            if name in here and not _alike(present.get(name), here[name])
+        ]
         done = self.size - sum(self.facts[name].size for name in needed)
         self._copy(needed, lambda more: on_progress(done + more))
         gone = {name: before[name] for name in aside | (set(needed) & present.keys())}
@@ -64,7 +72,9 @@ class DirectoryMirror:
         return len(gone)
 
     def prove(self, on_progress: Callable[[int], None]) -> list[str]:
-        """Read all of it there. What is not as it should be is copied once more and read again; what is wrong then."""
+        """Read all of it there. What is not as it should be is copied once more and read again;
+        what is wrong then.
+        """
         wrong = find_wrong(self.store, self.directory, self.facts, on_progress=on_progress)
         here = _sizes_and_times(self.source, self.below, self.facts)
         again = [name for name in wrong if name in here]
@@ -73,11 +83,19 @@ class DirectoryMirror:
             for sentence in sentences(self.store, self.directory, self.facts, wrong)[:100]:
                 self.log.line(f"{sentence}; copied once more, the former one is kept")
             self._copy(again, lambda done: None, ignore_times=True)
-            _look_for(self.store, self.directory, {name: before[name] for name in again if name in before})
+            _look_for(
+                self.store, self.directory, {name: before[name] for name in again if name in before}
+            )
             wrong = find_wrong(self.store, self.directory, self.facts, self.source, only=again)
         return sentences(self.store, self.directory, self.facts, wrong)
 
-    def _copy(self, names: Iterable[str], on_progress: Callable[[int], None], *, ignore_times: bool = False) -> None:
+    def _copy(
+        self,
+        names: Iterable[str],
+        on_progress: Callable[[int], None],
+        *,
+        ignore_times: bool = False,
+    ) -> None:
         self.store.copy(
             self.source,
             self.directory,
@@ -91,7 +109,9 @@ class DirectoryMirror:
 
 
 def _in_the_way(name: str, entry: InventoryEntry, facts: Facts) -> bool:
-    """Whether an entry of a backup is no file that should be there, nor a directory on the way to one."""
+    """Whether an entry of a backup is no file that should be there, nor a directory on the way to
+    one.
+    """
     if entry.kind == "f" and name in facts:
         return False
     return entry.kind != "d" or name in facts
@@ -99,16 +119,25 @@ def _in_the_way(name: str, entry: InventoryEntry, facts: Facts) -> bool:
 
 def _outermost(names: Collection[str]) -> list[str]:
     """Those that lie in none of the others: they go with them."""
-    return [name for name in names if not any(str(above) in names for above in PurePosixPath(name).parents)]
+    return [
+        name
+        for name in names
+        if not any(str(above) in names for above in PurePosixPath(name).parents)
+    ]
 
 
 def _alike(there: InventoryEntry | None, here: os.stat_result) -> bool:
     # Times in whole seconds: not every file system keeps more.
-    return there is not None and (there.size, there.mtime // 10**9) == (here.st_size, here.st_mtime_ns // 10**9)
+    return there is not None and (there.size, there.mtime // 10**9) == (
+        here.st_size,
+        here.st_mtime_ns // 10**9,
+    )
 
 
 def _sizes_and_times(source: Path, below: Path, facts: Facts) -> dict[str, os.stat_result]:
-    """The files that are here to be copied. Raises TemporaryError for one that is not what the facts say."""
+    """The files that are here to be copied. Raises TemporaryError for one that is not what the
+    facts say.
+    """
     found: dict[str, os.stat_result] = {}
     if not source.is_dir():
         return found
@@ -128,7 +157,9 @@ def _sizes_and_times(source: Path, below: Path, facts: Facts) -> dict[str, os.st
 
 
 def _look_for(store: BackupStore, directory: str, gone: Mapping[str, InventoryEntry]) -> None:
-    """Look whether what gave way is among what is superseded, or still in its place. Raises PermanentError."""
+    """Look whether what gave way is among what is superseded, or still in its place. Raises
+    PermanentError.
+    """
     if not gone:
         return
     place = store.superseded(directory)
@@ -137,13 +168,21 @@ def _look_for(store: BackupStore, directory: str, gone: Mapping[str, InventoryEn
         still, found = now.get(name), kept.get(name)
         if entry.kind == "d" or (still and still.identity == entry.identity):
             continue
-        if found is None or (found.kind, found.size, found.target) != (entry.kind, entry.size, entry.target):
+        if found is None or (found.kind, found.size, found.target) != (
+            entry.kind,
+            entry.size,
+            entry.target,
+        ):
             where = f"{store.backup.name}: {directory}/{display(name)}"
             raise PermanentError(f"{where} gave way to another version, and is not in {place}")
 
 
-def mirror_run_files(store: BackupStore, run_dir: Path, output: Path, config: Config, log: RunLog) -> int:
-    """Copy a run's own files and flags, its logs last, and read them back; how many there are. Raises as `bring`."""
+def mirror_run_files(
+    store: BackupStore, run_dir: Path, output: Path, config: Config, log: RunLog
+) -> int:
+    """Copy a run's own files and flags, its logs last, and read them back; how many there are.
+    Raises as `bring`.
+    """
     run = run_dir.name
     number = 0
     for source, directory, below, logs in (
@@ -152,7 +191,11 @@ def mirror_run_files(store: BackupStore, run_dir: Path, output: Path, config: Co
         (output, f"{run}/{RESULTS}", config.output, True),
     ):
         for last in (False, False, True):
-            facts = {name: fact for name, fact in _facts_of(source, below).items() if (name in LOGS) is logs}
+            facts = {
+                name: fact
+                for name, fact in _facts_of(source, below).items()
+                if (name in LOGS) is logs
+            }
             try:
                 store.copy(source, directory, facts, below=below, log=log)
                 store.make_durable()
@@ -164,7 +207,9 @@ def mirror_run_files(store: BackupStore, run_dir: Path, output: Path, config: Co
             if not differing:
                 break
             if last:
-                raise TemporaryError(f"{store.backup.name}: {directory}/{display(differing[0])} is not what it is here")
+                raise TemporaryError(
+                    f"{store.backup.name}: {directory}/{display(differing[0])} is not what it is here"
+                )
         number += len(facts)
     return number
 
@@ -174,7 +219,8 @@ def _differing(store: BackupStore, source: Path, directory: str, facts: Facts) -
     return [
         name
         for name, fact in facts.items()
-        if there.get(name) != fact.md5 and not _grew(store, source / name, directory, name, there.get(name))
+        if there.get(name) != fact.md5
+        and not _grew(store, source / name, directory, name, there.get(name))
     ]
 
 
@@ -190,7 +236,8 @@ def _grew(store: BackupStore, path: Path, directory: str, name: str, md5: str | 
 
 
 def _facts_of(source: Path, below: Path) -> Facts:
-    """The regular files of a directory and its sub-directories but for hidden ones, as they are now.
+    """The regular files of a directory and its sub-directories but for hidden ones, as they are
+    now.
 
     Of `output` only what lies at the top is wanted, so cells are not entered.
     """

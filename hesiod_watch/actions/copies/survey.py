@@ -1,9 +1,12 @@
-"""What copies of a cell's raw data there are: every file read where it lies, now. No record of earlier is believed.
+"""What copies of a cell's raw data there are: every file read where it lies, now. No record of
+earlier is believed.
 
-Of a raw FASTQ the output counts as a copy if the piece of it that was made of that file inflates to the file's own text
-(`fastq.sameness`), and if the whole output has the MD5 of the manifest. Then so does the same output on a backup.
+Of a raw FASTQ the output counts as a copy if the piece of it that was made of that file inflates to
+the file's own text (`fastq.sameness`), and if the whole output has the MD5 of the manifest. Then so
+does the same output on a backup.
 
-A place that cannot be read adds no copies, and the reason: it stops nothing, for others may suffice.
+A place that cannot be read adds no copies, and the reason: it stops nothing, for others may
+suffice.
 """
 
 from __future__ import annotations
@@ -25,7 +28,14 @@ from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.inventory import InventoryEntry
 from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, read_piece, read_source
-from hesiod_watch.remote.backup import Facts, device_of, opened, raw_place, result_facts, results_place
+from hesiod_watch.remote.backup import (
+    Facts,
+    device_of,
+    opened,
+    raw_place,
+    result_facts,
+    results_place,
+)
 from hesiod_watch.remote.backup.minknow_hashes import OutputHashes, read_output_hashes
 from hesiod_watch.rules.deletion_proof import CopyEvidence, FoundEntry
 from hesiod_watch.runs import cell_files
@@ -37,9 +47,11 @@ Copies = dict[str, CopyEvidence]
 
 @dataclass
 class LocalCopy:
-    """What is in landing: entries, and what was read of each file. `why` says why a file could not be read.
+    """What is in landing: entries, and what was read of each file. `why` says why a file could not
+    be read.
 
-    `readings` are those of the files that outputs were made of: each is read once, for its MD5 and for its text.
+    `readings` are those of the files that outputs were made of: each is read once, for its MD5 and
+    for its text.
     """
 
     device: str
@@ -49,8 +61,12 @@ class LocalCopy:
     readings: dict[str, ContentReading] = field(default_factory=dict)
     read_at: dict[str, datetime] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
-    hashes: OutputHashes = field(default_factory=OutputHashes)  # MinKNOW's own checksums, as they are in landing
-    sha256: dict[str, str] = field(default_factory=dict)  # of the files that these name, read in the same pass
+    hashes: OutputHashes = field(
+        default_factory=OutputHashes
+    )  # MinKNOW's own checksums, as they are in landing
+    sha256: dict[str, str] = field(
+        default_factory=dict
+    )  # of the files that these name, read in the same pass
 
     def copies(self) -> Copies:
         return {
@@ -111,7 +127,9 @@ class CopySurvey:
                 here.read_at[name] = datetime.now(UTC)
                 try:
                     sha256 = hashlib.sha256() if name in here.hashes.sha256 else None
-                    reading, identity = _read(self.directory, job, name, text=name in sources, sha256=sha256)
+                    reading, identity = _read(
+                        self.directory, job, name, text=name in sources, sha256=sha256
+                    )
                     md5 = reading.md5
                     if sha256:
                         here.sha256[name] = sha256.hexdigest()
@@ -126,7 +144,11 @@ class CopySurvey:
         """Our outputs as copies of the raw FASTQ they were made of."""
         copies: Copies = {}
         device = device_of(self.cell_output)
-        wrong = {name: why for name in sorted(_outputs(self.manifest)) if (why := self._wrong_output(name))}
+        wrong = {
+            name: why
+            for name in sorted(_outputs(self.manifest))
+            if (why := self._wrong_output(name))
+        }
         for source in self.manifest.get("sources", []):
             name = str(source.get("name"))
             output = str(source.get("output"))
@@ -146,11 +168,18 @@ class CopySurvey:
 
     def _wrong_output(self, name: str) -> str:
         """Why an output is not what the manifest says; "" if it is."""
-        expected = next((entry.get("md5") for entry in self.manifest["files"] if entry.get("name") == name), None)
+        expected = next(
+            (entry.get("md5") for entry in self.manifest["files"] if entry.get("name") == name),
+            None,
+        )
         if Path(name).name != name or not expected:
             return f"is not in {MANIFEST}"
         try:
-            return "" if readback.md5_of(self.cell_output / name) == expected else f"differs from {MANIFEST}: {name}"
+            return (
+                ""
+                if readback.md5_of(self.cell_output / name) == expected
+                else f"differs from {MANIFEST}: {name}"
+            )
         except HesiodError as error:
             return f"cannot be read: {error}"
 
@@ -178,9 +207,16 @@ class CopySurvey:
             with opened(backup, stop=self.stop) as store:
                 found.device = store.device
                 outputs = [name for name in result_facts(self.cell_output) if name.endswith(".gz")]
-                for place, names in ((results_place(run, cell), outputs), (raw_place(run, cell), list(self.raw))):
+                for place, names in (
+                    (results_place(run, cell), outputs),
+                    (raw_place(run, cell), list(self.raw)),
+                ):
                     before = store.entries(place)
-                    sizes = {name: before[name].size for name in names if name in before and before[name].kind == "f"}
+                    sizes = {
+                        name: before[name].size
+                        for name in names
+                        if name in before and before[name].kind == "f"
+                    }
                     checksums = store.checksums(place, sizes, sizes)
                     for name in moved(before, store.entries(place)):
                         found.problems[f"{place}/{name}"] = "changed while it was read"
@@ -192,8 +228,12 @@ class CopySurvey:
             found.why = f"cannot be read: {error}"
         return found
 
-    def with_outputs(self, backup: BackupPlaceSettings, there: BackupCopy, outputs: Copies) -> Copies:
-        """A backup's copies: raw files as they lie there, else what its copy of a proven output holds."""
+    def with_outputs(
+        self, backup: BackupPlaceSettings, there: BackupCopy, outputs: Copies
+    ) -> Copies:
+        """A backup's copies: raw files as they lie there, else what its copy of a proven output
+        holds.
+        """
         run, cell = self.job.run_dir.name, self.job.the_cell
         place = f"backup {backup.name}"
         facts = result_facts(self.cell_output)
@@ -208,10 +248,18 @@ class CopySurvey:
                 last = Path(output.path).name
                 path = f"{results_place(run, cell)}/{last}"
                 same = last in facts and there.results.get(last) == facts[last].md5
-                why = there.problems.get(path, "") or ("" if same else f"has no sound copy of {last}")
+                why = there.problems.get(path, "") or (
+                    "" if same else f"has no sound copy of {last}"
+                )
                 md5 = output.md5 if same else ""
             copies[name] = CopyEvidence(
-                place, there.device, f"{backup.location}/{path}", _inode_at(backup, path), md5, there.read_at, why
+                place,
+                there.device,
+                f"{backup.location}/{path}",
+                _inode_at(backup, path),
+                md5,
+                there.read_at,
+                why,
             )
         return copies
 
@@ -260,11 +308,15 @@ def _md5_of(readinto: ReadInto) -> str:
 
 
 def identity_of(status: os.stat_result) -> tuple[int, ...]:
-    """What differs when it is another file, or the same one changed: nobody can set an inode's change time back."""
+    """What differs when it is another file, or the same one changed: nobody can set an inode's
+    change time back.
+    """
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-def moved(before: Mapping[str, InventoryEntry], after: Mapping[str, InventoryEntry]) -> tuple[str, ...]:
+def moved(
+    before: Mapping[str, InventoryEntry], after: Mapping[str, InventoryEntry]
+) -> tuple[str, ...]:
     """Names that came, went or changed from one look to the next."""
     both = before.keys() & after.keys()
     changed = {name for name in both if before[name].identity != after[name].identity}

@@ -1,4 +1,6 @@
-"""Holding a cell's results against their manifest, byte by byte. Reads only; any number may run at once."""
+"""Holding a cell's results against their manifest, byte by byte. Reads only; any number may run at
+once.
+"""
 
 from __future__ import annotations
 

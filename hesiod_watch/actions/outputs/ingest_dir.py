@@ -1,9 +1,10 @@
-"""The growing outputs of a cell, in `.ingest` beside its results: who may go on with them, and who must start anew.
+"""The growing outputs of a cell, in `.ingest` beside its results: who may go on with them, and who
+must start anew.
 
-The journal in there names its last writer. Whoever opens it goes on with what is there if that writer ended cleanly
-or is proven dead. If neither, somebody may still be writing: then the files are left to him, and the work begins
-again from the sources in a directory of our own. So a writer who was taken for dead by a person (`release`) can
-only spoil files that nobody reads any more.
+The journal in there names its last writer. Whoever opens it goes on with what is there if that
+writer ended cleanly or is proven dead. If neither, somebody may still be writing: then the files
+are left to him, and the work begins again from the sources in a directory of our own. So a writer
+who was taken for dead by a person (`release`) can only spoil files that nobody reads any more.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ DIRECTORY = ".ingest"
 
 
 def open_ingest(job: Job, cell_output: Path) -> Ingest:
-    """Raises PermanentError when the journal is damaged, TemporaryError when files cannot be written just now."""
+    """Raises PermanentError when the journal is damaged, TemporaryError when files cannot be
+    written just now.
+    """
     processing = job.config.processing
     settings = Settings(processing.compression, processing.recompress, processing.processes)
     directory, check_all = _place(cell_output, job.owner)
@@ -38,7 +41,9 @@ def open_ingest(job: Job, cell_output: Path) -> Ingest:
 
 def begin_ingest(job: Job) -> None:
     """Be the only one who writes the cell's outputs. Raises FlagExists while somebody else may be."""
-    flags.begin_attempt(job.pipeline, flags.ingest(job.the_cell.stem), job.owner, alone=hold_ingest_dir(job))
+    flags.begin_attempt(
+        job.pipeline, flags.ingest(job.the_cell.stem), job.owner, alone=hold_ingest_dir(job)
+    )
 
 
 def end_ingest(job: Job, ending: flags.AttemptOutcome) -> None:
@@ -72,7 +77,8 @@ def forget(cell_output: Path) -> None:
 
 
 def hand_over(written: Sequence[Written], place: Path) -> list[Written]:
-    """Move finished outputs, with their journal, into the staging directory `place`; their new paths.
+    """Move finished outputs, with their journal, into the staging directory `place`; their new
+    paths.
 
     Raises as `output_error`.
     """
@@ -109,11 +115,15 @@ def _place(cell_output: Path, owner: Owner) -> tuple[Path, bool]:
     """The directory to go on in, and whether all that is in it has to be checked."""
     directory = cell_output / DIRECTORY
     left, check_all = _left(directory, owner)
-    return (directory, check_all) if left else (cell_output / f"{DIRECTORY}.{owner.token[:12]}", False)
+    return (
+        (directory, check_all) if left else (cell_output / f"{DIRECTORY}.{owner.token[:12]}", False)
+    )
 
 
 def _left(directory: Path, owner: Owner) -> tuple[bool, bool]:
-    """Whether the last writer has left a directory for good, and whether the machine may have lost its last words."""
+    """Whether the last writer has left a directory for good, and whether the machine may have lost
+    its last words.
+    """
     record, clean = Ingest.last_owner(directory)
     if record is None or clean or record.get("token") == owner.token:
         return True, False

@@ -1,4 +1,6 @@
-"""What a worker says about itself while it works: a small file for `status`, a line now and then for the log."""
+"""What a worker says about itself while it works: a small file for `status`, a line now and then
+for the log.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,9 @@ LOG_EVERY = 60.0
 class ProgressReporter:
     """Tells whoever looks how far we are. `say` is cheap enough to be called for every file."""
 
-    def __init__(self, cell_output: Path, listener: Callable[[Progress], None], name: str = PROGRESS_FILE) -> None:
+    def __init__(
+        self, cell_output: Path, listener: Callable[[Progress], None], name: str = PROGRESS_FILE
+    ) -> None:
         self._path = cell_output / name
         self._listener = listener
         self._said = 0.0
@@ -40,12 +44,18 @@ class ProgressReporter:
         self._listener(progress)
         if now - self._logged >= LOG_EVERY:
             self._logged = now
-            share = f"{progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else "?"
-            logger.info(progress.phase, extra=fields(done=share, reads=progress.reads, bases=progress.bases))
+            share = (
+                f"{progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else "?"
+            )
+            logger.info(
+                progress.phase, extra=fields(done=share, reads=progress.reads, bases=progress.bases)
+            )
         self._write(json.dumps(dataclasses.asdict(progress)))
 
     def _write(self, text: str) -> None:
-        """Whole where there is room. On a full disk over the last text, whose place we have: so a wait can be told."""
+        """Whole where there is room. On a full disk over the last text, whose place we have: so a
+        wait can be told.
+        """
         temporary = self._path.with_suffix(".new")
         try:
             temporary.write_text(text)
@@ -66,4 +76,6 @@ class ProgressReporter:
         try:
             self._path.unlink(missing_ok=True)
         except OSError:
-            pass  # an old line about progress beside a finished cell misleads nobody: the stage comes first
+            # an old line about progress beside a finished cell misleads nobody: the stage comes
+            # first
+            pass

@@ -1,16 +1,17 @@
 """What is kept of a processed cell beside its FASTQ: checksums, QC, facts, manifest and report.
 
-Everything is made in a directory of the worker's own, fsynced, and then published by renames. The manifest is
-the list of what a cell's results are; `verify` and the backup hold the files against it.
+Everything is made in a directory of the worker's own, fsynced, and then published by renames. The
+manifest is the list of what a cell's results are; `verify` and the backup hold the files against
+it.
 
-An attempt that was overtaken may wake up between any two renames. Three rules keep its files out of the
-results:
+An attempt that was overtaken may wake up between any two renames. Three rules keep its files out of
+the results:
 
 1. Every rename that publishes comes from the attempt's own staging directory, FASTQ included.
 2. Before each rename the attempt checks that the cell is still its own.
-3. An attempt withdraws the staging directories of all others before it begins, and again after its own
-   renames. Then it compares what is published with what it renamed. A rename that an overtaken attempt makes
-   later finds no source.
+3. An attempt withdraws the staging directories of all others before it begins, and again after its
+   own renames. Then it compares what is published with what it renamed. A rename that an overtaken
+   attempt makes later finds no source.
 """
 
 from __future__ import annotations
@@ -74,7 +75,8 @@ class CellResults:
     headline: Mapping[str, Any]
     cell: str
     completeness: Completeness
-    """The verdict on the cell's contents; its sentence also says what was left out: links, pipes."""
+    """The verdict on the cell's contents; its sentence also says what was left out: links, pipes.
+    """
     checksums: MinknowChecksums
     """What MinKNOW's own say of the cell's files."""
 
@@ -86,7 +88,9 @@ class CellResults:
     def sentence(self) -> str:
         reads, bases, n50 = (self.headline[key] for key in ("reads", "bases", "n50"))
         numbers = f"{number_of(reads, 'read')}, {number_of(bases, 'base')}, N50 {n50}"
-        return "; ".join(filter(None, (numbers, self.completeness.by_hand, self.checksums.sentence)))
+        return "; ".join(
+            filter(None, (numbers, self.completeness.by_hand, self.checksums.sentence))
+        )
 
     def record(self, owner: Owner) -> dict[str, object]:
         """What `{cell}.done` says."""
@@ -114,10 +118,14 @@ class CellResults:
         directory: Path,
     ) -> CellResults:
         """Write everything but the FASTQ into `directory`, fsynced. Raises as `output_error`."""
-        groups = [(output.output.barcode, output.output.part, output.statistics) for output in written]
+        groups = [
+            (output.output.barcode, output.output.part, output.statistics) for output in written
+        ]
         told = [*notes, *(note for output in written for note in output.notes)]
         checksums = compare(job.config.landing, job.run_dir, job.the_cell, at_most=COMPARED_AT_ONCE)
-        qc = qc_document(job, groups, counted, notes=told, state="complete", written=written, checksums=checksums)
+        qc = qc_document(
+            job, groups, counted, notes=told, state="complete", written=written, checksums=checksums
+        )
         texts = {
             QC: _json(qc),
             CELL_INFO: yaml.safe_dump(cell_info(qc), sort_keys=False, allow_unicode=True),
@@ -126,7 +134,8 @@ class CellResults:
         texts |= {name: _json(content) for name, content in multiqc_files(qc).items()}
         md5s = {output.output.name: output.md5 for output in written}
         md5s |= {name: _md5(text) for name, text in texts.items()}
-        # md5sum's own format: two blanks, and names hold neither newline nor backslash (naming sees to that).
+        # md5sum's own format: two blanks, and names hold neither newline nor backslash (naming sees
+        # to that).
         listed = [*sorted(name for name in md5s if name.endswith(".gz")), QC, CELL_INFO]
         texts[CHECKSUMS] = "".join(f"{md5s[name]}  {name}\n" for name in listed)
         md5s[CHECKSUMS] = _md5(texts[CHECKSUMS])
@@ -142,7 +151,10 @@ class CellResults:
         total = qc["total"]
         passed = qc["pass"]
         headline = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")}
-        headline |= {"passed_reads": passed["reads"] if passed else 0, "passed_bases": passed["bases"] if passed else 0}
+        headline |= {
+            "passed_reads": passed["reads"] if passed else 0,
+            "passed_bases": passed["bases"] if passed else 0,
+        }
         files = {name: directory / name for name in (*texts, MANIFEST)} | {
             output.output.name: output.path for output in written
         }
@@ -163,7 +175,9 @@ def qc_document(
     written: Sequence[Written] = (),
     checksums: MinknowChecksums = NO_CHECKSUMS,
 ) -> dict[str, Any]:
-    """The document of docs/qc-json.md for one cell. `counted`: its contents, and the verdict on them."""
+    """The document of docs/qc-json.md for one cell. `counted`: its contents, and the verdict on
+    them.
+    """
     cell = job.the_cell
     contents, verdict = counted
     parsed = naming.parse_cell(cell.name)
@@ -209,7 +223,10 @@ def qc_document(
 def _counts(contents: CellContents) -> dict[str, Any]:
     announced = completeness.announced(contents.summaries)
     kinds = sorted({*contents.files, *announced})
-    return {str(kind): {"announced": announced.get(kind), "found": contents.files.get(kind, 0)} for kind in kinds}
+    return {
+        str(kind): {"announced": announced.get(kind), "found": contents.files.get(kind, 0)}
+        for kind in kinds
+    }
 
 
 def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
@@ -240,9 +257,11 @@ def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
 def manifest_text(
     job: Job, written: Sequence[Written], md5s: Mapping[str, str], sizes: Mapping[str, int]
 ) -> Iterator[str]:
-    """Every file of the results with size and md5, and every source with what became of it, as JSON in parts.
+    """Every file of the results with size and md5, and every source with what became of it, as JSON
+    in parts.
 
-    A cell may have a hundred thousand sources; as one document they would take as much memory as all the rest.
+    A cell may have a hundred thousand sources; as one document they would take as much memory as
+    all the rest.
     """
     gz = {output.output.name: output for output in written}
     files = []
@@ -274,7 +293,8 @@ def _manifest_source(piece: Piece) -> dict[str, Any]:
         "bytes": piece.size,
         "mtime_ns": piece.mtime_ns,
         "output": piece.output,
-        # Which bytes of the output are this source: so it can be had back from there, and be held against it.
+        # Which bytes of the output are this source: so it can be had back from there, and be held
+        # against it.
         "offset": piece.offset,
         "length": piece.length,
         "crc32": piece.crc32,
@@ -287,8 +307,8 @@ def _manifest_source(piece: Piece) -> dict[str, Any]:
 def staging_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
     """A new directory of our own beside the results, removed at the end.
 
-    The directories of all other attempts are withdrawn: our claim is the proof that they have ended.
-    Raises as `output_error` when it cannot be made.
+    The directories of all other attempts are withdrawn: our claim is the proof that they have
+    ended. Raises as `output_error` when it cannot be made.
     """
     place = _staging_of(cell_output, owner)
     try:
@@ -305,7 +325,8 @@ def staging_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
 
 
 def withdraw_others(cell_output: Path, owner: Owner) -> None:
-    """Take the staging directories of all other attempts away: from here on none of them can publish.
+    """Take the staging directories of all other attempts away: from here on none of them can
+    publish.
 
     For the owner of the cell only. Raises as `output_error`.
     """
@@ -324,7 +345,8 @@ def _staging_of(cell_output: Path, owner: Owner) -> Path:
 def _withdraw(cell_output: Path, owner: Owner, places: Iterable[Path]) -> None:
     for place in list(places):
         if place.is_dir() and not place.is_symlink():
-            # First a name that the attempt does not know: from this moment on it can rename nothing.
+            # First a name that the attempt does not know: from this moment on it can rename
+            # nothing.
             hidden = cell_output / f"{STAGING}{secrets.token_hex(6)}"
             with suppress(FileNotFoundError):  # it has just ended
                 place.rename(hidden)
@@ -346,11 +368,12 @@ Identity = tuple[int, int, int]
 def publish_results(
     files: Mapping[str, Path], cell_output: Path, still_ours: Callable[[], None] = lambda: None
 ) -> dict[str, Identity]:
-    """Move finished files to where people look for them, the manifest last; what was moved, by name.
+    """Move finished files to where people look for them, the manifest last; what was moved, by
+    name.
 
-    Other results of an earlier processing of the same cell are kept under `superseded/`. May be done again
-    after a crash in the middle. `still_ours` is called before each rename, and raises when this attempt must
-    not publish. Raises as `output_error`.
+    Other results of an earlier processing of the same cell are kept under `superseded/`. May be
+    done again after a crash in the middle. `still_ours` is called before each rename, and raises
+    when this attempt must not publish. Raises as `output_error`.
     """
     place = files[MANIFEST].parent
     try:
@@ -370,22 +393,28 @@ def publish_results(
     return published
 
 
-def require_published(results: CellResults, published: Mapping[str, Identity], cell_output: Path) -> None:
+def require_published(
+    results: CellResults, published: Mapping[str, Identity], cell_output: Path
+) -> None:
     """Raises TemporaryError where a published file is not the one that this attempt renamed.
 
-    An overtaken attempt may have renamed a file of its own over ours. A file whose identity differs is read,
-    because not every file system keeps inode numbers and times.
+    An overtaken attempt may have renamed a file of its own over ours. A file whose identity differs
+    is read, because not every file system keeps inode numbers and times.
     """
     for name, identity in published.items():
         path = cell_output / name
         try:
             same = _identity(path) == identity
         except FileNotFoundError:
-            raise TemporaryError(f"{path}: removed while it was published; it is made again") from None
+            raise TemporaryError(
+                f"{path}: removed while it was published; it is made again"
+            ) from None
         except OSError as error:
             raise output_error(error, str(path)) from error
         if not same and readback.md5_of(path) != results.md5s[name]:
-            raise TemporaryError(f"{path}: replaced by an attempt that was overtaken; it is made again")
+            raise TemporaryError(
+                f"{path}: replaced by an attempt that was overtaken; it is made again"
+            )
 
 
 def _identity(path: Path) -> Identity:
@@ -406,11 +435,14 @@ def _manifest(text: bytes) -> dict[str, Any]:
         manifest = loads(text.decode("utf-8", "surrogateescape"))
     except ValueError:
         return {}
-    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), list) else {}
+    return (
+        manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), list) else {}
+    )
 
 
 def _checksums(directory: Path) -> dict[str, str] | None:
-    """Checksums of the FASTQ in a manifest, None without one: what else there is carries the time at which it was made.
+    """Checksums of the FASTQ in a manifest, None without one: what else there is carries the time
+    at which it was made.
 
     The sources come last, may be a hundred thousand, and are not read.
     """
@@ -421,10 +453,14 @@ def _checksums(directory: Path) -> dict[str, str] | None:
         return None
     if not (manifest := _manifest(text if text.endswith(b"}\n") else text.rstrip(b",\n") + b"}")):
         return None
-    return {entry["name"]: entry["md5"] for entry in manifest["files"] if entry["name"].endswith(".gz")}
+    return {
+        entry["name"]: entry["md5"] for entry in manifest["files"] if entry["name"].endswith(".gz")
+    }
 
 
-def _keep(cell_output: Path, place: Path, names: Collection[str], still_ours: Callable[[], None]) -> None:
+def _keep(
+    cell_output: Path, place: Path, names: Collection[str], still_ours: Callable[[], None]
+) -> None:
     """Move former results into `place`, and then all of them at once to `superseded/`.
 
     The manifest is last: while it is there, the next attempt after a crash keeps what is left.
@@ -470,7 +506,9 @@ def _json(document: object) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    """How a text is written. Bytes of names that are no UTF-8 become `\\udcXX`, which JSON reads as they were."""
+    """How a text is written. Bytes of names that are no UTF-8 become `\\udcXX`, which JSON reads as
+    they were.
+    """
     return text.encode("utf-8", "backslashreplace")
 
 

@@ -1,7 +1,9 @@
-"""A make-believe sequencer: writes cells as MinKNOW does, for the demonstration, for tests and for benchmarks.
+"""A make-believe sequencer: writes cells as MinKNOW does, for the demonstration, for tests and for
+benchmarks.
 
-`SimulatedCell` is the library, `add_arguments` and `run` are the command `hesiod-watch simulate`. The reads are
-made up; names, layout, order of arrival and the counts in the final_summary are those of real instruments.
+`SimulatedCell` is the library, `add_arguments` and `run` are the command `hesiod-watch simulate`.
+The reads are made up; names, layout, order of arrival and the counts in the final_summary are those
+of real instruments.
 """
 
 from hesiod_watch.cli.simulator.cell import ReadAmount, SimulatedCell

@@ -20,7 +20,9 @@ from hesiod_watch.core.model import CellName, DataKind
 from hesiod_watch.core.naming import display, parse_cell
 
 Arrival = Literal["rename", "write", "link"]
-"""How a data file comes to be there: moved in whole, written in place, or linked from a temporary place."""
+"""How a data file comes to be there: moved in whole, written in place, or linked from a temporary
+place.
+"""
 
 BATCH_HOURS = 1.0
 CHANNELS = 2675  # of a PromethION flow cell
@@ -38,10 +40,12 @@ class ReadAmount:
 
 @dataclass
 class SimulatedCell:
-    """A cell below `landing/run/library/cell`, not written yet: `write` writes all of it, `steps` file by file.
+    """A cell below `landing/run/library/cell`, not written yet: `write` writes all of it, `steps`
+    file by file.
 
-    Equal arguments give equal files. `expected` is what has been written so far, by barcode (None where there are
-    none) and part; once everything is written, what any reader of the cell must find.
+    Equal arguments give equal files. `expected` is what has been written so far, by barcode (None
+    where there are none) and part; once everything is written, what any reader of the cell must
+    find.
     """
 
     landing: Path
@@ -73,7 +77,9 @@ class SimulatedCell:
             or self.mean_length < 1
             or min(self.files_per_barcode, self.reads_per_file) < 0
         ):
-            raise UsageError("fail_fraction lies between 0 and 1, mean_length is 1 or more, counts are not negative")
+            raise UsageError(
+                "fail_fraction lies between 0 and 1, mean_length is 1 or more, counts are not negative"
+            )
         self.acquisition = self._make_acquisition(name)
 
     def _make_acquisition(self, name: CellName) -> Acquisition:
@@ -87,12 +93,15 @@ class SimulatedCell:
             name,
             f"{name.short_id}-{digits[:4]}-4{digits[5:8]}-8{digits[9:12]}-{digits[12:]}",
             f"{generator.getrandbits(160):040x}",
-            label + timedelta(minutes=5),  # the directory is made before the flow cell has warmed up
+            label
+            + timedelta(minutes=5),  # the directory is made before the flow cell has warmed up
             BATCH_HOURS * self.files_per_barcode,
         )
 
     def _generator(self, purpose: str) -> random.Random:
-        """Random numbers for one purpose: those of a file do not depend on which files came before it."""
+        """Random numbers for one purpose: those of a file do not depend on which files came before
+        it.
+        """
         return random.Random(f"{self.seed} {self.run}/{self.library}/{self.cell} {purpose}")
 
     @property
@@ -104,8 +113,18 @@ class SimulatedCell:
     def step_count(self) -> int:
         """How many files `steps` writes."""
         failed = self._failed_reads
-        fastq = len(self.barcodes or (None,)) * self.files_per_barcode * ((failed > 0) + (failed < self.reads_per_file))
-        raw = 0 if not self.pod5 else self.files_per_barcode if ERAS[self.era].raw is DataKind.POD5 else fastq
+        fastq = (
+            len(self.barcodes or (None,))
+            * self.files_per_barcode
+            * ((failed > 0) + (failed < self.reads_per_file))
+        )
+        raw = (
+            0
+            if not self.pod5
+            else self.files_per_barcode
+            if ERAS[self.era].raw is DataKind.POD5
+            else fastq
+        )
         return fastq + raw + 4
 
     @property
@@ -119,10 +138,12 @@ class SimulatedCell:
         return self.path
 
     def steps(self) -> Generator[Path, None, None]:
-        """Write one file per step and give its path: sample sheet, data batch by batch, tables, final_summary last.
+        """Write one file per step and give its path: sample sheet, data batch by batch, tables,
+        final_summary last.
 
-        Files of data and the summary of reads are made in a hidden directory of the landing area first, as MinKNOW
-        does elsewhere on its disk; it is removed at the end, also when the iterator is closed before.
+        Files of data and the summary of reads are made in a hidden directory of the landing area
+        first, as MinKNOW does elsewhere on its disk; it is removed at the end, also when the
+        iterator is closed before.
         """
         acquisition = self.acquisition
         queue = self.landing / QUEUE / acquisition.id
@@ -141,7 +162,10 @@ class SimulatedCell:
             table_name = acquisition.table_name("sequencing_summary", "txt")
             yield (queue / "sequencing_summary.txt").rename(self.path / table_name)
             yield self._put(acquisition.report_name(ERAS[self.era].report), self._report())
-            yield self._put(acquisition.table_name("final_summary", "txt"), acquisition.final_summary(counts).encode())
+            yield self._put(
+                acquisition.table_name("final_summary", "txt"),
+                acquisition.final_summary(counts).encode(),
+            )
         finally:
             shutil.rmtree(queue, ignore_errors=True)
             try:
@@ -150,10 +174,15 @@ class SimulatedCell:
                 pass  # another cell is being written
 
     def _batch(self, batch: int, queue: Path) -> Iterator[tuple[DataKind, Path, list[str]]]:
-        """Kind, path and rows of the sequencing_summary of each file of one batch, written as they are asked for."""
+        """Kind, path and rows of the sequencing_summary of each file of one batch, written as they
+        are asked for.
+        """
         raw = ERAS[self.era].raw
         for barcode in self.barcodes or (None,):
-            for part, count in (("pass", self.reads_per_file - self._failed_reads), ("fail", self._failed_reads)):
+            for part, count in (
+                ("pass", self.reads_per_file - self._failed_reads),
+                ("fail", self._failed_reads),
+            ):
                 if not count:
                     continue
                 stem = self.acquisition.stem(part, barcode, batch)
@@ -168,7 +197,9 @@ class SimulatedCell:
             where = Path("pod5", self.acquisition.stem("", None, batch) + ".pod5")
             yield raw, self._arrive(where, _RAW_CONTENT[raw], queue), []
 
-    def _fastq(self, name: str, part: str, barcode: str | None, batch: int, count: int) -> tuple[bytes, list[str]]:
+    def _fastq(
+        self, name: str, part: str, barcode: str | None, batch: int, count: int
+    ) -> tuple[bytes, list[str]]:
         made = make_batch(
             self._generator(f"{barcode} {part} {batch}"),
             count,

@@ -1,4 +1,6 @@
-"""`hesiod-watch simulate`: several runs on several instruments, each begun while the one before is still going."""
+"""`hesiod-watch simulate`: several runs on several instruments, each begun while the one before is
+still going.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +23,20 @@ INTERRUPTED = 130
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of `simulate`; `run` takes what they give."""
     add = parser.add_argument
-    add("directory", metavar="DIR", type=Path, help="landing area to write into; made if it is not there")
+    add(
+        "directory",
+        metavar="DIR",
+        type=Path,
+        help="landing area to write into; made if it is not there",
+    )
     add("--runs", type=_count, default=2, metavar="N", help="runs (default %(default)s)")
-    add("--cells", type=_count, default=1, metavar="N", help="cells of each run (default %(default)s)")
+    add(
+        "--cells",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="cells of each run (default %(default)s)",
+    )
     add(
         "--barcodes",
         type=_count,
@@ -31,14 +44,55 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="barcodes of each cell, 0 for none (default %(default)s)",
     )
-    add("--files", type=_count, default=6, metavar="N", help="batches of each barcode (default %(default)s)")
-    add("--reads", type=_count, default=400, metavar="N", help="reads of each batch (default %(default)s)")
-    add("--mean-length", type=float, default=2000.0, metavar="BASES", help="of the reads (default %(default)s)")
-    add("--interval", type=float, default=0.3, metavar="SECONDS", help="between files of a cell (default %(default)s)")
-    add("--speed", type=float, default=1.0, metavar="FACTOR", help="how much faster than that (default %(default)s)")
-    add("--era", choices=tuple(ERAS), default="2024", help="whose files are imitated (default %(default)s)")
+    add(
+        "--files",
+        type=_count,
+        default=6,
+        metavar="N",
+        help="batches of each barcode (default %(default)s)",
+    )
+    add(
+        "--reads",
+        type=_count,
+        default=400,
+        metavar="N",
+        help="reads of each batch (default %(default)s)",
+    )
+    add(
+        "--mean-length",
+        type=float,
+        default=2000.0,
+        metavar="BASES",
+        help="of the reads (default %(default)s)",
+    )
+    add(
+        "--interval",
+        type=float,
+        default=0.3,
+        metavar="SECONDS",
+        help="between files of a cell (default %(default)s)",
+    )
+    add(
+        "--speed",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="how much faster than that (default %(default)s)",
+    )
+    add(
+        "--era",
+        choices=tuple(ERAS),
+        default="2024",
+        help="whose files are imitated (default %(default)s)",
+    )
     add("--gz", action="store_true", help="compressed FASTQ files")
-    add("--seed", type=int, default=0, metavar="N", help="another seed, other reads (default %(default)s)")
+    add(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="N",
+        help="another seed, other reads (default %(default)s)",
+    )
     add("--date", default=None, metavar="YYYYMMDD", help="of the runs (default: today)")
 
 
@@ -67,7 +121,9 @@ def run(args: argparse.Namespace) -> int:
         print("simulate: interrupted; unfinished cells stay as they are", file=sys.stderr)
         return INTERRUPTED
     except OSError as error:
-        raise PermanentError(f"{error.filename or args.directory} cannot be written: {error.strerror}") from error
+        raise PermanentError(
+            f"{error.filename or args.directory} cannot be written: {error.strerror}"
+        ) from error
     return 0
 
 
@@ -76,9 +132,13 @@ def _cells(args: argparse.Namespace) -> Iterator[SimulatedCell]:
     began = datetime.now(UTC) - timedelta(hours=BATCH_HOURS * args.files)
     date, clock = (args.date, "1200") if args.date else (f"{began:%Y%m%d}", f"{began:%H%M}")
     generator = random.Random(args.seed)
-    barcodes = [f"barcode{number:02d}" for number in range(1, args.barcodes)] + ["unclassified"] * bool(args.barcodes)
+    barcodes = [f"barcode{number:02d}" for number in range(1, args.barcodes)] + [
+        "unclassified"
+    ] * bool(args.barcodes)
     for number in range(args.runs):
-        name = NAMES[number % len(NAMES)] + (str(number // len(NAMES) + 1) if number >= len(NAMES) else "")
+        name = NAMES[number % len(NAMES)] + (
+            str(number // len(NAMES) + 1) if number >= len(NAMES) else ""
+        )
         for cell in range(args.cells):
             serial = number * args.cells + cell
             position = f"{serial // 8 % 3 + 1}{'ABCDEFGH'[serial % 8]}"
@@ -98,14 +158,18 @@ def _cells(args: argparse.Namespace) -> Iterator[SimulatedCell]:
 
 
 def _write(cells: list[SimulatedCell], interval: float) -> None:
-    """One file of every running cell, a pause, and again; a cell begins when the one before is half written."""
+    """One file of every running cell, a pause, and again; a cell begins when the one before is half
+    written.
+    """
     running: list[tuple[SimulatedCell, Generator[Path, None, None]]] = []
     written = dict.fromkeys(map(id, cells), 0)
     waiting = list(cells)
     try:
         while waiting or running:
             begun = time.monotonic()
-            if waiting and (not running or written[id(running[-1][0])] * 2 >= running[-1][0].step_count):
+            if waiting and (
+                not running or written[id(running[-1][0])] * 2 >= running[-1][0].step_count
+            ):
                 cell = waiting.pop(0)
                 print(f"{cell.run}: {cell.library}/{cell.cell} begins", flush=True)
                 running.append((cell, cell.steps()))

@@ -1,11 +1,14 @@
-"""How MinKNOW of each era names its files, and what it writes into headers, final_summary and tables.
+"""How MinKNOW of each era names its files, and what it writes into headers, final_summary and
+tables.
 
-| era  | like              | data files                                  | raw data         | FASTQ headers        |
+| era  | like              | data files                                  | raw data         | FASTQ
+headers        |
 |------|-------------------|---------------------------------------------|------------------|----------------------|
-| 2019 | core 3.3 to 3.5   | {flow cell}_{40 digits}_{n}                 | fast5_pass, fail | key=value, few       |
-| 2021 | core 3.6 to 4.x   | {flow cell}_{part}_[{barcode}_]{acq 8}_{n}  | fast5_pass, fail | key=value            |
-| 2024 | 24.02 and later   | the same with {protocol 8}_{acq 8}          | pod5, undivided  | key=value, no `read` |
-| 2026 | 26.01             | the same                                    | pod5, undivided  | SAM tags, with `qs`  |
+| 2019 | core 3.3 to 3.5   | {flow cell}_{40 digits}_{n}                 | fast5_pass, fail |
+key=value, few       | | 2021 | core 3.6 to 4.x   | {flow cell}_{part}_[{barcode}_]{acq 8}_{n}  |
+fast5_pass, fail | key=value            | | 2024 | 24.02 and later   | the same with {protocol
+8}_{acq 8}          | pod5, undivided  | key=value, no `read` | | 2026 | 26.01             | the
+same                                    | pod5, undivided  | SAM tags, with `qs`  |
 """
 
 from __future__ import annotations
@@ -21,7 +24,13 @@ MODEL = "dna_r10.4.1_e8.2_400bps_sup@v5.0.0"
 
 SUMMARY_COLUMNS = (
     *("filename_fastq", "read_id", "run_id", "channel", "mux", "start_time", "passes_filtering"),
-    *("sequence_length_template", "mean_qscore_template", "experiment_id", "sample_id", "barcode_arrangement"),
+    *(
+        "sequence_length_template",
+        "mean_qscore_template",
+        "experiment_id",
+        "sample_id",
+        "barcode_arrangement",
+    ),
 )
 
 
@@ -37,8 +46,12 @@ class MinknowEra:
 ERAS: dict[str, MinknowEra] = {
     "2019": MinknowEra(DataKind.FAST5, (DataKind.FAST5, DataKind.FASTQ), "pdf"),
     "2021": MinknowEra(DataKind.FAST5, (DataKind.FAST5, DataKind.FASTQ), "pdf"),
-    "2024": MinknowEra(DataKind.POD5, (DataKind.FAST5, DataKind.POD5, DataKind.FASTQ, DataKind.BAM), "html"),
-    "2026": MinknowEra(DataKind.POD5, (DataKind.FAST5, DataKind.POD5, DataKind.FASTQ, DataKind.BAM), "html"),
+    "2024": MinknowEra(
+        DataKind.POD5, (DataKind.FAST5, DataKind.POD5, DataKind.FASTQ, DataKind.BAM), "html"
+    ),
+    "2026": MinknowEra(
+        DataKind.POD5, (DataKind.FAST5, DataKind.POD5, DataKind.FASTQ, DataKind.BAM), "html"
+    ),
 }
 
 
@@ -56,11 +69,15 @@ class Acquisition:
     hours: float
 
     def stem(self, part: str, barcode: str | None, number: int) -> str:
-        """Name of a data file without its suffix; `part` is pass or fail, "" where raw data are not divided."""
+        """Name of a data file without its suffix; `part` is pass or fail, "" where raw data are not
+        divided.
+        """
         if self.era == "2019":
             return f"{self.cell.flow_cell_id}_{self.id}_{number}"
         ids = self._short_ids()
-        return "_".join(piece for piece in (self.cell.flow_cell_id, part, barcode, *ids, str(number)) if piece)
+        return "_".join(
+            piece for piece in (self.cell.flow_cell_id, part, barcode, *ids, str(number)) if piece
+        )
 
     def _short_ids(self) -> list[str]:
         return [self.id[:8]] if self.era == "2021" else [self.protocol_run_id[:8], self.id[:8]]
@@ -95,7 +112,9 @@ class Acquisition:
                 f" parent_read_id={read.id} basecall_model_version_id={MODEL}"
             )
         seconds = f"{start:%Y-%m-%dT%H:%M:%SZ}"
-        text = f"{read.id} runid={self.id} read={read.number} ch={read.channel} start_time={seconds}"
+        text = (
+            f"{read.id} runid={self.id} read={read.number} ch={read.channel} start_time={seconds}"
+        )
         if self.era == "2021":
             text += f" flow_cell_id={self.cell.flow_cell_id} protocol_group_id={self.run} sample_id={self.library}"
         return text + called
@@ -132,7 +151,9 @@ class Acquisition:
             "acquisition_run_id": self.id,
             "started": self.started.isoformat(timespec="microseconds"),
             "acquisition_stopped": stopped.isoformat(timespec="microseconds"),
-            "processing_stopped": (stopped + timedelta(seconds=4)).isoformat(timespec="microseconds"),
+            "processing_stopped": (stopped + timedelta(seconds=4)).isoformat(
+                timespec="microseconds"
+            ),
             "basecalling_enabled": "1",
             "sequencing_summary_file": self.table_name("sequencing_summary", "txt"),
         }

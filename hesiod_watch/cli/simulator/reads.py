@@ -1,8 +1,9 @@
-"""Made-up reads that look real: log-normal lengths, a genome's GC, qualities that drift, a bad start.
+"""Made-up reads that look real: log-normal lengths, a genome's GC, qualities that drift, a bad
+start.
 
-Bases and qualities are slices of a few pools, so a read costs little more than the copying of it; pools are made
-once per process and are the same in every process. Which slices a read takes is up to the caller's generator of
-random numbers, so equal seeds give equal reads.
+Bases and qualities are slices of a few pools, so a read costs little more than the copying of it;
+pools are made once per process and are the same in every process. Which slices a read takes is up
+to the caller's generator of random numbers, so equal seeds give equal reads.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ SKIPPED = 60
 """Bases at the front that dorado leaves out of its mean Q, of reads that are longer."""
 
 _BASES = 1 << 20
-_QUALITIES = 1 << 16  # longer than what deflate looks back, so that a pool used again does not compress
+_QUALITIES = (
+    1 << 16
+)  # longer than what deflate looks back, so that a pool used again does not compress
 _LENGTH_SPREAD = 0.8  # sigma of the logarithm of lengths: N50 is about twice the median
 _LONGEST = 400_000
 _GC = 0.41
@@ -36,7 +39,9 @@ class SimulatedRead(NamedTuple):
     mux: int
     start: float  # seconds since the start of the acquisition
     length: int
-    mean_q: float  # as dorado counts: from the mean error, without the first 60 bases of longer reads
+    mean_q: (
+        float  # as dorado counts: from the mean error, without the first 60 bases of longer reads
+    )
 
 
 class ReadBatch(NamedTuple):
@@ -72,12 +77,15 @@ class _Qualities(NamedTuple):
 
 @cache
 def _table(centre: int) -> bytes:
-    """Translates evenly spread bytes into quality characters spread normally around `centre`, Q1 to Q50."""
+    """Translates evenly spread bytes into quality characters spread normally around `centre`, Q1 to
+    Q50.
+    """
     spread = 2 + centre / 5
     weights = [math.exp(-(((quality - centre) / spread) ** 2) / 2) for quality in range(1, 51)]
     shares = [share / sum(weights) for share in accumulate(weights)]
     return bytes(
-        33 + 1 + next(q for q, share in enumerate(shares) if share >= (byte + 0.5) / 256) for byte in range(256)
+        33 + 1 + next(q for q, share in enumerate(shares) if share >= (byte + 0.5) / 256)
+        for byte in range(256)
     )
 
 
@@ -112,19 +120,24 @@ def make_batch(
     channels: int,
     header: Callable[[SimulatedRead], str],
 ) -> ReadBatch:
-    """Make `count` reads that started within `hours` (from, to) of the acquisition, in order of their start.
+    """Make `count` reads that started within `hours` (from, to) of the acquisition, in order of
+    their start.
 
-    `passing` says which side of the usual pass line (Q10) they are on, by and large. `header` gives the text after
-    the `@` of each.
+    `passing` says which side of the usual pass line (Q10) they are on, by and large. `header` gives
+    the text after the `@` of each.
     """
     bases, bad = _bases(), _qualities(7)
-    middle = math.log(mean_length) - _LENGTH_SPREAD**2 / 2  # of the normal distribution whose exponential has that mean
+    middle = (
+        math.log(mean_length) - _LENGTH_SPREAD**2 / 2
+    )  # of the normal distribution whose exponential has that mean
     starts = sorted(generator.uniform(hours[0] * 3600, hours[1] * 3600) for _ in range(count))
     parts: list[bytes] = []
     reads = []
     for number, start in enumerate(starts, first_number):
         length = min(_LONGEST, max(1, int(generator.lognormvariate(middle, _LENGTH_SPREAD))))
-        pool = _qualities(int(generator.triangular(15, 34, 27) if passing else generator.triangular(6, 11, 10)))
+        pool = _qualities(
+            int(generator.triangular(15, 34, 27) if passing else generator.triangular(6, 11, 10))
+        )
         head = min(BAD_START, length)
         at = generator.randrange(_QUALITIES - BAD_START)
         sequence = _slice(bases, generator.randrange(_BASES), length)

@@ -1,7 +1,9 @@
-"""Second copies of cells, on file systems of their own: what is there, copying to it, and proving it by reading there.
+"""Second copies of cells, on file systems of their own: what is there, copying to it, and proving
+it by reading there.
 
-`store` is one open backup, `manifests` what files should be, `verifying` holds one against the other. Nothing in here
-can delete anything, here or there, and nothing decides: what a copy is good for is for others to say.
+`store` is one open backup, `manifests` what files should be, `verifying` holds one against the
+other. Nothing in here can delete anything, here or there, and nothing decides: what a copy is good
+for is for others to say.
 """
 
 from hesiod_watch.remote.backup.local_files import device_of

@@ -1,4 +1,6 @@
-"""What stands in the way of copying to one backup, found out by trying, and said in words. Nothing is written there."""
+"""What stands in the way of copying to one backup, found out by trying, and said in words. Nothing
+is written there.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,19 @@ from hesiod_watch.remote.sequencer.checks import check_rsync
 SMALLEST_SHARE = 0.05
 
 
-def check_backup(backup: BackupPlaceSettings, config: Config, *, runner: CommandRunner = run) -> tuple[Check, ...]:
+def check_backup(
+    backup: BackupPlaceSettings, config: Config, *, runner: CommandRunner = run
+) -> tuple[Check, ...]:
     """Try everything that copying to a backup needs. Never raises for what is wrong."""
     try:
         with reached(backup, runner=runner) as store:
-            return (_marked(store), _apart(store, config), _writable(store), _room(store), _rsync(store))
+            return (
+                _marked(store),
+                _apart(store, config),
+                _writable(store),
+                _room(store),
+                _rsync(store),
+            )
     except (HesiodError, OSError) as error:
         names = ("marker", "apart", "writable", "room", "rsync")
         not_tried = (Check(name, None, "not tried, because it cannot be reached") for name in names)

@@ -1,7 +1,8 @@
-"""Holding a copy against facts, by reading it where it lies, and saying in words what is wrong with it.
+"""Holding a copy against facts, by reading it where it lies, and saying in words what is wrong with
+it.
 
-Size and time are no evidence, nor is a checksum that was noted down earlier: each file is read from its disk. What is
-there and should not be is told as well, because somebody may take it for data.
+Size and time are no evidence, nor is a checksum that was noted down earlier: each file is read from
+its disk. What is there and should not be is told as well, because somebody may take it for data.
 """
 
 from __future__ import annotations
@@ -17,16 +18,24 @@ from hesiod_watch.remote.backup.store import BackupStore
 from hesiod_watch.rules.copies import Facts, FileFact
 
 COMPARED = 20
-"""Differing files of a copy for which it is found out where they differ: each is read in full once more."""
+"""Differing files of a copy for which it is found out where they differ: each is read in full once
+more.
+"""
 MISSING = "missing"
 BATCH = 512
 """Files whose checksums are asked for at once, so that progress can be told."""
 
 
-def sentences(store: BackupStore, directory: str, facts: Facts, problems: Mapping[str, str]) -> list[str]:
+def sentences(
+    store: BackupStore, directory: str, facts: Facts, problems: Mapping[str, str]
+) -> list[str]:
     """What `find_wrong` has found, with the place before each."""
     where = f"{store.backup.name}: {display(directory)}"
-    if facts and all(problems.get(name) == MISSING for name in facts) and len(problems) == len(facts):
+    if (
+        facts
+        and all(problems.get(name) == MISSING for name in facts)
+        and len(problems) == len(facts)
+    ):
         return [f"{where}: nothing is there; {number_of(len(facts), 'file')} missing"]
     return [f"{where}/{display(name)}: {problems[name]}" for name in sorted(problems)]
 
@@ -40,16 +49,25 @@ def find_wrong(
     *,
     only: Collection[str] | None = None,
 ) -> dict[str, str]:
-    """What is wrong with each file of one directory of a backup, by name, read there just now; of what is good nothing.
+    """What is wrong with each file of one directory of a backup, by name, read there just now; of
+    what is good nothing.
 
-    Only the files named by `only` are read where that is given. `reference` is the same directory here: with it, it is
-    said which byte of a file differs. `on_progress` gets bytes read so far. Raises TemporaryError when the backup
-    cannot be read, PermanentError.
+    Only the files named by `only` are read where that is given. `reference` is the same directory
+    here: with it, it is said which byte of a file differs. `on_progress` gets bytes read so far.
+    Raises TemporaryError when the backup cannot be read, PermanentError.
     """
     there = store.entries(directory)
-    problems = {name: why for name, fact in facts.items() if (why := wrong_entry(fact, there.get(name)))}
-    problems |= {name: extra(entry) for name, entry in there.items() if name not in facts and entry.kind != "d"}
-    readable = [name for name in sorted(facts) if name not in problems and (only is None or name in only)]
+    problems = {
+        name: why for name, fact in facts.items() if (why := wrong_entry(fact, there.get(name)))
+    }
+    problems |= {
+        name: extra(entry)
+        for name, entry in there.items()
+        if name not in facts and entry.kind != "d"
+    }
+    readable = [
+        name for name in sorted(facts) if name not in problems and (only is None or name in only)
+    ]
     done = compared = 0
     for start in range(0, len(readable), BATCH):
         names = readable[start : start + BATCH]
@@ -80,10 +98,14 @@ def wrong_entry(fact: FileFact, entry: InventoryEntry | None) -> str:
 
 def extra(entry: InventoryEntry) -> str:
     """What is said of an entry that no fact is about."""
-    return "extra: no manifest names it" + ("" if entry.kind == "f" else ", and it is not a regular file")
+    return "extra: no manifest names it" + (
+        "" if entry.kind == "f" else ", and it is not a regular file"
+    )
 
 
-def _differs(store: BackupStore, directory: str, fact: FileFact, found: str | None, reference: Path | None) -> str:
+def _differs(
+    store: BackupStore, directory: str, fact: FileFact, found: str | None, reference: Path | None
+) -> str:
     if found is None:
         return "cannot be read"
     sentence = f"differs: its MD5 is {found}, and should be {fact.md5}"

@@ -1,4 +1,6 @@
-"""Making a place a backup, and saying why one is none: on a disk of what it is to be a copy of, it protects nobody."""
+"""Making a place a backup, and saying why one is none: on a disk of what it is to be a copy of, it
+protects nobody.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,16 @@ from hesiod_watch.rules.exit_codes import last_line
 
 
 def refuse_same_disk(store: BackupStore, config: Config, *more: Path) -> None:
-    """Raises PermanentError where a backup lies on the disk of `landing`, `output` or another place, TemporaryError.
+    """Raises PermanentError where a backup lies on the disk of `landing`, `output` or another
+    place, TemporaryError.
 
     `more` are directories that are to be copied: they may be mounts within the two.
     """
-    places = [("landing", config.landing), ("output", config.output), *((str(place), place) for place in more)]
+    places = [
+        ("landing", config.landing),
+        ("output", config.output),
+        *((str(place), place) for place in more),
+    ]
     for name, place in places:
         try:
             device = device_of(place)
@@ -35,22 +42,39 @@ def refuse_same_disk(store: BackupStore, config: Config, *more: Path) -> None:
             )
 
 
-def initialise_backup(backup: BackupPlaceSettings, config: Config, *, runner: CommandRunner = run) -> str:
-    """Write a new marker into a backup's directory; its id. Raises PermanentError where that is refused, and why."""
+def initialise_backup(
+    backup: BackupPlaceSettings, config: Config, *, runner: CommandRunner = run
+) -> str:
+    """Write a new marker into a backup's directory; its id. Raises PermanentError where that is
+    refused, and why.
+    """
     with reached(backup, runner=runner) as store:
         if store.identity:
-            raise PermanentError(f"{backup.name}: {backup.location} is a backup already, {store.identity}")
+            raise PermanentError(
+                f"{backup.name}: {backup.location} is a backup already, {store.identity}"
+            )
         refuse_same_disk(store, config)
         identity = secrets.token_hex(16)
         made = iso_now()
-        marker = {"format": questions.FORMAT, "id": identity, "made": made, "by": f"hesiod-watch {__version__}"}
+        marker = {
+            "format": questions.FORMAT,
+            "id": identity,
+            "made": made,
+            "by": f"hesiod-watch {__version__}",
+        }
         given = (json.dumps(marker) + "\n").encode()
         _, code, errors = ask(backup, questions.INIT, (), store.control, given=given, run=runner)
         if code == questions.MARKED:
-            raise PermanentError(f"{backup.name}: something is in the place of {backup.location}/{questions.MARKER}")
+            raise PermanentError(
+                f"{backup.name}: something is in the place of {backup.location}/{questions.MARKER}"
+            )
         if code:
-            raise TemporaryError(f"{backup.name}: {questions.MARKER} cannot be written: {last_line(errors)}")
+            raise TemporaryError(
+                f"{backup.name}: {questions.MARKER} cannot be written: {last_line(errors)}"
+            )
     with reached(backup, runner=runner) as store:
         if store.identity != identity:
-            raise TemporaryError(f"{backup.name}: {questions.MARKER} was written and cannot be read back")
+            raise TemporaryError(
+                f"{backup.name}: {questions.MARKER} was written and cannot be read back"
+            )
     return identity

@@ -1,4 +1,6 @@
-"""The files of ours that are copied and compared: opened without following a link, and told apart by file system."""
+"""The files of ours that are copied and compared: opened without following a link, and told apart
+by file system.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def device_of(path: Path) -> str:
-    """What tells the file system of a path here from every other; the same words as `Store.device`. Raises OSError."""
+    """What tells the file system of a path here from every other; the same words as `Store.device`.
+    Raises OSError.
+    """
     number, us = path.stat().st_dev, process.this_owner("backup", "inline")
     return device_name(us.boot_id, us.machine_id, str(number), _source(number))
 
@@ -39,11 +43,15 @@ def _source(number: int) -> str:
 
 @contextmanager
 def opened_directory(path: Path, below: Path | None = None) -> Iterator[int]:
-    """An open directory, no link followed after `below` (or in its own name). Raises TemporaryError, PermanentError."""
+    """An open directory, no link followed after `below` (or in its own name). Raises
+    TemporaryError, PermanentError.
+    """
     try:
         descriptor = _open(path, path.parent if below is None else below)
     except NotADirectoryError as error:
-        raise PermanentError(f"{display(str(path))}: something is no directory, or a link to one") from error
+        raise PermanentError(
+            f"{display(str(path))}: something is no directory, or a link to one"
+        ) from error
     except OSError as error:
         raise TemporaryError(f"{display(str(path))} cannot be opened: {error.strerror}") from error
     try:
@@ -97,8 +105,14 @@ class ChecksumComparison:
     def feed(self, theirs: bytes) -> None:
         mine = os.pread(self._ours, len(theirs), self._at)
         if mine != theirs:
-            differing = [index for index, (one, other) in enumerate(zip(mine, theirs, strict=False)) if one != other]
-            self._note(differing[0] if differing else len(mine), len(differing) + len(theirs) - len(mine))
+            differing = [
+                index
+                for index, (one, other) in enumerate(zip(mine, theirs, strict=False))
+                if one != other
+            ]
+            self._note(
+                differing[0] if differing else len(mine), len(differing) + len(theirs) - len(mine)
+            )
         self._at += len(theirs)
 
     def _note(self, index: int, count: int) -> None:

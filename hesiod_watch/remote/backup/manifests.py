@@ -1,9 +1,11 @@
-"""What a cell's files should be: results from `manifest.json`, raw data from `raw.json`, both in the cell's output.
+"""What a cell's files should be: results from `manifest.json`, raw data from `raw.json`, both in
+the cell's output.
 
-`raw.json` is made once, while the data are read anyway: by a sync, which compares them with the upstream, or else by
-the first backup. It lists every regular file of the cell's directory with size, MD5 and time. A file that is other than
-it was then is read anew, and that is said. Where MinKNOW has written its own checksums (`output_hash_*.csv`), each is
-held against the data, and the agreement recorded.
+`raw.json` is made once, while the data are read anyway: by a sync, which compares them with the
+upstream, or else by the first backup. It lists every regular file of the cell's directory with
+size, MD5 and time. A file that is other than it was then is read anew, and that is said. Where
+MinKNOW has written its own checksums (`output_hash_*.csv`), each is held against the data, and the
+agreement recorded.
 """
 
 from __future__ import annotations
@@ -37,7 +39,9 @@ CHUNK = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class RawFile:
-    """One file of a cell's raw data as it was read. Times are nanoseconds since the epoch; 0: not known."""
+    """One file of a cell's raw data as it was read. Times are nanoseconds since the epoch; 0: not
+    known.
+    """
 
     fact: FileFact
     mtime: int
@@ -45,7 +49,12 @@ class RawFile:
     sha256: str = ""  # only where MinKNOW names one
 
     def record(self) -> dict[str, object]:
-        said = {"name": self.fact.name, "bytes": self.fact.size, "md5": self.fact.md5, "mtime_ns": self.mtime}
+        said = {
+            "name": self.fact.name,
+            "bytes": self.fact.size,
+            "md5": self.fact.md5,
+            "mtime_ns": self.mtime,
+        }
         return (
             said
             | ({"ctime_ns": self.changed} if self.changed else {})
@@ -59,7 +68,9 @@ class RawManifest:
 
     cell: str
     files: Mapping[str, RawFile] = field(default_factory=dict)
-    hashes: Mapping[str, object] = field(default_factory=dict)  # `MinknowChecksums.record`; empty: MinKNOW wrote none
+    hashes: Mapping[str, object] = field(
+        default_factory=dict
+    )  # `MinknowChecksums.record`; empty: MinKNOW wrote none
 
     @property
     def checksums(self) -> MinknowChecksums:
@@ -77,12 +88,16 @@ class RawManifest:
 
 
 def read_raw_manifest(cell_output: Path) -> Facts:
-    """What `raw.json` says of a cell's raw data; empty where there is none. Raises PermanentError for a damaged one."""
+    """What `raw.json` says of a cell's raw data; empty where there is none. Raises PermanentError
+    for a damaged one.
+    """
     return read_raw(cell_output).facts
 
 
 def read_raw(cell_output: Path) -> RawManifest:
-    """The whole of `raw.json`; without files where there is none. Raises PermanentError, TemporaryError."""
+    """The whole of `raw.json`; without files where there is none. Raises PermanentError,
+    TemporaryError.
+    """
     path = cell_output / RAW_MANIFEST
     document = _document(path)
     if document is None:
@@ -94,19 +109,27 @@ def read_raw(cell_output: Path) -> RawManifest:
         if len({file.fact.name for file in files}) != len(files):
             raise ValueError("it names a file twice")
         hashes = document.get("output_hash", {})
-        return RawManifest(str(document["cell"]), {file.fact.name: file for file in files}, dict(hashes))
+        return RawManifest(
+            str(document["cell"]), {file.fact.name: file for file in files}, dict(hashes)
+        )
     except (KeyError, TypeError, ValueError) as error:
         raise PermanentError(f"{display(str(path))} is damaged: {display(str(error))}") from error
 
 
 def _raw_file(entry: Mapping[str, Any]) -> RawFile:
     fact = _fact(entry)
-    return RawFile(fact, int(entry["mtime_ns"]), int(entry.get("ctime_ns", 0)), str(entry.get("sha256", "")))
+    return RawFile(
+        fact, int(entry["mtime_ns"]), int(entry.get("ctime_ns", 0)), str(entry.get("sha256", ""))
+    )
 
 
 def _fact(entry: Mapping[str, Any]) -> FileFact:
     name, size, md5 = entry["name"], entry["bytes"], entry["md5"]
-    if not isinstance(name, str) or any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
+    if (
+        not isinstance(name, str)
+        or any(part in ("", ".", "..") for part in name.split("/"))
+        or "\0" in name
+    ):
         raise ValueError(f"{name!r} is no name of a file in it")
     if whole_number(size) is None or not isinstance(md5, str) or len(md5) != 32:
         raise ValueError(f"what it says of {name!r} is not understood")
@@ -114,9 +137,11 @@ def _fact(entry: Mapping[str, Any]) -> FileFact:
 
 
 def result_facts(cell_output: Path) -> Facts:
-    """What a cell's results should be: all that manifest.json names, itself, and raw.json where there is one.
+    """What a cell's results should be: all that manifest.json names, itself, and raw.json where
+    there is one.
 
-    Empty where there is no manifest. Raises PermanentError for a damaged one, TemporaryError where it cannot be read.
+    Empty where there is no manifest. Raises PermanentError for a damaged one, TemporaryError where
+    it cannot be read.
     """
     path = cell_output / MANIFEST
     document = _document(path)
@@ -133,9 +158,15 @@ def result_facts(cell_output: Path) -> Facts:
 
 
 def sources_of(cell_output: Path) -> frozenset[str]:
-    """Names of the raw FASTQ whose reads are in the results, relative to the cell; from manifest.json."""
+    """Names of the raw FASTQ whose reads are in the results, relative to the cell; from
+    manifest.json.
+    """
     listed = (_document(cell_output / MANIFEST) or {}).get("sources")
-    names = [entry.get("name") for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
+    names = (
+        [entry.get("name") for entry in listed if isinstance(entry, dict)]
+        if isinstance(listed, list)
+        else []
+    )
     return frozenset(name for name in names if isinstance(name, str))
 
 
@@ -146,7 +177,8 @@ def manifest_md5(cell_output: Path) -> str:
 
 
 def write_raw(cell_output: Path, manifest: RawManifest) -> None:
-    """Write `raw.json`, whole or not at all, and bring it to disk. Raises PermanentError, TemporaryError.
+    """Write `raw.json`, whole or not at all, and bring it to disk. Raises PermanentError,
+    TemporaryError.
 
     Names that are no UTF-8 hold lone surrogates, which JSON spells `\\udcXX`: reversible.
     """
@@ -181,11 +213,12 @@ def take_raw(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> RawManifest:
-    """The raw data of a cell as they are now: what is unchanged since `former` is believed, the rest is read.
+    """The raw data of a cell as they are now: what is unchanged since `former` is believed, the
+    rest is read.
 
-    Only regular files count; links and special files are told and never opened. What has changed or gone since `former`
-    is told, too; what has gone stays in the list. Raises TemporaryError when files cannot be read or change meanwhile,
-    PermanentError.
+    Only regular files count; links and special files are told and never opened. What has changed or
+    gone since `former` is told, too; what has gone stays in the list. Raises TemporaryError when
+    files cannot be read or change meanwhile, PermanentError.
     """
     with opened_directory(run_dir, landing) as directory:
         entries = cell_files.entries(directory, cell)
@@ -196,21 +229,32 @@ def take_raw(
                 tell(f"{display(name)} is a {kind}, which is not copied")
         for name in sorted(former.files.keys() - files.keys()):
             tell(f"{display(name)} was among the raw data and is not there any more")
-        known = {name: former.files[name] for name, entry in files.items() if _unchanged(entry, former.files.get(name))}
+        known = {
+            name: former.files[name]
+            for name, entry in files.items()
+            if _unchanged(entry, former.files.get(name))
+        }
         for name in sorted(files.keys() & former.files.keys() - known.keys()):
             tell(f"{display(name)} has changed since it was read; it is read anew")
         hashes = read_output_hashes(directory, cell, files)
-        known = {name: file for name, file in known.items() if file.sha256 or name not in hashes.sha256}
+        known = {
+            name: file for name, file in known.items() if file.sha256 or name not in hashes.sha256
+        }
         wanted = [name for name in sorted(files) if name not in known]
         total, done = sum(files[name].size for name in wanted), 0
-        # What has gone is kept in mind: it was part of the cell, and a copy of it is still to be had and to be checked.
+        # What has gone is kept in mind: it was part of the cell, and a copy of it is still to be
+        # had and to be checked.
         found = known | {name: file for name, file in former.files.items() if name not in files}
         for name in wanted:
             if stop():
                 raise TemporaryError(f"{run_dir.name} {cell}: stopped")
-            found[name] = _read(directory, cell, name, files[name], with_sha256=name in hashes.sha256)
+            found[name] = _read(
+                directory, cell, name, files[name], with_sha256=name in hashes.sha256
+            )
             if (before := former.files.get(name)) and before.fact.md5 != found[name].fact.md5:
-                tell(f"{display(name)} has other content now: MD5 {found[name].fact.md5}, was {before.fact.md5}")
+                tell(
+                    f"{display(name)} has other content now: MD5 {found[name].fact.md5}, was {before.fact.md5}"
+                )
             done += files[name].size
             on_progress(done, total)
         checksums = hashes.judge({name: file.sha256 for name, file in found.items()})
@@ -220,7 +264,9 @@ def take_raw(
 
 
 def raw_of_sync(cell: CellId, md5s: Mapping[str, str], landing: Path, run_dir: Path) -> RawManifest:
-    """The raw data of a cell from checksums that a sync has just computed. Raises PermanentError, TemporaryError."""
+    """The raw data of a cell from checksums that a sync has just computed. Raises PermanentError,
+    TemporaryError.
+    """
     with opened_directory(run_dir, landing) as directory:
         entries = cell_files.entries(directory, cell)
     files = {
@@ -238,8 +284,12 @@ def _unchanged(entry: InventoryEntry, former: RawFile | None) -> bool:
     return same and former.changed in (0, entry.changed)
 
 
-def _read(directory: int, cell: CellId, name: str, entry: InventoryEntry, *, with_sha256: bool) -> RawFile:
-    """Read one file in full. Raises TemporaryError where that cannot be, or it is not what it was when listed."""
+def _read(
+    directory: int, cell: CellId, name: str, entry: InventoryEntry, *, with_sha256: bool
+) -> RawFile:
+    """Read one file in full. Raises TemporaryError where that cannot be, or it is not what it was
+    when listed.
+    """
     where = f"{cell}/{name}"
     try:
         with cell_files.opened(directory, cell, name) as descriptor:
@@ -251,7 +301,11 @@ def _read(directory: int, cell: CellId, name: str, entry: InventoryEntry, *, wit
             after = os.fstat(descriptor)
     except OSError as error:
         raise TemporaryError(f"{display(where)} cannot be read: {error.strerror}") from error
-    if (after.st_size, after.st_mtime_ns, after.st_ctime_ns) != (entry.size, entry.mtime, entry.changed):
+    if (after.st_size, after.st_mtime_ns, after.st_ctime_ns) != (
+        entry.size,
+        entry.mtime,
+        entry.changed,
+    ):
         raise TemporaryError(f"{display(where)} changed while it was read")
     fact = FileFact(name, entry.size, md5.hexdigest())
     return RawFile(fact, entry.mtime, entry.changed, sha256.hexdigest() if with_sha256 else "")
@@ -282,7 +336,9 @@ def _content(path: Path) -> bytes | None:
     except OSError as error:
         raise TemporaryError(f"{display(str(path))} cannot be read: {error.strerror}") from error
     if len(content) > LARGEST:
-        raise PermanentError(f"{display(str(path))} is larger than {LARGEST} bytes: this is no manifest")
+        raise PermanentError(
+            f"{display(str(path))} is larger than {LARGEST} bytes: this is no manifest"
+        )
     return content
 
 

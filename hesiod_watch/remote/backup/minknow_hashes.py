@@ -1,4 +1,5 @@
-"""MinKNOW's own checksums: `output_hash_*.csv` at the top of a cell, where a recent MinKNOW was told to write it.
+"""MinKNOW's own checksums: `output_hash_*.csv` at the top of a cell, where a recent MinKNOW was
+told to write it.
 
 Columns `file_hash` (SHA-256) and `file_path`, relative to the run's folder on the sequencer. Not
 every file has a line. Another program writes this file, about names that hesiod-watch does not
@@ -73,7 +74,10 @@ def read_output_hashes(directory: int, cell: CellId, names: Iterable[str]) -> Ou
     problem = ""
     for name in files:
         try:
-            with cell_files.opened(directory, cell, name) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
+            with (
+                cell_files.opened(directory, cell, name) as descriptor,
+                os.fdopen(os.dup(descriptor), "rb") as file,
+            ):
                 text = file.read(LARGEST + 1)
             if len(text) > LARGEST:
                 problem = f"{display(name)} is larger than {LARGEST} bytes and was not used"
@@ -114,7 +118,9 @@ def _relative(path: str, cell: CellId) -> str:
         return ""
     if cell.name in parts:
         parts = parts[parts.index(cell.name) + 1 :]
-    elif not parts[0] or parts[0].endswith(":") or any(looks_like_cell(part) for part in parts[:-1]):
+    elif (
+        not parts[0] or parts[0].endswith(":") or any(looks_like_cell(part) for part in parts[:-1])
+    ):
         return ""  # an absolute path, or a path through another cell
     return "/".join(part for part in parts if part not in ("", "."))
 
@@ -140,7 +146,9 @@ def compare(
             if not files:
                 return MinknowChecksums()
             sizes = {
-                name: entry.size for name, entry in cell_files.entries(directory, cell).items() if entry.kind == "f"
+                name: entry.size
+                for name, entry in cell_files.entries(directory, cell).items()
+                if entry.kind == "f"
             }
             hashes = read_output_hashes(directory, cell, sizes)
             found = dict.fromkeys(sizes, "")
@@ -152,7 +160,9 @@ def compare(
                 on_progress(done, total)
             return hashes.judge(found)
     except (HesiodError, OSError, RecursionError) as error:
-        return MinknowChecksums(files, problem=f"the cell cannot be compared with them: {display(str(error))}")
+        return MinknowChecksums(
+            files, problem=f"the cell cannot be compared with them: {display(str(error))}"
+        )
 
 
 def sha256_of(directory: int, cell: CellId, name: str) -> str:

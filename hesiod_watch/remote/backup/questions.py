@@ -1,9 +1,10 @@
 """What is asked of the shell at a backup, here or behind ssh, and how the answers are read.
 
-As `upstreams.inventory` says: a question is one line of POSIX sh that never changes, what varies are its arguments, and
-answers are records between marks. Each answer begins with the marker file and the device, so that none can be about an
-empty directory in the place of the backup. The directory in question is reached part by part, no link followed, and
-never left for another file system.
+As `upstreams.inventory` says: a question is one line of POSIX sh that never changes, what varies
+are its arguments, and answers are records between marks. Each answer begins with the marker file
+and the device, so that none can be about an empty directory in the place of the backup. The
+directory in question is reached part by part, no link followed, and never left for another file
+system.
 
 Needed there: GNU find, xargs, coreutils 8.24 and rsync 3.1, as on every Linux of the last years.
 """
@@ -29,8 +30,8 @@ PROBLEMS = {
     NOT_MADE: "nothing can be written there",
 }
 
-# Neither newline nor `!` in any of these, as in `upstreams.inventory`. What is asked goes on in a subshell, so that
-# `exit` does not keep the end mark from being printed.
+# Neither newline nor `!` in any of these, as in `upstreams.inventory`. What is asked goes on in a
+# subshell, so that `exit` does not keep the end mark from being printed.
 _HEAD = (
     rf"find . -maxdepth 1 -name {MARKER} -type f -exec head -c 4096 \{{\}} \; ; "
     r'top=$(stat -c %d .); printf "\0%s\0" "$top"; '
@@ -41,7 +42,9 @@ _STEP = (
     rf'cd -P -- "./$part" || exit {NO_DIRECTORY}; test "$(stat -c %d .)" = "$top" || exit {ELSEWHERE}; '
 )
 _WALK = "for part; do " + _STEP.replace("MISSING", f"exit {ABSENT}") + "done; "
-_MAKE = "for part; do " + _STEP.replace("MISSING", rf'mkdir -- "./$part" || exit {NOT_MADE}') + "done; "
+_MAKE = (
+    "for part; do " + _STEP.replace("MISSING", rf'mkdir -- "./$part" || exit {NOT_MADE}') + "done; "
+)
 
 
 def _asked(body: str) -> str:
@@ -106,8 +109,9 @@ class BackupPlace:
 def device_name(boot: str, machine: str, number: str, source: str) -> str:
     """What tells a file system from every other.
 
-    One that comes from a server has the server's name for it, wherever it is mounted; any other the number by which the
-    running kernel knows it. A kernel is known by its boot id, which is the same in each of its containers.
+    One that comes from a server has the server's name for it, wherever it is mounted; any other the
+    number by which the running kernel knows it. A kernel is known by its boot id, which is the same
+    in each of its containers.
     """
     if source.startswith("//") or ":/" in source:
         return source
@@ -115,7 +119,9 @@ def device_name(boot: str, machine: str, number: str, source: str) -> str:
 
 
 def identity_of(text: bytes) -> str:
-    """The id in the text of a marker; "" for no marker. Raises PermanentError for one that cannot be read."""
+    """The id in the text of a marker; "" for no marker. Raises PermanentError for one that cannot
+    be read.
+    """
     if not text:
         return ""
     try:
@@ -124,7 +130,9 @@ def identity_of(text: bytes) -> str:
             return identity
     except (ValueError, KeyError, TypeError):
         pass
-    raise PermanentError(f"{MARKER} cannot be read as one; it was damaged, or made by something else")
+    raise PermanentError(
+        f"{MARKER} cannot be read as one; it was damaged, or made by something else"
+    )
 
 
 def read_head(records: Sequence[bytes]) -> tuple[BackupPlace, Sequence[bytes]]:
@@ -141,9 +149,13 @@ def read_place(records: Sequence[bytes]) -> BackupPlace:
         raise MalformedResponse("the answer cannot be read")
     boot, machine, source, sizes = (each.decode("utf-8", "replace").strip() for each in rest)
     if not boot and not machine:
-        raise TemporaryError("it cannot be told which machine it is: there is neither a boot id nor a machine id")
+        raise TemporaryError(
+            "it cannot be told which machine it is: there is neither a boot id nor a machine id"
+        )
     try:
         block, blocks, free = (parse_whole(each) for each in sizes.split())
     except ValueError:
         block = blocks = free = 0
-    return BackupPlace(place.identity, place.number, boot, machine, source, block * blocks, block * free)
+    return BackupPlace(
+        place.identity, place.number, boot, machine, source, block * blocks, block * free
+    )

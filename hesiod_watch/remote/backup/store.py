@@ -1,8 +1,10 @@
-"""One backup, open: what lies there, checksums of it, and copying to it. Never deletes, never overwrites for good.
+"""One backup, open: what lies there, checksums of it, and copying to it. Never deletes, never
+overwrites for good.
 
-The same questions and the same rsync serve a directory that is mounted here and one on a host behind ssh; a checksum is
-computed where the data are. Every answer names the marker and the device again, so a backup that goes away meanwhile is
-noticed, even when an empty directory is left in its place.
+The same questions and the same rsync serve a directory that is mounted here and one on a host
+behind ssh; a checksum is computed where the data are. Every answer names the marker and the device
+again, so a backup that goes away meanwhile is noticed, even when an empty directory is left in its
+place.
 """
 
 from __future__ import annotations
@@ -36,7 +38,12 @@ from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote import ssh
 from hesiod_watch.remote.answers import answered
 from hesiod_watch.remote.backup import questions
-from hesiod_watch.remote.backup.local_files import ChecksumComparison, largest, opened_directory, opened_file
+from hesiod_watch.remote.backup.local_files import (
+    ChecksumComparison,
+    largest,
+    opened_directory,
+    opened_file,
+)
 from hesiod_watch.remote.backup.questions import BackupPlace
 from hesiod_watch.remote.connection import HostUnreachable, connected
 from hesiod_watch.remote.rsync import RsyncProgress
@@ -49,10 +56,11 @@ _Answer = TypeVar("_Answer")
 
 @dataclass
 class BackupStore:
-    """One open backup. Directories are relative to its root, their parts divided by `/`, the first one a run's name.
+    """One open backup. Directories are relative to its root, their parts divided by `/`, the first
+    one a run's name.
 
-    Every method raises TemporaryError where trying again may help (unreachable, unmounted, full), PermanentError where
-    a person is needed; the sentence begins with the backup's name.
+    Every method raises TemporaryError where trying again may help (unreachable, unmounted, full),
+    PermanentError where a person is needed; the sentence begins with the backup's name.
     """
 
     backup: BackupPlaceSettings
@@ -70,39 +78,56 @@ class BackupStore:
 
     @property
     def device(self) -> str:
-        """What tells its file system from every other that this process can see now; compare with `device_of`."""
+        """What tells its file system from every other that this process can see now; compare with
+        `device_of`.
+        """
         return self.place.device
 
     def entries(self, directory: str) -> dict[str, InventoryEntry]:
-        """Everything in a directory as it lies there now, by name relative to it; empty where there is no such one.
+        """Everything in a directory as it lies there now, by name relative to it; empty where there
+        is no such one.
 
         What other file systems have been mounted within is not entered.
         """
         answer = self._ask(questions.ENTRIES, directory, absent=[b"0"])
         return dict(self._read(read_files, answer).entries)
 
-    def checksums(self, directory: str, names: Iterable[str], sizes: Mapping[str, int] | None = None) -> dict[str, str]:
+    def checksums(
+        self, directory: str, names: Iterable[str], sizes: Mapping[str, int] | None = None
+    ) -> dict[str, str]:
         """MD5 of regular files, read from the disk there; one that cannot be read has none.
 
         `sizes` of these files, where they are known, spare a look at the directory.
         """
         if sizes is None:
-            sizes = {name: entry.size for name, entry in self.entries(directory).items() if entry.kind == "f"}
-        wanted = [name for name in names if name in sizes]  # nothing but regular files is ever opened
+            sizes = {
+                name: entry.size
+                for name, entry in self.entries(directory).items()
+                if entry.kind == "f"
+            }
+        wanted = [
+            name for name in names if name in sizes
+        ]  # nothing but regular files is ever opened
         if not wanted:
             return {}
         patience = longest_silence([sizes[name] for name in wanted])
-        answer = self._ask(questions.CHECKSUMS, directory, given=names_given(wanted), patience=patience)
+        answer = self._ask(
+            questions.CHECKSUMS, directory, given=names_given(wanted), patience=patience
+        )
         return self._read(read_checksums, answer)
 
     def superseded(self, directory: str) -> str:
-        """Where what has to give way in a directory is kept: below its run, by the time when this store was opened."""
+        """Where what has to give way in a directory is kept: below its run, by the time when this
+        store was opened.
+        """
         run_name, _, rest = directory.partition("/")
         moment = self.opened_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         return f"{run_name}/{SUPERSEDED}/{moment}/{rest}"
 
     def set_aside(self, directory: str, names: Iterable[str]) -> None:
-        """Move entries to `superseded(directory)`. May be done again; what is gone from there already is no error."""
+        """Move entries to `superseded(directory)`. May be done again; what is gone from there
+        already is no error.
+        """
         names = list(names)
         if names:
             kept = self.superseded(directory)
@@ -120,11 +145,13 @@ class BackupStore:
         log: RunLog | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Copy regular files from `source` to a directory, which is made. What gives way is kept in `superseded`.
+        """Copy regular files from `source` to a directory, which is made. What gives way is kept in
+        `superseded`.
 
-        Can be ended at any moment and done again: what is there by size and time is not sent again, and of a large file
-        that was interrupted the rest is. `below` is a directory above `source` from which on no link is followed.
-        `ignore_times`: compare contents also where size and time agree. Proves nothing of what is there afterwards.
+        Can be ended at any moment and done again: what is there by size and time is not sent again,
+        and of a large file that was interrupted the rest is. `below` is a directory above `source`
+        from which on no link is followed. `ignore_times`: compare contents also where size and time
+        agree. Proves nothing of what is there afterwards.
         """
         names = list(names)
         if not names:
@@ -144,7 +171,9 @@ class BackupStore:
                 log.command(command)
             ended = self.runner(
                 command,
-                quiet=2 * self.backup.timeout + self.backup.connect_timeout + most / SLOWEST_READING,
+                quiet=2 * self.backup.timeout
+                + self.backup.connect_timeout
+                + most / SLOWEST_READING,
                 given=names_given(names),
                 directory=descriptor,
                 on_output=on_output,
@@ -163,19 +192,25 @@ class BackupStore:
         self._ask(questions.DURABLE)
 
     def difference(self, directory: str, name: str, reference: Path) -> tuple[int, int]:
-        """Offset of the first byte in which a file differs from `reference`, a regular file here, and how many do.
+        """Offset of the first byte in which a file differs from `reference`, a regular file here,
+        and how many do.
 
-        Bytes that only one of the two has differ. (0, 0) where they are the same. Raises OSError, too.
+        Bytes that only one of the two has differ. (0, 0) where they are the same. Raises OSError,
+        too.
         """
         with opened_file(reference) as ours:
             comparison = ChecksumComparison(ours)
             command: tuple[str, ...] = ("cat", "--", f"{self.backup.place.path}/{directory}/{name}")
             if self.backup.place.over_ssh:
                 command = ssh.remote(self.backup.reached, command, self.control)
-            ended = self.runner(command, quiet=self._patience, on_output=comparison.feed, stop=self.stop)
+            ended = self.runner(
+                command, quiet=self._patience, on_output=comparison.feed, stop=self.stop
+            )
             if ended.why or ended.code:
                 why = ended.why or last_line(ended.errors)
-                raise TemporaryError(f"{self.backup.name}: {display(name)} cannot be read to its end: {why}")
+                raise TemporaryError(
+                    f"{self.backup.name}: {display(name)} cannot be read to its end: {why}"
+                )
             return comparison.result()
 
     # How it is asked.
@@ -216,15 +251,25 @@ class BackupStore:
         if why := questions.PROBLEMS.get(code):
             full = "No space left" in errors or "quota" in errors
             sentence = f"{self.backup.name}: {display(directory)}: {why}{': ' + last_line(errors) if errors else ''}"
-            raise TemporaryError(sentence) if full or code == questions.NOT_MADE else PermanentError(sentence)
-        if code and script not in (questions.CHECKSUMS,):  # of what cannot be read no checksum comes
-            raise TemporaryError(f"{self.backup.name}: {display(directory)}: {last_line(errors) or f'code {code}'}")
+            raise (
+                TemporaryError(sentence)
+                if full or code == questions.NOT_MADE
+                else PermanentError(sentence)
+            )
+        if code and script not in (
+            questions.CHECKSUMS,
+        ):  # of what cannot be read no checksum comes
+            raise TemporaryError(
+                f"{self.backup.name}: {display(directory)}: {last_line(errors) or f'code {code}'}"
+            )
         return rest
 
     def _head(self, answer: Sequence[bytes]) -> tuple[BackupPlace, Sequence[bytes]]:
         return self._read(questions.read_head, answer)
 
-    def _read(self, reader: Callable[[Sequence[bytes]], _Answer], answer: Sequence[bytes]) -> _Answer:
+    def _read(
+        self, reader: Callable[[Sequence[bytes]], _Answer], answer: Sequence[bytes]
+    ) -> _Answer:
         try:
             return reader(answer)
         except MalformedResponse as error:
@@ -233,7 +278,9 @@ class BackupStore:
     def _judge(self, ending: CommandOutcome, what: str) -> None:
         if ending.outcome != "done":
             sentence = f"{self.backup.name}: {what}: {ending.why}"
-            raise TemporaryError(sentence) if ending.outcome == "again" else PermanentError(sentence)
+            raise (
+                TemporaryError(sentence) if ending.outcome == "again" else PermanentError(sentence)
+            )
 
     def _rsync(self, directory: str, *, ignore_times: bool) -> tuple[str, ...]:
         """The command that copies the files named on its standard input from its working directory."""
@@ -268,22 +315,31 @@ def ask(
     stop: Callable[[], bool] = lambda: False,
     run: CommandRunner = run,
 ) -> tuple[list[bytes], int, str]:
-    """Records, exit code and errors of the answer to a question. Raises TemporaryError, PermanentError without one."""
+    """Records, exit code and errors of the answer to a question. Raises TemporaryError,
+    PermanentError without one.
+    """
     asked = (*question(script, backup.place.path), *arguments)
     command = ssh.remote(backup.reached, asked, control) if backup.place.over_ssh else asked
     quiet = backup.connect_timeout + backup.timeout + patience
     ended = run(command, quiet=quiet, given=given, stop=stop)
     answer, code = answered(f"{backup.name}: {backup.location}", ended)
     if not answer:
-        raise TemporaryError(f"{backup.name}: {backup.location} is not there: {last_line(ended.errors)}")
+        raise TemporaryError(
+            f"{backup.name}: {backup.location} is not there: {last_line(ended.errors)}"
+        )
     return answer, code, ended.errors
 
 
 @contextmanager
 def reached(
-    backup: BackupPlaceSettings, *, stop: Callable[[], bool] = lambda: False, runner: CommandRunner = run
+    backup: BackupPlaceSettings,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    runner: CommandRunner = run,
 ) -> Iterator[BackupStore]:
-    """A backup that answers, whether or not it has a marker: for `backup-init` and `doctor`. Raises as `opened`."""
+    """A backup that answers, whether or not it has a marker: for `backup-init` and `doctor`. Raises
+    as `opened`.
+    """
     with _connected(backup, runner, stop) as control:
         answer, _, _ = ask(backup, questions.OPEN, (), control, stop=stop, run=runner)
         try:
@@ -297,12 +353,15 @@ def reached(
 
 @contextmanager
 def opened(
-    backup: BackupPlaceSettings, *, stop: Callable[[], bool] = lambda: False, runner: CommandRunner = run
+    backup: BackupPlaceSettings,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    runner: CommandRunner = run,
 ) -> Iterator[BackupStore]:
     """A backup, its marker read. When `stop` says so, whatever it is doing is ended.
 
-    Raises TemporaryError where it cannot be reached or is not the backup (no marker: unmounted, or never marked),
-    PermanentError where a person is needed.
+    Raises TemporaryError where it cannot be reached or is not the backup (no marker: unmounted, or
+    never marked), PermanentError where a person is needed.
     """
     with reached(backup, stop=stop, runner=runner) as store:
         if not store.identity:
@@ -314,11 +373,17 @@ def opened(
 
 
 @contextmanager
-def _connected(backup: BackupPlaceSettings, runner: CommandRunner, stop: Callable[[], bool]) -> Iterator[Path | None]:
+def _connected(
+    backup: BackupPlaceSettings, runner: CommandRunner, stop: Callable[[], bool]
+) -> Iterator[Path | None]:
     with ExitStack() as stack:
         try:
             control = stack.enter_context(connected(backup.reached, runner, stop))
         except HostUnreachable as error:
             sentence = f"{backup.name}: {error}"
-            raise PermanentError(sentence) if error.ending.outcome == "failed" else TemporaryError(sentence) from error
+            raise (
+                PermanentError(sentence)
+                if error.ending.outcome == "failed"
+                else TemporaryError(sentence)
+            ) from error
         yield control

@@ -1,7 +1,7 @@
 """What stands in the way of copying from one upstream, found out by trying, and said in words.
 
-Nothing is left behind, and nothing is written upstream; for `push` a file of a few bytes appears for a moment in the
-landing area, to see that what the sequencer calls the landing area is it.
+Nothing is left behind, and nothing is written upstream; for `push` a file of a few bytes appears
+for a moment in the landing area, to see that what the sequencer calls the landing area is it.
 """
 
 from __future__ import annotations
@@ -30,8 +30,12 @@ CLOCKS_APART = 60.0
 """Seconds by which two clocks may differ before somebody should look."""
 
 
-def check_upstream(upstream: UpstreamSettings, landing: Path, *, runner: CommandRunner = run) -> tuple[Check, ...]:
-    """Try everything that copying from `upstream` needs; LOCAL needs nothing. Never raises for what is wrong."""
+def check_upstream(
+    upstream: UpstreamSettings, landing: Path, *, runner: CommandRunner = run
+) -> tuple[Check, ...]:
+    """Try everything that copying from `upstream` needs; LOCAL needs nothing. Never raises for what
+    is wrong.
+    """
     place = upstream.place
     if place.is_local:
         return ()
@@ -75,7 +79,11 @@ class _Doctor:
         took = time.monotonic() - began
         if ended.output:
             said = display(ended.output[:60].decode("utf-8", "replace"))
-            return Check("reaches", False, f"{place.host} prints `{said}` at every login, which rsync cannot bear")
+            return Check(
+                "reaches",
+                False,
+                f"{place.host} prints `{said}` at every login, which rsync cannot bear",
+            )
         if ended.code == 1:
             return Check("reaches", False, f"{place.path} is no directory there")
         if ended.code or ended.why:
@@ -87,8 +95,16 @@ class _Doctor:
         if listing.problem:
             return Check("lists", False, listing.problem)
         cells = sum(len(each.cells) for each in listing.runs)
-        more = f", and {number_of(len(listing.quarantined), 'name')} not to be touched" if listing.quarantined else ""
-        return Check("lists", True, f"{number_of(len(listing.runs), 'run')} with {number_of(cells, 'cell')}{more}")
+        more = (
+            f", and {number_of(len(listing.quarantined), 'name')} not to be touched"
+            if listing.quarantined
+            else ""
+        )
+        return Check(
+            "lists",
+            True,
+            f"{number_of(len(listing.runs), 'run')} with {number_of(cells, 'cell')}{more}",
+        )
 
     def rsync(self) -> Check:
         here = self.runner(("rsync", "--version"), quiet=self.upstream.timeout)
@@ -105,7 +121,11 @@ class _Doctor:
             return Check("clock", False, f"its time cannot be had: {_wrong(ended)}")
         apart = max(before - theirs - 1, theirs - after, 0.0)  # it says whole seconds
         if apart > CLOCKS_APART:
-            return Check("clock", False, f"its clock is {apart:.0f} s apart from ours; is NTP running on both?")
+            return Check(
+                "clock",
+                False,
+                f"its clock is {apart:.0f} s apart from ours; is NTP running on both?",
+            )
         return Check("clock", True, f"its clock and ours agree to {max(apart, 1):.0f} s")
 
     def writes(self, landing: Path) -> Check:
@@ -120,7 +140,9 @@ class _Doctor:
         try:
             read = self.ask("cat", "--", f"{there}/{name}")
             if read.output.decode("ascii", "replace") != token:
-                return Check("writes", False, f"{there} there is not what {landing} is here: {_wrong(read)}")
+                return Check(
+                    "writes", False, f"{there} there is not what {landing} is here: {_wrong(read)}"
+                )
             # Another name, so that what is ours here is not what it writes there.
             written = self.ask("mkdir", "--", f"{there}/{name}.made")
             if written.code:
@@ -134,7 +156,9 @@ class _Doctor:
 
 
 def check_rsync(sides: Mapping[str, CommandResult]) -> Check:
-    """Whether rsync can be used, by what `rsync --version` has said "here" and, where that is another host, "there"."""
+    """Whether rsync can be used, by what `rsync --version` has said "here" and, where that is
+    another host, "there".
+    """
     told = []
     for side, ended in sides.items():
         found = _RSYNC.match(ended.output)
@@ -150,5 +174,8 @@ def check_rsync(sides: Mapping[str, CommandResult]) -> Check:
 
 def _wrong(ended: CommandResult) -> str:
     return (
-        ended.why or judge_question(ended.code, ended.errors).why or last_line(ended.errors) or "it says something else"
+        ended.why
+        or judge_question(ended.code, ended.errors).why
+        or last_line(ended.errors)
+        or "it says something else"
     )

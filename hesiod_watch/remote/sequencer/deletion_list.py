@@ -1,8 +1,9 @@
 """What an upstream has of a cell, byte by byte, and what is written there about deleting it.
 
-The commands are fixed lines of POSIX sh, like those of `inventory`; what varies are arguments that need no quoting
-(`marks` spells them so) and data on standard input. Two files are written: the list of marks, which only grows, and for
-each mark the checksums of its cell. The checksums are whole and on disk before the list names them.
+The commands are fixed lines of POSIX sh, like those of `inventory`; what varies are arguments that
+need no quoting (`marks` spells them so) and data on standard input. Two files are written: the list
+of marks, which only grows, and for each mark the checksums of its cell. The checksums are whole and
+on disk before the list names them.
 
 Needed there beside what `inventory` needs: sync of GNU coreutils. Nothing here deletes anything.
 """
@@ -38,7 +39,9 @@ from hesiod_watch.rules.deletion_marks import EVIDENCE, HEADER, LIST, DeletionMa
 from hesiod_watch.rules.exit_codes import last_line
 
 # A link in the place of one of our files was put there by somebody, to have us write elsewhere.
-_GUARD = f"for f in {LIST} {EVIDENCE}; do if test -L $f; then echo $f is a link >&2; exit 3; fi; done; "
+_GUARD = (
+    f"for f in {LIST} {EVIDENCE}; do if test -L $f; then echo $f is a link >&2; exit 3; fi; done; "
+)
 READ = framed(f"({_GUARD}if test -e {LIST}; then cat {LIST} && printf '\\0'; fi)")
 """The list of marks, as one record; none where there is no list. `$1` is where runs lie."""
 
@@ -46,19 +49,25 @@ KEEP = framed(
     f'({_GUARD}umask 022 && mkdir -p {EVIDENCE} && cat >"{EVIDENCE}/.new.$2" && sync "{EVIDENCE}/.new.$2" && '
     f'mv -f "{EVIDENCE}/.new.$2" "{EVIDENCE}/$2" && sync {EVIDENCE} && md5sum "{EVIDENCE}/$2" && printf "\\0")'
 )
-"""Keep standard input as the file `$2` of EVIDENCE; one record that begins with the MD5 of what is there then."""
+"""Keep standard input as the file `$2` of EVIDENCE; one record that begins with the MD5 of what is
+there then.
+"""
 
 # A line that a power cut left without its end must not take the next one with it.
 APPEND = framed(
     f'({_GUARD}umask 022; test -e {LIST} || echo "{HEADER}" >>{LIST}; '
     f'if test -n "$(tail -c 1 {LIST})"; then echo >>{LIST}; fi; cat >>{LIST} && sync {LIST})'
 )
-"""Append standard input to the list of marks. One write for a line, so two at the same time do not mix."""
+"""Append standard input to the list of marks. One write for a line, so two at the same time do not
+mix.
+"""
 
 
 @dataclass
 class DeletionList:
-    """An upstream that answers, and one run of it. Every method raises TemporaryError or PermanentError."""
+    """An upstream that answers, and one run of it. Every method raises TemporaryError or
+    PermanentError.
+    """
 
     upstream: UpstreamSettings
     run: Location
@@ -73,7 +82,9 @@ class DeletionList:
     def inventory(self, cell: CellId) -> Inventory:
         """Everything in a cell, now."""
         answer, errors = self._ask(FILES, f"{self.run.path}/{cell}")
-        bad = [line for line in errors.splitlines() if not line.endswith("No such file or directory")]
+        bad = [
+            line for line in errors.splitlines() if not line.endswith("No such file or directory")
+        ]
         if not answer or bad:
             raise TemporaryError(f"{self.run}/{cell} cannot be read in full: {last_line(errors)}")
         try:
@@ -87,7 +98,9 @@ class DeletionList:
         if not sizes:
             return {}
         patience = longest_silence(list(sizes.values()))
-        answer, _ = self._ask(CHECKSUMS, f"{self.run.path}/{cell}", given=names_given(sizes), patience=patience)
+        answer, _ = self._ask(
+            CHECKSUMS, f"{self.run.path}/{cell}", given=names_given(sizes), patience=patience
+        )
         try:
             return read_checksums(answer)
         except MalformedResponse as error:
@@ -97,21 +110,31 @@ class DeletionList:
         """The last that was written about a cell."""
         answer, errors = self._ask(READ, self.upstream.place.path)
         if errors.strip():
-            raise PermanentError(f"{self.upstream.place}: {LIST} cannot be read: {last_line(errors)}")
+            raise PermanentError(
+                f"{self.upstream.place}: {LIST} cannot be read: {last_line(errors)}"
+            )
         return read_marks(b"\0".join(answer)).get(self.place(cell))
 
     def keep_evidence(self, name: str, content: bytes, md5: str) -> None:
-        """Keep what a mark will name, whole and on disk. The same name with the same content may be kept again."""
+        """Keep what a mark will name, whole and on disk. The same name with the same content may be
+        kept again.
+        """
         answer, errors = self._ask(KEEP, self.upstream.place.path, name, given=content)
         if not answer or answer[0][:32].decode("ascii", "replace") != md5:
-            raise TemporaryError(f"{self.upstream.place}: {EVIDENCE}/{name} was not kept: {last_line(errors)}")
+            raise TemporaryError(
+                f"{self.upstream.place}: {EVIDENCE}/{name} was not kept: {last_line(errors)}"
+            )
 
     def write(self, cell: CellId, mark: DeletionMark) -> None:
         """Append a line, and read it back."""
-        _, errors = self._ask(APPEND, self.upstream.place.path, given=f"{mark.line()}\n".encode("ascii"))
+        _, errors = self._ask(
+            APPEND, self.upstream.place.path, given=f"{mark.line()}\n".encode("ascii")
+        )
         found = self.mark_of(cell)
         if found is None or found.line() != mark.line():
-            raise TemporaryError(f"{self.upstream.place}: {LIST} was not written: {last_line(errors)}")
+            raise TemporaryError(
+                f"{self.upstream.place}: {LIST} was not written: {last_line(errors)}"
+            )
 
     def _ask(
         self, script: str, directory: str, *more: str, given: bytes = b"", patience: float = 0.0
@@ -144,4 +167,8 @@ def reached(
         raise PermanentError(str(error)) from error
     except HostUnreachable as error:
         sentence = str(error)
-        raise PermanentError(sentence) if error.ending.outcome == "failed" else TemporaryError(sentence) from error
+        raise (
+            PermanentError(sentence)
+            if error.ending.outcome == "failed"
+            else TemporaryError(sentence)
+        ) from error

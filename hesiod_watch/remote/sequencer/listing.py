@@ -1,8 +1,8 @@
 """What there is upstream: runs and their cells, by one short question.
 
-Unreachable is not empty: where no whole answer came, `problem` says why, and nothing may be concluded from what is
-missing. Names outside the grammar are quarantined, with what lies below them; hidden names and `lost+found` are
-nobody's data. Links are not followed.
+Unreachable is not empty: where no whole answer came, `problem` says why, and nothing may be
+concluded from what is missing. Names outside the grammar are quarantined, with what lies below
+them; hidden names and `lost+found` are nobody's data. Links are not followed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ class UpstreamRun:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamListing:
-    """What an upstream has. Where there is a `problem`, what is listed is there, and there may be more."""
+    """What an upstream has. Where there is a `problem`, what is listed is there, and there may be
+    more.
+    """
 
     runs: tuple[UpstreamRun, ...] = ()
     quarantined: tuple[QuarantinedName, ...] = ()
@@ -54,13 +56,21 @@ class UpstreamListing:
 
     def found(self, instrument: str) -> tuple[FoundRun, ...]:
         """The runs as `run_names.name_runs` wants them."""
-        return tuple(FoundRun(run.location, run.experiment, instrument, run.first_cell_date) for run in self.runs)
+        return tuple(
+            FoundRun(run.location, run.experiment, instrument, run.first_cell_date)
+            for run in self.runs
+        )
 
 
 def list_upstream(
-    upstream: UpstreamSettings, *, runner: CommandRunner = run, stop: Callable[[], bool] = lambda: False
+    upstream: UpstreamSettings,
+    *,
+    runner: CommandRunner = run,
+    stop: Callable[[], bool] = lambda: False,
 ) -> UpstreamListing:
-    """Ask an upstream what it has. Never raises for what the other side does; LOCAL has nothing to be asked."""
+    """Ask an upstream what it has. Never raises for what the other side does; LOCAL has nothing to
+    be asked.
+    """
     place = upstream.place
     if place.is_local:
         return UpstreamListing()
@@ -80,7 +90,9 @@ def _read(place: Location, ended: CommandResult) -> UpstreamListing:
     try:
         answer, code = records(ended.output)
     except MalformedResponse as error:
-        why = judge_question(ended.code, ended.errors).why or "the command ended as if all were well"
+        why = (
+            judge_question(ended.code, ended.errors).why or "the command ended as if all were well"
+        )
         return UpstreamListing(problem=f"{place} cannot be listed: {error}; {why}")
     runs, quarantined = _sorted_out(answer, place)
     problem = f"{place} cannot be listed in full: {last_line(ended.errors)}" if code else ""
@@ -114,15 +126,23 @@ def _sorted_out(
             if cell.stem in twins
         }
         cells[name] = sorted(cell for cell in found if cell.stem not in twins)
-    runs = [UpstreamRun(name, str(place.child(name)), tuple(found)) for name, found in cells.items() if found]
+    runs = [
+        UpstreamRun(name, str(place.child(name)), tuple(found))
+        for name, found in cells.items()
+        if found
+    ]
     return (
         tuple(sorted(runs, key=lambda each: naming.natural_key(each.experiment))),
-        tuple(QuarantinedName(naming.display(name), why) for name, why in sorted(quarantined.items())),
+        tuple(
+            QuarantinedName(naming.display(name), why) for name, why in sorted(quarantined.items())
+        ),
     )
 
 
 def _problem(parts: tuple[str, ...]) -> str:
-    """Why a directory is not to be touched; "" also for one below a library that is no cell and does not look it."""
+    """Why a directory is not to be touched; "" also for one below a library that is no cell and
+    does not look it.
+    """
     if len(parts) == 1:
         return naming.run_problem(parts[0])
     if len(parts) == 2:

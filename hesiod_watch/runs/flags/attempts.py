@@ -1,9 +1,11 @@
-"""Rounds: work that is repeated and idempotent, `ingest` of a cell or `sync` of a run. One at a time, one flag a round.
+"""Rounds: work that is repeated and idempotent, `ingest` of a cell or `sync` of a run. One at a
+time, one flag a round.
 
-`{work}.started` is made like any claim. At the end its maker renames it to `.done` or `.failed`, which
-replaces that of the round before; so the number of flags does not grow with the number of rounds. A round whose
-owner is proven dead is ended by whoever wants the next. Only the owner's host can have that proof, so among the
-processes of one host a lock (`alone`) keeps a slow one from ending a round that has been begun since.
+`{work}.started` is made like any claim. At the end its maker renames it to `.done` or `.failed`,
+which replaces that of the round before; so the number of flags does not grow with the number of
+rounds. A round whose owner is proven dead is ended by whoever wants the next. Only the owner's host
+can have that proof, so among the processes of one host a lock (`alone`) keeps a slow one from
+ending a round that has been begun since.
 """
 
 from __future__ import annotations
@@ -44,10 +46,11 @@ def begin_attempt(
 ) -> None:
     """Begin a round of `work` (`names.ingest(stem)`, `names.SYNC`). Returns when it is ours.
 
-    `record` is said beside its owner: what must not be forgotten of the round before, should this one be killed.
+    `record` is said beside its owner: what must not be forgotten of the round before, should this
+    one be killed.
 
-    Raises FlagExists, with the evidence, while the owner of the round under way is not proven dead; and what
-    `create` raises. `alone()` admits one process of this host at a time.
+    Raises FlagExists, with the evidence, while the owner of the round under way is not proven dead;
+    and what `create` raises. `alone()` admits one process of this host at a time.
     """
     name = f"{work}.started"
     said = {**(record or {}), **_said(owner)}
@@ -55,7 +58,8 @@ def begin_attempt(
         create(pipeline, name, said)
     except FlagExists:
         _take_over(pipeline, work, said, alone, judge)
-    # To others `started` beside an ending means that nothing is under way. The round before is over, and this is ours.
+    # To others `started` beside an ending means that nothing is under way. The round before is
+    # over, and this is ours.
     for ending in ("done", "failed"):
         with suppress(OSError):
             (pipeline / f"{work}.{ending}").unlink()
@@ -87,13 +91,20 @@ def _take_over(
 
 
 def end_attempt(
-    pipeline: Path, work: str, owner: Owner, ending: AttemptOutcome, record: Mapping[str, object] | None = None
+    pipeline: Path,
+    work: str,
+    owner: Owner,
+    ending: AttemptOutcome,
+    record: Mapping[str, object] | None = None,
 ) -> bool:
-    """End the round that `owner` has begun; `record` is said beside its owner in the flag that ends it.
+    """End the round that `owner` has begun; `record` is said beside its owner in the flag that ends
+    it.
 
-    A `reason` in `record` is how the round ended. It replaces the owner's own, the reason for which the round was begun.
+    A `reason` in `record` is how the round ended. It replaces the owner's own, the reason for which
+    the round was begun.
 
-    False: the round is not there any more, or not ours; a person withdrew it. Raises TemporaryError, PermanentError.
+    False: the round is not there any more, or not ours; a person withdrew it. Raises
+    TemporaryError, PermanentError.
     """
     started, ended = f"{work}.started", f"{work}.{ending}"
     if not _ours(pipeline / started, owner):

@@ -1,8 +1,10 @@
-"""A person's decision: old flags go to `pipeline/attic/{time}/`, so that a cell or run can be tried again.
+"""A person's decision: old flags go to `pipeline/attic/{time}/`, so that a cell or run can be tried
+again.
 
-The only place where a flag leaves its name. To be called when nobody works: the person has checked what the
-program could not. Everybody else is held off by `failed`, which is made first where there is none and leaves
-last; `.started` is the last of the claims. Stopped half-way, the cell is failed, and the same call moves the rest.
+The only place where a flag leaves its name. To be called when nobody works: the person has checked
+what the program could not. Everybody else is held off by `failed`, which is made first where there
+is none and leaves last; `.started` is the last of the claims. Stopped half-way, the cell is failed,
+and the same call moves the rest.
 """
 
 from __future__ import annotations
@@ -16,7 +18,14 @@ from pathlib import Path
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.host import process
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.files import create, directory, line, sync_directory, translate, write_new
+from hesiod_watch.runs.flags.files import (
+    create,
+    directory,
+    line,
+    sync_directory,
+    translate,
+    write_new,
+)
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 
 WHY = "why"
@@ -31,7 +40,8 @@ def archive_flags(
     aborted: bool = False,
     recount: bool = False,
 ) -> Path | None:
-    """Move a cell's claims and failures into the attic, or those of the run itself where `stem` is None.
+    """Move a cell's claims and failures into the attic, or those of the run itself where `stem` is
+    None.
 
     `done` stays, and so does `aborted` unless asked for, and every name in `keep`. With `recount`
     the program's own `synced` moves as well, so that the cell's files are counted again; a person's
@@ -90,7 +100,9 @@ def _movable(listing: FlagListing, stem: str | None, aborted: bool) -> list[str]
         wanted = ["sync.started", "sync.failed", *(["aborted"] if aborted else []), "failed"]
         return [name for name in wanted if listing.has(name)]
     facts = listing.facts(stem)
-    claims = sorted((key for key in facts if key[0] in {"worker", "yielded", "started"}), key=_last_first)
+    claims = sorted(
+        (key for key in facts if key[0] in {"worker", "yielded", "started"}), key=_last_first
+    )
     stages = sorted(key for key in facts if key[0].endswith((".started", ".failed")))
     ends = [("aborted", 1)] if aborted else []
     return [facts[key] for key in [*claims, *stages, *ends, ("failed", 1)] if key in facts]

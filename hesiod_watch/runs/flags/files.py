@@ -1,9 +1,9 @@
 """One small file in one directory: read it whatever is in its place, create it whole or not at all.
 
-`create` is the one way in which anything that may happen only once is decided, and the server of the file
-system is the judge: a finished temporary file is given its final name with link(2), which one of any number
-of racers can do. The return code is only a hint, because a network file system may do the thing and lose
-the answer; the verdict is what the flag says when it is read back.
+`create` is the one way in which anything that may happen only once is decided, and the server of
+the file system is the judge: a finished temporary file is given its final name with link(2), which
+one of any number of racers can do. The return code is only a hint, because a network file system
+may do the thing and lose the answer; the verdict is what the flag says when it is read back.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.core import naming
-from hesiod_watch.core.errors import FlagExists, FlagUnknown, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import (
+    FlagExists,
+    FlagUnknown,
+    HesiodError,
+    PermanentError,
+    TemporaryError,
+)
 from hesiod_watch.core.model import Owner
 from hesiod_watch.core.records import record_in
 from hesiod_watch.rules.liveness import describe
@@ -35,18 +41,29 @@ READ_BACK_DELAYS = (0.0, 0.05, 0.5)
 
 MODE = 0o664  # the umask takes away what the site wants taken away; operators of a group share runs
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
-"""What link(2) answers where there are no hard links, or not across the servers of one directory."""
+"""What link(2) answers where there are no hard links, or not across the servers of one directory.
+"""
 _NOT_SHOWN_YET = frozenset({errno.ENOENT, errno.EIO, errno.ESTALE})
 _REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG})
 """Answers of link(2) that are decisions, not accidents on the way: nothing was made."""
 _NEEDS_A_PERSON = frozenset(
-    {errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, errno.EISDIR, errno.EINVAL}
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.ENOTDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EISDIR,
+        errno.EINVAL,
+    }
 )
 
 
 @dataclass(frozen=True, slots=True)
 class FlagContent:
-    """What lies under a name. `text` is None where it is no regular file, too large, or could not be read."""
+    """What lies under a name. `text` is None where it is no regular file, too large, or could not
+    be read.
+    """
 
     regular: bool
     mtime: float
@@ -67,8 +84,12 @@ def translate(error: OSError, attempted: str) -> HesiodError:
 
 @contextmanager
 def directory(path: Path | str, *, parent: int | None = None) -> Iterator[int]:
-    """A descriptor of a real directory, so that nobody can exchange it under our hands. Raises OSError."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    """A descriptor of a real directory, so that nobody can exchange it under our hands. Raises
+    OSError.
+    """
+    descriptor = os.open(
+        path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent
+    )
     try:
         yield descriptor
     finally:
@@ -76,7 +97,9 @@ def directory(path: Path | str, *, parent: int | None = None) -> Iterator[int]:
 
 
 def sync_directory(descriptor: int) -> None:
-    """fsync a directory, where the file system can: one that cannot (EINVAL) has nothing better to offer."""
+    """fsync a directory, where the file system can: one that cannot (EINVAL) has nothing better to
+    offer.
+    """
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -85,11 +108,15 @@ def sync_directory(descriptor: int) -> None:
 
 
 def read(parent: int | None, name: str | Path) -> FlagContent:
-    """What lies under `name` in the directory `parent`. Opens nothing but regular files; raises OSError."""
+    """What lies under `name` in the directory `parent`. Opens nothing but regular files; raises
+    OSError.
+    """
     found = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if not stat.S_ISREG(found.st_mode):
         return FlagContent(False, found.st_mtime, None)
-    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+    descriptor = os.open(
+        name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent
+    )
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):  # exchanged since
@@ -101,7 +128,9 @@ def read(parent: int | None, name: str | Path) -> FlagContent:
 
 
 def parse_owner(text: str | None) -> Owner | None:
-    """The owner in a flag's text; None where it names none. A field of the wrong kind counts as missing."""
+    """The owner in a flag's text; None where it names none. A field of the wrong kind counts as
+    missing.
+    """
     return owner_of(record_in(text))
 
 
@@ -117,12 +146,14 @@ def owner_of(record: Mapping[str, object]) -> Owner | None:
 
 
 def create(pipeline: Path, name: str, record: Mapping[str, object] | Owner) -> None:
-    """Make the flag `name` in `pipeline`, holding `record` as one line of JSON, or raise and make nothing.
+    """Make the flag `name` in `pipeline`, holding `record` as one line of JSON, or raise and make
+    nothing.
 
-    Done, fsynced and visible to everybody when it returns. A mapping without a `token` gets a random one. The
-    same `Owner` may be given again after FlagUnknown: it wins if the earlier attempt had won.
-    Raises FlagExists (says who holds it), FlagUnknown (sent, and no verdict to be had: not ours until there is
-    one), TemporaryError (no space, read-only, a server that does not answer) or PermanentError.
+    Done, fsynced and visible to everybody when it returns. A mapping without a `token` gets a
+    random one. The same `Owner` may be given again after FlagUnknown: it wins if the earlier
+    attempt had won. Raises FlagExists (says who holds it), FlagUnknown (sent, and no verdict to be
+    had: not ours until there is one), TemporaryError (no space, read-only, a server that does not
+    answer) or PermanentError.
     """
     create_file(pipeline, name, line(record))
 
@@ -141,7 +172,8 @@ def create_file(pipeline: Path, name: str, body: bytes) -> None:
                 refusal = publish(parent, temporary, name, body)
                 _read_back(parent, path, body, refusal)
             finally:
-                # A leftover has a hidden name and harms nobody; the verdict on the flag must not depend on it.
+                # A leftover has a hidden name and harms nobody; the verdict on the flag must not
+                # depend on it.
                 with suppress(OSError):
                     os.unlink(temporary, dir_fd=parent)
             _make_durable(parent, path)
@@ -154,7 +186,10 @@ def line(record: Mapping[str, object] | Owner) -> bytes:
     if isinstance(record, Owner):
         record = {key: value for key, value in asdict(record).items() if value or key == "token"}
     token = record.get("token") or secrets.token_hex(16)
-    return json.dumps({"token": token, **{k: v for k, v in record.items() if k != "token"}}).encode() + b"\n"
+    return (
+        json.dumps({"token": token, **{k: v for k, v in record.items() if k != "token"}}).encode()
+        + b"\n"
+    )
 
 
 def write_temporary(parent: int, body: bytes) -> str:
@@ -181,7 +216,9 @@ def write_new(parent: int, name: str, body: bytes) -> None:
 
 
 def publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | None:
-    """Give the temporary file its final name; what the file system answered where that was not "yes"."""
+    """Give the temporary file its final name; what the file system answered where that was not
+    "yes".
+    """
     try:
         os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
     except OSError as refusal:
@@ -189,7 +226,8 @@ def publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | No
             return refusal
     else:
         return None
-    # No hard links here. Readers may see this flag empty for a moment, which they take for "held, owner unknown".
+    # No hard links here. Readers may see this flag empty for a moment, which they take for "held,
+    # owner unknown".
     try:
         write_new(parent, name, body)
     except OSError as refusal:
@@ -198,23 +236,37 @@ def publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | No
 
 
 def _read_back(parent: int, path: Path, body: bytes, refusal: OSError | None) -> None:
-    """Return when the flag is ours. Raises FlagExists, FlagUnknown or, where nothing was made, `refusal`."""
+    """Return when the flag is ours. Raises FlagExists, FlagUnknown or, where nothing was made,
+    `refusal`.
+    """
     for delay in READ_BACK_DELAYS:
         time.sleep(delay)
         try:
             content = read(parent, path.name)
         except OSError as error:
-            if refusal and refusal.errno in _REFUSED and error.errno in {errno.ENOENT, refusal.errno}:
+            if (
+                refusal
+                and refusal.errno in _REFUSED
+                and error.errno in {errno.ENOENT, refusal.errno}
+            ):
                 raise refusal from None
             if error.errno not in _NOT_SHOWN_YET:
-                raise FlagUnknown(f"{path}: created, but cannot be read back: {error.strerror}") from error
+                raise FlagUnknown(
+                    f"{path}: created, but cannot be read back: {error.strerror}"
+                ) from error
             continue
-        # The whole line, not the token alone: a Slurm job that is started twice brings one token in two processes.
-        if content.text is not None and content.text.encode("utf-8", errors="surrogateescape") == body:
+        # The whole line, not the token alone: a Slurm job that is started twice brings one token in
+        # two processes.
+        if (
+            content.text is not None
+            and content.text.encode("utf-8", errors="surrogateescape") == body
+        ):
             return
         raise FlagExists(f"{path}: already there, {_holder(content)}")
     answer = refusal.strerror if refusal else "success"
-    raise FlagUnknown(f"{path}: the file system answered {answer!r}, but shows no such flag; asking again later")
+    raise FlagUnknown(
+        f"{path}: the file system answered {answer!r}, but shows no such flag; asking again later"
+    )
 
 
 def _holder(content: FlagContent) -> str:

@@ -1,10 +1,11 @@
 """The facts of a run as one listing of its `pipeline/` shows them.
 
-State is computed from the set of names of one listing, never from a row of `exists()`: flags only grow, so
-a late listing is an earlier true state. Contents are read when they are asked for, and once.
+State is computed from the set of names of one listing, never from a row of `exists()`: flags only
+grow, so a late listing is an earlier true state. Contents are read when they are asked for, and
+once.
 
-A name whose place is taken by a symlink, a FIFO, a device or a directory counts where it holds work back
-(`done`, `failed`, `aborted`, `started`) and not where it would let work begin (`synced`).
+A name whose place is taken by a symlink, a FIFO, a device or a directory counts where it holds work
+back (`done`, `failed`, `aborted`, `started`) and not where it would let work begin (`synced`).
 """
 
 from __future__ import annotations
@@ -50,12 +51,16 @@ class ClaimEpoch:
 
     @property
     def over(self) -> bool:
-        """Nobody works under it and nobody will: its worker stepped back, or its decider before there was a worker.
+        """Nobody works under it and nobody will: its worker stepped back, or its decider before
+        there was a worker.
 
-        A worker that has recorded itself is only ever taken out of the account by itself or by a proof of death.
-        A number without a claim was given up by somebody whose claim never came through.
+        A worker that has recorded itself is only ever taken out of the account by itself or by a
+        proof of death. A number without a claim was given up by somebody whose claim never came
+        through.
         """
-        return self.worker_yielded or (not self.has_worker and (self.decider_yielded or not self.has_claim))
+        return self.worker_yielded or (
+            not self.has_worker and (self.decider_yielded or not self.has_claim)
+        )
 
     @property
     def may_work(self) -> bool:
@@ -64,7 +69,9 @@ class ClaimEpoch:
 
 
 class FlagListing:
-    """What `read_flags` saw. The names are of one moment; contents are read at first use and then kept."""
+    """What `read_flags` saw. The names are of one moment; contents are read at first use and then
+    kept.
+    """
 
     def __init__(self, pipeline: Path, found: Mapping[str, bool]) -> None:
         """`found`: every name that is not hidden, and whether a regular file lies there."""
@@ -78,7 +85,9 @@ class FlagListing:
 
     @property
     def run_flags(self) -> frozenset[str]:
-        """The flags that speak of the whole run: failed, aborted, stripped, and those of its rounds."""
+        """The flags that speak of the whole run: failed, aborted, stripped, and those of its
+        rounds.
+        """
         return names.RUN_FLAGS & self._found.keys()
 
     @property
@@ -88,24 +97,30 @@ class FlagListing:
 
     @property
     def stripped_by_us(self) -> bool:
-        """The run's flag `stripped` is one that `strip` has made: it is about the cells that were there then."""
+        """The run's flag `stripped` is one that `strip` has made: it is about the cells that were
+        there then.
+        """
         return record_in(self._text("stripped")).get("action") == "strip"
 
     @property
     def stripped_by_hand(self) -> bool:
-        """The run's flag `stripped` is a person's, or another program's: it counts for every cell of the run."""
+        """The run's flag `stripped` is a person's, or another program's: it counts for every cell
+        of the run.
+        """
         return self.has("stripped") and not self.stripped_by_us
 
     def raw_removed(self, stem: str) -> bool:
         """Files of a cell may be missing from the landing area on purpose.
 
-        The one rule for every reader of `stripped`. The flag that `strip` makes for the run says nothing about a cell
-        that was added later: the cell's own flags decide.
+        The one rule for every reader of `stripped`. The flag that `strip` makes for the run says
+        nothing about a cell that was added later: the cell's own flags decide.
         """
         return self.stripped_by_hand or self.stripped(stem)
 
     def stripped(self, stem: str) -> bool:
-        """Some raw data of a cell were removed from the landing area, or may have been: what is there is not all."""
+        """Some raw data of a cell were removed from the landing area, or may have been: what is
+        there is not all.
+        """
         failed = names.strip(stem) + ".failed"
         begun = any(f"{names.strip(stem)}.{end}" in self._found for end in ("started", "done"))
         return begun or (failed in self._found and record_in(self._text(failed)).get("files") != 0)
@@ -135,7 +150,9 @@ class FlagListing:
         return record_in(self._text(name) if self._found.get(name) else None)
 
     def cell(self, stem: str, judge: Judge) -> CellFlags:
-        """The facts about one cell. Claims of a finished cell are listed, but nobody asks after their owners."""
+        """The facts about one cell. Claims of a finished cell are listed, but nobody asks after
+        their owners.
+        """
         facts = self._cells.get(stem, {})
         done = self._flag(facts.get(("done", 1)))
         return CellFlags(
@@ -148,7 +165,9 @@ class FlagListing:
         )
 
     def round(self, work: str, judge: Judge) -> Attempt | None:
-        """The round of `work` that is under way, or how the last one ended; None where there was none."""
+        """The round of `work` that is under way, or how the last one ended; None where there was
+        none.
+        """
         if f"{work}.started" in self._found and not self._ended(work):
             owner = self._owner(f"{work}.started")
             return Attempt("", owner, *judge(owner), record_in(self._text(f"{work}.started")))
@@ -166,7 +185,9 @@ class FlagListing:
         return max(ends, key=lambda end: end.owner.time if end.owner else "", default=None)
 
     def _ended(self, work: str) -> bool:
-        """Hesiod leaves `sync.started` beside the flag that ends it; ours have been renamed and name an owner."""
+        """Hesiod leaves `sync.started` beside the flag that ends it; ours have been renamed and
+        name an owner.
+        """
         ended = {f"{work}.done", f"{work}.failed"} & self._found.keys()
         return bool(ended) and self._owner(f"{work}.started") is None
 
@@ -205,31 +226,39 @@ class FlagListing:
 
     def _claims(self, stem: str, judge: Judge) -> tuple[Claim, ...]:
         claims = []
-        earlier: tuple[Liveness, str] | None = None  # a worker of an earlier epoch who is not proven dead
+        earlier: tuple[Liveness, str] | None = (
+            None  # a worker of an earlier epoch who is not proven dead
+        )
         for epoch in self.epochs(stem):
             liveness, evidence = judge(epoch.worker if epoch.has_worker else epoch.decider)
             working = epoch.may_work and liveness is not Liveness.DEAD
             shown = (liveness, evidence)
-            # Its owner died before it could step back from the worker it found. To call this claim dead would
-            # have it taken over, and given up again, for as long as that worker lives.
+            # Its owner died before it could step back from the worker it found. To call this claim
+            # dead would have it taken over, and given up again, for as long as that worker lives.
             if liveness is Liveness.DEAD and earlier and not epoch.over:
                 shown = earlier
-            claims.append(Claim(epoch.number, epoch.decider, epoch.worker, epoch.over, *shown, epoch.made))
+            claims.append(
+                Claim(epoch.number, epoch.decider, epoch.worker, epoch.over, *shown, epoch.made)
+            )
             if working:
                 earlier = liveness, f"attempt {epoch.number} still has a worker: {evidence}"
         return tuple(claims)
 
     def _unread_claims(self, stem: str) -> tuple[Claim, ...]:
         why = "not asked: the cell is done"
-        return tuple(Claim(number, None, None, False, Liveness.UNKNOWN, why) for number in self.epoch_numbers(stem))
+        return tuple(
+            Claim(number, None, None, False, Liveness.UNKNOWN, why)
+            for number in self.epoch_numbers(stem)
+        )
 
     def _epoch(self, stem: str, number: int) -> ClaimEpoch:
         facts = self._cells[stem]
         decider = self._owner(facts.get(("started", number)))
         worker = self._owner(facts.get(("worker", number)))
         yielder = self._owner(facts.get(("yielded", number)))
-        # Stepping back is said by the one who does it. Somebody who could not tell whether his claim had come
-        # through says it too, to be on the safe side, and then it must not count against whose claim it really is.
+        # Stepping back is said by the one who does it. Somebody who could not tell whether his
+        # claim had come through says it too, to be on the safe side, and then it must not count
+        # against whose claim it really is.
         return ClaimEpoch(
             number,
             ("started", number) in facts,
@@ -286,16 +315,20 @@ class FlagListing:
 def read_flags(pipeline: Path) -> FlagListing:
     """List `pipeline` once.
 
-    Raises FileNotFoundError when there is no such directory, PermanentError with the reason when it is a
-    symlink, no directory, or cannot be listed.
+    Raises FileNotFoundError when there is no such directory, PermanentError with the reason when it
+    is a symlink, no directory, or cannot be listed.
     """
     try:
         found = pipeline.lstat()
         if stat.S_ISLNK(found.st_mode):
-            raise PermanentError(f"{pipeline}: is a symlink; flags are kept in a real directory of the run")
+            raise PermanentError(
+                f"{pipeline}: is a symlink; flags are kept in a real directory of the run"
+            )
         with directory(pipeline) as descriptor, os.scandir(descriptor) as entries:
             names_found = {
-                entry.name: entry.is_file(follow_symlinks=False) for entry in entries if not entry.name.startswith(".")
+                entry.name: entry.is_file(follow_symlinks=False)
+                for entry in entries
+                if not entry.name.startswith(".")
             }
     except FileNotFoundError:
         raise

@@ -1,7 +1,8 @@
 """How facts are spelled as names under `pipeline/`, and what each means to a person. No I/O.
 
 Names are read from the right against the known facts, because a cell's stem may itself hold dots
-(`20190710_1723_2-A5-D5_PAD38578_c6ded78b.recalled`). `naming` refuses stems that end in a word of this module.
+(`20190710_1723_2-A5-D5_PAD38578_c6ded78b.recalled`). `naming` refuses stems that end in a word of
+this module.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ STAGES = frozenset({"backup", "deletable", "ingest", "strip", "verify"})
 """Stages of a cell beside processing itself, which each have `started`, `done` and `failed`."""
 
 _CELL_FLAG = re.compile(
-    r"(?P<stem>.+?)\.(?:"  # as short as can be: `X.backup.done` is a stage of X, not the end of a cell `X.backup`
+    # as short as can be: `X.backup.done` is a stage of X, not the end of a cell `X.backup`
+    r"(?P<stem>.+?)\.(?:"
     r"(?P<fact>synced|done|failed|aborted)"
     r"|started(?:\.(?P<epoch>[2-9]|[1-9][0-9]{1,5}))?(?:\.(?P<role>worker|yielded))?"
     rf"|(?P<stage>{'|'.join(sorted(STAGES))})\.(?P<end>started|done|failed)"
@@ -40,7 +42,9 @@ _LEFT_BY_HESIOD = re.compile(r"kick_off.*|notify_.*|rt_.*|.*\.(?:log|yaml|sh)", 
 
 @dataclass(frozen=True, slots=True)
 class ParsedFlagName:
-    """A cell's flag: `fact` is one of synced, done, failed, aborted, started, worker, yielded or `{stage}.{end}`."""
+    """A cell's flag: `fact` is one of synced, done, failed, aborted, started, worker, yielded or
+    `{stage}.{end}`.
+    """
 
     stem: str
     fact: str
@@ -48,7 +52,9 @@ class ParsedFlagName:
 
 
 def parse(name: str) -> ParsedFlagName | None:
-    """What a name says about a cell; None for a flag of the run and for names that are not understood."""
+    """What a name says about a cell; None for a flag of the run and for names that are not
+    understood.
+    """
     if name in RUN_FLAGS:  # `sync.done` is not the cell `sync`
         return None
     match = _CELL_FLAG.fullmatch(name)
@@ -73,7 +79,9 @@ def is_understood(name: str) -> bool:
 SYNC = "sync"
 """The work of copying a run, which goes in rounds."""
 BACKUP = "backup"
-"""The work of copying a run's own files to second places, which goes in rounds; that of a cell is `backup(stem)`."""
+"""The work of copying a run's own files to second places, which goes in rounds; that of a cell is
+`backup(stem)`.
+"""
 NOTIFY = "notify"
 """The work of delivering a run's messages, which goes in rounds."""
 
@@ -178,7 +186,11 @@ def meaning(name: str) -> str:
         return _RUN_MEANINGS[name]
     parsed = parse(name)
     if parsed is None:
-        return "left by an earlier Hesiod, not used" if is_understood(name) else "not known to this program, ignored"
+        return (
+            "left by an earlier Hesiod, not used"
+            if is_understood(name)
+            else "not known to this program, ignored"
+        )
     if parsed.fact in _CELL_MEANINGS:
         attempt = f" (attempt {parsed.epoch})" if parsed.epoch > 1 else ""
         return _CELL_MEANINGS[parsed.fact] + attempt

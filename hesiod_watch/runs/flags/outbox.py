@@ -1,12 +1,15 @@
-"""The outbox of a run, `pipeline/messages/`: what people are told, each thing once, in order, until it is delivered.
+"""The outbox of a run, `pipeline/messages/`: what people are told, each thing once, in order, until
+it is delivered.
 
-A message is a file named after what it tells of (its *key*): `run-new`, `cell-ready.STEM`, `cell-done.STEM.1a2b3c4d`.
-Making that file decides for all deciders and for ever that this is told, and how. `0001`, `0002`, … are symbolic
-links to them and give the order; `0002.rt.delivered` says that the channel `rt` has everything up to number 2. Files
-are only added. A racer that finds a message without a number gives it one before it goes on, whoever has made it, so
-that what is told later has a higher number; two numbers for one message are harmless, the lower one counts.
+A message is a file named after what it tells of (its *key*): `run-new`, `cell-ready.STEM`,
+`cell-done.STEM.1a2b3c4d`. Making that file decides for all deciders and for ever that this is told,
+and how. `0001`, `0002`, … are symbolic links to them and give the order; `0002.rt.delivered` says
+that the channel `rt` has everything up to number 2. Files are only added. A racer that finds a
+message without a number gives it one before it goes on, whoever has made it, so that what is told
+later has a higher number; two numbers for one message are harmless, the lower one counts.
 
-`past` lists keys of what had happened to a run before it had an outbox: nobody is told about those any more.
+`past` lists keys of what had happened to a run before it had an outbox: nobody is told about those
+any more.
 """
 
 from __future__ import annotations
@@ -26,13 +29,23 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import record_in
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.files import LARGEST, create, create_file, directory, read, sync_directory, translate
+from hesiod_watch.runs.flags.files import (
+    LARGEST,
+    create,
+    create_file,
+    directory,
+    read,
+    sync_directory,
+    translate,
+)
 from hesiod_watch.runs.flags.listing import FlagListing
 
 PAST = "past"
 KINDS = ("comment", "reply")
 LONGEST_TEXT = 10_000
-"""Characters of a message, each at most six bytes of JSON; what it tells of has longer stories in the run's log."""
+"""Characters of a message, each at most six bytes of JSON; what it tells of has longer stories in
+the run's log.
+"""
 
 _NUMBER = re.compile(r"[0-9]{4,9}")
 _MARK = re.compile(r"(?P<number>[0-9]{4,9})\.(?P<channel>.+)\.delivered", re.DOTALL)
@@ -40,8 +53,11 @@ _KEY = re.compile(r"[a-z]+(?:-[a-z]+)*(?:\..+)?", re.DOTALL)
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
-def read_outbox(pipeline: Path, listing: FlagListing, channels: Collection[str], judge: Judge) -> Outbox | None:
-    """What lies in the outbox; None where there is none. Reads what one of `channels` has not got yet, no more.
+def read_outbox(
+    pipeline: Path, listing: FlagListing, channels: Collection[str], judge: Judge
+) -> Outbox | None:
+    """What lies in the outbox; None where there is none. Reads what one of `channels` has not got
+    yet, no more.
 
     Never raises: what cannot be read is said in `problem`.
     """
@@ -58,21 +74,31 @@ def read_outbox(pipeline: Path, listing: FlagListing, channels: Collection[str],
     numbers = found.numbers
     outbox = Outbox(
         reported=frozenset(found.keys | past),
-        unnumbered=tuple(sorted(key for key in found.keys - numbers.keys() if found.holds_message(key))),
+        unnumbered=tuple(
+            sorted(key for key in found.keys - numbers.keys() if found.holds_message(key))
+        ),
         last=max(numbers.values(), default=0),
         newest=max(numbers, key=lambda key: numbers[key], default=""),
         delivered=found.delivered,
         channels=tuple(channels),
-        waiting=tuple(found.letters(after=min((found.delivered.get(name, 0) for name in channels), default=10**9))),
+        waiting=tuple(
+            found.letters(
+                after=min((found.delivered.get(name, 0) for name in channels), default=10**9)
+            )
+        ),
         round=last_round,
         ticket=ticket,
     )
     due = {letter.number for name in channels for letter in outbox.waiting_for(name)}
-    return replace(outbox, waiting=tuple(letter for letter in outbox.waiting if letter.number in due))
+    return replace(
+        outbox, waiting=tuple(letter for letter in outbox.waiting if letter.number in due)
+    )
 
 
 def read_letters(pipeline: Path) -> tuple[OutboxMessage, ...]:
-    """Every message that has a number, in order. Raises FileNotFoundError, TemporaryError or PermanentError."""
+    """Every message that has a number, in order. Raises FileNotFoundError, TemporaryError or
+    PermanentError.
+    """
     try:
         return tuple(_OutboxFiles(pipeline / names.MESSAGES).letters(after=0))
     except FileNotFoundError:
@@ -82,16 +108,22 @@ def read_letters(pipeline: Path) -> tuple[OutboxMessage, ...]:
 
 
 def begin_outbox(pipeline: Path, past: Iterable[str]) -> bool:
-    """Make an outbox for a run that has none; `past` are keys of what is not told any more. True: it was us.
+    """Make an outbox for a run that has none; `past` are keys of what is not told any more. True:
+    it was us.
 
-    The list comes first, under a name of its own, so that an outbox is never seen without it. Raises HesiodError.
+    The list comes first, under a name of its own, so that an outbox is never seen without it.
+    Raises HesiodError.
     """
     prepared = f"{names.TEMPORARY}{names.MESSAGES}.{secrets.token_hex(8)}"
     try:
         with directory(pipeline) as parent:
             os.mkdir(prepared, 0o775, dir_fd=parent)
             try:
-                create(pipeline / prepared, PAST, {"reason": "from before this run had messages", "keys": sorted(past)})
+                create(
+                    pipeline / prepared,
+                    PAST,
+                    {"reason": "from before this run had messages", "keys": sorted(past)},
+                )
                 won = _move_into_place(parent, prepared)
             finally:
                 with suppress(OSError):
@@ -105,9 +137,11 @@ def begin_outbox(pipeline: Path, past: Iterable[str]) -> bool:
 
 
 def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
-    """Write the message `key`, unless it was written before, and see that it has a number. True: it was us.
+    """Write the message `key`, unless it was written before, and see that it has a number. True: it
+    was us.
 
-    `record` needs event, channels, text and time; a token is added. Raises TemporaryError or PermanentError.
+    `record` needs event, channels, text and time; a token is added. Raises TemporaryError or
+    PermanentError.
     """
     if not _KEY.fullmatch(key) or key == PAST:
         raise ValueError(f"{key!r} is no key of a message")
@@ -116,7 +150,9 @@ def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
     if len(text) > LONGEST_TEXT:
         record = {**record, "text": f"{text[:LONGEST_TEXT]}\n(cut here)"}
     made = True
-    body = json.dumps({"token": secrets.token_hex(16), "key": key, **record}, indent=1, ensure_ascii=False)
+    body = json.dumps(
+        {"token": secrets.token_hex(16), "key": key, **record}, indent=1, ensure_ascii=False
+    )
     try:
         create_file(messages, key, body.encode("utf-8", "backslashreplace") + b"\n")
     except FlagExists:
@@ -126,7 +162,9 @@ def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
 
 
 def number(pipeline: Path, key: str) -> int:
-    """The number of a message, given to it now where it has none. Raises TemporaryError or PermanentError."""
+    """The number of a message, given to it now where it has none. Raises TemporaryError or
+    PermanentError.
+    """
     place = pipeline / names.MESSAGES
     try:
         with directory(place) as parent:
@@ -142,8 +180,12 @@ def number(pipeline: Path, key: str) -> int:
         raise translate(error, f"cannot give a number to {place / key}") from error
 
 
-def mark_delivered(pipeline: Path, letter: OutboxMessage, channel: str, record: Mapping[str, object]) -> None:
-    """Say that a channel has everything up to this message. Raises what `create` raises, but for FlagExists."""
+def mark_delivered(
+    pipeline: Path, letter: OutboxMessage, channel: str, record: Mapping[str, object]
+) -> None:
+    """Say that a channel has everything up to this message. Raises what `create` raises, but for
+    FlagExists.
+    """
     with suppress(FlagExists):
         create(pipeline / names.MESSAGES, f"{letter.number:04d}.{channel}.delivered", record)
 
@@ -159,11 +201,16 @@ def read_ticket(pipeline: Path) -> tuple[int | None, str]:
         return None, f"{path}: cannot be read: {error.strerror}"
     if re.fullmatch(r"#?[1-9][0-9]{0,17}", text):
         return int(text.lstrip("#")), ""
-    return None, f"{path}: should hold the number of the run's ticket; write it there, or remove the file"
+    return (
+        None,
+        f"{path}: should hold the number of the run's ticket; write it there, or remove the file",
+    )
 
 
 def write_ticket(pipeline: Path, ticket: int) -> None:
-    """Remember the run's ticket, where none is remembered. Raises what `create` raises, but for FlagExists."""
+    """Remember the run's ticket, where none is remembered. Raises what `create` raises, but for
+    FlagExists.
+    """
     with suppress(FlagExists):
         create_file(pipeline, names.TICKET, f"{ticket}\n".encode())
 
@@ -181,8 +228,11 @@ class _OutboxFiles:
         with directory(place) as descriptor, os.scandir(descriptor) as entries:
             for entry in entries:
                 self._take(entry, descriptor)
-        # Of several numbers for one key the lowest; without those whose message a person has removed.
-        self.numbers = {key: number for number, key in sorted(self._targets, reverse=True) if key in self.keys}
+        # Of several numbers for one key the lowest; without those whose message a person has
+        # removed.
+        self.numbers = {
+            key: number for number, key in sorted(self._targets, reverse=True) if key in self.keys
+        }
 
     def _take(self, entry: os.DirEntry[str], descriptor: int) -> None:
         name = entry.name
@@ -219,7 +269,9 @@ class _OutboxFiles:
 
 
 def _move_into_place(parent: int, prepared: str) -> bool:
-    """Give a prepared outbox its name. Of two racers one does: rename(2) replaces no directory that holds anything."""
+    """Give a prepared outbox its name. Of two racers one does: rename(2) replaces no directory that
+    holds anything.
+    """
     try:
         os.stat(names.MESSAGES, dir_fd=parent, follow_symlinks=False)
     except FileNotFoundError:
@@ -239,11 +291,17 @@ def _letter(place: Path, number: int, key: str) -> OutboxMessage:
     try:
         content = read(None, place / key)
     except OSError as error:
-        return OutboxMessage(number, key, problem=f"{place / key}: cannot be read: {error.strerror}")
+        return OutboxMessage(
+            number, key, problem=f"{place / key}: cannot be read: {error.strerror}"
+        )
     record = record_in(content.text)
     token, channels = record.get("token"), record.get("channels")
     if not (isinstance(token, str) and _TOKEN.fullmatch(token) and isinstance(channels, dict)):
-        what = f"larger than {LARGEST} bytes" if content.regular and content.text is None else "no message"
+        what = (
+            f"larger than {LARGEST} bytes"
+            if content.regular and content.text is None
+            else "no message"
+        )
         return OutboxMessage(number, key, problem=f"{display(str(place / key))} is {what}: mend it")
     kinds = {str(name): str(kind) for name, kind in channels.items() if kind in KINDS}
     said = {name: str(record.get(name, "")) for name in ("event", "text", "time")}

@@ -22,7 +22,14 @@ from pathlib import Path
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import record_in
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.files import directory, publish, read, sync_directory, translate, write_temporary
+from hesiod_watch.runs.flags.files import (
+    directory,
+    publish,
+    read,
+    sync_directory,
+    translate,
+    write_temporary,
+)
 
 BACK_LINK = "rundata"
 OWNER_FILE = ".owner.json"
@@ -56,7 +63,9 @@ def identity_of(run: int) -> RunIdentity:
     """The identity of the run whose directory is open as `run`. Raises OSError."""
     found = os.fstat(run)
     try:
-        linked = os.stat(f"{names.PIPELINE}/{names.OUTPUT}", dir_fd=run, follow_symlinks=False).st_ctime_ns
+        linked = os.stat(
+            f"{names.PIPELINE}/{names.OUTPUT}", dir_fd=run, follow_symlinks=False
+        ).st_ctime_ns
     except (FileNotFoundError, NotADirectoryError):
         linked = 0
     return RunIdentity(found.st_dev, found.st_ino, linked)
@@ -70,7 +79,9 @@ class ForeignOwner:
     may_be_ours: bool  # no other run is seen: a person may know that it belongs to this run
 
 
-def foreign_owner(output: Path, run_dir: Path, run: RunIdentity | None, output_root: Path) -> ForeignOwner | None:
+def foreign_owner(
+    output: Path, run_dir: Path, run: RunIdentity | None, output_root: Path
+) -> ForeignOwner | None:
     """Why `output` does not belong to the run at `run_dir`; None where it does.
 
     `run` is None for a run that is not there yet. Raises OSError when the evidence cannot be read.
@@ -86,18 +97,25 @@ def foreign_owner(output: Path, run_dir: Path, run: RunIdentity | None, output_r
         return None
     if leads:
         target = _target(link)
-        return ForeignOwner(f"{link} {f'leads to {display(str(target))}' if target else 'is not a link'}", False)
+        return ForeignOwner(
+            f"{link} {f'leads to {display(str(target))}' if target else 'is not a link'}", False
+        )
     if name:
         return ForeignOwner(f"{output / OWNER_FILE} names the run {name}", True)
     if output != output_root / run_dir.name:
         around = _enclosing_owner(output, output_root)
         return ForeignOwner(around or f"{link} does not lead to this run", not around)
     inner = _inner_output(output)
-    return ForeignOwner(f"it contains the output directory {inner} of another run", False) if inner else None
+    return (
+        ForeignOwner(f"it contains the output directory {inner} of another run", False)
+        if inner
+        else None
+    )
 
 
 def record_owner(output: Path, run_dir: Path, run: RunIdentity) -> None:
-    """Write `.owner.json` and mend `rundata`, where they do not name the run to which `output` belongs.
+    """Write `.owner.json` and mend `rundata`, where they do not name the run to which `output`
+    belongs.
 
     A directory without a record gets one only if no other process writes it first, so the caller
     looks again. Raises TemporaryError or PermanentError, but not where `rundata` is proof enough.
@@ -128,7 +146,9 @@ def _write_record(parent: int, name: str, run: RunIdentity, *, replace: bool) ->
     try:
         if replace:
             os.rename(temporary, OWNER_FILE, src_dir_fd=parent, dst_dir_fd=parent)
-        elif (refusal := publish(parent, temporary, OWNER_FILE, body)) and not isinstance(refusal, FileExistsError):
+        elif (refusal := publish(parent, temporary, OWNER_FILE, body)) and not isinstance(
+            refusal, FileExistsError
+        ):
             raise refusal
     finally:
         with suppress(FileNotFoundError):
@@ -178,4 +198,11 @@ def _enclosing_owner(output: Path, output_root: Path) -> str:
 def _inner_output(output: Path) -> str:
     """Name of a directory in `output` that is itself a run's output; "" where there is none."""
     with os.scandir(output) as entries:
-        return next((display(entry.name) for entry in entries if os.path.lexists(f"{entry.path}/{BACK_LINK}")), "")
+        return next(
+            (
+                display(entry.name)
+                for entry in entries
+                if os.path.lexists(f"{entry.path}/{BACK_LINK}")
+            ),
+            "",
+        )

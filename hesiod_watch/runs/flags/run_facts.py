@@ -1,4 +1,6 @@
-"""A run's own facts: whose it is (`upstream`), its `type`, where results go (`output`), and how it is taken up."""
+"""A run's own facts: whose it is (`upstream`), its `type`, where results go (`output`), and how it
+is taken up.
+"""
 
 from __future__ import annotations
 
@@ -34,13 +36,16 @@ LONGEST_TYPE = 100
 
 
 def adopt(run_dir: Path, upstream: str, output: Path, run_type: str = "") -> bool:
-    """Make `run_dir/pipeline` with `upstream`, `type.yaml` and the link `output`, whole or not at all. True: it was us.
+    """Make `run_dir/pipeline` with `upstream`, `type.yaml` and the link `output`, whole or not at
+    all. True: it was us.
 
-    False when something of that name is there already, be it an empty directory that a person has made: that run
-    is not ours to take. Raises TemporaryError or PermanentError.
+    False when something of that name is there already, be it an empty directory that a person has
+    made: that run is not ours to take. Raises TemporaryError or PermanentError.
     """
     if not upstream.strip() or len(upstream.strip().splitlines()) != 1:
-        raise PermanentError(f"{run_dir}: {upstream!r} cannot be kept as its upstream: it must be one line")
+        raise PermanentError(
+            f"{run_dir}: {upstream!r} cannot be kept as its upstream: it must be one line"
+        )
     prepared = _PREPARED + secrets.token_hex(16)
     try:
         with directory(run_dir) as parent:
@@ -52,7 +57,9 @@ def adopt(run_dir: Path, upstream: str, output: Path, run_type: str = "") -> boo
                 won = _move_into_place(parent, prepared, made)
             except OSError:
                 _remove(parent, prepared)
-                if _exists(parent, PIPELINE):  # somebody was first, and has tidied ours away already
+                if _exists(
+                    parent, PIPELINE
+                ):  # somebody was first, and has tidied ours away already
                     return False
                 raise
             if won:
@@ -76,7 +83,9 @@ def _fill(parent: int, prepared: str, upstream: str, output: Path, run_type: str
     with directory(prepared, parent=parent) as descriptor:
         write_new(descriptor, names.UPSTREAM, os.fsencode(upstream) + b"\n")
         os.symlink(output, names.OUTPUT, dir_fd=descriptor)
-        os.mkdir(names.MESSAGES, _MODE, dir_fd=descriptor)  # empty: people are told everything from the beginning
+        os.mkdir(
+            names.MESSAGES, _MODE, dir_fd=descriptor
+        )  # empty: people are told everything from the beginning
         if run_type:
             write_new(descriptor, names.TYPE, _type_file(run_type))
         sync_directory(descriptor)
@@ -100,7 +109,9 @@ def _move_into_place(parent: int, prepared: str, made: os.stat_result) -> bool:
 
 
 def _remove_leftovers(parent: int) -> None:
-    """Remove what others have prepared and can no longer move into place, since `pipeline` is there."""
+    """Remove what others have prepared and can no longer move into place, since `pipeline` is
+    there.
+    """
     with os.scandir(parent) as entries:
         prepared = [entry.name for entry in entries if entry.name.startswith(_PREPARED)]
     for name in prepared:
@@ -108,7 +119,9 @@ def _remove_leftovers(parent: int) -> None:
 
 
 def _remove(parent: int, prepared: str) -> None:
-    """Remove a prepared directory with just what `_fill` puts into it; what holds anything else stays."""
+    """Remove a prepared directory with just what `_fill` puts into it; what holds anything else
+    stays.
+    """
     with suppress(OSError):  # hidden and without meaning to anybody: a leftover harms nothing
         with directory(prepared, parent=parent) as descriptor:
             with suppress(FileNotFoundError):
@@ -122,8 +135,8 @@ def _remove(parent: int, prepared: str) -> None:
 def read_upstream(pipeline: Path) -> str | None:
     """Where the run comes from: the one line in `upstream`, without blanks around it.
 
-    None where there is no such file, or nothing that can be one location in it: a run nobody touches. Bytes that
-    are no UTF-8 come as `os.fsdecode` gives them.
+    None where there is no such file, or nothing that can be one location in it: a run nobody
+    touches. Bytes that are no UTF-8 come as `os.fsdecode` gives them.
     """
     try:
         text = read(None, pipeline / names.UPSTREAM).text
@@ -138,7 +151,9 @@ def _type_file(run_type: str) -> bytes:
 
 
 def write_type(pipeline: Path, run_type: str) -> bool:
-    """Say of which type a run is, where nothing says so yet. False: something does. Raises HesiodError."""
+    """Say of which type a run is, where nothing says so yet. False: something does. Raises
+    HesiodError.
+    """
     body = _type_file(run_type)
     try:
         with directory(pipeline) as parent:
@@ -157,7 +172,9 @@ def write_type(pipeline: Path, run_type: str) -> bool:
 
 
 def read_type(pipeline: Path) -> tuple[str, str]:
-    """What `type.yaml` says, as Hesiod's does: a mapping with a key `type`. And why it says nothing, if it is there."""
+    """What `type.yaml` says, as Hesiod's does: a mapping with a key `type`. And why it says
+    nothing, if it is there.
+    """
     try:
         content = read(None, pipeline / names.TYPE)
     except FileNotFoundError:
@@ -187,7 +204,8 @@ class RunOutput:
 
 
 def read_output(pipeline: Path, output_root: Path) -> tuple[Path | None, str]:
-    """Where results go: the real directory that `output` leads to, or None and the reason to tell a person.
+    """Where results go: the real directory that `output` leads to, or None and the reason to tell a
+    person.
 
     It must be below `output_root`, whatever links are on the way, and belong to this run.
     """
@@ -212,7 +230,8 @@ def own_output(pipeline: Path, output_root: Path) -> Path:
 
 
 def log_directory(pipeline: Path, output_root: Path) -> Path | None:
-    """Where a run's log is: in its output directory; where its link cannot be read, in that of its name.
+    """Where a run's log is: in its output directory; where its link cannot be read, in that of its
+    name.
 
     None where that is missing or belongs to another run.
     """
@@ -252,14 +271,22 @@ def find_output(pipeline: Path, output_root: Path) -> RunOutput:
     except (OSError, RuntimeError):
         return RunOutput(None, f"the output directory {output_root} does not exist")
     if root not in target.parents:
-        return RunOutput(None, f"{link} leads to {target}, which is outside the output directory {output_root}")
+        return RunOutput(
+            None, f"{link} leads to {target}, which is outside the output directory {output_root}"
+        )
     if not target.is_dir():
         return RunOutput(None, f"{link} leads to {target}, which is not a directory")
     try:
         other = output_owner.foreign_owner(target, pipeline.parent, run, root)
     except OSError as error:
-        return RunOutput(None, f"{link} leads to {target}, whose run cannot be found out: {error.strerror}")
-    return RunOutput(None, _foreign(link, target, root, other), foreign=True) if other else RunOutput(target)
+        return RunOutput(
+            None, f"{link} leads to {target}, whose run cannot be found out: {error.strerror}"
+        )
+    return (
+        RunOutput(None, _foreign(link, target, root, other), foreign=True)
+        if other
+        else RunOutput(target)
+    )
 
 
 def _foreign(link: Path, target: Path, root: Path, other: ForeignOwner) -> str:

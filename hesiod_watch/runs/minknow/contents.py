@@ -1,4 +1,6 @@
-"""One look into a cell's directory: how many data files, which final_summary files, whose data have none."""
+"""One look into a cell's directory: how many data files, which final_summary files, whose data have
+none.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,8 @@ from hesiod_watch.runs.minknow.layout import ALL_KINDS, data_directories, data_e
 from hesiod_watch.runs.minknow.summary import SUMMARY_MAX_BYTES, parse_summary
 
 _SUMMARY_NAME = re.compile(r"final_summary(?:_.*)?\.txt", re.DOTALL)
-# The last id before the number: …_{protocol 8}_{acquisition 8}_{n}, …_{acquisition 8}_{n}, {flow cell}_{40 digits}_{n}
+# The last id before the number: …_{protocol 8}_{acquisition 8}_{n}, …_{acquisition 8}_{n}, {flow
+# cell}_{40 digits}_{n}
 _ACQUISITION = re.compile(r"(?:.*_)?([0-9a-f]{40}|[0-9a-f]{8})_[0-9]", re.DOTALL)
 _SHORT_IDS_IN_NAME = re.compile(r"_([0-9a-f]{8})(?=[_.])")
 
@@ -36,13 +39,14 @@ def _summary_entries(cell_dir: Path) -> list[tuple[str, os.stat_result]]:
 
 
 def newest_summary_mtime(cell_dir: Path) -> float | None:
-    """When the newest final_summary was written, in seconds since the epoch; None where there is none.
+    """When the newest final_summary was written, in seconds since the epoch; None where there is
+    none.
 
-    Of the file's two times, mtime and ctime, the earlier one counts: a sequencer whose clock is ahead
-    sets an mtime in the future, and a copy keeps an old mtime. Never before the epoch.
+    Of the file's two times, mtime and ctime, the earlier one counts: a sequencer whose clock is
+    ahead sets an mtime in the future, and a copy keeps an old mtime. Never before the epoch.
 
-    Of a directory that is there and cannot be listed the directory's own time, so that whoever asks looks
-    closer and hears from `read_contents` what is wrong.
+    Of a directory that is there and cannot be listed the directory's own time, so that whoever asks
+    looks closer and hears from `read_contents` what is wrong.
     """
     try:
         return max((_written(status) for _, status in _summary_entries(cell_dir)), default=None)
@@ -58,7 +62,8 @@ def _written(status: os.stat_result) -> float:
 
 
 def fastq_changed(cell_dir: Path) -> int:
-    """When a FASTQ directory of a cell last got (or lost) a file: its newest mtime, in nanoseconds; 0: there is none.
+    """When a FASTQ directory of a cell last got (or lost) a file: its newest mtime, in nanoseconds;
+    0: there is none.
 
     A stat per directory and none per file. Tells nothing of a file that grows. Never raises.
     """
@@ -68,7 +73,9 @@ def fastq_changed(cell_dir: Path) -> int:
             found = Path(directory.path).stat()
             newest = max(newest, found.st_mtime_ns)
             if found.st_nlink == 2:
-                continue  # where links are counted this says that there are no sub-directories, however many files
+                # where links are counted this says that there are no sub-directories, however many
+                # files
+                continue
             with os.scandir(directory.path) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
@@ -79,12 +86,18 @@ def fastq_changed(cell_dir: Path) -> int:
 
 
 def _read_summary(cell_dir: Path, name: str, status: os.stat_result) -> FinalSummary:
-    """Read and parse one file. Its lstat comes first and is repeated on the open file: special files stay unopened."""
-    not_regular = FinalSummary(name, problem=f"{display(name)} is not a regular file and is not read")
+    """Read and parse one file. Its lstat comes first and is repeated on the open file: special
+    files stay unopened.
+    """
+    not_regular = FinalSummary(
+        name, problem=f"{display(name)} is not a regular file and is not read"
+    )
     if not stat.S_ISREG(status.st_mode):
         return not_regular
     try:
-        descriptor = os.open(cell_dir / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        descriptor = os.open(
+            cell_dir / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        )
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return not_regular
@@ -94,22 +107,29 @@ def _read_summary(cell_dir: Path, name: str, status: os.stat_result) -> FinalSum
 
 
 def read_summaries(cell_dir: Path) -> tuple[FinalSummary, ...]:
-    """Every final_summary of a cell, in order of its time, oldest first. Raises OSError where there is no listing."""
-    return tuple(_read_summary(cell_dir, name, status) for name, status in _summary_entries(cell_dir))
+    """Every final_summary of a cell, in order of its time, oldest first. Raises OSError where there
+    is no listing.
+    """
+    return tuple(
+        _read_summary(cell_dir, name, status) for name, status in _summary_entries(cell_dir)
+    )
 
 
 def read_contents(cell_dir: Path) -> CellContents:
-    """Count the data files of a cell and read its final_summary files. Never raises for what lies on disk.
+    """Count the data files of a cell and read its final_summary files. Never raises for what lies
+    on disk.
 
-    `summaries` are in order of their time, oldest first. Where something cannot be listed `readable` is False; where
-    names that look like data are links or special files, `problem` says so and the counts leave them out.
+    `summaries` are in order of their time, oldest first. Where something cannot be listed
+    `readable` is False; where names that look like data are links or special files, `problem` says
+    so and the counts leave them out.
     """
     counts: Counter[DataKind] = Counter()
     left_out: list[str] = []
     beginnings: set[str] = set()
     summaries: tuple[FinalSummary, ...] = ()
     try:
-        # Summaries first: MinKNOW writes them last, so what they announce is there when it is counted.
+        # Summaries first: MinKNOW writes them last, so what they announce is there when it is
+        # counted.
         summaries = read_summaries(cell_dir)
         for directory in data_directories(cell_dir, ALL_KINDS, left_out):
             count = 0
@@ -121,7 +141,9 @@ def read_contents(cell_dir: Path) -> CellContents:
             counts[directory.kind] += count
     except OSError as error:
         where = display(os.path.relpath(error.filename or cell_dir, cell_dir.parent))
-        return CellContents(summaries, counts, readable=False, problem=f"{where} cannot be read: {error.strerror}")
+        return CellContents(
+            summaries, counts, readable=False, problem=f"{where} cannot be read: {error.strerror}"
+        )
     acquisitions = frozenset(filter(None, map(acquisition_in, beginnings)))
     unsummarised = _unsummarised(acquisitions, summaries)
     return CellContents(summaries, dict(counts), unsummarised, problem=_left_out_sentence(left_out))
@@ -136,16 +158,22 @@ def _left_out_sentence(left_out: Sequence[str]) -> str:
 
 
 def acquisition_in(name: str) -> str:
-    """The acquisition id that a data file's name carries, 8 or 40 hex digits; "" where there is none."""
+    """The acquisition id that a data file's name carries, 8 or 40 hex digits; "" where there is
+    none.
+    """
     match = _ACQUISITION.match(name)
     return match[1] if match else ""
 
 
-def _unsummarised(acquisitions: Collection[str], summaries: Sequence[FinalSummary]) -> tuple[str, ...]:
-    """Acquisitions that have data and no summary. In doubt none: a false one would hold a finished cell for ever.
+def _unsummarised(
+    acquisitions: Collection[str], summaries: Sequence[FinalSummary]
+) -> tuple[str, ...]:
+    """Acquisitions that have data and no summary. In doubt none: a false one would hold a finished
+    cell for ever.
 
-    A summary without ids (people write those) speaks for everything. Where the files name one acquisition only and no
-    summary knows it, the ids are not comparable (data renamed or called again), and the counts decide alone.
+    A summary without ids (people write those) speaks for everything. Where the files name one
+    acquisition only and no summary knows it, the ids are not comparable (data renamed or called
+    again), and the counts decide alone.
     """
     known: set[str] = set()
     for summary in summaries:
@@ -155,7 +183,9 @@ def _unsummarised(acquisitions: Collection[str], summaries: Sequence[FinalSummar
         known.update(filter(None, ids), _SHORT_IDS_IN_NAME.findall(summary.name))
     if summaries and len(acquisitions) == 1:
         return ()
-    return tuple(sorted(one for one in acquisitions if not any(_same_id(one, other) for other in known)))
+    return tuple(
+        sorted(one for one in acquisitions if not any(_same_id(one, other) for other in known))
+    )
 
 
 def _same_id(one: str, other: str) -> bool:
@@ -163,7 +193,8 @@ def _same_id(one: str, other: str) -> bool:
 
 
 def ont_report(cell_dir: Path) -> str | None:
-    """Name of MinKNOW's own report, the newest `report_*.html`, else .pdf, else .md; None where there is none.
+    """Name of MinKNOW's own report, the newest `report_*.html`, else .pdf, else .md; None where
+    there is none.
 
     Its name is not fully predictable: times and flow cell in it may differ from the directory's.
     """
@@ -173,7 +204,11 @@ def ont_report(cell_dir: Path) -> str | None:
             for entry in entries:
                 stem, _, suffix = entry.name.rpartition(".")
                 if stem.startswith("report_") and entry.is_file(follow_symlinks=False):
-                    found.setdefault(suffix, []).append((entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
+                    found.setdefault(suffix, []).append(
+                        (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
+                    )
     except OSError:
         return None  # the report is an extra: a cell that cannot be listed is said elsewhere
-    return next((max(found[suffix])[1] for suffix in ("html", "pdf", "md") if suffix in found), None)
+    return next(
+        (max(found[suffix])[1] for suffix in ("html", "pdf", "md") if suffix in found), None
+    )

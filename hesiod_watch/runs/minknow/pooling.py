@@ -1,7 +1,8 @@
-"""Data pooling: MinKNOW's setting that puts data straight into `{run}/{sample}/`, without a cell's directory.
+"""Data pooling: MinKNOW's setting that puts data straight into `{run}/{sample}/`, without a cell's
+directory.
 
-Several flow cells may share that directory then. Such data are not processed, and not guessed at: a person is told
-what lies there.
+Several flow cells may share that directory then. Such data are not processed, and not guessed at: a
+person is told what lies there.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _NOT_PROCESSED = "hesiod-watch does not process"
 
 
 def pooled(library_dir: Path) -> str:
-    """Say in one sentence that a library's directory holds data without a cell's directory; "" where it holds none.
+    """Say in one sentence that a library's directory holds data without a cell's directory; ""
+    where it holds none.
 
     Looks at one listing of the directory only, unless there is something to say. Never raises.
     """
@@ -49,7 +51,9 @@ def pooled(library_dir: Path) -> str:
 
 
 def _is_data_directory(directory: Path) -> bool:
-    """Whether this is no library but a data directory one or two levels too high; an empty one may be either."""
+    """Whether this is no library but a data directory one or two levels too high; an empty one may
+    be either.
+    """
     if not is_data_directory_name(directory.name):
         return False
     beside = data_directories(directory.parent, ALL_KINDS, [])
@@ -59,13 +63,16 @@ def _is_data_directory(directory: Path) -> bool:
 def _holds_data(directory: Path) -> bool:
     with os.scandir(directory) as entries:
         return any(
-            is_summary_name(entry.name) or (is_data_directory_name(entry.name) and entry.is_dir(follow_symlinks=False))
+            is_summary_name(entry.name)
+            or (is_data_directory_name(entry.name) and entry.is_dir(follow_symlinks=False))
             for entry in entries
         )
 
 
 def _acquisitions(directory: Path) -> list[str]:
-    """One piece of text per acquisition: its short id, and of each kind how many files are here and announced."""
+    """One piece of text per acquisition: its short id, and of each kind how many files are here and
+    announced.
+    """
     found: dict[str, Counter[DataKind]] = {}
     for file in data_files(directory):
         found.setdefault(acquisition_in(file.path.name)[:8], Counter())[file.kind] += 1

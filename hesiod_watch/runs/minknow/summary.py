@@ -1,7 +1,9 @@
-"""The final_summary file: what MinKNOW says at the end of an acquisition. Pure: bytes in, values out.
+"""The final_summary file: what MinKNOW says at the end of an acquisition. Pure: bytes in, values
+out.
 
-Plain text, `key=value`, one per line. Whether it appears whole or grows is not documented, so a file that may have
-been cut short is told from one that ends as it should, and never counts as a summary.
+Plain text, `key=value`, one per line. Whether it appears whole or grows is not documented, so a
+file that may have been cut short is told from one that ends as it should, and never counts as a
+summary.
 """
 
 from __future__ import annotations
@@ -22,8 +24,9 @@ _KINDS = frozenset(DataKind)
 def parse_summary(data: bytes, name: str) -> FinalSummary:
     """Parse a final_summary of any era: `key=value` lines, `#` comments, blank lines; CRLF or LF.
 
-    The last value wins where a key is repeated, a blank count is one that is not stated. Never raises: a file that
-    is empty, binary, half-written or not of this form gets a `problem`, one sentence that begins with its name.
+    The last value wins where a key is repeated, a blank count is one that is not stated. Never
+    raises: a file that is empty, binary, half-written or not of this form gets a `problem`, one
+    sentence that begins with its name.
     """
 
     def bad(problem: str) -> FinalSummary:
@@ -44,7 +47,9 @@ def parse_summary(data: bytes, name: str) -> FinalSummary:
     for number, line in enumerate(lines, 1):
         line = line.strip()
         if not line or line.startswith("#"):
-            by_hand |= not values and line != ""  # MinKNOW writes no comments, and its files begin with `instrument`
+            by_hand |= (
+                not values and line != ""
+            )  # MinKNOW writes no comments, and its files begin with `instrument`
             continue
         key, equals, value = line.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z0-9_]+", key.strip()):
@@ -64,11 +69,15 @@ def parse_summary(data: bytes, name: str) -> FinalSummary:
 def _is_whole(last: str) -> bool:
     """Whether a last line without a line end may be taken as it stands.
 
-    MinKNOW of 2020 wrote none. Of a number the rest may be lacking, unless it is 0; and a number of files in
-    the fallback folder keeps the cell from being complete whatever follows.
+    MinKNOW of 2020 wrote none. Of a number the rest may be lacking, unless it is 0; and a number of
+    files in the fallback folder keeps the cell from being complete whatever follows.
     """
     last = last.strip()
-    return not last or last.startswith("#") or re.fullmatch(r"[a-z0-9]+_files_in_fallback=[0-9]+", last) is not None
+    return (
+        not last
+        or last.startswith("#")
+        or re.fullmatch(r"[a-z0-9]+_files_in_fallback=[0-9]+", last) is not None
+    )
 
 
 def _is_count(key: str) -> bool:
@@ -77,10 +86,12 @@ def _is_count(key: str) -> bool:
 
 
 def _not_reached(values: Collection[str]) -> str:
-    """The key that a file of MinKNOW's own should have reached and has not; "" for one written by hand.
+    """The key that a file of MinKNOW's own should have reached and has not; "" for one written by
+    hand.
 
-    MinKNOW begins with `instrument` and states the counts last: fast5, pod5 (from 2023), fastq, bam (from 2024), each
-    `final_dest` then `fallback`. A person's file of three keys has neither `instrument` nor `started`.
+    MinKNOW begins with `instrument` and states the counts last: fast5, pod5 (from 2023), fastq, bam
+    (from 2024), each `final_dest` then `fallback`. A person's file of three keys has neither
+    `instrument` nor `started`.
     """
     if "instrument" not in values and "started" not in values:
         return ""
@@ -95,20 +106,35 @@ def _shortened(line: str) -> str:
 
 
 def facts(summaries: Sequence[FinalSummary]) -> dict[str, Any]:
-    """What the final_summary files of a cell say about its sequencing; keys are absent where nothing is stated.
+    """What the final_summary files of a cell say about its sequencing; keys are absent where
+    nothing is stated.
 
-    With several acquisitions: from the first start to the last stop, `run_hours` the sum of each, and of anything else
-    the last value. Times are strings as MinKNOW wrote them, `run_hours` a number of hours.
+    With several acquisitions: from the first start to the last stop, `run_hours` the sum of each,
+    and of anything else the last value. Times are strings as MinKNOW wrote them, `run_hours` a
+    number of hours.
     """
     stated: dict[str, Any] = {}
     for summary in summaries:
-        stated.update((key, value) for key, value in summary.values.items() if key in _FACTS and value)
-    for key, choose in (("started", min), ("acquisition_stopped", max), ("processing_stopped", max)):
-        times = [value for summary in summaries if (value := summary.values.get(key)) and _seconds(value) is not None]
+        stated.update(
+            (key, value) for key, value in summary.values.items() if key in _FACTS and value
+        )
+    for key, choose in (
+        ("started", min),
+        ("acquisition_stopped", max),
+        ("processing_stopped", max),
+    ):
+        times = [
+            value
+            for summary in summaries
+            if (value := summary.values.get(key)) and _seconds(value) is not None
+        ]
         if times:
             stated[key] = choose(times, key=lambda time: _seconds(time) or 0.0)
-    # "sequencing/sequencing_PRO114_DNA_e8_2_400K:FLO-PRO114M:SQK-LSK114:400"; a git hash before MinKNOW 3.6
-    for key, value in zip(("flow_cell_type", "kit"), stated.get("protocol", "").split(":")[1:], strict=False):
+    # "sequencing/sequencing_PRO114_DNA_e8_2_400K:FLO-PRO114M:SQK-LSK114:400"; a git hash before
+    # MinKNOW 3.6
+    for key, value in zip(
+        ("flow_cell_type", "kit"), stated.get("protocol", "").split(":")[1:], strict=False
+    ):
         if value:
             stated[key] = value
     hours = [_run_hours(summary) for summary in _one_per_acquisition(summaries)]
@@ -118,7 +144,15 @@ def facts(summaries: Sequence[FinalSummary]) -> dict[str, Any]:
 
 
 _FACTS = frozenset(
-    {"instrument", "position", "flow_cell_id", "sample_id", "protocol_group_id", "protocol", "basecalling_enabled"}
+    {
+        "instrument",
+        "position",
+        "flow_cell_id",
+        "sample_id",
+        "protocol_group_id",
+        "protocol",
+        "basecalling_enabled",
+    }
     | {"started", "acquisition_stopped", "processing_stopped"}
 )
 
@@ -130,7 +164,11 @@ def _one_per_acquisition(summaries: Sequence[FinalSummary]) -> Collection[FinalS
 def _run_hours(summary: FinalSummary) -> float | None:
     started = _seconds(summary.values.get("started", ""))
     stopped = _seconds(summary.values.get("acquisition_stopped", ""))
-    return None if started is None or stopped is None or stopped < started else (stopped - started) / 3600
+    return (
+        None
+        if started is None or stopped is None or stopped < started
+        else (stopped - started) / 3600
+    )
 
 
 def _seconds(time: str) -> float | None:

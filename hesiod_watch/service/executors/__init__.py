@@ -1,7 +1,8 @@
-"""Where an action is performed: in a process of its own on this host, in this process, or nowhere (dry run).
+"""Where an action is performed: in a process of its own on this host, in this process, or nowhere
+(dry run).
 
-Every executor starts the same thing, `perform ACTION RUN [CELL]`; what differs is where. The deciding layer
-knows only the protocol below.
+Every executor starts the same thing, `perform ACTION RUN [CELL]`; what differs is where. The
+deciding layer knows only the protocol below.
 """
 
 from __future__ import annotations
@@ -64,5 +65,9 @@ def make(name: str, config: Config, on_end: OnEnd) -> Executor:
     from hesiod_watch.service.executors.inline import Inline
     from hesiod_watch.service.executors.local import Local
 
-    executors: dict[str, Callable[[Config, OnEnd], Executor]] = {"local": Local, "inline": Inline, "dry-run": DryRun}
+    executors: dict[str, Callable[[Config, OnEnd], Executor]] = {
+        "local": Local,
+        "inline": Inline,
+        "dry-run": DryRun,
+    }
     return executors[name](config, on_end)

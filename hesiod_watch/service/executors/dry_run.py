@@ -1,4 +1,6 @@
-"""The same plan, started nowhere: every reservation is granted and every start is told and forgotten."""
+"""The same plan, started nowhere: every reservation is granted and every start is told and
+forgotten.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,10 @@ class DryRun:
 
     def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
         logger.info(
-            "would start", extra=fields(run=run_dir.name, cell=action.cell, action=action.name, reason=action.reason)
+            "would start",
+            extra=fields(
+                run=run_dir.name, cell=action.cell, action=action.name, reason=action.reason
+            ),
         )
 
     def running(self) -> dict[str, Action]:

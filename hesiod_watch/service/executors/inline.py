@@ -1,4 +1,6 @@
-"""Work in this very process: for the short actions of a service, and for a person who wants to watch."""
+"""Work in this very process: for the short actions of a service, and for a person who wants to
+watch.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ DONE, FAILED, AGAIN = 0, 1, 75
 
 
 class Inline:
-    """Performs an action before `start` returns; errors become exit codes, as they would in a child."""
+    """Performs an action before `start` returns; errors become exit codes, as they would in a
+    child.
+    """
 
     name = "inline"
 
@@ -46,8 +50,11 @@ class Inline:
             code = AGAIN if isinstance(error, TemporaryError) else FAILED
             self.last_error = str(error)
         except Exception as error:
-            # A bug in one action must not stop the others; it is told with its traceback and tried again later.
-            logger.exception("a bug", extra=fields(run=run_dir.name, cell=action.cell, action=action.name))
+            # A bug in one action must not stop the others; it is told with its traceback and tried
+            # again later.
+            logger.exception(
+                "a bug", extra=fields(run=run_dir.name, cell=action.cell, action=action.name)
+            )
             code = FAILED
             self.last_error = f"a bug in hesiod-watch: {type(error).__name__}: {error}"
         self._on_end(EndedAction(run_dir, action, code))

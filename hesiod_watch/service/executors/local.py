@@ -1,4 +1,6 @@
-"""Work in processes of their own on this host: bounded, nice, and outliving the service that started them."""
+"""Work in processes of their own on this host: bounded, nice, and outliving the service that
+started them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ logger = logging.getLogger(__name__)
 
 
 DELIVERIES = 2
-"""Runs whose messages are delivered at the same time: no work on data ever waits for them, nor they for it."""
+"""Runs whose messages are delivered at the same time: no work on data ever waits for them, nor they
+for it.
+"""
 
 
 class _Slot:
@@ -45,8 +49,13 @@ class Local:
         self._config = config
         self._on_end = on_end
         processing = config.processing
-        # Each kind has its own: finished cells do not wait for those that are being written, nor pages for either.
-        bounds = {"process": processing.workers, "ingest": processing.ingest_workers, "report": processing.workers}
+        # Each kind has its own: finished cells do not wait for those that are being written, nor
+        # pages for either.
+        bounds = {
+            "process": processing.workers,
+            "ingest": processing.ingest_workers,
+            "report": processing.workers,
+        }
         bounds |= {
             "backup": 1,
             "verify": 1,
@@ -54,7 +63,9 @@ class Local:
             "strip": 1,
         }  # what reads disks for hours does so for one cell after the other
         bounds["notify"] = DELIVERIES
-        self._slots = {name: WorkerSlots(config.landing, name, count) for name, count in bounds.items()}
+        self._slots = {
+            name: WorkerSlots(config.landing, name, count) for name, count in bounds.items()
+        }
         self._lock = threading.Lock()
         self._running: dict[str, Action] = {}
 
@@ -85,21 +96,29 @@ class Local:
             self._running[owner.token] = action
 
         def on_exit(code: int) -> None:
-            # Both under the lock: whoever finds nothing running any more must find the ending announced.
+            # Both under the lock: whoever finds nothing running any more must find the ending
+            # announced.
             with self._lock:
                 self._running.pop(owner.token, None)
                 self._on_end(EndedAction(run_dir, action, code if code >= 0 else 128 - code))
 
         inherit = () if reservation.descriptor is None else (reservation.descriptor,)
         try:
-            process = start_worker(command, log=self._log(run_dir), inherit=inherit, on_exit=on_exit)
+            process = start_worker(
+                command, log=self._log(run_dir), inherit=inherit, on_exit=on_exit
+            )
         except OSError as error:
             with self._lock:
                 self._running.pop(owner.token, None)
-            raise TemporaryError(f"{run_dir.name}: cannot start a worker: {error.strerror}") from error
+            raise TemporaryError(
+                f"{run_dir.name}: cannot start a worker: {error.strerror}"
+            ) from error
         finally:
             reservation.give_back()  # the worker holds its own copy now
-        logger.info("started", extra=fields(run=run_dir.name, cell=action.cell, action=action.name, pid=process.pid))
+        logger.info(
+            "started",
+            extra=fields(run=run_dir.name, cell=action.cell, action=action.name, pid=process.pid),
+        )
 
     def _slots_of(self, action: Action) -> WorkerSlots | None:
         if action.name != "sync":
@@ -109,11 +128,14 @@ class Local:
         return WorkerSlots(self._config.landing, f"sync-{upstream.name}", 1) if upstream else None
 
     def _gently(self) -> tuple[str, ...]:
-        """The command that makes another stand back at the disk (ionice of util-linux); nothing where it is missing.
+        """The command that makes another stand back at the disk (ionice of util-linux); nothing
+        where it is missing.
 
         Classes of ioprio_set(2): 2 is best effort, with 7 as the lowest of its levels; 3 is idle.
         """
-        words = {"normal": (), "low": ("-c", "2", "-n", "7"), "idle": ("-c", "3")}[self._config.processing.disk]
+        words = {"normal": (), "low": ("-c", "2", "-n", "7"), "idle": ("-c", "3")}[
+            self._config.processing.disk
+        ]
         program = shutil.which("ionice") if words else None
         return (program, *words) if program else ()
 

@@ -6,6 +6,6 @@
     sweep       modification times of directories, looked at again and again
     watching    both together, and the judgement which of them is to be trusted
 
-A hint never says what happened. Losing one costs time, never a cell: whoever gets it looks for himself.
-Nothing in here reads a data file, and no directory that holds data files is watched.
+A hint never says what happened. Losing one costs time, never a cell: whoever gets it looks for
+himself. Nothing in here reads a data file, and no directory that holds data files is watched.
 """

@@ -1,18 +1,21 @@
 """Events of this host's kernel, from the landing area, its runs, libraries and cells.
 
-Built on watchdog's `InotifyFD`, the thread that reads one inotify instance, and not on its `Observer`: that one drops
-events on overflow and tells nobody, opens a watch on every data directory, and dies of a handler's exception.
-What `InotifyFD` does not do is done here:
+Built on watchdog's `InotifyFD`, the thread that reads one inotify instance, and not on its
+`Observer`: that one drops events on overflow and tells nobody, opens a watch on every data
+directory, and dies of a handler's exception. What `InotifyFD` does not do is done here:
 
-- Each directory is armed first and listed second, and what the listing shows is announced. Nothing falls in between,
-  however fast `mkdir -p` and its writer are.
-- A directory that moves away is no longer watched, with all below it: it would go on talking under its old name.
-- After an overflow everything is armed and announced again, and so it is after a failure of our own.
+- Each directory is armed first and listed second, and what the listing shows is announced. Nothing
+  falls in between, however fast `mkdir -p` and its writer are.
+- A directory that moves away is no longer watched, with all below it: it would go on talking under
+  its old name.
+- After an overflow everything is armed and announced again, and so it is after a failure of our
+  own.
 - A directory that cannot be watched is remembered as such: `refused`. Sweeps take care of it.
 
-The kernel is asked for as little as possible. Files make events in cells only, and of these everything that is not
-a final_summary is dropped unseen. A summary made by a hard link has no other event than its creation, so creation
-counts too, unless what was created is empty: then its writer will close it.
+The kernel is asked for as little as possible. Files make events in cells only, and of these
+everything that is not a final_summary is dropped unseen. A summary made by a hard link has no other
+event than its creation, so creation counts too, unless what was created is empty: then its writer
+will close it.
 
 This module imports watchdog; a process that only polls does not import this module.
 """
@@ -59,11 +62,14 @@ def _mask(*bits: Mask) -> Mask:
 _SELF = _mask(In.IN_DELETE_SELF, In.IN_MOVE_SELF, In.IN_ONLYDIR, In.IN_EXCL_UNLINK)
 _STRUCTURE = _mask(_SELF, In.IN_CREATE, In.IN_MOVED_TO, In.IN_MOVED_FROM)
 MASKS: dict[LandingLevel, Mask] = {
-    LandingLevel.LANDING: _STRUCTURE,  # may be given as a symbolic link; nothing below it is ever followed through one
+    # may be given as a symbolic link; nothing below it is ever followed through one
+    LandingLevel.LANDING: _STRUCTURE,
     LandingLevel.BATCH: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
     LandingLevel.RUN: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
     LandingLevel.LIBRARY: _mask(_STRUCTURE, In.IN_DONT_FOLLOW),
-    LandingLevel.CELL: _mask(_SELF, In.IN_CREATE, In.IN_MOVED_TO, In.IN_CLOSE_WRITE, In.IN_DONT_FOLLOW),
+    LandingLevel.CELL: _mask(
+        _SELF, In.IN_CREATE, In.IN_MOVED_TO, In.IN_CLOSE_WRITE, In.IN_DONT_FOLLOW
+    ),
 }
 
 
@@ -75,12 +81,16 @@ class _Node:
     level: LandingLevel
     wd: WatchDescriptor | None = None
     callback: CallbackId | None = None
-    names: set[str] = field(default_factory=set)  # announced, by an event or because a listing showed them
+    names: set[str] = field(
+        default_factory=set
+    )  # announced, by an event or because a listing showed them
     children: dict[str, _Node] = field(default_factory=dict)
 
 
 class _Reader(InotifyFD):
-    """`InotifyFD` that dies in order: what killed it is logged, and `close` can release its descriptors."""
+    """`InotifyFD` that dies in order: what killed it is logged, and `close` can release its
+    descriptors.
+    """
 
     def run(self) -> None:
         try:
@@ -88,14 +98,17 @@ class _Reader(InotifyFD):
         except Exception:
             logger.exception("the thread that reads events failed")
             with self._lock:
-                self._is_reading = False  # else `close` leaves the descriptors to a thread that is no more
+                self._is_reading = (
+                    False  # else `close` leaves the descriptors to a thread that is no more
+                )
 
 
 class InotifyEvents:
     """Watches on one landing area; announces runs to `hint`, and None for "everything".
 
-    `hint` is called from the reading thread and from the caller of `follow`, never while our lock is held.
-    The constructor raises OSError where no inotify instance is to be had (EMFILE: too many of them).
+    `hint` is called from the reading thread and from the caller of `follow`, never while our lock
+    is held. The constructor raises OSError where no inotify instance is to be had (EMFILE: too many
+    of them).
     """
 
     def __init__(
@@ -107,11 +120,15 @@ class InotifyEvents:
         self._landing = landing
         self._hint = hint
         self._counters = counters
-        self._lock = threading.RLock()  # around the book-keeping below; never held while `hint` runs
+        self._lock = (
+            threading.RLock()
+        )  # around the book-keeping below; never held while `hint` runs
         self._root = _Node(landing.path, LandingLevel.LANDING)
         self._by_wd: dict[WatchDescriptor, _Node] = {}
         self._refused: dict[Path, str] = {}
-        self._full = False  # in this round of arming the kernel has said that there are no watches left
+        self._full = (
+            False  # in this round of arming the kernel has said that there are no watches left
+        )
         self._callback_ids = count(1)
         self._probe_name = b""
         self._probe_seen = threading.Event()
@@ -137,9 +154,11 @@ class InotifyEvents:
             return dict(self._refused)
 
     def arm(self) -> None:
-        """Watch everything that should be watched. May be called again at any time; the caller announces everything.
+        """Watch everything that should be watched. May be called again at any time; the caller
+        announces everything.
 
-        Watches that are there already stay, without a gap; those on directories that went unnoticed are removed.
+        Watches that are there already stay, without a gap; those on directories that went unnoticed
+        are removed.
         """
         with self._lock:
             if self._closing:
@@ -150,7 +169,9 @@ class InotifyEvents:
             self.root_gone = not self._place(self._root)
 
     def follow(self, path: Path) -> None:
-        """Take up `path`, which no event announced, with what is below it and what lies between it and what we know."""
+        """Take up `path`, which no event announced, with what is below it and what lies between it
+        and what we know.
+        """
         with self._lock:
             runs: list[Path] = []
             for candidate in (path, *path.parents):
@@ -167,13 +188,16 @@ class InotifyEvents:
             return node is not None and node.wd is not None
 
     def announced(self, path: Path) -> bool:
-        """Whether `path` was announced, by an event or because it was there when its directory was armed."""
+        """Whether `path` was announced, by an event or because it was there when its directory was
+        armed.
+        """
         with self._lock:
             node = self._find(path.parent)
             return node is not None and path.name in node.names
 
     def probe(self, timeout: float) -> bool:
-        """Whether a file that we make in the landing area comes back as an event within `timeout` seconds.
+        """Whether a file that we make in the landing area comes back as an event within `timeout`
+        seconds.
 
         Raises OSError where none can be made.
         """
@@ -188,7 +212,9 @@ class InotifyEvents:
     def close(self) -> None:
         """Stop and remove all watches. May be called again."""
         with self._lock:
-            self._closing = True  # from here on nothing is added to an instance that is being closed
+            self._closing = (
+                True  # from here on nothing is added to an instance that is being closed
+            )
         self._fd.stop()
         if self._fd is not threading.current_thread():
             self._fd.join(_JOIN_SECONDS)
@@ -197,8 +223,13 @@ class InotifyEvents:
 
     def on_event(self, event: InotifyEvent) -> None:
         self._counters.events += 1
-        # In a storm this line is most of our work: files that are no summary go before anything else is done.
-        if event.name and not event.mask & In.IN_ISDIR and not event.name.startswith((_SUMMARY, _PROBE)):
+        # In a storm this line is most of our work: files that are no summary go before anything
+        # else is done.
+        if (
+            event.name
+            and not event.mask & In.IN_ISDIR
+            and not event.name.startswith((_SUMMARY, _PROBE))
+        ):
             self._counters.dropped += 1
             return
         with self._surviving():
@@ -215,22 +246,31 @@ class InotifyEvents:
             self._announce(runs)
 
     def on_queue_overflow(self) -> None:
-        """Events were lost. Every directory is armed and listed again; quick, as only its upper levels are."""
+        """Events were lost. Every directory is armed and listed again; quick, as only its upper
+        levels are.
+        """
         self._counters.overflows += 1
-        logger.warning("the kernel lost events, so everything is looked at", extra=fields(landing=self._landing.path))
+        logger.warning(
+            "the kernel lost events, so everything is looked at",
+            extra=fields(landing=self._landing.path),
+        )
         with self._surviving():
             self.arm()
             self._hint(None)
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
-        """Log whatever goes wrong and go on: what an event would have taught us is found by listing later."""
+        """Log whatever goes wrong and go on: what an event would have taught us is found by listing
+        later.
+        """
         try:
             yield
         except Exception:
             self._counters.handler_errors += 1
             self.rearm_wanted = True
-            logger.exception("an event could not be handled", extra=fields(landing=self._landing.path))
+            logger.exception(
+                "an event could not be handled", extra=fields(landing=self._landing.path)
+            )
 
     # The book-keeping. The lock is held.
 
@@ -308,7 +348,8 @@ class InotifyEvents:
         return [below.path for below in _subtree(node) if below.level is LandingLevel.RUN]
 
     def _place(self, node: _Node) -> bool:
-        """Watch a directory and what is below it, level by level: upper levels matter more when watches run out.
+        """Watch a directory and what is below it, level by level: upper levels matter more when
+        watches run out.
 
         Returns False where `node` itself is no directory (any more).
         """
@@ -327,7 +368,9 @@ class InotifyEvents:
                 del parent.children[child.path.name]
 
     def _watch(self, node: _Node) -> bool:
-        """Put the watch; False where there is nothing to watch. A refusal is noted and is no failure."""
+        """Put the watch; False where there is nothing to watch. A refusal is noted and is no
+        failure.
+        """
         self._refused.pop(node.path, None)
         if self._full and node.wd is None:  # to ask again for a watch that is there costs none
             return self._refuse(node, errno.ENOSPC)
@@ -342,9 +385,10 @@ class InotifyEvents:
         if wd == -1:  # InotifyFD's way to say EACCES; it has noted a watch of that number
             self._fd.remove_callbacks([(wd, callback)])
             return self._refuse(node, errno.EACCES)
-        # The kernel knows directories, not paths: this may be the watch that the node had, or another because the
-        # directory was made anew, or one that a node of an old name holds until the event of the renaming is read.
-        # A watch has one holder, or it would be lost with one of two; the newest takes it over.
+        # The kernel knows directories, not paths: this may be the watch that the node had, or
+        # another because the directory was made anew, or one that a node of an old name holds until
+        # the event of the renaming is read. A watch has one holder, or it would be lost with one of
+        # two; the newest takes it over.
         for holder in (self._by_wd.get(wd), node):
             if holder is not None:
                 self._drop_callback(holder)
@@ -359,7 +403,9 @@ class InotifyEvents:
         return True
 
     def _children(self, parent: _Node) -> list[_Node]:
-        """List a directory that was just armed; everything listed counts as announced. Includes children that went."""
+        """List a directory that was just armed; everything listed counts as announced. Includes
+        children that went.
+        """
         try:
             with os.scandir(parent.path) as entries:
                 found = {
@@ -369,9 +415,17 @@ class InotifyEvents:
                     or (parent.level is LandingLevel.CELL and is_summary(entry.name))
                 }
         except OSError:
-            return list(parent.children.values())  # unreadable or just gone: sweeps and events will tell
-        parent.names = {name for name in found if self._landing.below(parent.level, name) is not None}
-        wanted = {name: self._landing.below(parent.level, name) for name, directory in found.items() if directory}
+            return list(
+                parent.children.values()
+            )  # unreadable or just gone: sweeps and events will tell
+        parent.names = {
+            name for name in found if self._landing.below(parent.level, name) is not None
+        }
+        wanted = {
+            name: self._landing.below(parent.level, name)
+            for name, directory in found.items()
+            if directory
+        }
         for name, level in wanted.items():
             if level is not None and level.watched and name not in parent.children:
                 parent.children[name] = _Node(parent.path / name, level)
@@ -408,7 +462,9 @@ class InotifyEvents:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether there is a file of no bytes. Of one that has gone, or is no file, something is to be learnt."""
+    """Whether there is a file of no bytes. Of one that has gone, or is no file, something is to be
+    learnt.
+    """
     try:
         status = path.lstat()
     except OSError:

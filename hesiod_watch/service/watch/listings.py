@@ -1,8 +1,10 @@
-"""What the upstreams have, asked now and then: a source of hints, and of the listings that decisions are made from.
+"""What the upstreams have, asked now and then: a source of hints, and of the listings that
+decisions are made from.
 
-Every upstream is asked at the same time, so that one that does not answer delays nobody. From one that did not answer
-nothing is concluded: its runs are not offered until it answers again, and what was begun of them waits. A run's name
-is pinned by the directory that says where it comes from; new ones are named once, and two that would be one are told.
+Every upstream is asked at the same time, so that one that does not answer delays nobody. From one
+that did not answer nothing is concluded: its runs are not offered until it answers again, and what
+was begun of them waits. A run's name is pinned by the directory that says where it comes from; new
+ones are named once, and two that would be one are told.
 """
 
 from __future__ import annotations
@@ -25,13 +27,19 @@ from hesiod_watch.runs.landing import LandingArea
 class ListedRuns:
     """What a round of questions came to."""
 
-    listed_runs: Mapping[Path, ListedRun]  # by the run's directory in the landing area, whether or not that is there
-    problems: tuple[str, ...]  # upstreams that did not answer in full, runs that get no name, names left alone
+    listed_runs: Mapping[
+        Path, ListedRun
+    ]  # by the run's directory in the landing area, whether or not that is there
+    problems: tuple[
+        str, ...
+    ]  # upstreams that did not answer in full, runs that get no name, names left alone
     listings: tuple[UpstreamListing, ...]
 
 
 def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRuns:
-    """Ask every upstream of the configuration. Raises TemporaryError when the landing area cannot be read."""
+    """Ask every upstream of the configuration. Raises TemporaryError when the landing area cannot
+    be read.
+    """
     remote = [upstream for upstream in config.upstreams if not upstream.place.is_local]
     if not remote:
         return ListedRuns({}, (), ())
@@ -45,7 +53,9 @@ def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRu
     for upstream, listing in zip(remote, listings, strict=True):
         if listing.problem:
             problems.append(f"upstream {upstream.name}: {listing.problem}")
-        problems += [f"upstream {upstream.name}: {entry.name}: {entry.why}" for entry in listing.quarantined]
+        problems += [
+            f"upstream {upstream.name}: {entry.name}: {entry.why}" for entry in listing.quarantined
+        ]
         found += listing.found(upstream.instrument_name)
     named = name_runs(found, pinned)
     problems += [f"{fold.location}: {fold.why}; rename it, there or here" for fold in named.folds]
@@ -59,7 +69,9 @@ def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRu
 
 
 def _pin(run: Path) -> str | None:
-    """Where a run says that it comes from, "" where it does not; None if it is empty: made, and not taken up yet."""
+    """Where a run says that it comes from, "" where it does not; None if it is empty: made, and not
+    taken up yet.
+    """
     if text := flags.read_upstream(run / "pipeline"):
         return text
     try:

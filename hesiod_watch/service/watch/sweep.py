@@ -1,14 +1,16 @@
 """Finding what changed by looking: modification times of directories, again and again.
 
-Making, renaming or removing an entry moves the mtime of its directory and of no other, so a `stat` of the landing
-area, the runs, their libraries, cells and `pipeline/` shows every new run, library, cell, summary and flag. Data
-directories are not looked at. Some thousand calls take a few milliseconds on a local disk; runs that have nothing
-open any more take turns, so that they cost a twelfth.
+Making, renaming or removing an entry moves the mtime of its directory and of no other, so a `stat`
+of the landing area, the runs, their libraries, cells and `pipeline/` shows every new run, library,
+cell, summary and flag. Data directories are not looked at. Some thousand calls take a few
+milliseconds on a local disk; runs that have nothing open any more take turns, so that they cost a
+twelfth.
 
-An mtime may stand still although something was added, where its clock ticks slowly (once a second on Lustre). So a
-directory that changed is *hot*: it is listed at every sweep until its mtime has stood still for two sweeps
-and two seconds of our own clock. The file system's clock is never compared with ours. Where mtimes tell
-nothing (stacked file systems), every directory is listed at every sweep.
+An mtime may stand still although something was added, where its clock ticks slowly (once a second
+on Lustre). So a directory that changed is *hot*: it is listed at every sweep until its mtime has
+stood still for two sweeps and two seconds of our own clock. The file system's clock is never
+compared with ours. Where mtimes tell nothing (stacked file systems), every directory is listed at
+every sweep.
 
 Unreachable is not empty: what cannot be read is kept as it was last seen.
 """
@@ -30,15 +32,19 @@ TURNS = 12  # a settled run is looked at every so many sweeps
 
 @dataclass(frozen=True, slots=True)
 class SweepFindings:
-    """What one sweep found: runs worth a look, and the directories and summaries that were not there the
-    sweep before. Flags are in `runs` only: no event covers them, so they prove nothing about events."""
+    """What one sweep found: runs worth a look, and the directories and summaries that were not
+    there the sweep before. Flags are in `runs` only: no event covers them, so they prove nothing
+    about events.
+    """
 
     runs: tuple[Path, ...]
     added: tuple[Path, ...]
 
 
 Stamp = tuple[int, int] | None
-"""Size and mtime of a summary: it may be made first and written later, which moves no directory's mtime."""
+"""Size and mtime of a summary: it may be made first and written later, which moves no directory's
+mtime.
+"""
 
 
 @dataclass(slots=True, eq=False)
@@ -59,8 +65,8 @@ class _Directory:
 class Sweeper:
     """Remembers what every directory looked like and tells what is different. For one thread.
 
-    `settled` says of a run's directory that nothing in it is open any more. With `trust_mtimes` False every
-    directory is listed every time.
+    `settled` says of a run's directory that nothing in it is open any more. With `trust_mtimes`
+    False every directory is listed every time.
     """
 
     def __init__(
@@ -93,9 +99,11 @@ class Sweeper:
         return self._root.readable
 
     def sweep(self, now: float, *, full: bool = False) -> SweepFindings:
-        """Look at everything that is due; with `full`, list every directory whatever its mtime says.
+        """Look at everything that is due; with `full`, list every directory whatever its mtime
+        says.
 
-        `now` is in seconds of any clock that does not jump. The first sweep finds everything there is.
+        `now` is in seconds of any clock that does not jump. The first sweep finds everything there
+        is.
         """
         look = _Look(now, full)
         self._count += 1
@@ -121,21 +129,32 @@ class Sweeper:
         try:
             mtime = self._modified_at(self._root_resolved(directory))
         except OSError:
-            return False  # if it has gone, the listing of its parent says so; if not, it is kept as it was
+            # if it has gone, the listing of its parent says so; if not, it is kept as it was
+            return False
         if mtime != directory.mtime:
-            if directory.mtime is not None and directory.level is LandingLevel.PIPELINE and directory.run is not None:
-                look.runs[directory.run] = None  # a flag may have been replaced by another of the same name
+            if (
+                directory.mtime is not None
+                and directory.level is LandingLevel.PIPELINE
+                and directory.run is not None
+            ):
+                look.runs[directory.run] = (
+                    None  # a flag may have been replaced by another of the same name
+                )
             directory.mtime, directory.moved_at, directory.still = mtime, look.now, 0
             directory.hot = True
             return True
         if directory.hot:
             directory.still += 1
-            directory.hot = directory.still < STILL_SWEEPS or look.now - directory.moved_at < STILL_SECONDS
+            directory.hot = (
+                directory.still < STILL_SWEEPS or look.now - directory.moved_at < STILL_SECONDS
+            )
             return True
         return look.full or not self._trust_mtimes or not directory.readable
 
     def _root_resolved(self, directory: _Directory) -> Path:
-        """The landing area itself may be given as a symbolic link, which `modified` does not follow."""
+        """The landing area itself may be given as a symbolic link, which `modified` does not
+        follow.
+        """
         return Path(os.path.realpath(directory.path)) if directory is self._root else directory.path
 
     def _list(self, directory: _Directory, look: _Look) -> None:
@@ -164,7 +183,9 @@ class Sweeper:
         directory.readable = readable
 
     def _entries(self, directory: _Directory) -> Iterator[tuple[str, Stamp]]:
-        """What counts in a directory: flags in `pipeline/`, else directories, and in a cell its summaries."""
+        """What counts in a directory: flags in `pipeline/`, else directories, and in a cell its
+        summaries.
+        """
         with os.scandir(directory.path) as entries:
             for entry in entries:
                 if directory.level is LandingLevel.PIPELINE:
@@ -182,7 +203,9 @@ class Sweeper:
             return
         path = parent.path / name
         self._made += 1
-        parent.children[name] = _Directory(path, level, path if level is LandingLevel.RUN else parent.run, self._made)
+        parent.children[name] = _Directory(
+            path, level, path if level is LandingLevel.RUN else parent.run, self._made
+        )
 
     def _look_at_summaries(self, cell: _Directory, look: _Look) -> None:
         for name, before in cell.entries.items():

@@ -1,17 +1,20 @@
-"""Watching the landing area: events for speed, sweeps for truth, and the judgement which of them to trust.
+"""Watching the landing area: events for speed, sweeps for truth, and the judgement which of them to
+trust.
 
     events    events work here; sweeps look for what they may have lost
     partial   some directories could not be watched; sweeps come at half the interval
     polled    events cannot be believed here; sweeps come at half the interval
     gone      the landing area is not there; looked for until it is back
 
-Whether events can be believed is judged by the type of file system, by a file of our own that has to come back
-as an event, and by evidence: when a sweep finds what no event had announced by the next sweep, the landing area is
-`polled` until 24 hours have passed without such a find. Events are used all the same, whenever they come.
+Whether events can be believed is judged by the type of file system, by a file of our own that has
+to come back as an event, and by evidence: when a sweep finds what no event had announced by the
+next sweep, the landing area is `polled` until 24 hours have passed without such a find. Events are
+used all the same, whenever they come.
 
-The order at the start, after the landing area came back and after the reading thread died: arm the watches, sweep,
-announce everything. `check` does all of this and is called by the owner's loop; it may take as long as the file
-system takes to answer. `start`, `check`, `next_check` and `stop` belong to one thread.
+The order at the start, after the landing area came back and after the reading thread died: arm the
+watches, sweep, announce everything. `check` does all of this and is called by the owner's loop; it
+may take as long as the file system takes to answer. `start`, `check`, `next_check` and `stop`
+belong to one thread.
 """
 
 from __future__ import annotations
@@ -44,15 +47,19 @@ State = Literal["events", "partial", "polled", "gone"]
 
 DISTRUST_SECONDS = 24 * 3600.0
 SELF_TEST_SECONDS = 2.0
-SHORTEST_INTERVAL = 1.0  # seconds; sweeps are not hurried beyond this, unless the configuration says so
+SHORTEST_INTERVAL = (
+    1.0  # seconds; sweeps are not hurried beyond this, unless the configuration says so
+)
 RETRY_REFUSED_SECONDS = 60.0
 
 
 class Watcher:
-    """Hints about one landing area. `hint(run)` says "look at this run", `hint(None)` "look at everything".
+    """Hints about one landing area. `hint(run)` says "look at this run", `hint(None)` "look at
+    everything".
 
-    `hint` is called from the thread that calls `check` and from the one that reads events; it must be cheap and
-    must not block. `settled` says of a run that nothing in it is open any more. Intervals are in seconds.
+    `hint` is called from the thread that calls `check` and from the one that reads events; it must
+    be cheap and must not block. `settled` says of a run that nothing in it is open any more.
+    Intervals are in seconds.
     """
 
     def __init__(
@@ -108,7 +115,9 @@ class Watcher:
         )
 
     def start(self) -> None:
-        """Begin. Hints "everything" when the landing area is there, and whenever it comes back later."""
+        """Begin. Hints "everything" when the landing area is there, and whenever it comes back
+        later.
+        """
         self._gone = ""
         self._next_sweep = self._clock()
         self.check()
@@ -125,7 +134,9 @@ class Watcher:
         return 0.0 if self._urgent() else max(0.0, self._next_sweep - self._clock())
 
     def check(self) -> None:
-        """Do what is due: a sweep, a new reading thread, a look for the landing area. Cheap when nothing is."""
+        """Do what is due: a sweep, a new reading thread, a look for the landing area. Cheap when
+        nothing is.
+        """
         now = self._clock()
         if now < self._next_sweep and not self._urgent():
             return
@@ -148,17 +159,23 @@ class Watcher:
         if deaf:
             return f"{place} is swept {every}: {deaf}"
         told = f"{place} is watched by events ({watches} watches) and swept {every}"
-        return told + "".join(f"; {remark}" for remark in (self._refusal(), self._self_test) if remark)
+        return told + "".join(
+            f"; {remark}" for remark in (self._refusal(), self._self_test) if remark
+        )
 
     # Where the landing area is
 
     def _landing_is_here(self) -> bool:
-        """Whether it is there and is watched; begins anew when another directory took its place, or it came back."""
+        """Whether it is there and is watched; begins anew when another directory took its place, or
+        it came back.
+        """
         try:
             identity = self._landing.identity()
         except TemporaryError as error:
             return self._lost(str(error))
-        same = identity == self._identity and not (self._events is not None and self._events.root_gone)
+        same = identity == self._identity and not (
+            self._events is not None and self._events.root_gone
+        )
         if same:
             return True
         problem = self._landing.problem(self._known_runs)
@@ -206,7 +223,10 @@ class Watcher:
         if self._engine == "poll":
             return
         try:
-            from hesiod_watch.service.watch.inotify import INSTANCES_SYSCTL, InotifyEvents  # polling needs no watchdog
+            from hesiod_watch.service.watch.inotify import (
+                INSTANCES_SYSCTL,
+                InotifyEvents,
+            )  # polling needs no watchdog
         except (ImportError, AttributeError, OSError) as error:
             self._no_events = f"watchdog's inotify cannot be used here ({error})"
             return
@@ -215,7 +235,9 @@ class Watcher:
         except OSError as error:
             self._no_events = f"inotify cannot be used ({error.strerror})"
             if error.errno == errno.EMFILE:
-                self._no_events += f": too many programs of this user use it, raise {INSTANCES_SYSCTL}"
+                self._no_events += (
+                    f": too many programs of this user use it, raise {INSTANCES_SYSCTL}"
+                )
             return
         self._events.arm()
         self._next_retry = self._clock() + RETRY_REFUSED_SECONDS
@@ -226,9 +248,13 @@ class Watcher:
         try:
             if not events.probe(SELF_TEST_SECONDS):
                 self._heard_nothing = True
-                self._self_test = f"a file made in the landing area gave no event within {SELF_TEST_SECONDS:g} s"
+                self._self_test = (
+                    f"a file made in the landing area gave no event within {SELF_TEST_SECONDS:g} s"
+                )
         except OSError as error:
-            self._self_test = f"events could not be tested, as no file can be made there ({error.strerror})"
+            self._self_test = (
+                f"events could not be tested, as no file can be made there ({error.strerror})"
+            )
 
     def _mend_events(self, now: float) -> None:
         events = self._events
@@ -288,7 +314,10 @@ class Watcher:
         self._counters.missed += len(missed)
         if missed:
             self._distrusted_until = now + DISTRUST_SECONDS
-            logger.warning("a sweep found what no event had announced", extra=fields(path=missed[0], of=len(missed)))
+            logger.warning(
+                "a sweep found what no event had announced",
+                extra=fields(path=missed[0], of=len(missed)),
+            )
 
     def _interval(self) -> float:
         if self._engine == "poll" or self.state in ("events", "gone"):
@@ -338,7 +367,9 @@ class Watcher:
         about = (state, self._gone, self._deaf(), "refused" if state == "partial" else "")
         if about == self._told:
             return
-        expected = state == "events" or (state == "polled" and (self._engine == "poll" or self._distrusted_type()))
+        expected = state == "events" or (
+            state == "polled" and (self._engine == "poll" or self._distrusted_type())
+        )
         level = logging.INFO if expected else logging.WARNING
         logger.log(level, self.describe(), extra=fields(landing=self._landing.path, state=state))
         self._told = about

@@ -1,4 +1,6 @@
-"""An ingest that is killed, fails or loses power at any moment goes on from there, and ends with the same bytes."""
+"""An ingest that is killed, fails or loses power at any moment goes on from there, and ends with
+the same bytes.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +55,9 @@ class World:
 
     def go_on(self, directory: Path, *, check_all: bool, acknowledged: int = 0) -> str:
         try:
-            with Ingest.open(directory, SETTINGS, owner={}, check_all=check_all, limits=LIMITS) as ingest:
+            with Ingest.open(
+                directory, SETTINGS, owner={}, check_all=check_all, limits=LIMITS
+            ) as ingest:
                 if ingest.sources < acknowledged:
                     return f"{acknowledged} pieces were acknowledged, {ingest.sources} are left"
                 results = ingest.finish(self.outputs)
@@ -83,7 +87,9 @@ def calls_of(world: World) -> list[str]:
 
 
 def test_the_recorder_sees_everything(world: World) -> None:
-    """The changes that were noted, played again, make the very files that are there: nothing else writes."""
+    """The changes that were noted, played again, make the very files that are there: nothing else
+    writes.
+    """
     directory = world.new_place()
     disk = world.disk(directory)
     grow(directory, world.outputs)
@@ -94,7 +100,9 @@ def test_the_recorder_sees_everything(world: World) -> None:
 
 
 def test_killed_at_any_change(world: World) -> None:
-    """Wherever the process is killed, the next one finishes with the same bytes, and nothing recorded is redone."""
+    """Wherever the process is killed, the next one finishes with the same bytes, and nothing
+    recorded is redone.
+    """
     for number in range(len(calls_of(world))):
 
         def kill(kind: str, call: int, at: int = number) -> None:
@@ -106,7 +114,9 @@ def test_killed_at_any_change(world: World) -> None:
         with pytest.raises(Killed):
             grow(directory, world.outputs)
         disk.die()
-        assert world.recover(directory, check_all=False) == "", f"killed at change {number}: {disk.calls[-1]}"
+        assert world.recover(directory, check_all=False) == "", (
+            f"killed at change {number}: {disk.calls[-1]}"
+        )
 
 
 def failing(code: int, at: int) -> Fault:
@@ -130,7 +140,9 @@ def test_no_room_at_any_change(world: World) -> None:
 
 
 def test_the_same_ingest_goes_on_when_there_is_room(world: World) -> None:
-    """Nothing is lost and nothing doubled when one object is asked again and again, a little room at a time."""
+    """Nothing is lost and nothing doubled when one object is asked again and again, a little room
+    at a time.
+    """
     directory = world.new_place()
     waiting = 0
     rng = random.Random(7)
@@ -154,14 +166,18 @@ def test_the_same_ingest_goes_on_when_there_is_room(world: World) -> None:
 
 
 def test_a_failing_disk_at_any_change(world: World) -> None:
-    """After EIO nothing is synced again through the same file; a new ingest goes on from the journal."""
+    """After EIO nothing is synced again through the same file; a new ingest goes on from the
+    journal.
+    """
     for number in range(len(calls_of(world))):
         directory = world.new_place()
         disk = world.disk(directory, failing(errno.EIO, number))
         try:
             grow(directory, world.outputs)
         except PermanentError:
-            assert "sync" not in disk.calls[number + 1 :], f"synced again after the error at change {number}"
+            assert "sync" not in disk.calls[number + 1 :], (
+                f"synced again after the error at change {number}"
+            )
         assert world.recover(directory, check_all=False) == "", f"failed at change {number}"
 
 
@@ -177,7 +193,9 @@ def test_short_writes(longest_write: int, world: World) -> None:
 class PowerLoss:
     """The changes of one run, and the disks that losing power in the middle of it may leave."""
 
-    def __init__(self, world: World, changes: Sequence[Change], start: dict[str, bytes] | None = None) -> None:
+    def __init__(
+        self, world: World, changes: Sequence[Change], start: dict[str, bytes] | None = None
+    ) -> None:
         self.world = world
         self.changes = changes
         self._start = start
@@ -201,10 +219,15 @@ class PowerLoss:
                     acknowledged = platter.told.get("kept", 0)
                     contents = self._again(contents, rng)
                 self.states += 1
-                if platter.told.get("finished") and not self.world.expected.items() <= contents.items():
+                if (
+                    platter.told.get("finished")
+                    and not self.world.expected.items() <= contents.items()
+                ):
                     found.append(f"change {number}, sample {sample}: finished outputs were lost")
                 directory = self.world.new_place(contents)
-                verdict = self.world.recover(directory, check_all=check_all, acknowledged=acknowledged)
+                verdict = self.world.recover(
+                    directory, check_all=check_all, acknowledged=acknowledged
+                )
                 shutil.rmtree(directory)
                 if verdict:
                     found.append(f"change {number} ({change.kind}), sample {sample}: {verdict}")
@@ -253,7 +276,9 @@ def journal_first(disk: Disk) -> None:
 
 
 def test_power_loss(world: World) -> None:
-    """Whatever the disk holds after a power loss, or two, the outputs end the same and nothing acknowledged is lost."""
+    """Whatever the disk holds after a power loss, or two, the outputs end the same and nothing
+    acknowledged is lost.
+    """
     loss = PowerLoss(world, recorded(world))
     assert loss.wrong(2, seed=1) == []
     assert loss.states > 150
@@ -266,7 +291,9 @@ def test_power_loss_finds_mutants(mutate: Callable[[Disk], None], world: World) 
 
 
 def test_finished_outputs_are_durable_without_a_checkpoint(world: World) -> None:
-    """What `finish` gives back is certain to be on the disk, also where there was no room for anything else."""
+    """What `finish` gives back is certain to be on the disk, also where there was no room for
+    anything else.
+    """
 
     def full(kind: str, call: int) -> None:
         if kind == "rename" and call > 10:  # the journal was made before

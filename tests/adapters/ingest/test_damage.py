@@ -1,4 +1,6 @@
-"""Outputs, checkpoints and disks that are not as they should be: it is noticed, said, and made again."""
+"""Outputs, checkpoints and disks that are not as they should be: it is noticed, said, and made
+again.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,9 @@ from hesiod_watch.fastq.tasks import TaskLimits
 def test_a_full_disk_gets_back_what_was_in_vain(
     outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without room for the journal's lines, what was written for them is cut off at once: others need the space."""
+    """Without room for the journal's lines, what was written for them is cut off at once: others
+    need the space.
+    """
 
     class Full(Disk):
         """Has no room for a longer journal."""
@@ -68,7 +72,9 @@ DAMAGE: list[tuple[str, Callable[[Path], None], int]] = [
 ]
 
 
-@pytest.mark.parametrize(("damage", "kept"), [row[1:] for row in DAMAGE], ids=[row[0] for row in DAMAGE])
+@pytest.mark.parametrize(
+    ("damage", "kept"), [row[1:] for row in DAMAGE], ids=[row[0] for row in DAMAGE]
+)
 def test_outputs_that_are_not_as_they_were_written(
     damage: Callable[[Path], None], kept: int, outputs: list[Output], tmp_path: Path
 ) -> None:
@@ -86,7 +92,9 @@ def test_outputs_that_are_not_as_they_were_written(
     assert [w.md5 for w in results] == [w.md5 for w in alone]
 
 
-def test_without_checking_all_the_last_batch_is_checked(outputs: list[Output], tmp_path: Path) -> None:
+def test_without_checking_all_the_last_batch_is_checked(
+    outputs: list[Output], tmp_path: Path
+) -> None:
     """The cheap opening looks at what was written last, which is what a crash may have touched."""
     with opened(tmp_path / "out") as one:
         one.take(outputs[:1])
@@ -124,11 +132,17 @@ def test_the_checkpoint_of_another_history(tmp_path: Path) -> None:
     """A checkpoint that goes with a journal of the same length, and other lines, is not used."""
     histories: dict[int, tuple[Path, Output]] = {}
     for seed in range(100):
-        output = Output("o.gz", None, "pass", (put(tmp_path / f"s{seed:02}", "a.fastq", reads(1, seed % 10 + 40)),))
+        output = Output(
+            "o.gz",
+            None,
+            "pass",
+            (put(tmp_path / f"s{seed:02}", "a.fastq", reads(1, seed % 10 + 40)),),
+        )
         with opened(tmp_path / f"{seed:02}") as one:
             one.take([output])
             alike = histories.setdefault(
-                (tmp_path / f"{seed:02}" / "journal.jsonl").stat().st_size, (tmp_path / f"{seed:02}", output)
+                (tmp_path / f"{seed:02}" / "journal.jsonl").stat().st_size,
+                (tmp_path / f"{seed:02}", output),
             )
         if alike[1].sources[0].path.read_bytes() != output.sources[0].path.read_bytes():
             break
@@ -160,13 +174,21 @@ def test_the_checkpoint_is_only_a_cache(
     assert [(w.md5, w.statistics) for w in results] == [(w.md5, w.statistics) for w in alone]
 
 
-@pytest.mark.parametrize(("name", "place"), [("a.fastq.gz", 1000), ("a.fastq.gz", 4), ("b.fastq.gz", 4)])
-def test_damage_is_found_while_measuring(name: str, place: int, outputs: list[Output], tmp_path: Path) -> None:
-    """Without a checkpoint outputs are read anyway; what is wrong in them is found even where nobody asked for it."""
+@pytest.mark.parametrize(
+    ("name", "place"), [("a.fastq.gz", 1000), ("a.fastq.gz", 4), ("b.fastq.gz", 4)]
+)
+def test_damage_is_found_while_measuring(
+    name: str, place: int, outputs: list[Output], tmp_path: Path
+) -> None:
+    """Without a checkpoint outputs are read anyway; what is wrong in them is found even where
+    nobody asked for it.
+    """
     with opened(tmp_path / "out") as one:
         one.take(outputs)
     (tmp_path / "out" / checkpoint.NAME).unlink()
-    flip(tmp_path / "out" / name, place)  # 4: the time in the head of a member, which changes no text
+    flip(
+        tmp_path / "out" / name, place
+    )  # 4: the time in the head of a member, which changes no text
     with opened(tmp_path / "out", check_all=False) as one:
         assert one.sources < 9
         results = one.finish(outputs)
@@ -174,7 +196,9 @@ def test_damage_is_found_while_measuring(name: str, place: int, outputs: list[Ou
     assert [(w.md5, w.statistics) for w in results] == [(w.md5, w.statistics) for w in alone]
 
 
-def test_a_disk_that_lies(outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_lies(
+    outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What is not read back as it was written never counts; on a better disk the work goes on."""
 
     class Liar(Disk):
@@ -204,15 +228,24 @@ def test_an_end_that_is_not_as_it_was_written(
 
     class Liar(Disk):
         def write(self, descriptor: int, data: bytes | memoryview) -> int:
-            return super().write(descriptor, bytes(data).replace(bgzf.END_OF_FILE, bytes(len(bgzf.END_OF_FILE))))
+            return super().write(
+                descriptor, bytes(data).replace(bgzf.END_OF_FILE, bytes(len(bgzf.END_OF_FILE)))
+            )
 
     monkeypatch.setattr(durable, "os", Liar(tmp_path / "out"))
-    with opened(tmp_path / "out") as one, pytest.raises(PermanentError, match="reading back its end"):
+    with (
+        opened(tmp_path / "out") as one,
+        pytest.raises(PermanentError, match="reading back its end"),
+    ):
         one.finish(outputs)
 
 
-def test_what_does_not_inflate_to_the_source_is_refused(outputs: list[Output], tmp_path: Path) -> None:
-    """Sound gzip of another text, as a wrong compressor would make it, is not taken for the source's."""
+def test_what_does_not_inflate_to_the_source_is_refused(
+    outputs: list[Output], tmp_path: Path
+) -> None:
+    """Sound gzip of another text, as a wrong compressor would make it, is not taken for the
+    source's.
+    """
     [result, *_] = in_one_go(tmp_path / "out", outputs)
     piece = result.pieces[0]
     text = outputs[0].sources[0].path.read_bytes()
@@ -223,5 +256,8 @@ def test_what_does_not_inflate_to_the_source_is_refused(outputs: list[Output], t
     for wrong in (text[:-1], text[:-2] + b"A\n", b""):
         with pytest.raises(PermanentError, match="does not inflate to its text"):
             readback.confirm(
-                result.path, [piece], [readback.TextChecksum(0, 0).followed_by(memoryview(wrong))], blocks=True
+                result.path,
+                [piece],
+                [readback.TextChecksum(0, 0).followed_by(memoryview(wrong))],
+                blocks=True,
             )

@@ -71,7 +71,9 @@ def test_another_text_is_taken_again(
     with opened(tmp_path / "out") as one:
         assert one.take([now]) == 3
         one.finish([now])
-        assert "a1.fastq has changed since it was taken; 3 of 4 files are taken again" in one.notes[0]
+        assert (
+            "a1.fastq has changed since it was taken; 3 of 4 files are taken again" in one.notes[0]
+        )
     assert written(tmp_path / "out", [now]) == expected(tmp_path / "expected", [now])
 
 
@@ -80,7 +82,9 @@ def test_another_text_is_taken_again(
 def test_the_same_text_is_only_read_again(
     number: int, change: Callable[[Path], None], outputs: list[Output], tmp_path: Path
 ) -> None:
-    """chmod, a hard link and a copy of the same bytes give nothing up, and are not looked into twice."""
+    """chmod, a hard link and a copy of the same bytes give nothing up, and are not looked into
+    twice.
+    """
     output = outputs[number]  # plain, gzipped, and both
     with opened(tmp_path / "out") as one:
         one.finish([output])
@@ -99,7 +103,9 @@ def test_the_same_text_is_only_read_again(
 
 
 def test_replaced_between_listing_and_end(outputs: list[Output], tmp_path: Path) -> None:
-    """A replacement after the last listing is noticed by `finish`, and taken when it is listed again."""
+    """A replacement after the last listing is noticed by `finish`, and taken when it is listed
+    again.
+    """
     a = outputs[0]
     with opened(tmp_path / "out") as one:
         one.take([a])
@@ -112,7 +118,9 @@ def test_replaced_between_listing_and_end(outputs: list[Output], tmp_path: Path)
 
 
 def test_a_replacement_that_is_damaged(outputs: list[Output], tmp_path: Path) -> None:
-    """A gzipped source of equal size that cannot be read any more counts as changed, and is refused when taken."""
+    """A gzipped source of equal size that cannot be read any more counts as changed, and is refused
+    when taken.
+    """
     b = outputs[1]
     with opened(tmp_path / "out") as one:
         one.take([b])
@@ -138,8 +146,12 @@ def test_a_journal_of_010_stays_valid(outputs: list[Output], tmp_path: Path) -> 
     facts = []
     for line in (tmp_path / "new" / "journal.jsonl").read_bytes().splitlines():
         fact = json.loads(line)
-        facts.append({key: value for key, value in fact.items() if key not in {"n", "j", "~", *LATER}})
-    shutil.copytree(tmp_path / "new", tmp_path / "out", ignore=shutil.ignore_patterns("journal*", "checkpoint*"))
+        facts.append(
+            {key: value for key, value in fact.items() if key not in {"n", "j", "~", *LATER}}
+        )
+    shutil.copytree(
+        tmp_path / "new", tmp_path / "out", ignore=shutil.ignore_patterns("journal*", "checkpoint*")
+    )
     journal = Journal(tmp_path / "out", facts[0], lambda fact, length, crc32: None)
     for fact in facts[1:]:
         journal.append([fact])

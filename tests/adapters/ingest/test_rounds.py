@@ -31,11 +31,17 @@ from hesiod_watch.fastq.verify import verify
 
 @pytest.mark.parametrize("processes", [1, 3])
 @pytest.mark.usefixtures("many_workers")
-def test_rounds_give_what_one_run_gives(processes: int, outputs: list[Output], tmp_path: Path) -> None:
+def test_rounds_give_what_one_run_gives(
+    processes: int, outputs: list[Output], tmp_path: Path
+) -> None:
     """Sources in order over several sessions: same bytes, statistics and checksums, and no note."""
     a, b, c, _ = outputs
     settings = Settings(level="small", processes=processes)
-    rounds = [[some(a, 0), some(b, 0)], [some(a, 0, 1), some(b, 0, 1), c], [some(a, 0, 1, 2), some(b, 0, 1), c]]
+    rounds = [
+        [some(a, 0), some(b, 0)],
+        [some(a, 0, 1), some(b, 0, 1), c],
+        [some(a, 0, 1, 2), some(b, 0, 1), c],
+    ]
     for number, listed in enumerate(rounds):
         with opened(tmp_path / "out", settings) as one:
             assert one.take(listed) == [2, 4, 1][number]
@@ -72,9 +78,15 @@ def test_figures_of_a_running_cell(outputs: list[Output], tmp_path: Path) -> Non
         assert qc["fail"]["reads"] == 4
 
 
-@pytest.mark.parametrize("settings", [Settings(level="default"), Settings(level="small", recompress=True)])
-def test_other_settings_begin_afresh(settings: Settings, outputs: list[Output], tmp_path: Path) -> None:
-    """Nothing that was compressed otherwise is kept; what the settings do not touch gives the same text."""
+@pytest.mark.parametrize(
+    "settings", [Settings(level="default"), Settings(level="small", recompress=True)]
+)
+def test_other_settings_begin_afresh(
+    settings: Settings, outputs: list[Output], tmp_path: Path
+) -> None:
+    """Nothing that was compressed otherwise is kept; what the settings do not touch gives the same
+    text.
+    """
     with opened(tmp_path / "out") as one:
         one.finish(outputs)
     with opened(tmp_path / "out", settings) as one:
@@ -92,7 +104,9 @@ def test_other_settings_begin_afresh(settings: Settings, outputs: list[Output], 
 
 
 def test_who_wrote_last(outputs: list[Output], tmp_path: Path) -> None:
-    """The record of the last session can be read while it is open, after it ended, and after it died."""
+    """The record of the last session can be read while it is open, after it ended, and after it
+    died.
+    """
     directory = tmp_path / "out"
     assert Ingest.last_owner(directory) == (None, True)
     one = Ingest.open(directory, SETTINGS, owner={"pid": 1, "name": "é\udcff"}, check_all=False)
@@ -113,13 +127,18 @@ def test_who_wrote_last(outputs: list[Output], tmp_path: Path) -> None:
 def test_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second one is told to try again, and can when the first has gone."""
     monkeypatch.setattr(durable, "LOCK_SECONDS", 0.0)
-    with opened(tmp_path / "out"), pytest.raises(TemporaryError, match="another process is writing"):
+    with (
+        opened(tmp_path / "out"),
+        pytest.raises(TemporaryError, match="another process is writing"),
+    ):
         opened(tmp_path / "out")
     opened(tmp_path / "out").close()
 
 
 def test_stop(outputs: list[Output], tmp_path: Path) -> None:
-    """Asked to stop, it ends after the source it is at; what it has is kept, and `finish` says that it is not all."""
+    """Asked to stop, it ends after the source it is at; what it has is kept, and `finish` says that
+    it is not all.
+    """
     asked = 0
 
     def stop() -> bool:
@@ -139,7 +158,9 @@ def test_stop(outputs: list[Output], tmp_path: Path) -> None:
 def test_stop_reaches_workers(tmp_path: Path) -> None:
     """Workers in the middle of a batch stop after the source that they are at."""
     source = put(tmp_path, "0.fastq", reads(500, longest=6000))
-    sources = tuple(Source(source.location, str(number), source.size, source.mtime_ns) for number in range(80))
+    sources = tuple(
+        Source(source.location, str(number), source.size, source.mtime_ns) for number in range(80)
+    )
     outputs = [Output(f"o{part}", None, "pass", sources) for part in range(2)]
     seen: list[Tally] = []
     with opened(tmp_path / "out", Settings(processes=2), limits=TaskLimits(files=20)) as one:
@@ -148,8 +169,12 @@ def test_stop_reaches_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_members_behind_bgzf_are_made_bgzf(split: bool, outputs: list[Output], tmp_path: Path) -> None:
-    """Where the first of only gzipped sources happens to be BGZF the others become it, in a later session, too."""
+def test_members_behind_bgzf_are_made_bgzf(
+    split: bool, outputs: list[Output], tmp_path: Path
+) -> None:
+    """Where the first of only gzipped sources happens to be BGZF the others become it, in a later
+    session, too.
+    """
     text = reads(4)
     first = tmp_path / "0.fastq.gz"
     first.write_bytes(b"".join(bgzf.compress(memoryview(text), [], "small")) + bgzf.END_OF_FILE)
@@ -172,7 +197,9 @@ def test_progress(outputs: list[Output], tmp_path: Path) -> None:
         one.take(outputs[:1], on_progress=told.append)
         assert told[-1].bytes_done == outputs[0].size
         one.finish(outputs, on_progress=told.append)
-        assert told[-1] == Tally(sum(output.size for output in outputs), one.reads, one.bases, "compressing")
+        assert told[-1] == Tally(
+            sum(output.size for output in outputs), one.reads, one.bases, "compressing"
+        )
 
 
 @pytest.mark.parametrize(
@@ -233,13 +260,20 @@ def test_a_very_long_read(tmp_path: Path) -> None:
             rng.randbytes(5_000_000)
             .hex()
             .upper()
-            .translate({ord(c): "ACGT"[n % 4] for n, c in enumerate("0123456789ABCDEF")})[:5_000_000]
+            .translate({ord(c): "ACGT"[n % 4] for n, c in enumerate("0123456789ABCDEF")})[
+                :5_000_000
+            ]
             .encode(),
             b"5" * 5_000_000,
         )
         + reads(2, 1)
     )
-    output = Output("long.gz", None, "pass", (put(tmp_path, "0.fastq", reads(1)), put(tmp_path, "1.fastq", text)))
+    output = Output(
+        "long.gz",
+        None,
+        "pass",
+        (put(tmp_path, "0.fastq", reads(1)), put(tmp_path, "1.fastq", text)),
+    )
     with opened(tmp_path / "out", Settings()) as one:
         one.take([some(output, 0)])
     with opened(tmp_path / "out", Settings()) as one:
@@ -251,9 +285,16 @@ def test_a_very_long_read(tmp_path: Path) -> None:
 def test_batches_end_by_each_limit(tmp_path: Path) -> None:
     """A commit comes after so many files, so many bytes, or so many seconds."""
     text = reads(3)
-    output = Output("o.gz", None, "pass", tuple(put(tmp_path, f"{number}.fastq", text) for number in range(12)))
+    output = Output(
+        "o.gz", None, "pass", tuple(put(tmp_path, f"{number}.fastq", text) for number in range(12))
+    )
     for number, (limits, commits) in enumerate(
-        [(TaskLimits(), 1), (TaskLimits(files=5), 3), (TaskLimits(bytes=4 * len(text)), 3), (TaskLimits(seconds=0), 12)]
+        [
+            (TaskLimits(), 1),
+            (TaskLimits(files=5), 3),
+            (TaskLimits(bytes=4 * len(text)), 3),
+            (TaskLimits(seconds=0), 12),
+        ]
     ):
         with opened(tmp_path / str(number), limits=limits) as one:
             one.finish([output])

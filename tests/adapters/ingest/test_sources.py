@@ -1,4 +1,6 @@
-"""Sources that come late, change, go away or are no FASTQ: the outputs end as those of what is there at the end."""
+"""Sources that come late, change, go away or are no FASTQ: the outputs end as those of what is
+there at the end.
+"""
 
 from __future__ import annotations
 
@@ -41,18 +43,23 @@ def changed(source: Source, text: bytes) -> Source:
     return look(source.path, source.name)
 
 
-# What happens to an output of four plain sources after three were taken, how many are taken then, and what is said.
+# What happens to an output of four plain sources after three were taken, how many are taken then,
+# and what is said.
 CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
     ("more", lambda a: a, 1, ""),
     (
         "changed",
-        lambda a: with_sources(a, [a.sources[0], changed(a.sources[1], reads(5, 77)), *a.sources[2:]]),
+        lambda a: with_sources(
+            a, [a.sources[0], changed(a.sources[1], reads(5, 77)), *a.sources[2:]]
+        ),
         3,
         "a1.fastq has changed since it was taken; 2 of 3 files are taken again",
     ),
     (
         "touched",
-        lambda a: with_sources(a, [changed(a.sources[0], a.sources[0].path.read_bytes()), *a.sources[1:]]),
+        lambda a: with_sources(
+            a, [changed(a.sources[0], a.sources[0].path.read_bytes()), *a.sources[1:]]
+        ),
         4,
         "a0.fastq has changed since it was taken; 3 of 3 files are taken again",
     ),
@@ -71,27 +78,44 @@ CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
     (
         "late",
         lambda a: with_sources(
-            a, [a.sources[0], put(a.sources[0].path.parent, "a01.fastq", reads(1, 5)), *a.sources[1:]]
+            a,
+            [a.sources[0], put(a.sources[0].path.parent, "a01.fastq", reads(1, 5)), *a.sources[1:]],
         ),
         4,
         "a01.fastq belongs before a1.fastq, which was taken before it came; 2 of 3 files are taken again",
     ),
     (
         "gzipped among plain",
-        lambda a: with_sources(a, [*a.sources, put(a.sources[0].path.parent, "a4.fastq.gz", reads(1, 5))]),
+        lambda a: with_sources(
+            a, [*a.sources, put(a.sources[0].path.parent, "a4.fastq.gz", reads(1, 5))]
+        ),
         2,
         "",
     ),
-    ("another barcode", lambda a: Output(a.name, "barcode09", a.part, a.sources), 4, "of another barcode or part"),
+    (
+        "another barcode",
+        lambda a: Output(a.name, "barcode09", a.part, a.sources),
+        4,
+        "of another barcode or part",
+    ),
 ]
 
 
 @pytest.mark.parametrize("finished", [False, True])
-@pytest.mark.parametrize(("change", "taken", "note"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES])
+@pytest.mark.parametrize(
+    ("change", "taken", "note"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES]
+)
 def test_what_was_taken_is_contradicted(
-    change: Callable[[Output], Output], taken: int, note: str, finished: bool, outputs: list[Output], tmp_path: Path
+    change: Callable[[Output], Output],
+    taken: int,
+    note: str,
+    finished: bool,
+    outputs: list[Output],
+    tmp_path: Path,
 ) -> None:
-    """The output goes back to the last source that is still right, says so, and ends as one run would."""
+    """The output goes back to the last source that is still right, says so, and ends as one run
+    would.
+    """
     a = outputs[0]
     with opened(tmp_path / "out") as one:
         one.take([some(a, 0, 1, 2)])
@@ -104,13 +128,21 @@ def test_what_was_taken_is_contradicted(
         assert len(one.notes) == bool(note)
         assert all(note in said for said in one.notes)
     [alone] = in_one_go(tmp_path / "alone", [now])
-    assert (result.md5, result.statistics, result.pieces) == (alone.md5, alone.statistics, alone.pieces)
+    assert (result.md5, result.statistics, result.pieces) == (
+        alone.md5,
+        alone.statistics,
+        alone.pieces,
+    )
     assert result.path.read_bytes() == alone.path.read_bytes()
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_plain_and_gzipped_sources_meet(order: tuple[int, int], outputs: list[Output], tmp_path: Path) -> None:
-    """An output of verbatim members becomes BGZF throughout when a plain source comes, and the other way round."""
+def test_plain_and_gzipped_sources_meet(
+    order: tuple[int, int], outputs: list[Output], tmp_path: Path
+) -> None:
+    """An output of verbatim members becomes BGZF throughout when a plain source comes, and the
+    other way round.
+    """
     a, b, *_ = outputs
     lists = [with_sources(b, b.sources), with_sources(b, [*b.sources, a.sources[0]])]
     first, second = (lists[number] for number in order)
@@ -118,12 +150,16 @@ def test_plain_and_gzipped_sources_meet(order: tuple[int, int], outputs: list[Ou
         one.take([first])
     with opened(tmp_path / "out") as one:
         one.finish([second])
-        assert one.notes == ("b.fastq.gz: gzipped and plain sources are mixed otherwise now; all are taken again",)
+        assert one.notes == (
+            "b.fastq.gz: gzipped and plain sources are mixed otherwise now; all are taken again",
+        )
     assert written(tmp_path / "out", [second]) == expected(tmp_path / "expected", [second])
 
 
 def test_an_output_without_sources_is_dropped(outputs: list[Output], tmp_path: Path) -> None:
-    """An output that is not listed any more is removed, also from the figures, and said; its name can be used again."""
+    """An output that is not listed any more is removed, also from the figures, and said; its name
+    can be used again.
+    """
     with opened(tmp_path / "out") as one:
         one.take(outputs)
         one.take(outputs[1:])
@@ -139,8 +175,12 @@ def test_an_output_without_sources_is_dropped(outputs: list[Output], tmp_path: P
 
 @pytest.mark.parametrize("processes", [1, 2])
 @pytest.mark.usefixtures("many_workers")
-def test_a_bad_source_keeps_what_is_before_it(processes: int, outputs: list[Output], tmp_path: Path) -> None:
-    """A source that is no FASTQ is named; others count; when it was put right the same ingest goes on."""
+def test_a_bad_source_keeps_what_is_before_it(
+    processes: int, outputs: list[Output], tmp_path: Path
+) -> None:
+    """A source that is no FASTQ is named; others count; when it was put right the same ingest goes
+    on.
+    """
     a, b, *_ = outputs
     good = a.sources[2].path.read_bytes()
     bad = with_sources(a, [*a.sources[:2], changed(a.sources[2], b"no FASTQ\n"), a.sources[3]])
@@ -170,11 +210,15 @@ def test_a_source_that_is_bad_at_its_end(outputs: list[Output], tmp_path: Path) 
     assert written(tmp_path / "out", [better]) == expected(tmp_path / "expected", [better])
 
 
-@pytest.mark.parametrize("change", [lambda path: path.unlink(), lambda path: os.utime(path, (1, 1))])
+@pytest.mark.parametrize(
+    "change", [lambda path: path.unlink(), lambda path: os.utime(path, (1, 1))]
+)
 def test_sources_are_looked_at_again_at_the_end(
     change: Callable[[Path], None], outputs: list[Output], tmp_path: Path
 ) -> None:
-    """A source that changed or went away after it was taken is noticed by `finish`, with nothing left to read."""
+    """A source that changed or went away after it was taken is noticed by `finish`, with nothing
+    left to read.
+    """
     with opened(tmp_path / "out") as one:
         one.take(outputs)
         change(outputs[1].sources[2].path)
@@ -189,13 +233,17 @@ TEXTS = [reads(1 + number % 3, 300 + number, 60) for number in range(12)]
 @examples(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_history_ends_the_same(data: st.DataObject) -> None:
-    """Sources that come in any order, late, changed, removed, plain or gzipped, with stops and kills in between."""
+    """Sources that come in any order, late, changed, removed, plain or gzipped, with stops and
+    kills in between.
+    """
     with (
         TemporaryDirectory() as otherwise,
         directory_in_memory(Path(otherwise)) as place,
         pytest.MonkeyPatch.context() as patch,
     ):
-        names = [f"{number}.fastq{data.draw(st.sampled_from(['', '.gz', '.gz']))}" for number in range(8)]
+        names = [
+            f"{number}.fastq{data.draw(st.sampled_from(['', '.gz', '.gz']))}" for number in range(8)
+        ]
         present: dict[str, Source] = {}
         for _ in range(data.draw(st.integers(1, 5))):
             for name in data.draw(st.lists(st.sampled_from(names), max_size=4)):
@@ -229,7 +277,9 @@ def test_any_history_ends_the_same(data: st.DataObject) -> None:
             results = one.finish(outputs)
         alone = in_one_go(place / "alone", outputs)
         assert written(place / "out", outputs) == written(place / "alone", outputs)
-        assert [(w.md5, w.statistics, w.pieces) for w in results] == [(w.md5, w.statistics, w.pieces) for w in alone]
+        assert [(w.md5, w.statistics, w.pieces) for w in results] == [
+            (w.md5, w.statistics, w.pieces) for w in alone
+        ]
 
 
 def listing(present: dict[str, Source]) -> list[Output]:

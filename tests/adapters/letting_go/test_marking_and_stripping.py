@@ -30,7 +30,9 @@ pytestmark = needs_mounts
 
 
 def test_strip_leaves_a_stub(world: World) -> None:
-    """All data go, and nothing else: directories, small files, summary and results stay, and the flag says what."""
+    """All data go, and nothing else: directories, small files, summary and results stay, and the
+    flag says what.
+    """
     directories = {path for path in world.place("landing").rglob("*") if path.is_dir()}
     results = truth_of(world.results("output"))
     world.perform("strip")
@@ -41,7 +43,10 @@ def test_strip_leaves_a_stub(world: World) -> None:
     assert truth_of(world.results("output")) == results
     record = said(world, "strip.done")
     gone = [name for name in world.truth if name.endswith(DATA)]
-    assert (record["files"], record["bytes"]) == (len(gone), sum(len(world.truth[name]) for name in gone))
+    assert (record["files"], record["bytes"]) == (
+        len(gone),
+        sum(len(world.truth[name]) for name in gone),
+    )
     assert record["places"] == ["backup backup1", "backup backup2", "output"]
 
 
@@ -51,7 +56,9 @@ def test_strip_again_changes_nothing(world: World) -> None:
     before, record = truth_of(world.place("landing")), said(world, "strip.done")
     world.perform("strip")
     assert truth_of(world.place("landing")) == before
-    assert {key: said(world, "strip.done")[key] for key in strip.SAID} == {key: record[key] for key in strip.SAID}
+    assert {key: said(world, "strip.done")[key] for key in strip.SAID} == {
+        key: record[key] for key in strip.SAID
+    }
 
 
 def test_one_backup_is_enough_for_reads_only(tmp_path: Path) -> None:
@@ -61,8 +68,14 @@ def test_one_backup_is_enough_for_reads_only(tmp_path: Path) -> None:
         world.mount("backup1")
         world.begin()
         world.perform("strip")
-        assert data_of(world, "landing") == {name for name in world.truth if name.endswith(DATA[1:])}
-        (sentence,) = [each for each in why_kept(world) if "only one other verified copy, on backup backup1" in each]
+        assert data_of(world, "landing") == {
+            name for name in world.truth if name.endswith(DATA[1:])
+        }
+        (sentence,) = [
+            each
+            for each in why_kept(world)
+            if "only one other verified copy, on backup backup1" in each
+        ]
         assert some(world, ".pod5") in sentence
     finally:
         world.close()
@@ -73,11 +86,15 @@ def test_marked_once(world: World) -> None:
     world.perform("deletable")
     assert world.marked() == "deletable"
     listed = (world.root / "sequencer" / LIST).read_bytes()
-    evidence = {path.name: path.read_bytes() for path in (world.root / "sequencer" / EVIDENCE).iterdir()}
+    evidence = {
+        path.name: path.read_bytes() for path in (world.root / "sequencer" / EVIDENCE).iterdir()
+    }
     assert len(evidence) == 1
     world.perform("deletable")
     assert (world.root / "sequencer" / LIST).read_bytes() == listed
-    assert {path.name: path.read_bytes() for path in (world.root / "sequencer" / EVIDENCE).iterdir()} == evidence
+    assert {
+        path.name: path.read_bytes() for path in (world.root / "sequencer" / EVIDENCE).iterdir()
+    } == evidence
     assert said(world, "deletable.done")["marked"] is True
     assert world.clean().returncode == 0
     assert not world.place("upstream").exists()
@@ -121,9 +138,14 @@ def test_a_mark_falls_with_its_ground(world: World, flag: str) -> None:
 
 
 def test_neither_begins_beside_the_other(world: World) -> None:
-    """While a cell is being marked by somebody who lives it is not stripped, and the other way round."""
+    """While a cell is being marked by somebody who lives it is not stripped, and the other way
+    round.
+    """
     alive = process.this_owner("other", "inline")
-    for mine, other in (("strip", flags.deletable(CELL.stem)), ("deletable", flags.strip(CELL.stem))):
+    for mine, other in (
+        ("strip", flags.deletable(CELL.stem)),
+        ("deletable", flags.strip(CELL.stem)),
+    ):
         flags.create(world.pipeline, f"{other}.started", alive)
         with pytest.raises(TemporaryError, match="under way"):
             world.perform(mine)
@@ -141,7 +163,9 @@ def test_two_strips(world: World) -> None:
 
 
 def test_a_stripped_cell_is_left_alone(world: World) -> None:
-    """It is neither copied again nor processed again, though its upstream has it and somebody takes `.done` away."""
+    """It is neither copied again nor processed again, though its upstream has it and somebody takes
+    `.done` away.
+    """
     world.perform("strip")
     before = truth_of(world.place("landing"))
     world.perform("sync", cell=None)
@@ -165,7 +189,9 @@ def test_a_strip_after_a_mark_leaves_two(world: World) -> None:
 
 
 def test_a_mark_after_a_strip_counts_no_landing(world: World) -> None:
-    """What is not in landing any more is not among the copies of a mark, nor can outputs be held against it."""
+    """What is not in landing any more is not among the copies of a mark, nor can outputs be held
+    against it.
+    """
     world.perform("strip")
     evidence = gather_evidence(world.job("deletable"))
     assert all(copy.place != "landing" for copy in evidence.copies[some(world, ".pod5")])
@@ -181,7 +207,9 @@ def test_a_mark_after_a_strip_counts_no_landing(world: World) -> None:
 @pytest.mark.parametrize("first", range(4))  # a quarter each, so that they run side by side
 @pytest.mark.parametrize("action", ["strip", "deletable"])
 def test_killed_at_every_change(world: World, action: str, first: int) -> None:
-    """Killed at any change it makes, nothing has gone that had fewer than two copies, and the next call finishes."""
+    """Killed at any change it makes, nothing has gone that had fewer than two copies, and the next
+    call finishes.
+    """
     state = world.root / "state"
     keep(world, state)
     for number in range(first, 200, 4):
@@ -196,7 +224,9 @@ def test_killed_at_every_change(world: World, action: str, first: int) -> None:
         held = world.places().holding(world.truth, but=["landing", "upstream"])
         assert all(len(held[name]) >= 2 for name in gone), number
         world.perform(action)
-        assert data_of(world, "landing") == (set() if action == "strip" else data_of(world, "upstream"))
+        assert data_of(world, "landing") == (
+            set() if action == "strip" else data_of(world, "upstream")
+        )
         if action == "deletable":
             listed = (world.root / "sequencer" / LIST).read_text()
             assert listed.count("\n") == 2, listed
@@ -219,7 +249,9 @@ def restore(world: World, state: Path) -> None:
 
 
 def test_a_run_of_two_cells(world: World) -> None:
-    """The run is flagged stripped only when all of its cells are, and a new cell is worked on all the same."""
+    """The run is flagged stripped only when all of its cells are, and a new cell is worked on all
+    the same.
+    """
     other = replace(CELL, name="20261122_2211_1B_PAW00002_1a2b3c4d")
     (world.run_dir / str(other)).mkdir()
     world.perform("strip")
@@ -234,12 +266,18 @@ def test_a_run_of_two_cells(world: World) -> None:
 
 
 def test_a_mark_of_the_future_is_made_anew(world: World) -> None:
-    """A mark that a wrong clock has dated is replaced: a clean-up refuses it, and would do so for years."""
+    """A mark that a wrong clock has dated is replaced: a clean-up refuses it, and would do so for
+    years.
+    """
     world.perform("deletable")
     listed = world.root / "sequencer" / LIST
     head, line = listed.read_text().splitlines()
     word, _, _, *rest = line.split("\t")
-    listed.write_text("\n".join((head, "\t".join((word, "2036-01-01T00:00:00Z", "2036-01-08T00:00:00Z", *rest)), "")))
+    listed.write_text(
+        "\n".join(
+            (head, "\t".join((word, "2036-01-01T00:00:00Z", "2036-01-08T00:00:00Z", *rest)), "")
+        )
+    )
     assert world.clean().returncode == 1
     world.perform("deletable")
     assert len(listed.read_text().splitlines()) == 3  # the head and two marks
@@ -249,11 +287,16 @@ def test_a_mark_of_the_future_is_made_anew(world: World) -> None:
 
 @pytest.mark.parametrize("year", ["2036", "2001"])
 def test_a_copy_verified_in_the_future_is_read_again(world: World, year: str) -> None:
-    """What a failed backup says to have verified counts for a day only, and a time in the future is not of this day."""
+    """What a failed backup says to have verified counts for a day only, and a time in the future is
+    not of this day.
+    """
     record = said(world, "backup.done")
     copies = record["copies"]
     assert isinstance(copies, list)
-    record |= {"trouble": "away", "copies": [{**each, "verified_at": f"{year}-01-01T00:00:00Z"} for each in copies]}
+    record |= {
+        "trouble": "away",
+        "copies": [{**each, "verified_at": f"{year}-01-01T00:00:00Z"} for each in copies],
+    }
     (world.pipeline / f"{CELL.stem}.backup.done").unlink()
     (world.pipeline / f"{CELL.stem}.backup.failed").write_text(json.dumps(record))
     rotten = world.place("backup1") / some(world, ".pod5")

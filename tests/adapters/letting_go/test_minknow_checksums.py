@@ -67,7 +67,10 @@ def test_nothing_is_deleted(worlds: Worlds, prepare: Callable[[Path], None], act
 
 @pytest.mark.parametrize(("prepare", "planned"), [(write_output_hash, True), (is_absent, False)])
 def test_not_tried_again_and_again(
-    worlds: Worlds, prepare: Callable[[Path], object], planned: bool, capsys: pytest.CaptureFixture[str]
+    worlds: Worlds,
+    prepare: Callable[[Path], object],
+    planned: bool,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     """No strip is planned for a cell whose flags record damage or loss."""
     world = worlds(prepare)
@@ -137,4 +140,6 @@ def plan(world: World, capsys: pytest.CaptureFixture[str]) -> str:
     world.write_config()
     capsys.readouterr()
     assert cli.main(["--config", str(world.root / "hesiod-watch.yaml"), "plan", RUN]) == 0
-    return "\n".join(line for line in capsys.readouterr().out.splitlines() if not line.startswith("#"))
+    return "\n".join(
+        line for line in capsys.readouterr().out.splitlines() if not line.startswith("#")
+    )

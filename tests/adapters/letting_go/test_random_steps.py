@@ -1,12 +1,15 @@
-"""Random operations and faults, in any order: whatever goes had two whole copies elsewhere, by its very bytes.
+"""Random operations and faults, in any order: whatever goes had two whole copies elsewhere, by its
+very bytes.
 
-The operations are the program's own, with real file systems; a person, a bad disk and a kill come between them.
-Hypothesis chooses. The short form is part of every run of the tests; `HESIOD_WATCH_STEPS=10000` makes it longer.
+The operations are the program's own, with real file systems; a person, a bad disk and a kill come
+between them. Hypothesis chooses. The short form is part of every run of the tests;
+`HESIOD_WATCH_STEPS=10000` makes it longer.
 
-What is checked, and how strict it is: when a strip removes a file, two places that no dropper touches hold these bytes,
-at that moment. When a clean-up moves a cell to the trash or deletes it there, two devices other than upstream held
-every file of it when its mark was made; and hold it still, unless somebody has damaged a copy since (a mark is a word
-of the past, and the trash is there for that).
+What is checked, and how strict it is: when a strip removes a file, two places that no dropper
+touches hold these bytes, at that moment. When a clean-up moves a cell to the trash or deletes it
+there, two devices other than upstream held every file of it when its mark was made; and hold it
+still, unless somebody has damaged a copy since (a mark is a word of the past, and the trash is
+there for that).
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ pytestmark = [
     pytest.mark.timeout(max(300, STEPS * 5)),
 ]
 
-# Damage to what is to be dropped keeps all of it; to other copies, a part: that is where mistakes would show.
+# Damage to what is to be dropped keeps all of it; to other copies, a part: that is where mistakes
+# would show.
 PLACES = st.sampled_from(["backup1", "backup2", "backup1", "backup2", "landing", "upstream"])
 NUMBERS = st.integers(0, 1000)
 
@@ -74,7 +78,9 @@ class Facility(RuleBasedStateMachine):
                 self.world.remount(name)
             for entry in (self.world.root / name).iterdir():
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-            shutil.copytree(self.kept / name, self.world.root / name, symlinks=True, dirs_exist_ok=True)
+            shutil.copytree(
+                self.kept / name, self.world.root / name, symlinks=True, dirs_exist_ok=True
+            )
 
     # What the program and people do.
 
@@ -137,7 +143,9 @@ class Facility(RuleBasedStateMachine):
     def _land_again(self) -> None:
         """A person copies the cell from the sequencer by hand, and what is there is written over."""
         if self.world.place("upstream").is_dir():
-            shutil.copytree(self.world.place("upstream"), self.world.place("landing"), dirs_exist_ok=True)
+            shutil.copytree(
+                self.world.place("upstream"), self.world.place("landing"), dirs_exist_ok=True
+            )
 
     def _sync_again(self) -> None:
         before = truth_of(self.world.place("landing"))
@@ -174,7 +182,11 @@ class Facility(RuleBasedStateMachine):
 
     def results_flipped(self, place: str, number: int) -> None:
         place = {"landing": "output", "upstream": "output"}.get(place, place)
-        files = sorted(path for path in self.world.results(place).glob("*") if path.is_file() and path.stat().st_size)
+        files = sorted(
+            path
+            for path in self.world.results(place).glob("*")
+            if path.is_file() and path.stat().st_size
+        )
         if files:
             flip(files[number % len(files)], number)
 
@@ -188,7 +200,13 @@ class Facility(RuleBasedStateMachine):
 
     @rule(
         fault=st.sampled_from(
-            [*["nothing"] * 6, *["flipped", "cut", "gone"] * 2, "more", "results_flipped", "mounted"]
+            [
+                *["nothing"] * 6,
+                *["flipped", "cut", "gone"] * 2,
+                "more",
+                "results_flipped",
+                "mounted",
+            ]
         ),
         operation=st.sampled_from(
             [
@@ -200,7 +218,9 @@ class Facility(RuleBasedStateMachine):
         number=NUMBERS,
     )
     def step(self, fault: str, operation: str, place: str, number: int) -> None:
-        """Something goes wrong, or not; then somebody does something. One rule, so that each run has all of them."""
+        """Something goes wrong, or not; then somebody does something. One rule, so that each run
+        has all of them.
+        """
         if fault != "nothing":
             getattr(self, fault)(place, number)
             self.damaged_since = True
@@ -243,15 +263,17 @@ class Facility(RuleBasedStateMachine):
                 assert _devices(places) >= 2, f"cleaned: {name}: {places}"
 
     def _holding(self, truth: dict[str, bytes], but: list[str]) -> dict[str, set[str]]:
-        return self.world.places().holding({name: content for name, content in truth.items() if content}, but=but) | {
-            name: {"output", "backup1"} for name, content in truth.items() if not content
-        }
+        return self.world.places().holding(
+            {name: content for name, content in truth.items() if content}, but=but
+        ) | {name: {"output", "backup1"} for name, content in truth.items() if not content}
 
     def _data_of(self, place: str) -> list[str]:
         """Names of the data files that lie in a place."""
         root = self.world.place(place)
         return sorted(
-            str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() and path.name.endswith(DATA)
+            str(path.relative_to(root))
+            for path in root.rglob("*")
+            if path.is_file() and path.name.endswith(DATA)
         )
 
     def _some(self, place: str, number: int) -> Path | None:
@@ -292,13 +314,23 @@ def test_never_fewer_than_two(begun: tuple[World, Path]) -> None:
         ),
     )
     if STEPS >= 500:  # fewer may by chance never get so far
-        assert min(seen[what] for what in ("files stripped", "marks", "cells dropped upstream")) > 0, seen
+        assert (
+            min(seen[what] for what in ("files stripped", "marks", "cells dropped upstream")) > 0
+        ), seen
 
 
 def test_the_count_is_right(begun: tuple[World, Path]) -> None:
-    """The measure itself: a copy counts when its bytes, or its text in an output, are there, and not otherwise."""
+    """The measure itself: a copy counts when its bytes, or its text in an output, are there, and
+    not otherwise.
+    """
     world, kept = begun
     type("Facility", (Facility,), {"world": world, "kept": kept, "seen": Counter()})().begin()
     reads = next(name for name in world.truth if name.startswith("fastq_pass"))
-    assert world.places().holding(world.truth)[reads] == {"upstream", "landing", "output", "backup1", "backup2"}
+    assert world.places().holding(world.truth)[reads] == {
+        "upstream",
+        "landing",
+        "output",
+        "backup1",
+        "backup2",
+    }
     assert world.places().holding({reads: world.truth[reads] + b"x"})[reads] == set()

@@ -1,4 +1,6 @@
-"""Why a cell is not marked, not stripped, not backed up or not verified: people read the reason that was recorded."""
+"""Why a cell is not marked, not stripped, not backed up or not verified: people read the reason
+that was recorded.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,9 @@ def shown(world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> 
 
 
 @pytest.mark.parametrize("action", ["strip", "deletable"])
-def test_a_refusal_is_explained(world: World, action: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_refusal_is_explained(
+    world: World, action: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """`explain` and `plan` name the file because of which a cell is not stripped or not marked."""
     place = "landing" if action == "strip" else "upstream"
     name = some(world, ".pod5")
@@ -41,15 +45,21 @@ def test_a_refusal_is_explained(world: World, action: str, capsys: pytest.Captur
 
 
 def test_what_was_removed_is_explained(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """After a strip `explain` says how much was removed and where the copies are, not why the strip was begun."""
+    """After a strip `explain` says how much was removed and where the copies are, not why the strip
+    was begun.
+    """
     world.perform("strip", owner=replace(world.owner("strip"), reason="planned by the service"))
     explained = shown(world, capsys, "explain", RUN, str(CELL))
     assert "removed from landing; copies: backup backup1, backup backup2" in explained
     assert not any(words in explained for words in SAYS_NOTHING)
 
 
-def test_a_failed_backup_and_verification_are_explained(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """`explain`, `status` and `plan` name the place that is away, and not the reason for which the work was begun."""
+def test_a_failed_backup_and_verification_are_explained(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`explain`, `status` and `plan` name the place that is away, and not the reason for which the
+    work was begun.
+    """
     world.unmount("backup2")
     (world.pipeline / f"{CELL.stem}.backup.done").unlink()
     for action in ("verify", "backup"):

@@ -1,4 +1,5 @@
-"""What keeps everything where it is: bad copies, missing ground, and whatever happens after the proof.
+"""What keeps everything where it is: bad copies, missing ground, and whatever happens after the
+proof.
 
 Second places are mounted for the test, which needs root: copies on one device count once.
 """
@@ -28,7 +29,8 @@ from hesiod_watch.runs import flags
 pytestmark = needs_mounts
 
 
-# Bad copies and missing ground. Each is done to a place and a kind of file; the proof must see it by itself.
+# Bad copies and missing ground. Each is done to a place and a kind of file; the proof must see it
+# by itself.
 
 
 def _truncate(path: Path) -> None:
@@ -60,18 +62,24 @@ FAULTS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_bad_copy_keeps_the_file(world: World, fault: str) -> None:
-    """With one of two copies bad, a file stays in landing and the others go; the reason names the place."""
+    """With one of two copies bad, a file stays in landing and the others go; the reason names the
+    place.
+    """
     name = some(world, ".pod5")
     FAULTS[fault](world.place("backup2") / name)
     world.perform("strip")
     assert data_of(world, "landing") == {name}
-    assert any("only one other verified copy, on backup backup1" in each for each in why_kept(world))
+    assert any(
+        "only one other verified copy, on backup backup1" in each for each in why_kept(world)
+    )
 
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("place", ["landing", "backup1"])
 def test_two_copies_stay_for_upstream(world: World, place: str, fault: str) -> None:
-    """Upstream counts what is left: with two sound copies elsewhere it is marked, with one less it is not."""
+    """Upstream counts what is left: with two sound copies elsewhere it is marked, with one less it
+    is not.
+    """
     name = some(world, ".pod5")
     FAULTS[fault](world.place(place) / name)
     assert world.try_to(lambda: world.perform("deletable")) == ""
@@ -84,7 +92,9 @@ def test_two_copies_stay_for_upstream(world: World, place: str, fault: str) -> N
 @pytest.mark.parametrize("where", ["output", "backup1", "backup2"])
 @pytest.mark.parametrize("fault", ["flipped", "truncated", "missing"])
 def test_a_bad_output(world: World, where: str, fault: str) -> None:
-    """A FASTQ whose outputs are not what the manifest says is not counted as held by them, here or there."""
+    """A FASTQ whose outputs are not what the manifest says is not counted as held by them, here or
+    there.
+    """
     output = next(world.results(where).glob("*pass*.fastq.gz"))
     reads = {name for name in data_of(world, "landing") if name.startswith("fastq_pass/")}
     FAULTS[fault](output)
@@ -95,7 +105,9 @@ def test_a_bad_output(world: World, where: str, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_landing_that_has_changed(world: World, fault: str) -> None:
-    """Nothing goes from a landing area in which a file is other than recorded; a missing one is no reason to stop."""
+    """Nothing goes from a landing area in which a file is other than recorded; a missing one is no
+    reason to stop.
+    """
     name = some(world, ".pod5")
     FAULTS[fault](world.place("landing") / name)
     why = world.try_to(lambda: world.perform("strip"))
@@ -118,7 +130,9 @@ def test_something_new_in_landing(world: World) -> None:
 
 
 def test_an_unmounted_backup(world: World) -> None:
-    """With an empty directory in a second place's stead its copies do not count, and it is said that it is away."""
+    """With an empty directory in a second place's stead its copies do not count, and it is said
+    that it is away.
+    """
     world.unmount("backup2")
     world.perform("strip")
     assert data_of(world, "landing") == {name for name in world.truth if name.endswith(DATA[1:])}
@@ -135,28 +149,49 @@ def test_two_places_on_one_device(tmp_path: Path) -> None:
         (world.root / "backup2").symlink_to("backup1/inner")
         world.begin()
         world.perform("strip")
-        assert {name for name in world.truth if name.endswith(DATA[1:])} <= data_of(world, "landing")
+        assert {name for name in world.truth if name.endswith(DATA[1:])} <= data_of(
+            world, "landing"
+        )
         assert any("2 lie on the same device" in each for each in why_kept(world))
     finally:
         world.close()
 
 
 GROUND: dict[str, tuple[Callable[[World], object], str]] = {
-    "done taken away": (lambda world: (world.pipeline / f"{CELL.stem}.done").unlink(), "not processed"),
+    "done taken away": (
+        lambda world: (world.pipeline / f"{CELL.stem}.done").unlink(),
+        "not processed",
+    ),
     "failed": (lambda world: (world.pipeline / f"{CELL.stem}.failed").touch(), "flagged failed"),
     "aborted": (lambda world: (world.pipeline / f"{CELL.stem}.aborted").touch(), "flagged aborted"),
     "run failed": (lambda world: (world.pipeline / "failed").touch(), "the run is flagged failed"),
-    "run stripped by somebody": (lambda world: (world.pipeline / "stripped").touch(), "flagged stripped"),
-    "backup withdrawn": (lambda world: (world.pipeline / f"{CELL.stem}.backup.done").unlink(), "no backup of it"),
-    "another manifest": (lambda world: flip(world.results("output") / "manifest.json", 30), "manifest.json"),
+    "run stripped by somebody": (
+        lambda world: (world.pipeline / "stripped").touch(),
+        "flagged stripped",
+    ),
+    "backup withdrawn": (
+        lambda world: (world.pipeline / f"{CELL.stem}.backup.done").unlink(),
+        "no backup of it",
+    ),
+    "another manifest": (
+        lambda world: flip(world.results("output") / "manifest.json", 30),
+        "manifest.json",
+    ),
     "no raw manifest": (lambda world: (world.results("output") / "raw.json").unlink(), "raw.json"),
-    "damaged raw manifest": (lambda world: (world.results("output") / "raw.json").write_text("{"), "raw.json"),
+    "damaged raw manifest": (
+        lambda world: (world.results("output") / "raw.json").write_text("{"),
+        "raw.json",
+    ),
     "a later attempt": (
-        lambda world: flags.create(world.pipeline, flags.started(CELL.stem, 2), world.owner("process", 2)),
+        lambda world: flags.create(
+            world.pipeline, flags.started(CELL.stem, 2), world.owner("process", 2)
+        ),
         "attempt 2",
     ),
     "a damaged copy": (
-        lambda world: (world.pipeline / f"{CELL.stem}.verify.failed").write_text('{"problems": ["backup1: rot"]}'),
+        lambda world: (world.pipeline / f"{CELL.stem}.verify.failed").write_text(
+            '{"problems": ["backup1: rot"]}'
+        ),
         "rot",
     ),
 }
@@ -165,7 +200,9 @@ GROUND: dict[str, tuple[Callable[[World], object], str]] = {
 @pytest.mark.parametrize("action", ["strip", "deletable"])
 @pytest.mark.parametrize("case", GROUND)
 def test_without_ground(world: World, case: str, action: str) -> None:
-    """What flags and manifests say is enough to keep everything where it is, and the reason is in the flag."""
+    """What flags and manifests say is enough to keep everything where it is, and the reason is in
+    the flag.
+    """
     spoil, why = GROUND[case]
     spoil(world)
     assert why in world.try_to(lambda: world.perform(action))
@@ -195,13 +232,18 @@ def proof_of(world: World) -> DeletionProof:
 
 
 def test_a_proof_that_has_run_out(world: World) -> None:
-    """Eleven minutes later nothing goes for it; what had gone by then has gone, and the rest is proven anew."""
+    """Eleven minutes later nothing goes for it; what had gone by then has gone, and the rest is
+    proven anew.
+    """
     proof = proof_of(world)
     times = iter([0, 1, 2, *[660] * 50])
     gone = DeletedFiles()
     with pytest.raises(TemporaryError, match="run out"):
         delete.delete_files(
-            proof, world.job("strip"), gone, clock=lambda: proof.made_at + timedelta(seconds=next(times))
+            proof,
+            world.job("strip"),
+            gone,
+            clock=lambda: proof.made_at + timedelta(seconds=next(times)),
         )
     assert gone.files == 3
     assert len(data_of(world, "landing")) == len(proof.files) - 3
@@ -218,7 +260,11 @@ def test_a_proof_of_something_else(world: World) -> None:
             delete.delete_files(proof, job, DeletedFiles())
     with pytest.raises(PermanentError):
         delete.delete_files({"files": proof.files}, world.job("strip"), DeletedFiles())  # type: ignore[arg-type]  # that is tried
-    upstream = prove(replace(gather_evidence(world.job("strip")), dropped="upstream"), ProofLimits(), datetime.now(UTC))
+    upstream = prove(
+        replace(gather_evidence(world.job("strip")), dropped="upstream"),
+        ProofLimits(),
+        datetime.now(UTC),
+    )
     assert isinstance(upstream, DeletionProof | DeletionRefused)
     if isinstance(upstream, DeletionProof):
         with pytest.raises(PermanentError):
@@ -282,4 +328,6 @@ def test_clocks(world: World) -> None:
     """With a clock that is a day behind or ahead of the evidence there is no proof."""
     evidence = gather_evidence(world.job("strip"))
     for ahead in (timedelta(days=-1), timedelta(days=1), timedelta(minutes=11)):
-        assert isinstance(prove(evidence, ProofLimits(), datetime.now(UTC) + ahead), DeletionRefused)
+        assert isinstance(
+            prove(evidence, ProofLimits(), datetime.now(UTC) + ahead), DeletionRefused
+        )

@@ -1,4 +1,6 @@
-"""A landing area that goes away, comes back, or is another one in the same place: gone is not empty."""
+"""A landing area that goes away, comes back, or is another one in the same place: gone is not
+empty.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +9,12 @@ from pathlib import Path
 from watched_landing import CELL, Watched, wait_until
 
 
-def test_the_landing_area_goes_away_and_comes_back(tmp_path: Path, watched: Watched, cell: Path) -> None:
-    """Renamed away it is gone, and silent under its old name; back it is watched again and looked at as a whole."""
+def test_the_landing_area_goes_away_and_comes_back(
+    tmp_path: Path, watched: Watched, cell: Path
+) -> None:
+    """Renamed away it is gone, and silent under its old name; back it is watched again and looked
+    at as a whole.
+    """
     away = tmp_path / "away"
     watched.path.rename(away)
     assert wait_until(lambda: watched.state() == "gone")
@@ -29,7 +35,9 @@ def test_the_landing_area_goes_away_and_comes_back(tmp_path: Path, watched: Watc
 
 
 def test_a_landing_area_whose_parent_moved_is_silent(tmp_path: Path) -> None:
-    """No event tells that a directory above was renamed; once a sweep saw it, nothing comes under the old name."""
+    """No event tells that a directory above was renamed; once a sweep saw it, nothing comes under
+    the old name.
+    """
     landing = tmp_path / "above" / "landing"
     (landing / "run").mkdir(parents=True)
     with Watched(landing) as watched:
@@ -43,8 +51,12 @@ def test_a_landing_area_whose_parent_moved_is_silent(tmp_path: Path) -> None:
         assert watched.hints.all == [None]
 
 
-def test_an_empty_directory_in_its_place_is_not_taken_for_it(tmp_path: Path, watched: Watched, cell: Path) -> None:
-    """Where runs were known, an empty directory in the landing area's place counts as gone until something is in it."""
+def test_an_empty_directory_in_its_place_is_not_taken_for_it(
+    tmp_path: Path, watched: Watched, cell: Path
+) -> None:
+    """Where runs were known, an empty directory in the landing area's place counts as gone until
+    something is in it.
+    """
     watched.sweep()
     watched.path.rename(tmp_path / "away")
     watched.path.mkdir()
@@ -58,8 +70,12 @@ def test_an_empty_directory_in_its_place_is_not_taken_for_it(tmp_path: Path, wat
     assert None in watched.hints.all
 
 
-def test_another_directory_in_its_place_is_watched(tmp_path: Path, watched: Watched, cell: Path) -> None:
-    """A landing area that is replaced between two looks is watched in its new place, and looked at as a whole."""
+def test_another_directory_in_its_place_is_watched(
+    tmp_path: Path, watched: Watched, cell: Path
+) -> None:
+    """A landing area that is replaced between two looks is watched in its new place, and looked at
+    as a whole.
+    """
     other = tmp_path / "other"
     (other / "run_b").mkdir(parents=True)
     watched.path.rename(tmp_path / "away")
@@ -83,7 +99,9 @@ def test_a_deleted_landing_area_that_is_made_again(watched: Watched) -> None:
     assert watched.hints.has(watched.path / "run")
 
 
-def test_a_landing_area_that_is_back_before_anybody_looked(tmp_path: Path, watched: Watched, cell: Path) -> None:
+def test_a_landing_area_that_is_back_before_anybody_looked(
+    tmp_path: Path, watched: Watched, cell: Path
+) -> None:
     """Renamed away and back between two looks, it is the same directory, and watched as before."""
     watched.path.rename(tmp_path / "away")
     (tmp_path / "away").rename(watched.path)

@@ -180,7 +180,9 @@ def test_batches(tmp_path: Path, batch: Batch) -> None:
 
 
 def test_landing_given_as_a_link(tmp_path: Path) -> None:
-    """Hints through a landing area that is a symbolic link carry its own name, as `Landing.runs` does."""
+    """Hints through a landing area that is a symbolic link carry its own name, as `Landing.runs`
+    does.
+    """
     (tmp_path / "real").mkdir()
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "real")
@@ -229,7 +231,9 @@ def test_checks_are_cheap_until_something_is_due(watched: Watched) -> None:
 
 
 def test_a_failing_handler_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """When taking a hint fails, the thread lives on, the failure is logged, and everything is looked at."""
+    """When taking a hint fails, the thread lives on, the failure is logged, and everything is
+    looked at.
+    """
     hints = Hints()
     failing = True
 
@@ -283,7 +287,9 @@ def test_a_dead_reader_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 
 def test_stop_leaves_nothing_behind(watched: Watched, cell: Path) -> None:
-    """After `stop` there is no instance, no thread and no probe file, and a second `stop` is harmless."""
+    """After `stop` there is no instance, no thread and no probe file, and a second `stop` is
+    harmless.
+    """
     threads = threading.active_count()
     instances = inotify_fds()
     watched.hints.clear()

@@ -1,4 +1,6 @@
-"""bin/hesiod-clean-upstream: what it moves and deletes, and what a kill leaves, under every shell there is here."""
+"""bin/hesiod-clean-upstream: what it moves and deletes, and what a kill leaves, under every shell
+there is here.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ from hesiod_watch.rules.deletion_marks import EVIDENCE, LIST, read_marks
 
 
 def test_a_dry_run_lists_and_touches_nothing(sequencer: Sequencer, cell: Path) -> None:
-    """Without --yes the marked cells are shown with size, age and copies, and nothing at all is written."""
+    """Without --yes the marked cells are shown with size, age and copies, and nothing at all is
+    written.
+    """
     before = contents(sequencer.data)
     done = sequencer.call()
     assert (done.returncode, done.stderr) == (0, "")
@@ -42,7 +46,9 @@ def test_a_cell_is_moved_whole(sequencer: Sequencer, cell: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "\n", "y\n", "yes\n", "2\n", "01\n"])
-def test_only_the_number_of_cells_is_an_answer(sequencer: Sequencer, cell: Path, answer: str) -> None:
+def test_only_the_number_of_cells_is_an_answer(
+    sequencer: Sequencer, cell: Path, answer: str
+) -> None:
     """Whoever does not type how many cells will go has nothing moved."""
     assert sequencer.call("--yes", answer=answer).returncode == 1
     assert cell.is_dir()
@@ -79,7 +85,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(sequencer: Sequencer, name: str, tmp_path: Path) -> None:
-    """Files, runs and cells of any name are moved as they are; nothing of a name is executed or taken for an option."""
+    """Files, runs and cells of any name are moved as they are; nothing of a name is executed or
+    taken for an option.
+    """
     cell = sequencer.data / f"run{name}" / name / f"cell{name}"
     shutil.copytree(sequencer.cell(), cell)
     (cell / name).write_text("x")
@@ -104,7 +112,9 @@ def test_evidence_is_for_md5sum(sequencer: Sequencer) -> None:
             (cell / f"f{name}").write_text(name, errors="surrogateescape")
     mark = sequencer.mark(cell)
     subprocess.run(
-        ["md5sum", "--check", "--strict", "--quiet", sequencer.data / EVIDENCE / mark.evidence], cwd=cell, check=True
+        ["md5sum", "--check", "--strict", "--quiet", sequencer.data / EVIDENCE / mark.evidence],
+        cwd=cell,
+        check=True,
     )
 
 
@@ -131,7 +141,13 @@ def test_two_at_once(sequencer: Sequencer, cell: Path) -> None:
 def test_usage(sequencer: Sequencer) -> None:
     """Wrong usage is code 2 and does nothing; --help is code 0."""
     assert sequencer.call("--help").returncode == 0
-    for wrong in (["--nonsense"], ["--trash"], ["--empty-trash", "x"], ["--empty-trash", "3", CELL], ["--dir", "/"]):
+    for wrong in (
+        ["--nonsense"],
+        ["--trash"],
+        ["--empty-trash", "x"],
+        ["--empty-trash", "3", CELL],
+        ["--dir", "/"],
+    ):
         assert sequencer.call(*wrong).returncode == 2
 
 
@@ -155,7 +171,9 @@ def in_trash(sequencer: Sequencer, cell: Path) -> Path:
 
 
 def test_trash_is_emptied_on_order(sequencer: Sequencer, in_trash: Path) -> None:
-    """What is older than so many days goes when it is asked for, and not before, and not without an answer."""
+    """What is older than so many days goes when it is asked for, and not before, and not without an
+    answer.
+    """
     assert "Nothing in the trash" in sequencer.clean("--empty-trash", "11").stdout
     assert "Nothing was done" in sequencer.call("--empty-trash", "9").stdout
     assert sequencer.clean("--empty-trash", "9", count=2).returncode == 1
@@ -197,7 +215,8 @@ def test_half_deleted_trash_is_finished(sequencer: Sequencer, in_trash: Path) ->
 
 KILLER = """\
 #!/bin/sh
-# Stands for a program that changes a disk. At the Nth call it ends all that belongs to the test, before or after.
+# Stands for a program that changes a disk. At the Nth call it ends all that belongs to the test,
+# before or after.
 count=$(($(cat "$COUNT") + 1))
 echo "$count" >"$COUNT"
 if [ "$count.$WHEN" = "$LAST.before" ]; then kill -KILL 0; fi
@@ -217,14 +236,22 @@ def killers(tmp_path: Path) -> dict[str, str]:
         (programs / name).write_text(KILLER)
         (programs / name).chmod(0o755)
     real = str(Path(shutil.which("mv") or "").parent)
-    return os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "REAL": real, "COUNT": str(tmp_path / "count")}
+    return os.environ | {
+        "PATH": f"{programs}:{os.environ['PATH']}",
+        "REAL": real,
+        "COUNT": str(tmp_path / "count"),
+    }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("form", ["clean", "empty"])
-def test_killed_at_every_change(sequencer: Sequencer, killers: dict[str, str], form: str, when: str) -> None:
-    """Killed before or after each program it calls, it has lost and divided nothing, and the next call goes on."""
+def test_killed_at_every_change(
+    sequencer: Sequencer, killers: dict[str, str], form: str, when: str
+) -> None:
+    """Killed before or after each program it calls, it has lost and divided nothing, and the next
+    call goes on.
+    """
     arguments = ["--empty-trash", "0"] if form == "empty" else []
     for number in range(1, 60):
         shutil.rmtree(sequencer.data)
@@ -243,10 +270,14 @@ def test_killed_at_every_change(sequencer: Sequencer, killers: dict[str, str], f
             start_new_session=True,
         )
         assert killed.returncode in (0, -signal.SIGKILL)
-        places = [path for path in (cell, *(sequencer.data / TRASH).glob("*/*/*/*")) if path.exists()]
+        places = [
+            path for path in (cell, *(sequencer.data / TRASH).glob("*/*/*/*")) if path.exists()
+        ]
         if form == "clean":
             assert [contents(path) for path in places] == [before], number
-        again = sequencer.clean(*arguments, count=len([path for path in places if form == "empty" or path == cell]))
+        again = sequencer.clean(
+            *arguments, count=len([path for path in places if form == "empty" or path == cell])
+        )
         assert (again.returncode, again.stderr) == (0, ""), number
         assert not cell.exists()
         left = [path for path in (sequencer.data / TRASH).rglob("*") if path.is_file()]
@@ -261,7 +292,9 @@ def test_killed_at_every_change(sequencer: Sequencer, killers: dict[str, str], f
 def test_stopped_by_a_signal(sequencer: Sequencer, cell: Path) -> None:
     """Ended while it asks, it leaves nothing behind and no lock."""
     with subprocess.Popen(
-        [*sequencer.shell, PROGRAM, "--dir", sequencer.data, "--yes"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [*sequencer.shell, PROGRAM, "--dir", sequencer.data, "--yes"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as process:
         assert process.stdout is not None
         while b"1 cell," not in process.stdout.readline():

@@ -24,8 +24,14 @@ CHANGES = {
     "a file more": (lambda cell: (cell / "new").write_text(""), "4 files"),
     "a file fewer": (lambda cell: (cell / "pod5" / "a_0.pod5").unlink(), "2 files"),
     "a truncated file": (lambda cell: os.truncate(cell / "pod5" / "a_0.pod5", 0), "bytes"),
-    "another name": (lambda cell: (cell / "pod5").rename(cell / "pod6"), "names or contents differ"),
-    "a link in it": (lambda cell: (cell / "link").symlink_to("/etc/passwd"), "no file and no directory"),
+    "another name": (
+        lambda cell: (cell / "pod5").rename(cell / "pod6"),
+        "names or contents differ",
+    ),
+    "a link in it": (
+        lambda cell: (cell / "link").symlink_to("/etc/passwd"),
+        "no file and no directory",
+    ),
     "a FIFO in it": (lambda cell: os.mkfifo(cell / "fifo"), "no file and no directory"),
     "a link above it": (_link_above, "symbolic link"),
 }
@@ -82,14 +88,26 @@ def test_a_withdrawn_mark(sequencer: Sequencer, cell: Path) -> None:
 
 @pytest.mark.parametrize(
     "place",
-    ["../outside/x", "a/../b", "/etc/x/y", "run/library", "a//b", ".git/b/c", "a/b/c/d", "a/b/", "./b/c"],
+    [
+        "../outside/x",
+        "a/../b",
+        "/etc/x/y",
+        "run/library",
+        "a//b",
+        ".git/b/c",
+        "a/b/c/d",
+        "a/b/",
+        "./b/c",
+    ],
 )
 def test_places_that_are_none(sequencer: Sequencer, place: str) -> None:
     """A line that leads out of the data, or to anything but run/library/cell, is refused."""
     (sequencer.data.parent / "outside" / "x").mkdir(parents=True)
     shutil.copytree(sequencer.cell(), sequencer.data / "a" / "b" / "c")
     mark = sequencer.mark(sequencer.data / "a" / "b" / "c")
-    (sequencer.data / LIST).write_text(mark.line().replace("\ta/b/c\t", f"\t{encoded_name(place)}\t") + "\n")
+    (sequencer.data / LIST).write_text(
+        mark.line().replace("\ta/b/c\t", f"\t{encoded_name(place)}\t") + "\n"
+    )
     before = contents(sequencer.data.parent)
     done = sequencer.clean()
     assert "moved" not in done.stdout
@@ -118,7 +136,9 @@ def test_lines_that_are_no_marks(sequencer: Sequencer, kind: str) -> None:
 
 
 def test_unlisted_cells_are_refused(sequencer: Sequencer, cell: Path) -> None:
-    """A cell that is named and not marked is not touched, and nothing is said to have been done to it."""
+    """A cell that is named and not marked is not touched, and nothing is said to have been done to
+    it.
+    """
     other = sequencer.cell(OTHER)
     done = sequencer.clean(OTHER)
     assert done.returncode == 1
@@ -127,8 +147,12 @@ def test_unlisted_cells_are_refused(sequencer: Sequencer, cell: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [LIST, "cells_cleaned.log", TRASH])
-def test_links_among_its_own_files(sequencer: Sequencer, cell: Path, tmp_path: Path, name: str) -> None:
-    """A symbolic link in the place of the list, the log or the trash stops everything, and is not followed."""
+def test_links_among_its_own_files(
+    sequencer: Sequencer, cell: Path, tmp_path: Path, name: str
+) -> None:
+    """A symbolic link in the place of the list, the log or the trash stops everything, and is not
+    followed.
+    """
     aim = tmp_path / "aim"
     if name == LIST:
         (sequencer.data / LIST).rename(aim)

@@ -1,4 +1,6 @@
-"""Cells copied over a real ssh: pulled, pushed, cut off, frozen, stopped, and never believed in part."""
+"""Cells copied over a real ssh: pulled, pushed, cut off, frozen, stopped, and never believed in
+part.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ BIG = "fastq_pass/big.fastq"
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_odd_names(mode: str, there: There) -> None:
-    """Every file of a cell arrives under its own name with its content, whatever it is called; no name is executed."""
+    """Every file of a cell arrives under its own name with its content, whatever it is called; no
+    name is executed.
+    """
     make_cell(there.run, odd=True)
     copied = there.copy(there.upstream(mode))
     assert (copied.outcome, copied.why, copied.verified) == ("done", "", True)
@@ -40,7 +44,9 @@ def test_odd_names(mode: str, there: There) -> None:
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_place_with_odd_names(mode: str, there: There) -> None:
-    """The upstream's own directory may have any name that can be written on a line, patterns and quotes included."""
+    """The upstream's own directory may have any name that can be written on a line, patterns and
+    quotes included.
+    """
     odd = there.data / "a *[b]? 'c' $(touch owned) \\ ü;#"
     run_dir = odd / "My Exp"
     make_cell(run_dir)
@@ -80,7 +86,9 @@ def test_other_content_under_same_size_and_time(mode: str, there: There) -> None
 
 def test_one_connection_for_many_cells(there: There) -> None:
     """A pass over many cells logs in once."""
-    cells = [CellId("lib", f"20190710_172{number}_1A_PAD38578_c6ded78{number}") for number in range(5)]
+    cells = [
+        CellId("lib", f"20190710_172{number}_1A_PAD38578_c6ded78{number}") for number in range(5)
+    ]
     for cell in cells:
         make_cell(there.run, cell)
     before = there.host.link.connections
@@ -113,7 +121,11 @@ def big(there: There) -> There:
 
 def freeze_rsync(there: There) -> None:
     """Only rsync stands still; ssh and its keep-alives go on."""
-    found = [pid for pid in there.host.sessions() if b"rsync" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    found = [
+        pid
+        for pid in there.host.sessions()
+        if b"rsync" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    ]
     assert found
     for pid in found:
         signal_to(pid, signal.SIGSTOP)
@@ -132,7 +144,9 @@ TROUBLES: dict[str, Callable[[There], None]] = {
 @pytest.mark.parametrize("mode", ["pull", "push"])
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: There) -> None:
-    """The copy ends by itself within its times, is to be tried again, and goes on where it was; nothing is proven."""
+    """The copy ends by itself within its times, is to be tried again, and goes on where it was;
+    nothing is proven.
+    """
     upstream = big.upstream(mode, bandwidth_limit="1M")
     watching = Watching(lambda: TROUBLES[trouble](big))
     began = time.monotonic()
@@ -140,10 +154,12 @@ def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: There) ->
     took = time.monotonic() - began
     assert watching.done
     assert (copied.outcome, copied.verified) == ("again", False), copied.why
-    # The first second or two are for copying; the rest is at most twice the timeout, and that for connecting.
+    # The first second or two are for copying; the rest is at most twice the timeout, and that for
+    # connecting.
     assert took < 30, copied.why
     assert not (big.landed / SUMMARY).exists()
-    # A sequencer that pushes may go on by itself for a while; a file that has its name is whole in any case.
+    # A sequencer that pushes may go on by itself for a while; a file that has its name is whole in
+    # any case.
     assert mode == "push" or not (big.landed / BIG).exists()
     assert not (big.landed / BIG).exists() or (big.landed / BIG).stat().st_size == 4_000_000
     big.host.thaw()
@@ -172,15 +188,21 @@ def test_short_interruption(big: There) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_stopped(mode: str, big: There) -> None:
-    """A copy that is to stop ends soon, leaves no process behind on either side, and goes on the next time."""
+    """A copy that is to stop ends soon, leaves no process behind on either side, and goes on the
+    next time.
+    """
     watching = Watching(lambda: None)
     began = time.monotonic()
-    copied = big.copy(big.upstream(mode, bandwidth_limit="1M"), on_progress=watching, stop=lambda: watching.done)
+    copied = big.copy(
+        big.upstream(mode, bandwidth_limit="1M"), on_progress=watching, stop=lambda: watching.done
+    )
     assert time.monotonic() - began < 25
     assert (copied.outcome, copied.why) == ("again", "copying was ended: stopped")
 
     def rsyncs() -> list[str]:
-        found = subprocess.run(["pgrep", "-f", f"rsync .*{shlex.quote(big.data.name)}"], capture_output=True, text=True)
+        found = subprocess.run(
+            ["pgrep", "-f", f"rsync .*{shlex.quote(big.data.name)}"], capture_output=True, text=True
+        )
         return found.stdout.split()
 
     eventually(lambda: not rsyncs(), "no rsync is left")
@@ -189,7 +211,9 @@ def test_stopped(mode: str, big: There) -> None:
 
 
 def test_destination_that_is_another(there: There, tmp_path: Path) -> None:
-    """A push to a directory that is not the landing area is noticed, though rsync says that all is well."""
+    """A push to a directory that is not the landing area is noticed, though rsync says that all is
+    well.
+    """
     make_cell(there.run)
     wrong = tmp_path / "wrong"
     (wrong / "2026" / "20190710_EGS1_My_Exp").mkdir(parents=True)

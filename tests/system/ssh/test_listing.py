@@ -1,4 +1,6 @@
-"""Sequencers reached over a real ssh: listed, in trouble, and looked at by the doctor; never believed in part."""
+"""Sequencers reached over a real ssh: listed, in trouble, and looked at by the doctor; never
+believed in part.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +49,9 @@ def test_listed_over_ssh_as_from_a_mount(there: There) -> None:
     assert [(run.experiment, run.cells) for run in over_ssh.runs] == [
         (run.experiment, run.cells) for run in mounted.runs
     ]
-    assert [run.location for run in over_ssh.runs] == [f"hosta:{there.data}/{name}" for name in ("My Exp", "run 2")]
+    assert [run.location for run in over_ssh.runs] == [
+        f"hosta:{there.data}/{name}" for name in ("My Exp", "run 2")
+    ]
 
 
 def test_noise_of_a_login_shell(there: There) -> None:
@@ -68,10 +72,18 @@ def listed(there: There) -> bool:
 
 @pytest.mark.parametrize(
     ("trouble", "said"),
-    [(frozen, "does not answer"), (cut, "does not answer"), (key_changed, "the host's key has changed")],
+    [
+        (frozen, "does not answer"),
+        (cut, "does not answer"),
+        (key_changed, "the host's key has changed"),
+    ],
 )
-def test_unreachable_is_not_empty(trouble: Callable[[There], None], said: str, there: There) -> None:
-    """A sequencer in trouble is a problem that is told within its times; afterwards it is listed again."""
+def test_unreachable_is_not_empty(
+    trouble: Callable[[There], None], said: str, there: There
+) -> None:
+    """A sequencer in trouble is a problem that is told within its times; afterwards it is listed
+    again.
+    """
     assert list_upstream(there.upstream()).problem == ""
     make_cell(there.run)
     connection.close(there.upstream(), run)
@@ -91,7 +103,9 @@ def test_unreachable_is_not_empty(trouble: Callable[[There], None], said: str, t
 
 @pytest.mark.parametrize("trouble", [frozen, cut])
 def test_trouble_on_an_open_connection(trouble: Callable[[There], None], there: There) -> None:
-    """A sequencer that freezes behind an open connection is noticed in time, too, and another is opened later."""
+    """A sequencer that freezes behind an open connection is noticed in time, too, and another is
+    opened later.
+    """
     make_cell(there.run)
     assert list_upstream(there.upstream()).problem == ""
     trouble(there)
@@ -126,7 +140,9 @@ def test_not_let_in(there: There) -> None:
 
 
 def test_forty_at_once(there: There) -> None:
-    """Forty commands at the same time share one connection, and none is turned away, with sshd's own limits."""
+    """Forty commands at the same time share one connection, and none is turned away, with sshd's
+    own limits.
+    """
     make_cell(there.run)
     before = there.host.link.connections
     with ThreadPoolExecutor(40) as pool:
@@ -177,9 +193,12 @@ def test_five_hundred_runs(there: There) -> None:
     """Five hundred runs of four cells are listed by one question on one connection, within seconds."""
     for number in range(500):
         for cell in range(4):
-            (there.data / f"run{number}" / f"lib{cell // 2}" / f"20190710_172{cell}_1A_PAD3857{cell}_c6ded78b").mkdir(
-                parents=True
-            )
+            (
+                there.data
+                / f"run{number}"
+                / f"lib{cell // 2}"
+                / f"20190710_172{cell}_1A_PAD3857{cell}_c6ded78b"
+            ).mkdir(parents=True)
     before = there.host.link.connections
     began = time.monotonic()
     listing = list_upstream(there.upstream(timeout=60))
@@ -203,7 +222,11 @@ def test_doctor_of_a_healthy_upstream(there: There) -> None:
     assert [ok for ok, _ in checks.values()] == [True] * 5
     assert checks["lists"][1] == "1 run with 1 cell"
     assert list(told(there, there.upstream())) == ["reaches", "lists", "rsync", "clock"]
-    assert list(told(there, replace(there.upstream(), location=str(there.data)))) == ["reaches", "lists", "rsync"]
+    assert list(told(there, replace(there.upstream(), location=str(there.data)))) == [
+        "reaches",
+        "lists",
+        "rsync",
+    ]
     assert list(there.landing.iterdir()) == []
 
 
@@ -212,12 +235,18 @@ def test_doctor_of_a_healthy_upstream(there: There) -> None:
     [
         ({"host": "noisy-hosta"}, "reaches", "prints `Welcome to your sequencer"),
         ({"location": "hosta:/no/such/directory"}, "reaches", "is no directory there"),
-        ({"location": "no-such-host.invalid:/data", "ssh_options": ()}, "reaches", "cannot connect to no-such-host"),
+        (
+            {"location": "no-such-host.invalid:/data", "ssh_options": ()},
+            "reaches",
+            "cannot connect to no-such-host",
+        ),
         ({"mode": "push", "landing_there": "/no/such/directory"}, "writes", "is not what"),
         ({"mode": "push", "landing_there": "/proc"}, "writes", "is not what"),
     ],
 )
-def test_doctor_names_the_trouble(changed: dict[str, str], check: str, said: str, there: There) -> None:
+def test_doctor_names_the_trouble(
+    changed: dict[str, str], check: str, said: str, there: There
+) -> None:
     """What is wrong is said in words, and what could not be tried is not said to be right."""
     make_cell(there.run)
     arguments: dict[str, object] = dict(changed)
