@@ -243,12 +243,12 @@ def test_runs_from_before(site: TellingSite, tracker: RtServer) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(400)  # twenty runs are processed, and a hundred messages delivered
+@pytest.mark.timeout(400)  # ten runs are processed, and fifty messages delivered
 def test_tracker_away_for_the_life_of_many_runs(site: TellingSite, tracker: RtServer) -> None:
-    """With the tracker stopped for the whole life of 20 runs nothing waits; then each has its
+    """With the tracker stopped for the whole life of 10 runs nothing waits; then each has its
     ticket with it all.
     """
-    runs = [f"20261122_TEST_run{number:02d}" for number in range(20)]
+    runs = [f"20261122_TEST_run{number:02d}" for number in range(10)]
     tracker.down()
     for number, run in enumerate(runs):
         site.cell(
