@@ -113,7 +113,8 @@ def resolved_words(cell: Cell) -> str:
         return f"its processing was started and has failed: {flags.failed.why}".rstrip(": ")
     if flags.synced or flags.claims:
         if found and not found.proven:
-            return f"a person has accepted it as complete: {found.why}"
+            accepted = f"a person has accepted it as complete: {found.why}"
+            return found.why if found.verdict is Verdict.BY_HAND else accepted
         return "its data are recorded as complete"
     if found and (found.proven or found.verdict is Verdict.RUNNING):
         return found.why

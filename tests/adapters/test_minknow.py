@@ -241,15 +241,3 @@ def test_data_a_level_too_high_are_noticed(
     answer = pooled(tmp_path / asked)
     assert answer.startswith(says)
     assert bool(answer) is bool(says)
-
-
-def test_a_summary_of_the_future_is_as_old_as_its_file_here(tmp_path: Path) -> None:
-    """A time ahead of the clock, which a copy has brought along, does not put off the end of the
-    grace period.
-    """
-    summary = tmp_path / "final_summary.txt"
-    summary.touch()
-    os.utime(summary, (2_500_000_000, 2_500_000_000))
-    assert minknow.newest_summary_mtime(tmp_path) == summary.stat().st_ctime
-    os.utime(summary, (1, 1))
-    assert minknow.newest_summary_mtime(tmp_path) == 1

@@ -17,6 +17,8 @@ pytestmark = pytest.mark.system
 RUN, LIBRARY = "20261122_TEST_overdue", "lib1"
 CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
 YEAR = 365 * 86400.0
+GRACE = 1.0
+SHORT, USUAL = "workers: 2, grace: 1s", "workers: 2"
 NORMAL = ["cell-ready", "all-cells-run", "cell-done", "run-complete"]
 
 
@@ -24,21 +26,40 @@ def fastq(name: str) -> str:
     return f"@{name}\nACGT\n+\n5555\n"
 
 
-def land(site: Site, summary: str, files: int = 2, *, cell: str = CELL, age: float = YEAR) -> Path:
-    """A cell that has ended, with so many FASTQ files; its final_summary is dated `age` seconds
-    ago.
+@pytest.fixture(autouse=True)
+def short_grace(site: Site) -> None:
+    """The grace period is over a second after a final_summary came here."""
+    site.configure(processing=SHORT)
+
+
+def land(
+    site: Site,
+    summary: str,
+    files: int = 2,
+    *,
+    cell: str = CELL,
+    late: bool = True,
+    age: float = YEAR,
+) -> Path:
+    """A cell that has ended, with so many FASTQ files, whose grace period is over if it is `late`.
+
+    Its final_summary is dated `age` seconds ago, which must not matter.
     """
     directory = site.landing / RUN / LIBRARY / cell
     (directory / "fastq_pass").mkdir(parents=True)
     for number in range(files):
         (directory / "fastq_pass" / f"a_{number}.fastq").write_text(fastq(f"{cell}{number}"))
     (directory / "final_summary.txt").write_text(summary)
-    date(directory / "final_summary.txt", age)
+    os.utime(directory / "final_summary.txt", (time.time() - age, time.time() - age))
+    if late:
+        wait(site, directory)
     return directory
 
 
-def date(path: Path, age: float) -> None:
-    os.utime(path, (time.time() - age, time.time() - age))
+def wait(site: Site, directory: Path) -> None:
+    """Until the grace period of a cell is over."""
+    arrived = (directory / "final_summary.txt").stat().st_ctime
+    site.eventually(lambda: time.time() > arrived + GRACE + 0.1, "the grace period is over")
 
 
 def messages(site: Site, run: str = RUN) -> list[str]:
@@ -117,12 +138,12 @@ def test_other_counts_are_the_same_trouble_and_a_second_time_is_another(site: Si
         (directory / "fastq_pass" / f"a_{number}.fastq").write_text(fastq(f"read{number}"))
     assert "1 of 3 FASTQ files missing" in poll(site, 1)
     assert messages(site) == ["run-new", "cell-overdue"]
-    (directory / "final_summary.txt").write_text(
-        "fastq_files_in_final_dest=4\n"
-    )  # as if just written
+    (directory / "final_summary.txt").write_text("fastq_files_in_final_dest=4\n")
+    site.configure(processing=USUAL)
     poll(site, 0)
     assert messages(site)[2:] == ["cell-overdue-ended"]
-    date(directory / "final_summary.txt", YEAR)
+    site.configure(processing=SHORT)
+    wait(site, directory)
     poll(site, 1)
     assert messages(site)[3:] == ["cell-overdue"]
     site.run("abort", RUN, CELL, "--why", "lost at sea")
@@ -135,7 +156,7 @@ def test_accepted_by_a_person(site: Site) -> None:
     """The last step of the message ends the trouble, and the other cells of the run never waited."""
     other = "20261122_2211_1B_PAW00002_1a2b3c4d"
     land(site, TWO, 1)
-    land(site, TWO, 2, cell=other, age=0)
+    land(site, TWO, 2, cell=other, late=False)
     poll(site, 1)
     assert site.stages()[f"{RUN}/{LIBRARY}/{other}"] == "processed"
     (site.landing / RUN / "pipeline" / f"{CELL}.synced").touch()
@@ -146,13 +167,14 @@ def test_accepted_by_a_person(site: Site) -> None:
 
 def test_within_the_grace_period_nothing_is_said(site: Site) -> None:
     """Files that are a little late are waited for in silence; so is a cell without a final_summary."""
-    directory = land(site, TWO, 1, age=0)
-    running = land(site, TWO, 1, cell="20261122_2211_1B_PAW00002_1a2b3c4d")
+    site.configure(processing=USUAL)
+    directory = land(site, TWO, 1, late=False)
+    running = land(site, TWO, 1, cell="20261122_2211_1B_PAW00002_1a2b3c4d", late=False)
     (running / "final_summary.txt").unlink()
     assert poll(site, 0) == ""
     assert messages(site) == ["run-new"]
     assert "look for the missing" not in site.run("explain", RUN, CELL).stdout
-    date(directory / "final_summary.txt", 3500)
+    os.utime(directory / "final_summary.txt", (time.time() - YEAR, time.time() - YEAR))
     assert poll(site, 0) == ""
 
 
@@ -186,7 +208,7 @@ def test_the_service_tells_when_the_grace_period_ends(site: Site, age: float) ->
     site.configure(
         watch="sweep_interval: 1h, full_sweep_interval: 2h", processing="workers: 2, grace: 3s"
     )
-    directory = land(site, TWO, 1, age=age)
+    directory = land(site, TWO, 1, late=False, age=age)
     with site.service():
         site.eventually(lambda: "upstream" in site.flags(RUN), "the run is taken up")
         site.eventually(lambda: "cell-overdue" in messages(site), "the cell is told of", 20)
@@ -199,12 +221,16 @@ def test_the_service_tells_when_the_grace_period_ends(site: Site, age: float) ->
 def test_a_cell_that_its_upstream_has_not_wholly(site: Site) -> None:
     """A copied cell whose files are missing there too is told of, also while its upstream is away."""
     there = site.root / "there"
-    site.configure(more=f"upstreams: {{gridion: {{location: {there}, instrument: GRID}}}}\n")
+    more = f"upstreams: {{gridion: {{location: {there}, instrument: GRID}}}}\n"
+    site.configure(processing=USUAL, more=more)
     run = "20261122_GRID_alpha"
-    land(site, TWO, 1)
+    land(site, TWO, 1, late=False)
     there.mkdir()
     shutil.move(site.landing / RUN, there / "alpha")
     cell = f"{LIBRARY}/{CELL}"
+    poll(site, 0)
+    site.configure(processing=SHORT, more=more)
+    wait(site, site.landing / run / cell)
     for _ in range(2):
         assert f"{run} {cell}: overdue: 1 of 2 FASTQ files missing" in poll(site, 1)
     assert messages(site, run) == ["run-new", "cell-overdue"]

@@ -127,7 +127,9 @@ def record_owner(output: Path, run_dir: Path, run: RunIdentity) -> None:
         if proven and recorded == run.lasting and name == display(run_dir.name):
             return
         with directory(output) as parent:
-            _write_record(parent, run_dir.name, run, replace=bool(name))
+            # A record of another run, made since the caller looked, stays: two runs may race.
+            ours = proven or recorded == run.lasting
+            _write_record(parent, run_dir.name, run, replace=bool(name) and ours)
             if not proven and read_record(output)[0] == run.lasting:
                 link = names.TEMPORARY + secrets.token_hex(16)
                 os.symlink(run_dir, link, dir_fd=parent)

@@ -39,26 +39,27 @@ def _summary_entries(cell_dir: Path) -> list[tuple[str, os.stat_result]]:
 
 
 def newest_summary_mtime(cell_dir: Path) -> float | None:
-    """When the newest final_summary was written, in seconds since the epoch; None where there is
+    """When the newest final_summary came here, in seconds since the epoch; None where there is
     none.
 
-    Of the file's two times, mtime and ctime, the earlier one counts: a sequencer whose clock is
-    ahead sets an mtime in the future, and a copy keeps an old mtime. Never before the epoch.
+    The change time (ctime) counts, by the clock of this file system. The mtime is by the clock of
+    the sequencer, which may be wrong, and a copy keeps it: the files of an old run that is being
+    copied here have just as much time to arrive as those of a new run. Never before the epoch.
 
     Of a directory that is there and cannot be listed the directory's own time, so that whoever asks
     looks closer and hears from `read_contents` what is wrong.
     """
     try:
-        return max((_written(status) for _, status in _summary_entries(cell_dir)), default=None)
+        return max((_arrived(status) for _, status in _summary_entries(cell_dir)), default=None)
     except OSError:
         try:
-            return _written(cell_dir.lstat())
+            return _arrived(cell_dir.lstat())
         except OSError:
             return None
 
 
-def _written(status: os.stat_result) -> float:
-    return max(0.0, min(status.st_mtime, status.st_ctime))
+def _arrived(status: os.stat_result) -> float:
+    return max(0.0, status.st_ctime)
 
 
 def fastq_changed(cell_dir: Path) -> int:
