@@ -1,15 +1,20 @@
-"""The data path: once over each FASTQ source, from reading to what a journal says is durable and
-verified.
+"""The data path: read each FASTQ source once and write durable, verified outputs.
 
-`ingest.Ingest` is the door: it takes `model.Output`s (a final name and its sources in order) in
-rounds, and at the end gives `model.Written`s (bytes, md5, reads, bases, statistics, one
-`model.Piece` per source). `write.write_outputs` is the same in one go. `verify.verify` reads a
-written file back; `qc.qc_groups` turns statistics into the numbers of `qc.json`.
+The entry point is `ingest.Ingest`. It takes `model.Output`s (a final name and its sources in order)
+in several calls. At the end it returns `model.Written`s (bytes, md5, reads, bases, statistics, one
+`model.Piece` per source). `write.write_outputs` does the same in one call. `verify.verify` reads a
+written file back. `qc.qc_groups` turns statistics into the numbers of `qc.json`.
 
-Inside, low to high: `model` · `files`, `durable` (what is read, what is written; the only modules
-that open anything, and translate errors) · `records` and `headers` (what a FASTQ is) · `gunzip`,
-`bgzf`, `blocks` (what a gzip file is) · `coder` (in C) and `compress` (of the one, the other) ·
-`statistics`, `measure`, `compact` · `md5`, `memory` · `recheck` · `append` (to the end of one
-output), `batch` (of several) · `pool`, `worker` · `journal`, `book`, `checkpoint`, `holdings` (what
-is durable) · `backlog`, `ingest`. Nothing here knows flags, runs or cells.
+The modules, lowest first. Only `sources` and `durable` open files and translate errors.
+
+- `model` · `sources`, `durable`: values; files that are read, files that are written
+- `records`, `headers`: the parts of a FASTQ file
+- `gunzip`, `bgzf`, `blocks`: the parts of a gzip file
+- `coder` (in C), `compress`: FASTQ to BGZF
+- `statistics`, `measure`, `packed_statistics`, `md5`, `malloc`, `readback`
+- `append` (to the end of one output), `batch` (of several outputs) · `pool`, `worker`
+- `journal`, `journal_state`, `checkpoint`, `output_set`: the record of what is durable
+- `backlog`, `ingest`
+
+This package does not know flags, runs or cells.
 """

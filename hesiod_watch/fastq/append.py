@@ -1,11 +1,14 @@
-"""Append sources to the end of one output, make them durable, and read them back: what a journal
-can then record.
+"""Append sources to the end of one output, make them durable, and read them back.
 
-Two ways, one per output. Where all sources are gzipped their members are kept byte for byte and
-inflated once, for the statistics and as the check of their integrity. Anything else becomes BGZF
-throughout: a plain gzip member behind BGZF breaks `bgzip -@2`. A gzipped source whose text must be
-repaired (no newline at its end, Windows line ends) cannot be kept either; it becomes a plain gzip
-member. And where the first source happens to be BGZF itself, those that are not are made so.
+The journal can then record them. Each output is written in one of two ways:
+
+- Where all sources are gzipped, their gzip members are kept byte for byte. They are inflated once,
+  for the statistics and to check their integrity.
+- Any other output is BGZF throughout, because a plain gzip member after BGZF breaks `bgzip -@2`.
+
+Two exceptions apply to an output of gzipped sources. A source whose text must be repaired (no
+newline at its end, Windows line ends) cannot be kept; it becomes a plain gzip member. If the first
+source happens to be BGZF, every source that is not BGZF is converted to it.
 """
 
 from __future__ import annotations
@@ -36,20 +39,21 @@ OnUnit = Callable[[int, int, int], None]
 _GZIP_MEMBER = 31  # zlib's wbits: a gzip header and trailer around deflate with a window of 32 KiB
 
 
-class _How(Enum):
-    """How a source goes into an output."""
+class _Encoding(Enum):
+    """The way to write one source to an output."""
 
     BGZF = auto()
-    VERBATIM = auto()  # its own gzip members
-    REWRITE = auto()  # one gzip member made by us
+    VERBATIM = auto()  # the source's own gzip members
+    REWRITE = auto()  # one new gzip member
 
 
 class OutputAppender:
-    """An output being written from `at` on. `append` each source in order, `sync`, `confirm`;
-    `close` in any case.
+    """Writer of one output from byte `at` on.
 
-    `members`: keep the sources' own gzip members. `md5` is the saved digest of what is there, None
-    to do without. After an error in `append`, `rewind` forgets what that source left.
+    Call `append` for each source in order, then `sync`, then `confirm`; call `close` in any case.
+    `members`: keep the sources' own gzip members. `md5` is the saved digest of the first `at`
+    bytes; None computes no digest. After an error in `append`, `rewind` discards what that source
+    left.
     """
 
     def __init__(
@@ -65,12 +69,12 @@ class OutputAppender:
         self._blocks = not members or (at > 0 and has_blocks(path))  # the output is BGZF
         self._file = OutputFile(path, at)
         self._digest = None if md5 is None else Md5(md5)
-        # Of the source being taken: where and with which digest it began, what was written, what
-        # was read.
+        # For the current source: its start in the output, the digest before it, the bytes written
+        # and the text read.
         self._start, self._before = at, md5
         self._size, self._crc = at, 0
         self._text = TextChecksum(0, 0)
-        self._hints = (0, 0)  # change time and inode of its file
+        self._hints = (0, 0)  # change time and inode of the source file
         self._texts: list[TextChecksum] = []
 
     @property
@@ -79,19 +83,19 @@ class OutputAppender:
         return self._digest.save() if self._digest else None
 
     def append(self, source: Source, on_unit: OnUnit | None = None) -> Piece:
-        """Put the reads of `source` behind what is there; the record of it.
+        """Append the reads of `source` to the output, and return its record.
 
-        Raises `BadSource`, `TemporaryError` or `PermanentError`, naming the file. Nothing is
-        durable yet.
+        Nothing is durable yet. Raises `BadSource`, `TemporaryError` or `PermanentError`, naming the
+        file.
         """
         self._start, self._before = self._size, self.md5
-        how = self._how(source)
-        measure, repaired = self._copy(source, how, on_unit)
-        if how is _How.VERBATIM and repaired:
-            # Found out at the end only, and rare: once more, this time not verbatim.
+        encoding = self._choose_encoding(source)
+        measure, repaired = self._copy(source, encoding, on_unit)
+        if encoding is _Encoding.VERBATIM and repaired:
+            # A needed repair is rare, and known only at the end: write again, not verbatim.
             self.rewind()
             measure, repaired = self._copy(
-                source, _How.BGZF if self._blocks else _How.REWRITE, None
+                source, _Encoding.BGZF if self._blocks else _Encoding.REWRITE, None
             )
         statistics = measure.result()
         piece = Piece(
@@ -116,49 +120,51 @@ class OutputAppender:
         return piece
 
     def rewind(self) -> None:
-        """Be again as before the last call of `append`, which failed."""
+        """Restore the state before the last call of `append`, which failed."""
         self._file.rewind(self._start)
         self._size = self._start
         self._digest = None if self._before is None else Md5(self._before)
 
     def sync(self) -> None:
-        """Make everything durable that was appended. After an error none of it counts."""
+        """Make everything appended so far durable. After an error none of it counts."""
         self._file.sync()
 
     def confirm(self) -> None:
-        """Read back what was appended, and compare it with what the sources said.
+        """Read back what was appended, and compare it with the text of the sources.
 
-        Raises `PermanentError` where it differs; then none of it counts.
+        Raises `PermanentError` if it differs; then none of it counts.
         """
         confirm(self.path, self.pieces, self._texts, blocks=not self._verbatim)
 
     def close(self) -> None:
         self._file.close()
 
-    def _how(self, source: Source) -> _How:
+    def _choose_encoding(self, source: Source) -> _Encoding:
         if not self._verbatim:
-            return _How.BGZF
+            return _Encoding.BGZF
         with SourceFile(source) as file:
             is_block = bgzf.is_block(file.head(bgzf.HEAD_BYTES))
         if not self._size:
             self._blocks = is_block
-        return _How.BGZF if self._blocks and not is_block else _How.VERBATIM
+        return _Encoding.BGZF if self._blocks and not is_block else _Encoding.VERBATIM
 
-    def _copy(self, source: Source, how: _How, on_unit: OnUnit | None) -> tuple[ReadMeasurer, str]:
-        """Write one source `how`; its measure, and what had to be repaired at its end."""
+    def _copy(
+        self, source: Source, encoding: _Encoding, on_unit: OnUnit | None
+    ) -> tuple[ReadMeasurer, str]:
+        """Write one source with `encoding`; return its measure, and what was repaired in it."""
         self._crc, self._text = 0, TextChecksum(0, 0)
         measure = ReadMeasurer(source.path)
         rewriting = (
             isal_zlib.compressobj(2, isal_zlib.DEFLATED, _GZIP_MEMBER)
-            if how is _How.REWRITE
+            if encoding is _Encoding.REWRITE
             else None
         )
         with SourceFile(source) as file:
             self._hints = (file.ctime_ns, file.inode)
             readinto = file.readinto
-            if source.gzipped and source.size:  # an empty file is no gzip, and legal
+            if source.gzipped and source.size:  # an empty file is not gzip, and is allowed
                 readinto = GzipReader(
-                    readinto, source.path, self._write if how is _How.VERBATIM else None
+                    readinto, source.path, self._write if encoding is _Encoding.VERBATIM else None
                 ).readinto
             reader = RecordReader(readinto, source.path)
             reported = 0
@@ -167,7 +173,7 @@ class OutputAppender:
                 self._text = self._text.followed_by(unit.data)
                 if rewriting is not None:
                     self._write(rewriting.compress(unit.data))
-                elif how is _How.BGZF:
+                elif encoding is _Encoding.BGZF:
                     self._write(compress(unit, self._level, plain=plain))
                 if on_unit is not None:
                     on_unit(file.consumed - reported, unit.reads, int(unit.lengths.sum()))
@@ -188,7 +194,7 @@ class OutputAppender:
 
 
 def keeps_members(output: Output, settings: Settings) -> bool:
-    """Whether an output is made of its sources' own gzip members."""
+    """Whether an output consists of its sources' own gzip members."""
     return (
         not settings.recompress
         and bool(output.sources)
@@ -206,7 +212,7 @@ def has_blocks(path: Path) -> bool:
 
 
 def _note(source: Source, repaired: str, statistics: ReadStatistics) -> str:
-    """What a person should read about a source that was taken."""
+    """A note for people about an appended source; empty if there is nothing to report."""
     if repaired:
         return f"{source.name}: {repaired}; put right in the output"
     return "" if statistics.reads else f"{source.name}: empty file"

@@ -1,8 +1,8 @@
-"""What is still to be taken, and which of it makes the next batch. Pure.
+"""Sources still to append, and the choice of the next batch. Pure code.
 
-An output belongs to one batch at a time. One process goes through outputs in their order. Several
-take the outputs with most left first, in batches that become smaller towards the end, so that all
-of them end at about the same time.
+An output belongs to at most one batch at a time. One process takes outputs in their order. Several
+processes take the outputs with most data left first. Their batches become smaller towards the end,
+so that all processes end at about the same time.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ SMALLEST_SHARE = 4 << 20
 @dataclass(slots=True)
 class _Waiting:
     output: Output
-    taken: int  # sources
-    left: int  # bytes
+    taken: int  # sources already appended
+    left: int  # bytes of source data still to append
     busy: bool = False
 
 
 class SourceBacklog:
-    """Sources of outputs behind the first `taken` of each (by name of the output)."""
+    """Sources still to append: all after the first `taken` of each output (by its name)."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class SourceBacklog:
                 )
 
     def __len__(self) -> int:
-        """Outputs that something is left of."""
+        """Number of outputs that still have sources to append."""
         return len(self._waiting)
 
     @property
@@ -54,9 +54,7 @@ class SourceBacklog:
         return sum(waiting.left for waiting in self._waiting.values())
 
     def next_batch(self) -> list[tuple[Output, tuple[Source, ...]]]:
-        """Some outputs that are in no batch, each with the sources to take next; empty if there are
-        none now.
-        """
+        """Some outputs that are in no batch, each with its next sources; empty if there are none."""
         share = self._limits.bytes
         order = list(self._waiting.values())
         if self._processes > 1:
@@ -80,8 +78,8 @@ class SourceBacklog:
             batch.append((waiting.output, tuple(sources)))
         return batch
 
-    def came_back(self, name: str, count: int) -> None:
-        """The batch with this output has ended, and `count` of its sources have been taken."""
+    def end_batch(self, name: str, count: int) -> None:
+        """Note that the batch with this output has ended, and that `count` sources were appended."""
         waiting = self._waiting[name]
         waiting.busy = False
         taken = waiting.output.sources[waiting.taken : waiting.taken + count]

@@ -1,8 +1,13 @@
-"""Do one task: append sources to outputs, make them durable, read them back.
+"""Perform one task: append sources to outputs, make them durable, read them back.
 
-The order is what the journal relies on: everything is written, then every output is fdatasynced,
-then all of it is read back from the disk and compared. Whatever ends the work early, what is whole
-by then is still made durable and counts, so that trying again gets further each time.
+The journal relies on this order:
+
+1. Everything is written.
+2. Every output is fdatasynced.
+3. Everything is read back from the disk and compared.
+
+If the work ends early, the sources already appended whole are still made durable and count. So each
+new attempt makes progress.
 """
 
 from __future__ import annotations
@@ -18,10 +23,10 @@ from hesiod_watch.fastq.tasks import AppendTask, OutputGrowth, OutputPart, TaskR
 
 
 def perform(task: AppendTask, on_unit: OnUnit, stop: Callable[[], bool]) -> TaskResult:
-    """Do as much of the task as its limits allow; `stop` is asked between sources.
+    """Do as much of the task as its limits allow; `stop` is called between sources.
 
-    `error` of the result is what ended it early, where that leaves the pieces before it in order.
-    Raises what does not: then nothing counts, and outputs may have grown by what nobody needs.
+    `error` of the result is the reason for an early end, if the pieces before it are still valid.
+    Raises any other error. Then no piece counts, and outputs may be longer than recorded.
     """
     appenders: list[tuple[OutputPart, OutputAppender]] = []
     try:
@@ -53,7 +58,7 @@ def _grow(
     on_unit: OnUnit,
     stop: Callable[[], bool],
 ) -> HesiodError | None:
-    """Append the sources; what kept us from appending all of them, unless it was a limit."""
+    """Append the sources; return the error that ended this early, or None if a limit did."""
     deadline = time.monotonic() + task.limits.seconds
     for part in task.parts:
         appender: OutputAppender | None = None

@@ -1,17 +1,18 @@
-"""Compress to BGZF: gzip members of at most 64 KiB that say their own length, so that readers can
-jump and go parallel.
+"""Compress data to BGZF: gzip members of at most 64 KiB that contain their own length.
 
-Readable by everything that reads gzip. This is for any data, by isal or zlib; `coder` does it for
-FASTQ where it can. A deflate block has one Huffman table for all its bytes, but bases want two bits
-and qualities nearly five; so it pays to end blocks where the one follows the other.
+Readers can therefore seek and work in parallel, and every gzip reader can read the result. This
+module compresses any data, with isal or zlib; `coder` compresses FASTQ where it can. A deflate
+block has one Huffman table for all its bytes. Bases need two bits and qualities nearly five, so it
+pays to end a block where one follows the other.
 
-There is no time and no name in the bytes. With zlib (level "small") they depend on the data and the
-library's version only. With isal two processes may choose other matches for the same data: ISA-L's
-levels 1 and 2 seem to put a position under the hash of whatever is in memory (measured: 4 of
-100,000 small blocks at level 2, 13 at level 1, none at levels 0 and 3, none where the address space
-is not randomised). All of them inflate to the same data.
+The bytes contain no time and no name. With zlib (level "small") they depend only on the data and
+the library's version. With isal two processes may choose different matches for the same data.
+ISA-L's levels 1 and 2 seem to store a position under the
+hash of whatever is in memory. Measured: 4 of
+100,000 small blocks differ at level 2, 13 at level 1, none at levels 0 and 3, and none where the
+address space is not randomised. All of them inflate to the same data.
 
-SAM/BAM specification, section 4.1, for the framing; RFC 1951 for what a flush leaves behind.
+The framing follows the SAM/BAM specification, section 4.1; RFC 1951 defines what a flush writes.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ from isal import isal_zlib
 
 from hesiod_watch.fastq.model import Level
 
-# of input, as htslib takes it: leaves room for what does not compress. `coder.c` knows it too
+# Bytes of input in one block, as in htslib: leaves room for data that does not compress. `coder.c`
+# contains the same number.
 BLOCK_BYTES = 65280
 HEAD_BYTES = 18
 END_OF_FILE = bytes.fromhex("1f8b08040000000000ff0600424302001b0003000000000000000000")
-_HEAD = bytes.fromhex(
-    "1f8b08040000000000ff060042430200"
-)  # gzip, extra field BC, no time, system unknown
+# gzip, extra field BC, no time, system unknown
+_HEAD = bytes.fromhex("1f8b08040000000000ff060042430200")
 _SIZE = struct.Struct("<H")
 _TRAILER = struct.Struct("<II")
 _FRAME_BYTES = len(_HEAD) + _SIZE.size + _TRAILER.size
@@ -39,9 +40,7 @@ _LAST_BLOCK = b"\x03\x00"  # an empty final deflate block: a flush leaves the st
 
 
 def is_block(head: bytes) -> bool:
-    """Whether a gzip member that begins with `head` (18 bytes) is a BGZF block as everybody writes
-    it.
-    """
+    """Whether a gzip member is a BGZF block in the usual form; `head`: its first 18 bytes."""
     return len(head) >= HEAD_BYTES and head[:4] == _HEAD[:4] and head[10:16] == _HEAD[10:16]
 
 
@@ -55,9 +54,9 @@ class _Compressor(Protocol):
 
 
 def compress(data: memoryview, splits: Sequence[int], level: Level) -> Iterator[bytes | memoryview]:
-    """The BGZF blocks of `data`, in parts to be joined, in order; without the end-of-file block.
+    """Compress `data` to BGZF blocks, yielded in order in parts; no end-of-file block.
 
-    `splits` are places in `data`, ascending, where the statistics of the bytes change.
+    `splits` are ascending positions in `data` where the statistics of the bytes change.
     """
     compressor = _compressor(level)
     split = iter(splits)
@@ -75,7 +74,7 @@ def compress(data: memoryview, splits: Sequence[int], level: Level) -> Iterator[
                 )
                 at = next_split
             next_split = next(split, len(data))
-        # A full flush forgets the history, so that the next block can be read without this one.
+        # A full flush clears the history, so that the next block can be read without this one.
         parts += (
             compressor.compress(data[at:end]),
             compressor.flush(zlib.Z_FULL_FLUSH),
@@ -85,12 +84,13 @@ def compress(data: memoryview, splits: Sequence[int], level: Level) -> Iterator[
 
 
 def _framed(deflated: _Parts, block: memoryview) -> _Parts:
-    """One BGZF block: `deflated`, a whole deflate stream of the bytes `block`, between header and
-    trailer.
+    """One BGZF block: header, `deflated` and trailer.
+
+    `deflated` is a whole deflate stream of `block`. →
     """
     size = _FRAME_BYTES + sum(map(len, deflated))
     if size > 1 << 16:
-        # It grew. Stored as it is (one final block of type 00), it always fits.
+        # The data grew. Stored without compression (one final block of type 00), it always fits.
         length = len(block)
         deflated = [b"\x01", struct.pack("<HH", length, length ^ 0xFFFF), block]
         size = _FRAME_BYTES + sum(map(len, deflated))

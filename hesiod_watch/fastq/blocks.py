@@ -1,6 +1,4 @@
-"""Inflate BGZF block by block, as readers that jump would see it: every length and every CRC is
-checked.
-"""
+"""Inflate BGZF block by block, as a seeking reader would: check every length and every CRC."""
 
 from __future__ import annotations
 
@@ -19,12 +17,11 @@ _SLAB_BYTES = 128 << 10  # read at a time; a block has at most half of that
 
 
 class BgzfBlocks:
-    """The inflated bytes of a stream of BGZF blocks, one block after the other or as a `readinto`
-    for `RecordReader`.
+    """Inflated bytes of a stream of BGZF blocks, as an iterator or as `readinto`.
 
-    `readinto` gives the compressed bytes, the first of them at `offset` of the file `path`;
-    `passed_on` is called with each part of them, before it is checked. Raises `PermanentError`:
-    such a file was made by us.
+    `readinto` returns the compressed bytes; the first is at `offset` of the file `path`.
+    `passed_on` is called with each part of them, before it is checked. Our program wrote the file,
+    so a wrong block raises `PermanentError`.
     """
 
     def __init__(
@@ -34,13 +31,13 @@ class BgzfBlocks:
         passed_on: Callable[[memoryview], None],
         offset: int = 0,
     ) -> None:
-        self.last = b""  # the block before, if it was empty
+        self.last = b""  # the previous block, if it was empty
         self._readinto = readinto
         self._path = path
         self._passed_on = passed_on
         self._offset = offset  # of the current block
-        self._held = memoryview(b"")  # read and not inflated
-        self._rest = memoryview(b"")  # inflated and not handed out
+        self._compressed = memoryview(b"")  # bytes read and not yet inflated
+        self._rest = memoryview(b"")  # bytes inflated and not yet returned
 
     def __iter__(self) -> Iterator[memoryview]:
         while self._next():
@@ -60,15 +57,15 @@ class BgzfBlocks:
         return filled
 
     def _next(self) -> bool:
-        """Inflate the next block that holds anything; False at the end of the stream."""
+        """Inflate the next block that is not empty; False at the end of the stream."""
         while not self._rest:
-            head = bytes(self._hold(bgzf.HEAD_BYTES))
+            head = bytes(self._peek(bgzf.HEAD_BYTES))
             if not head:
                 return False
             if not bgzf.is_block(head):
-                raise self._bad("is no BGZF block")
+                raise self._bad("is not a BGZF block")
             size = struct.unpack_from("<H", head, 16)[0] + 1
-            block = self._hold(size)
+            block = self._peek(size)
             if len(block) < size or size <= bgzf.HEAD_BYTES + _TRAILER.size:
                 raise self._bad("is cut off")
             crc, length = _TRAILER.unpack_from(block, size - _TRAILER.size)
@@ -82,20 +79,20 @@ class BgzfBlocks:
                 raise self._bad("inflates to other data than were written (CRC)")
             self.last = bytes(block) if length == 0 else b""
             self._rest = memoryview(data)
-            self._held = self._held[size:]
+            self._compressed = self._compressed[size:]
             self._offset += size
         return True
 
-    def _hold(self, size: int) -> memoryview:
-        """The next `size` bytes, which stay the next ones; fewer at the end of the stream."""
-        if len(self._held) < size:
+    def _peek(self, size: int) -> memoryview:
+        """The next `size` bytes without consuming them; fewer at the end of the stream."""
+        if len(self._compressed) < size:
             slab = memoryview(bytearray(_SLAB_BYTES))
-            kept = len(self._held)
-            slab[:kept] = self._held
-            count = self._readinto(slab[kept:])
-            self._passed_on(slab[kept : kept + count])
-            self._held = slab[: kept + count]
-        return self._held[:size]
+            start = len(self._compressed)
+            slab[:start] = self._compressed
+            count = self._readinto(slab[start:])
+            self._passed_on(slab[start : start + count])
+            self._compressed = slab[: start + count]
+        return self._compressed[:size]
 
     def _bad(self, how: str) -> PermanentError:
         return PermanentError(f"{self._path}: the gzip member at byte {self._offset} {how}")

@@ -1,9 +1,8 @@
-"""The checkpoint: statistics and MD5 of each output as of some place in the journal, so that
-opening reads no outputs.
+"""Checkpoint file: statistics and MD5 of each output at one position of the journal.
 
-A cache, never the truth: it says which bytes of the journal it goes with (length and CRC-32), and
-is ignored where these are not the journal's. It is written whole or not at all. Without it outputs
-are read and measured again.
+With it, opening a directory reads no outputs. It is a cache, never the authority. It names the
+bytes of the journal that it belongs to (length and CRC-32), and is ignored if the journal has other
+bytes. It is written whole or not at all. Without it outputs are read and measured again.
 """
 
 from __future__ import annotations
@@ -21,15 +20,13 @@ from hesiod_watch.fastq.durable import read_whole, replace_whole
 NAME = "checkpoint.bin"
 
 _MAGIC = b"hesiod-watch checkpoint 1\n"
-_CRC32 = struct.Struct("<I")  # of all that follows
-_SIZE = struct.Struct("<I")  # of the index
+_CRC32 = struct.Struct("<I")  # CRC-32 of all following bytes
+_SIZE = struct.Struct("<I")  # bytes of the index
 
 
 @dataclass(frozen=True, slots=True)
 class OutputCheckpoint:
-    """What is kept of one output: of how many pieces, their packed statistics, and the MD5 under
-    way.
-    """
+    """Checkpoint of one output: number of pieces, packed statistics and the MD5 state."""
 
     pieces: int
     statistics: bytes
@@ -38,9 +35,7 @@ class OutputCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """Everything kept, by number of the output, as of the first `length` bytes of the journal with
-    their `crc32`.
-    """
+    """All outputs by number, as of the first `length` bytes of the journal with their `crc32`."""
 
     length: int
     crc32: int
@@ -48,8 +43,9 @@ class Checkpoint:
 
 
 def save(directory: Path, checkpoint: Checkpoint) -> None:
-    """Replace the checkpoint. Raises `TemporaryError` or `PermanentError`, and then the one before
-    is still there.
+    """Replace the checkpoint.
+
+    Raises `TemporaryError` or `PermanentError`; then the previous checkpoint is still there.
     """
     index = {
         "journal": (checkpoint.length, checkpoint.crc32),
@@ -68,7 +64,7 @@ def save(directory: Path, checkpoint: Checkpoint) -> None:
 
 
 def load(directory: Path) -> Checkpoint | None:
-    """The checkpoint; None where there is none, or none that is whole."""
+    """Load the checkpoint; None if there is none or it is not whole."""
     data = read_whole(directory / NAME)
     start = len(_MAGIC) + _CRC32.size
     if data is None or not data.startswith(_MAGIC) or len(data) < start + _SIZE.size:

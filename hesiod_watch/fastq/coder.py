@@ -1,10 +1,9 @@
-"""Call the compiled coder of FASTQ, `coder.c`, where it could be compiled when the program was
-installed.
+"""Call the compiled FASTQ coder, `coder.c`, if it was compiled at installation.
 
-It needs a C compiler then, and nothing else; it is called through ctypes, so not even Python's
-headers. Without it all works the same with `isal` alone: half as fast, outputs a twentieth larger,
-equal by content. Before it is used it packs a sample, which must inflate to itself: a library of
-another version or for another processor is left alone.
+Compiling needs only a C compiler: ctypes calls the library, so Python's headers are not needed.
+Without the library `isal` does the work: half as fast, with outputs a twentieth larger and equal
+content. Before first use the library packs a sample, which must inflate to itself. A library of
+another version or for another processor fails this test and is not used.
 """
 
 from __future__ import annotations
@@ -23,15 +22,15 @@ from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.fastq.bgzf import BLOCK_BYTES
 from hesiod_watch.fastq.blocks import BgzfBlocks
 
-_PLACE: Final = Path(__file__).with_name(
-    "_coder"
-)  # with the suffix that setuptools gives to compiled modules
-_ROOM = 1 << 16  # for a BGZF block
+# without the suffix that setuptools adds to compiled modules
+_PLACE: Final = Path(__file__).with_name("_coder")
+_ROOM = 1 << 16  # bytes reserved for one BGZF block
 
 
 class DeflateCoder:
-    """The library at `path`. Raises `OSError` where it cannot be loaded, `AttributeError` where it
-    is not ours.
+    """The library at `path`.
+
+    Raises `OSError` if it cannot be loaded, `AttributeError` if it is another library.
     """
 
     def __init__(self, path: Path) -> None:
@@ -45,11 +44,11 @@ class DeflateCoder:
         )
 
     def pack(self, data: memoryview, stops: NDArray[np.int64], *, plain: bool) -> memoryview:
-        """The BGZF blocks of `data`, whole FASTQ records; without the end-of-file block.
+        """Compress `data`, whole FASTQ records, to BGZF blocks without the end-of-file block.
 
-        `stops`, of shape (records, 3), says of each record where in `data` its header line ends,
-        its bases end and its qualities end; what is behind the last goes with it. `plain`: its
-        bases are nothing but A, C, G and T.
+        `stops` has the shape (records, 3): for each record the positions in `data` where its header
+        line, its bases and its qualities end. Bytes after the last position belong to the last
+        record. `plain`: all bases are A, C, G or T.
         """
         stops = np.ascontiguousarray(stops, np.int64).ravel()
         stops[-1] = len(data)
@@ -93,7 +92,7 @@ class DeflateCoder:
 
 
 def load(place: Path = _PLACE) -> DeflateCoder | None:
-    """The coder that was compiled for this Python, if there is one and it works."""
+    """Load the coder compiled for this Python; None if there is none or it does not work."""
     for suffix in EXTENSION_SUFFIXES:
         try:
             coder = DeflateCoder(place.with_name(place.name + suffix))

@@ -1,9 +1,9 @@
-"""Choose how a unit of reads is compressed; the only module that knows both FASTQ and BGZF.
+"""Choose how to compress a unit of reads; the only module that knows both FASTQ and BGZF.
 
-The compiled coder where there is one, for all but the shortest reads: three tables for each cost
-more than they save there. Else isal; with a new deflate block before and after each long line of
-qualities, which want a table of their own. The level "small" is zlib's, with the same splits: it
-alone finds what overlapping reads have in common.
+The compiled coder, where available, compresses all but the shortest reads: there, three tables per
+read cost more than they save. Otherwise isal does it, with a new deflate block before and after
+each long line of qualities, because qualities need their own table. The level "small" uses zlib
+with the same splits: only zlib finds the common parts of overlapping reads.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from hesiod_watch.fastq.model import Level
 from hesiod_watch.fastq.records import RecordUnit
 
 CODED = {"default": 500, "fast": 800}
-"""Mean length, in bases, of the reads of a unit that the coder takes."""
+"""Mean read length of a unit, in bases, from which the coder is used."""
 LONG = {"default": 1500, "fast": 2500, "small": 1500}
-"""Bases from which a deflate block of its own pays for a line of qualities, without the coder."""
+"""Bases from which a separate deflate block pays for a line of qualities, without the coder."""
 
 
 def compress(
     unit: RecordUnit, level: Level, *, plain: bool, coder: DeflateCoder | None = CODER
 ) -> bytes | memoryview:
-    """The BGZF blocks of a unit. `plain`: its bases are nothing but A, C, G and T."""
+    """Compress a unit to BGZF blocks. `plain`: all its bases are A, C, G or T."""
     lengths = unit.lengths
     if coder is not None and level in CODED and lengths.sum() >= CODED[level] * unit.reads:
         stops = np.column_stack((unit.starts[:, 1], unit.ends[:, 1], unit.ends[:, 3]))

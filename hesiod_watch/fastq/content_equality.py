@@ -1,9 +1,8 @@
-"""Whether a source could be had back from its output: the reversible rule by which an output is a
-copy of its sources.
+"""Decide whether a source could be restored from its output: the reversible copy rule.
 
-A source and the piece of an output that was made of it are the same when they inflate to the same
-text. Which file was compared is proven by the MD5 of its bytes, taken in the same reading, and not
-by its name.
+A source and its piece of an output are equal if they inflate to the same text. The MD5 of the
+source's bytes, computed in the same reading, proves which file was compared. The name proves
+nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ ReadInto = Callable[[memoryview], int]
 
 @dataclass(frozen=True, slots=True)
 class TextHash:
-    """What a file, or a part of one, inflates to. Equal ones are the same text."""
+    """Size and SHA-256 of inflated text. Equal hashes mean the same text."""
 
     size: int
     sha256: bytes
@@ -32,7 +31,7 @@ class TextHash:
 
 @dataclass(frozen=True, slots=True)
 class ContentReading:
-    """What was read of a source: MD5 of all its bytes, and its text, or why there is none."""
+    """Result of reading a source: MD5 of all its bytes, and its text or the reason why not."""
 
     md5: str
     text: TextHash | None
@@ -40,30 +39,32 @@ class ContentReading:
 
 
 def read_source(readinto: ReadInto, path: Path, *, gzipped: bool) -> ContentReading:
-    """A FASTQ file, read once from start to end; `path` is how messages call it. Raises what
-    `readinto` raises.
+    """Read a FASTQ file once from start to end; `path` is its name in messages.
+
+    Raises the errors of `readinto`.
     """
     md5 = hashlib.md5(usedforsecurity=False)
     text, why = None, ""
 
-    def taken(buffer: memoryview) -> int:
+    def read_and_hash(buffer: memoryview) -> int:
         count = readinto(buffer)
         md5.update(buffer[:count])
         return count
 
     try:
-        text = _text_of(GzipReader(taken, path).readinto if gzipped else taken)
+        text = _text_of(GzipReader(read_and_hash, path).readinto if gzipped else read_and_hash)
     except BadSource as error:
         why = str(error)
         buffer = memoryview(bytearray(_BUFFER_BYTES))
-        while taken(buffer):  # its bytes are what they are
+        while read_and_hash(buffer):  # the MD5 covers the rest, too
             pass
     return ContentReading(md5.hexdigest(), text, why)
 
 
 def read_piece(path: Path, offset: int, length: int) -> TextHash:
-    """Of `length` bytes of whole gzip members at `offset` of an output. Raises PermanentError,
-    TemporaryError.
+    """Hash the text of `length` bytes of whole gzip members at `offset` of an output.
+
+    Raises PermanentError or TemporaryError.
     """
     with OutputReader(path) as reader:
         reader.seek(offset, length, forget=True)

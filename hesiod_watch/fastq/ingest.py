@@ -335,7 +335,7 @@ class Ingest:
         counts = {one.name: len(one.pieces) for one in grown}
         for task in done:
             for part in task.parts:
-                backlog.came_back(part.name, counts.get(part.name, 0))
+                backlog.end_batch(part.name, counts.get(part.name, 0))
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
             self._holdings.save()
             self._saved = time.monotonic()

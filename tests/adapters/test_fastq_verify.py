@@ -72,8 +72,8 @@ FIRST = int.from_bytes(SOUND[16:18], "little") + 1  # bytes of the first block
 DAMAGED = [
     (SOUND[: -len(bgzf.END_OF_FILE)], "end-of-file block is missing"),
     (SOUND[:-1], "is cut off"),
-    (SOUND[:FIRST] + SOUND[FIRST + 1 :], f"member at byte {FIRST} is no BGZF block"),
-    (SOUND + as_members(TEXT), "is no BGZF block"),
+    (SOUND[:FIRST] + SOUND[FIRST + 1 :], f"member at byte {FIRST} is not a BGZF block"),
+    (SOUND + as_members(TEXT), "is not a BGZF block"),
     (SOUND[: FIRST - 8] + bytes(4) + SOUND[FIRST - 4 :], "inflates to other data"),
     (SOUND[:FIRST] + SOUND, "reads differ on re-reading|record"),
     (as_bgzf(TEXT[:-1]), "no newline at the end"),
