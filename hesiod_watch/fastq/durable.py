@@ -1,9 +1,13 @@
-"""Files that must survive. Every call of `fastq/` that changes the disk is made here; in which
-order, callers decide.
+"""Files that must survive a crash: every change that `fastq/` makes on the disk.
 
-Three kinds: outputs, which only grow at their end; the log, which is the truth about them and is
-locked while somebody writes; and small files that are there whole or not at all. Nothing is ever
-fsynced twice after an error: the kernel may have dropped the data and would say that all is well.
+The callers decide the order of the changes. There are three kinds of files:
+
+- outputs, which only grow at their end;
+- the log, which is the authority on the outputs and is locked while a process writes;
+- small files, which exist whole or not at all.
+
+After an error no file is fsynced again: the kernel may have dropped the data, and would report
+success.
 """
 
 from __future__ import annotations
@@ -21,9 +25,7 @@ from hesiod_watch.fastq.sources import require_regular, translate
 
 CHUNK_BYTES = 1 << 20
 LOCK_SECONDS = 10.0
-"""How long to wait for the workers of a writer that was just killed; the kernel ends them within
-milliseconds.
-"""
+"""Seconds to wait for the lock: the workers of a killed writer still hold it for milliseconds."""
 
 _NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EINVAL})
 _CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -31,11 +33,11 @@ _EXISTING = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class OutputFile:
-    """An output opened to be written from `at` on.
+    """An output opened for writing from byte `at` on.
 
-    With `at` 0 it is a new file: what lies at `path` is unlinked, not truncated, so that whoever
-    still has it open, or has it under another name, keeps it as it is. Otherwise what follows the
-    first `at` bytes is cut off; raises `PermanentError` where there are fewer.
+    With `at` 0 it is a new file. An existing file at `path` is unlinked, not truncated: a process
+    that has it open, or another hard link, keeps the old content. Otherwise everything after the
+    first `at` bytes is cut off. Raises `PermanentError` if the file has fewer bytes.
     """
 
     def __init__(self, path: Path, at: int = 0) -> None:
@@ -58,7 +60,7 @@ class OutputFile:
             raise
 
     def write(self, data: bytes | memoryview) -> None:
-        """Append all of `data`, over as many short writes as it takes."""
+        """Append all of `data`, with as many short writes as needed."""
         try:
             written = os.write(self._descriptor, data)
             while written < len(data):
@@ -68,7 +70,7 @@ class OutputFile:
             raise translate(error, self.path, "writing") from error
 
     def rewind(self, size: int) -> None:
-        """Forget everything behind the first `size` bytes."""
+        """Cut off everything after the first `size` bytes."""
         try:
             os.ftruncate(self._descriptor, size)
             os.lseek(self._descriptor, size, os.SEEK_SET)
@@ -95,13 +97,15 @@ class OutputFile:
             raise translate(error, self.path, "truncating") from error
         if size < at:
             raise PermanentError(
-                f"{self.path}: has {number_of(size, 'byte')}, and {at} were made durable: somebody has cut it"
+                f"{self.path}: has {number_of(size, 'byte')}, but {at} were made durable:"
+                " the file was truncated"
             )
 
 
 class OutputReader:
-    """An output opened to be read back, from the disk and not from memory where the file system can
-    do that.
+    """An output opened for reading back: from the disk, not the cache, where possible.
+
+    The file system decides whether it is possible.
     """
 
     def __init__(self, path: Path) -> None:
@@ -120,7 +124,7 @@ class OutputReader:
         _close(self._descriptor, self.path)
 
     def seek(self, offset: int, length: int, *, forget: bool = False) -> None:
-        """What `readinto` gives from now on; `forget`: have the kernel drop its copy first."""
+        """Set the range that `readinto` reads; `forget`: have the kernel drop its copy first."""
         self._at, self._end = offset, offset + length
         if forget:
             try:
@@ -129,7 +133,7 @@ class OutputReader:
                 raise translate(error, self.path, "reading back") from error
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill `buffer`; fewer bytes than asked for only at the end of the range or of the file."""
+        """Fill `buffer`; fewer bytes only at the end of the range or of the file."""
         filled, wanted = 0, min(len(buffer), self._end - self._at)
         try:
             while filled < wanted and (
@@ -143,12 +147,11 @@ class OutputReader:
 
 
 class LogFile:
-    """An existing file that grows by whole writes, locked against other writers for as long as it
-    is open.
+    """An existing file that grows by whole writes; it is locked while it is open.
 
-    Worker processes inherit `descriptor`, and with it the lock: it is free when the last of them
-    has ended. Raises `TemporaryError` while another process holds it. Where the file system has no
-    locks there is none.
+    The lock keeps other writers out. Worker processes inherit `descriptor`, and with it the lock,
+    which ends with the last of them. Raises `TemporaryError` while another process holds the lock.
+    On a file system without locks there is no lock.
     """
 
     def __init__(self, path: Path) -> None:
@@ -165,7 +168,7 @@ class LogFile:
             raise
 
     def chunks(self) -> Iterator[bytes]:
-        """The whole file from its start."""
+        """The whole file from its start, in chunks."""
         at = 0
         try:
             while chunk := os.pread(self.descriptor, CHUNK_BYTES, at):
@@ -181,7 +184,7 @@ class LogFile:
             raise translate(error, self.path, "truncating") from error
 
     def write(self, data: bytes, at: int) -> None:
-        """In one call, unless the system takes only a part of it."""
+        """Write `data` at byte `at`, in one call unless the system accepts only a part."""
         try:
             written = os.pwrite(self.descriptor, data, at)
             while written < len(data):
@@ -225,7 +228,7 @@ def _close(descriptor: int, path: Path) -> None:
 
 
 def read_whole(path: Path) -> bytes | None:
-    """The contents of a small file; None where there is none."""
+    """Contents of a small file; None if there is none."""
     try:
         return b"".join(chunks_of(path))
     except FileNotFoundError:
@@ -233,7 +236,7 @@ def read_whole(path: Path) -> bytes | None:
 
 
 def chunks_of(path: Path) -> Iterator[bytes]:
-    """The contents of a file, bit by bit. Raises FileNotFoundError where there is none."""
+    """Contents of a file, in chunks. Raises FileNotFoundError if there is none."""
     try:
         require_regular(path, os.lstat(path))
         descriptor = os.open(path, os.O_RDONLY | _EXISTING)
@@ -251,7 +254,7 @@ def chunks_of(path: Path) -> Iterator[bytes]:
 
 
 def replace_whole(path: Path, data: bytes) -> None:
-    """Make `path` hold `data`, durable, or leave it as it was."""
+    """Set the contents of `path` to `data`, durable; after an error the file is unchanged."""
     file = OutputFile(new := path.with_name(path.name + ".new"))
     try:
         file.write(data)
@@ -259,14 +262,15 @@ def replace_whole(path: Path, data: bytes) -> None:
     finally:
         file.close()
     try:
-        os.rename(new, path)  # noqa: PTH104  all calls that change the disk go through os, so that tests can record them
+        # All calls that change the disk use `os`, so that tests can record them.
+        os.rename(new, path)  # noqa: PTH104
     except OSError as error:
         raise translate(error, path, "renaming") from error
     sync_directory(path.parent)
 
 
 def size_of(path: Path) -> int | None:
-    """Bytes of an output; None where there is none."""
+    """Size of an output in bytes; None if there is none."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -278,8 +282,9 @@ def size_of(path: Path) -> int | None:
 
 
 def cut(path: Path, size: int) -> None:
-    """Cut an output off behind its first `size` bytes. Not durable: whoever appends does the same
-    first.
+    """Cut off an output after its first `size` bytes.
+
+    The cut is not durable: the next writer cuts again before it appends.
     """
     if not size:
         remove(path)
@@ -288,10 +293,9 @@ def cut(path: Path, size: int) -> None:
 
 
 def give_back(directory: Path, ends: Iterable[tuple[str, int]]) -> None:
-    """Cut outputs (name, size) off, as far as that can be done: a disk may be full, and others need
-    the space.
+    """Try to cut off outputs (name, size), because a disk may be full and others need space.
 
-    No harm is done where it cannot: what is left is cut off before anything is appended there.
+    A failure does no harm: the remainder is cut off before the next append.
     """
     for name, size in ends:
         try:
@@ -302,7 +306,7 @@ def give_back(directory: Path, ends: Iterable[tuple[str, int]]) -> None:
 
 def remove(path: Path) -> None:
     try:
-        os.unlink(path)  # noqa: PTH108  as above
+        os.unlink(path)  # noqa: PTH108  tests record the calls of `os`
     except FileNotFoundError:
         pass
     except OSError as error:
@@ -310,9 +314,12 @@ def remove(path: Path) -> None:
 
 
 def make_directory(path: Path) -> None:
-    """Make a directory, durable; not those above it, which may be a mount that has gone."""
+    """Make a directory, durable.
+
+    Does not make its parents: one of them may be a missing mount.
+    """
     try:
-        os.mkdir(path)  # noqa: PTH102  as above
+        os.mkdir(path)  # noqa: PTH102  tests record the calls of `os`
     except FileExistsError:
         return
     except OSError as error:

@@ -1,7 +1,7 @@
-"""Inflate gzip files member by member, checking every member, and tell the ways they break apart.
+"""Inflate gzip files member by member, check every member, and name each kind of damage.
 
-A gzip file is one or more members; each ends with the CRC and size of its data, which isal checks.
-The bytes as read can be handed on, for outputs that keep the members verbatim.
+A gzip file is one or more members. Each ends with the CRC and size of its data, which isal checks.
+The compressed bytes can be passed on, for outputs that keep the members verbatim.
 """
 
 from __future__ import annotations
@@ -21,12 +21,11 @@ ISAL_ERROR: type[Exception] = isal_zlib.error  # type: ignore[assignment]  # its
 
 
 class GzipReader:
-    """The inflated bytes of one gzip stream, in parts or as a `readinto` for
-    `records.RecordReader`.
+    """Inflated bytes of one gzip stream, as an iterator or as `readinto`.
 
-    `readinto` gives the compressed bytes; `passed_on` is called with each chunk of them, before it
-    is checked. Raises `BadSource` for what is not whole and sound gzip from the first to the last
-    byte, padding included: zeros behind the end are what a power cut leaves, and readers of a
+    `readinto` returns the compressed bytes; `passed_on` is called with each chunk of them, before
+    it is checked. Raises `BadSource` unless the data are whole and sound gzip from the first byte
+    to the last. Padding is refused, too: a power cut leaves zeros after the end, and readers of a
     concatenated file would stop there.
     """
 
@@ -40,10 +39,10 @@ class GzipReader:
         self._path = path
         self._passed_on = passed_on
         self._chunk = bytearray(CHUNK_BYTES)
-        self._read = 0  # compressed bytes
-        self._members = 0  # finished
+        self._read = 0  # compressed bytes read
+        self._members = 0  # finished members
         self._member: igzip_lib.IgzipDecompressor | None = None  # None: between members
-        self._input = b""  # read and not yet given to a member
+        self._input = b""  # bytes read and not yet passed to a member
 
     def __iter__(self) -> Iterator[memoryview]:
         while (data := self._inflate(PART_BYTES)) is not None:
@@ -61,7 +60,7 @@ class GzipReader:
         return filled
 
     def _inflate(self, limit: int) -> bytes | None:
-        """At most `limit` bytes, perhaps none; None at the end of the stream."""
+        """At most `limit` bytes, possibly none; None at the end of the stream."""
         if self._member is None:
             if not self._input and not self._refill():
                 return None
@@ -73,9 +72,9 @@ class GzipReader:
                 "truncated gzip: the file ends in the middle of a member",
                 where=f"byte {self._read}",
             )
-        given, self._input = self._input, b""
+        compressed, self._input = self._input, b""
         try:
-            data: bytes = self._member.decompress(given, limit)
+            data: bytes = self._member.decompress(compressed, limit)
         except ISAL_ERROR as error:
             raise BadSource(self._path, f"corrupt gzip: {error}", where=self._place()) from error
         if self._member.eof:

@@ -1,13 +1,14 @@
-"""Find the few facts we want in FASTQ headers: channel, start time, the basecaller's own Q, model.
+"""Parse FASTQ headers: channel, start time, the basecaller's own Q, and model.
 
 Two families are in use: `key=value` fields (MinKNOW 2017 to 2025) and SAM tags (`ch:i:332`; dorado,
-MinKNOW of 2026). Both are unordered sets of fields divided by blanks or tabs; any field may be
-missing or empty, and a header may be the id alone. So fields are found by name, never by position.
+MinKNOW of 2026). Both are unordered sets of fields, separated by blanks or tabs. Any field may be
+missing or empty, and a header may consist of the id alone. Fields are therefore found by name,
+never by position.
 
-Headers of one file mostly have the same fields in the same order. Then all headers of a unit are
-split into words in one call, every k-th word is a column, and a column is checked and freed of its
-field's name in two more. Where they differ (dorado names a parent for split reads only) those with
-equally many words are tried together; what is left is taken word by word, at four times the cost.
+The headers of one file mostly have the same fields in the same order. Then one call splits all
+headers of a unit into words; every k-th word is a column. Two more calls check a column and remove
+the field's name. If headers differ (dorado names a parent for split reads only), those with equally
+many words are tried together. The rest is parsed word by word, at four times the cost.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _TAGS: Final[dict[bytes, int]] = {
 _FIELDS: Final = _VALUES | _TAGS
 _FIELD = re.compile(b"|".join(map(re.escape, _FIELDS)))
 
-# In RG:Z: the model stands between the run's id and, perhaps, a barcode: {id}_{model}[_{barcode}].
+# In RG:Z: the model is between the run's id and an optional barcode: {id}_{model}[_{barcode}].
 _RUN_ID = re.compile(r"^[0-9a-f-]{36,40}(?:_|$)")
 _VERSION = re.compile(r"^.*?@v\d+(?:\.\d+)*")
 _BARCODE = re.compile(r"(?:_[A-Z]{3}-[A-Z0-9-]+)?_(?:barcode\d+\w*|unclassified)$")
@@ -42,8 +43,9 @@ _SANE = re.compile(r"[\w.@+:-]{1,120}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class HeaderColumns:
-    """The raw values of some headers, one per header and b"" where a header has none; None: no
-    header has any.
+    """Raw values of some headers, by field: one value per header.
+
+    A value is b"" if its header lacks the field. A column is None if no header has the field.
     """
 
     channels: list[bytes] | None = None
@@ -53,14 +55,14 @@ class HeaderColumns:
 
 
 def read_headers(headers: bytes, count: int) -> HeaderColumns:
-    """The columns of `count` header lines, each ended by a newline."""
+    """Parse `count` header lines, each ended by a newline, into columns."""
     if count == 0 or (b" " not in headers and b"\t" not in headers):
         return HeaderColumns()
     return HeaderColumns(*(_columns_of_alike(headers, count) or _columns_by_width(headers, count)))
 
 
 def _columns_of_alike(headers: bytes, count: int) -> list[list[bytes] | None] | None:
-    """The columns if all headers have the same fields in the same order, otherwise None."""
+    """The columns if all headers have the same fields in the same order; otherwise None."""
     words = headers.split()
     width, rest = divmod(len(words), count)
     if rest:
@@ -70,8 +72,8 @@ def _columns_of_alike(headers: bytes, count: int) -> list[list[bytes] | None] | 
         for number, word in enumerate(words[:width])
         if (match := _FIELD.match(word))
     }
-    # A field that the first header lacks and a later one has. To look for `=` and tabs first is
-    # cheap where there is one at once or none at all.
+    # Search for a field that the first header lacks and a later one has. Testing for `=` and tabs
+    # first is cheap where one is near the start or there is none.
     for family, mark in ((_VALUES, b"="), (_TAGS, b"\t")):
         if mark in headers and any(
             key not in numbers and _is_field_of(headers, key) for key in family
@@ -79,7 +81,7 @@ def _columns_of_alike(headers: bytes, count: int) -> list[list[bytes] | None] | 
             return None
     columns: list[list[bytes] | None] = [None] * 4
     for key, number in numbers.items():
-        # Values hold no newlines, so this gives `count` values only if every word of the column
+        # Values contain no newlines, so this gives `count` values only if every item of the column
         # begins with the key.
         values = (b"\n" + b"\n".join(words[number::width])).split(b"\n" + key)
         if len(values) != count + 1:
@@ -94,8 +96,9 @@ def _is_field_of(headers: bytes, key: bytes) -> bool:
 
 
 def _columns_by_width(headers: bytes, count: int) -> list[list[bytes] | None]:
-    """The columns of headers that differ: those with equally many words are alike, more often than
-    not.
+    """The columns of headers that differ.
+
+    Headers with equally many words usually have the same fields.
     """
     widths: dict[int, list[int]] = {}
     lines = headers.splitlines(keepends=True)
@@ -112,7 +115,7 @@ def _columns_by_width(headers: bytes, count: int) -> list[list[bytes] | None]:
 
 
 def _columns_of_each(headers: bytes) -> list[list[bytes] | None]:
-    """The columns, b"" where a header lacks the field."""
+    """The columns, parsed header by header; b"" where a header lacks the field."""
     columns: list[list[bytes]] = [[], [], [], []]
     for header in headers.splitlines():
         values: list[bytes | None] = [None] * 4
@@ -126,9 +129,7 @@ def _columns_of_each(headers: bytes) -> list[list[bytes] | None]:
 
 
 def model_name(value: str) -> str | None:
-    """The basecalling model in a header's value, be it a plain name or a read group; None where it
-    holds none.
-    """
+    """The basecalling model in a header's value (a plain name or a read group), or None."""
     name = _RUN_ID.sub("", value)
     if version := _VERSION.match(name):
         name = version.group()

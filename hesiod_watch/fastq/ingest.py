@@ -1,29 +1,31 @@
-"""Make the outputs of one cell grow while its sources land, so that little is left to do when the
-last one is there.
+"""Build the outputs of one cell while its sources arrive; little work is left at the end.
 
-`Ingest` takes sources in batches. Of each batch everything is written and fdatasynced, then read
-back from the disk, inflated and compared with the text that was read from the sources, and only
-then recorded in the journal, by one write and one fdatasync. So what is journalled is durable and
-was verified. After a kill or a power cut at most the batch under way is done again, and at the end
-nothing has to be read again: `finish` takes no longer where the cell is larger.
+`Ingest` appends sources in batches. Each batch is processed in this order:
 
-What is proven when:
+1. Everything is written and fdatasynced.
+2. It is read back from the disk, inflated and compared with the text read from the sources.
+3. It is recorded in the journal, by one write and one fdatasync.
 
-- a piece is journalled: its source was whole FASTQ (or gzip of it) and did not change while it was
-  read; the disk holds bytes with the CRC-32 of those that were written; they inflate to a text of
-  the length and CRC-32 of the source's, so to the same reads; for BGZF every block is what it
-  claims;
-- `open`: the outputs are at least as long as journalled, and the last batch (`check_all`:
-  everything) has its CRC-32;
-- `finish`: the sources are, now, by name, size and mtime, those that were journalled, each once and
-  in order; a source whose change time or inode is another was read again and has the text that was
-  journalled; the reads and bases of the pieces are those of the statistics; the end is written,
-  durable and read back; the MD5 is of all bytes as they were written.
+So everything in the journal is durable and was verified. After a kill or a power cut, at most the
+current batch is done again. At the end nothing has to be read again: `finish` does not take longer
+for a larger cell.
 
-An output is always the beginning of what one run over its sources would write: the text byte for
-byte, and nearly always the compressed bytes (`bgzf` says why not always). So a source that belongs
-before one already taken, or is not what it was, cuts the output back to there (`notes` says so),
-and what follows is taken again.
+Each step proves something:
+
+- A piece in the journal: its source was whole FASTQ (or gzip of it) and did not change while it was
+  read. The bytes on the disk have the CRC-32 of the bytes written. They inflate to a text with the
+  length and CRC-32 of the source's text, so to the same reads. For BGZF, every block is as it claims.
+- `open`: the outputs are at least as long as the journal says, and the last batch (with `check_all`:
+  everything) has its CRC-32.
+- `finish`: by name, size and mtime, the sources are now those in the journal, each once and in order.
+  A source with another change time or inode was read again and has the text in the journal. The
+  statistics have the reads and bases of the pieces. The end is written, durable and read back. The
+  MD5 covers all bytes as they were written.
+
+An output is always the beginning of the file that a single run over its sources would write. The
+text is equal byte for byte, and nearly always the compressed bytes are, too (`bgzf` explains the
+exception). Therefore a changed source, or a new source that belongs before one already appended,
+cuts the output back to that place. `notes` reports this, and everything after it is appended again.
 """
 
 from __future__ import annotations
@@ -52,12 +54,10 @@ from hesiod_watch.fastq.tasks import AppendTask, OutputPart, TaskLimits, TaskRes
 logger = logging.getLogger(__name__)
 
 CHECKPOINT_SECONDS = 60.0
-"""Between checkpoints while there is work; what came after the last one is measured again after a
-crash.
-"""
+"""Seconds between checkpoints during work. After a crash everything later is measured again."""
 
 BYTES_PER_WORKER = 8 << 20
-"""Of source data: a process of its own for less is not worth its start."""
+"""Bytes of source data from which starting another worker process pays."""
 
 OnProgress = Callable[[Tally], None]
 
@@ -67,16 +67,16 @@ def _never() -> bool:
 
 
 class Ingest:
-    """The outputs of one cell, growing in `directory`: sources are appended in rounds, whatever is
-    killed when.
+    """The growing outputs of one cell in `directory`; sources are appended in several calls.
 
-    A context manager. After a `TemporaryError` (a full disk) or `BadSource` the same object may be
-    used again; after any other error it must be opened anew. One process at a time: the journal is
-    locked where locks exist.
+    It is safe to kill any process at any time. It is a context manager. After a `TemporaryError` (a
+    full disk) or `BadSource` the same object may be used again; after any other error the directory
+    must be opened again. Only one process may work at a time: the journal is locked where locks
+    exist.
     """
 
-    def __init__(self, holdings: OutputSet, settings: Settings, limits: TaskLimits) -> None:
-        self._holdings = holdings
+    def __init__(self, output_set: OutputSet, settings: Settings, limits: TaskLimits) -> None:
+        self._output_set = output_set
         self._settings = settings
         self._limits = limits
         self._usable = True
@@ -93,52 +93,51 @@ class Ingest:
         check_all: bool,
         limits: TaskLimits = TaskLimits(),  # noqa: B008  it is frozen
     ) -> Ingest:
-        """Go on in `directory`, or make it (not its parent) and begin.
+        """Continue in `directory`, or make it (not its parent) and begin.
 
-        What a crash has left behind the journal is cut off. Pieces that are not as they were
-        written, of the last batch or with `check_all` of all, are given up with what follows them,
-        and taken again by the next `take`. `owner` can be any record that JSON can hold;
-        `last_owner` gives it back. With another level or `recompress` than before everything begins
-        afresh. Raises `PermanentError` where the journal is damaged, `TemporaryError` where another
-        process is writing or the disk is full.
+        Bytes that a crash left after the journalled ones are cut off. The pieces of the last batch
+        are checked, with `check_all` all pieces. If a piece is not as it was written, it and all
+        later ones are given up, and the next `take` appends them again. `owner` is any JSON record;
+        `last_owner` returns it. With another level or `recompress` than before, everything begins
+        again. Raises `PermanentError` if the journal is damaged, `TemporaryError` while another
+        process writes or if the disk is full.
         """
         return cls(OutputSet(directory, settings, owner, check_all), settings, limits)
 
     @staticmethod
     def last_owner(directory: Path) -> tuple[Mapping[str, object] | None, bool]:
-        """The record of the last session, and whether it was closed; (None, True) where there is no
-        journal.
-        """
+        """Owner of the last session and whether it was closed; (None, True) without a journal."""
         return last_session(directory)
 
     @property
     def groups(self) -> list[tuple[str | None, str, ReadStatistics]]:
-        """Barcode, part and statistics of each output that has a source, as journalled. Made anew
-        at each call.
+        """Barcode, part and statistics of each output that has a source, according to the journal.
+
+        Computed again at each call.
         """
         return [
-            (entry.barcode, entry.part, self._holdings.figures(entry).statistics())
-            for entry in self._holdings.entries.values()
+            (entry.barcode, entry.part, self._output_set.figures(entry).statistics())
+            for entry in self._output_set.entries.values()
             if entry.pieces
         ]
 
     @property
     def reads(self) -> int:
-        return sum(entry.reads for entry in self._holdings.entries.values())
+        return sum(entry.reads for entry in self._output_set.entries.values())
 
     @property
     def bases(self) -> int:
-        return sum(entry.bases for entry in self._holdings.entries.values())
+        return sum(entry.bases for entry in self._output_set.entries.values())
 
     @property
     def sources(self) -> int:
-        """How many are journalled."""
-        return sum(len(entry.pieces) for entry in self._holdings.entries.values())
+        """Number of sources in the journal."""
+        return sum(len(entry.pieces) for entry in self._output_set.entries.values())
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of this session: what was given up and taken again, and why."""
-        return tuple(self._holdings.notes)
+        """Notes of this session for people: what was given up and appended again, and why."""
+        return tuple(self._output_set.notes)
 
     def take(
         self,
@@ -147,20 +146,20 @@ class Ingest:
         on_progress: OnProgress | None = None,
         stop: Callable[[], bool] = _never,
     ) -> int:
-        """Append the sources that are not journalled yet; how many were taken.
+        """Append the sources that are not in the journal yet; return their number.
 
-        Each output lists all its sources known and finished by now, in their final order. An output
-        that is not listed at all is dropped. `on_progress` is called often, with totals of all that
-        is journalled or under way. `stop` is asked between sources; what is whole by then still
-        counts. Up to `settings.processes` outputs are written to at once, fewer where there is
-        little to do. Raises `BadSource`, `TemporaryError` or `PermanentError`; what was journalled
-        before stays.
+        Each output lists all its known and finished sources, in their final order. An output that
+        is not listed is dropped. `on_progress` is called often, with totals of everything
+        journalled or in work. `stop` is called between sources; sources already appended whole
+        still count. Up to `settings.processes` outputs are written at the same time, fewer if there
+        is little to do. Raises `BadSource`, `TemporaryError` or `PermanentError`; the journal keeps
+        everything recorded before.
         """
         _require_names(outputs)
         with self._guarded():
             self._align(outputs, stop)
             taken = self._append(outputs, on_progress, stop)
-            self._holdings.save()
+            self._output_set.save()
         return taken
 
     def finish(
@@ -169,39 +168,39 @@ class Ingest:
         on_progress: OnProgress | None = None,
         stop: Callable[[], bool] = _never,
     ) -> list[Written]:
-        """`take` what is left, end every output and make it durable; results in the order of
-        `outputs`.
+        """Append the remaining sources, end every output and make it durable.
 
-        May be called again, also after a crash. Raises `TemporaryError` where a source is not (any
-        more) what was listed, or `stop` said so; and as `take`.
+        Returns results in the order of `outputs`. May be called again, also after a crash. Raises
+        `TemporaryError` if a source is no longer as listed, or `stop` returned True; and the errors
+        of `take`.
         """
         self.take(outputs, on_progress=on_progress, stop=stop)
         with self._guarded():
-            entries = self._holdings.entries
+            entries = self._output_set.entries
             statistics = [self._checked(output, entries[output.name]) for output in outputs]
-            self._holdings.end(
+            self._output_set.end(
                 entries[output.name] for output in outputs if not entries[output.name].ended
             )
-            self._holdings.save()
+            self._output_set.save()
             return [
                 self._written(output, entries[output.name], figures)
                 for output, figures in zip(outputs, statistics, strict=True)
             ]
 
     def close(self) -> None:
-        """End the session, cleanly where nothing forbids it. May be called in any state, and again."""
+        """End the session, cleanly if possible. May be called in any state, and again."""
         if self._closed:
             return
         clean, self._closed, self._usable = self._usable, True, False
         try:
             if clean:
-                self._holdings.save()
-            self._holdings.close(clean=clean)
+                self._output_set.save()
+            self._output_set.close(clean=clean)
         except HesiodError as error:
-            # What is journalled is safe. Whoever comes next finds a session that was not ended.
+            # Everything in the journal is safe. The next process finds a session without an end.
             logger.warning(
                 "session not ended",
-                extra={"directory": str(self._holdings.directory), "why": str(error)},
+                extra={"directory": str(self._output_set.directory), "why": str(error)},
             )
 
     def __enter__(self) -> Ingest:
@@ -217,10 +216,10 @@ class Ingest:
 
     @contextmanager
     def _guarded(self) -> Iterator[None]:
-        """Not to be used again after an error that leaves open what is on the disk."""
+        """Refuse further use after an error that leaves the state of the disk unknown."""
         if not self._usable:
             raise PermanentError(
-                f"{self._holdings.directory}: to be opened anew after the error before"
+                f"{self._output_set.directory}: must be opened anew after the previous error"
             )
         try:
             yield
@@ -231,28 +230,29 @@ class Ingest:
             raise
 
     def _align(self, outputs: Sequence[Output], stop: Callable[[], bool]) -> None:
-        """Give up what the listed sources contradict, so that every output is the beginning of what
-        it will be.
+        """Give up pieces that contradict the listed sources.
+
+        Then every output is the beginning of its final form.
         """
         listed = {output.name: output for output in outputs}
-        for name, entry in self._holdings.entries.items():
+        for name, entry in self._output_set.entries.items():
             output = listed.get(name)
             if output is None:
-                self._holdings.drop(entry, "has no sources any more; dropped")
+                self._output_set.drop(entry, "has no sources any more; dropped")
             elif (entry.barcode, entry.part) != (output.barcode, output.part):
-                self._holdings.drop(
+                self._output_set.drop(
                     entry, "is of another barcode or part than it was; everything is taken again"
                 )
             elif entry.members != keeps_members(output, self._settings):
-                self._holdings.drop(
+                self._output_set.drop(
                     entry, "gzipped and plain sources are mixed otherwise now; all are taken again"
                 )
             else:
                 count, why = self._reread(entry, output, *_common(entry, output), stop)
                 if why or (entry.ended and count < len(output.sources)):
-                    self._holdings.cut(entry, count, why or "more sources came")
-        known = self._holdings.entries
-        self._holdings.add(
+                    self._output_set.cut(entry, count, why or "more sources came")
+        known = self._output_set.entries
+        self._output_set.add(
             [output for output in outputs if output.name not in known],
             lambda output: keeps_members(output, self._settings),
         )
@@ -260,12 +260,11 @@ class Ingest:
     def _reread(
         self, entry: JournalEntry, output: Output, count: int, why: str, stop: Callable[[], bool]
     ) -> tuple[int, str]:
-        """Of the first `count` pieces, read those sources again that may be other files: how many
-        pieces are right.
+        """Read again the possibly replaced sources of the first `count` pieces; count valid pieces.
 
         A copy that keeps size and modification time changes only the hints. So do chmod and a hard
-        link, after which nothing has to be taken again. After `stop` the rest is left to the next
-        time.
+        link, after which nothing has to be appended again. After `stop` the next call checks the
+        rest.
         """
         hints: dict[int, tuple[int, int]] = {}
         for number, (piece, source) in enumerate(
@@ -279,37 +278,37 @@ class Ingest:
                     count, why = number, f"{piece.source} has changed since it was taken"
                     break
                 hints[number] = found
-        self._holdings.see(entry, hints)
+        self._output_set.see(entry, hints)
         return count, why
 
     def _append(
         self, outputs: Sequence[Output], on_progress: OnProgress | None, stop: Callable[[], bool]
     ) -> int:
-        entries = self._holdings.entries
+        entries = self._output_set.entries
         taken = {name: len(entry.pieces) for name, entry in entries.items()}
         backlog = SourceBacklog(outputs, taken, self._limits, self._settings.processes)
         before = self.sources
         totals = _Totals(list(entries.values()), on_progress)
         error: Exception | None = None
-        with self._crew(backlog, stop) as crew:
+        with self._workers(backlog, stop) as workers:
             while True:
                 stopping = error is not None or stop()
-                while crew.idle and not stopping and (batch := backlog.next_batch()):
-                    crew.give(self._task(batch, entries))
-                if not crew.busy:
+                while workers.idle and not stopping and (batch := backlog.next_batch()):
+                    workers.give(self._task(batch, entries))
+                if not workers.busy:
                     break
                 if stopping:
-                    crew.stop()
-                done = crew.collect(totals.add)
+                    workers.stop()
+                done = workers.collect(totals.add)
                 self._commit(done, backlog)
                 error = error or next((one.error for one in done if one.error), None)
         if error is not None:
             raise error
         return self.sources - before
 
-    def _crew(self, backlog: SourceBacklog, stop: Callable[[], bool]) -> Workers:
+    def _workers(self, backlog: SourceBacklog, stop: Callable[[], bool]) -> Workers:
         count = min(self._settings.processes, len(backlog), -(-backlog.bytes // BYTES_PER_WORKER))
-        return WorkerPool(count, self._holdings.descriptor) if count > 1 else InlineWorkers(stop)
+        return WorkerPool(count, self._output_set.descriptor) if count > 1 else InlineWorkers(stop)
 
     def _task(
         self,
@@ -321,53 +320,59 @@ class Ingest:
             entry = entries[output.name]
             parts.append(
                 OutputPart(
-                    entry.name, entry.members, entry.end, self._holdings.figures(entry).md5, sources
+                    entry.name,
+                    entry.members,
+                    entry.end,
+                    self._output_set.figures(entry).md5,
+                    sources,
                 )
             )
         return AppendTask(
-            self._holdings.directory, self._settings.level, tuple(parts), self._limits
+            self._output_set.directory, self._settings.level, tuple(parts), self._limits
         )
 
     def _commit(self, done: Sequence[TaskResult], backlog: SourceBacklog) -> None:
         grown = [one for task in done for one in task.grown]
         if grown:
-            self._holdings.grow(grown)
+            self._output_set.grow(grown)
         counts = {one.name: len(one.pieces) for one in grown}
         for task in done:
             for part in task.parts:
                 backlog.end_batch(part.name, counts.get(part.name, 0))
         if time.monotonic() - self._saved > CHECKPOINT_SECONDS:
-            self._holdings.save()
+            self._output_set.save()
             self._saved = time.monotonic()
 
     def _checked(self, output: Output, entry: JournalEntry) -> ReadStatistics:
-        """Of an output whose every source is journalled, once, and is still what it was."""
+        """Statistics of an output; verifies that every source is journalled, once, and unchanged."""
         if len(entry.pieces) < len(output.sources):
             left = len(output.sources) - len(entry.pieces)
             raise TemporaryError(
-                f"{output.name}: stopped with {left} of {number_of(len(output.sources), 'file')} left"
+                f"{output.name}: stopped with {left} of"
+                f" {number_of(len(output.sources), 'file')} left"
             )
         for piece, source in zip(entry.pieces, output.sources, strict=True):
             now = look(source.path, source.name)
             same = (piece.source, piece.size, piece.mtime_ns) == (now.name, now.size, now.mtime_ns)
             if not same or piece.may_differ(now):
                 raise TemporaryError(
-                    f"{source.path}: changed after it was taken; to be listed and taken again"
+                    f"{source.path}: changed after it was taken; it must be listed and taken again"
                 )
-        statistics = self._holdings.figures(entry).statistics()
+        statistics = self._output_set.figures(entry).statistics()
         if (statistics.reads, statistics.bases) != (entry.reads, entry.bases):
             raise PermanentError(
-                f"{output.name}: {number_of(entry.reads, 'read')} and {number_of(entry.bases, 'base')} were taken,"
-                f" {statistics.reads} and {statistics.bases} measured"
+                f"{output.name}: {number_of(entry.reads, 'read')} and"
+                f" {number_of(entry.bases, 'base')} were taken,"
+                f" but {statistics.reads} and {statistics.bases} were measured"
             )
         return statistics
 
     def _written(self, output: Output, entry: JournalEntry, statistics: ReadStatistics) -> Written:
-        assert entry.ended is not None  # noqa: S101  for the type checker; `finish` has just ended it
+        assert entry.ended is not None  # noqa: S101  for the type checker; set by `finish`
         size, md5 = entry.ended
         return Written(
             output=output,
-            path=self._holdings.directory / output.name,
+            path=self._output_set.directory / output.name,
             bytes=size,
             md5=md5,
             reads=entry.reads,
@@ -379,7 +384,7 @@ class Ingest:
 
 
 class _Totals:
-    """Adds up what is journalled and what is under way, and tells."""
+    """Totals of everything journalled or in work; reports them as progress."""
 
     def __init__(self, entries: Sequence[JournalEntry], on_progress: OnProgress | None) -> None:
         self._on_progress = on_progress
@@ -396,7 +401,7 @@ class _Totals:
 
 
 def _common(entry: JournalEntry, output: Output) -> tuple[int, str]:
-    """How many pieces are still right, from the first, and why not all."""
+    """Number of pieces that are still valid, from the first, and why not all."""
     for number, piece in enumerate(entry.pieces):
         source = output.sources[number] if number < len(output.sources) else None
         if source is not None and (source.name, source.size, source.mtime_ns) == (
@@ -419,7 +424,7 @@ def _common(entry: JournalEntry, output: Output) -> tuple[int, str]:
 
 
 def _require_names(outputs: Sequence[Output]) -> None:
-    """Raises PermanentError for names that are no names of files, or not different ones."""
+    """Raise PermanentError for names that cannot be file names or occur twice."""
     names = set()
     for output in outputs:
         if output.name in {"", ".", ".."} | RESERVED or "/" in output.name or "\0" in output.name:

@@ -1,14 +1,17 @@
-"""The journal: what is known to be durable, one JSON line per fact, in the order in which it became
-true.
+"""The journal: a file of facts known to be durable, one JSON line each, in their order.
 
-A line is `{"n": …, …, "j": …, "~": "…"}`: its number from 0; the fact; how many bytes of the
-journal were known to be durable when the line was written; and the CRC-32 of everything before
-`,"~"`. Facts are added in one write and one fdatasync, which is the moment at which they count.
+A line is `{"n": …, …, "j": …, "~": "…"}`:
 
-Reading stops at the first line that is not right. If a later line still says that this place was
-durable, something has damaged the journal: `PermanentError`, because nobody can say what else is
-wrong. Otherwise it is the torn tail of a write that was cut short, and is cut off. What the facts
-mean is the business of `book`.
+- its number from 0;
+- the fact;
+- the number of bytes of the journal that were known to be durable when the line was written;
+- the CRC-32 of everything before `,"~"`.
+
+Facts are added by one write and one fdatasync, and count from that moment.
+
+Reading stops at the first wrong line. If a later line says that this place was durable, the journal
+is damaged. This raises `PermanentError`, because other parts may be wrong, too. Otherwise the wrong
+line is the torn tail of an interrupted write, and is cut off. `journal_state` interprets the facts.
 """
 
 from __future__ import annotations
@@ -32,13 +35,12 @@ _END_BYTES = 17
 
 Fact = Mapping[str, Any]
 OnFact = Callable[[Fact, int, int], None]
-"""Called for each fact with the bytes of the journal up to the end of its line, and the CRC-32 of
-these.
+"""Called for each fact, with the bytes of the journal up to the end of its line and their CRC-32.
 """
 
 
 def line_of(number: int, fact: Fact, durable: int) -> bytes:
-    """One line of the journal."""
+    """Encode one line of the journal."""
     body = json.dumps({"n": number, **fact, "j": durable}, separators=(",", ":")).encode()[:-1]
     return body + b',"~":"%08x"}\n' % isal_zlib.crc32(body)
 
@@ -54,25 +56,25 @@ def whole(line: bytes) -> bool:
 
 
 class Journal:
-    """The journal of one directory, open for writing. Everything read at opening has been told to
-    `on_fact`.
+    """The journal of one directory, open for writing.
+
+    `on_fact` has received every fact that was read at opening.
     """
 
     def __init__(self, directory: Path, first: Fact, on_fact: OnFact) -> None:
-        """Open it, or make it with the fact `first`; cut a torn tail off.
+        """Open the journal, or make it with the fact `first`; cut off a torn tail.
 
         Raises `PermanentError` for damage, `TemporaryError` while another process writes. `on_fact`
-        may raise ValueError for a fact that contradicts earlier ones, which is damage too.
+        may raise ValueError for a fact that contradicts earlier facts; this is damage, too.
         """
         self.path = directory / NAME
-        self.length = 0  # bytes that are durable
-        self.crc32 = 0  # of these
+        self.length = 0  # durable bytes of the journal
+        self.crc32 = 0  # CRC-32 of the durable bytes
         self._next = 0  # number of the next fact
         self.made = size_of(self.path) is None
-        """There was none before."""
+        """Whether the journal is new."""
         if self.made:
-            # With its first line or not at all: whoever finds a journal finds a writer's name in
-            # it.
+            # The journal exists with its first line or not at all: every journal names a writer.
             replace_whole(self.path, line_of(0, first, 0))
         self._file = LogFile(self.path)
         try:
@@ -83,15 +85,14 @@ class Journal:
 
     @property
     def descriptor(self) -> int:
-        """Holds the lock in whichever process has it open."""
+        """File descriptor; it holds the lock in every process that has it open."""
         return self._file.descriptor
 
     def append(self, facts: Iterable[Fact]) -> None:
-        """Make facts durable, all or none (a crash may leave some). After an error nothing has been
-        added.
+        """Append facts durably, all or none (a crash may leave some).
 
-        Raises `TemporaryError`, after which it may be called again; after `PermanentError` it may
-        not.
+        After an error nothing has been added. After `TemporaryError` the method may be called
+        again; after `PermanentError` it may not.
         """
         lines = [
             line_of(self._next + number, fact, self.length) for number, fact in enumerate(facts)
@@ -125,14 +126,14 @@ class Journal:
                 on_fact(fact, self.length, self.crc32)
             except (ValueError, KeyError, TypeError) as error:
                 raise self._damaged(
-                    f"line {self._next + 1} contradicts what is before it ({error})"
+                    f"line {self._next + 1} contradicts earlier lines ({error})"
                 ) from error
             self._next += 1
 
     def _require_torn(self, line: bytes, rest: Iterator[bytes]) -> None:
-        """Raises unless everything from `line` on was never known to be durable."""
+        """Raise unless everything from `line` on was never known to be durable."""
         for later in (line, *rest):
-            # A newline may be what was lost, so that a whole line is the end of a longer one.
+            # If a newline was lost, a whole line is the end of a longer one.
             start = later.rfind(_START)
             if start >= 0 and whole(later[start:]) and json.loads(later[start:])["j"] > self.length:
                 raise self._damaged(
@@ -141,15 +142,15 @@ class Journal:
 
     def _damaged(self, how: str) -> PermanentError:
         return PermanentError(
-            f"{self.path}: damaged: {how}; to begin again from the sources, remove the directory {self.path.parent}"
+            f"{self.path}: damaged: {how}; to begin again from the sources, remove the directory"
+            f" {self.path.parent}"
         )
 
 
 def last_session(directory: Path) -> tuple[Mapping[str, object] | None, bool]:
-    """The owner of the last session and whether it was closed; (None, True) where there is no
-    journal.
+    """Owner of the last session and whether it was closed; (None, True) without a journal.
 
-    Reads only, and stops where `Journal` would.
+    Reads only, and stops where `Journal` would stop.
     """
     owner: Mapping[str, object] | None = None
     closed = False
@@ -169,7 +170,7 @@ def last_session(directory: Path) -> tuple[Mapping[str, object] | None, bool]:
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The lines of a file, each with its newline; the last one perhaps without."""
+    """The lines of a file, each with its newline; the last one may lack it."""
     rest = b""
     for chunk in chunks:
         *lines, rest = (rest + chunk).split(b"\n")

@@ -1,18 +1,19 @@
-"""What the facts of a journal add up to: outputs, each with the pieces that are durable in it, in
-order.
+"""State of the outputs according to a journal: each output and its durable pieces, in order.
 
-`JournalState` takes facts, from the journal or about to go into it, and refuses those that
-contradict what it has. Facts:
+`JournalState` takes facts that come from the journal or are about to be written to it. It refuses
+facts that contradict earlier ones. The facts, with their fields:
 
-    session  owner, format, level, recompress   somebody began to write; other settings than before
-    void everything output   out, name, barcode, part, members  an output by its number; members:
-    made of the sources' own gzip members piece    out, and the fields of a `Piece`   one source, at
-    the end of an output seen     out, piece, ctime_ns, inode        the source of a piece was read
-    again and says the same; its hints now cut      out, pieces, why                   only the
-    first `pieces` count; the rest, and the end, do not drop     out, why
-    the whole output does not count end      out, bytes, md5                    the output is
-    finished: that long, with that sum close                                       the session ended
-    by itself
+- session (owner, format, level, recompress): a process began to write. Settings that differ from
+  the earlier ones make everything void.
+- output (out, name, barcode, part, members): an output by its number. `members`: it consists of the
+  sources' own gzip members.
+- piece (out, and the fields of a `Piece`): one source, at the end of an output.
+- seen (out, piece, ctime_ns, inode): the source of a piece was read again and has the same text.
+  These are its hints now.
+- cut (out, pieces, why): only the first `pieces` count. The other pieces and the end do not.
+- drop (out, why): the whole output does not count.
+- end (out, bytes, md5): the output is finished, with that length and MD5.
+- close: the session ended normally.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _LATER = ("ctime_ns", "inode", "text_bytes", "text_crc32")
 
 @dataclass(slots=True)
 class JournalEntry:
-    """One output as journalled."""
+    """One output according to the journal."""
 
     number: int
     name: str
@@ -44,14 +45,13 @@ class JournalEntry:
     reads: int = 0
     bases: int = 0
     ended: tuple[int, str] | None = None  # bytes and MD5 of the whole
-    commit: int = (
-        -1
-    )  # which write to the journal its last pieces came with (the length of the journal before it)
-    commit_start: int = 0  # the first of these pieces
+    # The journal write that added the last pieces, named by the journal's length before it.
+    commit: int = -1
+    commit_start: int = 0  # number of the first piece of that write
 
     def add(self, piece: Piece) -> None:
         if self.ended or piece.offset != self.end or piece.output != self.name:
-            raise ValueError("a piece that does not follow the one before")
+            raise ValueError("a piece that does not follow the previous one")
         self.pieces.append(piece)
         self.end += piece.length
         self.source_bytes += piece.size
@@ -60,12 +60,12 @@ class JournalEntry:
 
     def see(self, number: int, ctime_ns: int, inode: int) -> None:
         if not 0 <= number < len(self.pieces):
-            raise ValueError("a piece that there is not")
+            raise ValueError("a piece that does not exist")
         self.pieces[number] = replace(self.pieces[number], ctime_ns=ctime_ns, inode=inode)
 
     def cut(self, count: int) -> None:
         if not 0 <= count <= len(self.pieces):
-            raise ValueError("a cut behind the end")
+            raise ValueError("a cut after the end")
         for piece in self.pieces[count:]:
             self.source_bytes -= piece.size
             self.reads -= piece.reads
@@ -77,21 +77,19 @@ class JournalEntry:
 
 
 class JournalState:
-    """The outputs of a journal, by number, as of the facts so far."""
+    """The outputs of a journal, by number, after the facts so far."""
 
     def __init__(self) -> None:
         self.entries: dict[int, JournalEntry] = {}
-        self.settings: tuple[str, bool] | None = (
-            None  # level and recompress: other ones give other bytes
-        )
-        self.void: set[str] = (
-            set()
-        )  # names of outputs that do not count any more; files of that name may lie around
-        self.commit = -1  # the last write that had pieces
+        # Level and recompress: other settings give other bytes.
+        self.settings: tuple[str, bool] | None = None
+        # Names of outputs that no longer count; files of these names may still exist.
+        self.void: set[str] = set()
+        self.commit = -1  # the last journal write that had pieces
         self._next = 0
 
     def __call__(self, fact: Fact) -> None:
-        """Take one fact. Raises ValueError, KeyError or TypeError where it cannot be true."""
+        """Apply one fact. Raises ValueError, KeyError or TypeError if it cannot be true."""
         match fact["k"]:
             case "piece":
                 entry = self.entries[fact["out"]]
@@ -105,7 +103,7 @@ class JournalState:
                 if fact["out"] != self._next or any(
                     entry.name == fact["name"] for entry in self.entries.values()
                 ):
-                    raise ValueError("an output that there is already")
+                    raise ValueError("an output that already exists")
                 self.entries[self._next] = JournalEntry(
                     fact["out"], fact["name"], fact["barcode"], fact["part"], fact["members"]
                 )
@@ -126,7 +124,7 @@ class JournalState:
 
     @property
     def next_number(self) -> int:
-        """Of the next output."""
+        """Number of the next output."""
         return self._next
 
     def _begin(self, fact: Fact) -> None:

@@ -1,8 +1,8 @@
 """Keep freed memory for the next unit.
 
-Every unit needs some megabytes for a few milliseconds. The C library gives such memory back to the
-kernel at once and asks for it again, zeroed page by page: on virtual machines that costs a tenth to
-a quarter of the whole work.
+Every unit needs some megabytes for a few milliseconds. By default the C library returns such memory
+to the kernel at once and requests it again, zeroed page by page. On virtual machines this costs a
+tenth to a quarter of the whole work.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ _TRIM_BYTES = 64 << 20
 
 
 def keep_freed_memory() -> None:
-    """For the rest of this process; may be called again. Other C libraries than glibc are left as
-    they are.
+    """Keep freed memory for the rest of this process; may be called again.
+
+    C libraries other than glibc are left unchanged.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     if mallopt is not None:

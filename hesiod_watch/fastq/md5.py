@@ -1,13 +1,13 @@
-"""MD5 whose state can be saved and gone on with: the checksum of an output that grows for days,
-read once.
+"""MD5 whose state can be saved and continued: checksums an output that grows for days once.
 
-`hashlib` keeps its state to itself. OpenSSL's own MD5_Update and MD5_Final keep it in plain memory,
-92 bytes that have been the same since the 1990s; they are called in the library that Python's
-`_hashlib` has loaded, or another of that kind. At import a digest is saved and restored in
-mid-stream and compared with `hashlib`, and the saved bytes with what RFC 1321 says they are, so
-that a state may travel to another host. Where any of this fails, `EMPTY` is None: nothing is hashed
-on the way, and the finished file is read once more. MD5 is what facilities compare copies by; it
-guards against nobody.
+`hashlib` does not give access to its state. OpenSSL's own MD5_Update and MD5_Final keep it in plain
+memory: 92 bytes whose layout has been the same since the 1990s. They are called in the library that
+Python's `_hashlib` has loaded, or in another libcrypto.
+
+At import a digest is saved and restored in mid-stream and compared with `hashlib`. The saved bytes
+are compared with RFC 1321, so that a state may move to another host. If any of this fails, `EMPTY`
+is None: nothing is hashed while writing, and the finished file is read once more. Facilities
+compare copies by MD5; it does not protect against manipulation.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from typing import Final
 
 import numpy as np
 
-# four words of state, two of length in bits, a block waiting to be filled, how many bytes it has
+# Four words of state, two of length in bits, one incomplete block and its number of bytes.
 _SIZE = 92
 _START: Final = bytes.fromhex("0123456789abcdeffedcba9876543210") + bytes(_SIZE - 16)
 
 
 class Md5:
-    """One digest under way, from `EMPTY` or what `save` gave, in this process or another."""
+    """A digest in progress, from `EMPTY` or from a state that `save` returned in any process."""
 
     __slots__ = ("_context", "_library")
 
     def __init__(self, state: bytes) -> None:
         if len(state) != _SIZE or _LIBRARY is None:
-            raise ValueError("no saved MD5 that could be gone on with here")
+            raise ValueError("not a saved MD5 that can be continued on this host")
         self._library = _LIBRARY
         self._context = ctypes.create_string_buffer(state, _SIZE)
 
@@ -44,7 +44,7 @@ class Md5:
         return self._context.raw
 
     def hexdigest(self) -> str:
-        """Of everything so far; more may follow."""
+        """The digest of all data so far; more data may follow."""
         last = ctypes.create_string_buffer(self._context.raw, _SIZE)
         digest = ctypes.create_string_buffer(16)
         self._library.MD5_Final(digest, last)
@@ -52,8 +52,9 @@ class Md5:
 
 
 def _candidates() -> Iterator[str]:
-    """Libraries that may have the functions; `_hashlib` finds them in the libcrypto that it is
-    linked to.
+    """Libraries that may have the functions.
+
+    `_hashlib` finds them in the libcrypto that it is linked to.
     """
     try:
         import _hashlib  # Python can be built without OpenSSL
@@ -66,7 +67,7 @@ def _candidates() -> Iterator[str]:
 
 
 def _load() -> ctypes.CDLL | None:
-    """The first library that passes the test."""
+    """The first library that passes the test; None if none does."""
     for name in _candidates():
         try:
             library = ctypes.CDLL(name or None)
@@ -80,15 +81,14 @@ def _load() -> ctypes.CDLL | None:
 
 
 def works(library: ctypes.CDLL) -> bool:
-    """Whether its MD5 keeps its state where, and as, we think."""
+    """Whether the library keeps its MD5 state at the expected place and in the expected form."""
     sample = bytes(range(100))
-    state = ctypes.create_string_buffer(
-        _START, 4 * _SIZE
-    )  # with room for whatever it might write behind
+    # Extra room shows whether the library writes more than the state.
+    state = ctypes.create_string_buffer(_START, 4 * _SIZE)
     library.MD5_Update(state, sample, 70)
     saved = state.raw
-    # One block is in the state (RFC 1321's words A to D), 70 bytes are 560 bits, and six of them
-    # wait.
+    # One block is in the state (RFC 1321's words A to D), 70 bytes are 560 bits, and six bytes are
+    # left for the next block.
     known = (
         bytes.fromhex("cad94491c9e401d9385bfc721ef55f62")
         + (560).to_bytes(8, "little")
@@ -106,4 +106,4 @@ def works(library: ctypes.CDLL) -> bool:
 _LIBRARY: Final = _load()
 
 EMPTY: Final[bytes | None] = None if _LIBRARY is None else _START
-"""The state of a digest of nothing; None where states cannot be saved on this host."""
+"""The state of an empty digest; None if states cannot be saved on this host."""

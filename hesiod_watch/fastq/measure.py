@@ -1,9 +1,9 @@
-"""Measure the reads of one source, unit by unit, with numpy: about one millisecond per megabyte.
+"""Measure the reads of one source with numpy: about one millisecond per megabyte.
 
 All lines of a kind are joined into one array per unit. Two qualities are looked up at once, in a
-table of the error of every pair of quality characters; the newline that follows a quality line
-fills up lines of odd length, because it can never be part of one. What is no quality character has
-the error NaN, which every sum shows.
+table with the error of every pair of quality characters. The newline after a quality line fills up
+lines of odd length, because it can never be part of a line. A character that is not a quality has
+the error NaN, which every sum then shows.
 """
 
 from __future__ import annotations
@@ -22,23 +22,22 @@ from hesiod_watch.fastq.start_times import StartTimes
 from hesiod_watch.fastq.statistics import ReadStatistics
 
 SKIPPED = 60
-"""Bases at the front that dorado leaves out of its mean Q, of reads that are longer."""
+"""Bases at the start that dorado omits from the mean Q of longer reads."""
 
 FOLD_READS = 1 << 16
-"""Reads whose figures are kept one by one before they are counted up."""
+"""Reads whose values are kept one by one before they are counted."""
 
-_PER_Q = 1_000_000  # figures of Q are integers, in millionths
+_PER_Q = 1_000_000  # Q values are integers, in millionths
 _ABSENT = -1
 _GATHER = 1 << 15  # pairs looked up per call: indices, table and result stay in the cache
 _BASES = frozenset(b"ACGTUNRYKMSWBDHVacgtunrykmswbdhv.-*")
 
 
 def _pair_errors() -> NDArray[np.float64]:
-    """Error probability of both qualities of a pair, indexed by the pair as a little-endian 16-bit
-    number.
+    """Sum of both error probabilities of a pair of qualities.
 
-    Each is a multiple of 2^-36. So sums below 2^17 in float64 are exact, and the same whatever
-    order numpy takes.
+    The index is the pair as a little-endian 16-bit number. Each value is a multiple of 2^-36. Sums
+    below 2^17 in float64 are therefore exact, in any order that numpy chooses.
     """
     error = np.full(256, np.nan)
     error[33:127] = np.rint(10.0 ** (-np.arange(94) / 10) * 2.0**36) / 2.0**36
@@ -52,11 +51,11 @@ _PAIR_ERRORS: Final = _pair_errors()
 
 
 class ReadMeasurer:
-    """Takes the units of one source, gives their `ReadStatistics`."""
+    """Measures the units of one source and returns their `ReadStatistics`."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._clock = StartTimes()
+        self._start_times = StartTimes()
         self._statistics = ReadStatistics()
         self._models: set[bytes] = set()
         self._pending: list[tuple[NDArray[np.int64], ...]] = []
@@ -64,9 +63,9 @@ class ReadMeasurer:
         self._errors = np.zeros(0, np.float64)
 
     def add(self, unit: RecordUnit) -> bool:
-        """Count the reads of `unit` in; whether all their bases are A, C, G or T, as is usual.
+        """Count the reads of `unit`; whether all their bases are A, C, G or T, as is usual.
 
-        Raises `BadSource` for what cannot be a base or a quality.
+        Raises `BadSource` for a character that cannot be a base or a quality.
         """
         lengths = unit.lengths
         plain = self._count_bases(unit)
@@ -75,7 +74,7 @@ class ReadMeasurer:
         self._models.update(columns.models or ())
         scores = _scores(columns, unit.reads)
         channels = _channels(columns, unit.reads)
-        bins = self._clock.bins(columns.starts, unit.reads)
+        bins = self._start_times.bins(columns.starts, unit.reads)
         self._pending.append((lengths, whole, skip60, scores, channels, bins))
         self._pending_reads += unit.reads
         if self._pending_reads >= FOLD_READS:
@@ -83,9 +82,9 @@ class ReadMeasurer:
         return plain
 
     def result(self) -> ReadStatistics:
-        """The statistics of everything added so far. The measure is spent."""
+        """Statistics of everything added so far. The measurer cannot be used afterwards."""
         self._fold()
-        self._statistics.saw_start(self._clock.first)
+        self._statistics.saw_start(self._start_times.first)
         names = (model_name(value.decode("ascii", "replace")) for value in self._models)
         self._statistics.saw_models(name for name in names if name)
         return self._statistics
@@ -101,7 +100,7 @@ class ReadMeasurer:
             counts[ord("\n")] = 0
             strange = [int(byte) for byte in np.flatnonzero(counts) if int(byte) not in _BASES]
             if strange:
-                raise self._strange(unit, 1, strange[0], "base")
+                raise self._bad_symbol(unit, 1, strange[0], "base")
             gc = int(sum(counts[byte] for byte in b"GCgc"))
             acgt = gc + int(sum(counts[byte] for byte in b"ATUatu"))
         self._statistics.reads += unit.reads
@@ -113,7 +112,7 @@ class ReadMeasurer:
     def _mean_qualities(
         self, unit: RecordUnit, lengths: NDArray[np.int64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Mean Q of each read, whole and without its first 60 bases, in millionths."""
+        """Mean Q of each read in millionths, for the whole read and without its first 60 bases."""
         starts = unit.starts[:, 3].tolist()
         stops = (unit.starts[:, 3] + lengths + (lengths & 1)).tolist()
         data = unit.data
@@ -128,21 +127,19 @@ class ReadMeasurer:
         bounds[1::2] = firsts + np.minimum(sizes, SKIPPED // 2)
         errors = self._look_up(np.frombuffer(joined, "<u2"))
         sums = np.add.reduceat(errors, bounds)
-        # reduceat gives one element, not nothing, for an empty range.
+        # reduceat returns one element, not zero, for an empty range.
         front = np.where(lengths > 0, sums[0::2], 0.0)
         rest = np.where(lengths > SKIPPED, sums[1::2], 0.0)
         if np.isnan(front).any() or np.isnan(rest).any():
             strange = next(
                 byte for byte in sorted(set(joined)) if byte != ord("\n") and not 33 <= byte <= 126
             )
-            raise self._strange(unit, 3, strange, "quality")
+            raise self._bad_symbol(unit, 3, strange, "quality")
         whole = _phred(front + rest, lengths)
         return whole, np.where(lengths > SKIPPED, _phred(rest, lengths - SKIPPED), whole)
 
     def _look_up(self, pairs: NDArray[np.uint16]) -> NDArray[np.float64]:
-        """The error of each pair, and a zero behind the last, so that an empty range there has an
-        index.
-        """
+        """The error of each pair, then a zero, so that an empty range at the end has an index."""
         if len(self._errors) <= len(pairs) or len(self._errors) > 8 * len(pairs) + (1 << 20):
             self._errors = np.zeros(len(pairs) + 1 + len(pairs) // 4, np.float64)
         errors = self._errors[: len(pairs) + 1]
@@ -152,7 +149,7 @@ class ReadMeasurer:
         errors[-1] = 0.0
         return errors
 
-    def _strange(self, unit: RecordUnit, line: int, byte: int, what: str) -> BadSource:
+    def _bad_symbol(self, unit: RecordUnit, line: int, byte: int, what: str) -> BadSource:
         symbol = bytes([byte])
         record = next(
             number
@@ -164,12 +161,12 @@ class ReadMeasurer:
         number = unit.first + record
         return BadSource(
             self._path,
-            f"not FASTQ: byte 0x{byte:02x} is no {what}",
+            f"not FASTQ: byte 0x{byte:02x} is not a {what}",
             where=f"record {number + 1}, line {4 * number + line + 1}",
         )
 
     def _fold(self) -> None:
-        """Count the pending reads up."""
+        """Count the pending reads."""
         if not self._pending:
             return
         lengths, whole, skip60, scores, channels, bins = map(
@@ -210,9 +207,7 @@ def _count(symbols: NDArray[np.uint8], symbol: bytes) -> int:
 
 
 def _phred(errors: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Mean Q of reads in millionths, from the sum of their errors; 0 for a read without bases, as
-    dorado has it.
-    """
+    """Mean Q of reads in millionths, from their summed errors; 0 for empty reads as in dorado."""
     with np.errstate(divide="ignore", invalid="ignore"):
         quality = -10 * np.log10(errors / lengths)
     quality[lengths <= 0] = 0.0
@@ -221,7 +216,7 @@ def _phred(errors: NDArray[np.float64], lengths: NDArray[np.int64]) -> NDArray[n
 
 
 def _scores(columns: HeaderColumns, count: int) -> NDArray[np.int64]:
-    """The basecaller's Q of each read in millionths, -1 where the header has none that makes sense."""
+    """The basecaller's Q of each read in millionths; -1 if the header has no valid one."""
     if columns.scores is None:
         return np.full(count, _ABSENT)
     return np.array([_score(text) for text in columns.scores], np.int64)
@@ -236,7 +231,7 @@ def _score(text: bytes) -> int:
 
 
 def _channels(columns: HeaderColumns, count: int) -> NDArray[np.int64]:
-    """The channel of each read, -1 where the header has none that makes sense."""
+    """The channel of each read; -1 if the header has no valid one."""
     if columns.channels is None:
         return np.full(count, _ABSENT)
     return np.array(

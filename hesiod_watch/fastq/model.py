@@ -1,7 +1,7 @@
-"""The words of the data path: what is to be written, how, and what was written.
+"""Values of the data path: files to write, settings, and files written.
 
-Values only. A `Piece` is the unit of the journal: the whole gzip members that one source became, at
-a place in an output that never changes afterwards.
+A `Piece` is the unit of the journal: the whole gzip members made from one source, at a place in an
+output that never changes afterwards.
 """
 
 from __future__ import annotations
@@ -18,11 +18,10 @@ Level = Literal["default", "fast", "small"]
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A FASTQ file as it was listed. `name` is how messages and the journal call it, relative to
-    the cell.
+    """A FASTQ file as listed. `name`, relative to the cell, is used in messages and the journal.
 
-    Change time and inode are hints, 0 where not known: where they differ it may be another file.
-    A cell may have a hundred thousand of them. A `Path` takes three times the memory of its string.
+    Change time and inode are hints, 0 if unknown: if they differ, it may be another file. A cell
+    may have a hundred thousand sources. A `Path` takes three times the memory of its string.
     """
 
     location: str
@@ -43,7 +42,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file to make: its final name, and its sources in the order they go into it."""
+    """One file to make: its final name, and its sources in their final order."""
 
     name: str
     barcode: str | None  # None: the cell is not barcoded
@@ -58,13 +57,13 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How outputs are written.
+    """Settings for writing outputs.
 
-    `level`: "default" makes long reads 3 to 6 % smaller than gzip -6 does; "fast" gives 1 % of that
-    back for a few per cent of time; "small" takes zlib's level 6, which pays for amplicons
-    (overlapping reads) and takes ten times the time. `recompress`: make BGZF also of outputs whose
-    sources are all gzipped. `processes`: how many outputs are written at the same time, each by a
-    process of its own.
+    `level`: "default" makes long reads 3 to 6 % smaller than gzip -6 does. "fast" gives up 1 % of
+    that and saves a few per cent of the time. "small" uses zlib's level 6, which pays for amplicons
+    (overlapping reads) and takes ten times as long. `recompress`: make BGZF also of outputs whose
+    sources are all gzipped. `processes`: number of outputs written at the same time, each by its
+    own process.
     """
 
     level: Level = "default"
@@ -74,8 +73,9 @@ class Settings:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """One source in its output: `length` bytes of whole gzip members at `offset`, with their
-    CRC-32.
+    """One source in its output: `length` bytes of whole gzip members, with their CRC-32.
+
+    The bytes start at `offset`.
     """
 
     source: str
@@ -87,16 +87,17 @@ class Piece:
     crc32: int
     reads: int
     bases: int
-    note: str = ""  # a sentence a person should read about this source
-    # All 0 in journals of 0.1.0: hints about the source's file when it was read, and its text.
+    note: str = ""  # a note for people about this source
+    # Hints about the source's file when it was read, and its text. All 0 in journals of 0.1.0.
     ctime_ns: int = 0
     inode: int = 0
     text_bytes: int = 0
     text_crc32: int = 0
 
     def may_differ(self, source: Source) -> bool:
-        """Whether a source of the same name, size and modification time may be another file than
-        the one taken.
+        """Whether a source may be another file than the one of this piece.
+
+        Its name, size and modification time are already known to be equal.
         """
         if not self.inode or not source.inode:
             return False
@@ -115,14 +116,14 @@ class Written:
     bases: int
     statistics: ReadStatistics
     pieces: tuple[Piece, ...]
-    notes: tuple[str, ...]  # sentences a person should read
+    notes: tuple[str, ...]  # notes for people
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How far the work has come."""
+    """Progress of the work."""
 
-    bytes_done: int  # of source data, as on disk
+    bytes_done: int  # bytes of source data, as on disk
     reads: int
     bases: int
     phase: str  # "compressing", "verifying"

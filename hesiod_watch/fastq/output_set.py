@@ -1,11 +1,11 @@
-"""What an ingest has: the journal and what it adds up to, the outputs as they lie on the disk, and
-figures about them.
+"""All outputs of an ingest directory: the journal, the files on disk, and their figures.
 
-Every change is journalled first and done after, so a crash leaves outputs that are longer than the
-journal says, never shorter, and the next opening cuts them. If they are shorter or other after all
-(a disk that lost what it had confirmed, a person), they are cut back to the last piece that is
-right. Figures (statistics and MD5) are not in the journal: they come from the checkpoint, and from
-the outputs for what is behind it.
+Every change that shortens or removes an output is journalled before it is made. Appended bytes are
+journalled once they are durable. So after a crash an output may be longer than the journal says,
+never shorter, and the next opening cuts it. If an output is shorter or different after all (a disk
+that lost confirmed data, or a person), it is cut back to the last valid piece. Figures (statistics
+and MD5) are not in the journal. They come from the checkpoint, and for later pieces from the
+outputs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.fastq.tasks import OutputGrowth
 
 RESERVED = frozenset({"journal.jsonl", "journal.jsonl.new", "checkpoint.bin", "checkpoint.bin.new"})
-"""Names in the directory that no output can have."""
+"""File names in the directory that an output must not have."""
 
 _NOTHING = packed_statistics.pack(ReadStatistics())
 
@@ -61,33 +61,35 @@ class OutputFigures:
 
 
 class OutputSet:
-    """The state of one directory, open for writing. What changes it is journalled, and raises as
-    `Journal.append`.
+    """The state of one directory, open for writing.
+
+    Its methods journal every change, and raise the errors of `Journal.append`.
     """
 
     def __init__(
         self, directory: Path, settings: Settings, owner: Mapping[str, object], check_all: bool
     ) -> None:
-        """Open and put right what a crash has left; `check_all`: read every piece, not only those
-        of the last batch.
+        """Open the directory and repair the traces of a crash.
+
+        `check_all`: read every piece, not only those of the last batch.
         """
         self.directory = directory
         self.notes: list[str] = []
-        self._book = JournalState()
+        self._state = JournalState()
         self._figures: dict[int, OutputFigures] = {}
         self._saved = False  # nothing has changed since the last checkpoint
         durable.make_directory(directory)
-        known = _Known(checkpoint.load(directory), self._book)
+        known = _CheckpointFigures(checkpoint.load(directory), self._state)
         session = journal_state.session(owner, settings)
         self._journal = Journal(directory, session, known.take)
         try:
             if not self._journal.made:
                 self._begin(session)
-            for name in self._book.void:
+            for name in self._state.void:
                 durable.remove(self.directory / name)
-            for entry in list(self._book.entries.values()):
-                self._mend(entry, check_all)
-            for entry in list(self._book.entries.values()):
+            for entry in list(self._state.entries.values()):
+                self._repair(entry, check_all)
+            for entry in list(self._state.entries.values()):
                 self._measure(entry, known.figures(entry))
         except BaseException:
             self._journal.close()
@@ -96,22 +98,22 @@ class OutputSet:
     @property
     def entries(self) -> dict[str, JournalEntry]:
         """Outputs by name."""
-        return {entry.name: entry for entry in self._book.entries.values()}
+        return {entry.name: entry for entry in self._state.entries.values()}
 
     @property
     def descriptor(self) -> int:
-        """Whoever has it open holds the lock on the directory."""
+        """File descriptor; it holds the directory's lock in every process that has it open."""
         return self._journal.descriptor
 
     def figures(self, entry: JournalEntry) -> OutputFigures:
-        """Of all pieces of the output; measured now where they are not known."""
+        """Figures of all pieces of the output; measured now if they are not known."""
         if entry.number not in self._figures:
             self._measure(entry, None)
         return self._figures[entry.number]
 
     def add(self, outputs: Iterable[Output], members: Callable[[Output], bool]) -> None:
         """Record outputs that have no piece yet."""
-        first = self._book.next_number
+        first = self._state.next_number
         facts = [
             journal_state.output(first + number, one, members(one))
             for number, one in enumerate(outputs)
@@ -122,12 +124,11 @@ class OutputSet:
                 self._figures[fact["out"]] = OutputFigures()
 
     def grow(self, grown: Sequence[OutputGrowth]) -> None:
-        """Journal what was appended, is durable and was read back."""
+        """Journal appended pieces that are durable and were read back."""
         entries = self.entries
         if any(not one.at for one in grown):
-            durable.sync_directory(
-                self.directory
-            )  # the file is new, and its name must be durable too
+            # The file is new, and its name must be durable, too.
+            durable.sync_directory(self.directory)
         before = [self.figures(entries[one.name]) for one in grown]
         try:
             self._record(
@@ -145,35 +146,34 @@ class OutputSet:
             figures.md5 = one.md5
 
     def see(self, entry: JournalEntry, hints: Mapping[int, tuple[int, int]]) -> None:
-        """Record change time and inode of sources, by the number of their piece, that say what they
-        said.
-        """
+        """Record the new hints (change time, inode) of unchanged sources, by number of the piece."""
         if hints:
             self._record(
                 [journal_state.seen(entry.number, number, *hint) for number, hint in hints.items()]
             )
 
     def cut(self, entry: JournalEntry, count: int, why: str) -> None:
-        """Only the first `count` pieces count, and the output is not finished."""
+        """Keep only the first `count` pieces; the output is not finished any more."""
         dropped = len(entry.pieces) - count
         self._record([journal_state.cut(entry.number, count, why)])
         if dropped:
-            # Before anything else can fail: a checkpoint must not have figures of what does not
-            # count.
+            # Done before anything else can fail: a checkpoint must not contain figures of pieces
+            # that do not count.
             self._figures.pop(entry.number, None)
-            files = f"{dropped} of {number_of(dropped + count, 'file')} {'is' if dropped == 1 else 'are'}"
+            verb = "is" if dropped == 1 else "are"
+            files = f"{dropped} of {number_of(dropped + count, 'file')} {verb}"
             self.notes.append(f"{entry.name}: {why}; {files} taken again")
         durable.cut(self.directory / entry.name, entry.end)
 
     def drop(self, entry: JournalEntry, why: str) -> None:
-        """The output does not count."""
+        """Discard an output; it no longer counts."""
         self._record([journal_state.drop(entry.number, why)])
         self._figures.pop(entry.number, None)
         durable.remove(self.directory / entry.name)
         self.notes.append(f"{entry.name}: {why}")
 
     def end(self, entries: Iterable[JournalEntry]) -> None:
-        """Finish outputs: the end-of-file block where there has to be one, and their MD5."""
+        """Finish outputs: write the end-of-file block if needed, and record their MD5."""
         facts: list[Fact] = []
         for entry in entries:
             path = self.directory / entry.name
@@ -198,14 +198,15 @@ class OutputSet:
             self._record(facts)
 
     def save(self) -> None:
-        """Write the checkpoint, so that the next opening has little to measure. Where there is no
-        room, it has more.
+        """Write the checkpoint, so that the next opening has little to measure.
+
+        On a full disk there is no checkpoint, and the next opening measures more.
         """
         kept = {
             entry.number: checkpoint.OutputCheckpoint(
                 len(entry.pieces), figures.fold(), figures.md5
             )
-            for entry in self._book.entries.values()
+            for entry in self._state.entries.values()
             if (figures := self._figures.get(entry.number))
         }
         if self._saved:
@@ -230,23 +231,23 @@ class OutputSet:
         self._journal.append(facts)
         self._saved = False
         for fact in facts:
-            self._book(fact)
+            self._state(fact)
 
     def _begin(self, session: Fact) -> None:
-        had = bool(self._book.entries)
+        had = bool(self._state.entries)
         self._record([session])
-        if had and not self._book.entries:
+        if had and not self._state.entries:
             self.notes.append("the settings of compression have changed; everything is taken again")
 
-    def _mend(self, entry: JournalEntry, check_all: bool) -> None:
-        """Make the output as the journal says, or the journal say less."""
+    def _repair(self, entry: JournalEntry, check_all: bool) -> None:
+        """Make the output match the journal, or shorten the journal's claim."""
         path = self.directory / entry.name
         size = durable.size_of(path) or 0
         count = len(entry.pieces)
         while count and entry.pieces[count - 1].offset + entry.pieces[count - 1].length > size:
             count -= 1
         start = (
-            0 if check_all else entry.commit_start if entry.commit == self._book.commit else count
+            0 if check_all else entry.commit_start if entry.commit == self._state.commit else count
         )
         if start < count:
             count = start + readback.sound(path, entry.pieces[start:count])
@@ -276,8 +277,9 @@ class OutputSet:
         self._figures[entry.number] = figures
 
     def _last_of(self, entry: JournalEntry, path: Path) -> bytes:
-        """What comes behind the last piece. A file of zero bytes is no gzip, so there is always
-        something in it.
+        """The bytes after the last piece.
+
+        An output is never empty, because a file of zero bytes is not gzip.
         """
         return b"" if entry.end and entry.members and not has_blocks(path) else bgzf.END_OF_FILE
 
@@ -294,29 +296,28 @@ class OutputSet:
         return readback.md5_of(path)
 
 
-class _Known:
-    """Which outputs' figures in a checkpoint still hold, found out while the journal is read."""
+class _CheckpointFigures:
+    """Figures of a checkpoint that are still valid, determined while the journal is read."""
 
     def __init__(self, found: checkpoint.Checkpoint | None, record: JournalState) -> None:
         self._checkpoint = found
-        self._book = record
-        self._pieces: dict[
-            int, int
-        ] = {}  # of each output: how many of its pieces the checkpoint is about
+        self._state = record
+        # For each output: the number of its pieces that the checkpoint covers.
+        self._pieces: dict[int, int] = {}
 
     def take(self, fact: Fact, length: int, crc32: int) -> None:
-        self._book(fact)
+        self._state(fact)
         if self._checkpoint is None:
             return
         if fact["k"] == "cut" and fact["out"] in self._pieces:
             self._pieces[fact["out"]] = min(self._pieces[fact["out"]], fact["pieces"])
         if (length, crc32) == (self._checkpoint.length, self._checkpoint.crc32):
             self._pieces = {
-                number: len(entry.pieces) for number, entry in self._book.entries.items()
+                number: len(entry.pieces) for number, entry in self._state.entries.items()
             }
 
     def figures(self, entry: JournalEntry) -> tuple[int, OutputFigures] | None:
-        """Of how many pieces there are figures, and these."""
+        """Number of pieces that the checkpoint covers, and their figures; None if not usable."""
         if self._checkpoint is None or entry.number not in self._pieces:
             return None
         kept = self._checkpoint.outputs.get(entry.number)

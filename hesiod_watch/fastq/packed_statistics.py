@@ -1,10 +1,9 @@
-"""Statistics as a few bytes: what a checkpoint keeps of each output, and how an ingest holds them
-in memory.
+"""Statistics as a few bytes: their form in a checkpoint and in the memory of an ingest.
 
-An output of 20,000 reads has 60,000 different figures (lengths, and mean Q to the thousandth). As
-dictionaries those of 192 outputs would fill 800 MB and take seconds to read; as sorted arrays of
-the smallest type that holds them, lightly compressed, they are a few per cent of that. More is
-added without making dictionaries.
+An output of 20,000 reads has 60,000 different values (lengths, and mean Q to the thousandth). As
+dictionaries, those of 192 outputs would fill 800 MB and take seconds to read. As lightly compressed
+sorted arrays of the smallest fitting type, they need a few per cent of that. New values are added
+without building dictionaries.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from numpy.typing import NDArray
 from hesiod_watch.fastq.statistics import KINDS, LengthDistribution, ReadStatistics
 
 _Table = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Sorted different values, and how often each was counted."""
+"""Sorted distinct values, and the count of each."""
 
 _HEAD = struct.Struct("<I")
 _SUMS = ("reads", "bases", "acgt", "gc", "bases_q20", "bases_q30")
@@ -30,12 +29,15 @@ _COUNTERS = ("lengths", "channels", "yield_reads", "yield_bases")
 
 
 def pack(statistics: ReadStatistics) -> bytes:
-    """As bytes; `unpack` gives equal statistics back."""
+    """Encode statistics as bytes; `unpack` returns equal statistics."""
     return _encode(_facts(statistics), [_table(counter) for counter in _counters(statistics)])
 
 
 def unpack(packed: bytes) -> ReadStatistics:
-    """Raises ValueError, KeyError or TypeError where `packed` was not made by `pack` or `add`."""
+    """Decode statistics.
+
+    Raises ValueError, KeyError or TypeError if `packed` was not made by `pack` or `add`.
+    """
     facts, tables = _decode(packed)
     counters = [
         Counter(dict(zip(values.tolist(), counts.tolist(), strict=True)))
@@ -53,7 +55,7 @@ def unpack(packed: bytes) -> ReadStatistics:
 
 
 def add(packed: bytes, more: ReadStatistics) -> bytes:
-    """The statistics of both, packed."""
+    """Add statistics to packed ones; returns the sum, packed."""
     facts, tables = _decode(packed)
     others = _facts(more)
     both: dict[str, Any] = {name: facts[name] + others[name] for name in _SUMS}
@@ -81,7 +83,7 @@ def _counters(statistics: ReadStatistics) -> list[Counter[int]]:
 
 
 def _facts(statistics: ReadStatistics) -> dict[str, Any]:
-    """What is not counted by value."""
+    """The values that are not counted by value."""
     return {
         **{name: getattr(statistics, name) for name in _SUMS},
         "totals": [statistics.qualities[kind].total for kind in KINDS],
@@ -111,7 +113,7 @@ def _encode(facts: dict[str, Any], tables: Iterable[_Table]) -> bytes:
     columns: list[bytes] = []
     types: list[tuple[int, str, str]] = []
     for values, counts in tables:
-        steps = _smallest(np.diff(values, prepend=0))  # values are dense: differences are small
+        steps = _smallest(np.diff(values, prepend=0))  # values are dense, so differences are small
         small = _smallest(counts)
         types.append((len(values), steps.dtype.str, small.dtype.str))
         columns += (steps.tobytes(), small.tobytes())
@@ -120,7 +122,7 @@ def _encode(facts: dict[str, Any], tables: Iterable[_Table]) -> bytes:
 
 
 def _smallest(numbers: NDArray[np.int64]) -> NDArray[np.integer[Any]]:
-    """The same in the smallest little-endian type without sign that holds the largest."""
+    """Convert to the smallest unsigned little-endian type that fits the largest number."""
     largest = int(numbers.max(initial=0))
     size = next(size for size in (1, 2, 4, 8) if largest < 1 << 8 * size)
     return numbers.astype(f"<u{size}")
@@ -142,6 +144,6 @@ def _decode(packed: bytes) -> tuple[dict[str, Any], Sequence[_Table]]:
 
 
 def _places(size: int, types: Sequence[str]) -> list[tuple[str, int]]:
-    """Type of the steps and of the counts of a table, and where they begin in it."""
+    """Type and start of the steps and of the counts of a table."""
     steps, counts = types
     return [(steps, 0), (counts, size * np.dtype(steps).itemsize)]

@@ -1,8 +1,8 @@
-"""Who does the tasks of an ingest: this process, or workers of its own that each own the outputs
-they write to.
+"""Workers that perform the tasks of an ingest: this process, or a pool of worker processes.
 
-Workers are started anew (not forked: the caller may have threads) and talk over a socket each. They
-share nothing, so four of them are four times as fast, which threads under one interpreter are not.
+Each worker process has exclusive use of the outputs that it writes. Workers are started anew, not
+forked, because the caller may have threads. Each is connected by a socket. They share nothing, so
+four workers are four times as fast; threads in one interpreter are not.
 """
 
 from __future__ import annotations
@@ -26,25 +26,26 @@ _STOP_SECONDS = 10.0
 
 
 class Workers(Protocol):
-    """Does tasks. A context manager; nothing of it outlives the context."""
+    """Performs tasks. A context manager; all its processes end with the context."""
 
     @property
     def idle(self) -> bool:
-        """Whether somebody can be given a task."""
+        """Whether a worker can accept a task."""
 
     @property
     def busy(self) -> bool:
-        """Whether some task is not done yet."""
+        """Whether a task is still in progress."""
 
     def give(self, task: AppendTask) -> None: ...
 
     def collect(self, on_unit: OnUnit) -> list[TaskResult]:
-        """Tasks that were done meanwhile, perhaps none; waits for something to happen if nothing
-        has.
+        """Results of the tasks that have ended, possibly none.
+
+        Waits for an event if there is none yet.
         """
 
     def stop(self) -> None:
-        """Have tasks under way end after the source they are at."""
+        """Ask the tasks in progress to end after their current source."""
 
     def __enter__(self) -> Self: ...
 
@@ -57,7 +58,7 @@ class Workers(Protocol):
 
 
 class InlineWorkers:
-    """This process; `stopping` is asked between sources."""
+    """This process as the only worker; `stopping` is called between sources."""
 
     def __init__(self, stopping: Callable[[], bool]) -> None:
         self._stopping = stopping
@@ -84,7 +85,7 @@ class InlineWorkers:
             return [TaskResult(task.parts, error=error)]
 
     def stop(self) -> None:
-        """It asks by itself."""
+        """Do nothing: this worker calls `stopping` itself."""
 
     def __enter__(self) -> Self:
         return self
@@ -94,8 +95,9 @@ class InlineWorkers:
 
 
 class WorkerPool:
-    """Up to `count` worker processes, started when there is work for them. They inherit the
-    descriptor `inherited`.
+    """Up to `count` worker processes, started when there is work for them.
+
+    They inherit the descriptor `inherited`.
     """
 
     def __init__(self, count: int, inherited: int) -> None:
@@ -127,11 +129,11 @@ class WorkerPool:
         for connection in wait(list(self._busy)):
             assert isinstance(connection, Connection)  # noqa: S101  `wait` takes other things too
             worker = self._busy[connection]
-            answer = worker.receive()
-            if isinstance(answer, TaskProgress):
-                on_unit(answer.bytes_done, answer.reads, answer.bases)
+            response = worker.receive()
+            if isinstance(response, TaskProgress):
+                on_unit(response.bytes_done, response.reads, response.bases)
                 continue
-            done.append(answer)
+            done.append(response)
             del self._busy[connection]
             if worker.alive:
                 self._idle.append(worker)
@@ -152,17 +154,17 @@ class WorkerPool:
 
 
 class _Worker:
-    """One worker process and the task it is at, if any."""
+    """One worker process and its current task, if any."""
 
     def __init__(self, inherited: int) -> None:
         self.connection, theirs = Pipe()
         self.alive = True
         self._task: AppendTask | None = None
-        self._told_to_stop = False
+        self._stop_sent = False
         root = str(Path(hesiod_watch.__file__).resolve().parent.parent)
         path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
         with theirs:
-            # -P: the current directory may belong to anyone and is no place to import from.
+            # -P: import nothing from the current directory, because anyone may own it.
             self.process = subprocess.Popen(
                 (
                     sys.executable,
@@ -180,30 +182,30 @@ class _Worker:
 
     def give(self, task: AppendTask) -> None:
         self._task = task
-        self._told_to_stop = False
+        self._stop_sent = False
         try:
             self.connection.send(task)
         except OSError:
-            pass  # it has died; `receive` finds out how
+            pass  # the worker has died; `receive` reports how
 
     def receive(self) -> TaskProgress | TaskResult:
         """The next message about the task."""
         try:
-            answer: TaskProgress | TaskResult = self.connection.recv()
+            response: TaskProgress | TaskResult = self.connection.recv()
         except (EOFError, OSError):
             return self._lost()
-        return answer
+        return response
 
     def stop(self) -> None:
-        if not self._told_to_stop:
-            self._told_to_stop = True
+        if not self._stop_sent:
+            self._stop_sent = True
             try:
                 self.connection.send(StopRequest())
             except OSError:
-                pass  # as above
+                pass  # the worker has died; `receive` reports how
 
     def end(self) -> None:
-        """Wait until the process has ended. An idle one ends by itself when its socket does."""
+        """Wait until the process has ended. An idle worker ends when its socket is closed."""
         self.connection.close()
         try:
             self.process.wait(_STOP_SECONDS)
@@ -212,7 +214,7 @@ class _Worker:
             self.process.wait()
 
     def _lost(self) -> TaskResult:
-        self.process.kill()  # if it has only lost its socket
+        self.process.kill()  # it may still run without its socket
         code = self.process.wait()
         self.connection.close()
         self.alive = False

@@ -1,24 +1,23 @@
-"""Turn statistics into the numbers of `qc.json`: groups for the whole cell, its parts, and its
-barcodes.
+"""Turn statistics into the numbers of `qc.json`: for the cell, its parts and its barcodes.
 
-Pure arithmetic over counts, so the result does not depend on how the work was cut or in which order
-it was done.
+This is pure arithmetic over counts. The result does not depend on how the work was divided, or on
+its order.
 
-Which mean Q is the headline, for the whole cell alike (`mean_q.rule`):
+One rule, chosen for the whole cell, decides which mean Q is the main value (`mean_q.rule`):
 
-- `qs` where every read has the tag `qs:f`: the basecaller's own number, the one that decided pass
-  or fail;
-- `mixed` where some have it: those reads by their tag, the others by the rule that follows;
+- `qs` if every read has the tag `qs:f`: the basecaller's own number, which decided pass or fail;
+- `mixed` if some reads have it: those reads by their tag, the others by the rule that follows;
 - `skip60`, without the first 60 bases, for data of dorado's era;
-- `whole` for older data, and where nothing tells the age.
+- `whole` for older data, and for data of unknown age.
 
-Data are of dorado's era if a header names a model with a version (`…_sup@v4.3.0`), or, where no
-header names a model, if the first read started in 2023 or later. Guppy judged reads by all their
-qualities; dorado leaves out 60, because the start of an untrimmed read is bad. MinKNOW does not
-trim barcodes unless it is told to, and a FASTQ does not say whether it was; so barcodes in headers
-are no evidence of trimming. The rule is also the safe one: the first 60 bases of a read that was
-trimmed are like the rest, and leaving them out changes little; keeping those of an untrimmed read
-makes one passed read in twenty look failed.
+Data are of dorado's era if a header names a model with a version (`…_sup@v4.3.0`). If no header
+names a model, they are if the first read started in 2023 or later.
+
+Guppy judged reads by all their qualities. Dorado leaves out 60, because the start of an untrimmed
+read is bad. MinKNOW trims barcodes only if it is configured to, and a FASTQ file does not show
+whether it did. So barcodes in headers are no evidence of trimming. The rule is also the safe one.
+The first 60 bases of a trimmed read are like the rest, so leaving them out changes little. Keeping
+those of an untrimmed read makes one passed read in twenty look failed.
 """
 
 from __future__ import annotations
@@ -34,19 +33,20 @@ from hesiod_watch.fastq.statistics import YIELD_SECONDS, LengthDistribution, Rea
 PARTS = ("pass", "fail", "skip")
 
 MEANINGS: Final = {
-    "qs": "arithmetic mean over reads of the basecaller's own mean Q, from the tag qs:f of each read",
-    "skip60": "arithmetic mean over reads of -10*log10(mean error) over the qualities of each read, leaving out the "
-    "first 60 bases of longer reads, as dorado does",
+    "qs": "arithmetic mean over reads of the basecaller's own mean Q, from the tag qs:f of each"
+    " read",
+    "skip60": "arithmetic mean over reads of -10*log10(mean error) over the qualities of each read,"
+    " leaving out the first 60 bases of longer reads, as dorado does",
     "whole": "arithmetic mean over reads of -10*log10(mean error) over all qualities of each read",
-    "mixed": "arithmetic mean over reads; of reads with a tag qs:f the basecaller's own mean Q, of the others "
-    "-10*log10(mean error) over their qualities, {}",
+    "mixed": "arithmetic mean over reads; of reads with a tag qs:f the basecaller's own mean Q,"
+    " of the others -10*log10(mean error) over their qualities, {}",
     "none": "no reads",
 }
 
 DORADO_SINCE = datetime(2023, 1, 1, tzinfo=UTC)
 
 YIELD_DAYS_LIMIT = 60
-"""A yield over more days than this is a clock gone wrong, and is left out: runs take days."""
+"""Days; runs take days, so a longer yield comes from a wrong clock and is left out."""
 
 _LENGTH_EDGES: Final = sorted({round(10 ** (step / 20)) for step in range(181)})  # to 10^9 bases
 
@@ -54,8 +54,9 @@ _LENGTH_EDGES: Final = sorted({round(10 ** (step / 20)) for step in range(181)})
 def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict[str, Any]:
     """The keys "mean_q", "total", "pass", "fail", "skip" and "barcodes" of `qc.json`.
 
-    `written` are barcode (None: not barcoded), part and statistics of the outputs of one cell. A
-    part that no output has is None. Raises ValueError for a part that is none of `PARTS`.
+    `written` contains barcode (None: not barcoded), part and statistics of each output of one cell.
+    The value of a part without outputs is None. Raises ValueError for a part that is not in
+    `PARTS`.
     """
     given: dict[str | None, dict[str, list[ReadStatistics]]] = {}
     for barcode, part, statistics in written:
@@ -89,7 +90,7 @@ def qc_groups(written: Iterable[tuple[str | None, str, ReadStatistics]]) -> dict
 
 
 def dorado_era(statistics: ReadStatistics) -> bool:
-    """Whether the basecaller leaves out the first 60 bases; see the module's text."""
+    """Whether the basecaller leaves out the first 60 bases; see the module's docstring."""
     if statistics.models:
         return any("@" in model for model in statistics.models)
     start = statistics.first_start
@@ -97,8 +98,9 @@ def dorado_era(statistics: ReadStatistics) -> bool:
 
 
 def group(statistics: ReadStatistics, bare_rule: str) -> dict[str, Any]:
-    """One GROUP of `qc.json`. In the headline Q, reads without a tag `qs:f` count by `bare_rule`:
-    skip60 or whole.
+    """One GROUP of `qc.json`.
+
+    In the main Q, reads without a tag `qs:f` count by `bare_rule`: skip60 or whole.
     """
     reads, bases, lengths = statistics.reads, statistics.bases, statistics.lengths
     qualities = statistics.qualities
@@ -140,8 +142,9 @@ def group(statistics: ReadStatistics, bare_rule: str) -> dict[str, Any]:
 
 
 def n50(lengths: Counter[int]) -> int | None:
-    """Length of the read at which the running sum, longest first, reaches half of all bases; None
-    without reads.
+    """Length of the read at which the running sum reaches half of all bases; None without reads.
+
+    The sum begins with the longest read.
     """
     bases = sum(length * count for length, count in lengths.items())
     running = 0
@@ -166,7 +169,7 @@ def _mean_q(total: ReadStatistics, bare_rule: str) -> dict[str, str]:
 
 
 def _merged(several: Collection[ReadStatistics]) -> ReadStatistics:
-    """All of them; a single one as it is, to be read only."""
+    """Merge all statistics. A single one is returned itself, and must not be changed."""
     if len(several) == 1:
         return next(iter(several))
     merged = ReadStatistics()
@@ -187,8 +190,9 @@ def _mean(distribution: LengthDistribution, reads: int) -> float | None:
 
 
 def _median(counts: Counter[int]) -> float | None:
-    """Of the values, each as often as it was counted: the middle one, or the mean of the middle
-    two.
+    """Median of the values, each counted as often as it occurs; None without values.
+
+    For an even number it is the mean of the middle two.
     """
     total = counts.total()
     if not total:
@@ -206,7 +210,7 @@ def _median(counts: Counter[int]) -> float | None:
 
 
 def _length_histogram(lengths: Counter[int]) -> dict[str, list[int]]:
-    """Reads and bases by length, in bins that grow by an eighth; only as far as there are reads."""
+    """Reads and bases by length, in bins that grow by an eighth, over the lengths that occur."""
     edges = [0, *_LENGTH_EDGES] if 0 in lengths else _LENGTH_EDGES
     if not lengths:
         return {"edges": [], "reads": [], "bases": []}
@@ -234,7 +238,7 @@ def _quality_histogram(headline: LengthDistribution) -> dict[str, Any]:
 
 
 def _yield(statistics: ReadStatistics) -> dict[str, Any]:
-    """Reads and bases per ten minutes. `start` is where the bin of the first read starts."""
+    """Reads and bases per ten minutes. `start` is the start of the first read's bin."""
     bins = statistics.yield_reads
     numbers = range(min(bins, default=0), max(bins, default=-1) + 1)
     usable = 0 < len(numbers) <= YIELD_DAYS_LIMIT * 86400 // YIELD_SECONDS

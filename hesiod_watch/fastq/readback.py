@@ -1,9 +1,12 @@
-"""Read outputs back: is what the journal says, or is about to say, on the disk?
+"""Read outputs back: compare the disk with what the journal says, or is about to say.
 
-Three questions, each for a run of pieces of one output. `confirm`: is what was just written there,
-and does it inflate to the very text that was read from the sources? `sound`: do the bytes still
-have their CRC-32? `measure`: that, and the statistics and MD5 anew. And one question about a
-source: `reread`, does it still say what was taken?
+Three functions check consecutive pieces of one output:
+
+- `confirm`: the new bytes are on the disk and inflate to exactly the text read from the sources.
+- `sound`: the bytes still have their CRC-32.
+- `measure`: the same as `sound`; also computes statistics and MD5 again.
+
+`reread` checks a source: it still has the text that was appended.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ _BUFFER_BYTES = 256 << 10
 
 @dataclass(frozen=True, slots=True)
 class TextChecksum:
-    """What a source says, uncompressed: the same length and CRC-32 mean the same reads."""
+    """Length and CRC-32 of a source's uncompressed text; equal ones mean the same reads."""
 
     size: int
     crc32: int
@@ -43,9 +46,7 @@ class TextChecksum:
 
 @dataclass(frozen=True, slots=True)
 class ReadbackResult:
-    """Of the first `pieces` pieces that were asked about; the one behind them is not as it was
-    written.
-    """
+    """Figures of the first `pieces` pieces; the next piece is not as it was written."""
 
     pieces: int
     statistics: ReadStatistics
@@ -55,32 +56,32 @@ class ReadbackResult:
 def confirm(
     path: Path, pieces: Sequence[Piece], texts: Sequence[TextChecksum], *, blocks: bool
 ) -> None:
-    """Read pieces back that were just made durable; `blocks`: they must be BGZF.
+    """Read back pieces that were just made durable; `blocks`: they must be BGZF.
 
-    Raises `PermanentError` where the disk does not hold what was written, or it does not inflate to
-    the source's text.
+    Raises `PermanentError` if the disk does not contain what was written, or if it does not inflate
+    to the source's text.
     """
     with OutputReader(path) as reader:
         for piece, text in zip(pieces, texts, strict=True):
             reader.seek(piece.offset, piece.length, forget=True)
-            summer = _Summer()
+            counter = _ChecksumCounter()
             inflating = (
-                BgzfBlocks(reader.readinto, path, summer.add, piece.offset)
+                BgzfBlocks(reader.readinto, path, counter.add, piece.offset)
                 if blocks
-                else GzipReader(reader.readinto, path, summer.add)
+                else GzipReader(reader.readinto, path, counter.add)
             )
             found = TextChecksum(0, 0)
             try:
                 for part in inflating if piece.length else ():
                     found = found.followed_by(part)
-            except BadSource as error:  # of the output, which is no source
+            except BadSource as error:  # about the output, which is not a source
                 raise PermanentError(
                     f"{path}: what was just written for {piece.source}: {error.reason}"
                 ) from error
-            if summer.size != piece.length or summer.crc32 != piece.crc32:
+            if counter.size != piece.length or counter.crc32 != piece.crc32:
                 raise PermanentError(
-                    f"{path}: reading back what was just written for {piece.source} gives other bytes:"
-                    " the disk or the memory of this host is not to be trusted"
+                    f"{path}: reading back what was just written for {piece.source}"
+                    " gives other bytes: do not trust the disk or the memory of this host"
                 )
             if found != text:
                 raise PermanentError(
@@ -89,10 +90,9 @@ def confirm(
 
 
 def reread(source: Source, piece: Piece) -> tuple[int, int] | None:
-    """Change time and inode of a source that still says what `piece` was made of; None where it
-    says something else.
+    """Change time and inode of a source that still has the text of `piece`; otherwise None.
 
-    Reads the whole source. Raises `TemporaryError`, `PermanentError`.
+    Reads the whole source. Raises `TemporaryError` or `PermanentError`.
     """
     text = TextChecksum(0, 0)
     try:
@@ -103,35 +103,36 @@ def reread(source: Source, piece: Piece) -> tuple[int, int] | None:
             for unit in RecordReader(readinto, source.path):
                 text = text.followed_by(unit.data)
             file.check_unchanged()
-    except BadSource:  # it was sound when it was taken
+    except BadSource:  # the source was sound when it was appended
         return None
     same = (text.size, text.crc32) == (piece.text_bytes, piece.text_crc32)
     return (file.ctime_ns, file.inode) if same else None
 
 
 def sound(path: Path, pieces: Sequence[Piece]) -> int:
-    """How many of these pieces, from the first, have their CRC-32 on the disk. Raises
-    `TemporaryError`.
+    """Number of pieces, from the first, that have their CRC-32 on the disk.
+
+    Raises `TemporaryError`.
     """
     buffer = bytearray(_BUFFER_BYTES)
     with OutputReader(path) as reader:
         for number, piece in enumerate(pieces):
-            summer = _Summer()
+            counter = _ChecksumCounter()
             try:
                 reader.seek(piece.offset, piece.length, forget=True)
                 while count := reader.readinto(memoryview(buffer)):
-                    summer.add(memoryview(buffer)[:count])
+                    counter.add(memoryview(buffer)[:count])
             except TemporaryError:
                 raise
-            except PermanentError:  # the disk cannot read it any more
+            except PermanentError:  # the disk can no longer read the piece
                 return number
-            if summer.size != piece.length or summer.crc32 != piece.crc32:
+            if counter.size != piece.length or counter.crc32 != piece.crc32:
                 return number
     return len(pieces)
 
 
 def read(path: Path, offset: int, length: int) -> bytes:
-    """The bytes of that range, from the disk; fewer at the end of the file."""
+    """The bytes of a range, from the disk; fewer at the end of the file."""
     buffer = bytearray(length)
     with OutputReader(path) as reader:
         reader.seek(offset, length, forget=True)
@@ -150,7 +151,7 @@ def md5_of(path: Path) -> str:
 
 
 def measure(path: Path, pieces: Sequence[Piece], md5: bytes | None) -> ReadbackResult:
-    """Statistics of pieces, and `md5` gone on with over their bytes. Raises `TemporaryError`."""
+    """Measure pieces, and continue the digest `md5` over their bytes. Raises `TemporaryError`."""
     total = ReadStatistics()
     with OutputReader(path) as reader:
         for number, piece in enumerate(pieces):
@@ -171,15 +172,15 @@ def measure(path: Path, pieces: Sequence[Piece], md5: bytes | None) -> ReadbackR
 def _measure(
     path: Path, reader: OutputReader, piece: Piece, digest: Md5 | None
 ) -> ReadStatistics | None:
-    """Statistics of one piece; None where it is not as it was written."""
+    """Statistics of one piece; None if it is not as it was written."""
     reader.seek(piece.offset, piece.length)
-    summer = _Summer(digest)
+    counter = _ChecksumCounter(digest)
     measuring = ReadMeasurer(path)
     if piece.length:
-        for unit in RecordReader(GzipReader(reader.readinto, path, summer.add).readinto, path):
+        for unit in RecordReader(GzipReader(reader.readinto, path, counter.add).readinto, path):
             measuring.add(unit)
     statistics = measuring.result()
-    as_written = (summer.size, summer.crc32) == (piece.length, piece.crc32)
+    as_written = (counter.size, counter.crc32) == (piece.length, piece.crc32)
     return (
         statistics
         if as_written and (statistics.reads, statistics.bases) == (piece.reads, piece.bases)
@@ -187,8 +188,8 @@ def _measure(
     )
 
 
-class _Summer:
-    """Size and CRC-32 of some bytes, which may also go into a digest."""
+class _ChecksumCounter:
+    """Size and CRC-32 of some bytes, which also update a digest if there is one."""
 
     def __init__(self, digest: Md5 | None = None) -> None:
         self.size = self.crc32 = 0

@@ -1,14 +1,14 @@
-"""Cut a stream of FASTQ into units of whole records, and say exactly where it is not FASTQ.
+"""Cut a stream of FASTQ into units of whole records; locate exactly where it is not FASTQ.
 
-A record is four lines: `@header`, sequence, `+…`, qualities of the same length. Refused, by name
-and line: anything else, and a record that the end of the file cuts in two. Tolerated: Windows line
-ends (CR LF, of files that were edited or came through git), a last line without its newline, and
-blank lines at the very end. These are repaired and said, because many readers take the CR for a
-base, and because the next source is written right behind.
+A record is four lines: `@header`, sequence, `+…`, qualities of the same length. Anything else, and
+a record that the end of the file cuts in two, is refused by name and line. Some faults are repaired
+and reported: Windows line ends (CR LF, in files that were edited or came through git), a last line
+without its newline, and blank lines at the very end. The repair is needed because many readers take
+the CR for a base, and because the next source is written directly after this one.
 
-Units are about 2 MiB: large enough for numpy, small enough for the processor's cache. They begin at
-a record because the stream does and every unit ends where a record ends; a record longer than a
-unit makes the buffer grow.
+A unit has about 2 MiB: large enough for numpy, small enough for the processor's cache. Every unit
+begins at a record, because the stream does and every unit ends at the end of a record. A record
+longer than a unit makes the buffer grow.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from hesiod_watch.core.text import number_of
 
 UNIT_BYTES = 2 << 20
 RECORD_LIMIT = 32 << 20
-"""Longest record believed: a read of 16 Mb, four times the longest known. More is a file without
-newlines.
+"""Bytes of the longest accepted record: a read of 16 Mb, four times the longest known.
+
+A longer record is a file without newlines.
 """
 
 _NEWLINE, _RETURN, _AT, _PLUS = b"\n\r@+"
@@ -35,7 +36,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 
 @dataclass(frozen=True, slots=True)
 class RecordUnit:
-    """Some whole records. `data` is overwritten when the next unit is asked for."""
+    """Some whole records. The next unit overwrites `data`."""
 
     data: memoryview
     starts: NDArray[np.int64]  # (records, 4): where each line starts in `data`
@@ -54,11 +55,10 @@ class RecordUnit:
 
 
 class RecordReader:
-    """Iterate over the units of one stream.
+    """Iterator over the units of one stream.
 
-    `readinto` fills a buffer and gives fewer bytes than asked for only at the end of the stream;
-    what it raises passes through. `path` is for messages. Raises `BadSource` at the first record
-    that is none.
+    `readinto` fills a buffer, and returns fewer bytes only at the end of the stream; its errors
+    pass through. `path` is used in messages. Raises `BadSource` at the first invalid record.
     """
 
     def __init__(
@@ -70,22 +70,22 @@ class RecordReader:
         record_limit: int = RECORD_LIMIT,
     ) -> None:
         self.path = path
-        self.records = 0  # handed out so far
-        self._repairs: dict[str, None] = {}  # in order, each once
+        self.records = 0  # records returned so far
+        self._repairs: dict[str, None] = {}  # distinct repairs, in order
         self._readinto = readinto
         self._unit_bytes = unit_bytes
         self._record_limit = record_limit
 
     @property
     def repaired(self) -> str:
-        """What had to be put right so far; "" where nothing had to."""
+        """Repairs so far; "" if there were none."""
         return ", ".join(self._repairs)
 
     def __iter__(self) -> Iterator[RecordUnit]:
         buffer = bytearray(self._unit_bytes)
-        held = 0  # bytes at the start of the buffer that no unit had yet
+        unused = 0  # bytes at the start of the buffer that are in no unit yet
         while True:
-            size = held + self._readinto(memoryview(buffer)[held:])
+            size = unused + self._readinto(memoryview(buffer)[unused:])
             ended = size < len(buffer)
             newlines = np.flatnonzero(np.frombuffer(buffer, np.uint8, size) == _NEWLINE)
             if count := len(newlines) // 4:
@@ -97,21 +97,21 @@ class RecordReader:
             if ended:
                 yield from self._tail(rest)
                 return
-            held = len(rest)
-            buffer = self._room_for(buffer, held)
-            buffer[:held] = rest
+            unused = len(rest)
+            buffer = self._room_for(buffer, unused)
+            buffer[:unused] = rest
 
-    def _room_for(self, buffer: bytearray, held: int) -> bytearray:
-        """A buffer with room behind `held` bytes: the same one, a larger one, or again a small one."""
-        if held == len(buffer):
-            if held >= self._record_limit:
+    def _room_for(self, buffer: bytearray, unused: int) -> bytearray:
+        """A buffer with room after `unused` bytes: the same one, a larger one, or a small one again."""
+        if unused == len(buffer):
+            if unused >= self._record_limit:
                 raise BadSource(
                     self.path,
                     f"not FASTQ: no end of the record within {self._record_limit} bytes",
                     where=_where(self.records, 0),
                 )
-            return bytearray(2 * held)
-        if held < self._unit_bytes < len(buffer):
+            return bytearray(2 * unused)
+        if unused < self._unit_bytes < len(buffer):
             return bytearray(self._unit_bytes)
         return buffer
 
@@ -142,17 +142,17 @@ class RecordReader:
                 bytes(unit.data[start:end])
                 for start, end in zip(unit.starts[record], unit.ends[record], strict=True)
             ]
-            raise self._complaint(lines, unit.first + record)
+            raise self._describe_fault(lines, unit.first + record)
 
     def _tail(self, rest: bytes) -> Iterator[RecordUnit]:
-        """What follows the last whole record at the end of the stream."""
+        """The record, if any, after the last newline-terminated record at the end of the stream."""
         if not rest.strip(b"\r\n"):
             if rest:
                 self._repairs["blank line at the end"] = None
             return
         lines = rest.split(b"\n")
         if rest[:1] != b"@":
-            raise self._complaint(lines, self.records)
+            raise self._describe_fault(lines, self.records)
         if len(lines) != 4 or len(lines[1].rstrip(b"\r")) != len(lines[3].rstrip(b"\r")):
             raise BadSource(
                 self.path,
@@ -165,30 +165,37 @@ class RecordReader:
         yield unit
         self.records += 1
 
-    def _complaint(self, lines: list[bytes], record: int) -> BadSource:
-        """Say what is wrong with this record, first things first."""
+    def _describe_fault(self, lines: list[bytes], record: int) -> BadSource:
+        """The first fault of this record, as an error."""
         header = lines[0]
         if header[:1] != b"@":
             if record == 0 and header.startswith(_GZIP_MAGIC):
-                reason = "gzip data where FASTQ should be: its name does not end in .gz, or it was gzipped twice"
+                reason = (
+                    "gzip data where FASTQ should be:"
+                    " its name does not end in .gz, or it was gzipped twice"
+                )
                 return BadSource(self.path, reason, where=_where(record, 0))
             reason = (
                 f'not FASTQ: a record must begin with "@", this one begins with {_excerpt(header)}'
             )
             return BadSource(self.path, reason, where=_where(record, 0))
         if lines[2][:1] != b"+":
-            reason = f'not FASTQ: the third line of a record must begin with "+", this one begins with {_excerpt(lines[2])}'
+            reason = (
+                'not FASTQ: the third line of a record must begin with "+",'
+                f" this one begins with {_excerpt(lines[2])}"
+            )
             return BadSource(self.path, reason, where=_where(record, 2))
         return BadSource(
             self.path,
-            "sequence and qualities differ in length: "
-            f"{number_of(len(lines[1]), 'base')}, {number_of(len(lines[3]), 'quality', 'qualities')}",
+            "sequence and qualities differ in length:"
+            f" {number_of(len(lines[1]), 'base')},"
+            f" {number_of(len(lines[3]), 'quality', 'qualities')}",
             where=_where(record, 3),
         )
 
 
 def _where(record: int, line: int) -> str:
-    """Place of a line (0 to 3) of a record (from 0), in the words and numbers of a text editor."""
+    """Place of a line (0 to 3) of a record (from 0), numbered as in a text editor."""
     return f"record {record + 1}, line {4 * record + line + 1}"
 
 

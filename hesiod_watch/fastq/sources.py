@@ -1,9 +1,8 @@
-"""Sources as the data path needs them: regular files, unchanged while they are read, and errors
-that say what to do.
+"""Source files: regular files that must not change while they are read.
 
-Only this module and `durable`, which is about what we write, open files or meet `OSError`. Names
-come from the disk and are not trusted: a source is looked at with lstat first and never followed,
-so that a FIFO or a device in its place cannot hang us.
+Errors say what to do. Only this module and `durable` (for files that we write) open files or handle
+`OSError`. Names come from the disk and are not trusted. A source is checked with lstat first and a
+link is never followed, so that a FIFO or a device in its place cannot block the program.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, Tem
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.model import Source
 
-# What goes away when somebody frees space, mounts again or waits. EIO is not among them: after a
-# failed write or fsync the kernel may have dropped the data, and asking again would be told all is
-# well.
+# Errors that end when a person frees space or mounts again, or after waiting. EIO is not included:
+# after a failed write or fsync the kernel may have dropped the data, and a second call would report
+# success.
 PASSING = frozenset(
     {
         errno.ENOSPC,
@@ -45,16 +44,15 @@ PASSING = frozenset(
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 FULL_SECONDS = 30.0
-"""How long at most to wait for space: somebody frees it at once when he is told, and then looks
-whether it goes on.
-"""
+"""Seconds to wait at most for space: a person who frees it expects the work to continue soon."""
 
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def translate(error: OSError, path: Path, doing: str) -> HesiodError:
-    """The error to raise instead of `error`, met while `doing` something ("reading", "writing")
-    with `path`.
+    """The error to raise instead of `error`.
+
+    It was met while `doing` something ("reading", "writing") with `path`.
     """
     reason = error.strerror or str(error)
     message = f"{path}: {doing} failed: {reason}"
@@ -66,7 +64,7 @@ def translate(error: OSError, path: Path, doing: str) -> HesiodError:
 
 
 def look(path: Path, name: str) -> Source:
-    """The file at `path` as it is now, called `name`."""
+    """The file at `path` as it is now, with the name `name`."""
     try:
         status = os.lstat(path)
     except OSError as error:
@@ -83,9 +81,9 @@ def source_of(path: Path, name: str, status: os.stat_result) -> Source:
 class SourceFile:
     """A source opened for one reading from start to end; a context manager.
 
-    Opening and `check_unchanged` compare the file with what was listed. Raises `TemporaryError`
-    where the file is still growing or has vanished, `BadSource` where it is not a regular file or
-    is another file than the one listed.
+    Opening and `check_unchanged` compare the file with the listed one. Raises `TemporaryError` if
+    the file is still growing or has vanished, `BadSource` if it is not a regular file or is another
+    file than the listed one.
     """
 
     def __init__(self, source: Source) -> None:
@@ -100,17 +98,15 @@ class SourceFile:
             raise translate(error, path, "opening") from error
         try:
             opened = self.check_unchanged()
-            self.ctime_ns, self.inode = (
-                opened.st_ctime_ns,
-                opened.st_ino,
-            )  # hints about what is read
+            # hints about the file that is read
+            self.ctime_ns, self.inode = opened.st_ctime_ns, opened.st_ino
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
         except BaseException:
             os.close(self._descriptor)
             raise
 
     def readinto(self, buffer: memoryview) -> int:
-        """Fill `buffer` from the file; fewer bytes than asked for only at the end of the file."""
+        """Fill `buffer` from the file; fewer bytes only at the end of the file."""
         filled = 0
         try:
             while filled < len(buffer) and (count := os.readv(self._descriptor, [buffer[filled:]])):
@@ -121,15 +117,16 @@ class SourceFile:
         return filled
 
     def head(self, size: int) -> bytes:
-        """The first `size` bytes, without moving on."""
+        """The first `size` bytes, without moving the read position."""
         try:
             return os.pread(self._descriptor, size, 0)
         except OSError as error:
             raise translate(error, self.source.path, "reading") from error
 
     def forget_cache(self) -> None:
-        """Ask the kernel to drop its copy, so that reading means reading the disk. Not every file
-        system does.
+        """Ask the kernel to drop its copy, so that reading reads the disk.
+
+        Not every file system does.
         """
         try:
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -137,7 +134,7 @@ class SourceFile:
             raise translate(error, self.source.path, "reading") from error
 
     def check_unchanged(self) -> os.stat_result:
-        """Compare size and mtime with what was listed; the file's status now."""
+        """Compare size and mtime with the listed ones; return the file's status now."""
         path, listed = self.source.path, self.source
         try:
             now = os.fstat(self._descriptor)
@@ -150,7 +147,8 @@ class SourceFile:
         if now.st_size < listed.size:
             raise BadSource(
                 path,
-                f"shrank after it was listed, from {listed.size} to {number_of(now.st_size, 'byte')}",
+                f"shrank after it was listed, from {listed.size}"
+                f" to {number_of(now.st_size, 'byte')}",
             )
         if now.st_mtime_ns != listed.mtime_ns:
             raise BadSource(
@@ -171,7 +169,7 @@ class SourceFile:
 
 
 def require_regular(path: Path, status: os.stat_result) -> None:
-    """Raises `BadSource` for what is not a regular file."""
+    """Raise `BadSource` unless the file is a regular file."""
     if not stat.S_ISREG(status.st_mode):
         kinds = {
             stat.S_IFLNK: "a symbolic link",

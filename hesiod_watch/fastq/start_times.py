@@ -1,8 +1,8 @@
-"""Start times of reads: which bin of the yield each falls into, and which was the first.
+"""Start times of reads: the yield bin of each, and the earliest.
 
-Times are ISO 8601, with `Z` or an offset, with or without a fraction. Reading one properly costs
-ten times what a look into a dictionary costs; within a file only minutes and the zone matter, and
-few of them are different. Only what may be the first of all is read to the end.
+Times are ISO 8601, with `Z` or an offset, with or without a fraction. Parsing one fully costs ten
+times as much as a lookup in a dictionary. Within a file only minutes and the zone matter, and there
+are few different ones. Only a time that may be the earliest is parsed fully.
 """
 
 from __future__ import annotations
@@ -18,17 +18,19 @@ ABSENT = -1
 
 
 class StartTimes:
-    """Bins start times; `first` is the earliest seen so far, in microseconds since 1970."""
+    """Sorts start times into bins.
+
+    `first` is the earliest so far, in microseconds since 1970.
+    """
 
     def __init__(self) -> None:
         self.first: int | None = None
         self._first_bin = 1 << 62
-        self._minutes: dict[
-            bytes, tuple[int, bytes]
-        ] = {}  # the bin of each, and the earliest second seen in it
+        # For each minute: its bin, and the earliest second seen in it.
+        self._minutes: dict[bytes, tuple[int, bytes]] = {}
 
     def bins(self, starts: list[bytes] | None, count: int) -> NDArray[np.int64]:
-        """The bin of each start time; -1 where there is none, or none that can be read."""
+        """The bin of each start time; -1 if there is no time or it cannot be parsed."""
         bins = np.full(count, ABSENT)
         if starts is None:
             return bins
@@ -52,8 +54,9 @@ class StartTimes:
 
 
 def _microseconds(text: bytes) -> int | None:
-    """Microseconds since 1970; a time without a zone is taken for UTC. None for what is no time
-    after 1970.
+    """Microseconds since 1970; None if the text is not a time after 1970.
+
+    A time without a zone is taken as UTC.
     """
     try:
         moment = datetime.fromisoformat(text.decode("ascii"))

@@ -1,13 +1,13 @@
-"""The statistics of some reads: exact, and mergeable in any order.
+"""Statistics of reads: exact, and mergeable in any order.
 
-Only counts and integer sums are kept (a mean Q is summed in millionths), so merging is exact and
-two ways of cutting the same reads give equal statistics. Size grows with the number of different
-lengths, not with the number of reads.
+Only counts and integer sums are kept (a mean Q is summed in millionths). So merging is exact, and
+two ways of dividing the same reads give equal statistics. The size grows with the number of
+different lengths, not with the number of reads.
 
-Mean Q of a read: -10·log10(mean(10^(-q/10))) over its qualities, once over all of them ("whole")
-and once without the first 60 where there are more ("skip60", dorado's rule); "qs" is the
-basecaller's own, from the header. Which of them a report shows is `qc`'s business; here all are
-kept, apart for reads with and without `qs`.
+The mean Q of a read is -10·log10(mean(10^(-q/10))) over its qualities. It is computed over all of
+them ("whole"), and without the first 60 if there are more ("skip60", dorado's rule). "qs" is the
+basecaller's own value, from the header. All are kept here, separately for reads with and without
+`qs`; `qc` decides which of them a report shows.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 YIELD_SECONDS = 600
-"""Width of a bin of the yield over time; bins are counted from 1970, so that they can be merged."""
+"""Width of a yield bin in seconds; bins are counted from 1970, so that they can be merged."""
 
 MODELS_LIMIT = 50
-"""Different models remembered. A cell has one or two; more is nonsense in the headers."""
+"""Most model names kept. A cell has one or two; many more are garbage in the headers."""
 
 KINDS = ("tagged.whole", "tagged.skip60", "tagged.qs", "bare.whole", "bare.skip60")
 """Kinds of mean Q: of reads with `qs` in the header (tagged) and without (bare)."""
@@ -28,10 +28,10 @@ KINDS = ("tagged.whole", "tagged.skip60", "tagged.qs", "bare.whole", "bare.skip6
 
 @dataclass(slots=True)
 class LengthDistribution:
-    """How one kind of mean Q is distributed over reads."""
+    """Distribution of one kind of mean Q over reads."""
 
-    reads: Counter[int] = field(default_factory=Counter)  # by Q in thousandths, rounded down
-    bases: Counter[int] = field(default_factory=Counter)  # by half Q, rounded down
+    reads: Counter[int] = field(default_factory=Counter)  # reads by Q in thousandths, rounded down
+    bases: Counter[int] = field(default_factory=Counter)  # bases by half Q, rounded down
     total: int = 0  # sum of Q over reads, in millionths
 
     def merge(self, other: LengthDistribution) -> None:
@@ -42,7 +42,7 @@ class LengthDistribution:
 
 @dataclass(slots=True)
 class ReadStatistics:
-    """What is known about some reads. Starts empty; `merge` adds."""
+    """Statistics of some reads. Starts empty; `merge` adds."""
 
     reads: int = 0
     bases: int = 0
@@ -57,7 +57,7 @@ class ReadStatistics:
     channels: Counter[int] = field(default_factory=Counter)
     yield_reads: Counter[int] = field(default_factory=Counter)  # by start time // YIELD_SECONDS
     yield_bases: Counter[int] = field(default_factory=Counter)
-    first_start: int | None = None  # of any read, microseconds since 1970
+    first_start: int | None = None  # earliest start of a read, microseconds since 1970
     models: set[str] = field(default_factory=set)
 
     @property
@@ -87,5 +87,5 @@ class ReadStatistics:
             self.first_start = start
 
     def saw_models(self, models: Iterable[str]) -> None:
-        # The smallest names are kept, so that the order of merging does not matter.
+        # Keeps the alphabetically first names, so that the order of merging does not matter.
         self.models = set(sorted(self.models.union(models))[:MODELS_LIMIT])

@@ -1,8 +1,7 @@
-"""What is said between an ingest and whoever does its work, be it a worker process: the answer to a
-`AppendTask` is a `TaskResult`.
+"""Messages between an ingest and its workers: an `AppendTask`, answered by a `TaskResult`.
 
-Over the socket of a worker there are `TaskProgress`s before that, and there may be a `StopRequest`
-for it.
+A worker process communicates over a socket. It may send `TaskProgress` before the result, and may
+receive a `StopRequest`.
 """
 
 from __future__ import annotations
@@ -16,21 +15,21 @@ from hesiod_watch.fastq.statistics import ReadStatistics
 
 @dataclass(frozen=True)
 class TaskLimits:
-    """How much is made durable at once; what is reached first ends the batch."""
+    """Limits of one batch; the first limit that is reached ends the batch."""
 
     files: int = 64
-    bytes: int = 256 << 20  # of source data, as on disk
+    bytes: int = 256 << 20  # bytes of source data, as on disk
     seconds: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class OutputPart:
-    """Sources to put at the end of one output. Nobody else writes to it meanwhile."""
+    """Sources to append to one output. No other process writes to it meanwhile."""
 
     name: str
     members: bool  # keep the sources' own gzip members
     at: int  # bytes of the output that are journalled
-    md5: bytes | None  # saved digest of these
+    md5: bytes | None  # saved digest of the journalled bytes
     sources: tuple[Source, ...]
 
 
@@ -46,12 +45,12 @@ class AppendTask:
 
 @dataclass(frozen=True, slots=True)
 class StopRequest:
-    """Please end the task after the source you are at."""
+    """Request to end the task after the current source."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskProgress:
-    """What was done since the last step."""
+    """Work done since the last progress message."""
 
     bytes_done: int
     reads: int
@@ -60,21 +59,22 @@ class TaskProgress:
 
 @dataclass(frozen=True, slots=True)
 class OutputGrowth:
-    """What was appended to one output, durable and read back, and can be journalled."""
+    """Pieces appended to one output, durable and read back; ready for the journal."""
 
     name: str
     at: int
     pieces: tuple[Piece, ...]
-    statistics: ReadStatistics  # of these pieces
-    md5: bytes | None  # of the output with them
+    statistics: ReadStatistics  # statistics of the pieces
+    md5: bytes | None  # saved digest of the output with the pieces
 
 
 @dataclass(frozen=True, slots=True)
 class TaskResult:
-    """What became of a task: outputs that have grown, perhaps by less than was asked, and why not
-    by more.
+    """Result of a task: the outputs that have grown, and the error that ended it early, if any.
+
+    An output may have grown by less than requested.
     """
 
-    parts: tuple[OutputPart, ...]  # as they were asked for
+    parts: tuple[OutputPart, ...]  # the parts of the task
     grown: tuple[OutputGrowth, ...] = ()
     error: Exception | None = None

@@ -1,8 +1,8 @@
-"""Read a written file back from the disk and prove that it holds what was put into it.
+"""Read a written file back from the disk and prove that it contains what was written.
 
-Everything is checked independently of how it was written: the MD5 of the bytes, the CRC and size of
-every gzip member, for BGZF the length that every block claims and the end-of-file block, the form
-of every record, and the counts.
+All checks are independent of how the file was written: the MD5 of the bytes, the CRC and size of
+every gzip member, the form of every record, and the counts. For BGZF also the length that every
+block claims, and the end-of-file block.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ def verify(
     bases: int,
     on_progress: Callable[[Tally], None] | None = None,
 ) -> None:
-    """Re-read `written_path` and compare. Returns only if everything agrees.
+    """Read `written_path` again and compare. Returns only if everything agrees.
 
     Raises `PermanentError` (often `BadSource`) that names the file and the difference;
-    `TemporaryError` where the file cannot be read just now. The file must have been fsynced, or the
-    cached copy is what is read.
+    `TemporaryError` if the file cannot be read at the moment. The file must have been fsynced;
+    otherwise the cached copy is read.
     """
     digest = hashlib.md5(usedforsecurity=False)
     with SourceFile(look(written_path, written_path.name)) as file:

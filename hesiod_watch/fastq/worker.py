@@ -1,9 +1,9 @@
-"""A process that writes outputs for its parent: `python -m hesiod_watch.fastq.worker DESCRIPTOR
-PARENT`.
+"""Worker process that writes outputs for its parent.
 
-It is given one task at a time over the socket DESCRIPTOR and answers with what it did; `pool` holds
-the other end. It ends when the socket does, and the kernel kills it when its parent dies: nobody
-else would tell it that the claim on its cell is gone.
+It is started as `python -m hesiod_watch.fastq.worker DESCRIPTOR PARENT`. It receives one task at a
+time over the socket DESCRIPTOR and sends the result; `pool` is the other end. It ends when the
+socket is closed. The kernel kills it when its parent dies, because no other process would report
+that the claim on its cell has ended.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _REPORT_SECONDS = 0.1
 
 
 class _ProgressSender:
-    """Sends steps to the parent, a few per second."""
+    """Sends progress to the parent, a few times per second."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -47,30 +47,31 @@ class _ProgressSender:
 
 
 def serve(connection: Connection) -> None:
-    """Do what is asked for until the parent closes its end."""
+    """Perform tasks until the parent closes its end."""
     while True:
         try:
             task: AppendTask | StopRequest = connection.recv()
             if isinstance(task, StopRequest):
-                continue  # it was meant for the task that we had just done
+                continue  # it was meant for the task that has just ended
             reporter = _ProgressSender(connection)
             try:
-                answer = perform(task, reporter.add, lambda: _told_to_stop(connection))
+                response = perform(task, reporter.add, lambda: _stop_requested(connection))
             except (EOFError, BrokenPipeError):
                 raise
-            except Exception as error:  # noqa: BLE001  it is raised in the parent
-                answer = TaskResult(task.parts, error=error)
-            if answer.error:
-                answer = replace(answer, error=_portable(answer.error))
+            except Exception as error:  # noqa: BLE001  the parent raises it
+                response = TaskResult(task.parts, error=error)
+            if response.error:
+                response = replace(response, error=_portable(response.error))
             reporter.flush()
-            connection.send(answer)
+            connection.send(response)
         except (EOFError, BrokenPipeError):
             return
 
 
-def _told_to_stop(connection: Connection) -> bool:
-    """Whether the parent has sent anything: while a task is under way that can only be a
-    `StopRequest`, or its end.
+def _stop_requested(connection: Connection) -> bool:
+    """Whether the parent has sent a `StopRequest` or has ended.
+
+    Nothing else can arrive while a task is in progress.
     """
     if not connection.poll():
         return False
@@ -79,29 +80,27 @@ def _told_to_stop(connection: Connection) -> bool:
 
 
 def _portable(error: Exception) -> Exception:
-    """`error`, or where it does not survive pickling one that says the same; with its trace as a
-    note.
-    """
+    """`error` with its trace as a note, or an equivalent error if it cannot be pickled."""
     trace = "".join(traceback.format_exception(error))
     error.add_note(f"In a worker process:\n{trace}")
     try:
-        pickle.loads(pickle.dumps(error))  # noqa: S301  made by the line it stands in
-    except Exception:  # noqa: BLE001  whatever a foreign exception class does when it is rebuilt
+        pickle.loads(pickle.dumps(error))  # noqa: S301  pickled on this line
+    except Exception:  # noqa: BLE001  a foreign exception class can fail in any way
         return RuntimeError(trace)
     return error
 
 
 def die_with_parent(parent: int) -> None:
-    """Ask the kernel to kill this process when the one that started it dies."""
+    """Ask the kernel to kill this process when its parent dies."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:  # it died before we asked
+    if os.getppid() != parent:  # the parent died before the call
         sys.exit(1)
 
 
 def main() -> None:
     descriptor, parent = (int(argument) for argument in sys.argv[1:])
     die_with_parent(parent)
-    # Ctrl-C goes to the whole group of processes; the parent decides what happens to us.
+    # Ctrl-C reaches the whole process group; the parent decides about its workers.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Connection(descriptor) as connection:
         serve(connection)

@@ -1,5 +1,6 @@
-"""Write outputs in one go, for callers that keep nothing between two runs. See `ingest` for those
-that do.
+"""Write outputs in one call, for callers that keep no state between two calls.
+
+`ingest` is for callers that keep it.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ def write_outputs(
     *,
     on_progress: Callable[[Tally], None] | None = None,
 ) -> list[Written]:
-    """Write each output to `directory`, durable and read back; results in the same order. Raises as
-    `Ingest.finish`.
+    """Write each output to `directory`, durable and read back; results in the same order.
+
+    Raises the errors of `Ingest.finish`.
     """
     with Ingest.open(directory, settings, owner={}, check_all=False) as ingest:
         written = ingest.finish(outputs, on_progress)

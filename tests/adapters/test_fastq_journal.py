@@ -154,12 +154,12 @@ def test_lines_that_moved(change: Callable[[list[bytes]], list[bytes]], path: Pa
 
 # Facts after those of the batches, each impossible.
 CONTRADICTIONS: list[tuple[Fact, str]] = [
-    (journal_state.output(0, Output("p.gz", None, "pass", ()), True), "is already"),
-    (journal_state.output(1, Output("o.gz", None, "pass", ()), True), "is already"),
+    (journal_state.output(0, Output("p.gz", None, "pass", ()), True), "already exists"),
+    (journal_state.output(1, Output("o.gz", None, "pass", ()), True), "already exists"),
     (journal_state.piece(0, Piece("x", 1, 1, "o.gz", 110, 9, 5, 1, 4)), "does not follow"),
     (journal_state.piece(5, Piece("x", 1, 1, "o.gz", 109, 9, 5, 1, 4)), "5"),
-    (journal_state.cut(0, 3, ""), "behind the end"),
-    (journal_state.cut(0, -1, ""), "behind the end"),
+    (journal_state.cut(0, 3, ""), "after the end"),
+    (journal_state.cut(0, -1, ""), "after the end"),
     (journal_state.drop(1, ""), "1"),
     ({"k": "novelty"}, "'novelty' is of another version"),
     ({**FIRST, "format": 2}, "format 2 is of another version"),

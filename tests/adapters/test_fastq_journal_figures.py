@@ -105,7 +105,7 @@ def test_asking_does_not_end_an_md5() -> None:
 @pytest.mark.parametrize("state", [b"", START[:-1], START + b"\0"])
 def test_what_is_no_saved_md5(state: bytes) -> None:
     """Bytes of another length are refused."""
-    with pytest.raises(ValueError, match="no saved MD5"):
+    with pytest.raises(ValueError, match="not a saved MD5"):
         Md5(state)
 
 

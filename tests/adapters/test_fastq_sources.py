@@ -76,11 +76,11 @@ BROKEN = [
     (GOOD + b"@r2\nACGT\n+", "cut off", "record 2, line 7"),
     (GOOD + b"@r2\nAC", "cut off", "record 2, line 6"),
     (GOOD + b"@", "cut off", "record 2, line 5"),
-    (GOOD + b"@r2\nAC>T\n+\nIIII\n", "byte 0x3e is no base", "record 2, line 6"),
-    (GOOD + b"@r2\nA\rGT\n+\nIIII\n", "byte 0x0d is no base", "record 2, line 6"),
-    (GOOD + b"@r2\nACGT\n+\nI\0II\n", "byte 0x00 is no quality", "record 2, line 8"),
-    (GOOD + b"@r2\nACGTA\n+\nIIII\x7f\n", "byte 0x7f is no quality", "record 2, line 8"),
-    (GOOD + b"@r2\nACGT\n+\nI II\n", "byte 0x20 is no quality", "record 2, line 8"),
+    (GOOD + b"@r2\nAC>T\n+\nIIII\n", "byte 0x3e is not a base", "record 2, line 6"),
+    (GOOD + b"@r2\nA\rGT\n+\nIIII\n", "byte 0x0d is not a base", "record 2, line 6"),
+    (GOOD + b"@r2\nACGT\n+\nI\0II\n", "byte 0x00 is not a quality", "record 2, line 8"),
+    (GOOD + b"@r2\nACGTA\n+\nIIII\x7f\n", "byte 0x7f is not a quality", "record 2, line 8"),
+    (GOOD + b"@r2\nACGT\n+\nI II\n", "byte 0x20 is not a quality", "record 2, line 8"),
 ]
 
 
