@@ -1,9 +1,9 @@
-"""All benchmarks, one after the other, each in a process of its own.
+"""Run all benchmarks one after the other, each in its own process.
 
     python -m benchmarks [NAME…] [--quick]
 
-Prints tables and asserts nothing: what the numbers were on one machine is in docs/benchmarks.md.
-Each benchmark has options of its own; see `python -m benchmarks.NAME --help`.
+Prints tables and asserts nothing. docs/benchmarks.md contains the numbers of one machine. Each
+benchmark has its own options; see `python -m benchmarks.NAME --help`.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ ROOT = Path(__file__).parents[1]
 class Benchmark:
     question: str
     quick: tuple[str, ...] = ()
-    """Options with which it takes seconds instead of minutes, and tells less."""
+    """Options for a run of seconds instead of minutes, with less exact results."""
 
 
-BENCHMARKS: dict[str, Benchmark] = {  # module in this directory: what it answers
+BENCHMARKS: dict[str, Benchmark] = {  # by module in this directory
     "events": Benchmark(
-        "from the end of a cell to the service's ear", ("--summaries", "40", "--storm", "10000")
+        "from the end of a cell to the hint", ("--summaries", "40", "--storm", "10000")
     ),
     "latency": Benchmark("from the end of a cell to its claim", ("--idle", "20", "--storm", "10")),
     "completion": Benchmark("from the last file of a cell to `.done`", ("--sizes", "0.2", "0.8")),
@@ -51,7 +51,7 @@ def main() -> int:
         ),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("names", nargs="*", metavar="NAME", help="which ones (all)")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks to run (all)")
     parser.add_argument("--quick", action="store_true", help="fewer samples, less data")
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.names if name not in BENCHMARKS]:
@@ -63,7 +63,7 @@ def main() -> int:
 
 
 def run(name: str, quick: bool) -> bool:
-    """Whether it came to its end. One that fails does not keep the others from running."""
+    """Run one benchmark; whether it completed. A failure does not stop the others."""
     benchmark = BENCHMARKS[name]
     print(f"== {name}: {benchmark.question}\n", flush=True)
     started = time.monotonic()

@@ -1,17 +1,15 @@
-"""From the last file to `.done`: cells of growing size, ingested while they land against processed
-in one go.
+"""Time from the last file to `.done`, for cells of growing size: incremental against batch.
 
     python -m benchmarks.completion [--sizes 1 4 16] [--files-left 2] [--processes 4] [--place DIR]
 
-For each size the same cell lands twice in front of the real service. Incremental: all but the last
-files land first and are ingested; then the last files, then final_summary. Batch (`ingest: false`):
-everything is there, then final_summary. Measured is the time from the close of final_summary to the
-flag `.done`, as a program that looks every 2 ms sees it.
+For each size the same cell lands twice, with the real service running. Incremental: all but the
+last files land and are ingested; then the last files land, then final_summary. Batch (`ingest:
+false`): all files are there, then final_summary lands. The result is the time from the close of
+final_summary to the flag `.done`, as seen by a program that checks every 2 ms.
 
 Large cells are made of one gigabyte of FASTQ under many names (hard links), so that making them
-does not take longer than the measurement; the service reads each name as the file of its own that
-it is. The sources are in the page cache for both ways alike; outputs are written to disk and
-fsynced.
+does not take longer than the measurement. The service reads each name as a separate file. In both
+ways the sources are in the page cache, and outputs are written to disk and fsynced.
 """
 
 from __future__ import annotations
@@ -37,7 +35,7 @@ BARCODES = ("barcode01", "barcode02", "barcode03", "barcode04")
 
 
 def make_data(place: Path) -> list[Path]:
-    """About a gigabyte of plain FASTQ in files as MinKNOW batches them."""
+    """Make about a gigabyte of plain FASTQ, in files of the size that MinKNOW writes."""
     cell = SimulatedCell(
         place,
         RUN,
@@ -55,8 +53,9 @@ def make_data(place: Path) -> list[Path]:
 
 
 def land(files: list[Path], cell: Path, bytes_wanted: float) -> list[Path]:
-    """Link files into a cell until it has the wanted size; the links in order of landing, round
-    robin over barcodes.
+    """Link files into a cell until it has the wanted size.
+
+    Returns the links in the order of landing, round robin over barcodes.
     """
     total, number, landed = 0, 0, []
     while total < bytes_wanted:
@@ -74,11 +73,13 @@ def land(files: list[Path], cell: Path, bytes_wanted: float) -> list[Path]:
 
 def summary(files: int) -> str:
     return (
-        "instrument=BENCH\nposition=1A\nflow_cell_id=PAW00001\nsample_id=sample_A\nprotocol_group_id=bench\n"
-        "protocol=sequencing/x:FLO-PRO114M:SQK-LSK114:400\nprotocol_run_id=0a1b2c3d-0000-4000-8000-000000000000\n"
-        "acquisition_run_id=1b2c3d4e00000000000000000000000000000000\nstarted=2026-11-22T22:10:00+00:00\n"
-        "acquisition_stopped=2026-11-22T23:10:00+00:00\nprocessing_stopped=2026-11-22T23:10:05+00:00\n"
-        "basecalling_enabled=1\nsequencing_summary_file=\nfast5_files_in_final_dest=0\nfast5_files_in_fallback=0\n"
+        "instrument=BENCH\nposition=1A\nflow_cell_id=PAW00001\nsample_id=sample_A\n"
+        "protocol_group_id=bench\nprotocol=sequencing/x:FLO-PRO114M:SQK-LSK114:400\n"
+        "protocol_run_id=0a1b2c3d-0000-4000-8000-000000000000\n"
+        "acquisition_run_id=1b2c3d4e00000000000000000000000000000000\n"
+        "started=2026-11-22T22:10:00+00:00\nacquisition_stopped=2026-11-22T23:10:00+00:00\n"
+        "processing_stopped=2026-11-22T23:10:05+00:00\nbasecalling_enabled=1\n"
+        "sequencing_summary_file=\nfast5_files_in_final_dest=0\nfast5_files_in_fallback=0\n"
         f"fastq_files_in_final_dest={files}\nfastq_files_in_fallback=0\n"
     )
 
@@ -114,7 +115,10 @@ def measure(
 ) -> tuple[float, float]:
     """Seconds from final_summary to `.done`, and seconds that ingest took before."""
     pause = threading.Event()
-    settings = f"workers: 1, processes: {arguments.processes}, ingest: {str(ingest).lower()}, ingest_interval: 1s, nice: 0"
+    settings = (
+        f"workers: 1, processes: {arguments.processes}, ingest: {str(ingest).lower()},"
+        " ingest_interval: 1s, nice: 0"
+    )
     with service(place, settings):
         staged = place / "staged" / CELL
         landed = land(files, staged, gigabytes * 1e9)
@@ -129,9 +133,8 @@ def measure(
         staged.rename(run / CELL)
         if ingest:
             state = place / "output" / RUN / LIBRARY / CELL / ".ingest.json"
-            wanted = (
-                len(landed) - len(late) - len(BARCODES)
-            )  # the newest of each barcode may still grow
+            # The newest file of each barcode may still grow.
+            wanted = len(landed) - len(late) - len(BARCODES)
             while ingested(state) < wanted:
                 pause.wait(0.05)
             for path in late:
@@ -156,26 +159,30 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--sizes", type=float, nargs="+", default=[1, 4], metavar="GB", help="of plain FASTQ"
+        "--sizes", type=float, nargs="+", default=[1, 4], metavar="GB", help="sizes of plain FASTQ"
     )
     parser.add_argument(
         "--files-left", type=int, default=2, metavar="N", help="files that land with final_summary"
     )
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1, metavar="N")
-    parser.add_argument("--place", type=Path, help="where to work; default: a temporary directory")
+    parser.add_argument(
+        "--place", type=Path, help="working directory; default: a temporary directory"
+    )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=arguments.place, prefix="completion-") as directory:
         place = Path(directory)
         print(f"making data in {place} …", file=sys.stderr)
         files = make_data(place / "data")
         print(
-            f"{'GB':>5}  {'incremental s':>13}  {'batch s':>8}  {'ratio':>6}  {'ingest before s':>15}"
+            f"{'GB':>5}  {'incremental s':>13}  {'batch s':>8}  {'ratio':>6} "
+            f" {'ingest before s':>15}"
         )
         for gigabytes in arguments.sizes:
             incremental, ingesting = measure(files, gigabytes, place, arguments, ingest=True)
             batch, _ = measure(files, gigabytes, place, arguments, ingest=False)
             print(
-                f"{gigabytes:5g}  {incremental:13.2f}  {batch:8.2f}  {batch / incremental:6.1f}  {ingesting:15.1f}",
+                f"{gigabytes:5g}  {incremental:13.2f}  {batch:8.2f}  {batch / incremental:6.1f} "
+                f" {ingesting:15.1f}",
                 flush=True,
             )
     return 0

@@ -1,15 +1,16 @@
-"""How fast is the data path, and how large its output, beside the programs it replaces?
+"""Speed and output size of the data path, compared with the programs that it replaces.
 
     python benchmarks/datapath.py [--size MB] [--cpus N] [--length BASES] [--directory DIR]
 
-Makes plausible FASTQ of its own, writes it as outputs in every way the data path knows, and gives
-the same files to `bgzip`, `pigz` and the chain `cat | pigz -9`, `md5sum`, `NanoStat`, each where it
-is installed. All run on the same CPUs, one after the other, so the ratios hold on a busy machine
-too where the megabytes per second do not. MB are 10^6 bytes of plain FASTQ; CPU time and peak
-memory are the kernel's, of a process and all its children.
+Makes plausible FASTQ and writes it in every way the data path offers. The same files are processed
+by `bgzip`, `pigz` and the chain `cat | pigz -9`, `md5sum`, `NanoStat`, where installed. All
+programs run on the same CPUs, one after the other. So the ratios are valid on a busy machine, too;
+the megabytes per second are not. MB are 10^6 bytes of plain FASTQ. CPU time and peak memory are
+measured by the kernel, for a process and all its children.
 
-"append" is reading, checking, statistics, compressing, MD5 and writing, in one process; "whole" is
-what a cell gets: that, and everything made durable, read back from the disk, inflated and compared.
+"append" is reading, checking, statistics, compressing, MD5 and writing, in one process. "whole" is
+everything done for a cell: also making the output durable, reading it back from the disk, inflating
+and comparing it.
 """
 
 from __future__ import annotations
@@ -35,38 +36,39 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# numpy is imported in the process that makes the reads only. What a process had before it became
-# another program counts for that program's peak memory, so this one has to stay small.
+# Only the process that makes the reads imports numpy. Memory that a process used before exec counts
+# for the peak memory of the new program, so this process must stay small.
 
-SHARES = [1.5, 1.3, 1.2, 1.1, 0.9, 0.8, 0.7, 0.5]  # of eight outputs: four barcodes, pass and fail
+SHARES = [1.5, 1.3, 1.2, 1.1, 0.9, 0.8, 0.7, 0.5]  # eight outputs: four barcodes, pass and fail
 SEED = 2026
-POOL = 4_000_000  # bases and qualities that reads are cut from
+POOL = 4_000_000  # number of bases and qualities from which reads are cut
 RUN = "4cbe20b5e27e673b10b44d873c8dd49f7bbe2daf"
 MODEL = "dna_r10.4.1_e8.2_400bps_hac@v4.3.0"
 LENGTH_LIMIT = 500_000
 
-# What a measured process runs. Arguments: settings as JSON, directory for outputs, sources. Each
-# becomes an output; with WHOLE those of one name in several directories become one.
+# Programs of the measured processes. Arguments: settings as JSON, directory for outputs, sources.
+# Each source becomes an output; with WHOLE, sources of one name in several directories become one.
 APPEND = """
 import json, sys
 from pathlib import Path
-from hesiod_watch.fastq.append import Appender
-from hesiod_watch.fastq.files import look
+from hesiod_watch.fastq.append import OutputAppender
 from hesiod_watch.fastq.md5 import EMPTY
+from hesiod_watch.fastq.sources import look
 settings, directory, *paths = sys.argv[1:]
 settings = json.loads(settings)
 for path in map(Path, paths):
     members = path.suffix == ".gz" and not settings.get("recompress")
     level = settings.get("level", "default")
-    appender = Appender(path.name, Path(directory) / path.name, level, members=members, at=0, md5=EMPTY)
+    output = Path(directory) / path.name
+    appender = OutputAppender(path.name, output, level, members=members, at=0, md5=EMPTY)
     appender.append(look(path, path.name))
     appender.close()
 """
 WHOLE = """
 import json, sys
 from pathlib import Path
-from hesiod_watch.fastq.files import look
 from hesiod_watch.fastq.model import Output, Settings
+from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.write import write_outputs
 settings, directory, *paths = sys.argv[1:]
 sources = {}
@@ -82,13 +84,14 @@ class Result:
     name: str
     wall: float  # seconds
     cpu: float  # seconds
-    memory: int  # bytes, of the largest process
+    memory: int  # peak bytes of the largest process
     size: int  # bytes of output
 
 
 class Reads:
-    """Reads with errors from one random genome; their qualities wander as real ones do: slowly,
-    quickly, at random.
+    """Reads with errors from one random genome.
+
+    Their qualities vary as real ones do: slowly, quickly and at random.
     """
 
     def __init__(self, length: float) -> None:
@@ -122,15 +125,17 @@ class Reads:
         self._made += 1
         header = (
             f"@{name} runid={RUN} ch={rng.integers(1, 3001)} "
-            f"start_time=2024-05-01T{second // 3600 % 24:02}:{second // 60 % 60:02}:{second % 60:02}"
-            f".{rng.integers(0, 10**6):06}+01:00 flow_cell_id=PAW12345 protocol_group_id=benchmark sample_id=sample "
-            f"barcode=barcode01 barcode_alias=barcode01 parent_read_id={name} basecall_model_version_id={MODEL}\n"
+            f"start_time=2024-05-01T{second // 3600 % 24:02}"
+            f":{second // 60 % 60:02}:{second % 60:02}"
+            f".{rng.integers(0, 10**6):06}+01:00 flow_cell_id=PAW12345 "
+            "protocol_group_id=benchmark sample_id=sample barcode=barcode01 "
+            f"barcode_alias=barcode01 parent_read_id={name} basecall_model_version_id={MODEL}\n"
         )
         return b"".join((header.encode(), bases.tobytes(), b"\n+\n", symbols.tobytes(), b"\n"))
 
 
 def make_sources(paths: list[Path], size: float, length: float) -> None:
-    """Plain FASTQ files of together `size` bytes, of unequal sizes."""
+    """Make plain FASTQ files of unequal sizes, `size` bytes in total."""
     reads = Reads(length)
     for path, share in zip(paths, SHARES, strict=True):
         with path.open("wb") as file:
@@ -139,19 +144,22 @@ def make_sources(paths: list[Path], size: float, length: float) -> None:
 
 
 def measure(name: str, run: Callable[[], None], outputs: Path) -> Result:
-    """Do `run`, which starts programs that write into `outputs`, in a child, and take what the
-    kernel counted.
+    """Run `run` in a child process, and return the kernel's counts.
+
+    `run` starts programs that write into `outputs`.
     """
     shutil.rmtree(outputs, ignore_errors=True)
     outputs.mkdir()
-    kept = outputs.parent / "memory"
+    memory_file = outputs.parent / "memory"
     started = time.monotonic()
     child = os.fork()
     if child == 0:
         try:
             run()
-            kept.write_text(str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024))
-        except Exception as error:  # noqa: BLE001  it is told, and this process ends here
+            memory_file.write_text(
+                str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024)
+            )
+        except Exception as error:  # noqa: BLE001  printed; then this process ends
             print(f"{name}: {error}", file=sys.stderr)
             os._exit(1)
         os._exit(0)
@@ -160,13 +168,13 @@ def measure(name: str, run: Callable[[], None], outputs: Path) -> Result:
     if status:
         raise SystemExit(f"{name} failed")
     size = sum(path.stat().st_size for path in outputs.iterdir())
-    return Result(name, wall, usage.ru_utime + usage.ru_stime, int(kept.read_text()), size)
+    return Result(name, wall, usage.ru_utime + usage.ru_stime, int(memory_file.read_text()), size)
 
 
 def ours(
     program: str, settings: dict[str, object], sources: list[Path], outputs: Path
 ) -> Callable[[], None]:
-    """A Python program of ours, with all sources at once."""
+    """Run a Python program of this project, with all sources at once."""
     command = (
         sys.executable,
         "-c",
@@ -183,7 +191,7 @@ def ours(
 
 
 def each(command: tuple[str, ...], sources: list[Path], outputs: Path) -> Callable[[], None]:
-    """The command once per source, from its standard input to an output file."""
+    """Run the command once per source, from its standard input to an output file."""
 
     def run() -> None:
         for path in sources:
@@ -194,7 +202,7 @@ def each(command: tuple[str, ...], sources: list[Path], outputs: Path) -> Callab
 
 
 def chain(cpus: int, nanostat: str, sources: list[Path], outputs: Path) -> Callable[[], None]:
-    """What a careful laboratory's script does to each output."""
+    """Run the steps that a careful laboratory's script performs for each output."""
 
     def run() -> None:
         for path in sources:
@@ -213,7 +221,7 @@ def chain(cpus: int, nanostat: str, sources: list[Path], outputs: Path) -> Calla
 
 
 def find(program: str) -> str | None:
-    """Where a program is: on PATH or beside this interpreter."""
+    """Path of a program on PATH or beside this interpreter."""
     return shutil.which(program) or shutil.which(program, path=str(Path(sys.executable).parent))
 
 
@@ -222,16 +230,20 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--size", type=float, default=400, metavar="MB", help="of plain FASTQ to make (400)"
+        "--size",
+        type=float,
+        default=400,
+        metavar="MB",
+        help="size of the plain FASTQ to make (400)",
     )
     parser.add_argument("--cpus", type=int, default=1, help="CPUs to run on (1)")
     parser.add_argument(
         "--length", type=float, default=4000, metavar="BASES", help="mean length of reads (4000)"
     )
     parser.add_argument(
-        "--directory", type=Path, help="where to write; its speed is part of the result"
+        "--directory", type=Path, help="directory to write to; its speed is part of the result"
     )
-    parser.add_argument("--ours-only", action="store_true", help="leave the other programs out")
+    parser.add_argument("--ours-only", action="store_true", help="omit the other programs")
     arguments = parser.parse_args()
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[-arguments.cpus :])
     with tempfile.TemporaryDirectory(dir=arguments.directory, prefix="datapath-") as scratch:
@@ -253,7 +265,8 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
             shutil.copyfileobj(source, file, 1 << 20)
     gzip_6 = sum(path.stat().st_size for path in gzipped)
     print(
-        f"{plain / 1e6:.0f} MB of FASTQ, mean length {arguments.length:.0f}, gzip -6 ratio {plain / gzip_6:.3f}"
+        f"{plain / 1e6:.0f} MB of FASTQ, mean length {arguments.length:.0f},"
+        f" gzip -6 ratio {plain / gzip_6:.3f}"
     )
     print(f"{cpus} CPU(s), Python {sys.version.split()[0]}, in {scratch}\n")
 
@@ -288,7 +301,8 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
             continue
         peer = report(measure(name, run, outputs), plain, gzip_6)
         print(
-            f"{'':36} {peer.wall / best.wall:6.1f}x {peer.cpu / best.cpu:8.1f}x the time of: whole, default"
+            f"{'':36} {peer.wall / best.wall:6.1f}x {peer.cpu / best.cpu:8.1f}x"
+            " the time of: whole, default"
         )
 
 

@@ -1,19 +1,20 @@
-"""How long from the end of a run to the hint: close() of a final_summary to the call of `hint`.
+"""Latency of a hint: time from close() of a final_summary to the call of `hint`.
 
-Measured with nothing else going on, and while another process writes files into the data
-directories of the same cells, as fast as it can (a `storm`). Two watchers are compared, one after
-the other and on equal trees:
+It is measured on an idle system, and while another process writes files into the data directories
+of the same cells as fast as it can (a `storm`). Two watchers are compared, one after the other, on
+equal trees:
 
-    watching   `hesiod_watch.service.watch.watcher.Watching`, as the service uses it bare       the
-    least that can be done: a loop of read() on one inotify instance, watching the same directories
-    for IN_CLOSE_WRITE and IN_MOVED_TO, with ctypes
+    watching   `hesiod_watch.service.watch.watcher.Watcher`, as the service uses it
+    bare       the minimum: a loop of read() on one inotify instance, watching the same directories
+               for IN_CLOSE_WRITE and IN_MOVED_TO, with ctypes
 
-What `bare` takes is the kernel's and the interpreter's share; the rest is ours. Times are of one
-clock in one process: the summaries are written here, the storm is written by another process.
+The time of `bare` is the share of the kernel and the interpreter; the rest is that of `Watcher`.
+All times come from one clock in one process: it writes the summaries, another process writes the
+storm.
 
     python benchmarks/events.py [--summaries 200] [--storm 50000] [--directory DIR]
 
-Prints a table; asserts nothing. Latencies depend on how busy the machine is: look at both rows.
+Prints a table; asserts nothing. Latencies depend on the load of the machine: compare both rows.
 """
 
 from __future__ import annotations
@@ -51,14 +52,14 @@ class EventSource(Protocol):
     def stop(self) -> None: ...
 
 
-Heard = Callable[[Path], None]
+OnHint = Callable[[Path], None]
 """Called with the run's directory."""
 
 
 class Bare:
-    """read() in a loop, and nothing else. Watches exactly the directories it is given."""
+    """Loop of read() without anything else. Watches exactly the given directories."""
 
-    def __init__(self, directories: dict[Path, Path], heard: Heard) -> None:
+    def __init__(self, directories: dict[Path, Path], on_hint: OnHint) -> None:
         libc = ctypes.CDLL(None, use_errno=True)
         self._fd = libc.inotify_init1(os.O_CLOEXEC)
         mask = IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE
@@ -68,10 +69,10 @@ class Bare:
         }
         self._stopping = False
         self._wake = next(iter(directories)) / "final_summary_end"
-        self._thread = threading.Thread(target=self._read, args=(runs, heard), daemon=True)
+        self._thread = threading.Thread(target=self._read, args=(runs, on_hint), daemon=True)
         self._thread.start()
 
-    def _read(self, runs: dict[int, Path], heard: Heard) -> None:
+    def _read(self, runs: dict[int, Path], on_hint: OnHint) -> None:
         while not self._stopping:
             data = os.read(self._fd, 65536)
             at = 0
@@ -80,7 +81,7 @@ class Bare:
                 if mask & (IN_CLOSE_WRITE | IN_MOVED_TO) and data.startswith(
                     b"final_summary", at + HEADER.size
                 ):
-                    heard(runs[watch])
+                    on_hint(runs[watch])
                 at += HEADER.size + length
 
     def stop(self) -> None:
@@ -95,7 +96,7 @@ class Tree:
     """A landing area with `RUNS` runs of `CELLS` cells."""
 
     landing: Path
-    cells: dict[Path, Path]  # directory of a cell → that of its run
+    cells: dict[Path, Path]  # directory of a cell → directory of its run
 
     @classmethod
     def make(cls, landing: Path) -> Tree:
@@ -110,10 +111,10 @@ class Tree:
         return cls(landing, cells)
 
 
-def watching(tree: Tree, heard: Heard) -> EventSource:
+def watching(tree: Tree, on_hint: OnHint) -> EventSource:
     def hint(run: Path | None) -> None:
         if run is not None:
-            heard(run)
+            on_hint(run)
 
     watching = Watcher(
         LandingArea(tree.landing),
@@ -127,46 +128,44 @@ def watching(tree: Tree, heard: Heard) -> EventSource:
     return watching
 
 
-def bare(tree: Tree, heard: Heard) -> EventSource:
-    return Bare(tree.cells, heard)
+def bare(tree: Tree, on_hint: OnHint) -> EventSource:
+    return Bare(tree.cells, on_hint)
 
 
-WATCHERS: dict[str, Callable[[Tree, Heard], EventSource]] = {"watching": watching, "bare": bare}
+WATCHERS: dict[str, Callable[[Tree, OnHint], EventSource]] = {"watching": watching, "bare": bare}
 
 
 class Arrivals:
-    """Hints, with the time at which each came."""
+    """Arrival times of hints."""
 
     def __init__(self) -> None:
-        self._told = threading.Condition()
+        self._arrived = threading.Condition()
         self._first: dict[Path, float] = {}
 
     def __call__(self, run: Path) -> None:
         now = time.perf_counter()
-        with self._told:
+        with self._arrived:
             self._first.setdefault(run, now)
-            self._told.notify()
+            self._arrived.notify()
 
     def forget(self) -> None:
-        with self._told:
+        with self._arrived:
             self._first.clear()
 
     def first(self, run: Path) -> float | None:
-        """When the first hint for this run came since `forget`; None if none does until the
-        deadline.
-        """
-        with self._told:
-            self._told.wait_for(lambda: run in self._first, DEADLINE)
+        """Time of the first hint for this run since `forget`; None after the deadline."""
+        with self._arrived:
+            self._arrived.wait_for(lambda: run in self._first, DEADLINE)
             return self._first.get(run)
 
 
 def latencies(
-    tree: Tree, start: Callable[[Tree, Heard], EventSource], summaries: int, storm: int
+    tree: Tree, start: Callable[[Tree, OnHint], EventSource], summaries: int, storm: int
 ) -> tuple[list[float], int]:
-    """Milliseconds from close() to the hint for that many summaries, and how many never came.
+    """Milliseconds from close() to the hint for each summary, and the number of lost hints.
 
-    With a storm, they are written while it lasts; when it is over too early there is another. A
-    summary makes a hint when it is created as well: only what comes after close() began counts.
+    With a storm, the summaries are written while it lasts; another storm starts when one ends.
+    Creating a summary also makes a hint, so only hints after the begin of close() count.
     """
     arrivals = Arrivals()
     watcher = start(tree, arrivals)
@@ -181,7 +180,7 @@ def latencies(
             cell / f"final_summary_{number}.txt", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644
         )
         os.write(descriptor, b"acquisition_run_id=0\n")
-        time.sleep(PAUSE)  # whatever was told of its creation has been told
+        time.sleep(PAUSE)  # until the hint about its creation has come
         arrivals.forget()
         begun = time.perf_counter()
         os.close(descriptor)
@@ -197,8 +196,9 @@ def latencies(
 
 
 def storming(tree: Tree, files: int) -> subprocess.Popen[bytes]:
-    """Another process that writes so many files into all data directories in turn, as fast as it
-    can.
+    """Start a process that writes `files` files into all data directories in turn.
+
+    It writes as fast as it can.
     """
     return subprocess.Popen(
         [sys.executable, __file__, "--write", str(files), "--directory", str(tree.landing)]
@@ -221,7 +221,7 @@ def main() -> None:
     parser.add_argument("--summaries", type=int, default=200)
     parser.add_argument("--storm", type=int, default=50_000, help="files written meanwhile")
     parser.add_argument(
-        "--directory", type=Path, help="where to make the landing area; default: a temporary one"
+        "--directory", type=Path, help="parent of the landing area; default: a temporary directory"
     )
     parser.add_argument("--write", type=int, help=argparse.SUPPRESS)  # the other process
     arguments = parser.parse_args()
@@ -229,7 +229,8 @@ def main() -> None:
         write(arguments.directory, arguments.write)
         return
     print(
-        f"{'watcher':10} {'meanwhile':18} {'summaries':>9} {'lost':>5} {'median ms':>10} {'p99 ms':>8} {'max ms':>8}"
+        f"{'watcher':10} {'meanwhile':18} {'summaries':>9} {'lost':>5}"
+        f" {'median ms':>10} {'p99 ms':>8} {'max ms':>8}"
     )
     for meanwhile, storm in (("nothing", 0), (f"{arguments.storm} files", arguments.storm)):
         for name, start in WATCHERS.items():

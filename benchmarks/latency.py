@@ -1,18 +1,19 @@
-"""How long from the close() of a final_summary until the service has claimed the cell?
+"""Latency of a claim: from close() of a final_summary until the service claims the cell.
 
     python -m benchmarks.latency [--idle N] [--storm N] [--directory DIR]
 
-A real `hesiod-watch watch` watches a site of its own. Each sample is a small cell whose data are
-all there; its final_summary is written and closed, and the clock runs until `{cell}.started` has
-its name in `pipeline/`. By then the service has heard the event, counted the cell's files, and made
-two flags, `.synced` and `.started`, that outlive a power cut. Beside it, in a process of its own,
-the least that can be done at all: a loop around inotify on the cell's directory, which takes the
-time of the event and does nothing. Its times and ours belong to the same close().
+A real `hesiod-watch watch` watches a separate installation. Each sample is a small cell whose data
+are complete. Its final_summary is written and closed, and the clock runs until `{cell}.started` has
+its name in `pipeline/`. By then the service has received the event, counted the cell's files, and
+made two flags that survive a power cut, `.synced` and `.started`.
 
-In the storm a third process writes files into the barcode directories of another cell that is
-running, as fast as it can from shortly before each close() until the claim is there, 1,000 files a
-sample at least. A last row says how much of our time the disk may take: making two files durable
-with their directory, as two flags are.
+A separate process measures the possible minimum: a loop around inotify on the cell's directory,
+which takes the time of the event and does nothing else. Both times begin at the same close().
+
+In the storm a third process writes files into the barcode directories of another running cell. It
+writes as fast as it can, from shortly before each close() until the claim, at least 1,000 files per
+sample. The last row shows the share of the disk: the time to make two files and their directory
+durable, as for two flags.
 """
 
 from __future__ import annotations
@@ -42,14 +43,14 @@ from hesiod_watch.cli.simulator import SimulatedCell
 LIBRARY = "sample"
 BURST = 1000  # files written around one sample, at least
 BARCODES = 24
-DEADLINE = 120.0  # seconds that anything may take
+DEADLINE = 120.0  # seconds; longest wait for any event
 
 IN_CREATE, IN_CLOSE_WRITE = 0x100, 0x8
-_EVENT = struct.Struct("iIII")  # wd, mask, cookie, length of the name that follows
+_EVENT = struct.Struct("iIII")  # wd, mask, cookie, length of the following name
 
 
 class Inotify:
-    """The kernel's inotify with nothing around it."""
+    """The kernel's inotify without a wrapper."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -62,7 +63,7 @@ class Inotify:
             raise OSError(ctypes.get_errno(), "inotify_add_watch", str(directory))
 
     def wait_for(self, wanted: Callable[[str], bool]) -> int:
-        """The monotonic time in nanoseconds at which an event about a wanted name was read."""
+        """Monotonic time, in nanoseconds, when an event about a wanted name was read."""
         while True:
             if not select.select([self._descriptor], [], [], DEADLINE)[0]:
                 raise SystemExit("latency: waited in vain for an event")
@@ -82,8 +83,9 @@ def _names(events: bytes) -> Iterator[str]:
 
 
 def bare_loop(orders: Connection) -> None:
-    """Process: for each directory sent here, watch it, say so, and send the time at which its
-    summary was closed.
+    """Process: report the time at which the summary of each directory was closed.
+
+    It receives a directory, watches it, confirms this, and later sends the time.
     """
     inotify = Inotify()
     while (directory := orders.recv()) is not None:
@@ -93,8 +95,9 @@ def bare_loop(orders: Connection) -> None:
 
 
 def storm(orders: Connection) -> None:
-    """Process: write a burst of files into a cell at each order until told to stop; answers count
-    and seconds.
+    """Process: at each order, write a burst of files into a cell until stopped.
+
+    It then sends the number of files and the seconds.
     """
     number = 0
     while (cell := orders.recv()) is not None:
@@ -123,19 +126,19 @@ class Helper:
     @classmethod
     def start(cls, body: Callable[[Connection], None]) -> Helper:
         context = multiprocessing.get_context("spawn")
-        here, there = context.Pipe()
-        process = context.Process(target=body, args=(there,), daemon=True)
+        parent_end, child_end = context.Pipe()
+        process = context.Process(target=body, args=(child_end,), daemon=True)
         process.start()
-        return cls(here, process)
+        return cls(parent_end, process)
 
     def ask(self, order: object) -> object:
-        """Send an order and wait for the answer."""
+        """Send an order and wait for the response."""
         self.orders.send(order)
-        return self.answer()
+        return self.response()
 
-    def answer(self) -> object:
+    def response(self) -> object:
         if not self.orders.poll(DEADLINE):
-            raise SystemExit("latency: a helper does not answer")
+            raise SystemExit("latency: a helper does not respond")
         return self.orders.recv()
 
     def stop(self) -> None:
@@ -147,13 +150,13 @@ class Helper:
 class Sample:
     """Milliseconds from one close()."""
 
-    bare: float  # until the bare loop had the event
+    bare: float  # until the bare loop read the event
     claimed: float  # until the claim had its name
-    disk: float  # not from the close(): what two durable files took right afterwards
+    disk: float  # not from close(): time to write two durable files directly afterwards
 
 
 class Site:
-    """An installation in a directory, and the cells that are fed to it."""
+    """An installation in a directory, and the cells that are put into it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -161,8 +164,8 @@ class Site:
         for directory in (self.landing, self.output, self.made):
             directory.mkdir()
         self.config = root / "hesiod-watch.yaml"
-        # What is measured is one cell's way; rounds of ingest on the other would measure how busy
-        # the machine is.
+        # The benchmark measures one cell. Ingest of the storm's cell would measure the load of the
+        # machine.
         settings = "processing: {workers: 2, ingest: false}"
         self.config.write_text(f"landing: {self.landing}\noutput: {self.output}\n{settings}\n")
         self.log = root / "service.log"
@@ -182,11 +185,13 @@ class Site:
             service.wait(30)
 
     def land(self) -> tuple[SimulatedCell, Path, bytes]:
-        """A new run with one cell that lacks nothing but its summary: the cell, the summary's path
-        and content.
+        """Land a new run with one cell that lacks only its summary.
+
+        Returns the cell, and the path and content of the summary.
         """
         self._number += 1
-        name = f"20261122_{self._number // 60:02}{self._number % 60:02}_1A_PAW{self._number:05}_{self._number:08x}"
+        clock = f"{self._number // 60:02}{self._number % 60:02}"
+        name = f"20261122_{clock}_1A_PAW{self._number:05}_{self._number:08x}"
         run = f"20261122_BENCH_{self._number:05}"
         cell = SimulatedCell(
             self.made, run, LIBRARY, name, files_per_barcode=1, reads_per_file=4, seed=self._number
@@ -200,9 +205,7 @@ class Site:
         return cell, self.landing / summary.relative_to(self.made), content
 
     def finish(self, service: subprocess.Popen[bytes], cell: SimulatedCell) -> None:
-        """Wait until all that the claim led to has been done, so that no worker is about at the
-        next sample.
-        """
+        """Wait until all work after the claim has ended; it would disturb the next sample."""
         done = self.landing / cell.run / "pipeline" / f"{cell.cell}.done"
         report = self.output / cell.run / "report.html"
         wait_until(
@@ -212,7 +215,7 @@ class Site:
 
 
 def children(pid: int) -> str:
-    """Children of a process, whichever of its threads started them."""
+    """Children of a process, started by any of its threads."""
     return "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
 
 
@@ -225,7 +228,7 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
 
 
 def two_durable_files(directory: Path) -> float:
-    """Milliseconds for two small files, each fsynced and then its directory, as a flag is."""
+    """Milliseconds to write two small files durably, as for flags: fsync of file and directory."""
     parent = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     started = time.monotonic_ns()
     for name in ("one", "two"):
@@ -245,18 +248,21 @@ def sample(
     bare: Helper,
     blow: Callable[[], Callable[[], None]],
 ) -> Sample:
-    """One cell from its last file to its claim; `blow` lets the storm begin and gives what ends it."""
+    """Measure one cell from its last file to its claim.
+
+    `blow` starts the storm and returns a function that ends it.
+    """
     cell, summary, content = site.land()
     bare.ask(summary.parent)
     site.claims.add(site.landing / cell.run / "pipeline", IN_CREATE)
-    time.sleep(random.uniform(0.1, 0.4))  # no beat with anything that is periodic in the service
+    time.sleep(random.uniform(0.1, 0.4))  # avoids a beat with periodic work of the service
     calm = blow()
     with summary.open("wb", buffering=0) as file:
         file.write(content)
         closed = time.monotonic_ns()
     claimed = site.claims.wait_for(lambda name: name == f"{cell.cell}.started")
     calm()
-    heard = bare.answer()
+    heard = bare.response()
     assert isinstance(heard, int)
     site.finish(service, cell)
     scratch = site.root / f"durable-{cell.run}"
@@ -265,7 +271,7 @@ def sample(
 
 
 class Storm:
-    """The third process, and how much it wrote."""
+    """The third process, and the number of files it wrote."""
 
     def __init__(self, site: Site) -> None:
         self._helper = Helper.start(storm)
@@ -284,10 +290,10 @@ class Storm:
         time.sleep(0.05)  # until it is at full speed
 
         def calm() -> None:
-            answer = self._helper.ask("stop")
-            assert isinstance(answer, tuple)
-            self.files += answer[0]
-            self.seconds += answer[1]
+            response = self._helper.ask("stop")
+            assert isinstance(response, tuple)
+            self.files += response[0]
+            self.seconds += response[1]
 
         return calm
 
@@ -296,7 +302,7 @@ class Storm:
 
 
 def percentile(values: list[float], percent: float) -> float:
-    """The smallest value that at least so many per cent do not exceed."""
+    """The smallest value that is not exceeded by the given per cent of the values."""
     return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
 
 
@@ -327,7 +333,8 @@ def measure(site: Site, idle: int, stormy: int) -> None:
         wind.stop()
     bare.stop()
     print(
-        f"milliseconds from close() of final_summary; of the first cell after the start: {first.claimed:.2f}\n"
+        "milliseconds from close() of final_summary;"
+        f" for the first cell after the start: {first.claimed:.2f}\n"
     )
     quiet = table(f"idle, {idle} samples", calm)
     loud = table(f"storm, {stormy} samples", wild)
@@ -348,13 +355,14 @@ def main() -> None:
     parser.add_argument(
         "--directory",
         type=Path,
-        help="where to make the site; its file system is part of the result",
+        help="parent of the installation; its file system is part of the result",
     )
     arguments = parser.parse_args()
     root = Path(tempfile.mkdtemp(dir=arguments.directory, prefix="latency-"))
     try:
         print(
-            f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}, Python {sys.version.split()[0]}, in {root}\n",
+            f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f},"
+            f" Python {sys.version.split()[0]}, in {root}\n",
             flush=True,
         )
         measure(Site(root), arguments.idle, arguments.storm)

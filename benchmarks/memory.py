@@ -1,10 +1,9 @@
-"""Peak memory of a cell with very many files: of the worker that ingests it, of the one that closes
-it, of the service.
+"""Peak memory for a cell with very many files: ingest worker, process worker and service.
 
     python -m benchmarks.memory [--files 100000] [--reads 4] [--directory DIR]
 
-The files are small, so that their number and not their size is what is measured. Figures are the
-kernel's high-water marks (VmHWM of the service, ru_maxrss of workers).
+The files are small, so that their number is measured and not their size. The numbers are the
+kernel's peak values (VmHWM of the service, ru_maxrss of workers).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ READ = (
 
 
 def make(cell: Path, files: int, reads: int) -> None:
-    """`files` FASTQ files of `reads` short reads each, over 24 barcodes."""
+    """Make `files` FASTQ files of `reads` short reads each, over 24 barcodes."""
     bases, qualities = "ACGTTGCA" * 50, "5:?D<A9G" * 50
     for number in range(files):
         barcode = f"barcode{number % BARCODES + 1:02}"
@@ -50,14 +49,16 @@ def make(cell: Path, files: int, reads: int) -> None:
 
 def summary(files: int) -> str:
     return (
-        "instrument=BENCH\nflow_cell_id=PAW00001\nacquisition_run_id=1b2c3d4e00000000000000000000000000000000\n"
+        "instrument=BENCH\nflow_cell_id=PAW00001\n"
+        "acquisition_run_id=1b2c3d4e00000000000000000000000000000000\n"
         f"fastq_files_in_final_dest={files}\nfastq_files_in_fallback=0\n"
     )
 
 
 def peak(run: Callable[[], object]) -> tuple[float, float]:
-    """Seconds and peak MB of the largest process that `run` starts; it runs in a process that is
-    asked afterwards.
+    """Seconds, and peak MB of the largest process that `run` starts.
+
+    `run` is called in a child process, which then reports the peak of its children.
     """
     read, write = os.pipe()
     began = time.monotonic()
@@ -67,8 +68,8 @@ def peak(run: Callable[[], object]) -> tuple[float, float]:
         os.write(write, str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss).encode())
         os._exit(0)
     os.close(write)
-    with os.fdopen(read) as answer:
-        kilobytes = int(answer.read() or 0)
+    with os.fdopen(read) as response:
+        kilobytes = int(response.read() or 0)
     os.waitpid(child, 0)
     return time.monotonic() - began, kilobytes / 1000
 
@@ -89,9 +90,9 @@ def main(argv: list[str] | None = None) -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--files", type=int, default=100_000)
-    parser.add_argument("--reads", type=int, default=4, help="in each file")
+    parser.add_argument("--reads", type=int, default=4, help="reads in each file")
     parser.add_argument(
-        "--directory", type=Path, help="where to work; default: a temporary directory"
+        "--directory", type=Path, help="working directory; default: a temporary directory"
     )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=arguments.directory, prefix="memory-") as directory:
@@ -100,7 +101,8 @@ def main(argv: list[str] | None = None) -> int:
             (place / name).mkdir()
         config = place / "hesiod-watch.yaml"
         config.write_text(
-            "landing: landing\noutput: output\nwatch: {sweep_interval: 1s}\nprocessing: {workers: 1}\n"
+            "landing: landing\noutput: output\nwatch: {sweep_interval: 1s}\n"
+            "processing: {workers: 1}\n"
         )
         command = [sys.executable, "-m", "hesiod_watch", "--config", str(config)]
         environ = {**os.environ, "TMPDIR": str(place / "tmp")}
@@ -114,14 +116,14 @@ def main(argv: list[str] | None = None) -> int:
             )
 
         perform("new-run", RUN)
-        rows = [("ingest, all files in one round", *peak(lambda: perform("ingest", RUN, CELL)))]
+        rows = [("ingest, all files in one attempt", *peak(lambda: perform("ingest", RUN, CELL)))]
         service = subprocess.Popen(
             [*command, "-q", "watch"], env=environ, stderr=subprocess.DEVNULL
         )
         began = time.monotonic()
         (cell / "final_summary_PAW00001_0a1b2c3d_1b2c3d4e.txt").write_text(summary(arguments.files))
         wait_until((place / "landing" / RUN / "pipeline" / f"{CELL}.done").exists)
-        # The worker tidies up after `.done`; the cell is not to be taken from under it.
+        # The worker cleans up after `.done`; the cell must stay until it has ended.
         wait_until((place / "landing" / RUN / "pipeline" / f"{CELL}.ingest.done").exists)
         rows.append(
             (

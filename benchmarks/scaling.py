@@ -1,11 +1,11 @@
-"""How much faster are two and four processes than one, each with a CPU of its own?
+"""Speed of two and four processes compared with one, each process with its own CPU.
 
     python -m benchmarks.scaling [--size MB] [--copies N] [--rounds N] [--directory DIR]
 
-The whole of the data path (see `datapath`) over eight outputs of unequal sizes, with 1, 2 and 4
-processes that may use as many CPUs, in turns; the best of each counts. Each source is there several
-times under hard links, so that the start of the processes, a fifth of a second each, does not
-decide. `bgzip` and `pigz` get each source once.
+The whole data path (see `datapath`) runs over eight outputs of unequal sizes, with 1, 2 and 4
+processes on as many CPUs, in turns. The best result of each counts. Each source exists several
+times as hard links, so that starting the processes, a fifth of a second each, does not decide.
+`bgzip` and `pigz` process each source once.
 """
 
 from __future__ import annotations
@@ -27,14 +27,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--size", type=float, default=400, metavar="MB", help="of plain FASTQ to make (400)"
+        "--size",
+        type=float,
+        default=400,
+        metavar="MB",
+        help="size of the plain FASTQ to make (400)",
     )
     parser.add_argument(
-        "--copies", type=int, default=16, help="how often each source is there (16)"
+        "--copies", type=int, default=16, help="number of names of each source (16)"
     )
-    parser.add_argument("--rounds", type=int, default=3, help="of which the best counts (3)")
+    parser.add_argument("--rounds", type=int, default=3, help="repetitions; the best counts (3)")
     parser.add_argument(
-        "--directory", type=Path, help="where to write; its speed is part of the result"
+        "--directory", type=Path, help="directory to write to; its speed is part of the result"
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.directory, prefix="scaling-") as scratch:
@@ -55,11 +59,11 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
     ]
     once = sum(path.stat().st_size for path in sources)
     outputs = scratch / "outputs"
-    everybody = sorted(os.sched_getaffinity(0))
+    all_cpus = sorted(os.sched_getaffinity(0))
     best: dict[tuple[str, int], Result] = {}
     for _ in range(arguments.rounds):
-        for cpus in CPUS[: sum(number <= len(everybody) for number in CPUS)]:
-            os.sched_setaffinity(0, everybody[-cpus:])
+        for cpus in CPUS[: sum(number <= len(all_cpus) for number in CPUS)]:
+            os.sched_setaffinity(0, all_cpus[-cpus:])
             ways: list[tuple[str, Callable[[], None] | None]] = [
                 ("whole", ours(WHOLE, {"processes": cpus}, copies, outputs)),
                 (
@@ -80,14 +84,16 @@ def compare(scratch: Path, arguments: argparse.Namespace) -> None:
                         best.get((name, cpus), result), result, key=lambda one: one.wall
                     )
     print(
-        f"{once * arguments.copies / 1e6:.0f} MB for us, {once / 1e6:.0f} MB for others, in {scratch}\n"
+        f"{once * arguments.copies / 1e6:.0f} MB for us, {once / 1e6:.0f} MB for others,"
+        f" in {scratch}\n"
     )
     print(f"{'':10} {'CPUs':>5} {'MB/s':>6} {'of one':>7} {'CPU s/GB':>9} {'peak MB':>8}")
     for (name, cpus), result in sorted(best.items(), key=lambda item: item[0][0] != "whole"):
         size = once * (arguments.copies if name == "whole" else 1)
         print(
-            f"{name:10} {cpus:5} {size / result.wall / 1e6:6.0f} {best[name, 1].wall / result.wall:6.2f}x "
-            f"{result.cpu / size * 1e9:9.2f} {result.memory / 1e6:8.0f}"
+            f"{name:10} {cpus:5} {size / result.wall / 1e6:6.0f}"
+            f" {best[name, 1].wall / result.wall:6.2f}x"
+            f" {result.cpu / size * 1e9:9.2f} {result.memory / 1e6:8.0f}"
         )
 
 

@@ -1,14 +1,15 @@
-"""What looking at settled runs costs, and what a proven copy costs beside one of bare rsync.
+"""Cost of polling settled runs, and cost of a verified copy compared with plain rsync.
 
     python -m benchmarks.upstreams [--runs 500] [--files 10000] [--size 4000] [--rounds 3]
     [--directory DIR]
 
-Two measurements. A poll over many runs of four processed cells each, which an upstream still lists:
-seconds, and system calls per run that ask the file system for something by name or list a directory
-(counted by strace, where there is one; what a poll over nothing needs is taken off). And one cell
-of many small files, copied from a mount and over a real ssh: by rsync, by rsync and once more with
---checksum (a proof made by hand), and by `perform sync`. Ratios are between figures of the same
-round; copies go to empty directories; the page cache is warm for all of them.
+The first measurement polls many runs of four processed cells each, which an upstream still lists.
+It gives seconds, and system calls per run that ask the file system for a name or list a directory.
+strace counts them, where installed; the calls of a poll over no runs are subtracted.
+
+The second copies one cell of many small files, from a mount and over a real ssh: by rsync, by rsync
+and once more with --checksum (a verification by hand), and by `perform sync`. Ratios compare
+numbers of the same round. Copies are made in empty directories, and the page cache is warm for all.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ class Installation:
         for directory in (self.landing, self.output, root / "tmp"):
             directory.mkdir(parents=True)
         self.config.write_text(
-            f"landing: {self.landing}\noutput: {self.output}\nupstreams: {json.dumps({'BENCH': upstream})}\n"
+            f"landing: {self.landing}\noutput: {self.output}\n"
+            f"upstreams: {json.dumps({'BENCH': upstream})}\n"
         )
         self.environ = {**os.environ, "TMPDIR": str(root / "tmp")}
 
@@ -53,7 +55,7 @@ class Installation:
         return [sys.executable, "-m", "hesiod_watch", "--config", str(self.config), *arguments]
 
     def run(self, command: Sequence[str]) -> float:
-        """Seconds that a command takes. Raises where it fails or complains."""
+        """Run a command and return its seconds. Raises if it fails or prints an error."""
         began = time.monotonic()
         done = subprocess.run(command, env=self.environ, capture_output=True, text=True)
         took = time.monotonic() - began
@@ -61,7 +63,7 @@ class Installation:
             raise RuntimeError(f"{command}: {done.returncode}\n{done.stdout}{done.stderr}")
         return took
 
-    def take_up(self, name: str, location: str) -> Path:
+    def adopt(self, name: str, location: str) -> Path:
         run, output = self.landing / name, self.output / name
         run.mkdir()
         output.mkdir()
@@ -77,26 +79,28 @@ def cell_name(run: int, cell: int) -> str:
     return f"20261122_221{cell}_1{'ABCD'[cell]}_PAW{run:05}_{run * CELLS + cell:08x}"
 
 
-def settle(installation: Installation, there: Path, runs: int) -> None:
-    """Runs whose cells are all processed and reported, here and on the upstream."""
+def settle(installation: Installation, upstream_dir: Path, runs: int) -> None:
+    """Make runs whose cells are all processed and reported, locally and on the upstream."""
     for number in range(runs):
-        run = installation.take_up(f"20261122_BENCH_run{number}", str(there / f"run{number}"))
+        run = installation.adopt(f"20261122_BENCH_run{number}", str(upstream_dir / f"run{number}"))
         for index in range(CELLS):
             cell = Path("sample_A") / cell_name(number, index)
-            for place in (there / f"run{number}", run):
+            for place in (upstream_dir / f"run{number}", run):
                 (place / cell / "fastq_pass").mkdir(parents=True)
             for flag in ("synced", "started", "started.worker", "done"):
                 (run / "pipeline" / f"{cell.name}.{flag}").write_text(
                     json.dumps({"cell": str(cell)})
                 )
         output = installation.output / run.name
-        page = f'<meta name="hesiod-watch:covers" content="{digest_of_report(observe(run, installation.output))}">'
+        digest = digest_of_report(observe(run, installation.output))
+        page = f'<meta name="hesiod-watch:covers" content="{digest}">'
         (output / "report.html").write_text(page)
 
 
 def counted(installation: Installation, directory: Path) -> int:
-    """System calls of a poll, of all its processes, that ask for something by name or list a
-    directory.
+    """Number of system calls of a poll that ask for a name or list a directory.
+
+    Counts all processes of the poll.
     """
     table = directory / "strace"
     strace = ["strace", "-f", "-c", "-U", "calls,name", "-e", f"trace={CALLS}", "-o", str(table)]
@@ -109,10 +113,10 @@ def measure_polls(directory: Path, runs: int, rounds: int) -> None:
     measured = {}
     for count in (0, runs):
         root = directory / f"runs{count}"
-        there = root / "there"
-        there.mkdir(parents=True)
-        installation = Installation(root, {"location": str(there)})
-        settle(installation, there, count)
+        upstream_dir = root / "upstream_dir"
+        upstream_dir.mkdir(parents=True)
+        installation = Installation(root, {"location": str(upstream_dir)})
+        settle(installation, upstream_dir, count)
         installation.run(installation.command("poll"))
         seconds = min(installation.run(installation.command("poll")) for _ in range(rounds))
         calls = counted(installation, root) if shutil.which("strace") else None
@@ -127,7 +131,7 @@ def measure_polls(directory: Path, runs: int, rounds: int) -> None:
         print(f"  system calls per run     {(many - few) / runs:8.1f}      ({CALLS})")
 
 
-# A copy beside rsync's.
+# A copy compared with rsync's.
 
 
 def make_cell(place: Path, files: int, size: int) -> None:
@@ -138,7 +142,8 @@ def make_cell(place: Path, files: int, size: int) -> None:
             os.urandom(size)
         )
     (place / "final_summary_PAW00001_0a1b2c3d_1b2c3d4e.txt").write_text(
-        "instrument=BENCH\nflow_cell_id=PAW00001\nacquisition_run_id=1b2c3d4e00000000000000000000000000000000\n"
+        "instrument=BENCH\nflow_cell_id=PAW00001\n"
+        "acquisition_run_id=1b2c3d4e00000000000000000000000000000000\n"
         f"fastq_files_in_final_dest={files}\nfastq_files_in_fallback=0\n"
     )
 
@@ -147,8 +152,10 @@ def make_cell(place: Path, files: int, size: int) -> None:
 def places(
     directory: Path,
 ) -> Iterator[dict[str, tuple[Path, dict[str, object], tuple[str, ...], str]]]:
-    """By name: where the upstream lies, its configuration, rsync's arguments for it, and what it
-    puts before a path.
+    """Upstreams by name.
+
+    Each has its directory, its configuration, rsync's arguments for it, and the prefix of its
+    paths.
     """
     mount = directory / "mount"
     mount.mkdir()
@@ -174,12 +181,13 @@ def places(
 
 def measure_copies(directory: Path, files: int, size: int, rounds: int) -> None:
     print(
-        f"\nOne cell of {files} files of {size} bytes, {rounds} rounds: median, and median of ratios to rsync alone\n"
+        f"\nOne cell of {files} files of {size} bytes, {rounds} rounds:"
+        " median, and median of ratios to rsync alone\n"
     )
     with places(directory) as found:
-        for name, (there, upstream, arguments, host) in found.items():
+        for name, (upstream_dir, upstream, arguments, host) in found.items():
             cell = Path("sample_A") / cell_name(0, 0)
-            make_cell(there / "exp" / cell, files, size)
+            make_cell(upstream_dir / "exp" / cell, files, size)
             ways: dict[str, list[float]] = {
                 "rsync": [],
                 "rsync, rsync --checksum": [],
@@ -187,8 +195,8 @@ def measure_copies(directory: Path, files: int, size: int, rounds: int) -> None:
             }
             for number in range(rounds):
                 installation = Installation(directory / f"{name}{number}", upstream)
-                run = installation.take_up("20261122_BENCH_exp", f"{upstream['location']}/exp")
-                bare = ["rsync", "-rlt", *arguments, f"{host}{there}/exp/"]
+                run = installation.adopt("20261122_BENCH_exp", f"{upstream['location']}/exp")
+                bare = ["rsync", "-rlt", *arguments, f"{host}{upstream_dir}/exp/"]
                 copies = directory / f"{name}{number}"
                 once = installation.run([*bare, f"{copies}/once/"])
                 ways["rsync"].append(once)
@@ -215,7 +223,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=4_000, help="bytes of each file")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--directory", type=Path, help="where to work (a temporary directory)")
+    parser.add_argument("--directory", type=Path, help="working directory (a temporary directory)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
         measure_polls(Path(directory), arguments.runs, arguments.rounds)

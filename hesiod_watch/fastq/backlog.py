@@ -54,7 +54,7 @@ class SourceBacklog:
         return sum(waiting.left for waiting in self._waiting.values())
 
     def next_batch(self) -> list[tuple[Output, tuple[Source, ...]]]:
-        """Some outputs that are in no batch, each with its next sources; empty if there are none."""
+        """Some outputs that are in no batch, each with its next sources; may be empty."""
         share = self._limits.bytes
         order = list(self._waiting.values())
         if self._processes > 1:
@@ -79,7 +79,7 @@ class SourceBacklog:
         return batch
 
     def end_batch(self, name: str, count: int) -> None:
-        """Note that the batch with this output has ended, and that `count` sources were appended."""
+        """Record the end of the batch with this output; `count` sources were appended."""
         waiting = self._waiting[name]
         waiting.busy = False
         taken = waiting.output.sources[waiting.taken : waiting.taken + count]

@@ -1,11 +1,13 @@
-/* Compress FASTQ to BGZF for what it is: headers that repeat each other, bases that do not, qualities that do not.
+/* Compress FASTQ to BGZF, using its structure: headers repeat, bases and qualities do not.
  *
- * One deflate block with a Huffman table of its own for each of the three parts of a record. Repeats are looked for in
- * headers only: in bases and qualities a compressor for anything finds some that cost more bits than they save, and
- * takes most of its time for that. Formats: RFC 1951 (the sections named below); SAM/BAM specification, section 4.1.
+ * Each of the three parts of a record is one deflate block with its own Huffman table. The coder
+ * searches repeats only in headers. In bases and qualities a general compressor finds repeats that
+ * cost more bits than they save, and spends most of its time on them. Formats: RFC 1951 (the
+ * sections named below); SAM/BAM specification, section 4.1.
  *
- * No Python in it, so that a C compiler is all that it needs: `coder.py` calls `hesiod_pack` through ctypes. What it
- * writes depends on its input alone. Whatever is written is read back and compared before it counts.
+ * This file does not use Python's headers, so a C compiler is enough: `coder.py` calls
+ * `hesiod_pack` through ctypes. The output depends only on the input. All output is read back and
+ * compared before it counts.
  */
 
 #include <stddef.h>
@@ -13,33 +15,35 @@
 #include <string.h>
 
 #if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-#error "words are written as they lie in memory: little-endian machines only"
+#error "words are written in memory order: little-endian machines only"
 #endif
 
 enum {
-    BLOCK_BYTES = 65280, /* of input in a BGZF block */
+    BLOCK_BYTES = 65280, /* bytes of input in a BGZF block */
     HEAD_BYTES = 18,
     TRAILER_BYTES = 8,
-    DEFLATED_BYTES = 65536 - HEAD_BYTES - TRAILER_BYTES, /* at most */
+    DEFLATED_BYTES = 65536 - HEAD_BYTES - TRAILER_BYTES, /* maximum */
 
     END = 256, /* the symbol that ends a deflate block */
     LITERALS = 286,
     DISTANCES = 30,
     SYMBOLS = LITERALS + DISTANCES,
-    LITERAL_BITS = 14, /* longest code of ours: four of them and seven bits fit into a word. The format allows 15 */
+    /* Longest code used: four codes and seven bits fit into a word. The format allows 15. */
+    LITERAL_BITS = 14,
     DISTANCE_BITS = 15,
 
-    FEW = 100, /* symbols that the fixed table of the format takes fewer bits for than a table would */
+    /* For fewer symbols the fixed table of the format needs fewer bits than an own table. */
+    FEW = 100,
     SHORTEST_REPEAT = 4,
     LONGEST_REPEAT = 258,
     WINDOW = 32768,
     HASH_BITS = 12,
 };
 
-/* Bits, the first of them lowest. There is room for eight bytes behind what was written. */
+/* Bits to write, the first bit lowest. There is room for eight bytes after the written ones. */
 typedef struct {
     uint64_t bits;
-    unsigned count; /* of them; below 8 after `flush` */
+    unsigned count; /* number of bits; below 8 after `flush` */
     uint8_t *at;
 } Writer;
 
@@ -49,22 +53,23 @@ typedef struct {
     uint16_t length; /* 0: the symbol does not occur */
 } Code;
 
-/* A repeat, or where `length` is 0 the literal `value`. */
+/* A repeat; if `length` is 0, the literal `value`. */
 typedef struct {
     uint16_t length;
-    uint16_t value; /* the distance less one */
+    uint16_t value; /* the distance minus one */
 } Token;
 
-/* What is made once for a call, and what is found on the way. */
+/* Tables prepared once per call, and data collected during it. */
 typedef struct {
     Code fixed[LITERALS + 2];
     Code fixed_distances[DISTANCES];
-    /* Of one base, of four, and of END behind them; by bits 1 and 2 of their letters, the first base on top. */
+    /* Codes of one base, of four bases, and of END after them. The index is bits 1 and 2 of each
+     * letter, the first base highest. */
     Code one[4];
     Code four[256];
     Code bases_end;
     uint8_t bases_lengths[LITERALS];
-    uint16_t seen[1 << HASH_BITS]; /* where in this BGZF block four bytes were last, plus one */
+    uint16_t seen[1 << HASH_BITS]; /* last position of four bytes in this BGZF block, plus one */
     Token tokens[BLOCK_BYTES];
 } State;
 
@@ -91,10 +96,11 @@ static inline void put_four(Writer *writer, Code a, Code b, Code c, Code d) {
 
 /* ---- Huffman codes ---- */
 
-/* How long the code of each symbol is, none above `limit`, so that the whole is shortest for these frequencies.
+/* Find code lengths, none above `limit`, that make the output shortest for these frequencies.
  *
- * Moffat and Katajainen, In-Place Calculation of Minimum-Redundancy Codes (1995). Where a code gets too long the
- * frequencies are evened out and it is done again. At least two symbols occur. */
+ * Moffat and Katajainen, In-Place Calculation of Minimum-Redundancy Codes (1995). If a code is too
+ * long, the frequencies are made more even and the calculation is repeated. At least two symbols
+ * occur. */
 static void find_lengths(const uint32_t *frequency, int symbols, int limit, uint8_t *lengths) {
     uint32_t sorted[SYMBOLS], weight[SYMBOLS];
     int count = 0;
@@ -109,7 +115,7 @@ static void find_lengths(const uint32_t *frequency, int symbols, int limit, uint
     }
     for (unsigned even = 0;; even++) {
         for (int i = 0; i < count; i++) weight[i] = (sorted[i] >> 9 >> even) + (even > 0);
-        /* Weights of inner nodes from the left; then for each the place of its parent. */
+        /* Weights of inner nodes from the left; then the index of each node's parent. */
         int leaf = 0, root = 0;
         for (int next = 0; next < count - 1; next++) {
             uint32_t sum = 0;
@@ -126,7 +132,7 @@ static void find_lengths(const uint32_t *frequency, int symbols, int limit, uint
         /* Depths of inner nodes, from the root. */
         weight[count - 2] = 0;
         for (int next = count - 3; next >= 0; next--) weight[next] = weight[weight[next]] + 1;
-        /* Depths of leaves: what the inner nodes of each depth leave free. */
+        /* Depths of leaves: the places not taken by the inner nodes of each depth. */
         int available = 1, inner = count - 2, place = count - 1;
         for (uint32_t depth = 0; available > 0; depth++) {
             int used = 0;
@@ -140,7 +146,7 @@ static void find_lengths(const uint32_t *frequency, int symbols, int limit, uint
     }
 }
 
-/* The codes for these lengths (3.2.2). */
+/* Find the codes for these lengths (3.2.2). */
 static void find_codes(const uint8_t *lengths, int symbols, Code *codes) {
     unsigned of_length[16] = {0}, next[16] = {0};
     for (int symbol = 0; symbol < symbols; symbol++) of_length[lengths[symbol]]++;
@@ -156,26 +162,26 @@ static void find_codes(const uint8_t *lengths, int symbols, Code *codes) {
     }
 }
 
-/* Begin a block with codes of its own, which have `lengths` (3.2.7): literals, then distances. */
+/* Begin a block with its own codes of these lengths (3.2.7): literals, then distances. */
 static void put_header(Writer *writer, const uint8_t *literals, const uint8_t *distances, int final) {
     static const uint8_t order[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
-    uint8_t told[SYMBOLS], runs[SYMBOLS], extra[SYMBOLS], lengths[19];
+    uint8_t listed[SYMBOLS], runs[SYMBOLS], extra[SYMBOLS], lengths[19];
     uint32_t frequency[19] = {0};
     Code codes[19];
     int literal_count = LITERALS, distance_count = DISTANCES, count = 0;
     while (literal_count > 257 && !literals[literal_count - 1]) literal_count--;
     while (distance_count > 1 && !distances[distance_count - 1]) distance_count--;
-    memcpy(told, literals, (size_t)literal_count);
-    memcpy(told + literal_count, distances, (size_t)distance_count);
+    memcpy(listed, literals, (size_t)literal_count);
+    memcpy(listed + literal_count, distances, (size_t)distance_count);
     int all = literal_count + distance_count;
     for (int at = 0; at < all;) {
         int same = 1;
-        while (at + same < all && told[at + same] == told[at]) same++;
-        int value = told[at], symbol = value, most = 1, least = 1;
+        while (at + same < all && listed[at + same] == listed[at]) same++;
+        int value = listed[at], symbol = value, most = 1, least = 1;
         if (value == 0 && same >= 11) symbol = 18, least = 11, most = 138;
         else if (value == 0 && same >= 3) symbol = 17, least = 3, most = 10;
         else if (value && same >= 4) {
-            runs[count] = (uint8_t)value; /* told once; the rest repeats it */
+            runs[count] = (uint8_t)value; /* written once; the rest repeats it */
             extra[count++] = 0;
             frequency[value]++;
             at++, same--;
@@ -211,7 +217,7 @@ static void put_header(Writer *writer, const uint8_t *literals, const uint8_t *d
 
 /* ---- Lines without repeats ---- */
 
-/* One that is never used: some readers want to see one. */
+/* One distance code that is never used: some readers require one. */
 static const uint8_t NO_DISTANCES[DISTANCES] = {1};
 
 static void put_literals(Writer *writer, const uint8_t *data, size_t size, const Code *codes) {
@@ -253,9 +259,9 @@ static void put_symbols(Writer *writer, State *state, const uint8_t *data, size_
     put_literals(writer, data, size, codes);
 }
 
-/* ---- Bases: two bits for three of them, three for the rarest ---- */
+/* ---- Bases: two bits for three letters, three bits for the rarest ---- */
 
-static const uint8_t BASES[4] = {'A', 'C', 'T', 'G'}; /* by bits 1 and 2 of their letters */
+static const uint8_t BASES[4] = {'A', 'C', 'T', 'G'}; /* index: bits 1 and 2 of the letter */
 
 static void prepare_bases(State *state, const uint8_t *sample, size_t size) {
     uint32_t frequency[4] = {0};
@@ -280,7 +286,7 @@ static void prepare_bases(State *state, const uint8_t *sample, size_t size) {
 }
 
 static inline Code four_bases(const State *state, uint32_t letters) {
-    /* The product brings the four pairs of bits together in the highest byte, the first base on top. */
+    /* The product collects the four pairs of bits in the highest byte, the first base highest. */
     return state->four[((letters >> 1 & 0x03030303u) * 0x40100401u) >> 24];
 }
 
@@ -301,11 +307,11 @@ static void put_bases(Writer *writer, const State *state, const uint8_t *data, s
     flush(writer);
 }
 
-/* ---- Text: headers, which are much like those before them ---- */
+/* ---- Text: headers, which are similar to the previous ones ---- */
 
 static inline unsigned floor_log2(unsigned number) { return 31u - (unsigned)__builtin_clz(number); }
 
-/* The symbol of a repeat's length, and the bits that follow it (3.2.5). */
+/* The symbol for the length of a repeat, and the number of extra bits after it (3.2.5). */
 static inline int length_symbol(unsigned length, unsigned *extra_bits) {
     unsigned more = length - 3;
     *extra_bits = 0;
@@ -315,7 +321,7 @@ static inline int length_symbol(unsigned length, unsigned *extra_bits) {
     return (int)(257 + (*extra_bits << 2) + (more >> *extra_bits));
 }
 
-/* The same of a distance, less one. */
+/* The symbol for a distance minus one, and the number of extra bits after it. */
 static inline int distance_symbol(unsigned distance, unsigned *extra_bits) {
     *extra_bits = 0;
     if (distance < 4) return (int)distance;
@@ -329,7 +335,8 @@ static inline unsigned hash_of(const uint8_t *data) {
     return four * 2654435761u >> (32 - HASH_BITS);
 }
 
-/* Cut data[start:stop] into tokens; how many. `data` is the BGZF block, all of which may be repeated. */
+/* Cut data[start:stop] into tokens; return their number. `data` is the BGZF block; repeats may
+ * refer to any part of it. */
 static size_t find_repeats(State *state, const uint8_t *data, size_t start, size_t stop) {
     size_t count = 0, at = start;
     while (at < stop) {
@@ -420,10 +427,11 @@ static void prepare_fixed(State *state) {
 
 /* ---- BGZF ---- */
 
-/* The records data[0:size] as BGZF blocks at `out`; how many bytes they take.
+/* Write the records data[0:size] as BGZF blocks to `out`; return the number of bytes.
  *
- * stops: of each of `records` records where its header line, its bases and its qualities end; the last is `size`, the
- *     others ascend, and none is before the one before it. What follows the bases goes with the qualities.
+ * stops: for each of `records` records, the positions where its header line, its bases and its
+ *     qualities end. The positions never decrease, and the last is `size`. The bytes between bases
+ *     and qualities are coded with the qualities.
  * plain: all bases are A, C, G or T.
  * crcs: the CRC-32 of each BLOCK_BYTES of data.
  * out: has room for 65536 bytes per BLOCK_BYTES of data. */
@@ -459,7 +467,8 @@ size_t hesiod_pack(
         }
         size_t packed = (size_t)(writer.at - deflated) + (writer.count > 0);
         if (packed > 5 + length) {
-            /* It grew, or was given up. Stored as it is (one final block, 3.2.4), it always fits. */
+            /* The data grew, or coding was given up. Stored without compression (one final block,
+             * 3.2.4), they always fit. */
             for (; line < 3 * records && (size_t)stops[line] <= start + length; line++) continue;
             deflated[0] = 1;
             memcpy(deflated + 1, (uint16_t[2]){(uint16_t)length, (uint16_t)~length}, 4);

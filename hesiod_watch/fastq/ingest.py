@@ -14,13 +14,14 @@ Each step proves something:
 
 - A piece in the journal: its source was whole FASTQ (or gzip of it) and did not change while it was
   read. The bytes on the disk have the CRC-32 of the bytes written. They inflate to a text with the
-  length and CRC-32 of the source's text, so to the same reads. For BGZF, every block is as it claims.
-- `open`: the outputs are at least as long as the journal says, and the last batch (with `check_all`:
-  everything) has its CRC-32.
-- `finish`: by name, size and mtime, the sources are now those in the journal, each once and in order.
-  A source with another change time or inode was read again and has the text in the journal. The
-  statistics have the reads and bases of the pieces. The end is written, durable and read back. The
-  MD5 covers all bytes as they were written.
+  length and CRC-32 of the source's text, so to the same reads. For BGZF, every block is as it
+  claims.
+- `open`: the outputs are at least as long as the journal says, and the last batch (with
+  `check_all`: everything) has its CRC-32.
+- `finish`: by name, size and mtime, the sources are now those in the journal, each once and in
+  order. A source with another change time or inode was read again and has the text in the journal.
+  The statistics have the reads and bases of the pieces. The end is written, durable and read back.
+  The MD5 covers all bytes as they were written.
 
 An output is always the beginning of the file that a single run over its sources would write. The
 text is equal byte for byte, and nearly always the compressed bytes are, too (`bgzf` explains the
@@ -344,7 +345,7 @@ class Ingest:
             self._saved = time.monotonic()
 
     def _checked(self, output: Output, entry: JournalEntry) -> ReadStatistics:
-        """Statistics of an output; verifies that every source is journalled, once, and unchanged."""
+        """Statistics of an output. Requires that every source is journalled, once, unchanged."""
         if len(entry.pieces) < len(output.sources):
             left = len(output.sources) - len(entry.pieces)
             raise TemporaryError(

@@ -146,7 +146,7 @@ class OutputSet:
             figures.md5 = one.md5
 
     def see(self, entry: JournalEntry, hints: Mapping[int, tuple[int, int]]) -> None:
-        """Record the new hints (change time, inode) of unchanged sources, by number of the piece."""
+        """Record new hints (change time, inode) of unchanged sources, by number of the piece."""
         if hints:
             self._record(
                 [journal_state.seen(entry.number, number, *hint) for number, hint in hints.items()]

@@ -102,7 +102,7 @@ class RecordReader:
             buffer[:unused] = rest
 
     def _room_for(self, buffer: bytearray, unused: int) -> bytearray:
-        """A buffer with room after `unused` bytes: the same one, a larger one, or a small one again."""
+        """A buffer with room after `unused` bytes: the same, a larger, or again a small one."""
         if unused == len(buffer):
             if unused >= self._record_limit:
                 raise BadSource(

@@ -1,6 +1,4 @@
-"""The compiled coder: made where there is a compiler, done without where there is none, and in its
-own memory only.
-"""
+"""The compiled coder: made if there is a compiler, optional, and confined to its own memory."""
 
 from __future__ import annotations
 
@@ -28,8 +26,8 @@ STORM = """
 import ctypes, random, sys, zlib
 from pathlib import Path
 import numpy as np
-from hesiod_watch.fastq.coder import Coder
-coder, rng = Coder(Path(sys.argv[1])), random.Random(5)
+from hesiod_watch.fastq.coder import DeflateCoder
+coder, rng = DeflateCoder(Path(sys.argv[1])), random.Random(5)
 kinds = [b"ACGT", bytes(range(35, 73)), bytes(range(256)), b"A", b"@key=value 0123456789abcdef"]
 for turn in range(300):
     text, stops = b"", []
@@ -46,7 +44,8 @@ for turn in range(300):
         stops.append((header, header + len(lines[1]), header + sum(map(len, lines[1:])) + 2))
         text += b"\\n".join(lines) + b"\\n"
     exact = (ctypes.c_char * len(text)).from_buffer_copy(text)
-    packed, found = bytes(coder.pack(memoryview(exact).cast("B"), np.array(stops), plain=bool(plain))), b""
+    view = memoryview(exact).cast("B")
+    packed, found = bytes(coder.pack(view, np.array(stops), plain=bool(plain))), b""
     while packed:
         inflater = zlib.decompressobj(31)
         found += inflater.decompress(packed)
@@ -58,14 +57,15 @@ print("whole")
 
 @needs_compiler
 def test_where_there_is_a_compiler_there_is_a_coder() -> None:
-    """Installing compiled it, and it does what it should; otherwise every other test would go round
-    it unnoticed.
+    """Installing compiled the coder, and it works.
+
+    Without this test every other test would silently run without the coder.
     """
     assert coder.CODER is not None, "install the program again: pip install --editable ."
 
 
 def test_without_a_coder_all_works_the_same(tmp_path: Path) -> None:
-    """A copy of the package as it is installed without a compiler writes outputs of equal content."""
+    """A copy of the package without the library writes outputs of equal content."""
     shutil.copytree(
         PACKAGE, tmp_path / "hesiod_watch", ignore=shutil.ignore_patterns("*.so", "__pycache__")
     )
@@ -77,7 +77,8 @@ def test_without_a_coder_all_works_the_same(tmp_path: Path) -> None:
         "import sys; from pathlib import Path\n"
         "from hesiod_watch.fastq import coder, model, sources, write\n"
         "source = sources.look(Path('a.fastq'), 'a.fastq')\n"
-        "write.write_outputs([model.Output('out', None, 'pass', (source,))], Path('.'), model.Settings())\n"
+        "outputs = [model.Output('out', None, 'pass', (source,))]\n"
+        "write.write_outputs(outputs, Path('.'), model.Settings())\n"
         "print(coder.CODER, coder.__file__)"
     )
     done = subprocess.run(
@@ -92,7 +93,7 @@ def test_without_a_coder_all_works_the_same(tmp_path: Path) -> None:
     assert gzip.decompress((tmp_path / "out").read_bytes()) == text
 
 
-# What may lie where the coder should be: how C is changed before it is compiled.
+# Wrong libraries in the place of the coder: how the C code is changed before it is compiled.
 STRANGE = {
     "another library": ("size_t hesiod_pack(", "size_t another_program("),
     "a mistake in bases": ("0x40100401u", "0x40100400u"),
@@ -120,7 +121,7 @@ def build(source: str, place: Path, *options: str) -> Path:
 @needs_compiler
 @pytest.mark.parametrize("what", STRANGE)
 def test_a_library_that_does_not_do_it_is_left_alone(what: str, tmp_path: Path) -> None:
-    """What is there but is not ours, or does not give back its sample, is not used."""
+    """A library that is another one, or does not restore its sample, is not used."""
     right, wrong = STRANGE[what]
     source = SOURCE.read_text()
     assert source.count(right) == 1
@@ -129,7 +130,7 @@ def test_a_library_that_does_not_do_it_is_left_alone(what: str, tmp_path: Path) 
 
 
 def test_no_library_and_no_library_at_all(tmp_path: Path) -> None:
-    """Nothing there, and a file that is no library, are no coder."""
+    """A missing library, and a file that is not a library, give no coder."""
     assert coder.load(tmp_path / "nothing") is None
     (tmp_path / f"text{EXTENSION_SUFFIXES[0]}").write_text("no library")
     assert coder.load(tmp_path / "text") is None
@@ -138,9 +139,7 @@ def test_no_library_and_no_library_at_all(tmp_path: Path) -> None:
 @needs_compiler
 @pytest.mark.slow
 def test_it_touches_no_memory_but_its_own(tmp_path: Path) -> None:
-    """Compiled to look at every access and every sum: nothing outside of what it was given, no
-    undefined behaviour.
-    """
+    """Checked for every access and every sum: no foreign memory, no undefined behaviour."""
     library = build(
         SOURCE.read_text(), tmp_path / "watched", "-g", "-O1", "-fsanitize=address,undefined"
     )
@@ -166,7 +165,7 @@ def test_it_touches_no_memory_but_its_own(tmp_path: Path) -> None:
 
 @needs_compiler
 def test_it_compiles_without_a_warning(tmp_path: Path) -> None:
-    """Strictly, and as the standard of 2011 has it."""
+    """Compiles with strict warnings under the standard of 2011."""
     options = (
         "-std=gnu11",
         "-O3",

@@ -1,4 +1,4 @@
-"""The journal is read back as it was written, loses a torn end silently, and damage never."""
+"""The journal is read back as written; a torn end is cut off, damage never."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ BATCHES: list[list[Fact]] = [
 ]
 
 
-class Told:
-    """Facts that were read from a journal, with their places."""
+class Replay:
+    """Facts read from a journal, with their places."""
 
     def __init__(self) -> None:
         self.facts: list[dict[str, Any]] = []
@@ -45,17 +45,17 @@ class Told:
         self.places.append((length, crc32))
 
 
-def read(directory: Path) -> Told:
-    """What opening the journal tells."""
-    told = Told()
-    Journal(directory, FIRST, told).close()
-    return told
+def read(directory: Path) -> Replay:
+    """Open the journal and return its facts."""
+    replay = Replay()
+    Journal(directory, FIRST, replay).close()
+    return replay
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     """A journal with some batches in it."""
-    journal = Journal(tmp_path, FIRST, Told())
+    journal = Journal(tmp_path, FIRST, Replay())
     for batch in BATCHES:
         journal.append(batch)
     journal.close()
@@ -66,14 +66,12 @@ ALL = [FIRST, *(fact for batch in BATCHES for fact in batch)]
 
 
 def test_what_was_written_is_read(path: Path) -> None:
-    """Facts come back in order, with the place and checksum of the journal up to each; and more can
-    follow.
-    """
-    told = Told()
-    journal = Journal(path.parent, FIRST, told)
-    assert told.facts == ALL
-    assert told.places[-1] == (path.stat().st_size, zlib.crc32(path.read_bytes()))
-    assert told.places[-1] == (journal.length, journal.crc32)
+    """Facts come back in order, each with place and checksum; more facts can be added."""
+    replay = Replay()
+    journal = Journal(path.parent, FIRST, replay)
+    assert replay.facts == ALL
+    assert replay.places[-1] == (path.stat().st_size, zlib.crc32(path.read_bytes()))
+    assert replay.places[-1] == (journal.length, journal.crc32)
     journal.append([{"k": "close"}])
     journal.close()
     again = read(path.parent)
@@ -88,13 +86,14 @@ def test_what_was_written_is_read(path: Path) -> None:
 
 
 def durable_before(data: bytes) -> int:
-    """How much of a journal was known to be durable by its last line."""
+    """Number of bytes that the last line says were durable."""
     return int(json.loads(data.splitlines()[-1])["j"])
 
 
 def test_a_torn_end_is_cut_off(path: Path) -> None:
-    """Whatever the last write left of itself: all lines before the first bad one count, and it can
-    be gone on with.
+    """All lines before the first bad one count, and the journal can be continued.
+
+    This is true for every possible remainder of the last write.
     """
     data = path.read_bytes()
     start = durable_before(data)
@@ -112,7 +111,7 @@ def test_a_torn_end_is_cut_off(path: Path) -> None:
 
 
 def test_a_batch_torn_in_the_middle(path: Path) -> None:
-    """Of a batch whose first line is lost nothing counts, although later lines are whole."""
+    """A batch whose first line is lost does not count, although later lines are whole."""
     lines = path.read_bytes().splitlines(keepends=True)[:5]  # the last batch: three pieces
     lines[2] = bytes(len(lines[2]))
     path.write_bytes(b"".join(lines))
@@ -120,9 +119,7 @@ def test_a_batch_torn_in_the_middle(path: Path) -> None:
 
 
 def test_damage_is_never_cut_off(path: Path) -> None:
-    """A changed byte in what was known to be durable stops everything, and the journal stays as it
-    is.
-    """
+    """A changed byte in the durable part stops everything; the journal is not changed."""
     data = path.read_bytes()
     for place in range(durable_before(data)):
         damaged = data[:place] + bytes([data[place] ^ 4]) + data[place + 1 :]
@@ -134,10 +131,10 @@ def test_damage_is_never_cut_off(path: Path) -> None:
         assert path.read_bytes() == damaged
 
 
-# What is done to the lines of a journal so that each is whole and they still cannot be true.
+# Changes after which each line of a journal is whole, but the lines together cannot be true.
 IMPOSSIBLE: list[tuple[str, Callable[[list[bytes]], list[bytes]]]] = [
     ("a line is missing", lambda lines: lines[:2] + lines[3:]),
-    ("a line is there twice", lambda lines: lines[:3] + lines[2:]),
+    ("a line occurs twice", lambda lines: lines[:3] + lines[2:]),
     ("lines are swapped", lambda lines: [*lines[:2], lines[3], lines[2], *lines[4:]]),
 ]
 
@@ -169,8 +166,8 @@ CONTRADICTIONS: list[tuple[Fact, str]] = [
 
 @pytest.mark.parametrize(("fact", "reason"), CONTRADICTIONS)
 def test_facts_that_contradict(fact: Fact, reason: str, path: Path) -> None:
-    """A line that is whole and cannot be true is damage, or of a later version, and says so."""
-    journal = Journal(path.parent, FIRST, Told())
+    """A whole line that cannot be true is reported as damage or as another version."""
+    journal = Journal(path.parent, FIRST, Replay())
     journal.append([fact])
     journal.close()
     entries = JournalState()
@@ -183,9 +180,7 @@ def sums(entry: JournalEntry) -> tuple[int, int, int, int, int, tuple[int, str] 
 
 
 def test_what_facts_add_up_to() -> None:
-    """Pieces add up, cuts take back, an end holds until more comes, and what does not count is
-    named.
-    """
+    """Pieces add up, cuts take back, an end is valid until more comes, dropped outputs vanish."""
     entries = JournalState()
     for fact in ALL[:5]:
         entries(fact)
@@ -210,12 +205,10 @@ def test_what_facts_add_up_to() -> None:
 
 
 def test_a_journal_is_made_with_its_first_line(tmp_path: Path) -> None:
-    """There is never a journal without a writer's name; the name of an earlier attempt's leftover
-    is no hindrance.
-    """
+    """A journal always names a writer; a remainder of an earlier attempt does not matter."""
     (tmp_path / f"{NAME}.new").write_bytes(b"leftover")
-    journal = Journal(tmp_path, FIRST, told := Told())
-    assert (journal.made, told.facts) == (True, [FIRST])
+    journal = Journal(tmp_path, FIRST, replay := Replay())
+    assert (journal.made, replay.facts) == (True, [FIRST])
     assert last_session(tmp_path) == ({"host": "a"}, False)
     journal.close()
     assert [entry.name for entry in tmp_path.iterdir()] == [NAME]
@@ -233,9 +226,7 @@ def test_a_link_is_no_journal(tmp_path: Path) -> None:
 def test_lines_that_did_not_become_durable_do_not_come_back(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A batch that was written and could not be synced is gone, also where a shorter one of the
-    same lines follows.
-    """
+    """A written batch that could not be synced does not count, even after a shorter one."""
     room = False
 
     def no_room(kind: str, call: int) -> None:
@@ -244,7 +235,7 @@ def test_lines_that_did_not_become_durable_do_not_come_back(
 
     disk = Disk(path.parent)
     monkeypatch.setattr(durable, "os", disk)
-    journal = Journal(path.parent, FIRST, Told())
+    journal = Journal(path.parent, FIRST, Replay())
     disk.fault = no_room
     with pytest.raises(TemporaryError, match="No space"):
         journal.append([journal_state.CLOSE, journal_state.CLOSE])
@@ -258,6 +249,6 @@ def test_lines_that_did_not_become_durable_do_not_come_back(
     "line", [b"", b"\n", b'"}\n', b',"~":"00000000"}\n', line_of(0, {}, 0)[:-1]]
 )
 def test_lines_that_are_not_whole(line: bytes) -> None:
-    """Nothing short of a whole line passes for one."""
+    """A part of a line is not accepted as a whole line."""
     assert not whole(line)
     assert whole(line_of(0, {}, 0))

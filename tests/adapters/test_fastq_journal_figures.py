@@ -1,4 +1,4 @@
-"""What a checkpoint keeps (statistics and MD5 under way) comes back exactly, or not at all."""
+"""A checkpoint (statistics and MD5 state) comes back exactly, or not at all."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ many_statistics = st.builds(
 
 @given(one=many_statistics, two=many_statistics)
 def test_statistics_survive_packing(one: ReadStatistics, two: ReadStatistics) -> None:
-    """Packed and unpacked they are equal; added while packed they are the merged ones."""
+    """Packing and unpacking gives equal statistics; adding to packed ones merges them."""
     packed = packed_statistics.pack(one)
     assert packed_statistics.unpack(packed) == one
     assert packed_statistics.unpack(packed_statistics.add(packed, two)) == merged(one, two)
@@ -60,7 +60,7 @@ def merged(*several: ReadStatistics) -> ReadStatistics:
 
 
 def test_packed_statistics_are_small() -> None:
-    """Two bytes a read where dictionaries would take a hundred times as much."""
+    """Two bytes per read; dictionaries would take a hundred times as much."""
     rng = random.Random(1)
     lengths = Counter(int(rng.lognormvariate(8.3, 0.8)) for _ in range(20_000))
     assert len(packed_statistics.pack(ReadStatistics(reads=20_000, lengths=lengths))) < 40_000
@@ -77,9 +77,7 @@ def digest_of(data: bytes) -> str:
 @needs_md5
 @given(data=st.binary(max_size=400), cuts=st.lists(st.integers(0, 400), max_size=6))
 def test_an_md5_can_be_interrupted(data: bytes, cuts: list[int]) -> None:
-    """Saved and restored anywhere, in whatever kind of buffer the bytes come, it is the MD5 of all
-    of them.
-    """
+    """Saved and restored at any place, it is the MD5 of all bytes, in any kind of buffer."""
     state = START
     edges = sorted({0, len(data), *(cut for cut in cuts if cut < len(data))})
     for start, end in pairwise(edges):
@@ -92,7 +90,7 @@ def test_an_md5_can_be_interrupted(data: bytes, cuts: list[int]) -> None:
 
 @needs_md5
 def test_asking_does_not_end_an_md5() -> None:
-    """The sum so far can be had while more is to come."""
+    """The digest so far can be read while more data follow."""
     digest = Md5(START)
     assert digest.hexdigest() == digest_of(b"")
     digest.update(b"a" * 100)
@@ -110,7 +108,7 @@ def test_what_is_no_saved_md5(state: bytes) -> None:
 
 
 class Broken:
-    """A library whose MD5 is not quite OpenSSL's."""
+    """A library whose MD5 differs a little from OpenSSL's."""
 
     def __init__(self, wrong: Callable[[bytearray], None]) -> None:
         self._wrong = wrong
@@ -149,7 +147,7 @@ def nothing(state: bytearray) -> None:
     ],
 )
 def test_the_test_of_a_library(wrong: Callable[[bytearray], None], passes: bool) -> None:
-    """A library that keeps its state elsewhere, or otherwise, is not used."""
+    """A library that keeps its state elsewhere, or in another form, is not used."""
     assert md5.works(Broken(wrong)) is passes  # type: ignore[arg-type]  # it has the two functions
 
 
@@ -165,7 +163,7 @@ SAVED = Checkpoint(
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
-    """What was saved is loaded, and replaces what was there."""
+    """A saved checkpoint is loaded, and replaces the previous one."""
     checkpoint.save(tmp_path, Checkpoint(0, 0, {}))
     checkpoint.save(tmp_path, SAVED)
     assert checkpoint.load(tmp_path) == SAVED
@@ -173,7 +171,7 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
 
 
 def test_no_part_of_a_checkpoint_is_taken_for_one(tmp_path: Path) -> None:
-    """Every cut and every changed byte is noticed; none at all is no error."""
+    """Every cut and every changed byte is detected; a missing checkpoint is no error."""
     assert checkpoint.load(tmp_path) is None
     checkpoint.save(tmp_path, SAVED)
     path = tmp_path / checkpoint.NAME
@@ -188,7 +186,7 @@ def test_no_part_of_a_checkpoint_is_taken_for_one(tmp_path: Path) -> None:
 
 
 def test_a_directory_is_no_checkpoint(tmp_path: Path) -> None:
-    """Something else in its place is not opened."""
+    """Another kind of file in its place is not opened."""
     (tmp_path / checkpoint.NAME).mkdir()
     with pytest.raises(BadSource, match="directory"):
         checkpoint.load(tmp_path)

@@ -1,4 +1,4 @@
-"""Several processes write what one would, fail as one, and never outlive who started them."""
+"""Several processes write the same as one, fail together, and end with their parent."""
 
 from __future__ import annotations
 
@@ -48,16 +48,16 @@ def many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("many_workers")
 def test_processes_give_the_same(tmp_path: Path) -> None:
-    """Four processes write the same bytes and give the same QC as one, and tell their progress."""
+    """Four processes write the same bytes, QC and progress as one."""
     outputs = several(tmp_path)
     results, tallies = [], []
     for processes in (1, 4):
         directory = tmp_path / str(processes)
         directory.mkdir()
-        told: list[Tally] = []
+        seen: list[Tally] = []
         how = Settings(level="small", processes=processes)  # its bytes are always the same
-        results.append(write_outputs(outputs, directory, how, on_progress=told.append))
-        tallies.append(told[-1])
+        results.append(write_outputs(outputs, directory, how, on_progress=seen.append))
+        tallies.append(seen[-1])
     one, four = results
     assert [written.output for written in four] == outputs
     assert [written.md5 for written in one] == [written.md5 for written in four]
@@ -74,7 +74,7 @@ def test_processes_give_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("many_workers")
 def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
-    """The error comes back as it is, with its place; no process is left."""
+    """The error arrives unchanged, with its place; no process remains."""
     outputs = several(tmp_path)
     bad = put(tmp_path, "bad.fastq", GOOD + b"@r\nACGT\n+\nIII\n")
     outputs.insert(2, Output("bad.fastq.gz", None, "pass", (bad,)))
@@ -87,7 +87,7 @@ def test_an_error_in_one_process_ends_all(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("many_workers")
 def test_a_killed_worker_is_a_temporary_error(tmp_path: Path) -> None:
-    """A worker that the system kills (memory) is told as that, naming the output."""
+    """A worker killed by the system (memory) is reported as killed, with the output's name."""
     outputs = several(tmp_path)
     (tmp_path / "out").mkdir()
 
@@ -103,8 +103,8 @@ def test_a_killed_worker_is_a_temporary_error(tmp_path: Path) -> None:
 PARENT = """
 import sys
 from pathlib import Path
-from hesiod_watch.fastq.files import look
 from hesiod_watch.fastq.model import Output, Settings
+from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.write import write_outputs
 path = Path(sys.argv[1])
 sources = tuple(look(path, str(number)) for number in range(1000))
@@ -115,7 +115,7 @@ write_outputs(outputs, path.parent, Settings(processes=2), on_progress=progress)
 
 
 def test_workers_die_with_their_parent(tmp_path: Path) -> None:
-    """When the parent is killed nobody goes on writing."""
+    """When the parent is killed, no worker continues to write."""
     source = put(tmp_path, "a.fastq", reads(1000))
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, str(source.path)], stdout=subprocess.PIPE

@@ -1,6 +1,4 @@
-"""A source and the piece of an output made of it are the same text, and one reading of the source
-says which it was.
-"""
+"""A source and its piece of an output have equal text, and one reading also gives the MD5."""
 
 from __future__ import annotations
 
@@ -22,9 +20,7 @@ PACKED = gzip.compress(TEXT, mtime=0)
 
 
 def reading_of(data: bytes, *, gzipped: bool, at_once: int = 1 << 20) -> ContentReading:
-    """What one reading says of these bytes, which come in parts as a network file system may give
-    them.
-    """
+    """Read these bytes once; they arrive in parts, as from a network file system."""
     file = io.BytesIO(data)
     return read_source(lambda part: file.readinto(part[:at_once]), Path("x.fastq"), gzipped=gzipped)
 
@@ -36,9 +32,7 @@ def md5(data: bytes) -> str:
 @pytest.mark.parametrize("at_once", [1, 1000, 1 << 20])
 @pytest.mark.parametrize("name", [".fastq", ".fastq.gz"])
 def test_a_source_is_in_its_output(name: str, at_once: int, tmp_path: Path) -> None:
-    """Each source, plain or gzipped, has the text of its piece and of no other, and the MD5 of its
-    own bytes.
-    """
+    """Each source, plain or gzipped, has the text of only its piece, and the MD5 of its bytes."""
     texts = [reads(30, 1), b"", reads(20, 2), reads(30, 3)]
     sources = [put(tmp_path, f"{number}{name}", text) for number, text in enumerate(texts)]
     written = write(sources, tmp_path / "out")
@@ -60,9 +54,7 @@ DAMAGE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("how", DAMAGE)
 def test_a_damaged_source_has_no_text(how: str) -> None:
-    """A gzip file that is not whole and sound has an MD5, of all its bytes, and instead of a text
-    the reason.
-    """
+    """A damaged gzip file has an MD5 of all its bytes, and a reason instead of a text."""
     data = DAMAGE[how](PACKED)
     reading = reading_of(data, gzipped=True)
     assert (reading.md5, reading.text) == (md5(data), None)
@@ -70,7 +62,7 @@ def test_a_damaged_source_has_no_text(how: str) -> None:
 
 
 def test_a_disk_that_cannot_be_read() -> None:
-    """An error of the disk is no reading, neither at the start nor behind what was damaged."""
+    """A disk error is raised, at the start and also after a damaged part."""
     parts = [b"not gzip"]
 
     def readinto(part: memoryview) -> int:
@@ -86,7 +78,7 @@ def test_a_disk_that_cannot_be_read() -> None:
 
 
 def test_a_damaged_piece(tmp_path: Path) -> None:
-    """A piece that is damaged, or is not where it should be, has no text at all."""
+    """A piece that is damaged or in the wrong place has no text."""
     written = write([put(tmp_path, "a.fastq", TEXT)], tmp_path / "out")
     (piece,) = written.pieces
     with pytest.raises((BadSource, PermanentError)):

@@ -25,8 +25,8 @@ DONE = (
 
 pytestmark = needs_samples
 
-# What is there, and: reads, bases, N50, median length, longest, mean Q, median Q, mean Q without
-# 60, reads of Q >= 10.
+# The files, and: reads, bases, N50, median length, longest, mean Q, median Q, mean Q without 60,
+# reads of Q >= 10.
 TABLE = [
     ("fastq/keyvalue_*.fastq", 41, 183_364, 5_420, 5_382, 10_581, 11.22, 10.79, 11.46, 28),
     (
@@ -93,7 +93,7 @@ GC = {
 
 
 def qc_of(pattern: str, tmp_path: Path, settings: Settings) -> dict[str, Any]:
-    """Write what `pattern` finds as one output, verify it, and compute its QC."""
+    """Write the files that match `pattern` as one output, verify it, and compute its QC."""
     sources = tuple(look(path, path.name) for path in sorted(SAMPLES.glob(pattern)))
     assert sources
     [written] = write_outputs([Output("out.fastq.gz", None, "pass", sources)], tmp_path, settings)
@@ -104,7 +104,7 @@ def qc_of(pattern: str, tmp_path: Path, settings: Settings) -> dict[str, Any]:
 @pytest.mark.parametrize("recompress", [False, True])
 @pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])
 def test_numbers_of_real_reads(row: tuple[Any, ...], recompress: bool, tmp_path: Path) -> None:
-    """Counts agree exactly, mean qualities to a hundredth, whether members are kept or made anew."""
+    """Counts agree exactly, mean Q to a hundredth, for members kept or compressed again."""
     pattern, reads, bases, n50, median, longest, q_whole, median_q, q_skip60, q10 = row
     qc = qc_of(pattern, tmp_path, Settings(recompress=recompress))
     total = qc["total"]
@@ -120,7 +120,7 @@ def test_numbers_of_real_reads(row: tuple[Any, ...], recompress: bool, tmp_path:
 
 
 def test_the_tag_is_the_headline_where_every_read_has_it(tmp_path: Path) -> None:
-    """Reads with qs:f are judged by it, and it agrees with leaving out 60 bases of untrimmed reads."""
+    """If every read has qs:f it decides; it agrees with skip60 for untrimmed reads."""
     qc = qc_of("fastq/sam_tags_PAS15247_*", tmp_path, Settings())
     total = qc["total"]
     assert qc["mean_q"]["rule"] == "qs"
@@ -128,7 +128,7 @@ def test_the_tag_is_the_headline_where_every_read_has_it(tmp_path: Path) -> None
 
 
 def test_placeholder_files_are_refused_by_name(tmp_path: Path) -> None:
-    """Files that are named .fastq and hold a line of text give an error with their path and place."""
+    """Files named .fastq with one line of text give an error with path and place."""
     [path] = SAMPLES.glob("trees/gridion_placeholders/**/fastq_pass/*_1.fastq")
     with pytest.raises(BadSource, match="record 1, line 1") as caught:
         write_outputs(
@@ -139,7 +139,7 @@ def test_placeholder_files_are_refused_by_name(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_being_written_is_truncated_gzip(tmp_path: Path) -> None:
-    """A .fastq.gz cut in the middle of its stream is told as that."""
+    """A .fastq.gz cut in the middle of its stream is reported as truncated."""
     [path] = SAMPLES.glob("trees/assembled_running/**/fastq_pass/*/*_1.fastq.gz")
     with pytest.raises(BadSource, match="truncated gzip"):
         write_outputs(

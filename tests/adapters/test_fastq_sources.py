@@ -1,4 +1,4 @@
-"""What a source can have wrong is told apart, by file and place; nothing of it is written."""
+"""Each fault of a source is reported by file and place, and none of it is written."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ names = st.text(st.characters(codec="ascii", exclude_characters="\n\r\0"), max_s
 def test_units_hold_whole_records(
     found: list[tuple[str, str, str]], unit_bytes: int, ending: str
 ) -> None:
-    """However the stream is cut, units joined are the records, and every unit knows its lines."""
+    """For every way of cutting the stream, the joined units are the records with their lines."""
     records = [f"@{name}\n{bases}\n+{plus}\n{'I' * len(bases)}\n" for name, bases, plus in found]
     text = "".join(records).encode()
     stream = text
@@ -87,7 +87,7 @@ BROKEN = [
 @pytest.mark.parametrize("name", ["a.fastq", "a.fastq.gz"])
 @pytest.mark.parametrize(("text", "reason", "where"), BROKEN)
 def test_what_is_no_fastq(text: bytes, reason: str, where: str, name: str, tmp_path: Path) -> None:
-    """Each way a file is not FASTQ has its own words and the place, and no output is left behind."""
+    """Each fault of a FASTQ file has its own message and place, and leaves no output behind."""
     source = put(tmp_path, name, text)
     with pytest.raises(BadSource) as caught:
         write([source], tmp_path / "out")
@@ -120,7 +120,7 @@ BROKEN_GZIP = [
 @pytest.mark.parametrize("recompress", [False, True])
 @pytest.mark.parametrize(("data", "reason"), BROKEN_GZIP)
 def test_what_is_no_gzip(data: bytes, reason: str, recompress: bool, tmp_path: Path) -> None:
-    """Each way a gzip file is broken has its own words; neither way of writing lets it through."""
+    """Each kind of broken gzip file has its own message, in both ways of writing."""
     path = tmp_path / "a.fastq.gz"
     path.write_bytes(data)
     with pytest.raises(BadSource, match=reason) as caught:
@@ -130,7 +130,7 @@ def test_what_is_no_gzip(data: bytes, reason: str, recompress: bool, tmp_path: P
 
 
 def test_every_cut_of_a_gzip_file_is_noticed(tmp_path: Path) -> None:
-    """No prefix of a gzip file but the empty one passes for a whole."""
+    """A gzip file without its end is refused, except an empty file."""
     data = gzip.compress(GOOD * 3, mtime=0)
     path = tmp_path / "a.fastq.gz"
     for size in range(1, len(data)):
@@ -140,7 +140,7 @@ def test_every_cut_of_a_gzip_file_is_noticed(tmp_path: Path) -> None:
 
 
 def test_a_file_without_lines_does_not_fill_the_memory(tmp_path: Path) -> None:
-    """A record without end is refused at the limit."""
+    """A record without an end is refused at the limit."""
     path = tmp_path / "a.fastq"
     path.write_bytes(b"@")
     os.truncate(path, 100 << 20)
@@ -163,7 +163,7 @@ def make_link(path: Path) -> None:
 def test_special_files_are_never_opened(
     make: Callable[[Path], None], kind: str, tmp_path: Path
 ) -> None:
-    """What is no regular file is refused by its kind, at once."""
+    """A file that is not regular is refused at once, with its kind."""
     make(tmp_path / "a.fastq")
     with pytest.raises(BadSource, match=kind):
         write([look(tmp_path / "a.fastq", "a.fastq")], tmp_path / "out")
@@ -190,7 +190,7 @@ def test_a_source_that_changed_is_bad(change: Callable[[Path], None], tmp_path: 
 
 
 def test_a_source_that_changes_while_it_is_read(tmp_path: Path) -> None:
-    """A change behind the reader's back, after the last byte was read, is still noticed."""
+    """A change after the last byte was read is still detected."""
     source = put(tmp_path, "a.fastq", GOOD)
 
     def touch(tally: Tally) -> None:
@@ -203,7 +203,7 @@ def test_a_source_that_changes_while_it_is_read(tmp_path: Path) -> None:
 
 
 def test_a_source_that_vanished(tmp_path: Path) -> None:
-    """A file that is not there any more may come back: a temporary error that names it."""
+    """A missing file may come back: a temporary error that names it."""
     source = put(tmp_path, "a.fastq", GOOD)
     source.path.unlink()
     with pytest.raises(TemporaryError, match=r"a\.fastq"):
@@ -216,7 +216,7 @@ def test_a_source_that_vanished(tmp_path: Path) -> None:
      ("EIO", PermanentError), ("EACCES", PermanentError)],
 )  # fmt: skip
 def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
-    """What goes away by itself is temporary; a disk that fails is not."""
+    """An error that ends by itself is temporary; a failing disk is not."""
     number = getattr(errno, name)
     error = translate(OSError(number, os.strerror(number)), Path("x.gz"), "writing")
     assert type(error) is kind
@@ -227,9 +227,7 @@ def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
     ("number", "soon"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.ESTALE, False)]
 )
 def test_space_is_looked_for_soon(number: int, soon: bool) -> None:
-    """However long a disk has been full, it is looked at again within half a minute; a mount need
-    not be.
-    """
+    """A full disk is checked again within half a minute; a mount need not be."""
     error = translate(OSError(number, os.strerror(number)), Path("x.gz"), "writing")
     assert isinstance(error, TemporaryError)
     assert (error.retry_after is not None and error.retry_after <= 30) == soon

@@ -1,4 +1,4 @@
-"""Reading back notices every difference, and names the file."""
+"""Reading back detects every difference, and names the file."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def md5(data: bytes) -> str:
 
 @pytest.mark.parametrize("make", [as_bgzf, as_members])
 def test_a_sound_file_passes(make: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    """A file that is as it was written passes, and progress is told to the end."""
+    """An unchanged file passes, and progress is reported to the end."""
     path = tmp_path / "x.fastq.gz"
     path.write_bytes(data := make(TEXT))
-    told: list[Tally] = []
-    verify(path, md5=md5(data), reads=20_000, bases=160_000, on_progress=told.append)
-    assert told[-1].reads == 20_000
-    assert told[-1].bytes_done == len(data)
-    assert told[-1].phase == "verifying"
+    seen: list[Tally] = []
+    verify(path, md5=md5(data), reads=20_000, bases=160_000, on_progress=seen.append)
+    assert seen[-1].reads == 20_000
+    assert seen[-1].bytes_done == len(data)
+    assert seen[-1].phase == "verifying"
 
 
 @pytest.mark.parametrize("make", [as_bgzf, as_members])
 def test_every_flipped_byte_is_noticed(make: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    """A change of any byte fails, most of them before the MD5 is compared."""
+    """Any changed byte fails, mostly before the MD5 is compared."""
     data = make(RECORD * 40)
     path = tmp_path / "x.fastq.gz"
     for place in range(len(data)):
@@ -56,7 +56,7 @@ def test_every_flipped_byte_is_noticed(make: Callable[[bytes], bytes], tmp_path:
 
 @pytest.mark.parametrize("make", [as_bgzf, as_members])
 def test_every_cut_is_noticed(make: Callable[[bytes], bytes], tmp_path: Path) -> None:
-    """A file that lost its end fails, also where the MD5 was taken of what is left."""
+    """A file without its end fails, even if the MD5 was computed from the remainder."""
     data = make(RECORD * 40)
     path = tmp_path / "x.fastq.gz"
     for size in range(len(data)):
@@ -68,7 +68,7 @@ def test_every_cut_is_noticed(make: Callable[[bytes], bytes], tmp_path: Path) ->
 SOUND = as_bgzf(TEXT)
 FIRST = int.from_bytes(SOUND[16:18], "little") + 1  # bytes of the first block
 
-# What is on disk, and what the error says; the MD5 agrees with the disk.
+# Bytes on disk, and part of the error; the MD5 agrees with the disk.
 DAMAGED = [
     (SOUND[: -len(bgzf.END_OF_FILE)], "end-of-file block is missing"),
     (SOUND[:-1], "is cut off"),
@@ -90,7 +90,7 @@ DAMAGED = [
 
 @pytest.mark.parametrize(("data", "reason"), DAMAGED)
 def test_damage_is_told_apart(data: bytes, reason: str, tmp_path: Path) -> None:
-    """Each kind of damage has its own words."""
+    """Each kind of damage has its own message."""
     path = tmp_path / "x.fastq.gz"
     path.write_bytes(data)
     with pytest.raises(PermanentError, match=reason):
@@ -98,7 +98,7 @@ def test_damage_is_told_apart(data: bytes, reason: str, tmp_path: Path) -> None:
 
 
 def test_another_md5(tmp_path: Path) -> None:
-    """Sound data that are not the data written fail by their MD5."""
+    """Sound data that differ from the written data fail by their MD5."""
     path = tmp_path / "x.fastq.gz"
     path.write_bytes(SOUND)
     with pytest.raises(PermanentError, match="MD5 differ on re-reading"):
@@ -106,6 +106,6 @@ def test_another_md5(tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    """A file that cannot be found just now may be there later."""
+    """A missing file is a temporary error: it may exist later."""
     with pytest.raises(TemporaryError, match="No such file"):
         verify(tmp_path / "x", md5="", reads=0, bases=0)

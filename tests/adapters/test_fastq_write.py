@@ -1,4 +1,4 @@
-"""Outputs hold exactly the reads of their sources, in order, readable by everything."""
+"""Outputs contain exactly the reads of their sources, in order, readable by every program."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hesiod_watch.fastq.write import write_outputs
 
 
 def blocks_of(data: bytes) -> list[bytes]:
-    """The inflated blocks of a BGZF file, each found by the length that the one before claims."""
+    """The inflated blocks of a BGZF file; each is found by the length in the previous one."""
     blocks = []
     while data:
         assert bgzf.is_block(data[:18])
@@ -35,7 +35,7 @@ def blocks_of(data: bytes) -> list[bytes]:
     return blocks
 
 
-# What an output is made of: plain, gzipped, or both; and what it becomes.
+# Sources of an output (plain, gzipped, or both), and its form.
 MIXTURES = [
     (("a.fastq", "b.fastq"), Settings(), True),
     (("a.fastq", "b.fastq"), Settings(level="fast"), True),
@@ -51,8 +51,9 @@ MIXTURES = [
 def test_reads_in_are_reads_out(
     names: tuple[str, ...], how: Settings, is_bgzf: bool, tmp_path: Path
 ) -> None:
-    """The output inflates to its sources in order; members of gzip-only outputs are kept; anything
-    else is BGZF.
+    """The output inflates to its sources in order.
+
+    Gzip-only outputs keep their members; all others are BGZF.
     """
     texts = [reads(300, seed) for seed in range(len(names))]
     sources = [put(tmp_path, name, text) for name, text in zip(names, texts, strict=True)]
@@ -78,9 +79,7 @@ def test_reads_in_are_reads_out(
     "names", [("a.fastq", "b.fastq", "c.fastq"), ("a.fastq.gz", "b.fastq.gz", "c.fastq.gz")]
 )
 def test_a_piece_is_one_source(names: tuple[str, ...], tmp_path: Path) -> None:
-    """Each source becomes whole members at its own place, with their CRC; pieces follow each other
-    without a gap.
-    """
+    """Each source becomes whole members at its place, with their CRC, without gaps."""
     texts = [reads(20, 1), b"", reads(30, 2)]
     sources = [put(tmp_path, name, text) for name, text in zip(names, texts, strict=True)]
     written = write(sources, tmp_path / "out")
@@ -115,7 +114,7 @@ def test_the_bytes_do_not_depend_on_time_or_place(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("program", ["gzip", "bgzip", "pigz"])
 def test_other_programs_read_it(program: str, tmp_path: Path) -> None:
-    """Programs that people use find the output whole."""
+    """Common programs accept the output as whole."""
     if not shutil.which(program):
         pytest.skip(f"{program} is not installed")
     text = reads(2000)
@@ -134,9 +133,7 @@ def test_other_programs_read_it(program: str, tmp_path: Path) -> None:
 )
 @given(data=st.data(), level=st.sampled_from(["default", "fast"]))
 def test_any_bytes_survive_any_split(data: st.DataObject, level: Level) -> None:
-    """Compression gives back its input, block by block, wherever the splits are and whatever the
-    bytes.
-    """
+    """Compression restores its input block by block, for all splits and all bytes."""
     rng = random.Random(data.draw(st.integers(0, 1 << 30)))
     length = data.draw(st.integers(0, 300_000))
     noise = rng.randbytes(length)
@@ -150,7 +147,7 @@ def test_any_bytes_survive_any_split(data: st.DataObject, level: Level) -> None:
     assert all(0 < len(block) <= 65536 for block in blocks)
 
 
-# Text at the end of a file that is put right, and what is said.
+# Text at the end of a file, the repaired text, and the note.
 REPAIRED = [
     (GOOD + GOOD[:-1], GOOD + GOOD, "no newline at the end"),
     (GOOD + b"\n", GOOD, "blank line at the end"),
@@ -162,22 +159,20 @@ REPAIRED = [
 
 
 @pytest.mark.parametrize("name", ["a.fastq", "a.fastq.gz"])
-@pytest.mark.parametrize(("text", "right", "said"), REPAIRED)
+@pytest.mark.parametrize(("text", "right", "note"), REPAIRED)
 def test_line_ends_are_put_right(
-    text: bytes, right: bytes, said: str, name: str, tmp_path: Path
+    text: bytes, right: bytes, note: str, name: str, tmp_path: Path
 ) -> None:
-    """Harmless oddities of lines do not reach the output, where the next source follows; and they
-    are said.
-    """
+    """Harmless line faults are repaired before the next source follows, and reported."""
     sources = [put(tmp_path, name, text), put(tmp_path, f"b{name[1:]}", GOOD)]
     written = write(sources, tmp_path / "out")
     assert gzip.decompress(written.path.read_bytes()) == right + GOOD
-    assert written.notes == (f"{name}: {said}; put right in the output",)
+    assert written.notes == (f"{name}: {note}; put right in the output",)
 
 
 @pytest.mark.parametrize("name", ["a.fastq", "a.fastq.gz"])
 def test_an_output_without_any_data(name: str, tmp_path: Path) -> None:
-    """Files of zero bytes are legal, whatever their name, and give a valid empty gzip file."""
+    """Files of zero bytes are allowed under any name, and give a valid empty gzip file."""
     (tmp_path / name).write_bytes(b"")
     written = write([look(tmp_path / name, name)], tmp_path / "out")
     assert written.path.read_bytes() == bgzf.END_OF_FILE
@@ -185,9 +180,7 @@ def test_an_output_without_any_data(name: str, tmp_path: Path) -> None:
 
 
 def test_reads_without_bases_and_of_odd_lengths(tmp_path: Path) -> None:
-    """Reads of 0, 1, 59, 60, 61 bases have the right mean Q; the first 60 are left out of longer
-    ones only.
-    """
+    """Reads of 0, 1, 59, 60, 61 bases have the right mean Q; skip60 is for longer ones."""
     text = b"".join(
         b"@r\n%s\n+\n%s\n" % (b"A" * length, b"+" * min(length, 60) + b"I" * (length - 60))
         for length in (0, 1, 59, 60, 61)
@@ -224,7 +217,7 @@ def test_statistics_do_not_depend_on_how_reads_are_cut(tmp_path: Path) -> None:
 
 
 def test_an_ultra_long_read(tmp_path: Path) -> None:
-    """A read of five million bases between short ones is as good as any."""
+    """A read of five million bases between short ones is accepted."""
     rng = random.Random(3)
     text = record("a", 100, rng) + record("b", 5_000_000, rng) + record("c", 100, rng)
     written = write([put(tmp_path, "a.fastq", text)], tmp_path / "out")
@@ -234,9 +227,7 @@ def test_an_ultra_long_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bgzf_first", [True, False])
 def test_bgzf_among_gzip_sources(bgzf_first: bool, tmp_path: Path) -> None:
-    """Where the first kept source is BGZF the output is BGZF throughout, so that bgzip with threads
-    reads it.
-    """
+    """If the first kept source is BGZF, the output is BGZF throughout for bgzip with threads."""
     text = reads(100)
     made = write([put(tmp_path, "x.fastq", text)], tmp_path / "made").path
     shutil.copy(made, tmp_path / "bgzf.fastq.gz")
@@ -261,7 +252,7 @@ def test_names_that_lead_elsewhere(name: str, tmp_path: Path) -> None:
 
 
 def test_a_leftover_in_the_way(tmp_path: Path) -> None:
-    """What an earlier attempt left, even as a link, is replaced and not written through."""
+    """A file or link left by an earlier attempt is replaced, not written through."""
     (tmp_path / "precious").write_bytes(b"precious")
     out = tmp_path / "out"
     out.mkdir()
