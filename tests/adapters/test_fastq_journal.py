@@ -180,7 +180,7 @@ def sums(entry: JournalEntry) -> tuple[int, int, int, int, int, tuple[int, str] 
 
 
 def test_what_facts_add_up_to() -> None:
-    """Pieces add up, cuts take back, an end is valid until more comes, dropped outputs vanish."""
+    """Pieces add up, cuts remove them, an end is valid until more comes, void outputs are named."""
     entries = JournalState()
     for fact in ALL[:5]:
         entries(fact)
@@ -205,7 +205,7 @@ def test_what_facts_add_up_to() -> None:
 
 
 def test_a_journal_is_made_with_its_first_line(tmp_path: Path) -> None:
-    """A journal always names a writer; a remainder of an earlier attempt does not matter."""
+    """A journal always has its first line, also where an earlier attempt left a temporary file."""
     (tmp_path / f"{NAME}.new").write_bytes(b"leftover")
     journal = Journal(tmp_path, FIRST, replay := Replay())
     assert (journal.made, replay.facts) == (True, [FIRST])
@@ -226,7 +226,10 @@ def test_a_link_is_no_journal(tmp_path: Path) -> None:
 def test_lines_that_did_not_become_durable_do_not_come_back(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A written batch that could not be synced does not count, even after a shorter one."""
+    """A written batch that could not be synced never counts.
+
+    This is also true if a shorter batch with the same lines follows.
+    """
     room = False
 
     def no_room(kind: str, call: int) -> None:

@@ -212,8 +212,8 @@ def test_a_source_that_vanished(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("ENOSPC", TemporaryError), ("EDQUOT", TemporaryError), ("EROFS", TemporaryError), ("ESTALE", TemporaryError),
-     ("EIO", PermanentError), ("EACCES", PermanentError)],
+    [("ENOSPC", TemporaryError), ("EDQUOT", TemporaryError), ("EROFS", TemporaryError),
+     ("ESTALE", TemporaryError), ("EIO", PermanentError), ("EACCES", PermanentError)],
 )  # fmt: skip
 def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
     """An error that ends by itself is temporary; a failing disk is not."""
@@ -227,7 +227,7 @@ def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
     ("number", "soon"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.ESTALE, False)]
 )
 def test_space_is_looked_for_soon(number: int, soon: bool) -> None:
-    """A full disk is checked again within half a minute; a mount need not be."""
+    """A full disk is checked again within half a minute, always; a mount need not be."""
     error = translate(OSError(number, os.strerror(number)), Path("x.gz"), "writing")
     assert isinstance(error, TemporaryError)
     assert (error.retry_after is not None and error.retry_after <= 30) == soon

@@ -227,7 +227,10 @@ def test_an_ultra_long_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("bgzf_first", [True, False])
 def test_bgzf_among_gzip_sources(bgzf_first: bool, tmp_path: Path) -> None:
-    """If the first kept source is BGZF, the output is BGZF throughout for bgzip with threads."""
+    """If the first kept source is BGZF, the output is BGZF throughout.
+
+    Then bgzip with threads can read it.
+    """
     text = reads(100)
     made = write([put(tmp_path, "x.fastq", text)], tmp_path / "made").path
     shutil.copy(made, tmp_path / "bgzf.fastq.gz")

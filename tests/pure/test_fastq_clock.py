@@ -1,4 +1,4 @@
-"""Start times of reads: their bins, and the first of all, whichever of them are read to the end."""
+"""Start times of reads: their bins and the earliest, whichever of them are parsed fully."""
 
 from __future__ import annotations
 
@@ -38,9 +38,7 @@ def _microseconds(text: str) -> int:
     ],
 )
 def test_the_first_start_does_not_depend_on_the_order(texts: tuple[str, ...]) -> None:
-    """In whatever order reads come, the earliest start is found, and each read is in the bin of its
-    own start.
-    """
+    """In any order of reads the earliest start is found, and each read is in its own bin."""
     for order in permutations(texts):
         clock = StartTimes()
         bins = clock.bins([text.encode() for text in order], len(order))

@@ -1,4 +1,4 @@
-"""Whatever way a unit is compressed, every block inflates alone to exactly its part of the unit."""
+"""However a unit is compressed, every block inflates alone to exactly its part of the unit."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hesiod_watch.fastq.compress import CODED, LONG, compress
 from hesiod_watch.fastq.model import Level
 from hesiod_watch.fastq.records import RecordReader, RecordUnit
 
-# Of random bytes make bases, of different shares, and qualities.
+# Translation tables from random bytes to bases, in different shares, and to qualities.
 SHARES = [b"ACGT", b"AACGTT", b"AAAC", b"GGGT", b"A", b"T", b"ACGTTTTTTTTTTTTT"]
 BASES = {share: bytes(share[byte % len(share)] for byte in range(256)) for share in SHARES}
 QUALITIES = bytes(35 + byte % 38 for byte in range(256))
 
 
 def inflated(blocks: bytes | memoryview) -> list[bytes]:
-    """The data of each BGZF block, its lengths and CRC checked, inflated by zlib and by isal."""
+    """The data of each BGZF block, checked and inflated by zlib and by isal."""
     found = []
     blocks = bytes(blocks)
     while blocks:
@@ -53,7 +53,7 @@ BOTH = [*CODERS, pytest.param(None, id="isal")]
 
 
 def unit_of(lengths: list[int], bases: bytes, seed: int) -> RecordUnit:
-    """Reads of these lengths."""
+    """A unit of reads of these lengths."""
     rng = random.Random(seed)
     return cut(
         b"".join(
@@ -69,7 +69,7 @@ def unit_of(lengths: list[int], bases: bytes, seed: int) -> RecordUnit:
 
 
 def cut(text: bytes) -> RecordUnit:
-    """Records as the unit that a reader makes of them."""
+    """A unit of these records, as made by a reader."""
     rest = memoryview(text)
 
     def readinto(buffer: memoryview) -> int:
@@ -102,8 +102,9 @@ def test_units_come_back(
     plain: bool,
     seed: int,
 ) -> None:
-    """Reads of any lengths and any shares of bases, whether or not it is known that there are no
-    other letters.
+    """Units inflate to their reads, for any lengths and shares of bases.
+
+    It does not matter whether the unit is known to have no other letters.
     """
     unit = unit_of(lengths, BASES[share], seed)
     assert b"".join(inflated(compress(unit, level, plain=plain, coder=coder))) == bytes(unit.data)
@@ -128,9 +129,7 @@ LINES = st.one_of(
 def test_lines_of_anything_come_back(
     coder: DeflateCoder, records: list[tuple[bytes, bytes, bytes, bytes]]
 ) -> None:
-    """Whatever bytes are in the lines, however long each is: nothing relies on what a FASTQ file
-    should hold.
-    """
+    """Any bytes in lines of any length: the coder does not rely on valid FASTQ."""
     text, stops = b"", []
     for header, bases, plus, qualities in records:
         starts = [len(text) + len(header) + 1]
@@ -172,7 +171,7 @@ def test_lines_that_end_where_a_block_does(
 
 @pytest.mark.parametrize("coder", CODERS)
 def test_frequencies_that_want_very_long_codes(coder: DeflateCoder) -> None:
-    """Fibonacci numbers make the deepest tree there is; codes stay within what the format allows."""
+    """Fibonacci numbers give the deepest tree; codes stay within the limit of the format."""
     numbers = [1, 1]
     while sum(numbers) < BLOCK_BYTES - 30_000:
         numbers.append(numbers[-1] + numbers[-2])
@@ -187,7 +186,7 @@ def test_frequencies_that_want_very_long_codes(coder: DeflateCoder) -> None:
         packed = compress(
             cut(b"@\n%s\n+\n%s\n" % (b"A" * len(text), text)), "default", plain=True, coder=coder
         )
-        # Two bits a base, and the qualities as small as by zlib with Huffman codes alone.
+        # Two bits per base, and qualities as small as from zlib with Huffman codes alone.
         assert (
             len(packed)
             < 1.01 * len(deflater.compress(text) + deflater.flush()) + len(text) / 4 + 200
@@ -197,8 +196,9 @@ def test_frequencies_that_want_very_long_codes(coder: DeflateCoder) -> None:
 @pytest.mark.parametrize("coder", CODERS)
 @pytest.mark.parametrize("fields", [5, 200, 900])
 def test_headers_that_repeat_each_other(coder: DeflateCoder, fields: int) -> None:
-    """What a header has in common with the one before it costs next to nothing, up to headers of
-    many kilobytes.
+    """Text that a header shares with the previous one costs almost nothing.
+
+    This is true for headers of up to many kilobytes.
     """
     rng = random.Random(2)
     same = " ".join(f"key{n}={rng.getrandbits(64):x}" for n in range(fields)).encode()
@@ -209,15 +209,15 @@ def test_headers_that_repeat_each_other(coder: DeflateCoder, fields: int) -> Non
         memoryview(text), np.column_stack((ends - 12, ends - 8, ends - 1)), plain=True
     )
     assert b"".join(inflated(bytes(packed))) == text
-    # Each block of 64 KiB says it once, in hexadecimal digits of at least four bits; the rest is
-    # names and repeats.
+    # Each block of 64 KiB contains it once, in hexadecimal digits of at least four bits; the rest
+    # is names and repeats.
     once = len(same) * (len(text) // BLOCK_BYTES + 1)
     assert len(packed) < 0.75 * once + len(reads) * 50 + len(text) / 60
 
 
 @pytest.mark.parametrize("coder", CODERS)
 def test_what_cannot_be_compressed_is_stored(coder: DeflateCoder) -> None:
-    """Noise takes no more than its own size and the frames around it."""
+    """Noise takes only its own size and the frames around it."""
     noise = random.Random(4).randbytes(200_000).replace(b"\n", b"-")
     text = b"@" + noise + b"\nA\n+\n" + noise + b"\n"
     stops = np.array([[len(noise) + 2, len(noise) + 3, len(text) - 1]])
@@ -228,7 +228,7 @@ def test_what_cannot_be_compressed_is_stored(coder: DeflateCoder) -> None:
 
 @pytest.mark.parametrize("coder", BOTH)
 def test_the_small_level(coder: DeflateCoder | None) -> None:
-    """The slow level gives back its input, and is smaller for reads that repeat each other."""
+    """The slow level restores its input, and is smaller for reads that repeat each other."""
     unit = unit_of([3000] * 40, BASES[b"ACGT"], 1)
     assert b"".join(inflated(compress(unit, "small", plain=True, coder=coder))) == bytes(unit.data)
     amplicon = cut(bytes(unit_of([3000], BASES[b"ACGT"], 1).data) * 10)
@@ -237,7 +237,7 @@ def test_the_small_level(coder: DeflateCoder | None) -> None:
 
 @pytest.mark.parametrize("coder", CODERS)
 def test_bases_take_two_and_a_quarter_bits(coder: DeflateCoder) -> None:
-    """Bases of equal shares take 2.25 bits, which isal does not reach; known to be plain or not."""
+    """Bases of equal shares take 2.25 bits, fewer than with isal; known to be plain or not."""
     bases = random.Random(1).randbytes(1 << 20).translate(BASES[b"ACGT"])
     text = b"@\n" + bases + b"\n+\n\n"
     stops = np.array([[2, 2 + len(bases), len(text) - 1]])
@@ -247,7 +247,7 @@ def test_bases_take_two_and_a_quarter_bits(coder: DeflateCoder) -> None:
         assert len(packed) < len(isal_zlib.compress(bases, 2, -15))
 
 
-# How small reads of a length become, as a share of what gzip -6 makes of them.
+# Compressed size of reads of a length, as a share of the size by gzip -6.
 SIZES = [(8000, 0.93), (LONG["default"], 0.95), (600, 0.97)]
 
 

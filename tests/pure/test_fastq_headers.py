@@ -1,4 +1,4 @@
-"""Facts are found in headers of every family, in any order, alone or among others."""
+"""Header fields are found in every family, in any order, alone or among others."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ HEADERS = [
         ("86", "2024-10-02T12:11:18.649396+03:00", "", ""),
     ),
     (
-        f"@{UUID} basecall_model_version_id={MODEL} barcode= start_time=2024-10-02T12:11:18+03:00 ch=7",
+        f"@{UUID} basecall_model_version_id={MODEL} barcode="
+        " start_time=2024-10-02T12:11:18+03:00 ch=7",
         ("7", "2024-10-02T12:11:18+03:00", "", MODEL),
     ),
     (f"@{UUID} ch=3 model_version_id={MODEL}", ("3", "", "", MODEL)),
@@ -41,7 +42,8 @@ HEADERS = [
         ("783", "2023-11-23T10:23:09.015+00:00", "12.4562", f"{RUN}_{MODEL}"),
     ),
     (
-        f"@{UUID}\tRG:Z:{UUID}_{MODEL}\tDT:Z:2022-10-18\tch:i:63\tpi:Z:x\tDS:Z:gpu:Tesla V100-PCIE-16GB\tqs:f:30.0",
+        f"@{UUID}\tRG:Z:{UUID}_{MODEL}\tDT:Z:2022-10-18\tch:i:63\tpi:Z:x"
+        "\tDS:Z:gpu:Tesla V100-PCIE-16GB\tqs:f:30.0",
         ("63", "", "30.0", f"{UUID}_{MODEL}"),
     ),
     (f"@{UUID}\tqs:i:18\tch:i:388", ("388", "", "", "")),
@@ -61,13 +63,13 @@ def values(columns: HeaderColumns, count: int) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize(("header", "expected"), HEADERS)
 def test_one_header(header: str, expected: tuple[str, ...]) -> None:
-    """Each known form of header gives its fields, empty where it has none."""
+    """Each known form of header gives its fields, empty if it lacks one."""
     assert values(read_headers(header.encode() + b"\n", 1), 1) == [expected]
 
 
 @given(st.lists(st.sampled_from(HEADERS), min_size=1, max_size=30))
 def test_headers_of_different_forms(headers: list[tuple[str, tuple[str, ...]]]) -> None:
-    """A header gives the same fields whatever headers are read with it."""
+    """A header gives the same fields whichever headers are read with it."""
     text = b"".join(header.encode() + b"\n" for header, _ in headers)
     assert values(read_headers(text, len(headers)), len(headers)) == [
         expected for _, expected in headers
@@ -96,5 +98,5 @@ def test_headers_of_different_forms(headers: list[tuple[str, tuple[str, ...]]]) 
     ],
 )
 def test_model_names(value: str, name: str | None) -> None:
-    """The model is found between the run's id and the barcode; nonsense is no model."""
+    """The model is found between the run's id and the barcode; other text gives no model."""
     assert model_name(value) == name

@@ -37,7 +37,7 @@ many_statistics = st.builds(
 def reads_of(
     *lengths: int, quality: float = 10.0, tag: float | None = None, start: str = "", model: str = ""
 ) -> ReadStatistics:
-    """Statistics of reads that all have one quality, and perhaps a tag."""
+    """Statistics of reads that all have one quality, and optionally a tag."""
     statistics = ReadStatistics(reads=len(lengths), bases=sum(lengths), lengths=Counter(lengths))
     kinds = {"bare.whole": quality, "bare.skip60": quality + 1}
     if tag is not None:
@@ -68,7 +68,7 @@ def merged(*several: ReadStatistics) -> ReadStatistics:
 def test_merging_in_any_order(
     one: ReadStatistics, two: ReadStatistics, three: ReadStatistics
 ) -> None:
-    """Merging is commutative and associative, and nothing is neutral."""
+    """Merging is commutative and associative, and empty statistics change nothing."""
     assert (
         merged(one, two, three)
         == merged(three, merged(two, one))
@@ -77,9 +77,7 @@ def test_merging_in_any_order(
 
 
 def test_nonsense_models_are_bounded() -> None:
-    """A header with another model for each read does not fill the memory, whatever the order of
-    merging.
-    """
+    """Headers with a different model per read do not fill the memory, in any order."""
     names = [f"model{number:04}" for number in range(200)]
     one, two = ReadStatistics(), ReadStatistics()
     one.saw_models(names[::-1])
@@ -102,7 +100,7 @@ def test_nonsense_models_are_bounded() -> None:
     ],
 )
 def test_n50(lengths: list[int], expected: int | None) -> None:
-    """N50 is the length at which the sum from the longest down reaches half of the bases."""
+    """N50 is the length at which the sum, longest first, reaches half of the bases."""
     assert n50(Counter(lengths)) == expected
 
 
@@ -149,7 +147,7 @@ def test_median_length(lengths: list[int], median: float | None) -> None:
 def test_which_mean_q_is_the_headline(
     statistics: ReadStatistics, rule: str, mean_q: float | None
 ) -> None:
-    """The basecaller's own Q where all reads have it; else the era decides; and the rule is named."""
+    """The basecaller's own Q if all reads have it, otherwise by era; the rule is named."""
     qc = qc_groups([(None, "pass", statistics)])
     assert qc["mean_q"]["rule"] == rule
     assert qc["mean_q"]["meaning"]
@@ -158,7 +156,7 @@ def test_which_mean_q_is_the_headline(
 
 
 def test_the_rule_is_one_for_the_whole_cell() -> None:
-    """A barcode without dated reads is judged by the era of the cell it belongs to."""
+    """A barcode without dated reads is judged by the era of its cell."""
     qc = qc_groups(
         [
             ("barcode01", "pass", reads_of(10, start="2024-01-01T00:00:00+00:00")),
@@ -169,7 +167,7 @@ def test_the_rule_is_one_for_the_whole_cell() -> None:
 
 
 def test_groups_of_a_barcoded_cell() -> None:
-    """Parts and barcodes are apart, barcodes sorted by bases, and what no output has is null."""
+    """Parts and barcodes are separate, barcodes sorted by bases; missing parts are null."""
     qc = qc_groups(
         [
             ("barcode01", "pass", reads_of(100)),
@@ -207,7 +205,7 @@ def test_no_outputs_at_all() -> None:
 
 
 def test_an_unknown_part_is_a_mistake() -> None:
-    """A part that is none of pass, fail and skip would be lost from the groups, so it is refused."""
+    """A part other than pass, fail and skip is refused; it would be missing from the groups."""
     with pytest.raises(ValueError, match="passed"):
         qc_groups([(None, "passed", ReadStatistics())])
 
@@ -250,7 +248,7 @@ def test_quality_histogram_and_counts() -> None:
 
 
 def test_yield_starts_with_the_bin_of_the_first_read() -> None:
-    """Bins without reads are there, and the start is where the first bin starts."""
+    """Bins without reads are included, and the start is the start of the first bin."""
     statistics = merged(
         reads_of(100, 1, start="2024-05-01T10:25:00+00:00"),
         reads_of(50, start="2024-05-01T12:05:00+02:00"),

@@ -1,10 +1,9 @@
-"""Stand-ins for the `os` that `fastq.durable` writes with: they note every change, fail when told
-to, and lose power.
+"""Stand-ins for the `os` that `fastq.durable` uses: record every change, fail, lose power.
 
-`Disk` passes everything on to the real `os`, so programs run as they do; the changes it has noted
-can be played to a `Platter`, which knows what a real disk may hold after the power has gone:
-anything that was not synced is there or not, or in part, or zeros, and names that were not synced
-are there up to some point in time.
+`Disk` passes every call to the real `os`, so programs run normally. Its recorded changes can be
+played to a `Platter`, which knows what a real disk may contain after a power loss. Data that were
+not synced may be present, absent, partial or zeros. Names that were not synced are present up to
+some point in time.
 """
 
 from __future__ import annotations
@@ -20,16 +19,17 @@ SECTOR = 512
 
 
 class Killed(BaseException):
-    """The process has ended here."""
+    """The process ends at this call."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """One call that changes the disk. `file` is the number of an inode, names are relative to the
-    directory.
+    """One call that changes the disk.
+
+    `file` is the number of an inode; names are relative to the directory.
     """
 
-    kind: str  # create, write, truncate, sync, unlink, rename, mkdir, syncdir, told
+    kind: str  # create, write, truncate, sync, unlink, rename, mkdir, syncdir, promise
     file: int = -1
     name: str = ""
     new_name: str = ""
@@ -38,8 +38,9 @@ class Change:
 
 
 Fault = Callable[[str, int], None]
-"""Called before each change, and each opening for one, with its kind and number, from 0; raises to
-let it fail.
+"""Called before each change, and each opening for one, with its kind and number (from 0).
+
+It raises to make the call fail.
 """
 
 
@@ -48,7 +49,7 @@ def no_fault(kind: str, number: int) -> None:
 
 
 class Disk:
-    """An `os` for one directory. `changes` are what was done to it; `calls` all that was tried."""
+    """An `os` for one directory; `changes` lists completed calls, `calls` all attempted ones."""
 
     def __init__(
         self, directory: Path, fault: Fault = no_fault, *, longest_write: int = 1 << 30
@@ -68,12 +69,12 @@ class Disk:
     def __getattr__(self, name: str) -> Any:
         return getattr(os, name)
 
-    def tell(self, what: str, number: int) -> None:
-        """Note what the program was told to be so, at this moment."""
-        self.changes.append(Change("told", name=what, offset=number))
+    def promise(self, what: str, number: int) -> None:
+        """Record a promise made to the program at this moment."""
+        self.changes.append(Change("promise", name=what, offset=number))
 
     def die(self) -> None:
-        """What the kernel does for a process that has ended."""
+        """Close all files, as the kernel does when a process ends."""
         for descriptor in self._files:
             os.close(descriptor)
         self._files.clear()
@@ -133,20 +134,20 @@ class Disk:
     def unlink(self, path: Path) -> None:
         if path.exists():
             self._try("unlink")
-        os.unlink(path)  # noqa: PTH108  it stands for this very call
+        os.unlink(path)  # noqa: PTH108  stand-in for this call
         del self._inodes[path.name]
         self.changes.append(Change("unlink", name=path.name))
 
     def rename(self, path: Path, new_path: Path) -> None:
         self._try("rename")
-        os.rename(path, new_path)  # noqa: PTH104  as above
+        os.rename(path, new_path)  # noqa: PTH104  stand-in for this call
         self._inodes[new_path.name] = self._inodes.pop(path.name)
         self.changes.append(Change("rename", name=path.name, new_name=new_path.name))
 
     def mkdir(self, path: Path) -> None:
         if not path.exists():
             self._try("mkdir")
-        os.mkdir(path)  # noqa: PTH102  as above
+        os.mkdir(path)  # noqa: PTH102  stand-in for this call
         self.changes.append(Change("mkdir"))
 
     def _try(self, kind: str) -> None:
@@ -161,7 +162,7 @@ class _Inode:
 
 
 class Platter:
-    """What of some changes is on the disk for certain, and what may be."""
+    """Possible contents of a disk after some changes: the certain ones, and the possible ones."""
 
     def __init__(self, contents: dict[str, bytes] | None = None) -> None:
         self._inodes: dict[int, _Inode] = {}
@@ -170,7 +171,7 @@ class Platter:
             self._inodes[number] = _Inode(bytearray((contents or {})[name]))
             self._names[name] = number
         self._pending: list[Change] = []
-        self.told: dict[str, int] = {}
+        self.promises: dict[str, int] = {}
 
     def play(self, change: Change) -> None:
         match change.kind:
@@ -190,8 +191,8 @@ class Platter:
                 for done in self._pending:
                     _rename(self._names, done)
                 self._pending.clear()
-            case "told":
-                self.told[change.name] = change.offset
+            case "promise":
+                self.promises[change.name] = change.offset
 
     def contents(self) -> dict[str, bytes]:
         """The files as running programs see them."""
@@ -200,11 +201,11 @@ class Platter:
         )
 
     def certain(self) -> dict[str, bytes]:
-        """The files that are there whatever happens."""
+        """The files that survive any power loss."""
         return self._after(0, lambda inode: [])
 
     def after_power_loss(self, rng: random.Random) -> dict[str, bytes]:
-        """The files as they may be found when the machine is started again."""
+        """The files as they may be found after a restart."""
         names = rng.choice((0, len(self._pending), rng.randint(0, len(self._pending))))
         return self._after(
             names, lambda inode: [(change, rng) for change in _survivors(inode.pending, rng)]
@@ -235,7 +236,7 @@ def _rename(names: dict[str, int], change: Change) -> None:
 
 
 def _survivors(pending: list[Change], rng: random.Random) -> list[Change]:
-    """All that was not synced, none of it, what came first, or any of it."""
+    """A choice of unsynced changes: all, none, the first ones, or any."""
     how = rng.randrange(4)
     if how == 0:
         return list(pending)
@@ -247,9 +248,7 @@ def _survivors(pending: list[Change], rng: random.Random) -> list[Change]:
 
 
 def _apply(data: bytearray, change: Change, rng: random.Random | None = None) -> None:
-    """Do a change; with `rng` perhaps only in part: some sectors, zeros for the rest, or something
-    else altogether.
-    """
+    """Apply a change; with `rng` possibly only in part, or with zeros or other data instead."""
     if change.kind == "truncate":
         del data[change.offset :]
         data.extend(bytes(change.offset - len(data)))
@@ -259,7 +258,7 @@ def _apply(data: bytearray, change: Change, rng: random.Random | None = None) ->
     how = rng.randrange(5) if rng else 0
     if rng is None or how < 2:
         data[change.offset : end] = change.data
-    elif how == 2:  # the size came first, the data never
+    elif how == 2:  # the size was written, the data were not
         data[change.offset : end] = bytes(len(change.data))
     elif how == 3:
         data[change.offset : end] = rng.randbytes(len(change.data))

@@ -1,4 +1,4 @@
-"""FASTQ files to write outputs from."""
+"""Make FASTQ files for tests, and write outputs from them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hesiod_watch.fastq.write import write_outputs
 
 GOOD = b"@r1\nACGT\n+\nIIII\n"
 
-# Of random bytes make bases, and qualities.
+# Translation tables from random bytes to bases and to qualities.
 BASES = bytes(b"ACGT"[byte % 4] for byte in range(256))
 QUALITIES = bytes(35 + byte % 38 for byte in range(256))
 
@@ -24,7 +24,7 @@ def record(
     rng: random.Random,
     fields: str = " ch=5 start_time=2024-05-01T10:00:00Z",
 ) -> bytes:
-    """One record whose bases and qualities compress about as real ones do."""
+    """One record whose bases and qualities compress about as well as real ones."""
     bases, qualities = (
         rng.randbytes(length).translate(BASES),
         rng.randbytes(length).translate(QUALITIES),
@@ -40,7 +40,7 @@ def reads(count: int, seed: int = 0, longest: int = 6000) -> bytes:
 
 
 def put(directory: Path, name: str, text: bytes, level: int = 6) -> Source:
-    """A source holding `text`, gzipped if its name says so."""
+    """Write `text` to a source file, gzipped if its name ends in .gz."""
     path = directory / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(gzip.compress(text, level, mtime=0) if name.endswith(".gz") else text)

@@ -1,4 +1,4 @@
-"""Fixtures for tests of outputs that grow."""
+"""Fixtures for tests of growing outputs."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hesiod_watch.fastq.model import Output
 
 @pytest.fixture
 def tmp_path(tmp_path: Path) -> Iterator[Path]:
-    """In memory: these tests sync their files thousands of times."""
+    """A directory in memory, because these tests sync their files thousands of times."""
     with directory_in_memory(tmp_path) as directory:
         yield directory
 
 
 @pytest.fixture
 def outputs(tmp_path: Path) -> list[Output]:
-    """Those of a small cell."""
+    """The outputs of a small cell."""
     return cell(tmp_path / "sources")
 
 
 @pytest.fixture
 def many_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Workers are started for little work, too."""
+    """Start workers for little work, too."""
     monkeypatch.setattr(ingest, "BYTES_PER_WORKER", 1)
     monkeypatch.setattr(backlog, "SMALLEST_SHARE", 1)

@@ -1,6 +1,4 @@
-"""An ingest that is killed, fails or loses power at any moment goes on from there, and ends with
-the same bytes.
-"""
+"""An ingest that is killed, fails or loses power at any moment continues to the same bytes."""
 
 from __future__ import annotations
 
@@ -20,11 +18,11 @@ from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.ingest import Ingest
 
 OTHER_DATA = "not as it was written"
-"""What the notes say when something that was durable is not there any more."""
+"""Part of the note about durable data that are missing."""
 
 
 class World:
-    """A cell, what it must become, and places to let it grow in."""
+    """A cell, its expected outputs, and new directories to build them in."""
 
     def __init__(self, place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.outputs = cell(place / "sources")
@@ -43,17 +41,17 @@ class World:
         return directory
 
     def disk(self, directory: Path, fault: Fault = no_fault, **how: int) -> Disk:
-        """From now on this is what is written with."""
+        """Install a disk through which `durable` writes from now on."""
         disk = Disk(directory, fault, **how)
         self._monkeypatch.setattr(durable, "os", disk)
         return disk
 
     def recover(self, directory: Path, *, check_all: bool, acknowledged: int = 0) -> str:
-        """Go on to the end on a sound disk. What is wrong with the result; "" where nothing is."""
+        """Continue to the end on a sound disk; return what is wrong with the result, or ""."""
         self._monkeypatch.setattr(durable, "os", os)
-        return self.go_on(directory, check_all=check_all, acknowledged=acknowledged)
+        return self.continue_ingest(directory, check_all=check_all, acknowledged=acknowledged)
 
-    def go_on(self, directory: Path, *, check_all: bool, acknowledged: int = 0) -> str:
+    def continue_ingest(self, directory: Path, *, check_all: bool, acknowledged: int = 0) -> str:
         try:
             with Ingest.open(
                 directory, SETTINGS, owner={}, check_all=check_all, limits=LIMITS
@@ -78,7 +76,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 
 def calls_of(world: World) -> list[str]:
-    """The kinds of all changes that an undisturbed run makes, in order."""
+    """The kinds of all changes of an undisturbed run, in order."""
     directory = world.new_place()
     disk = world.disk(directory)
     grow(directory, world.outputs)
@@ -87,8 +85,9 @@ def calls_of(world: World) -> list[str]:
 
 
 def test_the_recorder_sees_everything(world: World) -> None:
-    """The changes that were noted, played again, make the very files that are there: nothing else
-    writes.
+    """The recorded changes, played again, give exactly the files on disk.
+
+    So no other code writes.
     """
     directory = world.new_place()
     disk = world.disk(directory)
@@ -100,8 +99,9 @@ def test_the_recorder_sees_everything(world: World) -> None:
 
 
 def test_killed_at_any_change(world: World) -> None:
-    """Wherever the process is killed, the next one finishes with the same bytes, and nothing
-    recorded is redone.
+    """After a kill at any change the next process finishes with the same bytes.
+
+    Nothing recorded is done again.
     """
     for number in range(len(calls_of(world))):
 
@@ -128,7 +128,7 @@ def failing(code: int, at: int) -> Fault:
 
 
 def test_no_room_at_any_change(world: World) -> None:
-    """A full disk is temporary wherever it is met, and the next ingest goes on when there is room."""
+    """A full disk is temporary at any change; the next ingest continues when there is room."""
     for number in range(len(calls_of(world))):
         directory = world.new_place()
         world.disk(directory, failing(errno.ENOSPC, number))
@@ -140,9 +140,7 @@ def test_no_room_at_any_change(world: World) -> None:
 
 
 def test_the_same_ingest_goes_on_when_there_is_room(world: World) -> None:
-    """Nothing is lost and nothing doubled when one object is asked again and again, a little room
-    at a time.
-    """
+    """One object, called again with a little more room each time, loses and doubles nothing."""
     directory = world.new_place()
     waiting = 0
     rng = random.Random(7)
@@ -166,9 +164,7 @@ def test_the_same_ingest_goes_on_when_there_is_room(world: World) -> None:
 
 
 def test_a_failing_disk_at_any_change(world: World) -> None:
-    """After EIO nothing is synced again through the same file; a new ingest goes on from the
-    journal.
-    """
+    """After EIO a file is not synced again; a new ingest continues from the journal."""
     for number in range(len(calls_of(world))):
         directory = world.new_place()
         disk = world.disk(directory, failing(errno.EIO, number))
@@ -183,7 +179,7 @@ def test_a_failing_disk_at_any_change(world: World) -> None:
 
 @pytest.mark.parametrize("longest_write", [1, 100, 1000])
 def test_short_writes(longest_write: int, world: World) -> None:
-    """A system that takes a few bytes at a time gets them all."""
+    """A system that accepts a few bytes per write receives them all."""
     directory = world.new_place()
     world.disk(directory, longest_write=longest_write)
     grow(directory, world.outputs)
@@ -191,7 +187,7 @@ def test_short_writes(longest_write: int, world: World) -> None:
 
 
 class PowerLoss:
-    """The changes of one run, and the disks that losing power in the middle of it may leave."""
+    """The changes of one run, and the possible disks after a power loss in the middle of it."""
 
     def __init__(
         self, world: World, changes: Sequence[Change], start: dict[str, bytes] | None = None
@@ -202,7 +198,7 @@ class PowerLoss:
         self.states = 0
 
     def wrong(self, samples: int, seed: int, *, twice: float = 0.3) -> list[str]:
-        """Lose power after every change, several times; what was wrong in the end.
+        """Lose power after every change, several times; return the faults at the end.
 
         `twice`: how often power is lost a second time, in the middle of the recovery.
         """
@@ -214,13 +210,13 @@ class PowerLoss:
                 rng = random.Random(f"{seed} {number} {sample}")
                 check_all = rng.random() < 0.5
                 contents = platter.after_power_loss(rng)
-                acknowledged = platter.told.get("pieces", 0)
+                acknowledged = platter.promises.get("pieces", 0)
                 if rng.random() < twice:
-                    acknowledged = platter.told.get("kept", 0)
+                    acknowledged = platter.promises.get("kept", 0)
                     contents = self._again(contents, rng)
                 self.states += 1
                 if (
-                    platter.told.get("finished")
+                    platter.promises.get("finished")
                     and not self.world.expected.items() <= contents.items()
                 ):
                     found.append(f"change {number}, sample {sample}: finished outputs were lost")
@@ -234,10 +230,10 @@ class PowerLoss:
         return found
 
     def _again(self, contents: dict[str, bytes], rng: random.Random) -> dict[str, bytes]:
-        """Recover, and lose power in the middle of that."""
+        """Recover, and lose power in the middle of the recovery."""
         directory = self.world.new_place(contents)
         disk = self.world.disk(directory)
-        self.world.go_on(directory, check_all=True)
+        self.world.continue_ingest(directory, check_all=True)
         shutil.rmtree(directory)
         platter = Platter(contents)
         for change in disk.changes[: rng.randint(0, len(disk.changes))]:
@@ -249,17 +245,17 @@ def recorded(world: World, mutate: Callable[[Disk], None] = lambda disk: None) -
     directory = world.new_place()
     disk = world.disk(directory)
     mutate(disk)
-    grow(directory, world.outputs, disk.tell)
+    grow(directory, world.outputs, disk.promise)
     return disk.changes
 
 
 def without_syncs(disk: Disk) -> None:
-    """A program that leaves out every fsync and fdatasync."""
+    """A program that omits every fsync and fdatasync."""
     disk.fsync = disk.fdatasync = lambda descriptor: None  # type: ignore[method-assign]  # that is the mutation
 
 
 def journal_first(disk: Disk) -> None:
-    """A program that makes data durable only after the journal says that they are."""
+    """A program that makes data durable only after it has recorded them as durable."""
     late: list[int] = []
     sync = disk.fsync
 
@@ -276,9 +272,7 @@ def journal_first(disk: Disk) -> None:
 
 
 def test_power_loss(world: World) -> None:
-    """Whatever the disk holds after a power loss, or two, the outputs end the same and nothing
-    acknowledged is lost.
-    """
+    """After any one or two power losses the outputs end the same, with everything acknowledged."""
     loss = PowerLoss(world, recorded(world))
     assert loss.wrong(2, seed=1) == []
     assert loss.states > 150
@@ -286,13 +280,14 @@ def test_power_loss(world: World) -> None:
 
 @pytest.mark.parametrize("mutate", [without_syncs, journal_first])
 def test_power_loss_finds_mutants(mutate: Callable[[Disk], None], world: World) -> None:
-    """The same test finds programs that leave out a sync or journal too early."""
+    """The same test finds programs that omit a sync or write the journal too early."""
     assert PowerLoss(world, recorded(world, mutate)).wrong(1, seed=1, twice=0)
 
 
 def test_finished_outputs_are_durable_without_a_checkpoint(world: World) -> None:
-    """What `finish` gives back is certain to be on the disk, also where there was no room for
-    anything else.
+    """Outputs returned by `finish` are certain to be on the disk.
+
+    This is also true if there was no room for anything else.
     """
 
     def full(kind: str, call: int) -> None:
@@ -312,7 +307,7 @@ def test_finished_outputs_are_durable_without_a_checkpoint(world: World) -> None
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("seed", range(4))
 def test_power_loss_thousands_of_times(seed: int, world: World) -> None:
-    """As `test_power_loss`, many more disks."""
+    """The test of `test_power_loss` with many more disks."""
     loss = PowerLoss(world, recorded(world))
     assert loss.wrong(12, seed=100 + seed) == []
     assert loss.states > 1000

@@ -1,6 +1,4 @@
-"""Outputs, checkpoints and disks that are not as they should be: it is noticed, said, and made
-again.
-"""
+"""Damaged outputs, checkpoints and disks are detected, reported and repaired."""
 
 from __future__ import annotations
 
@@ -23,9 +21,7 @@ from hesiod_watch.fastq.tasks import TaskLimits
 def test_a_full_disk_gets_back_what_was_in_vain(
     outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without room for the journal's lines, what was written for them is cut off at once: others
-    need the space.
-    """
+    """If the journal has no room, the new bytes of outputs are cut off at once to free space."""
 
     class Full(Disk):
         """Has no room for a longer journal."""
@@ -59,7 +55,7 @@ def flip(path: Path, place: int) -> None:
     path.write_bytes(data)
 
 
-# What somebody does to a finished output of four pieces, and from which piece on it is taken again.
+# Damage to a finished output of four pieces, and the first piece that is taken again.
 DAMAGE: list[tuple[str, Callable[[Path], None], int]] = [
     ("first byte", lambda path: flip(path, 0), 0),
     ("last piece", lambda path: flip(path, path.stat().st_size - 40), 3),
@@ -73,18 +69,18 @@ DAMAGE: list[tuple[str, Callable[[Path], None], int]] = [
 
 
 @pytest.mark.parametrize(
-    ("damage", "kept"), [row[1:] for row in DAMAGE], ids=[row[0] for row in DAMAGE]
+    ("damage", "valid"), [row[1:] for row in DAMAGE], ids=[row[0] for row in DAMAGE]
 )
 def test_outputs_that_are_not_as_they_were_written(
-    damage: Callable[[Path], None], kept: int, outputs: list[Output], tmp_path: Path
+    damage: Callable[[Path], None], valid: int, outputs: list[Output], tmp_path: Path
 ) -> None:
-    """Checking all, what is wrong is found, said, and made again from the sources."""
+    """With `check_all`, damage is found, reported, and repaired from the sources."""
     with opened(tmp_path / "out") as one:
         one.finish(outputs)
     damage(tmp_path / "out" / "a.fastq.gz")
     with opened(tmp_path / "out") as one:
-        assert one.sources == 5 + kept
-        assert len(one.notes) == (kept < 4)
+        assert one.sources == 5 + valid
+        assert len(one.notes) == (valid < 4)
         results = one.finish(outputs)
     assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
     alone = in_one_go(tmp_path / "alone", outputs)
@@ -95,7 +91,7 @@ def test_outputs_that_are_not_as_they_were_written(
 def test_without_checking_all_the_last_batch_is_checked(
     outputs: list[Output], tmp_path: Path
 ) -> None:
-    """The cheap opening looks at what was written last, which is what a crash may have touched."""
+    """The cheap opening checks the last written batch, which a crash may have damaged."""
     with opened(tmp_path / "out") as one:
         one.take(outputs[:1])
     flip(tmp_path / "out" / "a.fastq.gz", (tmp_path / "out" / "a.fastq.gz").stat().st_size - 40)
@@ -106,7 +102,7 @@ def test_without_checking_all_the_last_batch_is_checked(
 
 
 def test_a_link_in_place_of_an_output(outputs: list[Output], tmp_path: Path) -> None:
-    """What is not a regular file is not written through, and needs a person."""
+    """A file that is not regular is not written through, and needs a person."""
     with opened(tmp_path / "out") as one:
         one.take(outputs)
     path = tmp_path / "out" / "a.fastq.gz"
@@ -118,7 +114,7 @@ def test_a_link_in_place_of_an_output(outputs: list[Output], tmp_path: Path) -> 
     assert (tmp_path / "precious").read_bytes() == before
 
 
-# What becomes of the checkpoint between two sessions.
+# Changes to the checkpoint between two sessions.
 CHECKPOINTS: list[Callable[[Path, bytes], object]] = [
     lambda path, older: path.unlink(),
     lambda path, older: path.write_bytes(b""),
@@ -129,7 +125,7 @@ CHECKPOINTS: list[Callable[[Path, bytes], object]] = [
 
 
 def test_the_checkpoint_of_another_history(tmp_path: Path) -> None:
-    """A checkpoint that goes with a journal of the same length, and other lines, is not used."""
+    """A checkpoint of another journal of the same length is not used."""
     histories: dict[int, tuple[Path, Output]] = {}
     for seed in range(100):
         output = Output(
@@ -158,7 +154,7 @@ def test_the_checkpoint_of_another_history(tmp_path: Path) -> None:
 def test_the_checkpoint_is_only_a_cache(
     lose: Callable[[Path, bytes], object], outputs: list[Output], tmp_path: Path
 ) -> None:
-    """Lost, damaged or older: statistics and checksums are had from the outputs."""
+    """If it is lost, damaged or older, statistics and checksums are computed from the outputs."""
     path = tmp_path / "out" / checkpoint.NAME
     with opened(tmp_path / "out") as one:
         one.take([some(outputs[0], 0, 1)])
@@ -180,8 +176,9 @@ def test_the_checkpoint_is_only_a_cache(
 def test_damage_is_found_while_measuring(
     name: str, place: int, outputs: list[Output], tmp_path: Path
 ) -> None:
-    """Without a checkpoint outputs are read anyway; what is wrong in them is found even where
-    nobody asked for it.
+    """Without a checkpoint outputs are read anyway, and damage is found.
+
+    This is also true without `check_all`.
     """
     with opened(tmp_path / "out") as one:
         one.take(outputs)
@@ -199,7 +196,7 @@ def test_damage_is_found_while_measuring(
 def test_a_disk_that_lies(
     outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is not read back as it was written never counts; on a better disk the work goes on."""
+    """Data that are read back differently never count; on a better disk the work continues."""
 
     class Liar(Disk):
         def write(self, descriptor: int, data: bytes | memoryview) -> int:
@@ -243,9 +240,7 @@ def test_an_end_that_is_not_as_it_was_written(
 def test_what_does_not_inflate_to_the_source_is_refused(
     outputs: list[Output], tmp_path: Path
 ) -> None:
-    """Sound gzip of another text, as a wrong compressor would make it, is not taken for the
-    source's.
-    """
+    """Sound gzip of another text, as from a wrong compressor, is refused."""
     [result, *_] = in_one_go(tmp_path / "out", outputs)
     piece = result.pieces[0]
     text = outputs[0].sources[0].path.read_bytes()

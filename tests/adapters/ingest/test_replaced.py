@@ -1,4 +1,4 @@
-"""Sources that are replaced by others of equal size and time, or only look as if they were."""
+"""Sources replaced by others of equal size and time, or with changed file attributes only."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from hesiod_watch.fastq.sources import look
 
 
 def other_bases(path: Path) -> bytes:
-    """The bytes of a file with one base exchanged, of equal size where it is not compressed."""
+    """The bytes of a file with one base exchanged; of equal size if it is not compressed."""
     text = path.read_bytes()
     start = text.index(b"\n") + 1
     return text[:start] + (b"C" if text[start : start + 1] != b"C" else b"G") + text[start + 1 :]
 
 
 def replace_by_rename(path: Path) -> None:
-    """As `rsync -a` does it: another file, with the times of the one before."""
+    """Replace the file as `rsync -a` does: another file with the earlier times."""
     before = path.stat()
     new = path.with_name("new")
     new.write_bytes(other_bases(path))
@@ -41,7 +41,7 @@ def rewrite_in_place(path: Path) -> None:
 
 
 def copy_over(path: Path) -> None:
-    """The same bytes in another file."""
+    """Replace the file by another file with the same bytes."""
     new = path.with_name("new")
     shutil.copy2(path, new)
     new.rename(path)
@@ -82,9 +82,7 @@ def test_another_text_is_taken_again(
 def test_the_same_text_is_only_read_again(
     number: int, change: Callable[[Path], None], outputs: list[Output], tmp_path: Path
 ) -> None:
-    """chmod, a hard link and a copy of the same bytes give nothing up, and are not looked into
-    twice.
-    """
+    """chmod, a hard link and a copy of the same bytes discard nothing, and are checked once."""
     output = outputs[number]  # plain, gzipped, and both
     with opened(tmp_path / "out") as one:
         one.finish([output])
@@ -103,9 +101,7 @@ def test_the_same_text_is_only_read_again(
 
 
 def test_replaced_between_listing_and_end(outputs: list[Output], tmp_path: Path) -> None:
-    """A replacement after the last listing is noticed by `finish`, and taken when it is listed
-    again.
-    """
+    """`finish` detects a replacement after the last listing; the next listing takes it."""
     a = outputs[0]
     with opened(tmp_path / "out") as one:
         one.take([a])
@@ -118,9 +114,7 @@ def test_replaced_between_listing_and_end(outputs: list[Output], tmp_path: Path)
 
 
 def test_a_replacement_that_is_damaged(outputs: list[Output], tmp_path: Path) -> None:
-    """A gzipped source of equal size that cannot be read any more counts as changed, and is refused
-    when taken.
-    """
+    """A damaged gzipped source of equal size counts as changed, and is refused when taken."""
     b = outputs[1]
     with opened(tmp_path / "out") as one:
         one.take([b])

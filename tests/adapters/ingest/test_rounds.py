@@ -1,4 +1,4 @@
-"""Outputs that grow in rounds end as those of one run, and say at any time what they hold."""
+"""Outputs that grow in several calls end as after one call, and can report at any time."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_rounds_give_what_one_run_gives(
 
 
 def test_figures_of_a_running_cell(outputs: list[Output], tmp_path: Path) -> None:
-    """At any time the groups are those of what was taken so far, and QC can be made of them."""
+    """At any time the groups cover the sources taken so far, and QC can be computed from them."""
     with opened(tmp_path / "out") as one:
         assert one.groups == []
         one.take([some(outputs[0], 0, 1)])
@@ -84,9 +84,7 @@ def test_figures_of_a_running_cell(outputs: list[Output], tmp_path: Path) -> Non
 def test_other_settings_begin_afresh(
     settings: Settings, outputs: list[Output], tmp_path: Path
 ) -> None:
-    """Nothing that was compressed otherwise is kept; what the settings do not touch gives the same
-    text.
-    """
+    """Outputs compressed with other settings are discarded; the text is the same."""
     with opened(tmp_path / "out") as one:
         one.finish(outputs)
     with opened(tmp_path / "out", settings) as one:
@@ -104,9 +102,7 @@ def test_other_settings_begin_afresh(
 
 
 def test_who_wrote_last(outputs: list[Output], tmp_path: Path) -> None:
-    """The record of the last session can be read while it is open, after it ended, and after it
-    died.
-    """
+    """The owner of the last session is readable while it is open, after it, and after a kill."""
     directory = tmp_path / "out"
     assert Ingest.last_owner(directory) == (None, True)
     one = Ingest.open(directory, SETTINGS, owner={"pid": 1, "name": "é\udcff"}, check_all=False)
@@ -125,7 +121,7 @@ def test_who_wrote_last(outputs: list[Output], tmp_path: Path) -> None:
 
 
 def test_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second one is told to try again, and can when the first has gone."""
+    """A second writer gets a temporary error, and can open after the first has closed."""
     monkeypatch.setattr(durable, "LOCK_SECONDS", 0.0)
     with (
         opened(tmp_path / "out"),
@@ -136,9 +132,7 @@ def test_one_writer_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_stop(outputs: list[Output], tmp_path: Path) -> None:
-    """Asked to stop, it ends after the source it is at; what it has is kept, and `finish` says that
-    it is not all.
-    """
+    """After a stop request it ends after the current source, and `finish` reports the rest."""
     asked = 0
 
     def stop() -> bool:
@@ -156,7 +150,7 @@ def test_stop(outputs: list[Output], tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_stop_reaches_workers(tmp_path: Path) -> None:
-    """Workers in the middle of a batch stop after the source that they are at."""
+    """Workers in the middle of a batch stop after their current source."""
     source = put(tmp_path, "0.fastq", reads(500, longest=6000))
     sources = tuple(
         Source(source.location, str(number), source.size, source.mtime_ns) for number in range(80)
@@ -164,7 +158,7 @@ def test_stop_reaches_workers(tmp_path: Path) -> None:
     outputs = [Output(f"o{part}", None, "pass", sources) for part in range(2)]
     seen: list[Tally] = []
     with opened(tmp_path / "out", Settings(processes=2), limits=TaskLimits(files=20)) as one:
-        # Progress is told ten times a second, and a batch takes half a second.
+        # Progress is reported ten times a second, and a batch takes half a second.
         assert 0 < one.take(outputs, on_progress=seen.append, stop=lambda: bool(seen)) < 40
 
 
@@ -172,9 +166,7 @@ def test_stop_reaches_workers(tmp_path: Path) -> None:
 def test_members_behind_bgzf_are_made_bgzf(
     split: bool, outputs: list[Output], tmp_path: Path
 ) -> None:
-    """Where the first of only gzipped sources happens to be BGZF the others become it, in a later
-    session, too.
-    """
+    """If the first of gzipped sources is BGZF, the others become BGZF, also in a later session."""
     text = reads(4)
     first = tmp_path / "0.fastq.gz"
     first.write_bytes(b"".join(bgzf.compress(memoryview(text), [], "small")) + bgzf.END_OF_FILE)
@@ -191,13 +183,13 @@ def test_members_behind_bgzf_are_made_bgzf(
 
 
 def test_progress(outputs: list[Output], tmp_path: Path) -> None:
-    """What was taken in earlier rounds counts, so the last word is the size of the cell."""
-    told: list[Tally] = []
+    """Sources taken in earlier calls count, so the last total is the size of the cell."""
+    seen: list[Tally] = []
     with opened(tmp_path / "out") as one:
-        one.take(outputs[:1], on_progress=told.append)
-        assert told[-1].bytes_done == outputs[0].size
-        one.finish(outputs, on_progress=told.append)
-        assert told[-1] == Tally(
+        one.take(outputs[:1], on_progress=seen.append)
+        assert seen[-1].bytes_done == outputs[0].size
+        one.finish(outputs, on_progress=seen.append)
+        assert seen[-1] == Tally(
             sum(output.size for output in outputs), one.reads, one.bases, "compressing"
         )
 
@@ -206,13 +198,13 @@ def test_progress(outputs: list[Output], tmp_path: Path) -> None:
     "name", ["", ".", "..", "a/b", "a\0b", "journal.jsonl", "checkpoint.bin", "checkpoint.bin.new"]
 )
 def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
-    """An output's name is a name, and not one of ours."""
+    """An output's name is a file name, and not a reserved one."""
     with opened(tmp_path / "out") as one, pytest.raises(PermanentError, match="name of an output"):
         one.take([Output(name, None, "pass", ())])
 
 
 def test_names_that_are_there_twice(outputs: list[Output], tmp_path: Path) -> None:
-    """Two outputs, or two sources of one, cannot have the same name."""
+    """Two outputs, or two sources of one output, cannot have the same name."""
     a = outputs[0]
     with opened(tmp_path / "out") as one:
         with pytest.raises(PermanentError, match="two outputs"):
@@ -223,7 +215,7 @@ def test_names_that_are_there_twice(outputs: list[Output], tmp_path: Path) -> No
 
 
 def test_outputs_without_data(outputs: list[Output], tmp_path: Path) -> None:
-    """No sources, or only empty ones: a valid gzip file of nothing."""
+    """No sources, or only empty ones, give a valid empty gzip file."""
     empty = put(tmp_path, "e.fastq.gz", b"")
     listed = [Output("none.gz", None, "fail", ()), Output("empty.gz", None, "skip", (empty,))]
     with opened(tmp_path / "out") as one:
@@ -238,7 +230,7 @@ def test_outputs_without_data(outputs: list[Output], tmp_path: Path) -> None:
 def test_hosts_that_cannot_save_an_md5(
     without: str, outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The checksum is the same, also where some sessions ran on such a host and some did not."""
+    """The checksum is the same even if some or all sessions ran on such a host."""
     state = md5.EMPTY
     monkeypatch.setattr(md5, "EMPTY", None if without in ("always", "first") else state)
     with opened(tmp_path / "out") as one:
@@ -251,7 +243,7 @@ def test_hosts_that_cannot_save_an_md5(
 
 
 def test_a_very_long_read(tmp_path: Path) -> None:
-    """A read of five million bases, several times the size of a unit, goes the same way."""
+    """A read of five million bases, several times the size of a unit, is handled the same way."""
     rng = random.Random(5)
     text = (
         reads(3)
@@ -283,7 +275,7 @@ def test_a_very_long_read(tmp_path: Path) -> None:
 
 
 def test_batches_end_by_each_limit(tmp_path: Path) -> None:
-    """A commit comes after so many files, so many bytes, or so many seconds."""
+    """A commit comes after the limit of files, of bytes, or of seconds."""
     text = reads(3)
     output = Output(
         "o.gz", None, "pass", tuple(put(tmp_path, f"{number}.fastq", text) for number in range(12))
@@ -307,7 +299,7 @@ def test_batches_end_by_each_limit(tmp_path: Path) -> None:
 def test_a_checkpoint_is_made_on_the_way(
     outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """While there is work, a checkpoint is made from time to time, not only at the end of a round."""
+    """During work a checkpoint is made from time to time, not only at the end."""
     monkeypatch.setattr(ingest, "CHECKPOINT_SECONDS", 0.0)
     seen = []
 

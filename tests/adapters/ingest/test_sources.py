@@ -1,6 +1,4 @@
-"""Sources that come late, change, go away or are no FASTQ: the outputs end as those of what is
-there at the end.
-"""
+"""Sources that come late, change, vanish or are not FASTQ: outputs match the final sources."""
 
 from __future__ import annotations
 
@@ -37,14 +35,14 @@ from hesiod_watch.fastq.verify import verify
 
 
 def changed(source: Source, text: bytes) -> Source:
-    """The source after somebody has written it anew."""
+    """The source after its file was written anew."""
     source.path.write_bytes(text)
     os.utime(source.path, ns=(0, source.mtime_ns + 10**9))
     return look(source.path, source.name)
 
 
-# What happens to an output of four plain sources after three were taken, how many are taken then,
-# and what is said.
+# A change of an output of four plain sources after three were taken, the number taken then, and
+# the note.
 CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
     ("more", lambda a: a, 1, ""),
     (
@@ -82,7 +80,8 @@ CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
             [a.sources[0], put(a.sources[0].path.parent, "a01.fastq", reads(1, 5)), *a.sources[1:]],
         ),
         4,
-        "a01.fastq belongs before a1.fastq, which was taken before it came; 2 of 3 files are taken again",
+        "a01.fastq belongs before a1.fastq, which was taken before it came;"
+        " 2 of 3 files are taken again",
     ),
     (
         "gzipped among plain",
@@ -113,9 +112,7 @@ def test_what_was_taken_is_contradicted(
     outputs: list[Output],
     tmp_path: Path,
 ) -> None:
-    """The output goes back to the last source that is still right, says so, and ends as one run
-    would.
-    """
+    """The output returns to the last valid source, reports it, and ends as in one run."""
     a = outputs[0]
     with opened(tmp_path / "out") as one:
         one.take([some(a, 0, 1, 2)])
@@ -126,7 +123,7 @@ def test_what_was_taken_is_contradicted(
         assert one.take([now]) == taken
         [result] = one.finish([now])
         assert len(one.notes) == bool(note)
-        assert all(note in said for said in one.notes)
+        assert all(note in found for found in one.notes)
     [alone] = in_one_go(tmp_path / "alone", [now])
     assert (result.md5, result.statistics, result.pieces) == (
         alone.md5,
@@ -140,9 +137,7 @@ def test_what_was_taken_is_contradicted(
 def test_plain_and_gzipped_sources_meet(
     order: tuple[int, int], outputs: list[Output], tmp_path: Path
 ) -> None:
-    """An output of verbatim members becomes BGZF throughout when a plain source comes, and the
-    other way round.
-    """
+    """An output of verbatim members becomes BGZF when a plain source comes, and vice versa."""
     a, b, *_ = outputs
     lists = [with_sources(b, b.sources), with_sources(b, [*b.sources, a.sources[0]])]
     first, second = (lists[number] for number in order)
@@ -157,9 +152,7 @@ def test_plain_and_gzipped_sources_meet(
 
 
 def test_an_output_without_sources_is_dropped(outputs: list[Output], tmp_path: Path) -> None:
-    """An output that is not listed any more is removed, also from the figures, and said; its name
-    can be used again.
-    """
+    """An unlisted output is removed, also from the figures, and reported; its name is free."""
     with opened(tmp_path / "out") as one:
         one.take(outputs)
         one.take(outputs[1:])
@@ -178,9 +171,7 @@ def test_an_output_without_sources_is_dropped(outputs: list[Output], tmp_path: P
 def test_a_bad_source_keeps_what_is_before_it(
     processes: int, outputs: list[Output], tmp_path: Path
 ) -> None:
-    """A source that is no FASTQ is named; others count; when it was put right the same ingest goes
-    on.
-    """
+    """A source that is not FASTQ is named, others count; after its repair the ingest continues."""
     a, b, *_ = outputs
     good = a.sources[2].path.read_bytes()
     bad = with_sources(a, [*a.sources[:2], changed(a.sources[2], b"no FASTQ\n"), a.sources[3]])
@@ -195,7 +186,7 @@ def test_a_bad_source_keeps_what_is_before_it(
 
 
 def test_a_source_that_is_bad_at_its_end(outputs: list[Output], tmp_path: Path) -> None:
-    """What was written of it before that was seen is in no output, and in no checksum."""
+    """The part written before the fault was found is in no output and in no checksum."""
     b = outputs[1]
     whole = b.sources[2].path.read_bytes()
     bad = with_sources(b, [*b.sources[:2], changed(b.sources[2], whole[:-9])])
@@ -216,9 +207,7 @@ def test_a_source_that_is_bad_at_its_end(outputs: list[Output], tmp_path: Path) 
 def test_sources_are_looked_at_again_at_the_end(
     change: Callable[[Path], None], outputs: list[Output], tmp_path: Path
 ) -> None:
-    """A source that changed or went away after it was taken is noticed by `finish`, with nothing
-    left to read.
-    """
+    """`finish` detects a source that changed or vanished later, with nothing left to read."""
     with opened(tmp_path / "out") as one:
         one.take(outputs)
         change(outputs[1].sources[2].path)
@@ -233,9 +222,7 @@ TEXTS = [reads(1 + number % 3, 300 + number, 60) for number in range(12)]
 @examples(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_history_ends_the_same(data: st.DataObject) -> None:
-    """Sources that come in any order, late, changed, removed, plain or gzipped, with stops and
-    kills in between.
-    """
+    """Sources in any order, late, changed, removed, plain or gzipped, with stops and kills."""
     with (
         TemporaryDirectory() as otherwise,
         directory_in_memory(Path(otherwise)) as place,
@@ -253,7 +240,7 @@ def test_any_history_ends_the_same(data: st.DataObject) -> None:
                 present.pop(name, None)
             budget = data.draw(st.integers(0, 9))
 
-            def stop(left: list[int] = [budget]) -> bool:  # noqa: B006  each round has its own
+            def stop(left: list[int] = [budget]) -> bool:  # noqa: B006  a new list for each call
                 left[0] -= 1
                 return left[0] < 0
 
@@ -283,7 +270,7 @@ def test_any_history_ends_the_same(data: st.DataObject) -> None:
 
 
 def listing(present: dict[str, Source]) -> list[Output]:
-    """Two outputs, by even and odd names, of what is there, in order."""
+    """Two outputs, by even and odd names, of the present sources, in order."""
     chosen = [sorted(name for name in present if int(name[0]) % 2 == rest) for rest in range(2)]
     return [
         Output(f"out{rest}.gz", None, "pass", tuple(present[name] for name in names))
