@@ -214,5 +214,5 @@ def has_blocks(path: Path) -> bool:
 def _note(source: Source, repaired: str, statistics: ReadStatistics) -> str:
     """A note for people about an appended source; empty if there is nothing to report."""
     if repaired:
-        return f"{source.name}: {repaired}; put right in the output"
+        return f"{source.name}: {repaired}; repaired in the output"
     return "" if statistics.reads else f"{source.name}: empty file"

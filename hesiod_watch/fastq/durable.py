@@ -276,7 +276,7 @@ def size_of(path: Path) -> int | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise translate(error, path, "looking at it") from error
+        raise translate(error, path, "reading its status") from error
     require_regular(path, status)
     return status.st_size
 
@@ -323,7 +323,7 @@ def make_directory(path: Path) -> None:
     except FileExistsError:
         return
     except OSError as error:
-        raise translate(error, path, "making it") from error
+        raise translate(error, path, "creating it") from error
     sync_directory(path.parent)
 
 

@@ -104,7 +104,7 @@ class GzipReader:
             raise BadSource(self._path, "not gzip, though its name ends in .gz", where="byte 0")
         what = "zeros" if not self._input.strip(b"\0") else "garbage"
         raise BadSource(
-            self._path, f"{what} behind the end of the gzip data", where=f"byte {offset}"
+            self._path, f"{what} after the end of the gzip data", where=f"byte {offset}"
         )
 
     def _place(self) -> str:

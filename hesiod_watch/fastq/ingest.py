@@ -239,19 +239,19 @@ class Ingest:
         for name, entry in self._output_set.entries.items():
             output = listed.get(name)
             if output is None:
-                self._output_set.drop(entry, "has no sources any more; dropped")
+                self._output_set.drop(entry, "no longer has sources; dropped")
             elif (entry.barcode, entry.part) != (output.barcode, output.part):
                 self._output_set.drop(
-                    entry, "is of another barcode or part than it was; everything is taken again"
+                    entry, "now belongs to another barcode or part; everything is taken again"
                 )
             elif entry.members != keeps_members(output, self._settings):
                 self._output_set.drop(
-                    entry, "gzipped and plain sources are mixed otherwise now; all are taken again"
+                    entry, "the mix of gzipped and plain sources has changed; all are taken again"
                 )
             else:
                 count, why = self._reread(entry, output, *_common(entry, output), stop)
                 if why or (entry.ended and count < len(output.sources)):
-                    self._output_set.cut(entry, count, why or "more sources came")
+                    self._output_set.cut(entry, count, why or "more sources arrived")
         known = self._output_set.entries
         self._output_set.add(
             [output for output in outputs if output.name not in known],
@@ -418,9 +418,9 @@ def _common(entry: JournalEntry, output: Output) -> tuple[int, str]:
         ):
             return (
                 number,
-                f"{source.name} belongs before {piece.source}, which was taken before it came",
+                f"{source.name} belongs before {piece.source}, which was already taken",
             )
-        return number, f"{piece.source} was taken and is not there any more"
+        return number, f"{piece.source} was taken and is now missing"
     return len(entry.pieces), ""
 
 

@@ -237,7 +237,7 @@ class OutputSet:
         had = bool(self._state.entries)
         self._record([session])
         if had and not self._state.entries:
-            self.notes.append("the settings of compression have changed; everything is taken again")
+            self.notes.append("the compression settings have changed; everything is taken again")
 
     def _repair(self, entry: JournalEntry, check_all: bool) -> None:
         """Make the output match the journal, or shorten the journal's claim."""

@@ -68,7 +68,7 @@ def look(path: Path, name: str) -> Source:
     try:
         status = os.lstat(path)
     except OSError as error:
-        raise translate(error, path, "looking at it") from error
+        raise translate(error, path, "reading its status") from error
     return source_of(path, name, status)
 
 

@@ -65,4 +65,4 @@ def verify(
                 f"{written_path}: {what} differ on re-reading: {found} on disk, {expected} written"
             )
     if reader.repaired:
-        raise PermanentError(f"{written_path}: {reader.repaired}, which was not written")
+        raise PermanentError(f"{written_path}: unexpected content: {reader.repaired}")

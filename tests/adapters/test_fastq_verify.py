@@ -83,7 +83,7 @@ DAMAGED = [
         "bases differ.*159999",
     ),
     (as_members(TEXT)[:-3], "truncated gzip"),
-    (as_members(TEXT) + bytes(9), "zeros behind the end"),
+    (as_members(TEXT) + bytes(9), "zeros after the end"),
     (b"", "reads differ"),
 ]
 

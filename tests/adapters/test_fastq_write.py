@@ -167,7 +167,7 @@ def test_line_ends_are_put_right(
     sources = [put(tmp_path, name, text), put(tmp_path, f"b{name[1:]}", GOOD)]
     written = write(sources, tmp_path / "out")
     assert gzip.decompress(written.path.read_bytes()) == right + GOOD
-    assert written.notes == (f"{name}: {note}; put right in the output",)
+    assert written.notes == (f"{name}: {note}; repaired in the output",)
 
 
 @pytest.mark.parametrize("name", ["a.fastq", "a.fastq.gz"])

@@ -1,6 +1,4 @@
-"""A small cell that grows in rounds: sources, what becomes of them, and how to see whether all of
-it survived.
-"""
+"""A small growing cell: its sources, its expected outputs, and checks of the result."""
 
 from __future__ import annotations
 
@@ -20,18 +18,18 @@ from hesiod_watch.fastq.tasks import TaskLimits
 
 LIMITS = TaskLimits(files=2)
 SETTINGS = Settings(level="small")
-"""zlib: bytes are compared here, and those of the other levels are the same nearly always only (see
-`fastq.bgzf`).
+"""The level that uses zlib: the tests compare bytes, and with the other levels equal input gives
+equal bytes only nearly always (see `fastq.bgzf`).
 """
 
-# Of random bytes make bases, and qualities.
+# Translation tables from random bytes to bases and to qualities.
 _BASES = bytes(b"ACGT"[byte % 4] for byte in range(256))
 _QUALITIES = bytes(35 + byte % 38 for byte in range(256))
 
 
 @contextmanager
 def directory_in_memory(otherwise: Path) -> Iterator[Path]:
-    """A directory in memory where there is one: thousands of crashes and fsyncs need no real disk."""
+    """A directory in memory if possible: thousands of crashes and fsyncs need no real disk."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield otherwise
@@ -44,7 +42,7 @@ def directory_in_memory(otherwise: Path) -> Iterator[Path]:
 
 
 def reads(count: int, seed: int = 0, longest: int = 400) -> bytes:
-    """Text of some reads whose bases and qualities compress about as real ones do."""
+    """Text of some reads whose bases and qualities compress about as well as real ones."""
     rng = random.Random(seed)
     records = []
     for number in range(count):
@@ -62,7 +60,7 @@ def reads(count: int, seed: int = 0, longest: int = 400) -> bytes:
 
 
 def put(directory: Path, name: str, text: bytes) -> Source:
-    """A source holding `text`, gzipped if its name says so."""
+    """Write `text` to a source file, gzipped if its name ends in .gz."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / name
     path.write_bytes(gzip.compress(text, 1, mtime=0) if name.endswith(".gz") and text else text)
@@ -70,9 +68,7 @@ def put(directory: Path, name: str, text: bytes) -> Source:
 
 
 def cell(directory: Path) -> list[Output]:
-    """An output of plain sources, one of gzipped ones (one of them empty), one of both, and one
-    without any.
-    """
+    """Four outputs: of plain sources, of gzipped ones (one of them empty), of both, and of none."""
     plain = [put(directory, f"a{number}.fastq", reads(3, number)) for number in range(4)]
     gzipped = [
         put(directory, f"b{number}.fastq.gz", reads(2 * (number != 1), 10 + number))
@@ -91,7 +87,7 @@ def cell(directory: Path) -> list[Output]:
 
 
 def some(output: Output, *numbers: int) -> Output:
-    """The output with only these of its sources."""
+    """The output with only the sources of these numbers."""
     return Output(
         output.name,
         output.barcode,
@@ -112,14 +108,14 @@ def opened(
     check_all: bool = True,
     limits: TaskLimits = LIMITS,
 ) -> Ingest:
-    """A session in a directory."""
+    """Open a session in a directory."""
     return Ingest.open(directory, settings, owner={"who": "me"}, check_all=check_all, limits=limits)
 
 
 def in_one_go(
     directory: Path, outputs: Sequence[Output], settings: Settings = SETTINGS
 ) -> list[Written]:
-    """What one undisturbed session makes of all outputs."""
+    """Write all outputs in one undisturbed session."""
     with opened(directory, settings) as one:
         return one.finish(outputs)
 
@@ -127,33 +123,33 @@ def in_one_go(
 def grow(
     directory: Path,
     outputs: Sequence[Output],
-    tell: Callable[[str, int], None] = lambda what, number: None,
+    promise: Callable[[str, int], None] = lambda what, number: None,
     settings: Settings = SETTINGS,
 ) -> None:
-    """Rounds as a cell has them: a file comes late, more files come, and the end is asked for
-    twice.
+    """Take the sources as a real cell delivers them.
 
-    `tell` hears how many pieces must not be lost from now on ("pieces"), how many of these `finish`
-    keeps ("kept"), and when everything is there ("finished").
+    One file comes late, more files follow, and `finish` is called twice. `promise` is called with
+    the number of pieces that must not be lost from then on ("pieces"), the number of these that
+    `finish` keeps ("kept"), and when everything is written ("finished").
     """
     a, b, c, _ = outputs
     with Ingest.open(
         directory, settings, owner={"round": 1}, check_all=False, limits=LIMITS
     ) as ingest:
         ingest.take([some(a, 0, 2), some(b, 0)])
-        tell("pieces", 3)
-        tell("kept", 2)  # `a` will go back to its first source
+        promise("pieces", 3)
+        promise("kept", 2)  # `a` will be cut back to its first source
         ingest.take([some(a, 0, 2, 3), some(b, 0, 1), c])
-        tell("pieces", 7)
-        tell("kept", 5)
-    tell("pieces", 5)
+        promise("pieces", 7)
+        promise("kept", 5)
+    promise("pieces", 5)
     with Ingest.open(
         directory, settings, owner={"round": 2}, check_all=True, limits=LIMITS
     ) as ingest:
         ingest.finish(outputs)
-        tell("pieces", 9)
-        tell("kept", 9)
-        tell("finished", 1)
+        promise("pieces", 9)
+        promise("kept", 9)
+        promise("finished", 1)
         ingest.finish(outputs)
 
 
@@ -162,7 +158,7 @@ def written(directory: Path, outputs: Sequence[Output]) -> dict[str, bytes]:
 
 
 def expected(directory: Path, outputs: Sequence[Output]) -> dict[str, bytes]:
-    """What one undisturbed run writes; that it is the sources' text is seen here, too."""
+    """Bytes of one undisturbed run; also checks that they inflate to the sources' text."""
     with Ingest.open(directory, SETTINGS, owner={}, check_all=False) as ingest:
         ingest.finish(outputs)
     found = written(directory, outputs)

@@ -89,7 +89,7 @@ def test_other_settings_begin_afresh(
         one.finish(outputs)
     with opened(tmp_path / "out", settings) as one:
         assert one.sources == 0
-        assert one.notes == ("the settings of compression have changed; everything is taken again",)
+        assert one.notes == ("the compression settings have changed; everything is taken again",)
         one.finish(outputs)
     in_one_go(tmp_path / "alone", outputs, settings)
     found, right = written(tmp_path / "out", outputs), written(tmp_path / "alone", outputs)

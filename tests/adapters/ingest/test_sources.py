@@ -65,13 +65,13 @@ CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
         "missing",
         lambda a: with_sources(a, a.sources[:2]),
         0,
-        "a2.fastq was taken and is not there any more; 1 of 3 files is taken again",
+        "a2.fastq was taken and is now missing; 1 of 3 files is taken again",
     ),
     (
         "missing in the middle",
         lambda a: with_sources(a, [a.sources[0], a.sources[2], a.sources[3]]),
         2,
-        "a1.fastq was taken and is not there any more; 2 of 3 files are taken again",
+        "a1.fastq was taken and is now missing; 2 of 3 files are taken again",
     ),
     (
         "late",
@@ -80,8 +80,7 @@ CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
             [a.sources[0], put(a.sources[0].path.parent, "a01.fastq", reads(1, 5)), *a.sources[1:]],
         ),
         4,
-        "a01.fastq belongs before a1.fastq, which was taken before it came;"
-        " 2 of 3 files are taken again",
+        "a01.fastq belongs before a1.fastq, which was already taken; 2 of 3 files are taken again",
     ),
     (
         "gzipped among plain",
@@ -95,7 +94,7 @@ CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
         "another barcode",
         lambda a: Output(a.name, "barcode09", a.part, a.sources),
         4,
-        "of another barcode or part",
+        "now belongs to another barcode or part",
     ),
 ]
 
@@ -146,7 +145,7 @@ def test_plain_and_gzipped_sources_meet(
     with opened(tmp_path / "out") as one:
         one.finish([second])
         assert one.notes == (
-            "b.fastq.gz: gzipped and plain sources are mixed otherwise now; all are taken again",
+            "b.fastq.gz: the mix of gzipped and plain sources has changed; all are taken again",
         )
     assert written(tmp_path / "out", [second]) == expected(tmp_path / "expected", [second])
 
@@ -156,7 +155,7 @@ def test_an_output_without_sources_is_dropped(outputs: list[Output], tmp_path: P
     with opened(tmp_path / "out") as one:
         one.take(outputs)
         one.take(outputs[1:])
-        assert one.notes == ("a.fastq.gz: has no sources any more; dropped",)
+        assert one.notes == ("a.fastq.gz: no longer has sources; dropped",)
         assert len(one.groups) == 2
         assert not (tmp_path / "out" / "a.fastq.gz").exists()
         one.finish(outputs)
