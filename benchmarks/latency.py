@@ -105,7 +105,7 @@ def storm(orders: Connection) -> None:
         for place in places:
             place.mkdir(parents=True, exist_ok=True)
         before, started = number, time.monotonic()
-        orders.send("blowing")
+        orders.send("writing")
         while not orders.poll() or number - before < BURST:
             with (places[number % BARCODES] / f"PAW99999_pass_0a1b2c3d_{number}.fastq").open(
                 "wb"
@@ -246,28 +246,28 @@ def sample(
     site: Site,
     service: subprocess.Popen[bytes],
     bare: Helper,
-    blow: Callable[[], Callable[[], None]],
+    start_storm: Callable[[], Callable[[], None]],
 ) -> Sample:
     """Measure one cell from its last file to its claim.
 
-    `blow` starts the storm and returns a function that ends it.
+    `start_storm` starts the storm and returns a function that ends it.
     """
     cell, summary, content = site.land()
     bare.ask(summary.parent)
     site.claims.add(site.landing / cell.run / "pipeline", IN_CREATE)
     time.sleep(random.uniform(0.1, 0.4))  # avoids a beat with periodic work of the service
-    calm = blow()
+    end_storm = start_storm()
     with summary.open("wb", buffering=0) as file:
         file.write(content)
         closed = time.monotonic_ns()
     claimed = site.claims.wait_for(lambda name: name == f"{cell.cell}.started")
-    calm()
-    heard = bare.response()
-    assert isinstance(heard, int)
+    end_storm()
+    bare_time = bare.response()
+    assert isinstance(bare_time, int)
     site.finish(service, cell)
     scratch = site.root / f"durable-{cell.run}"
     scratch.mkdir()
-    return Sample((heard - closed) / 1e6, (claimed - closed) / 1e6, two_durable_files(scratch))
+    return Sample((bare_time - closed) / 1e6, (claimed - closed) / 1e6, two_durable_files(scratch))
 
 
 class Storm:
@@ -285,17 +285,17 @@ class Storm:
         )
         self.files, self.seconds = 0, 0.0
 
-    def blow(self) -> Callable[[], None]:
+    def begin(self) -> Callable[[], None]:
         self._helper.ask(self._cell)
         time.sleep(0.05)  # until it is at full speed
 
-        def calm() -> None:
+        def end_storm() -> None:
             response = self._helper.ask("stop")
             assert isinstance(response, tuple)
             self.files += response[0]
             self.seconds += response[1]
 
-        return calm
+        return end_storm
 
     def stop(self) -> None:
         self._helper.stop()
@@ -318,28 +318,31 @@ def table(title: str, samples: list[Sample]) -> tuple[float, float]:
     bare = [one.bare for one in samples]
     row("bare inotify loop: event read", bare)
     result = row("hesiod-watch: cell claimed", [one.claimed for one in samples], bare)
-    row("two durable files on this disk, calm", [one.disk for one in samples])
+    row("two durable files on this disk, no storm", [one.disk for one in samples])
     print()
     return result
 
 
-def measure(site: Site, idle: int, stormy: int) -> None:
+def measure(site: Site, idle: int, in_storm: int) -> None:
     bare = Helper.start(bare_loop)
     with site.service() as service:
         first = sample(site, service, bare, lambda: lambda: None)  # imports and caches
-        calm = [sample(site, service, bare, lambda: lambda: None) for _ in range(idle)]
-        wind = Storm(site)
-        wild = [sample(site, service, bare, wind.blow) for _ in range(stormy)]
-        wind.stop()
+        idle_samples = [sample(site, service, bare, lambda: lambda: None) for _ in range(idle)]
+        writer = Storm(site)
+        storm_samples = [sample(site, service, bare, writer.begin) for _ in range(in_storm)]
+        writer.stop()
     bare.stop()
     print(
         "milliseconds from close() of final_summary;"
         f" for the first cell after the start: {first.claimed:.2f}\n"
     )
-    quiet = table(f"idle, {idle} samples", calm)
-    loud = table(f"storm, {stormy} samples", wild)
-    print(f"storm: {wind.files} files, {wind.files / wind.seconds:.0f} a second")
-    print(f"storm to idle: median {loud[0] / quiet[0]:.2f}x, p99 {loud[1] / quiet[1]:.2f}x")
+    idle_result = table(f"idle, {idle} samples", idle_samples)
+    storm_result = table(f"storm, {in_storm} samples", storm_samples)
+    print(f"storm: {writer.files} files, {writer.files / writer.seconds:.0f} a second")
+    print(
+        f"storm to idle: median {storm_result[0] / idle_result[0]:.2f}x,"
+        f" p99 {storm_result[1] / idle_result[1]:.2f}x"
+    )
 
 
 def main() -> None:

@@ -89,7 +89,7 @@ DAMAGED = [
 
 
 @pytest.mark.parametrize(("data", "reason"), DAMAGED)
-def test_damage_is_told_apart(data: bytes, reason: str, tmp_path: Path) -> None:
+def test_each_damage_has_its_own_message(data: bytes, reason: str, tmp_path: Path) -> None:
     """Each kind of damage has its own message."""
     path = tmp_path / "x.fastq.gz"
     path.write_bytes(data)

@@ -63,7 +63,7 @@ DAMAGE: list[tuple[str, Callable[[Path], None], int]] = [
     ("cut at its end", lambda path: os.truncate(path, path.stat().st_size - 4), 4),
     ("other end", lambda path: flip(path, path.stat().st_size - 1), 4),
     ("nothing left", lambda path: os.truncate(path, 0), 0),
-    ("gone", lambda path: path.unlink(), 0),
+    ("missing", lambda path: path.unlink(), 0),
     ("longer", lambda path: append(path, b"more"), 4),
 ]
 
