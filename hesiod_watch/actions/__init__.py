@@ -1,9 +1,11 @@
-"""What can be done to a run: one module an action, one function `perform` in each.
+"""Actions: the things that hesiod-watch does to a run, one module for each.
 
-An action is idempotent or claimed, looks at the disk for itself, writes its result as a flag or a
-file that is whole or absent, and says what it does in the run's log. It is run by `hesiod-watch
-perform ACTION RUN [CELL]`, as a process of its own or (the short ones) inside the process that
-decided.
+Each module has one function `perform`. An action is idempotent or holds a claim. It reads the disk
+itself, writes its result as a flag or file that is whole or absent, and logs its work in the run's
+log.
+
+`hesiod-watch perform ACTION RUN [CELL]` runs an action as its own process. The short actions also
+run inside the process that decides.
 """
 
 from __future__ import annotations
@@ -34,24 +36,22 @@ from hesiod_watch.runs.landing import LandingArea
 logger = logging.getLogger(__name__)
 
 Outcome = Literal["done", "nothing"]
-"""`nothing`: somebody else did it, or it was not to be done any more."""
+"""`nothing`: another process did the work, or the work is no longer needed."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One action on one run, with everything it needs to know."""
+    """One action on one run, with everything that the action needs."""
 
     action: str
     run_dir: Path
     config: Config
-    owner: Owner  # who performs: for claims and results
+    owner: Owner  # the process that performs the job; written in claims and results
     cell: CellId | None = None
     reason: str = ""
-    upstream: str = LOCAL  # where the run comes from; for new-run
-    listed_run: ListedRun | None = (
-        None  # the run as its upstream was just seen to have it; for tell
-    )
-    completeness: Completeness | None = None  # what this process has just counted; for synced
+    upstream: str = LOCAL  # source of the run; for new-run
+    listed_run: ListedRun | None = None  # the run in its upstream's latest listing; for tell
+    completeness: Completeness | None = None  # result of a count just made here; for synced
     on_progress: Callable[[Progress], None] = field(default=lambda progress: None)
 
     @property
@@ -60,12 +60,18 @@ class Job:
 
     @property
     def output(self) -> Path:
-        """Where this run's results go. Raises HesiodError when that is missing or not this run's."""
+        """Output directory of this run.
+
+        Raises HesiodError if the directory is missing or belongs to another run.
+        """
         self.check_output_area()
         return flags.own_output(self.pipeline, self.config.output)
 
     def check_output_area(self) -> None:
-        """Raises TemporaryError where the output area is not the real one: nothing may be written."""
+        """Check that the output area is the real one; otherwise nothing may be written.
+
+        Raises TemporaryError.
+        """
         area = OutputArea(
             self.config.output, LandingArea(self.config.landing, self.config.batch), warn=False
         )
@@ -83,14 +89,15 @@ class Job:
         return self.cell
 
     def log(self) -> RunLog:
-        """The run's own log; without an output directory, or where it cannot be written, lines are
-        lost.
+        """Log of this run.
+
+        Lines are lost if the run has no output directory or the log cannot be written.
         """
         try:
-            place: Path | None = self.output
+            directory: Path | None = self.output
         except HesiodError:
-            place = flags.log_directory(self.pipeline, self.config.output)
-        return RunLog(place / "pipeline.log" if place else None)
+            directory = flags.log_directory(self.pipeline, self.config.output)
+        return RunLog(directory / "pipeline.log" if directory else None)
 
 
 ACTIONS: dict[str, str] = {
@@ -108,17 +115,19 @@ ACTIONS: dict[str, str] = {
     "tell": "hesiod_watch.actions.queue_messages",
     "notify": "hesiod_watch.actions.deliver_messages",
 }
-"""Modules are imported when their action is performed: the deciding process never loads what works
-on data.
+"""Module of each action, by the action's name.
+
+A module is imported when its action is performed, so the deciding process never loads code that
+works on data.
 """
 
 CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up", "deletable", "strip", "verify"})
 
 
 def output_error(error: OSError, attempted: str) -> HesiodError:
-    """The error to raise instead of one that was met while writing results.
+    """Translate an error met while writing results into a HesiodError.
 
-    Space, and a file system that is away, come back by themselves: TemporaryError. Missing rights,
+    A full disk or an absent file system recovers without a person: TemporaryError. Missing rights,
     a read-only file system, or a file in the place of a directory need a person: PermanentError.
     """
     if error.errno == errno.EEXIST:
@@ -129,7 +138,7 @@ def output_error(error: OSError, attempted: str) -> HesiodError:
 
 
 def command_of(job: Job) -> tuple[str, ...]:
-    """The command that repeats a job, as a person would type it."""
+    """Command that repeats a job, as a person would type it."""
     config = ("--config", str(job.config.path)) if job.config.path else ()
     cell = (str(job.cell),) if job.cell else ()
     upstream = ("--upstream", job.upstream) if job.upstream != LOCAL else ()
@@ -137,8 +146,9 @@ def command_of(job: Job) -> tuple[str, ...]:
 
 
 def perform(job: Job) -> Outcome:
-    """Do one action now, in this process. Raises HesiodError; the action has recorded what must be
-    recorded.
+    """Perform one action now, in this process.
+
+    Raises HesiodError; the action has already recorded what it must record.
     """
     module = ACTIONS.get(job.action)
     if module is None:
@@ -148,7 +158,8 @@ def perform(job: Job) -> Outcome:
         outcome: Outcome = importlib.import_module(module).perform(job)
     except FlagExists as error:
         logger.info(
-            "somebody was first", extra=fields(run=job.run_dir.name, cell=job.cell, why=error)
+            "another process was first",
+            extra=fields(run=job.run_dir.name, cell=job.cell, why=error),
         )
         return "nothing"
     return outcome

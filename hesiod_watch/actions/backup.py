@@ -1,18 +1,17 @@
-"""backup: copy a processed cell, or the run's own files, to every second place, and read there what
-has come.
+"""backup: copy a processed cell, or the run's own files, to each backup and verify the copy.
 
-The order, each step only after the one before:
+Each step starts only after the step before it:
 
-1. raw data are read, where `raw.json` does not know them yet;
-2. at each second place: what is not as it should be gives way (it is moved aside, never deleted),
-   files are copied, the disk there is told to keep them;
-3. **all** of it is read there and held against both manifests; what differs is copied once more and
-   read again;
-4. when every second place has agreed, the round ends as `done`, and says which copies there are.
+1. Read the raw data that `raw.json` does not describe yet.
+2. At each backup: move conflicting files aside (never delete them), copy files, and make them
+   durable there.
+3. Read **all** of it at the backup and compare it with both manifests. Copy what differs once more
+   and read it again.
+4. When every backup agrees, end the attempt as `done`; the flag lists the copies.
 
-A place that fails does not keep the next from getting its copy; what was verified meanwhile is
-remembered in the failed round's flag and not read again when it is tried again. Killed anywhere,
-the next round goes on from what lies there.
+A backup that fails does not prevent the copy to the next one. The flag of a failed attempt lists
+the copies that were verified, and the next attempt does not read these again. If an attempt is
+killed, the next attempt continues with the files that are at the backups.
 """
 
 from __future__ import annotations
@@ -67,19 +66,19 @@ from hesiod_watch.runs.observe import COPIES_FILE, observe
 logger = logging.getLogger(__name__)
 
 CARRIED = ("manifest", "copies", "reason", KEY)
-"""What a round says from its beginning of the one before, so that nothing is forgotten should it be
-killed.
+"""Record keys that an attempt takes over from the attempt before it.
+
+They are written at the beginning, so that nothing is lost if the attempt is killed.
 """
 SHOWN = 20
-"""Sentences about what is wrong that a flag keeps; the log has them all."""
+"""Number of error sentences that a flag keeps; the log has all of them."""
 
 
 def perform(job: Job) -> Outcome:
-    """Copy a cell, or with no cell the run's own files. Raises FlagExists while a round is under
-    way.
+    """Copy a cell, or without a cell the run's own files.
 
-    TemporaryError or PermanentError where some place has no verified copy; the round has been ended
-    as `failed`.
+    Raises FlagExists while another attempt is under way. Raises TemporaryError or PermanentError if
+    some backup has no verified copy; the attempt has ended as `failed`.
     """
     if not job.config.backups:
         raise PermanentError("no backups are configured")
@@ -88,7 +87,7 @@ def perform(job: Job) -> Outcome:
 
 @dataclass
 class _BackupFailures:
-    """What went wrong at which place, and whether trying again may help."""
+    """Errors of the backups, and whether a later attempt may succeed."""
 
     sentences: list[str] = field(default_factory=list)
     temporary: bool = True
@@ -109,33 +108,39 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
     work = flags.backup(cell.stem)
     former = flags.read_flags(job.pipeline).round(work, process.judge_here)
     carried: Mapping[str, object] = former.record if former else {}
-    kept: dict[str, object] = {key: carried[key] for key in CARRIED if key in carried}
-    flags.begin_attempt(job.pipeline, work, job.owner, alone=hold_ingest_dir(job), record=kept)
+    taken_over: dict[str, object] = {key: carried[key] for key in CARRIED if key in carried}
+    flags.begin_attempt(
+        job.pipeline, work, job.owner, alone=hold_ingest_dir(job), record=taken_over
+    )
     log = RunLog(job.output / "backup.log")
     log.command(command_of(job))
-    said = {key: value for key, value in kept.items() if key != "reason"}
-    ending: flags.AttemptOutcome = "failed"
+    record = {key: value for key, value in taken_over.items() if key != "reason"}
+    outcome: flags.AttemptOutcome = "failed"
     try:
         copying = _CellBackup(job, cell, log, carried)
-        copies, troubles = copying.make()
-        said = {
+        copies, failures = copying.make()
+        record = {
             "manifest": copies.manifest,
             "copies": [copy.record() for copy in copies.made],
-            **troubles.record(),
+            **failures.record(),
         }
-        said |= copying.finding
-        if troubles.sentences:
-            raise troubles.error(f"{job.run_dir.name} {cell}")
-        ending = "done"
+        record |= copying.finding
+        if failures.sentences:
+            raise failures.error(f"{job.run_dir.name} {cell}")
+        outcome = "done"
     except HesiodError as error:
-        said.setdefault("reason", str(error)[:4000])
+        record.setdefault("reason", str(error)[:4000])
         log.line(f"{cell}: not backed up: {error}")
         raise
     finally:
-        if ending == "failed":
-            said.setdefault("reason", "it ended early")
+        if outcome == "failed":
+            record.setdefault("reason", "it ended early")
         flags.end_attempt(
-            job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()}
+            job.pipeline,
+            work,
+            job.owner,
+            outcome,
+            {**record, "cell": str(cell), "ended": iso_now()},
         )
     wrong = finding_in(copying.finding).said
     log.line(
@@ -147,32 +152,33 @@ def _backup_cell(job: Job, cell: CellId) -> Outcome:
 
 @dataclass
 class _Copies:
-    """What a round has come to: the results it was about, and their verified copies."""
+    """Verified copies made by an attempt, and the MD5 of the manifest that they are copies of."""
 
     manifest: str
     made: list[CopyRecord] = field(default_factory=list)
 
 
 class _CellBackup:
-    """One round about one cell."""
+    """One attempt to back up one cell."""
 
     def __init__(self, job: Job, cell: CellId, log: RunLog, carried: Mapping[str, object]) -> None:
         self.job = job
         self.cell = cell
         self.log = log
         self.carried = carried
-        self.finding = carried_finding(carried)  # of MinKNOW's checksums, for the flag
+        self.finding = carried_finding(carried)  # result of MinKNOW's checksums, for the flag
         self.kind = type_of(observe(job.run_dir, job.config.output), job.config.policy())
         self.cell_output = job.output / cell.library / cell.name
         self.manifest = _manifest(job, cell, self.cell_output)
         self.reporter = ProgressReporter(self.cell_output, job.on_progress, COPIES_FILE)
 
     def make(self) -> tuple[_Copies, _BackupFailures]:
-        """Copy to every place. Raises HesiodError when there is nothing that could be copied
-        anywhere.
+        """Copy the cell to every backup.
+
+        Raises HesiodError if there is nothing to copy to any of them.
         """
         manifest = self.manifest
-        copies, troubles = _Copies(manifest), _BackupFailures()
+        copies, failures = _Copies(manifest), _BackupFailures()
         try:
             raw = self._raw()
             results, sources = result_facts(self.cell_output), sources_of(self.cell_output)
@@ -185,22 +191,22 @@ class _CellBackup:
                     copies.made.append(made or self._copy(backup, manifest, results, raw, wanted))
                 except HesiodError as error:
                     self.log.line(f"{self.cell}: {error}")
-                    troubles.note(error)
+                    failures.note(error)
             if manifest_md5(self.cell_output) != manifest:
                 raise TemporaryError(
-                    f"{self.job.run_dir.name} {self.cell}: processed once more meanwhile"
+                    f"{self.job.run_dir.name} {self.cell}: processed again during the backup"
                 )
         finally:
             self.reporter.end()
-        return copies, troubles
+        return copies, failures
 
     def _still_good(
         self, backup: BackupPlaceSettings, manifest: str, raw_digest: str, raw: bool
     ) -> CopyRecord | None:
-        """What a failed round has verified at a place, if nothing has changed since and it is not
-        long ago.
+        """Copy that a failed attempt verified, if it is recent and nothing has changed since.
 
-        A round that a person asks for begins afresh, and so does one after a round that was `done`.
+        An attempt that a person requests starts afresh, and so does an attempt after one that was
+        `done`.
         """
         if (
             self.carried.get("manifest") != manifest
@@ -221,14 +227,13 @@ class _CellBackup:
         return None
 
     def _raw(self) -> Facts:
-        """What is known of the raw data, having read what was not known; empty where no place is to
-        have them.
+        """Facts about the raw data, after reading the files that were not known yet.
+
+        Without a backup that stores raw data, nothing is read.
         """
         former = read_raw(self.cell_output)
         if flags.read_flags(self.job.pipeline).stripped(self.cell.stem):
-            return (
-                former.facts
-            )  # what is here is not all of it, and what has gone is on the backups
+            return former.facts  # only a part is in landing; the removed files are on the backups
         if (
             not any(raw_policy(self.kind, backup) for backup in self.job.config.backups)
             or not self.job.cell_dir.is_dir()
@@ -252,9 +257,11 @@ class _CellBackup:
         return raw.facts
 
     def _refuse_other_content(self, former: Facts, now: Facts) -> None:
-        """Raw data of a finished cell do not change. Where they have, the disk may be rotting, and
-        what it gives now must become neither the record nor the copy. A cell that was processed
-        once more since may have been mended.
+        """Refuse raw data that changed although the cell was not processed again.
+
+        Raw data of a finished cell do not change. If they did, the disk may be failing, and the
+        present content must become neither the record nor the copy. A cell that was processed again
+        since then may have been repaired: its changes are accepted. Raises PermanentError.
         """
         if self.carried.get("manifest") not in (None, self.manifest):
             return
@@ -264,8 +271,9 @@ class _CellBackup:
         if changed:
             more = f" (and {len(changed) - 1} more)" if len(changed) > 1 else ""
             raise PermanentError(
-                f"{self.job.run_dir.name} {self.cell}: landing: {display(changed[0])}{more} has other content than "
-                f"{RAW_MANIFEST} says, though the cell was not processed again; it does not replace the good copy. "
+                f"{self.job.run_dir.name} {self.cell}: landing: {display(changed[0])}{more} has "
+                f"other content than {RAW_MANIFEST} says, though the cell was not processed again; "
+                "it does not replace the good copy. "
                 f"If it was changed on purpose, remove {self.cell_output / RAW_MANIFEST}"
             )
 
@@ -297,16 +305,17 @@ class _CellBackup:
                         store, job.cell_dir, landing, raw_place(run, self.cell), wanted, self.log
                     )
                 )
-            gave_way = sum(
-                part.bring(say) for part, say in self._told(f"copying to {backup.name}", parts)
+            superseded = sum(
+                part.bring(say)
+                for part, say in self._parts_with_progress(f"copying to {backup.name}", parts)
             )
-            if gave_way:
-                entries = number_of(gave_way, "entry", "entries")
+            if superseded:
+                entries = number_of(superseded, "entry", "entries")
                 self.log.line(
-                    f"{self.cell}: {backup.name}: {entries} gave way to {store.superseded(run)}"
+                    f"{self.cell}: {backup.name}: {entries} moved to {store.superseded(run)}"
                 )
             problems = []
-            for part, say in self._told(f"reading at {backup.name}", parts):
+            for part, say in self._parts_with_progress(f"reading at {backup.name}", parts):
                 problems += part.prove(say)
             if problems:
                 for problem in problems:
@@ -326,16 +335,16 @@ class _CellBackup:
                 raw=bool(wanted),
             )
 
-    def _told(
+    def _parts_with_progress(
         self, phase: str, parts: Sequence[DirectoryMirror]
     ) -> Iterator[tuple[DirectoryMirror, Callable[[int], None]]]:
-        """Each part, with what tells how far it is."""
+        """Each part, with a function that reports the progress of the part."""
         total, before = sum(part.size for part in parts), 0
         for part in parts:
-            yield part, self._teller(phase, before, total)
+            yield part, self._progress_of(phase, before, total)
             before += part.size
 
-    def _teller(self, phase: str, before: int, total: int) -> Callable[[int], None]:
+    def _progress_of(self, phase: str, before: int, total: int) -> Callable[[int], None]:
         return lambda done: self.reporter.say(Progress(phase, min(before + done, total), total))
 
     def _stopped(self) -> bool:
@@ -345,39 +354,41 @@ class _CellBackup:
 
 
 def raw_policy(kind: RunType, backup: BackupPlaceSettings) -> bool:
-    """Whether a backup is to hold the raw data of a run: what the run's type says wins over what
-    the backup says.
-    """
+    """Whether a backup stores a run's raw data; the run's type overrides the backup."""
     return backup.raw if kind.backup_raw == "default" else kind.backup_raw == "true"
 
 
 def _manifest(job: Job, cell: CellId, cell_output: Path) -> str:
-    """MD5 of the manifest that `.done` speaks of and that lies there. Raises PermanentError."""
+    """MD5 of the cell's manifest, which must be the one that `.done` names.
+
+    Raises PermanentError.
+    """
     done = flags.read_flags(job.pipeline).cell(cell.stem, process.judge_here).done
     what = f"{job.run_dir.name} {cell}"
     if done is None:
-        raise PermanentError(f"{what} is not processed; there is nothing to be copied yet")
+        raise PermanentError(f"{what} is not processed; there is nothing to copy yet")
     manifest = manifest_md5(cell_output)
-    said = done.record.get("manifest_md5")
-    if not manifest or manifest != said:
-        told = f"that its flag done names ({said})" if said else "and its flag done names none"
-        raise PermanentError(
-            f"{what}: manifest.json is {'not the one' if manifest else 'missing,'} {told}"
+    recorded = done.record.get("manifest_md5")
+    if not manifest or manifest != recorded:
+        state = "not the one" if manifest else "missing,"
+        expected = (
+            f"that its flag done names ({recorded})" if recorded else "and its flag done names none"
         )
+        raise PermanentError(f"{what}: manifest.json is {state} {expected}")
     return manifest
 
 
 def _backup_run(job: Job) -> Outcome:
     former = flags.read_flags(job.pipeline).round(flags.BACKUP, process.judge_here)
-    kept = {"covers": former.record["covers"]} if former and "covers" in former.record else {}
+    carried = {"covers": former.record["covers"]} if former and "covers" in former.record else {}
     at_once = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_attempt(job.pipeline, flags.BACKUP, job.owner, alone=at_once, record=kept)
+    flags.begin_attempt(job.pipeline, flags.BACKUP, job.owner, alone=at_once, record=carried)
     log = RunLog(job.output / "backup.log")
     log.command(command_of(job))
-    troubles = _BackupFailures()
-    # Taken first: what changes while files are copied is seen to have changed at the next look.
-    said: dict[str, object] = {"covers": run_digest(observe(job.run_dir, job.config.output))}
-    ending: flags.AttemptOutcome = "failed"
+    failures = _BackupFailures()
+    # Computed first: the next pass then detects what changes while files are copied.
+    record: dict[str, object] = {"covers": run_digest(observe(job.run_dir, job.config.output))}
+    outcome: flags.AttemptOutcome = "failed"
     try:
         for backup in job.config.backups:
             try:
@@ -391,16 +402,16 @@ def _backup_run(job: Job) -> Outcome:
                 )
             except HesiodError as error:
                 log.line(f"{display(str(error))}")
-                troubles.note(error)
-        said |= troubles.record()
-        if troubles.sentences:
-            raise troubles.error(job.run_dir.name)
-        ending = "done"
+                failures.note(error)
+        record |= failures.record()
+        if failures.sentences:
+            raise failures.error(job.run_dir.name)
+        outcome = "done"
     finally:
-        if ending == "failed":
-            said.setdefault("reason", "it ended early")
-        logger.info("run files backed up", extra=fields(run=job.run_dir.name, ending=ending))
+        if outcome == "failed":
+            record.setdefault("reason", "it ended early")
+        logger.info("run files backed up", extra=fields(run=job.run_dir.name, ending=outcome))
         flags.end_attempt(
-            job.pipeline, flags.BACKUP, job.owner, ending, {**said, "ended": iso_now()}
+            job.pipeline, flags.BACKUP, job.owner, outcome, {**record, "ended": iso_now()}
         )
     return "done"

@@ -1,4 +1,4 @@
-"""give-up: record that a cell needs a person, because attempt after attempt ended without a result."""
+"""give-up: flag a cell as needing a person, after too many attempts without a result."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def perform(job: Job) -> Outcome:
         "time": job.owner.time,
     }
     flags.create(job.pipeline, flags.failed(cell.stem), record)
-    job.log().line(f"{cell}: given up: {why}; when the cause is found: hesiod-watch retry")
+    job.log().line(f"{cell}: given up: {why}; after fixing the cause: hesiod-watch retry")
     return "done"

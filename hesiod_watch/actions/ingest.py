@@ -1,10 +1,13 @@
-"""ingest: take what has landed of a cell that is still being written, so that little is left when
-it is complete.
+"""ingest: process the finished files of a running cell early, to shorten the final step.
 
-One round: list the FASTQ, take the finished ones that are new, commit, tell what is known so far
-(numbers for `status`, a page that says the cell is running). A round ends early as soon as the cell
-is to be processed: then `process` takes the rest. What a round has taken is compared with the disk
-again when the cell is closed.
+One attempt:
+
+1. List the FASTQ files.
+2. Read the finished files that are new, and commit them.
+3. Publish the present state: numbers for `status`, and a page that shows the cell as running.
+
+An attempt ends early as soon as the cell is ready to be processed; `process` then reads the rest.
+When the cell is closed, everything that was read is compared with the disk again.
 """
 
 from __future__ import annotations
@@ -32,24 +35,27 @@ from hesiod_watch.runs.observe import INGEST_FILE
 
 
 def perform(job: Job) -> Outcome:
-    """Raises FlagExists when a round is under way already, HesiodError when this one failed."""
+    """Make one attempt.
+
+    Raises FlagExists if another attempt is under way, HesiodError if this one failed.
+    """
     if _closing(job):
         return "nothing"
     begin_ingest(job)
     ending: flags.AttemptOutcome = "failed"
     try:
-        _round(job)
+        _make_attempt(job)
         ending = "done"
     finally:
         end_ingest(job, ending)
     return "done"
 
 
-def _round(job: Job) -> None:
+def _make_attempt(job: Job) -> None:
     cell = job.the_cell
     cell_output = job.output / cell.library / cell.name
     _make(cell_output)
-    # Before the listing: what changes from here on is a reason for another round.
+    # Read before the listing: any later change is a reason for another attempt.
     seen = minknow.fastq_changed(job.cell_dir)
     now = time.time()
     outputs, newest = finished_sources(find_outputs(job), _newest_before(cell_output), now)
@@ -68,7 +74,7 @@ def _round(job: Job) -> None:
                 "unfinished": unfinished,
                 "newest": {name: asdict(file) for name, file in newest.items()},
             }
-            _tell(job, cell_output, ingest, state)
+            _publish_state(job, cell_output, ingest, state)
     finally:
         reporter.end()
     if taken:
@@ -79,7 +85,7 @@ def _round(job: Job) -> None:
 
 
 def _closing(job: Job) -> bool:
-    """The cell is complete, or a person has stopped it: `process` is waiting for us."""
+    """Whether `process` waits: the cell is complete, claimed, or stopped by a person."""
     stem = job.the_cell.stem
     return any(
         (job.pipeline / name).exists()
@@ -87,8 +93,8 @@ def _closing(job: Job) -> bool:
     )
 
 
-def _tell(job: Job, cell_output: Path, ingest: Ingest, state: dict[str, Any]) -> None:
-    """Write what people can see of a running cell, and what the next look must know."""
+def _publish_state(job: Job, cell_output: Path, ingest: Ingest, state: dict[str, Any]) -> None:
+    """Write the page and numbers of a running cell, and the state that the next attempt needs."""
     contents = minknow.read_contents(job.cell_dir)
     counted = contents, completeness.judge(contents)
     qc = qc_document(job, ingest.groups, counted, notes=ingest.notes, state="running")
@@ -110,7 +116,7 @@ def _newest_before(cell_output: Path) -> dict[str, NewestFile]:
         files = loads((cell_output / INGEST_FILE).read_bytes())["newest"]
         return {name: _newest(**file) for name, file in files.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}  # the first round, or of another version: nothing is known to be quiet
+        return {}  # first attempt, or written by another version: no file is known to be quiet
 
 
 def _newest(size: object, mtime_ns: object, since: object) -> NewestFile:
@@ -120,7 +126,7 @@ def _newest(size: object, mtime_ns: object, since: object) -> NewestFile:
 
 
 def _replace(path: Path, text: str) -> None:
-    """Whole or not at all; not fsynced, because the next round makes it again."""
+    """Write a file whole or not at all; not fsynced, because the next attempt makes it again."""
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
     temporary.replace(path)

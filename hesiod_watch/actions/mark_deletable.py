@@ -1,13 +1,14 @@
-"""deletable: tell an upstream which of its cells may be deleted there, with the evidence; or take
-that word back.
+"""deletable: mark a cell as safe to delete on its upstream, or revoke the mark.
 
-What it is told lies beside its runs (`upstreams.marks`): a person sees it there, and
-`bin/hesiod-clean-upstream` goes by it. The list there is what counts, and is read anew each time: a
-round that was killed may or may not have written. A mark is made for a drop proof alone; where
-there is no proof, and a mark stands, it is revoked. A mark that still has half of its time, of a
-cell that has not changed since, is left as it is: the same is never written twice.
+The marks and their evidence are stored beside the upstream's runs (`deletion_list`). People read
+them there, and `bin/hesiod-clean-upstream` acts on them. The list on the upstream is authoritative
+and is read anew each time, because a killed attempt may or may not have written to it.
 
-A strip and a mark of the same cell keep out of each other's way; see `strip`.
+A mark is written only for a deletion proof. Without a proof, an existing mark is revoked. A mark is
+left as it is if half of its time remains and the cell has not changed: the same line is never
+written twice.
+
+A strip and a mark of the same cell exclude each other; see `strip`.
 """
 
 from __future__ import annotations
@@ -37,16 +38,17 @@ Clock = Callable[[], datetime]
 
 
 def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
-    """Raises FlagExists while it is being marked, TemporaryError, or PermanentError with the
-    reasons against it.
+    """Mark the cell, or revoke its mark.
+
+    Raises FlagExists while another attempt is under way, TemporaryError, or PermanentError with the
+    reasons against a mark.
     """
     cell = job.the_cell
     location = flags.read_upstream(job.pipeline) or ""
     upstream = upstream_of(job, location)
     work = flags.deletable(cell.stem)
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    # Should it be killed it may have written a mark; `marked` keeps that possible until it is
-    # known.
+    # A killed attempt may have written a mark. `marked` says so until the list has been read.
     former = flags.read_flags(job.pipeline).round(work, process.judge_here)
     known = carried_finding(former.record if former else {})
     flags.begin_attempt(
@@ -76,8 +78,9 @@ def _mark(
     record: dict[str, object],
     clock: Clock,
 ) -> Mapping[str, object]:
-    """Prove and write; what the flag is to say. `record["marked"]` is kept true to what stands
-    upstream.
+    """Prove and write the mark; returns the record of the flag.
+
+    `record["marked"]` always agrees with the list on the upstream.
     """
     cell = job.the_cell
     standing = there.mark_of(cell)
@@ -89,7 +92,7 @@ def _mark(
     elif without_ground := ground(job):
         answer = DeletionRefused(
             without_ground
-        )  # nothing need be read, and the cell may not be there any more
+        )  # no data need be read, and the cell may no longer exist on the upstream
     else:
         answer = examine_cell(job, there, clock=clock)
     if isinstance(answer, DeletionRefused):
@@ -101,9 +104,7 @@ def _mark(
                 cell, DeletionMark("revoked", clock(), standing.place, job.run_dir.name, said=why)
             )
             record["marked"] = False
-            job.log().line(
-                f"{cell}: not to be deleted upstream any more, though it was marked: {why}"
-            )
+            job.log().line(f"{cell}: its mark as safe to delete upstream is revoked: {why}")
         raise PermanentError(f"{job.run_dir.name} {cell} is not marked as safe to delete: {answer}")
     mark = _mark_for(answer, upstream, there, clock())
     if not _stands(standing, mark):
@@ -112,7 +113,7 @@ def _mark(
         there.keep_evidence(mark.evidence, evidence, md5)
         if not answer.holds(clock()):
             raise TemporaryError(
-                f"{job.run_dir.name} {cell}: the proof has run out before its mark was written"
+                f"{job.run_dir.name} {cell}: the proof has expired before its mark was written"
             )
         record["marked"] = True
         there.write(cell, mark)
@@ -121,7 +122,9 @@ def _mark(
     elif standing:
         mark = standing
     return {
-        "reason": f"{number_of(mark.files, 'file')}, {number_of(mark.bytes, 'byte')}; copies: {mark.said}",
+        "reason": (
+            f"{number_of(mark.files, 'file')}, {number_of(mark.bytes, 'byte')}; copies: {mark.said}"
+        ),
         "marked": True,
         "files": mark.files,
         "bytes": mark.bytes,
@@ -153,7 +156,7 @@ def _mark_for(
 
 
 def _stands(standing: DeletionMark | None, mark: DeletionMark) -> bool:
-    """Whether a mark already says this, and will for some time: the same line is not written twice."""
+    """Whether the existing mark says the same and remains valid for some time."""
     if (
         standing is None
         or standing.word != "deletable"

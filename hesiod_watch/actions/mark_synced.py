@@ -1,8 +1,8 @@
-"""synced: record that all of a cell's data are here.
+"""synced: record that all data of a cell are in the landing area.
 
-Whoever has just counted the cell's files, in this process, hands the proof over; otherwise it is
-taken now. To count a hundred thousand files takes as long as all else from the end of a cell to its
-claim.
+A process that has just counted the cell's files passes its result in. Otherwise the files are
+counted now. Counting a hundred thousand files takes as long as everything else between the end of a
+cell and its claim.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from hesiod_watch.runs import flags, minknow
 
 
 def perform(job: Job) -> Outcome:
-    """Raises TemporaryError when the data are not complete (any more), FlagExists when it is
-    recorded already.
+    """Record the cell as complete.
+
+    Raises TemporaryError if the data are not complete (any more), FlagExists if the flag is already
+    there.
     """
     cell = job.the_cell
     verdict = job.completeness or completeness.judge(minknow.read_contents(job.cell_dir))

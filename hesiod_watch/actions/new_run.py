@@ -1,7 +1,8 @@
-"""new-run: take up a run that appeared in the landing area, or on an upstream.
+"""new-run: adopt a run that appeared in the landing area or on an upstream.
 
-Makes the output directory, the links both ways and `pipeline/`. The last of these appears whole, by
-one rename, so that a run is either nobody's or fully taken up, whatever is killed when.
+Creates the output directory, the links in both directions and `pipeline/`. `pipeline/` appears last
+and whole, by one rename. So a run is either not adopted or fully adopted, whenever a process is
+killed.
 """
 
 from __future__ import annotations
@@ -17,8 +18,10 @@ from hesiod_watch.runs.landing import LandingArea
 
 
 def perform(job: Job) -> Outcome:
-    """Raises TemporaryError when the output directory cannot be made, PermanentError when it is
-    another run's.
+    """Adopt the run.
+
+    Raises TemporaryError if the output directory cannot be made, PermanentError if it belongs to
+    another run.
     """
     output = job.config.output / job.run_dir.name
     try:
@@ -26,7 +29,7 @@ def perform(job: Job) -> Outcome:
         _refuse_foreign(output, job)
         _link_back(output / flags.BACK_LINK, job.run_dir)
     except OSError as error:
-        # A missing output root is a file system that is not mounted: making it would hide that.
+        # A missing output root is a file system that is not mounted: creating it would hide that.
         message = f"{job.run_dir.name}: cannot make its output directory {output}: {error.strerror}"
         raise TemporaryError(message) from error
     if job.upstream != LOCAL:
@@ -37,12 +40,12 @@ def perform(job: Job) -> Outcome:
         return "nothing"
     log = RunLog(job.output / "pipeline.log")
     log.command(command_of(job))
-    log.line(f"new run: {job.reason or 'taken up'}; results go to {output}")
+    log.line(f"new run: {job.reason or 'adopted'}; results go to {output}")
     return "done"
 
 
 def _make_run(job: Job) -> None:
-    """The directory that the run's cells will be copied to. The landing area itself is never made."""
+    """Make the directory that receives the run's cells; the landing area itself is never made."""
     try:
         if job.run_dir.parent != job.config.landing:
             job.run_dir.parent.mkdir(exist_ok=True)  # a batch
@@ -54,12 +57,16 @@ def _make_run(job: Job) -> None:
 
 
 def _refuse_foreign(output: Path, job: Job) -> None:
-    """Raises PermanentError when the directory is another run's, OSError when it cannot be read."""
+    """Check that the output directory is not another run's.
+
+    Raises PermanentError if it is, OSError if it cannot be read.
+    """
     run = flags.identify(job.run_dir)
     other = flags.foreign_owner(output, job.run_dir, run, job.config.output)
     if other is None and (renamed := _renamed_owner(output, job, run)):
         raise PermanentError(
-            f"{output} belongs to another run, {renamed}, which had this name; rename one of the two"
+            f"{output} belongs to another run, {renamed}, which had this name; "
+            "rename one of the two"
         )
     if other:
         raise PermanentError(
@@ -68,7 +75,7 @@ def _refuse_foreign(output: Path, job: Job) -> None:
 
 
 def _renamed_owner(output: Path, job: Job, run: flags.RunIdentity | None) -> Path | None:
-    """The run that had this run's name when it began to write there, if it is still here."""
+    """Run that had this run's name when it first wrote to the directory, if it still exists."""
     recorded, _ = flags.read_record(output)
     if recorded is None or (run and recorded == run.lasting):
         return None
@@ -82,8 +89,9 @@ def _link_back(link: Path, run_dir: Path) -> None:
         link.symlink_to(run_dir, target_is_directory=True)
     except FileExistsError:
         target = link.readlink() if link.is_symlink() else None
-        if target != run_dir and not link.exists():  # another path to this very run is as good
+        if target != run_dir and not link.exists():  # another path to the same run is accepted
             raise PermanentError(
-                f"{link.parent} belongs to another run: {link} leads to {target or 'nothing, it is no link'}, "
+                f"{link.parent} belongs to another run: {link} leads to "
+                f"{target or 'nothing, it is no link'}, "
                 f"not to {run_dir}; rename one of the two runs"
             ) from None

@@ -93,7 +93,7 @@ def test_changed_while_it_is_read(job: Job, name: str, monkeypatch: pytest.Monke
     assert here.found[name].md5 == ""
     assert here.why == {name: "cannot be read: it changed while it was read"}
     assert why == {each: "" if each != name else why[name] for each in list(FILES)[:2]}
-    assert name.endswith("pod5") or "cannot be held against the file" in why[name]
+    assert name.endswith("pod5") or "cannot be compared with the file" in why[name]
 
 
 def test_damaged_source(job: Job) -> None:
@@ -114,5 +114,5 @@ def test_another_text(job: Job) -> None:
     _, why = look(job)
     assert why == {
         "fastq_pass/a.fastq.gz": "",
-        "fastq_pass/b.fastq": "does not hold the very text of the file",
+        "fastq_pass/b.fastq": "does not contain the exact text of the file",
     }

@@ -1,10 +1,12 @@
-"""Removing raw data from the landing area: the one place where this program deletes what a
-sequencer has made.
+"""Delete raw data from the landing area: the only code here that deletes sequencer files.
 
-It takes a `DeletionProof` and nothing else says what goes. Each file is reached through descriptors
-of its directories, no link followed, is looked at once more, and goes only if it is to the last
-nanosecond the file that was proven. There is no recursion and no pattern; directories stay. A proof
-that has run out stops it, with what is left untouched: whoever comes next proves again.
+Deletes exactly the files that a `DeletionProof` names. Each file is opened through descriptors of
+its directories, without following links, and is checked once more. It is deleted only if its
+identity equals the proven one, times to the nanosecond. There is no recursion and no pattern, and
+directories stay.
+
+An expired proof stops the work and leaves the remaining files untouched; the next attempt proves
+again.
 """
 
 from __future__ import annotations
@@ -22,13 +24,13 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.rules.deletion_proof import DeletionProof, DeletionTarget
 from hesiod_watch.runs import cell_files
 
-LOOKS = 64
-"""Files that go between two looks at whether anybody has said stop."""
+FILES_PER_CHECK = 64
+"""Number of files deleted between two checks for a request to stop."""
 
 
 @dataclass
 class DeletedFiles:
-    """What has been removed so far."""
+    """Number and bytes of the files deleted so far."""
 
     files: int = 0
     bytes: int = 0
@@ -42,26 +44,27 @@ def delete_files(
     still: Callable[[], None] = lambda: None,
     clock: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> None:
-    """Remove the files that a proof names from landing, and count them in `gone`. Done and durable
-    when it returns.
+    """Delete the files that a proof names from landing, and count them in `gone`.
 
-    `still` raises when the work is to end. Raises TemporaryError where the proof runs out or a file
-    is not the one that was proven, PermanentError for a proof of anything else.
+    The deletions are complete and durable when it returns. `still` raises when the work must end.
+
+    Raises TemporaryError if the proof expires or a file is not the one that was proven,
+    PermanentError for a proof of anything else.
     """
     if not isinstance(proof, DeletionProof) or not proof.about(
         job.run_dir.name, job.the_cell, "landing"
     ):
         raise PermanentError(
-            f"{job.run_dir.name} {job.the_cell}: there is no proof that this may be dropped"
+            f"{job.run_dir.name} {job.the_cell}: there is no proof that this may be deleted"
         )
     with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
         try:
             for number, target in enumerate(proof.files):
-                if number % LOOKS == 0:
+                if number % FILES_PER_CHECK == 0:
                     still()
                 if not proof.holds(clock()):
-                    raise TemporaryError("the proof has run out; what is left is proven again")
-                if _drop_one(directory, job, target):
+                    raise TemporaryError("the proof has expired; what is left is proven again")
+                if _delete_one(directory, job, target):
                     gone.files += 1
                     gone.bytes += target.size
         except OSError as error:
@@ -70,16 +73,18 @@ def delete_files(
             _make_durable(directory, job, proof)
 
 
-def _drop_one(directory: int, job: Job, target: DeletionTarget) -> bool:
-    """Remove one file; False when it has gone already. Raises TemporaryError where it is another,
-    OSError.
+def _delete_one(directory: int, job: Job, target: DeletionTarget) -> bool:
+    """Delete one file; False if it is already absent.
+
+    Raises TemporaryError if it is another file, OSError.
     """
     try:
         with cell_files.holder(directory, job.the_cell, target.name) as (parent, name):
             found = identity_of(os.stat(name, dir_fd=parent, follow_symlinks=False))
             if found != target.identity:
                 raise TemporaryError(
-                    f"{display(target.name)} is not the file any more that was proven; nothing more goes"
+                    f"{display(target.name)} is not the file any more that was proven; "
+                    "no further file is deleted"
                 )
             os.unlink(name, dir_fd=parent)
     except FileNotFoundError:
@@ -90,7 +95,7 @@ def _drop_one(directory: int, job: Job, target: DeletionTarget) -> bool:
 def _make_durable(directory: int, job: Job, proof: DeletionProof) -> None:
     parents = {target.name.rpartition("/")[0] for target in proof.files}
     for parent in sorted(parents):
-        # Not to be durable harms nobody: a file that comes back is proven and dropped again.
+        # An error here does no harm: a file that reappears is proven and deleted again.
         with (
             suppress(OSError, HesiodError),
             cell_files.holder(directory, job.the_cell, f"{parent}/x".lstrip("/")) as (inner, _),

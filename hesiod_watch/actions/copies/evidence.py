@@ -1,9 +1,8 @@
-"""Finding out what a drop proof rests on: all copies of a cell are read now, and what its flags say
-is read last.
+"""Gather the evidence for a deletion proof: read all copies now, and the cell's flags last.
 
-What is to be dropped is listed first, read, and listed again at the end; whatever came, went or
-changed in between is told. The places are read at the same time, each by a thread of its own. Only
-what is to be dropped must be readable.
+The files to delete are listed first, read, and listed again at the end; every entry that appeared,
+disappeared or changed in between is reported. All places are read at the same time, each in its own
+thread. Only the files to delete must be readable.
 """
 
 from __future__ import annotations
@@ -53,34 +52,35 @@ def gather_evidence(
     *,
     stop: Callable[[], bool] = lambda: False,
 ) -> DeletionEvidence:
-    """All evidence about dropping the job's cell: from `there`, an open upstream, or without one
-    from landing.
+    """Gather all evidence about deleting the job's cell.
 
-    Raises TemporaryError when what is to be dropped cannot be read, PermanentError when what is
-    recorded of the cell cannot.
+    The files to delete are in `there`, an open upstream, or without one in landing.
+
+    Raises TemporaryError if the files to delete cannot be read, PermanentError if the records of
+    the cell cannot be read.
     """
     cell = job.the_cell
     cell_output = job.output / cell.library / cell.name
     with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
         raw = read_raw(cell_output)
-        looking = CopySurvey(job, directory, cell_output, raw.facts, stop)
+        survey = CopySurvey(job, directory, cell_output, raw.facts, stop)
         with ThreadPoolExecutor(2 + len(job.config.backups)) as pool:
-            asked = pool.submit(_ask, there, cell) if there else None
+            listed = pool.submit(_list_upstream_files, there, cell) if there else None
             backups = [
-                (backup, pool.submit(looking.of_backup, backup)) for backup in job.config.backups
+                (backup, pool.submit(survey.of_backup, backup)) for backup in job.config.backups
             ]
-            here = pool.submit(looking.of_landing).result()
-            outputs = looking.of_outputs(here)
+            here = pool.submit(survey.of_landing).result()
+            outputs = survey.of_outputs(here)
             places: list[Copies] = [outputs, *([here.copies()] if there else [])]
             places += [
-                looking.with_outputs(backup, future.result(), outputs) for backup, future in backups
+                survey.with_outputs(backup, future.result(), outputs) for backup, future in backups
             ]
-            before, found = asked.result() if asked else (here.entries, here.found)
+            before, found = listed.result() if listed else (here.entries, here.found)
         taken_at = datetime.now(UTC)
         after = there.inventory(cell).entries if there else cell_files.entries(directory, cell)
-    recorded = {name: RecordedFile(fact.size, fact.md5) for name, fact in looking.raw.items()}
+    recorded = {name: RecordedFile(fact.size, fact.md5) for name, fact in survey.raw.items()}
     names = found.keys() | recorded.keys()
-    # A file that raw.json names was part of the cell: after a strip it is on the backups only.
+    # A file that raw.json names was part of the cell. After a strip only backups have it.
     sha256 = {**dict.fromkeys([*found, *here.found], ""), **raw.sha256, **here.sha256}
     evidence = DeletionEvidence(
         job.run_dir.name,
@@ -98,7 +98,7 @@ def gather_evidence(
 
 
 def ground(job: Job) -> tuple[str, ...]:
-    """What flags and manifests say against dropping anything of the job's cell; no data are read."""
+    """Reasons in flags and manifests against deleting the job's cell; reads no data."""
     cell_output = job.output / job.the_cell.library / job.the_cell.name
     recorded = {
         name: RecordedFile(fact.size, fact.md5)
@@ -118,8 +118,10 @@ def ground(job: Job) -> tuple[str, ...]:
     return tuple(about_cell(_with_flags(job, evidence)))
 
 
-def _ask(there: deletion_list.DeletionList, cell: CellId) -> tuple[Entries, dict[str, FoundEntry]]:
-    """Everything in a cell of an upstream, with the MD5 of its files."""
+def _list_upstream_files(
+    there: deletion_list.DeletionList, cell: CellId
+) -> tuple[Entries, dict[str, FoundEntry]]:
+    """Every entry of a cell on an upstream, with the MD5 of its files."""
     inventory = there.inventory(cell)
     checksums = there.checksums(cell, inventory)
     found = {
@@ -134,20 +136,21 @@ def _ask(there: deletion_list.DeletionList, cell: CellId) -> tuple[Entries, dict
     return inventory.entries, found
 
 
-# What flags say.
+# Records in flags.
 
 
 def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
-    """The evidence with what is recorded about the cell, read last: a flag set meanwhile must
-    count.
+    """Add the cell's records to the evidence.
+
+    They are read last, because a flag set meanwhile must count.
     """
     stem = job.the_cell.stem
     listing = flags.read_flags(job.pipeline)
     cell = listing.cell(stem, process.judge_here)
     done = dict(cell.done.record) if cell.done else {}
     backup = listing.round(flags.backup(stem), process.judge_here)
-    said = done.get("epoch")
-    epoch = said if isinstance(said, int) else 0
+    recorded_epoch = done.get("epoch")
+    epoch = recorded_epoch if isinstance(recorded_epoch, int) else 0
     return replace(
         evidence,
         closed=_closed(job, cell),
@@ -171,12 +174,14 @@ def _closed(job: Job, cell: CellFlags) -> str:
 
 
 def find_blockers(listing: flags.FlagListing, stem: str) -> Iterator[str]:
-    """What flags say against dropping anything of a cell, a sentence each."""
+    """Sentences for the flags that prohibit deleting data of a cell."""
     for name in ("failed", "aborted"):
         if listing.has(name):
             yield f"the run is flagged {name}"
     if listing.stripped_by_hand:
-        yield "the run is flagged stripped, and not by this program: what is left of it is not known"
+        yield (
+            "the run is flagged stripped, and not by this program: what is left of it is not known"
+        )
     cell = listing.cell(stem, process.judge_here)
     if not cell.done:
         yield "it is not processed: there is no flag `done`"
@@ -186,9 +191,9 @@ def find_blockers(listing: flags.FlagListing, stem: str) -> Iterator[str]:
     done_record = cell.done.record if cell.done else {}
     works = (flags.backup(stem), flags.verify(stem), flags.deletable(stem), flags.strip(stem))
     rounds = [listing.round(work, process.judge_here) for work in works]
-    said = finding_in(done_record, *(each.record for each in rounds if each)).said
-    if said:
-        yield said
+    checksum_problem = finding_in(done_record, *(each.record for each in rounds if each)).said
+    if checksum_problem:
+        yield checksum_problem
     for problem in damage_in(rounds[1]):
-        if not problem_of(said).startswith(problem):
+        if not problem_of(checksum_problem).startswith(problem):
             yield f"a verification has found: {problem}"

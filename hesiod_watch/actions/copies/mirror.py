@@ -1,8 +1,8 @@
-"""Making a directory of a backup be what facts say: what is wrong gives way, what lacks is copied,
-all is read there.
+"""Mirror a directory to a backup: set conflicts aside, copy missing files, verify all files.
 
-Never deletes. Whatever stands in the way, or is not named by any fact, or has other content, is
-moved below the run's `superseded/` there; and that it has been kept is looked up, not believed.
+Nothing is ever deleted. An entry that has other content, or that no fact names, or that occupies
+the name of a file, is moved below the run's `superseded/` at the backup. A later listing checks
+that the entry was kept there.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from hesiod_watch.remote.backup.store import BackupStore
 from hesiod_watch.rules.copies import FLAGS, RESULTS, Facts, FileFact
 
 LOGS = frozenset({"pipeline.log", "sync.log", "backup.log"})
-"""Files of a run that grow while they are copied; they come last."""
+"""Files of a run that grow while they are copied; they are copied last."""
 RUN_BACKUP = frozenset({"backup.started", "backup.done", "backup.failed"})
-"""Flags of this very work: they change with it."""
+"""Flags of this action itself, which change while it runs; they are not copied."""
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class DirectoryMirror:
-    """One directory of a backup, and what it is to be."""
+    """One directory of a backup, with the files that it must contain."""
 
     store: BackupStore
-    source: Path  # the directory here; it may have gone
-    below: Path  # a directory above it from which on no link is followed
+    source: Path  # the source directory; it may be missing
+    below: Path  # a directory above it; below this one no link is followed
     directory: str
     facts: Facts
     log: RunLog
@@ -47,15 +47,16 @@ class DirectoryMirror:
         return sum(fact.size for fact in self.facts.values())
 
     def bring(self, on_progress: Callable[[int], None]) -> int:
-        """Have the files that the facts name, and nothing else, lie there; how many entries gave
-        way.
+        """Make the directory contain exactly the named files; returns how many entries it set aside.
 
-        What is there by size and time is not sent again; what is not here any more is left as it is
-        there. Durable when it returns, and not read yet. Raises TemporaryError, PermanentError.
+        A file that agrees in size and time is not sent again. A file whose source is missing stays
+        unchanged at the backup. The copies are durable when it returns, and not verified yet.
+
+        Raises TemporaryError, PermanentError.
         """
         here = _sizes_and_times(self.source, self.below, self.facts)
         before = self.store.entries(self.directory)
-        aside = {name for name, entry in before.items() if _in_the_way(name, entry, self.facts)}
+        aside = {name for name, entry in before.items() if _is_conflicting(name, entry, self.facts)}
         self.store.set_aside(self.directory, _outermost(aside))
         present = {
             name: entry for name, entry in before.items() if name not in aside and entry.kind == "f"
@@ -63,17 +64,18 @@ class DirectoryMirror:
         needed = [
             name
             for name in self.facts
-            if name in here and not _alike(present.get(name), here[name])
+            if name in here and not _same_size_and_time(present.get(name), here[name])
         ]
         done = self.size - sum(self.facts[name].size for name in needed)
         self._copy(needed, lambda more: on_progress(done + more))
         gone = {name: before[name] for name in aside | (set(needed) & present.keys())}
-        _look_for(self.store, self.directory, gone)
+        _require_kept(self.store, self.directory, gone)
         return len(gone)
 
     def prove(self, on_progress: Callable[[int], None]) -> list[str]:
-        """Read all of it there. What is not as it should be is copied once more and read again;
-        what is wrong then.
+        """Verify all files at the backup by reading them; returns a sentence for each problem.
+
+        A file that differs is copied once more and read again; its former version is kept.
         """
         wrong = find_wrong(self.store, self.directory, self.facts, on_progress=on_progress)
         here = _sizes_and_times(self.source, self.below, self.facts)
@@ -81,9 +83,9 @@ class DirectoryMirror:
         if again:
             before = self.store.entries(self.directory)
             for sentence in sentences(self.store, self.directory, self.facts, wrong)[:100]:
-                self.log.line(f"{sentence}; copied once more, the former one is kept")
+                self.log.line(f"{sentence}; copied once more, the former copy is kept")
             self._copy(again, lambda done: None, ignore_times=True)
-            _look_for(
+            _require_kept(
                 self.store, self.directory, {name: before[name] for name in again if name in before}
             )
             wrong = find_wrong(self.store, self.directory, self.facts, self.source, only=again)
@@ -108,17 +110,15 @@ class DirectoryMirror:
         self.store.make_durable()
 
 
-def _in_the_way(name: str, entry: InventoryEntry, facts: Facts) -> bool:
-    """Whether an entry of a backup is no file that should be there, nor a directory on the way to
-    one.
-    """
+def _is_conflicting(name: str, entry: InventoryEntry, facts: Facts) -> bool:
+    """Whether an entry of a backup is neither a wanted file nor a directory above one."""
     if entry.kind == "f" and name in facts:
         return False
     return entry.kind != "d" or name in facts
 
 
 def _outermost(names: Collection[str]) -> list[str]:
-    """Those that lie in none of the others: they go with them."""
+    """Names that are below none of the other names: those are moved with their directory."""
     return [
         name
         for name in names
@@ -126,7 +126,7 @@ def _outermost(names: Collection[str]) -> list[str]:
     ]
 
 
-def _alike(there: InventoryEntry | None, here: os.stat_result) -> bool:
+def _same_size_and_time(there: InventoryEntry | None, here: os.stat_result) -> bool:
     # Times in whole seconds: not every file system keeps more.
     return there is not None and (there.size, there.mtime // 10**9) == (
         here.st_size,
@@ -135,8 +135,9 @@ def _alike(there: InventoryEntry | None, here: os.stat_result) -> bool:
 
 
 def _sizes_and_times(source: Path, below: Path, facts: Facts) -> dict[str, os.stat_result]:
-    """The files that are here to be copied. Raises TemporaryError for one that is not what the
-    facts say.
+    """Status of the source files that can be copied.
+
+    Raises PermanentError if the size of a file differs from its fact.
     """
     found: dict[str, os.stat_result] = {}
     if not source.is_dir():
@@ -146,19 +147,21 @@ def _sizes_and_times(source: Path, below: Path, facts: Facts) -> dict[str, os.st
             try:
                 status = os.stat(name, dir_fd=directory, follow_symlinks=False)
             except OSError:
-                continue  # if it is there already, good; if not, reading there will tell
+                continue  # missing here: reading at the backup shows whether a copy exists
             if status.st_size != fact.size:
                 where = display(str(source / name))
                 raise PermanentError(
-                    f"{where}: {number_of(status.st_size, 'byte')}, and should be {fact.size}; it is not copied"
+                    f"{where}: {number_of(status.st_size, 'byte')}, and should be {fact.size}; "
+                    "it is not copied"
                 )
             found[name] = status
     return found
 
 
-def _look_for(store: BackupStore, directory: str, gone: Mapping[str, InventoryEntry]) -> None:
-    """Look whether what gave way is among what is superseded, or still in its place. Raises
-    PermanentError.
+def _require_kept(store: BackupStore, directory: str, gone: Mapping[str, InventoryEntry]) -> None:
+    """Check that every entry set aside is in `superseded/`, or still in its place.
+
+    Raises PermanentError.
     """
     if not gone:
         return
@@ -174,13 +177,14 @@ def _look_for(store: BackupStore, directory: str, gone: Mapping[str, InventoryEn
             entry.target,
         ):
             where = f"{store.backup.name}: {directory}/{display(name)}"
-            raise PermanentError(f"{where} gave way to another version, and is not in {place}")
+            raise PermanentError(f"{where} was replaced by another version, and is not in {place}")
 
 
 def mirror_run_files(
     store: BackupStore, run_dir: Path, output: Path, config: Config, log: RunLog
 ) -> int:
-    """Copy a run's own files and flags, its logs last, and read them back; how many there are.
+    """Copy a run's own files and flags, its logs last, and verify them; returns their number.
+
     Raises as `bring`.
     """
     run = run_dir.name
@@ -203,12 +207,13 @@ def mirror_run_files(
             except TemporaryError:
                 if last:
                     raise
-                continue  # a flag was renamed meanwhile, perhaps
+                continue  # perhaps a flag was renamed meanwhile
             if not differing:
                 break
             if last:
                 raise TemporaryError(
-                    f"{store.backup.name}: {directory}/{display(differing[0])} is not what it is here"
+                    f"{store.backup.name}: {directory}/{display(differing[0])} "
+                    "differs from the file here"
                 )
         number += len(facts)
     return number
@@ -225,7 +230,7 @@ def _differing(store: BackupStore, source: Path, directory: str, facts: Facts) -
 
 
 def _grew(store: BackupStore, path: Path, directory: str, name: str, md5: str | None) -> bool:
-    """Whether a file there is the beginning of ours, or the whole of it as it is now."""
+    """Whether a file at the backup is the beginning, or the whole, of our present file."""
     entry = store.entries(directory).get(name)
     if md5 is None or entry is None or entry.kind != "f":
         return False
@@ -236,14 +241,14 @@ def _grew(store: BackupStore, path: Path, directory: str, name: str, md5: str | 
 
 
 def _facts_of(source: Path, below: Path) -> Facts:
-    """The regular files of a directory and its sub-directories but for hidden ones, as they are
-    now.
+    """Regular files of a directory, without hidden ones, as they are now.
 
-    Of `output` only what lies at the top is wanted, so cells are not entered.
+    Includes sub-directories of `pipeline`. Only the top level of `output` is wanted, so cells are
+    not entered.
     """
     found: dict[str, FileFact] = {}
     with opened_directory(source, below):
-        pass  # that it is a real directory
+        pass  # checks that it is a real directory
     pending = [""]
     while pending:
         prefix = pending.pop()

@@ -1,12 +1,13 @@
-"""What copies of a cell's raw data there are: every file read where it lies, now. No record of
-earlier is believed.
+"""Survey the copies of a cell's raw data: every file is read now, at its place.
 
-Of a raw FASTQ the output counts as a copy if the piece of it that was made of that file inflates to
-the file's own text (`fastq.sameness`), and if the whole output has the MD5 of the manifest. Then so
-does the same output on a backup.
+Earlier records are not trusted.
 
-A place that cannot be read adds no copies, and the reason: it stops nothing, for others may
-suffice.
+A cell's output counts as a copy of a raw FASTQ file if two things hold: the piece made from that
+file inflates to the file's own text (`fastq.content_equality`), and the whole output has the MD5 of
+the manifest. The same output on a backup then counts too.
+
+A place that cannot be read adds no copies, only a reason. It stops nothing, because other places
+may suffice.
 """
 
 from __future__ import annotations
@@ -42,16 +43,15 @@ from hesiod_watch.runs import cell_files
 
 CHUNK = 1 << 20
 Copies = dict[str, CopyEvidence]
-"""One place's copies, by the name of the raw file that each gives back."""
+"""Copies at one place, by the name of the raw file that each copy can restore."""
 
 
 @dataclass
 class LocalCopy:
-    """What is in landing: entries, and what was read of each file. `why` says why a file could not
-    be read.
+    """Entries in landing, and the result of reading each file.
 
-    `readings` are those of the files that outputs were made of: each is read once, for its MD5 and
-    for its text.
+    `why` says why a file could not be read. `readings` has the files that outputs were made from:
+    each is read once, for its MD5 and for its text.
     """
 
     device: str
@@ -61,12 +61,10 @@ class LocalCopy:
     readings: dict[str, ContentReading] = field(default_factory=dict)
     read_at: dict[str, datetime] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
-    hashes: OutputHashes = field(
-        default_factory=OutputHashes
-    )  # MinKNOW's own checksums, as they are in landing
-    sha256: dict[str, str] = field(
-        default_factory=dict
-    )  # of the files that these name, read in the same pass
+    # MinKNOW's own checksums, as found in landing
+    hashes: OutputHashes = field(default_factory=OutputHashes)
+    # SHA-256 of the files that MinKNOW's checksums name, computed in the same pass
+    sha256: dict[str, str] = field(default_factory=dict)
 
     def copies(self) -> Copies:
         return {
@@ -86,19 +84,19 @@ class LocalCopy:
 
 @dataclass
 class BackupCopy:
-    """What a backup was found to have: MD5 of raw files and of results by name, as read there."""
+    """MD5 of raw files and of results by name, as read at a backup."""
 
     device: str = ""
     raw: Mapping[str, str] = field(default_factory=dict)
     results: Mapping[str, str] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)  # by path below the backup
     read_at: datetime | None = None
-    why: str = ""  # why nothing is known of it
+    why: str = ""  # why nothing is known about this backup
 
 
 @dataclass
 class CopySurvey:
-    """One look at all the places where a cell has copies."""
+    """One survey of all the places that store copies of a cell."""
 
     job: Job
     directory: int
@@ -108,7 +106,10 @@ class CopySurvey:
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
-        """That of the cell's outputs. Raises PermanentError, TemporaryError."""
+        """Manifest of the cell's outputs.
+
+        Raises PermanentError, TemporaryError.
+        """
         return read_manifest(self.cell_output)
 
     def of_landing(self) -> LocalCopy:
@@ -141,19 +142,19 @@ class CopySurvey:
         return here
 
     def of_outputs(self, here: LocalCopy) -> Copies:
-        """Our outputs as copies of the raw FASTQ they were made of."""
+        """Our outputs, as copies of the raw FASTQ files that they were made from."""
         copies: Copies = {}
         device = device_of(self.cell_output)
         wrong = {
             name: why
             for name in sorted(_outputs(self.manifest))
-            if (why := self._wrong_output(name))
+            if (why := self._output_problem(name))
         }
         for source in self.manifest.get("sources", []):
             name = str(source.get("name"))
             output = str(source.get("output"))
             read_at = datetime.now(UTC)
-            why = wrong.get(output) or self._not_the_same(here, name, source)
+            why = wrong.get(output) or self._text_difference(here, name, source)
             path = self.cell_output / output
             copies[name] = CopyEvidence(
                 "output",
@@ -166,8 +167,8 @@ class CopySurvey:
             )
         return copies
 
-    def _wrong_output(self, name: str) -> str:
-        """Why an output is not what the manifest says; "" if it is."""
+    def _output_problem(self, name: str) -> str:
+        """Why an output differs from the manifest; "" if it agrees."""
         expected = next(
             (entry.get("md5") for entry in self.manifest["files"] if entry.get("name") == name),
             None,
@@ -183,24 +184,24 @@ class CopySurvey:
         except HesiodError as error:
             return f"cannot be read: {error}"
 
-    def _not_the_same(self, here: LocalCopy, name: str, source: Mapping[str, Any]) -> str:
-        """Why a piece of an output is no copy of its source; "" if it inflates to the text of that."""
+    def _text_difference(self, here: LocalCopy, name: str, source: Mapping[str, Any]) -> str:
+        """Why a piece of an output is no copy of its source; "" if both have the same text."""
         reading = here.readings.get(name)
         if reading is None:
-            return "cannot be held against the file, which is not in landing"
+            return "cannot be compared with the file, which is not in landing"
         offset, length = source.get("offset"), source.get("length")
         if not isinstance(offset, int) or not isinstance(length, int):
             return "does not say which part of it is this file: it was made by an earlier version"
         if reading.text is None:
-            return f"cannot be held against the file: {reading.why}"
+            return f"cannot be compared with the file: {reading.why}"
         try:
             piece = read_piece(self.cell_output / str(source["output"]), offset, length)
         except HesiodError as error:
-            return f"cannot be held against the file: {error}"
-        return "" if reading.text == piece else "does not hold the very text of the file"
+            return f"cannot be compared with the file: {error}"
+        return "" if reading.text == piece else "does not contain the exact text of the file"
 
     def of_backup(self, backup: BackupPlaceSettings) -> BackupCopy:
-        """Read what a backup has of the cell. Raises nothing for what it does."""
+        """Read the files that a backup has of the cell; a failure is in the result, not raised."""
         run, cell = self.job.run_dir.name, self.job.the_cell
         found = BackupCopy(read_at=datetime.now(UTC))
         try:
@@ -231,9 +232,7 @@ class CopySurvey:
     def with_outputs(
         self, backup: BackupPlaceSettings, there: BackupCopy, outputs: Copies
     ) -> Copies:
-        """A backup's copies: raw files as they lie there, else what its copy of a proven output
-        holds.
-        """
+        """Copies at a backup: its raw files, else the text in its copy of a proven output."""
         run, cell = self.job.run_dir.name, self.job.the_cell
         place = f"backup {backup.name}"
         facts = result_facts(self.cell_output)
@@ -244,7 +243,7 @@ class CopySurvey:
             why = there.why or there.problems.get(path, "") or ("" if md5 else "has no such file")
             output = outputs.get(name)
             if (why or md5 != self._recorded(name)) and output and not output.why and not there.why:
-                # What was proven of our output holds of every file with the same bytes.
+                # A proof about our output holds for every file with the same bytes.
                 last = Path(output.path).name
                 path = f"{results_place(run, cell)}/{last}"
                 same = last in facts and there.results.get(last) == facts[last].md5
@@ -274,11 +273,11 @@ class CopySurvey:
 def _read(
     directory: int, job: Job, name: str, *, text: bool, sha256: hashlib._Hash | None
 ) -> tuple[ContentReading, tuple[int, ...]]:
-    """A file in landing, read once from its disk, perhaps with its text as FASTQ; and its identity.
+    """Read a file in landing once from its disk; returns the reading and the file's identity.
 
-    All bytes go into `sha256` too, where there is one.
+    With `text`, the text of the FASTQ is read too. All bytes are also added to `sha256`, if given.
 
-    Raises OSError, also where it changed meanwhile: then nothing is known of it.
+    Raises OSError, also if the file changed meanwhile: then nothing is known about it.
     """
     with cell_files.opened(directory, job.the_cell, name) as descriptor:
         before = identity_of(os.fstat(descriptor))
@@ -308,8 +307,9 @@ def _md5_of(readinto: ReadInto) -> str:
 
 
 def identity_of(status: os.stat_result) -> tuple[int, ...]:
-    """What differs when it is another file, or the same one changed: nobody can set an inode's
-    change time back.
+    """Identity of a file: differs for another file, and for the same file after a change.
+
+    The change time of an inode cannot be set back.
     """
     return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
@@ -317,7 +317,7 @@ def identity_of(status: os.stat_result) -> tuple[int, ...]:
 def moved(
     before: Mapping[str, InventoryEntry], after: Mapping[str, InventoryEntry]
 ) -> tuple[str, ...]:
-    """Names that came, went or changed from one look to the next."""
+    """Names that appeared, disappeared or changed between two listings."""
     both = before.keys() & after.keys()
     changed = {name for name in both if before[name].identity != after[name].identity}
     return tuple(sorted((before.keys() ^ after.keys()) | changed))
@@ -340,5 +340,5 @@ def _inode_of(path: Path) -> str:
 
 
 def _inode_at(backup: BackupPlaceSettings, path: str) -> str:
-    """Where it is mounted here its inode can be told from ours; of another host's nothing is known."""
+    """Inode of a mounted backup's file, to compare with ours; "" for a backup on another host."""
     return "" if backup.place.over_ssh else _inode_of(Path(backup.place.path) / path)

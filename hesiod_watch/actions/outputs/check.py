@@ -1,5 +1,6 @@
-"""Holding a cell's results against their manifest, byte by byte. Reads only; any number may run at
-once.
+"""Compare a cell's results with their manifest, byte by byte.
+
+Only reads; any number of these checks may run at once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ CHUNK = 1 << 20
 
 
 def verify_cell(cell_output: Path) -> list[str]:
-    """What is wrong with the results in a directory, a sentence each; empty when every file agrees."""
+    """Sentences about damaged results in a directory; empty if every file agrees."""
     manifest = read_manifest(cell_output)
     if not manifest:
         return [f"{MANIFEST} is missing or cannot be read"]

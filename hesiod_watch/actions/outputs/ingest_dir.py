@@ -1,10 +1,11 @@
-"""The growing outputs of a cell, in `.ingest` beside its results: who may go on with them, and who
-must start anew.
+"""Directory `.ingest` with a cell's growing outputs: who may continue them, who starts anew.
 
-The journal in there names its last writer. Whoever opens it goes on with what is there if that
-writer ended cleanly or is proven dead. If neither, somebody may still be writing: then the files
-are left to him, and the work begins again from the sources in a directory of our own. So a writer
-who was taken for dead by a person (`release`) can only spoil files that nobody reads any more.
+The journal in the directory names its last writer. Another process continues the files if that
+writer ended cleanly or is proven dead. Otherwise the writer may still be working: its files are
+left alone, and the new process starts again from the sources in a directory of its own.
+
+So a writer that a person declared dead (`release`) can only damage files that no process reads any
+more.
 """
 
 from __future__ import annotations
@@ -30,17 +31,21 @@ DIRECTORY = ".ingest"
 
 
 def open_ingest(job: Job, cell_output: Path) -> Ingest:
-    """Raises PermanentError when the journal is damaged, TemporaryError when files cannot be
-    written just now.
+    """Open the growing outputs of a cell.
+
+    Raises PermanentError if the journal is damaged, TemporaryError if files cannot be written now.
     """
     processing = job.config.processing
     settings = Settings(processing.compression, processing.recompress, processing.processes)
-    directory, check_all = _place(cell_output, job.owner)
+    directory, check_all = _directory_of(cell_output, job.owner)
     return Ingest.open(directory, settings, owner=asdict(job.owner), check_all=check_all)
 
 
 def begin_ingest(job: Job) -> None:
-    """Be the only one who writes the cell's outputs. Raises FlagExists while somebody else may be."""
+    """Become the only writer of the cell's outputs.
+
+    Raises FlagExists while another process may be writing.
+    """
     flags.begin_attempt(
         job.pipeline, flags.ingest(job.the_cell.stem), job.owner, alone=hold_ingest_dir(job)
     )
@@ -51,21 +56,21 @@ def end_ingest(job: Job, ending: flags.AttemptOutcome) -> None:
 
 
 def remove_ingest_dir(cell_output: Path, owner: Owner) -> None:
-    """Remove every directory of growing outputs that nobody writes to any more."""
+    """Remove every directory of growing outputs that has no writer any more."""
     for directory in cell_output.glob(f"{DIRECTORY}*"):
-        if directory.is_dir() and not directory.is_symlink() and _left(directory, owner)[0]:
+        if directory.is_dir() and not directory.is_symlink() and _is_abandoned(directory, owner)[0]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
 def forget(cell_output: Path) -> None:
-    """Have the next attempt read every source again: nothing that was taken counts any more.
+    """Discard the growing outputs, so that the next attempt reads every source again.
 
     Raises as `output_error`; then nothing has changed.
     """
     moved = []
     for directory in cell_output.glob(f"{DIRECTORY}*"):
         if directory.is_dir() and not directory.is_symlink():
-            # First another name, in one step: what cannot be removed is not continued either.
+            # Rename first, in one step: a directory that cannot be removed is not continued either.
             hidden = cell_output / f"{DIRECTORY}.{secrets.token_hex(6)}"
             try:
                 directory.rename(hidden)
@@ -77,10 +82,9 @@ def forget(cell_output: Path) -> None:
 
 
 def hand_over(written: Sequence[Written], place: Path) -> list[Written]:
-    """Move finished outputs, with their journal, into the staging directory `place`; their new
-    paths.
+    """Move finished outputs and their journal into the staging directory `place`.
 
-    Raises as `output_error`.
+    Returns the outputs with their new paths. Raises as `output_error`.
     """
     if not written:
         return []
@@ -94,16 +98,16 @@ def hand_over(written: Sequence[Written], place: Path) -> list[Written]:
 
 
 def give_back(place: Path, cell_output: Path, owner: Owner) -> None:
-    """Move outputs that were handed over to `place` back to where `open_ingest` finds them.
+    """Move outputs from the staging directory `place` back to where `open_ingest` finds them.
 
     Outputs whose last writer may still live stay in `place`. Raises OSError, HesiodError.
     """
     for directory in place.glob(f"{DIRECTORY}*"):
-        if _left(directory, owner)[0]:
+        if _is_abandoned(directory, owner)[0]:
             try:
                 directory.rename(cell_output / directory.name)
             except OSError as error:
-                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # there is another ingest
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another ingest exists
                     raise
 
 
@@ -111,23 +115,23 @@ def hold_ingest_dir(job: Job) -> Callable[[], AbstractContextManager[None]]:
     return partial(alone_on_this_host, job.config.landing, f"{job.run_dir.name}/{job.the_cell}")
 
 
-def _place(cell_output: Path, owner: Owner) -> tuple[Path, bool]:
-    """The directory to go on in, and whether all that is in it has to be checked."""
+def _directory_of(cell_output: Path, owner: Owner) -> tuple[Path, bool]:
+    """Directory to continue in, and whether all of its content must be checked."""
     directory = cell_output / DIRECTORY
-    left, check_all = _left(directory, owner)
+    abandoned, check_all = _is_abandoned(directory, owner)
     return (
-        (directory, check_all) if left else (cell_output / f"{DIRECTORY}.{owner.token[:12]}", False)
+        (directory, check_all)
+        if abandoned
+        else (cell_output / f"{DIRECTORY}.{owner.token[:12]}", False)
     )
 
 
-def _left(directory: Path, owner: Owner) -> tuple[bool, bool]:
-    """Whether the last writer has left a directory for good, and whether the machine may have lost
-    its last words.
-    """
+def _is_abandoned(directory: Path, owner: Owner) -> tuple[bool, bool]:
+    """Whether the last writer has ended for good, and whether its last writes may be lost."""
     record, clean = Ingest.last_owner(directory)
     if record is None or clean or record.get("token") == owner.token:
         return True, False
     last = flags.owner_of(record)
     liveness, _ = process.judge_here(last)
-    # A process that was killed loses nothing it had written; a machine that stopped may have.
+    # A killed process loses nothing that it had written; a stopped machine may lose writes.
     return liveness is Liveness.DEAD, last is None or last.boot_id != owner.boot_id

@@ -1,6 +1,4 @@
-"""What a worker says about itself while it works: a small file for `status`, a line now and then
-for the log.
-"""
+"""Progress of a worker: a small file for `status`, and now and then a line in the log."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ LOG_EVERY = 60.0
 
 
 class ProgressReporter:
-    """Tells whoever looks how far we are. `say` is cheap enough to be called for every file."""
+    """Publishes the progress of a worker; `say` is cheap enough to be called for every file."""
 
     def __init__(
         self, cell_output: Path, listener: Callable[[Progress], None], name: str = PROGRESS_FILE
@@ -53,8 +51,10 @@ class ProgressReporter:
         self._write(json.dumps(dataclasses.asdict(progress)))
 
     def _write(self, text: str) -> None:
-        """Whole where there is room. On a full disk over the last text, whose place we have: so a
-        wait can be told.
+        """Replace the progress file whole if there is room.
+
+        On a full disk, overwrite its former text, which already has space: `status` can then show
+        that the worker waits.
         """
         temporary = self._path.with_suffix(".new")
         try:
@@ -72,10 +72,9 @@ class ProgressReporter:
             pass  # progress is only for people
 
     def end(self) -> None:
-        """Nothing is under way any more."""
+        """Remove the progress file: no work is under way any more."""
         try:
             self._path.unlink(missing_ok=True)
         except OSError:
-            # an old line about progress beside a finished cell misleads nobody: the stage comes
-            # first
+            # An old progress file does no harm: `status` shows the stage of a finished cell first.
             pass

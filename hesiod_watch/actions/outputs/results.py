@@ -1,17 +1,16 @@
-"""What is kept of a processed cell beside its FASTQ: checksums, QC, facts, manifest and report.
+"""Result files of a processed cell beside its FASTQ: checksums, QC, facts, manifest, report.
 
-Everything is made in a directory of the worker's own, fsynced, and then published by renames. The
-manifest is the list of what a cell's results are; `verify` and the backup hold the files against
-it.
+All files are made in a directory of the worker's own, fsynced, and then published by renames. The
+manifest lists a cell's results; `verify` and `backup` compare the files with it.
 
 An attempt that was overtaken may wake up between any two renames. Three rules keep its files out of
 the results:
 
 1. Every rename that publishes comes from the attempt's own staging directory, FASTQ included.
-2. Before each rename the attempt checks that the cell is still its own.
+2. Before each rename the attempt checks that it still owns the cell.
 3. An attempt withdraws the staging directories of all others before it begins, and again after its
-   own renames. Then it compares what is published with what it renamed. A rename that an overtaken
-   attempt makes later finds no source.
+   own renames. Then it compares what is published with what it renamed. A later rename by an
+   overtaken attempt finds no source.
 """
 
 from __future__ import annotations
@@ -59,26 +58,28 @@ CELL_INFO = "cell_info.yaml"
 REPORT = "report.html"
 SUPERSEDED = "superseded"
 _SOURCES = b' "sources": [\n'
-"""The line of a manifest behind which there are only sources."""
+"""Line of a manifest after which only sources follow."""
 COMPARED_AT_ONCE = 4 << 30
-"""Bytes of files with checksums by MinKNOW up to which processing compares them: in seconds."""
+"""Limit in bytes for comparing files with MinKNOW's checksums while processing.
+
+Reading this much takes seconds.
+"""
 STAGING = ".staging."
-"""Begins the name of a directory where the files of results wait to be published."""
+"""Prefix of directories where result files wait to be published."""
 
 
 @dataclass(frozen=True)
 class CellResults:
-    """The files of a processed cell, by name, and the numbers people ask for first."""
+    """Result files of a processed cell, by name, with the most important numbers."""
 
-    files: Mapping[str, Path]  # where each of them lies, ready to be published
-    md5s: Mapping[str, str]  # of each file
+    files: Mapping[str, Path]  # path of each file, ready to be published
+    md5s: Mapping[str, str]  # MD5 of each file
     headline: Mapping[str, Any]
     cell: str
     completeness: Completeness
-    """The verdict on the cell's contents; its sentence also says what was left out: links, pipes.
-    """
+    """Verdict on the cell's contents; its sentence also names what was left out: links, pipes."""
     checksums: MinknowChecksums
-    """What MinKNOW's own say of the cell's files."""
+    """Result of comparing the cell's files with MinKNOW's checksums."""
 
     @property
     def manifest_md5(self) -> str:
@@ -93,7 +94,7 @@ class CellResults:
         )
 
     def record(self, owner: Owner) -> dict[str, object]:
-        """What `{cell}.done` says."""
+        """Content of `{cell}.done`."""
         return {
             "cell": self.cell,
             "epoch": owner.epoch,
@@ -117,14 +118,23 @@ class CellResults:
         notes: Sequence[str],
         directory: Path,
     ) -> CellResults:
-        """Write everything but the FASTQ into `directory`, fsynced. Raises as `output_error`."""
+        """Write all results except the FASTQ into `directory`, fsynced.
+
+        Raises as `output_error`.
+        """
         groups = [
             (output.output.barcode, output.output.part, output.statistics) for output in written
         ]
-        told = [*notes, *(note for output in written for note in output.notes)]
+        all_notes = [*notes, *(note for output in written for note in output.notes)]
         checksums = compare(job.config.landing, job.run_dir, job.the_cell, at_most=COMPARED_AT_ONCE)
         qc = qc_document(
-            job, groups, counted, notes=told, state="complete", written=written, checksums=checksums
+            job,
+            groups,
+            counted,
+            notes=all_notes,
+            state="complete",
+            written=written,
+            checksums=checksums,
         )
         texts = {
             QC: _json(qc),
@@ -134,8 +144,8 @@ class CellResults:
         texts |= {name: _json(content) for name, content in multiqc_files(qc).items()}
         md5s = {output.output.name: output.md5 for output in written}
         md5s |= {name: _md5(text) for name, text in texts.items()}
-        # md5sum's own format: two blanks, and names hold neither newline nor backslash (naming sees
-        # to that).
+        # md5sum's own format: two blanks. Names contain neither newline nor backslash (`naming`
+        # ensures that).
         listed = [*sorted(name for name in md5s if name.endswith(".gz")), QC, CELL_INFO]
         texts[CHECKSUMS] = "".join(f"{md5s[name]}  {name}\n" for name in listed)
         md5s[CHECKSUMS] = _md5(texts[CHECKSUMS])
@@ -162,7 +172,7 @@ class CellResults:
 
 
 Group = tuple[str | None, str, ReadStatistics]
-"""Barcode, part (pass, fail, skip), and what is known about their reads."""
+"""Barcode, part (pass, fail, skip), and statistics of their reads."""
 
 
 def qc_document(
@@ -175,8 +185,9 @@ def qc_document(
     written: Sequence[Written] = (),
     checksums: MinknowChecksums = NO_CHECKSUMS,
 ) -> dict[str, Any]:
-    """The document of docs/qc-json.md for one cell. `counted`: its contents, and the verdict on
-    them.
+    """QC document for one cell, as docs/qc-json.md describes it.
+
+    `counted`: the cell's contents, and the verdict on them.
     """
     cell = job.the_cell
     contents, verdict = counted
@@ -230,7 +241,7 @@ def _counts(contents: CellContents) -> dict[str, Any]:
 
 
 def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
-    """The few facts that scripts of a facility ask for, under the names that Hesiod gives them."""
+    """The few facts that a facility's scripts need, under the names that Hesiod uses."""
     facts = qc["facts"]
     return {
         "Experiment": qc["run"],
@@ -257,11 +268,10 @@ def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
 def manifest_text(
     job: Job, written: Sequence[Written], md5s: Mapping[str, str], sizes: Mapping[str, int]
 ) -> Iterator[str]:
-    """Every file of the results with size and md5, and every source with what became of it, as JSON
-    in parts.
+    """JSON manifest in parts: every result file with size and MD5, and every source.
 
-    A cell may have a hundred thousand sources; as one document they would take as much memory as
-    all the rest.
+    A cell may have a hundred thousand sources. As one document they would take as much memory as
+    everything else.
     """
     gz = {output.output.name: output for output in written}
     files = []
@@ -293,8 +303,7 @@ def _manifest_source(piece: Piece) -> dict[str, Any]:
         "bytes": piece.size,
         "mtime_ns": piece.mtime_ns,
         "output": piece.output,
-        # Which bytes of the output are this source: so it can be had back from there, and be held
-        # against it.
+        # Bytes of the output that are this source: for restoring it, and for comparing it.
         "offset": piece.offset,
         "length": piece.length,
         "crc32": piece.crc32,
@@ -305,10 +314,12 @@ def _manifest_source(piece: Piece) -> dict[str, Any]:
 
 @contextmanager
 def staging_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
-    """A new directory of our own beside the results, removed at the end.
+    """Make a new directory of our own beside the results, and remove it at the end.
 
-    The directories of all other attempts are withdrawn: our claim is the proof that they have
-    ended. Raises as `output_error` when it cannot be made.
+    The directories of all other attempts are withdrawn: our claim proves that those attempts have
+    ended.
+
+    Raises as `output_error` if the directory cannot be made.
     """
     place = _staging_of(cell_output, owner)
     try:
@@ -325,10 +336,9 @@ def staging_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
 
 
 def withdraw_others(cell_output: Path, owner: Owner) -> None:
-    """Take the staging directories of all other attempts away: from here on none of them can
-    publish.
+    """Withdraw the staging directories of all other attempts, so that none of them can publish.
 
-    For the owner of the cell only. Raises as `output_error`.
+    Only the owner of the cell may call this. Raises as `output_error`.
     """
     ours = _staging_of(cell_output, owner)
     try:
@@ -345,42 +355,42 @@ def _staging_of(cell_output: Path, owner: Owner) -> Path:
 def _withdraw(cell_output: Path, owner: Owner, places: Iterable[Path]) -> None:
     for place in list(places):
         if place.is_dir() and not place.is_symlink():
-            # First a name that the attempt does not know: from this moment on it can rename
-            # nothing.
+            # Rename first to a name unknown to the attempt: from now on it can publish nothing.
             hidden = cell_output / f"{STAGING}{secrets.token_hex(6)}"
-            with suppress(FileNotFoundError):  # it has just ended
+            with suppress(FileNotFoundError):  # the attempt has just ended
                 place.rename(hidden)
                 _clear(hidden, cell_output, owner)
 
 
 def _clear(place: Path, cell_output: Path, owner: Owner) -> None:
-    """Remove a staging directory. Former results and an ingest that can be continued are saved."""
+    """Remove a staging directory, after saving former results and an ingest to continue."""
     if (place / SUPERSEDED).is_dir():
-        _file_away(place / SUPERSEDED, cell_output)
+        _move_to_superseded(place / SUPERSEDED, cell_output)
     give_back(place, cell_output, owner)
     shutil.rmtree(place, ignore_errors=True)
 
 
 Identity = tuple[int, int, int]
-"""Inode, size in bytes and modification time in nanoseconds of a file: a rename keeps them."""
+"""Inode, size in bytes and modification time in nanoseconds of a file; a rename keeps them."""
 
 
 def publish_results(
     files: Mapping[str, Path], cell_output: Path, still_ours: Callable[[], None] = lambda: None
 ) -> dict[str, Identity]:
-    """Move finished files to where people look for them, the manifest last; what was moved, by
-    name.
+    """Move finished files to their final place, the manifest last.
 
-    Other results of an earlier processing of the same cell are kept under `superseded/`. May be
-    done again after a crash in the middle. `still_ours` is called before each rename, and raises
-    when this attempt must not publish. Raises as `output_error`.
+    Returns the identity of each moved file, by name. If an earlier processing of the cell left
+    other results, those are kept under `superseded/`. Safe to repeat after a crash in the middle.
+
+    `still_ours` is called before each rename, and raises if this attempt must not publish. Raises
+    as `output_error`.
     """
     place = files[MANIFEST].parent
     try:
         published = {name: _identity(path) for name, path in files.items()}
         former = _checksums(cell_output)
         if former is not None and former != _checksums(place):
-            _keep(cell_output, place, [*former, *files], still_ours)
+            _supersede_former(cell_output, place, [*former, *files], still_ours)
         for name in sorted(files, key=lambda name: name == MANIFEST):
             still_ours()
             files[name].rename(cell_output / name)
@@ -396,10 +406,12 @@ def publish_results(
 def require_published(
     results: CellResults, published: Mapping[str, Identity], cell_output: Path
 ) -> None:
-    """Raises TemporaryError where a published file is not the one that this attempt renamed.
+    """Check that each published file is the one that this attempt renamed.
 
     An overtaken attempt may have renamed a file of its own over ours. A file whose identity differs
     is read, because not every file system keeps inode numbers and times.
+
+    Raises TemporaryError if a file was replaced or removed.
     """
     for name, identity in published.items():
         path = cell_output / name
@@ -423,7 +435,7 @@ def _identity(path: Path) -> Identity:
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:
-    """The manifest in a directory; empty where there is none that can be read."""
+    """Manifest in a directory; empty if it is missing or unreadable."""
     try:
         return _manifest((directory / MANIFEST).read_bytes())
     except OSError:
@@ -441,10 +453,10 @@ def _manifest(text: bytes) -> dict[str, Any]:
 
 
 def _checksums(directory: Path) -> dict[str, str] | None:
-    """Checksums of the FASTQ in a manifest, None without one: what else there is carries the time
-    at which it was made.
+    """Checksums of the FASTQ in a manifest; None without a manifest.
 
-    The sources come last, may be a hundred thousand, and are not read.
+    Other results contain the time at which they were made, so they always differ. The sources come
+    last, may be a hundred thousand, and are not read.
     """
     try:
         with (directory / MANIFEST).open("rb") as file:
@@ -458,26 +470,27 @@ def _checksums(directory: Path) -> dict[str, str] | None:
     }
 
 
-def _keep(
+def _supersede_former(
     cell_output: Path, place: Path, names: Collection[str], still_ours: Callable[[], None]
 ) -> None:
     """Move former results into `place`, and then all of them at once to `superseded/`.
 
-    The manifest is last: while it is there, the next attempt after a crash keeps what is left.
+    The manifest is moved last: while it is there, the next attempt after a crash keeps the
+    remaining files.
     """
-    kept = place / SUPERSEDED
-    kept.mkdir()
+    former = place / SUPERSEDED
+    former.mkdir()
     for name in sorted({*names, MANIFEST}, key=lambda name: (name == MANIFEST, name)):
         if Path(name).name == name and (cell_output / name).is_file():
             still_ours()
-            (cell_output / name).rename(kept / name)
-    _file_away(kept, cell_output)
+            (cell_output / name).rename(former / name)
+    _move_to_superseded(former, cell_output)
 
 
-def _file_away(kept: Path, cell_output: Path) -> None:
+def _move_to_superseded(former: Path, cell_output: Path) -> None:
     (cell_output / SUPERSEDED).mkdir(exist_ok=True)
     moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    kept.rename(cell_output / SUPERSEDED / moment)
+    former.rename(cell_output / SUPERSEDED / moment)
 
 
 def fsync_directory(directory: Path) -> None:
@@ -489,7 +502,7 @@ def fsync_directory(directory: Path) -> None:
 
 
 def _write(path: Path, parts: Iterable[str]) -> str:
-    """Write and fsync a file; the MD5 of it."""
+    """Write and fsync a file; returns its MD5."""
     md5 = hashlib.md5(usedforsecurity=False)
     with path.open("wb") as file:
         for part in parts:
@@ -506,8 +519,9 @@ def _json(document: object) -> str:
 
 
 def _encoded(text: str) -> bytes:
-    """How a text is written. Bytes of names that are no UTF-8 become `\\udcXX`, which JSON reads as
-    they were.
+    r"""Bytes of a text as they are written to files.
+
+    Bytes of names that are not UTF-8 become `\udcXX`, which JSON reads back as the original bytes.
     """
     return text.encode("utf-8", "backslashreplace")
 

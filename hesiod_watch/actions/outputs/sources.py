@@ -1,6 +1,4 @@
-"""The FASTQ files of a cell as the data path wants them: which outputs there are, and which files
-go into each.
-"""
+"""FASTQ files of a cell, as the data path needs them: its outputs, and the files of each."""
 
 from __future__ import annotations
 
@@ -20,8 +18,9 @@ from hesiod_watch.runs import flags, minknow
 
 @dataclass(frozen=True)
 class NewestFile:
-    """The last file of an output, as it was when it was first seen so. `since` is our own clock, in
-    seconds.
+    """Last file of an output, with the time when it was first seen in this state.
+
+    `since` is in seconds of our own clock.
     """
 
     size: int
@@ -29,17 +28,17 @@ class NewestFile:
     since: float
 
     def quiet(self, now: float) -> bool:
-        return (
-            not 0 <= now - self.since < QUIET
-        )  # a time in the future is one that a clock got wrong
+        # A time in the future comes from a wrong clock.
+        return not 0 <= now - self.since < QUIET
 
 
 def find_outputs(job: Job) -> list[Output]:
-    """One output per barcode and pass, fail or skip, with all its files in natural order of their
-    names.
+    """One output for each barcode and pass, fail or skip, with its files in natural order of name.
 
-    So the output of a cell is the same whoever makes it. Raises PermanentError when a name cannot
-    be used, the cell has gone or may not be read, TemporaryError when it cannot be read just now.
+    So the output of a cell does not depend on which process makes it.
+
+    Raises PermanentError if a name cannot be used, or if the cell is missing or may not be read.
+    Raises TemporaryError if the cell cannot be read now.
     """
     groups: dict[tuple[str, str], list[Source]] = {}
     for file, source in _sources(job):
@@ -53,17 +52,17 @@ def find_outputs(job: Job) -> list[Output]:
 
 
 def sources_unchanged(job: Job, outputs: Sequence[Output]) -> bool:
-    """Whether `find_outputs` would find these again. Raises as it does.
+    """Whether `find_outputs` would find the same outputs again. Raises as it does.
 
-    Compares sums of digests, so that the cell's files are never in memory twice. The name of a file
-    decides which output it belongs to and its place there.
+    Compares sums of digests, so that the cell's files are never in memory twice. A file's name
+    decides which output it belongs to, and its position there.
     """
     expected = sum(_digest(source) for output in outputs for source in output.sources)
     return sum(_digest(source) for _, source in _sources(job)) == expected
 
 
 def _sources(job: Job) -> Iterator[tuple[minknow.DataFile, Source]]:
-    """Every FASTQ file of the cell, as it is now."""
+    """Every FASTQ file of the cell, in its present state."""
     try:
         for file in minknow.data_files(job.cell_dir, (DataKind.FASTQ,)):
             found = file.path.lstat()
@@ -75,8 +74,9 @@ def _sources(job: Job) -> Iterator[tuple[minknow.DataFile, Source]]:
 
 
 def _digest(source: Source) -> int:
-    """A number of 256 bits, because sums of shorter ones could be made alike by whoever chooses the
-    names.
+    """Digest of a source, as a number of 256 bits.
+
+    With shorter numbers, a person who chooses the names could make two sums equal.
     """
     hints = f"{source.ctime_ns} {source.inode}"
     text = f"{source.size} {source.mtime_ns} {hints} {source.location}".encode(
@@ -88,13 +88,14 @@ def _digest(source: Source) -> int:
 def finished_sources(
     outputs: Sequence[Output], before: Mapping[str, NewestFile], now: float
 ) -> tuple[list[Output], dict[str, NewestFile]]:
-    """The finished files of a growing cell, and the newest of each output, to be given as `before`
-    the next time.
+    """Finished files of a growing cell, and the newest file of each output.
 
-    A file is finished when a later one of its directory is there, or when it has not changed for a
-    while by our own clock (`now`, seconds); what the file system's clock says is not compared with
-    ours. Decided by stat alone, so it works where there are no events. A file taken too early is
-    noticed when the cell is closed, and done again.
+    The newest files are the argument `before` of the next call.
+
+    A file is finished if its directory has a later one, or if it has not changed for a while by our
+    own clock (`now`, in seconds). The file system's clock is not compared with ours. Only `stat` is
+    used, so this works without events. A file that was taken too early is detected when the cell is
+    closed, and is processed again.
     """
     ready = []
     newest: dict[str, NewestFile] = {}
@@ -109,12 +110,13 @@ def finished_sources(
 
 
 def missing_cell(job: Job) -> HesiodError:
-    """What it means that a cell's directory is not there: a file system that went away, or a cell
-    that did.
+    """Error for a cell whose directory is missing.
+
+    TemporaryError if the landing area is absent, PermanentError if only the cell is.
     """
     landing = job.config.landing
     if not landing.is_dir() or not any(landing.iterdir()):
-        return TemporaryError(f"the landing area {landing} has gone; waiting for it to come back")
+        return TemporaryError(f"the landing area {landing} is missing; waiting for it to come back")
     return PermanentError(
-        f"{job.cell_dir} has gone: renamed or removed while it was being processed"
+        f"{job.cell_dir} is missing: renamed or removed while it was being processed"
     )
