@@ -1,10 +1,9 @@
-"""notify: deliver a run's messages, in order, each channel for itself, and write down what each has
-got.
+"""notify: deliver a run's messages in order, per channel, and record each delivery.
 
-In a process of its own, because a tracker may take its time or stop half-way; nothing but later
-messages of the same run and channel waits for it. One process at a time delivers for a run, by its
-flag; the channels are asked not to send what they have already. Killed anywhere, the next round
-goes on with the message that has no mark yet.
+Delivery runs in its own process, because a tracker may be slow or stop half-way. Only later
+messages of the same run and channel wait for it. One process at a time delivers for a run, held by
+its flag. Each channel is asked not to send a message that it has already sent. If the process is
+killed, the next attempt continues with the first message without a delivery mark.
 """
 
 from __future__ import annotations
@@ -39,10 +38,11 @@ logger = logging.getLogger(__name__)
 
 
 def perform(job: Job) -> Outcome:
-    """Raises FlagExists while somebody delivers, HesiodError where the flags cannot be written.
+    """Deliver the messages that are due.
 
-    That a channel takes nothing is no error of this action: it is written down, and tried again
-    when the plan says.
+    Raises FlagExists while another process delivers, HesiodError if the flags cannot be written. A
+    channel that accepts nothing is no error of this action: it is recorded, and retried when the
+    plan says.
     """
     snapshot = _look(job)
     if snapshot.outbox is None or not delivery.due_channels(snapshot.outbox, datetime.now(UTC)):
@@ -58,8 +58,8 @@ def perform(job: Job) -> Outcome:
         job.log().command(command_of(job))
         found = _deliver(job, former, died=died)
     finally:
-        ending: flags.AttemptOutcome = "failed" if found else "done"
-        flags.end_attempt(job.pipeline, flags.NOTIFY, job.owner, ending, delivery.record_of(found))
+        outcome: flags.AttemptOutcome = "failed" if found else "done"
+        flags.end_attempt(job.pipeline, flags.NOTIFY, job.owner, outcome, delivery.record_of(found))
     return "done"
 
 
@@ -74,29 +74,30 @@ def _look(job: Job) -> Snapshot:
 def _deliver(
     job: Job, former: Mapping[str, DeliveryFailure], *, died: bool
 ) -> dict[str, DeliveryFailure]:
-    """What is wrong with which channel when all that can be delivered is. `died`: so did the last
-    one who tried.
+    """Deliver what can be delivered; returns the failure of each channel that has one.
+
+    `died`: the last attempt ended without a record.
     """
-    snapshot = _look(job)  # again: somebody may have delivered until the round was ours
+    snapshot = _look(job)  # again: another process may have delivered before our attempt began
     outbox = snapshot.outbox or Outbox()
     now = datetime.now(UTC)
     channels = open_channels(job.config)
-    troubles = {}
+    failures = {}
     for name in _channels(job):
-        letters = outbox.waiting_for(name)
+        messages = outbox.waiting_for(name)
         before = former.get(name)
-        if letters and before and delivery.rests(before, now):
-            troubles[name] = before
-        elif letters:
+        if messages and before and delivery.rests(before, now):
+            failures[name] = before
+        elif messages:
             recipient = _Recipient(job, name, channels[name], _ticket(job, snapshot))
-            if trouble := recipient.take(letters, before, tried=died or before is not None):
-                troubles[name] = trouble
-    return troubles
+            if failure := recipient.take(messages, before, tried=died or before is not None):
+                failures[name] = failure
+    return failures
 
 
 @dataclass(frozen=True)
 class _Recipient:
-    """One channel that gets a run's messages."""
+    """One channel that receives a run's messages."""
 
     job: Job
     name: str
@@ -104,22 +105,22 @@ class _Recipient:
     ticket: TicketRequest
 
     def take(
-        self, letters: tuple[OutboxMessage, ...], before: DeliveryFailure | None, *, tried: bool
+        self, messages: tuple[OutboxMessage, ...], before: DeliveryFailure | None, *, tried: bool
     ) -> DeliveryFailure | None:
-        """Deliver them in order. Why that came to an end before the last one; None: it did not.
+        """Deliver messages in order; returns the failure that stopped it, or None.
 
-        `before` is what was wrong the last time, `tried` says that the first of them may be there
+        `before` is the failure of the last attempt. `tried`: the first message may have been sent
         already.
         """
         landing = self.job.config.landing
         shortest = timedelta(seconds=self.job.config.notify.retry)
-        person = False
+        needs_person = False
         try:
             if why := known_outage(landing, self.name):
                 raise TemporaryError(why)
-            for letter in letters:
+            for message in messages:
                 self._hand_over(
-                    letter, tried=tried and letter is letters[0], last=letter is letters[-1]
+                    message, tried=tried and message is messages[0], last=message is messages[-1]
                 )
                 outage_over(landing, self.name)
             return None
@@ -127,39 +128,38 @@ class _Recipient:
             why = str(error)
             note_outage(landing, self.name, why, shortest)
         except HesiodError as error:
-            why, person = str(error), True
+            why, needs_person = str(error), True
         except Exception as error:
-            # A bug, or a library that raises what it does not announce: other channels and other
-            # runs go on.
+            # A bug, or an undocumented error of a library: other channels and runs continue.
             logger.exception(
                 "a bug while delivering", extra=fields(run=self.job.run_dir.name, channel=self.name)
             )
-            why, person = f"a bug in hesiod-watch: {type(error).__name__}: {error}", True
+            why, needs_person = f"a bug in hesiod-watch: {type(error).__name__}: {error}", True
         self.job.log().line(f"not delivered to {self.name}: {why}")
-        return delivery.after(before, why, datetime.now(UTC), shortest, needs_person=person)
+        return delivery.after(before, why, datetime.now(UTC), shortest, needs_person=needs_person)
 
-    def _hand_over(self, letter: OutboxMessage, *, tried: bool, last: bool) -> None:
-        """Deliver one message and write that down. Raises what the channel raises."""
+    def _hand_over(self, message: OutboxMessage, *, tried: bool, last: bool) -> None:
+        """Deliver one message and record that. Raises the errors of the channel."""
         pipeline = self.job.pipeline
-        if letter.problem:
-            mark = f"{letter.number:04d}.{self.name}.delivered"
+        if message.problem:
+            mark = f"{message.number:04d}.{self.name}.delivered"
             raise PermanentError(
-                f"{letter.problem}; or pass it over: touch {pipeline}/messages/{mark}"
+                f"{message.problem}; or pass it over: touch {pipeline}/messages/{mark}"
             )
         known, problem = flags.read_ticket(pipeline) if self.name == TRACKER else (None, "")
         if problem:
             raise PermanentError(problem)
         kind: Literal["comment", "reply"] = (
-            "reply" if letter.channels[self.name] == "reply" else "comment"
+            "reply" if message.channels[self.name] == "reply" else "comment"
         )
-        message = Delivery(
-            letter.number, letter.token, letter.event, kind, letter.text, tried=tried
+        content = Delivery(
+            message.number, message.token, message.event, kind, message.text, tried=tried
         )
-        delivered = self.channel.deliver(self.ticket, known, message)
+        delivered = self.channel.deliver(self.ticket, known, content)
         if self.name == TRACKER and known is None and delivered.ticket is not None:
             flags.write_ticket(pipeline, delivered.ticket)
         if last and delivered.ticket is not None:
-            # Before the mark: should the answer be lost, this is done again, and the message is not
+            # Before the mark: if the response is lost, this is repeated, and the message is not
             # sent again.
             self._keep(delivered.ticket)
         record = {
@@ -168,11 +168,11 @@ class _Recipient:
             "ticket": delivered.ticket,
             "note": delivered.note,
         }
-        flags.mark_delivered(pipeline, letter, self.name, record)
+        flags.mark_delivered(pipeline, message, self.name, record)
         where = f" ticket {delivered.ticket}" if delivered.ticket is not None else ""
         note = f"; {delivered.note}" if delivered.note else ""
         self.job.log().line(
-            f"delivered {letter.number:04d} {letter.event} to {self.name}{where}{note}"
+            f"delivered {message.number:04d} {message.event} to {self.name}{where}{note}"
         )
 
     def _keep(self, number: int) -> None:
@@ -185,7 +185,7 @@ class _Recipient:
 
 
 def _ticket(job: Job, snapshot: Snapshot) -> TicketRequest:
-    """How the run's ticket should look now."""
+    """The form that the run's ticket must have now."""
     settings = job.config.notify.rt
     status, _ = status_of(snapshot)
     known = status is not Status.COMPLETE or is_told_complete(snapshot)

@@ -1,24 +1,26 @@
-"""process: turn a complete cell into compressed, checksummed, checked and reported output, and say
-so once.
+"""process: turn a complete cell into compressed, verified output with checksums and a report.
 
-The order, each step only after the one before:
+Each step starts only after the step before it:
 
-1. record that we are the worker of this claim, then look for a later claim (`flags` explains the
-   protocol): whoever took over sees us, or we see them;
-2. take what `ingest` has left of the FASTQ, each file in one pass; what is taken is read back
-   before it counts;
-3. compare every source with the journal: all there, unchanged, once, and reads in = reads out;
-4. count the cell's files once more: a cell that the program recorded as complete and that is not
-   any more fails here, and only a `.synced` that a person made lets a cell with missing files pass;
-5. write checksums, QC, report and manifest;
-6. publish all of it by renames, each only if the claim is still ours;
-7. make sure that no overtaken attempt can publish any more, and that none has; then make
+1. Record this process as the worker of the claim, then look for a later claim (`flags` explains the
+   protocol). Either the later attempt sees us, or we see it.
+2. Process the FASTQ that `ingest` has left, each file in one pass. Output is read back before it
+   counts.
+3. Compare every source with the journal: each is there, unchanged, and taken once; reads in = reads
+   out.
+4. Count the cell's files once more. A cell that the program recorded as complete and that is not
+   complete any more fails here. Only a `.synced` made by a person accepts a cell with missing
+   files.
+5. Write checksums, QC, report and manifest.
+6. Publish all of it by renames, each only while the claim is still ours.
+7. Make sure that no overtaken attempt can publish any more, and that none has published. Then make
    `{cell}.done`.
 
-So the time from the last file to `.done` depends on what was left, not on the size of the cell.
-Killed anywhere, the next attempt goes on from the journal. What time may mend (a full disk, a file
-system that went away) is waited for here, under the claim; what needs a person (missing rights, a
-file in the place of a directory) becomes `.failed`.
+So the time from the last file to `.done` depends on the remaining work, not on the size of the
+cell. If the process is killed, the next attempt continues from the journal.
+
+Temporary problems (a full disk, an absent file system) are waited for here, under the claim.
+Problems that need a person (missing rights, a file in the place of a directory) become `.failed`.
 """
 
 from __future__ import annotations
@@ -59,19 +61,18 @@ from hesiod_watch.runs import flags, minknow
 logger = logging.getLogger(__name__)
 
 PATIENCE = (1.0, 300.0)
-"""Shortest and longest wait in seconds before something temporary is tried again; doubled each
-time.
+"""Shortest and longest wait in seconds before retrying after a temporary error.
 
-An error may know a longest wait of its own.
+The wait doubles each time. An error may set a shorter limit of its own.
 """
-ROUND_LOOKS = 0.05
-"""Seconds between two looks whether a round of ingest has ended."""
+INGEST_CHECK_INTERVAL = 0.05
+"""Seconds between two checks whether an ingest attempt has ended."""
 
 
 def perform(job: Job) -> Outcome:
     """Process one claimed cell to the end.
 
-    Raises FlagExists when the cell is not ours to process, HesiodError after `.failed` has been
+    Raises FlagExists if the cell is not ours to process, HesiodError after `.failed` has been
     recorded.
     """
     cell = job.the_cell
@@ -86,22 +87,22 @@ def perform(job: Job) -> Outcome:
         log.line(f"{cell}: {error}; attempt {job.owner.epoch} stops")
         return "nothing"
     except Exception as error:
-        # Also what we did not foresee: it is a bug, and the cell must not be tried for ever.
+        # Includes unforeseen errors: these are bugs, and the cell must not be retried for ever.
         _record_failure(job, error)
         raise
     finally:
-        _end_round(job, ending)
+        _end_attempt(job, ending)
     log.line(f"{cell}: done: {results.sentence}")
     return "done"
 
 
-def _end_round(job: Job, ending: flags.AttemptOutcome) -> None:
-    """Nobody writes the outputs any more. Where that cannot be said, our death will say it."""
+def _end_attempt(job: Job, ending: flags.AttemptOutcome) -> None:
+    """End the ingest attempt. If that cannot be recorded, the end of our process shows it."""
     try:
         end_ingest(job, ending)
     except HesiodError as error:
         logger.info(
-            "round not ended", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error)
+            "attempt not ended", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error)
         )
 
 
@@ -114,7 +115,7 @@ class _NotCompleteError(PermanentError):
 
 
 class _Superseded(HesiodError):
-    """The claim is not ours any more, or a person said stop."""
+    """The claim is no longer ours, or a person has requested a stop."""
 
 
 def _process(job: Job) -> CellResults:
@@ -154,10 +155,10 @@ def _process(job: Job) -> CellResults:
 
 
 def _count_again(job: Job) -> tuple[CellContents, Completeness]:
-    """The cell's files as they are now, with the verdict that its results and its flag will carry.
+    """Count the cell's files now; the verdict is for its results and its flag.
 
-    Raises _NotCompleteError when files are missing and no person accepted the cell, TemporaryError
-    when they or the flag cannot be read just now.
+    Raises _NotCompleteError if files are missing and no person accepted the cell, TemporaryError if
+    the files or the flag cannot be read now.
     """
     contents = minknow.read_contents(job.cell_dir)
     verdict = completeness.judge(contents)
@@ -183,11 +184,10 @@ def _count_again(job: Job) -> tuple[CellContents, Completeness]:
 
 
 def _wait_for_ingest(job: Job, reporter: ProgressReporter) -> None:
-    """Be the only writer of the cell's outputs; a round of ingest under way ends after the file it
-    is at.
+    """Become the only writer of the cell's outputs.
 
-    One whose owner nobody can judge is not waited for: `open_ingest` keeps clear of what it may be
-    writing.
+    An ingest attempt under way ends after its present file. If no process can judge whether its
+    owner lives, it is not waited for: `open_ingest` avoids the files that it may be writing.
     """
     while True:
         try:
@@ -199,16 +199,17 @@ def _wait_for_ingest(job: Job, reporter: ProgressReporter) -> None:
             )
             if unclear(last):
                 job.log().line(
-                    f"{job.the_cell}: not waiting for a round of ingest: {last.evidence}"
+                    f"{job.the_cell}: not waiting for an attempt to ingest: {last.evidence}"
                 )
                 return
-            reporter.say(Progress("waiting", note=f"for the round of ingest under way ({error})"))
-            time.sleep(ROUND_LOOKS)
+            reporter.say(Progress("waiting", note=f"for the ingest attempt under way ({error})"))
+            time.sleep(INGEST_CHECK_INTERVAL)
 
 
 def _still_ours(job: Job) -> None:
-    """Raises _TakenOver when this attempt must not publish: fencing for a worker that was taken for
-    dead.
+    """Fencing for a worker that was taken for dead: check that it may still publish.
+
+    Raises _Superseded if it must not.
     """
     stem = job.the_cell.stem
     if later := flags.overtaken(job.pipeline, stem, job.owner):
@@ -220,14 +221,14 @@ def _still_ours(job: Job) -> None:
 
 
 def _patiently(job: Job, attempt: Callable[[], CellResults]) -> CellResults:
-    """Try until it works or fails for good; what is temporary is said and waited for."""
+    """Retry until the attempt succeeds or fails for good; report and wait out temporary errors."""
     delay, longest = PATIENCE
     while True:
         try:
             return attempt()
         except TemporaryError as error:
             if job.pipeline.is_dir():
-                _still_ours(job)  # an attempt that was overtaken has nothing to wait for
+                _still_ours(job)  # an overtaken attempt need not wait
             wait = min(delay, error.retry_after or longest)
             job.log().line(f"{job.the_cell}: waiting {wait:.0f} s: {error}")
             _say_waiting(job, str(error))
@@ -241,16 +242,17 @@ def _say_waiting(job: Job, why: str) -> None:
     try:
         cell_output = job.output / job.the_cell.library / job.the_cell.name
     except HesiodError:
-        return  # the output has gone, and that is what is waited for; the log has it
+        return  # the output area is missing, and we wait for it; the log says so
     ProgressReporter(cell_output, job.on_progress).say(Progress("waiting", note=why))
 
 
 def _why(error: Exception) -> str:
-    """The sentence of `{cell}.failed`."""
+    """Reason for `{cell}.failed`, as a sentence."""
     if not isinstance(error, HesiodError):
         return f"a bug in hesiod-watch: {type(error).__name__}: {error}"
     if isinstance(error, PermanentError) and error.errno in (errno.EACCES, errno.EPERM):
-        return f"{error}: the user {process.this_user()} has no right to do that (chown or chmod gives it)"
+        user = process.this_user()
+        return f"{error}: the user {user} has no right to do that (chown or chmod gives it)"
     return str(error)
 
 
@@ -271,12 +273,13 @@ def _record_failure(job: Job, error: Exception) -> None:
         _still_ours(job)
         flags.create(job.pipeline, flags.failed(cell.stem), record)
     except (HesiodError, OSError) as second:
-        # The run has gone, or this attempt does not count any more: the flag is not ours to make.
+        # The run is missing, or this attempt is superseded: the flag is not ours to make.
         job.log().line(f"{cell}: attempt {job.owner.epoch} stops: {why}")
         logger.info(
             "failure not recorded", extra=fields(run=job.run_dir.name, cell=cell, why=second)
         )
     else:
         job.log().line(
-            f"{cell}: failed: {why}; when the cause is mended: hesiod-watch retry {job.run_dir.name} {cell}"
+            f"{cell}: failed: {why}; after fixing the cause: "
+            f"hesiod-watch retry {job.run_dir.name} {cell}"
         )

@@ -1,9 +1,8 @@
-"""tell: write down what people are to be told, each thing once, whoever else does the same at the
-same moment.
+"""tell: queue a message for each new event, exactly once under concurrency.
 
-Short, and done where it is decided: what is written is a file of the run, so that the tracker may
-be away for as long as it likes. Each message is a line in the run's log, too, which is where people
-read it who have no tracker.
+This is short, and runs in the process that decides. A message is a file of the run, so the tracker
+may be away for any time. Each message is also a line in the run's log, for people without a
+tracker.
 """
 
 from __future__ import annotations
@@ -27,37 +26,39 @@ logger = logging.getLogger(__name__)
 
 
 def perform(job: Job) -> Outcome:
-    """Raises TemporaryError or PermanentError when something could not be written; what was written
-    stays.
+    """Queue the messages that are due.
+
+    Raises TemporaryError or PermanentError if some message could not be written; those already
+    written stay.
     """
-    snapshot = _look(job)
+    snapshot = _observe(job)
     policy, now = job.config.policy(), datetime.now(UTC)
     if due(snapshot, policy, now):
         snapshot = _begin(job, snapshot)
-    told = 0
+    reported = 0
     for key in snapshot.outbox.unnumbered if snapshot.outbox else ():
-        flags.number(job.pipeline, key)  # somebody was stopped between writing it and this
-        told += 1
+        flags.number(job.pipeline, key)  # its writer was stopped before numbering it
+        reported += 1
     refused: PermanentError | None = None
     for event in due(snapshot, policy, now):
         try:
-            told += _tell(job, snapshot, event)
-        except (
-            PermanentError
-        ) as error:  # one that can never be written must not silence all that follow
+            reported += _queue_message(job, snapshot, event)
+        except PermanentError as error:
+            # A message that can never be written must not block all later ones.
             refused = refused or error
     if refused:
         raise refused
-    return "done" if told else "nothing"
+    return "done" if reported else "nothing"
 
 
-def _look(job: Job) -> Snapshot:
+def _observe(job: Job) -> Snapshot:
     return observe(job.run_dir, job.config.output, listed_run=job.listed_run)
 
 
 def _begin(job: Job, snapshot: Snapshot) -> Snapshot:
-    """See that the run has an outbox and a type: one taken up by an earlier version, or by Hesiod,
-    may have neither.
+    """Make sure that the run has an outbox and a type.
+
+    A run adopted by an earlier version, or by Hesiod, may have neither.
     """
     if not snapshot.type and not snapshot.type_problem:
         flags.write_type(job.pipeline, job.config.type_of(job.run_dir.name).name)
@@ -67,12 +68,13 @@ def _begin(job: Job, snapshot: Snapshot) -> Snapshot:
     past = [event.key for event in events if event.name not in STANDING]
     if flags.begin_outbox(job.pipeline, past):
         job.log().line(
-            f"people are told about this run from now on, not of {number_of(len(past), 'thing')} that happened before"
+            "messages about this run start now; "
+            f"{number_of(len(past), 'earlier event')} will not be reported"
         )
-    return _look(job)
+    return _observe(job)
 
 
-def _tell(job: Job, snapshot: Snapshot, event: Event) -> bool:
+def _queue_message(job: Job, snapshot: Snapshot, event: Event) -> bool:
     policy = job.config.policy()
     run_type = type_of(snapshot, policy)
     text = compose(event, snapshot, run_type.name, job.config.notify.report_url)
@@ -88,6 +90,6 @@ def _tell(job: Job, snapshot: Snapshot, event: Event) -> bool:
     }
     if not flags.put_message(job.pipeline, event.key, record):
         return False
-    job.log().line(f"told {event.name}: {text.splitlines()[0]}")
-    logger.info("told", extra=fields(run=job.run_dir.name, cell=event.cell, event=event.name))
+    job.log().line(f"reported {event.name}: {text.splitlines()[0]}")
+    logger.info("reported", extra=fields(run=job.run_dir.name, cell=event.cell, event=event.name))
     return True

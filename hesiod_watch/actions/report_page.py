@@ -1,8 +1,8 @@
-"""report: the run's page over all its cells.
+"""report: write the run's page over all its cells.
 
-The page is a pure function of the disk and is replaced by one rename, so it needs no claim: two
-performers at once write two good pages. It carries a digest of what it covers; if the older of the
-two lands last, its digest is out of date and the next look plans the report again.
+The page depends only on the disk and is replaced by one rename, so it needs no claim: two processes
+at the same time write two good pages. The page contains a digest of its facts. If the older of two
+pages is written last, its digest is out of date, and the next pass plans the report again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ from hesiod_watch.runs.observe import observe
 
 
 def perform(job: Job) -> Outcome:
-    """Raises as `output_error` when the page cannot be written."""
+    """Write the page.
+
+    Raises as `output_error` if that fails.
+    """
     snapshot = observe(job.run_dir, job.config.output)
     output = job.output
     status, why = status_of(snapshot)

@@ -1,13 +1,13 @@
-"""strip: remove a cell's raw data from the landing area, as far as a drop proof goes, and leave a
-stub.
+"""strip: delete the raw data in a deletion proof from the landing area, and leave a stub.
 
-What stays: every directory, whatever is small and no data, the final_summary and MinKNOW's report,
-links, and each file that has not two other verified copies; the flag names these. A cell with the
-flag is never copied again from its upstream nor processed again. Killed anywhere, it is only half
-stripped, and the next time everything is proven anew.
+Kept are: every directory, small files that are not data, the final_summary, MinKNOW's report,
+links, and each file without two other verified copies. The flag names these files. A cell with the
+flag is never copied again from its upstream nor processed again.
 
-A strip and a mark of the same cell keep out of each other's way. No copy depends on that (`proof`
-says why): but a mark's evidence shall be true when it is written.
+If a strip is killed, the cell is partly stripped, and the next attempt proves everything anew.
+
+A strip and a mark of the same cell exclude each other. No copy depends on that (`deletion_proof`
+says why), but the evidence of a mark must be true when it is written.
 """
 
 from __future__ import annotations
@@ -32,38 +32,43 @@ from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe
 
-SAID = ("reason", "files", "bytes", "inventory", "places", "kept")
+RECORDED = ("reason", "files", "bytes", "inventory", "places", "kept")
 Clock = Callable[[], datetime]
 NAMED = 5
-"""Names of files that a flag gives for each reason why some stay, and twice as many reasons."""
+"""Number of file names that a flag lists for each reason to keep files.
+
+A flag has at most twice as many reasons.
+"""
 
 
 def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
-    """Raises FlagExists while a strip is under way, TemporaryError, or PermanentError with the
-    reasons against it.
+    """Strip the cell.
+
+    Raises FlagExists while a strip is under way, TemporaryError, or PermanentError with the reasons
+    against it.
     """
     cell = job.the_cell
     work = flags.strip(cell.stem)
     former = flags.read_flags(job.pipeline).round(work, process.judge_here)
-    # What an earlier round has removed must not be forgotten, should this one be killed or refused.
+    # The record of earlier deletions must survive if this attempt is killed or refused.
     begun = former is not None and former.record.get("files") != 0
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
     known = carried_finding(former.record if former else {})
     flags.begin_attempt(job.pipeline, work, job.owner, alone=alone, record=known)
     done = False
     record: dict[str, object] = {"reason": "it ended early", **known}
-    gone = DeletedFiles()
+    deleted = DeletedFiles()
     try:
         job.log().command(command_of(job))
         keep_clear(job, flags.deletable(cell.stem))
-        record |= _strip(job, record, gone, clock, former.record if former else {})
+        record |= _strip(job, record, deleted, clock, former.record if former else {})
         done = True
     except HesiodError as error:
         record |= {"reason": str(error), "needs_person": not isinstance(error, TemporaryError)}
         raise
     finally:
-        if not done and (gone.files or not begun):
-            record |= {"files": gone.files}  # where it says 0, the cell is as whole as it was
+        if not done and (deleted.files or not begun):
+            record |= {"files": deleted.files}  # 0: the cell is unchanged
         record |= {"ended": iso(clock()), "cell": str(cell)}
         flags.end_attempt(job.pipeline, work, job.owner, "done" if done else "failed", record)
     _flag_run(job)
@@ -71,17 +76,18 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
 
 
 def find_strippable(job: Job) -> DeletionProof | DeletionRefused:
-    """What would go and what would stay, proven now; changes nothing. Raises TemporaryError,
-    PermanentError.
+    """Prove now which files a strip deletes and keeps; changes nothing.
+
+    Raises TemporaryError, PermanentError.
     """
     return examine_cell(job)
 
 
 def keep_clear(job: Job, other: str) -> None:
-    """Raises TemporaryError while another round of work on the same cell is under way, or may be.
+    """Refuse to work while another action on the same cell is, or may be, under way.
 
-    Whoever begins makes its own flag first and looks second. So of two that begin at once, one at
-    least steps back.
+    Each action first makes its own flag and then looks for the other. So if two begin at once, at
+    least one of them stops. Raises TemporaryError.
     """
     found = flags.read_flags(job.pipeline).round(other, process.judge_here)
     if under_way(found):
@@ -93,13 +99,14 @@ def keep_clear(job: Job, other: str) -> None:
 def _strip(
     job: Job,
     record: dict[str, object],
-    gone: DeletedFiles,
+    deleted: DeletedFiles,
     clock: Clock,
     former: Mapping[str, object],
 ) -> dict[str, object]:
-    """Prove and remove; what the flag is to say, where an earlier round had said `former`.
+    """Prove and delete; returns the record of the flag.
 
-    What MinKNOW's checksums prove is put into `record` at once, because the strip is refused then.
+    `former` is the record before this attempt. A problem that MinKNOW's checksums prove is put into
+    `record` at once, because the strip is then refused.
     """
     cell = job.the_cell
     answer = examine_cell(job, clock=clock)
@@ -108,41 +115,45 @@ def _strip(
             record |= answer.checksums.finding(iso(clock()))
         if answer.reasons == (NOTHING,):
             return {
-                "reason": "everything that may go had gone",
-                **{key: former[key] for key in SAID if key in former},
+                "reason": "every file that may be deleted was already deleted",
+                **{key: former[key] for key in RECORDED if key in former},
             }
         raise PermanentError(f"{job.run_dir.name} {cell} is not stripped: {answer}")
-    delete_files(answer, job, gone, still=lambda: _still(job), clock=clock)
-    stays = kept_words(answer.kept)
-    removed = f"{number_of(gone.files, 'file')}, {number_of(gone.bytes, 'byte')}"
+    delete_files(answer, job, deleted, still=lambda: _require_no_blocker(job), clock=clock)
+    kept = kept_words(answer.kept)
+    removed = f"{number_of(deleted.files, 'file')}, {number_of(deleted.bytes, 'byte')}"
     sentence = f"{removed} removed from landing; copies: {', '.join(answer.places)}"
     job.log().line(f"{cell}: stripped: {sentence}")
-    for words in stays:
+    for words in kept:
         job.log().line(f"{cell}: {words}")
     return {
         "reason": sentence,
-        "files": gone.files,
-        "bytes": gone.bytes,
+        "files": deleted.files,
+        "bytes": deleted.bytes,
         "inventory": answer.inventory_digest,
         "places": list(answer.places),
-        "kept": stays,
+        "kept": kept,
     }
 
 
-def _still(job: Job) -> None:
-    """Raises TemporaryError when the ground has gone while files go."""
+def _require_no_blocker(job: Job) -> None:
+    """Check between deletions that no flag prohibits them now.
+
+    Raises TemporaryError.
+    """
     listing = flags.read_flags(job.pipeline)
     for why in find_blockers(listing, job.the_cell.stem):
         raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: stopped: {why}")
 
 
 def kept_words(kept: tuple[KeptFile, ...]) -> list[str]:
-    """Sentences about what stays, one for each reason, with the names of some files."""
+    """Sentences about the kept files, one for each reason, with the names of some files."""
     groups: dict[str, list[KeptFile]] = defaultdict(list)
     for each in kept:
         groups[each.why].append(each)
     return [
-        f"kept: {number_of(len(group), 'file')}, {number_of(sum(each.size for each in group), 'byte')}: {why}: "
+        f"kept: {number_of(len(group), 'file')}, "
+        f"{number_of(sum(each.size for each in group), 'byte')}: {why}: "
         + display(", ".join(each.name[:100] for each in group[:NAMED]))
         + (", …" if len(group) > NAMED else "")
         for why, group in sorted(
@@ -152,7 +163,7 @@ def kept_words(kept: tuple[KeptFile, ...]) -> list[str]:
 
 
 def _flag_run(job: Job) -> None:
-    """When every cell of the run is stripped or disregarded, say so of the run."""
+    """Flag the run as stripped when each of its cells is stripped or disregarded."""
     listing = flags.read_flags(job.pipeline)
     cells = observe(job.run_dir, job.config.output).cells
     if not all(
@@ -168,4 +179,4 @@ def _flag_run(job: Job) -> None:
         try:
             flags.create(job.pipeline, "stripped", record)
         except FlagExists:
-            pass  # somebody was first, and said the same
+            pass  # another process made the same flag first

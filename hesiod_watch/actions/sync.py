@@ -1,10 +1,12 @@
-"""sync: copy what the upstream of a run has and we have not, cell after cell, and record what has
-come whole.
+"""sync: copy missing cells from the upstream, and record those that are verified complete.
 
-A cell that fails, or changes while it is copied, does not keep the next from coming. What is
-recorded as synced has been compared with the upstream byte by byte, and its counts agree with its
-final_summary; a cell that is still being written is copied as far as it is settled, so that ingest
-can follow. Made again at any time, what is here is not sent again.
+Cells are copied one after the other. A cell that fails, or that changes while it is copied, does
+not stop the next one.
+
+A cell is recorded as synced only if it was compared with the upstream byte by byte and its counts
+agree with its final_summary. Of a cell that is still being written, the settled files are copied,
+so that ingest can follow. The action is safe to repeat: files that are already here are not sent
+again.
 """
 
 from __future__ import annotations
@@ -31,35 +33,40 @@ logger = logging.getLogger(__name__)
 
 
 def perform(job: Job) -> Outcome:
-    """Raises FlagExists while a sync is under way, TemporaryError or PermanentError when some cell
-    did not come.
+    """Copy the run's missing cells.
+
+    Raises FlagExists while a sync is under way, TemporaryError or PermanentError if some cell was
+    not copied.
     """
     location = flags.read_upstream(job.pipeline) or ""
     upstream = upstream_of(job, location)
     alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
     flags.begin_attempt(job.pipeline, flags.SYNC, job.owner, alone=alone)
-    ending: flags.AttemptOutcome = "failed"
+    outcome: flags.AttemptOutcome = "failed"
     record: dict[str, object] = {}
     try:
         job.log().command(command_of(job))
         _sync(job, upstream, location)
-        ending = "done"
+        outcome = "done"
     except HesiodError as error:
-        # People are told when one of them is needed; what is tried again by itself they can look
-        # up.
+        # A message is sent only if a person is needed. Other errors are retried automatically,
+        # and people find them in the record.
         record = {"reason": str(error), "needs_person": not isinstance(error, TemporaryError)}
         raise
     finally:
-        flags.end_attempt(job.pipeline, flags.SYNC, job.owner, ending, record)
+        flags.end_attempt(job.pipeline, flags.SYNC, job.owner, outcome, record)
     return "done"
 
 
 def upstream_of(job: Job, location: str) -> UpstreamSettings:
-    """The configured upstream in which a location lies. Raises PermanentError when there is none."""
+    """Configured upstream that contains a location.
+
+    Raises PermanentError if there is none.
+    """
     upstream = job.config.upstream_of(location)
     if upstream is None:
         raise PermanentError(
-            f"{job.run_dir.name}: no upstream of the configuration holds {location!r}"
+            f"{job.run_dir.name}: no upstream of the configuration contains {location!r}"
         )
     return upstream
 
@@ -71,34 +78,32 @@ def _sync(job: Job, upstream: UpstreamSettings, location: str) -> None:
         raise TemporaryError(
             listing.problem or f"{job.run_dir.name}: {location} is not there any more"
         )
-    troubles = []
+    failures = []
     temporary = True
     for cell in _wanted(job, run):
         if _stopped(job):
             raise TemporaryError(f"{job.run_dir.name}: stopped by a flag")
         copied = _copy(job, upstream, location, cell)
         if copied.outcome != "done" and _aborted(job, cell):
-            continue  # as a person wanted it
+            continue  # a person wanted this
         if copied.outcome != "done":
-            troubles.append(f"{cell}: {copied.why}")
+            failures.append(f"{cell}: {copied.why}")
             temporary = temporary and copied.outcome == "again"
         elif copied.verified:
             _record(job, cell, copied)
-    if troubles:
-        message = f"{job.run_dir.name}: {'; '.join(troubles)}"
+    if failures:
+        message = f"{job.run_dir.name}: {'; '.join(failures)}"
         raise TemporaryError(message) if temporary else PermanentError(message)
 
 
 def _wanted(job: Job, run: UpstreamRun) -> list[CellId]:
-    """Cells that no flag keeps from being copied; those that are finished upstream are not told
-    apart from others.
-    """
+    """Cells whose flags allow copying, finished upstream or not."""
     listing = flags.read_flags(job.pipeline)
     wanted = []
     for cell in run.cells:
         recorded = listing.cell(cell.stem, process.judge_here)
         if listing.stripped(cell.stem):
-            continue  # it was here, and has gone on purpose
+            continue  # it was here, and was deleted on purpose
         if not (
             recorded.done
             or recorded.synced
@@ -151,15 +156,12 @@ def _aborted(job: Job, cell: CellId) -> bool:
 
 
 def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
-    """Record a cell as here and complete, if its counts say so too. Short counts are told, and
-    waited for.
-    """
+    """Record a cell as complete if its counts say so too; otherwise log the counts and wait."""
     verdict = completeness.judge(minknow.read_contents(job.run_dir / cell.library / cell.name))
     if not verdict.proven:
         job.log().line(f"{cell}: the same as upstream, but not complete: {verdict.why}")
         return
-    # Both sides have just been read in full: nobody need read them again to know what the cell
-    # consists of.
+    # Both sides have just been read in full, so the manifest needs no further reading.
     write_raw(
         job.output / cell.library / cell.name,
         raw_of_sync(cell, copied.md5s, job.config.landing, job.run_dir),
@@ -173,7 +175,7 @@ def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
     try:
         flags.create(job.pipeline, flags.synced(cell.stem), record)
     except FlagExists:
-        return  # a person was first
+        return  # a person made the flag first
     except HesiodError as error:
         logger.warning("not recorded", extra=fields(run=job.run_dir.name, cell=cell, why=error))
         raise

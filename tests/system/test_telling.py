@@ -144,7 +144,7 @@ def test_types_and_queues(site: TellingSite, tracker: RtServer) -> None:
     assert site.messages("20261122_TEST_v_ada") == STORY[:3]
     assert site.messages("20261122_TEST_test1") == STORY
     assert (
-        "told run-complete: The run"
+        "reported run-complete: The run"
         in (site.output / "20261122_TEST_test1" / "pipeline.log").read_text()
     )
 
@@ -183,7 +183,7 @@ def test_events_that_are_not_told(site: TellingSite, tracker: RtServer) -> None:
     (ticket,) = tracker.tickets()
     assert numbers(ticket) == [2, 4, 5]
     assert [kind for kind, _ in ticket.texts] == ["Create", "Comment", "Correspond"]
-    assert "told run-new: A new run" in (site.output / RUN / "pipeline.log").read_text()
+    assert "reported run-new: A new run" in (site.output / RUN / "pipeline.log").read_text()
     assert site.undelivered() == 0
 
 

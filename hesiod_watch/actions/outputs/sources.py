@@ -33,7 +33,7 @@ class NewestFile:
 
 
 def find_outputs(job: Job) -> list[Output]:
-    """One output for each barcode and pass, fail or skip, with its files in natural order of name.
+    """One output for each barcode and part (pass, fail, skip), with its files in natural order.
 
     So the output of a cell does not depend on which process makes it.
 

@@ -56,8 +56,8 @@ def test_strip_again_changes_nothing(world: World) -> None:
     before, record = truth_of(world.place("landing")), said(world, "strip.done")
     world.perform("strip")
     assert truth_of(world.place("landing")) == before
-    assert {key: said(world, "strip.done")[key] for key in strip.SAID} == {
-        key: record[key] for key in strip.SAID
+    assert {key: said(world, "strip.done")[key] for key in strip.RECORDED} == {
+        key: record[key] for key in strip.RECORDED
     }
 
 
