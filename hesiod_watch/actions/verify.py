@@ -1,11 +1,11 @@
-"""verify: read all copies of a processed cell again, here and at second places, and say what is
-wrong with which.
+"""verify: read all copies of a processed cell again, here and at backups, and report damage.
 
-Results are held against `manifest.json`, raw data in the landing area against `raw.json`, and every
-copy on a backup against both. Nothing is ever mended here: what was found is kept in
-`{cell}.verify.failed`, which holds back every deletion until a later round finds all well. A place
-that cannot be reached is not damaged: that round is tried again, and what an earlier one has found
-stands.
+Results are compared with `manifest.json`, raw data in the landing area with `raw.json`, and every
+copy on a backup with both. This action repairs nothing. Damage is recorded in
+`{cell}.verify.failed`, which prevents every deletion until a later attempt finds all copies intact.
+
+A place that cannot be reached is not damaged: the attempt is retried, and the damage that an
+earlier attempt found remains recorded.
 """
 
 from __future__ import annotations
@@ -57,30 +57,31 @@ from hesiod_watch.runs.observe import COPIES_FILE
 logger = logging.getLogger(__name__)
 
 ROOM = 24_000
-"""Bytes that sentences about damage may take in a flag, each of them no more than LONGEST
-characters.
-"""
+"""Bytes of a flag for sentences about damage, each of at most LONGEST characters."""
 LONGEST = 500
 Say = Callable[[str, int, int], None]
-"""Told what is being read, bytes that were, bytes in all."""
+"""Progress callback: phase, bytes read so far, bytes in total."""
 
 
 @dataclass
 class VerificationResult:
-    """What reading a cell's copies has come to. Sentences begin with the place: output, landing, a
-    backup's name.
+    """Result of reading a cell's copies.
+
+    Sentences begin with the place: output, landing, a backup's name.
     """
 
     problems: list[str] = field(default_factory=list)
-    copies: list[CopyRecord] = field(default_factory=list)  # that agree
+    copies: list[CopyRecord] = field(default_factory=list)  # copies that agree
     unread: list[str] = field(default_factory=list)  # why a place could not be read
-    here: bool = False  # results and raw data here were read to the end
-    checksums: MinknowChecksums = NO_CHECKSUMS  # what MinKNOW's own say of the raw data here
+    here: bool = False  # the results and raw data on this host were read to the end
+    checksums: MinknowChecksums = NO_CHECKSUMS  # comparison of our raw data with MinKNOW's
 
 
 def perform(job: Job) -> Outcome:
-    """Read a cell's copies and record what was found. Raises FlagExists while somebody is at it,
-    TemporaryError where a place could not be read, PermanentError where something is damaged.
+    """Read a cell's copies and record the result.
+
+    Raises FlagExists while another attempt is under way, TemporaryError if a place could not be
+    read, PermanentError if a copy is damaged.
     """
     cell = job.the_cell
     log = RunLog(job.output / "backup.log")
@@ -98,71 +99,72 @@ def perform(job: Job) -> Outcome:
         raise PermanentError(f"{job.run_dir.name} {cell}: damaged: {'; '.join(found.problems[:3])}")
     if found.unread:
         raise TemporaryError(f"{job.run_dir.name} {cell}: {'; '.join(found.unread)}")
-    log.line(
-        f"{cell}: every copy was read and agrees: {', '.join(['here', *(copy.backup for copy in found.copies)])}"
-    )
+    places = ", ".join(["here", *(copy.backup for copy in found.copies)])
+    log.line(f"{cell}: every copy was read and agrees: {places}")
     return "done"
 
 
 def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> VerificationResult:
-    """Read every copy in a round of its own. Raises FlagExists while another is under way,
-    HesiodError.
+    """Read every copy, in an attempt of its own.
+
+    Raises FlagExists while another attempt is under way, HesiodError.
     """
     cell, work = job.the_cell, flags.verify(job.the_cell.stem)
     listing = flags.read_flags(job.pipeline)
     former = listing.round(work, process.judge_here)
     known = damage_in(former)
-    # What was found before stands until this round has read all: also when it is killed.
+    # Earlier damage stays recorded until this attempt has read all, also if it is killed.
     finding = carried_finding(former.record) if former else {}
     carried: dict[str, object] = ({"problems": list(known)} if known else {}) | finding
     flags.begin_attempt(job.pipeline, work, job.owner, alone=hold_ingest_dir(job), record=carried)
-    said: dict[str, object] = {"reason": "it was not ended", **carried}
-    ending: flags.AttemptOutcome = "failed"
+    record: dict[str, object] = {"reason": "it ended early", **carried}
+    outcome: flags.AttemptOutcome = "failed"
     try:
         found = verify_copies(job.config, job.run_dir, job.output, cell, say=say)
-        said = _record(found, known) | (found.checksums.finding(iso_now()) or finding)
-        ending = "failed" if found.problems or found.unread else "done"
+        record = _record(found, known) | (found.checksums.finding(iso_now()) or finding)
+        outcome = "failed" if found.problems or found.unread else "done"
     except HesiodError as error:
-        said["reason"] = str(error)[:LONGEST]
+        record["reason"] = str(error)[:LONGEST]
         raise
     finally:
         flags.end_attempt(
-            job.pipeline, work, job.owner, ending, {**said, "cell": str(cell), "ended": iso_now()}
+            job.pipeline,
+            work,
+            job.owner,
+            outcome,
+            {**record, "cell": str(cell), "ended": iso_now()},
         )
     return found
 
 
-def _that_fit(problems: Sequence[str]) -> list[str]:
-    """The first of some sentences, as many as a flag has room for: one that is too large could not
-    be read again.
-    """
-    kept: list[str] = []
+def _sentences_that_fit(problems: Sequence[str]) -> list[str]:
+    """First sentences, as many as fit into a flag; a larger flag could not be read again."""
+    fitting: list[str] = []
     room = ROOM
     for problem in problems:
         room -= len(json.dumps(problem[:LONGEST])) + 2
         if room < 0:
             break
-        kept.append(problem[:LONGEST])
-    return kept
+        fitting.append(problem[:LONGEST])
+    return fitting
 
 
 def _record(found: VerificationResult, known: Sequence[str]) -> dict[str, object]:
     problems = list(found.problems)
     if found.unread:
-        problems += [
-            problem for problem in known if problem not in problems
-        ]  # not all of it could be looked at again
-    said: dict[str, object] = {
+        # Not every place could be read again, so earlier damage stays recorded.
+        problems += [problem for problem in known if problem not in problems]
+    record: dict[str, object] = {
         "copies": [copy.record() for copy in found.copies],
         "here": found.here,
     }
     if problems:
-        kept = _that_fit(problems)
-        said["problems"] = kept + (
-            [f"and {len(problems) - len(kept)} more"] if len(problems) > len(kept) else []
+        fitting = _sentences_that_fit(problems)
+        record["problems"] = fitting + (
+            [f"and {len(problems) - len(fitting)} more"] if len(problems) > len(fitting) else []
         )
     why = [*found.problems[:1], *found.unread]
-    return said | ({"reason": "; ".join(why)[:LONGEST]} if why else {})
+    return record | ({"reason": "; ".join(why)[:LONGEST]} if why else {})
 
 
 def verify_copies(
@@ -174,8 +176,9 @@ def verify_copies(
     backups: bool = True,
     say: Say = lambda phase, done, total: None,
 ) -> VerificationResult:
-    """Read the copies of a cell. Changes nothing, and what is damaged or cannot be read is in what
-    it returns.
+    """Read the copies of a cell.
+
+    Changes nothing. Damaged and unreadable copies are in the result.
     """
     return _Verification(config, run_dir, output / cell.library / cell.name, cell, say).make(
         backups=backups
@@ -190,9 +193,8 @@ class _Verification:
     cell: CellId
     say: Say
     found: VerificationResult = field(default_factory=VerificationResult)
-    bad: dict[str, Path] = field(
-        default_factory=dict
-    )  # files here that differ: place on a backup → file
+    # damaged files on this host, by their path on a backup
+    bad: dict[str, Path] = field(default_factory=dict)
 
     def make(self, *, backups: bool) -> VerificationResult:
         listing = flags.read_flags(self.run_dir / "pipeline")
@@ -205,9 +207,8 @@ class _Verification:
             self._raw(raw, removed=listing.raw_removed(self.cell.stem))
             self.found.here = True
         except PermanentError as error:
-            self.found.problems.append(
-                f"output: {error}"
-            )  # nothing else can be held against what is damaged
+            # A damaged manifest allows no further comparison.
+            self.found.problems.append(f"output: {error}")
             return self.found
         except TemporaryError as error:
             self.found.unread.append(str(error))
@@ -236,10 +237,10 @@ class _Verification:
             )
 
     def _raw(self, recorded: RawManifest, *, removed: bool) -> None:
-        """Hold the raw data here against raw.json and MinKNOW's own checksums.
+        """Compare the raw data here with raw.json and MinKNOW's own checksums.
 
-        Where files were removed on purpose, only the files that are left; without raw.json, only
-        the files that MinKNOW names.
+        If files were removed on purpose, only the remaining files are compared. Without raw.json,
+        only the files that MinKNOW names are compared.
         """
         directory = self.run_dir / self.cell.library / self.cell.name
         if not directory.is_dir():
@@ -258,7 +259,7 @@ class _Verification:
                     f"landing: {files} that {checksums.files[0]} names cannot be read"
                 )
             return
-        # Nothing is believed: all is read again, whatever its times say.
+        # No record is trusted: every file is read again, whatever its times say.
         now = take_raw(
             self.config.landing,
             self.run_dir,
@@ -266,8 +267,8 @@ class _Verification:
             RawManifest(str(self.cell)),
             on_progress=lambda done, total: self.say("reading raw data", done, total),
         )
-        # Of a file that was removed from here since, raw.json says whether it differed: so do its
-        # copies.
+        # For a file that was removed from here since, raw.json says whether it differed. Its
+        # copies then differ too.
         removed_bad = {name for name in recorded.checksums.differing if name not in now.files}
         checksums = now.checksums or recorded.checksums
         checksums = replace(
@@ -290,7 +291,7 @@ class _Verification:
                 self.bad[f"{raw_place(self.run_dir.name, self.cell)}/{name}"] = directory / name
 
     def _minknow(self, checksums: MinknowChecksums, known: Collection[str] | None) -> None:
-        """Note what MinKNOW's checksums prove.
+        """Record the problems that MinKNOW's checksums prove.
 
         A `known` file is not absent: it was part of the cell, and raw.json describes it. None:
         files were removed on purpose, and it is not known which.
@@ -311,8 +312,8 @@ class _Verification:
             with opened(backup) as store:
                 if store.identity != copy.identity:
                     self.found.problems.append(
-                        f"{backup.name}: what is at {backup.location} is another backup ({store.identity}) than the "
-                        f"one that the cell was copied to ({copy.identity})"
+                        f"{backup.name}: {backup.location} is another backup ({store.identity}) "
+                        f"than the one that the cell was copied to ({copy.identity})"
                     )
                     return
                 problems: list[str] = []
@@ -351,8 +352,9 @@ class _Verification:
     def _part(
         self, store: BackupStore, directory: str, facts: Facts, here: Path, done: int, total: int
     ) -> list[str]:
-        """One directory of a backup; and where ours is the one that is bad, which byte of it
-        differs.
+        """Verify one directory of a backup.
+
+        If our own file is the damaged one, report which byte of it differs.
         """
 
         def reading(more: int) -> None:
@@ -374,8 +376,8 @@ class _Verification:
         where = "output" if ours.parent == self.cell_output else "landing"
         if count:
             self.found.problems.append(
-                f"{where}: {display(name)}: byte {first} is the first of {count} that differ from the copy on "
-                f"{store.backup.name}, which is as it should be"
+                f"{where}: {display(name)}: byte {first} is the first of {count} that differ "
+                f"from the copy on {store.backup.name}, which is correct"
             )
 
 

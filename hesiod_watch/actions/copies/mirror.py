@@ -47,7 +47,7 @@ class DirectoryMirror:
         return sum(fact.size for fact in self.facts.values())
 
     def bring(self, on_progress: Callable[[int], None]) -> int:
-        """Make the directory contain exactly the named files; returns how many entries it set aside.
+        """Make the directory contain exactly the named files; returns the number it set aside.
 
         A file that agrees in size and time is not sent again. A file whose source is missing stays
         unchanged at the backup. The copies are durable when it returns, and not verified yet.
