@@ -1,10 +1,11 @@
-"""How full the disks are, how fast they fill, and when they will be full: for people, who buy disks
-months ahead.
+"""Disk capacity: how full the disks are, how fast they fill, and when they will be full.
 
-*Growing by* is what the cells that were finished in the last WINDOW days brought, divided by these
-days: for results the sizes of their files; for raw data what raw.json says, or where there is none
-the sizes of the FASTQ that manifest.json lists; for a backup what its copy records say. It knows
-nothing of what other programs write.
+The numbers are for people, who buy disks months ahead.
+
+*Growing by* is the size of the cells finished in the last WINDOW days, divided by these days. For
+results it is the sizes of their files. For raw data it is the sum in raw.json, or without one the
+sizes of the FASTQ in manifest.json. For a backup it is the sizes in its copy records. Data written
+by other programs are not included.
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from hesiod_watch.remote.backup.questions import MARKER
 from hesiod_watch.rules.copies import copies_in
 
 WINDOW = 14
-"""Days that are looked back."""
+"""Days of the past that the growth is computed from."""
 DAY = 86400.0
 SMALLEST_SHARE = 0.05
-"""Of free space, below which somebody should look."""
+"""Share of free space below which a person must act."""
 HEAD = 4096
 LARGEST = 16 << 20
-"""Bytes of a manifest that are read for this."""
+"""Limit in bytes for reading a manifest here."""
 _BYTES = re.compile(rb'"bytes": ([0-9]+)')
 SOON = 7.0
-"""Days until a disk is full, below which somebody should look."""
+"""Days until a disk is full, below which a person must act."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +44,11 @@ class DiskSpace:
     path: str
     free: int
     total: int
-    per_day: float | None  # None: nothing was finished lately, so nothing is known
+    per_day: float | None  # bytes; None: no cell was finished lately, so it is unknown
 
     @property
     def full_in(self) -> float | None:
-        """Days until it is full if it goes on like this; None where it does not grow."""
+        """Days until the disk is full at the present growth; None if it does not grow."""
         return self.free / self.per_day if self.per_day else None
 
     @property
@@ -56,23 +57,27 @@ class DiskSpace:
         return not soon and (self.total == 0 or self.free / self.total > SMALLEST_SHARE)
 
     def __str__(self) -> str:
-        said = f"{self.where} {self.path}: {_gigabytes(self.free)} free of {_gigabytes(self.total)}"
+        sentence = (
+            f"{self.where} {self.path}: {_gigabytes(self.free)} free of {_gigabytes(self.total)}"
+        )
         if self.per_day is None or self.full_in is None:
-            return f"{said}, no cell finished in the last {WINDOW} days"
-        return f"{said}, growing by {_gigabytes(self.per_day)} a day, full {_days(self.full_in)}"
+            return f"{sentence}, no cell finished in the last {WINDOW} days"
+        return (
+            f"{sentence}, growing by {_gigabytes(self.per_day)} a day, full {_days(self.full_in)}"
+        )
 
 
 def spaces(config: Config, snapshots: Iterable[Snapshot], now: float) -> list[DiskSpace]:
-    """The disks of landing, output and each mounted backup, as far as they can be looked at. `now`:
-    seconds, epoch.
+    """Disks of landing, output and each mounted backup that can be read.
 
-    A backup whose marker is not there is left out: what is in its place is another disk.
+    `now`: seconds since the epoch. A backup without its marker is left out: another disk is at its
+    path.
     """
-    brought: dict[str, int] = {}
+    added: dict[str, int] = {}
     for snapshot in snapshots:
         for cell in snapshot.cells:
-            for where, size in _brought(snapshot, cell, now - WINDOW * DAY).items():
-                brought[where] = brought.get(where, 0) + size
+            for where, size in _bytes_added(snapshot, cell, now - WINDOW * DAY).items():
+                added[where] = added.get(where, 0) + size
     places = [("landing", config.landing), ("output", config.output)]
     for backup in config.backups:
         if not backup.place.over_ssh and os.path.lexists(Path(backup.place.path) / MARKER):
@@ -83,26 +88,24 @@ def spaces(config: Config, snapshots: Iterable[Snapshot], now: float) -> list[Di
             status = os.statvfs(path)
         except OSError:
             continue
-        per_day = brought[where] / WINDOW if brought.get(where) else None
+        per_day = added[where] / WINDOW if added.get(where) else None
         free, total = status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize
         found.append(DiskSpace(where, str(path), free, total, per_day))
     return found
 
 
-def _brought(snapshot: Snapshot, cell: Cell, since: float) -> Mapping[str, int]:
-    """Bytes that a cell has brought to each place since a time; nothing for one that was finished
-    before.
-    """
-    brought: dict[str, int] = {}
+def _bytes_added(snapshot: Snapshot, cell: Cell, since: float) -> Mapping[str, int]:
+    """Bytes that a cell has added to each place since a time; empty if it was finished earlier."""
+    added: dict[str, int] = {}
     done = cell.flags.done
     if done and done.mtime >= since and snapshot.output:
         place = snapshot.output / cell.id.library / cell.id.name
-        brought["output"] = _size_of_files(place)
-        brought["landing"] = _raw_bytes(place)
+        added["output"] = _size_of_files(place)
+        added["landing"] = _raw_bytes(place)
     for copy in copies_in(cell.backup.record) if cell.backup else ():
         if copy.verified and copy.verified.timestamp() >= since:
-            brought[copy.backup] = copy.bytes
-    return brought
+            added[copy.backup] = copy.bytes
+    return added
 
 
 def _size_of_files(place: Path) -> int:
@@ -113,13 +116,14 @@ def _size_of_files(place: Path) -> int:
                 if entry.is_file(follow_symlinks=False):
                     total += entry.stat(follow_symlinks=False).st_size
     except OSError:
-        pass  # it is for people, and the next look may see it
+        pass  # only shown to people; the next call may succeed
     return total
 
 
 def _raw_bytes(place: Path) -> int:
-    """Bytes of a cell's raw data. The sum stands at the beginning of raw.json, which may list a
-    million files.
+    """Bytes of a cell's raw data.
+
+    raw.json may list a million files, so only the sum at its beginning is read.
     """
     try:
         with (place / "raw.json").open("rb") as file:
@@ -133,7 +137,7 @@ def _raw_bytes(place: Path) -> int:
             document = loads(file.read(LARGEST))
         return sum(whole_number(entry["bytes"]) or 0 for entry in document["sources"])
     except (OSError, ValueError, KeyError, TypeError):
-        return 0  # also one that is too large to be read for this
+        return 0  # also for a manifest that is too large to read here
 
 
 def _gigabytes(size: float) -> str:

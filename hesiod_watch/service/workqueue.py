@@ -1,8 +1,8 @@
-"""The queue of runs to look at: each at most once, none forgotten.
+"""Queue of runs to look at: each run at most once, none forgotten.
 
-A run that is hinted at while it is being looked at is marked dirty and comes back afterwards; a run
-that waits already is not queued twice. Later looks are times, not threads. This is the queue of
-client-go (`util/workqueue`), with `get` by one consumer and `add` from any thread.
+A run that is hinted at during its look is marked dirty and is queued again afterwards. A run that
+already waits is not queued twice. Later looks are stored as times, not as threads. This is the
+queue of client-go (`util/workqueue`), with `get` for one consumer and `add` from any thread.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 class WorkQueue:
-    """Runs waiting to be looked at, in the order of their first hint."""
+    """Runs that wait for a look, in the order of their first hint."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -45,9 +45,7 @@ class WorkQueue:
             self._changed.notify()
 
     def get(self, timeout: float | None = None) -> Path | None:
-        """The next run, or None after `timeout` seconds or a `wake`. Call `done` with it
-        afterwards.
-        """
+        """Next run, or None after `timeout` seconds or a `wake`. Call `done` with the run afterwards."""
         deadline = None if timeout is None else self._clock() + timeout
         with self._changed:
             while True:
@@ -70,7 +68,7 @@ class WorkQueue:
                 self._changed.wait(min(waits) if waits else None)
 
     def done(self, run: Path) -> None:
-        """The look at this run has ended; if it was hinted at meanwhile it waits again."""
+        """End the look at this run; if it was hinted at meanwhile, it waits again."""
         with self._changed:
             self._processing.discard(run)
             if run in self._dirty:
@@ -85,7 +83,7 @@ class WorkQueue:
             self._changed.notify()
 
     def __len__(self) -> int:
-        """Runs that wait to be looked at now; later looks are not counted."""
+        """Number of runs that wait for a look now; later looks are not counted."""
         with self._changed:
             self._promote()
             return len(self._waiting) + len(self._dirty)

@@ -1,8 +1,7 @@
-"""Where an action is performed: in a process of its own on this host, in this process, or nowhere
-(dry run).
+"""Executors: where an action is performed. As a process of this host, in this process, or nowhere.
 
-Every executor starts the same thing, `perform ACTION RUN [CELL]`; what differs is where. The
-deciding layer knows only the protocol below.
+Every executor starts the same command, `perform ACTION RUN [CELL]`, in a different place; a dry run
+starts nothing. The deciding layer knows only the protocol below.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from hesiod_watch.core.model import Action, Owner
 
 @dataclass(frozen=True)
 class EndedAction:
-    """The end of something an executor started. `code` is an exit code of docs/commands.md."""
+    """The end of an action that an executor started. `code` is an exit code of docs/commands.md."""
 
     run_dir: Path
     action: Action
@@ -26,7 +25,7 @@ class EndedAction:
 
 
 class Reservation(Protocol):
-    """The right to start one piece of work; to be used or given back."""
+    """The right to start one piece of work; the owner uses it or gives it back."""
 
     def give_back(self) -> None: ...
 
@@ -39,9 +38,9 @@ class NoReservation:
 
 
 class Executor(Protocol):
-    """Starts actions. `start` returns at once where the work is done elsewhere.
+    """Starts actions. `start` returns at once if another process does the work.
 
-    `reserve` answers None when nothing more can be started now: ask again when something has ended.
+    `reserve` returns None if no more work can start now; try again when an action has ended.
     """
 
     name: str
@@ -49,17 +48,20 @@ class Executor(Protocol):
     def reserve(self, action: Action) -> Reservation | None: ...
 
     def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
-        """Raises TemporaryError when it cannot be started; the reservation is used up in any case."""
+        """Start an action; the reservation is used up in any case.
+
+        Raises TemporaryError if the action cannot be started.
+        """
 
     def running(self) -> dict[str, Action]:
-        """What this executor has under way, by the token of the owner it was started for."""
+        """Actions under way in this executor, by the token of the owner that each was started for."""
 
 
 OnEnd = Callable[[EndedAction], None]
 
 
 def make(name: str, config: Config, on_end: OnEnd) -> Executor:
-    """The executor of that name; KeyError where there is none (the configuration has checked it)."""
+    """Executor of that name. Raises KeyError if there is none (the configuration has checked it)."""
     # Imported here so that a table of executors does not load them all.
     from hesiod_watch.service.executors.dry_run import DryRun
     from hesiod_watch.service.executors.inline import Inline

@@ -1,6 +1,4 @@
-"""The same plan, started nowhere: every reservation is granted and every start is told and
-forgotten.
-"""
+"""Dry run: the same plan, but every start is only logged."""
 
 from __future__ import annotations
 
@@ -16,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class DryRun:
-    """Says what would be started. `reconcile` claims nothing for it."""
+    """Logs the actions that would be started. `reconcile` claims nothing for it."""
 
     name = "dry-run"
 

@@ -1,6 +1,4 @@
-"""Work in this very process: for the short actions of a service, and for a person who wants to
-watch.
-"""
+"""Work in this process: the short actions of a service, or a person watching one action."""
 
 from __future__ import annotations
 
@@ -20,9 +18,7 @@ DONE, FAILED, AGAIN = 0, 1, 75
 
 
 class Inline:
-    """Performs an action before `start` returns; errors become exit codes, as they would in a
-    child.
-    """
+    """Performs an action before `start` returns; errors become exit codes, as in a child process."""
 
     name = "inline"
 
@@ -50,8 +46,8 @@ class Inline:
             code = AGAIN if isinstance(error, TemporaryError) else FAILED
             self.last_error = str(error)
         except Exception as error:
-            # A bug in one action must not stop the others; it is told with its traceback and tried
-            # again later.
+            # A bug in one action must not stop the others. It is logged with its traceback, and the
+            # action is retried later.
             logger.exception(
                 "a bug", extra=fields(run=run_dir.name, cell=action.cell, action=action.name)
             )

@@ -1,5 +1,6 @@
-"""Work in processes of their own on this host: bounded, nice, and outliving the service that
-started them.
+"""Work in processes on this host: bounded in number, nice, and independent of the service.
+
+Workers continue when the service that started them ends.
 """
 
 from __future__ import annotations
@@ -23,13 +24,14 @@ logger = logging.getLogger(__name__)
 
 
 DELIVERIES = 2
-"""Runs whose messages are delivered at the same time: no work on data ever waits for them, nor they
-for it.
+"""Number of runs whose messages are delivered at the same time.
+
+Delivery and work on data never wait for each other.
 """
 
 
 class _Slot:
-    """A reservation: a lock to be handed to the worker, or nothing for an action that needs none."""
+    """A reservation: a lock for the worker, or nothing for an action that needs none."""
 
     def __init__(self, descriptor: int | None) -> None:
         self.descriptor = descriptor
@@ -41,7 +43,7 @@ class _Slot:
 
 
 class Local:
-    """Starts `hesiod-watch perform …` as a session of its own, with a slot as its ticket."""
+    """Starts `hesiod-watch perform …` in its own session, holding a worker slot."""
 
     name = "local"
 
@@ -49,19 +51,15 @@ class Local:
         self._config = config
         self._on_end = on_end
         processing = config.processing
-        # Each kind has its own: finished cells do not wait for those that are being written, nor
-        # pages for either.
+        # Each action has its own slots: finished cells do not wait for growing ones, nor do pages
+        # wait for either.
         bounds = {
             "process": processing.workers,
             "ingest": processing.ingest_workers,
             "report": processing.workers,
         }
-        bounds |= {
-            "backup": 1,
-            "verify": 1,
-            "deletable": 1,
-            "strip": 1,
-        }  # what reads disks for hours does so for one cell after the other
+        # Actions that read disks for hours work on one cell at a time.
+        bounds |= {"backup": 1, "verify": 1, "deletable": 1, "strip": 1}
         bounds["notify"] = DELIVERIES
         self._slots = {
             name: WorkerSlots(config.landing, name, count) for name, count in bounds.items()
@@ -96,7 +94,7 @@ class Local:
             self._running[owner.token] = action
 
         def on_exit(code: int) -> None:
-            # Both under the lock: whoever finds nothing running any more must find the ending
+            # Both under the lock: a caller that finds nothing running must also find the end
             # announced.
             with self._lock:
                 self._running.pop(owner.token, None)
@@ -124,12 +122,11 @@ class Local:
         if action.name != "sync":
             return self._slots.get(action.name)
         upstream = self._config.upstream_of(action.upstream)
-        # From one upstream one run after the other; they share its network and its disks.
+        # One run at a time from an upstream: its runs share its network and its disks.
         return WorkerSlots(self._config.landing, f"sync-{upstream.name}", 1) if upstream else None
 
     def _gently(self) -> tuple[str, ...]:
-        """The command that makes another stand back at the disk (ionice of util-linux); nothing
-        where it is missing.
+        """Prefix that lowers a command's disk priority (ionice of util-linux); empty if unavailable.
 
         Classes of ioprio_set(2): 2 is best effort, with 7 as the lowest of its levels; 3 is idle.
         """

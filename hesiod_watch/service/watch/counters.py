@@ -1,4 +1,4 @@
-"""What happened since the start, in numbers: the service logs them when it stops."""
+"""Counts of events and sweeps since the start; the service logs them when it stops."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(slots=True)
 class WatchCounters:
-    """Counts since the start, except `watches` and `refused`, which are of now."""
+    """Counts since the start; `watches` and `refused` are the present numbers."""
 
-    events: int = 0  # that the kernel delivered, wanted or not
-    dropped: int = 0  # of these: files that are no final_summary
-    overflows: int = 0  # times the kernel lost events and said so
+    events: int = 0  # events that the kernel delivered, wanted or not
+    dropped: int = 0  # events of files that are no final_summary
+    overflows: int = 0  # times the kernel reported lost events
     handler_errors: int = 0
-    restarts: int = 0  # of the thread that reads events
+    restarts: int = 0  # restarts of the thread that reads events
     watches: int = 0
     refused: int = 0  # directories that could not be watched
     sweeps: int = 0
-    found_by_sweep: int = 0  # entries that a sweep found and no event announced until the next
-    missed: int = 0  # of these: where an event should have come
-    vanished: int = 0  # times the landing area was not there any more
+    found_by_sweep: int = 0  # entries found by a sweep and not announced before the next one
+    missed: int = 0  # entries found by a sweep although an event was expected
+    vanished: int = 0  # times the landing area disappeared

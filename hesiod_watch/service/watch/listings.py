@@ -1,10 +1,11 @@
-"""What the upstreams have, asked now and then: a source of hints, and of the listings that
-decisions are made from.
+"""Upstream listings, refreshed now and then: a source of hints and a basis for decisions.
 
-Every upstream is asked at the same time, so that one that does not answer delays nobody. From one
-that did not answer nothing is concluded: its runs are not offered until it answers again, and what
-was begun of them waits. A run's name is pinned by the directory that says where it comes from; new
-ones are named once, and two that would be one are told.
+Every upstream is queried at the same time, so that one without a response delays no other. From an
+upstream that did not respond nothing is concluded: its runs are not listed until it responds again,
+and work on them waits.
+
+The directory of a run names its source and so pins the run's name. A new run is named once. Two
+runs that would get the same name are reported.
 """
 
 from __future__ import annotations
@@ -25,20 +26,19 @@ from hesiod_watch.runs.landing import LandingArea
 
 @dataclass(frozen=True)
 class ListedRuns:
-    """What a round of questions came to."""
+    """Result of querying all upstreams once."""
 
-    listed_runs: Mapping[
-        Path, ListedRun
-    ]  # by the run's directory in the landing area, whether or not that is there
-    problems: tuple[
-        str, ...
-    ]  # upstreams that did not answer in full, runs that get no name, names left alone
+    # by the run's directory in the landing area, which need not exist
+    listed_runs: Mapping[Path, ListedRun]
+    # incomplete responses of upstreams, runs without a name, ignored names
+    problems: tuple[str, ...]
     listings: tuple[UpstreamListing, ...]
 
 
 def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRuns:
-    """Ask every upstream of the configuration. Raises TemporaryError when the landing area cannot
-    be read.
+    """Query every configured upstream.
+
+    Raises TemporaryError if the landing area cannot be read.
     """
     remote = [upstream for upstream in config.upstreams if not upstream.place.is_local]
     if not remote:
@@ -69,8 +69,9 @@ def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRu
 
 
 def _pin(run: Path) -> str | None:
-    """Where a run says that it comes from, "" where it does not; None if it is empty: made, and not
-    taken up yet.
+    """Source that a run's directory names; "" if it names none.
+
+    None for an empty directory: the run was created and not adopted yet.
     """
     if text := flags.read_upstream(run / "pipeline"):
         return text
@@ -81,7 +82,7 @@ def _pin(run: Path) -> str | None:
 
 
 def _new_place(config: Config, name: RunName) -> Path:
-    """Where the directory of a new run is made; its name begins with a date, YYYYMMDD."""
+    """Path for the directory of a new run, whose name begins with a date, YYYYMMDD."""
     year, month = name[:4], name[4:6]
     batch = {"none": "", "year": year, "month": f"{year}-{month}"}[config.batch]
     return config.landing / batch / name

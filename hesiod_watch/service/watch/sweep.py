@@ -1,18 +1,17 @@
-"""Finding what changed by looking: modification times of directories, again and again.
+"""Sweep: find changes by reading modification times of directories again and again.
 
-Making, renaming or removing an entry moves the mtime of its directory and of no other, so a `stat`
-of the landing area, the runs, their libraries, cells and `pipeline/` shows every new run, library,
-cell, summary and flag. Data directories are not looked at. Some thousand calls take a few
-milliseconds on a local disk; runs that have nothing open any more take turns, so that they cost a
-twelfth.
+Creating, renaming or removing an entry changes the mtime of its directory and of no other. So a
+`stat` of the landing area, the runs, their libraries, cells and `pipeline/` shows every new run,
+library, cell, summary and flag. Data directories are not read. Some thousand calls take a few
+milliseconds on a local disk. Runs without open work take turns, so that they cost a twelfth.
 
-An mtime may stand still although something was added, where its clock ticks slowly (once a second
-on Lustre). So a directory that changed is *hot*: it is listed at every sweep until its mtime has
-stood still for two sweeps and two seconds of our own clock. The file system's clock is never
-compared with ours. Where mtimes tell nothing (stacked file systems), every directory is listed at
-every sweep.
+An mtime may stay the same although an entry was added, if its clock ticks slowly (once a second on
+Lustre). So a directory that changed is *hot*: it is listed at every sweep until its mtime has
+stayed the same for two sweeps and two seconds of our own clock. The file system's clock is never
+compared with ours. On file systems whose mtimes show nothing (stacked ones), every directory is
+listed at every sweep.
 
-Unreachable is not empty: what cannot be read is kept as it was last seen.
+Unreachable is not empty: an unreadable directory keeps its last known state.
 """
 
 from __future__ import annotations
@@ -32,9 +31,10 @@ TURNS = 12  # a settled run is looked at every so many sweeps
 
 @dataclass(frozen=True, slots=True)
 class SweepFindings:
-    """What one sweep found: runs worth a look, and the directories and summaries that were not
-    there the sweep before. Flags are in `runs` only: no event covers them, so they prove nothing
-    about events.
+    """Result of one sweep.
+
+    `runs` are worth a look. `added` are the directories and summaries that the sweep before did not
+    see. New flags are in `runs` only: no event covers flags, so they prove nothing about events.
     """
 
     runs: tuple[Path, ...]
@@ -42,8 +42,9 @@ class SweepFindings:
 
 
 Stamp = tuple[int, int] | None
-"""Size and mtime of a summary: it may be made first and written later, which moves no directory's
-mtime.
+"""Size and mtime of a summary.
+
+A summary may be created first and written later, which changes no directory's mtime.
 """
 
 
@@ -51,22 +52,22 @@ mtime.
 class _Directory:
     path: Path
     level: LandingLevel
-    run: Path | None  # that it belongs to; None above runs
-    turn: int  # of a settled run
-    mtime: int | None = None  # None: not known, list it
+    run: Path | None  # the run that it belongs to; None above runs
+    turn: int  # number that decides when a settled run is looked at
+    mtime: int | None = None  # None: unknown, so list it
     hot: bool = False
     still: int = 0  # sweeps since the mtime last moved
-    moved_at: float = 0.0  # when that was seen
+    moved_at: float = 0.0  # time when that move was seen
     readable: bool = True
     entries: dict[str, Stamp] = field(default_factory=dict)
     children: dict[str, _Directory] = field(default_factory=dict)
 
 
 class Sweeper:
-    """Remembers what every directory looked like and tells what is different. For one thread.
+    """Remembers the state of every directory and reports the differences. For one thread.
 
-    `settled` says of a run's directory that nothing in it is open any more. With `trust_mtimes`
-    False every directory is listed every time.
+    `settled` returns whether a run has no open work. With `trust_mtimes` False every directory is
+    listed every time.
     """
 
     def __init__(
@@ -82,12 +83,12 @@ class Sweeper:
         self._modified_at = modified_at
         self._trust_mtimes = trust_mtimes
         self._root = _Directory(landing.path, LandingLevel.LANDING, None, 0)
-        self._count = 0  # of sweeps
+        self._count = 0  # sweeps so far
         self._made = 0  # directories met so far
 
     @property
     def runs(self) -> int:
-        """How many runs there were at the last sweep."""
+        """Number of runs at the last sweep."""
         places = self._root.children.values()
         if self._landing.batch == "none":
             return len(places)
@@ -95,15 +96,13 @@ class Sweeper:
 
     @property
     def readable(self) -> bool:
-        """Whether the landing area itself could be listed when that was last tried."""
+        """Whether the last attempt to list the landing area itself succeeded."""
         return self._root.readable
 
     def sweep(self, now: float, *, full: bool = False) -> SweepFindings:
-        """Look at everything that is due; with `full`, list every directory whatever its mtime
-        says.
+        """Read every directory that is due; with `full`, list every directory whatever its mtime.
 
-        `now` is in seconds of any clock that does not jump. The first sweep finds everything there
-        is.
+        `now` is in seconds of any clock that does not jump. The first sweep finds everything.
         """
         look = _Look(now, full)
         self._count += 1
@@ -129,7 +128,7 @@ class Sweeper:
         try:
             mtime = self._modified_at(self._root_resolved(directory))
         except OSError:
-            # if it has gone, the listing of its parent says so; if not, it is kept as it was
+            # If it was removed, its parent's listing shows that. Otherwise it keeps its state.
             return False
         if mtime != directory.mtime:
             if (
@@ -137,9 +136,8 @@ class Sweeper:
                 and directory.level is LandingLevel.PIPELINE
                 and directory.run is not None
             ):
-                look.runs[directory.run] = (
-                    None  # a flag may have been replaced by another of the same name
-                )
+                # A flag may have been replaced by another of the same name.
+                look.runs[directory.run] = None
             directory.mtime, directory.moved_at, directory.still = mtime, look.now, 0
             directory.hot = True
             return True
@@ -152,9 +150,7 @@ class Sweeper:
         return look.full or not self._trust_mtimes or not directory.readable
 
     def _root_resolved(self, directory: _Directory) -> Path:
-        """The landing area itself may be given as a symbolic link, which `modified` does not
-        follow.
-        """
+        """Path without a symbolic link: `modified` follows none, and the landing area may be one."""
         return Path(os.path.realpath(directory.path)) if directory is self._root else directory.path
 
     def _list(self, directory: _Directory, look: _Look) -> None:
@@ -183,9 +179,7 @@ class Sweeper:
         directory.readable = readable
 
     def _entries(self, directory: _Directory) -> Iterator[tuple[str, Stamp]]:
-        """What counts in a directory: flags in `pipeline/`, else directories, and in a cell its
-        summaries.
-        """
+        """Entries that count: flags in `pipeline/`, else directories, and summaries in a cell."""
         with os.scandir(directory.path) as entries:
             for entry in entries:
                 if directory.level is LandingLevel.PIPELINE:
