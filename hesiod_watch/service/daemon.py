@@ -1,10 +1,10 @@
-"""The service and the poll: where hints come from, how often, and when to stop. What to do is
-`reconcile`'s.
+"""Service and poll: the sources of hints, their intervals, and when to stop.
 
-One thread decides. Other threads only say "look at this run": the reader of inotify, and one per
-worker that waits for its end. `watch` goes on until it is told to stop and leaves running workers
-alone, which are processes of their own; `poll` looks at everything once, waits for the work it
-started, and ends.
+`reconcile` decides what to do with a run. One thread decides. Other threads only say "look at this
+run": the reader of inotify, and one for each worker, which waits for the worker's end.
+
+`watch` runs until it is stopped. It then leaves its workers running, because they are separate
+processes. `poll` looks at every run once, waits for the work that it started, and ends.
 """
 
 from __future__ import annotations
@@ -37,26 +37,26 @@ from hesiod_watch.service.workqueue import WorkQueue
 logger = logging.getLogger(__name__)
 
 SYNC = frozenset({"sync"})
-"""What is held until there is nothing else to start."""
+"""Actions held back while there is anything else to start."""
 POLL_WAIT = 0.5
-"""Seconds that a poll waits for the next thing to happen while workers of its own are at work."""
+"""Seconds that a poll waits for the next event while its own workers run."""
 HEAD_START = 2.0
-"""Seconds that a poll gives its upstreams to answer, so that their runs are looked at once and not
-twice.
-"""
+"""Seconds that a poll first waits for its upstreams, so that it looks at their runs only once."""
 SLOT_RETRY = 5.0
-"""Seconds between two looks at the runs that found every worker busy: nobody tells us when
-another's worker ends.
+"""Seconds between two looks at the runs that found every worker busy.
+
+The end of another process's worker causes no event.
 """
 WOKEN = 4
-"""Runs among them that are looked at when one of our own ends; more would mostly find that it is
-taken again.
+"""Number of waiting runs to look at when one of our own workers ends.
+
+With more runs, most would only find the worker taken again.
 """
 
 
 @dataclass
 class Engine:
-    """A queue, a reconciler and the loop between them; what `Service` and `poll` share."""
+    """A queue, a reconciler and the loop between them; `Service` and `poll` share it."""
 
     config: Config
     repeat: bool = True
@@ -70,25 +70,27 @@ class Engine:
         self._settled: dict[Path, bool] = {}
         # Runs that found every worker busy, by action; the run that has waited longest comes first.
         self._full: dict[str, dict[Path, None]] = {}
-        self._listed_runs: Mapping[
-            Path, ListedRun
-        ] = {}  # runs as their upstreams were just seen to have them
+        # runs in the latest listings of their upstreams
+        self._listed_runs: Mapping[Path, ListedRun] = {}
         self._to_sync: dict[Path, None] = {}  # runs that wait until there is no processing to start
-        self._syncing: set[Path] = set()  # those whose turn it is
-        self._told: tuple[str, ...] = ()
-        self._late: dict[str, Outbox] = {}  # of runs whose messages have been waiting for too long
+        self._syncing: set[Path] = set()  # runs that may sync now
+        self._known_problems: tuple[str, ...] = ()
+        self._late: dict[str, Outbox] = {}  # outboxes whose messages have waited too long, by run
         self.failed: list[str] = []
 
     def landing_problem(self) -> str:
-        """Why the landing area cannot be the real one; "" when it can."""
+        """Why the landing area cannot be the real one; "" if it can."""
         return landing_problem(self.landing, self.config.output)
 
     def output_problem(self) -> str:
-        """Why the output area cannot be the real one; "" when it can, and then it has its marker."""
+        """Why the output area cannot be the real one; "" if it can.
+
+        A usable output area also gets its marker.
+        """
         return self.output_area.problem(mark=self.config.processing.executor != "dry-run")
 
     def hint(self, run_dir: Path | None) -> None:
-        """Look at this run; None: at all of them. From any thread."""
+        """Look at this run, or with None at all runs. May be called from any thread."""
         if run_dir is not None:
             self.queue.add(run_dir)
             return
@@ -99,11 +101,11 @@ class Engine:
             logger.warning("landing area not readable", extra=fields(why=error))
 
     def settled(self, run_dir: Path) -> bool:
-        """Nothing was open in this run when it was last looked at."""
+        """Whether the last look at this run found no open work."""
         return self._settled.get(run_dir, False)
 
     def look(self, run_dir: Path) -> LookResult | None:
-        """Reconcile one run taken from the queue. A run that has gone is forgotten."""
+        """Reconcile one run from the queue; a run that no longer exists is forgotten."""
         try:
             listed_run = self._listed_runs.get(run_dir)
             if not listed_run and not run_dir.is_dir():
@@ -125,8 +127,7 @@ class Engine:
                 self._late[run_dir.name] = looked.snapshot.outbox
             self._wait_for_workers(run_dir, looked.full, looked.started)
         except Exception:
-            # Whatever is wrong with one run must not stop the others; it is looked at again at the
-            # next sweep.
+            # An error in one run must not stop the others; the next sweep looks at it again.
             logger.exception("a bug while looking at a run", extra=fields(run=run_dir.name))
             return None
         finally:
@@ -136,8 +137,9 @@ class Engine:
     def _wait_for_workers(
         self, run_dir: Path, full: frozenset[str], started: frozenset[str]
     ) -> None:
-        """Note which actions of a run wait for a worker. A run that has just got one goes to the
-        end.
+        """Record which actions of a run wait for a worker.
+
+        A run that has just got a worker moves to the end.
         """
         for action in full:
             self._full.setdefault(action, {})
@@ -148,12 +150,13 @@ class Engine:
                 waiting.setdefault(run_dir)
 
     def take_endings(self) -> bool:
-        """Hear of workers that have ended since the last call (in the deciding thread); whether
-        there were any.
+        """Handle the workers that ended since the last call; returns whether there were any.
+
+        Only the deciding thread may call this.
         """
-        heard = False
+        any_ended = False
         while self._endings:
-            heard = True
+            any_ended = True
             ended = self._endings.popleft()
             logger.info(
                 "ended",
@@ -164,48 +167,42 @@ class Engine:
                     code=ended.code,
                 ),
             )
-            if (
-                ended.code != 0 and ended.action.name in CLAIMED
-            ):  # others are among the reconciler's problems
+            # Failures of other actions are among the reconciler's problems.
+            if ended.code != 0 and ended.action.name in CLAIMED:
                 where = f"{ended.action.run} {ended.action.cell}"
                 self.failed.append(
-                    f"{where}: processing ended with code {ended.code}; hesiod-watch explain {where}"
+                    f"{where}: processing ended with code {ended.code}; "
+                    f"hesiod-watch explain {where}"
                 )
             self.reconciler.ended(ended)
-            # Runs that wait for this worker come before the run that had it and may want it again.
+            # Runs that wait for this worker come before the run that had it and may need it again.
             for run_dir in list(self._full.get(ended.action.name, ()))[:WOKEN]:
                 self.queue.add(run_dir)
             self.queue.add(ended.run_dir)
-        return heard
+        return any_ended
 
     def ask_upstreams(self, stop: Callable[[], bool] = lambda: False) -> tuple[str, ...]:
-        """Ask every upstream what it has, and look at all those runs; sentences about what a person
-        should know.
+        """Query every upstream and look at all listed runs; returns sentences about problems.
 
-        May be called in a thread of its own. Raises TemporaryError when the landing area cannot be
-        read.
+        May run in a thread of its own. Raises TemporaryError if the landing area cannot be read.
         """
         seen = ask(self.config, stop=stop)
         self._listed_runs = seen.listed_runs
         for problem in seen.problems:
-            if self.repeat and problem not in self._told:  # a poll prints them when it ends
+            if self.repeat and problem not in self._known_problems:  # a poll prints them at its end
                 logger.warning("upstream", extra=fields(why=problem))
-        self._told = seen.problems
+        self._known_problems = seen.problems
         for run_dir in seen.listed_runs:
             self.queue.add(run_dir)
         return seen.problems
 
     def undelivered(self) -> list[str]:
-        """What cron should say of messages that nobody gets, once a day: it is the way that is
-        left.
-        """
+        """Sentences about undelivered messages, once a day: cron is the last way to report them."""
         sentences = list(delivery.in_all(self._late))
         return sentences if sentences and first_today(self.config.landing, "undelivered") else []
 
     def commence_syncs(self) -> bool:
-        """Let the runs be copied that wait for it; to be called when there is nothing else to
-        start.
-        """
+        """Start copying the runs that wait for it; call this only if there is nothing else to start."""
         if not self._to_sync:
             return False
         names = ", ".join(run_dir.name for run_dir in self._to_sync)
@@ -217,14 +214,14 @@ class Engine:
         return True
 
     def retry_full(self) -> bool:
-        """Look again at every run that found all workers busy; whether there are any."""
+        """Look again at every run that found all workers busy; returns whether there are any."""
         runs = [run_dir for waiting in self._full.values() for run_dir in waiting]
         for run_dir in runs:
             self.queue.add(run_dir)
         return bool(runs)
 
     def has_more(self) -> bool:
-        """Whether a run is to be looked at now, or a worker has ended that was not heard of yet."""
+        """Whether a run is due for a look now, or the end of a worker is not handled yet."""
         return bool(self._endings) or len(self.queue) > 0
 
     def _on_end(self, ended: EndedAction) -> None:
@@ -233,7 +230,10 @@ class Engine:
 
 
 class Service:
-    """`hesiod-watch watch`. Construct, `run()`; `stop()` from a signal handler or another thread."""
+    """Service `hesiod-watch watch`: construct it, then call `run()`.
+
+    A signal handler or another thread calls `stop()`.
+    """
 
     def __init__(self, config: Config, notifier: SystemdNotifier) -> None:
         self._engine = Engine(config)
@@ -247,15 +247,15 @@ class Service:
             full_sweep_interval=config.watch.full_sweep_interval,
             settled=self._engine.settled,
         )
-        self._gone = ""
-        self._away = ""  # why the output area is not the real one
+        self._landing_problem = ""  # why the landing area is not the real one
+        self._output_problem = ""  # why the output area is not the real one
 
     def stop(self) -> None:
         self._stop.set()
         self._engine.queue.wake()
 
     def run(self) -> None:
-        """Until `stop`. Errors of single runs are logged, never raised."""
+        """Run until `stop`. Errors of single runs are logged, never raised."""
         engine = self._engine
         self._check_areas()
         self._watching.start()
@@ -278,7 +278,7 @@ class Service:
                 engine.take_endings()
                 if run_dir is not None:
                     self._look(run_dir)
-                if not self._gone and not self._away and not engine.has_more():
+                if not self._landing_problem and not self._output_problem and not engine.has_more():
                     engine.commence_syncs()
                 if time.monotonic() >= next_retry:
                     next_retry = time.monotonic() + SLOT_RETRY
@@ -298,24 +298,24 @@ class Service:
             )
 
     def _describe(self) -> str:
-        return self._away or self._watching.describe()
+        return self._output_problem or self._watching.describe()
 
     def _ask_upstreams(self) -> None:
-        """In a thread of its own: a sequencer that does not answer must not hold up anything else."""
+        """Query upstreams in a separate thread, so that a silent sequencer delays nothing else."""
         while not self._stop.is_set():
             try:
                 self._engine.ask_upstreams(self._stop.is_set)
             except TemporaryError as error:
-                logger.warning("upstreams not asked", extra=fields(why=error))
+                logger.warning("upstreams not queried", extra=fields(why=error))
             except Exception:
-                logger.exception("a bug while asking upstreams")
+                logger.exception("a bug while querying upstreams")
             self._stop.wait(self._engine.config.watch.upstream_interval)
 
     def _look(self, run_dir: Path) -> None:
-        if not self._away:
+        if not self._output_problem:
             self._check_output()
-        if self._gone or self._away:
-            # An empty directory in the place of the landing area must not look like runs without
+        if self._landing_problem or self._output_problem:
+            # An empty directory at the path of the landing area must not look like runs without
             # cells.
             self._engine.queue.done(run_dir)
             return
@@ -325,28 +325,30 @@ class Service:
 
     def _check_areas(self) -> None:
         self._check_landing()
-        if not self._gone:  # the runs of the landing area are evidence for the output area
+        if (
+            not self._landing_problem
+        ):  # the runs of the landing area are evidence for the output area
             self._check_output()
 
     def _check_output(self) -> None:
-        away = self._engine.output_problem()
-        if away and away != self._away:
-            logger.error("the output area is not there", extra=fields(why=away))
-        if self._away and not away:
+        problem = self._engine.output_problem()
+        if problem and problem != self._output_problem:
+            logger.error("the output area is not there", extra=fields(why=problem))
+        if self._output_problem and not problem:
             logger.info("the output area is back", extra=fields(output=self._engine.config.output))
             self._engine.hint(None)
-        self._away = away
+        self._output_problem = problem
 
     def _check_landing(self) -> None:
-        gone = self._engine.landing_problem()
-        if gone and gone != self._gone:
-            logger.error("the landing area is not there", extra=fields(why=gone))
-        if self._gone and not gone:
+        problem = self._engine.landing_problem()
+        if problem and problem != self._landing_problem:
+            logger.error("the landing area is not there", extra=fields(why=problem))
+        if self._landing_problem and not problem:
             logger.info(
                 "the landing area is back", extra=fields(landing=self._engine.config.landing)
             )
             self._engine.hint(None)
-        self._gone = gone
+        self._landing_problem = problem
 
 
 def poll(
@@ -356,13 +358,12 @@ def poll(
     on_look: Callable[[LookResult], None] = lambda looked: None,
     stop: threading.Event | None = None,
 ) -> list[str]:
-    """Look at every run (or at `runs`) once, and again after each piece of work that this started;
-    then return.
+    """Look at every run (or at `runs`) once, and again after each piece of work; then return.
 
-    Returns sentences about what went wrong; raises TemporaryError when an area is not there. Work
-    that found every worker busy with other people's work is left for the next poll. An upstream
-    that does not answer holds nobody up: all runs are looked at meanwhile, and those that it offers
-    once more.
+    Returns sentences about problems; raises TemporaryError if an area is missing. Runs that found
+    every worker busy with work of other processes are left for the next poll. An upstream without a
+    response delays nothing: all runs are looked at meanwhile, and the runs that it lists are looked
+    at once more.
     """
     engine = Engine(config, repeat=False)
     if problem := engine.landing_problem() or engine.output_problem():
@@ -386,15 +387,12 @@ def _work_through(
     stop: threading.Event,
     asking: Future[tuple[str, ...]] | None = None,
 ) -> None:
-    """Look at every run in the queue until nothing is under way and nothing more comes from
-    `asking`.
-    """
-    # whether any of our workers has ended since the runs that found all busy were last looked at
+    """Look at every run in the queue until no work is under way and `asking` has ended."""
+    # whether one of our workers has ended since the last look at the runs that found all busy
     ended = False
     while not stop.is_set():
-        answered = (
-            asking is None or asking.done()
-        )  # before the queue is looked into, lest the answer be overlooked
+        # Read before the queue, so that runs queued by the last response are not missed.
+        answered = asking is None or asking.done()
         run_dir = engine.queue.get(
             timeout=0 if answered and not engine.reconciler.running() else POLL_WAIT
         )

@@ -1,9 +1,9 @@
-"""One run, one look: observe, plan, claim, start. The service and the poll call exactly this.
+"""Reconcile one run: observe, plan, claim, start. The service and the poll both call this.
 
-Any number of these may run on the same tree at once, in any number of processes. None of them
-trusts what it has seen: work on a cell starts only behind a claim that the file system gave, and
-the loser of a race looks again later. What is remembered here between two looks (which worker is
-ours, when to try again after an error) costs time when it is lost, never correctness.
+Any number of reconcilers may work on the same tree at once, in any number of processes. None of
+them trusts its observation: work on a cell starts only after the file system granted a claim, and
+the loser of a race looks again later. The memory between two looks (our own workers, times to retry
+after an error) costs time if it is lost, never correctness.
 """
 
 from __future__ import annotations
@@ -31,42 +31,40 @@ from hesiod_watch.service.executors import EndedAction, Executor, make
 logger = logging.getLogger(__name__)
 
 CLAIMED = frozenset({"process"})
-"""Actions that may be done once only and need a claim."""
+"""Actions that must happen only once and need a claim."""
 REPEATED = frozenset({"ingest", "sync", "backup", "verify", "deletable", "strip"})
 """Actions that are planned again and again while a cell grows."""
 SHORT = frozenset({"new-run", "synced", "give-up", "tell"})
-"""Actions so short that starting a process for them would take longer; done in this one."""
+"""Actions done in this process, because starting a process would take longer."""
 ROUNDS = 6
-"""Looks at one run in a row, as long as each one's short actions change the picture."""
+"""Number of looks at one run in a row, while its short actions change its state."""
 BACK_OFF = (1.0, 300.0)
-"""Shortest and longest time in seconds before an action that could not be done is tried again."""
+"""Shortest and longest time in seconds before a failed action is retried."""
 
 Clock = Callable[[], datetime]
 
 
 @dataclass(frozen=True)
 class LookResult:
-    """What one reconcile of a run came to."""
+    """Result of reconciling one run."""
 
     snapshot: Snapshot
-    full: frozenset[str] = (
-        frozenset()
-    )  # actions that could not be started because every worker is busy
+    full: frozenset[str] = frozenset()  # actions not started because every worker is busy
     started: frozenset[str] = frozenset()  # actions that were started
-    held: bool = False  # something was to be done and was not, because it was to be held
+    held: bool = False  # whether a planned action was held back
     look_again: float | None = None  # seconds from now
 
 
 @dataclass
 class _Failure:
-    """An action that could not be done, and how long it is left alone."""
+    """A failed action, and the time before it is retried."""
 
     error: str
     delay: float
     since: datetime
 
     def due(self, now: datetime) -> datetime:
-        """When it is tried again; a clock that was set back meanwhile delays nothing."""
+        """Time of the retry; a clock that was set back meanwhile delays nothing."""
         return due_at(self.since, now, timedelta(seconds=self.delay))
 
 
@@ -77,7 +75,7 @@ class Reconciler:
     config: Config
     on_end: Callable[[EndedAction], None]
     clock: Clock = field(default=lambda: datetime.now(UTC))
-    # False: rounds of repeated work are made once for each cell, as in a poll, which has to end
+    # False: repeated actions run once for each cell, as in a poll, which must end
     repeat: bool = True
 
     def __post_init__(self) -> None:
@@ -92,7 +90,7 @@ class Reconciler:
         self._failures: dict[tuple[Path, str, CellId | None], _Failure] = {}
         self._made: set[tuple[Path, str, CellId | None]] = set()
         self._short_codes: list[int] = []
-        self._told: dict[Path, tuple[str, ...]] = {}
+        self._logged: dict[Path, tuple[str, ...]] = {}
         self._damaged: dict[Path, tuple[str, ...]] = {}
         self._overdue: dict[Path, Mapping[CellId, str]] = {}
         self._me = process.this_owner("decide", self.config.processing.executor)
@@ -100,10 +98,10 @@ class Reconciler:
     def look(
         self, run_dir: Path, listed_run: ListedRun | None = None, hold: frozenset[str] = frozenset()
     ) -> LookResult:
-        """Look at one run and start what is to be done, but for the actions to `hold`.
+        """Look at one run and start the planned actions, except those in `hold`.
 
-        `listed_run` is the run as its upstream was just seen to have it. Never raises for what is
-        wrong with the run.
+        `listed_run` is the run in its upstream's latest listing. Never raises for an error of the
+        run.
         """
         full, started = set[str](), set[str]()
         for _ in range(ROUNDS):
@@ -114,9 +112,8 @@ class Reconciler:
                 judge=self._judge,
                 channels=self._policy.channels,
             )
-            now = (
-                self.clock()
-            )  # after the look: no flag of this host that it has seen is of the future
+            # Read after observing, so that no observed flag of this host is in the future.
+            now = self.clock()
             decision = plan(snapshot, self._policy, now)
             changed = False
             held = False
@@ -134,43 +131,47 @@ class Reconciler:
                     changed = changed or action.name in SHORT
             if not changed or self._heavy.name == "dry-run":
                 break
-        self._tell(snapshot, decision)
+        self._log_waiting(snapshot, decision)
         self._damaged[run_dir] = (*backup_schedule.damage(snapshot), *foreign_output(snapshot))
         self._note_overdue(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
         return LookResult(snapshot, frozenset(full), frozenset(started), held, look_again)
 
     def running(self) -> int:
-        """Workers started here that have not ended."""
+        """Number of workers that were started here and have not ended."""
         return len(self._heavy.running())
 
     def forget(self, run_dir: Path) -> None:
-        """The run has gone; so has what was remembered about it."""
-        self._told.pop(run_dir, None)
+        """Forget a run that no longer exists."""
+        self._logged.pop(run_dir, None)
         self._damaged.pop(run_dir, None)
         self._overdue.pop(run_dir, None)
         for key in [key for key in self._failures if key[0] == run_dir]:
             del self._failures[key]
 
     def ended(self, ended: EndedAction) -> None:
-        """Hear that a worker has ended (in the deciding thread): a failure without a flag rests for
-        a while.
+        """Handle the end of a worker; a failure without a flag rests for a while.
+
+        Only the deciding thread may call this.
         """
         key = (ended.run_dir, ended.action.name, ended.action.cell)
         if ended.action.name in REPEATED:
             self._made.add(key)
         if ended.code == 0:
             self._failures.pop(key, None)
-        elif ended.action.name not in CLAIMED:  # those are judged by their claims and flags
+        elif ended.action.name not in CLAIMED:  # claims and flags decide about those
             self._rest(
                 key,
-                f"{ended.action.name} ended with code {ended.code}; the run's pipeline.log has more",
+                f"{ended.action.name} ended with code {ended.code}; "
+                "the run's pipeline.log has more",
             )
 
     # Starting.
 
     def _begin(self, snapshot: Snapshot, action: Action) -> bool | None:
-        """Start one action: True if it was, False if it need not or cannot be now, None if all
+        """Start one action, unless all workers are busy.
+
+        Returns True if it was started, False if it is not needed or not possible now, None if all
         workers are busy.
         """
         run_dir = snapshot.path
@@ -194,7 +195,8 @@ class Reconciler:
             executor.start(action, run_dir, owner, reservation)
         except FlagExists as error:
             logger.info(
-                "somebody was first", extra=fields(run=snapshot.run, cell=action.cell, why=error)
+                "another process was first",
+                extra=fields(run=snapshot.run, cell=action.cell, why=error),
             )
             return False
         except (HesiodError, OSError) as error:
@@ -207,7 +209,10 @@ class Reconciler:
         return True
 
     def _claim(self, snapshot: Snapshot, action: Action, owner: Owner) -> None:
-        """Take what may be done once only. Raises FlagExists when another process has it."""
+        """Claim work that must happen only once.
+
+        Raises FlagExists if another process has the claim.
+        """
         if action.name in CLAIMED and action.cell and self._heavy.name != "dry-run":
             require_writable(snapshot, action.cell)
             flags.claim_cell(snapshot.path / "pipeline", action.cell.stem, owner)
@@ -219,9 +224,7 @@ class Reconciler:
         self._short_codes.append(ended.code)
 
     def _judge(self, owner: Owner | None) -> tuple[Liveness, str]:
-        """Like any process on this host, but we also know which of our own claims have no worker
-        any more.
-        """
+        """Judge as any process of this host, and also detect our own claims without a worker."""
         if owner and (owner.pid, owner.pid_start, owner.boot_id, owner.pid_namespace) == (
             self._me.pid,
             self._me.pid_start,
@@ -257,7 +260,7 @@ class Reconciler:
         return failure is not None and now < failure.due(now)
 
     def _next_look(self, run_dir: Path, decision: Decision, now: datetime) -> float | None:
-        failed = self.clock()  # later than `now`, at which some of these had not failed yet
+        failed = self.clock()  # later than `now`: some failures happened since
         times = [
             failure.due(failed) for key, failure in self._failures.items() if key[0] == run_dir
         ]
@@ -266,9 +269,7 @@ class Reconciler:
         return max(0.0, (min(times) - now).total_seconds()) if times else None
 
     def problems(self) -> list[str]:
-        """What could not be done at the last try, what is damaged, and which cells are overdue, as
-        sentences.
-        """
+        """Sentences about failed actions, damage, and overdue cells."""
         problems = [
             sentence for run_dir in sorted(self._damaged) for sentence in self._damaged[run_dir]
         ]
@@ -285,42 +286,43 @@ class Reconciler:
     def _note_overdue(self, snapshot: Snapshot, now: datetime) -> None:
         """Remember the overdue cells of a run; the service logs each of them once."""
         if under_way(snapshot.sync):
-            return  # the look after the sync tells
+            return  # the look after the sync reports them
         known = self._overdue.get(snapshot.path, {})
         self._overdue[snapshot.path] = attention.problems(snapshot, self._policy, now)
         for cell, sentence in self._overdue[snapshot.path].items():
-            if self.repeat and cell not in known:  # a poll prints the sentences when it ends
+            if self.repeat and cell not in known:  # a poll prints them at its end
                 logger.warning("overdue", extra=fields(run=snapshot.run, cell=cell, why=sentence))
 
-    def _tell(self, snapshot: Snapshot, decision: Decision) -> None:
+    def _log_waiting(self, snapshot: Snapshot, decision: Decision) -> None:
         """Log what a run waits for, once per change."""
         names = tuple(f"{entry.name}: {entry.why}" for entry in snapshot.quarantined)
         sentences = (*decision.waiting, *names)
-        if self._told.get(snapshot.path, ()) != sentences:
+        if self._logged.get(snapshot.path, ()) != sentences:
             for sentence in sentences:
-                if sentence not in self._told.get(snapshot.path, ()):
+                if sentence not in self._logged.get(snapshot.path, ()):
                     logger.info("waiting", extra=fields(run=snapshot.run, why=sentence))
-            self._told[snapshot.path] = sentences
+            self._logged[snapshot.path] = sentences
 
 
 def foreign_output(snapshot: Snapshot) -> tuple[str, ...]:
-    """A person must look at a run whose results would go into the directory of another run."""
+    """Sentence for a run whose results would be written to the directory of another run."""
     if not snapshot.output_foreign or not snapshot.adopted or HANDS_OFF & snapshot.flags:
         return ()
     return (f"{snapshot.run}: {snapshot.output_problem}; nothing is written until then",)
 
 
 def require_writable(snapshot: Snapshot, cell: CellId) -> None:
-    """Raises PermanentError where this user may not write the results of a cell: another user may.
+    """Refuse a cell whose results this user may not write; another user may.
 
-    To be called before a claim, which would keep the cell from a service that may write.
+    Call this before a claim, because a claim would keep the cell from a service that may write.
+    Raises PermanentError.
     """
     if snapshot.output and (
         why := process.why_not_writable(snapshot.output / cell.library / cell.name)
     ):
         raise PermanentError(
-            f"{snapshot.run} {cell}: not claimed, because its results cannot be written: {why}; after fixing the"
-            " cause it is processed at the next look"
+            f"{snapshot.run} {cell}: not claimed, because its results cannot be written: {why}; "
+            "after fixing the cause it is processed at the next look"
         )
 
 

@@ -45,7 +45,10 @@ class WorkQueue:
             self._changed.notify()
 
     def get(self, timeout: float | None = None) -> Path | None:
-        """Next run, or None after `timeout` seconds or a `wake`. Call `done` with the run afterwards."""
+        """Next run, or None after `timeout` seconds or a `wake`.
+
+        Call `done` with the run afterwards.
+        """
         deadline = None if timeout is None else self._clock() + timeout
         with self._changed:
             while True:

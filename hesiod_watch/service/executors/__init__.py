@@ -1,7 +1,8 @@
-"""Executors: where an action is performed. As a process of this host, in this process, or nowhere.
+"""Executors: places where an action is performed.
 
-Every executor starts the same command, `perform ACTION RUN [CELL]`, in a different place; a dry run
-starts nothing. The deciding layer knows only the protocol below.
+An executor starts an action as a process of this host, in this process, or nowhere (dry run). Every
+executor starts the same command, `perform ACTION RUN [CELL]`. The deciding layer knows only the
+protocol below.
 """
 
 from __future__ import annotations
@@ -61,7 +62,10 @@ OnEnd = Callable[[EndedAction], None]
 
 
 def make(name: str, config: Config, on_end: OnEnd) -> Executor:
-    """Executor of that name. Raises KeyError if there is none (the configuration has checked it)."""
+    """Executor of that name.
+
+    Raises KeyError if there is none (the configuration has checked the name).
+    """
     # Imported here so that a table of executors does not load them all.
     from hesiod_watch.service.executors.dry_run import DryRun
     from hesiod_watch.service.executors.inline import Inline

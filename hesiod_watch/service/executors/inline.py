@@ -18,7 +18,7 @@ DONE, FAILED, AGAIN = 0, 1, 75
 
 
 class Inline:
-    """Performs an action before `start` returns; errors become exit codes, as in a child process."""
+    """Performs an action before `start` returns; errors become exit codes, as in a child."""
 
     name = "inline"
 
