@@ -202,7 +202,10 @@ class Engine:
         return sentences if sentences and first_today(self.config.landing, "undelivered") else []
 
     def commence_syncs(self) -> bool:
-        """Start copying the runs that wait for it; call this only if there is nothing else to start."""
+        """Start copying the runs that wait for it; returns whether there are any.
+
+        Call this only if there is nothing else to start.
+        """
         if not self._to_sync:
             return False
         names = ", ".join(run_dir.name for run_dir in self._to_sync)

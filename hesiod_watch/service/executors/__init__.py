@@ -55,7 +55,7 @@ class Executor(Protocol):
         """
 
     def running(self) -> dict[str, Action]:
-        """Actions under way in this executor, by the token of the owner that each was started for."""
+        """Actions under way, by the token of the owner that each was started for."""
 
 
 OnEnd = Callable[[EndedAction], None]

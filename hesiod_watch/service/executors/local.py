@@ -126,9 +126,10 @@ class Local:
         return WorkerSlots(self._config.landing, f"sync-{upstream.name}", 1) if upstream else None
 
     def _gently(self) -> tuple[str, ...]:
-        """Prefix that lowers a command's disk priority (ionice of util-linux); empty if unavailable.
+        """Prefix that lowers a command's disk priority (ionice); empty if unavailable.
 
-        Classes of ioprio_set(2): 2 is best effort, with 7 as the lowest of its levels; 3 is idle.
+        ionice is part of util-linux. Classes of ioprio_set(2): 2 is best effort, with 7 as the
+        lowest of its levels; 3 is idle.
         """
         words = {"normal": (), "low": ("-c", "2", "-n", "7"), "idle": ("-c", "3")}[
             self._config.processing.disk

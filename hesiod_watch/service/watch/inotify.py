@@ -1,23 +1,22 @@
-"""Events of this host's kernel, from the landing area, its runs, libraries and cells.
+"""Kernel events of this host from the landing area, its runs, libraries and cells.
 
 Built on watchdog's `InotifyFD`, the thread that reads one inotify instance, and not on its
-`Observer`: that one drops events on overflow and tells nobody, opens a watch on every data
-directory, and dies of a handler's exception. What `InotifyFD` does not do is done here:
+`Observer`. The `Observer` drops events on overflow without a report, opens a watch on every data
+directory, and dies of a handler's exception. This module adds what `InotifyFD` lacks:
 
-- Each directory is armed first and listed second, and what the listing shows is announced. Nothing
-  falls in between, however fast `mkdir -p` and its writer are.
-- A directory that moves away is no longer watched, with all below it: it would go on talking under
-  its old name.
-- After an overflow everything is armed and announced again, and so it is after a failure of our
-  own.
-- A directory that cannot be watched is remembered as such: `refused`. Sweeps take care of it.
+- Each directory is armed first and listed second, and every listed entry is announced. No entry is
+  missed in between, however fast `mkdir -p` and its writer are.
+- A directory that was moved away is no longer watched, nor is anything below it; otherwise it would
+  send events under its old name.
+- After an overflow, or a failure of our own, everything is armed and announced again.
+- A directory that cannot be watched is recorded in `refused`. Sweeps cover it.
 
-The kernel is asked for as little as possible. Files make events in cells only, and of these
-everything that is not a final_summary is dropped unseen. A summary made by a hard link has no other
-event than its creation, so creation counts too, unless what was created is empty: then its writer
+The kernel is asked for as few events as possible. Files cause events in cells only, and all of
+these are dropped early unless they are a final_summary. A summary created as a hard link causes no
+event except its creation. So creation counts too, unless the new file is empty: then its writer
 will close it.
 
-This module imports watchdog; a process that only polls does not import this module.
+This module imports watchdog. A process that only polls does not import this module.
 """
 
 from __future__ import annotations
@@ -75,22 +74,19 @@ MASKS: dict[LandingLevel, Mask] = {
 
 @dataclass(slots=True, eq=False)
 class _Node:
-    """A directory that is watched, or should be: `wd` is None where that was refused."""
+    """A directory that is or should be watched; `wd` is None if the watch was refused."""
 
     path: Path
     level: LandingLevel
     wd: WatchDescriptor | None = None
     callback: CallbackId | None = None
-    names: set[str] = field(
-        default_factory=set
-    )  # announced, by an event or because a listing showed them
+    # names of announced entries, from an event or from a listing
+    names: set[str] = field(default_factory=set)
     children: dict[str, _Node] = field(default_factory=dict)
 
 
 class _Reader(InotifyFD):
-    """`InotifyFD` that dies in order: what killed it is logged, and `close` can release its
-    descriptors.
-    """
+    """`InotifyFD` that logs the error that ends it, so that `close` can release its descriptors."""
 
     def run(self) -> None:
         try:
@@ -98,17 +94,17 @@ class _Reader(InotifyFD):
         except Exception:
             logger.exception("the thread that reads events failed")
             with self._lock:
-                self._is_reading = (
-                    False  # else `close` leaves the descriptors to a thread that is no more
-                )
+                # Otherwise `close` would leave the descriptors to a dead thread.
+                self._is_reading = False
 
 
 class InotifyEvents:
     """Watches on one landing area; announces runs to `hint`, and None for "everything".
 
     `hint` is called from the reading thread and from the caller of `follow`, never while our lock
-    is held. The constructor raises OSError where no inotify instance is to be had (EMFILE: too many
-    of them).
+    is held.
+
+    The constructor raises OSError if no inotify instance is available (EMFILE: too many of them).
     """
 
     def __init__(
@@ -120,15 +116,13 @@ class InotifyEvents:
         self._landing = landing
         self._hint = hint
         self._counters = counters
-        self._lock = (
-            threading.RLock()
-        )  # around the book-keeping below; never held while `hint` runs
+        # protects the book-keeping below; never held while `hint` runs
+        self._lock = threading.RLock()
         self._root = _Node(landing.path, LandingLevel.LANDING)
         self._by_wd: dict[WatchDescriptor, _Node] = {}
         self._refused: dict[Path, str] = {}
-        self._full = (
-            False  # in this round of arming the kernel has said that there are no watches left
-        )
+        # whether the kernel has refused a watch since `arm` because none is left
+        self._full = False
         self._callback_ids = count(1)
         self._probe_name = b""
         self._probe_seen = threading.Event()
@@ -136,11 +130,11 @@ class InotifyEvents:
         self.root_gone = False
         self.rearm_wanted = False
         self._fd = _Reader()
-        self._fd.start()  # at once: an instance that never ran cannot close its descriptors
+        self._fd.start()  # now: an instance that never ran cannot close its descriptors
 
     @property
     def alive(self) -> bool:
-        """Whether the reading thread lives. When it does not, only a new `InotifyEvents` helps."""
+        """Whether the reading thread lives. If not, only a new `InotifyEvents` helps."""
         return self._fd.is_alive()
 
     @property
@@ -149,16 +143,15 @@ class InotifyEvents:
 
     @property
     def refused(self) -> dict[Path, str]:
-        """Directories that could not be watched, and why, as one sentence each."""
+        """Directories that could not be watched, each with the reason as a sentence."""
         with self._lock:
             return dict(self._refused)
 
     def arm(self) -> None:
-        """Watch everything that should be watched. May be called again at any time; the caller
-        announces everything.
+        """Watch everything that should be watched; the caller then announces everything.
 
-        Watches that are there already stay, without a gap; those on directories that went unnoticed
-        are removed.
+        Safe to repeat. Existing watches stay without a gap. Watches on directories that disappeared
+        unnoticed are removed.
         """
         with self._lock:
             if self._closing:
@@ -169,9 +162,7 @@ class InotifyEvents:
             self.root_gone = not self._place(self._root)
 
     def follow(self, path: Path) -> None:
-        """Take up `path`, which no event announced, with what is below it and what lies between it
-        and what we know.
-        """
+        """Watch `path`, which no event announced, with its content and its unknown parents."""
         with self._lock:
             runs: list[Path] = []
             for candidate in (path, *path.parents):
@@ -182,24 +173,24 @@ class InotifyEvents:
         self._announce(runs)
 
     def covers(self, directory: Path) -> bool:
-        """Whether an event is to be expected when something appears in `directory`."""
+        """Whether a new entry in `directory` should cause an event."""
         with self._lock:
             node = self._find(directory)
             return node is not None and node.wd is not None
 
     def announced(self, path: Path) -> bool:
-        """Whether `path` was announced, by an event or because it was there when its directory was
-        armed.
+        """Whether `path` was announced, by an event or by a listing.
+
+        A directory is listed when it is armed.
         """
         with self._lock:
             node = self._find(path.parent)
             return node is not None and path.name in node.names
 
     def probe(self, timeout: float) -> bool:
-        """Whether a file that we make in the landing area comes back as an event within `timeout`
-        seconds.
+        """Whether a file made in the landing area causes an event within `timeout` seconds.
 
-        Raises OSError where none can be made.
+        Raises OSError if no file can be made.
         """
         name = f"{PROBE_PREFIX}{uuid4().hex}"
         self._probe_seen.clear()
@@ -210,11 +201,9 @@ class InotifyEvents:
         return self._probe_seen.wait(timeout)
 
     def close(self) -> None:
-        """Stop and remove all watches. May be called again."""
+        """Stop and remove all watches. Safe to repeat."""
         with self._lock:
-            self._closing = (
-                True  # from here on nothing is added to an instance that is being closed
-            )
+            self._closing = True  # from now on no watch is added
         self._fd.stop()
         if self._fd is not threading.current_thread():
             self._fd.join(_JOIN_SECONDS)
@@ -223,8 +212,8 @@ class InotifyEvents:
 
     def on_event(self, event: InotifyEvent) -> None:
         self._counters.events += 1
-        # In a storm this line is most of our work: files that are no summary go before anything
-        # else is done.
+        # In a storm of events this check is most of our work. So files that are no summary are
+        # dropped before anything else.
         if (
             event.name
             and not event.mask & In.IN_ISDIR
@@ -238,7 +227,7 @@ class InotifyEvents:
             self._announce(runs)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
-        """The kernel removed the watch: the directory was deleted, or its file system unmounted."""
+        """Handle a watch that the kernel removed: its directory was deleted or unmounted."""
         with self._surviving():
             with self._lock:
                 node = None if self._closing else self._by_wd.get(wd)
@@ -246,12 +235,13 @@ class InotifyEvents:
             self._announce(runs)
 
     def on_queue_overflow(self) -> None:
-        """Events were lost. Every directory is armed and listed again; quick, as only its upper
-        levels are.
+        """Handle lost events: arm and list every directory again.
+
+        This is quick, because only the upper levels are listed.
         """
         self._counters.overflows += 1
         logger.warning(
-            "the kernel lost events, so everything is looked at",
+            "the kernel lost events, so everything is checked again",
             extra=fields(landing=self._landing.path),
         )
         with self._surviving():
@@ -260,9 +250,7 @@ class InotifyEvents:
 
     @contextmanager
     def _surviving(self) -> Iterator[None]:
-        """Log whatever goes wrong and go on: what an event would have taught us is found by listing
-        later.
-        """
+        """Log any error and continue: a later listing finds what the event would have shown."""
         try:
             yield
         except Exception:
@@ -277,7 +265,7 @@ class InotifyEvents:
     def _handle(self, event: InotifyEvent) -> list[Path]:
         node = self._by_wd.get(event.wd)
         if node is None or self._closing:
-            return []  # still queued when its watch was removed
+            return []  # the event was still queued when its watch was removed
         if event.mask & In.IN_UNMOUNT or event.is_delete_self:
             return self._gone(node)
         if event.is_move_self:
@@ -304,13 +292,16 @@ class InotifyEvents:
         if not level.watched:
             return self._runs(parent)
         node = parent.children.setdefault(name, _Node(parent.path / name, level))
-        if not self._place(node):  # gone again
+        if not self._place(node):  # already removed again
             del parent.children[name]
             parent.names.discard(name)
         return self._runs(node)
 
     def _left(self, parent: _Node, name: str) -> list[Path]:
-        """An entry was renamed away. Another may have taken its name since, so look."""
+        """Handle an entry that was renamed away.
+
+        Another entry may have taken its name since, so look.
+        """
         parent.names.discard(name)
         node = parent.children.pop(name, None)
         if node is None:
@@ -320,7 +311,10 @@ class InotifyEvents:
         return runs + self._appeared(parent, name) if node.path.is_dir() else runs
 
     def _moved(self, node: _Node) -> list[Path]:
-        """The directory itself was renamed; its parent's event came before this one, or was lost."""
+        """Handle a directory that was renamed.
+
+        Its parent's event came before this one, or was lost.
+        """
         parent = self._find(node.path.parent)
         if node is self._root or parent is None:
             return self._gone(node)
@@ -333,7 +327,7 @@ class InotifyEvents:
             self.root_gone = True
             node.children.clear()
             node.names.clear()
-            return []  # whoever sees `root_gone` says what is to be done
+            return []  # the owner checks `root_gone` and acts on it
         parent = self._find(node.path.parent)
         if parent is not None and parent.children.get(node.path.name) is node:
             del parent.children[node.path.name]
@@ -341,17 +335,17 @@ class InotifyEvents:
         return runs
 
     def _runs(self, node: _Node) -> list[Path]:
-        """The run that a node is or lies in, or all runs below it."""
+        """Run that contains a node, or is the node; otherwise all runs below it."""
         run = self._landing.run_of(node.path)
         if run is not None:
             return [run]
         return [below.path for below in _subtree(node) if below.level is LandingLevel.RUN]
 
     def _place(self, node: _Node) -> bool:
-        """Watch a directory and what is below it, level by level: upper levels matter more when
-        watches run out.
+        """Watch a directory and its content, level by level.
 
-        Returns False where `node` itself is no directory (any more).
+        Upper levels come first, because they matter more if watches run out. Returns False if
+        `node` itself is not a directory (any more).
         """
         if not self._watch(node):
             return False
@@ -368,11 +362,12 @@ class InotifyEvents:
                 del parent.children[child.path.name]
 
     def _watch(self, node: _Node) -> bool:
-        """Put the watch; False where there is nothing to watch. A refusal is noted and is no
-        failure.
+        """Add a watch; False if the directory is missing.
+
+        A refusal is recorded and is no failure.
         """
         self._refused.pop(node.path, None)
-        if self._full and node.wd is None:  # to ask again for a watch that is there costs none
+        if self._full and node.wd is None:  # repeating an existing watch uses up none
             return self._refuse(node, errno.ENOSPC)
         callback = CallbackId(next(self._callback_ids))
         try:
@@ -382,13 +377,13 @@ class InotifyEvents:
                 self._unwatch(node)
                 return False
             return self._refuse(node, error.errno or 0)
-        if wd == -1:  # InotifyFD's way to say EACCES; it has noted a watch of that number
+        if wd == -1:  # InotifyFD's sign for EACCES; it has recorded a watch of that number
             self._fd.remove_callbacks([(wd, callback)])
             return self._refuse(node, errno.EACCES)
-        # The kernel knows directories, not paths: this may be the watch that the node had, or
-        # another because the directory was made anew, or one that a node of an old name holds until
-        # the event of the renaming is read. A watch has one holder, or it would be lost with one of
-        # two; the newest takes it over.
+        # The kernel knows directories, not paths. So this may be the node's own watch, or a new one
+        # because the directory was made again, or one that a node with an old name holds until the
+        # event of the renaming is read. A watch must have one holder: with two, the end of one
+        # would remove it for both. The newest node takes it over.
         for holder in (self._by_wd.get(wd), node):
             if holder is not None:
                 self._drop_callback(holder)
@@ -403,8 +398,9 @@ class InotifyEvents:
         return True
 
     def _children(self, parent: _Node) -> list[_Node]:
-        """List a directory that was just armed; everything listed counts as announced. Includes
-        children that went.
+        """List a directory that was just armed; every listed entry counts as announced.
+
+        Includes children that disappeared.
         """
         try:
             with os.scandir(parent.path) as entries:
@@ -415,9 +411,8 @@ class InotifyEvents:
                     or (parent.level is LandingLevel.CELL and is_summary(entry.name))
                 }
         except OSError:
-            return list(
-                parent.children.values()
-            )  # unreadable or just gone: sweeps and events will tell
+            # Unreadable or just removed: sweeps and events will show which.
+            return list(parent.children.values())
         parent.names = {
             name for name in found if self._landing.below(parent.level, name) is not None
         }
@@ -429,7 +424,7 @@ class InotifyEvents:
         for name, level in wanted.items():
             if level is not None and level.watched and name not in parent.children:
                 parent.children[name] = _Node(parent.path / name, level)
-        # Most names begin with a date: where watches run out, the newest should have theirs.
+        # Most names begin with a date: if watches run out, the newest directories get theirs.
         return [parent.children[name] for name in sorted(parent.children, reverse=True)]
 
     def _unwatch(self, top: _Node) -> None:
@@ -438,7 +433,7 @@ class InotifyEvents:
             self._refused.pop(node.path, None)
 
     def _drop_callback(self, node: _Node) -> None:
-        """Give up a watch; the kernel's goes with the last callback on it."""
+        """Remove a watch; the kernel's watch ends with its last callback."""
         if node.wd is None or node.callback is None:
             return
         if self._by_wd.get(node.wd) is node:
@@ -462,9 +457,7 @@ class InotifyEvents:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether there is a file of no bytes. Of one that has gone, or is no file, something is to be
-    learnt.
-    """
+    """Whether a regular file is empty; False if it is missing or no regular file."""
     try:
         status = path.lstat()
     except OSError:

@@ -150,7 +150,10 @@ class Sweeper:
         return look.full or not self._trust_mtimes or not directory.readable
 
     def _root_resolved(self, directory: _Directory) -> Path:
-        """Path without a symbolic link: `modified` follows none, and the landing area may be one."""
+        """Path of a directory, resolved if it is the landing area.
+
+        The landing area may be given as a symbolic link, and `modified` follows none.
+        """
         return Path(os.path.realpath(directory.path)) if directory is self._root else directory.path
 
     def _list(self, directory: _Directory, look: _Look) -> None:

@@ -1,19 +1,18 @@
-"""Watching the landing area: events for speed, sweeps for truth, and the judgement which of them to
-trust.
+"""Watch the landing area: events for speed, sweeps for certainty, and which ones to trust.
 
-    events    events work here; sweeps look for what they may have lost
+    events    events work here; sweeps find what they may have lost
     partial   some directories could not be watched; sweeps come at half the interval
-    polled    events cannot be believed here; sweeps come at half the interval
-    gone      the landing area is not there; looked for until it is back
+    polled    events cannot be trusted here; sweeps come at half the interval
+    gone      the landing area is missing; checked again until it is back
 
-Whether events can be believed is judged by the type of file system, by a file of our own that has
-to come back as an event, and by evidence: when a sweep finds what no event had announced by the
+Three things decide whether events can be trusted: the type of file system; a test file of our own,
+which must cause an event; and evidence. If a sweep finds an entry that no event announced by the
 next sweep, the landing area is `polled` until 24 hours have passed without such a find. Events are
-used all the same, whenever they come.
+still used whenever they arrive.
 
 The order at the start, after the landing area came back and after the reading thread died: arm the
 watches, sweep, announce everything. `check` does all of this and is called by the owner's loop; it
-may take as long as the file system takes to answer. `start`, `check`, `next_check` and `stop`
+may take as long as the file system takes to respond. `start`, `check`, `next_check` and `stop`
 belong to one thread.
 """
 
@@ -47,19 +46,16 @@ State = Literal["events", "partial", "polled", "gone"]
 
 DISTRUST_SECONDS = 24 * 3600.0
 SELF_TEST_SECONDS = 2.0
-SHORTEST_INTERVAL = (
-    1.0  # seconds; sweeps are not hurried beyond this, unless the configuration says so
-)
+SHORTEST_INTERVAL = 1.0  # seconds; shortest sweep interval that is not configured
 RETRY_REFUSED_SECONDS = 60.0
 
 
 class Watcher:
-    """Hints about one landing area. `hint(run)` says "look at this run", `hint(None)` "look at
-    everything".
+    """Hints about one landing area: "look at this run" or "look at everything".
 
-    `hint` is called from the thread that calls `check` and from the one that reads events; it must
-    be cheap and must not block. `settled` says of a run that nothing in it is open any more.
-    Intervals are in seconds.
+    `hint(run)` is the first, `hint(None)` the second. `hint` is called from the thread that calls
+    `check` and from the thread that reads events; it must be cheap and must not block. `settled`
+    returns whether a run has no open work. Intervals are in seconds.
     """
 
     def __init__(
@@ -82,31 +78,33 @@ class Watcher:
         self._clock = clock
         self._counters = WatchCounters()
         self._mount = Mount("", "unknown")
-        self._identity: tuple[int, int] | None = None  # of the directory that is being watched
+        self._identity: tuple[int, int] | None = None  # identity of the watched directory
         self._known_runs = 0
-        self._gone = "watching has not started"  # why there is nothing to watch; "" when there is
+        self._landing_problem = (
+            "watching has not started"  # why nothing can be watched; "" if it can
+        )
         self._events: InotifyEvents | None = None
-        self._no_events = ""  # why there are none, although there should be
-        self._self_test = ""  # what came of it, where it was not passed
-        self._heard_nothing = False
+        self._no_events = ""  # why there are no events, although there should be
+        self._self_test = ""  # why the test of events failed
+        self._test_failed = False
         self._distrusted_until: float | None = None
-        self._unannounced: tuple[Path, ...] = ()  # found by the last sweep
+        self._unannounced: tuple[Path, ...] = ()  # entries found by the last sweep
         self._sweeper = Sweeper(landing, settled)
         self._next_sweep = self._next_full = self._next_retry = 0.0
-        self._told: tuple[str, ...] = ()
+        self._logged: tuple[str, ...] = ()
 
     @property
     def state(self) -> State:
         events = self._events
-        if self._gone or (events is not None and events.root_gone):
+        if self._landing_problem or (events is not None and events.root_gone):
             return "gone"
-        if self._deaf():
+        if self._distrust():
             return "polled"
         return "partial" if events is not None and events.refused else "events"
 
     @property
     def counters(self) -> WatchCounters:
-        """A copy, as of now."""
+        """A copy of the present counts."""
         events = self._events
         return replace(
             self._counters,
@@ -115,27 +113,29 @@ class Watcher:
         )
 
     def start(self) -> None:
-        """Begin. Hints "everything" when the landing area is there, and whenever it comes back
-        later.
+        """Begin to watch.
+
+        Hints "everything" if the landing area is there, and whenever it comes back later.
         """
-        self._gone = ""
+        self._landing_problem = ""
         self._next_sweep = self._clock()
         self.check()
 
     def stop(self) -> None:
-        """End, and remove all watches. May be called again."""
+        """Stop and remove all watches. Safe to repeat."""
         if self._events is not None:
             self._events.close()
             self._events = None
-        self._gone = "watching has stopped"
+        self._landing_problem = "watching has stopped"
 
     def next_check(self) -> float:
-        """In how many seconds `check` has something to do."""
+        """Seconds until `check` has something to do."""
         return 0.0 if self._urgent() else max(0.0, self._next_sweep - self._clock())
 
     def check(self) -> None:
-        """Do what is due: a sweep, a new reading thread, a look for the landing area. Cheap when
-        nothing is.
+        """Do what is due: a sweep, a new reading thread, a search for the landing area.
+
+        Cheap if nothing is due.
         """
         now = self._clock()
         if now < self._next_sweep and not self._urgent():
@@ -146,28 +146,30 @@ class Watcher:
                 self._sweep(now)
         if now >= self._next_sweep:
             self._next_sweep = self._clock() + self._interval()
-        self._tell()
+        self._log_changes()
 
     def describe(self) -> str:
-        """One sentence for people: how runs are noticed here, and why not in a better way."""
+        """Sentence for people: how runs are noticed here, and why not in a better way."""
         place = display(str(self._landing.path))
         if self.state == "gone":
-            return f"{self._gone or 'the landing area went away'}; looked for every {self._interval():g} s"
+            problem = self._landing_problem or "the landing area disappeared"
+            return f"{problem}; checked again every {self._interval():g} s"
         watches = 0 if self._events is None else self._events.watches
         every = f"every {self._interval():g} s"
-        deaf = self._deaf()
-        if deaf:
-            return f"{place} is swept {every}: {deaf}"
-        told = f"{place} is watched by events ({watches} watches) and swept {every}"
-        return told + "".join(
+        distrust = self._distrust()
+        if distrust:
+            return f"{place} is swept {every}: {distrust}"
+        sentence = f"{place} is watched by events ({watches} watches) and swept {every}"
+        return sentence + "".join(
             f"; {remark}" for remark in (self._refusal(), self._self_test) if remark
         )
 
     # Where the landing area is
 
     def _landing_is_here(self) -> bool:
-        """Whether it is there and is watched; begins anew when another directory took its place, or
-        it came back.
+        """Whether the landing area is there and watched.
+
+        Starts anew if another directory took its place or it came back.
         """
         try:
             identity = self._landing.identity()
@@ -187,17 +189,17 @@ class Watcher:
     def _lost(self, reason: str) -> bool:
         if self._identity is not None:
             self._counters.vanished += 1
-        self._identity = None  # whatever comes next is looked at as new
-        self._gone = reason
+        self._identity = None  # the next directory is treated as new
+        self._landing_problem = reason
         if self._events is not None:
-            self._events.close()  # or it would go on talking about what was moved away
+            self._events.close()  # otherwise a directory that moved away would still send events
             self._events = None
         return False
 
     def _begin(self, identity: tuple[int, int]) -> None:
         now = self._clock()
         self._identity = identity
-        self._gone = ""
+        self._landing_problem = ""
         self._mount = mount_of(self._landing.path)
         self._open_events()
         self._sweeper = Sweeper(
@@ -207,7 +209,7 @@ class Watcher:
             trust_mtimes=self._mount.kind != "stacked",
         )
         self._unannounced = ()
-        self._counted_sweep(now, full=True)  # what there is; nothing of it is news
+        self._counted_sweep(now, full=True)  # the present entries; none of them is news
         self._next_full = now + self._full_sweep_interval
         self._next_sweep = self._clock() + self._interval()
         self._hint(None)
@@ -219,7 +221,7 @@ class Watcher:
             self._events.close()
         self._events = None
         self._no_events = self._self_test = ""
-        self._heard_nothing = False
+        self._test_failed = False
         if self._engine == "poll":
             return
         try:
@@ -247,7 +249,7 @@ class Watcher:
     def _test(self, events: InotifyEvents) -> None:
         try:
             if not events.probe(SELF_TEST_SECONDS):
-                self._heard_nothing = True
+                self._test_failed = True
                 self._self_test = (
                     f"a file made in the landing area gave no event within {SELF_TEST_SECONDS:g} s"
                 )
@@ -283,7 +285,7 @@ class Watcher:
         if full:
             self._next_full = now + self._full_sweep_interval
             if self._events is None:
-                self._open_events()  # perhaps there is an instance to be had by now
+                self._open_events()  # an inotify instance may be available by now
         findings = self._counted_sweep(now, full=full)
         for run in findings.runs:
             self._hint(run)
@@ -300,7 +302,7 @@ class Watcher:
         return findings
 
     def _judge(self, findings: SweepFindings, now: float) -> None:
-        """Compare with what events told. They get until the next sweep to arrive."""
+        """Compare the findings with events, which have until the next sweep to arrive."""
         events = self._events
         if events is None:
             self._counters.found_by_sweep += len(findings.added)
@@ -329,47 +331,56 @@ class Watcher:
     def _distrusted_type(self) -> bool:
         return self._engine == "auto" and self._mount.kind in ("network", "stacked")
 
-    def _deaf(self) -> str:
-        """Why events cannot be believed here; "" when they can."""
+    def _distrust(self) -> str:
+        """Why events cannot be trusted here; "" if they can."""
         if self._engine == "poll":
             return "events are switched off in the configuration"
         if self._no_events:
             return self._no_events
         if self._distrusted_type():
-            return f"on {display(self._mount.fstype)} events do not tell what is written by others"
-        if self._heard_nothing:
+            return f"on {display(self._mount.fstype)} writing by other hosts causes no events"
+        if self._test_failed:
             return self._self_test
         if self._distrusted_until is not None and self._clock() < self._distrusted_until:
             return "within the last 24 hours a sweep found what no event had announced"
         return ""
 
     def _refusal(self) -> str:
-        """What to do about directories that could not be watched."""
+        """Advice about directories that could not be watched."""
         refused = {} if self._events is None else self._events.refused
         if not refused or self._events is None:
             return ""
-        from hesiod_watch.service.watch.inotify import NO_WATCHES, WATCHES_SYSCTL  # as above
+        from hesiod_watch.service.watch.inotify import (
+            NO_WATCHES,
+            WATCHES_SYSCTL,
+        )  # polling needs no watchdog
 
         if NO_WATCHES in refused.values():
             wanted = self._events.watches + len(refused)
+            directories = number_of(wanted, "directory", "directories")
             return (
-                f"{len(refused)} of {number_of(wanted, 'directory', 'directories')} can only be swept: this user has no"
-                f" inotify watches left, and this is not a full disk: raise {WATCHES_SYSCTL} by {len(refused)} at"
-                f" least, {wanted} are wanted here"
+                f"{len(refused)} of {directories} can only be swept: "
+                "this user has no inotify watches left, and this is not a full disk: "
+                f"raise {WATCHES_SYSCTL} by {len(refused)} at least, {wanted} are wanted here"
             )
         path, reason = next(iter(refused.items()))
         directories = number_of(len(refused), "directory", "directories")
         return f"{directories} can only be swept, such as {display(str(path))}: {reason}"
 
-    def _tell(self) -> None:
-        """Log what changed about how we watch; quiet when nothing did."""
+    def _log_changes(self) -> None:
+        """Log changes in how we watch; quiet if nothing changed."""
         state = self.state
-        about = (state, self._gone, self._deaf(), "refused" if state == "partial" else "")
-        if about == self._told:
+        state_key = (
+            state,
+            self._landing_problem,
+            self._distrust(),
+            "refused" if state == "partial" else "",
+        )
+        if state_key == self._logged:
             return
         expected = state == "events" or (
             state == "polled" and (self._engine == "poll" or self._distrusted_type())
         )
         level = logging.INFO if expected else logging.WARNING
         logger.log(level, self.describe(), extra=fields(landing=self._landing.path, state=state))
-        self._told = about
+        self._logged = state_key
