@@ -1,4 +1,4 @@
-"""What is known of a cell's files in landing after each was read once."""
+"""Survey of a cell's files in landing after each was read once."""
 
 from __future__ import annotations
 
@@ -33,8 +33,9 @@ def md5(data: bytes) -> str:
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    """A processed cell: two FASTQ of one text, which have become two pieces of one output, and a
-    file of signal.
+    """A processed cell with two FASTQ of one text and a file of signal.
+
+    The two FASTQ have become two pieces of one output.
     """
     landing, output = tmp_path / "landing", tmp_path / "output"
     cell, results = (place / RUN / CELL.library / CELL.name for place in (landing, output))
@@ -56,7 +57,7 @@ def job(tmp_path: Path) -> Job:
 
 
 def look(job: Job) -> tuple[LocalCopy, dict[str, str]]:
-    """What is in landing, and why outputs do not hold each source; "" where they do."""
+    """The files in landing, and why outputs do not contain each source; "" if they do."""
     with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
         looking = CopySurvey(
             job, directory, job.output / CELL.library / CELL.name, {}, lambda: False
@@ -76,9 +77,7 @@ def test_all_is_well(job: Job) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_changed_while_it_is_read(job: Job, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a file that somebody touches while it is read nothing is known, and no output counts as
-    its copy.
-    """
+    """A file that changes while it is read has no known content, and no output is its copy."""
     path = job.cell_dir / name
     reading = {"readv": os.readv, "read": os.read}
 
@@ -97,9 +96,7 @@ def test_changed_while_it_is_read(job: Job, name: str, monkeypatch: pytest.Monke
 
 
 def test_damaged_source(job: Job) -> None:
-    """A gzipped source that is damaged in landing has the MD5 of its bytes, and an output is no
-    copy of it.
-    """
+    """A gzipped source damaged in landing has the MD5 of its bytes; no output is its copy."""
     name, damaged = "fastq_pass/a.fastq.gz", PACKED[:-8] + bytes([PACKED[-8] ^ 1]) + PACKED[-7:]
     (job.cell_dir / name).write_bytes(damaged)
     here, why = look(job)
@@ -109,7 +106,7 @@ def test_damaged_source(job: Job) -> None:
 
 
 def test_another_text(job: Job) -> None:
-    """A source that says something else than the piece made of it is not in the output."""
+    """A source whose text differs from its piece is not in the output."""
     (job.cell_dir / "fastq_pass/b.fastq").write_bytes(TEXT.replace(b"A", b"C", 1))
     _, why = look(job)
     assert why == {

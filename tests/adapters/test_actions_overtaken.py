@@ -67,7 +67,7 @@ class World:
         source.touch()
 
     def process_before(self) -> None:
-        """Have results of an earlier processing, which a person wants anew."""
+        """Make results of an earlier processing, which a person wants to be made again."""
         self.mend("@former\nACGTA\n+\nIIIII\n")
         self.attempt()
         flags.archive_flags(self.pipeline, CELL.stem, why="test")
@@ -87,7 +87,7 @@ class World:
         }
 
     def names(self) -> set[bytes]:
-        """First lines of the reads in the results, without what follows the name."""
+        """First lines of the reads in the results, without the text after the name."""
         found: set[bytes] = set()
         for path in self.output.glob("*.fastq.gz"):
             found |= {
@@ -96,15 +96,16 @@ class World:
         return found
 
     def wanted(self) -> set[bytes]:
-        """The same of the sources."""
+        """First lines of the reads in the sources, in the same form."""
         found: set[bytes] = set()
         for path in self.simulated.path.rglob("*.fastq"):
             found |= {line.split()[0] for line in path.read_bytes().splitlines()[::4]}
         return found
 
     def assert_whole(self) -> None:
-        """The results are those of the sources and agree with the manifest and `.done`; no
-        leftovers.
+        """Check that the results come from the sources and agree with the manifest and `.done`.
+
+        No leftovers may remain.
         """
         assert verify_cell(self.output) == []
         assert self.names() == self.wanted()
@@ -157,7 +158,7 @@ BEFORE: dict[str, Callable[[World], None]] = {
 
 
 def renames(root: Path, before: str) -> int:
-    """How many there are in an undisturbed attempt."""
+    """Number of renames in an undisturbed attempt."""
     root.mkdir()
     world = World(root)
     BEFORE[before](world)
@@ -169,9 +170,7 @@ def renames(root: Path, before: str) -> int:
 
 @pytest.mark.parametrize("before", [FIRST, AGAIN])
 def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
-    """An attempt that wakes up before any of its renames, when another has finished, changes
-    nothing.
-    """
+    """An attempt that wakes up before any rename, after another has finished, changes nothing."""
     count = renames(tmp_path / "undisturbed", before)
     assert count > 10
     for number in range(1, count + 1):
@@ -217,7 +216,7 @@ def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
 def test_a_late_rename_is_repaired(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A file that an overtaken attempt put over a published one is made again before `.done`."""
+    """A published file that an overtaken attempt replaced is made again before `.done`."""
     world = World(tmp_path)
     put: list[Path] = []
 
@@ -238,7 +237,7 @@ def test_a_late_rename_is_repaired(
 @pytest.mark.slow
 @pytest.mark.parametrize("before", BEFORE)
 def test_killed_at_any_rename(before: str, tmp_path: Path) -> None:
-    """After a kill the next attempt keeps former results and reads again only what was published."""
+    """After a kill the next attempt keeps former results and reads only published files again."""
     for number in range(1, renames(tmp_path / "undisturbed", before) + 1):
         root = tmp_path / str(number)
         root.mkdir()

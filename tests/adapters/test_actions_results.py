@@ -1,4 +1,4 @@
-"""The manifest of a cell, and what is kept of an earlier one when a cell is processed again."""
+"""Manifest of a cell, and earlier results of a cell that is processed again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ODD = 'a"\n é\udcff.fastq'
 
 
 def manifest(sources: list[str], md5: str) -> str:
-    """The text of the manifest of a cell with one output, made of these sources."""
+    """Text of the manifest of a cell with one output, made from these sources."""
     job = Job(
         "process",
         Path("/l/run"),
@@ -45,7 +45,7 @@ def manifest(sources: list[str], md5: str) -> str:
 
 
 def results(directory: Path, sources: list[str], md5: str) -> dict[str, Path]:
-    """Files of results that are ready to be published."""
+    """Result files that are ready to be published."""
     directory.mkdir()
     (directory / NAME).write_text(md5)
     (directory / MANIFEST).write_text(manifest(sources, md5), errors="backslashreplace")
@@ -54,7 +54,7 @@ def results(directory: Path, sources: list[str], md5: str) -> dict[str, Path]:
 
 @pytest.mark.parametrize("sources", [[], ["a"], ["a", ODD, "c"]])
 def test_a_manifest_is_json_as_if_written_at_once(sources: list[str]) -> None:
-    """Its parts together are one document, laid out as the json module does it, with every source."""
+    """The parts of a manifest form one JSON document, formatted as by `json`, with all sources."""
     text = manifest(sources, "m")
     document = json.loads(text)
     assert json.dumps(document, indent=1, ensure_ascii=False) + "\n" == text
@@ -67,9 +67,7 @@ def test_a_manifest_is_json_as_if_written_at_once(sources: list[str]) -> None:
 def test_other_results_than_before_are_kept(
     tmp_path: Path, sources: list[str], again: str, kept: list[str]
 ) -> None:
-    """When a cell is processed again its earlier results are kept if the FASTQ differ, and only
-    then.
-    """
+    """Earlier results are kept exactly if the new FASTQ of the cell differ."""
     cell = tmp_path / "cell"
     cell.mkdir()
     publish_results(results(tmp_path / "first", sources, "one"), cell)
@@ -81,7 +79,7 @@ def test_other_results_than_before_are_kept(
 
 @pytest.mark.parametrize("former", ["", "{}", "[1]", '{\n "files": [\n'])
 def test_a_former_manifest_that_is_none(tmp_path: Path, former: str) -> None:
-    """What cannot be read as a manifest is replaced, and nothing is kept in its name."""
+    """An unreadable manifest is replaced, and no results are kept because of it."""
     cell = tmp_path / "cell"
     cell.mkdir()
     (cell / MANIFEST).write_text(former)

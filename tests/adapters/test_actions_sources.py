@@ -1,4 +1,4 @@
-"""Which files a cell has and which of a growing one are finished: told by stat, on any file system."""
+"""Files of a cell, and which files of a growing cell are finished, by `stat` alone."""
 
 from __future__ import annotations
 
@@ -51,9 +51,7 @@ def test_the_only_file_of_an_output_waits() -> None:
 
 
 def test_a_file_that_has_been_quiet_is_finished() -> None:
-    """The newest file is taken when it has not changed for a while, by our clock and not by the
-    file system's.
-    """
+    """The newest file is taken after a quiet time by our clock, not the file system's."""
     growing = output(source("a_0", mtime_ns=10**18))
     _, newest = finished_sources([growing], {}, now=100)
     ready, newest = finished_sources([growing], newest, now=100 + QUIET - 1)
@@ -68,7 +66,7 @@ def test_a_file_that_has_been_quiet_is_finished() -> None:
 
 
 def test_a_change_begins_the_wait_anew() -> None:
-    """A file that has grown, or was written again, is waited for once more."""
+    """A file that has grown, or was written again, must be quiet once more."""
     _, newest = finished_sources([output(source("a_0"))], {}, now=100)
     for changed in (source("a_0", size=11), source("a_0", mtime_ns=2)):
         ready, still = finished_sources([output(changed)], newest, now=100 + QUIET)
@@ -109,9 +107,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_of_the_files_is_seen(tmp_path: Path, change: str) -> None:
-    """Files that are as they were are the same sources, in whatever order they are found; no other
-    ones are.
-    """
+    """Unchanged files are the same sources in any order; changed files are not."""
     cell = tmp_path / "landing" / "run" / "lib" / "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
     data = cell / "fastq_pass" / "barcode01"
     data.mkdir(parents=True)
@@ -130,9 +126,7 @@ def test_a_change_of_the_files_is_seen(tmp_path: Path, change: str) -> None:
 
 
 def test_a_file_first_seen_in_the_future_is_not_waited_for() -> None:
-    """A state file with a time ahead of the clock holds back nothing, and what was taken is not
-    given up again.
-    """
+    """A state file with a future time delays nothing, and files already taken stay taken."""
     growing = output(source("a_0"))
     before = {"a_0": NewestFile(10, 1, 10**9)}
     for now in (100.0, 100.0 + QUIET):

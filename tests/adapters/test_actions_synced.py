@@ -1,4 +1,4 @@
-"""The record that a cell is here: on a proof that was just taken, or on one that is taken now."""
+"""Record that a cell is complete: with a count just made, or with a new one."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    """One for a cell whose summary speaks of one file, which is there."""
+    """Job for a cell whose summary announces one file, which is present."""
     run_dir, output = tmp_path / "landing" / "20190710_run", tmp_path / "output"
     data = run_dir / CELL.library / CELL.name / "fastq_pass"
     data.mkdir(parents=True)
@@ -41,16 +41,14 @@ def job(tmp_path: Path) -> Job:
 
 
 def proven(job: Job) -> Job:
-    """The same job, for whom the files have just been counted."""
+    """The same job, with the count already made."""
     proof = completeness.judge(minknow.read_contents(job.cell_dir))
     assert proof.proven
     return Job(job.action, job.run_dir, job.config, job.owner, job.cell, completeness=proof)
 
 
 def test_it_counts_where_nobody_has(job: Job) -> None:
-    """Done by hand, or by another process, the action takes its own proof, and refuses where there
-    is none.
-    """
+    """Without a count, the action makes its own, and refuses an incomplete cell."""
     (job.cell_dir / "fastq_pass" / "x_0.fastq").unlink()
     with pytest.raises(TemporaryError, match="not complete"):
         perform(job)
@@ -60,9 +58,7 @@ def test_it_counts_where_nobody_has(job: Job) -> None:
 
 
 def test_it_does_not_count_again(job: Job) -> None:
-    """What was counted by whoever decided is recorded as it was, and the files are not listed a
-    second time.
-    """
+    """A count made by the deciding process is recorded as it is; files are not listed again."""
     job = proven(job)
     data = job.cell_dir / "fastq_pass"
     (data / "x_0.fastq").rename(job.cell_dir / "gone.fastq")

@@ -1,4 +1,4 @@
-"""Fixtures for tests of marking and stripping."""
+"""Fixtures for tests of deletion marks and strips."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Marking and stripping on real file systems: what goes, what stays, and what a kill leaves.
+"""Marks and strips on real file systems: files deleted, files kept, and the state after a kill.
 
-Second places are mounted for the test, which needs root: copies on one device count once.
+Backups are mounted for the test, which needs root: copies on one device count once.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ pytestmark = needs_mounts
 
 
 def test_strip_leaves_a_stub(world: World) -> None:
-    """All data go, and nothing else: directories, small files, summary and results stay, and the
-    flag says what.
+    """A strip deletes data only; the flag names the remaining small files, summary and results.
+
+    Directories stay too.
     """
     directories = {path for path in world.place("landing").rglob("*") if path.is_dir()}
     results = truth_of(world.results("output"))
@@ -51,7 +52,7 @@ def test_strip_leaves_a_stub(world: World) -> None:
 
 
 def test_strip_again_changes_nothing(world: World) -> None:
-    """Stripped once more, what the flag says of files and places is what it said."""
+    """A second strip does not change the files and places that the flag records."""
     world.perform("strip")
     before, record = truth_of(world.place("landing")), said(world, "strip.done")
     world.perform("strip")
@@ -62,7 +63,10 @@ def test_strip_again_changes_nothing(world: World) -> None:
 
 
 def test_one_backup_is_enough_for_reads_only(tmp_path: Path) -> None:
-    """With one second place reads go, which the outputs hold too, and pod5 stay; it is said why."""
+    """With one backup, reads are deleted, because outputs contain them; pod5 files stay.
+
+    The reason is reported.
+    """
     world = World(tmp_path, backups=1)
     try:
         world.mount("backup1")
@@ -82,7 +86,7 @@ def test_one_backup_is_enough_for_reads_only(tmp_path: Path) -> None:
 
 
 def test_marked_once(world: World) -> None:
-    """A mark is one line with its evidence; made again while it lasts, nothing is written."""
+    """A mark is one line with its evidence; while it is valid, marking again writes nothing."""
     world.perform("deletable")
     assert world.marked() == "deletable"
     listed = (world.root / "sequencer" / LIST).read_bytes()
@@ -101,7 +105,7 @@ def test_marked_once(world: World) -> None:
 
 
 def test_a_mark_is_made_anew(world: World) -> None:
-    """When less than half of its time is left there is another line, and the old evidence serves."""
+    """A mark with less than half of its time left gets a new line and keeps its old evidence."""
     world.perform("deletable")
     listed = world.root / "sequencer" / LIST
     text = listed.read_text()
@@ -114,7 +118,7 @@ def test_a_mark_is_made_anew(world: World) -> None:
 
 
 def test_a_changed_cell_is_revoked(world: World) -> None:
-    """A cell that changes upstream after it was marked is marked no more, and a clean-up leaves it."""
+    """A cell that changes upstream after its mark loses the mark, and a clean-up leaves it."""
     world.perform("deletable")
     (world.place("upstream") / "new.pod5").write_bytes(b"late")
     with pytest.raises(PermanentError, match=r"new.pod5: was not there when"):
@@ -127,7 +131,7 @@ def test_a_changed_cell_is_revoked(world: World) -> None:
 
 @pytest.mark.parametrize("flag", [f"{CELL.stem}.aborted", f"{CELL.stem}.failed", "failed"])
 def test_a_mark_falls_with_its_ground(world: World, flag: str) -> None:
-    """A person's flag takes a mark back, also when the cell has gone to the trash meanwhile."""
+    """A person's flag revokes a mark, even if the cell is already in the trash."""
     world.perform("deletable")
     assert world.clean().returncode == 0
     (world.pipeline / flag).touch()
@@ -138,9 +142,7 @@ def test_a_mark_falls_with_its_ground(world: World, flag: str) -> None:
 
 
 def test_neither_begins_beside_the_other(world: World) -> None:
-    """While a cell is being marked by somebody who lives it is not stripped, and the other way
-    round.
-    """
+    """A cell is not stripped while a living process marks it, nor marked while one strips it."""
     alive = process.this_owner("other", "inline")
     for mine, other in (
         ("strip", flags.deletable(CELL.stem)),
@@ -155,7 +157,7 @@ def test_neither_begins_beside_the_other(world: World) -> None:
 
 
 def test_two_strips(world: World) -> None:
-    """While somebody strips a cell nobody else begins."""
+    """Two strips of one cell never run at the same time."""
     owner = process.this_owner("strip", "inline")
     flags.create(world.pipeline, f"{flags.strip(CELL.stem)}.started", owner)
     with pytest.raises(FlagExists):
@@ -163,8 +165,9 @@ def test_two_strips(world: World) -> None:
 
 
 def test_a_stripped_cell_is_left_alone(world: World) -> None:
-    """It is neither copied again nor processed again, though its upstream has it and somebody takes
-    `.done` away.
+    """A stripped cell is neither copied nor processed again.
+
+    This holds although its upstream has it and a person removes `.done`.
     """
     world.perform("strip")
     before = truth_of(world.place("landing"))
@@ -179,7 +182,10 @@ def test_a_stripped_cell_is_left_alone(world: World) -> None:
 
 
 def test_a_strip_after_a_mark_leaves_two(world: World) -> None:
-    """What a mark counted in landing may go then: outputs and second places hold two copies of it."""
+    """A strip after a mark may delete files that the mark counted: two copies remain.
+
+    These are in the outputs and on backups.
+    """
     world.perform("deletable")
     world.perform("strip")
     assert world.clean().returncode == 0
@@ -189,8 +195,9 @@ def test_a_strip_after_a_mark_leaves_two(world: World) -> None:
 
 
 def test_a_mark_after_a_strip_counts_no_landing(world: World) -> None:
-    """What is not in landing any more is not among the copies of a mark, nor can outputs be held
-    against it.
+    """After a strip, landing files are no copies for a mark.
+
+    Outputs cannot be compared with them either.
     """
     world.perform("strip")
     evidence = gather_evidence(world.job("deletable"))
@@ -207,9 +214,7 @@ def test_a_mark_after_a_strip_counts_no_landing(world: World) -> None:
 @pytest.mark.parametrize("first", range(4))  # a quarter each, so that they run side by side
 @pytest.mark.parametrize("action", ["strip", "deletable"])
 def test_killed_at_every_change(world: World, action: str, first: int) -> None:
-    """Killed at any change it makes, nothing has gone that had fewer than two copies, and the next
-    call finishes.
-    """
+    """After a kill at any change every deleted file has two copies; the next call finishes."""
     state = world.root / "state"
     keep(world, state)
     for number in range(first, 200, 4):
@@ -249,9 +254,7 @@ def restore(world: World, state: Path) -> None:
 
 
 def test_a_run_of_two_cells(world: World) -> None:
-    """The run is flagged stripped only when all of its cells are, and a new cell is worked on all
-    the same.
-    """
+    """A run is flagged stripped only when all its cells are; a new cell is still processed."""
     other = replace(CELL, name="20261122_2211_1B_PAW00002_1a2b3c4d")
     (world.run_dir / str(other)).mkdir()
     world.perform("strip")
@@ -266,8 +269,9 @@ def test_a_run_of_two_cells(world: World) -> None:
 
 
 def test_a_mark_of_the_future_is_made_anew(world: World) -> None:
-    """A mark that a wrong clock has dated is replaced: a clean-up refuses it, and would do so for
-    years.
+    """A mark dated in the future by a wrong clock is replaced.
+
+    A clean-up would refuse it for years.
     """
     world.perform("deletable")
     listed = world.root / "sequencer" / LIST
@@ -287,9 +291,7 @@ def test_a_mark_of_the_future_is_made_anew(world: World) -> None:
 
 @pytest.mark.parametrize("year", ["2036", "2001"])
 def test_a_copy_verified_in_the_future_is_read_again(world: World, year: str) -> None:
-    """What a failed backup says to have verified counts for a day only, and a time in the future is
-    not of this day.
-    """
+    """A copy verified by a failed backup counts for one day, and not if dated in the future."""
     record = said(world, "backup.done")
     copies = record["copies"]
     assert isinstance(copies, list)

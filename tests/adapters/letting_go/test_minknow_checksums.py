@@ -1,4 +1,4 @@
-"""Damage or loss that MinKNOW's own checksums prove stops every strip and every mark."""
+"""MinKNOW's checksums: proven damage or loss stops every strip and every mark."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Worlds = Callable[[Callable[[Path], object]], World]
 
 @pytest.fixture
 def worlds(tmp_path: Path) -> Iterator[Worlds]:
-    """Makes a cell, changed by a function before it is processed and backed up to two places."""
+    """Make a cell, changed by a function before it is processed and backed up to two places."""
     with ExitStack() as stack:
         yield lambda prepare: stack.enter_context(kept_world(tmp_path, prepare))
 
@@ -42,7 +42,7 @@ def is_absent(cell: Path) -> None:
 @pytest.mark.parametrize("action", ["strip", "deletable"])
 @pytest.mark.parametrize("prepare", [differs, is_absent])
 def test_nothing_is_deleted(worlds: Worlds, prepare: Callable[[Path], None], action: str) -> None:
-    """Neither strip nor mark: the reason names the file, whatever the flags say."""
+    """A strip and a mark are refused with the file's name as reason, whatever the flags say."""
     world = worlds(prepare)
     name = some(world, ".pod5") if prepare is differs else GONE
     before = truth_of(world.place("landing"))
@@ -80,7 +80,7 @@ def test_not_tried_again_and_again(
 
 
 def test_a_mark_is_withdrawn(worlds: Worlds, capsys: pytest.CaptureFixture[str]) -> None:
-    """When a backup finds it after the mark, a message is due and the mark is revoked."""
+    """If a backup finds the damage after the mark, a message is due and the mark is revoked."""
     world = worlds(lambda cell: None)
     world.perform("deletable")
     assert world.marked() == "deletable"
@@ -95,7 +95,7 @@ def test_a_mark_is_withdrawn(worlds: Worlds, capsys: pytest.CaptureFixture[str])
 
 
 def test_a_mark_does_not_outlive_its_renewal(worlds: Worlds) -> None:
-    """A mark from before the loss was known is revoked when its evidence is gathered again."""
+    """A mark made before the loss was known is revoked when its evidence is gathered again."""
     world = worlds(lambda cell: None)
     world.perform("deletable")
     write_output_hash(world.place("landing"), {GONE: "0" * 64})
@@ -104,7 +104,7 @@ def test_a_mark_does_not_outlive_its_renewal(worlds: Worlds) -> None:
 
 
 def test_a_damaged_file_that_was_removed_since(worlds: Worlds) -> None:
-    """A file that 0.1.0 removed from the landing area, although it was damaged, is not forgotten."""
+    """A damaged file that version 0.1.0 deleted from the landing area stays on record."""
     world = worlds(differs)
     name = some(world, ".pod5")
     (world.place("landing") / name).unlink()
@@ -115,7 +115,7 @@ def test_a_damaged_file_that_was_removed_since(worlds: Worlds) -> None:
 
 
 def test_repaired(worlds: Worlds) -> None:
-    """With the right bytes, a new raw.json and copies that were read again a strip is possible."""
+    """A strip is possible again with the right bytes, a new raw.json and copies read again."""
     good: list[bytes] = []
 
     def prepare(cell: Path) -> None:
@@ -136,7 +136,7 @@ def test_repaired(worlds: Worlds) -> None:
 
 
 def plan(world: World, capsys: pytest.CaptureFixture[str]) -> str:
-    """What would be done now, without the sentences about what is waited for."""
+    """Sentences of the present plan, without those about what the run waits for."""
     world.write_config()
     capsys.readouterr()
     assert cli.main(["--config", str(world.root / "hesiod-watch.yaml"), "plan", RUN]) == 0

@@ -1,15 +1,14 @@
-"""Random operations and faults, in any order: whatever goes had two whole copies elsewhere, by its
-very bytes.
+"""Random operations and faults: every deleted file has two intact copies elsewhere, by bytes.
 
-The operations are the program's own, with real file systems; a person, a bad disk and a kill come
-between them. Hypothesis chooses. The short form is part of every run of the tests;
+The operations are the program's own, on real file systems; a person, a bad disk and a kill come
+between them. Hypothesis chooses them. The short form is part of every run of the tests;
 `HESIOD_WATCH_STEPS=10000` makes it longer.
 
-What is checked, and how strict it is: when a strip removes a file, two places that no dropper
-touches hold these bytes, at that moment. When a clean-up moves a cell to the trash or deletes it
-there, two devices other than upstream held every file of it when its mark was made; and hold it
-still, unless somebody has damaged a copy since (a mark is a word of the past, and the trash is
-there for that).
+Two rules are checked. When a strip deletes a file, two places from which the program never deletes
+contain its bytes at that moment. When a clean-up moves a cell to the trash or deletes it there, two
+devices other than the upstream contained every file of the cell when its mark was made. They still
+contain every file, unless a copy was damaged since (a mark states the past; the trash exists for
+this case).
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ NUMBERS = st.integers(0, 1000)
 
 
 class Facility(RuleBasedStateMachine):
-    """One cell, and all that may happen to it."""
+    """One cell, and everything that may happen to it."""
 
     world: World
     kept: Path  # a copy of the world as it is after the backup
@@ -69,7 +68,7 @@ class Facility(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        """The cell is processed and backed up."""
+        """Process the cell and back it up."""
         for name in ("sequencer", "landing", "output"):
             shutil.rmtree(self.world.root / name)
             shutil.copytree(self.kept / name, self.world.root / name, symlinks=True)
@@ -135,13 +134,13 @@ class Facility(RuleBasedStateMachine):
         (self._process_again, self._land_again, self._sync_again)[number % 3]()
 
     def _process_again(self) -> None:
-        """A person takes `.done` away."""
+        """Remove `.done`, as a person does."""
         (self.world.pipeline / f"{CELL.stem}.done").unlink(missing_ok=True)
         self.epoch += 1
         self.world.try_to(lambda: self.world.process(self.epoch))
 
     def _land_again(self) -> None:
-        """A person copies the cell from the sequencer by hand, and what is there is written over."""
+        """Copy the cell from the sequencer by hand, over the present files."""
         if self.world.place("upstream").is_dir():
             shutil.copytree(
                 self.world.place("upstream"), self.world.place("landing"), dirs_exist_ok=True
@@ -154,16 +153,16 @@ class Facility(RuleBasedStateMachine):
         assert not stripped or truth_of(self.world.place("landing")) == before
 
     def another_cell(self, number: int) -> None:
-        """Begin with another, whatever has become of this one."""
+        """Start with another cell, whatever the state of this one."""
         self.begin()
 
     # What befalls them.
 
     def nothing(self, place: str, number: int) -> None:
-        """All is well for once."""
+        """Cause no fault."""
 
     def flipped(self, place: str, number: int) -> None:
-        """A bit of a data file is other than it was; size and time are not."""
+        """Flip a bit of a data file, without a change of size or time."""
         if (path := self._some(place, number)) and path.stat().st_size:
             flip(path, number)
 
@@ -176,7 +175,7 @@ class Facility(RuleBasedStateMachine):
             path.unlink()
 
     def more(self, place: str, number: int) -> None:
-        """There is a file more than there was."""
+        """Add a file."""
         if self.world.place(place).is_dir():
             (self.world.place(place) / f"new{number}").write_bytes(b"x" * number)
 
@@ -191,7 +190,7 @@ class Facility(RuleBasedStateMachine):
             flip(files[number % len(files)], number)
 
     def mounted(self, place: str, number: int) -> None:
-        """A backup is unmounted, and an empty directory is in its place; or it is back."""
+        """Unmount a backup, which leaves an empty directory, or mount it again."""
         name = self.world.names[number % 2]
         if name in self.world.mounted:
             self.world.unmount(name)
@@ -218,9 +217,7 @@ class Facility(RuleBasedStateMachine):
         number=NUMBERS,
     )
     def step(self, fault: str, operation: str, place: str, number: int) -> None:
-        """Something goes wrong, or not; then somebody does something. One rule, so that each run
-        has all of them.
-        """
+        """Cause a fault or none, then perform an operation; one rule, so that each run has all."""
         if fault != "nothing":
             getattr(self, fault)(place, number)
             self.damaged_since = True
@@ -268,7 +265,7 @@ class Facility(RuleBasedStateMachine):
         ) | {name: {"output", "backup1"} for name, content in truth.items() if not content}
 
     def _data_of(self, place: str) -> list[str]:
-        """Names of the data files that lie in a place."""
+        """Names of the data files at a place."""
         root = self.world.place(place)
         return sorted(
             str(path.relative_to(root))
@@ -282,13 +279,13 @@ class Facility(RuleBasedStateMachine):
 
 
 def _devices(places: set[str]) -> int:
-    """Landing and output are one device here."""
+    """Devices of the places; landing and output are one device here."""
     return len({"here" if place in ("landing", "output") else place for place in places})
 
 
 @pytest.fixture(scope="module")
 def begun() -> Iterator[tuple[World, Path]]:
-    """A world after the backup, and a copy of all that is in it."""
+    """A world after the backup, and a copy of all its files."""
     with tempfile.TemporaryDirectory(prefix="letting-go-") as directory:
         root = Path(directory)
         (root / "world").mkdir()
@@ -299,7 +296,7 @@ def begun() -> Iterator[tuple[World, Path]]:
 
 
 def test_never_fewer_than_two(begun: tuple[World, Path]) -> None:
-    """Whatever is done and whatever goes wrong, what goes had two whole copies elsewhere."""
+    """Every deleted file has two intact copies elsewhere, after any operations and faults."""
     world, kept = begun
     seen: Counter[str] = Counter()
     machine = type("Facility", (Facility,), {"world": world, "kept": kept, "seen": seen})
@@ -320,9 +317,7 @@ def test_never_fewer_than_two(begun: tuple[World, Path]) -> None:
 
 
 def test_the_count_is_right(begun: tuple[World, Path]) -> None:
-    """The measure itself: a copy counts when its bytes, or its text in an output, are there, and
-    not otherwise.
-    """
+    """The measure itself counts exactly the copies with the same bytes, or text in an output."""
     world, kept = begun
     type("Facility", (Facility,), {"world": world, "kept": kept, "seen": Counter()})().begin()
     reads = next(name for name in world.truth if name.startswith("fastq_pass"))

@@ -1,6 +1,4 @@
-"""Why a cell is not marked, not stripped, not backed up or not verified: people read the reason
-that was recorded.
-"""
+"""Reasons shown to people for a cell that is not marked, stripped, backed up or verified."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ SAYS_NOTHING = ("it has ended", "planned by the service")
 
 
 def shown(world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What a command prints."""
+    """Output of a command."""
     world.write_config()
     capsys.readouterr()
     assert cli.main(["--config", str(world.root / "hesiod-watch.yaml"), *arguments]) == 0
@@ -30,7 +28,7 @@ def shown(world: World, capsys: pytest.CaptureFixture[str], *arguments: str) -> 
 def test_a_refusal_is_explained(
     world: World, action: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`explain` and `plan` name the file because of which a cell is not stripped or not marked."""
+    """`explain` and `plan` name the file that prevents a strip or a mark."""
     place = "landing" if action == "strip" else "upstream"
     name = some(world, ".pod5")
     flip(world.place(place) / name)
@@ -45,8 +43,9 @@ def test_a_refusal_is_explained(
 
 
 def test_what_was_removed_is_explained(world: World, capsys: pytest.CaptureFixture[str]) -> None:
-    """After a strip `explain` says how much was removed and where the copies are, not why the strip
-    was begun.
+    """After a strip, `explain` shows the deleted amount and the places of the copies.
+
+    It does not show why the strip was begun.
     """
     world.perform("strip", owner=replace(world.owner("strip"), reason="planned by the service"))
     explained = shown(world, capsys, "explain", RUN, str(CELL))
@@ -57,9 +56,7 @@ def test_what_was_removed_is_explained(world: World, capsys: pytest.CaptureFixtu
 def test_a_failed_backup_and_verification_are_explained(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """`explain`, `status` and `plan` name the place that is away, and not the reason for which the
-    work was begun.
-    """
+    """`explain`, `status` and `plan` name the missing place, not the reason of the attempt."""
     world.unmount("backup2")
     (world.pipeline / f"{CELL.stem}.backup.done").unlink()
     for action in ("verify", "backup"):

@@ -1,7 +1,6 @@
-"""What keeps everything where it is: bad copies, missing ground, and whatever happens after the
-proof.
+"""Refused deletions: bad copies, unmet preconditions, and changes after the proof.
 
-Second places are mounted for the test, which needs root: copies on one device count once.
+Backups are mounted for the test, which needs root: copies on one device count once.
 """
 
 from __future__ import annotations
@@ -62,9 +61,7 @@ FAULTS: dict[str, Callable[[Path], None]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_bad_copy_keeps_the_file(world: World, fault: str) -> None:
-    """With one of two copies bad, a file stays in landing and the others go; the reason names the
-    place.
-    """
+    """If one of two copies is bad, only that file stays in landing; the reason names the place."""
     name = some(world, ".pod5")
     FAULTS[fault](world.place("backup2") / name)
     world.perform("strip")
@@ -77,9 +74,7 @@ def test_a_bad_copy_keeps_the_file(world: World, fault: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("place", ["landing", "backup1"])
 def test_two_copies_stay_for_upstream(world: World, place: str, fault: str) -> None:
-    """Upstream counts what is left: with two sound copies elsewhere it is marked, with one less it
-    is not.
-    """
+    """A mark needs two sound copies outside the upstream; with one of them bad there is none."""
     name = some(world, ".pod5")
     FAULTS[fault](world.place(place) / name)
     assert world.try_to(lambda: world.perform("deletable")) == ""
@@ -92,9 +87,7 @@ def test_two_copies_stay_for_upstream(world: World, place: str, fault: str) -> N
 @pytest.mark.parametrize("where", ["output", "backup1", "backup2"])
 @pytest.mark.parametrize("fault", ["flipped", "truncated", "missing"])
 def test_a_bad_output(world: World, where: str, fault: str) -> None:
-    """A FASTQ whose outputs are not what the manifest says is not counted as held by them, here or
-    there.
-    """
+    """An output that differs from the manifest is no copy of its FASTQ, here or on a backup."""
     output = next(world.results(where).glob("*pass*.fastq.gz"))
     reads = {name for name in data_of(world, "landing") if name.startswith("fastq_pass/")}
     FAULTS[fault](output)
@@ -105,9 +98,7 @@ def test_a_bad_output(world: World, where: str, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_landing_that_has_changed(world: World, fault: str) -> None:
-    """Nothing goes from a landing area in which a file is other than recorded; a missing one is no
-    reason to stop.
-    """
+    """A changed file in landing prevents every deletion; a missing file does not."""
     name = some(world, ".pod5")
     FAULTS[fault](world.place("landing") / name)
     why = world.try_to(lambda: world.perform("strip"))
@@ -121,7 +112,7 @@ def test_landing_that_has_changed(world: World, fault: str) -> None:
 
 
 def test_something_new_in_landing(world: World) -> None:
-    """A file that was not there when the cell was recorded keeps all of it."""
+    """A file that is newer than the cell's record prevents every deletion."""
     (world.place("landing") / "pod5" / "new\nname.pod5").write_bytes(b"x")
     why = world.try_to(lambda: world.perform("strip"))
     assert "was not there when the cell was recorded" in why
@@ -130,9 +121,7 @@ def test_something_new_in_landing(world: World) -> None:
 
 
 def test_an_unmounted_backup(world: World) -> None:
-    """With an empty directory in a second place's stead its copies do not count, and it is said
-    that it is away.
-    """
+    """Copies on an unmounted backup do not count, and the backup is reported as missing."""
     world.unmount("backup2")
     world.perform("strip")
     assert data_of(world, "landing") == {name for name in world.truth if name.endswith(DATA[1:])}
@@ -140,7 +129,7 @@ def test_an_unmounted_backup(world: World) -> None:
 
 
 def test_two_places_on_one_device(tmp_path: Path) -> None:
-    """Two second places that are one file system count once, whatever they are called."""
+    """Two backups on one file system count once, whatever their names."""
     world = World(tmp_path)
     try:
         world.mount("backup1")
@@ -200,9 +189,7 @@ GROUND: dict[str, tuple[Callable[[World], object], str]] = {
 @pytest.mark.parametrize("action", ["strip", "deletable"])
 @pytest.mark.parametrize("case", GROUND)
 def test_without_ground(world: World, case: str, action: str) -> None:
-    """What flags and manifests say is enough to keep everything where it is, and the reason is in
-    the flag.
-    """
+    """Blockers in flags and manifests prevent every deletion; the flag records the reason."""
     spoil, why = GROUND[case]
     spoil(world)
     assert why in world.try_to(lambda: world.perform(action))
@@ -212,7 +199,7 @@ def test_without_ground(world: World, case: str, action: str) -> None:
 
 
 def test_refused_marks_name_the_upstream(world: World) -> None:
-    """Where the configuration does not want marks, none is made, and one that stands is taken back."""
+    """If the configuration forbids marks, none is made, and an existing one is revoked."""
     world.perform("deletable")
     upstreams = tuple(replace(each, mark_deletable=False) for each in world.config.upstreams)
     job = replace(world.job("deletable"), config=replace(world.config, upstreams=upstreams))
@@ -232,9 +219,7 @@ def proof_of(world: World) -> DeletionProof:
 
 
 def test_a_proof_that_has_run_out(world: World) -> None:
-    """Eleven minutes later nothing goes for it; what had gone by then has gone, and the rest is
-    proven anew.
-    """
+    """An expired proof (after eleven minutes) deletes nothing more; the rest is proven anew."""
     proof = proof_of(world)
     times = iter([0, 1, 2, *[660] * 50])
     gone = DeletedFiles()
@@ -252,7 +237,7 @@ def test_a_proof_that_has_run_out(world: World) -> None:
 
 
 def test_a_proof_of_something_else(world: World) -> None:
-    """A proof drops its own cell and place only, and what is no proof drops nothing."""
+    """A proof deletes files of its own cell and place only; anything but a proof deletes none."""
     proof = proof_of(world)
     elsewhere = replace(world.job("strip"), run_dir=world.run_dir.with_name("20261122_PROM_beta"))
     for job in (elsewhere, replace(world.job("strip"), cell=replace(CELL, library="other"))):
@@ -273,7 +258,7 @@ def test_a_proof_of_something_else(world: World) -> None:
 
 
 def _rewrite(path: Path) -> None:
-    """The same bytes under the same time: another file all the same."""
+    """Write the same bytes with the same time to a new file."""
     status = path.stat()
     content = path.read_bytes()
     path.unlink()
@@ -286,7 +271,7 @@ EXCHANGED: dict[str, Callable[[Path], None]] = {**FAULTS, "written anew": _rewri
 
 @pytest.mark.parametrize("fault", sorted(EXCHANGED))
 def test_a_file_exchanged_after_the_proof(world: World, fault: str) -> None:
-    """A file that is not, to the inode and the nanosecond, the one that was proven does not go."""
+    """A file is kept if its inode or its times in nanoseconds differ from the proven ones."""
     proof = proof_of(world)
     last = world.place("landing") / proof.files[-1].name
     EXCHANGED[fault](last)
@@ -299,7 +284,7 @@ def test_a_file_exchanged_after_the_proof(world: World, fault: str) -> None:
 
 
 def test_a_directory_exchanged_for_a_link(world: World, tmp_path: Path) -> None:
-    """A directory that has become a link leads nowhere: what lies behind it stays."""
+    """A directory replaced by a link is not followed: the files behind the link stay."""
     proof = proof_of(world)
     place = world.place("landing") / "pod5"
     aim = tmp_path / "aim"
@@ -312,7 +297,7 @@ def test_a_directory_exchanged_for_a_link(world: World, tmp_path: Path) -> None:
 
 
 def test_a_flag_set_while_files_go(world: World) -> None:
-    """Somebody who aborts the cell stops it between two files."""
+    """A person who aborts the cell stops the deletion between two files."""
     proof = proof_of(world)
 
     def still() -> None:
@@ -325,7 +310,7 @@ def test_a_flag_set_while_files_go(world: World) -> None:
 
 
 def test_clocks(world: World) -> None:
-    """With a clock that is a day behind or ahead of the evidence there is no proof."""
+    """A clock one day behind or ahead of the evidence gives no proof."""
     evidence = gather_evidence(world.job("strip"))
     for ahead in (timedelta(days=-1), timedelta(days=1), timedelta(minutes=11)):
         assert isinstance(
