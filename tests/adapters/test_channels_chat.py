@@ -1,6 +1,4 @@
-"""Mail and chat by Apprise, against a web server of ours: what arrives, what is said when not, and
-no secret.
-"""
+"""Mail and chat by Apprise, against a web server of the test: delivery, errors, no secrets."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ SECRET = "s3cr3t-Passw0rd"
 
 
 class Server(ThreadingHTTPServer):
-    """Takes what is posted; answers `status`."""
+    """Accepts posted messages; responds with `status`."""
 
     daemon_threads = True
 
@@ -78,7 +76,7 @@ def message(text: str = "text") -> Delivery:
 
 
 def test_sent(url_file: Path, server: Server) -> None:
-    """A message arrives with its title, its text as it is, and nothing expanded in it."""
+    """A message arrives with its title and unchanged text; nothing in it is expanded."""
     text = "Cell a/b: 12 Gb\n<b>*not bold*</b> \\n :smile: @everyone äöü"
     assert AppriseChannel("chat", url_file).deliver(TICKET, None, message(text)) == DeliveryReceipt(
         None
@@ -92,9 +90,7 @@ def test_sent(url_file: Path, server: Server) -> None:
 def test_refused(
     status: int, url_file: Path, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refusal is tried again later, with the library's reason and without any part of the
-    address.
-    """
+    """A refusal is retried later, with the library's reason and without parts of the address."""
     server.status = status
     with caplog.at_level(logging.WARNING), pytest.raises(TemporaryError) as caught:
         AppriseChannel("chat", url_file).deliver(TICKET, None, message())
@@ -104,9 +100,7 @@ def test_refused(
 
 
 def test_nobody_there(tmp_path: Path) -> None:
-    """A refused connection is temporary, and does not tell the secret that is a part of what it
-    says.
-    """
+    """A refused connection is temporary, and its error hides the secret in the address."""
     path = tmp_path / "chat"
     path.touch(0o600)
     path.write_text(f"json://127.0.0.1:1/{SECRET}/hook\n")
@@ -128,9 +122,7 @@ def test_nobody_there(tmp_path: Path) -> None:
     ],
 )
 def test_bad_files(text: str, mode: int, expected: str, tmp_path: Path) -> None:
-    """What is wrong with the file needs a person, is said with the file's name, and tells nothing
-    that is in it.
-    """
+    """A bad file needs a person; the error names the file and quotes none of its content."""
     path = tmp_path / "chat"
     path.write_text(text)
     path.chmod(mode)
@@ -143,14 +135,14 @@ def test_bad_files(text: str, mode: int, expected: str, tmp_path: Path) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    """A file that is not there is told when it is needed, and by the doctor."""
+    """A missing file is reported when it is needed, and by `doctor`."""
     ok, says = AppriseChannel("chat", tmp_path / "none").check()
     assert ok is False
     assert says == f"{tmp_path}/none: cannot be read: No such file or directory"
 
 
 def test_check(url_file: Path, server: Server) -> None:
-    """The doctor understands the address, sends nothing, and says that this proves little."""
+    """The doctor parses the address, sends nothing, and says that this proves little."""
     ok, says = AppriseChannel("chat", url_file).check()
     assert ok is None
     assert "nothing was sent" in says
@@ -158,8 +150,9 @@ def test_check(url_file: Path, server: Server) -> None:
 
 
 def test_opened_by_the_configuration(tmp_path: Path, url_file: Path, server: Server) -> None:
-    """The configured channels are there by name, the tracker first; bad secrets of one are that
-    one's failure.
+    """Configured channels are available by name, the tracker first.
+
+    Bad secrets of one channel affect only that channel.
     """
     text = (
         "landing: /a\noutput: /b\n"

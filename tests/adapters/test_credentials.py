@@ -1,4 +1,4 @@
-"""Secrets are read from files that nobody else can read, and shown nowhere."""
+"""Secrets: read from files that only their owner can read, and shown nowhere."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def written(tmp_path: Path, content: str | bytes, mode: int = 0o600) -> Path:
 )
 @pytest.mark.parametrize("mode", [0o600, 0o400])
 def test_good_files(tmp_path: Path, content: str, credentials: Credentials, mode: int) -> None:
-    """A token, or user and password, are read as they stand, whatever they hold."""
+    """A token, or user and password, are read unchanged, whatever they contain."""
     assert read_credentials(written(tmp_path, content, mode)) == credentials
 
 
@@ -57,7 +57,7 @@ def test_good_files(tmp_path: Path, content: str, credentials: Credentials, mode
     ],
 )
 def test_bad_contents(tmp_path: Path, content: str | bytes, reason: str) -> None:
-    """What is wrong with the file is said with its name, and nothing of what it holds is repeated."""
+    """An error about a bad file names the file and repeats nothing of its content."""
     path = written(tmp_path, content)
     with pytest.raises(PermanentError) as caught:
         read_credentials(path)
@@ -70,7 +70,7 @@ def test_bad_contents(tmp_path: Path, content: str | bytes, reason: str) -> None
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o602, 0o601, 0o666, 0o644])
 def test_open_to_others(tmp_path: Path, mode: int) -> None:
-    """A file that others may read, change or run is refused, with the command that mends it."""
+    """A file that others may read, change or run is refused, with the command that fixes it."""
     path = written(tmp_path, "token: sEcret\n", mode)
     with pytest.raises(PermanentError, match=rf"mode {mode:04o}\); run: chmod 600 {path}$"):
         read_credentials(path)
@@ -80,7 +80,7 @@ def test_open_to_others(tmp_path: Path, mode: int) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file to another user")
 def test_of_another_user(tmp_path: Path) -> None:
-    """A file of another user is refused: that one may change it."""
+    """A file of another user is refused, because that user may change it."""
     path = written(tmp_path, "token: sEcret\n")
     os.chown(path, 12345, -1)
     with pytest.raises(PermanentError, match="belongs to another user"):
@@ -88,9 +88,7 @@ def test_of_another_user(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    """Nothing, a directory, or a FIFO (which is not opened) in its place is told; a link is
-    followed.
-    """
+    """A missing file, a directory or a FIFO (never opened) is reported; a link is followed."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo, 0o600)
     for path, reason in (
@@ -106,7 +104,7 @@ def test_what_is_no_file(tmp_path: Path) -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    """Neither token nor password is in the repr."""
+    """The repr contains neither token nor password."""
     assert (
         repr(Credentials(token="sEcret", user="me", password="sEcret")) == "Credentials(user='me')"
     )

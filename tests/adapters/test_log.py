@@ -1,4 +1,4 @@
-"""Log lines and the run's own log: one line each, whatever the names hold."""
+"""Log lines and the run's own log: one line each, whatever the names contain."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def record(message: str, **values: object) -> logging.LogRecord:
     ],
 )
 def test_field_values(value: object, printed: str) -> None:
-    """A field is one word; blanks, quotes and whatever could move a cursor are quoted and escaped."""
+    """A field is one word: blanks, quotes and cursor controls are quoted and escaped."""
     line = LineFormatter().format(record("claimed", cell=value))
     assert DATED.match(line)
     assert line.endswith(f" WARNING claimed cell={printed}")
@@ -97,9 +97,7 @@ def test_fields_may_have_any_name() -> None:
     ids=["quiet", "plain", "why", "all"],
 )
 def test_verbosity(verbosity: int, levels: str, restored_logging: None) -> None:
-    """More verbosity shows more; the libraries' details come last; configuring twice doubles
-    nothing.
-    """
+    """More verbosity shows more, libraries last; configuring twice doubles nothing."""
     stream = io.StringIO()
     configure(2, io.StringIO())
     configure(verbosity, stream)
@@ -115,7 +113,7 @@ def test_verbosity(verbosity: int, levels: str, restored_logging: None) -> None:
 def test_journal(
     connected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restored_logging: None
 ) -> None:
-    """Lines carry a priority and no time where, and only where, the stream is the journal's own."""
+    """Lines have a priority and no time exactly if the stream is the journal's own."""
     with (tmp_path / "journal").open("w") as journal, (tmp_path / "other").open("w") as other:
         status = os.fstat(journal.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
@@ -126,7 +124,7 @@ def test_journal(
 
 
 def test_run_log_lines(tmp_path: Path) -> None:
-    """Every line of a run's log is dated, and a text with newlines is still one line."""
+    """Every line of a run's log is dated; a text with newlines is still one line."""
     log = RunLog(tmp_path / "pipeline.log")
     log.line("first")
     log.line(f"a run called {HOSTILE}")
@@ -155,7 +153,7 @@ def test_command_repeats(tmp_path: Path, word: str) -> None:
 def test_run_log_never_raises(
     tmp_path: Path, obstacle: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A log that cannot be written is a warning, told once, and nothing outside is written."""
+    """An unwritable log causes one warning, and nothing is written outside it."""
     path, elsewhere = tmp_path / "pipeline.log", tmp_path / "elsewhere"
     elsewhere.touch()
     match obstacle:
@@ -183,7 +181,7 @@ def _append_lines(path: Path, writer: int) -> None:
 
 
 def test_run_log_many_writers(tmp_path: Path) -> None:
-    """Lines of processes that write at the same time do not mix and are all there."""
+    """Lines of processes that write at the same time do not mix, and none is lost."""
     path = tmp_path / "pipeline.log"
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         list(pool.map(_append_lines, [path] * 4, range(4)))

@@ -1,4 +1,4 @@
-"""What this machine knows about processes, asked about real ones."""
+"""Process identity: facts of this machine about processes, tested with real ones."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def test_stopped() -> None:
 
 
 def test_zombie() -> None:
-    """A process that nobody has waited for yet still has its pid, and counts as alive until then."""
+    """A process not yet waited for still has its pid and counts as alive until then."""
     with sleeper() as process:
         owner = owner_of(process.pid)
         process.kill()
@@ -106,7 +106,7 @@ def test_zombie() -> None:
 
 
 def test_pid_used_again() -> None:
-    """A process of the same pid that started at another time is another process."""
+    """A process with the same pid and another start time is another process."""
     owner = machine.this_owner("test", "local")
     assert machine.judge_here(replace(owner, pid_start=owner.pid_start - 1))[0] is Liveness.DEAD
 
@@ -134,7 +134,7 @@ def test_another_namespace() -> None:
 
 
 def test_name_with_parentheses(tmp_path: Path) -> None:
-    """The start time is found behind whatever the program is called."""
+    """The start time is found after any name of the program."""
     program = tmp_path / "a) R 1 (b"
     program.symlink_to(sys.executable)
     code = "import os; from hesiod_watch.host.process import process_start; print(process_start(os.getpid()))"
@@ -152,7 +152,7 @@ def test_name_with_parentheses(tmp_path: Path) -> None:
 
 
 def test_why_is_kept_short() -> None:
-    """A claim stays one line that fits into one block, however much somebody has to say."""
+    """A claim stays one line that fits into one block, however long its reason is."""
     assert len(machine.this_owner("a", "b", reason="x" * 10**6).reason) == machine.LONGEST_REASON
 
 
@@ -170,7 +170,7 @@ print(*judge_here(owner), sep=": ")
 
 
 def judged(owner: Owner, *command: str, arguments: tuple[str, ...] = ()) -> str:
-    """The verdict on `owner` of a process that is started behind `command`."""
+    """Verdict on `owner` by a process that is started with the prefix `command`."""
     if os.geteuid() or shutil.which(command[0]) is None:
         pytest.skip(f"needs root and {command[0]}")
     shown = subprocess.run(
@@ -189,7 +189,7 @@ def judged(owner: Owner, *command: str, arguments: tuple[str, ...] = ()) -> str:
 @pytest.mark.system
 @pytest.mark.parametrize("proc", ["--mount-proc", "--kill-child"])
 def test_from_inside_a_container(proc: str) -> None:
-    """In a container nothing is known of processes outside, whichever /proc it sees."""
+    """A container knows nothing about processes outside, whichever /proc it sees."""
     with sleeper() as process:
         owner = owner_of(process.pid)
         assert judged(owner, "unshare", "--pid", "--fork", proc).startswith("unknown")
@@ -200,9 +200,7 @@ def test_from_inside_a_container(proc: str) -> None:
 
 @pytest.mark.system
 def test_hidden_processes() -> None:
-    """Where /proc hides the processes of others they are not taken for dead, and those that have
-    gone are.
-    """
+    """If /proc hides processes of others, these are not taken for dead; ended ones are."""
     hidden = (
         "unshare",
         "--mount",

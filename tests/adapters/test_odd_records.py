@@ -1,7 +1,7 @@
-"""Whatever the records of one run hold, the commands that look still show all the other runs.
+"""Odd records in one run: the commands that read still show all the other runs.
 
-Each test puts one kind of record into many runs, each with one odd value in one place, beside one
-run that is well.
+Each test puts one kind of record into many runs, each with one odd value at one place, beside one
+intact run.
 """
 
 from __future__ import annotations
@@ -194,9 +194,7 @@ KINDS: dict[str, Files] = {
 
 
 def odd_texts(record: Record) -> Iterator[str]:
-    """The record as it should be, and with each odd value in the place of each value, one at a
-    time.
-    """
+    """The correct record, and the record with each odd value in place of each value."""
     yield json.dumps(record)
     owner = (
         OWNER.keys() if record.keys() > OWNER.keys() else ()
@@ -259,8 +257,9 @@ def test_the_other_runs_are_shown(
     caplog: pytest.LogCaptureFixture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """status, plan, explain, flags, messages, doctor and poll end as they should, and tell of the
-    run that is well.
+    """All commands end as they should and show the intact run.
+
+    The commands are status, plan, explain, flags, messages, doctor and poll.
     """
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     make_run(GOOD, {f"{FLAG}.done": json.dumps(DONE)})

@@ -1,5 +1,6 @@
-"""What processes of one host tell each other of somebody who does not answer: soon forgotten, and
-never a hindrance.
+"""Outage cache: processes of a host share for a short time that a service does not respond.
+
+The cache never causes an error.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ MINUTE = timedelta(minutes=1)
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not in the machine's own directory for temporary files."""
+    """Use a test's own directory instead of the machine's temporary directory."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
@@ -30,7 +31,7 @@ def files() -> list[Path]:
 
 
 def test_told_and_forgotten() -> None:
-    """What one has found out others know, of the same thing only, until it is over."""
+    """An outage noted by one process is known to others, for that service, until it is over."""
     assert known_outage(LANDING, "rt") == ""
     note_outage(LANDING, "rt", "no answer", MINUTE)
     assert known_outage(LANDING, "rt") == "no answer"
@@ -42,7 +43,7 @@ def test_told_and_forgotten() -> None:
 
 
 def test_not_for_long() -> None:
-    """It is believed for a minute at most, and less where its teller says so."""
+    """An outage is believed for at most a minute, or less if its writer says so."""
     note_outage(LANDING, "rt", "no answer", timedelta(0))
     assert known_outage(LANDING, "rt") == ""
     note_outage(LANDING, "rt", "no answer", timedelta(days=1))
@@ -59,7 +60,7 @@ def test_not_for_long() -> None:
     "content", [b"", b"{", b"[]", b'{"until": "x"}', b'{"until": null, "why": 1}', b"\xff"]
 )
 def test_damaged(content: bytes) -> None:
-    """What is not understood is no outage."""
+    """An unreadable record is no outage."""
     note_outage(LANDING, "rt", "no answer", MINUTE)
     (path,) = files()
     path.write_bytes(content)
@@ -67,9 +68,7 @@ def test_damaged(content: bytes) -> None:
 
 
 def test_nowhere_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where nothing can be kept everybody tries for himself, and what is said once a day is said
-    each time.
-    """
+    """Without a directory to write, each process tries itself and repeats daily messages."""
     monkeypatch.setattr(tempfile, "tempdir", "/dev/null")
     note_outage(LANDING, "rt", "no answer", MINUTE)
     outage_over(LANDING, "rt")
@@ -79,7 +78,7 @@ def test_nowhere_to_write(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_first_today() -> None:
-    """Something is said once, and again after a day; a clock that went back does not silence it."""
+    """A daily message is due once, and again after a day, also if a clock was set back."""
     assert [first_today(LANDING, "undelivered") for _ in range(3)] == [True, False, False]
     assert first_today(LANDING, "another")
     for shift in (-timedelta(days=1).total_seconds() - 5, 3600):
@@ -90,7 +89,7 @@ def test_first_today() -> None:
 
 @pytest.mark.parametrize("until", ["1" + "0" * 400, "NaN", "Infinity", "[]", "true"])
 def test_a_time_that_is_none_is_no_outage(until: str) -> None:
-    """A file with a number that no clock shows says nothing, whoever wrote it."""
+    """A file with a number that no clock shows is ignored, whatever its writer."""
     note_outage(LANDING, "rt", "away", MINUTE)
     (path,) = files()
     path.write_text(f'{{"until": {until}, "why": "away"}}')

@@ -1,6 +1,4 @@
-"""The make-believe sequencer: what it writes must be what MinKNOW writes, and what it says of it
-must be true.
-"""
+"""Simulated sequencer: it writes the same files as MinKNOW, and reports them correctly."""
 
 from __future__ import annotations
 
@@ -95,9 +93,7 @@ def test_a_written_cell_is_complete_and_holds_what_was_expected(
 def test_as_many_files_as_asked_for(
     tmp_path: Path, options: dict[str, Any], kinds: dict[str, int]
 ) -> None:
-    """Each batch of each barcode gives one file of passed and one of failed reads, where there are
-    any.
-    """
+    """Each batch of each barcode gives one file of passed and one of failed reads, if any."""
     cell = make(tmp_path, **options)
     steps = list(cell.steps())
     contents = minknow.read_contents(cell.path)
@@ -108,8 +104,9 @@ def test_as_many_files_as_asked_for(
 
 @pytest.mark.parametrize("arrival", ["rename", "write", "link"])
 def test_steps_leave_one_whole_file_each_and_the_summary_last(tmp_path: Path, arrival: str) -> None:
-    """At each step exactly one more file is there, not complete before the last step, and no
-    temporary one after it.
+    """Each step adds exactly one file; the cell is complete only after the last step.
+
+    After that no temporary file remains.
     """
     cell = make(tmp_path, arrival=arrival)
     there: set[str] = set()
@@ -127,7 +124,7 @@ def test_steps_leave_one_whole_file_each_and_the_summary_last(tmp_path: Path, ar
 
 
 def test_an_abandoned_cell_is_still_running(tmp_path: Path) -> None:
-    """Closed in the middle, the steps leave a cell without a final_summary and nothing hidden."""
+    """Steps closed in the middle leave a cell without a final_summary or hidden files."""
     cell = make(tmp_path)
     steps = cell.steps()
     for _ in range(5):
@@ -171,7 +168,7 @@ def test_equal_seeds_give_equal_cells(tmp_path: Path) -> None:
     ],
 )
 def test_headers_are_those_of_the_era(tmp_path: Path, era: str, form: str) -> None:
-    """Key=value or SAM tags, with the fields that MinKNOW of that time writes."""
+    """Headers are key=value or SAM tags, with the fields of MinKNOW at that time."""
     directory = make(tmp_path, era=era, barcodes=("barcode01",)).write()
     for file in minknow.data_files(directory, (DataKind.FASTQ,)):
         for header, _, _ in records(file.path):
@@ -179,9 +176,7 @@ def test_headers_are_those_of_the_era(tmp_path: Path, era: str, form: str) -> No
 
 
 def test_reads_are_plausible(tmp_path: Path) -> None:
-    """Lengths, GC, qualities, times and channels look like a real run's; passed reads are better
-    than failed ones.
-    """
+    """Lengths, GC, qualities, times and channels look real; passed reads are better."""
     cell = make(
         tmp_path, era="2026", barcodes=(), reads_per_file=2000, mean_length=1000, fail_fraction=0.2
     )
@@ -220,7 +215,7 @@ def test_reads_are_plausible(tmp_path: Path) -> None:
     [{"era": "1999"}, {"fail_fraction": 1.5}, {"mean_length": 0}, {"reads_per_file": -1}],
 )
 def test_impossible_cells_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
-    """What cannot be simulated is said before anything is written."""
+    """Impossible options are reported before any file is written."""
     with pytest.raises(UsageError):
         make(tmp_path, **options)
     assert os.listdir(tmp_path) == []
@@ -233,7 +228,7 @@ def test_names_that_are_no_cells_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_cell_is_never_written_into_another(tmp_path: Path) -> None:
-    """Where the directory is there already nothing is touched."""
+    """An existing directory is not touched."""
     make(tmp_path).write()
     before = tree(tmp_path)
     with pytest.raises(FileExistsError):
@@ -254,9 +249,7 @@ def options(*arguments: str) -> argparse.Namespace:
 def test_the_command_writes_runs_that_overlap(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Every run ends complete, the second begins before the first has ended, and each file has its
-    line.
-    """
+    """Every run ends complete, runs overlap, and each file has its line."""
     arguments = [
         "--runs",
         "2",
@@ -296,9 +289,7 @@ def test_the_command_writes_runs_that_overlap(
 
 
 def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
-    """Wrong options, a run that exists, and a place that cannot be written are errors with a
-    sentence.
-    """
+    """Wrong options, an existing run and an unwritable place give an error sentence."""
     small = ["--files", "1", "--reads", "1", "--interval", "0", "--date", "20261122", "--runs", "1"]
     assert simulator.run(options(str(tmp_path / "landing"), *small)) == 0
     with pytest.raises(UsageError, match="exists; give another"):
@@ -315,8 +306,9 @@ def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
 
 
 def test_interrupting_the_command_ends_it_cleanly(tmp_path: Path) -> None:
-    """Ctrl-C in the middle: exit code 130, a sentence, no traceback, no temporary files, the cell
-    unfinished.
+    """Ctrl-C in the middle gives exit code 130 and a sentence, without a traceback.
+
+    No temporary files remain, and the cell is unfinished.
     """
     program = (
         "import argparse, sys; from hesiod_watch.cli import simulator as simulate; parser = argparse.ArgumentParser();"

@@ -25,9 +25,7 @@ def make(root: Path, *directories: str) -> None:
     ],
 )
 def test_runs(tmp_path: Path, batch: Batch, expected: list[str]) -> None:
-    """Runs lie in the landing area, or in batch directories of the configured kind and nowhere
-    else.
-    """
+    """Runs are in the landing area, or in batch directories of the configured kind only."""
     make(
         tmp_path,
         "run_a/lib",
@@ -48,7 +46,7 @@ def test_runs(tmp_path: Path, batch: Batch, expected: list[str]) -> None:
 
 
 def test_runs_with_hostile_names(tmp_path: Path) -> None:
-    """Names that are no UTF-8 or hold newlines come through as they are."""
+    """Names that are not UTF-8 or contain newlines are returned unchanged."""
     names = [b"caf\xe9", b"new\nline", b"-rf"]
     for name in names:
         (tmp_path / name.decode("utf-8", "surrogateescape")).mkdir()
@@ -78,7 +76,7 @@ def test_run_of(batch: Batch, path: str, run: str | None) -> None:
 
 
 def test_no_runs_are_not_an_error_but_no_landing_area_is(tmp_path: Path) -> None:
-    """An empty list is only ever given for a landing area that was read."""
+    """An empty list is returned only for a landing area that was read."""
     assert LandingArea(tmp_path).runs() == []
     (tmp_path / "file").touch()
     with pytest.raises(TemporaryError, match="does not exist"):
@@ -109,7 +107,7 @@ def test_an_empty_directory_in_the_place_of_a_mount(
 
 
 def test_problems_of_a_path_that_is_no_directory(tmp_path: Path) -> None:
-    """What is missing or no directory is said in a sentence that names it."""
+    """A sentence names the path that is missing or no directory."""
     (tmp_path / "file").touch()
     assert (
         LandingArea(tmp_path / "missing").problem(0)
@@ -122,7 +120,7 @@ def test_problems_of_a_path_that_is_no_directory(tmp_path: Path) -> None:
 
 
 def test_identity_changes_with_the_directory(tmp_path: Path) -> None:
-    """Another directory in the same place is told apart, the same one through a link is not."""
+    """Another directory at the same path is recognised as another; a link to it is not."""
     place = tmp_path / "landing"
     place.mkdir()
     before = LandingArea(place).identity()

@@ -1,4 +1,4 @@
-"""What sweeps find, on a real file system. Time is an argument, so nothing here waits."""
+"""Sweeps on a real file system; time is an argument, so no test waits."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Sweeps:
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run with a library and a cell that holds data."""
+    """A run with a library and a cell that contains data."""
     run = tmp_path / "run_a"
     (run / "lib" / CELL / "fastq_pass").mkdir(parents=True)
     (run / "pipeline").mkdir()
@@ -56,7 +56,7 @@ def run(tmp_path: Path) -> Path:
 
 
 def keeping_mtime(directory: Path, change: Callable[[], object]) -> None:
-    """Make a change and put the directory's mtime back, as a clock that ticks slowly would have it."""
+    """Make a change and restore the directory's mtime, as a slow clock would."""
     before = directory.stat()
     change()
     os.utime(directory, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -80,7 +80,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changes_are_found_once(tmp_path: Path, run: Path, change: str) -> None:
-    """Every change that matters is found by the next sweep, in its run only, and once."""
+    """The next sweep finds every relevant change once, in its own run only."""
     (tmp_path / "run_b" / "lib").mkdir(parents=True)
     sweeps = Sweeps(LandingArea(tmp_path))
     assert sweeps.runs() == ["run_a", "run_b"]
@@ -123,7 +123,7 @@ def test_files_that_do_not_matter(tmp_path: Path, run: Path) -> None:
 
 
 def test_a_new_tree_is_found_whole(tmp_path: Path, run: Path) -> None:
-    """What is found together is told together, down to the summary."""
+    """A new tree is reported in one sweep, down to the summary."""
     sweeps = Sweeps(LandingArea(tmp_path, "year"))
     sweeps.cool()
     cell = tmp_path / "2026" / "new" / "lib" / CELL
@@ -147,9 +147,7 @@ def test_a_summary_that_is_written_later_is_found(tmp_path: Path, run: Path) -> 
 def test_hot_directories_are_listed_although_their_mtime_stands_still(
     tmp_path: Path, run: Path
 ) -> None:
-    """A second change within one tick of the file system's clock is found, as long as the directory
-    is hot.
-    """
+    """A second change within one tick of the clock is found while the directory is hot."""
     library = run / "lib"
     sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
@@ -162,7 +160,7 @@ def test_hot_directories_are_listed_although_their_mtime_stands_still(
 
 
 def test_a_directory_stays_hot_for_two_seconds_of_our_clock(tmp_path: Path, run: Path) -> None:
-    """However often a sweep comes, what changed is listed until two seconds have passed."""
+    """A changed directory is listed until two seconds have passed, however often we sweep."""
     library = run / "lib"
     sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
@@ -175,7 +173,7 @@ def test_a_directory_stays_hot_for_two_seconds_of_our_clock(tmp_path: Path, run:
 
 
 def test_full_sweeps_need_no_mtime(tmp_path: Path, run: Path) -> None:
-    """When no mtime moved, a full sweep finds what an ordinary one cannot."""
+    """A full sweep finds a change that moved no mtime; an ordinary one cannot."""
     sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
     keeping_mtime(run / "lib", (run / "lib" / OTHER_CELL).mkdir)
@@ -192,9 +190,7 @@ def test_where_mtimes_tell_nothing_every_sweep_lists(tmp_path: Path, run: Path) 
 
 
 def test_settled_runs_take_turns(tmp_path: Path) -> None:
-    """A settled run is looked at once in so many sweeps, an open one every time, and both by a full
-    sweep.
-    """
+    """A settled run is looked at in its turn, an open one always; a full sweep looks at all."""
     for number in range(TURNS * 2):
         (tmp_path / f"old_{number:02}" / "lib").mkdir(parents=True)
     (tmp_path / "open" / "lib").mkdir(parents=True)
@@ -229,7 +225,7 @@ def test_landing_given_as_a_link(tmp_path: Path, run: Path) -> None:
 
 
 def test_unreachable_is_not_empty(tmp_path: Path, run: Path) -> None:
-    """A landing area that goes away takes no runs with it: they are not news when it is back."""
+    """Runs of a landing area that disappears are not news when it is back."""
     sweeper = Sweeper(LandingArea(tmp_path), lambda run: False)
     sweeper.sweep(0)
     away = tmp_path.parent / f"{tmp_path.name}_away"
@@ -243,7 +239,7 @@ def test_unreachable_is_not_empty(tmp_path: Path, run: Path) -> None:
 
 @pytest.mark.parametrize("ask", [modified, modified_on_server])
 def test_modification_times(tmp_path: Path, ask: Callable[[Path], int]) -> None:
-    """Both ways to ask give nanoseconds, follow no link and say what is not there."""
+    """Both queries return nanoseconds, follow no link and report a missing path."""
     moment = 1_568_714_513_123_456_789
     os.utime(tmp_path, ns=(0, moment))
     link = tmp_path.parent / f"{tmp_path.name}_link"
@@ -270,5 +266,5 @@ def test_modification_times(tmp_path: Path, ask: Callable[[Path], int]) -> None:
 def test_the_server_is_asked_where_caches_are_stale(
     kind: Kind, fstype: str, expected: object
 ) -> None:
-    """Only file systems whose clients may be out of date cost a round trip."""
+    """Only file systems with possibly stale clients cost a round trip."""
     assert modified_for(Mount(fstype, kind)) is expected

@@ -1,6 +1,4 @@
-"""What a round of questions to the upstreams comes to: offers with names that stay, and what a
-person should know.
-"""
+"""Upstream queries: listed runs with stable names, and problems for a person."""
 
 from __future__ import annotations
 
@@ -25,7 +23,7 @@ EARLIER = CellId("lib 1", "20190101_1723_2-A5-D5_PAD38578_c6ded78d")
 
 
 class Mounts:
-    """Two upstreams that are mounted here, and a landing area."""
+    """Two upstreams mounted on this host, and a landing area."""
 
     def __init__(self, root: Path) -> None:
         self.landing, self.output = root / "landing", root / "output"
@@ -49,7 +47,7 @@ class Mounts:
         )
 
     def listed_runs(self) -> dict[str, tuple[str, list[CellId]]]:
-        """By the run's path below the landing area: where it is offered, and its cells."""
+        """Upstream location and cells of each listed run, by its path below landing."""
         seen = self.ask()
         assert seen.problems == ()
         return {
@@ -58,7 +56,7 @@ class Mounts:
         }
 
     def adopt(self, run: str, location: str) -> Path:
-        """A run that has been taken up."""
+        """Make an adopted run."""
         (self.landing / run).mkdir(parents=True)
         (self.output / Path(run).name).mkdir()
         assert flags.adopt(self.landing / run, location, self.output / Path(run).name)
@@ -71,8 +69,9 @@ def mounts(tmp_path: Path) -> Mounts:
 
 
 def test_new_runs_are_named_after_first_cell_instrument_and_experiment(mounts: Mounts) -> None:
-    """Each run is offered under {date of its first cell}_{instrument}_{name}, with where it lies
-    and its cells.
+    """A new run is named {date of its first cell}_{instrument}_{name}.
+
+    It is listed with its location and its cells.
     """
     mounts.cell(mounts.first, "My Exp", LATER)
     mounts.cell(mounts.first, "My Exp")
@@ -92,9 +91,7 @@ def test_new_runs_are_named_after_first_cell_instrument_and_experiment(mounts: M
 def test_new_runs_have_a_place_in_their_batch(
     mounts: Mounts, batch: Literal["none", "year", "month"], expected: str
 ) -> None:
-    """Where runs lie in directories named after years or months, the date of the first cell says in
-    which.
-    """
+    """With batches by year or month, the date of the first cell selects the batch."""
     mounts.batch = batch
     mounts.cell(mounts.first, "exp")
     assert list(mounts.listed_runs()) == [f"{expected}20190710_EGS1_exp"]
@@ -104,9 +101,7 @@ def test_new_runs_have_a_place_in_their_batch(
 def test_what_a_directory_says_of_itself_is_its_name(
     mounts: Mounts, batch: Literal["none", "year"]
 ) -> None:
-    """A run that was taken up keeps its name and place, whatever cells have come or gone and
-    whoever renamed it.
-    """
+    """An adopted run keeps its name and place, whichever cells change and whatever renames it."""
     mounts.batch = batch
     place = "2031/renamed by hand" if batch == "year" else "renamed by hand"
     mounts.adopt(place, f"{mounts.first}/exp")
@@ -118,8 +113,9 @@ def test_what_a_directory_says_of_itself_is_its_name(
 
 
 def test_two_names_that_fold_to_one_are_told(mounts: Mounts) -> None:
-    """Of two runs that would have one name the first is offered; the other is told, then and when
-    that is taken up.
+    """If two runs would get one name, the first is listed and the other is reported.
+
+    It is reported again after the first is adopted.
     """
     mounts.cell(mounts.first, "My Exp", CELL)
     mounts.cell(mounts.first, "My_Exp", CELL)
@@ -137,8 +133,9 @@ def test_two_names_that_fold_to_one_are_told(mounts: Mounts) -> None:
 
 
 def test_a_directory_that_does_not_say_whose_it_is_keeps_its_name(mounts: Mounts) -> None:
-    """A run directory with something in it and no pipeline/ is somebody's; the run that would be
-    called so is told.
+    """A filled run directory without pipeline/ belongs to another owner.
+
+    An upstream run that would get its name is reported.
     """
     mounts.cell(mounts.first, "exp")
     mounts.cell(mounts.landing, "20190710_EGS1_exp")
@@ -148,18 +145,14 @@ def test_a_directory_that_does_not_say_whose_it_is_keeps_its_name(mounts: Mounts
 
 
 def test_a_directory_that_was_made_and_not_taken_up_is_taken_up(mounts: Mounts) -> None:
-    """Who was killed between making the directory and taking the run up does not keep it from being
-    taken up.
-    """
+    """A kill between making a run's directory and adopting the run does not block adoption."""
     mounts.cell(mounts.first, "exp")
     (mounts.landing / "20190710_EGS1_exp" / ".pipeline.0123").mkdir(parents=True)
     assert list(mounts.listed_runs()) == ["20190710_EGS1_exp"]
 
 
 def test_the_same_name_here_and_there_stays_that_of_the_one_that_is_here(mounts: Mounts) -> None:
-    """A run that a sequencer has written here is never filled from an upstream that has one of the
-    same name.
-    """
+    """A run written here by a sequencer is never filled from an upstream run of that name."""
     mounts.adopt("20190710_EGS1_exp", LOCAL)
     mounts.cell(mounts.first, "exp")
     seen = mounts.ask(*mounts.upstreams, UpstreamSettings("local", LOCAL))
@@ -170,7 +163,7 @@ def test_the_same_name_here_and_there_stays_that_of_the_one_that_is_here(mounts:
 
 
 def test_one_that_is_away_hides_nobody(mounts: Mounts) -> None:
-    """From an upstream that does not answer nothing is concluded, and those that do are heard."""
+    """A silent upstream leads to no conclusion; responses of the others count."""
     mounts.cell(mounts.second, "exp")
     run = mounts.adopt("gone", f"{mounts.first}/gone")
     mounts.cell(mounts.landing, "gone")
@@ -187,9 +180,7 @@ def test_one_that_is_away_hides_nobody(mounts: Mounts) -> None:
 def test_upstreams_are_asked_at_the_same_time(
     mounts: Mounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Hosts that do not answer delay each other not at all: the whole takes as long as the slowest
-    one.
-    """
+    """Silent hosts do not delay each other: the query takes as long as the slowest host."""
     silent = tmp_path / "bin" / "ssh"
     silent.parent.mkdir()
     silent.write_text("#!/bin/sh\nexec sleep 60\n")
@@ -210,7 +201,7 @@ def test_upstreams_are_asked_at_the_same_time(
 
 @pytest.mark.parametrize("name", ["$(touch x)", "-rf", "new\nline", "é", "a;b"])
 def test_bad_names_are_told_and_not_offered(mounts: Mounts, name: str) -> None:
-    """A name that may not be worked on is told in one printable line."""
+    """An unusable name is reported in one printable line."""
     mounts.cell(mounts.first, name)
     mounts.cell(mounts.first, "good")
     seen = mounts.ask()
@@ -221,15 +212,13 @@ def test_bad_names_are_told_and_not_offered(mounts: Mounts, name: str) -> None:
 
 
 def test_without_upstreams_nothing_is_asked(mounts: Mounts) -> None:
-    """Where only LOCAL is configured not even the landing area is looked at."""
+    """With only LOCAL configured, not even the landing area is read."""
     mounts.landing.rmdir()
     assert mounts.ask(UpstreamSettings("local", LOCAL)) == ListedRuns({}, (), ())
 
 
 def test_a_landing_area_that_is_away_gives_no_names(mounts: Mounts) -> None:
-    """Without the landing area nobody knows what runs are called: nothing is offered, and it is
-    tried again.
-    """
+    """Without the landing area names are unknown: nothing is listed, and it is retried."""
     mounts.cell(mounts.first, "exp")
     mounts.landing.rmdir()
     with pytest.raises(TemporaryError):
@@ -237,8 +226,9 @@ def test_a_landing_area_that_is_away_gives_no_names(mounts: Mounts) -> None:
 
 
 def test_cells_that_have_gone_from_here_are_seen_there(mounts: Mounts) -> None:
-    """A cell of which only flags of repeated work are left here is upstream only, in the library
-    that it has there.
+    """A cell with only flags of repeated work left here is upstream only.
+
+    It is in the library that it has on the upstream.
     """
     run = mounts.adopt("20190710_EGS1_exp", f"{mounts.first}/exp")
     mounts.cell(mounts.first, "exp")

@@ -1,4 +1,4 @@
-"""How full disks are said to be, and when they will be full."""
+"""Disk space: the numbers shown, and when a disk will be full."""
 
 from __future__ import annotations
 
@@ -42,8 +42,9 @@ def config(tmp_path: Path) -> Config:
 
 
 def run_of(config: Config, age: float = 1.0) -> Snapshot:
-    """A run with one cell that was finished `age` days ago, and brought 1400 bytes of results and
-    2800 of raw data.
+    """A run with one cell finished `age` days ago.
+
+    The cell added 1400 bytes of results and 2800 of raw data.
     """
     output = config.output / "run"
     place = output / CELL.library / CELL.name
@@ -67,7 +68,7 @@ def run_of(config: Config, age: float = 1.0) -> Snapshot:
 
 
 def test_growth(config: Config) -> None:
-    """What the cells of the last two weeks brought, a day; raw data by raw.json where there is one."""
+    """Daily growth counts the cells of the last two weeks; raw data by raw.json if there is one."""
     snapshot = run_of(config)
     (Path(config.backups[0].place.path) / MARKER).write_text("{}")
     found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
@@ -82,9 +83,7 @@ def test_growth(config: Config) -> None:
 
 
 def test_long_ago(config: Config) -> None:
-    """What was finished before says nothing of how disks fill now; a backup that is not mounted is
-    left out.
-    """
+    """Cells finished earlier do not count for growth; an unmounted backup is left out."""
     found = spaces(config, [run_of(config, age=WINDOW + 1)], NOW)
     assert [(each.where, each.per_day, each.full_in) for each in found] == [
         ("landing", None, None),
@@ -124,7 +123,7 @@ def test_long_ago(config: Config) -> None:
     ],
 )
 def test_sentences(free: float, per_day: float | None, ok: bool, said: str) -> None:
-    """It is said when a disk will be full, and it is bad when that is soon or little is left."""
+    """The sentence says when a disk will be full; soon, or little free space, is not ok."""
     space = DiskSpace("output", "/out", int(free), 100_000_000_000, per_day)
     assert (str(space), space.ok) == (f"output /out: {said}", ok)
 
@@ -132,7 +131,7 @@ def test_sentences(free: float, per_day: float | None, ok: bool, said: str) -> N
 @pytest.mark.parametrize("size", ["1" + "0" * 400, "1" + "0" * 4000, "-1", "NaN", "true", '"7"'])
 @pytest.mark.parametrize("name", ["manifest.json", "raw.json"])
 def test_sizes_that_no_file_has(config: Config, name: str, size: str) -> None:
-    """A number that no file can have adds nothing, and ends nothing."""
+    """A size that no file can have adds nothing and causes no error."""
     snapshot = run_of(config)
     place = config.output / "run" / CELL.library / CELL.name
     (place / name).write_text(

@@ -1,6 +1,4 @@
-"""`verify` in runs whose raw data were removed on purpose: a file is missing only where no strip
-accounts for it.
-"""
+"""`verify` after raw data were removed on purpose: only other absent files are missing."""
 
 from __future__ import annotations
 
@@ -51,7 +49,7 @@ class Stripped:
         return cli.main(["--config", str(self.config), *arguments])
 
     def remove(self, cell: CellId) -> str:
-        """Remove a cell's pod5 files; the name of the first."""
+        """Remove a cell's pod5 files; returns the name of the first."""
         names = sorted(
             path.relative_to(self.run / str(cell)) for path in (self.run / str(cell)).glob("pod5/*")
         )
@@ -70,9 +68,7 @@ def site(tmp_path: Path) -> Stripped:
 def test_a_cell_added_after_a_strip(
     site: Stripped, how: list[str], whole: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Files that `strip` removed are not missed; files that are missing from a cell added later
-    are.
-    """
+    """Files that `strip` removed are not missing; absent files of a cell added later are."""
     site.remove(OLD)
     flags.create(site.run / "pipeline", f"{flags.strip(OLD.stem)}.done", {"files": 2})
     if whole:
@@ -89,8 +85,9 @@ def test_a_cell_added_after_a_strip(
 
 @pytest.mark.parametrize("how", [[], ["--backup"]], ids=["here", "with backups"])
 def test_a_run_stripped_by_hand(site: Stripped, how: list[str]) -> None:
-    """A person's own flag `stripped` counts for every cell of the run, and for cells that have no
-    flag of a strip.
+    """A person's own flag `stripped` counts for every cell of the run.
+
+    This includes cells without a flag of a strip.
     """
     site.remove(NEW)
     (site.run / "pipeline" / "stripped").touch()

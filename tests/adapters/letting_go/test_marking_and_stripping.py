@@ -1,4 +1,4 @@
-"""Marks and strips on real file systems: files deleted, files kept, and the state after a kill.
+"""Marks and strips on real file systems: files deleted, files kept, state after a kill.
 
 Backups are mounted for the test, which needs root: copies on one device count once.
 """

@@ -1,4 +1,4 @@
-"""Random operations and faults: every deleted file has two intact copies elsewhere, by bytes.
+"""Random operations and faults: every deleted file has two intact copies elsewhere.
 
 The operations are the program's own, on real file systems; a person, a bad disk and a kill come
 between them. Hypothesis chooses them. The short form is part of every run of the tests;

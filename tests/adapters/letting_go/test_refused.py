@@ -154,7 +154,7 @@ GROUND: dict[str, tuple[Callable[[World], object], str]] = {
     "failed": (lambda world: (world.pipeline / f"{CELL.stem}.failed").touch(), "flagged failed"),
     "aborted": (lambda world: (world.pipeline / f"{CELL.stem}.aborted").touch(), "flagged aborted"),
     "run failed": (lambda world: (world.pipeline / "failed").touch(), "the run is flagged failed"),
-    "run stripped by somebody": (
+    "run stripped by a person": (
         lambda world: (world.pipeline / "stripped").touch(),
         "flagged stripped",
     ),

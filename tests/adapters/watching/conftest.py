@@ -1,4 +1,4 @@
-"""Fixtures for tests of a landing area that is watched."""
+"""Fixtures for tests that watch a landing area."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def watched(tmp_path: Path) -> Iterator[Watched]:
 
 @pytest.fixture
 def cell(watched: Watched) -> Path:
-    """A cell in a run, noticed and quiet."""
+    """A cell in a run, already noticed and quiet."""
     cell = watched.path / "run" / "lib" / CELL
     (cell / "fastq_pass").mkdir(parents=True)
     assert watched.hints.has(watched.path / "run")

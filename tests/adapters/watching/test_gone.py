@@ -1,6 +1,4 @@
-"""A landing area that goes away, comes back, or is another one in the same place: gone is not
-empty.
-"""
+"""A landing area that disappears, returns or is replaced: gone is not empty."""
 
 from __future__ import annotations
 
@@ -12,8 +10,9 @@ from watched_landing import CELL, Watched, wait_until
 def test_the_landing_area_goes_away_and_comes_back(
     tmp_path: Path, watched: Watched, cell: Path
 ) -> None:
-    """Renamed away it is gone, and silent under its old name; back it is watched again and looked
-    at as a whole.
+    """A renamed landing area is gone and sends nothing under its old name.
+
+    Back again, it is watched and looked at as a whole.
     """
     away = tmp_path / "away"
     watched.path.rename(away)
@@ -35,9 +34,7 @@ def test_the_landing_area_goes_away_and_comes_back(
 
 
 def test_a_landing_area_whose_parent_moved_is_silent(tmp_path: Path) -> None:
-    """No event tells that a directory above was renamed; once a sweep saw it, nothing comes under
-    the old name.
-    """
+    """No event reports a renamed parent; after a sweep noticed it, the old name is silent."""
     landing = tmp_path / "above" / "landing"
     (landing / "run").mkdir(parents=True)
     with Watched(landing) as watched:
@@ -54,9 +51,7 @@ def test_a_landing_area_whose_parent_moved_is_silent(tmp_path: Path) -> None:
 def test_an_empty_directory_in_its_place_is_not_taken_for_it(
     tmp_path: Path, watched: Watched, cell: Path
 ) -> None:
-    """Where runs were known, an empty directory in the landing area's place counts as gone until
-    something is in it.
-    """
+    """If runs were known, an empty directory at the same path counts as gone until filled."""
     watched.sweep()
     watched.path.rename(tmp_path / "away")
     watched.path.mkdir()
@@ -73,9 +68,7 @@ def test_an_empty_directory_in_its_place_is_not_taken_for_it(
 def test_another_directory_in_its_place_is_watched(
     tmp_path: Path, watched: Watched, cell: Path
 ) -> None:
-    """A landing area that is replaced between two looks is watched in its new place, and looked at
-    as a whole.
-    """
+    """A landing area replaced between two looks is watched and looked at as a whole."""
     other = tmp_path / "other"
     (other / "run_b").mkdir(parents=True)
     watched.path.rename(tmp_path / "away")
@@ -89,7 +82,7 @@ def test_another_directory_in_its_place_is_watched(
 
 
 def test_a_deleted_landing_area_that_is_made_again(watched: Watched) -> None:
-    """Deleted and made anew, perhaps with the same inode, it is watched again."""
+    """A landing area deleted and made again, perhaps with the same inode, is watched again."""
     watched.path.rmdir()
     watched.path.mkdir()
     assert wait_until(lambda: watched.watching.next_check() == 0.0)
@@ -102,7 +95,7 @@ def test_a_deleted_landing_area_that_is_made_again(watched: Watched) -> None:
 def test_a_landing_area_that_is_back_before_anybody_looked(
     tmp_path: Path, watched: Watched, cell: Path
 ) -> None:
-    """Renamed away and back between two looks, it is the same directory, and watched as before."""
+    """A landing area renamed away and back between two looks is watched as before."""
     watched.path.rename(tmp_path / "away")
     (tmp_path / "away").rename(watched.path)
     assert wait_until(lambda: watched.watching.next_check() == 0.0)

@@ -1,4 +1,4 @@
-"""Hints from the real kernel and from sweeps, through the door that the service uses."""
+"""Hints from the real kernel and from sweeps, through the interface of the service."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def inotify_fds() -> set[int]:
 
 
 def test_start_says_look_at_everything(watched: Watched) -> None:
-    """Whatever was there before we came is looked at."""
+    """Everything that exists at the start is looked at."""
     assert watched.hints.all == [None]
     assert watched.state() == "events"
     assert "watched by events" in watched.watching.describe()
@@ -52,7 +52,7 @@ WAYS: dict[str, Callable[[Path, Path], object]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 def test_events_hint_the_run(tmp_path: Path, watched: Watched, cell: Path, way: str) -> None:
-    """Everything that matters in a run is announced without a sweep, however it was made."""
+    """Every relevant change in a run is announced without a sweep, however it was made."""
     aside = tmp_path / "aside"
     aside.write_text("x")
     WAYS[way](cell, aside)
@@ -61,7 +61,7 @@ def test_events_hint_the_run(tmp_path: Path, watched: Watched, cell: Path, way: 
 
 
 def test_the_end_of_writing_is_announced(watched: Watched, cell: Path) -> None:
-    """A summary is announced when its writer closes it, and not while it says nothing."""
+    """A summary is announced when its writer closes it, not while it is empty."""
     watched.hints.clear()
     with (cell / "final_summary.txt").open("w") as summary:
         watched.settle()
@@ -90,7 +90,7 @@ def test_data_directories_are_not_watched(watched: Watched, cell: Path) -> None:
 
 
 def test_other_files_are_dropped(watched: Watched, cell: Path) -> None:
-    """Files that are no summary cost an event where that cannot be avoided, and no hint."""
+    """Files other than summaries cause no hint, and an event only if unavoidable."""
     (cell / "report.html").touch()
     (cell / ".final_summary.txt.a3X").touch()
     (cell.parent / "notes.txt").touch()
@@ -118,7 +118,7 @@ def test_a_tree_moved_in_is_watched(tmp_path: Path, watched: Watched) -> None:
 
 
 def test_a_run_moved_out_is_silent(tmp_path: Path, watched: Watched, cell: Path) -> None:
-    """What is written into a run that was moved to an archive is not announced under its old name."""
+    """Changes in a run moved to an archive are not announced under its old name."""
     archive = tmp_path / "archive"
     cell.parents[1].rename(archive)
     assert watched.hints.has(watched.path / "run")
@@ -163,7 +163,7 @@ def test_a_run_that_takes_the_name_of_another(tmp_path: Path, watched: Watched, 
 
 @pytest.mark.parametrize("batch", ["year", "month"])
 def test_batches(tmp_path: Path, batch: Batch) -> None:
-    """With batch directories, runs are noticed one level further down, also in a batch that is new."""
+    """With batch directories, runs are noticed one level deeper, also in a new batch."""
     place = tmp_path / ("2026" if batch == "year" else "2026-11")
     with Watched(tmp_path, batch=batch) as watched:
         cell = place / "run" / "lib" / CELL
@@ -180,9 +180,7 @@ def test_batches(tmp_path: Path, batch: Batch) -> None:
 
 
 def test_landing_given_as_a_link(tmp_path: Path) -> None:
-    """Hints through a landing area that is a symbolic link carry its own name, as `Landing.runs`
-    does.
-    """
+    """Hints through a linked landing area use its own name, as `LandingArea.runs` does."""
     (tmp_path / "real").mkdir()
     link = tmp_path / "link"
     link.symlink_to(tmp_path / "real")
@@ -211,7 +209,7 @@ def test_everything_is_found_without_events(tmp_path: Path) -> None:
 
 
 def test_full_sweeps_say_look_at_everything(tmp_path: Path) -> None:
-    """Now and then everything is looked at, in case we forgot something."""
+    """Now and then everything is looked at, in case a change was missed."""
     with Watched(tmp_path, engine="poll") as watched:
         watched.sweep(3)
         assert watched.hints.all == [None]
@@ -231,9 +229,7 @@ def test_checks_are_cheap_until_something_is_due(watched: Watched) -> None:
 
 
 def test_a_failing_handler_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """When taking a hint fails, the thread lives on, the failure is logged, and everything is
-    looked at.
-    """
+    """After a failed hint the thread lives on, logs the failure and looks at everything."""
     hints = Hints()
     failing = True
 
@@ -265,7 +261,7 @@ def test_a_failing_handler_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptu
 
 
 def test_a_dead_reader_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """When the thread that reads events dies, `check` starts another and everything is looked at."""
+    """After the event thread died, `check` starts another and everything is looked at."""
     before = inotify_fds()
     descriptors = len(os.listdir("/proc/self/fd"))
     with Watched(tmp_path) as watched:
@@ -287,9 +283,7 @@ def test_a_dead_reader_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 
 def test_stop_leaves_nothing_behind(watched: Watched, cell: Path) -> None:
-    """After `stop` there is no instance, no thread and no probe file, and a second `stop` is
-    harmless.
-    """
+    """`stop` leaves no instance, thread or probe file; a second `stop` is harmless."""
     threads = threading.active_count()
     instances = inotify_fds()
     watched.hints.clear()
