@@ -83,7 +83,7 @@ def test_changed_while_it_is_read(job: Job, name: str, monkeypatch: pytest.Monke
 
     def touching(call: str, descriptor: int, *rest: object) -> object:
         if os.fstat(descriptor).st_ino == path.stat().st_ino:
-            os.utime(path, ns=(1, path.stat().st_mtime_ns))  # no more than its change time
+            os.utime(path, ns=(1, path.stat().st_mtime_ns))  # changes only its change time
         return reading[call](descriptor, *rest)  # type: ignore[operator]  # one of two with other arguments
 
     for call in reading:

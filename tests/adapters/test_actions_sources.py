@@ -60,7 +60,7 @@ def test_a_file_that_has_been_quiet_is_finished() -> None:
         QUIET,
         QUIET + 1,
         10 * QUIET,
-    ):  # and stays so, or what was taken would be given up again
+    ):  # stays finished, otherwise work would be discarded
         ready, newest = finished_sources([growing], newest, now=100 + later)
         assert names(ready) == ["a_0"]
 

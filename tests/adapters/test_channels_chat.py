@@ -20,7 +20,7 @@ from hesiod_watch.notify.registry import open_channels
 
 pytest.importorskip("apprise", reason="the optional library Apprise is not installed")
 
-# What the library loads of all its services is not ours to mend.
+# Warnings from services that the library loads are not ours to fix.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 TICKET = TicketRequest("run", "", "Run run")

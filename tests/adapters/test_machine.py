@@ -137,7 +137,10 @@ def test_name_with_parentheses(tmp_path: Path) -> None:
     """The start time is found after any name of the program."""
     program = tmp_path / "a) R 1 (b"
     program.symlink_to(sys.executable)
-    code = "import os; from hesiod_watch.host.process import process_start; print(process_start(os.getpid()))"
+    code = (
+        "import os; from hesiod_watch.host.process import process_start; "
+        "print(process_start(os.getpid()))"
+    )
     root = Path(machine.__file__).parents[2]
     shown = subprocess.run(
         [program, "-c", code],

@@ -198,7 +198,7 @@ def odd_texts(record: Record) -> Iterator[str]:
     yield json.dumps(record)
     owner = (
         OWNER.keys() if record.keys() > OWNER.keys() else ()
-    )  # who it was by is read in one way, whatever it is
+    )  # the owner is read in the same way for each kind
     for path in places({key: value for key, value in record.items() if key not in owner}):
         changed = copy.deepcopy(record)
         inner: Any = changed
@@ -299,7 +299,7 @@ def test_the_other_runs_are_shown(
             assert call(*looking)
             assert call(*looking, "--json")
     config = load(tmp_path / "hesiod-watch.yaml", environ={}, cwd=tmp_path)
-    for run in runs:  # the same without a process and a configuration for each
+    for run in runs:  # as the command, without a process for each run
         snapshot = observe(config.landing / run, config.output, channels=config.notify.kinds())
         decision = plan(snapshot, config.policy(), now())
         assert explain_run(snapshot, decision, config.policy(), now()).next

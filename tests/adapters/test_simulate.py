@@ -61,7 +61,7 @@ def tree(directory: Path) -> dict[str, bytes]:
 def test_a_written_cell_is_complete_and_holds_what_was_expected(
     tmp_path: Path, era: str, barcodes: tuple[str, ...], gz: bool
 ) -> None:
-    """In every era the counts announced agree with the disk, and reads and bases with `expected`."""
+    """In every era announced counts agree with the disk, reads and bases with `expected`."""
     cell = make(tmp_path, era=era, barcodes=barcodes, gz=gz)
     directory = cell.write()
     assert judge(minknow.read_contents(directory)).verdict is Verdict.PROVEN
@@ -151,15 +151,18 @@ def test_equal_seeds_give_equal_cells(tmp_path: Path) -> None:
     [
         (
             "2019",
-            r"[0-9a-f-]{36} runid=[0-9a-f]{40} read=\d+ ch=\d+ start_time=[0-9T:-]+Z barcode=barcode01 .*",
+            r"[0-9a-f-]{36} runid=[0-9a-f]{40} read=\d+ ch=\d+ "
+            r"start_time=[0-9T:-]+Z barcode=barcode01 .*",
         ),
         (
             "2021",
-            r"[0-9a-f-]{36} runid=[0-9a-f]{40} read=\d+ ch=\d+ .* flow_cell_id=PAW00001 .*barcode=barcode01 .*",
+            r"[0-9a-f-]{36} runid=[0-9a-f]{40} read=\d+ ch=\d+ .* "
+            r"flow_cell_id=PAW00001 .*barcode=barcode01 .*",
         ),
         (
             "2024",
-            r"[0-9a-f-]{36} runid=[0-9a-f]{40} ch=\d+ start_time=[0-9T:.+-]+ .* parent_read_id=.*@v5.0.0",
+            r"[0-9a-f-]{36} runid=[0-9a-f]{40} ch=\d+ start_time=[0-9T:.+-]+ .* "
+            r"parent_read_id=.*@v5.0.0",
         ),
         (
             "2026",
@@ -284,7 +287,7 @@ def test_the_command_writes_runs_that_overlap(
     for cell, begin, end in zip(cells, begins[1:], ends, strict=False):
         assert (
             sum(cell.name in line for line in lines[begin:end]) > 2
-        )  # files that came after the next cell had begun
+        )  # files written after the next cell had begun
     assert len(lines) - 8 == sum(1 for path in tmp_path.rglob("*") if path.is_file())
 
 
@@ -311,10 +314,11 @@ def test_interrupting_the_command_ends_it_cleanly(tmp_path: Path) -> None:
     No temporary files remain, and the cell is unfinished.
     """
     program = (
-        "import argparse, sys; from hesiod_watch.cli import simulator as simulate; parser = argparse.ArgumentParser();"
+        "import argparse, sys; from hesiod_watch.cli import simulator as simulate;"
+        " parser = argparse.ArgumentParser();"
         " simulate.add_arguments(parser); sys.exit(simulate.run(parser.parse_args()))"
     )
-    # So many files that it is far from its end when the signal comes, however late that is.
+    # The command needs so many files that it is far from its end even when the signal is late.
     more = ["--runs", "1", "--files", "1000", "--interval", "0.02"]
     command = [sys.executable, "-c", program, str(tmp_path / "landing"), *more]
     with subprocess.Popen(

@@ -194,7 +194,7 @@ def test_upstreams_are_asked_at_the_same_time(
     mounts.cell(mounts.first, "exp")
     began = time.monotonic()
     seen = mounts.ask(mounts.upstreams[0], *hosts)
-    assert time.monotonic() - began < 6 * 2  # one after another they would take longer
+    assert time.monotonic() - began < 6 * 2  # one after another, the queries would take longer
     assert len(seen.problems) == 6
     assert [place.name for place in seen.listed_runs] == ["20190710_EGS1_exp"]
 

@@ -26,7 +26,7 @@ from hesiod_watch.runs import flags
 pytestmark = needs_mounts
 
 
-# As it should be.
+# Undisturbed.
 
 
 def test_strip_leaves_a_stub(world: World) -> None:
@@ -206,7 +206,7 @@ def test_a_mark_after_a_strip_counts_no_landing(world: World) -> None:
     assert world.marked() == ""
 
 
-# Killed.
+# Kills.
 
 
 @pytest.mark.slow

@@ -50,7 +50,7 @@ def test_nothing_is_deleted(worlds: Worlds, prepare: Callable[[Path], None], act
     assert f"MinKNOW's checksums ({NAME}): 1 file" in why
     assert name in why
     assert name in str(said(world, f"{action}.failed")["reason"])
-    # Also with flags of 0.1.0, which record nothing of it: what is there now is compared.
+    # Flags of 0.1.0 record no checksums; then the present files are compared.
     for flag in world.pipeline.glob(f"{CELL.stem}.*"):
         if flag.is_file() and "minknow_checksums" in (text := flag.read_text()):
             record = json.loads(text)
@@ -84,7 +84,7 @@ def test_a_mark_is_withdrawn(worlds: Worlds, capsys: pytest.CaptureFixture[str])
     world = worlds(lambda cell: None)
     world.perform("deletable")
     assert world.marked() == "deletable"
-    write_output_hash(world.place("landing"), {GONE: "0" * 64})  # it came late
+    write_output_hash(world.place("landing"), {GONE: "0" * 64})  # written late
     world.perform("backup")
     planned = plan(world, capsys)
     assert "its mark is to be withdrawn: MinKNOW's checksums" in planned
@@ -131,7 +131,7 @@ def test_repaired(worlds: Worlds) -> None:
     assert world.try_to(lambda: world.perform("verify")) == ""
     world.perform("strip")
     assert not (world.place("landing") / name).exists()
-    # What was removed on purpose is not called absent.
+    # A file that was removed on purpose is not called absent.
     assert world.try_to(lambda: world.perform("verify")) == ""
 
 

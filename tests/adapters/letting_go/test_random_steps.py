@@ -47,8 +47,8 @@ pytestmark = [
     pytest.mark.timeout(max(300, STEPS * 5)),
 ]
 
-# Damage to what is to be dropped keeps all of it; to other copies, a part: that is where mistakes
-# would show.
+# Damage to files to be deleted keeps all of them; damage to other copies keeps a part of them. So
+# mistakes show there.
 PLACES = st.sampled_from(["backup1", "backup2", "backup1", "backup2", "landing", "upstream"])
 NUMBERS = st.integers(0, 1000)
 
@@ -58,7 +58,7 @@ class Facility(RuleBasedStateMachine):
 
     world: World
     kept: Path  # a copy of the world as it is after the backup
-    seen: Counter[str]  # what has happened, in all worlds
+    seen: Counter[str]  # number of each event, in all worlds
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Facility(RuleBasedStateMachine):
                 self.kept / name, self.world.root / name, symlinks=True, dirs_exist_ok=True
             )
 
-    # What the program and people do.
+    # Operations of the program and of people.
 
     def backup(self, number: int) -> None:
         self.world.try_to(lambda: self.world.perform("backup"))
@@ -156,7 +156,7 @@ class Facility(RuleBasedStateMachine):
         """Start with another cell, whatever the state of this one."""
         self.begin()
 
-    # What befalls them.
+    # Faults.
 
     def nothing(self, place: str, number: int) -> None:
         """Cause no fault."""
@@ -223,7 +223,7 @@ class Facility(RuleBasedStateMachine):
             self.damaged_since = True
         getattr(self, operation)(number)
 
-    # What must hold.
+    # Invariants.
 
     @invariant()
     def no_more_than_one_mark_counts(self) -> None:
@@ -306,11 +306,11 @@ def test_never_fewer_than_two(begun: tuple[World, Path]) -> None:
             max_examples=max(1, STEPS // LENGTH),
             stateful_step_count=LENGTH,
             deadline=None,
-            phases=[Phase.generate],  # to make a failure shorter would take longer than to read it
+            phases=[Phase.generate],  # shortening a failure takes longer than reading it
             suppress_health_check=list(HealthCheck),
         ),
     )
-    if STEPS >= 500:  # fewer may by chance never get so far
+    if STEPS >= 500:  # fewer steps may by chance never get so far
         assert (
             min(seen[what] for what in ("files stripped", "marks", "cells dropped upstream")) > 0
         ), seen

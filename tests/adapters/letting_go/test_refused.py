@@ -28,8 +28,8 @@ from hesiod_watch.runs import flags
 pytestmark = needs_mounts
 
 
-# Bad copies and missing ground. Each is done to a place and a kind of file; the proof must see it
-# by itself.
+# Bad copies and unmet preconditions. Each is applied to a place and a kind of file; the proof must
+# detect it by itself.
 
 
 def _truncate(path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_bad_output(world: World, where: str, fault: str) -> None:
     reads = {name for name in data_of(world, "landing") if name.startswith("fastq_pass/")}
     FAULTS[fault](output)
     world.perform("strip")
-    # Ours is the proof for all others; without one of theirs there are still two.
+    # Our output proves all others; without one of those there are still two.
     assert data_of(world, "landing") == (reads if where == "output" else set())
 
 
@@ -209,7 +209,7 @@ def test_refused_marks_name_the_upstream(world: World) -> None:
     assert RUN in (world.root / "sequencer" / LIST).read_text()
 
 
-# The moment between the proof and the deletion.
+# Changes between the proof and the deletion.
 
 
 def proof_of(world: World) -> DeletionProof:
@@ -244,7 +244,7 @@ def test_a_proof_of_something_else(world: World) -> None:
         with pytest.raises(PermanentError):
             delete.delete_files(proof, job, DeletedFiles())
     with pytest.raises(PermanentError):
-        delete.delete_files({"files": proof.files}, world.job("strip"), DeletedFiles())  # type: ignore[arg-type]  # that is tried
+        delete.delete_files({"files": proof.files}, world.job("strip"), DeletedFiles())  # type: ignore[arg-type]  # tried on purpose
     upstream = prove(
         replace(gather_evidence(world.job("strip")), dropped="upstream"),
         ProofLimits(),

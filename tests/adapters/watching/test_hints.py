@@ -79,7 +79,7 @@ def test_data_directories_are_not_watched(watched: Watched, cell: Path) -> None:
     for number in range(1000):
         (cell / "fastq_pass" / f"{number}.fastq").write_text("@")
     for name in ("fast5_pass", "pod5", "bam_pass"):
-        (cell.parents[1] / name).mkdir()  # a level or two too high, as data pooling puts it
+        (cell.parents[1] / name).mkdir()  # a level or two too high, as data pooling does
         (cell.parent / name).mkdir()
         (cell.parents[1] / name / "data").touch()
         (cell.parent / name / "data").touch()
@@ -250,7 +250,7 @@ def test_a_failing_handler_stops_nothing(tmp_path: Path, caplog: pytest.LogCaptu
     hints.clear()
     (tmp_path / "run").mkdir()
     assert wait_until(lambda: watching.counters.handler_errors == 1)
-    assert wait_until(lambda: "no room for hints" in caplog.text)  # which is written a moment later
+    assert wait_until(lambda: "no room for hints" in caplog.text)  # logged a moment later
     failing = False
     assert wait_until(lambda: watching.next_check() == 0.0)
     watching.check()
@@ -269,7 +269,7 @@ def test_a_dead_reader_is_replaced(tmp_path: Path, caplog: pytest.LogCaptureFixt
         directory = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
         os.dup2(directory, descriptor)  # its next read fails: a directory cannot be read
         os.close(directory)
-        (tmp_path / "run").mkdir()  # wakes it
+        (tmp_path / "run").mkdir()  # wakes the reader
         assert wait_until(lambda: watched.watching.next_check() == 0.0)
         assert "the thread that reads events failed" in caplog.text
         watched.hints.clear()
