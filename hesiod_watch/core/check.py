@@ -1,6 +1,4 @@
-"""What a doctor has found out by trying: the word that all of them speak, of this host, of
-upstreams and of backups.
-"""
+"""Result of one check by `hesiod-watch doctor`: on this host, an upstream or a backup."""
 
 from __future__ import annotations
 
@@ -9,11 +7,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was tried. `ok` is None where it is neither good nor bad, or could not be
-    tried.
-    """
+    """Result of one check."""
 
     name: str
-    ok: bool | None
-    # a sentence without its full stop: what was found, and what to do about it where it is bad
+    ok: bool | None  # None: neither good nor bad, or the check was not possible
+    # A sentence without a full stop: the finding, and for a bad one what to do about it.
     says: str

@@ -1,7 +1,8 @@
-"""The error tree. Foreign exceptions are translated into these once, in the adapter that met them.
+"""Exceptions of hesiod-watch.
 
-They are caught in three places only: `perform`, `service` and `cli`. A message says what was
-attempted, on which run and cell, and what a person can do next.
+An adapter translates a foreign exception into one of these once, where it occurs. Only three
+places catch them: `perform`, `service` and `cli`. A message says what was attempted, on which run
+and cell, and what a person can do next.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ from pathlib import Path
 
 
 class HesiodError(Exception):
-    """Anything this program foresees. Its text is a sentence for a person."""
+    """Base of all expected errors. Its text is a sentence for a person."""
 
 
 class TemporaryError(HesiodError):
-    """Try again later: a full disk, a host that does not answer, a mount that went away.
+    """Error that a later retry may solve: a full disk, a silent host, a missing mount.
 
-    `retry_after`, in seconds, is the longest to wait, where the one who raised it knows better than
-    the back-off.
+    `retry_after` is the longest time to wait, in seconds. The code that raises the error sets it
+    if it knows better than the back-off.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -28,9 +29,9 @@ class TemporaryError(HesiodError):
 
 
 class PermanentError(HesiodError):
-    """Trying again gives the same answer; a person is needed.
+    """Error that a retry cannot solve; it needs a person.
 
-    `errno` is that of the system's error behind it, 0 where there is none.
+    `errno` is the number of the system error that caused it; 0 if there is none.
     """
 
     def __init__(self, message: str, *, errno: int = 0) -> None:
@@ -39,9 +40,9 @@ class PermanentError(HesiodError):
 
 
 class BadSource(PermanentError):
-    """A file that MinKNOW (or anyone) wrote is not what its name says.
+    """Error for an input file whose content is not what its name says.
 
-    `path` is the file, `where` the place in it ("record 12, line 48" or "byte 4096").
+    `path` is the file, `where` the position in it ("record 12, line 48" or "byte 4096").
     """
 
     def __init__(self, path: Path, reason: str, *, where: str = "") -> None:
@@ -51,22 +52,26 @@ class BadSource(PermanentError):
         self.where = where
 
     def __reduce__(self) -> tuple[object, ...]:
-        # It crosses from worker processes; the default would call BadSource(message).
+        # Worker processes pickle this error; the default would call BadSource(message).
         return partial(BadSource, where=self.where), (self.path, self.reason), self.__dict__
 
 
 class FlagExists(HesiodError):
-    """Somebody else made this flag first. Normal in a race; the loser goes on with something else."""
+    """Error for a flag that another process made first.
+
+    This is normal in a race. The loser continues with other work.
+    """
 
 
 class FlagUnknown(TemporaryError):
-    """The flag was sent to the file system, but reading it back gave no verdict: not ours until it
-    is.
+    """Error for a flag that was written but could not be read back.
+
+    The flag does not belong to this process until a later reading shows that it does.
     """
 
 
 class ConfigError(HesiodError):
-    """All that is wrong with the configuration, at once."""
+    """Error with all problems of the configuration at once."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("\n".join(problems))
@@ -74,4 +79,4 @@ class ConfigError(HesiodError):
 
 
 class UsageError(HesiodError):
-    """The command line asks for something that is not there, such as a run of that name."""
+    """Error for a command line that names a missing thing, such as an unknown run."""

@@ -1,15 +1,16 @@
-"""The varying part of a log line.
+"""Fields of a log line: the part that varies.
 
-A log call is a constant sentence plus fields, `logger.info("claimed", extra=fields(run=…,
-cell=…))`, so that lines can be searched by sentence and filtered by field. Every layer may import
-this module; how the lines look is decided at the edge, in `log`.
+A log call is a constant sentence plus fields: `logger.info("claimed", extra=fields(run=…,
+cell=…))`. So a person can search lines by sentence and filter them by field. Every layer may
+import this module. Only `log`, at the edge, decides how a line looks.
 """
 
 from __future__ import annotations
 
 
 def fields(**values: object) -> dict[str, object]:
-    """The `extra` of a log call. All values go under one key, so none can collide with an attribute
-    of the record.
+    """Return the `extra` of a log call.
+
+    All values are under one key, so none can collide with an attribute of the log record.
     """
     return {"fields": values}

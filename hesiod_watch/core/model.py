@@ -1,9 +1,11 @@
-"""The words of hesiod-watch: frozen values with no behaviour beyond what follows from their fields.
+"""Domain model of hesiod-watch: runs, cells, flags, claims, messages, actions and policy.
 
-A *run* is an experiment's directory, a *library* the level below, a *cell* one acquisition of one
-flow cell. A *flag* is a file under `RUN/pipeline/` that records one fact; a *claim* is a `started`
-flag that names its owner. Rules (`status`, `plan`, ...) take these values and give these values
-back; nothing here touches the disk, the clock or the log.
+A *run* is an experiment's directory. A *library* is the level below. A *cell* is one acquisition
+of one flow cell. A *flag* is a file under `RUN/pipeline/` that records one fact. A *claim* is a
+`started` flag that names its owner.
+
+All values are frozen. They compute only what follows from their fields. Rules (`status`, `plan`,
+...) take and return these values. This module never touches the disk, the clock or the log.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ LOCAL = "LOCAL"
 
 @dataclass(frozen=True, order=True, slots=True)
 class CellId:
-    """`library/cell` within a run. Flags use the cell's directory name alone, its *stem*."""
+    """Identity of a cell within a run: `library/cell`.
+
+    The names of flags use only the cell's directory name, its *stem*.
+    """
 
     library: str
     name: str
@@ -41,20 +46,21 @@ class CellId:
 
 @dataclass(frozen=True, slots=True)
 class CellName:
-    """The parts of a cell's directory name, `{date}_{time}_{position}_{flow_cell_id}_{8
-    hex}[.suffix]`.
+    """Parts of a cell's directory name.
+
+    The name has the form `{date}_{time}_{position}_{flow_cell_id}_{8 hex digits}[.suffix]`.
     """
 
-    date: str  # YYYYMMDD; a label, local time or UTC depending on MinKNOW's version
+    date: str  # YYYYMMDD; a label: local time or UTC, depending on MinKNOW's version
     time: str  # HHMM
     position: str
     flow_cell_id: str  # may be empty: "…_X1__0123abcd"
     short_id: str  # first eight hex digits of the protocol run id
-    suffix: str = ""  # data called again by Hesiod's own scripts; without the dot
+    suffix: str = ""  # of data basecalled again by Hesiod's scripts; without the dot
 
 
 class Liveness(StrEnum):
-    """What is known about the owner of a claim. DEAD only with proof; doubt is UNKNOWN."""
+    """Whether the owner of a claim is alive. DEAD needs a proof; every doubt is UNKNOWN."""
 
     ALIVE = "alive"
     DEAD = "dead"
@@ -63,8 +69,9 @@ class Liveness(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who holds a claim: the one JSON line in a `started` flag. Any field may be missing in a
-    foreign one.
+    """Owner of a claim: the one JSON line in a `started` flag.
+
+    A flag of another program may lack any field.
     """
 
     token: str
@@ -88,52 +95,50 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """One file under `pipeline/`. `text` is None where nobody read the file."""
+    """One file under `pipeline/`. `text` is None if the file was not read."""
 
     name: str
-    mtime: float  # seconds since the epoch, of the file system's clock; for people
+    mtime: float  # seconds since the epoch, by the file system's clock; for people
     regular: bool = True  # False: a symlink, FIFO, device or directory in the flag's place
     text: str | None = None
 
     @property
     def record(self) -> Mapping[str, object]:
-        """The JSON object in the flag; empty for a flag made by hand or by another program."""
+        """JSON object in the flag; empty for a flag made by hand or by another program."""
         return record_in(self.text)
 
     @property
     def why(self) -> str:
-        """What the flag says to a person: the record's `why`, or the whole text of a flag without a
-        record.
-        """
+        """Reason in the flag, for a person: the record's `reason`, or the text of a plain flag."""
         return why_in(self.text)
 
 
 def why_in(text: str | None) -> str:
-    """The sentence for a person in a flag's text; "" where there is none."""
+    """Return the reason in a flag's text: its record's `reason`, or the whole plain text, or ""."""
     record = record_in(text)
     return str(record.get("reason", "")) if record else (text or "").strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """One epoch of a claim: who decided, who works, and whether they live."""
+    """One epoch of a claim: its decider, its worker, and whether they are alive."""
 
     epoch: int
-    owner: Owner | None  # None: an empty or foreign flag, "held, owner unknown"
+    owner: Owner | None  # the decider; None: an empty or foreign flag, "held, owner unknown"
     worker: Owner | None
-    yielded: bool  # whoever took this epoch found the earlier worker alive and stepped back
+    yielded: bool  # the owner released the claim, for example because an earlier worker is alive
     liveness: Liveness
-    evidence: str  # one sentence: why we think so
-    # mtime of its flag, seconds since the epoch, of the file system's clock; 0.0: not known
+    evidence: str  # one sentence: the reason for `liveness`
+    # mtime of the claim's flag: seconds since the epoch, by the file system's clock; 0.0: unknown
     made: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class CellFlags:
-    """The facts recorded about one cell."""
+    """Facts that flags record about one cell."""
 
     synced: bool = False
-    accepted: bool = False  # a person made `synced`; not read, so False, where the cell is done
+    accepted: bool = False  # a person made `synced`; not read if the cell is done, then False
     done: Flag | None = None
     failed: Flag | None = None
     aborted: Flag | None = None
@@ -141,7 +146,7 @@ class CellFlags:
 
     @property
     def claim(self) -> Claim | None:
-        """The claim that counts: the highest epoch that has not stepped back."""
+        """Claim that counts: the one with the highest epoch among those not released."""
         return next((claim for claim in reversed(self.claims) if not claim.yielded), None)
 
 
@@ -156,50 +161,47 @@ class DataKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FinalSummary:
-    """One parsed final_summary file. `problem` says why it does not count as one (half-written,
-    unreadable).
-    """
+    """One parsed final_summary file."""
 
     name: str  # file name, as on disk
-    values: Mapping[str, str] = field(
-        default_factory=dict
-    )  # last value wins where a key is repeated
-    problem: str = ""
+    # Values by key; if a key is repeated, its last value.
+    values: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""  # why the file is not valid: half-written or unreadable
 
     @property
     def acquisition(self) -> str:
-        """Acquisition id, 40 hex digits, or "" where the file does not say."""
+        """Acquisition id, 40 hex digits; "" if the file states none."""
         return self.values.get("acquisition_run_id", "")
 
 
 @dataclass(frozen=True, slots=True)
 class CellContents:
-    """What lies in a cell's directory, as far as completeness is concerned."""
+    """Content of a cell's directory, as far as it matters for completeness."""
 
     summaries: tuple[FinalSummary, ...] = ()
-    files: Mapping[DataKind, int] = field(default_factory=dict)
-    # Acquisition ids (as many hex digits as the file names carry) that data files name and no
-    # summary does.
+    files: Mapping[DataKind, int] = field(default_factory=dict)  # number of files by kind
+    # Acquisition ids that data files name and no final_summary names. An id has as many hex digits
+    # as the file names contain.
     unsummarised: tuple[str, ...] = ()
     readable: bool = True
     problem: str = ""  # e.g. "fastq_pass: permission denied"
 
 
 class Verdict(StrEnum):
-    """Whether a cell's data are proven to be here."""
+    """Result of checking whether all data of a cell have arrived."""
 
     RUNNING = "running"  # no final_summary yet
-    UNREADABLE = "unreadable"  # a final_summary that is half-written or no final_summary at all
-    SHORT = "short"  # files announced and not here
-    OVER = "over"  # more files here than announced
-    FALLBACK = "fallback"  # MinKNOW could not move files here; they are on the sequencer
+    UNREADABLE = "unreadable"  # the final_summary is half-written, or the file is not one at all
+    SHORT = "short"  # fewer files in the landing area than announced
+    OVER = "over"  # more files in the landing area than announced
+    FALLBACK = "fallback"  # MinKNOW could not deliver some files; they are on the sequencer
     PROVEN = "proven"
-    BY_HAND = "by-hand"  # one of the others but proven, and a person accepted the cell as complete
+    BY_HAND = "by-hand"  # not proven, but accepted as complete by a person
 
 
 @dataclass(frozen=True, slots=True)
 class Shortfall:
-    """One count that disagrees: `found` files of `kind` where the summary says `expected`."""
+    """One wrong count: `found` files of `kind` where the final_summary says `expected`."""
 
     kind: DataKind
     found: int
@@ -208,7 +210,7 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """The verdict on a cell's data with the sentence to tell a person."""
+    """Verdict on a cell's data, with a sentence for people."""
 
     verdict: Verdict
     why: str
@@ -222,13 +224,11 @@ class Completeness:
 
     @property
     def by_hand(self) -> str:
-        """The sentence about a cell that a person accepted although its counts do not agree; else
-        "".
-        """
+        """Sentence about a cell that a person accepted despite wrong counts; "" for other cells."""
         return self.why if self.verdict is Verdict.BY_HAND else ""
 
     def record(self) -> dict[str, object]:
-        """The verdict as qc.json, `.done` and `status --json` hold it."""
+        """Return the verdict as a JSON object for qc.json, `.done` and `status --json`."""
         shortfalls = [
             {"kind": str(each.kind), "found": each.found, "expected": each.expected}
             for each in self.shortfalls
@@ -243,7 +243,7 @@ class Completeness:
 
     @classmethod
     def from_record(cls, record: object) -> Completeness | None:
-        """The verdict that `record` wrote; None for anything else."""
+        """Read what the method `record` wrote; None for anything else."""
         if not isinstance(record, dict):
             return None
         try:
@@ -260,11 +260,11 @@ class Completeness:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """What a worker last said about itself; for people, never for decisions."""
+    """Last progress report of a worker; for people, never for decisions."""
 
     phase: str
-    bytes_done: int = 0  # of source data, as on disk
-    bytes_total: int = 0
+    bytes_done: int = 0  # bytes of source data, as on disk
+    bytes_total: int = 0  # bytes of source data, as on disk
     reads: int = 0
     bases: int = 0
     updated: float = 0.0  # seconds since the epoch
@@ -273,20 +273,19 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The last round of repeated work on a cell or a run: under way, or how it ended."""
+    """Last attempt at repeatable work on a cell or a run, under way or ended."""
 
-    ending: str  # "" while it is under way; done, failed
+    ending: str  # "" while it is under way; then "done" or "failed"
     owner: Owner | None
     liveness: Liveness
-    evidence: str
-    record: Mapping[str, object] = field(default_factory=dict)  # all that its flag says
+    evidence: str  # one sentence: the reason for `liveness`
+    record: Mapping[str, object] = field(default_factory=dict)  # the whole content of its flag
 
     @property
     def why(self) -> str:
-        """Why the round ended as it did, for a person.
+        """Reason for the outcome of the attempt, for a person.
 
-        Backups, verifications and syncs record it as `trouble`, marks and strips as `why`. A record
-        with `trouble` may have a `why` too: the reason for which the round was begun.
+        It is the `reason` of the record. `records.current` translates the keys of version 0.1.0.
         """
         return str(self.record.get("reason") or self.evidence)
 
@@ -295,107 +294,94 @@ class Attempt:
 class OutboxMessage:
     """One message of a run's outbox."""
 
-    number: int  # its order within the run, from 1
-    key: str  # names what it tells of; the name of its file
+    number: int  # position within the run, from 1
+    key: str  # identifies the event of the message; the name of its file
     event: str = ""
     token: str = ""  # 32 hex digits
-    channels: Mapping[str, str] = field(
-        default_factory=dict
-    )  # where it goes: name of a channel → comment or reply
+    # Channels that deliver it: name of a channel → comment or reply.
+    channels: Mapping[str, str] = field(default_factory=dict)
     text: str = ""
-    time: str = ""  # ISO 8601, UTC; when it was written
-    problem: str = ""  # why it cannot be delivered as it lies there
+    time: str = ""  # time of writing, ISO 8601, UTC
+    problem: str = ""  # why the file cannot be delivered in its present form
 
 
 @dataclass(frozen=True, slots=True)
 class Outbox:
-    """What people were told, or are to be told, about a run: `pipeline/messages/`."""
+    """Outbox of a run, `pipeline/messages/`: its queued and its delivered messages."""
 
-    reported: frozenset[str] = (
-        frozenset()
-    )  # keys of all messages, and of what happened before there were any
-    unnumbered: tuple[
-        str, ...
-    ] = ()  # keys of messages whose writer was stopped before they had a number
-    last: int = 0  # the highest number; 0: none
-    newest: str = ""  # key of that message
-    delivered: Mapping[str, int] = field(
-        default_factory=dict
-    )  # channel → number up to which it has them all
-    channels: tuple[
-        str, ...
-    ] = ()  # those that this look asked about, as the configuration has them
-    waiting: tuple[OutboxMessage, ...] = ()  # what at least one of these is still to get
+    # Keys of all messages, and of events older than the first message.
+    reported: frozenset[str] = frozenset()
+    # Keys of messages whose writer was stopped before it gave them a number.
+    unnumbered: tuple[str, ...] = ()
+    last: int = 0  # highest number of a message; 0: there is no message
+    newest: str = ""  # key of the message with the highest number
+    # Channel → number up to which it has delivered all messages.
+    delivered: Mapping[str, int] = field(default_factory=dict)
+    channels: tuple[str, ...] = ()  # channels of the configuration, as examined for this snapshot
+    waiting: tuple[OutboxMessage, ...] = ()  # messages that at least one channel must still deliver
     round: Attempt | None = None  # the last delivery, or the one under way
-    ticket: int | None = None  # in the tracker
+    ticket: int | None = None  # number of the run's ticket in the tracker
     problem: str = ""  # why nothing is known about the messages
 
     def waiting_for(self, channel: str) -> tuple[OutboxMessage, ...]:
-        """What a channel is still to get, in order; what cannot be understood may be for any of
-        them.
+        """Return the messages that a channel must still deliver, in order.
+
+        A message that cannot be read may be for any channel, so every channel includes it.
         """
         after = self.delivered.get(channel, 0)
         return tuple(
-            letter
-            for letter in self.waiting
-            if letter.number > after and (letter.problem or channel in letter.channels)
+            message
+            for message in self.waiting
+            if message.number > after and (message.problem or channel in message.channels)
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ListedRun:
-    """One run as a listing of its upstream shows it."""
+    """One run in the listing of its upstream."""
 
-    location: str  # as pipeline/upstream spells it
+    location: str  # spelled as in pipeline/upstream
     cells: frozenset[CellId]
 
 
 @dataclass(frozen=True, slots=True)
 class IngestState:
-    """What is known about the FASTQ of a cell that is still being written. Times are nanoseconds
-    since the epoch.
+    """FASTQ ingest state of a cell that is still being written.
+
+    Times are nanoseconds since the epoch, by the file system's clock.
     """
 
-    changed: int  # when a data directory last changed, by the file system's clock; 0: there is none
-    seen: int = 0  # the same, as the last round of ingest saw it before it listed files
-    unfinished: int = 0  # files that the last round left because they may still grow
+    changed: int  # last change of a data directory; 0: there is no data directory
+    seen: int = 0  # value of `changed` that the last attempt read before it listed files
+    unfinished: int = 0  # files that the last attempt skipped because they may still grow
     round: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One cell as observed: what is on disk, what is upstream, what is recorded."""
+    """One observed cell: its state on disk, on its upstream and in flags."""
 
     id: CellId
     present: bool  # its directory is in the landing area
-    upstream: bool = False  # the listing of its upstream shows it
+    upstream: bool = False  # its upstream's listing contains it
     flags: CellFlags = CellFlags()
-    # The count of this look, or the one that `done` or `failed` holds; None: a flag says enough.
+    # Counted for this snapshot, or read from `done` or `failed`; None: a flag already decides.
     completeness: Completeness | None = None
-    summary_since: float | None = (
-        None  # when the newest final_summary was written, seconds since the epoch
-    )
+    # Time of the newest final_summary, seconds since the epoch.
+    summary_since: float | None = None
     progress: Progress | None = None
-    arriving: IngestState | None = (
-        None  # None: not looked at, because the cell is not being written
-    )
-    results: Mapping[str, object] = field(
-        default_factory=dict
-    )  # reads, bases, n50, mean_q; so far, while it runs
-    backup: Attempt | None = (
-        None  # the last round of copying it to second places, or the one under way
-    )
-    verification: Attempt | None = None  # the last reading of its copies, or the one under way
-    deletable: Attempt | None = (
-        None  # the last time it was marked on its upstream as safe to delete, or refused
-    )
-    strip: Attempt | None = (
-        None  # the last removal of its raw data from the landing area, or the one under way
-    )
+    arriving: IngestState | None = None  # None: not examined, because the cell is not being written
+    # reads, bases, n50, mean_q; preliminary while the cell runs
+    results: Mapping[str, object] = field(default_factory=dict)
+    # For each kind of work: the last attempt, or the one under way.
+    backup: Attempt | None = None  # copying it to the backups
+    verification: Attempt | None = None  # reading its copies
+    deletable: Attempt | None = None  # marking it on its upstream as safe to delete
+    strip: Attempt | None = None  # removing its raw data from the landing area
 
 
 class Stage(StrEnum):
-    """How far a cell has come."""
+    """Stage of a cell on its way from the sequencer to processed results."""
 
     ABORTED = "aborted"
     PROCESSED = "processed"
@@ -408,7 +394,7 @@ class Stage(StrEnum):
 
 
 class Status(StrEnum):
-    """The word for a run, for people and for Hesiod's scripts; no code branches on it."""
+    """Status word of a run, for people and for Hesiod's scripts; no code branches on it."""
 
     NEW = "new"
     ABORTED = "aborted"
@@ -427,47 +413,44 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class QuarantinedName:
-    """A name in a run (or a run itself) that we will not touch, and why."""
+    """Name of a run, or of something in a run, that is never worked on, and why."""
 
-    name: str  # escaped for display; may hold what was undecodable bytes
+    name: str  # escaped for display; may contain escapes for undecodable bytes
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything known about one run at one look. Rules need nothing else."""
+    """Everything known about one run at one moment. Rules need nothing else."""
 
     run: RunName
     path: Path
     has_pipeline: bool
     upstream: str | None = None  # text of pipeline/upstream
-    output: Path | None = None  # where pipeline/output leads, when that is below the output root
-    output_problem: str = ""  # why `output` is None, or why nothing can be written there
-    output_foreign: bool = False  # pipeline/output leads to a directory that is not this run's
-    flags: frozenset[str] = (
-        frozenset()
-    )  # run-level flags: failed, aborted, stripped, sync.started, …
-    flag_texts: Mapping[str, str] = field(
-        default_factory=dict
-    )  # what those flags say, where they say anything
+    output: Path | None = None  # target of pipeline/output, if it is below the output root
+    output_problem: str = ""  # why `output` is None, or why writing there is impossible
+    output_foreign: bool = False  # pipeline/output leads to the directory of another run
+    # Run-level flags: failed, aborted, stripped, sync.started, …
+    flags: frozenset[str] = frozenset()
+    flag_texts: Mapping[str, str] = field(default_factory=dict)  # flag → its text, if it has one
     cells: tuple[Cell, ...] = ()
-    quarantined: tuple[QuarantinedName, ...] = ()  # of this run, or in it
-    ignored: tuple[
-        QuarantinedName, ...
-    ] = ()  # known and left alone on purpose: configuration-test cells
-    report_digest: str | None = None  # digest that report.html carries; None: no report
+    quarantined: tuple[QuarantinedName, ...] = ()  # the run's own name, or names in the run
+    # Names left alone on purpose: configuration-test cells.
+    ignored: tuple[QuarantinedName, ...] = ()
+    report_digest: str | None = None  # digest in report.html; None: no report
     problem: str = ""  # why the run could not be observed in full
-    # where a listing just shows this run, as pipeline/upstream spells it; "" where none does
+    # Location of the upstream whose current listing contains this run, spelled as in
+    # pipeline/upstream; "": no listing contains it.
     listed_at: str = ""
-    sync: Attempt | None = None  # the last round of copying, or the one under way
-    backup: Attempt | None = None  # the last round of copying the run's own files to second places
-    type: str = ""  # what pipeline/type.yaml says; "": nothing, and the run's name decides
-    type_problem: str = ""  # why that file says nothing although it is there
-    outbox: Outbox | None = None  # None: none yet, so nobody was told anything
+    sync: Attempt | None = None  # the last sync, or the one under way
+    backup: Attempt | None = None  # the last copying of the run's own files to the backups
+    type: str = ""  # type in pipeline/type.yaml; "": the file names none, the run's name decides
+    type_problem: str = ""  # why an existing pipeline/type.yaml names no type
+    outbox: Outbox | None = None  # None: no message has been written yet
 
     @property
     def adopted(self) -> bool:
-        """We know whose run this is and may work on it."""
+        """Whether the run's upstream is known, so that work on it is allowed."""
         return self.has_pipeline and self.upstream is not None
 
     def cell(self, cell: CellId) -> Cell | None:
@@ -476,36 +459,30 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class RunType:
-    """A kind of run, such as internal or visitor, by the runs' names, and what is different about
-    it.
-    """
+    """Configured type of run, such as internal or visitor: its names and its special treatment."""
 
     name: str
     runs: str  # regular expression that the whole name of a run must match
-    process: bool = True  # False: its cells are received, and left as they are
-    notify: bool = True  # False: nobody is told about them
-    queue: str = ""  # of the tracker; "": the one for all runs
-    backup_raw: Literal["default", "true", "false"] = (
-        "default"  # whether backups hold raw data; default: as each says
-    )
+    process: bool = True  # False: its cells are received and not processed
+    notify: bool = True  # False: no messages are sent about its runs
+    queue: str = ""  # queue of the tracker; "": the queue for all runs
+    # Whether backups contain raw data; default: each backup's own setting decides.
+    backup_raw: Literal["default", "true", "false"] = "default"
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing to do now, with the reason somebody will ask for at 3 a.m."""
+    """One piece of work to do now, with the reason that an operator will ask for at 3 a.m."""
 
     name: str  # new-run, synced, process, ingest, sync, report, give-up
     run: RunName
     reason: str
     cell: CellId | None = None
-    epoch: int = 1  # of the claim it needs, for actions that are claimed
+    epoch: int = 1  # epoch of the claim, for actions that need a claim
     upstream: str = LOCAL  # where the run comes from, for new-run and sync
-    listed_run: ListedRun | None = (
-        None  # the run as its upstream was just seen to have it, for tell
-    )
-    completeness: Completeness | None = field(
-        default=None, compare=False
-    )  # what was just counted, for synced
+    listed_run: ListedRun | None = None  # the run in its upstream's current listing, for tell
+    # Verdict of the current count, for synced.
+    completeness: Completeness | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.name, self.run, str(self.cell or "")) if part)
@@ -513,37 +490,30 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the configuration says about deciding. Times are in seconds."""
+    """Settings of the configuration that decide what is done when. Times are in seconds."""
 
-    local: bool = True  # runs that appear in the landing area by themselves are ours
-    grace: float = (
-        3600.0  # after a final_summary: how long a cell may stay incomplete before a person is told
-    )
-    attempts_per_day: int = 3  # claims of one cell in 24 hours before it is given up as failed
-    ingest_interval: float | None = (
-        60.0  # shortest time from one round of ingest to the next; None: no ingest
-    )
+    local: bool = True  # take up runs that a sequencer writes into the landing area itself
+    # Grace period after a final_summary: an incomplete cell is reported when it is over.
+    grace: float = 3600.0
+    attempts_per_day: int = 3  # claims of one cell in 24 hours before the cell fails
+    # Shortest time from one start of ingest to the next; None: no ingest.
+    ingest_interval: float | None = 60.0
     sync_interval: float = 0.0  # shortest time from one sync of a run to the next
-    backups: frozenset[str] = (
-        frozenset()
-    )  # names of the second places that each processed cell is copied to
+    backups: frozenset[str] = frozenset()  # names of the backups of each processed cell
     verify_every: float = 30 * 86400.0  # from one reading of a cell's copies to the next
-    marking: Mapping[str, float] = field(
-        default_factory=dict
-    )  # upstreams whose cells are marked → how long that counts
-    strip_after: float | None = (
-        None  # from `.done` to the removal of raw data; None: never by itself
-    )
-    types: tuple[RunType, ...] = ()  # the first that matches a run's name counts
-    channels: Mapping[str, Mapping[str, str]] = field(
-        default_factory=dict
-    )  # channel → event → comment or reply
+    # Upstreams whose cells are marked as safe to delete → how long a mark is valid.
+    marking: Mapping[str, float] = field(default_factory=dict)
+    # From `.done` to the removal of raw data; None: never automatically.
+    strip_after: float | None = None
+    types: tuple[RunType, ...] = ()  # the first type that matches a run's name counts
+    # Channel → event → comment or reply.
+    channels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """A plan for one run: what to do, and what is waited for."""
+    """Plan for one run: actions to start now, and what the run waits for."""
 
     actions: tuple[Action, ...]
     waiting: tuple[str, ...] = ()  # sentences about what is not done yet, and why
-    look_again: datetime | None = None  # when time alone will change the answer
+    look_again: datetime | None = None  # time at which the plan changes without any event

@@ -1,10 +1,11 @@
-"""Amounts of things as people read them."""
+"""Text for people: numbers of things."""
 
 from __future__ import annotations
 
 
 def number_of(number: float, one: str, many: str = "", *, form: str = "") -> str:
-    """A number and what there is of it: "1 file", "3 files". `many` where an s will not do; `form`:
-    of the number.
+    """Return a number with its noun: "1 file", "3 files".
+
+    `many` is the plural if it is not `one` plus s. `form` is the format of the number.
     """
     return f"{number:{form}} {one if number == 1 else many or f'{one}s'}"
