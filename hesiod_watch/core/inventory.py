@@ -1,11 +1,12 @@
-"""What is there: the questions that are asked of an upstream's shell, and how the answers are read.
+"""Shell queries that list the files of an upstream, and readers of their responses.
 
-A question is one line of POSIX sh that never changes; what varies are its arguments. It works on
-the host of the upstream, or here where that is mounted. Answers are records that end in NUL, so no
-name can be taken for two; they begin and end with a mark of their own, so that neither what a login
-shell prints nor an answer cut short is believed.
+A query is one line of POSIX sh that never changes; only its arguments vary. It runs on the
+upstream's host, or on this host if the upstream is mounted here.
 
-Needed there: GNU find, xargs and md5sum, as on every sequencer (Ubuntu).
+A response consists of records that end in NUL, so no name can be read as two names. It begins and
+ends with a fixed mark. So output of a login shell and a truncated response are both rejected.
+
+The upstream needs GNU find, xargs and md5sum, which every sequencer (Ubuntu) has.
 """
 
 from __future__ import annotations
@@ -17,14 +18,13 @@ from typing import Literal
 from hesiod_watch.core.records import parse_whole
 
 Kind = Literal["f", "d", "l", "o"]
-"""Of a directory entry: file, directory, link, anything else (FIFO, socket, device)."""
+"""Type of a directory entry: file, directory, link, anything else (FIFO, socket, device)."""
 
 SUMMARY = "final_summary"
 _BEGIN = b"hesiod-watch answers\0"
 _END = b"hesiod-watch ends "
 
-# No newline and no `!` anywhere: csh reads both within quotes, and somebody's login shell may be
-# one.
+# No newline and no `!` anywhere: csh interprets both within quotes, and a login shell may be csh.
 _FRAME = (
     r'LC_ALL=C; export LC_ALL; printf "hesiod-watch answers\0"; '
     r'cd -- "$1" && { QUESTION; }; printf "hesiod-watch ends %s\0" "$?"'
@@ -32,7 +32,7 @@ _FRAME = (
 
 
 def framed(question: str) -> str:
-    """The whole of a question that is asked in the directory `$1`."""
+    """Return the complete script of a query that runs in the directory `$1`."""
     return _FRAME.replace("QUESTION", question)
 
 
@@ -40,35 +40,42 @@ CELLS = framed(
     r'find . -mindepth 1 -maxdepth 3 -name ".*" -prune -o -type d '
     r'\( -readable -executable -printf "d%P\0" -o -printf "u%P\0" -prune \)'
 )
-"""Directories at three levels: runs, libraries, cells. `$1` is where runs lie."""
+"""Query for directories at three levels: runs, libraries, cells. `$1` contains the runs."""
 
 PARTIAL = ".hesiod-watch-partial"
-"""Beside a file that is being copied: what came of it before an interruption. Hidden, so nobody
-takes it for data.
+"""Directory next to a file being copied, with the part received before an interruption.
+
+Its name is hidden, so that it is not mistaken for data.
 """
 
 FILES = framed(
     r'printf "%s\0" "$(date +%s)"; '
     rf'find . -mindepth 1 -name {PARTIAL} -prune -o -printf "%y %s %T@ %C@ %P\0%l\0"'
 )
-"""Everything in a cell: the time there, then of each entry what it is and where it leads. `$1` is
-the cell.
+"""Query for everything in the cell `$1`.
+
+The response is the time on that host, then for each entry two records: its attributes with its
+name, and the target of a link.
 """
 
 BATCH = 64
-"""Files that one md5sum reads: its answers may come only when it has read them all."""
+"""Number of files that one md5sum reads; it may print nothing before it has read them all."""
 SLOWEST_READING = 10_000_000
-"""Bytes in a second that a disk is trusted to read: silence is longer while large files are read.
+"""Lowest expected speed of a disk, in bytes per second.
+
+It gives the time that a query may stay silent while it reads large files.
 """
 CHECKSUMS = framed(f"nice -n 10 xargs -0 -r -n {BATCH} md5sum -z --")
-"""MD5 of the files in a cell whose names, with `./` before them, come NUL-separated. `$1` is the
-cell.
+"""Query for the MD5 of files in the cell `$1`.
+
+Their names come on standard input, each with `./` before it and NUL after it.
 """
 
 
 def longest_silence(sizes: Sequence[int]) -> float:
-    """Seconds for which nothing may come while files of these sizes are read there for `CHECKSUMS`,
-    in this order.
+    """Return how long `CHECKSUMS` may print nothing for files of these sizes, in seconds.
+
+    The sizes are in the order of the files.
     """
     return (
         max((sum(sizes[start : start + BATCH]) for start in range(0, len(sizes), BATCH)), default=0)
@@ -77,18 +84,22 @@ def longest_silence(sizes: Sequence[int]) -> float:
 
 
 def question(script: str, directory: str) -> tuple[str, ...]:
-    """The command that asks. The name before the directory is what the shell calls itself in
-    messages.
+    """Return the command that runs a query in a directory.
+
+    The `sh` before the directory is the name that the shell uses in its messages.
     """
     return ("sh", "-c", script, "sh", directory)
 
 
 class MalformedResponse(Exception):
-    """What came is no answer, or not the whole of one; the text says what is wrong with it."""
+    """Error for output that is not a complete response; its text says what is wrong."""
 
 
 def records(output: bytes) -> tuple[list[bytes], int]:
-    """The records of an answer, and the exit code of what gave them. Raises NotAnAnswer."""
+    """Return the records of a response and the exit code of its query.
+
+    Raises MalformedResponse.
+    """
     _, begun, body = output.partition(_BEGIN)
     if not begun:
         raise MalformedResponse("no answer came")
@@ -100,7 +111,7 @@ def records(output: bytes) -> tuple[list[bytes], int]:
 
 
 def decoded(name: bytes) -> str:
-    """A name as `os.fsdecode` gives it: bytes that are no UTF-8 are kept as lone surrogates."""
+    """Decode a name like `os.fsdecode`: bytes that are not UTF-8 become lone surrogates."""
     return name.decode("utf-8", "surrogateescape")
 
 
@@ -110,22 +121,23 @@ def encoded(name: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class InventoryEntry:
-    """One entry of a directory. Times are nanoseconds since the epoch, of the file system's clock.
+    """One entry of a directory. Times are nanoseconds since the epoch, by the file system's clock.
 
-    `changed` is the inode's change time: nobody can set it back, so a file rewritten under its old
-    time shows.
+    `changed` is the inode's change time. No program can set it back, so it reveals a file that was
+    rewritten and given its old mtime.
     """
 
     kind: Kind
-    size: int = 0
+    size: int = 0  # bytes
     mtime: int = 0
     changed: int = 0
-    target: str = ""  # where a link leads
+    target: str = ""  # target of a link
 
     @property
     def identity(self) -> tuple[object, ...]:
-        """What differs when the entry has changed; directories change with what is in them, which
-        is seen there.
+        """Values that differ if the entry has changed.
+
+        The times of a directory do not count: the entries in it show the changes themselves.
         """
         return (
             (self.kind, self.target)
@@ -135,20 +147,21 @@ class InventoryEntry:
 
 
 Entries = Mapping[str, InventoryEntry]
-"""Entries of a cell by their name relative to it, with `/` between the parts."""
+"""Entries of a cell by their path relative to the cell, with `/` between the parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """Everything in a cell of an upstream at one look."""
+    """All files of a cell on its upstream at one moment."""
 
     entries: Entries
-    now: int  # seconds since the epoch, by the clock there
+    now: int  # seconds since the epoch, by the clock of the upstream's host
 
     @property
     def summaries(self) -> tuple[str, ...]:
-        """Names that say final_summary, at the top of the cell; where there is none the cell is
-        still being written.
+        """Names of the final_summary files at the top of the cell.
+
+        If there is none, the sequencer is still writing the cell.
         """
         found = [
             name
@@ -158,14 +171,14 @@ class Inventory:
         return tuple(sorted(name for name in found if "/" not in name))
 
     def same(self, other: Inventory) -> bool:
-        """Whether nothing has come, gone or changed from one look to the other."""
+        """Whether the two inventories show the same entries, none added, removed or changed."""
         return self.entries.keys() == other.entries.keys() and all(
             entry.identity == other.entries[name].identity for name, entry in self.entries.items()
         )
 
 
 def read_files(answer: Iterable[bytes]) -> Inventory:
-    """The inventory from the records of `FILES`. Raises NotAnAnswer."""
+    """Read an inventory from the records of `FILES`. Raises MalformedResponse."""
     found = list(answer)
     try:
         now = parse_whole(found[0])
@@ -186,14 +199,18 @@ def _entry(head: bytes, target: bytes) -> tuple[str, InventoryEntry]:
 
 
 def _nanoseconds(time: bytes) -> int:
-    """`find` prints ten digits behind the point; the exact value, which a float could not hold."""
+    """Parse a time of `find`, with ten digits after the point, exactly; a float could not hold it.
+
+    Returns nanoseconds since the epoch.
+    """
     seconds, _, fraction = time.partition(b".")
     return parse_whole(seconds) * 1_000_000_000 + parse_whole(fraction[:9].ljust(9, b"0") or b"0")
 
 
 def read_checksums(answer: Iterable[bytes]) -> dict[str, str]:
-    """MD5 by name from the records of `CHECKSUMS`; a file that could not be read has none. Raises
-    NotAnAnswer.
+    """Read MD5 checksums by name from the records of `CHECKSUMS`.
+
+    A file that could not be read is missing in the result. Raises MalformedResponse.
     """
     found = {}
     for record in answer:
@@ -205,9 +222,9 @@ def read_checksums(answer: Iterable[bytes]) -> dict[str, str]:
 
 
 def names_given(names: Iterable[str]) -> bytes:
-    """Names for the standard input of rsync's `--files-from=-` or of `CHECKSUMS`.
+    """Encode names for the standard input of rsync's `--files-from=-` or of `CHECKSUMS`.
 
-    The `./` keeps rsync from dropping names that begin with `#` or `;`, and md5sum from taking one
-    for an option.
+    Without the `./`, rsync would drop names that begin with `#` or `;`, and md5sum could take a
+    name for an option.
     """
     return b"".join(b"./" + encoded(name) + b"\0" for name in names)

@@ -1,8 +1,7 @@
-"""Where an upstream is: `LOCAL`, a directory that is mounted here, or a directory on a host reached
-over ssh.
+"""Location of an upstream: `LOCAL`, a mounted directory, or a directory reached over ssh.
 
-A location ends up in arguments of ssh and rsync, so whatever could be read as an option, as rsync's
-own `host::module` or as another directory than it seems to be is refused.
+A location becomes part of the arguments of ssh and rsync. So this module refuses every text that
+could be read as an option, as rsync's `host::module`, or as another directory than it seems to be.
 """
 
 from __future__ import annotations
@@ -21,12 +20,10 @@ _FORMS = f"{LOCAL}, /directory or [user@]host:/directory"
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A parsed location. `path` is absolute and "" for LOCAL; `host` is "" for what is mounted
-    here.
-    """
+    """Parsed location of an upstream, or of a directory in it."""
 
-    path: str
-    host: str = ""
+    path: str  # absolute; "" for LOCAL
+    host: str = ""  # "" for a directory of this host
     user: str = ""
 
     @property
@@ -40,17 +37,17 @@ class Location:
 
     @property
     def rsync_host(self) -> str:
-        """`[user@]host` as rsync takes it, an IPv6 address in its brackets."""
+        """`[user@]host` for rsync: an IPv6 address has brackets."""
         return f"{self.user}@{self.host}" if self.user else self.host
 
     @property
     def ssh_host(self) -> str:
-        """`[user@]host` as ssh takes it, without brackets."""
+        """`[user@]host` for ssh: an IPv6 address has no brackets."""
         host = self.host.strip("[]")
         return f"{self.user}@{host}" if self.user else host
 
     def child(self, name: str) -> Location:
-        """The directory `name` in this one."""
+        """Return the location of the directory `name` in this directory."""
         return Location(f"{self.path}/{name}", self.host, self.user)
 
     def __str__(self) -> str:
@@ -60,8 +57,9 @@ class Location:
 
 
 def parse_location(text: str) -> Location:
-    """The location that `text` spells; a `/` at its end is dropped. Raises ValueError with a
-    sentence.
+    """Parse a location. A `/` at its end is dropped.
+
+    Raises ValueError with a sentence for people.
     """
     if text == LOCAL:
         return Location("")
@@ -69,12 +67,12 @@ def parse_location(text: str) -> Location:
         raise ValueError(f"a location is empty; it should be {_FORMS}")
     shown = f"`{display(text)}`"
     if not text.isprintable():
-        raise ValueError(f"the location {shown} holds control characters")
+        raise ValueError(f"the location {shown} contains control characters")
     if text.startswith("-"):
         raise ValueError(f"the location {shown} begins with -, and would be taken for an option")
     if text.startswith("/"):
         return Location(_directory(text, shown))
-    # An IPv6 address holds colons itself.
+    # An IPv6 address contains colons.
     place, _, path = text.rpartition("]:") if "]:" in text else text.partition(":")
     place += "]" if "]:" in text else ""
     if not path:
@@ -95,7 +93,7 @@ def _directory(path: str, shown: str) -> str:
     parts = path[1:].rstrip("/").split("/")
     if parts == [""]:
         raise ValueError(
-            f"the location {shown} is the root directory; name the one that the runs lie in"
+            f"the location {shown} is the root directory; name the directory that contains the runs"
         )
     if any(part in ("", ".", "..") for part in parts):
         raise ValueError(
@@ -105,16 +103,18 @@ def _directory(path: str, shown: str) -> str:
 
 
 def run_in(root: Location, text: str) -> Location:
-    """The place of a run that `text`, such as a line of `pipeline/upstream`, says to lie in the
-    upstream `root`.
+    """Return the location of a run in the upstream `root`.
 
-    The host must be that of `root`, the directory one right below it, and its name a run's; the
-    user is that of `root`, whatever the line says. Raises ValueError with a sentence.
+    `text` is the run's location, such as the line in `pipeline/upstream`. Its host must be the
+    host of `root`. Its directory must be directly below the directory of `root` and must have a
+    valid run name. The user is always the user of `root`, even if `text` names another.
+
+    Raises ValueError with a sentence for people.
     """
     place = parse_location(text)
     name = place.path.removeprefix(f"{root.path}/")
     if root.is_local or place.host != root.host or name == place.path or "/" in name:
         raise ValueError(f"`{display(text)}` is not the place of a run in {root}")
     if why := run_problem(name):
-        raise ValueError(f"`{display(text)}` is no run to be copied: {why}")
+        raise ValueError(f"`{display(text)}` is not a run that can be copied: {why}")
     return root.child(name)

@@ -1,12 +1,12 @@
-"""Where messages about runs go: what is told, how the run's ticket should look, and what every
-channel must do.
+"""Interface of message channels: a delivery, the state of a ticket, and the channel's duties.
 
-A message is a file of the run before any channel sees it (`pipeline/messages/`), and stays one
-until a channel has delivered it. So a channel keeps nothing, may be killed anywhere, and is asked
-again until it answers. What it promises in return: a message whose delivery may have been tried
-before is looked for by its token before it is sent.
+A message is first written as a file of its run (`pipeline/messages/`). It is pending until each of
+its channels has delivered it. So a channel stores nothing, may be killed at any moment, and is
+called again until it succeeds. In return, a channel searches for the token of a message before it
+sends a message that an earlier attempt may have sent.
 
-These are words only; each member has a module of its own, which loads its client library late.
+This module only defines the interface. Each channel has its own module, which imports its client
+library only when it is needed.
 """
 
 from __future__ import annotations
@@ -17,57 +17,57 @@ from typing import Literal, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One thing to tell."""
+    """One message for a channel to deliver."""
 
     number: int
-    """Its order within the run, from 1."""
+    """Position of the message within the run, from 1."""
     token: str
-    """Tells it from every other message for ever: 32 of [0-9a-f]."""
+    """Permanent unique identifier of the message: 32 characters of [0-9a-f]."""
     event: str
-    """What it tells of, such as `cell-done`."""
+    """Name of the reported event, such as `cell-done`."""
     kind: Literal["comment", "reply"]
-    """A comment is for the facility's people only; a reply goes to the requestors too."""
+    """A comment is only for the staff of the facility; a reply also reaches the requestors."""
     text: str
-    """Plain text, which may hold anything."""
+    """Plain text; it may contain any character."""
     tried: bool = False
-    """Whether an earlier delivery is known to have ended without an answer. The message is looked
-    for in any case, but then with more patience: what took it may still be at work on it.
+    """Whether an earlier delivery is known to have ended without an answer.
+
+    The channel searches for the message in any case. If this is True it searches longer, because
+    the receiving service may still be working on the message.
     """
 
 
 @dataclass(frozen=True, slots=True)
 class TicketRequest:
-    """How the run's ticket should look, whatever messages there are."""
+    """Wanted state of a run's ticket, independent of its messages."""
 
     run: str
     """Name of the run."""
     queue: str
     subject: str
-    """One line; the channel makes sure of that again. Two runs never have the same one."""
+    """One line, unique to the run; the channel checks again that it is one line."""
     requestors: tuple[str, ...] = ()
-    """Mail addresses, for a ticket that has to be opened."""
+    """Mail addresses of the requestors, for a ticket that the channel opens."""
     cc: tuple[str, ...] = ()
     status: str = ""
-    """In the channel's words; "" leaves it alone."""
+    """Status in the channel's own words; "" leaves the status as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryReceipt:
-    """The message is there, once."""
+    """Confirmation that a message was delivered exactly once."""
 
     ticket: int | None
-    """The number by which the ticket is found from now on; None where the channel has no such
-    thing.
-    """
+    """Number that identifies the ticket from now on; None if the channel has no tickets."""
     note: str = ""
-    """What a person should know though it was delivered, such as an address that was left out."""
+    """Hint for a person despite the delivery, such as an omitted address."""
 
 
 class Channel(Protocol):
-    """One way to tell people.
+    """Channel that delivers messages to people, such as a ticket tracker.
 
-    `TemporaryError` means: again later, as often as it takes. `PermanentError` means: a person must
-    do what it says first; asking again does no harm. Whoever calls sees to it that a run has one
+    `TemporaryError` means: retry later, without limit. `PermanentError` means: a person must first
+    do what the error says; a retry does no harm. The caller ensures that each run has only one
     caller at a time.
     """
 
@@ -76,21 +76,21 @@ class Channel(Protocol):
     def deliver(
         self, ticket: TicketRequest, known: int | None, message: Delivery
     ) -> DeliveryReceipt:
-        """Find or open the run's ticket, and send the message, unless it is there already.
+        """Find or open the run's ticket, and send the message unless the ticket contains it.
 
-        `known` is what an earlier delivery returned, if any. Messages are given in order, each
-        until it is delivered.
+        `known` is the ticket number that an earlier delivery returned, if any. The caller passes
+        messages in order, and each one again until it is delivered.
         """
         ...
 
     def keep(self, ticket: TicketRequest, known: int) -> str:
-        """Bring subject and status of ticket `known` into step. Returns a note, "" where all is
-        well.
-        """
+        """Update subject and status of ticket `known`. Returns a hint for a person, or ""."""
         ...
 
     def check(self) -> tuple[bool | None, str]:
-        """Whether it would work now, for `doctor`; None: it could not be tried. Never raises for
-        what is wrong.
+        """Check for `doctor` whether the channel works now.
+
+        Returns the result and a sentence; None if the check was not possible. A channel that does
+        not work is a result, not an exception.
         """
         ...

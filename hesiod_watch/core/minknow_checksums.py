@@ -1,6 +1,6 @@
-"""The result of comparing a cell's files with MinKNOW's own checksums (`output_hash_*.csv`).
+"""Result of comparing a cell's files with MinKNOW's own checksums (`output_hash_*.csv`).
 
-A file that differs, or that is named and missing, is proof of damage or loss.
+A file that differs, or that MinKNOW names and that is missing, is proof of damage or loss.
 """
 
 from __future__ import annotations
@@ -13,31 +13,32 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 
 KEY = "minknow_checksums"
-"""In qc.json all that was found; in the records of flags the finding, with its time."""
+"""Key of the result in JSON: the full result in qc.json, the finding and its time in flags."""
 NAMED = 5
-"""Files that a sentence names of each kind."""
+"""Number of files that a sentence names, for each kind of problem."""
 LONGEST_NAME = 200
+"""Longest name in a sentence, in characters; the rest is cut off."""
 LONGEST = 2_000
-"""Characters of a sentence in a flag: a flag that is too large could not be read again."""
+"""Longest sentence in a flag, in characters: a flag that is too large cannot be read again."""
 _ALWAYS = ("files", "agreeing", "differing", "absent")
-"""Keys of a record that are there also where nothing is to be said under them."""
+"""Keys that a record always contains, also with an empty value."""
 _DIGEST = 12
 
 
 @dataclass(frozen=True, slots=True)
 class MinknowChecksums:
-    """The result of comparing a cell's files with MinKNOW's checksums.
+    """Result of comparing a cell's files with MinKNOW's checksums.
 
     Names are relative to the cell.
     """
 
     files: tuple[str, ...] = ()  # names of the output_hash files; empty: MinKNOW wrote none
-    agreeing: int = 0  # files
-    differing: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()  # named by MinKNOW, and never seen in the cell
+    agreeing: int = 0  # number of files whose checksum agrees
+    differing: tuple[str, ...] = ()  # files whose checksum differs
+    absent: tuple[str, ...] = ()  # files named by MinKNOW and never seen in the cell
     repacked: tuple[str, ...] = ()  # absent files whose compressed or unpacked form is in the cell
     not_compared: int = 0  # files in the cell that were not read for this comparison
-    rows_skipped: int = 0  # rows that name no file of this cell, or no SHA-256
+    rows_skipped: int = 0  # rows without a file of this cell or without a SHA-256
     problem: str = ""  # why an output_hash file could not be used
 
     def __bool__(self) -> bool:
@@ -46,7 +47,7 @@ class MinknowChecksums:
 
     @property
     def wrong(self) -> str:
-        """The sentence for people about files that differ or are missing; "" for none."""
+        """Sentence for people about files that differ or are missing; "" if there are none."""
         parts = []
         if self.differing:
             parts.append(
@@ -60,7 +61,7 @@ class MinknowChecksums:
 
     @property
     def sentence(self) -> str:
-        """All that was found, in one sentence; "" where MinKNOW wrote no checksums."""
+        """The whole result in one sentence; "" if MinKNOW wrote no checksums."""
         if not self.files:
             return ""
         parts = [self.wrong.removeprefix(f"{self._title}: ")] if self.wrong else []
@@ -72,21 +73,23 @@ class MinknowChecksums:
         return f"{self._title}: {'; '.join([*parts, *self._left_out()])}"
 
     def lines(self) -> Iterator[str]:
-        """Sentences for a log: one for each file that differs or is absent."""
+        """Yield sentences for a log, one for each file that differs or is absent."""
+        source = display(self.files[0]) if self.files else ""
         for name in self.differing:
-            yield f"{display(name)} is not what MinKNOW wrote: its SHA-256 differs from {display(self.files[0])}"
+            yield f"{display(name)} is not what MinKNOW wrote: its SHA-256 differs from {source}"
         for name in self.absent:
-            yield f"{self._shown(name)} is missing: {display(self.files[0])} names it"
+            yield f"{self._shown(name)} is missing: {source} names it"
         yield from self._left_out()
 
     def _left_out(self) -> Iterator[str]:
         if self.rows_skipped:
-            yield f"{number_of(self.rows_skipped, 'row')} skipped that name no file of this cell or no SHA-256"
+            rows = number_of(self.rows_skipped, "row")
+            yield f"{rows} skipped that name no file of this cell or no SHA-256"
         if self.problem:
             yield self.problem
 
     def without_absent(self, names: Collection[str] | None) -> MinknowChecksums:
-        """The same, with no file of `names` absent; None: with no file absent at all."""
+        """Return a copy that does not report `names` as absent; None: no file at all as absent."""
         absent, repacked = (
             tuple(name for name in listed if names is not None and name not in names)
             for listed in (self.absent, self.repacked)
@@ -94,7 +97,7 @@ class MinknowChecksums:
         return replace(self, absent=absent, repacked=repacked)
 
     def record(self) -> dict[str, object]:
-        """The same as a JSON object, for qc.json and raw.json; empty without checksums."""
+        """Return the result as a JSON object, for qc.json and raw.json; empty without checksums."""
         said = {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in asdict(self).items()
@@ -105,7 +108,7 @@ class MinknowChecksums:
 
     @classmethod
     def from_record(cls, record: object) -> MinknowChecksums:
-        """The value of a record, also of an earlier version; unknown parts are left out."""
+        """Read a record, also one of an earlier version; unknown parts are ignored."""
         if not isinstance(record, Mapping):
             return cls()
         files, differing, absent, repacked = (
@@ -127,10 +130,10 @@ class MinknowChecksums:
         )
 
     def finding(self, at: str) -> dict[str, object]:
-        """The part of a flag's record with the time and what is wrong.
+        """Return the part of a flag's record with the time `at` and the problem.
 
-        Empty where nothing is known to be wrong and not every file was compared: such a reading
-        withdraws no earlier finding.
+        It is empty if no problem was found and not every file was compared. Such an incomplete
+        reading must not withdraw an earlier finding.
         """
         if not self or (not self.wrong and (self.not_compared or self.problem)):
             return {}
@@ -159,11 +162,11 @@ class MinknowChecksums:
 
 
 NO_CHECKSUMS = MinknowChecksums()
-"""What is said where MinKNOW wrote none, or nobody has looked."""
+"""Result for a cell without MinKNOW checksums, or for one that was not compared."""
 
 
 def twin_of(name: str) -> str:
-    """The name of a file's compressed form, or for a compressed file that of its unpacked form."""
+    """Return the name of a file's compressed form, or of a compressed file's unpacked form."""
     return name.removesuffix(".gz") if name.endswith(".gz") else f"{name}.gz"
 
 

@@ -394,7 +394,7 @@ class Stage(StrEnum):
 
 
 class Status(StrEnum):
-    """Status word of a run, for people and for Hesiod's scripts; no code branches on it."""
+    """Status of a run in one word, for people and for Hesiod's scripts; no code branches on it."""
 
     NEW = "new"
     ABORTED = "aborted"

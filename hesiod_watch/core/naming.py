@@ -1,12 +1,13 @@
-"""Names: of runs, libraries, cells and output files. Which may be worked on, and how each is shown.
+"""Grammar and safe display of the names of runs, libraries, cells and output files.
 
-Names in the landing area are written by whoever sits at a sequencer, so they are hostile until they
-match a grammar: what does not is *quarantined*, shown and never worked on. `run_problem`,
-`library_problem` and `cell_problem` decide that; everything else here may assume the answer was "".
-File names inside a cell are opaque and have no grammar; they are only ever displayed and sorted.
+Any user of a sequencer chooses names in the landing area. So a name is hostile until it matches a
+grammar. A name that does not match is *quarantined*: it is shown and never worked on.
+`run_problem`, `library_problem` and `cell_problem` decide this. All other functions may assume
+that they returned "". File names inside a cell are opaque and have no grammar; they are only
+displayed and sorted.
 
-Names come from `os.fsdecode`, so bytes that are no UTF-8 arrive as lone surrogates. All patterns
-are matched with `fullmatch`: `$` would accept a trailing newline.
+Names come from `os.fsdecode`, so bytes that are not UTF-8 arrive as lone surrogates. All patterns
+are matched with `fullmatch`, because `$` would accept a trailing newline.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ from datetime import date
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import CellId, CellName
 
-NAME_MAX_BYTES = 200  # leaves room for what flags and temporary files add, file systems allow 255
+NAME_MAX_BYTES = 200  # file systems allow 255; flags and temporary files add to a name
 FILE_NAME_MAX_BYTES = 255
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+@=, -]*")
 _ALLOWED = "letters, digits, blanks and _ . + @ = , -"
 
-# Names that mean something else in a run's directory or in its output directory.
+# Names with another meaning in a run's directory or in its output directory.
 _RESERVED = frozenset({"pipeline", "rundata", "pipeline.log", "sync.log", "report.html"})
-# The flag `{cell}.backup.done` must not be readable as the flag `done` of a re-called cell
-# `{cell}.backup`.
+# Words that a cell's suffix must not contain. Otherwise the flag `{cell}.backup.done` could be the
+# flag `done` of a cell `{cell}.backup` that was basecalled again.
 _FLAG_WORDS = frozenset(
     {"synced", "started", "done", "failed", "aborted", "stripped", "worker", "yielded"}
     | {"sync", "ingest", "process", "backup", "notify", "report", "verify", "deletable", "strip"}
@@ -35,7 +36,7 @@ _FLAG_WORDS = frozenset(
 
 _CELL = re.compile(
     r"(?P<date>[0-9]{8})_(?P<time>(?:[01][0-9]|2[0-3])[0-5][0-9])"
-    # position and flow cell, told apart by `_position_and_flow_cell`
+    # Position and flow cell; `_position_and_flow_cell` splits them.
     r"_(?P<place>[A-Za-z0-9._-]+)"
     r"_(?P<short_id>[0-9a-f]{8})"
     r"(?:\.(?P<suffix>[A-Za-z0-9][A-Za-z0-9_.+-]*))?"
@@ -56,10 +57,11 @@ _FLOW_CELL = re.compile(
 
 
 def _position_and_flow_cell(place: str) -> tuple[str, str] | None:
-    """Split `{position}_{flow_cell_id}` where both may hold `_`; None without a position or a `_`.
+    """Split `{position}_{flow_cell_id}`; None without a position or without `_`.
 
-    A position of a known shape decides, else a flow cell of a known shape, else the first `_`:
-    positions are made by machines and hold none, flow-cell ids may be typed by people.
+    Both parts may contain `_`. The split is decided by a position of a known form, else by a flow
+    cell of a known form, else by the first `_`: machines make positions and use no `_` in them,
+    but people may type flow-cell ids.
     """
     splits = [
         (place[:at], place[at + 1 :]) for at, letter in enumerate(place) if letter == "_" and at
@@ -84,15 +86,14 @@ def _take_apart(name: str) -> CellName | None:
 
 
 def parse_cell(name: str) -> CellName | None:
-    """Take a cell's directory name apart; None where it is not one that may be worked on (see
-    `cell_problem`).
-    """
+    """Parse a cell's directory name; None if the name is quarantined (see `cell_problem`)."""
     return None if cell_problem(name) else _take_apart(name)
 
 
 def looks_like_cell(name: str) -> bool:
-    """Whether a name begins as a cell's does, with date and time: what is no cell then deserves a
-    word to a person.
+    """Whether a name begins with date and time, like the name of a cell.
+
+    A near miss is reported to people.
     """
     return _LOOKS_LIKE_CELL.match(name) is not None
 
@@ -106,8 +107,9 @@ def _plausible_date(digits: str) -> bool:
 
 
 def is_configuration_test(cell: CellName) -> bool:
-    """Whether this is a configuration-test cell (`CTC…`), which checks the instrument and holds no
-    sample.
+    """Whether this is a configuration-test cell (`CTC…`).
+
+    Such a cell checks the instrument and contains no sample.
     """
     return cell.flow_cell_id.upper().startswith("CTC")
 
@@ -125,7 +127,7 @@ def _grammar_problem(name: str) -> str:
     if name[0] in " .-+@=,":
         return f"the name begins with {_quoted(name[0])}"
     strange = next(letter for letter in name if not _NAME.fullmatch("x" + letter))
-    return f"the name holds {_quoted(strange)}; allowed are {_ALLOWED}"
+    return f"the name contains {_quoted(strange)}; allowed are {_ALLOWED}"
 
 
 def _quoted(name: str) -> str:
@@ -133,15 +135,14 @@ def _quoted(name: str) -> str:
 
 
 def run_problem(name: str) -> str:
-    """Say in one sentence why a run of this name is quarantined; "" when it may be worked on."""
+    """Return in one sentence why a run of this name is quarantined; "" if it is valid."""
     return _grammar_problem(name)
 
 
 def library_problem(name: str) -> str:
-    """Say in one sentence why a library of this name is quarantined; "" when it may be worked on.
+    """Return in one sentence why a library of this name is quarantined; "" if it is valid.
 
-    Beside the grammar, names that the run's or its output directory uses for something else are
-    refused.
+    Names that the run's directory or its output directory uses for something else are refused too.
     """
     if name in _RESERVED or name.endswith("_mqc.json"):
         return f"{_quoted(name)} is a name that hesiod-watch uses itself"
@@ -149,9 +150,9 @@ def library_problem(name: str) -> str:
 
 
 def cell_problem(name: str) -> str:
-    """Say in one sentence why a cell of this name is quarantined; "" when it may be worked on.
+    """Return in one sentence why a cell of this name is quarantined; "" if it is valid.
 
-    Flag names derive from the cell's name, so a suffix that reads like a part of a flag's name is
+    Flag names contain the cell's name, so a suffix that looks like a part of a flag's name is
     refused.
     """
     problem = _grammar_problem(name)
@@ -165,7 +166,7 @@ def cell_problem(name: str) -> str:
     return ""
 
 
-# Letters and symbols by category that are nevertheless drawn as nothing at all.
+# Letters and symbols, by Unicode category, that are invisible all the same.
 _INVISIBLE = frozenset("\u115f\u1160\u3164\uffa0\u2800")
 _SHORT_ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t", "\\": r"\\"}
 
@@ -174,7 +175,7 @@ def _shown(letter: str) -> str:
     code = ord(letter)
     if letter in _SHORT_ESCAPES:
         return _SHORT_ESCAPES[letter]
-    if 0xDC80 <= code <= 0xDCFF:  # os.fsdecode's mark for a byte that is no UTF-8
+    if 0xDC80 <= code <= 0xDCFF:  # how os.fsdecode represents a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     if letter == " " or (unicodedata.category(letter)[0] in "LNPS" and letter not in _INVISIBLE):
         return letter
@@ -184,13 +185,12 @@ def _shown(letter: str) -> str:
 
 
 def display(name: str) -> str:
-    """Make `name` safe to show: one line, nothing invisible, nothing that moves a cursor or
-    reverses the text.
+    """Make `name` safe to show: one line of visible characters that cannot control a terminal.
 
-    Control characters, bidirectional and zero-width ones, combining marks, blanks other than the
-    plain one and undecodable bytes become escapes (`\\n`, `\\x1b`, `\\u202e`); a backslash is
-    doubled, so that two names never look the same by escaping. Characters special to HTML are left
-    to the templates' own escaping.
+    These become escapes (`\\n`, `\\x1b`, `\\u202e`): control characters, bidirectional and
+    zero-width characters, combining marks, all blanks except the plain one, and undecodable bytes.
+    A backslash is doubled, so escaping never makes two names look the same. The HTML templates
+    escape the characters that are special in HTML.
     """
     if name.isascii() and name.isprintable() and "\\" not in name:
         return name
@@ -201,11 +201,12 @@ _DIGITS = re.compile(r"([0-9]+)")
 
 
 def natural_key(name: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
-    """Sort key that puts `x_2` before `x_10`. A total order: names equal but for leading zeros are
-    told apart.
+    """Return a sort key that puts `x_2` before `x_10`.
+
+    The order is total: names that differ only in leading zeros have different keys.
     """
     parts = _DIGITS.split(name)
-    # A number is compared by its count of digits, then digit by digit: no limit on its length.
+    # Numbers are compared by their number of digits, then digit by digit, so they may be very long.
     key = tuple(
         (len(part.lstrip("0")), part.lstrip("0")) if position % 2 else part
         for position, part in enumerate(parts)
@@ -224,14 +225,15 @@ def _percent_encoded(barcode: str) -> str:
 
 
 def output_file_name(run: str, cell: CellId, barcode: str | None, part: str) -> str:
-    """Name of one output: `{run}_{library}_{flow_cell_id}_{8
-    hex}[.suffix][_{barcode}]_{part}.fastq.gz`.
+    """Return the name of one output file, unique within the cell's output directory.
 
-    `barcode` is the name of the barcode's directory (often a person's alias), None where there is
-    none; `part` is pass, fail or skip. Blanks of run and library stay. A barcode's characters
-    outside `[A-Za-z0-9._-]` are percent-encoded, `%` itself too: different barcodes of a cell get
-    different names, and no name needs escaping in `md5sums.txt`. Unique within the cell's own
-    output directory, `{library}/{cell}`.
+    The form is `{run}_{library}_{flow_cell_id}_{8 hex}[.suffix][_{barcode}]_{part}.fastq.gz`, the
+    output directory `{library}/{cell}`. `barcode` is the name of the barcode's directory (often an
+    alias chosen by a person), or None. `part` is pass, fail or skip.
+
+    Blanks of run and library stay. A barcode's characters outside `[A-Za-z0-9._-]` are
+    percent-encoded, also `%` itself. So different barcodes of a cell get different names, and no
+    name needs escaping in `md5sums.txt`.
 
     Raises PermanentError for quarantined names and for a result of more than 255 bytes.
     """
@@ -252,7 +254,8 @@ def output_file_name(run: str, cell: CellId, barcode: str | None, part: str) -> 
     name = "_".join([*pieces, part]) + ".fastq.gz"
     if len(name) > FILE_NAME_MAX_BYTES:
         raise PermanentError(
-            f"run {run}, cell {cell}: the output's name would be {len(name)} bytes long, file systems allow"
-            f" {FILE_NAME_MAX_BYTES}: {name}; shorten the name of the run, the library or the barcode"
+            f"run {run}, cell {cell}: the output's name would be {len(name)} bytes long, file"
+            f" systems allow {FILE_NAME_MAX_BYTES}: {name};"
+            " shorten the name of the run, the library or the barcode"
         )
     return name

@@ -1,9 +1,8 @@
-"""Reading JSON records from disk or from another program: what no record of ours can hold is
-refused at the border.
+"""Safe reader of JSON records from disk or from another program; refuses impossible values.
 
-One number in one flag must not stop a command that shows all runs. So a text with a number that is
-not finite, or that 64 bits do not hold, is no record at all. Neither is one that is nested very
-deeply, nor one with half a character.
+One bad number in one flag must not stop a command that shows all runs. So a text is refused as a
+whole if one of its numbers is not finite or does not fit into 64 bits. A text is also refused if
+it is nested very deeply, or if it contains half a character (a lone surrogate).
 """
 
 from __future__ import annotations
@@ -13,25 +12,26 @@ from collections.abc import Mapping
 from typing import Any
 
 MOST = 2**64
-"""Numbers are smaller than this, and not smaller than half of it below zero: sizes, counts, inodes,
-seconds.
+"""Upper limit of a number in a record: a size, a count, an inode or a time in seconds.
+
+A number is less than this, and at least minus half of this.
 """
 _LARGEST = 2**96
-"""The same of a document: 64 bits of seconds, in nanoseconds, as a file's time may be that its
-owner has set.
+"""Limit of a number in a document: 64 bits of seconds, as nanoseconds.
+
+The owner of a file can set its time to any such value.
 """
 _EARLIER = frozenset({"trouble", "why", "person", "again"})
-"""Keys of version 0.1.0 that are spelled otherwise now."""
+"""Keys of version 0.1.0 that have another name now."""
 DEEPEST = 32
-"""Levels of lists and objects within each other in a record."""
+"""Highest number of nested lists and objects in a record."""
 
 
 def loads(text: str | bytes) -> Any:
-    """The value that a JSON text says, as `json.loads` gives it. Raises ValueError for every text
-    that is refused.
+    """Parse a JSON text like `json.loads`. Raises ValueError for every refused text.
 
-    For documents that list files: times in nanoseconds may need more than 64 bits. `whole_number`
-    reads the sizes.
+    It also serves documents that list files: times in nanoseconds may need more than 64 bits.
+    Their sizes are read with `whole_number`.
     """
     text = text if isinstance(text, str) else text.decode()
     try:
@@ -44,7 +44,7 @@ def loads(text: str | bytes) -> Any:
 
 
 def record_in(text: str | bytes | None) -> Mapping[str, object]:
-    """The JSON object that a flag's text is, or an empty mapping."""
+    """Return the JSON object in a flag's text, in today's spelling; empty if there is none."""
     try:
         record = loads(text or "")
     except ValueError:
@@ -53,11 +53,10 @@ def record_in(text: str | bytes | None) -> Mapping[str, object]:
 
 
 def current(record: Mapping[str, object]) -> dict[str, object]:
-    """A record in today's spelling: the keys of version 0.1.0 that have another name now are
-    renamed.
+    """Return a record in today's spelling: keys of version 0.1.0 get their new names.
 
-    `trouble` and `why` are `reason`; a record with both has its reason in `trouble`. `person` is
-    `needs_person`, and so is the opposite of `again`.
+    `trouble` and `why` become `reason`; in a record with both, `trouble` is the reason. `person`
+    becomes `needs_person`; `again` becomes its opposite, `needs_person`.
     """
     renamed = {key: value for key, value in record.items() if key not in _EARLIER}
     if "reason" not in renamed:
@@ -73,23 +72,19 @@ def current(record: Mapping[str, object]) -> dict[str, object]:
 
 
 def parse_whole(text: str | bytes) -> int:
-    """The number that a text spells. Raises ValueError for no number, and for one that no record
-    holds.
-    """
-    if not _is_held(number := int(text)):
-        raise ValueError("a number that no record holds")
+    """Parse a whole number. Raises ValueError if it is none or does not fit into a record."""
+    if not _fits_record(number := int(text)):
+        raise ValueError("a number that does not fit into a record")
     return number
 
 
 def whole_number(value: object) -> int | None:
-    """A number of things in a record; None for text, a boolean, a fraction and what is below zero."""
+    """Return a whole number of a record; None for a text, boolean, fraction or negative number."""
     return value if type(value) is int and 0 <= value < MOST else None
 
 
 def numbers_in(value: object) -> dict[str, int | float | None]:
-    """The numbers of an object in a record by their names, and the names without a number; the rest
-    is left out.
-    """
+    """Return the amounts (not negative) and nulls of a record's object by name; drop the rest."""
     named = value.items() if isinstance(value, dict) else ()
     return {name: number for name, number in named if number is None or _is_amount(number)}
 
@@ -98,23 +93,22 @@ def _is_amount(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < MOST
 
 
-def _is_held(number: float) -> bool:
+def _fits_record(number: float) -> bool:
     return -MOST // 2 <= number < MOST
 
 
 def _is_plain(value: object, levels: int) -> bool:
-    """Whether lists and objects are not nested too deeply, and hold no number that 64 bits do not
-    hold.
-    """
+    """Whether a value has at most `levels` nested levels, and all its numbers fit into 64 bits."""
     if isinstance(value, int | float):
-        return _is_held(value)
+        return _fits_record(value)
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return levels > 0 and all(_is_plain(each, levels - 1) for each in inner)
 
 
 def _refuse_half_characters(value: object) -> None:
-    """Raise ValueError for a text that cannot be encoded. Lone surrogates that stand for bytes of a
-    name are kept.
+    """Raise ValueError for a text that cannot be encoded.
+
+    Lone surrogates that represent undecodable bytes of a name are allowed.
     """
     if isinstance(value, str):
         value.encode("utf-8", "surrogateescape")
@@ -131,19 +125,19 @@ def _refuse_half_characters(value: object) -> None:
 def _whole(text: str) -> int:
     number = int(text)
     if not -_LARGEST < number < _LARGEST:
-        raise ValueError("a number that no record holds")
+        raise ValueError("a number that does not fit into a record")
     return number
 
 
 def _fraction(text: str) -> float:
     number = float(text)
     if not -_LARGEST < number < _LARGEST:
-        raise ValueError("a number that no record holds")
+        raise ValueError("a number that does not fit into a record")
     return number
 
 
 def _constant(text: str) -> float:
-    raise ValueError(f"{text} is no number")
+    raise ValueError(f"{text} is not a number")
 
 
 _DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_fraction, parse_constant=_constant)

@@ -151,13 +151,13 @@ def test_a_run_explains_itself_with_its_cells_and_quarantined_names() -> None:
         RUN,
         flags=frozenset({"failed"}),
         cells=(replace(HERE, flags=CellFlags(synced=True)),),
-        quarantined=(QuarantinedName("b;d", 'the name holds ";"'),),
+        quarantined=(QuarantinedName("b;d", 'the name contains ";"'),),
     )
     explanation = explain_run(snapshot, plan(snapshot, POLICY, NOW), POLICY, NOW)
     text = "\n".join(explanation.evidence)
     assert "run flag: failed" in text
     assert "lib/cell: ready" in text
-    assert 'quarantined: b;d: the name holds ";"' in text
+    assert 'quarantined: b;d: the name contains ";"' in text
     assert explanation.next == "nothing, until a person removes the run's flag"
     assert any("/landing/run/pipeline/failed" in line for line in explanation.you_can)
 
