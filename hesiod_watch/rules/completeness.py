@@ -1,13 +1,18 @@
-"""Whether a cell's data are proven to be here. Complete means proven: the counts of MinKNOW's own
-final_summary.
+"""Completeness of a cell's data, proven by the counts in MinKNOW's final_summary files.
 
-A final_summary says that the acquisition ended, not that its files arrived. So every acquisition
-seen must have its summary, every count it states must equal what lies on disk, and nothing may have
-been left in MinKNOW's fallback folder. A count that is not stated is not checked; a summary that
-states no count at all proves nothing. More files than announced prove nothing either: the numbers
-disagree, and a person has to say which is wrong.
+A final_summary says that the acquisition ended, not that its files arrived. So a cell is complete
+only if all of these are true:
 
-Pure: given what `minknow.read_contents` saw, gives a verdict with the sentence for a person.
+- every acquisition with files has its final_summary;
+- every count in a final_summary equals the number of files on disk;
+- no file remains in MinKNOW's fallback folder.
+
+A count that is not stated is not checked. A final_summary without any count proves nothing. More
+files than announced prove nothing either: the numbers disagree, and a person must decide which one
+is wrong.
+
+This module only computes: it turns the result of `minknow.read_contents` into a verdict and a
+sentence for people.
 """
 
 from __future__ import annotations
@@ -26,19 +31,20 @@ from hesiod_watch.core.model import (
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 
-_BY_HAND_IN_0_1_0 = "taken as complete by a person; "
+_BY_HAND_IN_0_1_0 = "taken as complete by a person; "  # how version 0.1.0 recorded it
 
 
 def _merged(summaries: Sequence[FinalSummary]) -> tuple[list[Mapping[str, str]], Mapping[str, str]]:
-    """Values by acquisition, and what was written by hand without naming one.
+    """Return the values of each acquisition, and the values of handwritten files.
 
-    The same acquisition described twice counts once, the later file winning key by key. Files
-    without an acquisition (people write a few keys into one after calling bases again) override the
-    sums of the others.
+    An acquisition with two files counts once; for each key the later file wins. A handwritten file
+    names no acquisition: people write a few keys into one after they basecalled data again. Its
+    values replace the sums over all acquisitions.
     """
     by_acquisition: dict[str, dict[str, str]] = {}
     by_hand: dict[str, str] = {}
-    # Stable: a file by hand corrects MinKNOW's own even where a copy made MinKNOW's the newer one.
+    # MinKNOW's own files first, in their order: a handwritten file corrects them even if copying
+    # made them newer.
     for summary in sorted(summaries, key=lambda summary: "instrument" not in summary.values):
         if summary.acquisition:
             by_acquisition.setdefault(summary.acquisition, {}).update(summary.values)
@@ -48,18 +54,16 @@ def _merged(summaries: Sequence[FinalSummary]) -> tuple[list[Mapping[str, str]],
 
 
 def _stated(summaries: Sequence[FinalSummary], key: str) -> list[str]:
-    """What each acquisition states for `key` ("" where it does not), or the one value that somebody
-    wrote by hand.
-    """
+    """Return the values of `key`, one per acquisition ("" if missing), or the handwritten one."""
     acquisitions, by_hand = _merged(summaries)
     return [by_hand[key]] if by_hand.get(key) else [values.get(key, "") for values in acquisitions]
 
 
 def announced(summaries: Iterable[FinalSummary]) -> Mapping[DataKind, int]:
-    """Files that should be here, by kind: the sum over acquisitions. A kind that one of them does
-    not state is absent.
+    """Return the announced number of files by kind, summed over acquisitions.
 
-    Summaries with a problem are left out.
+    A kind is missing in the result if one acquisition states no number for it. Files with a
+    problem are ignored.
     """
     sound = [summary for summary in summaries if not summary.problem]
     stated = {kind: _stated(sound, f"{kind}_files_in_final_dest") for kind in DataKind}
@@ -69,8 +73,9 @@ def announced(summaries: Iterable[FinalSummary]) -> Mapping[DataKind, int]:
 
 
 def _fallback(summaries: Sequence[FinalSummary]) -> dict[DataKind, int]:
-    """Files in the fallback folder, by kind, where there are any: one acquisition that says so is
-    enough.
+    """Return the number of files in the fallback folder by kind, if not zero.
+
+    It is enough that one acquisition states a number.
     """
     stated = {kind: _stated(summaries, f"{kind}_files_in_fallback") for kind in DataKind}
     totals = {kind: sum(int(count) for count in counts if count) for kind, counts in stated.items()}
@@ -78,9 +83,7 @@ def _fallback(summaries: Sequence[FinalSummary]) -> dict[DataKind, int]:
 
 
 def judge(contents: CellContents) -> Completeness:
-    """Give the verdict on a cell's contents, with one sentence that says what is wrong or what
-    agrees.
-    """
+    """Judge a cell's contents: a verdict, and one sentence on what is wrong or what agrees."""
     summaries = contents.summaries
 
     def verdict(verdict: Verdict, why: str) -> Completeness:
@@ -120,7 +123,7 @@ def judge(contents: CellContents) -> Completeness:
 
 
 def accept(found: Completeness) -> Completeness:
-    """The verdict on a cell that a person accepted as complete: proven, or by hand and why not."""
+    """Return the verdict on an accepted cell: proven, or by hand with what is wrong."""
     if found.proven:
         return found
     why = f"accepted as complete by a person; {found.why}"
@@ -128,9 +131,9 @@ def accept(found: Completeness) -> Completeness:
 
 
 def recorded(record: Mapping[str, object]) -> Completeness | None:
-    """The verdict that a `.done` or `.failed` holds; None where it holds none.
+    """Read the verdict in the record of a `.done` or `.failed` flag; None if it has none.
 
-    Version 0.1.0 wrote no verdict into `.done`, but it did write the sentence about such a cell.
+    Version 0.1.0 wrote no verdict into `.done`, but it wrote the sentence about an accepted cell.
     """
     counted = str(record.get("counted", ""))
     if "completeness" not in record and counted.startswith(_BY_HAND_IN_0_1_0):
@@ -139,8 +142,9 @@ def recorded(record: Mapping[str, object]) -> Completeness | None:
 
 
 def _worst(fallback: Mapping[DataKind, int], disagreeing: Sequence[Shortfall]) -> Verdict:
-    """What to call it when several things are wrong: a fallback needs a person, a short count may
-    only need time.
+    """Choose the verdict if several things are wrong.
+
+    A fallback comes first because it needs a person; a short count may only need time.
     """
     if fallback:
         return Verdict.FALLBACK
@@ -152,7 +156,8 @@ def _still_running(acquisitions: Sequence[str]) -> str:
         return (
             f"still running: acquisition {acquisitions[0]} has files here and no final_summary yet"
         )
-    return f"still running: acquisitions {', '.join(acquisitions)} have files here and no final_summary yet"
+    listed = ", ".join(acquisitions)
+    return f"still running: acquisitions {listed} have files here and no final_summary yet"
 
 
 def _files(count: int, kind: DataKind) -> str:
@@ -160,7 +165,8 @@ def _files(count: int, kind: DataKind) -> str:
 
 
 def _in_fallback(kind: DataKind, count: int) -> str:
-    return f"{_files(count, kind)} {'is' if count == 1 else 'are'} in MinKNOW's fallback folder on the sequencer"
+    files = f"{_files(count, kind)} {'is' if count == 1 else 'are'}"
+    return f"{files} in MinKNOW's fallback folder on the sequencer"
 
 
 def _disagreement(one: Shortfall) -> str:

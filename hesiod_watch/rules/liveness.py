@@ -1,11 +1,11 @@
-"""Does the owner of a claim still live? Three answers; DEAD needs a proof, and age is never one.
+"""Liveness of a claim's owner: ALIVE, UNKNOWN, or DEAD with a proof. Age is never a proof.
 
-A claim taken from a living owner means two workers on one cell; a claim left with a dead one means
-a cell that waits for a person. The first is the worse, so every doubt is UNKNOWN: another host, a
-container, an empty flag, a Slurm job. A process that is stopped or hangs on a dead mount is alive:
-it may wake up and write.
+If a claim is taken from a living owner, two workers write one cell. If it stays with a dead owner,
+the cell waits for a person. The first is worse, so every doubt is UNKNOWN: another host, a
+container, an empty flag, a Slurm job. A process that is stopped, or that hangs on a dead mount, is
+alive: it may wake up and write.
 
-Pure: the `OwnerEvidence` is gathered elsewhere (`machine.look_up`).
+This module only computes; `host.process` collects the `OwnerEvidence`.
 """
 
 from __future__ import annotations
@@ -17,41 +17,40 @@ from typing import TypeAlias, TypeGuard
 from hesiod_watch.core.model import Attempt, Liveness, Owner
 
 Judge: TypeAlias = Callable[[Owner | None], tuple[Liveness, str]]
-"""Looks an owner up and judges it: liveness and the sentence for people. None: a flag that names
-nobody.
+"""Function that looks up an owner and returns its liveness and a sentence for people.
+
+An owner is None for a flag that names no owner.
 """
 
 
 SLURM = "slurm"
-"""Name of the executor whose workers are Slurm jobs; this version has none, a later one may have.
-"""
+"""Name of an executor whose workers are Slurm jobs; a later version may add it."""
 
 
 @dataclass(frozen=True, slots=True)
 class OwnerEvidence:
-    """What the machine that asks knows about an owner. None is "cannot tell", never "no"."""
+    """Facts about an owner, as seen from this machine. None means "cannot tell", never "no"."""
 
     same_machine: bool | None = None
     same_boot: bool | None = None
     same_pid_namespace: bool | None = None
-    running: bool | None = (
-        None  # a process of that pid is there; means nothing unless the three above are True
-    )
-    pid_start: int | None = None  # its start time, field 22 of /proc/PID/stat
+    # A process with the owner's pid exists; only meaningful if the other three are True.
+    running: bool | None = None
+    pid_start: int | None = None  # start time of that process, field 22 of /proc/PID/stat
 
 
 def under_way(last: Attempt | None) -> TypeGuard[Attempt]:
-    """Somebody is at this round of work, or may be."""
+    """Whether a process works on this attempt, or may work on it."""
     return last is not None and not last.ending and last.liveness is not Liveness.DEAD
 
 
 def unclear(last: Attempt | None) -> TypeGuard[Attempt]:
-    """This round was begun, and its owner can neither be seen alive nor proven dead."""
+    """Whether the owner of an unfinished attempt can neither be seen alive nor proven dead."""
     return last is not None and not last.ending and last.liveness is Liveness.UNKNOWN
 
 
 def same_process(one: Owner, other: Owner) -> bool:
-    """Both records were made by one process. False where they do not say enough to know."""
+    """Whether one process made both records; False if they do not contain enough to know."""
     known = one.boot_id and one.pid and one.pid_start
     return bool(known) and _process(one) == _process(other)
 
@@ -61,17 +60,17 @@ def _process(owner: Owner) -> tuple[str, str, int, int]:
 
 
 def judge(owner: Owner | None, evidence: OwnerEvidence | None) -> tuple[Liveness, str]:
-    """The verdict on an owner, and a sentence for people that says whom it is about and why.
+    """Return the liveness of an owner, and a sentence for people that names it and the reason.
 
-    Nothing is known here about Slurm jobs. A process that was seen to live is alive, whatever job
-    is around it. A process that is proven dead settles the matter only where the process was the
-    worker. Where Slurm starts the worker, the record may name the process that submitted the job,
-    and the job may start later or be requeued.
+    Slurm jobs cannot be examined. A process that was seen alive is alive, also within a job. A
+    process that is proven dead proves a dead owner only if the process was the worker. If Slurm
+    starts the worker, the record may name the process that submitted the job. That job may start
+    later or be requeued.
     """
     if owner is None:
         return Liveness.UNKNOWN, "the flag names no owner: made by hand or by an earlier Hesiod"
     if evidence is None:
-        return Liveness.UNKNOWN, f"{describe(owner)}: nobody could look"
+        return Liveness.UNKNOWN, f"{describe(owner)}: it could not be examined"
     liveness, why = _judge_process(owner, evidence)
     by_slurm = owner.executor == SLURM
     if liveness is Liveness.ALIVE or not (by_slurm or owner.slurm_job):
@@ -91,7 +90,7 @@ def _judge_process(owner: Owner, evidence: OwnerEvidence) -> tuple[Liveness, str
     if evidence.same_machine is None:
         return Liveness.UNKNOWN, f"{name}: cannot tell whether that is this machine"
     if not evidence.same_machine:
-        return Liveness.UNKNOWN, f"{name}: another host, only that one can tell"
+        return Liveness.UNKNOWN, f"{name}: another host, and only that host can tell"
     if evidence.same_boot is None:
         return Liveness.UNKNOWN, f"{name}: cannot tell whether this machine was restarted since"
     if not evidence.same_boot:
@@ -115,10 +114,11 @@ def _job(owner: Owner) -> str:
 
 
 def describe(owner: Owner) -> str:
-    """E.g. "process (service) of hesiod, pid 4711 on promethion1"; says what the record says, no
-    more.
+    """Describe an owner, such as "process (service) of hesiod, pid 4711 on promethion1".
+
+    The text contains only what the record says.
     """
-    what = owner.action or "somebody"
+    what = owner.action or "a process"
     if owner.executor:
         what += f" ({owner.executor})"
     if owner.user:

@@ -1,9 +1,9 @@
-"""What to do now about one run, and why: snapshot, policy and time in, actions and waits out.
+"""Plan for one run: from a snapshot, the policy and the time to actions and reasons to wait.
 
-Each rule looks at the facts for itself and knows nothing of the others; their order is the priority
-(what makes data safe first, what tells about it last). A new wish is a new rule, not a new state.
-Nothing here reads, writes, claims or logs: `reconcile` does, and a dry run is this same plan
-printed.
+Each rule examines the facts by itself and is independent of the other rules. The order of the
+rules is the priority: work that makes data safe comes first, reports come later. A new requirement
+is a new rule, not a new state. Rules never read, write, claim or log; `reconcile` does. A dry run
+prints this same plan.
 """
 
 from __future__ import annotations
@@ -42,11 +42,9 @@ from hesiod_watch.rules.stages import (
 DAY = timedelta(days=1)
 
 WAIT_FOR_WORKER = 5.0
-"""Seconds between two looks at a worker that is not our child: nothing tells us when it ends."""
+"""Seconds between two looks at a worker of another process: no event announces its end."""
 WAIT_FOR_FILES = (1.0, 60.0)
-"""Shortest and longest time in seconds between two counts of files that are announced and not here
-yet.
-"""
+"""Shortest and longest time in seconds between two counts of a cell with missing files."""
 OVERDUE_AFTER = timedelta(milliseconds=1)
 """Time from the end of the grace period to the first look that finds a cell overdue."""
 
@@ -56,7 +54,7 @@ QUIET = 60.0
 
 
 def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Decision:
-    """Everything that is to be done to this run now. `now` is aware of its time zone."""
+    """Decide everything to do for this run now. `now` has a time zone."""
     actions = tuple(action for rule in RULES for action in rule(snapshot, policy, now))
     return Decision(
         actions, tuple(waiting(snapshot, policy, now)), look_again(snapshot, policy, now)
@@ -67,9 +65,7 @@ def plan(snapshot: Snapshot, policy: Policy, now: datetime) -> Decision:
 
 
 def want_new_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A run that nobody has taken up: one that an upstream shows, or one that a sequencer writes
-    here by itself.
-    """
+    """Take up a new run in an upstream's listing, or one written into the landing area itself."""
     if snapshot.has_pipeline or snapshot.problem:
         return
     if snapshot.listed_at:
@@ -79,12 +75,12 @@ def want_new_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
         yield Action(
             "new-run",
             snapshot.run,
-            reason=f"{len(snapshot.cells)} cell(s) seen in a run nobody has taken up",
+            reason=f"{len(snapshot.cells)} cell(s) seen in a run that is not taken up yet",
         )
 
 
 def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A cell of a LOCAL run whose data are proven to be here."""
+    """Mark a cell of a LOCAL run as synced once all its data are proven to have arrived."""
     if not _workable(snapshot) or snapshot.upstream != LOCAL:
         return
     for cell in at(snapshot, Stage.INCOMPLETE):
@@ -96,9 +92,7 @@ def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 
 
 def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A cell that is synced and complete and that nobody has started, or whose worker is proven
-    dead.
-    """
+    """Process a cell that is synced, complete and not started, or whose worker is proven dead."""
     if not _workable(snapshot) or not type_of(snapshot, policy).process:
         return
     for cell in at(snapshot, Stage.READY):
@@ -110,31 +104,30 @@ def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
             why = (
                 f"attempt {claim.epoch} has ended without a result: {claim.evidence}"
                 if claim
-                else "stepped back"
+                else "every claim was released"
             )
             yield Action("process", snapshot.run, cell=cell.id, epoch=_next_epoch(cell), reason=why)
 
 
 def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A cell whose workers die again and again: a person must look before it is tried once more."""
+    """Give up a cell whose workers die repeatedly; it needs a person before the next attempt."""
     if not _workable(snapshot) or not type_of(snapshot, policy).process:
         return
     for cell in _orphans(snapshot):
         attempts = _attempts(cell, now)
         if attempts >= policy.attempts_per_day:
             claim = cell.flags.claim
-            evidence = claim.evidence if claim else "every claim stepped back"
+            evidence = claim.evidence if claim else "every claim was released"
             ended = f"{number_of(attempts, 'attempt')} within 24 hours ended without a result"
             reason = f"{ended}; the last one: {evidence}"
             yield Action("give-up", snapshot.run, cell=cell.id, reason=reason)
 
 
 def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A cell that is still being written and has new FASTQ: what is done now need not be done at
-    the end.
+    """Ingest new FASTQ of a cell that is still being written, to save time at its end.
 
-    The cell whose last round began longest ago comes first. In an order by name the first cells
-    would take every round while files arrive faster than all cells get their turn.
+    The cell whose last ingest began longest ago comes first. In an order by name, if files arrive
+    faster than they are ingested, only the first cells would ever be ingested.
     """
     if (
         not _workable(snapshot)
@@ -143,39 +136,42 @@ def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     ):
         return
     cells = at(snapshot, Stage.INCOMPLETE, Stage.PENDING)
-    for cell in sorted(cells, key=lambda cell: (_last_round(cell, now), cell.id)):
+    for cell in sorted(cells, key=lambda cell: (_last_ingest(cell, now), cell.id)):
         if cell.completeness and cell.completeness.proven and snapshot.upstream == LOCAL:
             continue  # about to be processed
-        due = _next_round(cell, policy.ingest_interval, now)
+        due = _next_ingest(cell, policy.ingest_interval, now)
         if due is not None and due <= now:
             yield Action("ingest", snapshot.run, cell=cell.id, reason="new FASTQ files have landed")
 
 
 def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A run whose upstream has cells that are not here, or not wholly; processing comes first."""
+    """Sync a run whose upstream has cells that are missing or incomplete here.
+
+    Processing of ready cells comes first.
+    """
     if (
         not _workable(snapshot)
         or snapshot.upstream is None
         or snapshot.listed_at != snapshot.upstream
     ):
         return
-    missing = [cell for cell in at(snapshot, Stage.NEW, Stage.PENDING) if not _gone(cell)]
+    missing = [cell for cell in at(snapshot, Stage.NEW, Stage.PENDING) if not _is_lost(cell)]
     last = snapshot.sync
     busy = type_of(snapshot, policy).process and at(snapshot, Stage.READY)
     if not missing or busy or under_way(last):
         return
     began = _time_of(last.owner) if last else None
     if rested(began, now, timedelta(seconds=policy.sync_interval)):
-        reason = f"{len(missing)} cell(s) of {snapshot.upstream} are not here, or not wholly"
+        reason = f"{len(missing)} cell(s) of {snapshot.upstream} are missing or incomplete here"
         yield Action("sync", snapshot.run, reason=reason, upstream=snapshot.upstream)
 
 
 def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A run whose page does not tell what has become of its cells."""
+    """Write the page of a run if it does not show the present state of the run's cells."""
     if not _workable(snapshot):
         return
-    told = bool(at(snapshot, *SETTLED)) or any(cell.results for cell in snapshot.cells)
-    if told and snapshot.report_digest != digest_of_report(snapshot):
+    has_content = bool(at(snapshot, *SETTLED)) or any(cell.results for cell in snapshot.cells)
+    if has_content and snapshot.report_digest != digest_of_report(snapshot):
         reason = (
             "the run's page is out of date" if snapshot.report_digest else "the run has no page yet"
         )
@@ -200,11 +196,11 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-# What is waited for.
+# Reasons to wait.
 
 
 def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
-    """Sentences about what stands still, and for whom or what it waits."""
+    """Yield a sentence for each thing that waits, with the person or event it waits for."""
     if snapshot.problem:
         yield snapshot.problem
     yield from delivery.sentences(snapshot.outbox)
@@ -213,28 +209,29 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
     for flag in sorted(HANDS_OFF & snapshot.flags):
         yield f"the run is flagged {flag}: nothing is started until a person removes the flag"
     if snapshot.output is None:
-        yield f"{snapshot.output_problem or 'the output directory is missing'}: nothing is started without it"
+        problem = snapshot.output_problem or "the output directory is missing"
+        yield f"{problem}: nothing is started without it"
     yield from _wait_for_type(snapshot, policy)
     sync = snapshot.sync
     if unclear(sync):
         yield (
-            f"a sync was begun, and its owner can neither be seen alive nor proven dead ({sync.evidence}); "
+            "a sync was begun, and its owner can neither be seen alive nor proven dead "
+            f"({sync.evidence}); "
             f"if you have checked that it is dead, remove {snapshot.path}/pipeline/sync.started"
         )
     yield from backup_schedule.waiting(snapshot, policy)
     yield from retention.waiting(snapshot)
     for cell in snapshot.cells:
-        sentence = _wait_for(cell, policy, now)
+        sentence = _reason_to_wait(cell, policy, now)
         if sentence:
             yield f"{cell.id}: {sentence}"
 
 
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | None:
-    """When to look at this run again although nothing may announce a change by then; None: never by
-    itself.
+    """Return when to look at this run again even without an event; None if only an event matters.
 
-    Files land in data directories, which nothing watches; a worker may belong to another process.
-    Both are looked at again soon at first and then less often.
+    No watch reports files in data directories, and a worker may belong to another process. Both
+    are looked at again soon at first and then less often.
     """
     times = list(delivery.look_again(snapshot, policy, now))
     if not snapshot.adopted or HANDS_OFF & snapshot.flags:
@@ -258,9 +255,9 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
             and cell.present
             and policy.ingest_interval is not None
         ):
-            due = _next_round(cell, policy.ingest_interval, now)
-            # What is due later may be due sooner when files land, and no event tells of a file in a
-            # data directory.
+            due = _next_ingest(cell, policy.ingest_interval, now)
+            # New files may make the ingest due sooner, and no event reports a file in a data
+            # directory.
             soon = now + timedelta(seconds=policy.ingest_interval)
             times.append(due if due and now < due < soon else soon)
     return min(times, default=None)
@@ -270,13 +267,12 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
 
 
 def _workable(snapshot: Snapshot) -> bool:
+    """Whether work on the run may start."""
     return snapshot.adopted and snapshot.output is not None and not HANDS_OFF & snapshot.flags
 
 
 def _orphans(snapshot: Snapshot) -> list[Cell]:
-    """Cells being processed by nobody any more: the claim that counts is proven dead, or every one
-    stepped back.
-    """
+    """Return claimed cells without a worker: the owner is proven dead, or every claim released."""
     return [
         cell
         for cell in at(snapshot, Stage.PROCESSING)
@@ -284,9 +280,10 @@ def _orphans(snapshot: Snapshot) -> list[Cell]:
     ]
 
 
-def _gone(cell: Cell) -> bool:
-    """Its data were here, or a person said so, and are not; half of them must not pass for all when
-    copied again.
+def _is_lost(cell: Cell) -> bool:
+    """Whether flags of a cell exist but its data are missing here.
+
+    Such a cell is not copied again: its flags would make half of a new copy look complete.
     """
     return not cell.present and bool(cell.flags.synced or cell.flags.claims or cell.flags.failed)
 
@@ -296,25 +293,24 @@ def _next_epoch(cell: Cell) -> int:
 
 
 def _attempts(cell: Cell, now: datetime) -> int:
-    """Claims of the last 24 hours that were worked under. One of which no clock says the time
-    counts as recent.
+    """Count the claims of the last 24 hours that were not released.
+
+    A claim without a usable time counts as recent.
     """
     return sum(1 for claim in cell.flags.claims if not claim.yielded and _within_a_day(claim, now))
 
 
-def _last_round(cell: Cell, now: datetime) -> datetime:
-    """When the last round of ingest on a cell began; long ago where there was none, or it is in the
-    future.
-    """
+def _last_ingest(cell: Cell, now: datetime) -> datetime:
+    """Return when the last ingest of a cell began; long ago for none or a time in the future."""
     last = cell.arriving.round if cell.arriving else None
     began = _time_of(last.owner) if last else None
     return LONG_AGO if began is None or began > now else began
 
 
-def _next_round(cell: Cell, interval: float, now: datetime) -> datetime | None:
-    """When ingest has something to do for a cell; None: nothing waits, or a round is under way.
+def _next_ingest(cell: Cell, interval: float, now: datetime) -> datetime | None:
+    """Return when the next ingest of a cell is due; None if no file waits or one is under way.
 
-    A round that failed is repeated ten times less often: what is wrong is mostly still wrong.
+    After a failed attempt the interval is ten times longer, because the cause usually remains.
     """
     arriving = cell.arriving
     if arriving is None or not arriving.changed:
@@ -328,7 +324,7 @@ def _next_round(cell: Cell, interval: float, now: datetime) -> datetime | None:
         return now
     if failed:
         return due_at(began, now, timedelta(seconds=interval * 10))
-    if arriving.changed != arriving.seen:  # also where it was seen with a time in the future
+    if arriving.changed != arriving.seen:  # also if `seen` is in the future
         return due_at(began, now, timedelta(seconds=interval))
     return (
         due_at(began, now, timedelta(seconds=max(interval, QUIET))) if arriving.unfinished else None
@@ -336,7 +332,11 @@ def _next_round(cell: Cell, interval: float, now: datetime) -> datetime | None:
 
 
 def _within_a_day(claim: Claim, now: datetime) -> bool:
-    """By the owner's clock; where that says nothing, or a time in the future, by the file system's."""
+    """Whether a claim is less than a day old.
+
+    The time of the owner's clock counts. If it is unknown or in the future, the time of the file
+    system counts.
+    """
     time = _time_of(claim.owner)
     if time is None or time > now:
         time = time_at(claim.made) or time
@@ -344,12 +344,12 @@ def _within_a_day(claim: Claim, now: datetime) -> bool:
 
 
 def _time_of(owner: Owner | None) -> datetime | None:
-    """When an owner began, by its own clock; None where that cannot be read."""
+    """Return when an owner began, by its own clock; None if the time cannot be read."""
     return time_of(owner.time) if owner else None
 
 
 def _wait_for_type(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
-    """What a run's type holds back, as long as there is anything to be done to the run."""
+    """Yield what a run's type prevents, as long as the run still has work to do."""
     if settled(snapshot):
         return
     if problem := type_problem(snapshot, policy):
@@ -359,17 +359,22 @@ def _wait_for_type(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
         yield f"its type is {kind.name}, and runs of that type are not processed"
 
 
-def _wait_for(cell: Cell, policy: Policy, now: datetime) -> str:
+def _reason_to_wait(cell: Cell, policy: Policy, now: datetime) -> str:
+    """Return a sentence if a cell waits for something unusual; else ""."""
     stage = stage_of(cell)
     if stage is Stage.PROCESSING:
         claim = cell.flags.claim
         if claim and claim.liveness is Liveness.UNKNOWN:
             return (
-                f"claimed, and its owner can neither be seen alive nor proven dead ({claim.evidence}); "
+                "claimed, and its owner can neither be seen alive nor proven dead "
+                f"({claim.evidence}); "
                 "if you have checked that it is dead, say so with `hesiod-watch release`"
             )
-    elif stage is Stage.NEW and _gone(cell):
-        return "its data have gone from here, and its flags keep it from being copied again; remove them to have it so"
+    elif stage is Stage.NEW and _is_lost(cell):
+        return (
+            "its data are missing here, and its flags prevent another copy; "
+            "to have it copied again, remove its flags"
+        )
     elif stage is Stage.FAILED:
         return f"failed: {cell.flags.failed.why if cell.flags.failed else ''}".rstrip(": ")
     elif cell.completeness and disagrees(cell):

@@ -1,8 +1,8 @@
-"""Of which type a run is: internal, visitor, test, or whatever a facility calls its own.
+"""Type of a run: internal, visitor, test, or another type that a facility configures.
 
-The name of a run decides once, when the run is taken up; what `pipeline/type.yaml` says then wins
-over the name, so that a person can change it. A type that nothing is known about must not cost
-data: such a run is worked on like any other, and a person is told.
+The run's name decides once, when the run is taken up. After that, `pipeline/type.yaml` has
+priority over the name, so that a person can change the type. An unknown type must not cost data:
+such a run is handled like any other, and its problem is reported.
 """
 
 from __future__ import annotations
@@ -13,21 +13,20 @@ from collections.abc import Iterable
 from hesiod_watch.core.model import Policy, RunType, Snapshot
 
 UNKNOWN = "unknown"
-"""Type of a run whose name no configured type matches; also Hesiod's word for it."""
+"""Type of a run whose name matches no configured type; Hesiod uses the same name."""
 
 
 def type_of_name(types: Iterable[RunType], run: str) -> RunType:
-    """The first type whose pattern matches the whole of a run's name; one called `unknown` where
-    none does.
-    """
+    """Return the first type whose pattern matches the whole run name; else a type `unknown`."""
     return next(
         (each for each in types if re.fullmatch(each.runs, run, re.DOTALL)), RunType(UNKNOWN, "")
     )
 
 
 def type_of(snapshot: Snapshot, policy: Policy) -> RunType:
-    """The type of a run: what its file says, else what its name says. One not configured has
-    nothing special.
+    """Return the type of a run: from its file, else from its name.
+
+    A type that is not configured has the default settings.
     """
     if not snapshot.type:
         return type_of_name(policy.types, snapshot.run)
@@ -37,13 +36,17 @@ def type_of(snapshot: Snapshot, policy: Policy) -> RunType:
 
 
 def type_problem(snapshot: Snapshot, policy: Policy) -> str:
-    """Why a run is treated as one of no particular type; "" when its type is known."""
+    """Return why a run has no known type; "" if its type is known."""
     file = f"{snapshot.path}/pipeline/type.yaml"
     if snapshot.type_problem:
-        return f"{file} {snapshot.type_problem}, so the run's name decides: {type_of(snapshot, policy).name}"
+        name = type_of(snapshot, policy).name
+        return f"{file} {snapshot.type_problem}, so the run's name decides: {name}"
     kind = type_of(snapshot, policy)
     if not policy.types or any(each.name == kind.name for each in policy.types):
         return ""
     if snapshot.type:
-        return f"{file} says type {kind.name}, which is not configured; the run is treated like any other"
+        return (
+            f"{file} says type {kind.name}, which is not configured; "
+            "the run is treated like any other"
+        )
     return "no configured type matches the run's name; it is treated like any other"

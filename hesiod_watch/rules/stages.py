@@ -1,8 +1,7 @@
-"""Stage of a cell and status of a run: words derived from a snapshot, for people and for Hesiod's
-scripts.
+"""Stage of a cell and status of a run, derived from a snapshot for people and Hesiod's scripts.
 
-Nothing in hesiod-watch branches on a status; `plan` looks at the facts itself. A ready cell is
-processed whatever word describes its run.
+No code of hesiod-watch branches on a status; `plan` examines the facts itself. A ready cell is
+processed whatever the status of its run.
 """
 
 from __future__ import annotations
@@ -26,19 +25,19 @@ from hesiod_watch.rules.copies import copies_in
 
 FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
 SETTLED = FINISHED | {Stage.FAILED}
-"""Stages in which nothing more happens to a cell unless a person decides."""
+"""Stages in which a cell stays unless a person decides."""
 HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
-"""Run-level flags under which nothing is started."""
+"""Run-level flags that prevent every start of work."""
 
 ACCEPTABLE = frozenset({Stage.READY, Stage.PROCESSING, Stage.PROCESSED, Stage.FAILED})
-"""Stages of a cell that counts as complete, because its files were counted or a person said so."""
+"""Stages of cells that count as complete, by their files or by a person's decision."""
 
 
 def stage_of(cell: Cell) -> Stage:
-    """The first stage that holds, in the order of the code.
+    """Return the stage of a cell: the first one that applies, in the order of the code.
 
-    For a cell that is not here only `.aborted` and `.done` count: whatever else was recorded about
-    it was recorded about data that have gone.
+    For a cell without data here, only `.aborted` and `.done` count. All its other flags describe
+    data that no longer exist here.
     """
     flags = cell.flags
     if flags.aborted:
@@ -57,31 +56,30 @@ def stage_of(cell: Cell) -> Stage:
 
 
 def at(snapshot: Snapshot, *stages: Stage) -> list[Cell]:
-    """The cells of a run that have come exactly this far."""
+    """Return the cells of a run that are at one of these stages."""
     return [cell for cell in snapshot.cells if stage_of(cell) in stages]
 
 
 def sync_under_way(snapshot: Snapshot) -> bool:
+    """Whether the run's flags show a sync that began and has not ended."""
     flags = snapshot.flags
     return "sync.started" in flags and not flags & {"sync.done", "sync.failed"}
 
 
 def by_hand(cell: Cell) -> str:
-    """What is wrong with a cell that a person accepted as complete; "" where nothing is."""
+    """Return what is wrong with a cell that was accepted as complete by a person; else ""."""
     return cell.completeness.by_hand if cell.completeness and stage_of(cell) in ACCEPTABLE else ""
 
 
 def why_stage(cell: Cell) -> str:
-    """One sentence on why a cell is at its stage."""
+    """Return one sentence about why a cell is at its stage."""
     return _WHY_STAGE[stage_of(cell)](cell)
 
 
 def status_of(snapshot: Snapshot) -> tuple[Status, str]:
-    """The status word of a run, the first line of the table in docs/flags.md that holds, and why it
-    does.
-    """
+    """Return the status of a run and the reason: the first matching line of docs/flags.md."""
     status, why = _status_of(snapshot)
-    return status, "; ".join((why, *_accepted(snapshot)))
+    return status, "; ".join((why, *_accepted_cells(snapshot)))
 
 
 def _status_of(snapshot: Snapshot) -> tuple[Status, str]:
@@ -90,14 +88,15 @@ def _status_of(snapshot: Snapshot) -> tuple[Status, str]:
         return Status.NEW, _why_new(snapshot)
     for word in (Status.ABORTED, Status.STRIPPED):
         if word in flags:
-            return word, _said(snapshot, word, _RUN_FLAGS[word])
+            return word, _run_flag_reason(snapshot, word, _RUN_FLAGS[word])
     if snapshot.upstream is None:
         return (
             Status.UNKNOWN,
-            "pipeline/upstream is missing, so nobody knows whose run this is; nothing is done to it",
+            "pipeline/upstream is missing, so the run's upstream is unknown; nothing is done to it",
         )
     if Status.FAILED in flags:
-        return Status.FAILED, _said(snapshot, Status.FAILED, "the whole run needs a person")
+        reason = _run_flag_reason(snapshot, Status.FAILED, "the whole run needs a person")
+        return Status.FAILED, reason
     syncing = sync_under_way(snapshot)
     if snapshot.cells and len(at(snapshot, *FINISHED)) == len(snapshot.cells):
         if syncing:
@@ -132,11 +131,10 @@ def _status_of_work(snapshot: Snapshot, *, syncing: bool) -> tuple[Status, str]:
 
 
 def digest_of_report(snapshot: Snapshot) -> str:
-    """Digest of what a run's report would tell: which cells there are, and which of them are
-    settled how.
+    """Return the digest of a report's content: which cells there are, and how each is settled.
 
-    A report that carries another digest is out of date. Cells that are upstream only do not count:
-    who makes the page does not ask upstreams.
+    A report with another digest is out of date. Cells that exist only upstream do not count: the
+    process that writes the page does not query upstreams.
     """
     lines = []
     for cell in snapshot.cells:
@@ -145,10 +143,10 @@ def digest_of_report(snapshot: Snapshot) -> str:
             continue
         flag = cell.flags.done or cell.flags.failed or cell.flags.aborted
         made = f" {flag.mtime:.6f}" if flag and stage in SETTLED else ""
-        # The page of a running cell grows with what has been ingested of it.
+        # The page of a running cell shows the reads ingested so far.
         so_far = f" {cell.results.get('reads')}" if stage not in SETTLED else ""
         accepted = f" {by_hand(cell)}" if by_hand(cell) else ""
-        # A later reading may find damage, or find that it has been repaired.
+        # A later reading may find damage, or find the damage repaired.
         wrong = (
             f" {names}" if stage is Stage.PROCESSED and (names := finding_of(cell).names) else ""
         )
@@ -161,12 +159,12 @@ def digest_of_report(snapshot: Snapshot) -> str:
 
 
 def settled(snapshot: Snapshot) -> bool:
-    """Nothing will happen to this run by itself, unless something new lands in it."""
+    """Whether every cell of the run is settled, so that only new data or a person change it."""
     return bool(snapshot.cells) and len(at(snapshot, *SETTLED)) == len(snapshot.cells)
 
 
 def find_cell(snapshot: Snapshot, text: str) -> CellId | None:
-    """The cell a person means by `library/cell` or by the cell's directory name alone."""
+    """Find a cell by `library/cell` or by the cell's directory name alone."""
     for cell in snapshot.cells:
         if text in (str(cell.id), cell.id.name):
             return cell.id
@@ -181,8 +179,8 @@ _RUN_FLAGS = {
 }
 
 
-def _accepted(snapshot: Snapshot) -> tuple[str, ...]:
-    """What a person accepted in a run, by its first such cell and the number of the others."""
+def _accepted_cells(snapshot: Snapshot) -> tuple[str, ...]:
+    """Return a sentence on accepted cells: the first one in full and the number of the others."""
     found = [(cell, why) for cell in snapshot.cells if (why := by_hand(cell))]
     if not found:
         return ()
@@ -190,7 +188,7 @@ def _accepted(snapshot: Snapshot) -> tuple[str, ...]:
     return (f"{found[0][0].id}: {found[0][1]}{more}",)
 
 
-def _said(snapshot: Snapshot, flag: str, otherwise: str) -> str:
+def _run_flag_reason(snapshot: Snapshot, flag: str, otherwise: str) -> str:
     return why_in(snapshot.flag_texts.get(flag)) or otherwise
 
 
@@ -215,11 +213,13 @@ def _cells(cells: list[Cell], what: str) -> str:
 def _why_processing(cell: Cell) -> str:
     claim = cell.flags.claim
     if claim is None:
-        return "every claim on it stepped back; it is taken up again at the next look"
+        return "no worker holds it; it is retried at the next look"
     sentence = {
         Liveness.ALIVE: "being processed",
-        Liveness.DEAD: "its worker died; it is taken up again",
-        Liveness.UNKNOWN: "claimed for processing, and nobody can tell from here whether the owner lives",
+        Liveness.DEAD: "its worker died; it is retried",
+        Liveness.UNKNOWN: (
+            "claimed for processing; this host cannot tell whether the owner is alive"
+        ),
     }[claim.liveness]
     attempt = f", attempt {claim.epoch}" if claim.epoch > 1 else ""
     progress = cell.progress
@@ -228,11 +228,11 @@ def _why_processing(cell: Cell) -> str:
         share = f" {progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else ""
         done = f": {progress.phase}{share}" + (f"; {progress.note}" if progress.note else "")
     evidence = f" ({claim.evidence})" if claim.evidence else ""
-    return f"{sentence}{attempt}{done}{evidence}{_but(cell)}"
+    return f"{sentence}{attempt}{done}{evidence}{_acceptance(cell)}"
 
 
-def _but(cell: Cell) -> str:
-    """What follows a sentence about a cell that a person accepted as complete."""
+def _acceptance(cell: Cell) -> str:
+    """Return the end of a sentence about a cell accepted as complete by a person; else ""."""
     return f"; {by_hand(cell)}" if by_hand(cell) else ""
 
 
@@ -253,16 +253,14 @@ def _copying(cell: Cell, otherwise: str, *, before: str = "") -> str:
     return f"{before}{progress.phase}: {share}"
 
 
-def _let_go(cell: Cell) -> str:
-    """What is said of raw data that are not here any more."""
+def _removal(cell: Cell) -> str:
+    """Return the end of a sentence about a cell whose raw data were removed here; else ""."""
     stripped = cell.strip is not None and cell.strip.ending == "done"
     return "; its raw data were removed from here" if stripped else ""
 
 
 def _copies(cell: Cell) -> str:
-    """What is to be said of the copies of a processed cell; "" where there is nothing that a person
-    must know.
-    """
+    """Return the end of a sentence with news about the copies of a processed cell; else ""."""
     if damage := other_damage(cell):
         return f"; damaged: {damage[0]}" + (
             f" and {len(damage) - 1} more" if len(damage) > 1 else ""
@@ -281,14 +279,15 @@ def _copies(cell: Cell) -> str:
 
 
 def _why_processed(cell: Cell) -> str:
-    """Where MinKNOW's checksums prove damage or loss, this comes first, and the cell is not called
-    checked.
+    """Return why a cell is processed.
+
+    Damage or loss proven by MinKNOW's checksums comes first; then the cell is not called checked.
     """
     wrong = finding_of(cell).said
     processed = (
         f"processed and reported, but {wrong}" if wrong else "processed, checked and reported"
     )
-    return f"{processed}{_but(cell)}{_let_go(cell)}{_copies(cell)}"
+    return f"{processed}{_acceptance(cell)}{_removal(cell)}{_copies(cell)}"
 
 
 def _flag_text(cell: Cell, otherwise: str) -> str:
@@ -300,7 +299,7 @@ _WHY_STAGE: dict[Stage, Callable[[Cell], str]] = {
     Stage.ABORTED: lambda cell: _flag_text(cell, "a person said to disregard it"),
     Stage.PROCESSED: _why_processed,
     Stage.FAILED: lambda cell: (
-        _flag_text(cell, "processing failed and needs a person") + _but(cell)
+        _flag_text(cell, "processing failed and needs a person") + _acceptance(cell)
     ),
     Stage.PROCESSING: _why_processing,
     Stage.READY: lambda cell: by_hand(cell) or "its data are here and complete",

@@ -40,7 +40,7 @@ ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
     [
         (None, None, UNKNOWN, "names no owner"),
         (None, HERE, UNKNOWN, "names no owner"),
-        (PROCESS, None, UNKNOWN, "nobody could look"),
+        (PROCESS, None, UNKNOWN, "it could not be examined"),
         (PROCESS, OwnerEvidence(), UNKNOWN, "cannot tell"),
         (Owner(token="t"), HERE, UNKNOWN, "does not say enough"),
         (replace(PROCESS, boot_id=""), HERE, UNKNOWN, "does not say enough"),

@@ -91,7 +91,7 @@ def explained(cell: Cell, run: Snapshot = RUN) -> Explanation:
                     claims=(Claim(1, OWNER, None, False, Liveness.UNKNOWN, "another host"),)
                 ),
             ),
-            "nobody can tell",
+            "cannot tell whether the owner is alive",
             "nothing, until its owner",
             "hesiod-watch release run lib/cell",
         ),

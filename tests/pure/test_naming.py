@@ -120,7 +120,7 @@ def test_anything_else_is_no_cell(name: str) -> None:
 def test_configuration_test_cells_are_told_by_their_flow_cell(
     flow_cell: str, expected: bool
 ) -> None:
-    """A flow cell that begins with CTC tests the instrument and holds no sample."""
+    """A flow cell that begins with CTC tests the instrument and contains no sample."""
     cell = parse_cell(f"20190710_1723_X1_{flow_cell}_c6ded78b")
     assert cell is not None
     assert is_configuration_test(cell) is expected
@@ -157,22 +157,22 @@ def test_ordinary_names_may_be_worked_on(name: str) -> None:
         ("=cmd", 'begins with "="'),
         (" x", 'begins with " "'),
         ("x ", "ends in a blank"),
-        ("x\n", r'holds "\n"'),
-        ("a\nb", r'holds "\n"'),
-        ("a/b", 'holds "/"'),
-        ("a;b", 'holds ";"'),
-        ("a$(b)", 'holds "$"'),
-        ("a`b`", 'holds "`"'),
-        ("a'b", 'holds "\'"'),
-        ('a"b', 'holds """'),
-        ("a\\b", r'holds "\\"'),
-        ("a\tb", r'holds "\t"'),
-        ("a\x1b[2J", r'holds "\x1b"'),
-        ("a\u202eb", r'holds "\u202e"'),
-        ("é", 'holds "é"'),
-        ("٢٠", 'holds "٢"'),
-        (os.fsdecode(b"a\xffb"), r'holds "\xff"'),
-        ("<script>", 'holds "<"'),
+        ("x\n", r'contains "\n"'),
+        ("a\nb", r'contains "\n"'),
+        ("a/b", 'contains "/"'),
+        ("a;b", 'contains ";"'),
+        ("a$(b)", 'contains "$"'),
+        ("a`b`", 'contains "`"'),
+        ("a'b", 'contains "\'"'),
+        ('a"b', 'contains """'),
+        ("a\\b", r'contains "\\"'),
+        ("a\tb", r'contains "\t"'),
+        ("a\x1b[2J", r'contains "\x1b"'),
+        ("a\u202eb", r'contains "\u202e"'),
+        ("é", 'contains "é"'),
+        ("٢٠", 'contains "٢"'),
+        (os.fsdecode(b"a\xffb"), r'contains "\xff"'),
+        ("<script>", 'contains "<"'),
         ("x" * 201, "201 bytes long"),
     ],
 )
@@ -248,7 +248,7 @@ def test_display_shows_what_is_invisible(name: str, shown: str) -> None:
 
 @given(st.one_of(st.text(), st.binary().map(os.fsdecode)))
 def test_display_is_one_printable_line(name: str) -> None:
-    """Whatever the name, what is shown can be printed and encoded and holds no control character."""
+    """Whatever the name, what is shown can be printed and encoded, without control characters."""
     shown = display(name)
     assert shown.isprintable()
     assert shown.encode("utf-8").decode() == shown
@@ -355,7 +355,7 @@ def test_outputs_of_one_cell_never_share_a_name(
         ("x" * 120, "y" * 120, CELL, None, "pass", "bytes long"),
         ("R", "L", CELL, "é" * 40, "pass", "bytes long"),
         ("R", "L", "no cell", None, "pass", "not of the form"),
-        ("R\n", "L", CELL, None, "pass", "holds"),
+        ("R\n", "L", CELL, None, "pass", "contains"),
         ("R", "pipeline", CELL, None, "pass", "uses itself"),
         ("R", "L", CELL, None, "none", "no outputs"),
     ],

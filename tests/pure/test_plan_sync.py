@@ -189,7 +189,7 @@ def test_data_that_have_gone_are_not_copied_over_their_flags(flags: CellFlags) -
     assert stage_of(gone) is Stage.NEW
     decision = plan(replace(RUN, cells=(gone,)), POLICY, NOW)
     assert [action.name for action in decision.actions] == []
-    assert "gone" in decision.waiting[0]
+    assert "data are missing here" in decision.waiting[0]
     assert actions(replace(RUN, cells=(gone, PENDING))) == ["sync"]
 
 
