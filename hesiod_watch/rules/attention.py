@@ -1,7 +1,8 @@
-"""Attention: cells that have ended and stay incomplete, and the steps that help a person with each.
+"""Overdue cells, which have ended and are still incomplete, and the steps for a person.
 
-A cell is overdue when it has a final_summary, its data are not proven to be here, and the grace
-period is over. Messages, `explain`, `plan` and `poll` take the verdict and the words from here.
+A cell is overdue if all of these are true: it has a final_summary, its data are not proven
+complete, and the grace period is over. Messages, `explain`, `plan` and `poll` use the verdict and
+the sentences of this module.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ WAITING = frozenset({Stage.INCOMPLETE, Stage.PENDING})
 """Stages in which a cell waits for its data."""
 
 CLOCK_SKEW = timedelta(minutes=1)
-"""Difference between two clocks that is no reason to doubt a time."""
+"""Largest difference between two clocks at which a time is still trusted."""
 
 
 def disagrees(cell: Cell) -> bool:
@@ -32,13 +33,13 @@ def disagrees(cell: Cell) -> bool:
 
 
 def summary_time(cell: Cell) -> datetime | None:
-    """When the newest final_summary of a cell was written; None where there is none."""
+    """Return when the newest final_summary of a cell was written; None if there is none."""
     since = cell.summary_since
     return None if since is None else datetime.fromtimestamp(since, UTC)
 
 
 def grace_end(cell: Cell, policy: Policy) -> datetime | None:
-    """When an ended, incomplete cell becomes overdue; None for every other cell."""
+    """Return when an ended, incomplete cell becomes overdue; None for every other cell."""
     written = summary_time(cell) if disagrees(cell) else None
     return None if written is None else written + timedelta(seconds=policy.grace)
 
@@ -46,7 +47,7 @@ def grace_end(cell: Cell, policy: Policy) -> datetime | None:
 def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
     """Whether a cell has ended and is still incomplete after the grace period.
 
-    A final_summary that is dated further in the future than clocks differ gives no grace.
+    A final_summary dated more than `CLOCK_SKEW` in the future gives no grace period.
     """
     end, written = grace_end(cell, policy), summary_time(cell)
     if end is None or written is None:
@@ -55,16 +56,17 @@ def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
 
 
 def overdue_cells(snapshot: Snapshot, policy: Policy, now: datetime) -> list[Cell]:
-    """The overdue cells of a run that may be worked on; none while a sync may still bring files."""
+    """Return a run's overdue cells; none if work is stopped or a sync may still bring files."""
     if not snapshot.adopted or HANDS_OFF & snapshot.flags or under_way(snapshot.sync):
         return []
     return [cell for cell in snapshot.cells if overdue(cell, policy, now)]
 
 
 def is_resolved(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> bool:
-    """Whether a cell is known not to be overdue; False also where this look cannot tell.
+    """Whether a cell is known not to be overdue; False also if the snapshot cannot tell.
 
-    A cell whose directory is missing, or that a sync may be changing, tells nothing about its data.
+    Nothing is known about the data of a cell if its directory is missing, or if a sync may be
+    changing it.
     """
     stage = stage_of(cell)
     if stage not in WAITING:
@@ -78,7 +80,7 @@ def is_resolved(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -
 
 
 def problems(snapshot: Snapshot, policy: Policy, now: datetime) -> Mapping[CellId, str]:
-    """A sentence for each overdue cell; every poll prints it until the cell is not overdue."""
+    """Return a sentence for each overdue cell; each poll prints it until the cell is resolved."""
     return {
         cell.id: f"{snapshot.run} {cell.id}: overdue: {_why(cell)}; "
         f"its final_summary was written at {_written(cell)}; "
@@ -88,12 +90,15 @@ def problems(snapshot: Snapshot, policy: Policy, now: datetime) -> Mapping[CellI
 
 
 def overdue_words(cell: Cell) -> str:
-    """What is wrong with an overdue cell, and since when."""
-    return f"{_why(cell)}. Its final_summary was written at {_written(cell)}, and the grace period after that is over."
+    """Return what is wrong with an overdue cell, and since when."""
+    return (
+        f"{_why(cell)}. Its final_summary was written at {_written(cell)}, "
+        "and the grace period after that is over."
+    )
 
 
 def continues(cell: Cell) -> str:
-    """What happens to an overdue cell without a person."""
+    """Return how an overdue cell continues without a person."""
     if cell.completeness and cell.completeness.fallback:
         return (
             "The final_summary will always name the fallback folder. "
@@ -103,7 +108,7 @@ def continues(cell: Cell) -> str:
 
 
 def resolved_words(cell: Cell) -> str:
-    """What ended the trouble of a cell that was overdue."""
+    """Return why a cell is no longer overdue."""
     flags, found = cell.flags, cell.completeness
     if flags.aborted:
         return f"a person has said to disregard it: {flags.aborted.why or 'no reason was given'}"
@@ -123,42 +128,52 @@ def resolved_words(cell: Cell) -> str:
 
 
 def steps(snapshot: Snapshot, cell: Cell) -> Iterator[str]:
-    """What a person can do about an overdue cell, by cause; accepting it as complete comes last."""
+    """Yield the steps of a person for an overdue cell, by cause; the last is to accept it."""
     found = cell.completeness
     if found is None:
         return
     local = snapshot.upstream == LOCAL
-    here = f"{snapshot.path}/{cell.id}"
-    there = here if local else f"{snapshot.upstream}/{cell.id}"
+    landing = f"{snapshot.path}/{cell.id}"
+    source = landing if local else f"{snapshot.upstream}/{cell.id}"
     after = "" if local else "; the next sync copies them"
     if bad := [display(each.name) for each in found.summaries if each.problem]:
-        yield f"copy {' and '.join(bad)} again from the sequencer into {here}"
+        yield f"copy {' and '.join(bad)} again from the sequencer into {landing}"
     elif found.verdict is Verdict.UNREADABLE and found.summaries and not announced(found.summaries):
         yield (
-            f"compare the final_summary in {here} with the one on the sequencer, and copy it again where they differ"
+            f"compare the final_summary in {landing} with the one on the sequencer, "
+            "and copy it again where they differ"
         )
     elif found.verdict is Verdict.UNREADABLE:
-        yield f"see that the user of hesiod-watch can read all of {here} (permissions, disk, mount)"
+        yield (
+            f"make sure that the user of hesiod-watch can read all of {landing} "
+            "(permissions, disk, mount)"
+        )
     if found.fallback:
         yield (
-            f"find the files in MinKNOW's fallback folder on the sequencer, and copy them into {there}{after}"
+            "find the files in MinKNOW's fallback folder on the sequencer, "
+            f"and copy them into {source}{after}"
         )
     missing = [each.kind.upper() for each in found.shortfalls if each.found < each.expected]
     surplus = [each.kind.upper() for each in found.shortfalls if each.found > each.expected]
     if missing:
         kinds = " and ".join(missing)
-        yield f"look for the missing {kinds} files on the sequencer, and copy them into {there}{after}"
+        yield (
+            f"look for the missing {kinds} files on the sequencer, "
+            f"and copy them into {source}{after}"
+        )
     if surplus:
-        places = here if local else f"{there} and out of {here}"
+        places = landing if local else f"{source} and out of {landing}"
         kinds = " and ".join(surplus)
-        yield f"find the {kinds} files that do not belong to this cell, and move them out of {places}"
+        yield (
+            f"find the {kinds} files that do not belong to this cell, and move them out of {places}"
+        )
     if local or found.fallback:
         flag = f"{snapshot.path}/pipeline/{cell.id.stem}.synced"
         yield f"{_when_to_accept(cell)}: hesiod-touch-atomic {flag}"
 
 
 def _when_to_accept(cell: Cell) -> str:
-    """The condition under which an overdue cell may be accepted, and what would be missing then."""
+    """Return when a person may accept an overdue cell, and what would be missing then."""
     found = cell.completeness
     if found is None or found.verdict is Verdict.UNREADABLE:
         return (

@@ -1,8 +1,7 @@
-"""Sentences for people: why a run or a cell is where it is, what happens next, and what a person
-can do.
+"""Explanation of a run or a cell for people: its state, the reason, the next step, and commands.
 
-Pure: everything comes from a snapshot and the decision made from it. `explain` and (later) the
-tracker speak with these words, so that a person reads the same thing everywhere.
+This module only computes: everything comes from a snapshot and the decision made from it. All
+output for people uses these sentences, so that a person reads the same text everywhere.
 """
 
 from __future__ import annotations
@@ -35,20 +34,20 @@ from hesiod_watch.rules.stages import HANDS_OFF, by_hand, stage_of, status_of, w
 
 @dataclass(frozen=True)
 class Explanation:
-    """The answer of `hesiod-watch explain`."""
+    """Output of `hesiod-watch explain`."""
 
-    subject: str
+    subject: str  # the run, or the run and the cell
     state: str  # stage of the cell or status of the run
-    why: str  # one sentence
-    evidence: tuple[str, ...]
-    next: str  # what happens by itself, and when
-    you_can: tuple[str, ...]
+    why: str  # one sentence: the reason for the state
+    evidence: tuple[str, ...]  # facts behind the reason
+    next: str  # next step without a person, and when it happens
+    you_can: tuple[str, ...]  # what a person can do, with the commands
 
 
 def explain_run(
     snapshot: Snapshot, decision: Decision, policy: Policy, now: datetime
 ) -> Explanation:
-    """Why a run has its status. `now` is aware of its time zone."""
+    """Explain the status of a run. `now` has a time zone."""
     status, why = status_of(snapshot)
     evidence = [f"{snapshot.path}/pipeline: {'there' if snapshot.has_pipeline else 'not there'}"]
     if snapshot.upstream is not None:
@@ -59,7 +58,7 @@ def explain_run(
         evidence.append(f"results: none are written: {snapshot.output_problem}")
     evidence += _type_evidence(snapshot, policy)
     evidence += [f"run flag: {flag}" for flag in sorted(snapshot.flags)]
-    evidence += _told(snapshot, now)
+    evidence += _message_evidence(snapshot, now)
     evidence += [f"{cell.id}: {stage_of(cell)}: {why_stage(cell)}" for cell in snapshot.cells]
     evidence += [f"quarantined: {entry.name}: {entry.why}" for entry in snapshot.quarantined]
     evidence += [f"left alone: {entry.name}: {entry.why}" for entry in snapshot.ignored]
@@ -71,23 +70,23 @@ def explain_run(
     )
 
 
-def _told(snapshot: Snapshot, now: datetime) -> Iterator[str]:
-    """What people were told, and what keeps the rest from them."""
+def _message_evidence(snapshot: Snapshot, now: datetime) -> Iterator[str]:
+    """Yield how many messages were reported, and why the others are not delivered."""
     outbox = snapshot.outbox
     if outbox is None or not outbox.last:
         return
     ticket = f" in ticket {outbox.ticket}" if outbox.ticket is not None else ""
-    yield f"told{ticket}: {number_of(outbox.last, 'message')}, the last one {outbox.newest}"
+    yield f"reported{ticket}: {number_of(outbox.last, 'message')}, the last one {outbox.newest}"
     yield from sentences(outbox)
-    for name, trouble in sorted(delivery_failures(outbox).items()):
-        until = time_of(trouble.until)
+    for name, failure in sorted(delivery_failures(outbox).items()):
+        until = time_of(failure.until)
         when = (
             f"in {ago((until - now).total_seconds())}"
-            if until and rests(trouble, now)
+            if until and rests(failure, now)
             else "at the next look"
         )
-        tries = f"{trouble.attempts} attempt{'' if trouble.attempts == 1 else 's'}"
-        yield f"{name}: {tries} since {trouble.since}; again {when}"
+        attempts = number_of(failure.attempts, "attempt")
+        yield f"{name}: {attempts} since {failure.since}; again {when}"
 
 
 def _type_evidence(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
@@ -100,7 +99,7 @@ def _type_evidence(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
 def explain_cell(
     snapshot: Snapshot, cell_id: CellId, decision: Decision, policy: Policy, now: datetime
 ) -> Explanation:
-    """Why a cell is at its stage. The cell must be in the snapshot (KeyError)."""
+    """Explain the stage of a cell. Raises KeyError if the cell is not in the snapshot."""
     cell = snapshot.cell(cell_id)
     if cell is None:
         raise KeyError(cell_id)
@@ -115,14 +114,14 @@ def explain_cell(
         f"{snapshot.run} {cell_id}",
         str(stage),
         why_stage(cell),
-        (*_cell_evidence(cell, now), *late, *_copies(snapshot, cell, now)),
+        (*_cell_evidence(cell, now), *late, *_copy_evidence(snapshot, cell, now)),
         happens,
         tuple(_cell_can(snapshot, cell, policy, now)),
     )
 
 
 def ago(seconds: float) -> str:
-    """A length of time as people say it: "42 s", "5 min", "3 h", "2 days"."""
+    """Format a duration in seconds for people: "42 s", "5 min", "3 h", "2 days"."""
     for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
@@ -130,7 +129,7 @@ def ago(seconds: float) -> str:
 
 
 def owner_words(owner: Owner | None) -> str:
-    """Who holds a claim, in a few words."""
+    """Describe the owner of a claim in a few words."""
     if owner is None or not owner.host:
         return "an unknown owner (an empty flag, made by hand or by an older program)"
     who = f"{owner.action or 'a process'} on {owner.host}, process {owner.pid}"
@@ -152,20 +151,18 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
     flags = cell.flags
     for name, flag in (("done", flags.done), ("failed", flags.failed), ("aborted", flags.aborted)):
         if flag:
-            said = f": {flag.why}" if flag.why else ""
-            yield f"flag {name}, {ago(now.timestamp() - flag.mtime)} old{said}"
-    for claim in (
-        () if flags.done else flags.claims
-    ):  # nobody asks after the owners of what is finished
-        stepped = ", stepped back" if claim.yielded else ""
-        yield (
-            f"claim {claim.epoch} by {owner_words(claim.worker or claim.owner)}: {claim.liveness}{stepped}"
-            + (f" ({claim.evidence})" if claim.evidence else "")
-        )
+            reason = f": {flag.why}" if flag.why else ""
+            yield f"flag {name}, {ago(now.timestamp() - flag.mtime)} old{reason}"
+    # The owners of claims on a finished cell do not matter.
+    for claim in () if flags.done else flags.claims:
+        owner = owner_words(claim.worker or claim.owner)
+        released = ", released" if claim.yielded else ""
+        evidence = f" ({claim.evidence})" if claim.evidence else ""
+        yield f"claim {claim.epoch} by {owner}: {claim.liveness}{released}{evidence}"
     if flags.done and (counted := flags.done.record.get("counted")):
         yield f"counted: {counted}"
     if flags.synced and (flags.accepted or by_hand(cell)):
-        yield "flag synced: a person accepted its data as complete"
+        yield "flag synced: accepted as complete by a person"
     elif flags.synced:
         yield "flag synced: its data were recorded as complete"
     if written := summary_time(cell):
@@ -179,16 +176,16 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
         yield f"ingested so far: {', '.join(_amounts(cell.results))}"
     if arriving and arriving.round:
         how = arriving.round.ending or f"under way, {arriving.round.liveness}"
-        yield f"last round of ingest: {how} ({owner_words(arriving.round.owner)})"
+        yield f"last ingest: {how} ({owner_words(arriving.round.owner)})"
     progress = cell.progress
     if progress:
         share = f" {progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else ""
-        said = ago(now.timestamp() - progress.updated)
-        yield f"worker says, {said} ago: {progress.phase}{share} {progress.note}".rstrip()
+        age = ago(now.timestamp() - progress.updated)
+        yield f"worker reported {age} ago: {progress.phase}{share} {progress.note}".rstrip()
 
 
-def _copies(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
-    """Which copies of a processed cell there are, when they were last read, and what was found."""
+def _copy_evidence(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
+    """Yield the copies of a processed cell, when each was last read in full, and problems found."""
     for copy in copy_locations(snapshot, cell):
         read = time_of(copy.verified_at)
         when = (
@@ -212,14 +209,14 @@ def _copies(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[str]:
     for work, last in (("backup", cell.backup), ("verification", cell.verification)):
         if last and last.ending != "done":
             how = f"failed: {last.why}" if last.ending else f"under way, {last.liveness}"
-            yield f"last round of {work}: {how} ({owner_words(last.owner)})"
+            yield f"last {work}: {how} ({owner_words(last.owner)})"
 
 
 def _next(decision: Decision, cell: CellId | None) -> str:
     actions = [action for action in decision.actions if cell in (None, action.cell)]
     if actions:
-        what = ", ".join(f"{action.name} {action.cell or ''}".strip() for action in actions)
-        return f"at the next look: {what} ({actions[0].reason})"
+        names = ", ".join(f"{action.name} {action.cell or ''}".strip() for action in actions)
+        return f"at the next look: {names} ({actions[0].reason})"
     return ""
 
 
@@ -251,18 +248,28 @@ def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy) -> str:
     if stage is Stage.PROCESSING:
         claim = cell.flags.claim
         if claim and claim.liveness is Liveness.UNKNOWN:
-            return "nothing, until its owner is seen to end or a person says that it has"
+            return "nothing, until its owner is seen to end or a person releases the claim"
         return "its worker finishes it, or is found dead and replaced"
     if stage is Stage.READY and not type_of(snapshot, policy).process:
-        return f"nothing: its run is of the type {type_of(snapshot, policy).name}, and such runs are not processed"
+        name = type_of(snapshot, policy).name
+        return f"nothing: its run is of the type {name}, and such runs are not processed"
     if stage is Stage.INCOMPLETE:
         if not cell.present:
             return "nothing, until its directory or its upstream is back"
         if cell.completeness and cell.completeness.fallback:
-            return "nothing, until a person accepts it as complete: its final_summary names the fallback folder"
+            return (
+                "nothing, until a person accepts it as complete: "
+                "its final_summary names the fallback folder"
+            )
         if cell.completeness and cell.completeness.verdict is not Verdict.RUNNING:
-            return "its files are counted again every minute or sooner; processing starts when they agree"
-        return "it is processed when its final_summary says that all files are written, and they are all here"
+            return (
+                "its files are counted again every minute or sooner; "
+                "processing starts when they agree"
+            )
+        return (
+            "it is processed when its final_summary says that all files are written, "
+            "and they are all here"
+        )
     return {
         Stage.READY: "it is processed as soon as a worker is free",
         Stage.PENDING: "it is fetched by the next sync",
@@ -276,20 +283,21 @@ def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy) -> str:
 def _run_can(snapshot: Snapshot) -> Iterator[str]:
     run = snapshot.run
     for flag in sorted({"failed", "aborted"} & snapshot.flags):
-        yield f"when the reason has gone: remove {snapshot.path}/pipeline/{flag}"
+        when = "after fixing the cause" if flag == "failed" else "to undo"
+        yield f"{when}: remove {snapshot.path}/pipeline/{flag}"
     if snapshot.has_pipeline and snapshot.upstream is None:
-        yield f"say whose run it is: echo LOCAL > {snapshot.path}/pipeline/upstream"
+        yield f"name the run's upstream: echo LOCAL > {snapshot.path}/pipeline/upstream"
     if snapshot.has_pipeline and snapshot.output is None:
-        yield f"make the link {snapshot.path}/pipeline/output to its output directory"
+        yield f"create the link {snapshot.path}/pipeline/output to its output directory"
     for entry in snapshot.quarantined:
         yield f"rename {entry.name}, so that it can be worked on safely"
     if snapshot.adopted and not snapshot.flags & HANDS_OFF:
         yield f"disregard the whole run: hesiod-watch abort {run} --why …"
     if snapshot.outbox and delivery_failures(snapshot.outbox):
-        yield f"have messages delivered at once, when they can be: remove {snapshot.path}/pipeline/notify.failed"
+        yield f"retry the delivery of messages now: remove {snapshot.path}/pipeline/notify.failed"
     for cell in snapshot.cells:
         if stage_of(cell) is Stage.FAILED:
-            yield f"try a failed cell again: hesiod-watch retry {run} {cell.id} --why …"
+            yield f"retry a failed cell: hesiod-watch retry {run} {cell.id} --why …"
 
 
 def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> Iterator[str]:
@@ -297,30 +305,41 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
     if stage is Stage.READY and not type_of(snapshot, policy).process:
         yield f"have it processed: write another type into {snapshot.path}/pipeline/type.yaml"
     if stage is Stage.FAILED:
-        yield f"when the cause is mended: hesiod-watch retry {run} {cell.id} --why …"
+        yield f"after fixing the cause: hesiod-watch retry {run} {cell.id} --why …"
         if cell.completeness and not cell.completeness.proven and not by_hand(cell):
             synced = f"{snapshot.path}/pipeline/{cell.id.stem}.synced"
-            yield f"accept it as it is: retry it first, and then hesiod-touch-atomic {synced}"
+            yield f"accept it as complete: first retry it, then hesiod-touch-atomic {synced}"
     claim = cell.flags.claim
     if stage is Stage.PROCESSING and claim and claim.liveness is Liveness.UNKNOWN:
-        yield f"if you have checked that the owner is dead: hesiod-watch release {run} {cell.id} --why …"
+        yield (
+            "if you have checked that the owner is dead: "
+            f"hesiod-watch release {run} {cell.id} --why …"
+        )
     if overdue(cell, policy, now):
         yield from steps(snapshot, cell)
     elif stage is Stage.INCOMPLETE and cell.present:
-        yield f"take it as complete: hesiod-touch-atomic {snapshot.path}/pipeline/{cell.id.stem}.synced"
+        flag = f"{snapshot.path}/pipeline/{cell.id.stem}.synced"
+        yield f"accept it as complete: hesiod-touch-atomic {flag}"
     if stage is Stage.PROCESSED:
         if finding_of(cell).said:
             yield (
                 "after copying the named files again from the sequencer: "
-                f"hesiod-watch verify {run} {cell.id} --backup (docs/backup.md says how to renew the copies)"
+                f"hesiod-watch verify {run} {cell.id} --backup "
+                "(docs/backup.md says how to renew the copies)"
             )
         yield f"check its results again: hesiod-watch verify {run} {cell.id}"
         if cell.backup:
-            yield f"read all its copies, also those on backups: hesiod-watch verify {run} {cell.id} --backup"
+            yield (
+                "read all its copies, also those on backups: "
+                f"hesiod-watch verify {run} {cell.id} --backup"
+            )
         if (cell.backup and cell.backup.ending == "failed") or damage_in(cell.verification):
-            yield f"copy again what is bad or lacks there: hesiod-watch perform backup {run} {cell.id}"
-        yield f"process it once more: take {snapshot.path}/pipeline/{cell.id.stem}.done away"
+            yield (
+                "copy damaged and missing files to its backups again: "
+                f"hesiod-watch perform backup {run} {cell.id}"
+            )
+        yield f"process it again: remove {snapshot.path}/pipeline/{cell.id.stem}.done"
     if stage not in (Stage.PROCESSED, Stage.ABORTED):
         yield f"disregard it: hesiod-watch abort {run} {cell.id} --why …"
     if stage is Stage.ABORTED:
-        yield f"think again: remove {snapshot.path}/pipeline/{cell.id.stem}.aborted"
+        yield f"to undo: remove {snapshot.path}/pipeline/{cell.id.stem}.aborted"

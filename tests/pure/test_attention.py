@@ -277,7 +277,7 @@ ACCEPT = "hesiod-touch-atomic /landing/run/pipeline/cell.synced"
             "compare the final_summary in /landing/run/lib/cell",
             "cannot tell which files",
         ),
-        (CLOSED, "see that the user of hesiod-watch can read", "cannot tell which files"),
+        (CLOSED, "make sure that the user of hesiod-watch can read", "cannot tell which files"),
     ],
     ids=CAUSE_IDS,
 )

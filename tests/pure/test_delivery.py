@@ -200,12 +200,12 @@ def test_explained() -> None:
     )
     snapshot = replace(RUN, outbox=outbox)
     told = explain_run(snapshot, Decision(()), POLICY, NOW)
-    assert "told in ticket 12: 2 messages, the last one cell-done.2" in told.evidence
+    assert "reported in ticket 12: 2 messages, the last one cell-done.2" in told.evidence
     assert "2 messages not delivered to rt: away" in told.evidence
     assert "rt: 3 attempts since 2026-11-22T21:00:00+00:00; again in 9 min" in told.evidence
     assert told.next.endswith("; delivery of messages is tried again in 9 min")
     assert (
-        "have messages delivered at once, when they can be: remove /r/pipeline/notify.failed"
+        "retry the delivery of messages now: remove /r/pipeline/notify.failed"
         in told.you_can
     )
 
