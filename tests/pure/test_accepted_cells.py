@@ -1,6 +1,4 @@
-"""The verdict on a cell that a person accepted: kept through a flag, and said for a run of many
-cells.
-"""
+"""Verdict on a cell accepted by a person: in flags, in sentences and in a run of many cells."""
 
 from __future__ import annotations
 
@@ -59,7 +57,7 @@ def a_cell(name: str, flags: CellFlags, found: Completeness | None) -> Cell:
 
 @pytest.mark.parametrize("verdict", [each for each in Verdict if each is not Verdict.PROVEN])
 def test_accept(verdict: Verdict) -> None:
-    """Whatever is wrong with a cell stays in the sentence about a person's acceptance."""
+    """The sentence about an accepted cell contains what is wrong with the cell."""
     accepted = accept(Completeness(verdict, "something is wrong", SHORT.shortfalls))
     assert accepted.verdict is Verdict.BY_HAND
     assert accepted.by_hand == "accepted as complete by a person; something is wrong"
@@ -68,7 +66,7 @@ def test_accept(verdict: Verdict) -> None:
 
 
 def test_accept_what_is_proven() -> None:
-    """A person's acceptance of a cell whose counts agree adds nothing."""
+    """Accepting a cell whose counts agree changes nothing."""
     assert accept(PROVEN) == PROVEN
     assert PROVEN.by_hand == ""
 
@@ -100,11 +98,11 @@ def test_read_nothing(record: Mapping[str, object]) -> None:
 
 
 def test_of_0_1_0() -> None:
-    """The sentence that 0.1.0 wrote about an accepted cell is still one about an accepted cell."""
-    said = "taken as complete by a person; 1 of 2 FASTQ files missing"
-    found = recorded({"counted": said})
+    """The sentence that 0.1.0 wrote about an accepted cell still marks it as accepted."""
+    sentence = "taken as complete by a person; 1 of 2 FASTQ files missing"
+    found = recorded({"counted": sentence})
     assert found
-    assert found.by_hand == said
+    assert found.by_hand == sentence
 
 
 def test_one_accepted_cell_among_others() -> None:
@@ -142,21 +140,21 @@ def test_a_long_list_does_not_hide_it(event: str) -> None:
     many = [a_cell(f"c{number:03}", DONE, PROVEN) for number in range(MOST_CELLS + 5)]
     snapshot = run_of(*many, a_cell("z", DONE, accept(SHORT)))
     (found,) = [each for each in happened(snapshot, Policy(), NOW) if each.name == event]
-    told = compose(found, snapshot, "internal", "")
-    assert "lib/z: " in told
-    assert "1 of 2 FASTQ files missing" in told
+    text = compose(found, snapshot, "internal", "")
+    assert "lib/z: " in text
+    assert "1 of 2 FASTQ files missing" in text
 
 
 def test_a_lost_file_is_not_all_data() -> None:
-    """A cell that failed because it lost a file is not told as complete."""
+    """A cell that failed because it lost a file is not reported as complete."""
     lost = a_cell("a", CellFlags(synced=True, failed=Flag("failed", 1.0, text="{}")), SHORT)
-    told = {
+    texts = {
         each.name: compose(each, run_of(lost), "internal", "")
         for each in happened(run_of(lost), Policy(), NOW)
     }
-    assert "data are here" not in told["cell-ready"] + told["all-cells-run"]
-    assert "1 of 2 FASTQ files missing" in told["cell-ready"]
-    assert "person" not in told["cell-ready"]
+    assert "data are here" not in texts["cell-ready"] + texts["all-cells-run"]
+    assert "1 of 2 FASTQ files missing" in texts["cell-ready"]
+    assert "person" not in texts["cell-ready"]
 
 
 @pytest.mark.parametrize(

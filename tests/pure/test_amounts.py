@@ -1,4 +1,4 @@
-"""One is one, and everything else is many."""
+"""Numbers of things in the singular and the plural."""
 
 from __future__ import annotations
 
@@ -22,7 +22,5 @@ from hesiod_watch.core.text import number_of
     ],
 )
 def test_number_of(number: float, words: tuple[str, ...], form: str, says: str) -> None:
-    """What there is of it stands in the singular for one and in the plural for all other numbers,
-    none included.
-    """
+    """The noun is in the singular for one, and in the plural for all other numbers, also zero."""
     assert number_of(number, *words, form=form) == says

@@ -1,6 +1,4 @@
-"""Cells that have ended and stay incomplete: when one is overdue, what is told of it, and when that
-ends.
-"""
+"""Overdue cells: when a cell is overdue, the messages about it, and when it is resolved."""
 
 from __future__ import annotations
 
@@ -82,7 +80,7 @@ CLAIM = Claim(1, None, None, yielded=False, liveness=Liveness.ALIVE, evidence=""
 
 
 def flagged(flags: CellFlags) -> Cell:
-    """The cell as observe shows it once a flag says enough: its files are not counted."""
+    """Return the cell as observed with a deciding flag: its files are not counted."""
     return replace(LATE, flags=flags, completeness=None, summary_since=None)
 
 
@@ -91,13 +89,13 @@ def flag(why: str = "because") -> Flag:
 
 
 def keys(snapshot: Snapshot, now: datetime = NOW) -> list[str]:
-    """Keys of what is told of overdue cells now."""
+    """Return the keys of the messages about overdue cells that are due now."""
     names = (CELL_OVERDUE, CELL_OVERDUE_ENDED)
     return [event.key for event in due(snapshot, POLICY, now) if event.name in names]
 
 
-def telling(snapshot: Snapshot, *told: str) -> Snapshot:
-    return replace(snapshot, outbox=Outbox(reported=frozenset({"run-new", *told})))
+def with_reported(snapshot: Snapshot, *reported_keys: str) -> Snapshot:
+    return replace(snapshot, outbox=Outbox(reported=frozenset({"run-new", *reported_keys})))
 
 
 ALL_CAUSES = [SHORT, OVER, FALLBACK, UNREADABLE, NO_COUNTS, CLOSED]
@@ -105,8 +103,8 @@ CAUSE_IDS = ["short", "over", "fallback", "half-written", "no counts", "not read
 
 
 @pytest.mark.parametrize("found", ALL_CAUSES, ids=CAUSE_IDS)
-def test_each_cause_is_told(found: Completeness) -> None:
-    """Whatever keeps an ended cell from being complete is told, and is a problem of every poll."""
+def test_each_cause_is_reported(found: Completeness) -> None:
+    """Every cause of an incomplete ended cell is reported, and is a problem of every poll."""
     run = replace(RUN, cells=(replace(LATE, completeness=found),))
     assert keys(run) == ["cell-overdue.cell.1"]
     (sentence,) = problems(run, POLICY, NOW).values()
@@ -133,19 +131,19 @@ def test_each_cause_is_told(found: Completeness) -> None:
         replace(RUN, upstream=THERE, sync=SYNCING),
     ],
     ids=[
-        *("running", "proven", "gone", "no summary", "synced", "claimed", "failed", "aborted"),
-        *("done", "run failed", "run aborted", "run stripped", "nobody's", "being copied"),
+        *("running", "proven", "missing", "no summary", "synced", "claimed", "failed", "aborted"),
+        *("done", "run failed", "run aborted", "run stripped", "without upstream", "being copied"),
     ],
 )
 def test_what_is_not_overdue(run: Snapshot) -> None:
-    """A cell that runs, is complete, is decided or may not be worked on is no trouble of this kind."""
+    """A cell that runs, is complete, is decided or is stopped by a flag is not overdue."""
     assert keys(run) == []
     assert not problems(run, POLICY, NOW)
 
 
 @pytest.mark.parametrize("listed", [True, False], ids=["upstream asked", "upstream silent"])
 def test_cells_of_upstream_runs(listed: bool) -> None:
-    """A cell that was copied and is short is told of, whether or not its upstream was just asked."""
+    """A copied cell with missing files is reported, also if its upstream was not just queried."""
     run = replace(RUN, upstream=THERE, cells=(replace(LATE, upstream=listed),))
     run = replace(run, listed_at=THERE if listed else "")
     assert keys(run) == ["cell-overdue.cell.1"]
@@ -153,19 +151,19 @@ def test_cells_of_upstream_runs(listed: bool) -> None:
 
 
 def test_once_until_it_ends() -> None:
-    """Other counts are the same trouble; a cell that is overdue again after the end is told again."""
+    """Other counts do not repeat the report; a cell that is overdue again is reported again."""
     fewer = replace(SHORT, why="2 of 2 FASTQ files missing", shortfalls=(Shortfall(FASTQ, 0, 2),))
     other = replace(RUN, cells=(replace(LATE, completeness=fewer),))
     complete = replace(RUN, cells=(replace(LATE, completeness=PROVEN),))
-    told = ["cell-overdue.cell.1"]
-    assert keys(telling(RUN, *told)) == keys(telling(other, *told)) == []
-    assert keys(telling(complete, *told)) == ["cell-overdue-ended.cell.1"]
-    told.append("cell-overdue-ended.cell.1")
-    assert keys(telling(complete, *told)) == []
-    assert keys(telling(other, *told)) == ["cell-overdue.cell.2"]
-    told.append("cell-overdue.cell.2")
-    assert keys(telling(other, *told)) == []
-    assert keys(telling(complete, *told)) == ["cell-overdue-ended.cell.2"]
+    reported = ["cell-overdue.cell.1"]
+    assert keys(with_reported(RUN, *reported)) == keys(with_reported(other, *reported)) == []
+    assert keys(with_reported(complete, *reported)) == ["cell-overdue-ended.cell.1"]
+    reported.append("cell-overdue-ended.cell.1")
+    assert keys(with_reported(complete, *reported)) == []
+    assert keys(with_reported(other, *reported)) == ["cell-overdue.cell.2"]
+    reported.append("cell-overdue.cell.2")
+    assert keys(with_reported(other, *reported)) == []
+    assert keys(with_reported(complete, *reported)) == ["cell-overdue-ended.cell.2"]
 
 
 @pytest.mark.parametrize(
@@ -194,19 +192,19 @@ def test_once_until_it_ends() -> None:
             "done",
             "failed",
             "aborted",
-            "done and gone",
+            "done and missing",
         ),
         *("another acquisition", "another summary"),
     ],
 )
 def test_the_end_says_what_ended_it(cell: Cell, words: str) -> None:
-    """The end is told once, whatever it was, and only where the beginning was told."""
-    run = telling(replace(RUN, cells=(cell,)), "cell-overdue.cell.1")
+    """The end is reported once, whatever the cause, and only if the beginning was reported."""
+    run = with_reported(replace(RUN, cells=(cell,)), "cell-overdue.cell.1")
     (event,) = [event for event in due(run, POLICY, NOW) if event.name == CELL_OVERDUE_ENDED]
     text = compose(event, run, "internal", "")
     assert text.startswith("Cell lib/cell of the run run is not overdue any more: ")
     assert words in text
-    assert keys(telling(run)) == []
+    assert keys(with_reported(run)) == []
 
 
 @pytest.mark.parametrize(
@@ -219,36 +217,37 @@ def test_the_end_says_what_ended_it(cell: Cell, words: str) -> None:
         replace(RUN, flags=frozenset({"failed"})),
         replace(RUN, problem="cannot be read"),
     ],
-    ids=["not seen", "gone", "upstream only", "being copied", "run held", "not readable"],
+    ids=["not seen", "missing", "upstream only", "being copied", "run failed", "not readable"],
 )
-def test_no_end_is_told_without_evidence(run: Snapshot) -> None:
-    """What a look does not see is no end of the trouble."""
-    assert keys(telling(run, "cell-overdue.cell.1")) == []
+def test_no_end_is_reported_without_evidence(run: Snapshot) -> None:
+    """A snapshot that does not show the cell is no evidence that the problem ended."""
+    assert keys(with_reported(run, "cell-overdue.cell.1")) == []
 
 
 def test_long_stems_and_stems_that_end_in_numbers() -> None:
-    """Beginnings and ends of all cells have keys of their own, short enough for the name of a file."""
+    """Every beginning and end of every cell has its own key, short enough for a file name."""
     stems = ["x" * 249 + "a", "x" * 249 + "b", "cell", "cell.1", "cell.1.1"]
-    told: set[str] = {"run-new"}
+    reported: set[str] = {"run-new"}
     for _ in range(3):
         for found in (SHORT, PROVEN):
             cells = [replace(LATE, id=CellId("l", stem), completeness=found) for stem in stems]
-            new = keys(replace(RUN, cells=tuple(cells), outbox=Outbox(reported=frozenset(told))))
+            outbox = Outbox(reported=frozenset(reported))
+            new = keys(replace(RUN, cells=tuple(cells), outbox=outbox))
             assert len(new) == len(stems)
-            assert told.isdisjoint(new)
-            told.update(new)
-    assert all(len(key) <= 240 for key in told)
+            assert reported.isdisjoint(new)
+            reported.update(new)
+    assert all(len(key) <= 240 for key in reported)
 
 
 def test_a_run_from_before_its_outbox() -> None:
-    """A trouble that lasts is no past: it is told also where the run gets its outbox only now."""
+    """A lasting problem is not past: it is reported even if the run gets its outbox only now."""
     run = replace(RUN, outbox=None)
     assert [event.name for event in due(run, POLICY, NOW)] == ["run-new"]
     assert CELL_OVERDUE in [event.name for event in happened(run, POLICY, NOW)]
 
 
 def test_default_channel() -> None:
-    """Both are comments in the tracker where the configuration says nothing else."""
+    """Both events are comments in the tracker unless the configuration says otherwise."""
     policy = replace(POLICY, channels={"rt": default_kinds()})
     for name in (CELL_OVERDUE, CELL_OVERDUE_ENDED):
         assert addressed(name, RUN, policy) == {"rt": "comment"}
@@ -282,8 +281,9 @@ ACCEPT = "hesiod-touch-atomic /landing/run/pipeline/cell.synced"
     ids=CAUSE_IDS,
 )
 def test_steps_follow_the_cause(found: Completeness, first: str, last: str) -> None:
-    """Message and explain give the same steps, the cause's own first; accepting names what would be
-    missing.
+    """Message and explain give the same steps, the step for the cause first.
+
+    The step that accepts the cell names what would be missing.
     """
     cell = replace(LATE, completeness=found)
     run = replace(RUN, cells=(cell,))
@@ -302,9 +302,7 @@ def test_steps_follow_the_cause(found: Completeness, first: str, last: str) -> N
 
 
 def test_steps_of_an_upstream_run() -> None:
-    """What is missing is put back where it comes from; nothing offers to accept a cell that is
-    copied.
-    """
+    """Missing files are copied to the upstream; no step accepts a cell that is being copied."""
     run = replace(RUN, upstream=THERE)
     lines = list(steps(run, LATE))
     assert lines == [
@@ -314,7 +312,7 @@ def test_steps_of_an_upstream_run() -> None:
 
 
 def test_several_causes_at_once() -> None:
-    """Each of several causes has its step."""
+    """Each of several causes has its own step."""
     counts = (Shortfall(FASTQ, 1, 2), Shortfall(DataKind.POD5, 3, 2))
     found = replace(FALLBACK, shortfalls=counts)
     lines = list(steps(RUN, replace(LATE, completeness=found)))
@@ -327,7 +325,7 @@ def test_several_causes_at_once() -> None:
     ("upstream", "listed_at"), [(LOCAL, False), (THERE, True)], ids=["local", "upstream"]
 )
 def test_the_end_of_the_grace_period_is_looked_for(upstream: str, listed_at: bool) -> None:
-    """A look is planned for the moment when the cell becomes overdue, and that look finds it so."""
+    """A look is planned for the time when the cell becomes overdue, and it finds it overdue."""
     cell = replace(LATE, summary_since=(NOW - HOUR).timestamp() + 20, upstream=listed_at)
     run = replace(RUN, upstream=upstream, cells=(cell,))
     again = look_again(run, POLICY, NOW)

@@ -1,4 +1,4 @@
-"""The verdict on a cell's contents, and the sentence with it."""
+"""Verdict on a cell's contents, and its sentence."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ A, B = "a" * 40, "b" * 40
 def minknow(
     acquisition: str = A, name: str = "final_summary_x.txt", **counts: int | str
 ) -> FinalSummary:
-    """A summary as MinKNOW writes it; counts are `fastq=3` or `fastq_fallback=1`."""
+    """Return a final_summary as MinKNOW writes it; counts are `fastq=3` or `fastq_fallback=1`."""
     values = {"instrument": "X", "acquisition_run_id": acquisition}
     for key, count in counts.items():
         kind, _, fallback = key.partition("_")
@@ -25,7 +25,7 @@ def minknow(
 
 
 def by_hand(**counts: int | str) -> FinalSummary:
-    """What a person wrote: a few counts, no ids."""
+    """Return a handwritten final_summary: a few counts, no ids."""
     values = minknow(A, "", **counts).values
     return FinalSummary(
         "final_summary_basecall_recovery.txt",
@@ -75,7 +75,8 @@ def by_hand(**counts: int | str) -> FinalSummary:
             [minknow(fastq=2, pod5=2)],
             {FASTQ: 3, POD5: 1},
             Verdict.SHORT,
-            "1 more FASTQ file here than announced (3 here, 2 announced); 1 of 2 POD5 files missing",
+            "1 more FASTQ file here than announced (3 here, 2 announced); "
+            "1 of 2 POD5 files missing",
         ),
         (
             [minknow(fastq=2, fastq_fallback=1)],
@@ -87,7 +88,8 @@ def by_hand(**counts: int | str) -> FinalSummary:
             [minknow(fastq=2, pod5_fallback=4)],
             {FASTQ: 1},
             Verdict.FALLBACK,
-            "4 POD5 files are in MinKNOW's fallback folder on the sequencer; 1 of 2 FASTQ files missing",
+            "4 POD5 files are in MinKNOW's fallback folder on the sequencer; "
+            "1 of 2 FASTQ files missing",
         ),
         (
             [minknow(bam_fallback=1)],
@@ -95,12 +97,13 @@ def by_hand(**counts: int | str) -> FinalSummary:
             Verdict.FALLBACK,
             "1 BAM file is in MinKNOW's fallback folder on the sequencer",
         ),
-        # Core 5.5.3 wrote pod5 and did not say how many; 2022 wrote bam and did not say so.
+        # MinKNOW core 5.5.3 announced no number of its POD5 files; in 2022, none of its BAM files.
         (
             [minknow(fastq=2)],
             {FASTQ: 2, POD5: 1, BAM: 2},
             Verdict.PROVEN,
-            "all files announced are here: 2 FASTQ files; 1 POD5 file, 2 BAM files not announced by number",
+            "all files announced are here: 2 FASTQ files; "
+            "1 POD5 file, 2 BAM files not announced by number",
         ),
         (
             [minknow(fastq=2, pod5="")],
@@ -137,8 +140,8 @@ def test_counts_decide(
     ("summaries", "expected"),
     [
         ([minknow(A, fastq=3), minknow(B, fastq=4)], {FASTQ: 7}),
-        # The same acquisition twice (a copy, or a corrected file) counts once, the later one key by
-        # key.
+        # The same acquisition twice (a copy, or a corrected file) counts once; for each key the
+        # later file wins.
         ([minknow(A, fastq=3), minknow(A, fastq=3)], {FASTQ: 3}),
         ([minknow(A, fastq=3, pod5=1), minknow(A, fastq=5)], {FASTQ: 5, POD5: 1}),
         ([minknow(A, fastq=3), minknow(B, fastq=4), minknow(A, fastq=5)], {FASTQ: 9}),
@@ -151,10 +154,10 @@ def test_counts_decide(
             ],
             {FASTQ: 9},
         ),
-        # A kind that one of them does not state cannot be summed.
+        # A kind is not summed if one acquisition states no number for it.
         ([minknow(A, fastq=3, pod5=1), minknow(B, fastq=4)], {FASTQ: 7}),
-        # Written by hand, without saying which acquisition: it corrects what it states, also when
-        # it is the older file.
+        # A handwritten file without an acquisition replaces the counts that it states, even if it
+        # is the older file.
         ([minknow(A, fastq=3, fast5=2), by_hand(fastq=40)], {FASTQ: 40, FAST5: 2}),
         ([by_hand(fastq=40), minknow(A, fastq=3, fast5=2)], {FASTQ: 40, FAST5: 2}),
         ([minknow(A, fastq=3), minknow(B, fastq=4), by_hand(fastq=40)], {FASTQ: 40}),
@@ -174,20 +177,18 @@ def test_counts_decide(
 def test_what_several_summaries_announce(
     summaries: list[FinalSummary], expected: Mapping[DataKind, int]
 ) -> None:
-    """Counts are summed over acquisitions; repeated and hand-written summaries correct them."""
+    """Counts are summed over acquisitions; repeated and handwritten files correct them."""
     assert announced(summaries) == expected
 
 
 def test_a_person_can_settle_a_fallback_by_a_summary_of_their_own() -> None:
-    """When files were brought from the fallback folder, a hand-written file with the new counts
-    proves the cell.
-    """
+    """After files were copied from the fallback folder, a handwritten file proves the cell."""
     summaries = (minknow(fastq=2, fastq_fallback=1), by_hand(fastq=3, fastq_fallback=0))
     assert judge(CellContents(summaries, {FASTQ: 3})).proven
 
 
 def test_the_fallback_of_one_acquisition_is_not_hidden_by_another() -> None:
-    """A second acquisition that says nothing of a fallback leaves the first one's in force."""
+    """The fallback of one acquisition counts even if another acquisition states none."""
     contents = CellContents(
         (minknow(A, fastq=2, fastq_fallback=1), minknow(B, fastq=1)), {FASTQ: 3}
     )
@@ -197,7 +198,7 @@ def test_the_fallback_of_one_acquisition_is_not_hidden_by_another() -> None:
 
 
 def test_numbers_are_given_beside_the_sentence() -> None:
-    """Every count that disagrees is a shortfall, more as well as fewer."""
+    """Every wrong count is a shortfall, too many files as well as too few."""
     contents = CellContents((minknow(fastq=3, fast5=4, pod5=5),), {FASTQ: 1, FAST5: 9, POD5: 5})
     assert judge(contents).shortfalls == (Shortfall(FASTQ, 1, 3), Shortfall(FAST5, 9, 4))
 
@@ -211,20 +212,19 @@ def test_numbers_are_given_beside_the_sentence() -> None:
         ),
         (
             ("bbbbbbbb", "cccccccc"),
-            "still running: acquisitions bbbbbbbb, cccccccc have files here and no final_summary yet",
+            "still running: acquisitions bbbbbbbb, cccccccc have files here "
+            "and no final_summary yet",
         ),
     ],
 )
 def test_every_acquisition_needs_its_summary(acquisitions: tuple[str, ...], why: str) -> None:
-    """Where an acquisition with data has no summary the cell is still running, even if the counts
-    happen to agree.
-    """
+    """A cell still runs while an acquisition lacks its final_summary, even if the counts agree."""
     completeness = judge(CellContents((minknow(fastq=3),), {FASTQ: 3}, unsummarised=acquisitions))
     assert (completeness.verdict, completeness.why) == (Verdict.RUNNING, why)
 
 
 def test_one_bad_summary_is_enough() -> None:
-    """A half-written or unreadable summary is never outvoted by a good one or by counts that agree."""
+    """A half-written or unreadable file decides, despite a good one or counts that agree."""
     bad = FinalSummary(
         "final_summary_y.txt", {}, "final_summary_y.txt is half-written: it ends before x"
     )
@@ -233,7 +233,7 @@ def test_one_bad_summary_is_enough() -> None:
 
 
 def test_what_cannot_be_listed_proves_nothing() -> None:
-    """Counts of a directory that could only be listed in part are not trusted."""
+    """Counts of an incompletely listed directory are not trusted."""
     contents = CellContents(
         (minknow(fastq=3),), {FASTQ: 3}, readable=False, problem="c/pod5 cannot be read: I/O error"
     )
@@ -242,7 +242,7 @@ def test_what_cannot_be_listed_proves_nothing() -> None:
 
 
 def test_links_left_out_are_mentioned() -> None:
-    """The reason for a short count stands beside it."""
+    """The sentence gives the reason for a short count."""
     contents = CellContents((minknow(fastq=3),), {FASTQ: 2}, problem="not counted: x")
     assert judge(contents).why == "1 of 3 FASTQ files missing; not counted: x"
 

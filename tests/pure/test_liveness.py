@@ -1,4 +1,4 @@
-"""The verdict on the owner of a claim: DEAD only with proof, doubt is UNKNOWN."""
+"""Liveness of a claim's owner: DEAD only with proof, doubt is UNKNOWN."""
 
 from __future__ import annotations
 
@@ -80,9 +80,7 @@ ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
 def test_process(
     owner: Owner | None, evidence: OwnerEvidence | None, verdict: Liveness, says: str
 ) -> None:
-    """A process is dead when its machine was restarted, or its pid is gone or another's; doubt is
-    unknown.
-    """
+    """A process is dead after a restart of its machine, or if its pid is unused or reused."""
     liveness, sentence = judge(owner, evidence)
     assert liveness is verdict
     assert says in sentence
@@ -127,8 +125,9 @@ IN_A_JOB = replace(PROCESS, slurm_job="17", slurm_cluster="crop")
 def test_slurm_jobs_are_not_judged(
     owner: Owner, evidence: OwnerEvidence, verdict: Liveness
 ) -> None:
-    """A record of a Slurm job is dead only where the machine proves the end of the very worker;
-    doubt says why.
+    """The owner in a Slurm job is dead only if this machine proves that the worker ended.
+
+    In doubt, the sentence gives the reason.
     """
     liveness, sentence = judge(owner, evidence)
     assert liveness is verdict
@@ -138,9 +137,7 @@ def test_slurm_jobs_are_not_judged(
 
 
 def test_dead_only_with_proof() -> None:
-    """Over all evidence there can be, DEAD always rests on another boot, or on a pid that was
-    really looked at.
-    """
+    """For all possible evidence, DEAD needs another boot or an examined pid."""
     three = (None, False, True)
     for same_machine, same_boot, namespace, running, start in product(
         three, three, three, three, (None, 99, 100)
@@ -154,18 +151,14 @@ def test_dead_only_with_proof() -> None:
 
 
 def test_says_who() -> None:
-    """The sentence names the action, the user, the pid and the host, so that a person can go and
-    look.
-    """
+    """The sentence names action, user, pid and host, so that a person can check the process."""
     sentence = judge(PROCESS, replace(HERE, same_machine=False))[1]
     assert sentence.startswith("process (local) of hesiod, pid 4711 on prom:")
 
 
 @pytest.mark.parametrize("field", ["boot_id", "pid", "pid_start", "pid_namespace"])
 def test_same_process(field: str) -> None:
-    """Two records are of one process when boot, namespace, pid and start time agree, and say so at
-    all.
-    """
+    """Two records are of one process if boot, namespace, pid and start time are known and agree."""
     other = replace(PROCESS, token="another", action="another", time="later", epoch=2)
     assert same_process(PROCESS, other)
     assert not same_process(PROCESS, replace(other, **{field: type(getattr(other, field))(7)}))

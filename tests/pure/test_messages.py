@@ -1,4 +1,4 @@
-"""What people are told: a sentence why, evidence, what happens next, what they can do."""
+"""Explanations for people: the reason, the evidence, the next step, and what they can do."""
 
 from __future__ import annotations
 
@@ -133,11 +133,11 @@ def explained(cell: Cell, run: Snapshot = RUN) -> Explanation:
         "processing",
         "aborted",
         "done",
-        "gone",
+        "missing",
     ],
 )
 def test_a_cell_explains_itself(cell: Cell, why: str, happens: str, can: str) -> None:
-    """For each stage: why, what comes next, and the command that a person would need."""
+    """Each stage has a reason, a next step, and the command that a person needs."""
     explanation = explained(cell)
     assert why in explanation.why
     assert happens in explanation.next
@@ -146,7 +146,7 @@ def test_a_cell_explains_itself(cell: Cell, why: str, happens: str, can: str) ->
 
 
 def test_a_run_explains_itself_with_its_cells_and_quarantined_names() -> None:
-    """The run's evidence lists its flags, its cells, and what was left alone, with reasons."""
+    """The run's evidence lists its flags, its cells and its quarantined names, with reasons."""
     snapshot = replace(
         RUN,
         flags=frozenset({"failed"}),
@@ -163,7 +163,7 @@ def test_a_run_explains_itself_with_its_cells_and_quarantined_names() -> None:
 
 
 def test_flagged_run_stops_its_cells_and_says_so() -> None:
-    """A ready cell of a failed run is not promised a worker."""
+    """The explanation of a ready cell in a failed run does not promise a worker."""
     explanation = explained(
         replace(HERE, flags=CellFlags(synced=True)), replace(RUN, flags=frozenset({"failed"}))
     )
@@ -171,7 +171,7 @@ def test_flagged_run_stops_its_cells_and_says_so() -> None:
 
 
 def test_an_unknown_cell_is_an_error() -> None:
-    """Nobody is told a story about a cell that is not there."""
+    """An explanation of a cell that is not in the snapshot raises KeyError."""
     with pytest.raises(KeyError):
         explain_cell(RUN, ID, plan(RUN, POLICY, NOW), POLICY, NOW)
 
@@ -188,13 +188,11 @@ def test_an_unknown_cell_is_an_error() -> None:
     ],
 )
 def test_lengths_of_time(seconds: float, words: str) -> None:
-    """Times are told in the unit that a person would use; a clock that runs ahead makes no negative
-    ages.
-    """
+    """Durations are in the unit that a person would use, and never negative."""
     assert ago(seconds) == words
 
 
 def test_owner_words() -> None:
-    """An owner is named by what it does and where; an empty flag is said to be one."""
+    """An owner is described by its action and host; an empty flag has an unknown owner."""
     assert owner_words(OWNER) == "process on elsewhere, process 42"
     assert "unknown owner" in owner_words(None)

@@ -1,4 +1,4 @@
-"""What MinKNOW's checksums say of a cell, in words and in records."""
+"""Result of comparing a cell with MinKNOW's checksums, as sentences and as records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ AT = "2026-11-22T10:00:0{}Z"
 
 
 def test_the_sentence() -> None:
-    """It names the file of checksums and each file that differs or is missing."""
+    """The sentence names the file of checksums and each file that differs or is missing."""
     assert BAD.wrong == (
         "MinKNOW's checksums (output_hash_x.csv): 1 file differs: pod5/a.pod5; "
         "2 files are missing: b.fastq (b.fastq.gz is there instead), c.bam"
@@ -55,12 +55,12 @@ def test_records() -> None:
     [None, 3, [], {"files": 3}, {"files": [1], "agreeing": "x", "absent": {"a": 1}, "problem": []}],
 )
 def test_records_of_another_kind(record: object) -> None:
-    """What is no record of ours says nothing and raises nothing."""
+    """Another kind of record gives an empty result and raises no error."""
     assert not MinknowChecksums.from_record(record)
 
 
 def test_the_newest_finding_counts() -> None:
-    """A later reading withdraws an earlier finding, in whatever order flags are asked."""
+    """A later reading withdraws an earlier finding, whatever the order of the flags."""
     bad, other, good = (
         each.finding
         for each in (BAD, MinknowChecksums(FILE, absent=("c.bam",)), MinknowChecksums(FILE))
@@ -74,7 +74,7 @@ def test_the_newest_finding_counts() -> None:
 
 
 def test_doubt_withdraws_nothing() -> None:
-    """An earlier finding stays where not every file was compared."""
+    """An earlier finding stays valid if not every file was compared."""
     for doubt in (
         MinknowChecksums(FILE, 1, not_compared=1),
         MinknowChecksums(FILE, problem="unreadable"),

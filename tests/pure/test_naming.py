@@ -99,9 +99,7 @@ def test_cell_names_of_every_machine_are_taken_apart(
     ],
 )
 def test_anything_else_is_no_cell(name: str) -> None:
-    """What differs from a cell's name in one place is not taken for one, and the quarantine says
-    why.
-    """
+    """A name with one error is not a cell's name, and its quarantine has a reason."""
     assert parse_cell(name) is None
     assert cell_problem(name) != ""
 
@@ -117,7 +115,7 @@ def test_anything_else_is_no_cell(name: str) -> None:
         ("ACTC1", False),
     ],
 )
-def test_configuration_test_cells_are_told_by_their_flow_cell(
+def test_configuration_test_cells_are_known_by_their_flow_cell(
     flow_cell: str, expected: bool
 ) -> None:
     """A flow cell that begins with CTC tests the instrument and contains no sample."""
@@ -177,9 +175,7 @@ def test_ordinary_names_may_be_worked_on(name: str) -> None:
     ],
 )
 def test_other_names_are_quarantined_with_a_reason(name: str, says: str) -> None:
-    """A name outside the grammar is refused for runs, libraries and cells in one printable
-    sentence.
-    """
+    """An invalid name of a run, library or cell is refused in one printable sentence."""
     for problem in (run_problem(name), library_problem(name), cell_problem(name)):
         assert says in problem
         assert problem.isprintable()
@@ -196,7 +192,7 @@ def test_names_we_use_ourselves_are_no_libraries(name: str) -> None:
 
 @pytest.mark.parametrize("suffix", ["done", "backup", "backup.done", "started.2", "sup.failed"])
 def test_suffixes_that_read_like_flags_are_quarantined(suffix: str) -> None:
-    """`X.backup` is no cell: its flag `X.backup.done` would say that X has been backed up."""
+    """`X.backup` is not a cell: its flag `X.backup.done` would say that X is backed up."""
     assert "flag" in cell_problem(f"{CELL}.{suffix}")
     assert parse_cell(f"{CELL}.{suffix}") is None
 
@@ -214,9 +210,7 @@ def test_suffixes_that_read_like_flags_are_quarantined(suffix: str) -> None:
     ],
 )
 def test_a_name_meant_for_a_cell_is_noticed(name: str, expected: bool) -> None:
-    """Date and time at the beginning are enough to tell a person that a directory is not taken for
-    a cell.
-    """
+    """A directory that begins with date and time but is no cell is reported to a person."""
     assert looks_like_cell(name) is expected
 
 
@@ -240,15 +234,13 @@ def test_a_name_meant_for_a_cell_is_noticed(name: str, expected: bool) -> None:
     ],
 )
 def test_display_shows_what_is_invisible(name: str, shown: str) -> None:
-    """Control, bidirectional, zero-width and undecodable characters appear as escapes, readable
-    text as itself.
-    """
+    """Invisible, control and undecodable characters become escapes; readable text stays."""
     assert display(name) == shown
 
 
 @given(st.one_of(st.text(), st.binary().map(os.fsdecode)))
 def test_display_is_one_printable_line(name: str) -> None:
-    """Whatever the name, what is shown can be printed and encoded, without control characters."""
+    """Every displayed name can be printed and encoded, and contains no control character."""
     shown = display(name)
     assert shown.isprintable()
     assert shown.encode("utf-8").decode() == shown
@@ -280,7 +272,7 @@ def test_natural_order_counts_numbers() -> None:
 
 @given(st.lists(st.text(alphabet="a0129_é٢\udcff"), unique=True))
 def test_natural_order_is_total(names: list[str]) -> None:
-    """Two names always differ in the order, so how they were listed is of no account."""
+    """Different names have different sort keys, so the order does not depend on the listing."""
     assert len({natural_key(name) for name in names}) == len(names)
     assert sorted(names, key=natural_key) == sorted(set(names), key=natural_key)
 
@@ -363,9 +355,7 @@ def test_outputs_of_one_cell_never_share_a_name(
 def test_impossible_output_names_are_errors(
     run: str, library: str, cell: str, barcode: str | None, part: str, says: str
 ) -> None:
-    """A name too long for a file system, or of quarantined parts, is refused with the reason on one
-    line.
-    """
+    """A name that is too long or has quarantined parts is refused, with a one-line reason."""
     with pytest.raises(PermanentError, match=says) as caught:
         output_file_name(run, CellId(library, cell), barcode, part)
     assert str(caught.value).isprintable()

@@ -1,4 +1,4 @@
-"""What is done when: every rule, with its reason, and what is waited for."""
+"""Rules of the plan: actions with their reasons, and reasons to wait."""
 
 from __future__ import annotations
 
@@ -122,19 +122,19 @@ def planned(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[str, int]
     ],
 )
 def test_rules(snapshot: Snapshot, expected: list[tuple[str, int]]) -> None:
-    """Each rule does its one thing."""
+    """Each rule plans its one action."""
     assert planned(snapshot) == expected
 
 
 def test_runs_are_taken_up_only_where_sequencers_write_here() -> None:
-    """Without a LOCAL upstream a directory that appears belongs to somebody else."""
+    """Without a LOCAL upstream a new directory belongs to another program."""
     snapshot = replace(RUN, has_pipeline=False, upstream=None, cells=(HERE,))
     assert planned(snapshot, replace(POLICY, local=False)) == []
 
 
 @pytest.mark.parametrize("flag", ["failed", "aborted", "stripped"])
 def test_nothing_is_started_in_a_flagged_run(flag: str) -> None:
-    """The run's own flags stop every rule, and the wait is said."""
+    """The run's own flags stop every rule, and the plan says so."""
     cells = (
         replace(HERE, flags=CellFlags(synced=True)),
         Cell(CellId("lib", "b"), True, completeness=PROVEN),
@@ -150,7 +150,7 @@ def test_nothing_is_started_in_a_flagged_run(flag: str) -> None:
     ids=["output", "upstream"],
 )
 def test_nothing_is_started_without_output_or_upstream(run: Snapshot) -> None:
-    """Whose run it is and where results go must be known before anything is started."""
+    """No work starts before the upstream and the output directory of a run are known."""
     assert planned(replace(run, cells=(replace(HERE, flags=CellFlags(synced=True)),))) == []
 
 
@@ -175,9 +175,7 @@ def test_one_failed_cell_never_stops_another() -> None:
 
 
 def test_attempts_are_counted_over_a_day_only() -> None:
-    """Old attempts and those that stepped back do not use up today's; a time that cannot be read
-    counts.
-    """
+    """Old and released claims do not count as today's attempts; a claim without a time does."""
     old = (
         claim(1, hours_ago=30),
         claim(2, hours_ago=25),
@@ -194,16 +192,14 @@ def test_attempts_are_counted_over_a_day_only() -> None:
     ]
 
 
-def test_all_claims_stepped_back_is_nobody() -> None:
-    """When every epoch has yielded, the cell is taken up again and not forgotten."""
+def test_a_cell_with_only_released_claims_is_retried() -> None:
+    """If every claim was released, the cell is processed again and not forgotten."""
     yielded = CellFlags(claims=(claim(1, Liveness.ALIVE, yielded=True),))
     assert planned(replace(RUN, cells=(replace(HERE, flags=yielded),))) == [("process", 2)]
 
 
 def test_report_follows_the_cells() -> None:
-    """The run's page is made when it does not cover what has become of the cells, and then not
-    again.
-    """
+    """The run's page is written if it does not show the present cells, and only once."""
     done = replace(RUN, cells=(replace(HERE, flags=CellFlags(done=FLAG)),))
     assert planned(done) == [("report", 1)]
     assert planned(replace(done, report_digest="another")) == [("report", 1)]
@@ -211,7 +207,7 @@ def test_report_follows_the_cells() -> None:
 
 
 def test_priority_is_data_before_pages() -> None:
-    """Processing comes before telling about it."""
+    """Processing comes before the report about it."""
     cells = (
         replace(HERE, flags=CellFlags(done=FLAG)),
         Cell(CellId("lib", "b"), True, flags=CellFlags(synced=True)),
@@ -220,7 +216,7 @@ def test_priority_is_data_before_pages() -> None:
 
 
 def test_missing_files_are_a_persons_business_after_the_grace_period() -> None:
-    """Short counts are waited for quietly at first; later the sentence asks for a person."""
+    """Missing files are first waited for quietly; after the grace period a person is asked."""
     since = NOW.timestamp() - 1800
     short = replace(HERE, completeness=SHORT, summary_since=since)
     assert not overdue(short, POLICY, NOW)
@@ -233,8 +229,9 @@ def test_missing_files_are_a_persons_business_after_the_grace_period() -> None:
 
 
 def test_looks_again_by_itself_where_nothing_announces_a_change() -> None:
-    """Missing files are counted often at first and then less; a running or settled cell needs no
-    look of its own.
+    """Missing files are counted often at first and less often later.
+
+    A running or settled cell needs no look of its own.
     """
 
     def wait(cell: Cell) -> float | None:
@@ -251,9 +248,7 @@ def test_looks_again_by_itself_where_nothing_announces_a_change() -> None:
 
 
 def test_unknown_owner_asks_for_a_decision() -> None:
-    """Nothing is done about a claim that nobody can judge, but it is said, with what a person can
-    do.
-    """
+    """A claim of unknown liveness is left alone, and the plan says what a person can do."""
     flags = CellFlags(claims=(claim(liveness=Liveness.UNKNOWN),))
     (sentence,) = plan(replace(RUN, cells=(replace(HERE, flags=flags),)), POLICY, NOW).waiting
     assert "hesiod-watch release" in sentence
@@ -270,7 +265,10 @@ def arriving(
     ended: str | None = None,
     seconds_ago: float = 0,
 ) -> Cell:
-    """A running cell; `ended`: how its last round ended ("" for under way), begun `seconds_ago`."""
+    """Return a running cell; its last ingest began `seconds_ago` and ended with `ended`.
+
+    `ended` is "" for an ingest under way, and None for no ingest.
+    """
     owner = Owner("token", time=(NOW - timedelta(seconds=seconds_ago)).isoformat())
     last = (
         None
@@ -318,28 +316,29 @@ def arriving(
         "a file was left that may have ended",
         "not more often than the interval",
         "after the interval",
-        "a round is under way",
+        "an attempt is under way",
         "its owner died",
-        "nobody can judge its owner",
-        "a failed round rests",
-        "and is tried again",
+        "the liveness of its owner is unknown",
+        "a failed attempt waits longer",
+        "and is retried",
     ],
 )
 def test_running_cells_are_ingested(cell: Cell, ingested: bool) -> None:
-    """Ingest is planned when finished FASTQ may wait, and not more often than the interval."""
+    """Ingest is planned if finished FASTQ may wait, and not more often than the interval."""
     assert planned(replace(RUN, cells=(cell,)), INGESTING) == ([("ingest", 1)] if ingested else [])
     assert planned(replace(RUN, cells=(cell,))) == []
 
 
 def test_a_complete_cell_is_not_ingested_any_more() -> None:
-    """What is proven to be here is processed, not ingested."""
+    """A cell whose data are proven complete is processed, not ingested."""
     cell = replace(arriving(), completeness=PROVEN)
     assert planned(replace(RUN, cells=(cell,)), INGESTING) == [("synced", 1)]
 
 
 def test_ingest_is_looked_for_by_time() -> None:
-    """No event tells of a file in a data directory: a running cell is looked at again when its next
-    round is due.
+    """A running cell is looked at again when its next ingest is due.
+
+    No event reports a file in a data directory.
     """
 
     def wait(cell: Cell) -> float:
@@ -357,7 +356,7 @@ def test_ingest_is_looked_for_by_time() -> None:
 
 
 def test_processing_comes_before_ingest() -> None:
-    """A complete cell is not kept waiting by one that is still being written."""
+    """A complete cell does not wait for a cell that is still being written."""
     cells = (arriving(), Cell(CellId("lib", "b"), True, flags=CellFlags(synced=True)))
     assert [name for name, _ in planned(replace(RUN, cells=cells), INGESTING)] == [
         "process",
@@ -366,7 +365,7 @@ def test_processing_comes_before_ingest() -> None:
 
 
 def test_every_action_has_a_reason() -> None:
-    """Somebody will ask at 3 a.m."""
+    """Every planned action gives its reason."""
     cells = (
         replace(HERE, flags=CellFlags(claims=(claim(),))),
         Cell(CellId("lib", "b"), True, completeness=PROVEN),
@@ -378,8 +377,9 @@ def test_every_action_has_a_reason() -> None:
 
 
 def test_the_cell_that_waited_longest_is_ingested_first() -> None:
-    """Rounds follow the beginning of the last one; never, or a time in the future, counts as long
-    ago.
+    """Cells are ingested in the order of the start of their last ingest.
+
+    No ingest, or a start in the future, counts as long ago.
     """
     cells = {
         "a": arriving(changed=3, seen=2, ended="done", seconds_ago=100),

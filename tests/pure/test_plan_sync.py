@@ -1,4 +1,4 @@
-"""When a run is taken up from an upstream, when it is copied, and what keeps it from being copied."""
+"""Rules for runs of an upstream: when a run is taken up, when it is copied, and what stops that."""
 
 from __future__ import annotations
 
@@ -81,8 +81,9 @@ def actions(snapshot: Snapshot, policy: Policy = POLICY) -> list[str]:
 @pytest.mark.parametrize("local", [False, True], ids=["upstreams only", "LOCAL"])
 @pytest.mark.parametrize("present", [False, True], ids=["not here", "here"])
 def test_new_runs(listed_at: str, local: bool, present: bool) -> None:
-    """A run that is offered comes from where it is offered; one that is only here is LOCAL's, if
-    there is LOCAL.
+    """A listed run comes from the upstream that lists it.
+
+    A run that is only in the landing area is LOCAL, if LOCAL is configured.
     """
     cell = Cell(CellId("lib", "cell"), present, upstream=bool(listed_at))
     snapshot = replace(
@@ -114,9 +115,7 @@ def test_new_runs(listed_at: str, local: bool, present: bool) -> None:
     ),
 )
 def test_cells_that_need_a_sync(cells: list[Cell], expected: list[str]) -> None:
-    """One cell that is upstream and not wholly here is enough; processing what is ready comes
-    first.
-    """
+    """One cell that is upstream and incomplete here is enough; processing comes first."""
     assert actions(replace(RUN, cells=tuple(cells))) == expected
 
 
@@ -138,9 +137,7 @@ def test_flagged_runs_are_not_copied(flag: str) -> None:
     ids=["not seen there now", "seen elsewhere", "unknown", "LOCAL", "no output"],
 )
 def test_only_what_was_just_seen_is_copied(changed: dict[str, str | None]) -> None:
-    """A run is copied from where it says that it comes from, when it was just seen there and
-    results have a place.
-    """
+    """A run is copied from its upstream only if the upstream lists it now and it has an output."""
     assert "sync" not in actions(replace(RUN, cells=(NEW,), **changed))  # type: ignore[arg-type]  # from the table
 
 
@@ -151,8 +148,9 @@ def test_only_what_was_just_seen_is_copied(changed: dict[str, str | None]) -> No
 def test_one_sync_after_another(
     ending: Literal["", "done", "failed"], liveness: Liveness, ago: float
 ) -> None:
-    """The next sync waits for the end of the last one, or the proof of its owner's death, and for
-    the interval.
+    """The next sync waits for the end of the last one and for the interval.
+
+    A proof that the owner is dead also ends the last sync.
     """
     over = bool(ending) or liveness is Liveness.DEAD
     snapshot = replace(RUN, cells=(NEW,), sync=last_sync(ending, liveness, ago))
@@ -160,17 +158,15 @@ def test_one_sync_after_another(
     assert actions(snapshot, replace(POLICY, sync_interval=0.0)) == (["sync"] if over else [])
 
 
-def test_doubt_about_a_sync_is_told() -> None:
-    """A sync whose owner can neither be seen nor proven dead is waited for, and a person learns
-    what to do.
-    """
+def test_doubt_about_a_sync_is_reported() -> None:
+    """The plan waits for a sync whose owner is unknown, and says what a person can do."""
     snapshot = replace(RUN, cells=(NEW,), sync=last_sync("", Liveness.UNKNOWN, 1e6))
     (sentence,) = plan(snapshot, POLICY, NOW).waiting
     assert "/landing/run/pipeline/sync.started" in sentence
 
 
 def test_a_time_that_cannot_be_read_delays_nothing() -> None:
-    """A flag made by hand, without an owner, does not keep a run from being copied."""
+    """A flag made by hand, without an owner, does not stop the next sync."""
     assert actions(replace(RUN, cells=(NEW,), sync=replace(last_sync("failed"), owner=None))) == [
         "sync"
     ]
@@ -181,21 +177,23 @@ def test_a_time_that_cannot_be_read_delays_nothing() -> None:
     [CellFlags(synced=True), CellFlags(failed=FLAG), CellFlags(claims=(CLAIM,))],
     ids=["synced", "failed", "started"],
 )
-def test_data_that_have_gone_are_not_copied_over_their_flags(flags: CellFlags) -> None:
-    """Flags of data that have gone would take the first half of a new copy for the whole: a person
-    is asked.
+def test_lost_data_are_not_copied_again_over_their_flags(flags: CellFlags) -> None:
+    """A cell whose data are missing despite its flags is not copied again; a person is asked.
+
+    Its flags would make the first half of a new copy look complete.
     """
-    gone = replace(NEW, flags=flags)
-    assert stage_of(gone) is Stage.NEW
-    decision = plan(replace(RUN, cells=(gone,)), POLICY, NOW)
+    lost = replace(NEW, flags=flags)
+    assert stage_of(lost) is Stage.NEW
+    decision = plan(replace(RUN, cells=(lost,)), POLICY, NOW)
     assert [action.name for action in decision.actions] == []
     assert "data are missing here" in decision.waiting[0]
-    assert actions(replace(RUN, cells=(gone, PENDING))) == ["sync"]
+    assert actions(replace(RUN, cells=(lost, PENDING))) == ["sync"]
 
 
 def test_page_does_not_depend_on_what_is_upstream() -> None:
-    """A page made by somebody who has not asked the upstreams covers a run that somebody sees to
-    have more there.
+    """A page does not become out of date because of cells that exist only upstream.
+
+    The process that writes the page does not query upstreams.
     """
     unseen = (replace(DONE, upstream=False), replace(PENDING, upstream=False))
     assert digest_of_report(replace(RUN, cells=(DONE, PENDING, NEW))) == digest_of_report(

@@ -1,4 +1,4 @@
-"""What counts as a record, and what is refused at the border."""
+"""Valid and refused JSON records."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hesiod_watch.core.records import loads, numbers_in, parse_whole, record_in,
 
 REFUSED = ["1" + "0" * 400, "-1" + "0" * 400, "1" + "0" * 5000, str(2**64), str(-(2**63) - 1)]
 REFUSED += ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e300"]
-HELD = ["0", "-1", str(2**64 - 1), str(-(2**63)), "1.5", "1e-999", "true", "null", '"1e999"']
+ACCEPTED = ["0", "-1", str(2**64 - 1), str(-(2**63)), "1.5", "1e-999", "true", "null", '"1e999"']
 
 
 @pytest.mark.parametrize("number", REFUSED)
 @pytest.mark.parametrize("text", ['{{"x": {}}}', '{{"x": [1, {{"y": {}}}]}}'])
 def test_numbers_that_no_record_holds(number: str, text: str) -> None:
-    """One number that is not finite, or that 64 bits do not hold, and the whole text is no record."""
+    """One number that is not finite or does not fit into 64 bits makes the whole text invalid."""
     for spelled in (text.format(number), text.format(number).encode()):
         assert record_in(spelled) == {}
 
@@ -27,8 +27,9 @@ def test_numbers_that_no_record_holds(number: str, text: str) -> None:
     "number", ["1" + "0" * 400, "-1" + "0" * 400, "1" + "0" * 5000, "NaN", "-Infinity", "1e999"]
 )
 def test_numbers_that_no_document_holds(number: str) -> None:
-    """A document that lists files is damaged by such a number; a time that a file's owner has set
-    may be large.
+    """Such a number makes a document that lists files invalid.
+
+    A file's time may be large, because its owner can set it.
     """
     for spelled in (f"[{number}]", f"[{number}]".encode()):
         with pytest.raises(ValueError, match=r"number|digits"):
@@ -37,9 +38,9 @@ def test_numbers_that_no_document_holds(number: str) -> None:
     assert loads(f'{{"mtime_ns": {far}}}') == {"mtime_ns": far}
 
 
-@pytest.mark.parametrize("value", HELD)
+@pytest.mark.parametrize("value", ACCEPTED)
 def test_other_values_are_kept(value: str) -> None:
-    """Sizes, inodes, times and everything else come as `json.loads` gives them."""
+    """Sizes, inodes, times and all other values are the same as from `json.loads`."""
     assert record_in(f'{{"x": {value}}}') == {"x": json.loads(value)}
 
 
@@ -62,14 +63,15 @@ DEEP = '{"x": ' + "[" * 40 + "]" * 40 + "}"
     ],
 )
 def test_texts_that_are_no_record(text: str | bytes | None) -> None:
-    """No object, half a character, and brackets within brackets without end are no record, and no
-    error.
+    """A text that is no object, has half a character or is nested too deeply gives no record.
+
+    It raises no error.
     """
     assert record_in(text) == {}
 
 
 def test_names_with_undecodable_bytes_are_kept() -> None:
-    """A lone surrogate that stands for a byte of a file's name is read as it was written."""
+    """A lone surrogate that represents a byte of a file's name is read as it was written."""
     assert record_in(json.dumps({"name": "a\udcff", "x": "\U0001f9ec"})) == {
         "name": "a\udcff",
         "x": "\U0001f9ec",
@@ -95,16 +97,14 @@ def test_what_we_write_we_read(record: dict[str, object]) -> None:
 
 @pytest.mark.parametrize("value", [True, False, None, -1, 1.0, "1", [1], {}])
 def test_what_is_no_number_of_things(value: object) -> None:
-    """A boolean, a fraction, a text and what is below zero are no number of things."""
+    """A boolean, a fraction, a text and a negative number are not a number of things."""
     assert whole_number(value) is None
     assert whole_number(7) == 7
 
 
 def test_numbers_of_results() -> None:
-    """Of a cell's results the numbers are kept, and names without one; nothing else can pass for
-    them.
-    """
-    said = {
+    """Only numbers and nulls of a cell's results are kept; no other value can replace them."""
+    results = {
         "reads": 3,
         "mean_q": 9.5,
         "n50": None,
@@ -114,15 +114,13 @@ def test_numbers_of_results() -> None:
         "z": {"reads": 1},
         "w": -1,
     }
-    assert numbers_in(said) == {"reads": 3, "mean_q": 9.5, "n50": None}
+    assert numbers_in(results) == {"reads": 3, "mean_q": 9.5, "n50": None}
     assert numbers_in([1]) == numbers_in(None) == {}
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.5", str(2**64), "9" * 5000])
 def test_texts_that_spell_no_number(text: str) -> None:
-    """An answer that spells a size or a time which no record holds is refused like one that spells
-    none.
-    """
+    """A size or a time that does not fit into a record is refused like a text without a number."""
     with pytest.raises(ValueError, match=r"."):
         parse_whole(text)
     assert parse_whole("12") == parse_whole(b"12") == 12

@@ -1,4 +1,4 @@
-"""Of which type a run is, and what that changes."""
+"""Type of a run, and its effect on the plan."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ DEAD = Cell(
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "expected", "problem"),
+    ("name", "in_file", "expected", "problem"),
     [
         ("v_ada", "", VISITOR, ""),
         ("v_t", "", VISITOR, ""),
@@ -75,25 +75,26 @@ DEAD = Cell(
             "v_ada",
             "guest",
             RunType("guest", ""),
-            "/r/pipeline/type.yaml says type guest, which is not configured; the run is treated like any other",
+            "/r/pipeline/type.yaml says type guest, which is not configured; "
+            "the run is treated like any other",
         ),
     ],
 )
-def test_which(name: str, said: str, expected: RunType, problem: str) -> None:
-    """The first pattern that matches the whole name decides, and what the file says before that."""
-    snapshot = replace(RUN, run=RunName(name), path=Path("/r"), type=said)
+def test_which(name: str, in_file: str, expected: RunType, problem: str) -> None:
+    """The file decides; without a type in it, the first pattern that matches the whole name."""
+    snapshot = replace(RUN, run=RunName(name), path=Path("/r"), type=in_file)
     assert type_of(snapshot, POLICY) == expected
     assert type_problem(snapshot, POLICY) == problem
 
 
 def test_without_types() -> None:
-    """Where no types are configured, none is missed."""
+    """If no types are configured, an unknown type is not a problem."""
     assert type_of_name((), "run").process
     assert type_problem(RUN, Policy()) == ""
 
 
 def test_unreadable() -> None:
-    """A file that says nothing is told, and the name decides."""
+    """An unreadable file is reported, and the name decides."""
     snapshot = replace(RUN, type_problem="is not YAML", cells=(READY,))
     expected = "/landing/v_ada/pipeline/type.yaml is not YAML, so the run's name decides: visitor"
     assert type_problem(snapshot, POLICY) == expected
@@ -104,9 +105,7 @@ def test_unreadable() -> None:
     "cell", [READY, WRITTEN, DEAD], ids=["ready", "being written", "its worker died"]
 )
 def test_not_processed(cell: Cell) -> None:
-    """Cells of a type that is not processed are neither processed nor ingested nor given up; of
-    others they are.
-    """
+    """Only cells of a type that is processed are processed, ingested or given up."""
     snapshot = replace(RUN, cells=(cell,))
     assert plan(snapshot, POLICY, NOW).actions == ()
     assert [
@@ -118,7 +117,7 @@ def test_not_processed(cell: Cell) -> None:
 
 
 def test_still_received() -> None:
-    """They are recorded as complete, and cells that are ready and stay so hold up no sync."""
+    """Cells of such a type are recorded as complete, and ready cells of it delay no sync."""
     proven = replace(WRITTEN, completeness=Completeness(Verdict.PROVEN, "3 of 3"))
     assert [action.name for action in plan(replace(RUN, cells=(proven,)), POLICY, NOW).actions] == [
         "synced"
@@ -131,8 +130,8 @@ def test_still_received() -> None:
     ]
 
 
-def test_said() -> None:
-    """Why nothing is done is said by the plan and explained with what a person can do."""
+def test_the_reason_is_explained() -> None:
+    """The plan says why the cell is not processed, and `explain` says what a person can do."""
     snapshot = replace(RUN, cells=(READY,))
     decision = plan(snapshot, POLICY, NOW)
     assert decision.waiting == ("its type is visitor, and runs of that type are not processed",)
@@ -151,9 +150,7 @@ def test_said() -> None:
 
 
 def test_settled_runs_are_not_complained_about() -> None:
-    """A finished run of a type that is not configured any more is explained, and nothing waits for
-    anybody.
-    """
+    """A finished run of a type that is no longer configured is explained and waits for nothing."""
     done = replace(READY, flags=CellFlags(done=Flag("ready.done", 1.0)))
     snapshot = replace(RUN, type="guest", cells=(done,), report_digest=None)
     decision = plan(snapshot, POLICY, NOW)

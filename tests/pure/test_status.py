@@ -39,7 +39,7 @@ RUN = Snapshot(
 
 
 def a_cell(stage: Stage, number: int = 1) -> Cell:
-    """A cell at this stage, by the least that puts it there."""
+    """Return a cell at this stage, with the fewest facts that put it there."""
     cell = Cell(CellId("lib", f"cell{number}"), present=True)
     match stage:
         case Stage.ABORTED:
@@ -73,7 +73,7 @@ def test_first_line_that_holds_is_the_stage(
     upstream: bool,
     present: bool,
 ) -> None:
-    """Over the whole cross product, the stage is the first of the documented list."""
+    """For every combination of facts, the stage is the first of the documented list."""
     flags = CellFlags(
         synced=synced,
         done=FLAG if done else None,
@@ -98,7 +98,7 @@ def test_first_line_that_holds_is_the_stage(
 
 @pytest.mark.parametrize("stage", list(Stage))
 def test_every_stage_has_a_sentence(stage: Stage) -> None:
-    """Whatever its stage, a cell can say why it is there."""
+    """Every stage has a sentence with its reason."""
     assert why_stage(a_cell(stage))
 
 
@@ -211,23 +211,21 @@ CASES: list[tuple[str, Snapshot, Status]] = [
 def test_status_is_the_first_line_of_the_table_that_holds(
     snapshot: Snapshot, expected: Status
 ) -> None:
-    """Each line of the table of statuses, and their order, with a sentence for each."""
+    """Each line of the table of statuses matches in its order and has a sentence."""
     status, why = status_of(snapshot)
     assert status == expected
     assert why
 
 
 def test_a_flag_says_its_reason() -> None:
-    """What a person wrote into a flag is what people read, as text or as a record."""
+    """The reason of a run is the text that a person wrote into its flag, plain or as a record."""
     for text in ("basecaller crashed", '{"why": "basecaller crashed", "user": "ada"}'):
         snapshot = replace(RUN, flags=frozenset({"failed"}), flag_texts={"failed": text})
         assert status_of(snapshot)[1] == "basecaller crashed"
 
 
 def test_report_is_out_of_date_when_a_cell_settles() -> None:
-    """The digest of what a report covers changes with every cell that is settled, and not with work
-    under way.
-    """
+    """The digest of a report changes with every settled cell, and not with work under way."""
     running = replace(RUN, cells=(a_cell(Stage.INCOMPLETE), a_cell(Stage.PROCESSED, 2)))
     started = replace(RUN, cells=(a_cell(Stage.PROCESSING), a_cell(Stage.PROCESSED, 2)))
     done = replace(RUN, cells=(a_cell(Stage.PROCESSED), a_cell(Stage.PROCESSED, 2)))
@@ -240,7 +238,7 @@ def test_report_is_out_of_date_when_a_cell_settles() -> None:
 
 
 def test_settled_needs_every_cell_and_at_least_one() -> None:
-    """A run without cells, or with one open cell, is looked at often."""
+    """A run is settled only if it has cells and all of them are settled."""
     assert not settled(RUN)
     assert settled(replace(RUN, cells=(a_cell(Stage.PROCESSED), a_cell(Stage.FAILED, 2))))
     assert not settled(replace(RUN, cells=(a_cell(Stage.PROCESSED), a_cell(Stage.INCOMPLETE, 2))))

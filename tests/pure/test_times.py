@@ -1,4 +1,4 @@
-"""How long a recorded moment counts."""
+"""Waiting times counted from recorded times."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
     rest=st.timedeltas(timedelta(0), timedelta(days=366)),
 )
 def test_one_function_for_every_rule(then: datetime | None, rest: timedelta) -> None:
-    """Only a time within one rest before now rests; when it is due follows from the same, whatever
-    time is given.
-    """
+    """Work waits only after a time less than one waiting time ago; `due_at` agrees with that."""
     assert rested(then, NOW, rest) == (then is None or not timedelta(0) <= NOW - then < rest)
     assert (due_at(then, NOW, rest) <= NOW) == rested(then, NOW, rest)
     assert due_at(then, NOW, rest) <= NOW + rest
@@ -28,7 +26,7 @@ def test_one_function_for_every_rule(then: datetime | None, rest: timedelta) -> 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e12, 1e300, -1e300, float("inf"), float("nan")])
 def test_file_times_that_no_calendar_holds(seconds: float) -> None:
-    """A file system may hold any number as a time; one without a date is no time."""
+    """A file system may give any number as a time; a number without a date is not a time."""
     assert time_at(seconds) is None
 
 
@@ -36,6 +34,6 @@ def test_file_times_that_no_calendar_holds(seconds: float) -> None:
     ("ahead", "rests"), [(-1, False), (0, False), (1, True), (3600, True), (3601, False)]
 )
 def test_ends_of_rests(ahead: int, rests: bool) -> None:
-    """An end of a rest that is further away than the longest rest is not believed."""
+    """An end of a waiting time that is further away than the longest one does not count."""
     assert rests_until(NOW + timedelta(seconds=ahead), NOW, timedelta(hours=1)) is rests
     assert not rests_until(None, NOW, timedelta(hours=1))

@@ -1,8 +1,7 @@
-"""A time in a flag decides at most one rest: a clock that was wrong once must not stop work for
-years.
+"""Wrong times in flags: none delays work by more than one waiting time.
 
-`CASES` has one entry for each time that some rule waits by. A new timed rule belongs here with one
-line.
+A clock that was wrong once must not stop work for years. `CASES` has one entry for each time that
+a rule uses. A new rule with a waiting time needs an entry here.
 """
 
 from __future__ import annotations
@@ -59,7 +58,7 @@ RUNNING = Completeness(Verdict.RUNNING, "still being written")
 
 
 def ended(ending: str, then: datetime = LONG_AGO, epoch: int = 1, **record: object) -> Attempt:
-    """A round that began and ended at a time."""
+    """Return an attempt that began and ended at one time."""
     owner = Owner("t", host="h", time=then.isoformat(), epoch=epoch)
     return Attempt(
         ending,
@@ -98,7 +97,7 @@ def run_of(cell: Cell | None = None, upstream: str = "LOCAL", **more: object) ->
 
 
 def done(made: datetime = LONG_AGO, **more: object) -> Cell:
-    """A processed cell. Whatever is not given is long over, and needs nothing."""
+    """Return a processed cell. By default all its work ended long ago and needs nothing."""
     flag = Flag(f"{ID.stem}.done", made.timestamp(), text=json.dumps({"manifest_md5": "m"}))
     cell = Cell(
         ID,
@@ -131,24 +130,24 @@ def claimed(then: datetime) -> Snapshot:
 
 
 def undelivered(then: datetime) -> Snapshot:
-    """A message whose channel rests for the longest time there is, since `then`."""
-    letter = OutboxMessage(1, "run-new", channels={"rt": "comment"}, time=LONG_AGO.isoformat())
+    """Return a run with a message whose channel waits for the longest time since `then`."""
+    message = OutboxMessage(1, "run-new", channels={"rt": "comment"}, time=LONG_AGO.isoformat())
     until = (then + HOUR if then < FAR - HOUR else FAR).isoformat()
-    said = record_of({"rt": DeliveryFailure("away", 9, then.isoformat(), until)})
-    last = Attempt("failed", None, Liveness.DEAD, "it has ended", said)
+    record = record_of({"rt": DeliveryFailure("away", 9, then.isoformat(), until)})
+    last = Attempt("failed", None, Liveness.DEAD, "it has ended", record)
     box = replace(
-        ALL_TOLD, last=1, newest="run-new", channels=("rt",), waiting=(letter,), round=last
+        ALL_TOLD, last=1, newest="run-new", channels=("rt",), waiting=(message,), round=last
     )
     return run_of(outbox=box)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One time that some rule waits by."""
+    """One time in a flag that a rule uses."""
 
-    action: str  # what is done when the rest is over
-    rest: timedelta
-    at: Callable[[datetime], Snapshot]  # the run of which that time is told
+    action: str  # action that is due when the waiting time is over
+    rest: timedelta  # the waiting time
+    at: Callable[[datetime], Snapshot]  # returns a run with that time in a flag
 
 
 DAMAGED = ["second: x: missing"]
@@ -240,9 +239,7 @@ def planned(snapshot: Snapshot, now: datetime) -> set[str]:
 
 @pytest.mark.parametrize("name", CASES)
 def test_each_rests_once(name: str) -> None:
-    """Each of the times holds its action back for its own rest and no longer; so the cases are what
-    they say.
-    """
+    """Each time delays its action for its waiting time and no longer."""
     case = CASES[name]
     snapshot = case.at(NOW)
     if case.rest:
@@ -253,16 +250,14 @@ def test_each_rests_once(name: str) -> None:
 @pytest.mark.parametrize("name", CASES)
 @given(ahead=st.timedeltas(timedelta(seconds=1), FAR - NOW))
 def test_the_future_delays_nothing(name: str, ahead: timedelta) -> None:
-    """A time ahead of the clock delays no action: it is due now, and not when the clock has come
-    that far.
-    """
+    """A time in the future delays no action: the action is due now."""
     case = CASES[name]
     assert case.action in planned(case.at(NOW + ahead), NOW)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_no_look_waits_for_the_future(name: str) -> None:
-    """No look is put off to a time that a flag with a wrong time names."""
+    """A wrong time in a flag never delays the next look."""
     again = plan(CASES[name].at(FAR), POLICY, NOW).look_again
     assert again is None or again <= NOW + max(case.rest for case in CASES.values())
 
@@ -273,15 +268,13 @@ def test_no_look_waits_for_the_future(name: str) -> None:
     ids=["all well", "damaged"],
 )
 def test_what_was_done_just_now_rests(backup: Attempt, verification: Attempt) -> None:
-    """A backup with a time in the future does not have its copies read again and again."""
+    """The copies of a backup with a time in the future are not read again and again."""
     assert "verify" not in planned(run_of(done(backup=backup, verification=verification)), NOW)
 
 
 @pytest.mark.parametrize("days", [0, 1, 60])
 def test_future_claims_are_not_of_this_day(days: int) -> None:
-    """Claims with a time in the future are of the day on which their flags were made, and then of
-    none.
-    """
+    """A claim with a time in the future counts only on the day on which its flag was made."""
     snapshot = claimed(FAR)
     (cell,) = snapshot.cells
     claims = tuple(replace(claim, made=NOW.timestamp()) for claim in cell.flags.claims)
@@ -290,15 +283,13 @@ def test_future_claims_are_not_of_this_day(days: int) -> None:
 
 
 def test_a_young_cell_is_not_stripped() -> None:
-    """Where the file's time is of the future, the end of the cell's backup says how long its raw
-    data are kept.
-    """
+    """If the time of `done` is in the future, raw data are kept from the end of the backup on."""
     young = run_of(done(FAR, backup=copied(NOW - DAY)))
     assert "strip" not in planned(young, NOW)
     assert "strip" in planned(young, NOW + 19 * DAY)
 
 
 def test_undelivered_messages_are_reported() -> None:
-    """A message with a time in the future counts as one that has waited for long."""
-    letter = OutboxMessage(1, "run-new", channels={"rt": "comment"}, time=FAR.isoformat())
-    assert overdue(Outbox(channels=("rt",), waiting=(letter,)), NOW)
+    """A message with a time in the future counts as one that has waited for a long time."""
+    message = OutboxMessage(1, "run-new", channels={"rt": "comment"}, time=FAR.isoformat())
+    assert overdue(Outbox(channels=("rt",), waiting=(message,)), NOW)

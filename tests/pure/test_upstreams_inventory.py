@@ -1,4 +1,4 @@
-"""Answers of an upstream's shell: what is read from them, and what is no answer."""
+"""Responses of an upstream's shell: their contents, and the rejected ones."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ FILES = (
 
 
 def test_files_are_read() -> None:
-    """Kind, size, exact times, name and target of every entry are read, also of names with
-    newlines.
-    """
+    """Each entry gives kind, size, exact times, name and target, also for names with newlines."""
     answer, code = records(FILES)
     there = read_files(answer)
     assert code == 0
@@ -50,13 +48,13 @@ def test_files_are_read() -> None:
 
 @pytest.mark.parametrize("length", range(len(FILES)))
 def test_cut_anywhere(length: int) -> None:
-    """An answer that is cut short at any byte is no answer."""
+    """A response that is cut short at any byte is rejected."""
     with pytest.raises(MalformedResponse):
         read_files(records(FILES[:length])[0])
 
 
 def test_noise_before_the_answer() -> None:
-    """What a login shell prints before the answer is passed over."""
+    """Output of a login shell before the response is skipped."""
     assert records(b"Welcome!\r\nhesiod-watch\0" + BEGIN + b"x\0" + END) == ([b"x"], 0)
 
 
@@ -64,21 +62,19 @@ def test_noise_before_the_answer() -> None:
     "output", [b"", b"x\0", BEGIN, BEGIN + b"x\0", BEGIN + END[:-1], END, BEGIN + END + b"x\0"]
 )
 def test_no_answers(output: bytes) -> None:
-    """Without both marks in their places there is no answer."""
+    """Output without both marks in their places is rejected."""
     with pytest.raises(MalformedResponse):
         records(output)
 
 
 def test_names_cannot_be_marks() -> None:
-    """A directory called like the end of an answer does not end it: its record has a letter before
-    it.
-    """
+    """A directory named like the end mark does not end a response: its record has a prefix."""
     assert records(BEGIN + b"dhesiod-watch ends 0\0" + END) == ([b"dhesiod-watch ends 0"], 0)
 
 
 @given(st.binary(max_size=60))
 def test_any_bytes(output: bytes) -> None:
-    """Whatever comes is an answer or is not; nothing else happens."""
+    """Any output is either a response or rejected; no other error occurs."""
     answer: list[bytes] = []
     try:
         answer, _ = records(BEGIN + output + END)
@@ -90,7 +86,7 @@ def test_any_bytes(output: bytes) -> None:
 
 
 def test_checksums_are_read() -> None:
-    """Checksums are read for names of any bytes; a record that is none is no answer."""
+    """Checksums are read for names of any bytes; an invalid record is rejected."""
     md5 = b"d41d8cd98f00b204e9800998ecf8427e"
     assert read_checksums([md5 + b"  ./a\nb  ./c", md5 + b"  ./\xff"]) == {
         "a\nb  ./c": md5.decode(),
@@ -101,9 +97,7 @@ def test_checksums_are_read() -> None:
 
 
 def test_names_are_given_with_dots() -> None:
-    """Every name gets `./`, without which rsync drops those that begin with `#` and options are
-    options.
-    """
+    """Every name gets `./`, so that it is neither an rsync comment (`#`) nor an option."""
     assert names_given(["#a", "-rf", "\udcff"]) == b"./#a\0./-rf\0./\xff\0"
 
 
@@ -115,8 +109,9 @@ def entry(size: int = 1, mtime: int = 2, changed: int = 3) -> Inventory:
     "other", [entry(size=2), entry(mtime=3), entry(changed=4), Inventory({}, 0)]
 )
 def test_changes_show(other: Inventory) -> None:
-    """A file that was rewritten under its old size and time shows by its change time, and so does
-    one that came.
+    """A file rewritten with its old size and mtime differs by its change time.
+
+    A new file is a difference too.
     """
     assert entry().same(entry())
     assert not entry().same(other)
@@ -124,7 +119,7 @@ def test_changes_show(other: Inventory) -> None:
 
 
 def test_only_files_at_the_top_are_summaries() -> None:
-    """A directory of that name, or a file below one, is data."""
+    """A directory named final_summary, or a file below a directory, is data."""
     names = {
         "final_summary": "d",
         "final_summary/final_summary_a.txt": "f",
@@ -147,7 +142,7 @@ PROGRESS = (
 
 @pytest.mark.parametrize("piece", [1, 7, 1000])
 def test_progress(piece: int) -> None:
-    """Bytes and files are read from rsync's progress however its output is cut into pieces."""
+    """Bytes and files are read from rsync's progress, in whatever pieces it arrives."""
     progress = RsyncProgress()
     seen = [
         progress.bytes
@@ -159,7 +154,7 @@ def test_progress(piece: int) -> None:
 
 
 def test_progress_of_something_else() -> None:
-    """Output that is no progress counts as none, and is not kept."""
+    """Other output does not count as progress and is not stored."""
     progress = RsyncProgress()
     assert not progress.feed(b"1 2 3\n100% of nothing\n" + b"x" * 1_000_000)
     assert (progress.bytes, progress.files) == (0, 0)
@@ -167,7 +162,7 @@ def test_progress_of_something_else() -> None:
 
 @pytest.mark.parametrize("size", [b"1" + b"0" * 400, b"9" * 5000, b"%d" % 2**64])
 def test_sizes_that_no_file_has(size: bytes) -> None:
-    """An answer with a number that no file system holds is refused as a whole."""
+    """A response with a number that no file system has is rejected as a whole."""
     head = b"f " + size + b" 1795000000.0 1795000000.0 x"
     with pytest.raises(MalformedResponse):
         read_files([b"1795000000", head, b""])
