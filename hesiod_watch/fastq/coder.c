@@ -151,7 +151,9 @@ static void find_codes(const uint8_t *lengths, int symbols, Code *codes) {
     unsigned of_length[16] = {0}, next[16] = {0};
     for (int symbol = 0; symbol < symbols; symbol++) of_length[lengths[symbol]]++;
     of_length[0] = 0;
-    for (int length = 1; length < 16; length++) next[length] = (next[length - 1] + of_length[length - 1]) << 1;
+    for (int length = 1; length < 16; length++) {
+        next[length] = (next[length - 1] + of_length[length - 1]) << 1;
+    }
     for (int symbol = 0; symbol < symbols; symbol++) {
         unsigned length = lengths[symbol], bits = 0;
         if (length) {
@@ -163,8 +165,12 @@ static void find_codes(const uint8_t *lengths, int symbols, Code *codes) {
 }
 
 /* Begin a block with its own codes of these lengths (3.2.7): literals, then distances. */
-static void put_header(Writer *writer, const uint8_t *literals, const uint8_t *distances, int final) {
-    static const uint8_t order[19] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
+static void put_header(
+    Writer *writer, const uint8_t *literals, const uint8_t *distances, int final
+) {
+    static const uint8_t order[19] = {
+        16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15
+    };
     uint8_t listed[SYMBOLS], runs[SYMBOLS], extra[SYMBOLS], lengths[19];
     uint32_t frequency[19] = {0};
     Code codes[19];
@@ -223,7 +229,9 @@ static const uint8_t NO_DISTANCES[DISTANCES] = {1};
 static void put_literals(Writer *writer, const uint8_t *data, size_t size, const Code *codes) {
     size_t at = 0;
     for (; at + 4 <= size; at += 4) {
-        put_four(writer, codes[data[at]], codes[data[at + 1]], codes[data[at + 2]], codes[data[at + 3]]);
+        put_four(
+            writer, codes[data[at]], codes[data[at + 1]], codes[data[at + 2]], codes[data[at + 3]]
+        );
     }
     for (; at < size; at++) {
         put_code(writer, codes[data[at]]);
@@ -250,7 +258,9 @@ static void put_symbols(Writer *writer, State *state, const uint8_t *data, size_
         counts[3][data[at + 3]]++;
     }
     for (; at < size; at++) counts[0][data[at]]++;
-    for (int i = 0; i < 256; i++) frequency[i] = counts[0][i] + counts[1][i] + counts[2][i] + counts[3][i];
+    for (int i = 0; i < 256; i++) {
+        frequency[i] = counts[0][i] + counts[1][i] + counts[2][i] + counts[3][i];
+    }
     frequency[END] = 1;
     find_lengths(frequency, END + 1, LITERAL_BITS, lengths);
     memset(lengths + END + 1, 0, LITERALS - END - 1);
@@ -290,7 +300,9 @@ static inline Code four_bases(const State *state, uint32_t letters) {
     return state->four[((letters >> 1 & 0x03030303u) * 0x40100401u) >> 24];
 }
 
-static void put_bases(Writer *writer, const State *state, const uint8_t *data, size_t size, int final) {
+static void put_bases(
+    Writer *writer, const State *state, const uint8_t *data, size_t size, int final
+) {
     put_header(writer, state->bases_lengths, NO_DISTANCES, final);
     size_t at = 0;
     for (; at + 16 <= size; at += 16) {
@@ -353,7 +365,8 @@ static size_t find_repeats(State *state, const uint8_t *data, size_t start, size
         if (length >= SHORTEST_REPEAT) {
             state->tokens[count++] = (Token){(uint16_t)length, (uint16_t)(at - before)};
             for (size_t end = at + length; ++at < end;) {
-                if (at + SHORTEST_REPEAT <= stop) state->seen[hash_of(data + at)] = (uint16_t)(at + 1);
+                if (at + SHORTEST_REPEAT <= stop)
+                    state->seen[hash_of(data + at)] = (uint16_t)(at + 1);
             }
         } else {
             state->tokens[count++] = (Token){0, data[at++]};
@@ -362,7 +375,9 @@ static size_t find_repeats(State *state, const uint8_t *data, size_t start, size
     return count;
 }
 
-static void put_tokens(Writer *writer, const Token *tokens, size_t count, const Code *literals, const Code *distances) {
+static void put_tokens(
+    Writer *writer, const Token *tokens, size_t count, const Code *literals, const Code *distances
+) {
     for (size_t i = 0; i < count; i++) {
         Token token = tokens[i];
         if (token.length) {
@@ -382,7 +397,9 @@ static void put_tokens(Writer *writer, const Token *tokens, size_t count, const 
     flush(writer);
 }
 
-static void put_text(Writer *writer, State *state, const uint8_t *data, size_t start, size_t stop, int final) {
+static void put_text(
+    Writer *writer, State *state, const uint8_t *data, size_t start, size_t stop, int final
+) {
     size_t count = find_repeats(state, data, start, stop);
     if (count < FEW) {
         put(writer, (uint64_t)(final | 1 << 1), 3);
@@ -419,7 +436,8 @@ static void put_text(Writer *writer, State *state, const uint8_t *data, size_t s
 
 static void prepare_fixed(State *state) {
     uint8_t lengths[LITERALS + 2], distances[DISTANCES];
-    for (int i = 0; i < LITERALS + 2; i++) lengths[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8; /* 3.2.6 */
+    /* 3.2.6 */
+    for (int i = 0; i < LITERALS + 2; i++) lengths[i] = i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8;
     memset(distances, 5, sizeof distances);
     find_codes(lengths, LITERALS + 2, state->fixed);
     find_codes(distances, DISTANCES, state->fixed_distances);
@@ -436,7 +454,8 @@ static void prepare_fixed(State *state) {
  * crcs: the CRC-32 of each BLOCK_BYTES of data.
  * out: has room for 65536 bytes per BLOCK_BYTES of data. */
 size_t hesiod_pack(
-    const uint8_t *data, size_t size, const int64_t *stops, size_t records, int plain, const uint32_t *crcs, uint8_t *out
+    const uint8_t *data, size_t size, const int64_t *stops, size_t records, int plain,
+    const uint32_t *crcs, uint8_t *out
 ) {
     static const uint8_t head[16] = {31, 139, 8, 4, 0, 0, 0, 0, 0, 255, 6, 0, 'B', 'C', 2, 0};
     uint8_t deflated[DEFLATED_BYTES + 4 * BLOCK_BYTES];
@@ -459,7 +478,8 @@ size_t hesiod_pack(
             int final = until == length;
             if (at < until) {
                 if (line % 3 == 0) put_text(&writer, &state, block, at, until, final);
-                else if (line % 3 == 1 && plain) put_bases(&writer, &state, block + at, until - at, final);
+                else if (line % 3 == 1 && plain)
+                    put_bases(&writer, &state, block + at, until - at, final);
                 else put_symbols(&writer, &state, block + at, until - at, final);
             }
             at = until;
