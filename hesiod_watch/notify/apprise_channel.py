@@ -1,10 +1,9 @@
-"""Mail and chat by the library Apprise: a message is sent, and that is all that is ever known of
-it.
+"""Mail and chat channel through the library Apprise: sends a message, cannot look it up again.
 
-There is no history in which a token could be looked for. So a message whose answer was lost is sent
-again: it may come twice, never not at all. Its address holds passwords, therefore it comes from a
-file that nobody else can read, and no part of it is ever in an error's text. The library is
-optional: `pip install hesiod-watch[channels]`.
+Mail and chat have no history that can be searched for a token. A message whose answer was lost is
+therefore sent again: it may arrive twice, but it is never lost. The address contains passwords, so
+it comes from a file that no other user can read, and no error text contains any part of it. The
+library is optional: `pip install hesiod-watch[channels]`.
 """
 
 from __future__ import annotations
@@ -20,12 +19,13 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.host.credentials import private_text
 
 SHORTEST_SECRET = 4
-"""Characters; shorter parts of an address are words like `smtp`, or tell nobody anything."""
+"""Characters. Shorter parts of an address are words like `smtp`, or reveal nothing."""
 LONGEST_REASON = 300
+"""Characters of the library's own reason that an error shows."""
 
 
 class AppriseChannel:
-    """One address. Keeps nothing between calls."""
+    """A channel for one address. It keeps no state between calls."""
 
     def __init__(self, name: str, url_file: Path) -> None:
         self.name = name
@@ -34,12 +34,12 @@ class AppriseChannel:
     def deliver(
         self, ticket: TicketRequest, known: int | None, message: Delivery
     ) -> DeliveryReceipt:
-        """See `Channel`. Every failure counts as temporary: the library does not tell them apart."""
-        said = _Said()
+        """See `Channel`. Every failure is temporary: the library does not distinguish them."""
+        warnings = _WarningHandler()
         address = self._address()
         sender = self._sender(address)
         logger = logging.getLogger("apprise")
-        logger.addHandler(said)
+        logger.addHandler(warnings)
         try:
             sent = bool(
                 sender.notify(
@@ -49,23 +49,23 @@ class AppriseChannel:
                 )
             )
         finally:
-            logger.removeHandler(said)
+            logger.removeHandler(warnings)
         if not sent:
-            why = _without(address, "; ".join(said.sentences)) or "the library gives no reason"
-            raise TemporaryError(f"{self.name}: not sent: {display(why[:LONGEST_REASON])}")
+            reason = _redact(address, "; ".join(warnings.texts)) or "the library gives no reason"
+            raise TemporaryError(f"{self.name}: not sent: {display(reason[:LONGEST_REASON])}")
         return DeliveryReceipt(None)
 
     def keep(self, ticket: TicketRequest, known: int) -> str:
-        """See `Channel`. There is nothing to be kept."""
+        """See `Channel`. Mail and chat have no ticket to update."""
         return ""
 
     def check(self) -> tuple[bool | None, str]:
-        """See `Channel`. Whether it arrives cannot be known without sending something."""
+        """See `Channel`. Only sending a message could show whether one arrives."""
         try:
             self._sender(self._address())
         except PermanentError as error:
             return False, str(error)
-        return None, f"{self.name}: its address is understood; nothing was sent to try it"
+        return None, f"{self.name}: Apprise understands its address; nothing was sent to test it"
 
     def _address(self) -> str:
         try:
@@ -92,7 +92,7 @@ class AppriseChannel:
             raise PermanentError(
                 f"{self.name}: the library Apprise is not installed: {wanted}"
             ) from None
-        # A message must not make it read files, expand escapes, or draw pictures.
+        # A message must not make Apprise read files, expand escapes or draw pictures.
         sender = apprise.Apprise(
             asset=apprise.AppriseAsset(app_id="hesiod-watch", interpret_emojis=False)
         )
@@ -103,19 +103,19 @@ class AppriseChannel:
         return sender
 
 
-class _Said(logging.Handler):
-    """What the library says while it fails; it has no other way to give a reason."""
+class _WarningHandler(logging.Handler):
+    """Collects the library's warnings, its only way to give the reason of a failure."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.sentences: list[str] = []
+        self.texts: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.sentences.append(record.getMessage())
+        self.texts.append(record.getMessage())
 
 
-def _without(address: str, text: str) -> str:
-    """`text` without anything that may be a secret of the address."""
+def _redact(address: str, text: str) -> str:
+    """Replace every part of `text` that may be a secret of the address."""
     parts = sorted({address, *re.split(r"[/:@?&=#]+", address)}, key=len, reverse=True)
     for part in parts:
         if len(part) >= SHORTEST_SECRET:

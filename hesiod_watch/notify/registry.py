@@ -1,8 +1,7 @@
-"""Which ways to tell people are configured, each ready to be used. The one table of what kinds
-there are.
+"""Configured channels, ready for use; the only table of the kinds of channels.
 
-Opening reads secrets and may fail; so a channel is opened by its first use, and its failure is that
-use's. Then it holds up nothing but itself.
+Opening a channel reads secrets and may fail. A channel is therefore opened when it is used, and
+that use raises the error. A channel that cannot be opened does not affect the others.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from hesiod_watch.notify.rt_channel import RtChannel
 
 @dataclass
 class LazyChannel:
-    """A channel that is made when it is needed for the first time."""
+    """A channel that is opened at each use, so that an error is raised there."""
 
     name: str
     make: Callable[[], Channel]
@@ -29,7 +28,7 @@ class LazyChannel:
     def deliver(
         self, ticket: TicketRequest, known: int | None, message: Delivery
     ) -> DeliveryReceipt:
-        """See `Channel`; also raises PermanentError where its secrets cannot be read."""
+        """See `Channel`; also raises PermanentError if its secrets cannot be read."""
         return self.make().deliver(ticket, known, message)
 
     def keep(self, ticket: TicketRequest, known: int) -> str:
@@ -45,16 +44,16 @@ class LazyChannel:
 
 
 def open_channels(config: Config) -> dict[str, Channel]:
-    """The channels of the configuration by name, in the order in which they are used."""
-    found: dict[str, Channel] = {}
+    """The configured channels by name, in the order in which they are used."""
+    channels: dict[str, Channel] = {}
     if config.notify.rt.url:
-        found[TRACKER] = LazyChannel(TRACKER, partial(_tracker, config))
+        channels[TRACKER] = LazyChannel(TRACKER, partial(_open_tracker, config))
     for settings in config.notify.channels:
-        found[settings.name] = LazyChannel(settings.name, partial(_chat, settings))
-    return found
+        channels[settings.name] = LazyChannel(settings.name, partial(_open_chat, settings))
+    return channels
 
 
-def _tracker(config: Config) -> Channel:
+def _open_tracker(config: Config) -> Channel:
     settings = config.notify.rt
     if settings.credentials is None:
         raise PermanentError("notify.rt.credentials is not configured")
@@ -74,7 +73,7 @@ def _tracker(config: Config) -> Channel:
     )
 
 
-def _chat(settings: ChannelSettings) -> Channel:
+def _open_chat(settings: ChannelSettings) -> Channel:
     if settings.url_file is None:
         raise PermanentError(f"notify.channels.{settings.name}.url_file is not configured")
     return AppriseChannel(settings.name, settings.url_file)

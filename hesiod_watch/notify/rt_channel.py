@@ -1,23 +1,24 @@
-"""Request Tracker as a channel: one ticket per run, every message in it once.
+"""Channel to Request Tracker: one ticket per run, with every message in it once.
 
-How a message is never doubled: each text ends in a line with the message's token, and before a text
-is sent its ticket is searched for that token. An answer may be lost though what was asked for is
-done, so the token of what was sent a moment ago is looked for like any other. Where RT may still be
-at work on what it was sent before, because that is known to have been tried or because RT makes us
-wait, it is looked for twice, with a pause.
+Messages are never duplicated. Each text ends in a line with the message's token, and the channel
+searches the ticket for that token before it sends the text. RT may do what was asked although its
+answer is lost; the token of a message sent a moment ago is therefore searched for, too. RT may
+still be working on an earlier request, if an earlier attempt is known or if RT answers slowly. The
+channel then searches again after a pause.
 
-How a ticket is found: by its number, once known. Until then by its subject, which must be the same
-to the last letter, among the tickets of the queue that are neither deleted nor rejected; the first
-of several. After a ticket was opened it is searched for in the same way, so that two who open one
-at once agree on one.
+A ticket is found by its number once that is known. Until then it is found by its exact subject,
+among the tickets of the queue that are neither deleted nor rejected; the first of several is used.
+A new ticket is searched for in the same way, so that two processes that open one at the same time
+agree on one.
 
-What people do to a ticket stands: one that they have deleted is neither written to nor replaced
-without their word; one that they have closed is commented on, and opened again by a reply only, as
-RT does; one that they have merged into another is followed there, and that other's subject and
-status are left alone.
+The channel respects what people do to a ticket:
 
-That a run has one deliverer at a time is the caller's to see to: between looking and sending there
-is a moment.
+- a deleted ticket is neither written to nor replaced, until a person says so;
+- a closed ticket gets comments, and only a reply reopens it, as usual in RT;
+- a merged ticket is followed to its new one, whose subject and status stay as they are.
+
+The caller must ensure that a run has one deliverer at a time, because time passes between searching
+and sending.
 """
 
 from __future__ import annotations
@@ -36,14 +37,17 @@ if TYPE_CHECKING:
     from hesiod_watch.notify.rt_session import FoundTicket, RtSession
 
 PROMPT = 1.0
-"""Seconds; an answer that takes longer may have waited beside an order whose answer was lost."""
+"""Seconds. A slower answer may have waited beside an earlier request whose answer was lost."""
 PAUSE, LONGEST_PAUSE = 2.0, 10.0
-"""Seconds between two looks for what may be about to appear: RT needs less than one for an order.
-"""
-LOOKS = 3
+"""Seconds between two searches for a text that may be about to appear.
 
-OURS = "[hesiod-watch "
-"""What stands in each text that we wrote."""
+RT needs less than a second for one request.
+"""
+SEARCHES = 3
+"""Most searches for one text or ticket."""
+
+OUR_MARK = "[hesiod-watch "
+"""Part of every text that hesiod-watch wrote."""
 REJECTED, DELETED = "rejected", "deleted"
 RIGHTS = {"comment": "CommentOnTicket", "correspond": "ReplyToTicket"}
 
@@ -51,12 +55,11 @@ T = TypeVar("T")
 
 
 class RtChannel:
-    """Tickets of Request Tracker 5. Opens a connection for each call, and keeps nothing between
-    them.
+    """Tickets of Request Tracker 5. Each call opens a connection; no state is kept between calls.
 
-    `queues` are those that `check` looks at. Give either `token`, or `user` and `password`. Nothing
-    is tried before the first call, so that a mistake here is told like any other that needs a
-    person.
+    `check` examines the `queues`. Give either `token`, or `user` and `password`. Nothing is tried
+    before the first call, so that a wrong value here is reported like any other problem that needs
+    a person.
     """
 
     name = "rt"
@@ -87,82 +90,89 @@ class RtChannel:
     ) -> DeliveryReceipt:
         """See `Channel`. The first message is the text that opens the ticket.
 
-        But a comment, where requestors or Ccs would read it: then a line opens the ticket, and the
-        comment follows.
+        Exception: requestors or Ccs would read a comment there. In that case one line opens the
+        ticket, and the comment follows.
         """
         notes: list[str] = []
         with self._session() as rt:
             number = (
                 known
                 if known is not None
-                else _settled(rt, lambda: _find(rt, ticket, notes), tried=message.tried)
+                else _search(rt, lambda: _find_ticket(rt, ticket, notes), tried=message.tried)
             )
             if number is None:
-                number, visible = _open(rt, ticket, message, notes)
+                number, visible = _open_ticket(rt, ticket, message, notes)
                 if not visible:
                     return DeliveryReceipt(number, "; ".join(notes))
-            found = _living(rt, number)
+            found = _read_ticket(rt, number)
             if found.number != number:
                 notes.append(f"ticket #{number} was merged into #{found.number}")
-            if not _settled(
+            if not _search(
                 rt, lambda: rt.authors(found.number, message.token), tried=message.tried
             ):
                 rt.send(found.number, message.kind, stored_text(message))
                 if not rt.authors(found.number, message.token):
                     notes.append(
-                        f"the {message.kind} is taken, but we cannot see it, so that it would be doubled if an answer"
-                        " were lost: give us the right ShowTicketComments"
+                        f"RT accepted the {message.kind}, but hesiod-watch cannot see it and would"
+                        " duplicate it after a lost answer: give hesiod-watch the right"
+                        " ShowTicketComments"
                     )
         return DeliveryReceipt(number, "; ".join(notes))
 
     def keep(self, ticket: TicketRequest, known: int) -> str:
         """See `Channel`."""
         with self._session() as rt:
-            found = _living(rt, known)
+            found = _read_ticket(rt, known)
             if found.number != known:
-                return f"ticket #{known} was merged into #{found.number}, whose subject and status are left alone"
+                return (
+                    f"ticket #{known} was merged into #{found.number},"
+                    " whose subject and status are left alone"
+                )
             wanted = {"Subject": stored_subject(ticket.subject)}
             notes = []
-            status = ticket.status.lower()  # as RT writes them
+            status = ticket.status.lower()  # RT writes statuses in lower case
             if status not in ("", found.status):
                 closer = rt.closed_by(known)
-                if closer is None or closer in rt.authors(known, OURS)[:1]:
+                if closer is None or closer in rt.authors(known, OUR_MARK)[:1]:
                     wanted["Status"] = status
                 else:
-                    who = display(closer) or "somebody"
+                    who = display(closer) or "an unknown user"
                     notes.append(f"{who} has made it {display(found.status)}, which is left so")
-            if not _differing(found, wanted):
+            if not _other_values(found, wanted):
                 return "; ".join(notes)
             rt.edit(known, **wanted)
-            found = _living(rt, known)
+            found = _read_ticket(rt, known)
             notes += [
-                f"its {name.lower()} stays {display(is_now)}, and does not become {display(wanted[name])}:"
-                " is there such a one, and have we the right ModifyTicket?"
-                for name, is_now in _differing(found, wanted).items()
+                f"its {name.lower()} stays {display(current)}, and does not become"
+                f" {display(wanted[name])}: does that {name.lower()} exist,"
+                " and does hesiod-watch have the right ModifyTicket?"
+                for name, current in _other_values(found, wanted).items()
             ]
             return "; ".join(notes)
 
     def check(self) -> tuple[bool | None, str]:
-        """See `Channel`. Rights on tickets are known only where a queue has a ticket already."""
+        """See `Channel`. Rights on tickets are known only if a queue already has a ticket."""
         try:
             began = time.monotonic()
             with self._session() as rt:
-                lacking = [sentence for queue in self.queues for sentence in _lacking(rt, queue)]
+                missing = [
+                    sentence for queue in self.queues for sentence in _missing_rights(rt, queue)
+                ]
                 if not self.queues:
                     rt.tickets("", "")
                 took = time.monotonic() - began
-                queues = "; ".join(lacking) or "queues: " + (
+                queues = "; ".join(missing) or "queues: " + (
                     ", ".join(map(display, self.queues)) or "none configured"
                 )
                 return (
-                    not lacking,
+                    not missing,
                     f"Request Tracker at {rt.place} answers in {took:.1f} s; {queues}",
                 )
         except HesiodError as error:
             return False, str(error)
 
     def _session(self) -> RtSession:
-        # Late: what it imports takes as long as all the rest, and few commands speak to RT.
+        # Imported late: its imports take as long as all others, and few commands use RT.
         from hesiod_watch.notify.rt_session import RtSession
 
         return RtSession(
@@ -176,7 +186,7 @@ class RtChannel:
         )
 
 
-def _open(
+def _open_ticket(
     rt: RtSession, ticket: TicketRequest, message: Delivery, notes: list[str]
 ) -> tuple[int, bool]:
     """Open the run's ticket. Its number, and whether we see it; where we do not, the message is
@@ -190,19 +200,19 @@ def _open(
     copies, bad_copies = split_addresses(ticket.cc)
     for address in bad + bad_copies:
         notes.append(
-            f"the address {display(address)} is none that Request Tracker takes, and was left out"
+            f"the address {display(address)} is not valid for Request Tracker and was left out"
         )
     people = len(requestors) + len(copies)
     whole = message.kind == "reply" or not people
     text = stored_text(message) if whole else f"About the run {display(ticket.run)}."
     own = rt.create(ticket.queue, stored_subject(ticket.subject), text, requestors, copies)
-    found = _find(rt, ticket, notes)
+    found = _find_ticket(rt, ticket, notes)
     if found is None:
         if not whole:
             rt.send(own, message.kind, stored_text(message))
         notes.append(
-            f"ticket #{own} is opened, but we cannot find it, so that it would be doubled if an answer were lost:"
-            " give us the right ShowTicket"
+            f"ticket #{own} is opened, but hesiod-watch cannot find it and would open a second one"
+            " after a lost answer: give hesiod-watch the right ShowTicket"
         )
         return own, False
     if found != own:
@@ -213,8 +223,8 @@ def _open(
     return found, True
 
 
-def _find(rt: RtSession, ticket: TicketRequest, notes: list[str]) -> int | None:
-    """The first ticket with the run's subject that nobody has rejected."""
+def _find_ticket(rt: RtSession, ticket: TicketRequest, notes: list[str]) -> int | None:
+    """The first ticket with the run's subject that is not rejected."""
     numbers = [
         number
         for number, status in rt.tickets(ticket.queue, stored_subject(ticket.subject))
@@ -222,12 +232,12 @@ def _find(rt: RtSession, ticket: TicketRequest, notes: list[str]) -> int | None:
     ]
     if len(numbers) > 1:
         others = ", ".join(f"#{number}" for number in numbers[1:])
-        notes.append(f"ticket #{numbers[0]} is used; of the same subject are {others}")
+        notes.append(f"ticket #{numbers[0]} is used; others with the same subject: {others}")
     return numbers[0] if numbers else None
 
 
-def _living(rt: RtSession, number: int) -> FoundTicket:
-    """The ticket, or the one it was merged into. PermanentError where it is deleted."""
+def _read_ticket(rt: RtSession, number: int) -> FoundTicket:
+    """The ticket, or the one it was merged into. PermanentError if it is deleted."""
     found = rt.ticket(number)
     if found.status == DELETED:
         raise PermanentError(
@@ -236,14 +246,14 @@ def _living(rt: RtSession, number: int) -> FoundTicket:
     return found
 
 
-def _differing(found: FoundTicket, wanted: dict[str, str]) -> dict[str, str]:
-    """Of the wanted fields, those that are otherwise, with what they are."""
-    there = {"Subject": found.subject, "Status": found.status}
-    return {name: is_now for name, is_now in there.items() if wanted.get(name, is_now) != is_now}
+def _other_values(found: FoundTicket, wanted: dict[str, str]) -> dict[str, str]:
+    """Current values of the wanted fields that have another value."""
+    current = {"Subject": found.subject, "Status": found.status}
+    return {name: value for name, value in current.items() if wanted.get(name, value) != value}
 
 
-def _lacking(rt: RtSession, queue: str) -> list[str]:
-    """Sentences about what we may not do in a queue."""
+def _missing_rights(rt: RtSession, queue: str) -> list[str]:
+    """Sentences about the rights that we lack on a queue."""
     if not rt.may_create(queue):
         return [_missing_right("CreateTicket", queue)]
     newest = rt.newest(queue)
@@ -255,18 +265,17 @@ def _missing_right(right: str, queue: str) -> str:
     return f"we lack the right {right} on the queue {display(queue)}"
 
 
-def _settled(rt: RtSession, look: Callable[[], T], *, tried: bool) -> T:
-    """What `look` finds. It looks again after a while where nothing is found that may be about to
-    appear.
+def _search(rt: RtSession, search: Callable[[], T], *, tried: bool) -> T:
+    """Result of `search`, repeated after a pause if the text may be about to appear.
 
-    RT follows an order also when whoever gave it has gone, once it gets to it. When it wakes up, an
-    order that was given up and our look stand side by side, and the look may be answered first.
+    RT executes a request even if its client no longer waits. When RT becomes responsive again, that
+    request and our search wait side by side, and RT may answer the search first.
     """
-    for _ in range(LOOKS - 1):
-        found = look()
+    for _ in range(SEARCHES - 1):
+        found = search()
         waited, rt.longest = rt.longest, 0.0
         if found or (waited < PROMPT and not tried):
             return found
         tried = False
         time.sleep(min(max(waited, PAUSE), LONGEST_PAUSE))
-    return look()
+    return search()

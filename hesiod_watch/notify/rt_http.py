@@ -1,10 +1,11 @@
-"""The HTTP that Request Tracker is spoken to with. To be imported late.
+"""HTTP client for Request Tracker. Import this module late.
 
-Nothing is taken from the environment: neither a proxy, nor `.netrc`, nor certificates. A service
-whose messages go another way than its configuration says is found out too late.
+It takes nothing from the environment: no proxy, no `.netrc`, no certificates. Otherwise messages
+could take another route than the configuration says, and this would be noticed too late.
 
-An answer is given up when nothing comes for `timeout` seconds, when it has not ended after TOTAL
-times as many, or when it grows too large: what answers may be anything between us and RT.
+The client gives up an answer in three cases: no data arrive for `timeout` seconds, the answer has
+not ended after TOTAL times as many seconds, or it becomes too large. The answer may come from any
+server between us and RT.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.naming import display
 
 TOTAL = 5
-"""How many times the timeout an answer may take from its first byte to its last."""
+"""Longest time from the first byte of an answer to its last, in timeouts."""
 LARGEST = 64 * 1024 * 1024
-"""Bytes of one answer; a page of a hundred tickets has some ten thousand."""
+"""Most bytes of one answer; a page of a hundred tickets has about ten thousand."""
 
 
 def client(
     *, token: str, user: str, password: str, ca_bundle: Path | None, proxy: str, timeout: float
 ) -> httpx2.Client:
-    """A client that proves itself with the token, or with user and password where there is none.
+    """A client that authenticates with the token or, without one, with user and password.
 
-    `ca_bundle` replaces what the system trusts. Raises PermanentError where it or the proxy's URL
-    cannot be used.
+    `ca_bundle` replaces the certificates that the system trusts. Raises PermanentError if it or the
+    URL of the proxy cannot be used.
     """
     try:
         transport = httpx2.HTTPTransport(
             verify=_trusted(ca_bundle), proxy=proxy or None, trust_env=False
         )
     except (ValueError, httpx2.InvalidURL):
-        # Its own words would repeat the URL, which may hold a password.
+        # The text of the error would repeat the URL, which may contain a password.
         raise PermanentError(
             "the proxy for Request Tracker should be like http://host:port"
         ) from None
@@ -47,7 +48,7 @@ def client(
     if token:
         headers["Authorization"] = f"token {token}"
     return httpx2.Client(
-        transport=_Bounded(transport, TOTAL * timeout),
+        transport=_BoundedTransport(transport, TOTAL * timeout),
         headers=headers,
         auth=None if token else httpx2.BasicAuth(user, password),
         timeout=timeout,
@@ -60,7 +61,7 @@ def _trusted(ca_bundle: Path | None) -> ssl.SSLContext | bool:
         return True
     try:
         return ssl.create_default_context(cafile=ca_bundle)
-    except OSError as error:  # no such file, or no certificate in it: SSLError is one
+    except OSError as error:  # SSLError, raised if the file has no certificate, is an OSError
         reason = (
             "holds no certificate"
             if isinstance(error, ssl.SSLError)
@@ -71,8 +72,8 @@ def _trusted(ca_bundle: Path | None) -> ssl.SSLContext | bool:
         ) from error
 
 
-class _Bounded(httpx2.BaseTransport):
-    """Gives up answers that do not end."""
+class _BoundedTransport(httpx2.BaseTransport):
+    """A transport that gives up answers that do not end."""
 
     def __init__(self, transport: httpx2.BaseTransport, seconds: float) -> None:
         self._transport = transport
@@ -80,9 +81,8 @@ class _Bounded(httpx2.BaseTransport):
 
     def handle_request(self, request: httpx2.Request) -> httpx2.Response:
         response = self._transport.handle_request(request)
-        if isinstance(
-            response.stream, httpx2.SyncByteStream
-        ):  # always, of a transport that is not asynchronous
+        # Always true: this transport is not asynchronous.
+        if isinstance(response.stream, httpx2.SyncByteStream):
             response.stream = _BoundedStream(response.stream, self._seconds)
         return response
 

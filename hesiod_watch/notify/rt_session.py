@@ -1,15 +1,16 @@
-"""Questions and orders to Request Tracker over REST 2, by the package `rt`. To be imported late:
-`rt` takes its time.
+"""Requests to Request Tracker over REST 2, with the package `rt`.
 
-The package and RT mislead in ways that are dealt with here and in `rt_answers`:
+Import this module late: importing `rt` is slow.
 
-- a search that finds nothing may be told as "not found" (RT 5.0.5 and later tell no number of
+The package and RT mislead in ways that this module and `rt_errors` handle:
+
+- a search without results may be reported as "not found" (RT 5.0.5 and later give no number of
   pages);
-- a question for the texts of a ticket that is not there is answered with the texts of all tickets;
-- an order that was not followed is answered as one that was: only reading again tells.
+- a query for the texts of a missing ticket returns the texts of all tickets;
+- RT confirms changes that it did not make; only reading again shows the result.
 
-An order whose answer is lost may have been followed: TemporaryError says nothing about that, and
-whoever orders again looks first.
+RT may have executed a request whose answer is lost. TemporaryError does not say whether it has:
+search before repeating the request.
 """
 
 from __future__ import annotations
@@ -37,22 +38,20 @@ REST = "/REST/2.0/"
 
 @dataclass(frozen=True, slots=True)
 class FoundTicket:
-    """A ticket as RT shows it."""
+    """A ticket in Request Tracker."""
 
     number: int
-    """Not the number asked for where that ticket was merged into this one."""
+    """Differs from the number asked for if that ticket was merged into this one."""
     subject: str
     status: str
     people: int
-    """How many requestors and Ccs it has."""
+    """Number of its requestors and Ccs."""
     may: frozenset[str]
-    """Of `comment` and `correspond`, what we may do."""
+    """Our rights on it: `comment`, `correspond`, both or neither."""
 
 
 class RtSession:
-    """A connection to RT, for the time of one delivery. Raises TemporaryError and PermanentError
-    only.
-    """
+    """A connection to RT for one delivery. Raises only TemporaryError and PermanentError."""
 
     def __init__(
         self,
@@ -68,9 +67,9 @@ class RtSession:
         url = rest_url(url)
         self.place = url.removesuffix(REST)
         self.longest = 0.0
-        """Seconds that the longest answer has taken; whoever looks at it may set it back."""
+        """Seconds that the slowest answer has taken; the reader may reset it."""
         self._rt = rt.rest2.Rt(url)
-        self._rt.session.close()  # that one would follow proxies from the environment
+        self._rt.session.close()  # its own session would use proxies from the environment
         self._rt.session = client(
             token=token,
             user=user,
@@ -87,9 +86,11 @@ class RtSession:
         self._rt.session.close()
 
     def ticket(self, number: int) -> FoundTicket:
-        """A ticket, or the one that it was merged into. PermanentError where there is none."""
-        gone = f"there is no ticket #{number}, or we lack the right ShowTicket; give it, or {ANEW}"
-        with self._asked(f"for ticket #{number}", forbidden=gone, missing=gone):
+        """A ticket, or the one that it was merged into. PermanentError if there is none."""
+        missing = (
+            f"there is no ticket #{number}, or we lack the right ShowTicket; give it, or {ANEW}"
+        )
+        with self._request(f"for ticket #{number}", forbidden=missing, missing=missing):
             answer = self._rt.get_ticket(number)
             return FoundTicket(
                 int(answer["id"]),
@@ -102,12 +103,11 @@ class RtSession:
             )
 
     def tickets(self, queue: str, subject: str) -> list[tuple[int, str]]:
-        """Number and status of the tickets with exactly this subject, ascending; deleted ones are
-        not found.
+        """Number and status of the tickets with exactly this subject, in ascending order.
 
-        A queue that is not there has none.
+        Deleted tickets are not found. A missing queue has no tickets.
         """
-        with self._asked(f"for tickets of {queue}"):
+        with self._request(f"for tickets of {queue}"):
             found = self._search(ticket_query(queue, subject))
             return sorted(
                 (int(each["id"]), str(each["Status"]))
@@ -116,8 +116,8 @@ class RtSession:
             )
 
     def newest(self, queue: str) -> int | None:
-        """Number of the newest ticket of a queue; None where we see none."""
-        with self._asked(f"for tickets of {queue}"):
+        """Number of the newest ticket of a queue; None if we see none."""
+        with self._request(f"for tickets of {queue}"):
             return next(
                 (
                     int(each["id"])
@@ -127,13 +127,13 @@ class RtSession:
             )
 
     def authors(self, number: int, words: str) -> list[str]:
-        """Names of the authors of all texts of a ticket that hold `words`, the oldest first.
+        """Authors of all texts of a ticket that contain `words`, the oldest text first.
 
-        The ticket must be there. `words` has no `%` or `_`, and case is ignored. A mail that RT
-        made of a text is a text of its own, by RT. Comments are found only where we may see them.
+        The ticket must exist. `words` has no `%` or `_`, and case is ignored. If RT sends a text by
+        mail, that mail is another text, written by RT. Comments are found only if we may see them.
         """
         query = [{"field": "Content", "operator": "LIKE", "value": f"%{words}%"}]
-        with self._asked(f"for the texts of ticket #{number}"):
+        with self._request(f"for the texts of ticket #{number}"):
             texts: list[Any] = []
             try:
                 texts.extend(self._rt.get_attachments(number, query, ["Creator"]))
@@ -146,10 +146,11 @@ class RtSession:
             ]
 
     def closed_by(self, number: int) -> str | None:
-        """Who has set the status of a ticket last; None where the ticket is not closed, "" where
-        nobody is known.
+        """Name of the user who closed a ticket; None if it is not closed, "" if unknown.
+
+        This is the user who set its status last.
         """
-        with self._asked(f"for the history of ticket #{number}"):
+        with self._request(f"for the history of ticket #{number}"):
             if not self._search(f"id = {number} AND Status = '__Inactive__'"):
                 return None
             history = self._rt.get_ticket_history(number)
@@ -163,8 +164,9 @@ class RtSession:
     def create(
         self, queue: str, subject: str, text: str, requestors: tuple[str, ...], cc: tuple[str, ...]
     ) -> int:
-        """Open a ticket. PermanentError where we may not, or the queue is not there: RT tells these
-        two alike.
+        """Open a ticket. PermanentError if we may not, or if the queue is missing.
+
+        RT reports these two cases in the same way.
         """
         people: dict[str, Any] = {
             name: list(who) for name, who in (("Requestor", requestors), ("Cc", cc)) if who
@@ -172,27 +174,25 @@ class RtSession:
         refused = (
             f"the queue {display(queue)} is not there, or we lack the right CreateTicket on it"
         )
-        with self._asked(f"to open a ticket in {queue}", forbidden=refused):
+        with self._request(f"to open a ticket in {queue}", forbidden=refused):
             return self._rt.create_ticket(queue, "text/plain", subject, text, **people)
 
     def send(self, number: int, kind: Literal["comment", "reply"], text: str) -> None:
-        """Write a comment or a reply to a ticket that is there."""
-        with self._asked(f"to take a {kind} to ticket #{number}"):
+        """Write a comment or a reply to an existing ticket."""
+        with self._request(f"to take a {kind} to ticket #{number}"):
             (self._rt.comment if kind == "comment" else self._rt.reply)(number, text, "text/plain")
 
     def edit(self, number: int, **fields: str) -> None:
-        """Ask for other values of fields of a ticket. Whether it has them then is known by reading
-        it again.
-        """
-        with self._asked(f"to change ticket #{number}"):
+        """Request other values of fields of a ticket. Read it again to see whether it has them."""
+        with self._request(f"to change ticket #{number}"):
             self._rt.edit_ticket(number, **fields)
 
     def may_create(self, queue: str) -> bool:
-        """Whether we may open tickets in a queue. PermanentError where we do not see such a queue."""
+        """Whether we may open tickets in a queue. PermanentError if we do not see such a queue."""
         refused = f"the queue {display(queue)} is not there, or we lack the right SeeQueue on it"
-        with self._asked(f"for the queue {queue}", forbidden=refused, missing=refused):
+        with self._request(f"for the queue {queue}", forbidden=refused, missing=refused):
             where: Any = quote(queue, safe="")
-            if "/" in queue:  # which RT finds by its number only
+            if "/" in queue:  # RT finds such a queue only by its number
                 numbers = [
                     int(each["id"]) for each in self._rt.get_all_queues() if each["Name"] == queue
                 ]
@@ -213,7 +213,7 @@ class RtSession:
             return []
 
     @contextmanager
-    def _asked(self, what: str, **sentences: str) -> Iterator[None]:
+    def _request(self, what: str, **sentences: str) -> Iterator[None]:
         began = time.monotonic()
         with translated(f"asked Request Tracker at {self.place} {display(what)}", **sentences):
             yield
@@ -221,7 +221,10 @@ class RtSession:
 
 
 def rest_url(url: str) -> str:
-    """The URL as `rt` wants it; `/REST/2.0` may be left out. PermanentError where it is none."""
+    """The URL in the form that `rt` needs. PermanentError if it is not a URL.
+
+    `/REST/2.0` may be left out of `url`.
+    """
     try:
         parts = urlsplit(url)
         usable = (
@@ -238,6 +241,7 @@ def rest_url(url: str) -> str:
         )
     if parts.username is not None or parts.password is not None:
         raise PermanentError(
-            "the url of Request Tracker may not hold user or password; they belong into the credentials"
+            "the url of Request Tracker may not contain a user or password;"
+            " put them into the credentials"
         )
     return url.rstrip("/").removesuffix(REST.rstrip("/")) + REST

@@ -1,4 +1,4 @@
-"""Mail and chat by Apprise, against a web server of the test: delivery, errors, no secrets."""
+"""Mail and chat through Apprise, with a local web server: deliveries, errors, no secrets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hesiod_watch.notify.registry import open_channels
 
 pytest.importorskip("apprise", reason="the optional library Apprise is not installed")
 
-# Warnings from services that the library loads are not ours to fix.
+# The library loads modules of all its services; their warnings are not ours.
 pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
 
 TICKET = TicketRequest("run", "", "Run run")
@@ -28,7 +28,7 @@ SECRET = "s3cr3t-Passw0rd"
 
 
 class Server(ThreadingHTTPServer):
-    """Accepts posted messages; responds with `status`."""
+    """Accepts every POST request and answers `status`."""
 
     daemon_threads = True
 
@@ -76,7 +76,7 @@ def message(text: str = "text") -> Delivery:
 
 
 def test_sent(url_file: Path, server: Server) -> None:
-    """A message arrives with its title and unchanged text; nothing in it is expanded."""
+    """A message arrives with its title and its unchanged text; nothing in it is expanded."""
     text = "Cell a/b: 12 Gb\n<b>*not bold*</b> \\n :smile: @everyone äöü"
     assert AppriseChannel("chat", url_file).deliver(TICKET, None, message(text)) == DeliveryReceipt(
         None
@@ -90,7 +90,7 @@ def test_sent(url_file: Path, server: Server) -> None:
 def test_refused(
     status: int, url_file: Path, server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A refusal is retried later, with the library's reason and without parts of the address."""
+    """A refusal is temporary; its error has the library's reason and no part of the address."""
     server.status = status
     with caplog.at_level(logging.WARNING), pytest.raises(TemporaryError) as caught:
         AppriseChannel("chat", url_file).deliver(TICKET, None, message())
@@ -100,7 +100,7 @@ def test_refused(
 
 
 def test_nobody_there(tmp_path: Path) -> None:
-    """A refused connection is temporary, and its error hides the secret in the address."""
+    """A refused connection is temporary, and its error does not show the secret in its text."""
     path = tmp_path / "chat"
     path.touch(0o600)
     path.write_text(f"json://127.0.0.1:1/{SECRET}/hook\n")
@@ -122,7 +122,7 @@ def test_nobody_there(tmp_path: Path) -> None:
     ],
 )
 def test_bad_files(text: str, mode: int, expected: str, tmp_path: Path) -> None:
-    """A bad file needs a person; the error names the file and quotes none of its content."""
+    """An invalid file needs a person; the error names the file and shows nothing of its content."""
     path = tmp_path / "chat"
     path.write_text(text)
     path.chmod(mode)
@@ -142,7 +142,7 @@ def test_missing_file(tmp_path: Path) -> None:
 
 
 def test_check(url_file: Path, server: Server) -> None:
-    """The doctor parses the address, sends nothing, and says that this proves little."""
+    """`doctor` parses the address, sends nothing, and says so."""
     ok, says = AppriseChannel("chat", url_file).check()
     assert ok is None
     assert "nothing was sent" in says
@@ -150,7 +150,7 @@ def test_check(url_file: Path, server: Server) -> None:
 
 
 def test_opened_by_the_configuration(tmp_path: Path, url_file: Path, server: Server) -> None:
-    """Configured channels are available by name, the tracker first.
+    """Configured channels are listed by name, the tracker first.
 
     Bad secrets of one channel affect only that channel.
     """

@@ -1,6 +1,4 @@
-"""How a Request Tracker is reached: its URL, our credentials, certificates and proxies, and no
-secret in any text.
-"""
+"""Connections to Request Tracker: URL, credentials, certificates, proxies; no leaked secret."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ pytestmark = pytest.mark.system
 
 @pytest.fixture
 def before(tracker: RtServer) -> Iterator[Gate]:
-    """A gate before the tracker."""
+    """An HTTP gate before the tracker."""
     with gate(tracker.port) as made:
         yield made
 
@@ -33,9 +31,7 @@ def before(tracker: RtServer) -> Iterator[Gate]:
 def test_wrong_credentials(
     tracker: RtServer, options: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Credentials that RT refuses need a person; they are in no error text and in no log, however
-    much is logged.
-    """
+    """Refused credentials need a person and are in no error text and in no log at any level."""
     caplog.set_level(logging.DEBUG)
     with pytest.raises(PermanentError, match="refuses our credentials"):
         channel(tracker, **options).deliver(TICKET, None, message())
@@ -43,7 +39,7 @@ def test_wrong_credentials(
 
 
 def test_user_and_password(tracker: RtServer, caplog: pytest.LogCaptureFixture) -> None:
-    """User and password do as well as a token, and neither is logged, however much is."""
+    """User and password work like a token, and neither is logged at any level."""
     caplog.set_level(logging.DEBUG)
     rt = channel(tracker, token="", user=USER, password=PASSWORD)
     assert rt.deliver(TICKET, None, message()) == DeliveryReceipt(1)
@@ -55,7 +51,7 @@ def test_user_and_password(tracker: RtServer, caplog: pytest.LogCaptureFixture) 
 
 
 def test_a_name_that_is_none() -> None:
-    """A host that no name server knows is temporary: name servers fail like anything else."""
+    """An unknown host is a temporary failure, because name servers fail, too."""
     with pytest.raises(TemporaryError, match="the connection fails"):
         RtChannel("https://rt.invalid/", token="x").deliver(TICKET, None, message())
 
@@ -74,21 +70,21 @@ def test_a_name_that_is_none() -> None:
     ],
 )
 def test_urls_that_are_none(url: str) -> None:
-    """What is no URL of a web service needs a person, who is shown one."""
+    """An invalid URL needs a person; the error shows a valid one."""
     with pytest.raises(PermanentError, match=r"should be like https://rt\.example\.org/REST/2\.0/"):
         RtChannel(url, token="x").deliver(TICKET, None, message())
 
 
 def test_no_secrets_in_the_url() -> None:
-    """A URL with a password in it is refused, and not repeated."""
-    with pytest.raises(PermanentError, match="belong into the credentials") as caught:
+    """A URL with a password is refused, and the error does not repeat it."""
+    with pytest.raises(PermanentError, match="put them into the credentials") as caught:
         RtChannel("https://me:secret@x.invalid/", token="x").deliver(TICKET, None, message())
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("url", ["{root}/", "{root}", "{root}/REST/2.0", "{root}/REST/2.0/"])
 def test_spellings_of_the_url(tracker: RtServer, url: str) -> None:
-    """The URL may be RT's own or that of REST 2, with a slash at its end or without."""
+    """The URL may be that of RT or of REST 2, with or without a slash at its end."""
     root = f"http://127.0.0.1:{tracker.port}"
     assert channel(tracker, url.format(root=root)).deliver(
         TICKET, None, message()
@@ -96,9 +92,7 @@ def test_spellings_of_the_url(tracker: RtServer, url: str) -> None:
 
 
 def test_tls(tracker: RtServer, tmp_path: Path) -> None:
-    """RT behind TLS is spoken to if its certificate is vouched for by the CA bundle, and by no
-    other means.
-    """
+    """RT behind TLS is trusted only if the CA bundle confirms its certificate."""
     good, wrong = (make_certificate(tmp_path / name) for name in ("good.pem", "wrong.pem"))
     with gate(tracker.port, good) as before:
         assert channel(tracker, before.url, ca_bundle=good).deliver(
@@ -118,7 +112,7 @@ def test_tls(tracker: RtServer, tmp_path: Path) -> None:
 def test_certificates_from_the_environment(
     tracker: RtServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A certificate is not trusted because a variable of the environment says so."""
+    """An environment variable cannot make a certificate trusted."""
     certificate = make_certificate(tmp_path / "good.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with (
@@ -134,7 +128,7 @@ def test_certificates_from_the_environment(
 def test_ca_bundles_that_are_none(
     tracker: RtServer, tmp_path: Path, content: bytes | None, reason: str
 ) -> None:
-    """A CA bundle that cannot be used is named, with the reason."""
+    """An unusable CA bundle is named, with the reason."""
     bundle = tmp_path / "bundle.pem"
     if content is not None:
         bundle.write_bytes(content)
@@ -145,7 +139,7 @@ def test_ca_bundles_that_are_none(
 
 
 def test_through_a_proxy(tracker: RtServer, before: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The proxy that is configured is used, and one from the environment is not."""
+    """The configured proxy is used, and a proxy from the environment is not."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, before.url)
     assert channel(tracker).deliver(TICKET, None, message()) == DeliveryReceipt(1)
@@ -156,9 +150,7 @@ def test_through_a_proxy(tracker: RtServer, before: Gate, monkeypatch: pytest.Mo
 
 
 def test_tls_through_a_proxy(tracker: RtServer, before: Gate, tmp_path: Path) -> None:
-    """Through a proxy the certificate of RT itself is looked at, and the proxy sees no more than
-    where it is.
-    """
+    """Through a proxy, RT's own certificate is checked, and the proxy sees only RT's address."""
     good, wrong = (make_certificate(tmp_path / name) for name in ("good.pem", "wrong.pem"))
     through = f"http://127.0.0.1:{before.port}"
     with gate(tracker.port, good) as behind:
@@ -176,8 +168,9 @@ def test_tls_through_a_proxy(tracker: RtServer, before: Gate, tmp_path: Path) ->
 
 
 def test_a_proxy_that_is_none(tracker: RtServer) -> None:
-    """A proxy that is not there is temporary; what is no proxy's URL needs a person, and is not
-    repeated.
+    """A missing proxy is a temporary failure; an invalid proxy URL needs a person.
+
+    The error does not repeat the URL.
     """
     with pytest.raises(TemporaryError, match="the connection fails"):
         channel(tracker, proxy="http://127.0.0.1:1").deliver(TICKET, None, message())

@@ -1,6 +1,4 @@
-"""Tickets of a real Request Tracker: each message once, in the right ticket, whatever people do to
-it.
-"""
+"""Tickets of a real Request Tracker: each message once and in the right ticket."""
 
 from __future__ import annotations
 
@@ -23,8 +21,9 @@ pytestmark = pytest.mark.system
 
 
 def test_life_of_a_ticket(tracker: RtServer) -> None:
-    """The first message opens the ticket, the others follow in it in order, and its subject and
-    status are kept.
+    """The first message opens the ticket and the others follow in order.
+
+    Its subject and status stay as wanted.
     """
     rt = channel(tracker)
     ticket = replace(TICKET, requestors=("lab@x.invalid", "pi@x.invalid"), cc=("desk@x.invalid",))
@@ -52,9 +51,7 @@ def test_life_of_a_ticket(tracker: RtServer) -> None:
 
 
 def test_again_adds_nothing(tracker: RtServer) -> None:
-    """Delivering what is delivered, with the ticket's number or without, and keeping what is kept,
-    changes nothing.
-    """
+    """Repeating `deliver`, with the ticket's number or without, or `keep` changes nothing."""
     rt = channel(tracker)
     messages = [message(1), message(2, "comment"), message(3)]
     number = rt.deliver(TICKET, None, messages[0]).ticket
@@ -76,7 +73,7 @@ def test_again_adds_nothing(tracker: RtServer) -> None:
 
 
 def test_mail_goes_out_once(tracker: RtServer) -> None:
-    """A reply goes to the requestors by mail; a comment, and a message given twice, do not."""
+    """RT mails a reply to the requestors, but no comment and no repeated message."""
     rt = channel(tracker)
     ticket = replace(TICKET, requestors=("lab@x.invalid",))
     number = rt.deliver(ticket, None, message(1)).ticket
@@ -90,9 +87,7 @@ def test_mail_goes_out_once(tracker: RtServer) -> None:
 
 
 def test_a_comment_opens_nothing_that_others_read(tracker: RtServer) -> None:
-    """A comment that comes first stays a comment where the ticket has requestors, and opens the
-    ticket where not.
-    """
+    """A first comment stays a comment if the ticket has requestors; else it opens the ticket."""
     comment = message(1, "comment", "the sample was bad")
     channel(tracker).deliver(replace(TICKET, requestors=("lab@x.invalid",)), None, comment)
     channel(tracker).deliver(replace(TICKET, subject="another"), None, comment)
@@ -130,9 +125,7 @@ def test_a_comment_opens_nothing_that_others_read(tracker: RtServer) -> None:
     ],
 )
 def test_subjects_never_meet(tracker: RtServer, first: str, second: str) -> None:
-    """Two runs whose subjects are alike, or odd, have a ticket each, and each is found again by its
-    subject.
-    """
+    """Two runs with similar or odd subjects have one ticket each, found again by its subject."""
     rt = channel(tracker)
     messages = [message(1), message(1)]
     opened = [
@@ -150,7 +143,7 @@ def test_subjects_never_meet(tracker: RtServer, first: str, second: str) -> None
 
 
 def test_another_queue_is_another_ticket(tracker: RtServer) -> None:
-    """A ticket of the same subject in another queue is not the run's."""
+    """A ticket with the same subject in another queue does not belong to the run."""
     for queue in ("promrun_internal", "promrun_visitor"):
         channel(tracker).deliver(replace(TICKET, queue=queue), None, message())
     assert [found.queue for found in tracker.tickets()] == ["promrun_internal", "promrun_visitor"]
@@ -158,7 +151,7 @@ def test_another_queue_is_another_ticket(tracker: RtServer) -> None:
 
 @pytest.mark.parametrize("queue", [name for name in QUEUES if not name.isidentifier()])
 def test_odd_names_of_queues(tracker: RtServer, queue: str) -> None:
-    """A queue whose name would mean something in a URL is the queue of this name."""
+    """A queue is found although its name contains characters that are special in a URL."""
     rt, each = channel(tracker, queues=(queue,)), message()
     assert rt.check()[0] is True
     assert [rt.deliver(replace(TICKET, queue=queue), None, each) for _ in range(2)] == [
@@ -169,8 +162,9 @@ def test_odd_names_of_queues(tracker: RtServer, queue: str) -> None:
 
 
 def test_first_of_several(tracker: RtServer) -> None:
-    """Of several tickets with the subject the first counts that is neither deleted nor rejected; a
-    note tells of it.
+    """The first ticket with the subject that is neither deleted nor rejected is used.
+
+    A note names the others.
     """
     made = [
         tracker.person.create_ticket(TICKET.queue, subject=TICKET.subject, content=str(each))
@@ -180,7 +174,7 @@ def test_first_of_several(tracker: RtServer) -> None:
     tracker.person.edit_ticket(made[1], Status="rejected")
     delivered = channel(tracker).deliver(TICKET, None, message())
     assert delivered == DeliveryReceipt(
-        made[2], f"ticket #{made[2]} is used; of the same subject are #{made[3]}"
+        made[2], f"ticket #{made[2]} is used; others with the same subject: #{made[3]}"
     )
     assert [len(tracker.ticket(number).texts) for number in made] == [1, 1, 2, 1]
 
@@ -202,9 +196,7 @@ def test_first_of_several(tracker: RtServer) -> None:
 )
 @pytest.mark.parametrize("number", [1, 2])
 def test_any_text(tracker: RtServer, text: str, stands: str, number: int) -> None:
-    """What a message holds arrives as it is, but for what would steer a terminal, and is found
-    again.
-    """
+    """A text arrives unchanged except for terminal control characters, and is found again."""
     rt = channel(tracker)
     known = rt.deliver(TICKET, None, message()).ticket if number > 1 else None
     each = Delivery(number, secrets.token_hex(16), "cell-done", "reply", text)
@@ -215,8 +207,9 @@ def test_any_text(tracker: RtServer, text: str, stands: str, number: int) -> Non
 
 
 def test_a_very_long_text(tracker: RtServer) -> None:
-    """A text of a million characters arrives whole; of a longer one both ends do, and it says what
-    is missing.
+    """A text of a million characters arrives complete.
+
+    A longer text arrives with both ends and a note about the missing part.
     """
     rt = channel(tracker)
     whole, longer = (
@@ -236,9 +229,7 @@ def test_a_very_long_text(tracker: RtServer) -> None:
 
 
 def test_addresses_that_rt_does_not_take(tracker: RtServer) -> None:
-    """Where RT takes fewer people than it was given, such as two addresses of one user, a note says
-    so.
-    """
+    """A note says so if RT accepts fewer people than given, such as two addresses of one user."""
     tracker.person.create_user("lab@x.invalid", "pi@x.invalid")
     ticket = replace(TICKET, requestors=("lab@x.invalid", "pi@x.invalid"))
     delivered = channel(tracker).deliver(ticket, None, message())
@@ -249,9 +240,7 @@ def test_addresses_that_rt_does_not_take(tracker: RtServer) -> None:
 
 
 def test_two_who_open_at_once(tracker: RtServer) -> None:
-    """Without anybody who keeps them apart, several that open the same run's ticket at once agree
-    on one ticket.
-    """
+    """Processes that open the same run's ticket at once, without a lock, agree on one ticket."""
     messages = [message(1, "comment") for _ in range(4)]
     start = threading.Barrier(len(messages))
 
@@ -268,8 +257,9 @@ def test_two_who_open_at_once(tracker: RtServer) -> None:
 
 
 def test_resolved_by_a_person(tracker: RtServer) -> None:
-    """A ticket that a person closed is commented on and stays closed, whatever status is wanted; a
-    reply opens it.
+    """A ticket that a person closed gets comments and stays closed, whatever status is wanted.
+
+    A reply reopens it.
     """
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
@@ -286,9 +276,7 @@ def test_resolved_by_a_person(tracker: RtServer) -> None:
 
 
 def test_resolved_by_us(tracker: RtServer) -> None:
-    """A ticket that we closed ourselves is opened again when that is wanted, but not once a person
-    has closed it.
-    """
+    """`keep` reopens a ticket that hesiod-watch closed, but not one that a person closed."""
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
     assert number is not None
@@ -304,20 +292,21 @@ def test_resolved_by_us(tracker: RtServer) -> None:
 
 
 def test_a_status_that_is_none(tracker: RtServer) -> None:
-    """A status that RT does not know is told, though RT does not tell; the subject is kept
-    nevertheless.
+    """A status that RT does not know is reported, although RT does not report it.
+
+    The subject is set nevertheless.
     """
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
     assert number is not None
-    told = rt.keep(replace(TICKET, subject="new", status="nonsense"), number)
-    assert "status stays new, and does not become nonsense" in told
+    note = rt.keep(replace(TICKET, subject="new", status="nonsense"), number)
+    assert "status stays new, and does not become nonsense" in note
     assert tracker.ticket(number).subject == "new"
 
 
 @pytest.mark.parametrize("kind", ["comment", "reply"])
 def test_deleted_by_a_person(tracker: RtServer, kind: Literal["comment", "reply"]) -> None:
-    """A deleted ticket is neither written to nor replaced, until a person takes its number away."""
+    """A deleted ticket is neither written to nor replaced until a person removes its number."""
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
     assert number is not None
@@ -338,9 +327,7 @@ def test_deleted_by_a_person(tracker: RtServer, kind: Literal["comment", "reply"
 
 
 def test_a_number_that_is_none(tracker: RtServer) -> None:
-    """A ticket that is not there is no reason to open another, and no other ticket's texts are
-    taken for its own.
-    """
+    """A missing ticket is not replaced, and texts of other tickets are not taken for its own."""
     rt, each = channel(tracker), message()
     rt.deliver(TICKET, None, each)
     with pytest.raises(PermanentError, match="there is no ticket #77"):
@@ -349,9 +336,7 @@ def test_a_number_that_is_none(tracker: RtServer) -> None:
 
 
 def test_merged_by_a_person(tracker: RtServer) -> None:
-    """Messages follow a ticket that was merged into another, whose subject and status are left
-    alone.
-    """
+    """Messages follow a merged ticket; subject and status of its new ticket stay as they are."""
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
     assert number is not None
@@ -370,9 +355,7 @@ def test_merged_by_a_person(tracker: RtServer) -> None:
 
 
 def test_addresses_that_are_none(tracker: RtServer) -> None:
-    """An address that RT would drop is left out, and a note says which; the others are on the
-    ticket, once.
-    """
+    """An address that RT would drop is left out and noted; the others are on the ticket once."""
     ticket = replace(
         TICKET,
         requestors=(
@@ -392,13 +375,16 @@ def test_addresses_that_are_none(tracker: RtServer) -> None:
         "no address",
         "cc@x.invalid\\nBcc: z@x.invalid",
     ):
-        assert f"the address {wrong} is none that Request Tracker takes" in delivered.note
+        assert (
+            f"the address {wrong} is not valid for Request Tracker and was left out"
+            in delivered.note
+        )
     assert "good@x.invalid is" not in delivered.note
     assert tracker.people(1) == {"Requestor": {"good@x.invalid"}, "Cc": set()}
 
 
 def test_check(tracker: RtServer) -> None:
-    """`check` says what works, and of what does not, which right is missing on which queue."""
+    """`check` says what works, and which right is missing on which queue."""
     good = ("promrun_internal", "promrun_visitor")
     well, sentence = channel(tracker, queues=good).check()
     assert well

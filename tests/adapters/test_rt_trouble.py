@@ -1,6 +1,4 @@
-"""A Request Tracker in trouble, or that forbids: nothing is lost or doubled, and it is said who has
-to do what.
-"""
+"""Failing or forbidding Request Tracker: no message is lost or doubled, and errors say what to do."""
 
 from __future__ import annotations
 
@@ -26,12 +24,12 @@ from hesiod_watch.notify.rt_http import LARGEST
 pytestmark = pytest.mark.system
 
 BRIEF = 2.0
-"""Seconds until a lost answer is given up."""
+"""Seconds until the channel gives up a lost answer."""
 
 
 @pytest.fixture
 def before(tracker: RtServer) -> Iterator[Gate]:
-    """A gate before the tracker."""
+    """An HTTP gate before the tracker."""
     with gate(tracker.port) as made:
         yield made
 
@@ -46,7 +44,7 @@ def before(tracker: RtServer) -> Iterator[Gate]:
 def test_a_lost_answer_doubles_nothing(
     tracker: RtServer, before: Gate, kind: str, how: Fate
 ) -> None:
-    """A message whose answer was lost is there once after it was tried again, and again."""
+    """A message whose answer was lost is in the ticket once, after one retry and after two."""
     rt = channel(tracker, before.url)
     known = None if kind == "create" else rt.deliver(TICKET, None, message()).ticket
     each = message(2, "comment" if kind == "comment" else "reply")
@@ -69,9 +67,7 @@ def deliver_and_thaw(
     each: Delivery,
     waiting: float = 1.5 * PROMPT,
 ) -> DeliveryReceipt:
-    """Deliver to a server that is frozen, and that wakes up when it has kept us waiting for so
-    long.
-    """
+    """Deliver to a frozen server that wakes up after the given number of seconds."""
     asked, since = len(before.requests), time.monotonic()
     with ThreadPoolExecutor() as pool:
         again = pool.submit(channel(tracker, before.url).deliver, TICKET, known, each)
@@ -82,7 +78,7 @@ def deliver_and_thaw(
 
 
 def test_frozen_before_anything(tracker: RtServer, before: Gate) -> None:
-    """A server that answers nothing is temporary, and nothing is doubled when it wakes up."""
+    """A silent server is a temporary failure; nothing is duplicated when it wakes up."""
     each = message()
     tracker.freeze()
     with pytest.raises(TemporaryError, match="no answer in time"):
@@ -97,8 +93,9 @@ def test_frozen_before_anything(tracker: RtServer, before: Gate) -> None:
 def test_frozen_with_an_order(
     tracker: RtServer, before: Gate, kind: str, tried: bool, waiting: float
 ) -> None:
-    """An order that RT has taken before it froze, and follows when it wakes up while we ask again,
-    is found then.
+    """A request that RT accepted before it froze is found during the retry.
+
+    RT executes it when it wakes up, while the channel is already trying again.
     """
     known = None if kind == "create" else channel(tracker).deliver(TICKET, None, message()).ticket
     each = message(2, "comment" if kind == "comment" else "reply")
@@ -117,7 +114,7 @@ def test_frozen_with_an_order(
 
 
 def test_stopped_and_started(tracker: RtServer) -> None:
-    """While RT is down a message is refused as temporary; afterwards it is delivered, and once."""
+    """While RT is down, delivery fails temporarily; afterwards the message arrives once."""
     rt, each = channel(tracker), message()
     tracker.down()
     with pytest.raises(TemporaryError, match="Connection refused"):
@@ -162,7 +159,7 @@ def test_stopped_and_started(tracker: RtServer) -> None:
 def test_what_we_may_not_do(
     tracker: RtServer, queue: str, known: bool, kind: Literal["comment", "reply"], sentence: str
 ) -> None:
-    """A right that is missing needs a person, who is told which; nothing is opened or written."""
+    """A missing right needs a person and is named; nothing is opened or written."""
     number = (
         tracker.person.create_ticket(queue, subject=TICKET.subject, content="x") if known else None
     )
@@ -174,11 +171,11 @@ def test_what_we_may_not_do(
 
 
 def test_comments_that_we_cannot_see(tracker: RtServer) -> None:
-    """Where we may not read comments, a note says that a lost answer would double one."""
+    """If comments cannot be read, a note says that a lost answer would duplicate one."""
     rt, ticket = channel(tracker), replace(TICKET, queue="no_comments")
     number = rt.deliver(ticket, None, message()).ticket
     assert (
-        "give us the right ShowTicketComments"
+        "give hesiod-watch the right ShowTicketComments"
         in rt.deliver(ticket, number, message(2, "comment")).note
     )
     assert rt.deliver(ticket, number, message(3, "reply")).note == ""
@@ -186,25 +183,25 @@ def test_comments_that_we_cannot_see(tracker: RtServer) -> None:
 
 @pytest.mark.parametrize("people", [(), ("lab@x.invalid",)])
 def test_tickets_that_we_cannot_see(tracker: RtServer, people: tuple[str, ...]) -> None:
-    """Where we may open tickets but not see them, the message is in the one that we opened, and a
-    note says why.
-    """
+    """Without the right to see tickets, the message is in the new ticket, and a note says why."""
     each = message(1, "comment")
     delivered = channel(tracker).deliver(
         replace(TICKET, queue="no_seeing", requestors=people), None, each
     )
-    assert "give us the right ShowTicket" in delivered.note
+    assert "give hesiod-watch the right ShowTicket" in delivered.note
     (found,) = tracker.tickets()
     assert found.number == delivered.ticket
     assert written(each) in [text for _, text in found.texts]
 
 
 def test_an_edit_that_we_may_not_make(tracker: RtServer) -> None:
-    """Without ModifyTicket the messages arrive, and keeping says what it could not do."""
+    """Without ModifyTicket the messages arrive, and `keep` reports what it could not change."""
     rt, ticket = channel(tracker), replace(TICKET, queue="no_modifying")
     number = rt.deliver(ticket, None, message()).ticket
     assert number is not None
-    assert "have we the right ModifyTicket?" in rt.keep(replace(ticket, subject="new"), number)
+    assert "does hesiod-watch have the right ModifyTicket?" in rt.keep(
+        replace(ticket, subject="new"), number
+    )
 
 
 @pytest.mark.parametrize(
@@ -214,19 +211,24 @@ def test_an_edit_that_we_may_not_make(tracker: RtServer) -> None:
         (502, b"<html>bad gateway</html>", TemporaryError, "it fails (502)"),
         (503, b"", TemporaryError, "it fails (503)"),
         (429, b"", TemporaryError, "it fails (429)"),
-        (200, b"<html>maintenance</html>", TemporaryError, "the answer is none of RT's"),
-        (200, b"", TemporaryError, "the answer is none of RT's"),
+        (
+            200,
+            b"<html>maintenance</html>",
+            TemporaryError,
+            "not an RT response (proxy or maintenance page?)",
+        ),
+        (200, b"", TemporaryError, "not an RT response (proxy or maintenance page?)"),
         (200, b"\xff\xfe", TemporaryError, "the answer is"),
-        (200, b"{}", TemporaryError, "the answer is none of RT's"),
-        (200, b"[]", TemporaryError, "the answer is none of RT's"),
-        (200, b"null", TemporaryError, "the answer is none of RT's"),
+        (200, b"{}", TemporaryError, "not an RT response (proxy or maintenance page?)"),
+        (200, b"[]", TemporaryError, "not an RT response (proxy or maintenance page?)"),
+        (200, b"null", TemporaryError, "not an RT response (proxy or maintenance page?)"),
         (
             200,
             b'{"items": [7], "count": 1, "pages": 1, "page": 1}',
             TemporaryError,
-            "the answer is none of RT's",
+            "not an RT response (proxy or maintenance page?)",
         ),
-        (301, b"", PermanentError, "it sends us elsewhere (301); check the url"),
+        (301, b"", PermanentError, "it redirects us (301); check the url"),
         (401, b"", PermanentError, "it refuses our credentials (401)"),
         (404, b"", PermanentError, "nothing is there (404); check the url"),
         (403, b'{"message":"For\x1b[31mbidden"}', PermanentError, "it refuses (403)"),
@@ -237,8 +239,9 @@ def test_an_edit_that_we_may_not_make(tracker: RtServer) -> None:
 def test_what_else_may_answer(
     tracker: RtServer, before: Gate, status: int, body: bytes, error: type[Exception], sentence: str
 ) -> None:
-    """Whatever answers instead of RT is temporary or needs a person, in a sentence; nothing is lost
-    or doubled.
+    """Every answer that is not from RT becomes an error with a sentence.
+
+    The error is temporary or needs a person; no message is lost or sent twice.
     """
     before.answer(status, body)
     rt, each = channel(tracker, before.url), message()
@@ -256,8 +259,9 @@ def test_what_else_may_answer(
     "request_", ["POST /REST/2.0/ticket/1/attachments", "GET /REST/2.0/tickets"]
 )
 def test_a_search_that_is_not_there(tracker: RtServer, before: Gate, request_: str) -> None:
-    """That a search does not exist is not taken for finding nothing: nothing is sent for fear of
-    sending it again.
+    """A search that does not exist is not an empty result: the message is not sent.
+
+    Otherwise it might be sent twice.
     """
     each = message()
     channel(tracker).deliver(TICKET, None, each)
@@ -268,21 +272,21 @@ def test_a_search_that_is_not_there(tracker: RtServer, before: Gate, request_: s
 
 
 def test_an_answer_without_an_end(before: Gate) -> None:
-    """Of an answer that is larger than any of RT's only so much is read."""
+    """Reading stops at the largest size that an answer of RT can have."""
     before.answer(200, b" " * (LARGEST + 1))
     with pytest.raises(TemporaryError, match="no answer in time"):
         RtChannel(before.url, token="x", timeout=60).deliver(TICKET, None, message())
 
 
 def test_a_text_too_long_for_what_stands_before(tracker: RtServer, before: Gate) -> None:
-    """A web server that refuses the size of a message needs a person, who is told so."""
+    """A web server that refuses the size of a message needs a person; the error says so."""
     before.answer(413, request="POST /REST/2.0/ticket")
-    with pytest.raises(PermanentError, match="too long for what stands before RT"):
+    with pytest.raises(PermanentError, match="too long for the server before RT"):
         channel(tracker, before.url).deliver(TICKET, None, message())
 
 
 def test_documented_rights() -> None:
-    """The rights with which these tests are done are those that people are told to give."""
-    told = (Path(__file__).parents[2] / "docs" / "messages.md").read_text("utf-8")
-    table = told.partition("| right | for |\n")[2].partition("\n\n")[0]
+    """The documentation asks for exactly the rights that these tests use."""
+    text = (Path(__file__).parents[2] / "docs" / "messages.md").read_text("utf-8")
+    table = text.partition("| right | for |\n")[2].partition("\n\n")[0]
     assert set(re.findall("`([A-Za-z]+)`", table)) == set(RIGHTS)
