@@ -1,10 +1,9 @@
-"""When people are told, what is done about a way to them that does not work, and what is said about
-that.
+"""Delivery rules: when a message is sent, retried and reported as undelivered.
 
-Each channel fails by itself: what goes wrong is kept by channel in the flag that ends a round of
-delivery, so that it outlives every process. What is temporary is tried again soon and then less
-often; what needs a person is tried again, too, because nothing may be lost when that person mends
-it and tells nobody.
+Channels fail independently. The flag that ends a delivery attempt records the failure of each
+channel, so a failure survives every process. A temporary failure is retried soon, then less often.
+A failure that needs a person is retried, too: that person may fix it and not say so, and no message
+may be lost then.
 """
 
 from __future__ import annotations
@@ -21,53 +20,55 @@ from hesiod_watch.rules.events import due
 from hesiod_watch.rules.liveness import unclear, under_way
 
 LONGEST = timedelta(hours=1)
-"""Between two attempts, whatever has gone wrong."""
+"""Longest time between two attempts, after any failure."""
 WAIT = timedelta(seconds=30)
-"""Between two looks at a delivery that is not our child's: nothing tells us when it ends."""
+"""Time between two checks of another process's delivery, whose end is not announced."""
 OVERDUE = timedelta(hours=1)
-"""After which a person is told, by the ways that are left, that messages are not delivered."""
+"""Age of an undelivered message after which a person is informed in another way."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFailure:
-    """Why a channel does not take a run's messages, and when it is asked again. Times are ISO 8601,
-    UTC.
+    """Why a channel does not accept a run's messages, and when it is retried.
+
+    Times are ISO 8601, UTC.
     """
 
     reason: str
     attempts: int = 1
     since: str = ""
     until: str = ""
-    needs_person: bool = False  # trying again will not help by itself
+    needs_person: bool = False  # a retry alone will not help
 
 
 # Rules of the plan.
 
 
 def want_tell(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """Something has happened that nobody was told of yet: it is written down for them first."""
+    """Queue messages for events that are not reported yet."""
     names = list(dict.fromkeys(event.name for event in due(snapshot, policy, now)))
     if names or (snapshot.outbox and snapshot.outbox.unnumbered):
         cells = frozenset(cell.id for cell in snapshot.cells if cell.upstream)
         listed_run = ListedRun(snapshot.listed_at, cells) if snapshot.listed_at else None
-        reason = f"to be told: {', '.join(names) or 'what somebody has begun to tell'}"
+        reason = f"to report: {', '.join(names) or 'messages that were begun and not finished'}"
         yield Action("tell", snapshot.run, reason=reason, listed_run=listed_run)
 
 
 def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """Messages wait for a channel that may be tried now; it is tried whatever the run is flagged
-    as.
+    """Deliver messages that wait for a channel which may be tried now.
+
+    The flags of the run do not matter.
     """
     outbox = snapshot.outbox
     channels = due_channels(outbox, now) if outbox else []
     if outbox and channels:
-        numbers = {letter.number for name in channels for letter in outbox.waiting_for(name)}
+        numbers = {message.number for name in channels for message in outbox.waiting_for(name)}
         reason = f"{number_of(len(numbers), 'message')} to be delivered to {', '.join(channels)}"
         yield Action("notify", snapshot.run, reason=reason)
 
 
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
-    """When time alone changes what is to be delivered."""
+    """When a delivery may become due although nothing else changes."""
     outbox = snapshot.outbox
     if outbox and outbox.waiting and under_way(outbox.round):
         yield now + WAIT
@@ -75,24 +76,27 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
         yield time
 
 
-# What went wrong, and what follows from it.
+# Failures and their consequences.
 
 
 def delivery_failures(outbox: Outbox) -> dict[str, DeliveryFailure]:
-    """What went wrong at the last attempt, by channel. What is not understood is no trouble: it is
-    tried again.
+    """Failures of the last attempt, by channel.
+
+    A record that cannot be understood is not a failure: its channel is tried again.
     """
     last = outbox.round
-    said = last.record.get("channels") if last else None
-    found = {}
-    for name, record in said.items() if isinstance(said, Mapping) else ():
-        said_of_it = current(record) if isinstance(record, Mapping) else {}
-        attempts = whole_number(said_of_it.get("attempts"))
+    recorded = last.record.get("channels") if last else None
+    failures = {}
+    for name, record in recorded.items() if isinstance(recorded, Mapping) else ():
+        fields = current(record) if isinstance(record, Mapping) else {}
+        attempts = whole_number(fields.get("attempts"))
         if attempts is not None:
-            texts = {key: str(said_of_it.get(key, "")) for key in ("reason", "since", "until")}
-            person = said_of_it.get("needs_person") is True
-            found[str(name)] = DeliveryFailure(attempts=attempts, needs_person=person, **texts)
-    return found
+            texts = {key: str(fields.get(key, "")) for key in ("reason", "since", "until")}
+            needs_person = fields.get("needs_person") is True
+            failures[str(name)] = DeliveryFailure(
+                attempts=attempts, needs_person=needs_person, **texts
+            )
+    return failures
 
 
 def after(
@@ -103,7 +107,7 @@ def after(
     *,
     needs_person: bool = False,
 ) -> DeliveryFailure:
-    """The trouble that a failed attempt is, after that of the attempt before."""
+    """The failure to record after a failed attempt, given that of the attempt before."""
     attempts = former.attempts + 1 if former else 1
     delay = LONGEST if needs_person else min(shortest * 2 ** min(attempts - 1, 30), LONGEST)
     since = former.since if former and former.since else _iso(now)
@@ -113,12 +117,12 @@ def after(
 
 
 def record_of(found: Mapping[str, DeliveryFailure]) -> dict[str, object]:
-    """What the flags of a round say about it, beside their owner."""
-    return {"channels": {name: asdict(trouble) for name, trouble in found.items()}} if found else {}
+    """Failures as the flags of a delivery attempt record them, beside their owner."""
+    return {"channels": {name: asdict(failure) for name, failure in found.items()}} if found else {}
 
 
 def due_channels(outbox: Outbox, now: datetime) -> list[str]:
-    """Channels that messages wait for and that may be tried now; none while somebody is at it."""
+    """Channels that have waiting messages and may be tried now; none during a delivery."""
     if under_way(outbox.round):
         return []
     known = delivery_failures(outbox)
@@ -129,15 +133,13 @@ def due_channels(outbox: Outbox, now: datetime) -> list[str]:
     ]
 
 
-def rests(trouble: DeliveryFailure, now: datetime) -> bool:
-    """Whether a channel is left alone for now."""
-    return rests_until(time_of(trouble.until), now, LONGEST)
+def rests(failure: DeliveryFailure, now: datetime) -> bool:
+    """Whether a channel is not to be tried yet."""
+    return rests_until(time_of(failure.until), now, LONGEST)
 
 
 def next_attempt(outbox: Outbox, now: datetime) -> datetime | None:
-    """When the first of the channels is tried again that messages wait for; None: none of them
-    rests.
-    """
+    """Earliest next attempt among channels with waiting messages; None if no failure delays one."""
     known = delivery_failures(outbox)
     times = [
         until if rests(known[name], now) else now
@@ -148,27 +150,23 @@ def next_attempt(outbox: Outbox, now: datetime) -> datetime | None:
 
 
 def undelivered(outbox: Outbox | None) -> dict[str, int]:
-    """How many messages each channel is still to get; those that lack none are left out."""
+    """Number of undelivered messages by channel; channels without any are left out."""
     counts = {name: len(outbox.waiting_for(name)) for name in outbox.channels} if outbox else {}
     return {name: count for name, count in counts.items() if count}
 
 
 def overdue(outbox: Outbox | None, now: datetime) -> bool:
-    """Whether a message has been waiting for so long that somebody should hear of it in another
-    way.
-    """
+    """Whether a message has waited so long that a person must be informed in another way."""
     if outbox is None:
         return False
     times = [
-        time_of(letter.time) for name in outbox.channels for letter in outbox.waiting_for(name)
+        time_of(message.time) for name in outbox.channels for message in outbox.waiting_for(name)
     ]
     return any(rested(time, now, OVERDUE) for time in times)
 
 
 def sentences(outbox: Outbox | None) -> Iterator[str]:
-    """What a person should know about messages that are not delivered. The same for as long as the
-    reason is.
-    """
+    """Sentences about undelivered messages for a person; the same while the reason is the same."""
     if outbox is None:
         return
     if outbox.problem:
@@ -180,26 +178,30 @@ def sentences(outbox: Outbox | None) -> Iterator[str]:
     last = outbox.round
     if outbox.waiting and unclear(last):
         yield (
-            "messages are being delivered, and by whom can neither be seen alive nor proven dead "
-            f"({last.evidence}); if you have checked that it is dead, remove pipeline/notify.started"
+            "messages are being delivered by a process that can neither be seen alive nor proven"
+            f" dead ({last.evidence}); if you have checked that it is dead, remove"
+            " pipeline/notify.started"
         )
 
 
 def in_all(outboxes: Mapping[str, Outbox]) -> Iterator[str]:
-    """The same of many runs, one sentence for each channel; keys are names of runs."""
-    lacking: dict[str, list[str]] = {}
+    """Sentences about undelivered messages of many runs, by name: one for each channel."""
+    waiting: dict[str, list[str]] = {}
     counts: dict[str, int] = {}
-    whys: dict[str, str] = {}
+    reasons: dict[str, str] = {}
     for run, outbox in outboxes.items():
         known = delivery_failures(outbox)
         for name, count in undelivered(outbox).items():
-            lacking.setdefault(name, []).append(run)
+            waiting.setdefault(name, []).append(run)
             counts[name] = counts.get(name, 0) + count
-            whys[name] = known[name].reason if name in known else whys.get(name, "")
-    for name, runs in lacking.items():
-        of = runs[0] if len(runs) == 1 else f"{len(runs)} runs"
-        why = f": {whys[name]}" if whys[name] else ""
-        yield f"{number_of(counts[name], 'message')} of {of} not delivered to {name} for more than an hour{why}"
+            reasons[name] = known[name].reason if name in known else reasons.get(name, "")
+    for name, runs in waiting.items():
+        of_runs = runs[0] if len(runs) == 1 else f"{len(runs)} runs"
+        reason = f": {reasons[name]}" if reasons[name] else ""
+        yield (
+            f"{number_of(counts[name], 'message')} of {of_runs} not delivered to {name}"
+            f" for more than an hour{reason}"
+        )
 
 
 def _iso(time: datetime) -> str:

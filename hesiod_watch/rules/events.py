@@ -1,15 +1,14 @@
-"""What people are told about a run: which events there are, which of them have happened, and who
-hears of them.
+"""Events of a run that are reported to people: their kinds, their detection, their recipients.
 
-An event has a key that stays the same for as long as it is the same thing that has happened: a cell
-that is processed again is told again, a cell that is looked at again is not. Whether an event has
-been told is whether its key is in the run's outbox; so nobody has to remember anything.
+Each event has a key, which stays the same as long as it is the same event: a cell that is processed
+again is reported again, a cell that is observed again is not. An event is reported if its key is in
+the run's outbox, so no process has to remember anything.
 
-A run that was worked on before it had an outbox is told nothing about its past: what has happened
-to it by then goes into the outbox as known. A run that was finished by then is left alone.
+The past of a run that was worked on before it had an outbox is not reported: earlier events are
+written to the outbox as known. A run that was finished by then gets no messages.
 
-A new event is one entry in EVENTS: a word, who hears of it by default, and a generator that finds
-it in a snapshot.
+A new event is one entry in EVENTS: its name, its default recipients, and a generator that finds it
+in a snapshot.
 """
 
 from __future__ import annotations
@@ -32,31 +31,31 @@ RUN_NEW = "run-new"
 CELL_OVERDUE = "cell-overdue"
 CELL_OVERDUE_ENDED = "cell-overdue-ended"
 STANDING = frozenset({RUN_NEW, CELL_OVERDUE})
-"""Events that are news also in a run that was taken up before it had an outbox."""
+"""Events reported even in a run that was worked on before it had an outbox."""
 ATTEMPTS = 3
-"""Attempts in a row to copy a cell after which a person is told."""
+"""Failed attempts in a row to copy a cell after which a message is sent."""
 LONGEST_KEY = 240
-"""Bytes; file systems allow 255."""
+"""Bytes of a key; file systems allow 255 in a name."""
 DIGEST = 12
-"""Hexadecimal digits that tell two happenings of one event apart."""
+"""Hexadecimal digits that distinguish two occurrences of one event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that has happened and that people may want to hear of."""
+    """One occurrence that people may want to know about."""
 
-    name: str  # a word of EVENTS
+    name: str  # a key of EVENTS
     run: RunName
-    key: str  # different for everything that is told apart; the name of a file
+    key: str  # unique for each occurrence; the name of a file
     cell: CellId | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EventKind:
-    """An entry of EVENTS."""
+    """Kind of an event: default recipients, description and detection."""
 
     default: str  # comment, reply or nothing
-    says: str  # when it happens, for the documentation
+    says: str  # when it occurs, for the documentation
     find: Finder
 
 
@@ -64,25 +63,25 @@ Finder = Callable[[Snapshot, Policy, datetime], Iterator[Event]]
 
 
 def due(snapshot: Snapshot, policy: Policy, now: datetime) -> tuple[Event, ...]:
-    """What is to be told now, in the order in which it is told. `now` is aware of its time zone."""
-    if not _speaks(snapshot):
+    """Events to report now, in the order of their messages. `now` has a time zone."""
+    if not _may_report(snapshot):
         return ()
     if snapshot.outbox is None:
-        # Taken up before there were messages: it is followed from now on, if there is anything left
-        # to follow.
+        # hesiod-watch worked on this run before there were messages. Its events are reported from
+        # now on, unless the run is finished.
         return () if settled(snapshot) else tuple(EVENTS[RUN_NEW].find(snapshot, policy, now))
-    told = snapshot.outbox.reported
-    return tuple(event for event in happened(snapshot, policy, now) if event.key not in told)
+    reported = snapshot.outbox.reported
+    return tuple(event for event in happened(snapshot, policy, now) if event.key not in reported)
 
 
 def happened(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
-    """Everything that a snapshot shows to have happened, told or not."""
+    """All events that a snapshot shows, reported or not."""
     for kind in EVENTS.values():
         yield from kind.find(snapshot, policy, now)
 
 
 def addressed(event: str, snapshot: Snapshot, policy: Policy) -> dict[str, str]:
-    """The channels that an event is told on, each with how: comment or reply."""
+    """Channels that get an event, each with the form: comment or reply."""
     if not type_of(snapshot, policy).notify:
         return {}
     kinds = {channel: events.get(event, NOTHING) for channel, events in policy.channels.items()}
@@ -90,25 +89,25 @@ def addressed(event: str, snapshot: Snapshot, policy: Policy) -> dict[str, str]:
 
 
 def is_told_complete(snapshot: Snapshot) -> bool:
-    """Whether people were told that the run is complete, with its cells as they are now.
+    """Whether a message reported that the run is complete, with its current cells.
 
-    Where nobody has asked the upstream, the status alone might take a part of a run for all of it.
+    If the upstream was not queried, the status alone could mistake a part of a run for all of it.
     """
     outbox = snapshot.outbox
     return outbox is not None and any(event.key in outbox.reported for event in _complete(snapshot))
 
 
 def default_kinds() -> dict[str, str]:
-    """How each event is told where the configuration says nothing about it."""
+    """Default form of each event, used if the configuration does not set one."""
     return {name: kind.default for name, kind in EVENTS.items()}
 
 
-def _speaks(snapshot: Snapshot) -> bool:
+def _may_report(snapshot: Snapshot) -> bool:
     readable = not snapshot.problem and not (snapshot.outbox and snapshot.outbox.problem)
     return snapshot.adopted and readable and "aborted" not in snapshot.flags
 
 
-# Finding them.
+# Detection of events.
 
 
 def _run_new(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
@@ -116,7 +115,7 @@ def _run_new(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Even
 
 
 def _cells(name: str, wanted: Callable[[Cell], bool]) -> Finder:
-    """A generator of one event for each cell that is `wanted`, once for ever."""
+    """A finder of one event for each cell that is `wanted`; each is reported once."""
 
     def find(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
         for cell in snapshot.cells:
@@ -127,14 +126,13 @@ def _cells(name: str, wanted: Callable[[Cell], bool]) -> Finder:
 
 
 def _flagged(name: str, flag_of: Callable[[Cell], Flag | None]) -> Finder:
-    """A generator of one event for each cell with a flag, once for each flag of other content."""
+    """A finder of one event for each cell with a flag; new content of the flag is a new event."""
 
     def find(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
         for cell in snapshot.cells:
             flag = flag_of(cell)
-            if flag is not None and (
-                flag.text is not None or not flag.regular
-            ):  # else it cannot be read just now
+            # A regular flag without text cannot be read at the moment.
+            if flag is not None and (flag.text is not None or not flag.regular):
                 yield Event(
                     name, snapshot.run, _key(name, cell.id.stem, _digest(flag.text or "")), cell.id
                 )
@@ -143,7 +141,7 @@ def _flagged(name: str, flag_of: Callable[[Cell], Flag | None]) -> Finder:
 
 
 def _run_over(cell: Cell) -> bool:
-    """Its acquisition has ended, and its data are here."""
+    """Whether the acquisition of a cell has ended and its data are here."""
     return stage_of(cell) in (Stage.READY, Stage.PROCESSING, Stage.PROCESSED, Stage.FAILED)
 
 
@@ -168,10 +166,10 @@ def _complete(snapshot: Snapshot) -> Iterator[Event]:
     if not flags or len(finished) != len(snapshot.cells):
         return
     if all(flag.text is not None or not flag.regular for flag in flags):
-        what = [
+        states = [
             f"{cell.id.stem} {cell.flags.done.text if cell.flags.done else ''}" for cell in finished
         ]
-        yield Event("run-complete", snapshot.run, f"run-complete.{_digest(*what)}")
+        yield Event("run-complete", snapshot.run, f"run-complete.{_digest(*states)}")
 
 
 def _run_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
@@ -184,20 +182,20 @@ def _run_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[E
 
 
 def _sync_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
-    """Once a day for the same trouble: the sync is tried every few minutes, and does not say what
-    is new.
+    """The sync needs a person; one event a day for the same reason.
+
+    The sync is retried every few minutes and does not say what is new.
     """
     last = snapshot.sync
     if last and last.ending == "failed" and last.record.get("needs_person"):
         day = str(last.record.get("time", ""))[:10]
-        trouble = re.sub(
-            "[0-9]+", "0", str(last.record.get("reason", ""))
-        )  # counts and codes may change each time
-        yield Event("sync-failed", snapshot.run, f"sync-failed.{_digest(trouble, day)}")
+        # Counts and codes in the reason may change each time.
+        reason = re.sub("[0-9]+", "0", str(last.record.get("reason", "")))
+        yield Event("sync-failed", snapshot.run, f"sync-failed.{_digest(reason, day)}")
 
 
 def _backup_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
-    """Once a day for a run: what fails is mostly the place that all its cells are copied to."""
+    """Backups of a run failed; one event a day, because mostly the backup itself fails."""
     failing = [
         cell.backup for cell in snapshot.cells if cell.backup and cell.backup.ending == "failed"
     ]
@@ -218,9 +216,10 @@ def _verification_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> I
 
 
 def _checksums_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
-    """What a backup, a verification, a strip or a mark has found; once for each set of files.
+    """MinKNOW's checksums show damage in a processed cell; one event for each set of files.
 
-    What was found when the cell was processed is part of the message about that.
+    A backup, a verification, a strip or a mark has found it. Damage found while the cell was
+    processed is part of the message about the processing.
     """
     for cell in at(snapshot, Stage.PROCESSED):
         names = finding_of(cell).names
@@ -240,17 +239,17 @@ def _deletable(cell: Cell) -> bool:
 
 
 def _cell_overdue(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
-    """Once for each time that a cell becomes overdue, however its counts change until that ends."""
+    """A cell is overdue; one event each time it becomes so, even if its counts change."""
     for cell in overdue_cells(snapshot, policy, now):
         key = _overdue_key(CELL_OVERDUE, snapshot, cell)
         yield Event(CELL_OVERDUE, snapshot.run, key, cell.id)
 
 
 def _cell_overdue_ended(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
-    """Only for a cell of which people were told that it is overdue."""
-    told = snapshot.outbox.reported if snapshot.outbox else frozenset()
+    """A cell is no longer overdue; only if it was reported as overdue."""
+    reported = snapshot.outbox.reported if snapshot.outbox else frozenset()
     for cell in snapshot.cells:
-        if _overdue_key(CELL_OVERDUE, snapshot, cell) not in told:
+        if _overdue_key(CELL_OVERDUE, snapshot, cell) not in reported:
             continue
         if is_resolved(snapshot, cell, policy, now):
             key = _overdue_key(CELL_OVERDUE_ENDED, snapshot, cell)
@@ -258,26 +257,28 @@ def _cell_overdue_ended(snapshot: Snapshot, policy: Policy, now: datetime) -> It
 
 
 def _overdue_key(name: str, snapshot: Snapshot, cell: Cell) -> str:
-    """The key of an overdue event: its number is one more than the endings that were told before."""
-    told = snapshot.outbox.reported if snapshot.outbox else frozenset()
+    """The key of an overdue event. Its number is one more than that of the last reported end."""
+    reported = snapshot.outbox.reported if snapshot.outbox else frozenset()
     endings = 0
-    while endings < len(told):
-        if _key(CELL_OVERDUE_ENDED, cell.id.stem, str(endings + 1)) not in told:
+    while endings < len(reported):
+        if _key(CELL_OVERDUE_ENDED, cell.id.stem, str(endings + 1)) not in reported:
             break
         endings += 1
     return _key(name, cell.id.stem, str(endings + 1))
 
 
 def _all_known(snapshot: Snapshot) -> bool:
-    """Nobody but its upstream knows which cells a run has; one that has not been asked just now may
-    have more.
+    """Whether all cells of a run are known.
+
+    Only its upstream knows them: an upstream that was not just queried may have more.
     """
     return snapshot.upstream == LOCAL or snapshot.listed_at == snapshot.upstream
 
 
 def _key(name: str, *parts: str) -> str:
-    """The key of an event, short enough for the name of a file: a flag may itself be as long as a
-    name can be.
+    """The key of an event, short enough for a file name.
+
+    The name of a flag alone may have the greatest length of a file name.
     """
     key = ".".join((name, *parts))
     return (
@@ -293,15 +294,18 @@ def _digest(*texts: str) -> str:
 
 
 EVENTS: Mapping[str, EventKind] = {
-    RUN_NEW: EventKind(COMMENT, "a run has been taken up", _run_new),
+    RUN_NEW: EventKind(COMMENT, "hesiod-watch has found a new run", _run_new),
     CELL_OVERDUE: EventKind(
         COMMENT,
-        "a cell has ended and is not complete after the grace period: files are missing, are in MinKNOW's "
-        "fallback folder or are more than announced, or its final_summary cannot be read",
+        "a cell has ended and is not complete after the grace period: files are missing, are in"
+        " MinKNOW's fallback folder or are more than announced, or its final_summary cannot be"
+        " read",
         _cell_overdue,
     ),
     CELL_OVERDUE_ENDED: EventKind(
-        COMMENT, "a cell is not overdue any more, and why; again each time", _cell_overdue_ended
+        COMMENT,
+        "a cell is not overdue any more, with the reason; again each time",
+        _cell_overdue_ended,
     ),
     "cell-ready": EventKind(
         COMMENT,
@@ -309,7 +313,9 @@ EVENTS: Mapping[str, EventKind] = {
         _cells("cell-ready", _run_over),
     ),
     "all-cells-run": EventKind(
-        COMMENT, "this is so for every cell of the run; again when cells are added", _all_cells_run
+        COMMENT,
+        "all cells of the run are sequenced, or a person accepted them; again when cells are added",
+        _all_cells_run,
     ),
     "cell-done": EventKind(
         REPLY,
@@ -321,7 +327,7 @@ EVENTS: Mapping[str, EventKind] = {
     ),
     "cell-aborted": EventKind(
         COMMENT,
-        "a person has said to disregard a cell",
+        "a person has aborted a cell",
         _flagged("cell-aborted", lambda cell: cell.flags.aborted),
     ),
     "run-complete": EventKind(
@@ -331,23 +337,24 @@ EVENTS: Mapping[str, EventKind] = {
     ),
     "sync-failed": EventKind(
         COMMENT,
-        "copying from the upstream needs a person; once a day for the same trouble",
+        "copying from the upstream needs a person; once a day for the same reason",
         _sync_failed,
     ),
     "run-failed": EventKind(COMMENT, "the whole run was flagged as failed", _run_failed),
     "backup-failed": EventKind(
         COMMENT,
-        "copying cells to a second place has failed three times in a row; once a day",
+        "copying cells to a backup has failed three times in a row; once a day",
         _backup_failed,
     ),
     "verification-failed": EventKind(
         COMMENT,
-        "a copy of a cell, here or on a second place, is found damaged",
+        "a copy of a cell, here or on a backup, is found damaged",
         _verification_failed,
     ),
     "checksums-failed": EventKind(
         COMMENT,
-        "MinKNOW's own checksums prove that files of a processed cell differ or are missing; once for the same files",
+        "MinKNOW's own checksums prove that files of a processed cell differ or are missing; once"
+        " for the same files",
         _checksums_failed,
     ),
     "cell-deletable": EventKind(
@@ -356,4 +363,4 @@ EVENTS: Mapping[str, EventKind] = {
         _cells("cell-deletable", _deletable),
     ),
 }
-"""Every event, in the order in which those that are due at one look are told."""
+"""All kinds of events, in the order in which events due at the same time are reported."""

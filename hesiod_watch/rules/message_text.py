@@ -1,8 +1,8 @@
 """The text of each message: what has happened, the numbers that matter, and where to look.
 
-Pure, from a snapshot. Whatever comes from disk or from a person is shown with its control and
-bidirectional characters spelled out; nothing here is HTML. One sentence first, because that is what
-a phone shows.
+The functions are pure and read a snapshot. Text from disk or from a person appears with its control
+and bidirectional characters spelled out. Nothing is HTML. The first sentence alone says what
+happened, because a phone shows only that.
 """
 
 from __future__ import annotations
@@ -20,32 +20,28 @@ from hesiod_watch.rules.run_types import UNKNOWN
 from hesiod_watch.rules.stages import by_hand, stage_of, why_stage
 
 RUN = "{run}"
-"""What stands for the run's name in a pattern of addresses."""
+"""Placeholder for the run's name in a pattern of addresses."""
 MOST_CELLS = 60
-"""Cells that one message lists."""
+"""Most cells that one message lists."""
 
 
 def subject(snapshot: Snapshot) -> str:
-    """What the run's ticket is called: the same for as long as the run has its name, and of no
-    other run.
-    """
+    """Subject of the run's ticket: fixed for the run's name and different for every other run."""
     return f"Run {display(snapshot.run)}"
 
 
 def report_address(snapshot: Snapshot, pattern: str) -> str:
-    """Where the run's page is: `pattern` with the run's name in it, or the file where there is no
-    pattern.
-    """
+    """Address of the run's page: `pattern` with the run's name; without a pattern, the file."""
     if pattern:
         return pattern.replace(RUN, quote(snapshot.run, safe=""))
     return display(str(snapshot.output / "report.html")) if snapshot.output else ""
 
 
 def compose(event: Event, snapshot: Snapshot, run_type: str, pattern: str) -> str:
-    """The text about an event. The cell it names is looked up in the snapshot."""
+    """Text of the message about an event of this snapshot."""
     writer = _WRITERS.get(event.name, _plain)
-    found = snapshot.cell(event.cell) if event.cell else None
-    paragraphs = [part for part in writer(event, snapshot, found) if part]
+    cell = snapshot.cell(event.cell) if event.cell else None
+    paragraphs = [part for part in writer(event, snapshot, cell) if part]
     if event.name in _WITH_ADDRESS and (address := report_address(snapshot, pattern)):
         paragraphs.append(f"Report: {address}")
     if event.name == "run-new" and run_type != UNKNOWN:
@@ -53,8 +49,8 @@ def compose(event: Event, snapshot: Snapshot, run_type: str, pattern: str) -> st
     return "\n\n".join(paragraphs)
 
 
-# Writers: paragraphs about an event; the cell is None for events of the run, and where it has gone
-# since.
+# Writers yield the paragraphs about an event. The cell is None for events of the run, and if it has
+# been removed since.
 
 _Writer = Callable[[Event, Snapshot, Cell | None], Iterator[str]]
 
@@ -83,8 +79,8 @@ def _cell_overdue(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterat
 
 
 def _cell_overdue_ended(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
-    what = f": {display(resolved_words(cell))}" if cell else ""
-    yield f"{_named(event)} is not overdue any more{what}"
+    reason = f": {display(resolved_words(cell))}" if cell else ""
+    yield f"{_named(event)} is not overdue any more{reason}"
 
 
 def _cell_ready(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
@@ -129,14 +125,15 @@ def _cell_done(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[
 def _cell_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     yield f"{_named(event)} needs a person: {_why(cell.flags.failed if cell else None)}"
     yield (
-        "When the cause is mended:\n"
+        "After fixing the cause:\n"
         f"    hesiod-watch retry {display(snapshot.run)} {display(str(event.cell))} --why TEXT\n"
-        "hesiod-watch has not changed its data; other cells go on."
+        "hesiod-watch has not changed its data; other cells are processed as usual."
     )
 
 
 def _cell_aborted(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
-    yield f"{_named(event)} is disregarded from now on: {_why(cell.flags.aborted if cell else None)}"
+    why = _why(cell.flags.aborted if cell else None)
+    yield f"{_named(event)} is disregarded from now on: {why}"
 
 
 def _run_complete(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
@@ -164,31 +161,36 @@ def _run_complete(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterat
 
 def _sync_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     why = snapshot.sync.why if snapshot.sync else ""
-    yield f"Copying the run {display(snapshot.run)} needs a person: {display(why) or 'no reason was given'}"
-    yield "It is tried again by itself; what the copying said is in sync.log."
+    reason = display(why) or "no reason was given"
+    yield f"Copying the run {display(snapshot.run)} needs a person: {reason}"
+    yield "hesiod-watch retries it automatically; the output of the copying is in sync.log."
 
 
 def _run_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
-    said = snapshot.flag_texts.get("failed", "")
-    why = _why(Flag("failed", 0.0, text=said))
+    text = snapshot.flag_texts.get("failed", "")
+    why = _why(Flag("failed", 0.0, text=text))
     yield f"The run {display(snapshot.run)} is flagged as failed: {why}"
-    yield f"Nothing is started in it until that flag is removed: {display(str(snapshot.path))}/pipeline/failed"
+    flag = f"{display(str(snapshot.path))}/pipeline/failed"
+    yield f"Nothing is started in it until that flag is removed: {flag}"
 
 
 def _backup_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     failing = [each for each in snapshot.cells if each.backup and each.backup.ending == "failed"]
-    yield f"Copying cells of the run {display(snapshot.run)} to a second place has failed again and again."
+    yield f"Copying cells of the run {display(snapshot.run)} to a backup has failed several times."
     lines = [
         f"{display(str(each.id))}: {display(each.backup.why)}" for each in failing if each.backup
     ]
     yield _listed("Not copied so far:", lines)
-    yield "It is tried again by itself. Nothing of these cells is deleted anywhere until their copies are proven."
+    yield (
+        "hesiod-watch retries it automatically."
+        " Nothing of these cells is deleted anywhere until their copies are proven."
+    )
 
 
 def _verification_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
     yield f"{_named(event)}: a copy was read again and is damaged."
     yield _listed("", [display(each) for each in (other_damage(cell) if cell else ())])
-    yield "Nothing is repaired without a person, and nothing of this cell is deleted anywhere."
+    yield "Only a person repairs it, and nothing of this cell is deleted anywhere."
 
 
 def _checksums_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
@@ -199,20 +201,24 @@ def _checksums_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> It
 def _damaged(event: Event, wrong: str) -> str:
     return (
         f"{display(wrong)}\n"
-        "Nothing of this cell is deleted anywhere while this is so. Copy the named files again from the sequencer. "
-        "docs/backup.md says how to have the copies renewed. After fixing the cause:\n"
+        "Nothing of this cell is deleted anywhere while this is so."
+        " Copy the named files again from the sequencer."
+        " docs/backup.md says how to renew the copies. After fixing the cause:\n"
         f"    hesiod-watch verify {display(event.run)} {display(str(event.cell))} --backup"
     ).lstrip("\n")
 
 
 def _wrong(cell: Cell) -> str:
-    said = finding_of(cell).said
-    return f"; {display(said)}" if said else ""
+    wrong = finding_of(cell).said
+    return f"; {display(wrong)}" if wrong else ""
 
 
 def _cell_deletable(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
-    yield f"{_named(event)} is marked on its upstream as safe to delete: two copies of every file are proven."
-    yield "It is deleted by a person who runs hesiod-clean-upstream there, and by nobody else."
+    yield (
+        f"{_named(event)} is marked on its upstream as safe to delete:"
+        " two copies of every file are proven."
+    )
+    yield "Only a person who runs hesiod-clean-upstream there deletes it."
 
 
 def _plain(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
@@ -241,7 +247,7 @@ _WRITERS: dict[str, _Writer] = {
 _WITH_ADDRESS = frozenset({"cell-done", "run-complete"})
 
 
-# Pieces.
+# Parts of texts.
 
 
 def _named(event: Event) -> str:
@@ -253,7 +259,7 @@ def _why(flag: Flag | None) -> str:
 
 
 def _unproven(cell: Cell) -> str:
-    """Why a cell that counts as complete is not proven to be; "" where nothing says so."""
+    """Why a cell counted as complete is not proven complete; "" if it is, or if unknown."""
     found = cell.completeness
     return display(found.why) if found and not found.proven else ""
 
@@ -270,7 +276,7 @@ def _listed(title: str, lines: Sequence[str]) -> str:
 
 
 def _numbers(cell: Cell) -> str:
-    """The table of a cell's reads; "" for one whose flag was made by hand."""
+    """Table of a cell's reads; "" if its flag was made by hand."""
     reads, bases = _number(cell, "reads"), _number(cell, "bases")
     if "reads" not in cell.results:
         return ""
@@ -278,7 +284,8 @@ def _numbers(cell: Cell) -> str:
     share = f" ({passed / reads:.1%} of the reads)" if reads else ""
     lines = (
         f"Reads:   {reads:,}; passed {passed:,}{share}, failed {reads - passed:,}",
-        f"Bases:   {_bases(bases)}; passed {_bases(passed_bases)}, failed {_bases(bases - passed_bases)}",
+        f"Bases:   {_bases(bases)}; passed {_bases(passed_bases)},"
+        f" failed {_bases(bases - passed_bases)}",
         f"N50:     {_bases(_number(cell, 'n50'))}",
         f"Mean Q:  {_quality(cell)}",
     )

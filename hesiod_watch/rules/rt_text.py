@@ -1,8 +1,8 @@
-"""What Request Tracker is given to store, made such that it comes back as it was sent.
+"""Subjects, texts and addresses in a form that Request Tracker stores unchanged.
 
-RT changes much without a word: it cuts a subject at 200 bytes, joins its lines, replaces what is no
-character, stores a text with a NUL where no search finds it, drops an address that it does not
-like. So all that is taken away here beforehand, in ways that never make two things the same.
+RT changes data without an error: it cuts a subject at 200 bytes, joins its lines, replaces invalid
+characters, stores a text with a NUL so that no search finds it, and drops addresses that it does
+not accept. This module makes these changes beforehand, and never so that two values become equal.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from hesiod_watch.core.messages import Delivery
 from hesiod_watch.core.naming import display
 
 SUBJECT_BYTES = 200
-"""Where RT cuts a subject."""
+"""Bytes at which RT cuts a subject."""
 TEXT_LENGTH = 1_000_000
-"""Characters of one message; RT takes 10 MB by default, mail servers often less, and nobody reads
-as much.
+"""Most characters of one message.
+
+RT accepts 10 MB by default, mail servers often less, and no person reads that much.
 """
 ADDRESS_LENGTH = 120
-"""The width of RT's column for mail addresses."""
+"""Characters of RT's database column for mail addresses."""
 
 ANEW = "remove the run's pipeline/rt_ticket, and a new one is opened"
-"""What a person can do about a ticket that is gone."""
+"""What a person can do about a missing ticket."""
 
 _DIGEST = 12
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
@@ -34,13 +35,12 @@ _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
 
 
 def stored_subject(subject: str) -> str:
-    """`subject` as RT stores it: one line of at most SUBJECT_BYTES bytes without anything
-    invisible.
+    """`subject` as RT stores it: one visible line of at most SUBJECT_BYTES bytes.
 
-    A subject that had to be changed ends in a digest of what it was, so that two never become the
-    same. Unchanged where nothing is wrong with it; the answer to an answer is the answer.
+    A valid subject stays unchanged. A changed subject ends in a digest of the original, so that two
+    subjects never become equal. Applying the function twice gives the same result as once.
     """
-    words = " ".join("".join(letter if _shows(letter) else " " for letter in subject).split())
+    words = " ".join("".join(letter if _is_visible(letter) else " " for letter in subject).split())
     if words == subject and words and len(words.encode()) <= SUBJECT_BYTES:
         return words
     digest = hashlib.sha256(subject.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
@@ -50,10 +50,10 @@ def stored_subject(subject: str) -> str:
 
 
 def stored_text(message: Delivery) -> str:
-    """The message's text with the line by which it is found again. Lines end in LF, and it has no
-    control characters.
+    """The message's text with the line by which it is found again.
 
-    What is longer than TEXT_LENGTH loses its middle, and says so.
+    Lines end in LF, and there are no control characters. A text longer than TEXT_LENGTH loses its
+    middle, with a note there.
     """
     text = message.text
     if len(text) > TEXT_LENGTH:
@@ -62,7 +62,7 @@ def stored_text(message: Delivery) -> str:
         text = f"{text[:half]}\n\n{left_out}\n\n{text[-half:]}"
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     escapes: dict[str, str | int | None] = {
-        letter: display(letter) for letter in set(text) if not _may_stand_in_text(letter)
+        letter: display(letter) for letter in set(text) if not _is_allowed(letter)
     }
     text = text.translate(str.maketrans(escapes)).rstrip()
     return f"{text}\n\n{mark(message)}" if text else mark(message)
@@ -74,7 +74,7 @@ def mark(message: Delivery) -> str:
 
 
 def split_addresses(addresses: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The mail addresses that RT takes, each once, and those that it would drop (or break at)."""
+    """The mail addresses that RT accepts, each once, and those that it drops or fails at."""
     good: dict[str, str] = {}
     bad: dict[str, None] = {}
     for address in addresses:
@@ -86,21 +86,24 @@ def split_addresses(addresses: Iterable[str]) -> tuple[tuple[str, ...], tuple[st
 
 
 def ticket_query(queue: str, subject: str) -> str:
-    """TicketSQL for the tickets of a queue with a subject; RT ignores case, so what it finds must
-    be compared.
+    """TicketSQL for the tickets of a queue with a subject.
+
+    RT ignores case, so the caller must compare the subjects that it finds.
     """
     return f"Queue = {quoted(queue)} AND Subject = {quoted(subject)}"
 
 
 def quoted(value: str) -> str:
-    """`value` as TicketSQL spells it."""
+    """`value` as a quoted string of TicketSQL."""
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
 
 
-def _shows(letter: str) -> bool:
+def _is_visible(letter: str) -> bool:
     return display(letter) in (letter, "\\\\") or unicodedata.category(letter)[0] == "M"
 
 
-def _may_stand_in_text(letter: str) -> bool:
-    """Everything but what steers terminals and turns text round, and what is no character at all."""
-    return letter in "\n\t\u200c\u200d" or _shows(letter) or unicodedata.category(letter) == "Zs"
+def _is_allowed(letter: str) -> bool:
+    """Whether a text may contain a character: no terminal, bidirectional or invalid one."""
+    return (
+        letter in "\n\t\u200c\u200d" or _is_visible(letter) or unicodedata.category(letter) == "Zs"
+    )

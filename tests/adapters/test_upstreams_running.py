@@ -194,7 +194,7 @@ def test_those_who_stay_do_not_keep_us() -> None:
 
 WORKER = """
 import sys, threading
-from hesiod_watch.upstreams.running import run
+from hesiod_watch.host.command import run
 work = threading.Thread(target=run, args=(sys.argv[1:],), kwargs={"quiet": 1000.0})
 work.start()
 work.join()

@@ -1,4 +1,4 @@
-"""When messages are delivered, and what is said when they are not."""
+"""When messages are delivered, and which sentences report undelivered ones."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from hesiod_watch.rules.plan import look_again, plan, waiting
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-LETTERS = tuple(
+MESSAGES = tuple(
     OutboxMessage(
         number,
         f"cell-done.{number}",
@@ -50,7 +50,7 @@ OUTBOX = Outbox(
     last=2,
     newest="cell-done.2",
     channels=("rt", "chat"),
-    waiting=LETTERS,
+    waiting=MESSAGES,
 )
 RUN = Snapshot(
     RunName("run"), Path("/r"), has_pipeline=True, upstream=LOCAL, output=Path("/o"), outbox=OUTBOX
@@ -64,7 +64,7 @@ def ended(**found: DeliveryFailure) -> Attempt:
     )
 
 
-def trouble(minutes: float, *, why: str = "away", attempts: int = 1) -> DeliveryFailure:
+def failure(minutes: float, *, why: str = "away", attempts: int = 1) -> DeliveryFailure:
     return DeliveryFailure(
         why, attempts, "2026-11-22T21:00:00+00:00", (NOW + minutes * MINUTE).isoformat()
     )
@@ -75,14 +75,14 @@ def trouble(minutes: float, *, why: str = "away", attempts: int = 1) -> Delivery
     [
         (None, ["rt", "chat"]),
         (ended(), ["rt", "chat"]),
-        (ended(rt=trouble(1)), ["chat"]),
-        (ended(rt=trouble(-1)), ["rt", "chat"]),
-        (ended(rt=trouble(0)), ["rt", "chat"]),
-        (ended(rt=trouble(1), chat=trouble(5)), []),
+        (ended(rt=failure(1)), ["chat"]),
+        (ended(rt=failure(-1)), ["rt", "chat"]),
+        (ended(rt=failure(0)), ["rt", "chat"]),
+        (ended(rt=failure(1), chat=failure(5)), []),
         (Attempt("", None, Liveness.ALIVE, ""), []),
         (Attempt("", None, Liveness.UNKNOWN, ""), []),
         (Attempt("", None, Liveness.DEAD, ""), ["rt", "chat"]),
-        (Attempt("", None, Liveness.DEAD, "", record_of({"rt": trouble(1)})), ["chat"]),
+        (Attempt("", None, Liveness.DEAD, "", record_of({"rt": failure(1)})), ["chat"]),
         (
             Attempt(
                 "failed",
@@ -107,8 +107,9 @@ def trouble(minutes: float, *, why: str = "away", attempts: int = 1) -> Delivery
     ],
 )
 def test_due(last: Attempt | None, expected: list[str]) -> None:
-    """A channel is tried unless it rests or somebody is at it; a flag that is not understood delays
-    nothing.
+    """A channel is tried unless it must wait or a delivery is under way.
+
+    A flag that cannot be understood delays nothing.
     """
     snapshot = replace(RUN, outbox=replace(OUTBOX, round=last))
     assert snapshot.outbox
@@ -118,7 +119,7 @@ def test_due(last: Attempt | None, expected: list[str]) -> None:
 
 
 def test_only_for_what_waits() -> None:
-    """A channel that has everything is not tried, and one that lacks nothing does not count."""
+    """A channel without waiting messages is not tried and not counted."""
     outbox = replace(OUTBOX, delivered={"rt": 2, "chat": 1})
     assert due_channels(outbox, NOW) == ["chat"]
     assert delivery.undelivered(outbox) == {"chat": 1}
@@ -127,7 +128,7 @@ def test_only_for_what_waits() -> None:
 
 
 def test_a_message_that_is_no_message_is_for_everybody() -> None:
-    """What cannot be understood may be for any channel, and holds up each that has not passed it."""
+    """An invalid message may be for any channel; it blocks each that has not delivered it."""
     outbox = replace(
         OUTBOX, waiting=(OutboxMessage(3, "x", problem="mend it"),), delivered={"rt": 3}
     )
@@ -138,11 +139,9 @@ def test_a_message_that_is_no_message_is_for_everybody() -> None:
     "flags", [frozenset(), frozenset({"failed"}), frozenset({"aborted"}), frozenset({"stripped"})]
 )
 def test_whatever_the_run_is_flagged_as(flags: frozenset[str]) -> None:
-    """What was written is delivered, and looked at again when it is time, also for a run that
-    nothing is started in.
-    """
+    """Messages are delivered and retried even in a run whose flags stop all other work."""
     resting = replace(
-        RUN, flags=flags, outbox=replace(OUTBOX, round=ended(rt=trouble(2), chat=trouble(5)))
+        RUN, flags=flags, outbox=replace(OUTBOX, round=ended(rt=failure(2), chat=failure(5)))
     )
     assert look_again(resting, POLICY, NOW) == NOW + 2 * MINUTE
     assert "notify" in [
@@ -155,9 +154,7 @@ def test_whatever_the_run_is_flagged_as(flags: frozenset[str]) -> None:
 
 
 def test_back_off() -> None:
-    """The time between attempts doubles up to an hour; for what needs a person it is an hour at
-    once.
-    """
+    """The time between attempts doubles up to an hour; it is an hour if a person is needed."""
     found = None
     delays = []
     for _ in range(9):
@@ -175,44 +172,45 @@ def test_back_off() -> None:
 
 
 def test_sentences() -> None:
-    """What is not delivered is said with its reason, in the same words for as long as that stays;
-    success is silent.
+    """Undelivered messages are reported with the reason, in the same words while it stays.
+
+    Success is not reported.
     """
     assert list(sentences(OUTBOX)) == []
     assert list(sentences(None)) == []
-    one = replace(OUTBOX, round=ended(rt=trouble(1)), delivered={"rt": 1, "chat": 2})
+    one = replace(OUTBOX, round=ended(rt=failure(1)), delivered={"rt": 1, "chat": 2})
     assert list(sentences(one)) == ["1 message not delivered to rt: away"]
-    later = replace(one, round=ended(rt=trouble(9, attempts=5)))
+    later = replace(one, round=ended(rt=failure(9, attempts=5)))
     assert (
         list(sentences(later))
         == list(sentences(one))
         == list(waiting(replace(RUN, outbox=one), POLICY, NOW))
     )
-    held = replace(OUTBOX, round=Attempt("", None, Liveness.UNKNOWN, "it is on another host"))
-    assert "remove pipeline/notify.started" in next(sentences(held))
+    unclear = replace(OUTBOX, round=Attempt("", None, Liveness.UNKNOWN, "it is on another host"))
+    assert "remove pipeline/notify.started" in next(sentences(unclear))
     assert list(sentences(replace(OUTBOX, problem="cannot be read"))) == ["cannot be read"]
 
 
 def test_explained() -> None:
-    """A run explains what keeps its messages, when they are tried again, and what a person can do."""
+    """`explain` says why messages wait, when they are retried, and what a person can do."""
     outbox = replace(
-        OUTBOX, round=ended(rt=trouble(9, attempts=3)), delivered={"chat": 2}, ticket=12
+        OUTBOX, round=ended(rt=failure(9, attempts=3)), delivered={"chat": 2}, ticket=12
     )
     snapshot = replace(RUN, outbox=outbox)
-    told = explain_run(snapshot, Decision(()), POLICY, NOW)
-    assert "reported in ticket 12: 2 messages, the last one cell-done.2" in told.evidence
-    assert "2 messages not delivered to rt: away" in told.evidence
-    assert "rt: 3 attempts since 2026-11-22T21:00:00+00:00; again in 9 min" in told.evidence
-    assert told.next.endswith("; delivery of messages is tried again in 9 min")
+    explained = explain_run(snapshot, Decision(()), POLICY, NOW)
+    assert "told in ticket 12: 2 messages, the last one cell-done.2" in explained.evidence
+    assert "2 messages not delivered to rt: away" in explained.evidence
+    assert "rt: 3 attempts since 2026-11-22T21:00:00+00:00; again in 9 min" in explained.evidence
+    assert explained.next.endswith("; delivery of messages is tried again in 9 min")
     assert (
-        "retry the delivery of messages now: remove /r/pipeline/notify.failed"
-        in told.you_can
+        "have messages delivered at once, when they can be: remove /r/pipeline/notify.failed"
+        in explained.you_can
     )
 
 
 def test_next_attempt() -> None:
-    """The next attempt is that of the channel which is first, of those that lack something."""
-    outbox = replace(OUTBOX, round=ended(rt=trouble(9), chat=trouble(3)))
+    """The next attempt is the earliest one among channels with waiting messages."""
+    outbox = replace(OUTBOX, round=ended(rt=failure(9), chat=failure(3)))
     assert next_attempt(outbox, NOW) == NOW + 3 * MINUTE
     assert next_attempt(replace(outbox, delivered={"chat": 2}), NOW) == NOW + 9 * MINUTE
     assert next_attempt(OUTBOX, NOW) is None
@@ -228,17 +226,15 @@ def test_next_attempt() -> None:
     ],
 )
 def test_overdue(time: str, expected: bool) -> None:
-    """After an hour somebody should hear of it in another way; a message without a time is no
-    reason to be silent.
-    """
-    assert overdue(replace(OUTBOX, waiting=(replace(LETTERS[0], time=time),)), NOW) is expected
+    """A message is overdue after an hour, and also if it has no time."""
+    assert overdue(replace(OUTBOX, waiting=(replace(MESSAGES[0], time=time),)), NOW) is expected
     assert not overdue(replace(OUTBOX, waiting=()), NOW)
     assert not overdue(None, NOW)
 
 
 def test_of_all_runs() -> None:
-    """What cron says is one sentence for each channel, however many runs there are."""
-    away = replace(OUTBOX, round=ended(rt=trouble(1)), delivered={"chat": 2})
+    """Cron's mail has one sentence for each channel, for any number of runs."""
+    away = replace(OUTBOX, round=ended(rt=failure(1)), delivered={"chat": 2})
     assert list(in_all({"a": away})) == [
         "2 messages of a not delivered to rt for more than an hour: away"
     ]
@@ -251,13 +247,14 @@ def test_of_all_runs() -> None:
 
 
 def test_tell() -> None:
-    """What has happened is told, with the upstream as it was just seen; what has no number yet gets
-    one.
+    """New events are queued with the upstream's current listing.
+
+    A message without a number gets one.
     """
     fresh = replace(RUN, outbox=Outbox(), upstream="host:/x", listed_at="host:/x")
     (action,) = [action for action in plan(fresh, POLICY, NOW).actions if action.name == "tell"]
     assert (action.reason, action.listed_run) == (
-        "to be told: run-new",
+        "to report: run-new",
         ListedRun("host:/x", frozenset()),
     )
     half = replace(RUN, outbox=Outbox(reported=frozenset({"run-new"}), unnumbered=("run-new",)))

@@ -66,8 +66,8 @@ def other(cell: Cell) -> Cell:
     return replace(cell, id=CellId("lib", "b"))
 
 
-def told(*cells: Cell, **changes: Any) -> list[str]:
-    """Words of what is to be told of a run with these cells."""
+def due_names(*cells: Cell, **changes: Any) -> list[str]:
+    """Names of the events to report about a run with these cells."""
     return [event.name for event in due(replace(RUN, cells=cells, **changes), POLICY, NOW)]
 
 
@@ -96,8 +96,8 @@ def told(*cells: Cell, **changes: Any) -> list[str]:
     ],
 )
 def test_cells(cells: list[Cell], expected: list[str]) -> None:
-    """What is told follows from the stages of a run's cells, in the order of the table."""
-    assert told(*cells) == ["run-new", *expected]
+    """Reported events follow from the stages of a run's cells, in the order of EVENTS."""
+    assert due_names(*cells) == ["run-new", *expected]
 
 
 @pytest.mark.parametrize(
@@ -119,32 +119,30 @@ def test_cells(cells: list[Cell], expected: list[str]) -> None:
     ],
 )
 def test_once(before: Cell, after: Cell, expected: list[str]) -> None:
-    """The same thing is told once; a flag that says something else is another thing."""
+    """An event is reported once; a flag with new content is a new event."""
     known = frozenset(event.key for event in happened(replace(RUN, cells=(before,)), POLICY, NOW))
-    assert told(after, outbox=Outbox(reported=known)) == expected
+    assert due_names(after, outbox=Outbox(reported=known)) == expected
 
 
 def test_cells_added() -> None:
-    """Another cell makes the run complete once more, and all its cells run once more."""
+    """A new cell causes `all-cells-run` and `run-complete` once more."""
     known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW))
-    assert told(DONE, other(RUNNING), outbox=Outbox(reported=known)) == []
-    assert told(DONE, other(READY), outbox=Outbox(reported=known)) == [
+    assert due_names(DONE, other(RUNNING), outbox=Outbox(reported=known)) == []
+    assert due_names(DONE, other(READY), outbox=Outbox(reported=known)) == [
         "cell-ready",
         "all-cells-run",
     ]
     expected = ["cell-ready", "all-cells-run", "cell-done", "run-complete"]
-    assert told(DONE, other(DONE), outbox=Outbox(reported=known)) == expected
+    assert due_names(DONE, other(DONE), outbox=Outbox(reported=known)) == expected
 
 
 @pytest.mark.parametrize("unreadable", [flag(None), None])
 def test_a_flag_that_cannot_be_read_just_now(unreadable: Flag | None) -> None:
-    """What cannot be read is not told as something else; a flag that is no file has nothing to be
-    read.
-    """
+    """An unreadable flag is not reported; a flag that is no regular file has no content to read."""
     hidden = replace(DONE, flags=CellFlags(synced=True, done=unreadable))
-    assert "cell-done" not in told(hidden)
-    assert "run-complete" not in told(hidden)
-    assert "cell-done" in told(replace(DONE, flags=CellFlags(done=flag(None, regular=False))))
+    assert "cell-done" not in due_names(hidden)
+    assert "run-complete" not in due_names(hidden)
+    assert "cell-done" in due_names(replace(DONE, flags=CellFlags(done=flag(None, regular=False))))
 
 
 @pytest.mark.parametrize(
@@ -153,8 +151,8 @@ def test_a_flag_that_cannot_be_read_just_now(unreadable: Flag | None) -> None:
     ids=["silent", "asked", "other"],
 )
 def test_only_an_upstream_knows_all_cells(listed_at: str, expected: bool) -> None:
-    """That a run from an upstream is complete is told only when just that upstream was asked."""
-    names = told(DONE, upstream=THERE, listed_at=listed_at)
+    """A run from an upstream is reported as complete only if that upstream was just queried."""
+    names = due_names(DONE, upstream=THERE, listed_at=listed_at)
     assert "cell-done" in names
     assert ("run-complete" in names) is expected
     assert ("all-cells-run" in names) is expected
@@ -171,19 +169,17 @@ def test_only_an_upstream_knows_all_cells(listed_at: str, expected: bool) -> Non
     ],
 )
 def test_silence(changes: dict[str, Any]) -> None:
-    """Nothing is told of a run that is not ours, not to be heard of, or not to be seen in full."""
-    assert told(DONE, FAILED, **changes) == []
+    """No events are reported for runs that are aborted, unreadable or not adopted."""
+    assert due_names(DONE, FAILED, **changes) == []
 
 
 def test_stripped_runs_are_told_of() -> None:
-    """A run whose raw data were removed is told about as before: its copies may be found damaged."""
-    assert told(GONE, flags=frozenset({"stripped"})) == told(GONE)
+    """A stripped run is reported like any other, because its copies may be found damaged."""
+    assert due_names(GONE, flags=frozenset({"stripped"})) == due_names(GONE)
 
 
 def test_long_names() -> None:
-    """A flag whose name is as long as names can be has a key that a file can have, and another than
-    its neighbour's.
-    """
+    """Flags with the longest possible names have keys that are unique and valid file names."""
     cells = [replace(DONE, id=CellId("?", "x" * 249 + letter)) for letter in "ab"]
     keys = [event.key for event in due(replace(RUN, cells=tuple(cells)), POLICY, NOW)]
     assert all(len(key) <= 240 for key in keys)
@@ -191,7 +187,7 @@ def test_long_names() -> None:
 
 
 def test_run_failed() -> None:
-    """The run's flag is told with what it says, and again when it says something else."""
+    """The run's `failed` flag is reported, and again when its content changes."""
     once = replace(RUN, flags=frozenset({"failed"}), flag_texts={"failed": "a"})
     keys = {event.key for event in due(once, POLICY, NOW) if event.name == "run-failed"}
     assert len(keys) == 1
@@ -201,15 +197,16 @@ def test_run_failed() -> None:
 
 
 def sync(
-    trouble: str, day: str = "2026-11-22", *, person: bool = True, ending: str = "failed"
+    reason: str, day: str = "2026-11-22", *, person: bool = True, ending: str = "failed"
 ) -> Attempt:
-    record = {"reason": trouble, "needs_person": person, "time": f"{day}T10:00:00+00:00"}
+    record = {"reason": reason, "needs_person": person, "time": f"{day}T10:00:00+00:00"}
     return Attempt(ending, None, Liveness.DEAD, "", record)
 
 
 def test_sync_failed() -> None:
-    """A sync that needs a person is told once a day for the same trouble, whatever numbers are in
-    its words.
+    """A sync that needs a person is reported once a day for the same reason.
+
+    Numbers in the reason do not matter.
     """
 
     def key(last: Attempt) -> str:
@@ -229,7 +226,7 @@ def test_sync_failed() -> None:
 
 
 def test_copies() -> None:
-    """Backups that fail again and again, damaged copies and marks for deletion are told."""
+    """Repeatedly failing backups, damaged copies and marks for deletion are reported."""
 
     def backup(epoch: int, day: str = "2026-11-22") -> Attempt:
         owner = Owner("t", epoch=epoch)
@@ -267,17 +264,15 @@ def test_copies() -> None:
 
 
 def test_a_run_from_before() -> None:
-    """A run without an outbox is followed from now on if anything is left to follow, and else left
-    alone.
-    """
-    assert told(DONE, outbox=None) == []
-    assert told(FAILED, outbox=None) == []
-    assert told(DONE, other(RUNNING), outbox=None) == ["run-new"]
-    assert told(outbox=None) == ["run-new"]
+    """Events of a run without an outbox are reported from now on, unless it is finished."""
+    assert due_names(DONE, outbox=None) == []
+    assert due_names(FAILED, outbox=None) == []
+    assert due_names(DONE, other(RUNNING), outbox=None) == ["run-new"]
+    assert due_names(outbox=None) == ["run-new"]
 
 
 def test_complete_is_told() -> None:
-    """Whether people know that a run is complete depends on its cells as they are now."""
+    """A run counts as reported complete only with its current cells."""
     known = Outbox(
         reported=frozenset(
             event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW)
@@ -306,14 +301,12 @@ POLICY = Policy(
     ],
 )
 def test_addressed(event: str, run: str, expected: dict[str, str]) -> None:
-    """A message goes to the channels that want its event, unless its run's type is not told about."""
+    """A message is for the channels that want its event, unless its run's type has no messages."""
     assert addressed(event, replace(RUN, run=RunName(run)), POLICY) == expected
 
 
 def test_the_table() -> None:
-    """Each event is told somehow by default, is a word that can begin a file's name, and says when
-    it happens.
-    """
+    """Each event has a default form, a description, and a name that can begin a file name."""
     assert set(default_kinds().values()) <= {"comment", "reply"}
     for name, kind in EVENTS.items():
         assert name == name.lower().strip("-")

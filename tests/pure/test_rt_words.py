@@ -1,4 +1,4 @@
-"""What Request Tracker is given to store: subjects, texts, addresses and searches."""
+"""Subjects, texts, addresses and searches in the form that Request Tracker stores."""
 
 from __future__ import annotations
 
@@ -39,9 +39,7 @@ def message(text: str) -> Delivery:
     ],
 )
 def test_subjects(subject: str, stored: str) -> None:
-    """A good subject is left as it is; of any other, what shows is kept, and a digest tells it from
-    its like.
-    """
+    """A valid subject stays unchanged; any other keeps its visible part and gets a digest."""
     assert stored_subject(subject) == stored
 
 
@@ -49,9 +47,7 @@ def test_subjects(subject: str, stored: str) -> None:
 @example("ü" * 101)
 @example("🧬" * 60)
 def test_any_subject_can_be_stored(subject: str) -> None:
-    """Whatever it was, a stored subject is one visible line that RT does not cut, and is its own
-    stored form.
-    """
+    """A stored subject is one visible line that RT does not cut, and is its own stored form."""
     stored = stored_subject(subject)
     assert 0 < len(stored.encode()) <= SUBJECT_BYTES
     assert stored == " ".join(stored.split())
@@ -63,7 +59,7 @@ def test_any_subject_can_be_stored(subject: str) -> None:
     st.text(alphabet="ab \n\t\u200b", max_size=12), st.text(alphabet="ab \n\t\u200b", max_size=12)
 )
 def test_subjects_stay_apart(one: str, other: str) -> None:
-    """Subjects that differ are stored so that they differ."""
+    """Different subjects have different stored forms."""
     assert (stored_subject(one) == stored_subject(other)) == (one == other)
 
 
@@ -71,9 +67,7 @@ def test_subjects_stay_apart(one: str, other: str) -> None:
 @example("a\0\x1b[31m\u202e\ud800\uffff")
 @example("\r\n" * 5)
 def test_any_text_can_be_stored(text: str) -> None:
-    """Whatever it holds, a text can be encoded, steers nothing, and ends in the line by which it is
-    found.
-    """
+    """A stored text can be encoded, controls no terminal and ends in its identifying line."""
     stored = stored_text(message(text))
     stored.encode()
     assert stored.split("\n")[-1] == mark(message(text)) == f"[hesiod-watch 7 {TOKEN}]"
@@ -83,7 +77,7 @@ def test_any_text_can_be_stored(text: str) -> None:
 
 @pytest.mark.parametrize("extra", [0, 1, 1_000_000])
 def test_long_texts(extra: int) -> None:
-    """A text is shortened from TEXT_LENGTH on, in the middle, and says by how much."""
+    """A text longer than TEXT_LENGTH is shortened in the middle and says by how much."""
     stored = stored_text(message("a" + "x" * (TEXT_LENGTH + extra - 2) + "z"))
     assert (f"[… {extra} characters left out …]" in stored) == (extra > 0)
     assert stored.startswith("ax")
@@ -115,12 +109,12 @@ def test_long_texts(extra: int) -> None:
     ],
 )
 def test_addresses(address: str, good: bool) -> None:
-    """Addresses that RT drops are known beforehand."""
+    """Addresses that RT drops are detected beforehand."""
     assert split_addresses([address]) == (((address,), ()) if good else ((), (address,)))
 
 
 def test_addresses_once() -> None:
-    """An address given twice, in whatever case, is one; the order is kept."""
+    """An address given twice, in any letter case, counts once; the order is kept."""
     given = ["b@x.org", "a@x.org", "B@x.org", "bad", "bad"]
     assert split_addresses(given) == (("b@x.org", "a@x.org"), ("bad",))
 

@@ -1,6 +1,4 @@
-"""What messages say: first what has happened, then the numbers, then where to look; nothing that
-steers a terminal.
-"""
+"""Texts of messages: the event first, then the numbers, then the page; no control characters."""
 
 from __future__ import annotations
 
@@ -58,9 +56,10 @@ def text(name: str, snapshot: Snapshot = RUN, pattern: str = PATTERN) -> str:
 
 
 def test_cell_done() -> None:
-    """A processed cell is told with its numbers, passed and failed apart, and the page's address."""
+    """The message has the cell's numbers, passed and failed separately, and the page's address."""
     assert text("cell-done") == (
-        "Cell lib/20261122_1000_1A_PAD38578_c6ded78b of the run 20261122_my run is processed, checked and reported.\n\n"
+        "Cell lib/20261122_1000_1A_PAD38578_c6ded78b of the run 20261122_my run"
+        " is processed, checked and reported.\n\n"
         "Reads:   1,234,567; passed 1,000,000 (81.0% of the reads), failed 234,567\n"
         "Bases:   4.50 Gb; passed 4.00 Gb, failed 500.00 Mb\n"
         "N50:     12.35 kb\n"
@@ -73,56 +72,53 @@ def test_cell_done() -> None:
     "results", [{}, {"reads": 0, "bases": 0}, {"reads": "many", "mean_q": "x"}]
 )
 def test_numbers_that_are_not_there(results: dict[str, object]) -> None:
-    """A cell without reads, or whose flag was made by hand, is told without numbers that nobody
-    has.
-    """
-    told = text("cell-done", replace(RUN, cells=(replace(DONE, results=results),)))
-    assert told.startswith("Cell lib/")
-    assert "%" not in told.split("Report:")[0]
+    """The message has no numbers for a cell without reads or with a flag made by hand."""
+    message = text("cell-done", replace(RUN, cells=(replace(DONE, results=results),)))
+    assert message.startswith("Cell lib/")
+    assert "%" not in message.split("Report:")[0]
     assert text("run-complete", replace(RUN, cells=(replace(DONE, results=results),)))
 
 
 def test_run_complete() -> None:
-    """A complete run is told with a line for each cell, and what they are together."""
+    """The message about a complete run has one line for each cell, and the totals."""
     second = replace(DONE, id=CellId("lib", "20261122_1100_1B_PAD38579_c6ded78c"))
     aborted = replace(
         DONE, id=CellId("lib", "x"), flags=CellFlags(aborted=Flag("aborted", 1.0, text=""))
     )
-    told = text("run-complete", replace(RUN, cells=(DONE, second, aborted)))
+    message = text("run-complete", replace(RUN, cells=(DONE, second, aborted)))
     assert (
-        told.splitlines()[0] == "The run 20261122_my run is complete: 2 cells processed, 1 aborted."
+        message.splitlines()[0]
+        == "The run 20261122_my run is complete: 2 cells processed, 1 aborted."
     )
     line = "1,234,567 reads, 4.50 Gb, N50 12.35 kb, mean Q 18.2"
-    assert f"  lib/20261122_1000_1A_PAD38578_c6ded78b: {line}" in told
-    assert "Together: 2,469,134 reads, 9.00 Gb." in told
+    assert f"  lib/20261122_1000_1A_PAD38578_c6ded78b: {line}" in message
+    assert "Together: 2,469,134 reads, 9.00 Gb." in message
 
 
 def test_many_cells() -> None:
-    """A list of very many cells is cut, and says how many are left out."""
+    """A long list of cells is cut and says how many are left out."""
     cells = tuple(replace(DONE, id=CellId("lib", f"c{number}")) for number in range(MOST_CELLS + 5))
-    told = text("run-complete", replace(RUN, cells=cells))
-    assert "… and 5 more" in told
-    assert len(told.splitlines()) < MOST_CELLS + 10
+    message = text("run-complete", replace(RUN, cells=cells))
+    assert "… and 5 more" in message
+    assert len(message.splitlines()) < MOST_CELLS + 10
 
 
 def test_run_new() -> None:
-    """A new run is told with where it comes from, where it is, and its type."""
-    told = compose(
+    """The message about a new run has its source, its directory and its type."""
+    message = compose(
         Event("run-new", RUN.run, "run-new"),
         replace(RUN, upstream="prom@host:/data/x"),
         "visitor",
         "",
     )
-    assert "It comes from: prom@host:/data/x" in told
-    assert "It is in: /landing/20261122_my run" in told
-    assert told.endswith("Type: visitor")
+    assert "It comes from: prom@host:/data/x" in message
+    assert "It is in: /landing/20261122_my run" in message
+    assert message.endswith("Type: visitor")
 
 
 @pytest.mark.parametrize("name", list(EVENTS))
 def test_hostile_words(name: str) -> None:
-    """Names and reasons with control, bidirectional or undecodable characters are spelled out in
-    every message.
-    """
+    """Every message spells out control, bidirectional and undecodable characters."""
     evil = "\x1b[2J\r\n\u202eevil\udcff\x00"
     flags = CellFlags(
         done=Flag("d", 1.0, text=evil),
@@ -149,10 +145,10 @@ def test_hostile_words(name: str) -> None:
     )
     event = Event(name, RunName(evil), name, cell.id)
     for each in (snapshot, replace(snapshot, cells=())):
-        told = compose(event, each, evil, "")
-        assert told
-        assert all(letter == "\n" or letter.isprintable() for letter in told)
-        told.encode()
+        message = compose(event, each, evil, "")
+        assert message
+        assert all(letter == "\n" or letter.isprintable() for letter in message)
+        message.encode()
     assert subject(snapshot).isprintable()
 
 
@@ -164,16 +160,12 @@ def test_hostile_words(name: str) -> None:
     ],
 )
 def test_report_address(pattern: str, expected: str) -> None:
-    """The run's name cannot change the address that it stands in; without a pattern the file is
-    given.
-    """
+    """The run's name cannot change the address; without a pattern the file is named."""
     assert report_address(replace(RUN, run=RunName("a/b ?#")), pattern) == expected
     assert report_address(replace(RUN, output=None), "") == ""
 
 
 def test_subjects_differ() -> None:
-    """Runs of different names have different subjects, also where only the escaping tells them
-    apart.
-    """
+    """Runs with different names have different subjects, even if only the escaping differs."""
     names = ["run", "run ", "run\n", r"run\n", "run\u202e", "Run"]
     assert len({subject(replace(RUN, run=RunName(name))) for name in names}) == len(names)

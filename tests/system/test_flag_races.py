@@ -33,12 +33,13 @@ RACERS = 64
 PYTHON_RACER = """
 import sys
 from pathlib import Path
-from hesiod_watch import flags, machine
-from hesiod_watch.errors import FlagExists, FlagUnknown
+from hesiod_watch.core.errors import FlagExists, FlagUnknown
+from hesiod_watch.host import process
+from hesiod_watch.runs import flags
 number, directory = int(sys.argv[1]), Path(sys.argv[3])
 sys.stdin.read()
 for flag in range(number):
-    owner = machine.this_owner("race", "test")
+    owner = process.this_owner("race", "test")
     try:
         flags.create(directory, f"{flag}.started", owner)
     except FlagExists:

@@ -40,7 +40,7 @@ GROW = """
 import pickle, sys
 from pathlib import Path
 from growing import grow
-from hesiod_watch.errors import PermanentError, TemporaryError
+from hesiod_watch.core.errors import PermanentError, TemporaryError
 outputs = pickle.loads(Path(sys.argv[1]).read_bytes())
 try:
     grow(Path(sys.argv[2]), outputs)
@@ -55,11 +55,11 @@ import pickle, sys
 from pathlib import Path
 from hesiod_watch.fastq import backlog, ingest
 from hesiod_watch.fastq.model import Settings
-from hesiod_watch.fastq.wire import Limits
+from hesiod_watch.fastq.tasks import TaskLimits
 backlog.SMALLEST_SHARE = ingest.BYTES_PER_WORKER = 1
 outputs = pickle.loads(Path(sys.argv[1]).read_bytes())
 with ingest.Ingest.open(Path(sys.argv[2]), Settings(level="small", processes=2), owner={}, check_all=False,
-                        limits=Limits(files=3)) as one:
+                        limits=TaskLimits(files=3)) as one:
     one.finish(outputs, on_progress=lambda tally: print(".", end="", flush=True))
 """
 
