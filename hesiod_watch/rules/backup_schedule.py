@@ -1,10 +1,9 @@
-"""What is to be done so that there are copies of processed cells and that they stay whole. Rules,
-as in `plan`.
+"""Backup rules: when a processed cell is backed up, retried and verified again.
 
-A cell is backed up when its results are new to some backup. What failed is tried again, less and
-less often: how often that was is in the flag itself (the epoch of its owner), so a restart forgets
-nothing. The run's own files follow when its cells have settled. Copies are read again from time to
-time, here and there.
+A cell is backed up when some backup lacks its current results. A failed backup is retried at
+growing intervals. The flag itself counts the attempts (the epoch of its owner), so a restart
+forgets nothing. The run's own files are backed up once its cells are settled. All copies, local and
+on backups, are read again from time to time. The functions are rules, as in `plan`.
 """
 
 from __future__ import annotations
@@ -22,16 +21,18 @@ from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.stages import SETTLED, at, digest_of_report, stage_of
 
 HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
-"""Run-level flags under which nothing is copied. Copies of a stripped run are read: nothing else is
-left of it.
+"""Run-level flags that stop all copying.
+
+Copies of a stripped run are still verified, because nothing else is left of it.
 """
 RETRY = (60.0, 6 * 3600.0)
-"""Shortest and longest time in seconds from a round that failed to the next; doubled each time."""
+"""Shortest and longest time in seconds from a failed attempt to the next; it doubles each time."""
 
 
 def want_backup(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A processed cell whose results some backup does not have, proven by reading there; then the
-    run's own files.
+    """Back up each processed cell whose results some backup lacks, then the run's own files.
+
+    A backup has the results only if they were read and verified there.
     """
     if not policy.backups or not _workable(snapshot, HANDS_OFF):
         return
@@ -48,8 +49,9 @@ def want_backup(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 
 
 def want_verify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A processed cell whose copies have not been read for long, or that was backed up anew since
-    one was found bad.
+    """Verify the copies of a processed cell that were not read for a long time.
+
+    Also verify a cell that was backed up again after damage was found.
     """
     if not policy.backups or not _workable(snapshot, HANDS_OFF - {"stripped"}):
         return
@@ -57,7 +59,7 @@ def want_verify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         due = verify_due(cell, policy, now)
         if due is not None and due <= now:
             reason = (
-                "its copies have not been read for long"
+                "its copies have not been read for a long time"
                 if not cell.verification
                 else _why_again(cell)
             )
@@ -65,32 +67,31 @@ def want_verify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 
 
 def backup_reason(cell: Cell, policy: Policy) -> str:
-    """Why a processed cell is to be backed up; "" when it need not be, or cannot be."""
+    """Why a processed cell is to be backed up; "" if it need not or cannot be."""
     manifest, last = manifest_of(cell), cell.backup
     if not manifest:
         return ""
     if last is None:
-        return "processed, and not copied to a second place"
+        return "processed, and not copied to a backup"
     if not last.ending:
-        return f"its backup was begun and not ended: {last.evidence}"
+        return f"its backup was begun and not finished: {last.evidence}"
     if last.record.get("manifest") != manifest:
-        return (
-            "processed once more since its last backup" if last.ending == "done" else _failed(last)
-        )
+        return "processed again since its last backup" if last.ending == "done" else _failed(last)
     if last.ending != "done":
         return _failed(last)
-    lacking = policy.backups - {copy.backup for copy in copies_in(last.record)}
-    return f"no copy on {', '.join(sorted(lacking))} that was read back" if lacking else ""
+    missing = policy.backups - {copy.backup for copy in copies_in(last.record)}
+    return f"no verified copy on {', '.join(sorted(missing))}" if missing else ""
 
 
 def backup_due(cell: Cell, now: datetime) -> datetime | None:
-    """When the next round of its backup may begin; None: one is under way."""
+    """When the next backup attempt may begin; None while one is under way."""
     return _next(cell.backup, now)
 
 
 def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
-    """When the copies of a processed cell are to be read again; None: somebody is at it, or nothing
-    says when.
+    """When the copies of a processed cell are to be read again.
+
+    None: a backup or a verification is under way, or no time is recorded.
     """
     last, backup = cell.verification, cell.backup
     if under_way(last) or under_way(backup):
@@ -116,25 +117,23 @@ def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
 
 
 def manifest_of(cell: Cell) -> str:
-    """MD5 of the manifest that `.done` speaks of; "" for a flag made by hand or by an earlier
-    Hesiod.
-    """
+    """MD5 of the manifest that `.done` records; "" if it was made by hand or an old Hesiod."""
     found = cell.flags.done.record.get("manifest_md5") if cell.flags.done else None
     return found if isinstance(found, str) else ""
 
 
 def ended_at(last: Attempt | None) -> datetime | None:
-    """When a round ended, by its own word, else when it began; None where nothing says."""
+    """When an attempt ended by its record, else when it began; None if neither is recorded."""
     if last is None:
         return None
     return time_of(last.record.get("ended")) or time_of(last.owner.time if last.owner else None)
 
 
 def finished_at(cell: Cell, now: datetime) -> datetime | None:
-    """When a cell was finished; None where every record of it says the future.
+    """When a cell was finished; None if every recorded time is in the future.
 
-    The time of the flag's file counts, then the time that the flag names, then the end of the
-    cell's backup.
+    The first time that is not in the future counts: that of the flag's file, then the time in the
+    flag, then the end of the cell's backup.
     """
     done = cell.flags.done
     known = (time_at(done.mtime), time_of(done.record.get("time"))) if done else ()
@@ -142,9 +141,7 @@ def finished_at(cell: Cell, now: datetime) -> datetime | None:
 
 
 def run_digest(snapshot: Snapshot) -> str:
-    """What stands for the state of a run that its backup saw: how its cells were settled, and which
-    are backed up.
-    """
+    """Digest of a run's settled cells and their backups, as recorded by the run's backup."""
     lines = []
     for cell in snapshot.cells:
         stage = stage_of(cell)
@@ -163,18 +160,21 @@ def run_digest(snapshot: Snapshot) -> str:
 
 
 def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
-    """Sentences about copies that are missing or bad, and for whom or what they wait."""
+    """Sentences about missing or damaged copies, and what they wait for."""
     for cell in at(snapshot, Stage.PROCESSED):
         last = cell.backup
         if policy.backups and not manifest_of(cell):
             yield (
-                f"{cell.id}: its flag done names no manifest (made by hand, or by an earlier program), so there is "
-                "nothing that a backup could be held against; it has one when it is processed once more"
+                f"{cell.id}: its flag done names no manifest (made by hand, or by an earlier"
+                " program), so a backup could not be verified; processing the cell again makes one"
             )
         elif last and last.ending == "failed" and backup_reason(cell, policy):
             yield f"{cell.id}: not backed up: {last.why}"
         elif unclear(last):
-            yield f"{cell.id}: a backup was begun, and nobody can tell whether its owner lives ({last.evidence})"
+            yield (
+                f"{cell.id}: a backup was begun, and it is unknown whether its owner lives"
+                f" ({last.evidence})"
+            )
         if wrong := finding_of(cell).said:
             yield f"{cell.id}: {wrong}"
         for problem in other_damage(cell):
@@ -184,18 +184,20 @@ def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
 
 
 def damage(snapshot: Snapshot) -> tuple[str, ...]:
-    """Of each cell with a damaged copy a sentence; every poll says it, until a reading finds all
-    mended.
+    """One sentence for each cell with a damaged copy.
+
+    Every poll repeats it until a reading finds all copies repaired.
     """
     return tuple(
-        f"{snapshot.run} {cell.id}: damaged: {problems[0]}; hesiod-watch explain {snapshot.run} {cell.id}"
+        f"{snapshot.run} {cell.id}: damaged: {problems[0]};"
+        f" hesiod-watch explain {snapshot.run} {cell.id}"
         for cell in snapshot.cells
         if (problems := damage_in(cell.verification))
     )
 
 
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
-    """When something here may be due although nothing will announce it."""
+    """Times at which a backup becomes due although nothing else changes."""
     if not policy.backups or not _workable(snapshot, HANDS_OFF):
         return
     for cell in at(snapshot, Stage.PROCESSED):
@@ -206,43 +208,45 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
 
 @dataclass(frozen=True, slots=True)
 class CopyLocation:
-    """One place where a cell's data are, for people. `verified_at` is ISO 8601 or ""."""
+    """One directory with a cell's data, for people; `verified_at` is ISO 8601 or ""."""
 
     where: str  # output, landing, or a backup's name
     location: str
-    holds: str  # results, raw data, results and raw data
+    holds: str  # results, raw data, or both: results and raw data
     verified_at: str = ""
-    problem: str = ""  # what the last verification found wrong there
+    problem: str = ""  # damage that the last verification found there
 
 
 def copy_locations(snapshot: Snapshot, cell: Cell) -> tuple[CopyLocation, ...]:
-    """Which copies of a processed cell there are, as its flags say; nothing is looked at."""
+    """Copies of a processed cell according to its flags; no file is read."""
     if stage_of(cell) is not Stage.PROCESSED:
         return ()
     last = cell.verification
     read = str(last.record.get("ended", "")) if last and last.record.get("here") else ""
     problems = damage_in(last)
-    found = []
+    locations = []
     if snapshot.output:
-        place = snapshot.output / cell.id.library / cell.id.name
-        found.append(
-            CopyLocation("output", str(place), "results", read, _problem(problems, "output: "))
+        directory = snapshot.output / cell.id.library / cell.id.name
+        locations.append(
+            CopyLocation("output", str(directory), "results", read, _problem(problems, "output: "))
         )
-    gone = "stripped" in snapshot.flags or (cell.strip and cell.strip.ending == "done")
-    if cell.present and not gone:
-        place = snapshot.path / cell.id.library / cell.id.name
-        found.append(
-            CopyLocation("landing", str(place), "raw data", read, _problem(problems, "landing: "))
+    stripped = "stripped" in snapshot.flags or (cell.strip and cell.strip.ending == "done")
+    if cell.present and not stripped:
+        directory = snapshot.path / cell.id.library / cell.id.name
+        locations.append(
+            CopyLocation(
+                "landing", str(directory), "raw data", read, _problem(problems, "landing: ")
+            )
         )
     for copy in known_copies(manifest_of(cell), cell.backup, last):
         holds = "results and raw data" if copy.raw else "results"
         problem = _problem(problems, f"{copy.backup}: ")
-        found.append(
+        locations.append(
             CopyLocation(
                 copy.backup, f"{copy.location}/{snapshot.run}", holds, copy.verified_at, problem
             )
         )
-    return tuple(found)
+    return tuple(locations)
 
 
 def _problem(problems: tuple[str, ...], beginning: str) -> str:
@@ -261,17 +265,17 @@ def _why_again(cell: Cell) -> str:
     return (
         "its last verification failed"
         if damage_in(cell.verification)
-        else "its copies have not been read for long"
+        else "its copies have not been read for a long time"
     )
 
 
 def _attempt(last: Attempt | None) -> int:
-    """The number of the next round: one more than that of the last one, unless that succeeded."""
+    """Number of the next attempt: 1 after a success, else one more than the last."""
     return last.owner.epoch + 1 if last and last.ending != "done" and last.owner else 1
 
 
 def _next(last: Attempt | None, now: datetime) -> datetime | None:
-    """When a round may follow on the last one; None: that is under way."""
+    """When the next attempt may begin; None while the last one is under way."""
     if last is None or last.ending == "done":
         return now
     if under_way(last):
@@ -282,13 +286,14 @@ def _next(last: Attempt | None, now: datetime) -> datetime | None:
 
 
 def _run_due(snapshot: Snapshot, now: datetime) -> bool:
-    """Whether the run's own files are to be copied: its page tells of all, some cell is there, and
-    it has changed.
+    """Whether the run's own files are to be backed up.
+
+    Its page must be current, some cell must be backed up, and the run must have changed.
     """
-    there = any(
+    has_backup = any(
         cell.backup and cell.backup.ending == "done" for cell in at(snapshot, Stage.PROCESSED)
     )
-    if not there or snapshot.report_digest != digest_of_report(snapshot):
+    if not has_backup or snapshot.report_digest != digest_of_report(snapshot):
         return False
     last = snapshot.backup
     if last and last.ending == "done":

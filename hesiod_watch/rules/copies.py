@@ -1,9 +1,8 @@
-"""Which copies of a cell there are, in words: facts about files, records of verified copies, where
-things lie. No I/O.
+"""Copies of a cell: facts about files, records of verified copies, paths on a backup. No I/O.
 
 A *fact* is a file's name, size and MD5. A *copy record* says that all facts of a cell's results,
-and of its raw data, were found to hold on one backup, by reading there. It speaks of the past: what
-is deleted because a copy exists needs a reading that is fresh.
+and of its raw data, were true on one backup when the files were read there. It describes the past:
+a deletion that relies on a copy needs a recent reading of that copy.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ SUPERSEDED = "superseded"
 
 @dataclass(frozen=True, slots=True)
 class FileFact:
-    """One file as it should be. `name` is relative to its directory, with `/` between the parts."""
+    """Expected state of one file; `name` is relative to its directory, with `/` as separator."""
 
     name: str
     size: int
@@ -34,38 +33,37 @@ class FileFact:
 
 
 Facts = Mapping[str, FileFact]
-"""Facts by the name of their file."""
+"""Facts by the names of their files."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyRecord:
-    """One copy of a cell that was read in full and found to agree."""
+    """One copy of a cell that was read completely and agreed with its facts."""
 
-    backup: str  # its name in the configuration
+    backup: str  # name of the backup in the configuration
     identity: str  # id in the marker of the backup
-    # the file system it lay on, as `Store.device` gave it then; true until the next boot of that
-    # host
+    # file system of the copy, as `BackupStore.device` gave it; valid until that host boots again
     device: str
     location: str
-    manifest_md5: str  # of the manifest.json that its results agree with
-    raw_digest: str  # `digest` of all facts of the raw data; "" where nothing is known of them
+    manifest_md5: str  # MD5 of the manifest.json that the results agree with
+    raw_digest: str  # `digest` of all facts of the raw data; "" if none are known
     files: int
     bytes: int
     verified_at: str  # ISO 8601, UTC
-    raw: bool  # the raw data are part of the copy, as the policy of that backup says
+    raw: bool  # whether the raw data are part of the copy, by the policy of that backup
 
     def record(self) -> dict[str, object]:
-        """The same as a JSON object."""
+        """The record as a JSON object."""
         return asdict(self)
 
     @property
     def verified(self) -> datetime | None:
-        """When it was verified; None where the record does not say."""
+        """Time of the verification; None if the record has none."""
         return time_of(self.verified_at)
 
 
 def digest(facts: Facts) -> str:
-    """What stands for all of some facts: SHA-256 of names, sizes and checksums; "" for none at all."""
+    """SHA-256 of the names, sizes and checksums of all facts; "" without facts."""
     if not facts:
         return ""
     total = hashlib.sha256()
@@ -76,7 +74,7 @@ def digest(facts: Facts) -> str:
 
 
 def copies_in(record: Mapping[str, object]) -> tuple[CopyRecord, ...]:
-    """The copy records in a flag's record; what cannot be read as one is left out."""
+    """The copy records in a flag's record; invalid ones are left out."""
     listed = record.get("copies")
     found = [_copy(each) for each in listed] if isinstance(listed, list) else []
     return tuple(copy for copy in found if copy is not None)
@@ -96,12 +94,13 @@ def _copy(record: object) -> CopyRecord | None:
     )
 
 
-def known_copies(manifest_md5: str, *rounds: Attempt | None) -> tuple[CopyRecord, ...]:
-    """The copies of what a manifest names that rounds of backup and verification tell of, the
-    newest of each backup.
+def known_copies(manifest_md5: str, *attempts: Attempt | None) -> tuple[CopyRecord, ...]:
+    """Copies of a manifest's files that attempts have recorded, the newest of each backup.
+
+    The attempts are backups and verifications.
     """
     newest: dict[str, CopyRecord] = {}
-    for copy in (copy for each in rounds if each for copy in copies_in(each.record)):
+    for copy in (copy for each in attempts if each for copy in copies_in(each.record)):
         if copy.manifest_md5 != manifest_md5 or not manifest_md5:
             continue
         former = newest.get(copy.backup)
@@ -113,28 +112,30 @@ def known_copies(manifest_md5: str, *rounds: Attempt | None) -> tuple[CopyRecord
 
 
 def damage_in(verification: Attempt | None) -> tuple[str, ...]:
-    """What was found wrong with a cell and has not been found mended: sentences. It holds back
-    every deletion.
+    """Sentences about damage of a cell that no later reading found repaired.
+
+    Any damage prevents every deletion.
     """
     found = verification.record.get("problems") if verification else None
     return tuple(str(each) for each in found) if isinstance(found, list) else ()
 
 
 def results_place(run: str, cell: CellId) -> str:
-    """Where the results of a cell lie on a backup, relative to its root."""
+    """Directory of a cell's results on a backup, relative to its root."""
     return f"{run}/{RESULTS}/{cell}"
 
 
 def raw_place(run: str, cell: CellId) -> str:
-    """Where the raw data of a cell lie on a backup, relative to its root."""
+    """Directory of a cell's raw data on a backup, relative to its root."""
     return f"{run}/{RAW}/{cell}"
 
 
 def raw_wanted(raw: Facts, sources: Iterable[str], *, wanted: bool, fastq: bool) -> Facts:
-    """The raw data that a backup is to hold: all of them, none, or all but the FASTQ whose reads
-    are in the results.
+    """The raw data that a backup must contain: all, none, or all except some FASTQ files.
+
+    The excepted files are `sources`, whose reads are in the results.
     """
     if not wanted:
         return {}
-    held = frozenset() if fastq else frozenset(sources)
-    return {name: fact for name, fact in raw.items() if name not in held}
+    left_out = frozenset() if fastq else frozenset(sources)
+    return {name: fact for name, fact in raw.items() if name not in left_out}

@@ -1,18 +1,19 @@
-"""What is written beside the runs of an upstream about cells that may be deleted there: form and
-reading. No I/O.
+"""Deletion marks on an upstream: format and parser of the list of deletable cells. No I/O.
 
-`cells_processed.txt` is a list of decisions, one line each, read by people and by
-`bin/hesiod-clean-upstream`. The last line about a cell counts. Ten columns, divided by tabs:
+`cells_processed.txt` is beside the upstream's runs. It is a list of decisions, one line each, for
+people and for `bin/hesiod-clean-upstream`. The last line about a cell counts. Each line has ten
+columns, separated by tabs:
 
     deletable  made  until  run/library/cell  run here  files  bytes  digest  evidence file  copies
     revoked    made  -      run/library/cell  run here  0      0      -       -              why
 
-Times are UTC. The digest is `proof.digest_of`: what `md5sum -z` says of the cell's files, hashed.
-The evidence file lies in `cells_processed.d` and lists the same files as `md5sum` does, so that a
-person can check them with `md5sum -c`. Any byte of a name but letters, digits and `._+@=,:/-` is
-written as `\\0` and three octal digits (blanks in the last column are left), so one line is one
-cell whatever it is called, and `printf %b` of a shell gives the name back. A line that was cut
-short does not match, and says nothing.
+Times are UTC. The digest is `deletion_proof.digest_of`: the MD5 of the output of `md5sum -z` for
+the cell's files. The evidence file is in `cells_processed.d` and lists the same files in the format
+of `md5sum`, so that a person can check them with `md5sum -c`.
+
+Every byte of a name except letters, digits and `._+@=,:/-` is written as `\\0` and three octal
+digits (blanks in the last column stay). So one line is one cell, whatever its name is, and
+`printf %b` in a shell restores the name. A truncated line does not match and is ignored.
 """
 
 from __future__ import annotations
@@ -31,35 +32,32 @@ Word = Literal["deletable", "revoked"]
 
 _SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._+@=,:/-")
 _NAME = r"(?:[A-Za-z0-9._+@=,:/-]|\\0[0-7]{3})+"
-_SAID = r"(?:[A-Za-z0-9._+@=,:/ -]|\\0[0-7]{3})+"
+_TEXT = r"(?:[A-Za-z0-9._+@=,:/ -]|\\0[0-7]{3})+"
 _TIME = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"
 _LINE = re.compile(
-    rf"(?:deletable\t{_TIME}\t{_TIME}\t{_NAME}\t{_NAME}\t[0-9]+\t[0-9]+\t[0-9a-f]{{32}}\t{_NAME}\t{_SAID}"
-    rf"|revoked\t{_TIME}\t-\t{_NAME}\t{_NAME}\t0\t0\t-\t-\t{_SAID})"
+    rf"(?:deletable\t{_TIME}\t{_TIME}\t{_NAME}\t{_NAME}\t[0-9]+\t[0-9]+\t[0-9a-f]{{32}}\t{_NAME}\t{_TEXT}"
+    rf"|revoked\t{_TIME}\t-\t{_NAME}\t{_NAME}\t0\t0\t-\t-\t{_TEXT})"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class DeletionMark:
-    """One line. `place` is the cell as it lies upstream, `run/library/cell`; `copies` or `why` are
-    for people.
-    """
+    """One line of the list; `place` is the path of the cell upstream, `run/library/cell`."""
 
     word: Word
     made: datetime
     place: str
-    run: str  # our name of the run
-    until: datetime | None = (
-        None  # after it a clean-up wants a newer line; None for what is revoked
-    )
+    run: str  # name of the run in our landing area
+    # end of the mark's validity: afterwards a clean-up requires a newer line; None if revoked
+    until: datetime | None = None
     files: int = 0
     bytes: int = 0
     digest: str = ""
-    evidence: str = ""  # name in EVIDENCE
-    said: str = ""  # where copies are, or why the mark is withdrawn
+    evidence: str = ""  # file name in EVIDENCE
+    said: str = ""  # for people: where copies are, or why the mark is withdrawn
 
     def line(self) -> str:
-        """The line, without its newline."""
+        """The line without its newline."""
         until = _time(self.until) if self.until else "-"
         parts = (
             self.word,
@@ -77,9 +75,7 @@ class DeletionMark:
 
 
 def encoded_name(name: str) -> str:
-    """A name in one word of plain letters, whatever bytes it has; lone surrogates are bytes that
-    are no UTF-8.
-    """
+    """Encode a name as one ASCII word; lone surrogates stand for bytes that are not UTF-8."""
     return _encoded(name, _SAFE)
 
 
@@ -91,7 +87,7 @@ def _encoded(text: str, safe: frozenset[int]) -> str:
 
 
 def decoded_name(word: str) -> str:
-    """The name that `encoded_name` was given."""
+    """Decode a name that `encoded_name` has encoded."""
     data = re.sub(
         rb"\\0([0-7]{3})", lambda found: bytes([int(found[1], 8) & 255]), word.encode("ascii")
     )
@@ -99,9 +95,7 @@ def decoded_name(word: str) -> str:
 
 
 def read_marks(text: bytes) -> dict[str, DeletionMark]:
-    """The mark that counts of each place, from the bytes of LIST. Lines that are no marks say
-    nothing.
-    """
+    """The valid mark of each place, from the bytes of LIST; lines that are no marks are ignored."""
     marks = {}
     for line in text.decode("utf-8", "surrogateescape").split("\n"):
         if mark := _read(line):
@@ -131,8 +125,9 @@ def _read(line: str) -> DeletionMark | None:
 
 
 def evidence_text(checksums: Mapping[str, str]) -> bytes:
-    """The file that `md5sum -c` reads in the cell's directory, from MD5 by name. Names are escaped
-    as GNU does it.
+    """Content of the file for `md5sum -c` in the cell's directory, from MD5 sums by name.
+
+    Names are escaped as GNU md5sum escapes them.
     """
     lines = []
     for name, md5 in sorted(
@@ -145,8 +140,9 @@ def evidence_text(checksums: Mapping[str, str]) -> bytes:
 
 
 def evidence_name(stem: str, digest: str) -> str:
-    """Name of the evidence of a cell in EVIDENCE: the same files have the same, so nothing is
-    written twice.
+    """File name of a cell's evidence in EVIDENCE.
+
+    Equal files give the same name, so evidence is not written twice.
     """
     return f"{stem}.{digest[:16]}.md5"
 

@@ -1,20 +1,21 @@
-"""The drop proof: the only thing for which data are ever deleted, and the rules by which it is
-given.
+"""Deletion proof: the evidence required for every deletion of raw data, and its rules.
 
-A `DeletionProof` names every file that may go, by size, MD5 and identity, and the copies of each
-that stay. `prove` is the only maker of one; what deletes takes nothing else. It is about one cell
-and one place, "upstream" (the sequencer's own) or "landing" (ours), and it runs out after minutes.
-Everything it rests on was read where it lies while the evidence was gathered: no exit code, no
-size, no time of a file and no earlier record stands for bytes.
+A `DeletionProof` names every file that may be deleted, with size, MD5 and identity, and the
+remaining copies of each. Only `prove` makes a proof, and the deleting code accepts nothing else. A
+proof is about one cell and one place: "upstream" (on the sequencer) or "landing" (our landing
+area). It expires after minutes. All its evidence was read at the actual location of the files while
+the evidence was gathered: no exit code, size, file time or earlier record replaces reading the
+bytes.
 
-Why two droppers never count each other's copy: what is dropped from upstream is counted on landing,
-outputs and backups; what is dropped from landing is counted on outputs and backups alone. Nothing
-in this program deletes outputs or backups. So when landing goes, two copies stay that no dropper
-touches, also of what was dropped upstream while landing was counted for it: whatever the order, and
-if both happen at once. Upstream and trash never count.
+Two deletions never count each other's copy. For a deletion upstream, the copies in landing, outputs
+and backups count. For a deletion in landing, only those in outputs and backups count. This program
+never deletes outputs or backups. So after a deletion in landing, two copies remain that no deletion
+touches. This is also true for files deleted upstream while landing counted as a copy, in any order
+and even if both deletions happen at once. Upstream and trash never count.
 
-Upstream goes whole or not at all; in landing each file is judged by itself, and what has not two
-other copies is kept. Pure: evidence and time in, a proof or the reasons against it out.
+Upstream, a cell is deleted completely or not at all. In landing, each file is judged by itself, and
+a file without two other copies is kept. The functions are pure: they take evidence and a time, and
+return a proof or the reasons against it.
 """
 
 from __future__ import annotations
@@ -33,44 +34,41 @@ from hesiod_watch.core.text import number_of
 Dropped = Literal["upstream", "landing"]
 Kind = Literal["f", "d", "l", "o"]
 COPIES = 2
-"""Verified copies that must be left of every file, each on a device of its own."""
+"""Verified copies of every file that must remain, each on a separate device."""
 SMALL = 1_000_000
-"""Bytes up to which a file of landing that is no data is always kept."""
+"""Bytes up to which a file in landing is always kept, unless it is a data file."""
 DATA_SUFFIXES = (".fastq", ".fastq.gz", ".fq", ".fq.gz", ".fast5", ".pod5", ".bam")
 ALWAYS_KEPT = ("final_summary", "report_")
-"""Beginnings of names that stay in landing whatever their size: what people look for in a stub."""
-NOTHING = "there is nothing to go"
-"""The one reason against dropping what is not there any more, or was never more than small files.
-"""
+"""Beginnings of file names that stay in landing at any size, because people look for them."""
+NOTHING = "there is nothing to delete"
+"""The only reason if no deletable file is left, or if there were only small files."""
 CLOCK_SLACK = timedelta(seconds=2)
-"""How far in the future a time may lie: hosts agree to about a second where NTP runs."""
+"""Most that a time may be in the future; hosts with NTP agree to about a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProofLimits:
-    """How old evidence may be, and how long a proof counts. The defaults are the most there can be."""
+    """Greatest age of evidence and lifetime of a proof; the defaults are also the maxima."""
 
     fresh: timedelta = timedelta(hours=24)  # from the reading of a copy to the proof
-    lasts: timedelta = timedelta(
-        minutes=10
-    )  # from the last look at what is dropped to the last deletion
+    # from the last inventory of the place to the last deletion
+    lasts: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True)
 class FoundEntry:
-    """An entry of the place that is to be dropped, as it was seen just now."""
+    """Current state of an entry in the place of deletion."""
 
     kind: Kind
     size: int = 0
-    identity: tuple[
-        int, ...
-    ] = ()  # what differs when it is another file, or was changed: device, inode, times
-    md5: str = ""  # of its bytes, read there; "" where they could not be read
+    # device, inode and times: they differ if the file was replaced or changed
+    identity: tuple[int, ...] = ()
+    md5: str = ""  # MD5 of its bytes, read there; "" if they could not be read
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedFile:
-    """What was recorded about a file when its cell was proven complete."""
+    """A file as recorded when its cell was proven complete."""
 
     size: int
     md5: str
@@ -78,17 +76,15 @@ class RecordedFile:
 
 @dataclass(frozen=True, slots=True)
 class CopyEvidence:
-    """Another copy of a file, or the lack of one."""
+    """Another copy of a file, or a missing one."""
 
     place: str  # "landing", "output", "backup NAME"
-    device: str = ""  # tells its file system from every other
-    path: str = ""  # its real path, with its host where that is another
-    inode: str = (
-        ""  # tells the file from every other that this host sees; "" where it cannot be asked
-    )
-    md5: str = ""  # of the original bytes that it gives back; "" where there is none to count
-    read_at: datetime | None = None  # when its bytes were read where they lie, at the latest
-    why: str = ""  # why it does not count, where it does not
+    device: str = ""  # unique for its file system
+    path: str = ""  # real path, with the host if it is another one
+    inode: str = ""  # unique among the files that this host sees; "" if it is unknown
+    md5: str = ""  # MD5 of the original bytes that the copy restores; "" if it does not count
+    read_at: datetime | None = None  # when its bytes were last read at their location
+    why: str = ""  # why it does not count; "" if it counts
 
     def __str__(self) -> str:
         return f"{self.place}: {self.why}" if self.why else self.place
@@ -96,29 +92,29 @@ class CopyEvidence:
 
 @dataclass(frozen=True, slots=True)
 class DeletionEvidence:
-    """All that was found out about one cell in order to drop it from one place."""
+    """All evidence about one cell for deleting it from one place."""
 
     run: str
     cell: CellId
     dropped: Dropped
-    taken_at: datetime  # of the last look at what is to be dropped
-    found: Mapping[str, FoundEntry]  # by name relative to the cell
+    taken_at: datetime  # time of the last inventory of the place
+    found: Mapping[str, FoundEntry]  # entries by name relative to the cell
     recorded: Mapping[str, RecordedFile]  # the raw manifest
-    copies: Mapping[str, tuple[CopyEvidence, ...]]  # by the same names
-    closed: str = ""  # why no file can come any more; "": it may
-    epoch: int = 0  # of the processing that `.done` records
-    current_epoch: int = 0  # the highest that was not given up
+    copies: Mapping[str, tuple[CopyEvidence, ...]]  # copies by name relative to the cell
+    closed: str = ""  # why no more files can arrive; "": more may arrive
+    epoch: int = 0  # epoch of the processing that `.done` records
+    current_epoch: int = 0  # highest epoch that was not given up
     done_manifest: str = ""  # MD5 of manifest.json that `.done` records
-    backup_manifest: str = ""  # the same that `.backup.done` records
-    manifest: str = ""  # MD5 of manifest.json as it lies there
-    blockers: tuple[str, ...] = ()  # flags in the way, a sentence each
-    moved: tuple[str, ...] = ()  # names that came, went or changed while evidence was gathered
-    checksums: MinknowChecksums = NO_CHECKSUMS  # what MinKNOW's own say of the cell
+    backup_manifest: str = ""  # MD5 of manifest.json that `.backup.done` records
+    manifest: str = ""  # MD5 of the present manifest.json
+    blockers: tuple[str, ...] = ()  # flags that prevent a deletion, one sentence each
+    moved: tuple[str, ...] = ()  # names added, removed or changed while evidence was gathered
+    checksums: MinknowChecksums = NO_CHECKSUMS  # result of MinKNOW's own checksums of the cell
 
 
 @dataclass(frozen=True, slots=True)
 class DeletionTarget:
-    """A file that may be dropped. `identity` is that of `FoundEntry`."""
+    """A file that may be deleted; `identity` is that of `FoundEntry`."""
 
     name: str
     size: int
@@ -128,7 +124,7 @@ class DeletionTarget:
 
 @dataclass(frozen=True, slots=True)
 class KeptFile:
-    """A file that stays, and why."""
+    """A file that is kept, with the reason."""
 
     name: str
     size: int
@@ -137,10 +133,10 @@ class KeptFile:
 
 @dataclass(frozen=True, slots=True)
 class DeletionRefused:
-    """Why there is no proof: a sentence each, with the name of the file where it is about one."""
+    """Reasons against a proof, one sentence each; a reason about a file names it."""
 
     reasons: tuple[str, ...]
-    checksums: MinknowChecksums = NO_CHECKSUMS  # those of the evidence
+    checksums: MinknowChecksums = NO_CHECKSUMS  # checksums of the evidence
 
     def __str__(self) -> str:
         more = len(self.reasons) - 3
@@ -150,41 +146,41 @@ class DeletionRefused:
 
 
 _PROVEN: Final = object()
-"""What `prove` shows to `DeletionProof`; nobody else has it."""
+"""Key that only `prove` passes to `DeletionProof`."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeletionProof:
-    """That these files of this cell may be dropped from this place, until `not_after`. Only `prove`
-    makes one.
+    """Permission to delete these files of a cell from one place until `not_after`.
+
+    Only `prove` makes one.
     """
 
     run: str
     cell: CellId
     dropped: Dropped
-    inventory_digest: str  # of the names, sizes and MD5 of all files found there
+    inventory_digest: str  # `digest_of` all files found there
     files: tuple[DeletionTarget, ...]
     kept: tuple[KeptFile, ...]
-    copies: Mapping[str, tuple[CopyEvidence, ...]] = field(
-        repr=False
-    )  # that stay, of each of `files`
+    # remaining copies of each of `files`
+    copies: Mapping[str, tuple[CopyEvidence, ...]] = field(repr=False)
     made_at: datetime
     not_after: datetime
     shown: InitVar[object] = None
 
     def __post_init__(self, shown: object) -> None:
         if shown is not _PROVEN:
-            raise TypeError("a DropProof is made by proof.prove and by nothing else")
+            raise TypeError("only deletion_proof.prove makes a DeletionProof")
 
     def __reduce__(self) -> str | tuple[object, ...]:
-        raise TypeError("a DropProof does not leave the process that has made it")
+        raise TypeError("a DeletionProof does not leave the process that made it")
 
     def about(self, run: str, cell: CellId, dropped: Dropped) -> bool:
-        """Whether it speaks of this cell and this place."""
+        """Whether the proof is about this cell and this place."""
         return (self.run, self.cell, self.dropped) == (run, cell, dropped)
 
     def holds(self, now: datetime) -> bool:
-        """Whether it counts at this time; a clock that was set back makes it count no more."""
+        """Whether the proof is valid at this time; it is not if the clock was set back."""
         return self.made_at <= now <= self.not_after
 
     @property
@@ -193,15 +189,16 @@ class DeletionProof:
 
     @property
     def places(self) -> tuple[str, ...]:
-        """Where copies stay, in the order of their names."""
+        """Places with remaining copies, sorted by name."""
         return tuple(sorted({copy.place for copies in self.copies.values() for copy in copies}))
 
 
 def prove(
     evidence: DeletionEvidence, limits: ProofLimits, now: datetime
 ) -> DeletionProof | DeletionRefused:
-    """A proof that a cell may be dropped from a place, or every reason against it. `now` is aware
-    of its time zone.
+    """A proof that a cell may be deleted from a place, or all reasons against it.
+
+    `now` has a time zone.
     """
     limits = ProofLimits(
         min(limits.fresh, ProofLimits().fresh), min(limits.lasts, ProofLimits().lasts)
@@ -219,17 +216,19 @@ def prove(
         entry = evidence.found[name]
         if entry.kind == "d":
             continue
-        why = _stays(evidence, name, entry)
-        copies, lack = _counted(evidence, name, entry, limits, now) if not why else ((), "")
-        if why or lack:
-            kept.append(KeptFile(name, entry.size, why or lack))
+        why = _why_kept(evidence, name, entry)
+        copies, missing = (
+            _counting_copies(evidence, name, entry, limits, now) if not why else ((), "")
+        )
+        if why or missing:
+            kept.append(KeptFile(name, entry.size, why or missing))
         else:
             files.append(DeletionTarget(name, entry.size, entry.md5, entry.identity))
             counted[name] = copies
     if evidence.dropped == "upstream":
         reasons += [f"{display(each.name)}: {each.why}" for each in kept]
     if not files and not reasons:
-        reasons.append(_nothing(kept))
+        reasons.append(_why_nothing(kept))
     if reasons:
         return DeletionRefused(tuple(reasons), evidence.checksums)
     return DeletionProof(
@@ -247,10 +246,10 @@ def prove(
 
 
 def digest_of(found: Mapping[str, FoundEntry]) -> str:
-    """MD5 of the files of an inventory as `md5sum -z` lists them, `./` before each, in the order of
-    their bytes.
+    """MD5 of the `md5sum -z` listing of an inventory's files.
 
-    `bin/hesiod-clean-upstream` computes the same with find, sort and md5sum.
+    Each name begins with `./`; the order is that of the names' bytes. `bin/hesiod-clean-upstream`
+    computes the same digest with find, sort and md5sum.
     """
     listed = hashlib.md5(usedforsecurity=False)
     names = {
@@ -267,9 +266,7 @@ def digest_of(found: Mapping[str, FoundEntry]) -> str:
 
 
 def about_cell(evidence: DeletionEvidence) -> Iterator[str]:
-    """The reasons against dropping anything of a cell, whatever copies there are: what flags and
-    manifests say.
-    """
+    """Reasons in flags and manifests against deleting any file of a cell, whatever copies exist."""
     yield from evidence.blockers
     if not evidence.closed:
         yield "nothing says that all of the cell is here: neither its counts nor a person"
@@ -282,15 +279,18 @@ def about_cell(evidence: DeletionEvidence) -> Iterator[str]:
     elif evidence.backup_manifest != evidence.done_manifest:
         yield "its backup is of other results than its flag `done` names"
     if evidence.epoch != evidence.current_epoch:
-        yield f"its flag `done` is of attempt {evidence.epoch}, and there is an attempt {evidence.current_epoch}"
+        yield (
+            f"its flag `done` is of attempt {evidence.epoch},"
+            f" and there is an attempt {evidence.current_epoch}"
+        )
     if not evidence.recorded:
         yield "raw.json, which says what the cell consists of, is missing or empty"
 
 
 def _about_checksums(evidence: DeletionEvidence) -> Iterator[str]:
-    """Damage or loss that MinKNOW's own checksums prove keeps all of a cell.
+    """Damage or loss proven by MinKNOW's checksums, which prevents any deletion in the cell.
 
-    Every copy may have it.
+    Every copy may have the same damage.
     """
     wrong = evidence.checksums.wrong
     if wrong and wrong not in evidence.blockers:
@@ -299,17 +299,21 @@ def _about_checksums(evidence: DeletionEvidence) -> Iterator[str]:
 
 def _about_time(evidence: DeletionEvidence, limits: ProofLimits, now: datetime) -> Iterator[str]:
     if evidence.taken_at > now + CLOCK_SLACK:
-        yield f"the clock was set back: the inventory was taken at {evidence.taken_at.isoformat(timespec='seconds')}"
+        taken_at = evidence.taken_at.isoformat(timespec="seconds")
+        yield f"the clock was set back: the inventory was taken at {taken_at}"
     elif now - evidence.taken_at >= limits.lasts:
-        yield f"the inventory is {number_of(round((now - evidence.taken_at).total_seconds() / 60), 'minute')} old"
+        minutes = round((now - evidence.taken_at).total_seconds() / 60)
+        yield f"the inventory is {number_of(minutes, 'minute')} old"
     read = [copy.read_at for copies in evidence.copies.values() for copy in copies if copy.read_at]
     if read and max(read) > now + CLOCK_SLACK:
-        yield f"a copy was read in the future, at {max(read).isoformat(timespec='seconds')}: a clock is wrong"
+        read_at = max(read).isoformat(timespec="seconds")
+        yield f"a copy was read in the future, at {read_at}: a clock is wrong"
 
 
 def _about_names(evidence: DeletionEvidence) -> Iterator[str]:
-    """What is other than recorded in the place that is to be dropped. Part of landing may have been
-    dropped before.
+    """Differences between the place of deletion and the record of the cell.
+
+    In landing, some files may be missing, because they may have been deleted before.
     """
     for name in evidence.moved:
         yield f"{display(name)}: came, went or changed while it was looked at"
@@ -328,8 +332,8 @@ def _about_names(evidence: DeletionEvidence) -> Iterator[str]:
             yield f"{display(name)}: is not there any more, so the cell was changed"
 
 
-def _stays(evidence: DeletionEvidence, name: str, entry: FoundEntry) -> str:
-    """Why a file stays whatever copies there are; "" where copies decide."""
+def _why_kept(evidence: DeletionEvidence, name: str, entry: FoundEntry) -> str:
+    """Why a file is kept whatever copies exist; "" if the copies decide."""
     if entry.kind != "f":
         return "a link" if entry.kind == "l" else "no regular file"
     if evidence.dropped == "landing":
@@ -341,14 +345,14 @@ def _stays(evidence: DeletionEvidence, name: str, entry: FoundEntry) -> str:
     return ""
 
 
-def _counted(
+def _counting_copies(
     evidence: DeletionEvidence, name: str, entry: FoundEntry, limits: ProofLimits, now: datetime
 ) -> tuple[tuple[CopyEvidence, ...], str]:
-    """The copies that count for a file, and "" or why they do not suffice."""
+    """The copies that count for a file, and why they are too few; "" if they suffice."""
     copies = evidence.copies.get(name, ())
     good, bad = [], []
     for copy in copies:
-        why = _does_not_count(evidence, copy, entry, limits, now)
+        why = _why_not_counted(evidence, copy, entry, limits, now)
         if why:
             bad.append(f"{copy.place} {why}")
         else:
@@ -358,11 +362,11 @@ def _counted(
         return tuple(distinct), ""
     where = f", on {', '.join(copy.place for copy in distinct)}" if distinct else ""
     number = {0: "no other verified copy", 1: "only one other verified copy"}[len(distinct)]
-    same = f"; {len(good)} lie on the same device" if len(good) > len(distinct) else ""
+    same = f"; {len(good)} are on the same device" if len(good) > len(distinct) else ""
     return (), f"{number}{where}{same}{'; ' + '; '.join(bad) if bad else ''}"
 
 
-def _does_not_count(
+def _why_not_counted(
     evidence: DeletionEvidence,
     copy: CopyEvidence,
     entry: FoundEntry,
@@ -372,20 +376,18 @@ def _does_not_count(
     if copy.why:
         return copy.why
     if copy.place == evidence.dropped or copy.place in ("upstream", "trash"):
-        return "is what may be dropped itself"
+        return "may be deleted itself"
     if copy.md5 != entry.md5:
         return "differs"
     if not (copy.device and copy.path):
-        return "lies nobody knows where"
+        return "has no known location"
     if copy.read_at is None or now - copy.read_at > limits.fresh:
         return f"was not read within {limits.fresh.total_seconds() / 3600:.0f} h"
     return ""
 
 
 def _distinct(copies: Iterable[CopyEvidence]) -> list[CopyEvidence]:
-    """As many copies as there are devices; one that is another name of a file already taken is left
-    out.
-    """
+    """One copy for each device; a second name of the same file is left out."""
     taken: list[CopyEvidence] = []
     for copy in copies:
         if not any(_same(copy, other) for other in taken):
@@ -398,8 +400,8 @@ def _same(copy: CopyEvidence, other: CopyEvidence) -> bool:
     return same_file or copy.device == other.device
 
 
-def _nothing(kept: Sequence[KeptFile]) -> str:
-    lacking = [each for each in kept if each.why not in ("small", "always kept")]
-    if lacking:
-        return f"nothing may go: {display(lacking[0].name)}: {lacking[0].why}"
+def _why_nothing(kept: Sequence[KeptFile]) -> str:
+    unproven = [each for each in kept if each.why not in ("small", "always kept")]
+    if unproven:
+        return f"no file may be deleted: {display(unproven[0].name)}: {unproven[0].why}"
     return NOTHING

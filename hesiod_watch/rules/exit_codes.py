@@ -1,7 +1,7 @@
-"""What it means when rsync or ssh ends: done, again later, or a person is needed.
+"""Meaning of the exit codes of rsync and ssh: done, retry later, or a person is needed.
 
-The codes are rsync's own, and ssh's 255 which comes through rsync unchanged. Some codes stand for
-too many things; for these what the program said decides. Code 0 of rsync says that files were sent,
+The codes are those of rsync, and 255 of ssh, which rsync passes on unchanged. Some codes have too
+many meanings; in these cases the error output decides. Code 0 of rsync says that files were sent,
 never that two files are equal.
 """
 
@@ -15,7 +15,7 @@ Outcome = Literal["done", "again", "failed"]
 
 
 class CommandOutcome(NamedTuple):
-    """What the end of a command means, with a sentence for a person (without a full stop)."""
+    """Meaning of a command's end, with a sentence for a person (without a full stop)."""
 
     outcome: Outcome
     why: str
@@ -25,33 +25,33 @@ AGAIN = {
     10: "the connection broke",
     11: "a file could not be read or written",
     12: "the connection broke, or the other side refused what rsync asked for",
-    14: "rsync's processes lost each other",
-    20: "rsync was interrupted, here or there",
+    14: "rsync's processes lost contact with each other",
+    20: "rsync was interrupted, here or on the other side",
     21: "rsync lost one of its own processes",
     22: "there was not enough memory for rsync",
     23: "some files could not be copied",
-    24: "some files went away before they were copied",
-    30: "no data came for too long",
+    24: "some files vanished before they were copied",
+    30: "no data arrived for too long",
     35: "the other side did not answer in time",
     124: "it took too long and was ended",
     255: "ssh could not connect, or its connection broke",
 }
 
 FAILED = {
-    1: "rsync does not know one of the options; the versions here and there may differ",
+    1: "rsync does not know one of the options; the versions on both sides may differ",
     2: "rsync's protocol was disturbed; does the login shell of the other side print anything?",
-    3: "the directories for copying are refused; is there a link of another user on the way?",
+    3: "rsync refused the directories; does the path contain a link of another user?",
     4: "rsync cannot do what was asked, or the other side sent a name that was not asked for",
-    5: "rsync could not begin to talk to the other side",
+    5: "rsync could not start the protocol with the other side",
     6: "rsync could not write its own log",
     13: "rsync met an error in its own messages",
-    25: "a limit on deletions stopped rsync, and nothing should be deleted at all",
+    25: "a limit on deletions stopped rsync, although it should delete nothing",
     126: "a program could not be executed",
     127: "a program is not installed",
 }
 
-# What the program says is surer than its code. The first that is found counts; of ssh only where
-# the code is one that its failures come with.
+# The error output is more reliable than the code. The first text that is found counts. Texts of ssh
+# count only with a code that its failures have.
 SAID_BY_SSH: tuple[tuple[str, CommandOutcome], ...] = (
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
@@ -71,7 +71,7 @@ SAID_BY_SSH: tuple[tuple[str, CommandOutcome], ...] = (
     ),
     ("Could not resolve hostname", CommandOutcome("again", "the host's name cannot be resolved")),
     ("Connection refused", CommandOutcome("again", "the host refuses the connection")),
-    ("No route to host", CommandOutcome("again", "there is no way to the host")),
+    ("No route to host", CommandOutcome("again", "there is no route to the host")),
     ("Connection timed out", CommandOutcome("again", "the host does not answer")),
     ("timed out during banner exchange", CommandOutcome("again", "the host does not answer")),
 )
@@ -86,28 +86,26 @@ _SSH_CODES = frozenset({255, 12, 10})
 
 
 def judge(code: int, said: str = "") -> CommandOutcome:
-    """What exit code `code` of rsync (or ssh) means; negative: the signal that ended it.
+    """Meaning of exit code `code` of rsync or ssh; a negative code is the signal that ended it.
 
-    `said` is what it wrote to stderr. Its last line is told, made safe to show.
+    `said` is its error output. The sentence quotes the last line of it, made safe to show.
     """
     if code == 0:
         return CommandOutcome("done", "")
     table = SAID_BY_RSYNC + (SAID_BY_SSH if code in _SSH_CODES else ())
-    ending = next((meaning for text, meaning in table if text in said), _by_code(code))
+    outcome = next((meaning for text, meaning in table if text in said), _by_code(code))
     last = last_line(said)
-    told = f"exit code {code}" if code > 0 else f"signal {-code}"
-    return CommandOutcome(ending.outcome, f"{ending.why} ({told}{': ' + last if last else ''})")
+    end = f"exit code {code}" if code > 0 else f"signal {-code}"
+    return CommandOutcome(outcome.outcome, f"{outcome.why} ({end}{': ' + last if last else ''})")
 
 
 def judge_question(code: int, said: str = "") -> CommandOutcome:
-    """What exit code `code` of a command that only asked something means, of ssh or of a shell
-    behind it.
-    """
+    """Meaning of exit code `code` of a read-only query, of ssh or of the remote shell."""
     if code == 0 or code in (126, 127, 255) or not 0 < code <= 128:
         return judge(code, said)
     last = last_line(said)
     return CommandOutcome(
-        "again", f"the question ended with exit code {code}{': ' + last if last else ''}"
+        "again", f"the query ended with exit code {code}{': ' + last if last else ''}"
     )
 
 
@@ -116,20 +114,19 @@ def _by_code(code: int) -> CommandOutcome:
         return CommandOutcome("again", AGAIN.get(code, "it was ended by a signal"))
     if code in AGAIN:
         return CommandOutcome("again", AGAIN[code])
-    return CommandOutcome("failed", FAILED.get(code, "it ended in a way that is not foreseen"))
+    return CommandOutcome("failed", FAILED.get(code, "it ended with an unknown exit code"))
 
 
 def last_line(said: str) -> str:
-    """The line of an error output that tells most, made safe to show and not longer than 300
-    characters.
+    """The most informative line of an error output, safe to show, of at most 300 characters.
 
-    That is the last one, but for the sentence with which rsync always ends.
+    It is the last line, except for the sentence with which rsync always ends.
     """
     lines = [line.strip() for line in said.splitlines() if line.strip()]
-    telling = [
+    informative = [
         line
         for line in lines
         if not line.startswith(("rsync error:", "rsync: connection unexpectedly closed"))
     ]
-    line = display((telling or lines or [""])[-1])
+    line = display((informative or lines or [""])[-1])
     return line if len(line) <= 300 else line[:297] + "..."

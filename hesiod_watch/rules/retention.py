@@ -1,10 +1,9 @@
-"""When raw data are let go: marked on the sequencer as safe to delete, or removed from the landing
-area. Rules only.
+"""Retention rules: when raw data are marked for deletion upstream or removed from landing.
 
-Whether anything may go is not decided here but by a drop proof, from evidence that the action
-gathers. These rules say only when it is worth while to look for one. What was refused is looked at
-again after a day, because the reasons are mostly such that a person, a backup or time mends them; a
-mark is made anew before it runs out, and taken back as soon as its ground is seen to have gone.
+These rules only say when to try. A deletion proof decides whether any file may be deleted, from
+evidence that the action gathers. A refused attempt is repeated after a day, because a person, a
+backup or time removes most reasons. A mark is renewed before it expires, and withdrawn as soon as a
+precondition is seen to be unmet.
 """
 
 from __future__ import annotations
@@ -23,15 +22,16 @@ from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.stages import at, stage_of
 
 AGAIN = timedelta(days=1)
-"""From a round that was refused or failed to the next."""
+"""Time from a refused or failed attempt to the next."""
 SOON = timedelta(minutes=10)
-"""The same where the reason was said to pass by itself."""
+"""Time to the next attempt if the recorded reason passes by itself."""
 HANDS_OFF = frozenset({"failed", "aborted"})
 
 
 def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A cell to be marked on its upstream: backed up and still there; or one whose mark has lost
-    its ground.
+    """Mark a cell that is backed up and still upstream, or withdraw a mark.
+
+    A mark is withdrawn if a precondition is unmet.
     """
     if not _workable(snapshot):
         return
@@ -56,7 +56,7 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
 
 
 def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
-    """A cell that was finished long ago, and whose raw data are to leave the landing area then."""
+    """Strip a cell whose raw data have been in the landing area long enough since its end."""
     if not _workable(snapshot) or policy.strip_after is None:
         return
     for cell in snapshot.cells:
@@ -68,7 +68,7 @@ def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ac
         ):
             continue
         if mark_lifetime(snapshot, policy) and cell.upstream and not marked(cell):
-            continue  # the mark counts what lies here; it comes first
+            continue  # first the mark: it counts the files in landing as copies
         due = strip_due(cell, policy.strip_after, now)
         if due is not None and due <= now:
             days = number_of(policy.strip_after / 86400, "day", form="g")
@@ -76,7 +76,7 @@ def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ac
 
 
 def mark_lifetime(snapshot: Snapshot, policy: Policy) -> float:
-    """How long, in seconds, a mark counts on the upstream of a run; 0.0 where none is made."""
+    """Seconds for which a mark is valid on the run's upstream; 0.0 if none is made there."""
     if snapshot.upstream in (None, LOCAL):
         return 0.0
     for location, lasts in policy.marking.items():
@@ -89,9 +89,7 @@ def mark_lifetime(snapshot: Snapshot, policy: Policy) -> float:
 
 
 def unmet_precondition(snapshot: Snapshot, cell: Cell) -> str:
-    """Why nothing of a cell may be let go, as far as flags tell; "" where a proof is worth looking
-    for.
-    """
+    """Why, by its flags, no data of a cell may be deleted; "" if a proof is worth trying."""
     if flagged := sorted(HANDS_OFF & snapshot.flags):
         return f"the run is flagged {flagged[0]}"
     if stage_of(cell) is not Stage.PROCESSED or cell.flags.failed:
@@ -105,22 +103,23 @@ def unmet_precondition(snapshot: Snapshot, cell: Cell) -> str:
         cell.backup,
     )
     if backup is None or backup.ending != "done":
-        return "it has no backup that was read back"
+        return "it has no verified backup"
     if not manifest or backup.record.get("manifest") != manifest:
-        return "it was processed once more since its backup"
+        return "it was processed again since its backup"
     return ""
 
 
 def marked(cell: Cell) -> bool:
-    """Whether its upstream was last told that it may be deleted, or may have been, by a round that
-    was killed.
+    """Whether the last mark on its upstream says deletable.
+
+    True also if a killed attempt may have written such a mark.
     """
     last = cell.deletable
     return last is not None and (not last.ending or last.record.get("marked") is True)
 
 
 def mark_due(cell: Cell, lasts: float, now: datetime) -> datetime:
-    """When a mark is next to be made."""
+    """When the next mark is to be made."""
     last = cell.deletable
     if last is None or not last.ending:
         return now
@@ -132,9 +131,9 @@ def mark_due(cell: Cell, lasts: float, now: datetime) -> datetime:
 
 
 def strip_due(cell: Cell, after: float, now: datetime) -> datetime | None:
-    """When raw data are next to be removed; None: never, or somebody is at it.
+    """When raw data are next to be removed; None: never, or a removal is under way.
 
-    That time has come says nothing about copies: the removal reads every one of them again.
+    The time says nothing about copies: the removal reads every copy again.
     """
     last = cell.strip
     if last and last.ending == "done":
@@ -148,12 +147,12 @@ def strip_due(cell: Cell, after: float, now: datetime) -> datetime | None:
 
 
 def stripped(cell: Cell) -> bool:
-    """Whether a cell's raw data were removed from here, as far as its proof went."""
+    """Whether the raw data that its proof allowed to delete were removed from landing."""
     return cell.strip is not None and cell.strip.ending == "done"
 
 
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
-    """When something here will be due by itself."""
+    """Times at which a mark or a strip becomes due although nothing else changes."""
     if not _workable(snapshot):
         return
     lasts = mark_lifetime(snapshot, policy)
@@ -171,7 +170,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
 
 
 def waiting(snapshot: Snapshot) -> Iterator[str]:
-    """Sentences about what was not let go, and why."""
+    """Sentences about cells that were not marked or not stripped, and why."""
     for cell in snapshot.cells:
         for last, what in (
             (cell.deletable, "not marked as deletable"),
@@ -180,7 +179,10 @@ def waiting(snapshot: Snapshot) -> Iterator[str]:
             if last and last.ending == "failed":
                 yield f"{cell.id}: {what}: {last.why}"
             elif unclear(last):
-                yield f"{cell.id}: {what}: it was begun, and nobody can tell whether its owner lives ({last.evidence})"
+                yield (
+                    f"{cell.id}: {what}: it was begun, and it is unknown whether its owner lives"
+                    f" ({last.evidence})"
+                )
 
 
 def _why_mark(cell: Cell) -> str:
@@ -188,8 +190,8 @@ def _why_mark(cell: Cell) -> str:
     if last is None:
         return "backed up, and still on its upstream"
     if not last.ending:
-        return f"marking it was begun and not ended: {last.evidence}"
-    return "its mark runs out" if last.ending == "done" else "it could not be marked before"
+        return f"marking it was begun and not finished: {last.evidence}"
+    return "its mark expires" if last.ending == "done" else "it could not be marked before"
 
 
 def _workable(snapshot: Snapshot) -> bool:

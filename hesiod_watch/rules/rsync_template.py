@@ -1,8 +1,8 @@
-"""The configured command line of rsync: what it may hold, and how it becomes a command.
+"""Template of the rsync command line: allowed options and expansion to a command.
 
-Some of rsync's options corrupt files and end with exit code 0, some remove what they have copied,
-some put half a file where a whole one is expected. A template that has one of these is refused when
-the configuration is read, not when it has done its work.
+Some options of rsync corrupt files and still end with exit code 0. Some remove the files that they
+have copied. Some leave a partial file where a complete one is expected. A template with such an
+option is refused when the configuration is read, before it can do damage.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterator, Mapping, Sequence
 DEFAULT = ("rsync", "{options}", "{source}", "{destination}")
 PLACEHOLDERS = ("{options}", "{source}", "{destination}")
 
-_STALE = "it leaves files that are not the same, and says that all is well"
-_HALF = "it leaves half a file where a whole one is expected"
+_STALE = "it leaves files that are not the same, and reports success"
+_HALF = "it leaves a partial file where a complete one is expected"
 _REMOVES = "it removes data"
 _NOTHING = "nothing would be copied"
-_OURS = "which files are copied is not a matter of the template"
+_OURS = "the template does not choose which files are copied"
 
 FORBIDDEN: dict[str, str] = {
     "--append": _STALE,
@@ -51,14 +51,14 @@ FORBIDDEN: dict[str, str] = {
     "--files-from": _OURS,
     "--no-relative": _OURS,
     "--no-R": _OURS,
-    "--copy-links": "it copies what lies outside of the cell",
-    "--copy-unsafe-links": "it copies what lies outside of the cell",
+    "--copy-links": "it copies files from outside the cell",
+    "--copy-unsafe-links": "it copies files from outside the cell",
     "--keep-dirlinks": "it writes through links out of the landing area",
     "--insecure-links": "it writes through links out of the landing area",
-    "--old-args": "names would be read by the shell of the other side",
-    "--devices": "it makes devices in the landing area",
+    "--old-args": "the shell of the other side would interpret names",
+    "--devices": "it creates devices in the landing area",
     "--copy-devices": "it reads devices without end",
-    "--remote-option": "what the other side is told cannot be checked",
+    "--remote-option": "options for the other side cannot be checked",
 }
 
 _SHORT = {
@@ -136,9 +136,7 @@ _LONG_WITH_VALUE = frozenset(
 
 
 def template_problems(words: Sequence[str]) -> Iterator[str]:
-    """What is wrong with a template; nothing for the empty one, which stands for the usual command
-    line.
-    """
+    """Problems of a template; the empty template means the default command line and has none."""
     if not words:
         return
     if words[0].startswith("-") or "{" in words[0]:
@@ -155,20 +153,20 @@ def template_problems(words: Sequence[str]) -> Iterator[str]:
         for placeholder in PLACEHOLDERS:
             left = left.replace(placeholder, "")
         if "{options}" in word and word != "{options}":
-            yield "{options} stands for several words and should be a word of its own"
+            yield "{options} stands for several words and should be an argument by itself"
         elif "{" in left or "}" in left:
-            yield f"`{word}` holds braces that are none of {', '.join(PLACEHOLDERS)}"
-    # What stands before rsync is of another program: ionice, sudo.
+            yield f"`{word}` contains braces other than {', '.join(PLACEHOLDERS)}"
+    # Words before rsync belong to another program, such as ionice or sudo.
     programs = [
         index for index, word in enumerate(words) if word.rpartition("/")[2].startswith("rsync")
     ]
-    for option, said in _options(words[(programs or [0])[0] + 1 :]):
+    for option, word in _options(words[(programs or [0])[0] + 1 :]):
         if why := FORBIDDEN.get(option):
-            yield f"`{said}` may not be used: {why}"
+            yield f"`{word}` may not be used: {why}"
 
 
 def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Each option, in its long form where it is one of ours to judge, with the word it stands in."""
+    """Each option with the word that contains it; known short options in their long form."""
     skip = False
     for word in words:
         if skip or not word.startswith("-") or word == "-":
@@ -188,10 +186,10 @@ def _options(words: Sequence[str]) -> Iterator[tuple[str, str]]:
 def expand(
     words: Sequence[str], options: Sequence[str], values: Mapping[str, str]
 ) -> tuple[str, ...]:
-    """The command that a checked template (or, empty, the usual one) makes of options and `source`,
-    `destination`.
+    """Expand a checked template with options and the values `source` and `destination`.
 
-    What is put in is never read again: a source that holds `{destination}` stays as it is.
+    An empty template means DEFAULT. Inserted values are never expanded again: a source that
+    contains `{destination}` stays as it is.
     """
     command: list[str] = []
     for word in words or DEFAULT:

@@ -1,10 +1,9 @@
-"""What a run that comes from an upstream is called here: `{date of its first
-cell}_{instrument}_{name}`.
+"""Local names of runs from an upstream: `{date of the first cell}_{instrument}_{name}`.
 
-The name is decided once, when the run is first seen; from then on the directory in the landing area
-whose `pipeline/upstream` says where it comes from is the run's name, whatever happens to its cells
-upstream. Two upstream names that would become one (`My Exp`, `My_Exp`) are reported and never
-merged.
+The name is decided once, when the run is first seen. From then on the run has the name of the
+directory in the landing area whose `pipeline/upstream` names its source, whatever happens to its
+cells upstream. Two upstream names that would give the same local name (`My Exp`, `My_Exp`) are
+reported and never merged.
 """
 
 from __future__ import annotations
@@ -19,17 +18,17 @@ from hesiod_watch.core.naming import display, natural_key, run_problem
 
 @dataclass(frozen=True, slots=True)
 class FoundRun:
-    """A run as an upstream shows it."""
+    """A run in an upstream's listing."""
 
-    location: str  # as it is written into pipeline/upstream
-    experiment: str  # the name of its directory there
+    location: str  # content of pipeline/upstream
+    experiment: str  # name of its directory upstream
     instrument: str
     first_cell_date: str  # YYYYMMDD
 
 
 @dataclass(frozen=True, slots=True)
 class NameCollision:
-    """A run that gets no name, because the one it would get is another's."""
+    """A run without a local name, because another run has that name or it is invalid."""
 
     location: str
     name: RunName
@@ -38,18 +37,17 @@ class NameCollision:
 
 @dataclass(frozen=True, slots=True)
 class NamedRuns:
-    """The names of the runs of upstreams, by location, and those that have none."""
+    """Local names of upstream runs by location, and the runs without one."""
 
     names: Mapping[str, RunName]
     folds: tuple[NameCollision, ...]
 
 
 def run_name(first_cell_date: str, instrument: str, experiment: str) -> RunName:
-    """The name of a run here. Date and instrument are not repeated, and each run of blanks becomes
-    one `_`.
+    """The local name of a run.
 
-    `first_cell_date` is YYYYMMDD. The result may be outside the grammar (`naming.run_problem`): too
-    long.
+    Date and instrument are not repeated, and consecutive blanks become one `_`. `first_cell_date`
+    is YYYYMMDD. The result may be invalid (`naming.run_problem`): too long.
     """
     rest = re.sub(" +", "_", experiment)
     for part in (first_cell_date, instrument):
@@ -58,17 +56,16 @@ def run_name(first_cell_date: str, instrument: str, experiment: str) -> RunName:
 
 
 def name_runs(found: Iterable[FoundRun], pinned: Mapping[RunName, str]) -> NamedRuns:
-    """Name every run: by its pin where it has one, by the rule otherwise.
+    """Name every run: a run in the landing area keeps its name, a new one is named by the rule.
 
-    `pinned` are all runs in the landing area, each with the text of its `pipeline/upstream` (""
-    where it has none). Of new runs that fold to one name the one with the earliest first cell gets
-    it.
+    `pinned` contains all runs in the landing area, each with the text of its `pipeline/upstream`
+    ("" if it has none). If several new runs would get one name, the run with the earliest first
+    cell gets it.
     """
     names: dict[str, RunName] = {}
     folds = []
     taken = dict(pinned)
-    # What two landing directories say of one place has no better answer than an order that does not
-    # change.
+    # If two landing directories name the same source, only a fixed order can choose one.
     names_by_place = {place: name for name, place in sorted(pinned.items(), reverse=True)}
     for run in sorted(
         found, key=lambda run: (run.first_cell_date, natural_key(run.experiment), run.location)

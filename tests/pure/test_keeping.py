@@ -1,4 +1,4 @@
-"""When processed cells are copied to second places and their copies read again."""
+"""When processed cells are backed up and their copies verified again."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def copy(backup: str = "second", manifest: str = MANIFEST, at: datetime = NOW) -
 
 
 def ended(ending: str, ago: timedelta = timedelta(0), epoch: int = 1, **record: object) -> Attempt:
-    """A round of backup or verification that ended some time ago."""
+    """An attempt to back up or verify that ended some time ago."""
     time = (NOW - ago).isoformat()
     owner = Owner("t", time=time, epoch=epoch)
     return Attempt(
@@ -127,8 +127,9 @@ def backups(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[CellId | 
     ],
 )
 def test_backup_of_a_cell(backup: Attempt | None, epoch: int | None) -> None:
-    """A cell is backed up where some place lacks what it has now; after a failure later and later,
-    and never twice.
+    """A cell is backed up if some backup lacks its current results.
+
+    Retries after failures come at growing intervals, and never two at once.
     """
     wanted = [(ID, epoch)] if epoch else []
     assert [each for each in backups(run_of(cell(backup))) if each[0]] == wanted
@@ -136,14 +137,12 @@ def test_backup_of_a_cell(backup: Attempt | None, epoch: int | None) -> None:
 
 @pytest.mark.parametrize("flag", ["failed", "aborted", "stripped"])
 def test_hands_off(flag: str) -> None:
-    """Nothing is copied of a run that a person holds."""
+    """No files are copied of a run that a person has stopped."""
     assert backups(run_of(cell(), flags=frozenset({flag}))) == []
 
 
 def test_nothing_without_backups_or_manifest() -> None:
-    """Without a backup nothing is planned, nor for a cell that says of no manifest what it is done
-    with.
-    """
+    """Nothing is planned without a backup, or for a cell whose flag names no manifest."""
     assert backups(run_of(cell()), Policy()) == []
     nameless = run_of(cell(manifest=""))
     assert backups(nameless) == []
@@ -151,7 +150,7 @@ def test_nothing_without_backups_or_manifest() -> None:
 
 
 def test_run_files_settle() -> None:
-    """A run's own files follow its cells once, and again when a cell has been settled since."""
+    """A run's own files are backed up after its cells, and again after another cell settles."""
     snapshot = run_of(cell(backed_up()))
     assert backups(snapshot) == [(None, 1)]
     copied = replace(snapshot, backup=ended("done", covers=backup_schedule.run_digest(snapshot)))
@@ -209,8 +208,9 @@ DAMAGED = ["second: x: missing"]
 def test_verification_is_due(
     backup: Attempt | None, verification: Attempt | None, due: timedelta | None
 ) -> None:
-    """Copies are read again in their time, after a backup that may have mended them at once, and by
-    one at a time.
+    """Copies are read again after the interval, and at once after a backup that may repair them.
+
+    Only one process reads them at a time.
     """
     expected = NOW + due if due is not None else None
     assert backup_schedule.verify_due(cell(backup, verification), POLICY, NOW) == expected
@@ -220,8 +220,9 @@ def test_verification_is_due(
 
 
 def test_stripped_runs_are_read() -> None:
-    """Of a stripped run there is nothing but the copies, so these are read as ever; an aborted one
-    is left alone.
+    """Copies of a stripped run are still verified, because nothing else is left of it.
+
+    Those of an aborted run are not.
     """
     old = cell(backed_up(31 * DAY))
     assert [
@@ -237,7 +238,7 @@ def test_stripped_runs_are_read() -> None:
 
 
 def test_damage_is_told() -> None:
-    """Damage stands in the waits, in the sentences of a poll and beside the copy it is about."""
+    """Damage is in the waits, in the sentences of a poll and beside the damaged copy."""
     snapshot = run_of(cell(backed_up(), ended("failed", problems=DAMAGED, here=True)))
     assert f"{ID}: damaged: second: x: missing" in list(backup_schedule.waiting(snapshot, POLICY))
     assert backup_schedule.damage(snapshot)[0].startswith(f"run {ID}: damaged: second: x: missing")
@@ -250,7 +251,7 @@ def test_damage_is_told() -> None:
 
 @pytest.mark.parametrize("ending", ["", "failed"])
 def test_damage_stands_while_it_is_read_again(ending: str) -> None:
-    """What an earlier reading has found counts while the next one is under way."""
+    """Damage from an earlier reading counts while the next one is under way."""
     round_ = (
         ended(ending, problems=DAMAGED) if ending else under_way(Liveness.ALIVE, problems=DAMAGED)
     )
@@ -258,9 +259,7 @@ def test_damage_stands_while_it_is_read_again(ending: str) -> None:
 
 
 def test_newest_copy_counts() -> None:
-    """Of what several rounds say of a backup the newest counts, and nothing that is about other
-    results.
-    """
+    """The newest record of each backup counts, and no record of other results."""
     early, late = copy(at=NOW - DAY), copy(at=NOW)
     rounds = [
         ended("done", copies=[early.record()]),
@@ -274,12 +273,12 @@ def test_newest_copy_counts() -> None:
     "bad", [None, "x", [], [1], [{}], [{**copy().record(), "files": "3"}], [{"backup": "second"}]]
 )
 def test_records_that_are_none(bad: object) -> None:
-    """What cannot be read as a copy record says nothing."""
+    """An invalid copy record is ignored."""
     assert copies_in({"copies": bad}) == ()
 
 
 def test_records_survive_json() -> None:
-    """A copy record is the same after it has been a flag."""
+    """A copy record is unchanged after writing it to a flag and reading it."""
     assert copies_in({"copies": [copy().record()]}) == (copy(),)
 
 
@@ -297,7 +296,7 @@ def test_digest() -> None:
 
 
 def test_raw_policy() -> None:
-    """A backup holds all raw data, those that are not in the results already, or none."""
+    """A backup contains all raw data, those that are not yet in the results, or none."""
     facts = {
         name: Fact(name, 1, "0" * 32)
         for name in ("fastq_pass/a.fastq", "fastq_pass/late.fastq", "pod5/a.pod5")

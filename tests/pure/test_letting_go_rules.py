@@ -1,6 +1,4 @@
-"""When it is worth while to mark or to strip, by flags and time alone; whether anything may go is
-for the proof.
-"""
+"""When to try a mark or a strip, by flags and time; the proof decides about the deletion."""
 
 from __future__ import annotations
 
@@ -82,7 +80,7 @@ MARKED = a_round("done", timedelta(days=1), marked=True)
 
 
 def found(said: str, days: float) -> dict[str, Any]:
-    """What a flag records of MinKNOW's checksums so long ago."""
+    """A flag's record of MinKNOW's checksums from some days ago."""
     return {
         "minknow_checksums": {
             "at": (NOW - timedelta(days=days)).isoformat(),
@@ -183,15 +181,13 @@ CASES: dict[str, tuple[Snapshot, list[str]]] = {
 
 @pytest.mark.parametrize("case", CASES)
 def test_what_is_planned(case: str) -> None:
-    """A mark comes first, is made anew in time and taken back at once; a strip comes when its time
-    has come.
-    """
+    """A mark comes first, is renewed in time and withdrawn at once; a strip comes at its time."""
     snapshot, expected = CASES[case]
     assert planned(snapshot) == expected
 
 
 def test_only_where_it_is_wanted() -> None:
-    """Without a word in the configuration nothing is marked and nothing is stripped by itself."""
+    """Without configuration, no cell is marked and no cell is stripped automatically."""
     assert planned(a_run(a_cell()), Policy()) == []
     assert (
         planned(a_run(a_cell()), replace(POLICY, marking={"other:/data": 1.0}, strip_after=None))

@@ -1,4 +1,4 @@
-"""The drop proof: what it takes, and everything that must keep it from being given."""
+"""Deletion proof: the required evidence, and everything that must prevent a proof."""
 
 from __future__ import annotations
 
@@ -52,8 +52,9 @@ def a_copy(place: str, name: str, **more: Any) -> CopyEvidence:
 
 
 def evidence(dropped: deletion_proof.Dropped = "upstream", **more: Any) -> DeletionEvidence:
-    """All that is needed to drop a cell of three files, kept by landing, a backup and, for the
-    reads, the output.
+    """Complete evidence for deleting a cell of three files.
+
+    Copies are in landing and on a backup; the reads are also in the output.
     """
     places = {
         name: ["landing", "backup one"] if dropped == "upstream" else ["backup one", "backup two"]
@@ -90,16 +91,14 @@ def proven(
 
 
 def refused(found: DeletionEvidence, now: datetime = NOW, limits: ProofLimits | None = None) -> str:
-    """All reasons in one text."""
+    """All reasons against a proof, in one text."""
     answer = prove(found, limits or ProofLimits(), now)
     assert isinstance(answer, DeletionRefused)
     return "; ".join(answer.reasons)
 
 
 def test_a_proof_names_every_file() -> None:
-    """With all that is needed there is a proof: of each file by name, size and MD5, with the copies
-    that stay.
-    """
+    """Complete evidence gives a proof with name, size, MD5 and remaining copies of each file."""
     made = proven(evidence())
     assert {(each.name, each.size, each.md5) for each in made.files} == {
         (n, s, md5(n)) for n, s in SIZES.items()
@@ -118,15 +117,16 @@ def test_a_proof_names_every_file() -> None:
 
 
 def test_landing_keeps_what_is_small() -> None:
-    """Of landing the summary stays, as what is small does, and data go whatever their size."""
+    """In landing, the summary and small files are kept; data files of any size are deleted."""
     made = proven(evidence("landing"))
     assert [each.name for each in made.files] == [READS, SIGNAL]
     assert [(each.name, each.why) for each in made.kept] == [(SUMMARY, "always kept")]
 
 
 def test_one_backup_keeps_pod5() -> None:
-    """With one backup, reads may leave landing, for the outputs hold them too; signal stays, and it
-    is said why.
+    """With one backup, reads may be deleted from landing, because the outputs contain them, too.
+
+    Signal files are kept, with the reason.
     """
     found = evidence("landing")
     copies = {
@@ -162,7 +162,7 @@ def test_nobody_else_makes_one() -> None:
 
 
 def test_it_is_about_one_cell_and_place() -> None:
-    """A proof of one cell and place is none of another."""
+    """A proof for one cell and place is not valid for another."""
     made = proven(evidence())
     assert not made.about("20190710_PROM_alpha", CELL, "landing")
     assert not made.about("20190710_PROM_beta", CELL, "upstream")
@@ -174,16 +174,15 @@ def test_it_is_about_one_cell_and_place() -> None:
     [(0, True), (594, True), (595, True), (596, False), (660, False), (-1, False), (86400, False)],
 )
 def test_it_runs_out(seconds: float, holds: bool) -> None:
-    """It counts until ten minutes after the inventory, and not before it was made: clocks may be
-    set back.
+    """A proof is valid until ten minutes after the inventory.
+
+    It is not valid before it was made, because clocks may be set back.
     """
     assert proven(evidence()).holds(NOW + timedelta(seconds=seconds)) is holds
 
 
 def test_limits_can_only_be_lowered() -> None:
-    """No configuration makes evidence count for longer than a day, or a proof for more than ten
-    minutes.
-    """
+    """No configuration extends evidence beyond a day or a proof beyond ten minutes."""
     wide = ProofLimits(timedelta(days=9), timedelta(days=9))
     assert proven(evidence(), limits=wide).not_after == NOW + timedelta(minutes=10) - timedelta(
         seconds=5
@@ -203,7 +202,7 @@ Spoil = Callable[[DeletionEvidence], DeletionEvidence]
 
 
 def with_copy(name: str, where: str, **more: Any) -> Spoil:
-    """One copy of one file is otherwise."""
+    """Change one copy of one file."""
 
     def spoil(found: DeletionEvidence) -> DeletionEvidence:
         held = tuple(
@@ -215,7 +214,7 @@ def with_copy(name: str, where: str, **more: Any) -> Spoil:
 
 
 def with_found(name: str, entry: FoundEntry | None) -> Spoil:
-    """One file of what is to be dropped is otherwise; None: it is not there."""
+    """Change one file in the place of deletion; None removes it."""
 
     def spoil(found: DeletionEvidence) -> DeletionEvidence:
         entries = {key: value for key, value in found.found.items() if key != name}
@@ -231,7 +230,7 @@ def changed(**more: Any) -> Spoil:
 REFUSED: Mapping[str, tuple[Spoil, str]] = {
     "the same device twice": (
         with_copy(SIGNAL, "backup one", device="device of landing"),
-        "lie on the same device",
+        "are on the same device",
     ),
     "one copy is a link to the other": (
         with_copy(SIGNAL, "backup one", path=f"/landing/{SIGNAL}"),
@@ -259,11 +258,11 @@ REFUSED: Mapping[str, tuple[Spoil, str]] = {
         with_copy(SIGNAL, "backup one", md5="", why="cannot be read: is it mounted?"),
         "is it mounted?",
     ),
-    "a copy of nowhere": (with_copy(SIGNAL, "backup one", device=""), "nobody knows where"),
-    "a copy upstream": (with_copy(SIGNAL, "backup one", place="upstream"), "may be dropped itself"),
+    "a copy of nowhere": (with_copy(SIGNAL, "backup one", device=""), "has no known location"),
+    "a copy upstream": (with_copy(SIGNAL, "backup one", place="upstream"), "may be deleted itself"),
     "a copy in the trash": (
         with_copy(SIGNAL, "backup one", place="trash"),
-        "may be dropped itself",
+        "may be deleted itself",
     ),
     "no copies at all": (changed(copies={}), "no other verified copy"),
     "an inventory that is not closed": (
@@ -320,9 +319,7 @@ REFUSED: Mapping[str, tuple[Spoil, str]] = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_refused_upstream(case: str) -> None:
-    """Whatever is missing or other than it should be, there is no proof for upstream, and the
-    reason is said.
-    """
+    """Any missing or unexpected evidence prevents a proof for upstream, with the reason."""
     spoil, why = REFUSED[case]
     assert why in refused(spoil(evidence()))
 
@@ -332,19 +329,17 @@ KEPT = [
     for case in REFUSED
     if "copy" in case or "device" in case or case.startswith(("a byte", "a backup that"))
 ]
-"""What is wrong with copies of one file."""
-KEPT.remove("a copy upstream")  # counts no less and no more for landing than a second one
+"""Cases in which the copies of one file are insufficient."""
+KEPT.remove("a copy upstream")  # for landing it counts like a second one
 PASSED_OVER = {"a file fewer", "a link in it", "a FIFO in it"}
-"""What may be in landing: part of it may have been stripped before, and links stay."""
+"""Cases allowed in landing: files may have been stripped before, and links are kept."""
 
 
 @pytest.mark.parametrize("case", sorted(set(REFUSED) - {"a copy upstream"}))
 def test_refused_or_kept_in_landing(case: str) -> None:
-    """In landing what concerns one file keeps that file, and what concerns the cell keeps all of
-    it.
-    """
+    """In landing, a reason about one file keeps that file; a reason about the cell keeps all."""
     spoilt = REFUSED[case][0](evidence("upstream"))
-    # The same copies under the names that count for landing.
+    # The copies are unchanged, under the names that count for landing.
     names = {"landing": "backup one", "backup one": "backup two"}
     copies = {
         name: tuple(replace(copy, place=names.get(copy.place, copy.place)) for copy in held)
@@ -361,7 +356,7 @@ def test_refused_or_kept_in_landing(case: str) -> None:
 
 
 def test_reasons_name_the_file() -> None:
-    """A reason about a file begins with its name, made safe to show."""
+    """A reason about a file begins with its name, safe to show."""
     name = "evil\n\x1b[2J.pod5"
     found = evidence()
     spoilt = replace(found, found={**found.found, name: FoundEntry("f", 1, (1,), md5(name))})
@@ -384,7 +379,7 @@ def test_reasons_name_the_file() -> None:
 def test_minknow_s_checksums_keep_all_of_a_cell(
     dropped: deletion_proof.Dropped, checksums: MinknowChecksums
 ) -> None:
-    """One file that differs or is absent is reason enough, with every copy of every file proven."""
+    """One file that differs or is missing prevents a proof, even if every copy is proven."""
     found = replace(evidence(dropped), checksums=checksums)
     assert "MinKNOW's checksums (output_hash_x.csv): 1 file" in refused(found)
     assert "pod5/b.pod5" in refused(found)
@@ -396,7 +391,7 @@ def test_minknow_s_checksums_keep_all_of_a_cell(
 
 
 def test_nothing_to_go() -> None:
-    """Where only small files are left of landing, that is the one reason."""
+    """If only small files are left in landing, that is the only reason."""
     found = evidence("landing")
     left = {SUMMARY: found.found[SUMMARY]}
     assert prove(replace(found, found=left), ProofLimits(), NOW) == DeletionRefused(
@@ -405,7 +400,7 @@ def test_nothing_to_go() -> None:
 
 
 def test_the_digest_is_of_names_and_bytes() -> None:
-    """Two inventories have one digest only if the same names hold the same bytes."""
+    """Two inventories have the same digest only if names and bytes are equal."""
     one = {
         "a": FoundEntry("f", 1, (1,), md5("1")),
         "b": FoundEntry("f", 1, (1,), md5("2")),
@@ -445,9 +440,7 @@ def copies(draw: st.DrawFn) -> CopyEvidence:
 
 @given(st.lists(copies(), max_size=6), st.sampled_from(["upstream", "landing"]))
 def test_two_devices_or_no_proof(held: list[CopyEvidence], dropped: deletion_proof.Dropped) -> None:
-    """Whatever copies are claimed: a file goes only with two right, fresh, countable ones on two
-    devices.
-    """
+    """A file is deleted only if two correct, fresh, countable copies are on two devices."""
     entry = FoundEntry("f", SIZES[SIGNAL], (1,), md5(SIGNAL))
     found = evidence(
         dropped,

@@ -1,6 +1,4 @@
-"""Words about upstreams: places, names of runs, what the ends of commands mean, which templates are
-refused.
-"""
+"""Rules for upstreams: locations, names of runs, exit codes and refused rsync templates."""
 
 from __future__ import annotations
 
@@ -33,7 +31,7 @@ from hesiod_watch.rules.run_names import FoundRun, name_runs, run_name
     ],
 )
 def test_places(text: str, place: Location) -> None:
-    """Every form of a place is understood, and written as it was."""
+    """Every form of a location is understood and written unchanged."""
     assert parse_location(text) == place
     assert str(place) == (text.rstrip("/") if text != "LOCAL" else text)
 
@@ -68,8 +66,9 @@ def test_places(text: str, place: Location) -> None:
     ],
 )
 def test_places_that_are_refused(text: str, why: str) -> None:
-    """What is no place, or could be taken for an option or another place, is refused with a reason
-    on one line.
+    """An invalid or ambiguous location is refused with a reason on one line.
+
+    It could be taken for an option or for another location.
     """
     with pytest.raises(ValueError, match=r"^.") as caught:
         parse_location(text)
@@ -79,9 +78,7 @@ def test_places_that_are_refused(text: str, why: str) -> None:
 
 @given(st.text("a@:/.-[] \n~$", max_size=12) | st.text(max_size=20))
 def test_any_place(text: str) -> None:
-    """Whatever is accepted spells the same place again, and neither host nor directory can be an
-    option.
-    """
+    """An accepted location has one spelling; neither its host nor its directory is an option."""
     try:
         place = parse_location(text)
     except ValueError:
@@ -92,7 +89,7 @@ def test_any_place(text: str) -> None:
 
 
 def test_host_for_ssh() -> None:
-    """ssh wants an address of IPv6 without the brackets that rsync wants."""
+    """ssh needs an IPv6 address without the brackets that rsync needs."""
     place = parse_location("prom@[::1]:/data")
     assert (place.ssh_host, place.rsync_host) == ("prom@::1", "prom@[::1]")
 
@@ -106,7 +103,7 @@ def test_host_for_ssh() -> None:
     ],
 )
 def test_place_of_a_run(root: str, text: str, path: str) -> None:
-    """A run lies right below its upstream; the user is the one that is configured."""
+    """A run is directly below its upstream; the user is the configured one."""
     place = run_in(parse_location(root), text)
     assert (place.path, place.user) == (path, parse_location(root).user)
 
@@ -128,7 +125,7 @@ def test_place_of_a_run(root: str, text: str, path: str) -> None:
     ],
 )
 def test_places_of_no_run(root: str, text: str) -> None:
-    """What `pipeline/upstream` says is believed only where it is a run of the configured upstream."""
+    """`pipeline/upstream` is accepted only if it names a run of the configured upstream."""
     with pytest.raises(ValueError, match=r"`"):
         run_in(parse_location(root), text)
 
@@ -155,7 +152,7 @@ def test_places_of_no_run(root: str, text: str) -> None:
     ],
 )
 def test_names_of_runs(experiment: str, name: str) -> None:
-    """Date and instrument come first, once; blanks become one `_`."""
+    """Date and instrument come first and only once; consecutive blanks become one `_`."""
     assert run_name("20190226", "EGS1", experiment) == name
 
 
@@ -165,9 +162,7 @@ def test_names_of_runs(experiment: str, name: str) -> None:
     )
 )
 def test_names_stay_in_the_grammar(experiment: str) -> None:
-    """An experiment that may be worked on gives a run that may be, and naming the result again
-    changes nothing.
-    """
+    """A valid experiment name gives a valid run name, and naming the result changes nothing."""
     name = run_name("20190226", "EGS1", experiment)
     assert run_problem(name) == ""
     assert run_name("20190226", "EGS1", name) == name
@@ -178,9 +173,7 @@ def found(experiment: str, date: str = "20190226", host: str = "host") -> FoundR
 
 
 def test_pinned_names_stay() -> None:
-    """A run keeps the name it was first given, also when its first cell has gone or a rule would
-    say otherwise.
-    """
+    """A run keeps its first name, even without its first cell or if the rule gives another."""
     pinned = {RunName("old_name"): "host:/data/a", RunName("20190101_EGS1_b"): "host:/data/b"}
     assert name_runs([found("a"), found("b", "20200202")], pinned).names == {
         "host:/data/a": "old_name",
@@ -189,9 +182,7 @@ def test_pinned_names_stay() -> None:
 
 
 def test_two_that_fold() -> None:
-    """Of two runs that would get one name the earlier gets it; the other gets none, and is
-    reported.
-    """
+    """If two runs would get one name, the earlier gets it; the other gets none and is reported."""
     named = name_runs([found("My_Exp"), found("My Exp"), found("other")], {})
     assert named.names == {
         "host:/data/My Exp": "20190226_EGS1_My_Exp",
@@ -204,14 +195,14 @@ def test_two_that_fold() -> None:
 
 @pytest.mark.parametrize("owner", ["", "LOCAL", "other:/data/My_Exp"])
 def test_name_that_is_taken(owner: str) -> None:
-    """A directory in the landing area that is not this run's is never taken for it."""
+    """A directory of another run in the landing area is never used for this run."""
     named = name_runs([found("My_Exp")], {RunName("20190226_EGS1_My_Exp"): owner})
     assert named.names == {}
     assert [fold.location for fold in named.folds] == ["host:/data/My_Exp"]
 
 
 def test_pin_before_newcomer() -> None:
-    """A newcomer whose first cell is older does not get the name that a run has already."""
+    """A new run with an older first cell does not get the name of an existing run."""
     pinned = {RunName("20190226_EGS1_My_Exp"): "host:/data/My_Exp"}
     named = name_runs([found("My Exp"), found("My_Exp", "20190227")], pinned)
     assert named.names == {"host:/data/My_Exp": "20190226_EGS1_My_Exp"}
@@ -219,7 +210,7 @@ def test_pin_before_newcomer() -> None:
 
 
 def test_name_that_gets_too_long() -> None:
-    """A name that date and instrument make too long is reported."""
+    """A name that becomes too long with date and instrument is reported."""
     named = name_runs([found("x" * 195)], {})
     assert "bytes long" in named.folds[0].why
 
@@ -228,7 +219,7 @@ def test_name_that_gets_too_long() -> None:
 
 
 def test_table_of_codes() -> None:
-    """No code is in both tables, and what must be tried again or looked at is what experience says."""
+    """No code is in both tables, and the known codes are in the right one."""
     assert not AGAIN.keys() & FAILED.keys()
     assert AGAIN.keys() >= {10, 11, 12, 20, 23, 24, 30, 35, 255}
     assert FAILED.keys() >= {1, 2, 3, 4, 25, 127}
@@ -236,7 +227,7 @@ def test_table_of_codes() -> None:
 
 @pytest.mark.parametrize("code", range(-64, 256))
 def test_every_code(code: int) -> None:
-    """Only 0 is done; every other code has an outcome and says its number."""
+    """Only code 0 is done; every other code has an outcome and a sentence with its number."""
     for ending in (judge(code), judge_question(code)):
         assert (ending.outcome == "done") == (code == 0)
         assert code == 0 or str(abs(code)) in ending.why
@@ -271,11 +262,11 @@ def test_every_code(code: int) -> None:
         (11, "rsync: write failed: No space left on device (28)", "again", "no space left"),
         (-9, "", "again", "signal 9"),
         (137, "", "again", "signal"),
-        (99, "", "failed", "not foreseen"),
+        (99, "", "failed", "ended with an unknown exit code"),
     ],
 )
 def test_what_decides(code: int, said: str, outcome: str, why: str) -> None:
-    """What a program says is surer than its code."""
+    """The error output of a program is more reliable than its exit code."""
     ending = judge(code, said)
     assert ending.outcome == outcome
     assert why in ending.why
@@ -284,13 +275,16 @@ def test_what_decides(code: int, said: str, outcome: str, why: str) -> None:
 def test_question_is_not_rsync() -> None:
     """Code 1 of a shell is not rsync's code 1."""
     assert judge_question(1, "cat: /x: No such file or directory").why == (
-        "the question ended with exit code 1: cat: /x: No such file or directory"
+        "the query ended with exit code 1: cat: /x: No such file or directory"
     )
 
 
 def test_last_line() -> None:
-    """What is told of an error output is one line, safe to show, and the one that tells most."""
-    said = "rsync: open \x1b]0;x failed: Permission denied (13)\nrsync error: some files (code 23) at main.c(1)\n\n"
+    """The quoted line of an error output is the most informative one and safe to show."""
+    said = (
+        "rsync: open \x1b]0;x failed: Permission denied (13)\n"
+        "rsync error: some files (code 23) at main.c(1)\n\n"
+    )
     assert last_line(said) == r"rsync: open \x1b]0;x failed: Permission denied (13)"
     assert len(last_line("x" * 10_000)) == 300
     assert last_line("") == ""
@@ -333,9 +327,7 @@ GOOD = ("rsync", "{options}", "{source}", "{destination}")
     ],
 )
 def test_good_templates(words: tuple[str, ...]) -> None:
-    """What only adds to the usual command is taken, also where a value looks like a forbidden
-    option.
-    """
+    """Additions to the default command are accepted, even if a value looks like a bad option."""
     assert list(template_problems(words)) == []
 
 
@@ -346,7 +338,7 @@ def test_good_templates(words: tuple[str, ...]) -> None:
         (("rsync", "{source}", "{source}", "{destination}"), "should have {source} once"),
         (("{options}", "{source}", "{destination}"), "should begin with the program"),
         (("-e", "{source}", "{destination}"), "should begin with the program"),
-        (("rsync", "{option}", "{source}", "{destination}"), "`{option}` holds braces"),
+        (("rsync", "{option}", "{source}", "{destination}"), "`{option}` contains braces"),
         (
             ("rsync", "-x{options}", "{source}", "{destination}"),
             "{options} stands for several words",
@@ -368,7 +360,7 @@ def test_good_templates(words: tuple[str, ...]) -> None:
     ],
 )
 def test_bad_templates(words: tuple[str, ...], said: str) -> None:
-    """A template that would not copy, or not what is there, is refused with the reason."""
+    """A template that would not copy, or not the named files, is refused with the reason."""
     assert any(said in problem for problem in template_problems(words))
 
 
@@ -381,7 +373,7 @@ def test_forbidden_options(option: str) -> None:
 
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_expanding(source: str, destination: str) -> None:
-    """What is put into a template is not read again, whatever braces it holds."""
+    """Inserted values are not expanded again, whatever braces they contain."""
     command = expand(GOOD, ("-l", "{source}"), {"source": source, "destination": destination})
     assert command == ("rsync", "-l", "{source}", source, destination)
     assert expand((), (), {"source": source, "destination": destination}) == (

@@ -141,7 +141,7 @@ def test_two_places_on_one_device(tmp_path: Path) -> None:
         assert {name for name in world.truth if name.endswith(DATA[1:])} <= data_of(
             world, "landing"
         )
-        assert any("2 lie on the same device" in each for each in why_kept(world))
+        assert any("2 are on the same device" in each for each in why_kept(world))
     finally:
         world.close()
 
