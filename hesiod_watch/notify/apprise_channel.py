@@ -1,4 +1,4 @@
-"""Mail and chat channel through the library Apprise: sends a message, cannot look it up again.
+"""Mail and chat channel through the library Apprise; it cannot look up sent messages.
 
 Mail and chat have no history that can be searched for a token. A message whose answer was lost is
 therefore sent again: it may arrive twice, but it is never lost. The address contains passwords, so

@@ -55,11 +55,11 @@ T = TypeVar("T")
 
 
 class RtChannel:
-    """Tickets of Request Tracker 5. Each call opens a connection; no state is kept between calls.
+    """Tickets of Request Tracker 5.
 
-    `check` examines the `queues`. Give either `token`, or `user` and `password`. Nothing is tried
-    before the first call, so that a wrong value here is reported like any other problem that needs
-    a person.
+    Each call opens a connection; no state is kept between calls. `check` examines the `queues`.
+    Give either `token`, or `user` and `password`. Nothing is tried before the first call, so that a
+    wrong value here is reported like any other problem that needs a person.
     """
 
     name = "rt"
@@ -189,8 +189,9 @@ class RtChannel:
 def _open_ticket(
     rt: RtSession, ticket: TicketRequest, message: Delivery, notes: list[str]
 ) -> tuple[int, bool]:
-    """Open the run's ticket. Its number, and whether we see it; where we do not, the message is
-    delivered now.
+    """Open the run's ticket.
+
+    Returns its number, and whether we can see it. If we cannot, the message is already delivered.
     """
     if not rt.may_create(ticket.queue):
         raise PermanentError(

@@ -1,4 +1,4 @@
-"""Copies of a cell: facts about files, records of verified copies, paths on a backup. No I/O.
+"""Copies of a cell: facts about files, records of copies, paths on a backup. No I/O.
 
 A *fact* is a file's name, size and MD5. A *copy record* says that all facts of a cell's results,
 and of its raw data, were true on one backup when the files were read there. It describes the past:

@@ -1,4 +1,4 @@
-"""Events of a run that are reported to people: their kinds, their detection, their recipients.
+"""Events of a run for people: their kinds, their detection and their recipients.
 
 Each event has a key, which stays the same as long as it is the same event: a cell that is processed
 again is reported again, a cell that is observed again is not. An event is reported if its key is in

@@ -1,4 +1,4 @@
-"""Failing or forbidding Request Tracker: no message is lost or doubled; errors say what to do."""
+"""Failing Request Tracker: no message is lost or sent twice; errors say what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an rsync is one that can be used, by what it says of itself."""
+"""Check of the version that an rsync reports."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ SILENT = CommandResult(-15, b"", "", "nothing came for 5 seconds")
     ],
 )
 def test_check_rsync(sides: dict[str, CommandResult], ok: bool, says: str) -> None:
-    """Every side needs rsync 3.1 or later; one that has none, or says nothing that is understood,
-    is named.
-    """
+    """Every side needs rsync 3.1 or later; a side that fails is named."""
     check = check_rsync(sides)
     assert (check.name, check.ok) == ("rsync", ok)
     assert says in check.says

@@ -198,12 +198,12 @@ def test_explained() -> None:
     )
     snapshot = replace(RUN, outbox=outbox)
     explained = explain_run(snapshot, Decision(()), POLICY, NOW)
-    assert "told in ticket 12: 2 messages, the last one cell-done.2" in explained.evidence
+    assert "reported in ticket 12: 2 messages, the last one cell-done.2" in explained.evidence
     assert "2 messages not delivered to rt: away" in explained.evidence
     assert "rt: 3 attempts since 2026-11-22T21:00:00+00:00; again in 9 min" in explained.evidence
     assert explained.next.endswith("; delivery of messages is tried again in 9 min")
     assert (
-        "have messages delivered at once, when they can be: remove /r/pipeline/notify.failed"
+        "retry the delivery of messages now: remove /r/pipeline/notify.failed"
         in explained.you_can
     )
 

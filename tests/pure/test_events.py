@@ -1,4 +1,4 @@
-"""What is told when: every event, what makes it another one, and when nothing is told at all."""
+"""Events: when each is reported, when it is new, and when nothing is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts of messages: the event first, then the numbers, then the page; no control characters."""
+"""Texts of messages: the event, then the numbers and the page; no control characters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Outboxes for tests of other things."""
+"""Outboxes for tests of other subjects."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from hesiod_watch.core.model import Outbox
 
 
 class _Everything(frozenset[str]):
-    """Holds every key."""
+    """A set that contains every key."""
 
     def __contains__(self, key: object) -> bool:
         return True
 
 
 ALL_TOLD = Outbox(reported=_Everything())
-"""Of a run about which nothing is left to be told."""
+"""Outbox of a run whose events are all reported."""

@@ -24,7 +24,7 @@ def message(
 
 
 def written(each: Delivery) -> str:
-    """How a message whose text needs no change stands in its ticket."""
+    """Text in the ticket of a message that needs no change."""
     return f"{each.text}\n\n{mark(each)}"
 
 

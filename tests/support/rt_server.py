@@ -1,10 +1,9 @@
-"""A real Request Tracker 5 with SQLite, of this user, on a port of its own; nothing of the
-machine's own is used.
+"""A real Request Tracker 5 with SQLite, run by this user on its own port.
 
-Its database is put back to its first state in milliseconds, while it runs. It can be stopped and
-started again with what it knows, or frozen with its connections open. `person` acts in it as
-somebody who may do everything; what is in it is read from its database, so that nothing of ours
-stands between a test and the state of the world.
+It uses no configuration of the machine. Its database is restored to its first state in
+milliseconds, while the server runs. The server can be stopped and started again with its data, or
+frozen with open connections. `person` acts in it as a user with all rights. Tests read the content
+from the database, so that none of our code is between a test and the real state.
 
 Needed: the Debian packages request-tracker5, rt5-standalone and rt5-db-sqlite.
 """
@@ -37,7 +36,7 @@ SETUP = shutil.which("rt-setup-database-5", path=os.environ.get("PATH", "") + ":
 
 
 def missing() -> str:
-    """The Debian packages that are not all there; "" when they are."""
+    """Names of the required Debian packages if any is missing; "" if none is."""
     if (
         SERVER.exists()
         and SETUP
@@ -51,7 +50,7 @@ USER, PASSWORD = "hesiod", "hesiod's own: password #1"
 ROOT_PASSWORD = "root-test-pw"
 READING = ("SeeQueue", "ShowTicket", "ShowTicketComments")
 RIGHTS = (*READING, "CreateTicket", "CommentOnTicket", "ReplyToTicket", "ModifyTicket")
-"""What the documentation asks for."""
+"""The rights that the documentation asks for."""
 QUEUES = {
     "promrun_internal": RIGHTS,
     "promrun_visitor": RIGHTS,
@@ -65,19 +64,19 @@ QUEUES = {
     "no_comments": tuple(right for right in RIGHTS if right != "ShowTicketComments"),
     "no_seeing": ("SeeQueue", "CreateTicket", "CommentOnTicket", "ReplyToTicket"),
 }
-"""The queues, and what USER may do in each."""
+"""The queues, and the rights of USER on each."""
 
 
 @dataclass(frozen=True)
 class Ticket:
-    """A ticket as it is in the database."""
+    """A ticket in the database."""
 
     number: int
     queue: str
     subject: str
     status: str
     texts: tuple[tuple[str, str], ...]
-    """All that was written to it, in order: Create, Comment or Correspond, and the plain text."""
+    """All entries of the ticket in order: Create, Comment or Correspond, and the plain text."""
 
 
 class RtServer:
@@ -86,7 +85,7 @@ class RtServer:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.mail = directory / "mail"
-        """What it would have sent, a file each."""
+        """Directory of the mails that RT would have sent, one file each."""
         self._database = directory / "rt.sqlite"
         self._template = directory / "template.sqlite"
         self._process: subprocess.Popen[bytes] | None = None
@@ -103,7 +102,7 @@ class RtServer:
         self._make_template()
         self.token = (directory / "token").read_text()
         self.person = rt.rest2.Rt(self.url)
-        """May do everything."""
+        """A user with all rights."""
         self.person.session.close()
         self.person.session = httpx2.Client(
             auth=httpx2.BasicAuth("root", ROOT_PASSWORD), timeout=60, trust_env=False
@@ -122,7 +121,7 @@ class RtServer:
         eventually(self._answers, "Request Tracker answers")
 
     def down(self) -> None:
-        """It is gone with all its processes; connections are refused."""
+        """Stop all its processes; connections are refused."""
         if self._process:
             self.thaw()
             self._signal(signal.SIGTERM)
@@ -137,14 +136,14 @@ class RtServer:
         return self._process is not None
 
     def freeze(self) -> None:
-        """Stop all its processes where they are; connections are accepted and stay open."""
+        """Suspend all its processes; connections are accepted and stay open."""
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
         self._signal(signal.SIGCONT)
 
     def restore(self) -> None:
-        """Forget everything since the beginning."""
+        """Restore the first state of the database."""
         with (
             closing(sqlite3.connect(self._template)) as template,
             closing(self._connected()) as database,
@@ -154,12 +153,11 @@ class RtServer:
             mail.unlink()
 
     def tickets(self) -> list[Ticket]:
-        """All tickets that were not merged into another, those deleted or rejected as well, by
-        number.
-        """
+        """All tickets by number, also deleted and rejected ones, but not merged ones."""
         with closing(self._connected()) as database:
             rows = database.execute(
-                "SELECT Tickets.id, Queues.Name, Subject, Status FROM Tickets JOIN Queues ON Queues.id = Tickets.Queue"
+                "SELECT Tickets.id, Queues.Name, Subject, Status"
+                " FROM Tickets JOIN Queues ON Queues.id = Tickets.Queue"
                 " WHERE Tickets.id = EffectiveId ORDER BY Tickets.id"
             ).fetchall()
             return [
@@ -184,7 +182,8 @@ class RtServer:
             " JOIN Attachments ON Attachments.TransactionId = Transactions.id"
             " JOIN Tickets ON Tickets.id = Transactions.ObjectId"
             " WHERE ObjectType = 'RT::Ticket' AND EffectiveId = ? AND Transactions.Type IN"
-            " ('Create', 'Comment', 'Correspond') AND ContentType = 'text/plain' ORDER BY Transactions.id",
+            " ('Create', 'Comment', 'Correspond') AND ContentType = 'text/plain'"
+            " ORDER BY Transactions.id",
             (number,),
         )
         return tuple((kind, _decoded(content, encoding)) for kind, content, encoding in rows)
@@ -201,7 +200,7 @@ class RtServer:
         assert self._process is not None
         assert self._process.poll() is None, (self.directory / "server.log").read_text()
         login = base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
-        request = urllib.request.Request(  # noqa: S310 -- the tracker that this test started
+        request = urllib.request.Request(  # noqa: S310 - http, and ours
             f"{self.url}rt", headers={"Authorization": f"Basic {login}"}
         )
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -255,14 +254,21 @@ class RtServer:
             f"""\
 use utf8;
 my %grants = ({grants});
-our @Users = ({{ Name => '{USER}', Password => '{password}', EmailAddress => '{USER}@test.invalid', Privileged => 1 }});
-our @Queues = map {{ {{ Name => $_, CorrespondAddress => '', CommentAddress => '' }} }} sort keys %grants;
+our @Users = ({{
+    Name => '{USER}', Password => '{password}', EmailAddress => '{USER}@test.invalid',
+    Privileged => 1
+}});
+our @Queues = map {{ {{ Name => $_, CorrespondAddress => '', CommentAddress => '' }} }}
+    sort keys %grants;
 our @ACL = map {{
-    my $queue = $_; map {{ {{ UserId => '{USER}', Queue => $queue, Right => $_ }} }} @{{$grants{{$queue}}}}
+    my $queue = $_;
+    map {{ {{ UserId => '{USER}', Queue => $queue, Right => $_ }} }} @{{$grants{{$queue}}}}
 }} keys %grants;
 our @Final = (sub {{
     my $user = RT::User->new(RT->SystemUser); $user->Load('{USER}');
-    my ($id, $msg, $token) = RT::AuthToken->new(RT->SystemUser)->Create(Owner => $user->Id, Description => 'test');
+    my ($id, $msg, $token) = RT::AuthToken->new(RT->SystemUser)->Create(
+        Owner => $user->Id, Description => 'test'
+    );
     die "no token: $msg" unless $id;
     open my $file, '>', '{self.directory}/token' or die "token: $!";
     print $file $token; close $file;
@@ -285,14 +291,17 @@ our @Final = (sub {{
                 text=True,
                 timeout=120,
             )
-            # It ends with 0 whatever happened, so what it should have made is looked at too.
+            # It always ends with 0, so the test also checks the files that it should create.
             assert made.returncode == 0, made.stdout + made.stderr
         assert (self.directory / "token").exists(), made.stdout + made.stderr
         with (
             closing(self._connected()) as database,
             closing(sqlite3.connect(self._template)) as template,
         ):
-            granted = "SELECT count(*) FROM ACL WHERE ObjectType = 'RT::Queue' AND PrincipalType = 'Group'"
+            granted = (
+                "SELECT count(*) FROM ACL"
+                " WHERE ObjectType = 'RT::Queue' AND PrincipalType = 'Group'"
+            )
             assert database.execute(granted).fetchone()[0] >= sum(map(len, QUEUES.values())), (
                 made.stdout + made.stderr
             )
@@ -310,7 +319,7 @@ def _decoded(content: str | bytes | None, encoding: str) -> str:
 
 @contextmanager
 def rt_server() -> Iterator[RtServer]:
-    """A server that is up inside the block."""
+    """A server that runs inside the block."""
     with tempfile.TemporaryDirectory(prefix="rt-", dir="/tmp") as directory:
         server = RtServer(Path(directory))
         try:

@@ -1,4 +1,4 @@
-"""A site whose messages go to a tracker, and what people then find in it."""
+"""A site with messages to a tracker, and readers for the content of its tickets."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TellingSite(Site):
         )
 
     def messages(self, run: str = RUN) -> list[str]:
-        """Keys of a run's messages in order, without what tells two of a kind apart."""
+        """Keys of a run's messages in order, without their distinguishing suffixes."""
         place = self.landing / run / "pipeline" / "messages"
         links = sorted(path for path in place.iterdir() if re.fullmatch("[0-9]+", path.name))
         return [str(link.readlink()).split(".")[0] for link in links]
@@ -81,5 +81,5 @@ def tokens(ticket: Ticket) -> list[str]:
 
 
 def first_lines(ticket: Ticket) -> list[tuple[str, str]]:
-    """Of each entry in a ticket's history, what it is and its first line."""
+    """Kind and first line of each entry in a ticket's history."""
     return [(kind, text.splitlines()[0]) for kind, text in ticket.texts]
