@@ -374,7 +374,7 @@ def test_lines(pipeline: Path) -> None:
         "strange": None,
     }
     assert lines[".started.2"].meaning == "claimed for processing (attempt 2)"
-    assert lines[".backup.started"].meaning == "backup under way"
+    assert lines[".backup.started"].meaning == "backup running"
     assert lines["strange"].meaning == "not known to this program, ignored"
     assert lines[".started"].owner == owner(1)
     assert all(abs(line.mtime - pipeline.stat().st_mtime) < 100 for line in lines.values())

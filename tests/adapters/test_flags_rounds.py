@@ -141,14 +141,15 @@ RACER = """
 import sys
 from functools import partial
 from pathlib import Path
-from hesiod_watch import flags, machine
-from hesiod_watch.errors import FlagExists
+from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.host import process
 from hesiod_watch.host.locks import alone_on_this_host
+from hesiod_watch.runs import flags
 pipeline, stem = Path(sys.argv[1]), sys.argv[2]
 sys.stdin.readline()
 try:
-    flags.begin_round(pipeline, flags.ingest(stem), machine.this_owner("ingest", "test"),
-                      alone=partial(alone_on_this_host, pipeline, stem))
+    flags.begin_attempt(pipeline, flags.ingest(stem), process.this_owner("ingest", "test"),
+                        alone=partial(alone_on_this_host, pipeline, stem))
     print("won", flush=True)
 except FlagExists:
     print("lost", flush=True)

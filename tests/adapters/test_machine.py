@@ -161,8 +161,8 @@ def test_why_is_kept_short() -> None:
 
 JUDGE = """
 import dataclasses, json, os, sys
-from hesiod_watch.flags.files import parse_owner
-from hesiod_watch.machine import judge_here
+from hesiod_watch.host.process import judge_here
+from hesiod_watch.runs.flags.files import parse_owner
 owner = parse_owner(sys.argv[1])
 if sys.argv[2:]:
     os.setgroups([])

@@ -1,42 +1,59 @@
-"""Flags: small files under `RUN/pipeline/`, the only memory there is. No other module knows their
-names.
+"""Flags: small files under `RUN/pipeline/`, the program's only memory.
 
-Flags are only ever added, each by one decision of the file system (`files.create`), so that whoever
-looks sees the present or an earlier true state, never a wrong one. Nothing is decided by age,
-nothing is unlinked. There are two exceptions: `attic`, a person's, and `rounds`, of work that may
-be repeated without harm.
+No other module knows their names. Flags are only added, and the file system decides about each one
+once (`files.create`). So a reader sees the present state or an earlier true one, never a wrong one.
+No decision depends on a flag's age, and no flag is deleted. There are two exceptions: `attic` moves
+flags for a person, and `attempts` renames the flags of work that may be repeated without harm.
 
-The protocol of claims ---------------------- A cell is processed by one worker at a time. A
-*decider* claims it and starts a *worker* in another process, perhaps as a Slurm job that begins
-hours later, when the decider is long gone. Each number N of a claim (its *epoch*) has three flags,
-each made once: `started.N` names the decider, `started.N.worker` the worker, `started.N.yielded`
-says that one of the two gives N up. (N = 1 is not written: `started`, `started.worker`.)
+Claim protocol
+--------------
 
-    decider of N  D1 create started.N      D2 list; done, failed, aborted, an epoch above N, or a
-    worker of an epoch below N that is not proven dead: create yielded, stop D3 start the worker
-    worker of N   W1 create started.N.worker W2 list; done, failed, aborted, any epoch above N,
-    yielded: create yielded, stop W3 work, create done or failed
+One worker at a time processes a cell. A *decider* claims the cell and starts a *worker* in another
+process. The worker may be a Slurm job that begins hours after the decider has ended. Each claim has
+a number N, its *epoch*, and three flags, each created once:
 
-*At most one works.* Suppose workers of M < N both got to W3. W2 of M did not see started.N, so its
-listing began before D1 of N was over; its own W1 came before that listing. Hence started.M.worker
-was there before D2 of N listed, D2 saw it, and went on only because that worker was proven dead or
-had said itself that it does not work. Then it was not working. Two workers of one N cannot be,
-since started.N.worker is created once. This needs of a listing only that it shows what was there
-before it began, and a listing that does not show our own new flag is not believed. It does not need
-clocks, or that a decider's death is judged rightly: a living worker that has not recorded itself
-yet finds the later epoch in W2.
+- `started.N` names the decider;
+- `started.N.worker` names the worker;
+- `started.N.yielded` says that one of the two gives N up.
 
-*Nothing gets stuck.* It may be that both step back. Each such meeting uses up a worker that had
-been started before, so it cannot go on for ever, and every claim is then given up by its owner's
-own word, or its owner lives, or is proven dead. Given up or dead: the next look claims the next
-number. Alive: it is being worked on, or the decider knows that its child has ended without a record
-and steps back. Neither to be proven (another host has gone, an empty flag): a person says
-`release`. A process killed between any two steps leaves one of these states.
+The number 1 is not written: `started`, `started.worker`.
 
-A claim is shown as dead only if no worker of an earlier epoch may still live; otherwise one claim
-after the other would be made beside that worker, and given up again. A yielded flag counts only if
-it was made by the process whose claim or record it gives up: who does not learn whether its claim
-came through gives it up too, and that word must not touch the claim of whoever got it.
+decider of N
+    D1  create started.N
+    D2  list; on done, failed, aborted, an epoch above N, or a worker of an epoch below N that is
+        not proven dead: create yielded, stop
+    D3  start the worker
+worker of N
+    W1  create started.N.worker
+    W2  list; on done, failed, aborted, any epoch above N, yielded: create yielded, stop
+    W3  work, create done or failed
+
+*At most one worker works.* Suppose workers of M < N both reached W3. W2 of M did not see started.N,
+so its listing began before D1 of N ended. W1 of M came before that listing. Hence started.M.worker
+existed before D2 of N listed, and D2 saw it. D2 continued only because that worker was proven dead
+or had itself reported that it does not work. So it was not working. Two workers of one N are
+impossible, since started.N.worker is created once.
+
+The proof needs one property of a listing: it shows what existed before it began. A listing that
+does not show our own new flag is not believed. The proof needs no clocks. It does not need a
+correct judgement about a decider's death either: a living worker that has not recorded itself yet
+finds the later epoch in W2.
+
+*No cell is blocked for ever.* Both may give up. Each such meeting uses up a worker that was started
+before, so it cannot repeat without end. Afterwards each claim is in one of these states:
+
+- given up by its owner, or its owner is proven dead: the next pass claims the next number;
+- its owner lives: the owner works on the cell, or the decider knows that its child ended without a
+  record and gives the claim up;
+- no proof is possible (another host is unavailable, a flag is empty): a person runs `release`.
+
+A process killed between any two steps leaves one of these states.
+
+A claim is shown as dead only if no worker of an earlier epoch may still live. Otherwise claim after
+claim would be made beside that worker and given up again. A yielded flag counts only if the process
+that made the claim or the worker's record also made the flag. Reason: a process that cannot find
+out whether its claim succeeded gives it up too, and that must not affect the claim of the process
+that won.
 """
 
 from hesiod_watch.runs.flags.attempts import AttemptOutcome, begin_attempt, end_attempt

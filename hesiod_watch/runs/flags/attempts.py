@@ -1,11 +1,12 @@
-"""Rounds: work that is repeated and idempotent, `ingest` of a cell or `sync` of a run. One at a
-time, one flag a round.
+"""Attempts: repeatable work such as `ingest` of a cell or `sync` of a run, one at a time.
 
-`{work}.started` is made like any claim. At the end its maker renames it to `.done` or `.failed`,
-which replaces that of the round before; so the number of flags does not grow with the number of
-rounds. A round whose owner is proven dead is ended by whoever wants the next. Only the owner's host
-can have that proof, so among the processes of one host a lock (`alone`) keeps a slow one from
-ending a round that has been begun since.
+`{work}.started` is created like a claim. At the end its owner renames it to `.done` or `.failed`,
+which replaces the flag of the attempt before. So the number of flags does not grow with the number
+of attempts.
+
+An attempt whose owner is proven dead is ended by the process that wants the next one. Only the
+owner's host can have that proof. A lock (`alone`) among the processes of that host keeps a slow
+process from ending an attempt that began later.
 """
 
 from __future__ import annotations
@@ -44,22 +45,22 @@ def begin_attempt(
     judge: Judge = process.judge_here,
     record: Mapping[str, object] | None = None,
 ) -> None:
-    """Begin a round of `work` (`names.ingest(stem)`, `names.SYNC`). Returns when it is ours.
+    """Begin an attempt at `work` (`names.ingest(stem)`, `names.SYNC`); returns when it is ours.
 
-    `record` is said beside its owner: what must not be forgotten of the round before, should this
-    one be killed.
+    `record` is stored beside the owner. It holds facts of the attempt before that must survive if
+    this attempt is killed.
 
-    Raises FlagExists, with the evidence, while the owner of the round under way is not proven dead;
+    Raises FlagExists, with the evidence, while the owner of the current attempt is not proven dead;
     and what `create` raises. `alone()` admits one process of this host at a time.
     """
     name = f"{work}.started"
-    said = {**(record or {}), **_said(owner)}
+    content = {**(record or {}), **_owner_record(owner)}
     try:
-        create(pipeline, name, said)
+        create(pipeline, name, content)
     except FlagExists:
-        _take_over(pipeline, work, said, alone, judge)
-    # To others `started` beside an ending means that nothing is under way. The round before is
-    # over, and this is ours.
+        _take_over(pipeline, work, content, alone, judge)
+    # Hesiod reads `started` beside `done` or `failed` as "not under way". The attempt before is
+    # over and this one is ours, so its flag is deleted.
     for ending in ("done", "failed"):
         with suppress(OSError):
             (pipeline / f"{work}.{ending}").unlink()
@@ -68,26 +69,26 @@ def begin_attempt(
 def _take_over(
     pipeline: Path,
     work: str,
-    said: Mapping[str, object],
+    content: Mapping[str, object],
     alone: Callable[[], AbstractContextManager[None]],
     judge: Judge,
 ) -> None:
     name = f"{work}.started"
     with alone():
         try:
-            held = read(None, pipeline / name)
+            found = read(None, pipeline / name)
         except FileNotFoundError:
-            held = None  # it has ended by itself
-        if held is not None:
-            liveness, evidence = judge(parse_owner(held.text))
+            found = None  # the attempt ended meanwhile
+        if found is not None:
+            liveness, evidence = judge(parse_owner(found.text))
             # Hesiod leaves an empty `sync.started` beside the flag that says how it ended.
-            over = parse_owner(held.text) is None and any(
+            over = parse_owner(found.text) is None and any(
                 (pipeline / f"{work}.{ending}").exists() for ending in ("done", "failed")
             )
             if liveness is not Liveness.DEAD and not over:
                 raise FlagExists(f"{pipeline / name}: under way: {evidence}")
             _rename(pipeline, name, f"{work}.failed")
-        create(pipeline, name, said)
+        create(pipeline, name, content)
 
 
 def end_attempt(
@@ -97,32 +98,31 @@ def end_attempt(
     ending: AttemptOutcome,
     record: Mapping[str, object] | None = None,
 ) -> bool:
-    """End the round that `owner` has begun; `record` is said beside its owner in the flag that ends
-    it.
+    """End the attempt that `owner` began; store `record` beside the owner in the final flag.
 
-    A `reason` in `record` is how the round ended. It replaces the owner's own, the reason for which
-    the round was begun.
+    A `reason` in `record` says how the attempt ended. It replaces the owner's reason, which says
+    why the attempt began.
 
-    False: the round is not there any more, or not ours; a person withdrew it. Raises
+    Returns False if the attempt is missing or not ours: a person withdrew it. Raises
     TemporaryError, PermanentError.
     """
     started, ended = f"{work}.started", f"{work}.{ending}"
     if not _ours(pipeline / started, owner):
         return _ours(pipeline / ended, owner)  # a rename whose answer was lost
     if record:
-        ended_reason = {"reason": record["reason"]} if "reason" in record else {}
-        _say_more(pipeline, started, {**record, **_said(owner), **ended_reason})
+        reason = {"reason": record["reason"]} if "reason" in record else {}
+        _replace_flag(pipeline, started, {**record, **_owner_record(owner), **reason})
     _rename(pipeline, started, ended)
     return True
 
 
-def _said(owner: Owner) -> dict[str, object]:
-    said: dict[str, object] = json.loads(line(owner))
-    return said
+def _owner_record(owner: Owner) -> dict[str, object]:
+    content: dict[str, object] = json.loads(line(owner))
+    return content
 
 
-def _say_more(pipeline: Path, name: str, record: Mapping[str, object]) -> None:
-    """Replace a flag of ours by one that says more, whole or not at all."""
+def _replace_flag(pipeline: Path, name: str, record: Mapping[str, object]) -> None:
+    """Replace a flag of ours by one with more content, whole or not at all."""
     try:
         with directory(pipeline) as parent:
             temporary = write_temporary(parent, line(record))

@@ -1,10 +1,11 @@
-"""A person's decision: old flags go to `pipeline/attic/{time}/`, so that a cell or run can be tried
-again.
+"""Archive old flags in `pipeline/attic/{time}/`, so that a cell or run can be tried again.
 
-The only place where a flag leaves its name. To be called when nobody works: the person has checked
-what the program could not. Everybody else is held off by `failed`, which is made first where there
-is none and leaves last; `.started` is the last of the claims. Stopped half-way, the cell is failed,
-and the same call moves the rest.
+This follows a person's decision. It is the only place where a flag loses its name. Call it when no
+worker works: the person has checked what the program cannot check.
+
+`failed` keeps every other process away meanwhile. It is created first if it is missing, and moved
+last. `.started` is the last of the claims to move. If the call is interrupted, the cell stays
+failed, and the same call moves the rest.
 """
 
 from __future__ import annotations
@@ -40,14 +41,15 @@ def archive_flags(
     aborted: bool = False,
     recount: bool = False,
 ) -> Path | None:
-    """Move a cell's claims and failures into the attic, or those of the run itself where `stem` is
-    None.
+    """Archive a cell's claims and failures, or those of the run itself where `stem` is None.
 
-    `done` stays, and so does `aborted` unless asked for, and every name in `keep`. With `recount`
-    the program's own `synced` moves as well, so that the cell's files are counted again; a person's
-    `synced` stays. Returns the new directory, with a file `why` that says who, where and when; None
-    when there was nothing to move.
-    Raises FileNotFoundError without a pipeline directory, TemporaryError or PermanentError.
+    `done` stays, and so do `aborted` (unless requested) and every name in `keep`. With `recount`
+    the program's own `synced` is archived too, so that the cell's files are counted again. A
+    person's `synced` stays.
+
+    Returns the new directory, which has a file `why` that says who, where and when; None when there
+    was nothing to move. Raises FileNotFoundError without a pipeline directory, TemporaryError or
+    PermanentError.
     """
     listing = read_flags(pipeline)
     moving = [name for name in _movable(listing, stem, aborted) if name not in keep]
@@ -55,14 +57,14 @@ def archive_flags(
         return None
     synced = names.synced(stem) if stem is not None and recount else ""
     if stem is not None and listing.has(synced) and not listing.accepted(stem):
-        # Before `failed`, which leaves last: a look in between must not find the cell ready.
+        # Move it before `failed`, which is last: no pass in between may find the cell ready.
         moving.insert(0, synced)
     owner = process.this_owner("move to attic", "person", reason=why)
     lock = names.failed(stem) if stem is not None else "failed"
     try:
         create(pipeline, lock, owner)
     except FlagExists:
-        pass  # it holds the others off whoever has made it
+        pass  # an existing flag keeps other processes away just as well
     else:
         moving = [*(name for name in moving if name != lock), lock]
     try:
@@ -85,7 +87,7 @@ def archive_flags(
 
 
 def _make_drawer(attic: int) -> str:
-    """A new directory named after the time; `-2`, `-3`, … for more than one in a second."""
+    """Make a new directory named after the time; `-2`, `-3`, … for more than one in a second."""
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for name in itertools.chain([time], (f"{time}-{number}" for number in itertools.count(2))):
         with suppress(FileExistsError):
@@ -95,7 +97,7 @@ def _make_drawer(attic: int) -> str:
 
 
 def _movable(listing: FlagListing, stem: str | None, aborted: bool) -> list[str]:
-    """Names of the claims, then of the failures; what holds others off comes last."""
+    """Names of the claims, then of the failures; the flag that blocks other processes is last."""
     if stem is None:
         wanted = ["sync.started", "sync.failed", *(["aborted"] if aborted else []), "failed"]
         return [name for name in wanted if listing.has(name)]
@@ -109,6 +111,6 @@ def _movable(listing: FlagListing, stem: str | None, aborted: bool) -> list[str]
 
 
 def _last_first(key: tuple[str, int]) -> tuple[int, bool]:
-    """The highest epoch first, and of one epoch the claim last."""
+    """Sort key: the highest epoch first, and within an epoch the claim last."""
     fact, epoch = key
     return -epoch, fact == "started"

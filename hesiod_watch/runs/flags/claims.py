@@ -1,5 +1,6 @@
-"""Taking a cell, working under the claim, and stepping back. The protocol is told in the package's
-docstring.
+"""Claims: claim a cell, record its worker, and release the claim.
+
+The docstring of the package describes the protocol.
 """
 
 from __future__ import annotations
@@ -23,13 +24,15 @@ logger = logging.getLogger(__name__)
 def claim_cell(
     pipeline: Path, stem: str, owner: Owner, *, judge: Judge = process.judge_here
 ) -> None:
-    """Claim a cell for processing under `owner.epoch`; returns when a worker may be started for it.
+    """Claim a cell for processing under `owner.epoch`; a worker may be started on return.
 
-    Looks before, so as not to leave claims that come to nothing, and again after, because only what
-    is seen then counts. Raises FlagExists when somebody else has this or a later epoch, when the
-    cell is done, failed or aborted or the run is not to be worked on, and when the worker of an
-    earlier epoch is not proven dead; if the claim has been made by then it steps back first. Raises
-    what `create` and `read_flags` raise.
+    Lists the flags before, to avoid claims that cannot succeed. Lists them again after, because
+    only that listing decides.
+
+    Raises FlagExists when another process has this or a later epoch, when the cell is done, failed
+    or aborted, when the run is not to be processed, and when the worker of an earlier epoch is not
+    proven dead. If the claim exists by then, it is released first. Raises what `create` and
+    `read_flags` raise.
     """
     listing = read_flags(pipeline)
     _refuse(listing, pipeline, stem, owner.epoch)
@@ -43,20 +46,20 @@ def claim_cell(
         _refuse(listing, pipeline, stem, owner.epoch)
         _refuse_beside_a_worker(listing, pipeline, stem, owner.epoch, judge)
     except (HesiodError, OSError) as error:
-        # Unknown may turn out to be ours, and then the claim would be held as long as this process
-        # lives.
+        # An unknown claim may turn out to be ours. It would then block the cell for as long as
+        # this process lives.
         if made or isinstance(error, FlagUnknown):
-            _step_back_if_possible(pipeline, stem, owner, why=str(error))
+            _release_if_possible(pipeline, stem, owner, why=str(error))
         raise
 
 
 def record_worker(pipeline: Path, stem: str, owner: Owner) -> None:
-    """Say that this process works under the claim of `owner.epoch`; returns when it may begin.
+    """Record this process as the worker of the claim `owner.epoch`; it may begin on return.
 
-    To be called once, before anything else is done for the cell. Raises FlagExists when there is a
-    worker already (a job that was started twice), when the claim is gone or was given up, when
-    there is a later one, and when the cell is done, failed or aborted or its run is not to be
-    worked on. Raises what `create` and `read_flags` raise. After any error: do not work.
+    Call it once, before anything else is done for the cell. Raises FlagExists when a worker exists
+    already (a job that was started twice), when the claim is missing or was given up, when a later
+    claim exists, when the cell is done, failed or aborted, and when its run is not to be processed.
+    Raises what `create` and `read_flags` raise. After any error: do not work.
     """
     listing = read_flags(pipeline)
     _refuse(listing, pipeline, stem, owner.epoch)
@@ -71,38 +74,39 @@ def record_worker(pipeline: Path, stem: str, owner: Owner) -> None:
         _refuse_without_claim(listing, pipeline, stem, owner.epoch)
     except (HesiodError, OSError) as error:
         if made or isinstance(error, FlagUnknown):
-            _step_back_if_possible(pipeline, stem, owner, why=str(error))
+            _release_if_possible(pipeline, stem, owner, why=str(error))
         raise
 
 
 def release_claim(pipeline: Path, stem: str, owner: Owner, *, why: str = "") -> None:
-    """Say that this process will not work, or works no longer, under the claim of `owner.epoch`.
+    """Record that this process does not work, or no longer works, under `owner.epoch`.
 
-    For a decider whose worker cannot have begun (it was not started, or ended before it recorded
-    itself), and for a worker that stops without a result. Counts only where `owner` is of the
-    process that made the claim or the worker's record. May be called again. Raises what `create`
-    raises, except FlagExists.
+    Two callers use it: a decider whose worker cannot have begun (it was not started, or ended
+    before it recorded itself), and a worker that stops without a result. The flag counts only if
+    the process of `owner` made the claim or the worker's record. Safe to repeat. Raises what
+    `create` raises, except FlagExists.
     """
     try:
         create(
             pipeline, names.yielded(stem, owner.epoch), replace(owner, reason=why or owner.reason)
         )
     except FlagExists as error:
-        logger.debug("stepped back already", extra=fields(cell=stem, why=error))
+        logger.debug("claim is released already", extra=fields(cell=stem, why=error))
 
 
 def overtaken(pipeline: Path, stem: str, owner: Owner) -> int:
-    """The later epoch that has a worker of its own; 0: none. For a worker, before it publishes.
+    """Later epoch that has its own worker; 0 if none. A worker asks this before it publishes.
 
-    A later claim alone is not enough: who made it has seen this worker, or will, and steps back.
+    A later claim alone is not enough: its decider sees this worker, and then releases that claim.
     """
     later = [epoch.number for epoch in read_flags(pipeline).epochs(stem) if epoch.may_work]
     return max((number for number in later if number > owner.epoch), default=0)
 
 
 def holds_worker(pipeline: Path, stem: str, owner: Owner) -> bool:
-    """Whether the worker's record of `owner.epoch` is there and is `owner`'s. A person may have
-    moved it away.
+    """Whether the worker's record of `owner.epoch` exists and is `owner`'s.
+
+    A person may have archived it.
     """
     epochs = {epoch.number: epoch for epoch in read_flags(pipeline).epochs(stem)}
     recorded = epochs[owner.epoch].worker if owner.epoch in epochs else None
@@ -112,36 +116,35 @@ def holds_worker(pipeline: Path, stem: str, owner: Owner) -> bool:
 
 
 def stops(pipeline: Path, stem: str) -> str:
-    """The flag by which a person stops a worker that has begun: aborted or stripped; "" where there
-    is none.
-    """
+    """Flag by which a person stops a running worker, aborted or stripped; "" if there is none."""
     listing = read_flags(pipeline)
     stopping = ["aborted", *(["stripped"] if listing.stripped_by_hand else []), names.aborted(stem)]
     return next((name for name in stopping if listing.has(name)), "")
 
 
 def _listing_with(pipeline: Path, name: str) -> FlagListing:
-    """A listing that shows the flag we have just made. One that does not is older, and proves
-    nothing.
+    """List the flags, and require that the listing shows the flag we just created.
+
+    A listing without it is older, and proves nothing: raises FlagUnknown.
     """
     listing = read_flags(pipeline)
     if not listing.has(name):
-        raise FlagUnknown(f"{pipeline / name}: created, but gone or not shown yet in a listing")
+        raise FlagUnknown(f"{pipeline / name}: created, but a listing does not show it (yet)")
     return listing
 
 
 def _refuse(listing: FlagListing, pipeline: Path, stem: str, epoch: int) -> None:
-    """Raise FlagExists for whatever keeps anybody from claiming or beginning this epoch."""
+    """Raise FlagExists for any flag that forbids every process to claim or begin this epoch."""
     if listing.stripped(stem):
         raise FlagExists(
-            f"{pipeline}: raw data of {stem} were stripped, so it is not to be processed"
+            f"{pipeline}: raw data of {stem} were removed, so it is not to be processed"
         )
     blockers = ["aborted", "failed", names.done(stem), names.aborted(stem), names.failed(stem)]
-    if listing.stripped_by_hand:  # ours says nothing about cells that have come since
+    if listing.stripped_by_hand:  # our own flag does not cover cells that arrived later
         blockers.append("stripped")
     for name in blockers:
         if listing.has(name):
-            raise FlagExists(f"{pipeline / name}: there, so {stem} is not to be processed")
+            raise FlagExists(f"{pipeline / name}: exists, so {stem} is not to be processed")
     for attempt in listing.epochs(stem):
         if attempt.number > epoch:
             raise FlagExists(
@@ -166,12 +169,14 @@ def _refuse_beside_a_worker(
 def _refuse_without_claim(listing: FlagListing, pipeline: Path, stem: str, epoch: int) -> None:
     name = names.started(stem, epoch)
     if not listing.has(name):
-        raise FlagExists(f"{pipeline / name}: not there; a person has withdrawn this attempt")
+        raise FlagExists(f"{pipeline / name}: missing; a person has withdrawn this attempt")
 
 
-def _step_back_if_possible(pipeline: Path, stem: str, owner: Owner, *, why: str) -> None:
+def _release_if_possible(pipeline: Path, stem: str, owner: Owner, *, why: str) -> None:
     try:
         release_claim(pipeline, stem, owner, why=why)
     except (HesiodError, OSError) as error:
-        # What is raised already says more; without this flag the claim ends with the process.
-        logger.warning("could not step back", extra=fields(cell=stem, epoch=owner.epoch, why=error))
+        # The caller raises an error that says more. Without this flag the claim ends with the
+        # process.
+        extra = fields(cell=stem, epoch=owner.epoch, why=error)
+        logger.warning("cannot release the claim", extra=extra)

@@ -1,9 +1,9 @@
-"""One small file in one directory: read it whatever is in its place, create it whole or not at all.
+"""Read and create one small file: read it whatever it is, create it whole or not at all.
 
-`create` is the one way in which anything that may happen only once is decided, and the server of
-the file system is the judge: a finished temporary file is given its final name with link(2), which
-one of any number of racers can do. The return code is only a hint, because a network file system
-may do the thing and lose the answer; the verdict is what the flag says when it is read back.
+`create` decides everything that may happen only once. The server of the file system is the judge: a
+finished temporary file gets its final name with link(2), and one process of any number succeeds.
+The return code is only a hint, because a network file system may perform the operation and lose the
+response. The verdict is the content of the flag when it is read back.
 """
 
 from __future__ import annotations
@@ -34,18 +34,17 @@ from hesiod_watch.rules.liveness import describe
 from hesiod_watch.runs.flags import names
 
 LARGEST = 64 * 1024
-"""Bytes of a flag that are read; one that says more is not a flag."""
+"""Bytes of a flag that are read; a larger file is not a flag."""
 
 READ_BACK_DELAYS = (0.0, 0.05, 0.5)
 """Seconds before each look at a flag that the file system does not show yet."""
 
-MODE = 0o664  # the umask takes away what the site wants taken away; operators of a group share runs
+MODE = 0o664  # operators of one group share runs; the site restricts it with the umask
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
-"""What link(2) answers where there are no hard links, or not across the servers of one directory.
-"""
+"""Errors of link(2) without hard links, or without links across the servers of a directory."""
 _NOT_SHOWN_YET = frozenset({errno.ENOENT, errno.EIO, errno.ESTALE})
 _REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG})
-"""Answers of link(2) that are decisions, not accidents on the way: nothing was made."""
+"""Errors of link(2) that are decisions, not accidents on the way: no file was created."""
 _NEEDS_A_PERSON = frozenset(
     {
         errno.EACCES,
@@ -61,9 +60,7 @@ _NEEDS_A_PERSON = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FlagContent:
-    """What lies under a name. `text` is None where it is no regular file, too large, or could not
-    be read.
-    """
+    """Content of a path. `text` is None if it is not regular, too large or unreadable."""
 
     regular: bool
     mtime: float
@@ -75,7 +72,7 @@ class FlagContent:
 
 
 def translate(error: OSError, attempted: str) -> HesiodError:
-    """An OSError in the words of this program; `attempted` says what was tried and where."""
+    """Translate an OSError to an error of this program; `attempted` says what failed and where."""
     message = f"{attempted}: {error.strerror or error}"
     if error.errno in _NEEDS_A_PERSON:
         return PermanentError(message, errno=error.errno or 0)
@@ -84,9 +81,7 @@ def translate(error: OSError, attempted: str) -> HesiodError:
 
 @contextmanager
 def directory(path: Path | str, *, parent: int | None = None) -> Iterator[int]:
-    """A descriptor of a real directory, so that nobody can exchange it under our hands. Raises
-    OSError.
-    """
+    """Open a real directory, so that no process can exchange it during use. Raises OSError."""
     descriptor = os.open(
         path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent
     )
@@ -97,9 +92,7 @@ def directory(path: Path | str, *, parent: int | None = None) -> Iterator[int]:
 
 
 def sync_directory(descriptor: int) -> None:
-    """fsync a directory, where the file system can: one that cannot (EINVAL) has nothing better to
-    offer.
-    """
+    """fsync a directory; ignore EINVAL of a file system that cannot do it."""
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -108,9 +101,7 @@ def sync_directory(descriptor: int) -> None:
 
 
 def read(parent: int | None, name: str | Path) -> FlagContent:
-    """What lies under `name` in the directory `parent`. Opens nothing but regular files; raises
-    OSError.
-    """
+    """Read `name` in the directory `parent`; opens only regular files. Raises OSError."""
     found = os.stat(name, dir_fd=parent, follow_symlinks=False)
     if not stat.S_ISREG(found.st_mode):
         return FlagContent(False, found.st_mtime, None)
@@ -119,7 +110,7 @@ def read(parent: int | None, name: str | Path) -> FlagContent:
     )
     with os.fdopen(descriptor, "rb") as file:
         found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):  # exchanged since
+        if not stat.S_ISREG(found.st_mode):  # exchanged meanwhile
             return FlagContent(False, found.st_mtime, None)
         body = file.read(LARGEST + 1)
     if len(body) > LARGEST:
@@ -128,14 +119,12 @@ def read(parent: int | None, name: str | Path) -> FlagContent:
 
 
 def parse_owner(text: str | None) -> Owner | None:
-    """The owner in a flag's text; None where it names none. A field of the wrong kind counts as
-    missing.
-    """
+    """Owner in a flag's text; None if none. A field of the wrong type counts as missing."""
     return owner_of(record_in(text))
 
 
 def owner_of(record: Mapping[str, object]) -> Owner | None:
-    """The owner that a record is; None where it names none."""
+    """Owner in a record; None if it names none."""
     known: dict[str, Any] = {}
     for key, default in asdict(Owner(token="")).items():
         value = record.get(key)
@@ -146,25 +135,26 @@ def owner_of(record: Mapping[str, object]) -> Owner | None:
 
 
 def create(pipeline: Path, name: str, record: Mapping[str, object] | Owner) -> None:
-    """Make the flag `name` in `pipeline`, holding `record` as one line of JSON, or raise and make
-    nothing.
+    """Create the flag `name` in `pipeline` with `record` as one line of JSON, or raise.
 
-    Done, fsynced and visible to everybody when it returns. A mapping without a `token` gets a
-    random one. The same `Owner` may be given again after FlagUnknown: it wins if the earlier
-    attempt had won. Raises FlagExists (says who holds it), FlagUnknown (sent, and no verdict to be
-    had: not ours until there is one), TemporaryError (no space, read-only, a server that does not
+    On return it is fsynced and visible to every process. If it raises, no flag was made, except for
+    FlagUnknown. A mapping without a `token` gets a random one. The same `Owner` may be used again
+    after FlagUnknown: it wins if the earlier attempt had won.
+
+    Raises FlagExists (names the owner of the existing flag), FlagUnknown (sent, without a verdict:
+    not ours until there is one), TemporaryError (no space, read-only, a server that does not
     answer) or PermanentError.
     """
     create_file(pipeline, name, line(record))
 
 
 def create_file(pipeline: Path, name: str, body: bytes) -> None:
-    """Make the file `name` hold `body`, in the same way and with the same errors."""
+    """Create the file `name` with `body`, in the same way and with the same errors as `create`."""
     if name in {"", ".", ".."} or name.startswith(".") or "/" in name or "\0" in name:
         raise ValueError(f"{name!r} is no name for a flag")
     path = pipeline / name
     if len(body) > LARGEST:
-        raise PermanentError(f"{path}: a flag of {len(body)} bytes could not be read again")
+        raise PermanentError(f"{path}: a flag of {len(body)} bytes is too large to be read back")
     try:
         with directory(pipeline) as parent:
             temporary = write_temporary(parent, body)
@@ -172,8 +162,7 @@ def create_file(pipeline: Path, name: str, body: bytes) -> None:
                 refusal = publish(parent, temporary, name, body)
                 _read_back(parent, path, body, refusal)
             finally:
-                # A leftover has a hidden name and harms nobody; the verdict on the flag must not
-                # depend on it.
+                # A leftover is hidden and harmless. The verdict on the flag must not depend on it.
                 with suppress(OSError):
                     os.unlink(temporary, dir_fd=parent)
             _make_durable(parent, path)
@@ -182,7 +171,7 @@ def create_file(pipeline: Path, name: str, body: bytes) -> None:
 
 
 def line(record: Mapping[str, object] | Owner) -> bytes:
-    """A record as the one line of a flag, with a token in any case."""
+    """Encode a record as the one line of a flag, always with a token."""
     if isinstance(record, Owner):
         record = {key: value for key, value in asdict(record).items() if value or key == "token"}
     token = record.get("token") or secrets.token_hex(16)
@@ -193,14 +182,17 @@ def line(record: Mapping[str, object] | Owner) -> bytes:
 
 
 def write_temporary(parent: int, body: bytes) -> str:
-    """A new hidden file of that content, fsynced; its name. Raises OSError."""
+    """Write a new hidden file with this content, fsync it and return its name. Raises OSError."""
     name = names.TEMPORARY + secrets.token_hex(16)
     write_new(parent, name, body)
     return name
 
 
 def write_new(parent: int, name: str, body: bytes) -> None:
-    """Write a file that must not be there yet, and fsync it. Raises OSError and leaves none behind."""
+    """Write a file that must not exist yet, and fsync it.
+
+    Raises OSError and then leaves no file behind.
+    """
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
     descriptor = os.open(name, flags, MODE, dir_fd=parent)
     try:
@@ -216,9 +208,7 @@ def write_new(parent: int, name: str, body: bytes) -> None:
 
 
 def publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | None:
-    """Give the temporary file its final name; what the file system answered where that was not
-    "yes".
-    """
+    """Give the temporary file its final name; returns the error of the file system, if any."""
     try:
         os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
     except OSError as refusal:
@@ -226,8 +216,8 @@ def publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | No
             return refusal
     else:
         return None
-    # No hard links here. Readers may see this flag empty for a moment, which they take for "held,
-    # owner unknown".
+    # The file system has no hard links. Readers may see this flag empty for a moment, and read
+    # that as "claimed, owner unknown".
     try:
         write_new(parent, name, body)
     except OSError as refusal:
@@ -236,8 +226,9 @@ def publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | No
 
 
 def _read_back(parent: int, path: Path, body: bytes, refusal: OSError | None) -> None:
-    """Return when the flag is ours. Raises FlagExists, FlagUnknown or, where nothing was made,
-    `refusal`.
+    """Return when the flag is ours.
+
+    Raises FlagExists, FlagUnknown or, where no flag was made, `refusal`.
     """
     for delay in READ_BACK_DELAYS:
         time.sleep(delay)
@@ -255,8 +246,8 @@ def _read_back(parent: int, path: Path, body: bytes, refusal: OSError | None) ->
                     f"{path}: created, but cannot be read back: {error.strerror}"
                 ) from error
             continue
-        # The whole line, not the token alone: a Slurm job that is started twice brings one token in
-        # two processes.
+        # Compare the whole line, not the token alone: a Slurm job that is started twice has one
+        # token in two processes.
         if (
             content.text is not None
             and content.text.encode("utf-8", errors="surrogateescape") == body
@@ -265,7 +256,7 @@ def _read_back(parent: int, path: Path, body: bytes, refusal: OSError | None) ->
         raise FlagExists(f"{path}: already there, {_holder(content)}")
     answer = refusal.strerror if refusal else "success"
     raise FlagUnknown(
-        f"{path}: the file system answered {answer!r}, but shows no such flag; asking again later"
+        f"{path}: the file system answered {answer!r}, but shows no such flag; retry follows"
     )
 
 
@@ -273,7 +264,7 @@ def _holder(content: FlagContent) -> str:
     if not content.regular:
         return "and not a regular file"
     if content.owner is None:
-        return "and says nothing about who made it"
+        return "and does not name its owner"
     return f"made by {naming.display(describe(content.owner))}"
 
 

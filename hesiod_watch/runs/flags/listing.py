@@ -1,11 +1,10 @@
-"""The facts of a run as one listing of its `pipeline/` shows them.
+"""Facts of a run, from one listing of its `pipeline/` directory.
 
-State is computed from the set of names of one listing, never from a row of `exists()`: flags only
-grow, so a late listing is an earlier true state. Contents are read when they are asked for, and
-once.
+The state is computed from the names in one listing, never from a series of `exists()` calls. Flags
+are only added, so a late listing is an earlier true state. Contents are read on demand, and once.
 
-A name whose place is taken by a symlink, a FIFO, a device or a directory counts where it holds work
-back (`done`, `failed`, `aborted`, `started`) and not where it would let work begin (`synced`).
+A symlink, FIFO, device or directory in place of a flag counts where the flag blocks work (`done`,
+`failed`, `aborted`, `started`). It does not count where the flag would allow work (`synced`).
 """
 
 from __future__ import annotations
@@ -26,10 +25,10 @@ from hesiod_watch.runs.flags.files import FlagContent, directory, read
 
 @dataclass(frozen=True, slots=True)
 class FlagLine:
-    """One flag as `flags RUN` shows it. `liveness` is None for a flag that claims nothing."""
+    """One flag as `flags RUN` shows it. `liveness` is None for a flag that is no claim."""
 
     name: str
-    mtime: float  # seconds since the epoch; 0.0 where it cannot be had
+    mtime: float  # seconds since the epoch; 0.0 if unknown
     meaning: str
     owner: Owner | None = None
     liveness: Liveness | None = None
@@ -38,7 +37,7 @@ class FlagLine:
 
 @dataclass(frozen=True, slots=True)
 class ClaimEpoch:
-    """One attempt at a cell: whose claim it is, who works, and which of the two has stepped back."""
+    """One attempt at a cell: its decider, its worker, and which of the two has given it up."""
 
     number: int
     has_claim: bool
@@ -47,16 +46,15 @@ class ClaimEpoch:
     worker: Owner | None
     decider_yielded: bool
     worker_yielded: bool
-    made: float = 0.0  # mtime of the claim, seconds since the epoch; 0.0 where it cannot be had
+    made: float = 0.0  # mtime of the claim, seconds since the epoch; 0.0 if unknown
 
     @property
     def over(self) -> bool:
-        """Nobody works under it and nobody will: its worker stepped back, or its decider before
-        there was a worker.
+        """Whether no process works in this epoch, or ever will.
 
-        A worker that has recorded itself is only ever taken out of the account by itself or by a
-        proof of death. A number without a claim was given up by somebody whose claim never came
-        through.
+        Its worker gave it up, or its decider did before a worker existed. A worker that has
+        recorded itself counts until it gives up or is proven dead. A number without a claim was
+        given up by a process whose claim never succeeded.
         """
         return self.worker_yielded or (
             not self.has_worker and (self.decider_yielded or not self.has_claim)
@@ -64,17 +62,15 @@ class ClaimEpoch:
 
     @property
     def may_work(self) -> bool:
-        """A worker has recorded itself and has not stepped back."""
+        """Whether a worker has recorded itself and has not given up."""
         return self.has_worker and not self.worker_yielded
 
 
 class FlagListing:
-    """What `read_flags` saw. The names are of one moment; contents are read at first use and then
-    kept.
-    """
+    """One listing by `read_flags`: names of one moment; contents are read at first use and kept."""
 
     def __init__(self, pipeline: Path, found: Mapping[str, bool]) -> None:
-        """`found`: every name that is not hidden, and whether a regular file lies there."""
+        """`found`: every name that is not hidden, and whether it is a regular file."""
         self._pipeline = pipeline
         self._found = dict(found)
         self._contents: dict[str, FlagContent | None] = {}
@@ -85,32 +81,26 @@ class FlagListing:
 
     @property
     def run_flags(self) -> frozenset[str]:
-        """The flags that speak of the whole run: failed, aborted, stripped, and those of its
-        rounds.
-        """
+        """Flags of the whole run: failed, aborted, stripped, and those of its attempts."""
         return names.RUN_FLAGS & self._found.keys()
 
     @property
     def run_texts(self) -> dict[str, str]:
-        """What those flags say, where they say anything."""
+        """Texts of `run_flags`, without the empty ones."""
         return {name: text for name in sorted(self.run_flags) if (text := self._text(name))}
 
     @property
     def stripped_by_us(self) -> bool:
-        """The run's flag `stripped` is one that `strip` has made: it is about the cells that were
-        there then.
-        """
+        """Whether `strip` made the run's flag `stripped`: it covers the cells of that time only."""
         return record_in(self._text("stripped")).get("action") == "strip"
 
     @property
     def stripped_by_hand(self) -> bool:
-        """The run's flag `stripped` is a person's, or another program's: it counts for every cell
-        of the run.
-        """
+        """Whether a person or another program made `stripped`: it covers every cell of the run."""
         return self.has("stripped") and not self.stripped_by_us
 
     def raw_removed(self, stem: str) -> bool:
-        """Files of a cell may be missing from the landing area on purpose.
+        """Whether files of a cell may be missing from the landing area on purpose.
 
         The one rule for every reader of `stripped`. The flag that `strip` makes for the run says
         nothing about a cell that was added later: the cell's own flags decide.
@@ -118,8 +108,9 @@ class FlagListing:
         return self.stripped_by_hand or self.stripped(stem)
 
     def stripped(self, stem: str) -> bool:
-        """Some raw data of a cell were removed from the landing area, or may have been: what is
-        there is not all.
+        """Whether raw data of a cell were removed from the landing area, or may have been.
+
+        The files that remain are then not all.
         """
         failed = names.strip(stem) + ".failed"
         begun = any(f"{names.strip(stem)}.{end}" in self._found for end in ("started", "done"))
@@ -131,10 +122,10 @@ class FlagListing:
         return frozenset(self._cells)
 
     def accepted(self, stem: str) -> bool:
-        """A person accepted the cell as complete: `synced` is here and not made by this program.
+        """Whether a person accepted the cell as complete: `synced` exists and is not the program's.
 
         The program writes `cell` and `version` into its flag; `touch`, `hesiod-touch-atomic` and
-        Hesiod do not. A flag that cannot be read counts as a person's only where it is empty.
+        Hesiod do not. An unreadable flag counts as a person's only if it is empty.
         """
         name = names.synced(stem)
         if not self._found.get(name):
@@ -145,13 +136,14 @@ class FlagListing:
         return not {"token", "cell", "version"} <= record_in(text).keys()
 
     def synced_record(self, stem: str) -> Mapping[str, object]:
-        """The record in the cell's `synced`; empty where there is none."""
+        """Record in the cell's `synced`; empty if there is none."""
         name = names.synced(stem)
         return record_in(self._text(name) if self._found.get(name) else None)
 
     def cell(self, stem: str, judge: Judge) -> CellFlags:
-        """The facts about one cell. Claims of a finished cell are listed, but nobody asks after
-        their owners.
+        """Facts about one cell.
+
+        Claims of a finished cell are listed, but their owners are not judged.
         """
         facts = self._cells.get(stem, {})
         done = self._flag(facts.get(("done", 1)))
@@ -165,9 +157,7 @@ class FlagListing:
         )
 
     def round(self, work: str, judge: Judge) -> Attempt | None:
-        """The round of `work` that is under way, or how the last one ended; None where there was
-        none.
-        """
+        """Attempt at `work` that is running, or else the last one; None if there was none."""
         if f"{work}.started" in self._found and not self._ended(work):
             owner = self._owner(f"{work}.started")
             return Attempt("", owner, *judge(owner), record_in(self._text(f"{work}.started")))
@@ -185,30 +175,32 @@ class FlagListing:
         return max(ends, key=lambda end: end.owner.time if end.owner else "", default=None)
 
     def _ended(self, work: str) -> bool:
-        """Hesiod leaves `sync.started` beside the flag that ends it; ours have been renamed and
-        name an owner.
+        """Whether `started` remains although the work has ended.
+
+        Hesiod leaves `sync.started` beside the flag that ends it, without an owner. Ours are
+        renamed and name an owner.
         """
         ended = {f"{work}.done", f"{work}.failed"} & self._found.keys()
         return bool(ended) and self._owner(f"{work}.started") is None
 
     def epoch_numbers(self, stem: str) -> list[int]:
-        """Numbers of the attempts at a cell, lowest first. One counts if any of its flags is there."""
+        """Numbers of the attempts at a cell, lowest first; any flag of an attempt counts."""
         facts = self._cells.get(stem, {})
         return sorted({epoch for fact, epoch in facts if fact in {"started", "worker", "yielded"}})
 
     def epochs(self, stem: str) -> list[ClaimEpoch]:
-        """The attempts at a cell with their owners, lowest first. Reads their flags."""
+        """Attempts at a cell with their owners, lowest first. Reads their flags."""
         return [self._epoch(stem, number) for number in self.epoch_numbers(stem)]
 
     def facts(self, stem: str) -> Mapping[tuple[str, int], str]:
-        """Names of a cell's flags by fact and epoch (`names.Parsed`)."""
+        """Names of a cell's flags by fact and epoch (`names.ParsedFlagName`)."""
         return self._cells.get(stem, {})
 
     def has(self, name: str) -> bool:
         return name in self._found
 
     def all(self, judge: Judge) -> tuple[FlagLine, ...]:
-        """Every flag for a person, known or not, in the order of the names."""
+        """Every flag for a person, known or not, sorted by name."""
         return tuple(self._line(name, judge) for name in sorted(self._found) if name != names.ATTIC)
 
     def _line(self, name: str, judge: Judge) -> FlagLine:
@@ -227,14 +219,15 @@ class FlagListing:
     def _claims(self, stem: str, judge: Judge) -> tuple[Claim, ...]:
         claims = []
         earlier: tuple[Liveness, str] | None = (
-            None  # a worker of an earlier epoch who is not proven dead
+            None  # worker of an earlier epoch that is not proven dead
         )
         for epoch in self.epochs(stem):
             liveness, evidence = judge(epoch.worker if epoch.has_worker else epoch.decider)
             working = epoch.may_work and liveness is not Liveness.DEAD
             shown = (liveness, evidence)
-            # Its owner died before it could step back from the worker it found. To call this claim
-            # dead would have it taken over, and given up again, for as long as that worker lives.
+            # Its owner died before it could give the claim up because of the earlier worker. If
+            # this claim counted as dead, other processes would take it over and give it up again
+            # for as long as that worker lives.
             if liveness is Liveness.DEAD and earlier and not epoch.over:
                 shown = earlier
             claims.append(
@@ -256,9 +249,9 @@ class FlagListing:
         decider = self._owner(facts.get(("started", number)))
         worker = self._owner(facts.get(("worker", number)))
         yielder = self._owner(facts.get(("yielded", number)))
-        # Stepping back is said by the one who does it. Somebody who could not tell whether his
-        # claim had come through says it too, to be on the safe side, and then it must not count
-        # against whose claim it really is.
+        # The process that gives up makes this flag. A process that could not find out whether its
+        # claim had succeeded makes it too, as a precaution. Then the flag must not count against
+        # the process that really has the claim.
         return ClaimEpoch(
             number,
             ("started", number) in facts,
@@ -291,7 +284,7 @@ class FlagListing:
         return content.text if content else None
 
     def _content(self, name: str) -> FlagContent | None:
-        """None: it cannot be read, or a person has taken it away since; the next look will tell."""
+        """Content of a flag, cached; None if it is unreadable or a person has removed it since."""
         if name not in self._contents:
             try:
                 self._contents[name] = read(None, self._pipeline / name)
@@ -315,8 +308,8 @@ class FlagListing:
 def read_flags(pipeline: Path) -> FlagListing:
     """List `pipeline` once.
 
-    Raises FileNotFoundError when there is no such directory, PermanentError with the reason when it
-    is a symlink, no directory, or cannot be listed.
+    Raises FileNotFoundError if the directory does not exist. Raises PermanentError, with the
+    reason, if it is a symlink, no directory, or cannot be listed.
     """
     try:
         found = pipeline.lstat()

@@ -1,8 +1,8 @@
-"""How facts are spelled as names under `pipeline/`, and what each means to a person. No I/O.
+"""Names of the flags under `pipeline/`, and what each flag means to a person. No I/O.
 
-Names are read from the right against the known facts, because a cell's stem may itself hold dots
-(`20190710_1723_2-A5-D5_PAD38578_c6ded78b.recalled`). `naming` refuses stems that end in a word of
-this module.
+Names are compared with the known facts from the right, because a cell's stem may contain dots
+(`20190710_1723_2-A5-D5_PAD38578_c6ded78b.recalled`). `naming` refuses stems that end in one of the
+words of this module.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ MESSAGES = "messages"
 TICKET = "rt_ticket"
 ATTIC = "attic"
 TEMPORARY = ".tmp."
-"""Begins the hidden names under which flags are prepared; nobody reads them."""
+"""Prefix of the hidden names under which flags are prepared; no reader uses them."""
 
 ROUNDS = frozenset({"sync", "notify", "backup"})
-"""Work on a whole run that goes in rounds, which each have `started`, `done` and `failed`."""
+"""Repeatable work on a whole run; each has `started`, `done` and `failed`."""
 RUN_FLAGS = frozenset({"failed", "aborted", "stripped"}) | {
     f"{work}.{end}" for work in ROUNDS for end in ("started", "done", "failed")
 }
 STAGES = frozenset({"backup", "deletable", "ingest", "strip", "verify"})
-"""Stages of a cell beside processing itself, which each have `started`, `done` and `failed`."""
+"""Stages of a cell besides processing itself; each has `started`, `done` and `failed`."""
 
 _CELL_FLAG = re.compile(
-    # as short as can be: `X.backup.done` is a stage of X, not the end of a cell `X.backup`
+    # the shortest stem: `X.backup.done` is a stage of X, not the end of a cell `X.backup`
     r"(?P<stem>.+?)\.(?:"
     r"(?P<fact>synced|done|failed|aborted)"
     r"|started(?:\.(?P<epoch>[2-9]|[1-9][0-9]{1,5}))?(?:\.(?P<role>worker|yielded))?"
@@ -42,8 +42,9 @@ _LEFT_BY_HESIOD = re.compile(r"kick_off.*|notify_.*|rt_.*|.*\.(?:log|yaml|sh)", 
 
 @dataclass(frozen=True, slots=True)
 class ParsedFlagName:
-    """A cell's flag: `fact` is one of synced, done, failed, aborted, started, worker, yielded or
-    `{stage}.{end}`.
+    """Flag of a cell.
+
+    `fact` is synced, done, failed, aborted, started, worker, yielded or `{stage}.{end}`.
     """
 
     stem: str
@@ -52,9 +53,7 @@ class ParsedFlagName:
 
 
 def parse(name: str) -> ParsedFlagName | None:
-    """What a name says about a cell; None for a flag of the run and for names that are not
-    understood.
-    """
+    """Parse the name of a cell's flag; None for a flag of the run and for unknown names."""
     if name in RUN_FLAGS:  # `sync.done` is not the cell `sync`
         return None
     match = _CELL_FLAG.fullmatch(name)
@@ -68,7 +67,7 @@ def parse(name: str) -> ParsedFlagName | None:
 
 
 def is_understood(name: str) -> bool:
-    """A name that has a meaning here, or that an earlier Hesiod left and nobody needs."""
+    """Whether a name has a meaning here, or is an unused file of an earlier Hesiod."""
     return (
         name in RUN_FLAGS
         or name in {UPSTREAM, OUTPUT, TYPE, MESSAGES, TICKET}
@@ -77,37 +76,35 @@ def is_understood(name: str) -> bool:
 
 
 SYNC = "sync"
-"""The work of copying a run, which goes in rounds."""
+"""Repeatable work: copy a run from its upstream."""
 BACKUP = "backup"
-"""The work of copying a run's own files to second places, which goes in rounds; that of a cell is
-`backup(stem)`.
-"""
+"""Repeatable work: copy a run's own files to its backups. For a cell see `backup(stem)`."""
 NOTIFY = "notify"
-"""The work of delivering a run's messages, which goes in rounds."""
+"""Repeatable work: deliver a run's messages."""
 
 
 def ingest(stem: str) -> str:
-    """The work of ingesting a cell, which goes in rounds."""
+    """Repeatable work: ingest a cell."""
     return f"{stem}.ingest"
 
 
 def backup(stem: str) -> str:
-    """The work of copying a cell to second places, which goes in rounds."""
+    """Repeatable work: copy a cell to its backups."""
     return f"{stem}.backup"
 
 
 def verify(stem: str) -> str:
-    """The work of reading a cell's copies again, which goes in rounds."""
+    """Repeatable work: read a cell's copies again."""
     return f"{stem}.verify"
 
 
 def deletable(stem: str) -> str:
-    """The work of marking a cell on its upstream as safe to delete, which goes in rounds."""
+    """Repeatable work: mark a cell on its upstream as safe to delete."""
     return f"{stem}.deletable"
 
 
 def strip(stem: str) -> str:
-    """The work of removing a cell's raw data from the landing area, which goes in rounds."""
+    """Repeatable work: remove a cell's raw data from the landing area."""
     return f"{stem}.strip"
 
 
@@ -141,47 +138,47 @@ def yielded(stem: str, epoch: int = 1) -> str:
 
 _RUN_MEANINGS = {
     UPSTREAM: "where the run comes from",
-    OUTPUT: "leads to the output directory",
-    TYPE: "what kind of run this is",
-    MESSAGES: "what people are told; see hesiod-watch messages",
+    OUTPUT: "link to the output directory",
+    TYPE: "type of the run",
+    MESSAGES: "messages about the run; see hesiod-watch messages",
     TICKET: "number of the run's ticket in the tracker",
     "failed": "the whole run needs a person; nothing is started",
-    "aborted": "a person disregards the whole run",
+    "aborted": "a person excluded the whole run",
     "stripped": "cell data were removed from the landing area on purpose",
-    "sync.started": "a sync was begun",
+    "sync.started": "a sync is running",
     "sync.done": "the last sync succeeded",
     "sync.failed": "the last sync failed",
-    "backup.started": "the run's own files are being copied to second places",
-    "backup.done": "the run's own files were copied to second places",
-    "backup.failed": "the run's own files could not be copied to a second place; it is tried again",
+    "backup.started": "the run's own files are being copied to backups",
+    "backup.done": "the run's own files were copied to all backups",
+    "backup.failed": "the run's own files could not be copied to a backup; a retry follows",
     "notify.started": "messages are being delivered",
     "notify.done": "all messages were delivered",
-    "notify.failed": "messages wait to be delivered; it says why, and when it is tried again",
+    "notify.failed": "messages wait for delivery; the flag says why, and when the retry is",
 }
 _CELL_MEANINGS = {
     "synced": "the cell is here and complete",
     "done": "fully processed, never touched again",
     "failed": "processing needs a person",
-    "aborted": "a person disregards this cell",
+    "aborted": "a person excluded this cell",
     "started": "claimed for processing",
-    "worker": "the process that works under this claim",
-    "yielded": "this claim was given up: an earlier worker lives, or it never began",
+    "worker": "the worker of this claim",
+    "yielded": "this claim was given up: an earlier worker lives, or no worker began",
 }
-_STAGE_MEANINGS = {"started": "under way", "done": "succeeded", "failed": "failed"}
+_STAGE_MEANINGS = {"started": "running", "done": "succeeded", "failed": "failed"}
 _STAGES_MEAN = {
-    "backup.done": "its copies on second places were read back there and agree",
-    "backup.failed": "some second place has no copy of it that was read back; it is tried again",
+    "backup.done": "every backup has a copy that was read back there and agrees",
+    "backup.failed": "a backup has no copy that was read back; a retry follows",
     "deletable.done": "marked on its upstream as safe to delete",
-    "deletable.failed": "not marked on its upstream as safe to delete, or not any more: it says why",
-    "strip.done": "its raw data were removed from here: it says what stays",
-    "strip.failed": "its raw data were not all removed from here: it says why",
-    "verify.done": "its copies were read again, and agree",
-    "verify.failed": "its copies could not all be read again, or one is damaged: it says which",
+    "deletable.failed": "not marked, or no longer marked, as safe to delete; the flag says why",
+    "strip.done": "raw data were removed from the landing area; the flag says what stays",
+    "strip.failed": "raw data were not all removed from the landing area; the flag says why",
+    "verify.done": "all copies were read again and agree",
+    "verify.failed": "a copy is damaged or could not be read again; the flag says which",
 }
 
 
 def meaning(name: str) -> str:
-    """One phrase for people on what a flag of this name says."""
+    """Phrase for people: what a flag of this name means."""
     if name in _RUN_MEANINGS:
         return _RUN_MEANINGS[name]
     parsed = parse(name)
