@@ -1,10 +1,9 @@
-"""The configuration: found, read, checked and turned into frozen values before anything else
-happens.
+"""Configuration: found, read, checked and converted to frozen values before any other work.
 
-`values` says what can be configured, `reading` how one kind of value is written in YAML, `loading`
-where the file is looked for. Nothing here asks whether a directory exists: a mount that is away for
-a minute is no mistake in the configuration. There are no secrets in the file and no values that are
-code.
+`values` defines what can be configured, `reading` how each kind of value is written in YAML,
+`loading` where the file is searched. This package does not check whether a directory exists: a
+mount that is missing for a minute is not an error in the configuration. The file contains no
+secrets and no code.
 """
 
 from hesiod_watch.config.loading import SYSTEM_FILE, load, parse, sample

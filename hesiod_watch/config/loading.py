@@ -1,8 +1,8 @@
-"""Where the configuration file is, and what must hold between its keys.
+"""Find the configuration file, parse it, and check the relations between its keys.
 
 The first that is given counts: `--config FILE`, `$HESIOD_WATCH_CONFIG`, `hesiod-watch.yaml` in the
-working directory, `/etc/hesiod-watch.yaml`. The files are never merged, and one that is named and
-cannot be read is a mistake, not a reason to look further: a service that silently runs with other
+working directory, `/etc/hesiod-watch.yaml`. The files are never merged. A file that is named and
+cannot be read is an error, and no other file is tried: a service that silently uses other
 directories is worse than none.
 """
 
@@ -38,10 +38,9 @@ LARGEST = 1_000_000  # bytes; a configuration has a few thousand
 def load(
     explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system: Path = SYSTEM_FILE
 ) -> Config:
-    """The configuration of this invocation; raises ConfigError with everything that is wrong with
-    it.
+    """Load the configuration; raises ConfigError with all mistakes in it.
 
-    `explicit` is what `--config` names. Relative names are relative to `cwd`.
+    `explicit` is the argument of `--config`. Relative names are relative to `cwd`.
     """
     return parse_file(find(explicit, environ=environ, cwd=cwd, system=system))
 
@@ -49,8 +48,9 @@ def load(
 def find(
     explicit: Path | None, *, environ: Mapping[str, str], cwd: Path, system: Path = SYSTEM_FILE
 ) -> Path:
-    """The file that counts, absolute; raises ConfigError where there is none. It may turn out
-    unreadable.
+    """Absolute path of the configuration file; raises ConfigError if there is none.
+
+    The file may be unreadable.
     """
     if explicit is not None:
         return cwd / explicit
@@ -63,16 +63,17 @@ def find(
     looked = ", ".join(["--config", f"${VARIABLE}", *(display(str(place)) for place in places)])
     raise ConfigError(
         [
-            f"no configuration found (looked at {looked}); begin with: hesiod-watch config sample > {FILE_NAME}"
+            f"no configuration found (looked at {looked}); "
+            f"begin with: hesiod-watch config sample > {FILE_NAME}"
         ]
     )
 
 
 def parse_file(path: Path) -> Config:
-    """The configuration in the file at `path`, an absolute path; raises ConfigError."""
+    """Parse the file at the absolute `path`; raises ConfigError."""
     shown = display(str(path))
     try:
-        # Without O_NONBLOCK a FIFO of this name would hang the service at its start.
+        # Without O_NONBLOCK a FIFO of this name would block the service at its start.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -96,17 +97,16 @@ def parse_file(path: Path) -> Config:
 
 
 def parse(text: str, path: Path | None) -> Config:
-    """The configuration that `text` spells; raises ConfigError with all mistakes, each with its
-    line and key.
+    """Parse `text`; raises ConfigError with all mistakes, each with its line and key.
 
-    `path`, where the text comes from, is absolute. Directories are relative to the one it lies in.
+    `path` is the absolute path of the file. Directories are relative to its directory.
     """
     reading = ReadContext(
         display(str(path)) if path else "configuration", path.parent if path else None
     )
     config = None
     try:
-        # compose() gives the tree with its lines and makes no objects, whatever tags the text has.
+        # compose() returns the tree with line numbers and makes no objects, whatever tags are used.
         node = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -136,16 +136,18 @@ def parse(text: str, path: Path | None) -> Config:
 
 
 def check_directories(config: Config, reading: ReadContext) -> None:
-    """Results in the landing area would be taken for runs, and runs among the results would be
+    """Report `landing` and `output` if they overlap.
+
+    Results in the landing area would be treated as runs, and runs among the results would be
     overwritten.
     """
     landing, output = (Path(os.path.realpath(each)) for each in (config.landing, config.output))
     if landing == output:
         reading.problem(reading.lines["output"], "output", "the same directory as landing")
     elif landing in output.parents:
-        reading.problem(reading.lines["output"], "output", "lies inside landing")
+        reading.problem(reading.lines["output"], "output", "is inside landing")
     elif output in landing.parents:
-        reading.problem(reading.lines["output"], "output", "landing lies inside it")
+        reading.problem(reading.lines["output"], "output", "landing is inside it")
 
 
 def check_intervals(config: Config, reading: ReadContext) -> None:
@@ -173,7 +175,7 @@ def check_upstreams(config: Config, reading: ReadContext) -> None:
 
 
 def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
-    """What is wrong with an upstream by itself: the key, and a sentence."""
+    """Mistakes in one upstream: the key, and a sentence."""
     if upstream.location == LOCAL:
         for each in dataclasses.fields(upstream):
             if (
@@ -213,15 +215,16 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
 
 
 def check_apart(config: Config, reading: ReadContext) -> None:
-    """A mounted upstream within our own directories, or two upstreams of one place, would be copied
-    in circles.
+    """Report an upstream that overlaps our directories, and two upstreams of one directory.
+
+    Such runs would be copied in circles.
     """
     places: dict[tuple[str, str], str] = {}
     for upstream in config.upstreams:
         try:
             place = parse_location(upstream.location)
         except ValueError:
-            continue  # told already
+            continue  # reported already
         key = f"upstreams.{upstream.name}.location"
         first = places.setdefault((place.host, place.path), upstream.name)
         if first != upstream.name and not place.is_local:
@@ -234,13 +237,14 @@ def check_apart(config: Config, reading: ReadContext) -> None:
                 reading.problem(
                     reading.lines[key],
                     key,
-                    f"{name} is the same directory, or one lies in the other",
+                    f"{name} is the same directory, or one is inside the other",
                 )
 
 
 def check_backups(config: Config, reading: ReadContext) -> None:
-    """A copy beside what it is a copy of, or on the sequencer that is to be cleaned, protects
-    nobody.
+    """Report a backup beside its source, or on the sequencer that is to be cleaned.
+
+    Such a copy does not protect the data.
     """
     ours = [("landing", "", str(config.landing)), ("output", "", str(config.output))]
     for upstream in config.upstreams:
@@ -263,7 +267,7 @@ def check_backups(config: Config, reading: ReadContext) -> None:
         place = backup.place
         for name, host, path in ours:
             if host == place.host and overlap(place, path):
-                text = f"{name} is the same directory, or one lies in the other"
+                text = f"{name} is the same directory, or one is inside the other"
                 reading.problem(reading.lines[f"{key}.location"], f"{key}.location", text)
         ours.append((f"the backup {backup.name}", place.host, place.path))
 
@@ -271,14 +275,14 @@ def check_backups(config: Config, reading: ReadContext) -> None:
 def check_notify(config: Config, reading: ReadContext) -> None:
     for name, text in notify_problems(config.notify):
         key = f"notify.{name}"
-        # A key that is missing is told where its section begins.
+        # A missing key is reported at the line where its section begins.
         around = [key.rsplit(".", number)[0] for number in range(key.count(".") + 1)]
         line = next((reading.lines[each] for each in around if each in reading.lines), 1)
         reading.problem(line, key, text)
 
 
 def overlap(place: Location, path: str) -> bool:
-    """Whether two directories of one host are the same, or one lies in the other."""
+    """Whether two directories of one host are the same, or one is inside the other."""
     one, other = (
         Path(each if place.over_ssh else os.path.realpath(each)) for each in (place.path, path)
     )
@@ -286,7 +290,7 @@ def overlap(place: Location, path: str) -> bool:
 
 
 def backup_problems(backup: BackupPlaceSettings) -> Iterator[tuple[str, str]]:
-    """What is wrong with a backup by itself: the key, and a sentence."""
+    """Mistakes in one backup: the key, and a sentence."""
     if backup.location == LOCAL:
         yield "location", "should be a mounted directory or [user@]host:/directory"
         return
@@ -298,5 +302,5 @@ def backup_problems(backup: BackupPlaceSettings) -> Iterator[tuple[str, str]]:
 
 
 def sample() -> str:
-    """A configuration with every key, its meaning and its default."""
+    """Sample configuration with every key, its meaning and its default."""
     return importlib.resources.files("hesiod_watch.config").joinpath(FILE_NAME).read_text("utf-8")

@@ -1,5 +1,6 @@
-"""What can be configured about telling people: who hears of what, and by which way. Read like all
-of `values`.
+"""Settings of messages to people: which events, to whom, by which channel.
+
+They are read in the same way as all of `values`.
 """
 
 from __future__ import annotations
@@ -34,9 +35,7 @@ TRACKER = "rt"
 
 @dataclass(frozen=True)
 class SecretFileValue:
-    """The path of a file, absolute or relative to the directory of the configuration file; empty
-    for none.
-    """
+    """Path of a file, absolute or relative to the configuration file's directory; or empty."""
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Path | None:
         return DirectoryValue()(node, reading, key) if TextValue()(node, reading, key) else None
@@ -44,7 +43,7 @@ class SecretFileValue:
 
 @dataclass(frozen=True)
 class EventKindsValue:
-    """A mapping from events to how they are told; those that are not named keep their defaults."""
+    """Mapping from events to kinds of message; events that are missing keep their defaults."""
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Mapping[str, str]:
         kinds = default_kinds()
@@ -67,7 +66,7 @@ class EventKindsValue:
 
 @dataclass(frozen=True)
 class StatusesValue:
-    """A mapping from words of `status` to the tracker's own."""
+    """Mapping from words of `status` to the tracker's own."""
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Mapping[str, str]:
         found = {}
@@ -75,7 +74,7 @@ class StatusesValue:
             at = joined(key, name)
             if name not in list(Status):
                 text = suggestion(name, list(Status)) or "; known are: " + ", ".join(Status)
-                reading.problem(reading.lines[at], at, f"is no status of a run{text}")
+                reading.problem(reading.lines[at], at, f"is not a status of a run{text}")
                 continue
             try:
                 found[name] = TextValue()(value, reading, at)
@@ -89,84 +88,85 @@ class TrackerSettings:
     """Request Tracker 5, over its REST interface, version 2."""
 
     url: Annotated[str, TextValue()] = ""
-    """Where Request Tracker is, such as `https://rt.example.org/`; empty: there is none."""
+    """Address of Request Tracker, such as `https://rt.example.org/`; empty: no tracker."""
 
     credentials: Annotated[Path | None, SecretFileValue()] = None
-    """A file with a line `token: …`, or lines `user: …` and `password: …`, that nobody else can
-    read.
+    """File with a line `token: …`, or lines `user: …` and `password: …`, readable only by its
+    owner.
     """
 
     queue: Annotated[str, TextValue()] = ""
-    """The queue in which a run's ticket is opened, unless its type names another."""
+    """Queue for the tickets of runs, unless the run's type names another."""
 
     requestors: Annotated[tuple[str, ...], WordListValue()] = ()
-    """Mail addresses of the requestors of new tickets: they read replies."""
+    """Mail addresses of the requestors of new tickets; they get replies."""
 
     cc: Annotated[tuple[str, ...], WordListValue()] = ()
-    """Mail addresses of those who get copies."""
+    """Mail addresses that get copies."""
 
     statuses: Annotated[Mapping[str, str], StatusesValue()] = field(default_factory=dict)
-    """What status a ticket gets when its run has one, such as `{complete: resolved}`; others are
-    left alone.
+    """Ticket status for a status of the run, such as `{complete: resolved}`; others change nothing.
     """
 
     ca_bundle: Annotated[Path | None, SecretFileValue()] = None
-    """Certificates of the authorities that are believed; empty: those of this host."""
+    """Certificates of the trusted authorities; empty: those of this host."""
 
     proxy: Annotated[str, TextValue()] = ""
-    """A proxy for HTTP, such as `http://proxy:3128`; empty: none, whatever the environment says."""
+    """Proxy for HTTP, such as `http://proxy:3128`; empty: none, even if the environment names one.
+    """
 
     timeout: Annotated[float, DurationValue(at_least=1)] = 20.0
-    """How long an answer may take."""
+    """Longest time to wait for a response."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """Another way to tell people: mail or chat, by the library Apprise."""
+    """Another channel: mail or chat, by the library Apprise."""
 
     name: Annotated[str, NotAKey]
-    """The key under `notify.channels`: letters, digits, `_`, `-` and `.`."""
+    """Key under `notify.channels`: letters, digits, `_`, `-` and `.`."""
 
     url_file: Annotated[Path | None, SecretFileValue()]
-    """A file with one address of Apprise's kind, such as `mailtos://…`, that nobody else can read.
-    """
+    """File with one Apprise address, such as `mailtos://…`, readable only by its owner."""
 
     events: Annotated[tuple[str, ...], WordListValue()] = ()
-    """What is told there; none: whatever `notify.events` does not say `nothing` of."""
+    """Events that are sent to this channel; empty: all that `notify.events` does not set to
+    `nothing`.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class NotifySettings:
-    """Telling people what happens to runs."""
+    """Messages to people about runs."""
 
     rt: TrackerSettings = field(default_factory=TrackerSettings)
-    """The tracker, with a ticket for each run."""
+    """Tracker, with a ticket for each run."""
 
     channels: tuple[ChannelSettings, ...] = ()
-    """Other ways, by name."""
+    """Other channels, by name."""
 
     events: Annotated[Mapping[str, str], EventKindsValue()] = field(default_factory=default_kinds)
-    """How each event is told in the tracker: `comment`, `reply` or `nothing`. docs/messages.md has
-    all of them.
+    """Kind of message in the tracker for each event: `comment`, `reply` or `nothing`.
+    docs/messages.md lists all events.
     """
 
     retry: Annotated[float, DurationValue(at_least=0.1)] = 60.0
-    """Time until what could not be delivered is tried again; doubled each time, up to an hour."""
+    """Time until the retry of a failed delivery; doubled each time, up to an hour."""
 
     report_url: Annotated[str, TextValue()] = ""
-    """The address of a run's page, with `{run}` for its name; empty: messages give the file."""
+    """Address of a run's page, with `{run}` for its name; empty: messages name the file."""
 
     def kinds(self) -> dict[str, Mapping[str, str]]:
-        """How each event is told on each channel that is configured."""
-        told = {name: kind for name, kind in self.events.items() if kind != NOTHING}
-        found: dict[str, Mapping[str, str]] = {TRACKER: told} if self.rt.url else {}
+        """Kind of message for each event, on each configured channel."""
+        sent = {name: kind for name, kind in self.events.items() if kind != NOTHING}
+        found: dict[str, Mapping[str, str]] = {TRACKER: sent} if self.rt.url else {}
         for channel in self.channels:
-            found[channel.name] = dict.fromkeys(channel.events or told, COMMENT)
+            found[channel.name] = dict.fromkeys(channel.events or sent, COMMENT)
         return found
 
 
 def notify_problems(notify: NotifySettings) -> Iterator[tuple[str, str]]:
-    """What is wrong with these settings among each other: the key below `notify`, and a sentence."""
+    """Contradictions in these settings: the key below `notify`, and a sentence."""
     tracker = notify.rt
     if tracker.url:
         if not tracker.url.startswith(("https://", "http://")):

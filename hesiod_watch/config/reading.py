@@ -1,11 +1,11 @@
-"""How values are written in YAML, and how a mistake in one is told.
+"""Read values from YAML, and report each mistake with its key.
 
-A reader takes a node of the parsed document and gives the value, or raises `ConfigMistake`.
-`read_section` reads a whole mapping into a dataclass by the annotations of its fields and goes on
+A reader converts a node of the parsed document to the value, or raises `ConfigMistake`.
+`read_section` reads a whole mapping into a dataclass by the annotations of its fields. It continues
 after each mistake, so that a person sees all of them at once.
 
-Numbers and durations are read from the text as written: YAML 1.1 would take `1:30` for 90 and `010`
-for 8.
+Numbers and durations are read from the text as written: YAML 1.1 would read `1:30` as 90 and `010`
+as 8.
 """
 
 from __future__ import annotations
@@ -46,23 +46,21 @@ UNITS = {
     **dict.fromkeys(("d", "day", "days"), 86400.0),
 }
 NUMBER = r"[0-9]{1,9}(?:\.[0-9]{1,9})?"
-LONGEST = 366 * 86400.0  # seconds; more than a year is a slip of the pen
+LONGEST = 366 * 86400.0  # seconds; more than a year is probably a typing error
 T = TypeVar("T", bound="DataclassInstance")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 class ConfigMistake(Exception):
-    """What is wrong with one value; the text follows the key."""
+    """Mistake in one value; the text follows the key."""
 
 
 @dataclass
 class ReadContext:
-    """One pass over a document: where it came from, where its keys are, and the mistakes met so
-    far.
-    """
+    """State while a document is read: its file, the lines of its keys, and the mistakes so far."""
 
     file: str
-    base: Path | None  # what relative paths are relative to; None where there is no file
+    base: Path | None  # directory for relative paths; None without a file
     lines: dict[str, int] = field(default_factory=dict)  # of each key read
     problems: list[tuple[int, str]] = field(default_factory=list)
 
@@ -73,8 +71,9 @@ class ReadContext:
 
 
 class ValueReader(Protocol):
-    """Gives the value that `node` under `key` spells; raises Mistake, or notes several mistakes in
-    `reading`.
+    """Reader of one value: converts `node` under `key`.
+
+    Raises ConfigMistake, or adds several mistakes to `reading`.
     """
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> object: ...
@@ -101,7 +100,7 @@ class TextValue:
 
 @dataclass(frozen=True)
 class PatternValue:
-    """A regular expression, as Python understands it."""
+    """Regular expression in Python's syntax."""
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> str:
         text = TextValue()(
@@ -116,7 +115,7 @@ class PatternValue:
 
 @dataclass(frozen=True)
 class WordListValue:
-    """A list of words, each one argument of a command; an empty list for none."""
+    """List of words, each one argument of a command; an empty list for none."""
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> tuple[str, ...]:
         if not isinstance(node, yaml.SequenceNode):
@@ -126,14 +125,14 @@ class WordListValue:
         return tuple(self._word(each, reading, key) for each in node.value)
 
     def _word(self, node: yaml.Node, reading: ReadContext, key: str) -> str:
-        # A port or a level is a word like any other here; the tag would make a number of it.
+        # Ports and levels are words, too. YAML's own tag would make them numbers.
         scalar(node, "a list of words")
         return TextValue()(yaml.ScalarNode(f"{TAG}str", node.value), reading, key)
 
 
 @dataclass(frozen=True)
 class DirectoryValue:
-    """An absolute path, or one relative to the directory of the configuration file."""
+    """Absolute path, or a path relative to the directory of the configuration file."""
 
     def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Path:
         text = TextValue()(node, reading, key)
@@ -148,8 +147,9 @@ class DirectoryValue:
 
 @dataclass(frozen=True)
 class IntegerValue:
-    """A whole number from `smallest` to `largest`; where `auto` is given, that word stands for what
-    it returns.
+    """Whole number from `smallest` to `largest`.
+
+    If `auto` is given, the word `auto` is allowed and means its result.
     """
 
     smallest: int
@@ -173,10 +173,10 @@ class IntegerValue:
 
 @dataclass(frozen=True)
 class DurationValue:
-    """A time span from `at_least` seconds to a year: `10s`, `5 min`, `1h 30m`, or a number of
-    seconds.
+    """Time span from `at_least` seconds to a year.
 
-    Where `never` is true that word may be given, too; it stands for None.
+    Written `10s`, `5 min`, `1h 30m`, or as a number of seconds. If `never` is True, the word
+    `never` is allowed, too; it means None.
     """
 
     at_least: float
@@ -217,14 +217,15 @@ class ChoiceValue:
         text = scalar(node, "one of " + ", ".join(self.words))
         if text not in self.words:
             raise ConfigMistake(
-                f"should be one of {', '.join(self.words)}, not {described(node)}{suggestion(text, self.words)}"
+                f"should be one of {', '.join(self.words)}, not {described(node)}"
+                f"{suggestion(text, self.words)}"
             )
         return text
 
 
 @dataclass(frozen=True)
 class SectionValue:
-    """A mapping that is read into the dataclass `kind`."""
+    """Mapping that is read into the dataclass `kind`."""
 
     kind: type[Any]
 
@@ -234,7 +235,7 @@ class SectionValue:
 
 @dataclass(frozen=True)
 class NamedSectionsValue:
-    """A mapping from names to mappings, each read into the dataclass `kind` with its key as `name`."""
+    """Mapping from names to mappings, each read into the dataclass `kind`, with `name` as key."""
 
     kind: type[Any]
 
@@ -254,7 +255,7 @@ class NamedSectionsValue:
 
 
 def reader_of(hint: Any) -> ValueReader | None:
-    """What reads a field with this annotation; None where the field is not a key."""
+    """Reader for a field with this annotation; None if the field is not a key."""
     if get_origin(hint) is Annotated:
         (reader,) = hint.__metadata__
         return None if reader is NotAKey else reader
@@ -266,7 +267,7 @@ def reader_of(hint: Any) -> ValueReader | None:
 
 
 def keys_of(section: type[Any]) -> dict[str, ValueReader]:
-    """The keys of a section in their order, each with what reads it."""
+    """Keys of a section in their order, each with its reader."""
     hints = get_type_hints(section, include_extras=True)
     readers = {each.name: reader_of(hints[each.name]) for each in dataclasses.fields(section)}
     return {name: reader for name, reader in readers.items() if reader is not None}
@@ -275,9 +276,9 @@ def keys_of(section: type[Any]) -> dict[str, ValueReader]:
 def read_section(
     reading: ReadContext, section: type[T], node: yaml.Node, key: str = "", **given: object
 ) -> T | None:
-    """The dataclass `section` from a mapping, `given` for its fields that are no keys.
+    """Read the dataclass `section` from a mapping; `given` are its fields that are not keys.
 
-    Mistakes are noted in `reading`, and what is at fault keeps its default; None where that is not
+    Mistakes are added to `reading`, and a wrong key keeps its default. Returns None if that is not
     possible.
     """
     readers = keys_of(section)
@@ -308,7 +309,7 @@ def read_section(
 
 
 def entries(reading: ReadContext, node: yaml.Node, key: str) -> Iterator[tuple[str, yaml.Node]]:
-    """Name and value of each entry of a mapping, its line noted; nothing for a section left empty."""
+    """Name and value of each entry of a mapping, and record its line; none for an empty section."""
     if isinstance(node, yaml.ScalarNode) and node.tag == f"{TAG}null":
         return
     if not isinstance(node, yaml.MappingNode):
@@ -331,7 +332,7 @@ def joined(key: str, name: str) -> str:
 
 
 def scalar(node: yaml.Node, wanted: str) -> str:
-    """The text of a single value as it is written; raises Mistake for a list or a mapping."""
+    """Text of a single value as written; raises ConfigMistake for a list or a mapping."""
     if not isinstance(node, yaml.ScalarNode) or (
         node.tag == f"{TAG}null" and node.value in ("", "~", "null")
     ):
@@ -340,7 +341,7 @@ def scalar(node: yaml.Node, wanted: str) -> str:
 
 
 def described(node: yaml.Node) -> str:
-    """What a person wrote, for a message about it."""
+    """Value that a person wrote, shortened for a message."""
     if isinstance(node, yaml.MappingNode):
         return "keys with values"
     if isinstance(node, yaml.SequenceNode):
@@ -355,9 +356,7 @@ def suggestion(word: str, known: Iterable[str]) -> str:
 
 
 def duration(text: str) -> float | None:
-    """Seconds in `10s`, `5 min`, `1h 30m`, `1.5h` or a bare number; None where the text says
-    something else.
-    """
+    """Seconds in `10s`, `5 min`, `1h 30m`, `1.5h` or a bare number; None for other text."""
     if re.fullmatch(NUMBER, text):
         return float(text)
     parts = re.findall(rf"({NUMBER})\s*([a-z]+)\s*", text)

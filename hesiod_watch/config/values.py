@@ -1,9 +1,7 @@
-"""What can be configured: one frozen value per section of the file, one field per key, a sentence
-under each.
+"""Values that can be configured: one frozen class per section, one documented field per key.
 
-The annotation of a field says how its key is read (`reading`), the default is the field's own:
-there is no second list of keys anywhere. Fields that do not come from the file are marked
-`NotAKey`.
+The annotation of a field decides how its key is read (`reading`), and the default is the field's
+own. There is no second list of keys. Fields that do not come from the file are marked `NotAKey`.
 """
 
 from __future__ import annotations
@@ -30,171 +28,159 @@ from hesiod_watch.rules.run_types import type_of_name
 
 
 def default_workers() -> int:
-    """Half of the CPUs this process may use, at least one: the other half is for the sequencer's
-    own software.
-    """
+    """Half of the CPUs of this process, at least 1; the sequencer's software needs the rest."""
     return max(1, len(os.sched_getaffinity(0)) // 2)
 
 
 def default_ingest_workers() -> int:
-    """A quarter of the CPUs, at least one: cells that are finished must not wait for those that are
-    not.
-    """
+    """A quarter of the CPUs, at least 1: finished cells must not wait for unfinished ones."""
     return max(1, len(os.sched_getaffinity(0)) // 4)
 
 
 @dataclass(frozen=True, slots=True)
 class WatchSettings:
-    """How the service learns that there is something to look at."""
+    """How the service notices changes."""
 
     engine: Literal["auto", "inotify", "poll"] = "auto"
-    """`poll` only sweeps; `auto` uses events, but does not believe them on file systems that others
-    write to; `inotify` believes them everywhere. Sweeps are made in any case.
+    """`poll` only sweeps. `auto` uses events, but does not rely on them on file systems that other
+    hosts write to. `inotify` relies on them everywhere. Sweeps are made in any case.
     """
 
     sweep_interval: Annotated[float, DurationValue(at_least=0.1)] = 10.0
-    """Time between looks at the runs that are not finished, whatever events say."""
+    """Time between checks of the unfinished runs, independent of events."""
 
     full_sweep_interval: Annotated[float, DurationValue(at_least=0.1)] = 600.0
-    """Time between looks at every run, the finished ones too; not less than `sweep_interval`."""
+    """Time between checks of all runs, also finished ones; not less than `sweep_interval`."""
 
     upstream_interval: Annotated[float, DurationValue(at_least=0.1)] = 300.0
-    """Time between the service's questions to upstreams, and from one sync of a run to the next."""
+    """Time between two listings of the upstreams, and between two syncs of a run."""
 
 
 @dataclass(frozen=True, slots=True)
 class UpstreamSettings:
-    """Where runs come from."""
+    """Upstream: the source of runs."""
 
     name: Annotated[str, NotAKey]
-    """The key under `upstreams`: letters, digits, `_`, `-` and `.`."""
+    """Key under `upstreams`: letters, digits, `_`, `-` and `.`."""
 
     location: Annotated[str, TextValue()]
     """`LOCAL`: the sequencer writes into the landing area itself. `/directory`: mounted here.
-    `[user@]host:/directory`: reached over ssh. In such a directory lie runs, and in these libraries
-    with their cells.
+    `[user@]host:/directory`: reached over ssh. Such a directory contains runs, and runs contain
+    libraries with their cells.
     """
 
     mode: Literal["pull", "push"] = "pull"
-    """`pull`: rsync is called here. `push`: over ssh rsync is called there, where the landing area
-    is mounted as `landing_there`.
+    """`pull`: this host starts rsync. `push`: rsync is started on the sequencer over ssh, where the
+    landing area is mounted as `landing_there`.
     """
 
     landing_there: Annotated[str, TextValue()] = ""
-    """For `push`: the landing area as it is mounted on the sequencer, an absolute path."""
+    """For `push`: mount point of the landing area on the sequencer, an absolute path."""
 
     instrument: Annotated[str, TextValue()] = ""
-    """The instrument's name in the names of runs; empty: the upstream's own name."""
+    """Name of the instrument in the names of runs; empty: the upstream's name."""
 
     bandwidth_limit: Annotated[str, TextValue()] = ""
-    """The most that rsync sends in a second, such as `50M` (bytes, in units of 1024); empty: no
-    limit.
-    """
+    """Most bytes per second that rsync sends, such as `50M` (units of 1024); empty: no limit."""
 
     timeout: Annotated[float, DurationValue(at_least=1)] = 60.0
-    """How long nothing may come from the other side until a connection is given up."""
+    """Time without data after which a connection is given up."""
 
     connect_timeout: Annotated[float, DurationValue(at_least=1)] = 10.0
-    """How long connecting may take."""
+    """Longest time for connecting."""
 
     ssh_options: Annotated[tuple[str, ...], WordListValue()] = ()
-    """More arguments of ssh, such as `[-i, /etc/hesiod-watch/key]`; they come before our own but
-    for `BatchMode`.
+    """More arguments of ssh, such as `[-i, /etc/hesiod-watch/key]`. They come before our own,
+    except `BatchMode`.
     """
 
     rsync: Annotated[tuple[str, ...], WordListValue()] = ()
-    """rsync's command line, where the usual one will not do; `{options}`, `{source}` and
-    `{destination}` stand for what is usual. Empty: `[rsync, "{options}", "{source}",
+    """Command line of rsync if the usual one is not suitable. `{options}`, `{source}` and
+    `{destination}` stand for the usual arguments. Empty: `[rsync, "{options}", "{source}",
     "{destination}"]`.
     """
 
     mark_deletable: bool = False
-    """Whether cells that are proven to have two verified copies elsewhere are marked there as safe
-    to delete.
+    """Whether cells with two proven, verified copies elsewhere are marked there as safe to delete.
     """
 
     mark_lasts: Annotated[float, DurationValue(at_least=1)] = 7 * 86400.0
-    """How long such a mark counts; when it has run out, all copies are read again for a new one."""
+    """How long such a mark counts. After that all copies are read again for a new one."""
 
     @property
     def place(self) -> Location:
-        """The location, parsed; it has been checked."""
+        """Location, parsed; it is valid."""
         return parse_location(self.location)
 
     @property
     def instrument_name(self) -> str:
-        """What stands for the instrument in names of runs. It has no `_`, which is what divides
-        them.
-        """
+        """Name of the instrument in names of runs, without `_`, which separates their parts."""
         return self.instrument or self.name.replace("_", "-")
 
 
 @dataclass(frozen=True, slots=True)
 class RunTypeSettings(model.RunType):
-    """Runs of a kind, and what is different about them."""
+    """Type of run, and the settings of such runs."""
 
     name: Annotated[str, NotAKey]
-    """The key under `types`: letters, digits, `_`, `-` and `.`."""
+    """Key under `types`: letters, digits, `_`, `-` and `.`."""
 
     runs: Annotated[str, PatternValue()]
-    """Regular expression that the whole name of a run must match."""
+    """Regular expression that must match the whole name of a run."""
 
     process: bool = True
-    """Whether cells are processed; if not, they are received and left as they are."""
+    """Whether cells are processed. If not, they are received and not changed."""
 
     notify: bool = True
-    """Whether people are told about such runs."""
+    """Whether messages are sent about such runs."""
 
     queue: Annotated[str, TextValue()] = ""
-    """The tracker's queue for them; empty: `notify.rt.queue`."""
+    """Queue of the tracker for such runs; empty: `notify.rt.queue`."""
 
     backup_raw: Literal["default", "true", "false"] = "default"
-    """Whether backups hold their raw data; `default`: as `raw` of each backup says."""
+    """Whether backups contain their raw data; `default`: `raw` of each backup decides."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupPlaceSettings:
-    """A second place for results and raw data, on a file system of its own."""
+    """Backup of results and raw data, on its own file system."""
 
     name: Annotated[str, NotAKey]
-    """The key under `backups`: letters, digits, `_`, `-` and `.`."""
+    """Key under `backups`: letters, digits, `_`, `-` and `.`."""
 
     location: Annotated[str, TextValue()]
     """`/directory`: mounted here. `[user@]host:/directory`: reached over ssh. `hesiod-watch
-    backup-init` marks it.
+    backup-init` prepares it.
     """
 
     raw: bool = True
-    """Whether raw data are copied too, and not only results: all that lies in a cell's directory.
-    """
+    """Whether raw data are copied, too, and not only results: everything in a cell's directory."""
 
     fastq: bool = False
-    """Whether these include the FASTQ files whose reads are in the results already."""
+    """Whether raw data include the FASTQ files whose reads are already in the results."""
 
     bandwidth_limit: Annotated[str, TextValue()] = ""
-    """The most that rsync sends in a second, such as `50M` (bytes, in units of 1024); empty: no
-    limit.
-    """
+    """Most bytes per second that rsync sends, such as `50M` (units of 1024); empty: no limit."""
 
     timeout: Annotated[float, DurationValue(at_least=1)] = 60.0
-    """How long nothing may come from the other side until a connection is given up."""
+    """Time without data after which a connection is given up."""
 
     connect_timeout: Annotated[float, DurationValue(at_least=1)] = 10.0
-    """How long connecting may take."""
+    """Longest time for connecting."""
 
     ssh_options: Annotated[tuple[str, ...], WordListValue()] = ()
-    """More arguments of ssh, such as `[-i, /etc/hesiod-watch/key]`; they come before our own but
-    for `BatchMode`.
+    """More arguments of ssh, such as `[-i, /etc/hesiod-watch/key]`. They come before our own,
+    except `BatchMode`.
     """
 
     @property
     def place(self) -> Location:
-        """The location, parsed; it has been checked."""
+        """Location, parsed; it is valid."""
         return parse_location(self.location)
 
     @property
     def reached(self) -> UpstreamSettings:
-        """The same host and limits as ssh and rsync are told them."""
+        """Same host and limits as settings of an upstream, for ssh and rsync."""
         return UpstreamSettings(
             self.name,
             self.location,
@@ -210,10 +196,10 @@ class BackupSettings:
     """When backups are read again."""
 
     verify_every: Annotated[float, DurationValue(at_least=1)] = 30 * 86400.0
-    """Time from one reading of a cell's copies, here and there, to the next."""
+    """Time between two verifications of a cell's copies, here and on backups."""
 
     fresh: Annotated[float, DurationValue(at_least=1)] = 86400.0
-    """How old the reading of a copy may be when something is deleted because that copy exists."""
+    """Greatest age of a copy's verification for which a deletion may rely on that copy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +207,8 @@ class StripSettings:
     """When raw data are removed from the landing area."""
 
     after: Annotated[float | None, DurationValue(at_least=1, never=True)] = None
-    """Time from a cell's `.done` to the removal of those of its raw data that have two verified
-    copies elsewhere.
+    """Time from a cell's `.done` to the removal of its raw data that have two verified copies
+    elsewhere.
     """
 
 
@@ -231,96 +217,93 @@ class ProcessingSettings:
     """How cells are processed."""
 
     executor: Literal["local", "inline", "dry-run"] = "local"
-    """`local` starts a process per action, `inline` works in the deciding process, `dry-run` says
-    what it would do.
+    """`local` starts a process per action, `inline` works in the deciding process, `dry-run` only
+    prints the actions.
     """
 
     workers: Annotated[int, IntegerValue(1, 1024, auto=default_workers)] = field(
         default_factory=default_workers
     )
-    """Actions at work at the same time on this host; `auto` is half of the CPUs, at least 1."""
+    """Actions that run at the same time on this host; `auto`: half of the CPUs, at least 1."""
 
     processes: Annotated[int, IntegerValue(1, 1024)] = 1
-    """Processes that share the outputs of one cell."""
+    """Processes that write the outputs of one cell together."""
 
     nice: Annotated[int, IntegerValue(0, 19)] = 10
-    """How far the work stands back for other programs on this host: 0 not at all, 19 entirely."""
+    """CPU priority of the work: 0 normal, 19 lowest."""
 
     disk: Literal["normal", "low", "idle"] = "low"
-    """How far it stands back at the disk (ionice): `normal` not at all, `idle` whenever anybody
-    else wants it.
+    """Disk priority of the work (ionice): `normal`, `low`, or `idle`, which waits for all other
+    programs.
     """
 
     ingest: bool = True
-    """Whether cells are worked on while they are still being written, so that little is left when
-    they are complete.
+    """Whether cells are processed while they are still being written, so that little work remains
+    when they are complete.
     """
 
     ingest_interval: Annotated[float, DurationValue(at_least=0.1)] = 60.0
-    """Shortest time from one round of ingest on a cell to the next."""
+    """Shortest time between two attempts at ingest of a cell."""
 
     ingest_workers: Annotated[int, IntegerValue(1, 1024, auto=default_ingest_workers)] = field(
         default_factory=default_ingest_workers
     )
-    """Cells ingested at the same time on this host, beside `workers`; `auto` is a quarter of the
-    CPUs, at least 1.
+    """Cells ingested at the same time on this host, in addition to `workers`; `auto`: a quarter of
+    the CPUs, at least 1.
     """
 
     compression: Literal["default", "fast", "small"] = "default"
-    """How much time to spend on making outputs small: `fast` the least, `small` the most."""
+    """Time spent on small outputs: `fast` the least, `small` the most."""
 
     recompress: bool = False
-    """Compress anew also what MinKNOW has compressed already, instead of keeping its compressed
-    data as they are.
-    """
+    """Whether data that MinKNOW compressed are compressed again, instead of copied as they are."""
 
     grace: Annotated[float, DurationValue(at_least=0)] = 3600.0
-    """How long announced files may be missing after a cell's final summary before a person is told.
+    """How long announced files may be missing after a cell's final summary before a person gets a
+    message.
     """
 
     attempts_per_day: Annotated[int, IntegerValue(1, 1000)] = 3
-    """How often within 24 hours a cell is started before it is given up as failed."""
+    """How often a cell is started within 24 hours before it counts as failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
-    """What the report pages say about the facility."""
+    """Settings of the report pages."""
 
     title: Annotated[str, TextValue()] = ""
-    """The facility's name, shown at the head of each run's page; empty for none."""
+    """Name of the facility, shown at the top of each run's page; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """The whole configuration, checked."""
+    """Whole configuration, checked."""
 
     landing: Annotated[Path, DirectoryValue()]
-    """Where runs land: the directory that MinKNOW writes to."""
+    """Directory where runs arrive: MinKNOW writes to it."""
 
     output: Annotated[Path, DirectoryValue()]
-    """Where results go; neither inside `landing` nor around it."""
+    """Directory of the results; neither inside `landing` nor around it."""
 
     batch: Literal["none", "year", "month"] = "none"
-    """Whether runs lie in `landing` itself, or below directories such as `2026` or `2026-11`."""
+    """Whether runs are directly in `landing`, or in directories such as `2026` or `2026-11`."""
 
     watch: WatchSettings = field(default_factory=WatchSettings)
-    """How the service learns that there is something to look at."""
+    """How the service notices changes."""
 
     upstreams: tuple[UpstreamSettings, ...] = (UpstreamSettings("local", LOCAL),)
-    """Where runs come from, by name; `{}` means that no run is taken up by itself."""
+    """Sources of runs, by name; `{}`: no run is registered automatically."""
 
     types: tuple[RunTypeSettings, ...] = (RunTypeSettings("internal", ".*"),)
-    """Kinds of run; the first whose pattern matches the run's name counts, unless
-    `pipeline/type.yaml` says another.
+    """Types of run. The first whose pattern matches the run's name counts, unless
+    `pipeline/type.yaml` names another.
     """
 
     processing: ProcessingSettings = field(default_factory=ProcessingSettings)
     """How cells are processed."""
 
     backups: tuple[BackupPlaceSettings, ...] = ()
-    """Second places for results and raw data, by name; `{}`: none, and then nothing is ever
-    deletable.
-    """
+    """Backups of results and raw data, by name; `{}`: none, and then nothing is ever deletable."""
 
     backup: BackupSettings = field(default_factory=BackupSettings)
     """When backups are read again."""
@@ -329,13 +312,13 @@ class Config:
     """When raw data are removed from the landing area."""
 
     notify: NotifySettings = field(default_factory=NotifySettings)
-    """Telling people what happens to runs."""
+    """Messages to people about runs."""
 
     reports: ReportSettings = field(default_factory=ReportSettings)
-    """What the report pages say about the facility."""
+    """Settings of the report pages."""
 
     path: Annotated[Path | None, NotAKey] = None
-    """The file this was read from; None for a configuration made in code."""
+    """File from which this was read; None for a configuration made in code."""
 
     @property
     def local(self) -> bool:
@@ -343,9 +326,7 @@ class Config:
         return any(upstream.location == LOCAL for upstream in self.upstreams)
 
     def upstream_of(self, location: str) -> UpstreamSettings | None:
-        """The upstream in which a run lies, given the text of its `pipeline/upstream`; None: in
-        none of them.
-        """
+        """Upstream of a run, given the text of its `pipeline/upstream`; None if it is in none."""
         for upstream in self.upstreams:
             try:
                 run_in(upstream.place, location)
@@ -355,13 +336,11 @@ class Config:
         return None
 
     def type_of(self, run: str) -> model.RunType:
-        """The type that a run's name makes it; `run_types.type_of` also heeds what a person has
-        said of the run.
-        """
+        """Type of a run by its name; `run_types.type_of` also uses the type that a person set."""
         return type_of_name(self.types, run)
 
     def policy(self) -> Policy:
-        """What the rules need to know of it."""
+        """Settings that the rules need."""
         processing = self.processing
         return Policy(
             local=self.local,

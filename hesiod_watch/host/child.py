@@ -1,8 +1,7 @@
-"""OS processes: starting a worker, and hearing of its end.
+"""Child processes: start a worker, and get a call when it ends.
 
-A worker is a session of its own, so that it outlives the service that started it (a restart of the
-service interrupts nothing) and no terminal signal reaches it by accident. There is no shell
-anywhere.
+A worker runs in its own session. So it outlives the service that started it (a restart of the
+service interrupts no work), and it gets no terminal signal by accident. No shell is used.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from pathlib import Path
 
 
 def own_command(*arguments: str) -> tuple[str, ...]:
-    """The command line that runs this very program, whatever PATH says."""
+    """Command line that runs this program, independent of PATH."""
     return (sys.executable, "-m", "hesiod_watch", *arguments)
 
 
@@ -27,11 +26,10 @@ def start_worker(
     inherit: Sequence[int],
     on_exit: Callable[[int], None],
 ) -> subprocess.Popen[bytes]:
-    """Start a process in a session of its own; `on_exit` is called with its exit code from another
-    thread.
+    """Start a process in its own session; `on_exit` gets its exit code, in another thread.
 
-    What it prints goes to the end of `log` (or nowhere, where that cannot be opened). `inherit` are
-    descriptors it keeps open. Raises OSError when the program cannot be started.
+    Its output is appended to `log`, or discarded if `log` cannot be opened. `inherit` are
+    descriptors that it keeps open. Raises OSError when the program cannot be started.
     """
     output = _open_log(log)
     try:
@@ -43,8 +41,8 @@ def start_worker(
             start_new_session=True,
             pass_fds=tuple(inherit),
             cwd="/",
-            # numpy starts a thread for every CPU, which nothing we do has work for: a fifth of a
-            # second on 4 CPUs.
+            # Otherwise numpy starts one thread for each CPU, without any use here: 0.2 seconds on
+            # 4 CPUs.
             env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
         )
     finally:
@@ -66,6 +64,5 @@ def _open_log(log: Path | None) -> int:
             log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664
         )
     except OSError:
-        return (
-            subprocess.DEVNULL
-        )  # work matters more than its log; the worker's own lines say what went wrong
+        # The work matters more than its log. The worker's own lines say what failed.
+        return subprocess.DEVNULL

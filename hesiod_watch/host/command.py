@@ -1,14 +1,13 @@
-"""Running one command to its end: never through a shell, never without a limit, never leaving
-anything behind.
+"""Run one command to its end: no shell, always with a time limit, no process left behind.
 
-`sh` starts the process, in a session of its own, and waits for it. Output is read here, because
-rsync divides its progress by carriage returns, and because a process that outlives the command
-(ssh's shared connection) may hold the pipe open for hours: what counts is the end of the command,
+`sh` starts the process in its own session and waits for it. This module reads the output itself,
+for two reasons. rsync separates its progress by carriage returns. And a process that outlives the
+command (ssh's shared connection) may keep the pipe open for hours: the end of the command counts,
 not the end of its output.
 
-Where this process is killed the kernel ends the command, so that nobody who takes the work over
-meets it still writing. That has to be asked for between fork and exec, where Python must not run
-when there are threads: `setpriv` does it.
+If this process is killed, the kernel ends the command. So the next process that takes over the work
+does not meet a command that still writes. This must be requested between fork and exec, where
+Python must not run in a program with threads: `setpriv` does it.
 """
 
 from __future__ import annotations
@@ -31,25 +30,21 @@ from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.text import number_of
 
 LARGEST = 1 << 30
-"""Bytes of output that are kept. A million files with long names make a quarter of it."""
+"""Bytes of output that are kept. A million files with long names need a quarter of it."""
 LARGEST_ERRORS = 1 << 20
 TERM_GRACE = 5.0
-"""Seconds that a command has between being asked to end and being killed: rsync saves what it has
-of a file.
-"""
+"""Seconds between SIGTERM and SIGKILL: rsync uses them to save its partial file."""
 _ABANDON = 5.0  # seconds after SIGKILL: a process that waits for a dead mount does not die
-_WITH_US = (
-    "setpriv",
-    "--pdeathsig",
-    "TERM",
-)  # of util-linux; ends with this thread, which waits for the command
-_POLL = 0.1  # seconds from the end of output, or from a wish to stop, to our noticing
+# From util-linux. The command ends with this thread, which waits for it.
+_WITH_US = ("setpriv", "--pdeathsig", "TERM")
+_POLL = 0.1  # seconds until the end of output, or a request to stop, is noticed
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """How a command ended. `code` is negative for a signal; `why` says so where it was we who ended
-    it.
+    """Result of a command.
+
+    `code` is negative for a signal; `why` is the reason if this program ended the command.
     """
 
     code: int
@@ -59,7 +54,7 @@ class CommandResult:
 
 
 class CommandRunner(Protocol):
-    """Runs a command. The one that is real is `run`."""
+    """Function that runs a command; the real one is `run`."""
 
     def __call__(
         self,
@@ -82,19 +77,19 @@ def run(
     on_output: Callable[[bytes], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> CommandResult:
-    """Run `command` with `given` as its standard input; never raises for how it ends, but
-    TemporaryError where this host has no room for its input, or no descriptors.
+    """Run `command` with `given` as its standard input; returns its result, however it ends.
 
-    It is ended, with all that it started, when nothing has come from it for `quiet` seconds, when
-    it writes more than LARGEST bytes, or when `stop` says so. `directory` is an open directory that
-    it works in. Output goes to `on_output` in pieces as they come instead of being kept. A program
-    that is not installed ends with code 127.
+    The command is ended, with all processes that it started, when it writes nothing for `quiet`
+    seconds, when it writes more than LARGEST bytes, or when `stop` returns True. `directory` is an
+    open directory in which it works. `on_output` gets the output in pieces as they arrive;
+    otherwise the output is kept. A program that is not installed has exit code 127. Raises only
+    TemporaryError, if this host has no space for the input or no free descriptors.
     """
     if shutil.which(command[0]) is None:
         return CommandResult(127, b"", f"{command[0]}: not found")
-    import sh  # it takes a while, and most commands of hesiod-watch never get here
+    import sh  # a slow import, and most commands of hesiod-watch do not need it
 
-    logging.getLogger("sh").setLevel(logging.WARNING)  # it tells of every process that it starts
+    logging.getLogger("sh").setLevel(logging.WARNING)  # it logs every process that it starts
     with ExitStack() as opened:
         try:
             stdin = opened.enter_context(_file(given))
@@ -113,14 +108,15 @@ def run(
                 _bg=True,
                 _bg_exc=False,
                 _new_session=True,
-                _ok_code=list(range(-128, 256)),  # all: what they mean is for `exit_codes`
+                _ok_code=list(range(-128, 256)),  # all: `exit_codes` decides what they mean
                 _encoding="utf-8",
                 _env={**os.environ, "LC_ALL": "C"},
                 _preexec_fn=None if directory is None else lambda: os.fchdir(directory),
             )
         except (sh.CommandNotFound, sh.ForkException, OSError) as error:
             return CommandResult(126, b"", f"{command[0]}: {str(error).strip().splitlines()[-1]}")
-        out.close()  # the command has its own, and the last of these to be closed ends what is read
+        # The command has its own copies. Output ends when the last copy is closed.
+        out.close()
         err.close()
         why = _attend(process, reading, quiet, stop)
         reading.rest()
@@ -130,7 +126,7 @@ def run(
 
 
 def _pipe(opened: ExitStack) -> tuple[int, BinaryIO]:
-    """A pipe whose ends are closed with `opened`: where it is read, and where it is written."""
+    """Create a pipe that is closed with `opened`; returns its read end and its write end."""
     read, write = os.pipe()
     opened.callback(os.close, read)
     return read, opened.enter_context(os.fdopen(write, "wb"))
@@ -138,10 +134,9 @@ def _pipe(opened: ExitStack) -> tuple[int, BinaryIO]:
 
 @cache
 def _with_us() -> tuple[str, ...]:
-    """What to put before a command, so that it does not outlive this process; nothing where that
-    cannot be had.
+    """Prefix that ends the command with this process; empty if unavailable.
 
-    Then it ends when it finds that nobody reads what it writes.
+    Without it the command ends when it writes to a pipe without a reader.
     """
     try:
         tried = subprocess.run(
@@ -157,9 +152,7 @@ def _with_us() -> tuple[str, ...]:
 
 
 def _file(data: bytes) -> BinaryIO:
-    """An open file with `data`: a descriptor that is handed down, so that no thread has to feed a
-    pipe.
-    """
+    """Open file with `data`; the command gets its descriptor, so no thread has to fill a pipe."""
     file = tempfile.TemporaryFile()  # noqa: SIM115 -- the caller closes it
     file.write(data)
     file.seek(0)
@@ -167,7 +160,7 @@ def _file(data: bytes) -> BinaryIO:
 
 
 class _PipeReader:
-    """What a command has written so far."""
+    """Output and errors that a command has written so far."""
 
     def __init__(self, output: int, errors: int, on_output: Callable[[bytes], None] | None) -> None:
         self.output = bytearray()
@@ -178,11 +171,11 @@ class _PipeReader:
             os.set_blocking(descriptor, False)
 
     def once(self, seconds: float) -> bool:
-        """Wait for output and take it; False when none came."""
+        """Wait up to `seconds` for output and take it; False if none came."""
         if not self._open:
-            time.sleep(min(seconds, 0.005))  # its end is near
+            time.sleep(min(seconds, 0.005))  # the command ends soon
             return False
-        poll = select.poll()  # and not select.select, which knows no descriptor above 1023
+        poll = select.poll()  # not select.select, which allows no descriptor above 1023
         for descriptor in self._open:
             poll.register(descriptor, select.POLLIN)
         ready = poll.poll(seconds * 1000)
@@ -198,7 +191,7 @@ class _PipeReader:
         return bool(ready)
 
     def rest(self) -> None:
-        """Take what is there, and not wait for more."""
+        """Take the output that is available, without waiting for more."""
         while self._open and self.once(0):
             pass
 
@@ -214,7 +207,7 @@ class _PipeReader:
 
 
 def _attend(process: Any, reading: _PipeReader, quiet: float, stop: Callable[[], bool]) -> str:
-    """Wait for the end of a process; "" or why we brought it about."""
+    """Wait for the end of a process; returns "" or the reason why this program ended it."""
     heard = time.monotonic()
     while process.is_alive():
         if reading.once(_POLL):
@@ -233,11 +226,11 @@ def _attend(process: Any, reading: _PipeReader, quiet: float, stop: Callable[[],
 
 
 def _end(process: Any, reading: _PipeReader) -> None:
-    """End a process and all that it started: ask it first, then kill. Output is read meanwhile,
-    lest it block.
+    """End a process and all that it started: SIGTERM first, then SIGKILL.
 
-    Only the process itself is asked: rsync tells its helpers, which then keep what they have of a
-    file. What it started has the rest of its time to end after it.
+    Output is read meanwhile, so that the process does not block. Only the process itself gets
+    SIGTERM: rsync passes it to its helpers, which then keep their partial files. The processes that
+    it started have the remaining time to end.
     """
     with suppress(ProcessLookupError):
         os.kill(process.pid, signal.SIGTERM)
@@ -245,7 +238,7 @@ def _end(process: Any, reading: _PipeReader) -> None:
     while (process.is_alive() or _group_lives(process.pid)) and time.monotonic() < until:
         reading.once(_POLL)
     with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)  # a session of its own: its group has its number
+        os.killpg(process.pid, signal.SIGKILL)  # its own session: the group has the same number
     until = time.monotonic() + _ABANDON
     while process.is_alive() and time.monotonic() < until:
         reading.once(_POLL)
@@ -260,9 +253,7 @@ def _group_lives(group: int) -> bool:
 
 
 def _code(process: Any) -> int:
-    """The exit code; that of SIGKILL for a process that cannot even be killed, and is left to
-    itself.
-    """
+    """Exit code; that of SIGKILL for a process that cannot be killed and is abandoned."""
     if process.is_alive():
         return -signal.SIGKILL
     return int(process.exit_code)

@@ -1,9 +1,9 @@
-"""What the processes of this host remember together for a minute, beside the flags: that somebody
-does not answer.
+"""Host-wide one-minute cache of services that do not answer.
 
-Hundreds of runs may have something for a tracker that is away, and each attempt may take as long as
-a timeout. So the first one says so here, and the others of that minute take its word. A file that
-is lost costs one attempt; one that is not understood is none.
+Hundreds of runs may have messages for a tracker that is down, and each attempt may last a full
+timeout. So the first process records the failure here, and the others use its record for a minute.
+A lost file costs one attempt; a file that cannot be parsed is ignored. The flags are independent of
+this cache.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from hesiod_watch.core.records import loads
 from hesiod_watch.host.locks import lock_directory
 
 LONGEST = timedelta(seconds=60)
-"""For which others' word is taken; not so long that what works again is missed."""
+"""Longest time for which a record is used; short, so that a repaired service is soon noticed."""
 
 
 def known_outage(landing: Path, what: str) -> str:
-    """Why something was found not to answer a moment ago; "" when nothing is known."""
+    """Reason why a service recently did not answer; "" if no failure is recorded."""
     try:
         record = loads(_file(landing, what).read_bytes())
         until, why = float(record["until"]), str(record["why"])
@@ -36,8 +36,9 @@ def known_outage(landing: Path, what: str) -> str:
 
 
 def note_outage(landing: Path, what: str, why: str, last: timedelta) -> None:
-    """Say to the others that something does not answer, for as long as `last`, but not for long.
-    Never raises.
+    """Record for all processes of this host that a service does not answer. Never raises.
+
+    The record is used for `last`, but never longer than LONGEST.
     """
     until = time.time() + min(last, LONGEST).total_seconds()
     with suppress(OSError, HesiodError):
@@ -48,15 +49,13 @@ def note_outage(landing: Path, what: str, why: str, last: timedelta) -> None:
 
 
 def outage_over(landing: Path, what: str) -> None:
-    """Say that it answers. Never raises."""
+    """Record that the service answers. Never raises."""
     with suppress(OSError, HesiodError):
         _file(landing, what).unlink(missing_ok=True)
 
 
 def first_today(landing: Path, what: str) -> bool:
-    """Whether this is said for the first time within a day on this host; where that cannot be
-    known, it is.
-    """
+    """Whether this is the first report within a day on this host; True if unknown."""
     try:
         path = _file(landing, what)
         if 0 <= time.time() - path.stat().st_mtime < timedelta(days=1).total_seconds():

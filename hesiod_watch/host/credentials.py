@@ -1,9 +1,9 @@
-"""What a channel proves itself with, read from a file that nobody else can read.
+"""Credentials of a channel, from a file that only its owner can read.
 
-The file has lines `key: value`: either `token`, or `user` and `password`. A value is all that
-follows, as it stands: passwords hold anything, and YAML would cut one at ` #` and take another for
-a number. Blanks around it and one pair of quotes are taken off. Empty lines, and those that begin
-with `#`, are left out.
+The file has lines `key: value`: either `token`, or `user` and `password`. A value is the rest of
+the line, unchanged: passwords contain any character, and YAML would cut one at ` #` or read another
+as a number. Blanks around the value and one pair of quotes are removed. Empty lines, and lines that
+begin with `#`, are ignored.
 
 No secret is ever part of an error's text or of a repr.
 """
@@ -24,7 +24,7 @@ KEYS = ("token", "user", "password")
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Either a token, or a user and a password; the others are empty."""
+    """A token, or a user and a password; unused fields are empty."""
 
     token: str = field(default="", repr=False)
     user: str = ""
@@ -32,7 +32,10 @@ class Credentials:
 
 
 def read_credentials(path: Path) -> Credentials:
-    """The credentials in a file; it may be a link. Raises PermanentError, which says what to do."""
+    """Read credentials from a file, which may be a link.
+
+    Raises PermanentError with the remedy.
+    """
     shown = display(str(path))
     try:
         text = private_text(path)
@@ -44,10 +47,12 @@ def read_credentials(path: Path) -> Credentials:
 
 
 def private_text(path: Path) -> str:
-    """What the file holds. Raises ValueError with a reason where it is not to be trusted, OSError."""
-    if not stat.S_ISREG(
-        path.stat().st_mode
-    ):  # before it is opened: opening a device or FIFO may do anything
+    """Text of a private file.
+
+    Raises ValueError with a reason if the file is not safe to use, OSError.
+    """
+    # Check before opening: opening a device or FIFO may have any effect.
+    if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("is no regular file")
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a name
@@ -59,8 +64,8 @@ def private_text(path: Path) -> str:
                 f"belongs to another user (uid {status.st_uid}); it should be yours or root's"
             )
         if status.st_mode & 0o077:
-            told = f"others may read or change it (mode {stat.S_IMODE(status.st_mode):04o})"
-            raise ValueError(f"{told}; run: chmod 600 {display(str(path))}")
+            reason = f"others may read or change it (mode {stat.S_IMODE(status.st_mode):04o})"
+            raise ValueError(f"{reason}; run: chmod 600 {display(str(path))}")
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
         raise ValueError("is too large for credentials")

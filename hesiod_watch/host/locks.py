@@ -1,9 +1,8 @@
-"""Locks among the processes of this user on this host, given back by the kernel however a process
-ends.
+"""Locks among this user's processes on this host; the kernel releases them at process end.
 
-They lie in a private directory on a local disk, because flock is not to be relied on over network
-mounts. They bound load (`slots`) and put the processes of one host in order where only this host
-can judge; who may work on what is decided by flags, for all hosts.
+The lock files are in a private directory on a local disk, because flock is not reliable on network
+mounts. Locks limit load (`slots`), and they order the processes of one host where only this host
+can judge. Flags decide, for all hosts, which process may work on a cell or run.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from hesiod_watch.core.errors import PermanentError
 
 
 def lock_directory(landing: Path, base: Path | None = None) -> Path:
-    """The directory of the locks that belong to a landing area; made if need be.
+    """Directory of the locks for a landing area; created if needed.
 
-    Raises PermanentError when somebody else has made it: in a shared directory for temporary files
-    anybody can.
+    Raises PermanentError when another user made it: in a shared directory for temporary files every
+    user can.
     """
     digest = hashlib.sha256(os.fsencode(landing)).hexdigest()[:12]
     directory = (base or Path(tempfile.gettempdir())) / f"hesiod-watch-{os.getuid()}-{digest}"
@@ -32,22 +31,18 @@ def lock_directory(landing: Path, base: Path | None = None) -> Path:
     found = directory.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
         raise PermanentError(
-            f"{directory} is not a directory of this user; remove it: it only holds locks"
+            f"{directory} is not a directory of this user; remove it: it only contains locks"
         )
     return directory
 
 
 def open_lock(path: Path) -> int:
-    """An open descriptor of a lock file; the lock is taken with flock on it and ends with its last
-    copy.
-    """
+    """Open a lock file; flock on the descriptor locks it until its last copy is closed."""
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def take_one(files: Iterable[Path]) -> int | None:
-    """Lock the first file that nobody has locked: the descriptor that holds the lock; None when all
-    are taken.
-    """
+    """Lock the first free file; returns its descriptor, or None if all are locked."""
     for file in files:
         descriptor = open_lock(file)
         try:
@@ -61,7 +56,7 @@ def take_one(files: Iterable[Path]) -> int | None:
 
 @contextmanager
 def alone_on_this_host(landing: Path, what: str) -> Iterator[None]:
-    """At most one process of this user on this host is inside for the same `what`; others wait."""
+    """Admit one process of this user on this host at a time for each `what`; others wait."""
     name = hashlib.sha256(os.fsencode(what)).hexdigest()[:2]  # 256 files serve any number of names
     descriptor = open_lock(lock_directory(landing) / f"alone-{name}")
     try:

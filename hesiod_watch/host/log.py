@@ -1,8 +1,8 @@
-"""How log lines look: `TIME LEVEL sentence key=value …`, each on exactly one line.
+"""Log lines: `TIME LEVEL sentence key=value …`, each on exactly one line.
 
-One record is one line whatever the fields hold: names from disk may contain newlines, escape
-sequences or bytes that are no text, and a traceback is a field like any other. Under systemd the
-journal adds the time itself and takes the priority from a prefix `<n>`.
+One record is one line whatever the fields contain. Names from disk may contain newlines, escape
+sequences or bytes that are not text; a traceback is a field like any other. Under systemd the
+journal adds the time and reads the priority from a prefix `<n>`.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ PLAIN_VALUE = re.compile(r"[^\s\"'=\\]+")
 
 
 class LineFormatter(logging.Formatter):
-    """One record, one line; fields that are None are left out. `journal`: no time, and the priority
-    for systemd.
+    """One record, one line; fields that are None are omitted.
+
+    `journal`: no time, and the priority for systemd.
     """
 
     def __init__(self, *, journal: bool = False) -> None:
@@ -56,8 +57,9 @@ class LineFormatter(logging.Formatter):
 
 
 def field_text(value: object) -> str:
-    """`value` as one word, in double quotes where it is empty or has blanks, quotes or anything
-    escaped.
+    """Format `value` as one word, in double quotes if it is empty or not plain.
+
+    Blanks, quotes and escaped characters are not plain.
     """
     printable = display(str(value))
     if PLAIN_VALUE.fullmatch(printable):
@@ -66,10 +68,9 @@ def field_text(value: object) -> str:
 
 
 def goes_to_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Whether `stream` is the one systemd connected to its journal (`JOURNAL_STREAM`,
-    systemd.exec(5)).
+    """Whether systemd connected `stream` to its journal (`JOURNAL_STREAM`, systemd.exec(5)).
 
-    The variable is inherited by children whose output goes elsewhere, so device and inode are
+    Children inherit the variable although their output may be elsewhere, so device and inode are
     compared.
     """
     device, _, inode = environ.get("JOURNAL_STREAM", "").partition(":")
@@ -81,9 +82,9 @@ def goes_to_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
 
 
 def configure(verbosity: int, stream: TextIO) -> None:
-    """Send log lines to `stream`; calling it again replaces the earlier choice.
+    """Send log lines to `stream`; a second call replaces the first.
 
-    `verbosity`: below 0 warnings only, 0 what was done, 1 also why, 2 also what the libraries say.
+    `verbosity`: below 0 only warnings, 0 actions, 1 also reasons, 2 also messages of libraries.
     """
     handler = logging.StreamHandler(stream)
     handler.set_name("hesiod-watch")

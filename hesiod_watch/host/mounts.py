@@ -1,10 +1,10 @@
-"""Which file system a path lies on, and whether events can be believed there.
+"""File system of a path, and whether inotify events are reliable there.
 
-inotify tells what was done through this host's kernel. On network, cluster and FUSE file systems
-other hosts (or the process behind FUSE) make changes that it never hears of, and adding a watch
-succeeds all the same; so does it on a stacked file system whose lower layers change. The type is
-the first evidence; `watching` adds the second, what a sweep finds and no event announced. Unknown
-types start with the benefit of the doubt and are judged by that.
+inotify reports changes made through this host's kernel. On network, cluster and FUSE file systems
+other hosts (or the process behind FUSE) make changes that it never reports, although adding a watch
+succeeds. The same holds for a stacked file system whose lower layers change. The type of the file
+system is the first evidence. `watching` adds the second: changes that a sweep finds and no event
+announced. Unknown types are trusted at first and judged by the second evidence.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Literal
 Kind = Literal["local", "network", "stacked", "unknown"]
 
 _TYPES: dict[Kind, str] = {
-    # fuseblk: FUSE on a block device of this host, as ntfs-3g
-    "local": "ext2 ext3 ext4 xfs btrfs zfs tmpfs ramfs f2fs jfs nilfs2 reiserfs bcachefs vfat exfat msdos ntfs ntfs3"
-    " hfsplus udf fuseblk",
-    # plain fuse: what bindfs and others show; all of fuse.* beside it
-    "network": "nfs nfs4 lustre cifs smb3 smbfs ncpfs gpfs beegfs ceph 9p afs panfs pvfs2 orangefs glusterfs coda ocfs2"
-    " gfs2 virtiofs vboxsf vmhgfs prl_fs fuse",
+    # fuseblk: FUSE on a block device of this host, such as ntfs-3g
+    "local": "ext2 ext3 ext4 xfs btrfs zfs tmpfs ramfs f2fs jfs nilfs2 reiserfs bcachefs vfat exfat"
+    " msdos ntfs ntfs3 hfsplus udf fuseblk",
+    # fuse: the type of bindfs and others; every fuse.* counts as well
+    "network": "nfs nfs4 lustre cifs smb3 smbfs ncpfs gpfs beegfs ceph 9p afs panfs pvfs2 orangefs"
+    " glusterfs coda ocfs2 gfs2 virtiofs vboxsf vmhgfs prl_fs fuse",
     "stacked": "overlay overlayfs aufs unionfs ecryptfs shiftfs",
 }
 _KINDS: dict[str, Kind] = {
@@ -31,12 +31,12 @@ _KINDS: dict[str, Kind] = {
 }
 
 _OCTAL = re.compile(r"\\([0-7]{3})")
-_SEPARATOR = 6  # optional fields end with "-", not before this field
+_SEPARATOR = 6  # first field that may be the "-" after the optional fields
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """The mount that a path lies on. `fstype` is "" where it could not be found out."""
+    """Mount of a path. `fstype` is "" if it is unknown."""
 
     fstype: str
     kind: Kind
@@ -51,17 +51,16 @@ class _MountinfoLine:
 
 
 def kind_of(fstype: str) -> Kind:
-    """Whether events on a file system of this type (as mountinfo spells it) can be believed."""
+    """Kind of a file system type (as in mountinfo): whether its events are reliable."""
     return "network" if fstype.startswith("fuse.") else _KINDS.get(fstype, "unknown")
 
 
 def parse_mountinfo(text: str, path: Path) -> Mount:
-    """The mount of the absolute, resolved `path`, from the text of `/proc/self/mountinfo`
-    (proc(5)).
+    """Mount of the absolute, resolved `path`, from the text of `/proc/self/mountinfo` (proc(5)).
 
-    Mounts are followed from the root as the kernel follows a path, because the longest mount point
-    is not always the one: a later mount higher up hides what was mounted below it before. Lines
-    that make no sense are skipped.
+    Mounts are followed from the root, as the kernel follows a path. The longest mount point is not
+    always the right one: a later mount higher up hides earlier mounts below it. Lines that cannot
+    be parsed are skipped.
     """
     lines = [
         line
@@ -72,8 +71,8 @@ def parse_mountinfo(text: str, path: Path) -> Mount:
         return Mount("", "unknown")
     ids = {line.id for line in lines}
     roots = [line for line in lines if line.parent not in ids or line.parent == line.id]
-    # No root shows where mounts were hidden from us (a chroot, a container): the longest, then the
-    # latest, is best.
+    # There is no single root if mounts are hidden from this process (a chroot, a container). Then
+    # the longest mount point is best, and the latest of equal ones.
     current = (
         roots[-1]
         if len(roots) == 1
@@ -87,9 +86,7 @@ def parse_mountinfo(text: str, path: Path) -> Mount:
 
 
 def mount_of(path: Path) -> Mount:
-    """The mount of `path` on this host, symbolic links resolved. `unknown` where the kernel does
-    not tell.
-    """
+    """Mount of `path` on this host, symbolic links resolved; `unknown` without mountinfo."""
     try:
         text = os.fsdecode(Path("/proc/self/mountinfo").read_bytes())
     except OSError:

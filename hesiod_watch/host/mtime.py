@@ -1,10 +1,10 @@
-"""Modification times as the server knows them now.
+"""Modification times as the server of a network file system knows them now.
 
-A network file system answers `stat` from a cache that may be seconds (NFS: up to a minute) old.
-`statx` with AT_STATX_FORCE_SYNC makes it ask (measured behind a cache of 5 s: `stat` 4.96 s late,
-`statx` 0.000 s). Python 3.11 has no statx, so it is called in the C library; where that has none
-either, plain `stat` is used. Symbolic links are never followed. All times are nanoseconds since the
-epoch, of the file system's clock.
+A network file system answers `stat` from a cache that may be seconds old (NFS: up to a minute).
+`statx` with AT_STATX_FORCE_SYNC asks the server (measured behind a cache of 5 s: `stat` 4.96 s
+late, `statx` 0.000 s). Python 3.11 has no statx, so this module calls it in the C library. If that
+has none either, plain `stat` is used. Symbolic links are never followed. All times are nanoseconds
+since the epoch, by the file system's clock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from hesiod_watch.host.mounts import Mount
 
 Modified = Callable[[Path], int]
-"""Modification time of a path in nanoseconds; raises OSError as `os.stat` does."""
+"""Function for the modification time of a path in nanoseconds; raises OSError as `os.stat`."""
 
 _AT_FDCWD = -100
 _AT_SYMLINK_NOFOLLOW = 0x100
@@ -31,14 +31,12 @@ _MTIME = struct.Struct("=qI")
 
 
 def modified(path: Path) -> int:
-    """As the kernel has it, from its cache where there is one."""
+    """Modification time in the kernel's view, which may be cached."""
     return path.lstat().st_mtime_ns
 
 
 def modified_on_server(path: Path) -> int:
-    """As the server has it now: one round trip. Falls back to `modified` where the C library has no
-    statx.
-    """
+    """Modification time on the server, in one round trip; `modified` without statx."""
     statx = _statx()
     if statx is None:
         return modified(path)
@@ -52,10 +50,10 @@ def modified_on_server(path: Path) -> int:
 
 
 def modified_for(mount: Mount) -> Modified:
-    """The way to ask that suits this file system.
+    """Choose the function that suits this file system.
 
-    Lustre keeps its clients' caches coherent: plain `stat` is never stale there and costs no
-    message.
+    Lustre keeps its clients' caches coherent: plain `stat` is never stale there and needs no
+    network message.
     """
     return modified_on_server if mount.kind == "network" and mount.fstype != "lustre" else modified
 

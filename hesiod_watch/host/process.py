@@ -1,8 +1,8 @@
-"""What this machine knows about itself and its processes: /proc, the boot id, the machine id.
+"""Identity of this host and its processes, from /proc, the boot id and the machine id.
 
-Says who *we* are in a claim (`this_owner`) and gathers the evidence about the owner of another
-(`look_up`). Draws no conclusion: that is `liveness.judge`. What cannot be read is "cannot tell"; a
-system without /proc therefore never declares anybody dead.
+`this_owner` identifies this process in a claim. `look_up` gathers the evidence about the owner of
+another claim. This module draws no conclusion; `liveness.judge` does. A value that cannot be read
+counts as unknown, so a system without /proc never declares a process dead.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from hesiod_watch.rules.liveness import OwnerEvidence, judge
 
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
-LONGEST_REASON = 1000  # characters; a claim is one line that fits into one block
+LONGEST_REASON = 1000  # characters; a claim is one line that fits into one disk block
 
 
 def iso_now() -> str:
-    """This moment as flags and documents spell it, by this host's clock."""
+    """Current time of this host's clock, in the format of flags and documents."""
     return iso(datetime.now(UTC))
 
 
 def this_owner(
     action: str, executor: str, *, epoch: int = 1, reason: str = "", token: str | None = None
 ) -> Owner:
-    """The record of this very process. Make it in the process that is meant: a fork has another
-    pid.
+    """Owner record of this process. Call it in the process itself: a fork has another pid.
 
-    Without `token` a random one is drawn. The submit time of a Slurm job is not in its environment;
-    who knows it puts it in with `dataclasses.replace`.
+    Without `token` a random one is made. The submit time of a Slurm job is not in its environment;
+    a caller that knows it adds it with `dataclasses.replace`.
     """
     return Owner(
         token=secrets.token_hex(16) if token is None else token,
@@ -58,13 +57,12 @@ def this_owner(
 
 
 def look_up(owner: Owner) -> OwnerEvidence:
-    """What this machine knows about `owner`'s process, now. Knows nothing of Slurm."""
+    """Evidence of this host about `owner`'s process, now. It does not ask Slurm."""
     boot_id, namespace = _first_line(BOOT_ID_FILE), _pid_namespace()
     same_boot = boot_id == owner.boot_id if boot_id and owner.boot_id else None
     if same_boot:
-        same_machine: bool | None = (
-            True  # a boot id is random and of one kernel, whatever a container calls its host
-        )
+        # A boot id is random and unique to one kernel, whatever host name a container uses.
+        same_machine: bool | None = True
     else:
         same_machine = _same_machine(owner)
     same_namespace = namespace == owner.pid_namespace if namespace and owner.pid_namespace else None
@@ -77,17 +75,17 @@ def look_up(owner: Owner) -> OwnerEvidence:
 
 
 def judge_here(owner: Owner | None) -> tuple[Liveness, str]:
-    """`liveness.judge` with what this machine knows."""
+    """`liveness.judge` with the evidence of this host."""
     return judge(owner, look_up(owner) if owner else None)
 
 
 def this_user() -> str:
-    """Name and number of the user whose rights this process has, e.g. "prom (uid 1000)"."""
+    """Name and number of the user of this process, such as "prom (uid 1000)"."""
     return f"{_user()} (uid {os.geteuid()})"
 
 
 def why_not_writable(directory: Path) -> str:
-    """Why this process may not write in a directory, or may not make it; "" where it may."""
+    """Reason why this process may not write in or make a directory; "" if it may."""
     place = directory
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
@@ -100,40 +98,40 @@ def why_not_writable(directory: Path) -> str:
         if os.statvfs(place).f_flag & os.ST_RDONLY:
             return f"{place} is on a read-only file system"
     except OSError as error:
-        return f"{place} cannot be looked at: {error.strerror}"
+        return f"{place} cannot be examined: {error.strerror}"
     return f"{place} may not be written by the user {this_user()}"
 
 
 def process_start(pid: int) -> int | None:
-    """Start time of a process in clock ticks since boot (field 22 of its stat); None: not there, or
-    not to be seen.
-    """
+    """Start time of a process in clock ticks since boot (field 22 of stat); None if not visible."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except OSError:
         return None
-    # The second field is the program's name in parentheses, and the name may hold blanks and
+    # The second field is the program's name in parentheses, and it may contain blanks and
     # parentheses.
     fields = stat.rpartition(b")")[2].split()
     return int(fields[19]) if len(fields) > 19 else None
 
 
 def _answers(pid: int) -> bool | None:
-    """Whether a process is there that /proc does not show: with `hidepid` that hides what belongs
-    to other users.
+    """Whether a process exists although /proc does not show it.
+
+    With `hidepid`, /proc hides the processes of other users.
     """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # EPERM: somebody else's process, so there is one
+    except OSError:  # EPERM: it exists and belongs to another user
         return True
     return True
 
 
 def _same_machine(owner: Owner) -> bool | None:
-    """By host name *and* machine id: images are cloned with their machine id, and host names are
-    given again.
+    """Compare host name *and* machine id; None if unknown.
+
+    Cloned images share a machine id, and host names are reused.
     """
     machine_id = _machine_id()
     if not machine_id or not owner.machine_id or not owner.host:
@@ -142,8 +140,9 @@ def _same_machine(owner: Owner) -> bool | None:
 
 
 def _pid_namespace() -> str:
-    """E.g. "pid:[4026531836]"; "" where pids cannot be compared, also when /proc is that of another
-    namespace.
+    """Namespace such as "pid:[4026531836]"; "" if pids cannot be compared.
+
+    They cannot be compared, for example, if /proc belongs to another namespace.
     """
     try:
         if str(Path("/proc/self").readlink()) != str(os.getpid()):
@@ -156,9 +155,8 @@ def _pid_namespace() -> str:
 def _machine_id() -> str:
     for path in MACHINE_ID_FILES:
         machine_id = _first_line(path)
-        if (
-            machine_id and machine_id != "uninitialized"
-        ):  # machine-id(5): the word during the first boot
+        # machine-id(5): it is "uninitialized" during the first boot
+        if machine_id and machine_id != "uninitialized":
             return machine_id
     return ""
 
@@ -173,5 +171,5 @@ def _first_line(path: Path) -> str:
 def _user() -> str:
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:  # a container's made-up uid
+    except KeyError:  # a container may use a uid without an account
         return f"uid {os.geteuid()}"

@@ -1,9 +1,9 @@
-"""A run's own log: what was done to this run, every line dated, for the people who look after it.
+"""Log of one run, for its operators: every action on the run, each line with its time.
 
 The first line of an action is the command that repeats it. Several processes may write at once:
 each line is one write to a file opened for appending, so lines never mix on a local file system. A
-log that cannot be written must not stop the work it tells about, so nothing here raises for a full
-disk or a missing directory.
+log that cannot be written must not stop the work, so no function here raises for a full disk or a
+missing directory.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ logger = logging.getLogger(__name__)
 
 
 def quoted(word: str) -> str:
-    """`word` quoted for a shell, on one line; where it has control characters in bash's `$'…'`,
-    byte by byte.
-    """
+    """Quote `word` for a shell, on one line; with control characters as bash's `$'…'`."""
     if word.isprintable():
         return shlex.quote(word)
     return "$'" + "".join(_ansi_c(byte) for byte in os.fsencode(word)) + "'"
@@ -37,9 +35,9 @@ def _ansi_c(byte: int) -> str:
 
 
 class RunLog:
-    """Appends to the log at `path`; the first line makes the file, another module its directory.
+    """Append to the log at `path`; creates the file, but not its directory.
 
-    Without a path the lines are lost: the run has no place for a log.
+    Without a path the lines are discarded: the run has no directory for a log.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -47,13 +45,14 @@ class RunLog:
         self._complained = False
 
     def line(self, text: str) -> None:
-        """Append one dated line; control characters in `text`, newlines too, are escaped. Never
-        raises OSError.
+        """Append one line with the time. Never raises OSError.
+
+        Control characters in `text`, also newlines, are escaped.
         """
         self._append(display(text))
 
     def command(self, argv: Sequence[str]) -> None:
-        """Append the command that repeats an action, quoted for a shell so that it can be pasted."""
+        """Append the command that repeats an action, quoted for pasting into a shell."""
         self._append("$ " + " ".join(quoted(word) for word in argv))
 
     def _append(self, text: str) -> None:
@@ -61,7 +60,7 @@ class RunLog:
             return
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         data = f"{moment} {text}\n".encode("utf-8", "backslashreplace")
-        # A link or a FIFO planted under this name must neither lead elsewhere nor make us wait.
+        # A link or a FIFO of this name must neither redirect the text nor block this process.
         flags = (
             os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         )

@@ -1,5 +1,6 @@
-"""Telling systemd how we are: the sd_notify(3) protocol, one datagram per message, nothing without
-NOTIFY_SOCKET.
+"""Status messages to systemd: the sd_notify(3) protocol, one datagram per message.
+
+Without NOTIFY_SOCKET nothing is sent.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from collections.abc import Mapping
 
 
 class SystemdNotifier:
-    """Sends `READY=1` and the like to the service manager, where there is one."""
+    """Send `READY=1` and other states to the service manager, if there is one."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
         self._address = environ.get("NOTIFY_SOCKET", "")
@@ -21,14 +22,14 @@ class SystemdNotifier:
         if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
             interval = 0.0
         self.watchdog_interval = interval
-        """Seconds within which systemd wants to hear from us; 0: it does not."""
+        """Seconds within which systemd expects a message; 0: it expects none."""
 
     def send(self, **states: str) -> None:
-        """`send(READY="1", STATUS="…")`. A manager that does not listen is not our problem."""
+        """`send(READY="1", STATUS="…")`. Ignores a manager that does not listen."""
         if not self._address:
             return
-        # An address that begins with @ is in the abstract namespace, which the kernel spells with a
-        # NUL.
+        # An address that begins with @ is in the abstract namespace; for the kernel it begins with
+        # a NUL.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
         message = "\n".join(f"{key}={value}" for key, value in states.items())
         try:

@@ -1,9 +1,8 @@
-"""How many workers this host may run at once, whoever starts them: a service, polls, an operator.
+"""Limit of concurrent workers on this host, shared by the service, polls and operators.
 
-A slot is a locked file; the lock belongs to the open file, which is handed down to the worker. So
-the kernel gives the slot back when the worker and all it started have ended, however they ended:
-the bound holds across restarts of the service and between a service and a poll, and nothing has to
-be cleaned up.
+A slot is a locked file. The lock belongs to the open file, which the worker inherits. So the kernel
+frees the slot when the worker and all its children have ended, however they ended. The limit holds
+across restarts of the service, and between a service and a poll. No cleanup is needed.
 """
 
 from __future__ import annotations
@@ -14,9 +13,7 @@ from hesiod_watch.host.locks import lock_directory, take_one
 
 
 class WorkerSlots:
-    """`count` slots of a kind, shared by everything on this host that works for the same landing
-    area.
-    """
+    """`count` slots of a kind, shared by all processes of this host for one landing area."""
 
     def __init__(self, landing: Path, kind: str, count: int, *, base: Path | None = None) -> None:
         self._landing = landing
@@ -25,11 +22,10 @@ class WorkerSlots:
         self._base = base
 
     def take(self) -> int | None:
-        """An open descriptor that holds a slot until it is closed in every process; None when all
-        are taken.
+        """Take a slot; returns its descriptor, or None if all are taken.
 
-        It is not inherited unless the caller passes it on explicitly. Raises PermanentError,
-        OSError.
+        The slot is held until every copy of the descriptor is closed. The descriptor is not
+        inherited unless the caller passes it on explicitly. Raises PermanentError, OSError.
         """
         directory = lock_directory(self._landing, self._base)
         return take_one(directory / f"{self._kind}-{number}" for number in range(self._count))

@@ -1,9 +1,8 @@
-"""Whether the landing area and the output area are the real ones, or mount points of missing file
-systems.
+"""Check that the landing area and the output area are mounted, not empty mount points.
 
 The output area has a marker, `.hesiod-watch/output`. Without it nothing is written, because results
-below a mount point disappear when the file system is mounted again. The marker is written where
-runs that are linked to this area are found in it, or where no run is linked to it yet.
+below a mount point disappear when the file system is mounted again. The marker is written if runs
+that are linked to this area are found in it, or if no run is linked to it yet.
 """
 
 from __future__ import annotations
@@ -28,16 +27,16 @@ logger = logging.getLogger(__name__)
 
 MARKER_DIRECTORY = ".hesiod-watch"
 MARKER = "output"
-_SAID_BY_WORK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-"""What stops every other write in the output area, too, and is reported there."""
+_REPORTED_BY_WORK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Errors that stop every other write in the output area, too, and are reported there."""
 _TEXT = b"This is the output area of hesiod-watch; without this file nothing is written here.\n"
 
 
 def landing_problem(landing: LandingArea, output: Path) -> str:
-    """Why the landing area cannot be the real one; "" when it can.
+    """Reason why the landing area cannot be the real one; "" if it can.
 
-    An empty directory may be a mount point whose file system is away: it is held against the runs
-    that the output directory knows of.
+    An empty directory may be a mount point whose file system is missing. So it is compared with the
+    runs that the output directory knows.
     """
     try:
         if (problem := landing.problem(0)) or any(landing.path.iterdir()):
@@ -53,11 +52,11 @@ def landing_problem(landing: LandingArea, output: Path) -> str:
 
 @dataclass
 class OutputArea:
-    """The output area at `path`, for the runs of a landing area."""
+    """Output area at `path`, for the runs of a landing area."""
 
     path: Path
     landing: LandingArea
-    warn: bool = True  # say once that a marker cannot be written
+    warn: bool = True  # log once that a marker cannot be written
 
     def __post_init__(self) -> None:
         self._good: tuple[int, int] | None = (
@@ -65,10 +64,10 @@ class OutputArea:
         )
 
     def problem(self, *, mark: bool = False) -> str:
-        """Why this cannot be the real output area; "" when it can. Costs one `stat` where the
-        marker is there.
+        """Reason why this cannot be the real output area; "" if it can.
 
-        With `mark` a missing marker is written where that is safe. If that fails, work goes on.
+        Costs one `stat` if the marker exists. With `mark` a missing marker is written if that is
+        safe. If the write fails, work continues.
         """
         try:
             found = self.path.stat()
@@ -90,27 +89,26 @@ class OutputArea:
         if not any(_is_directory(target) for target in results):
             if results:
                 links = number_of(len(results), "link")
-                return self._away(
+                return self._not_mounted(
                     f"of {links} from runs to results there, none leads to a directory"
                 )
             if self._good not in (None, identity):
-                return self._away("it is not the directory that was there before")
+                return self._not_mounted("it is not the directory that was there before")
         self._good = identity
-        if (
-            mark and runs
-        ):  # without runs nothing is to be written, and nothing speaks for this directory
+        # Without runs there is nothing to write, and no evidence for this directory.
+        if mark and runs:
             self._mark(identity)
         return ""
 
     def __str__(self) -> str:
         return display(str(self.path))
 
-    def _away(self, why: str) -> str:
+    def _not_mounted(self, why: str) -> str:
         place = self.path / MARKER_DIRECTORY
         return (
-            f"the output directory {self} has no marker {MARKER_DIRECTORY}/{MARKER}, and {why}: is its file system "
-            f"mounted? If it is, and empty on purpose: mkdir -p {quoted(str(place))} && touch "
-            f"{quoted(str(place / MARKER))}"
+            f"the output directory {self} has no marker {MARKER_DIRECTORY}/{MARKER}, and {why}: "
+            "is its file system mounted? If it is, and empty on purpose: "
+            f"mkdir -p {quoted(str(place))} && touch {quoted(str(place / MARKER))}"
         )
 
     def _marked(self) -> bool:
@@ -121,7 +119,7 @@ class OutputArea:
         return stat.S_ISREG(found.st_mode)
 
     def _results(self, run_dir: Path) -> Path | None:
-        """Where a run's link leads by its text; None where that is not in this area."""
+        """Target of a run's link by its text; None if that is not in this area."""
         link = run_dir / PIPELINE / "output"
         try:
             target = Path(os.path.normpath(link.parent / link.readlink()))
@@ -136,7 +134,7 @@ class OutputArea:
             try:
                 found = os.fstat(descriptor)
                 if (found.st_dev, found.st_ino) != identity:
-                    return  # another directory is there since then: the next look asks again
+                    return  # another directory replaced it meanwhile: the next pass checks again
                 with suppress(FileExistsError):
                     os.mkdir(MARKER_DIRECTORY, dir_fd=descriptor)
                 with suppress(FileExistsError):
@@ -144,10 +142,11 @@ class OutputArea:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            if error.errno in _SAID_BY_WORK:
-                return  # and the next look tries again
+            if error.errno in _REPORTED_BY_WORK:
+                return  # the next pass tries again
             if self.warn:
-                why = f"the marker {MARKER_DIRECTORY}/{MARKER} cannot be written in {self}: {error.strerror}"
+                marker = f"{MARKER_DIRECTORY}/{MARKER}"
+                why = f"the marker {marker} cannot be written in {self}: {error.strerror}"
                 logger.warning("no marker", extra=fields(why=why))
             self.warn = False
 

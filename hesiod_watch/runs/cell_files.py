@@ -1,8 +1,8 @@
-"""A cell's files in the landing area, seen and read without ever following a link.
+"""Files of a cell in the landing area, read and written without following links.
 
-Whoever can write into the landing area could put a link where a directory was and have us write or
-read elsewhere. So each directory on the way is opened by itself, refusing links, and everything
-below is done through its descriptor.
+An account that may write in the landing area could put a link in place of a directory, and so make
+the program write or read elsewhere. So each directory on the way is opened by itself, refusing
+links. Everything below is done through its descriptor.
 """
 
 from __future__ import annotations
@@ -30,15 +30,14 @@ _TEMPORARY = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}", re.DOTALL)
 
 @contextmanager
 def opened_run(landing: Path, run_dir: Path) -> Iterator[int]:
-    """An open descriptor of a run's directory below `landing`, made if need be.
+    """Open a run's directory below `landing`, creating it if needed; yields a descriptor.
 
-    Raises PermanentError where something else is in the way, TemporaryError where the landing area
-    cannot be used.
+    Raises PermanentError if something else has its name, TemporaryError if the landing area cannot
+    be used.
     """
     try:
-        descriptor = os.open(
-            landing, _DIRECTORY & ~os.O_NOFOLLOW
-        )  # its own path is the administrator's
+        # The administrator chose this path: links in it are followed.
+        descriptor = os.open(landing, _DIRECTORY & ~os.O_NOFOLLOW)
     except OSError as error:
         raise TemporaryError(
             f"the landing area {landing} cannot be opened: {error.strerror}"
@@ -48,7 +47,7 @@ def opened_run(landing: Path, run_dir: Path) -> Iterator[int]:
             try:
                 inner = _open_or_make(descriptor, part)
             except NotADirectoryError as error:
-                why = "is no directory, or a link to one; nothing is written there"
+                why = "is not a directory, or is a link to one; nothing is written there"
                 raise PermanentError(f"{display(str(run_dir))}: {part} {why}") from error
             except OSError as error:
                 raise TemporaryError(
@@ -68,10 +67,9 @@ def _open_or_make(parent: int, name: str) -> int:
 
 
 def entries(run: int, cell: CellId) -> dict[str, InventoryEntry]:
-    """Everything of a cell that is in the landing area; empty where it is not there yet.
+    """List everything of a cell in the landing area; empty if it is not there yet.
 
-    Raises PermanentError where a link or a file is in the place of the library or the cell,
-    OSError.
+    Raises PermanentError if a link or a file has the name of the library or the cell, OSError.
     """
     found: dict[str, InventoryEntry] = {}
     try:
@@ -81,7 +79,7 @@ def entries(run: int, cell: CellId) -> dict[str, InventoryEntry]:
         return {}
     except NotADirectoryError as error:
         raise PermanentError(
-            f"{cell}: something in the landing area is no directory, or a link to one"
+            f"{cell}: something in the landing area is not a directory, or is a link to one"
         ) from error
     return found
 
@@ -100,9 +98,8 @@ def _walk(directory: int, prefix: str, found: dict[str, InventoryEntry]) -> None
             kind, status.st_size, status.st_mtime_ns, status.st_ctime_ns, target
         )
         if kind == "d":
-            with suppress(
-                FileNotFoundError, NotADirectoryError
-            ):  # changed since; what is missing will show
+            # It may have changed meanwhile; the comparison will find what is missing.
+            with suppress(FileNotFoundError, NotADirectoryError):
                 inner = os.open(name, _DIRECTORY, dir_fd=directory)
                 try:
                     _walk(inner, f"{prefix}{name}/", found)
@@ -124,7 +121,7 @@ def _kind(mode: int) -> Kind:
 
 @contextmanager
 def _directory(start: int, parts: Iterable[str]) -> Iterator[int]:
-    """The directory at `parts` below `start`, no link followed on the way. Raises OSError."""
+    """Open the directory at `parts` below `start` without following links. Raises OSError."""
     descriptor = os.dup(start)
     try:
         for part in parts:
@@ -138,7 +135,7 @@ def _directory(start: int, parts: Iterable[str]) -> Iterator[int]:
 
 @contextmanager
 def opened(run: int, cell: CellId, name: str) -> Iterator[int]:
-    """An open regular file of a cell, to be read. Raises OSError, also where it is no regular file."""
+    """Open a regular file of a cell for reading. Raises OSError, also if it is not regular."""
     *parents, last = name.split("/")
     with _directory(run, (cell.library, cell.name, *parents)) as parent:
         descriptor = os.open(last, _FILE, dir_fd=parent)
@@ -152,8 +149,9 @@ def opened(run: int, cell: CellId, name: str) -> Iterator[int]:
 
 @contextmanager
 def holder(run: int, cell: CellId, name: str) -> Iterator[tuple[int, str]]:
-    """The open directory that an entry of a cell lies in, and the last part of its name. Raises
-    OSError.
+    """Open the directory of a cell's entry; yields it and the entry's last name part.
+
+    Raises OSError.
     """
     *parents, last = name.split("/")
     with _directory(run, (cell.library, cell.name, *parents)) as parent:
@@ -163,10 +161,9 @@ def holder(run: int, cell: CellId, name: str) -> Iterator[tuple[int, str]]:
 def checksums(
     run: int, cell: CellId, names: Iterable[str], stop: Callable[[], bool]
 ) -> dict[str, str]:
-    """MD5 of files of a cell, read from disk after they have been made durable; one that cannot be
-    read has none.
+    """MD5 of a cell's files, read from disk after an fsync; unreadable files have none.
 
-    Ends early, with what it has, when `stop` says so.
+    Ends early, with the checksums so far, when `stop` returns True.
     """
     _write_out(run)
     found = {}
@@ -185,9 +182,8 @@ def _checksum(parent: int, name: str, stop: Callable[[], bool]) -> str | None:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             return None
-        os.fsync(
-            descriptor
-        )  # a flag that will say "it is here" must be true after a power failure, too
+        # The flag "the cell is here" must be true after a power failure, too.
+        os.fsync(descriptor)
         digest = hashlib.md5(usedforsecurity=False)
         while data := os.read(descriptor, _CHUNK):
             digest.update(data)
@@ -199,8 +195,7 @@ def _checksum(parent: int, name: str, stop: Callable[[], bool]) -> str | None:
 
 
 def make_durable(run: int, cell: CellId, found: Entries) -> None:
-    """Have the disk keep the names of all that has been copied: the directories of a cell, and
-    those above it.
+    """Make the names of all copied files durable: fsync the cell's directories and those above.
 
     Raises OSError.
     """
@@ -216,11 +211,11 @@ def make_durable(run: int, cell: CellId, found: Entries) -> None:
 
 
 def remove_leftovers(run: int, cell: CellId, there: Entries) -> list[str]:
-    """Remove what killed rsyncs left of files that are whole now; the names of what was removed.
+    """Remove leftovers of killed rsyncs if the file itself is whole; returns removed names.
 
-    That is what lies in PARTIAL, and rsync's temporary files: `.{name}.{6 letters}` beside a file
-    `name`. Nothing that is upstream under such a name is touched. What cannot be removed stays; it
-    is hidden and counts nowhere.
+    Leftovers are the files in PARTIAL, and rsync's temporary files: `.{name}.{6 letters}` beside a
+    file `name`. A file is kept if the upstream has a file of that name. A leftover that cannot be
+    removed stays; it is hidden and is not counted.
     """
     removed = []
     for name in sorted(entries(run, cell)):
@@ -246,8 +241,9 @@ def remove_leftovers(run: int, cell: CellId, there: Entries) -> list[str]:
 
 
 def _write_out(descriptor: int) -> None:
-    """Write a file system's pending data in one go, where the C library can: ten thousand fsyncs
-    are then quick.
+    """Write a file system's pending data at once, if the C library can.
+
+    After that ten thousand fsyncs are quick.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).syncfs(descriptor)

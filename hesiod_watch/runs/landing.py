@@ -1,14 +1,13 @@
-"""The landing area: where runs appear, and which of its directories mean something.
+"""Landing area: the directory in which runs appear, and the meaning of its directories.
 
     {landing}/[batch/]{run}/{library}/{cell}/...
     {landing}/[batch/]{run}/pipeline/
 
-`Landing.below` is the one place that says what a directory at some level is to us; events and
-sweeps both follow it, so neither sees what the other is blind to. Data directories are never
-followed.
+`LandingArea.below` alone decides what a directory at some level means. Events and sweeps both use
+it, so both see the same directories. Data directories are never entered.
 
-Refused here: symbolic links, hidden names and `lost+found`, at any level. Whether a *name* may be
-worked on is decided by `naming`; a quarantined run still gets its hints, so that people hear of it.
+Refused here: symbolic links, hidden names and `lost+found`, at any level. `naming` decides whether
+a *name* may be processed. A quarantined run still gets its hints, so that people hear of it.
 """
 
 from __future__ import annotations
@@ -35,13 +34,13 @@ _BATCHES: dict[Batch, re.Pattern[str] | None] = {
     "year": re.compile(r"[0-9]{4}"),  # 2026
     "month": re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])"),  # 2026-11
 }
-# Where data pooling or a careless copy puts data a level too high: there may be a million files in
-# them.
+# Data pooling or a careless copy puts these directories a level too high. They may contain a
+# million files.
 _DATA = re.compile(r"(?:fastq|fast5|pod5|bam)(?:_(?:pass|fail|skip|recovered))?")
 
 
 class LandingLevel(Enum):
-    """What a directory below the landing area is to us."""
+    """Meaning of a directory below the landing area."""
 
     LANDING = "landing area"
     BATCH = "batch"
@@ -49,29 +48,26 @@ class LandingLevel(Enum):
     LIBRARY = "library"
     CELL = "cell"
     PIPELINE = "pipeline"  # ours: flags
-    OTHER = "other"  # its coming and going is of interest, what is in it is not
+    OTHER = "other"  # its creation and removal matter, its content does not
 
     @property
     def watched(self) -> bool:
-        """Whether events are wanted from inside such a directory."""
+        """Whether events from inside such a directory are needed."""
         return self not in (LandingLevel.PIPELINE, LandingLevel.OTHER)
 
 
 @dataclass(frozen=True)
 class LandingArea:
-    """The landing area at `path`, with runs directly in it or in directories named after years or
-    months.
-    """
+    """Landing area at `path`, with runs directly in it or in directories per year or month."""
 
     path: Path
     batch: Batch = "none"
 
     def runs(self) -> list[Path]:
-        """Directories of all runs, sorted. Raises `TemporaryError` where the landing area cannot be
-        read.
+        """Directories of all runs, sorted. Raises `TemporaryError` if the area is unreadable.
 
-        A batch directory that cannot be read fails the whole: a short list would look like runs
-        that went away.
+        An unreadable batch directory is an error for the whole area: with a short list it would
+        look as if runs were deleted.
         """
         level = LandingLevel.LANDING
         places = [self.path]
@@ -90,10 +86,10 @@ class LandingArea:
         )
 
     def run_of(self, path: Path) -> Path | None:
-        """The run that `path` is or lies in; None for the landing area, a batch directory and
-        anything outside.
+        """Run that contains `path` or is `path`; None for any other path.
 
-        Decided by the names alone: the path need not exist any more.
+        None for the landing area, a batch directory and paths outside. Decided by the names alone:
+        the path need not exist.
         """
         try:
             parts = path.relative_to(self.path).parts
@@ -110,7 +106,7 @@ class LandingArea:
         return None
 
     def below(self, level: LandingLevel, name: str) -> LandingLevel | None:
-        """What a directory `name` in a directory at `level` is; None: nothing to us."""
+        """Meaning of a directory `name` in a directory at `level`; None if it has none."""
         if name.startswith("."):
             return None
         if level is LandingLevel.LANDING and (pattern := _BATCHES[self.batch]) is not None:
@@ -126,9 +122,9 @@ class LandingArea:
         return LandingLevel.OTHER if level is LandingLevel.CELL else None
 
     def identity(self) -> tuple[int, int]:
-        """Device and inode of the directory: they change when something else takes its place.
+        """Device and inode of the directory: they change when another directory replaces it.
 
-        Raises `TemporaryError` where there is nothing to ask.
+        Raises `TemporaryError` if they cannot be read.
         """
         try:
             found = self.path.stat()
@@ -137,20 +133,24 @@ class LandingArea:
         return found.st_dev, found.st_ino
 
     def problem(self, known_runs: int) -> str:
-        """Why this cannot be the landing area, as a sentence; "" where nothing speaks against it.
+        """Reason why this cannot be the landing area, as a sentence; "" if there is none.
 
-        `known_runs` is how many runs are known from elsewhere. An empty directory is then not taken
-        for a landing area without runs, but for the place where a file system is not mounted.
+        `known_runs` is how many runs are known from elsewhere. If there are some, an empty
+        directory is not a landing area without runs, but a mount point whose file system is not
+        mounted.
         """
         try:
             with os.scandir(self.path) as entries:
-                # A lost+found counts: it is the mark of a mounted file system's own top directory.
+                # A lost+found counts: it shows the top directory of a mounted file system.
                 empty = not any(not entry.name.startswith(".") for entry in entries)
         except OSError as error:
             return _unreadable(self.path, error)
         if empty and known_runs > 0:
             known = f"{number_of(known_runs, 'run')} {'is' if known_runs == 1 else 'are'} known"
-            return f"the landing area {display(str(self.path))} is empty although {known}: is its file system mounted?"
+            shown = display(str(self.path))
+            return (
+                f"the landing area {shown} is empty although {known}: is its file system mounted?"
+            )
         return ""
 
     def _followed(self, place: Path, level: LandingLevel) -> Iterator[tuple[Path, LandingLevel]]:

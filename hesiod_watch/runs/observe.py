@@ -1,12 +1,11 @@
-"""One look at one run: the disk becomes a frozen snapshot, and every decision is made from that
-alone.
+"""Observe one run: read the disk once into a frozen snapshot, the basis of all decisions.
 
-A snapshot may be out of date by the time it is used, and on a network file system it may be so from
-the start. That is harmless: flags are only ever added, so an old view is an earlier true one, and
-whatever is started needs a claim that the file system judges then. Only cells whose flags leave a
-question open have their files counted.
+A snapshot may be out of date when it is used. On a network file system it may be so from the start.
+That is harmless: flags are only added, so an old view is an earlier true one, and every start of
+work needs a claim that the file system then judges. Files are counted only for cells whose flags do
+not decide.
 
-Nothing is written, nothing is claimed, and bad names end up in `quarantined` with a reason.
+This module writes nothing and claims nothing. Bad names end up in `quarantined` with a reason.
 """
 
 from __future__ import annotations
@@ -45,15 +44,13 @@ Judge = Callable[[Owner | None], tuple[Liveness, str]]
 
 NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
 PROGRESS_FILE = ".progress.json"
-"""In a cell's output while somebody works on it: what the worker says about itself."""
+"""In a cell's output while a worker processes it: the worker's progress."""
 COPYING_FILE = ".copying.json"
-"""The same of a sync, which may copy a cell while ingest is at work on it."""
+"""In a cell's output: progress of a sync, which may copy a cell while ingest works on it."""
 COPIES_FILE = ".copies.json"
-"""The same of a backup, or of the reading of copies, of a cell that is processed."""
+"""In a cell's output: progress of a backup, or of reading copies, of a processed cell."""
 INGEST_FILE = ".ingest.json"
-"""In a cell's output while the cell is being written: what the last round of ingest saw and has
-come to.
-"""
+"""In a cell's output while the cell is being written: state and results of the last ingest."""
 SMALL = 1 << 20
 """Bytes of such a file that are read; ours are far smaller."""
 
@@ -68,13 +65,13 @@ def observe(
 ) -> Snapshot:
     """Look at the run in `run_dir` once.
 
-    `listed_run` is the run as a listing of its upstream shows it; it need not be here yet.
-    `channels` are those whose undelivered messages are of interest. Never raises for what lies in
-    the run: what cannot be read is said in `problem` or `quarantined`.
+    `listed_run` is the run in a listing of its upstream; it need not exist here yet. `channels` are
+    those whose undelivered messages are needed. Never raises because of the run's content:
+    `problem` or `quarantined` says what cannot be read.
     """
     run = RunName(run_dir.name)
     upstream_cells = listed_run.cells if listed_run else frozenset()
-    look = _Circumstances(upstream_cells, judge)
+    look = _CellContext(upstream_cells, judge)
     snapshot = Snapshot(
         run, run_dir, has_pipeline=False, listed_at=listed_run.location if listed_run else ""
     )
@@ -84,9 +81,8 @@ def observe(
         cells, quarantined, ignored = _find_cells(run_dir)
     except OSError as error:
         if listed_run and isinstance(error, FileNotFoundError):
-            return replace(
-                snapshot, cells=_with_upstream([], upstream_cells)
-            )  # it is to be taken up
+            # a new run: it will be registered
+            return replace(snapshot, cells=_with_upstream([], upstream_cells))
         return replace(
             snapshot,
             has_pipeline=os.path.lexists(run_dir / "pipeline"),
@@ -108,13 +104,13 @@ def observe(
     look = replace(look, syncing=under_way(sync))
     known = {cell.stem: cell for cell in cells}
     observed = [_cell(run_dir, output, cell, listing, look) for cell in cells]
-    there = {cell.stem: cell for cell in upstream_cells}
+    listed = {cell.stem: cell for cell in upstream_cells}
     run_type, type_problem = flags.read_type(pipeline)
     for stem in sorted(listing.stems - known.keys()):
         cell_flags = listing.cell(stem, judge)
-        cell_id = there.get(stem) or CellId(_library_of(cell_flags), stem)
-        gone = _recorded(Cell(cell_id, present=False, upstream=stem in there, flags=cell_flags))
-        observed.append(_with_copies(gone, listing, judge, output) if cell_flags.done else gone)
+        cell_id = listed.get(stem) or CellId(_library_of(cell_flags), stem)
+        absent = _recorded(Cell(cell_id, present=False, upstream=stem in listed, flags=cell_flags))
+        observed.append(_with_copies(absent, listing, judge, output) if cell_flags.done else absent)
     return replace(
         snapshot,
         has_pipeline=True,
@@ -122,9 +118,11 @@ def observe(
         output=output,
         output_problem=results.problem,
         output_foreign=results.foreign,
-        flags=_counting(listing, observed, upstream_cells),
+        flags=_valid_run_flags(listing, observed, upstream_cells),
         flag_texts=listing.run_texts,
-        cells=_with_upstream([_let_go(cell, listing, judge) for cell in observed], upstream_cells),
+        cells=_with_upstream(
+            [_with_removal(cell, listing, judge) for cell in observed], upstream_cells
+        ),
         sync=sync,
         backup=listing.round(flags.BACKUP, judge),
         type=run_type,
@@ -134,18 +132,19 @@ def observe(
     )
 
 
-def _let_go(cell: Cell, listing: flags.FlagListing, judge: Judge) -> Cell:
-    """A cell, with what its flags say of letting its raw data go, there and here."""
+def _with_removal(cell: Cell, listing: flags.FlagListing, judge: Judge) -> Cell:
+    """Cell with its flags about removing raw data, on the upstream and in the landing area."""
     marked = listing.round(flags.deletable(cell.id.stem), judge)
     strip = listing.round(flags.strip(cell.id.stem), judge)
     return replace(cell, deletable=marked, strip=strip) if marked or strip else cell
 
 
-def _counting(
+def _valid_run_flags(
     listing: flags.FlagListing, here: list[Cell], upstream_cells: frozenset[CellId]
 ) -> frozenset[str]:
-    """The run's flags that count: our own `stripped` says nothing any more once the run has another
-    cell.
+    """Flags of the run that count.
+
+    Our own `stripped` no longer counts when the run gets another cell.
     """
     stems = {cell.stem for cell in upstream_cells} | {cell.id.stem for cell in here}
     stems -= {cell.id.stem for cell in here if cell.flags.aborted}
@@ -157,27 +156,28 @@ def _counting(
 
 
 def _with_upstream(here: list[Cell], upstream_cells: frozenset[CellId]) -> tuple[Cell, ...]:
-    """Cells that are here or recorded, and those that are on the upstream only; a renamed library
-    changes nothing.
+    """Cells that are here or recorded, and cells that are only on the upstream.
+
+    Cells are matched by name, so a renamed library changes nothing.
     """
     seen = {cell.id.stem for cell in here}
-    there = [
+    absent = [
         Cell(cell, present=False, upstream=True) for cell in upstream_cells if cell.stem not in seen
     ]
-    return tuple(sorted([*here, *there], key=lambda cell: cell.id))
+    return tuple(sorted([*here, *absent], key=lambda cell: cell.id))
 
 
 @dataclass(frozen=True)
-class _Circumstances:
-    """What a look at a run brings along."""
+class _CellContext:
+    """Facts about the run that the observation of each of its cells needs."""
 
     upstream_cells: frozenset[CellId]
     judge: Judge
-    syncing: bool = False  # a sync of the run is under way
+    syncing: bool = False  # a sync of the run is running
 
 
 def _find_cells(run_dir: Path) -> tuple[list[CellId], list[QuarantinedName], list[QuarantinedName]]:
-    """Cells of a run, names that are quarantined, and what is left alone on purpose.
+    """Cells of a run, quarantined names, and names that are ignored on purpose.
 
     Raises OSError when the run itself cannot be listed.
     """
@@ -223,7 +223,7 @@ def _find_cells(run_dir: Path) -> tuple[list[CellId], list[QuarantinedName], lis
 
 
 def _directories(parent: Path) -> Iterator[str]:
-    """Names of the real directories in a directory; links and hidden names are nobody's data."""
+    """Names of the real directories in a directory, without links and hidden names."""
     with os.scandir(parent) as entries:
         for entry in entries:
             if not entry.name.startswith(".") and entry.is_dir(follow_symlinks=False):
@@ -235,7 +235,7 @@ def _cell(
     output: Path | None,
     cell: CellId,
     listing: flags.FlagListing | None,
-    look: _Circumstances,
+    look: _CellContext,
 ) -> Cell:
     cell_flags = listing.cell(cell.stem, look.judge) if listing else CellFlags()
     observed = _recorded(
@@ -243,7 +243,7 @@ def _cell(
     )
     directory = run_dir / cell.library / cell.name
     if cell_flags.accepted and not cell_flags.aborted and observed.completeness is None:
-        # A person says that all is here: people are told what the count says.
+        # A person accepted the cell as complete. People still get the result of the count.
         counted = completeness.judge(minknow.read_contents(directory))
         observed = replace(observed, completeness=completeness.accept(counted))
     if cell_flags.done or cell_flags.aborted or cell_flags.failed:
@@ -258,8 +258,7 @@ def _cell(
     if cell_flags.synced:
         return observed
     since = minknow.newest_summary_mtime(directory)
-    # Counting the files of a cell that is still being written would cost a listing of everything at
-    # every look.
+    # Do not count the files of a cell that is still being written: each pass would list everything.
     contents = minknow.read_contents(directory) if since is not None else CellContents()
     observed = replace(observed, completeness=completeness.judge(contents), summary_since=since)
     progress = _read_progress(results, COPYING_FILE) if look.syncing else None
@@ -268,7 +267,7 @@ def _cell(
 
 
 def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: Path | None) -> Cell:
-    """A processed cell, with what its flags say of its copies on second places."""
+    """Processed cell with its flags about the copies on backups."""
     backup = listing.round(flags.backup(cell.id.stem), judge)
     verification = listing.round(flags.verify(cell.id.stem), judge)
     working = under_way(backup) or under_way(verification)
@@ -278,7 +277,7 @@ def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: P
 
 
 def _arriving(cell: Cell, directory: Path, results: Path | None, last: Attempt | None) -> Cell:
-    """A cell that is still being written, with what ingest knows of it so far."""
+    """Cell that is still being written, with the state of its ingest."""
     state = _read_small(results / INGEST_FILE) if results else {}
     arriving = IngestState(
         changed=minknow.fastq_changed(directory),
@@ -290,9 +289,7 @@ def _arriving(cell: Cell, directory: Path, results: Path | None, last: Attempt |
 
 
 def _recorded(cell: Cell) -> Cell:
-    """A cell, with what its worker wrote into `.done` or `.failed`: nothing where it was made by
-    hand.
-    """
+    """Cell with its worker's record in `.done` or `.failed`; a person's flag has none."""
     flag = cell.flags.done or cell.flags.failed
     if flag is None:
         return cell
@@ -302,7 +299,7 @@ def _recorded(cell: Cell) -> Cell:
 
 
 def _library_of(cell_flags: CellFlags) -> str:
-    """The library of a cell whose directory has gone, from what its flags say; "?" where none does."""
+    """Library of a cell without a directory, from its flags; "?" if no flag names it."""
     for flag in (cell_flags.done, cell_flags.failed, cell_flags.aborted):
         cell = flag.record.get("cell") if flag else None
         if isinstance(cell, str) and "/" in cell:
@@ -313,7 +310,7 @@ def _library_of(cell_flags: CellFlags) -> str:
 
 
 def _read_progress(results: Path | None, name: str = PROGRESS_FILE) -> Progress | None:
-    """What the worker of a cell last wrote about itself; None when there is nothing to be read."""
+    """Progress that the worker of a cell last wrote; None if there is none."""
     record = _read_small(results / name) if results else {}
     phase, note, updated = record.get("phase"), record.get("note", ""), record.get("updated", 0.0)
     counts = {
@@ -326,13 +323,14 @@ def _read_progress(results: Path | None, name: str = PROGRESS_FILE) -> Progress 
     if not isinstance(updated, int | float) or isinstance(updated, bool):
         return None
     if len(known) < len(counts) or record.keys() - {*counts, "phase", "note", "updated"}:
-        return None  # of another version
+        return None  # written by another version
     return Progress(phase, note=note, updated=updated, **known)
 
 
 def _read_small(path: Path) -> Mapping[str, object]:
-    """A small JSON object of ours; empty where there is none: it is for people, or can be found out
-    again.
+    """Read a small JSON object of ours; empty if unreadable.
+
+    Its content is only for people, or can be computed again.
     """
     try:
         with path.open("rb") as file:

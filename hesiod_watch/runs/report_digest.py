@@ -1,8 +1,8 @@
-"""Which state of the run a report.html shows: the digest it carries in its first kilobyte.
+"""Digest in a report.html: it identifies the state of the run that the page shows.
 
-The observer asks this of every run at every look, so nothing heavy is imported and nothing can
-raise: a report that is missing, half-written, replaced by a link or by a pipe simply covers
-nothing, and is made again.
+The observer reads it from every run at every pass. So this module imports nothing heavy and never
+raises. A report that is missing, half-written, or replaced by a link or a pipe has no digest, and
+is made again.
 """
 
 from __future__ import annotations
@@ -13,21 +13,18 @@ import stat
 from pathlib import Path
 
 HEAD = 1024
-"""Bytes at the start of the page within which the digest stands."""
+"""Bytes at the start of the page that contain the digest."""
 
 META_NAME = "hesiod-watch:covers"
 
 DIGEST = re.compile(r"[0-9a-f]{8,128}")
-"""What a digest looks like; anything else is refused when it is written and ignored when it is
-read.
-"""
+"""Form of a digest; anything else is refused on writing and ignored on reading."""
 
 _META = re.compile(rb'<meta name="' + META_NAME.encode() + rb'" content="([0-9a-f]{8,128})">')
 
 
 def read_report_digest(path: Path) -> str | None:
-    """The digest that the page at `path` carries, or None where there is no page of ours. Never
-    raises.
+    """Digest of the page at `path`; None if there is no page of ours. Never raises.
 
     Symlinks are not followed and special files are not opened.
     """
@@ -39,13 +36,11 @@ def read_report_digest(path: Path) -> str | None:
 
 
 def _head(path: Path) -> bytes:
-    """The first bytes of a regular file; nothing for anything else. OSError and ValueError pass
-    through.
-    """
+    """First bytes of a regular file; empty for anything else. Raises OSError, ValueError."""
     if not stat.S_ISREG(os.lstat(path).st_mode):
         return b""
-    # Between lstat and open somebody may put a link or a FIFO there: the flags refuse the one and
-    # do not wait for the other, and fstat looks at what was really opened.
+    # Between lstat and open another process may put a link or a FIFO there. The open flags refuse
+    # a link and do not wait for a FIFO, and fstat checks the file that was really opened.
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb", buffering=0) as page:
         return page.read(HEAD) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""

@@ -196,7 +196,7 @@ MISTAKES = [
     ("notify:\n  rt: {url: https://x/, credentials: c}\n", "4: notify.rt.queue: missing"),
     (
         "notify: {rt: {statuses: {done: resolved}}}\n",
-        "3: notify.rt.statuses.done: is no status of a run",
+        "3: notify.rt.statuses.done: is not a status of a run",
     ),
     (
         "notify: {rt: {statuses: {complete: [a]}}}\n",
@@ -371,11 +371,11 @@ MISTAKES = [
     ),
     (
         "upstreams: {a: {location: /data/runs/x}}\n",
-        "3: upstreams.a.location: landing is the same directory, or one lies",
+        "3: upstreams.a.location: landing is the same directory, or one is inside",
     ),
     (
         "upstreams: {a: {location: /data/results}}\n",
-        "3: upstreams.a.location: output is the same directory, or one lies",
+        "3: upstreams.a.location: output is the same directory, or one is inside",
     ),
     (
         "upstreams: {'a b': {location: LOCAL}}\n",
@@ -406,8 +406,8 @@ def test_mistakes(text: str, said: str) -> None:
     [
         ("/d/x", "/d/x", "2: output: the same directory as landing"),
         ("/d/x", "/d/../d/x/", "2: output: the same directory as landing"),
-        ("/d/x", "/d/x/y", "2: output: lies inside landing"),
-        ("/d/x/y", "/d/x", "2: output: landing lies inside it"),
+        ("/d/x", "/d/x/y", "2: output: is inside landing"),
+        ("/d/x/y", "/d/x", "2: output: landing is inside it"),
         ("~/runs", "/d/x", "1: landing: `~` and `$` are not expanded: write the path out"),
         ("$HOME/runs", "/d/x", "1: landing: `~` and `$` are not expanded: write the path out"),
         ("''", "/d/x", "1: landing: should be a directory, not empty"),
@@ -424,7 +424,7 @@ def test_directories_apart_by_name_only(tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     (tmp_path / "alias").symlink_to("runs")
     text = f"landing: {tmp_path}/runs\noutput: {tmp_path}/alias/results\n"
-    assert problems(text) == ["hesiod-watch.yaml:2: output: lies inside landing"]
+    assert problems(text) == ["hesiod-watch.yaml:2: output: is inside landing"]
 
 
 def test_relative_directories() -> None:

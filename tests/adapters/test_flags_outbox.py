@@ -304,12 +304,12 @@ def test_repaired_by_hand(pipeline: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "no message"),
-        (b"{", "no message"),
+        (b"", "not a message"),
+        (b"{", "not a message"),
         (b"[" * 100_000, "larger than"),
-        (b'{"token": "x", "channels": {}}', "no message"),
-        (b'{"token": "0123456789abcdef0123456789abcdef", "channels": []}', "no message"),
-        (b"\xff\xfe", "no message"),
+        (b'{"token": "x", "channels": {}}', "not a message"),
+        (b'{"token": "0123456789abcdef0123456789abcdef", "channels": []}', "not a message"),
+        (b"\xff\xfe", "not a message"),
     ],
 )
 def test_damaged(content: bytes, problem: str, pipeline: Path) -> None:

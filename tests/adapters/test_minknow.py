@@ -221,7 +221,7 @@ def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
             "library",
             "library holds data without a cell directory (MinKNOW data pooling); hesiod",
         ),
-        ("fastq_pass/barcode01/x.fastq", "fastq_pass", "fastq_pass lies in the run itself"),
+        ("fastq_pass/barcode01/x.fastq", "fastq_pass", "fastq_pass is in the run itself"),
         (
             f"{CELL}/fastq_pass/x.fastq",
             CELL,

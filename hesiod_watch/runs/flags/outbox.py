@@ -1,14 +1,15 @@
-"""The outbox of a run, `pipeline/messages/`: what people are told, each thing once, in order, until
-it is delivered.
+"""Outbox of a run, `pipeline/messages/`: each message once, in order, until it is delivered.
 
-A message is a file named after what it tells of (its *key*): `run-new`, `cell-ready.STEM`,
-`cell-done.STEM.1a2b3c4d`. Making that file decides for all deciders and for ever that this is told,
-and how. `0001`, `0002`, … are symbolic links to them and give the order; `0002.rt.delivered` says
-that the channel `rt` has everything up to number 2. Files are only added. A racer that finds a
-message without a number gives it one before it goes on, whoever has made it, so that what is told
-later has a higher number; two numbers for one message are harmless, the lower one counts.
+A message is a file. Its name, the *key*, says what the message is about: `run-new`,
+`cell-ready.STEM`, `cell-done.STEM.1a2b3c4d`. Creating that file decides, for every decider and for
+ever, that this is reported, and how.
 
-`past` lists keys of what had happened to a run before it had an outbox: nobody is told about those
+`0001`, `0002`, … are symbolic links to messages and give the order. `0002.rt.delivered` says that
+the channel `rt` has everything up to number 2. Files are only added. A process that finds a message
+without a number gives it one before it continues, no matter which process made the message. So
+later messages have higher numbers. Two numbers for one message are harmless: the lower one counts.
+
+`past` lists the keys of events that happened before the run had an outbox. They are not reported
 any more.
 """
 
@@ -43,9 +44,7 @@ from hesiod_watch.runs.flags.listing import FlagListing
 PAST = "past"
 KINDS = ("comment", "reply")
 LONGEST_TEXT = 10_000
-"""Characters of a message, each at most six bytes of JSON; what it tells of has longer stories in
-the run's log.
-"""
+"""Characters of a message, each at most six bytes of JSON; the run's log has the full text."""
 
 _NUMBER = re.compile(r"[0-9]{4,9}")
 _MARK = re.compile(r"(?P<number>[0-9]{4,9})\.(?P<channel>.+)\.delivered", re.DOTALL)
@@ -56,10 +55,9 @@ _TOKEN = re.compile(r"[0-9a-f]{32}")
 def read_outbox(
     pipeline: Path, listing: FlagListing, channels: Collection[str], judge: Judge
 ) -> Outbox | None:
-    """What lies in the outbox; None where there is none. Reads what one of `channels` has not got
-    yet, no more.
+    """Read the outbox; None if there is none. Reads only messages that one of `channels` lacks.
 
-    Never raises: what cannot be read is said in `problem`.
+    Never raises: `problem` says what cannot be read.
     """
     if not listing.has(names.MESSAGES):
         return None
@@ -96,8 +94,9 @@ def read_outbox(
 
 
 def read_letters(pipeline: Path) -> tuple[OutboxMessage, ...]:
-    """Every message that has a number, in order. Raises FileNotFoundError, TemporaryError or
-    PermanentError.
+    """Read every message that has a number, in order.
+
+    Raises FileNotFoundError, TemporaryError or PermanentError.
     """
     try:
         return tuple(_OutboxFiles(pipeline / names.MESSAGES).letters(after=0))
@@ -108,11 +107,10 @@ def read_letters(pipeline: Path) -> tuple[OutboxMessage, ...]:
 
 
 def begin_outbox(pipeline: Path, past: Iterable[str]) -> bool:
-    """Make an outbox for a run that has none; `past` are keys of what is not told any more. True:
-    it was us.
+    """Create an outbox for a run without one; True if this process created it.
 
-    The list comes first, under a name of its own, so that an outbox is never seen without it.
-    Raises HesiodError.
+    `past` are keys of events that are not reported any more. Their list is written first, under a
+    name of its own, so that an outbox is never visible without it. Raises HesiodError.
     """
     prepared = f"{names.TEMPORARY}{names.MESSAGES}.{secrets.token_hex(8)}"
     try:
@@ -137,14 +135,13 @@ def begin_outbox(pipeline: Path, past: Iterable[str]) -> bool:
 
 
 def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
-    """Write the message `key`, unless it was written before, and see that it has a number. True: it
-    was us.
+    """Write the message `key` unless it exists, and give it a number; True if we wrote it.
 
     `record` needs event, channels, text and time; a token is added. Raises TemporaryError or
     PermanentError.
     """
     if not _KEY.fullmatch(key) or key == PAST:
-        raise ValueError(f"{key!r} is no key of a message")
+        raise ValueError(f"{key!r} is not the key of a message")
     messages = pipeline / names.MESSAGES
     text = str(record["text"])
     if len(text) > LONGEST_TEXT:
@@ -162,9 +159,7 @@ def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
 
 
 def number(pipeline: Path, key: str) -> int:
-    """The number of a message, given to it now where it has none. Raises TemporaryError or
-    PermanentError.
-    """
+    """Number of a message; gives it one if it has none. Raises TemporaryError, PermanentError."""
     place = pipeline / names.MESSAGES
     try:
         with directory(place) as parent:
@@ -172,7 +167,7 @@ def number(pipeline: Path, key: str) -> int:
                 found = _OutboxFiles(place)
                 if given := found.numbers.get(key):
                     return given
-                # Taken meanwhile, by whomever and for whichever: the next listing shows it.
+                # Another process may take the number meanwhile: the next listing shows it.
                 with suppress(FileExistsError):
                     os.symlink(key, f"{found.highest + 1:04d}", dir_fd=parent)
                     sync_directory(parent)
@@ -183,15 +178,16 @@ def number(pipeline: Path, key: str) -> int:
 def mark_delivered(
     pipeline: Path, letter: OutboxMessage, channel: str, record: Mapping[str, object]
 ) -> None:
-    """Say that a channel has everything up to this message. Raises what `create` raises, but for
-    FlagExists.
+    """Record that a channel has everything up to this message.
+
+    Raises what `create` raises, except FlagExists.
     """
     with suppress(FlagExists):
         create(pipeline / names.MESSAGES, f"{letter.number:04d}.{channel}.delivered", record)
 
 
 def read_ticket(pipeline: Path) -> tuple[int | None, str]:
-    """Number of the run's ticket, and why there is none although its file is there."""
+    """Number of the run's ticket, and the reason if its file exists without a number."""
     path = pipeline / names.TICKET
     try:
         text = (read(None, path).text or "").strip()
@@ -208,9 +204,7 @@ def read_ticket(pipeline: Path) -> tuple[int | None, str]:
 
 
 def write_ticket(pipeline: Path, ticket: int) -> None:
-    """Remember the run's ticket, where none is remembered. Raises what `create` raises, but for
-    FlagExists.
-    """
+    """Record the run's ticket, unless one is recorded. Raises as `create`, except FlagExists."""
     with suppress(FlagExists):
         create_file(pipeline, names.TICKET, f"{ticket}\n".encode())
 
@@ -222,14 +216,13 @@ class _OutboxFiles:
         self.place = place
         self.keys: set[str] = set()
         self.delivered: dict[str, int] = {}
-        self.highest = 0  # of all numbers that are taken
+        self.highest = 0  # highest number in use
         self._targets: list[tuple[int, str]] = []
         self._has_past = False
         with directory(place) as descriptor, os.scandir(descriptor) as entries:
             for entry in entries:
                 self._take(entry, descriptor)
-        # Of several numbers for one key the lowest; without those whose message a person has
-        # removed.
+        # The lowest number of each key, without keys whose message a person has removed.
         self.numbers = {
             key: number for number, key in sorted(self._targets, reverse=True) if key in self.keys
         }
@@ -238,10 +231,10 @@ class _OutboxFiles:
         name = entry.name
         if _NUMBER.fullmatch(name):
             self.highest = max(self.highest, int(name))
-            with suppress(OSError):  # no link: the number is taken, and says nothing
+            with suppress(OSError):  # not a link: the number is in use, for no message
                 target = os.readlink(name, dir_fd=descriptor)
                 self._targets.append((int(name), target))
-        elif mark := _MARK.fullmatch(name):  # whatever lies there: a person's `touch` counts
+        elif mark := _MARK.fullmatch(name):  # of any file type: a person's `touch` counts
             channel, number = mark["channel"], int(mark["number"])
             self.delivered[channel] = max(number, self.delivered.get(channel, 0))
         elif name == PAST:
@@ -250,13 +243,13 @@ class _OutboxFiles:
             self.keys.add(name)
 
     def letters(self, after: int) -> Iterator[OutboxMessage]:
-        """The messages with a number above `after`, in order."""
+        """Messages with a number above `after`, in order."""
         for key, number in sorted(self.numbers.items(), key=lambda item: item[1]):
             if number > after:
                 yield _letter(self.place, number, key)
 
     def holds_message(self, key: str) -> bool:
-        """Whether a file is a message, and not something that a person has put beside them."""
+        """Whether a file is a message, and not another file that a person put there."""
         with suppress(OSError):
             return record_in(read(None, self.place / key).text).get("key") == key
         return False
@@ -269,8 +262,9 @@ class _OutboxFiles:
 
 
 def _move_into_place(parent: int, prepared: str) -> bool:
-    """Give a prepared outbox its name. Of two racers one does: rename(2) replaces no directory that
-    holds anything.
+    """Give a prepared outbox its name; True if this process succeeded.
+
+    Of two processes one succeeds: rename(2) replaces no directory that has content.
     """
     try:
         os.stat(names.MESSAGES, dir_fd=parent, follow_symlinks=False)
@@ -281,7 +275,8 @@ def _move_into_place(parent: int, prepared: str) -> bool:
     try:
         os.rename(prepared, names.MESSAGES, src_dir_fd=parent, dst_dir_fd=parent)
     except OSError:
-        # ENOTEMPTY: somebody was first. Whatever else it was, what lies there now decides.
+        # ENOTEMPTY: another process was first. After any other error, too, only the directory that
+        # exists now decides.
         os.stat(names.MESSAGES, dir_fd=parent, follow_symlinks=False)
         return False
     return True
@@ -300,9 +295,11 @@ def _letter(place: Path, number: int, key: str) -> OutboxMessage:
         what = (
             f"larger than {LARGEST} bytes"
             if content.regular and content.text is None
-            else "no message"
+            else "not a message"
         )
-        return OutboxMessage(number, key, problem=f"{display(str(place / key))} is {what}: mend it")
+        return OutboxMessage(
+            number, key, problem=f"{display(str(place / key))} is {what}: repair it"
+        )
     kinds = {str(name): str(kind) for name, kind in channels.items() if kind in KINDS}
-    said = {name: str(record.get(name, "")) for name in ("event", "text", "time")}
-    return OutboxMessage(number, key, token=token, channels=kinds, **said)
+    texts = {name: str(record.get(name, "")) for name in ("event", "text", "time")}
+    return OutboxMessage(number, key, token=token, channels=kinds, **texts)

@@ -1,4 +1,4 @@
-"""Which run an output directory belongs to: its back link `rundata`, and the record `.owner.json`.
+"""Owner of an output directory: its back link `rundata`, and the record `.owner.json`.
 
 A run's link `pipeline/output` proves nothing: every account that may write in the landing area can
 make one that leads to the results of another run. The output directory itself is the evidence,
@@ -38,20 +38,20 @@ _ABOUT = "Made by hesiod-watch: the run whose results are in this directory."
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """What tells a run from every other run, whatever its name is."""
+    """Identity of a run, different from that of every other run, independent of its name."""
 
     device: int  # of the run's directory; another host, or another mount, may see another number
-    inode: int  # of the run's directory; the number may be used again when the run is deleted
+    inode: int  # of the run's directory; may be used again after the run is deleted
     linked: int  # nanoseconds: change time of `pipeline/output`, which no user can set; 0: no link
 
     @property
     def lasting(self) -> tuple[int, int]:
-        """The part that every host sees at every time: what is recorded."""
+        """Part of the identity that every host sees at every time; this part is recorded."""
         return self.inode, self.linked
 
 
 def identify(run_dir: Path) -> RunIdentity | None:
-    """The identity of the run at this path; None where no directory is there. Raises OSError."""
+    """Identity of the run at this path; None if there is no directory. Raises OSError."""
     try:
         with directory(run_dir) as descriptor:
             return identity_of(descriptor)
@@ -60,7 +60,7 @@ def identify(run_dir: Path) -> RunIdentity | None:
 
 
 def identity_of(run: int) -> RunIdentity:
-    """The identity of the run whose directory is open as `run`. Raises OSError."""
+    """Identity of the run whose directory is open as `run`. Raises OSError."""
     found = os.fstat(run)
     try:
         linked = os.stat(
@@ -73,18 +73,19 @@ def identity_of(run: int) -> RunIdentity:
 
 @dataclass(frozen=True, slots=True)
 class ForeignOwner:
-    """Why an output directory does not belong to a run."""
+    """Reason why an output directory does not belong to a run."""
 
-    why: str  # names the other run, where it is known
-    may_be_ours: bool  # no other run is seen: a person may know that it belongs to this run
+    why: str  # names the other run, if it is known
+    may_be_ours: bool  # no other run is visible: a person may know that it belongs to this run
 
 
 def foreign_owner(
     output: Path, run_dir: Path, run: RunIdentity | None, output_root: Path
 ) -> ForeignOwner | None:
-    """Why `output` does not belong to the run at `run_dir`; None where it does.
+    """Reason why `output` does not belong to the run at `run_dir`; None if it does.
 
-    `run` is None for a run that is not there yet. Raises OSError when the evidence cannot be read.
+    `run` is None for a run that does not exist yet. Raises OSError when the evidence cannot be
+    read.
     """
     link = output / BACK_LINK
     leads = _leads_to(link)
@@ -114,11 +115,10 @@ def foreign_owner(
 
 
 def record_owner(output: Path, run_dir: Path, run: RunIdentity) -> None:
-    """Write `.owner.json` and mend `rundata`, where they do not name the run to which `output`
-    belongs.
+    """Write `.owner.json` and repair `rundata` if they do not name the run that owns `output`.
 
     A directory without a record gets one only if no other process writes it first, so the caller
-    looks again. Raises TemporaryError or PermanentError, but not where `rundata` is proof enough.
+    checks again. Raises TemporaryError or PermanentError, but not if `rundata` is proof enough.
     """
     proven = False
     try:
@@ -158,7 +158,7 @@ def _write_record(parent: int, name: str, run: RunIdentity, *, replace: bool) ->
 
 
 def _leads_to(link: Path) -> tuple[int, int] | None:
-    """Device and inode of what a back link leads to; None where it leads to nothing."""
+    """Device and inode that a back link leads to; None if it leads to nothing."""
     try:
         found = link.stat()
     except (FileNotFoundError, NotADirectoryError):
@@ -174,7 +174,7 @@ def _target(link: Path) -> Path | None:
 
 
 def read_record(output: Path) -> tuple[tuple[int, int] | None, str]:
-    """The lasting part of the recorded run's identity, and its name; None and "" without a record.
+    """Lasting identity of the recorded run, and its name; None and "" without a record.
 
     Raises OSError.
     """
@@ -188,17 +188,18 @@ def read_record(output: Path) -> tuple[tuple[int, int] | None, str]:
 
 
 def _enclosing_owner(output: Path, output_root: Path) -> str:
-    """The run in whose output directory `output` is, as words; "" where there is none."""
+    """Sentence about the run whose output directory contains `output`; "" if there is none."""
     for above in output.parents:
         if above == output_root:
             break
         if target := _target(above / BACK_LINK):
-            return f"it is within {display(str(above))}, where {BACK_LINK} leads to {display(str(target))}"
+            leads = f"{BACK_LINK} leads to {display(str(target))}"
+            return f"it is within {display(str(above))}, where {leads}"
     return ""
 
 
 def _inner_output(output: Path) -> str:
-    """Name of a directory in `output` that is itself a run's output; "" where there is none."""
+    """Name of a directory in `output` that is itself a run's output; "" if there is none."""
     with os.scandir(output) as entries:
         return next(
             (

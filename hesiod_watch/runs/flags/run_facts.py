@@ -1,6 +1,4 @@
-"""A run's own facts: whose it is (`upstream`), its `type`, where results go (`output`), and how it
-is taken up.
-"""
+"""Facts of a run: its `upstream`, its `type`, its `output`; and how a run is registered."""
 
 from __future__ import annotations
 
@@ -36,15 +34,15 @@ LONGEST_TYPE = 100
 
 
 def adopt(run_dir: Path, upstream: str, output: Path, run_type: str = "") -> bool:
-    """Make `run_dir/pipeline` with `upstream`, `type.yaml` and the link `output`, whole or not at
-    all. True: it was us.
+    """Create `run_dir/pipeline` with upstream, type and output link, whole or not at all.
 
-    False when something of that name is there already, be it an empty directory that a person has
-    made: that run is not ours to take. Raises TemporaryError or PermanentError.
+    True: this process created it. False: something of that name exists already, even if it is an
+    empty directory that a person made; then the run is not ours. Raises TemporaryError or
+    PermanentError.
     """
     if not upstream.strip() or len(upstream.strip().splitlines()) != 1:
         raise PermanentError(
-            f"{run_dir}: {upstream!r} cannot be kept as its upstream: it must be one line"
+            f"{run_dir}: {upstream!r} cannot be recorded as its upstream: it must be one line"
         )
     prepared = _PREPARED + secrets.token_hex(16)
     try:
@@ -57,9 +55,8 @@ def adopt(run_dir: Path, upstream: str, output: Path, run_type: str = "") -> boo
                 won = _move_into_place(parent, prepared, made)
             except OSError:
                 _remove(parent, prepared)
-                if _exists(
-                    parent, PIPELINE
-                ):  # somebody was first, and has tidied ours away already
+                # Another process may have been first, and may have removed our directory.
+                if _exists(parent, PIPELINE):
                     return False
                 raise
             if won:
@@ -79,13 +76,12 @@ def _exists(parent: int, name: str) -> bool:
 
 
 def _fill(parent: int, prepared: str, upstream: str, output: Path, run_type: str) -> os.stat_result:
-    """Write these facts into the prepared directory and make it durable; the directory's identity."""
+    """Write these facts into the prepared directory, durably; returns its identity."""
     with directory(prepared, parent=parent) as descriptor:
         write_new(descriptor, names.UPSTREAM, os.fsencode(upstream) + b"\n")
         os.symlink(output, names.OUTPUT, dir_fd=descriptor)
-        os.mkdir(
-            names.MESSAGES, _MODE, dir_fd=descriptor
-        )  # empty: people are told everything from the beginning
+        # empty: every event from the beginning is reported
+        os.mkdir(names.MESSAGES, _MODE, dir_fd=descriptor)
         if run_type:
             write_new(descriptor, names.TYPE, _type_file(run_type))
         sync_directory(descriptor)
@@ -93,7 +89,7 @@ def _fill(parent: int, prepared: str, upstream: str, output: Path, run_type: str
 
 
 def _move_into_place(parent: int, prepared: str, made: os.stat_result) -> bool:
-    """Rename, and judge by what lies there then: the answer of a network file system may be wrong."""
+    """Rename, then check which directory is there: a network file system may answer wrongly."""
     refusal: OSError | None = None
     try:
         os.rename(prepared, PIPELINE, src_dir_fd=parent, dst_dir_fd=parent)
@@ -109,9 +105,7 @@ def _move_into_place(parent: int, prepared: str, made: os.stat_result) -> bool:
 
 
 def _remove_leftovers(parent: int) -> None:
-    """Remove what others have prepared and can no longer move into place, since `pipeline` is
-    there.
-    """
+    """Remove directories that others prepared; `pipeline` exists, so they are useless now."""
     with os.scandir(parent) as entries:
         prepared = [entry.name for entry in entries if entry.name.startswith(_PREPARED)]
     for name in prepared:
@@ -119,10 +113,8 @@ def _remove_leftovers(parent: int) -> None:
 
 
 def _remove(parent: int, prepared: str) -> None:
-    """Remove a prepared directory with just what `_fill` puts into it; what holds anything else
-    stays.
-    """
-    with suppress(OSError):  # hidden and without meaning to anybody: a leftover harms nothing
+    """Remove a prepared directory with the content of `_fill`; one with other content stays."""
+    with suppress(OSError):  # a leftover is hidden, unused and harmless
         with directory(prepared, parent=parent) as descriptor:
             with suppress(FileNotFoundError):
                 os.rmdir(names.MESSAGES, dir_fd=descriptor)
@@ -133,10 +125,10 @@ def _remove(parent: int, prepared: str) -> None:
 
 
 def read_upstream(pipeline: Path) -> str | None:
-    """Where the run comes from: the one line in `upstream`, without blanks around it.
+    """Source of the run: the one line in `upstream`, without blanks around it.
 
-    None where there is no such file, or nothing that can be one location in it: a run nobody
-    touches. Bytes that are no UTF-8 come as `os.fsdecode` gives them.
+    None if the file is missing or does not contain exactly one line: then no process touches the
+    run. Bytes that are not UTF-8 are decoded as by `os.fsdecode`.
     """
     try:
         text = read(None, pipeline / names.UPSTREAM).text
@@ -147,13 +139,12 @@ def read_upstream(pipeline: Path) -> str | None:
 
 
 def _type_file(run_type: str) -> bytes:
-    return f"# What kind of run this is, of those that are configured. You may change it.\ntype: {run_type}\n".encode()
+    comment = "# Type of this run, one of those in the configuration. You may change it."
+    return f"{comment}\ntype: {run_type}\n".encode()
 
 
 def write_type(pipeline: Path, run_type: str) -> bool:
-    """Say of which type a run is, where nothing says so yet. False: something does. Raises
-    HesiodError.
-    """
+    """Record the type of a run, unless one is recorded: then False. Raises HesiodError."""
     body = _type_file(run_type)
     try:
         with directory(pipeline) as parent:
@@ -172,8 +163,9 @@ def write_type(pipeline: Path, run_type: str) -> bool:
 
 
 def read_type(pipeline: Path) -> tuple[str, str]:
-    """What `type.yaml` says, as Hesiod's does: a mapping with a key `type`. And why it says
-    nothing, if it is there.
+    """Type of a run from `type.yaml`, and the reason if the file exists without a type.
+
+    The file is a mapping with a key `type`, as Hesiod writes it.
     """
     try:
         content = read(None, pipeline / names.TYPE)
@@ -184,11 +176,11 @@ def read_type(pipeline: Path) -> tuple[str, str]:
     if content.text is None:
         return "", "is no small regular file"
     try:
-        # Whatever tags the text has, the loader makes text, lists and mappings of it.
-        said = yaml.load(content.text, Loader=yaml.BaseLoader)  # noqa: S506 -- BaseLoader makes no objects
+        # Whatever tags the text has, the loader makes only text, lists and mappings of it.
+        document = yaml.load(content.text, Loader=yaml.BaseLoader)  # noqa: S506 -- BaseLoader makes no objects
     except (yaml.YAMLError, RecursionError, ValueError):
         return "", "is not YAML"
-    word = said.get("type") if isinstance(said, dict) else None
+    word = document.get("type") if isinstance(document, dict) else None
     if not isinstance(word, str) or not word.strip() or len(word) > LONGEST_TYPE:
         return "", "has no line `type: NAME`"
     return display(word.strip()), ""
@@ -196,7 +188,7 @@ def read_type(pipeline: Path) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class RunOutput:
-    """Where a run's results go: `path`, or the reason why nothing can be written."""
+    """Output directory of a run: `path`, or the reason why nothing can be written."""
 
     path: Path | None
     problem: str = ""
@@ -204,8 +196,7 @@ class RunOutput:
 
 
 def read_output(pipeline: Path, output_root: Path) -> tuple[Path | None, str]:
-    """Where results go: the real directory that `output` leads to, or None and the reason to tell a
-    person.
+    """Real directory that `output` leads to, or None and the reason for a person.
 
     It must be below `output_root`, whatever links are on the way, and belong to this run.
     """
@@ -214,7 +205,10 @@ def read_output(pipeline: Path, output_root: Path) -> tuple[Path | None, str]:
 
 
 def own_output(pipeline: Path, output_root: Path) -> Path:
-    """The same before a write: the directory then says whose it is. Raises HesiodError."""
+    """As `read_output`, before a write: the directory then records its owner.
+
+    Raises HesiodError.
+    """
     found = find_output(pipeline, output_root)
     if found.path:
         try:
@@ -230,10 +224,9 @@ def own_output(pipeline: Path, output_root: Path) -> Path:
 
 
 def log_directory(pipeline: Path, output_root: Path) -> Path | None:
-    """Where a run's log is: in its output directory; where its link cannot be read, in that of its
-    name.
+    """Directory of a run's log: its output directory, or the one of its name if the link fails.
 
-    None where that is missing or belongs to another run.
+    None if that is missing or belongs to another run.
     """
     found, _ = read_output(pipeline, output_root)
     if found:
@@ -247,7 +240,7 @@ def log_directory(pipeline: Path, output_root: Path) -> Path | None:
 
 
 def find_output(pipeline: Path, output_root: Path) -> RunOutput:
-    """As `read_output`, and whether the link leads to what is not this run's."""
+    """As `read_output`, and whether the link leads to a directory of another run."""
     link = pipeline / names.OUTPUT
     try:
         with directory(pipeline.parent) as run_directory:
@@ -262,7 +255,7 @@ def find_output(pipeline: Path, output_root: Path) -> RunOutput:
         target = link.resolve(strict=True)
     except FileNotFoundError:
         return RunOutput(None, f"{link} leads to {_target(link)}, which does not exist")
-    except RuntimeError:  # how Path says it before Python 3.13
+    except RuntimeError:  # Path raises this for a circle before Python 3.13
         return RunOutput(None, f"{link} leads in a circle")
     except OSError as error:
         return RunOutput(None, f"{link} cannot be followed: {error.strerror}")
@@ -280,7 +273,7 @@ def find_output(pipeline: Path, output_root: Path) -> RunOutput:
         other = output_owner.foreign_owner(target, pipeline.parent, run, root)
     except OSError as error:
         return RunOutput(
-            None, f"{link} leads to {target}, whose run cannot be found out: {error.strerror}"
+            None, f"{link} leads to {target}, whose run cannot be determined: {error.strerror}"
         )
     return (
         RunOutput(None, _foreign(link, target, root, other), foreign=True)
@@ -290,7 +283,7 @@ def find_output(pipeline: Path, output_root: Path) -> RunOutput:
 
 
 def _foreign(link: Path, target: Path, root: Path, other: ForeignOwner) -> str:
-    """The sentence about a link to another run's output directory, with the step that helps."""
+    """Sentence about a link to another run's output directory, with the command that helps."""
     run_dir = link.parent.parent
     own = root / run_dir.name
     if target == own:
@@ -308,4 +301,4 @@ def _target(link: Path) -> str:
     try:
         return str(link.readlink())
     except OSError:
-        return "a place"
+        return "a target that cannot be read"

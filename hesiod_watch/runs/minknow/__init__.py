@@ -1,10 +1,9 @@
-"""What MinKNOW leaves in a cell's directory: data files of every era, final_summary files, its own
-report.
+"""MinKNOW's files in a cell's directory: data files, final_summary files, its own report.
 
-The only package that knows MinKNOW's layout. It looks and counts; what the counts mean is said by
-`completeness`. It reads nothing but the small final_summary files, and of those only regular ones:
-names and contents are somebody else's. Directories are listed without a stat per file, because a
-cell may hold a million files, and symbolic links are never followed.
+This is the only package that knows MinKNOW's layout, in all its versions. It lists and counts;
+`completeness` decides what the counts mean. It reads only the small final_summary files, and only
+regular ones, because other programs choose names and contents. It lists directories without a stat
+per file, because a cell may have a million files. It never follows symbolic links.
 """
 
 from hesiod_watch.runs.minknow.contents import (

@@ -1,5 +1,6 @@
-"""One look into a cell's directory: how many data files, which final_summary files, whose data have
-none.
+"""Contents of a cell's directory: counts of data files, and the final_summary files.
+
+Data without a final_summary are reported, too.
 """
 
 from __future__ import annotations
@@ -17,19 +18,19 @@ from hesiod_watch.runs.minknow.layout import ALL_KINDS, data_directories, data_e
 from hesiod_watch.runs.minknow.summary import SUMMARY_MAX_BYTES, parse_summary
 
 _SUMMARY_NAME = re.compile(r"final_summary(?:_.*)?\.txt", re.DOTALL)
-# The last id before the number: …_{protocol 8}_{acquisition 8}_{n}, …_{acquisition 8}_{n}, {flow
-# cell}_{40 digits}_{n}
+# The last id before the number:
+# …_{protocol 8}_{acquisition 8}_{n}, …_{acquisition 8}_{n}, {flow cell}_{40 digits}_{n}
 _ACQUISITION = re.compile(r"(?:.*_)?([0-9a-f]{40}|[0-9a-f]{8})_[0-9]", re.DOTALL)
 _SHORT_IDS_IN_NAME = re.compile(r"_([0-9a-f]{8})(?=[_.])")
 
 
 def is_summary_name(name: str) -> bool:
-    """Whether a file of this name is a final_summary: `final_summary.txt`, `final_summary_*.txt`."""
+    """Whether this is a final_summary: `final_summary.txt` or `final_summary_*.txt`."""
     return _SUMMARY_NAME.fullmatch(name) is not None
 
 
 def _summary_entries(cell_dir: Path) -> list[tuple[str, os.stat_result]]:
-    """Names that say final_summary, with their lstat, oldest first. Raises OSError."""
+    """Names of final_summary files with their lstat, oldest first. Raises OSError."""
     found = []
     with os.scandir(cell_dir) as entries:
         for entry in entries:
@@ -39,15 +40,14 @@ def _summary_entries(cell_dir: Path) -> list[tuple[str, os.stat_result]]:
 
 
 def newest_summary_mtime(cell_dir: Path) -> float | None:
-    """When the newest final_summary came here, in seconds since the epoch; None where there is
-    none.
+    """Time when the newest final_summary arrived here, in seconds since the epoch; None without one.
 
     The change time (ctime) counts, by the clock of this file system. The mtime is by the clock of
-    the sequencer, which may be wrong, and a copy keeps it: the files of an old run that is being
-    copied here have just as much time to arrive as those of a new run. Never before the epoch.
+    the sequencer, which may be wrong, and a copy keeps it. So the files of an old run that is being
+    copied here have as much time to arrive as those of a new run. Never before the epoch.
 
-    Of a directory that is there and cannot be listed the directory's own time, so that whoever asks
-    looks closer and hears from `read_contents` what is wrong.
+    If the directory exists but cannot be listed, returns the directory's own time. The caller then
+    examines it, and `read_contents` reports the error.
     """
     try:
         return max((_arrived(status) for _, status in _summary_entries(cell_dir)), default=None)
@@ -63,10 +63,10 @@ def _arrived(status: os.stat_result) -> float:
 
 
 def fastq_changed(cell_dir: Path) -> int:
-    """When a FASTQ directory of a cell last got (or lost) a file: its newest mtime, in nanoseconds;
-    0: there is none.
+    """Time of the last change in a cell's FASTQ directories: newest mtime in ns; 0 if none.
 
-    A stat per directory and none per file. Tells nothing of a file that grows. Never raises.
+    It needs one stat per directory and none per file, so it does not notice a file that grows.
+    Never raises.
     """
     newest = 0
     try:
@@ -74,21 +74,21 @@ def fastq_changed(cell_dir: Path) -> int:
             found = Path(directory.path).stat()
             newest = max(newest, found.st_mtime_ns)
             if found.st_nlink == 2:
-                # where links are counted this says that there are no sub-directories, however many
-                # files
+                # Where the file system counts links, 2 means: no sub-directories.
                 continue
             with os.scandir(directory.path) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         newest = max(newest, entry.stat(follow_symlinks=False).st_mtime_ns)
     except OSError:
-        return newest  # what can be seen; a cell that cannot be read is told by `read_contents`
+        return newest  # `read_contents` reports a cell that cannot be read
     return newest
 
 
 def _read_summary(cell_dir: Path, name: str, status: os.stat_result) -> FinalSummary:
-    """Read and parse one file. Its lstat comes first and is repeated on the open file: special
-    files stay unopened.
+    """Read and parse one final_summary.
+
+    `status` is its lstat. The check is repeated on the open file, so special files are never read.
     """
     not_regular = FinalSummary(
         name, problem=f"{display(name)} is not a regular file and is not read"
@@ -108,29 +108,25 @@ def _read_summary(cell_dir: Path, name: str, status: os.stat_result) -> FinalSum
 
 
 def read_summaries(cell_dir: Path) -> tuple[FinalSummary, ...]:
-    """Every final_summary of a cell, in order of its time, oldest first. Raises OSError where there
-    is no listing.
-    """
+    """Read every final_summary of a cell, oldest first. Raises OSError if listing fails."""
     return tuple(
         _read_summary(cell_dir, name, status) for name, status in _summary_entries(cell_dir)
     )
 
 
 def read_contents(cell_dir: Path) -> CellContents:
-    """Count the data files of a cell and read its final_summary files. Never raises for what lies
-    on disk.
+    """Count the data files of a cell and read its final_summary files; never raises.
 
-    `summaries` are in order of their time, oldest first. Where something cannot be listed
-    `readable` is False; where names that look like data are links or special files, `problem` says
-    so and the counts leave them out.
+    `summaries` are sorted by time, oldest first. If something cannot be listed, `readable` is
+    False. If names that look like data are links or special files, `problem` says so and the counts
+    exclude them.
     """
     counts: Counter[DataKind] = Counter()
     left_out: list[str] = []
     beginnings: set[str] = set()
     summaries: tuple[FinalSummary, ...] = ()
     try:
-        # Summaries first: MinKNOW writes them last, so what they announce is there when it is
-        # counted.
+        # Summaries first: MinKNOW writes them last, so the announced files exist before the count.
         summaries = read_summaries(cell_dir)
         for directory in data_directories(cell_dir, ALL_KINDS, left_out):
             count = 0
@@ -159,9 +155,7 @@ def _left_out_sentence(left_out: Sequence[str]) -> str:
 
 
 def acquisition_in(name: str) -> str:
-    """The acquisition id that a data file's name carries, 8 or 40 hex digits; "" where there is
-    none.
-    """
+    """Acquisition id in a data file's name, 8 or 40 hex digits; "" if there is none."""
     match = _ACQUISITION.match(name)
     return match[1] if match else ""
 
@@ -169,12 +163,11 @@ def acquisition_in(name: str) -> str:
 def _unsummarised(
     acquisitions: Collection[str], summaries: Sequence[FinalSummary]
 ) -> tuple[str, ...]:
-    """Acquisitions that have data and no summary. In doubt none: a false one would hold a finished
-    cell for ever.
+    """Acquisitions that have data and no summary; none in doubt.
 
-    A summary without ids (people write those) speaks for everything. Where the files name one
-    acquisition only and no summary knows it, the ids are not comparable (data renamed or called
-    again), and the counts decide alone.
+    A false one would block a finished cell for ever. A summary without ids (people write those)
+    covers everything. If the files name only one acquisition and no summary contains it, the ids
+    are not comparable (data were renamed or called again), and the counts alone decide.
     """
     known: set[str] = set()
     for summary in summaries:
@@ -194,10 +187,9 @@ def _same_id(one: str, other: str) -> bool:
 
 
 def ont_report(cell_dir: Path) -> str | None:
-    """Name of MinKNOW's own report, the newest `report_*.html`, else .pdf, else .md; None where
-    there is none.
+    """Name of MinKNOW's report: the newest `report_*.html`, else .pdf, else .md; or None.
 
-    Its name is not fully predictable: times and flow cell in it may differ from the directory's.
+    Its name is not fully predictable: its time and flow cell may differ from the directory's.
     """
     found: dict[str, list[tuple[int, str]]] = {}
     try:
@@ -209,7 +201,7 @@ def ont_report(cell_dir: Path) -> str | None:
                         (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name)
                     )
     except OSError:
-        return None  # the report is an extra: a cell that cannot be listed is said elsewhere
+        return None  # the report is optional; `read_contents` reports a cell that cannot be listed
     return next(
         (max(found[suffix])[1] for suffix in ("html", "pdf", "md") if suffix in found), None
     )

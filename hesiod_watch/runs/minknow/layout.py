@@ -1,10 +1,10 @@
-"""Where MinKNOW of each era puts data files, and which names count.
+"""Layout of MinKNOW's data files in each of its versions, and the names that count.
 
     fastq_pass/[barcode/]NAME.fastq[.gz]    likewise fastq_fail, fastq_skip, fast5_*, pod5_*, bam_*
     fast5/NAME.fast5   pod5/NAME.pod5       not divided: basecalling off, or MinKNOW 24.02 and later
 
-The barcode's directory may be a person's alias. Files of basecalling done by other programs lie
-elsewhere (basecalling/, dorado/, fast5/guppy_out/) and never count.
+A person may choose the name of a barcode's directory. Files that other programs basecalled are in
+other directories (basecalling/, dorado/, fast5/guppy_out/) and never count.
 """
 
 from __future__ import annotations
@@ -19,17 +19,16 @@ from hesiod_watch.core.model import DataKind
 
 ALL_KINDS = frozenset(DataKind)
 
-# `_duplex` reads are apart from their `_pass`; what MinKNOW names otherwise (basecalling/, dorado/)
-# is not its output.
+# `_duplex` reads have a directory beside `_pass`. Other names (basecalling/, dorado/) are not
+# MinKNOW's output.
 _DATA_DIRECTORY = re.compile(
     r"(fastq|fast5|pod5|bam)(?:_(pass|fail|skip))?(?:_(?:duplex|simplex))?"
 )
-# Undivided directories (pod5/, fast5/) are not split by barcode; in fast5/guppy_out people call
-# bases again.
+# Undivided directories (pod5/, fast5/) are not split by barcode. fast5/guppy_out is made by people
+# who call bases again.
 _PLAIN_BARCODE = re.compile(r"barcode[0-9]+[a-z]?|unclassified|mixed")
 _SUFFIXES: dict[DataKind, tuple[str, ...]] = {
-    # Not .fq: MinKNOW never writes it, so such a file beside these is somebody's copy of the same
-    # reads.
+    # Not .fq: MinKNOW never writes it, so such a file is a person's copy of the same reads.
     DataKind.FASTQ: (".fastq", ".fastq.gz"),
     DataKind.FAST5: (".fast5",),
     DataKind.POD5: (".pod5",),
@@ -44,7 +43,10 @@ def is_data_directory_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One data file. `part` is pass, fail or skip; "none" for raw data that MinKNOW did not divide."""
+    """One data file.
+
+    `part` is pass, fail or skip; "none" for raw data that MinKNOW did not divide.
+    """
 
     kind: DataKind
     part: str
@@ -57,11 +59,11 @@ class DataFile:
 
 @dataclass(frozen=True, slots=True)
 class DataDirectory:
-    """One of the directories of a cell that hold data files, such as `fastq_pass`."""
+    """Directory of a cell that contains data files, such as `fastq_pass`."""
 
     kind: DataKind
     part: str
-    divided: bool  # into pass, fail and skip; only then may any sub-directory be a barcode's
+    divided: bool  # into pass, fail and skip; only then any sub-directory may be a barcode's
     name: str
     path: str
 
@@ -69,9 +71,9 @@ class DataDirectory:
 def data_directories(
     cell_dir: Path, kinds: Collection[DataKind], left_out: list[str]
 ) -> list[DataDirectory]:
-    """Directories of a cell that MinKNOW writes data into, in order of their names.
+    """Directories of a cell in which MinKNOW writes data, sorted by name.
 
-    Appends to `left_out` the names of links and files in such a directory's place. Raises OSError.
+    Appends to `left_out` the names of links and files in place of such a directory. Raises OSError.
     """
     found = []
     with os.scandir(cell_dir) as entries:
@@ -82,8 +84,8 @@ def data_directories(
             if not entry.is_dir(follow_symlinks=False):
                 left_out.append(entry.name)
                 continue
-            # Reads that MinKNOW did not divide have not failed its filter, and outputs are of pass,
-            # fail or skip.
+            # Reads that MinKNOW did not divide have not failed its filter, and each output belongs
+            # to pass, fail or skip.
             part = match[2] or ("pass" if kind is DataKind.FASTQ else "none")
             found.append(DataDirectory(kind, part, match[2] is not None, entry.name, entry.path))
     return sorted(found, key=lambda directory: directory.name)
@@ -92,10 +94,9 @@ def data_directories(
 def data_entries(
     directory: DataDirectory, left_out: list[str]
 ) -> Iterator[tuple[str | None, os.DirEntry[str]]]:
-    """Data files directly in `directory` and in its barcodes' directories, with the barcode; in no
-    order.
+    """Data files in `directory` and in its barcode directories, with the barcode; unsorted.
 
-    Hidden names never count, which leaves out the temporary files of copying programs. Links and
+    Hidden names never count; this excludes the temporary files of copying programs. Links and
     special files do not count either; their names are appended to `left_out`. Raises OSError.
     """
     suffixes = _SUFFIXES[directory.kind]
@@ -125,8 +126,7 @@ def data_entries(
 
 
 def data_files(cell_dir: Path, kinds: Collection[DataKind] = ALL_KINDS) -> Iterator[DataFile]:
-    """Every data file of a cell, in no particular order; sort by `naming.natural_key(file.name)`
-    where it matters.
+    """Every data file of a cell, unsorted; sort by `naming.natural_key(file.name)` if needed.
 
     Raises OSError when the cell or one of its data directories cannot be listed.
     """

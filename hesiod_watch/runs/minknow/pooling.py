@@ -1,8 +1,7 @@
-"""Data pooling: MinKNOW's setting that puts data straight into `{run}/{sample}/`, without a cell's
-directory.
+"""Data pooling: a MinKNOW setting that puts data into `{run}/{sample}/`, without a cell.
 
-Several flow cells may share that directory then. Such data are not processed, and not guessed at: a
-person is told what lies there.
+Several flow cells may then share that directory. hesiod-watch does not process such data and does
+not guess: it reports what the directory contains.
 """
 
 from __future__ import annotations
@@ -28,19 +27,20 @@ _NOT_PROCESSED = "hesiod-watch does not process"
 
 
 def pooled(library_dir: Path) -> str:
-    """Say in one sentence that a library's directory holds data without a cell's directory; ""
-    where it holds none.
+    """Sentence about a library directory with data outside a cell directory; "" if none.
 
-    Looks at one listing of the directory only, unless there is something to say. Never raises.
+    Lists the directory once, and reads more only if it contains such data. Never raises.
     """
     name = display(library_dir.name)
     try:
         if _is_data_directory(library_dir):
-            return f"{name} lies in the run itself, without library and cell directories; {_NOT_PROCESSED} such data"
+            where = f"{name} is in the run itself, without library and cell directories"
+            return f"{where}; {_NOT_PROCESSED} such data"
         if not _holds_data(library_dir):
             return ""
         if parse_cell(library_dir.name):
-            return f"{name} is a cell's directory without a library above it; {_NOT_PROCESSED} such data"
+            where = f"{name} is a cell's directory without a library above it"
+            return f"{where}; {_NOT_PROCESSED} such data"
         acquisitions = _acquisitions(library_dir)
     except OSError as error:
         return f"{name} cannot be read: {error.strerror}"
@@ -51,8 +51,9 @@ def pooled(library_dir: Path) -> str:
 
 
 def _is_data_directory(directory: Path) -> bool:
-    """Whether this is no library but a data directory one or two levels too high; an empty one may
-    be either.
+    """Whether this is a data directory one or two levels too high, and not a library.
+
+    An empty one may be either; it counts as a library.
     """
     if not is_data_directory_name(directory.name):
         return False
@@ -70,9 +71,7 @@ def _holds_data(directory: Path) -> bool:
 
 
 def _acquisitions(directory: Path) -> list[str]:
-    """One piece of text per acquisition: its short id, and of each kind how many files are here and
-    announced.
-    """
+    """One text per acquisition: its short id, and for each kind the files counted and announced."""
     found: dict[str, Counter[DataKind]] = {}
     for file in data_files(directory):
         found.setdefault(acquisition_in(file.path.name)[:8], Counter())[file.kind] += 1

@@ -1,9 +1,7 @@
-"""The final_summary file: what MinKNOW says at the end of an acquisition. Pure: bytes in, values
-out.
+"""The final_summary file, which MinKNOW writes at the end of an acquisition. No I/O.
 
-Plain text, `key=value`, one per line. Whether it appears whole or grows is not documented, so a
-file that may have been cut short is told from one that ends as it should, and never counts as a
-summary.
+Plain text, `key=value`, one per line. MinKNOW does not document whether it appears whole or grows.
+So a file that may be cut short is detected and never counts as a summary.
 """
 
 from __future__ import annotations
@@ -22,11 +20,11 @@ _KINDS = frozenset(DataKind)
 
 
 def parse_summary(data: bytes, name: str) -> FinalSummary:
-    """Parse a final_summary of any era: `key=value` lines, `#` comments, blank lines; CRLF or LF.
+    """Parse a final_summary of any version: `key=value` lines, `#` comments, blank lines.
 
-    The last value wins where a key is repeated, a blank count is one that is not stated. Never
-    raises: a file that is empty, binary, half-written or not of this form gets a `problem`, one
-    sentence that begins with its name.
+    Lines end in CRLF or LF. The last value of a repeated key wins; a blank count means "not
+    stated". Never raises: a file that is empty, binary, half-written or of another form gets a
+    `problem`, one sentence that begins with its name.
     """
 
     def bad(problem: str) -> FinalSummary:
@@ -47,9 +45,8 @@ def parse_summary(data: bytes, name: str) -> FinalSummary:
     for number, line in enumerate(lines, 1):
         line = line.strip()
         if not line or line.startswith("#"):
-            by_hand |= (
-                not values and line != ""
-            )  # MinKNOW writes no comments, and its files begin with `instrument`
+            # MinKNOW writes no comments, and its files begin with `instrument`.
+            by_hand |= not values and line != ""
             continue
         key, equals, value = line.partition("=")
         if not equals or not re.fullmatch(r"[A-Za-z0-9_]+", key.strip()):
@@ -67,10 +64,10 @@ def parse_summary(data: bytes, name: str) -> FinalSummary:
 
 
 def _is_whole(last: str) -> bool:
-    """Whether a last line without a line end may be taken as it stands.
+    """Whether a last line without a line end is complete.
 
-    MinKNOW of 2020 wrote none. Of a number the rest may be lacking, unless it is 0; and a number of
-    files in the fallback folder keeps the cell from being complete whatever follows.
+    MinKNOW of 2020 wrote no final line end. The rest of a number may be missing, unless it is 0;
+    and any number of files in the fallback folder makes the cell incomplete anyway.
     """
     last = last.strip()
     return (
@@ -86,8 +83,7 @@ def _is_count(key: str) -> bool:
 
 
 def _not_reached(values: Collection[str]) -> str:
-    """The key that a file of MinKNOW's own should have reached and has not; "" for one written by
-    hand.
+    """Key that MinKNOW's own file should contain but does not; "" for a file written by hand.
 
     MinKNOW begins with `instrument` and states the counts last: fast5, pod5 (from 2023), fastq, bam
     (from 2024), each `final_dest` then `fallback`. A person's file of three keys has neither
@@ -106,12 +102,11 @@ def _shortened(line: str) -> str:
 
 
 def facts(summaries: Sequence[FinalSummary]) -> dict[str, Any]:
-    """What the final_summary files of a cell say about its sequencing; keys are absent where
-    nothing is stated.
+    """Facts about a cell's sequencing from its final_summary files; unknown keys are absent.
 
-    With several acquisitions: from the first start to the last stop, `run_hours` the sum of each,
-    and of anything else the last value. Times are strings as MinKNOW wrote them, `run_hours` a
-    number of hours.
+    With several acquisitions: from the first start to the last stop, `run_hours` is the sum, and
+    for all other keys the last value counts. Times are strings as MinKNOW wrote them, `run_hours`
+    is a number of hours.
     """
     stated: dict[str, Any] = {}
     for summary in summaries:
@@ -130,8 +125,8 @@ def facts(summaries: Sequence[FinalSummary]) -> dict[str, Any]:
         ]
         if times:
             stated[key] = choose(times, key=lambda time: _seconds(time) or 0.0)
-    # "sequencing/sequencing_PRO114_DNA_e8_2_400K:FLO-PRO114M:SQK-LSK114:400"; a git hash before
-    # MinKNOW 3.6
+    # "sequencing/sequencing_PRO114_DNA_e8_2_400K:FLO-PRO114M:SQK-LSK114:400"; before MinKNOW 3.6
+    # a git hash
     for key, value in zip(
         ("flow_cell_type", "kit"), stated.get("protocol", "").split(":")[1:], strict=False
     ):
