@@ -169,7 +169,7 @@ def check_upstreams(config: Config, reading: ReadContext) -> None:
             reading.problem(
                 reading.lines[key],
                 key,
-                f"{local[0]} is {LOCAL} already, and there is one landing area",
+                f"{local[0]} is {LOCAL} already, and there is only one landing area",
             )
     check_apart(config, reading)
 
@@ -182,7 +182,7 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
                 each.name not in ("name", "location")
                 and getattr(upstream, each.name) != each.default
             ):
-                yield each.name, f"means nothing where the location is {LOCAL}"
+                yield each.name, f"has no effect where the location is {LOCAL}"
         return
     try:
         place = parse_location(upstream.location)
@@ -201,7 +201,7 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
     if upstream.mode == "push" and not place.over_ssh:
         yield (
             "mode",
-            f"push needs a host that is asked to do it; {upstream.location} is copied with pull",
+            f"push needs a host that is reached over ssh; use pull for {upstream.location}",
         )
     elif upstream.mode == "push":
         try:
@@ -210,7 +210,7 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
         except ValueError as error:
             yield "landing_there", str(error)
     elif upstream.landing_there:
-        yield "landing_there", "means nothing unless the mode is push"
+        yield "landing_there", "has no effect unless the mode is push"
     yield from (("rsync", problem) for problem in template_problems(upstream.rsync))
 
 
@@ -228,7 +228,7 @@ def check_apart(config: Config, reading: ReadContext) -> None:
         key = f"upstreams.{upstream.name}.location"
         first = places.setdefault((place.host, place.path), upstream.name)
         if first != upstream.name and not place.is_local:
-            reading.problem(reading.lines[key], key, f"the same place as that of {first}")
+            reading.problem(reading.lines[key], key, f"the same directory as that of {first}")
         if place.is_local or place.over_ssh:
             continue
         for name, ours in (("landing", config.landing), ("output", config.output)):

@@ -178,7 +178,7 @@ def notify_problems(notify: NotifySettings) -> Iterator[tuple[str, str]]:
     for channel in notify.channels:
         key = f"channels.{channel.name}"
         if channel.name == TRACKER:
-            yield key, "is the tracker's own name; take another"
+            yield key, "is the tracker's own name; choose another"
         if channel.url_file is None:
             yield f"{key}.url_file", "should name a file"
         for event in channel.events:

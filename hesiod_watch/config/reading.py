@@ -91,7 +91,7 @@ class TextValue:
         text = scalar(node, "text")
         if node.tag != f"{TAG}str":
             raise ConfigMistake(
-                f"should be text, not {described(node)}; put it in quotes if it is meant"
+                f"should be text, not {described(node)}; put it in quotes to make it text"
             )
         if not text.isprintable():
             raise ConfigMistake("should be text on one line, without control characters")

@@ -208,15 +208,15 @@ class _PipeReader:
 
 def _attend(process: Any, reading: _PipeReader, quiet: float, stop: Callable[[], bool]) -> str:
     """Wait for the end of a process; returns "" or the reason why this program ended it."""
-    heard = time.monotonic()
+    last_output = time.monotonic()
     while process.is_alive():
         if reading.once(_POLL):
-            heard = time.monotonic()
+            last_output = time.monotonic()
         if stop():
             why = "stopped"
         elif len(reading.output) > LARGEST:
             why = "it wrote more than can be true"
-        elif time.monotonic() - heard > quiet:
+        elif time.monotonic() - last_output > quiet:
             why = f"nothing came for {number_of(round(quiet), 'second')}"
         else:
             continue

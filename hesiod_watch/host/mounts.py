@@ -95,7 +95,10 @@ def mount_of(path: Path) -> Mount:
 
 
 def _parse(raw: str) -> _MountinfoLine | None:
-    """`36 35 98:0 /root /mount/point rw,noatime master:1 - ext3 /dev/sda1 rw`"""
+    """Parse one line of mountinfo; None if it is invalid.
+
+    `36 35 98:0 /root /mount/point rw,noatime master:1 - ext3 /dev/sda1 rw`
+    """
     fields = raw.split(" ")
     try:
         separator = fields.index("-", _SEPARATOR)

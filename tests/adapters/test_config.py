@@ -1,4 +1,4 @@
-"""The configuration: what is understood, and what is said about everything that is not."""
+"""Configuration: every accepted value, and the message for every mistake."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ MINIMAL = "landing: /data/runs\noutput: /data/results\n"
 
 
 def problems(text: str, path: Path | None = FILE) -> list[str]:
-    """What is said about `text`, without the directory of the file."""
+    """Problems reported for `text`, without the directory of the file."""
     with pytest.raises(ConfigError) as caught:
         parse(text, path)
     return [problem.replace("/etc/place/", "") for problem in caught.value.problems]
 
 
 def test_sample_is_the_defaults() -> None:
-    """The sample, loaded, is exactly what a file with nothing but the two directories gives."""
+    """The sample equals a file with only the two required directories."""
     from_sample = parse(sample(), FILE)
     minimal = parse(f"landing: {from_sample.landing}\noutput: {from_sample.output}\n", FILE)
     assert from_sample == minimal == Config(from_sample.landing, from_sample.output, path=FILE)
@@ -79,7 +79,7 @@ def test_defaults() -> None:
 
 
 def test_every_key() -> None:
-    """Every key reaches the value it is named after."""
+    """Every key sets the value of its name."""
     config = parse(
         """
 landing: /d/runs
@@ -205,7 +205,7 @@ MISTAKES = [
     ("notify: {rt: {password: x}}\n", "3: notify.rt.password: unknown key"),
     (
         "notify: {channels: {rt: {url_file: x}}}\n",
-        "3: notify.channels.rt: is the tracker's own name; take another",
+        "3: notify.channels.rt: is the tracker's own name; choose another",
     ),
     (
         "notify: {channels: {a: {url_file: ''}}}\n",
@@ -294,7 +294,7 @@ MISTAKES = [
     ),
     (
         "reports: {title: 2026}\n",
-        "3: reports.title: should be text, not `2026`; put it in quotes if it is meant",
+        "3: reports.title: should be text, not `2026`; put it in quotes to make it text",
     ),
     (
         'reports: {title: "a\\nb"}\n',
@@ -303,7 +303,7 @@ MISTAKES = [
     ("upstreams: {prom: {}}\n", "3: upstreams.prom.location: missing, and it has no default"),
     (
         "upstreams: {a: {location: LOCAL, mode: push}}\n",
-        "3: upstreams.a.mode: means nothing where the location is LOCAL",
+        "3: upstreams.a.mode: has no effect where the location is LOCAL",
     ),
     (
         "upstreams: {a: {location: LOCAL}, b: {location: LOCAL}}\n",
@@ -327,7 +327,7 @@ MISTAKES = [
     ),
     (
         "upstreams: {a: {location: /d, mode: push}}\n",
-        "3: upstreams.a.mode: push needs a host that is asked to do it",
+        "3: upstreams.a.mode: push needs a host that is reached over ssh",
     ),
     (
         "upstreams: {a: {location: 'x:/d', mode: push}}\n",
@@ -335,7 +335,7 @@ MISTAKES = [
     ),
     (
         "upstreams: {a: {location: /d, landing_there: /l}}\n",
-        "3: upstreams.a.landing_there: means nothing unless the mode",
+        "3: upstreams.a.landing_there: has no effect unless the mode",
     ),
     (
         "upstreams: {a: {location: /d, instrument: a_b}}\n",
@@ -367,7 +367,7 @@ MISTAKES = [
     ),
     (
         "upstreams: {a: {location: /d}, b: {location: /d/}}\n",
-        "3: upstreams.b.location: the same place as that of a",
+        "3: upstreams.b.location: the same directory as that of a",
     ),
     (
         "upstreams: {a: {location: /data/runs/x}}\n",
@@ -394,15 +394,15 @@ MISTAKES = [
 ]
 
 
-@pytest.mark.parametrize(("text", "said"), MISTAKES, ids=[text.strip() for text, _ in MISTAKES])
-def test_mistakes(text: str, said: str) -> None:
-    """Each mistake is told once, with its line, its key and what would be right."""
+@pytest.mark.parametrize(("text", "expected"), MISTAKES, ids=[text.strip() for text, _ in MISTAKES])
+def test_mistakes(text: str, expected: str) -> None:
+    """Each mistake is reported once, with its line, its key and the expected value."""
     (problem,) = problems(MINIMAL + text)
-    assert problem.startswith(f"hesiod-watch.yaml:{said}")
+    assert problem.startswith(f"hesiod-watch.yaml:{expected}")
 
 
 @pytest.mark.parametrize(
-    ("landing", "output", "said"),
+    ("landing", "output", "expected"),
     [
         ("/d/x", "/d/x", "2: output: the same directory as landing"),
         ("/d/x", "/d/../d/x/", "2: output: the same directory as landing"),
@@ -411,16 +411,16 @@ def test_mistakes(text: str, said: str) -> None:
         ("~/runs", "/d/x", "1: landing: `~` and `$` are not expanded: write the path out"),
         ("$HOME/runs", "/d/x", "1: landing: `~` and `$` are not expanded: write the path out"),
         ("''", "/d/x", "1: landing: should be a directory, not empty"),
-        ("/d/y", "7", "2: output: should be text, not `7`; put it in quotes if it is meant"),
+        ("/d/y", "7", "2: output: should be text, not `7`; put it in quotes to make it text"),
     ],
 )
-def test_directories_that_cannot_be(landing: str, output: str, said: str) -> None:
-    """Landing and output are two directories, neither in the other, written out."""
-    assert problems(f"landing: {landing}\noutput: {output}\n") == [f"hesiod-watch.yaml:{said}"]
+def test_directories_that_cannot_be(landing: str, output: str, expected: str) -> None:
+    """Landing and output are two absolute directories, neither inside the other."""
+    assert problems(f"landing: {landing}\noutput: {output}\n") == [f"hesiod-watch.yaml:{expected}"]
 
 
 def test_directories_apart_by_name_only(tmp_path: Path) -> None:
-    """Two names of one directory are one directory."""
+    """Two names of one directory count as one directory."""
     (tmp_path / "runs").mkdir()
     (tmp_path / "alias").symlink_to("runs")
     text = f"landing: {tmp_path}/runs\noutput: {tmp_path}/alias/results\n"
@@ -428,9 +428,7 @@ def test_directories_apart_by_name_only(tmp_path: Path) -> None:
 
 
 def test_relative_directories() -> None:
-    """A relative directory is relative to the file it is written in, not to where somebody happens
-    to stand.
-    """
+    """A relative directory is relative to the configuration file, not to the working directory."""
     config = parse("landing: ../runs\noutput: results", FILE)
     assert (config.landing, config.output) == (Path("/etc/runs"), Path("/etc/place/results"))
     assert problems("landing: runs\noutput: /x\n", None) == [
@@ -439,7 +437,7 @@ def test_relative_directories() -> None:
 
 
 def test_every_key_of_an_upstream() -> None:
-    """Every key of an upstream reaches the value it is named after; words stay as they are written."""
+    """Every key of an upstream sets the value of its name; words stay as written."""
     text = """
 upstreams:
   local: {location: LOCAL}
@@ -472,7 +470,7 @@ upstreams:
 
 
 def test_all_mistakes_at_once() -> None:
-    """Every mistake is reported in one go, in the order of the file."""
+    """All mistakes are reported at once, in the order of the file."""
     assert problems("batch: x\nwatch:\n  engine: y\nfoo: 1\nprocessing: {nice: 99}\n") == [
         "hesiod-watch.yaml:1: batch: should be one of none, year, month, not `x`",
         "hesiod-watch.yaml:1: landing: missing, and it has no default",
@@ -509,15 +507,13 @@ def test_empty_section(section: str) -> None:
     ],
 )
 def test_time_spans(text: str, seconds: float) -> None:
-    """Time spans are understood as people write them; a bare number is seconds."""
+    """Time spans are accepted as people write them; a bare number is seconds."""
     assert parse(f"{MINIMAL}processing: {{grace: {text}}}", FILE).processing.grace == seconds
 
 
 @given(st.text(max_size=300) | st.text("{}[]:,- &*!|>'\"\n\tab0~", max_size=60))
 def test_any_text(text: str) -> None:
-    """Whatever the file holds, the answer is a configuration or a ConfigError whose problems are
-    one line each.
-    """
+    """Any text gives a configuration or a ConfigError whose problems are one line each."""
     found: tuple[str, ...] = ("a configuration",)
     try:
         parse(text, FILE)
@@ -529,13 +525,13 @@ def test_any_text(text: str) -> None:
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
 def test_nested_without_end(opening: str) -> None:
-    """A document nested a hundred thousand deep is an error, not a crash."""
+    """A document nested a hundred thousand levels deep is an error, not a crash."""
     (problem,) = problems(MINIMAL + "x: " + opening * 100_000)
     assert problem.startswith("hesiod-watch.yaml:")
 
 
 def test_workers_follow_the_cpus() -> None:
-    """By default half of the CPUs that this process may use are put to work, and never none."""
+    """The default number of workers is half of the CPUs of this process, and at least one."""
     allowed = os.sched_getaffinity(0)
     try:
         os.sched_setaffinity(0, {min(allowed)})

@@ -1,4 +1,4 @@
-"""Where the configuration is found, and what is said about a file that cannot be read."""
+"""Search for the configuration file, and the message for an unreadable one."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def write(path: Path, landing: str) -> Path:
 
 @pytest.mark.parametrize("given_at", ["option", "variable", "here", "system"])
 def test_where_it_is_found(tmp_path: Path, given_at: str) -> None:
-    """The option comes before the variable, that before the working directory, that before the
-    system's file.
-    """
+    """The option wins over the variable, then the working directory, then the system's file."""
     places = ["option", "variable", "here", "system"]
     paths = {
         "option": tmp_path / "option.yaml",
@@ -48,9 +46,7 @@ def test_where_it_is_found(tmp_path: Path, given_at: str) -> None:
 
 
 def test_relative_option(tmp_path: Path) -> None:
-    """`--config` and the variable may be relative to the working directory; the configuration's
-    path is absolute.
-    """
+    """`--config` and the variable may be relative; the path in the configuration is absolute."""
     path = write(tmp_path / "a.yaml", "runs")
     by_option = load(Path("a.yaml"), environ={}, cwd=tmp_path)
     by_variable = load(None, environ={"HESIOD_WATCH_CONFIG": "a.yaml"}, cwd=tmp_path)
@@ -59,7 +55,7 @@ def test_relative_option(tmp_path: Path) -> None:
 
 
 def test_none_found(tmp_path: Path) -> None:
-    """Without any configuration the message says where was looked and how to begin."""
+    """Without any configuration the message lists the searched places and the first command."""
     with pytest.raises(ConfigError) as caught:
         load(None, environ={}, cwd=tmp_path, system=tmp_path / "etc" / "hesiod-watch.yaml")
     text = str(caught.value)
@@ -80,9 +76,7 @@ UNREADABLE = [
 
 @pytest.mark.parametrize(("by", "obstacle"), UNREADABLE)
 def test_unreadable_file(tmp_path: Path, by: str, obstacle: str) -> None:
-    """A file that is named, or lies in the working directory, and cannot be read is an error that
-    names it.
-    """
+    """A file that is named, or found first, and is unreadable is an error with its name."""
     path, system = tmp_path / "hesiod-watch.yaml", write(tmp_path / "etc" / "x.yaml", "/system")
     match obstacle:
         case "directory":
@@ -109,7 +103,7 @@ def test_unreadable_file(tmp_path: Path, by: str, obstacle: str) -> None:
 
 
 def test_byte_order_mark(tmp_path: Path) -> None:
-    """A file saved by an editor that writes a byte order mark is read."""
+    """A file with a byte order mark, as some editors write it, is read."""
     path = tmp_path / "hesiod-watch.yaml"
     path.write_bytes(b"\xef\xbb\xbf" + MINIMAL.replace("\n", "\r\n").encode())
     assert load(None, environ={}, cwd=tmp_path).landing == Path("/data/runs")

@@ -1,4 +1,4 @@
-"""Who says that a cell is complete: a person or the program, and what a retry withdraws."""
+"""Whether a person or the program declares a cell complete, and what a retry withdraws."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ SYNCED = flags.synced(STEM)
 ME = process.this_owner("process", "local")
 TOUCH_ATOMIC = Path(__file__).parents[2] / "bin" / "hesiod-touch-atomic"
 OF_0_1_0 = (
-    '{"token": "0123456789abcdef0123456789abcdef", "why": "all files announced are here: 2 FASTQ files", '
+    '{"token": "0123456789abcdef0123456789abcdef", '
+    '"why": "all files announced are here: 2 FASTQ files", '
     f'"cell": "{CELL}", "version": "0.1.0", "time": "2026-11-22T10:15:00+00:00"}}\n'
 )
 
@@ -39,7 +40,7 @@ def make_by_program(pipeline: Path) -> None:
 
 
 def make_unreadable(pipeline: Path) -> None:
-    """A flag that holds more than any flag can: nobody reads it."""
+    """Make a flag larger than any flag may be, so that it is not read."""
     (pipeline / SYNCED).write_bytes(b"x" * 100_000)
 
 
@@ -79,9 +80,7 @@ def make_link(pipeline: Path) -> None:
 def test_who_made_it(
     make: Callable[[Path], object], synced: bool, accepted: bool, pipeline: Path
 ) -> None:
-    """`synced` with the program's record is the program's; any other that can be read is a
-    person's.
-    """
+    """`synced` with the program's record is the program's; any other readable one is a person's."""
     make(pipeline)
     listing = flags.read_flags(pipeline)
     found = listing.cell(STEM, process.judge_here)
@@ -94,7 +93,7 @@ def test_who_made_it(
     [(True, True, False), (True, False, True), (False, True, True)],
 )
 def test_recount(by_program: bool, recount: bool, stays: bool, pipeline: Path) -> None:
-    """Only a retry withdraws the program's own record; a person's flag stays."""
+    """A retry withdraws only the program's own record; a person's flag stays."""
     (pipeline / SYNCED).write_text(OF_0_1_0 if by_program else "")
     (pipeline / flags.failed(STEM)).touch()
     drawer = flags.archive_flags(pipeline, STEM, why="", recount=recount)
@@ -105,7 +104,7 @@ def test_recount(by_program: bool, recount: bool, stays: bool, pipeline: Path) -
 
 
 def test_recount_without_failure(pipeline: Path) -> None:
-    """Where a retry has nothing else to move, the program's record stays."""
+    """If a retry has nothing else to move, the program's record stays."""
     make_by_program(pipeline)
     assert flags.archive_flags(pipeline, STEM, why="", recount=True) is None
     assert (pipeline / SYNCED).exists()
@@ -116,10 +115,10 @@ def test_recount_without_failure(pipeline: Path) -> None:
 def test_recount_stopped_anywhere(
     call: str, failed: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Killed before any call, no look finds the cell ready; the same retry moves the rest."""
+    """After a kill before any call, no pass finds the cell ready; the same retry moves the rest."""
 
     def stopped_before(number: int, place: Path) -> bool:
-        """Do the retry, killed before the call of that number; whether there was such a call."""
+        """Run the retry, killed before the n-th call; returns whether there was such a call."""
         place.mkdir()
         make_by_program(place)
         flags.create(place, flags.started(STEM), ME)
@@ -146,7 +145,7 @@ def test_recount_stopped_anywhere(
     number = 0
     while stopped_before(number, place := tmp_path / str(number)):
         listing = flags.read_flags(place)
-        if listing.stems:  # else it was killed after the last flag had moved
+        if listing.stems:  # otherwise the kill came after the move of the last flag
             stage = stage_of(Cell(CELL, present=True, flags=listing.cell(STEM, process.judge_here)))
             assert stage is Stage.FAILED or (stage is Stage.PROCESSING and not failed)
             with pytest.raises(FlagExists):

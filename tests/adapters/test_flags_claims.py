@@ -1,4 +1,4 @@
-"""Claiming a cell, working under the claim and stepping back, seen from one side at a time."""
+"""Claim a cell, work under the claim and release it, seen from one side at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def pipeline(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def dead() -> Owner:
-    """A process that has been here and has ended."""
+    """Owner of a process of this host that has ended."""
     code = "import dataclasses as d, json; from hesiod_watch.host.process import *; "
     code += "print(json.dumps(d.asdict(this_owner('process', 'local'))))"
     root = Path(process.__file__).parents[2]
@@ -61,7 +61,7 @@ def names(pipeline: Path) -> set[str]:
 
 
 def test_claim_and_work(pipeline: Path) -> None:
-    """A claim, then the worker's record under it: the cell is held by a living worker."""
+    """After a claim and the worker's record a living worker holds the cell."""
     flags.claim_cell(pipeline, STEM, ME)
     assert not flags.holds_worker(pipeline, STEM, ME)
     flags.record_worker(pipeline, STEM, ME)
@@ -71,7 +71,7 @@ def test_claim_and_work(pipeline: Path) -> None:
 
 
 def test_second_claim(pipeline: Path) -> None:
-    """The same epoch cannot be claimed twice, and the loser leaves nothing."""
+    """The same epoch cannot be claimed twice, and the loser leaves no flag."""
     flags.claim_cell(pipeline, STEM, ME)
     with pytest.raises(FlagExists, match="already there"):
         flags.claim_cell(pipeline, STEM, process.this_owner("process", "local"))
@@ -82,7 +82,7 @@ def test_second_claim(pipeline: Path) -> None:
     "flag", ["aborted", "failed", "stripped", f"{STEM}.done", f"{STEM}.failed", f"{STEM}.aborted"]
 )
 def test_not_to_be_processed(flag: str, pipeline: Path) -> None:
-    """What is finished, failed or a person has stopped is neither claimed nor worked on."""
+    """A cell that is finished, failed or stopped by a person is neither claimed nor processed."""
     flags.claim_cell(pipeline, STEM, ME)
     (pipeline / flag).touch()
     with pytest.raises(FlagExists, match="not to be processed"):
@@ -93,7 +93,7 @@ def test_not_to_be_processed(flag: str, pipeline: Path) -> None:
 
 
 def test_flags_of_others_do_not_matter(pipeline: Path) -> None:
-    """Another cell's fate, and a sync's, are no hindrance."""
+    """Flags of another cell, and of a sync, do not prevent a claim."""
     for name in (
         "other.failed",
         "other.done",
@@ -109,7 +109,7 @@ def test_flags_of_others_do_not_matter(pipeline: Path) -> None:
 def before_the_listing(
     number: int, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Let something happen just before the n-th listing that follows."""
+    """Call `act` just before the n-th listing that follows."""
     real: Callable[..., Any] = os.scandir
     left = [number]
 
@@ -128,7 +128,7 @@ def before_the_listing(
 def test_something_appears_while_claiming(
     flag: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has appeared by the time the claim was made makes it step back."""
+    """A flag that appears before the claim is made makes the decider release it."""
     before_the_listing(2, (pipeline / flag).touch, monkeypatch)
     with pytest.raises(FlagExists):
         flags.claim_cell(pipeline, STEM, ME)
@@ -141,7 +141,7 @@ def test_something_appears_while_claiming(
 def test_something_appears_while_beginning(
     flag: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What has appeared by the time the worker has recorded itself makes it step back."""
+    """A flag that appears before the worker has recorded itself makes it release the claim."""
     flags.claim_cell(pipeline, STEM, ME)
     before_the_listing(2, (pipeline / flag).touch, monkeypatch)
     with pytest.raises(FlagExists):
@@ -150,8 +150,9 @@ def test_something_appears_while_beginning(
 
 
 def test_take_over_from_the_dead(pipeline: Path, dead: Owner) -> None:
-    """The next epoch can be claimed when decider and worker are dead; the old epoch's late worker
-    finds it taken.
+    """The next epoch can be claimed when decider and worker are dead.
+
+    The late worker of the old epoch finds it taken.
     """
     flags.claim_cell(pipeline, STEM, dead)
     flags.claim_cell(pipeline, STEM, replace(ME, epoch=2))
@@ -163,8 +164,9 @@ def test_take_over_from_the_dead(pipeline: Path, dead: Owner) -> None:
 
 @pytest.mark.parametrize("worker", [ME, ELSEWHERE, None])
 def test_no_take_over_beside_a_worker(worker: Owner | None, pipeline: Path, dead: Owner) -> None:
-    """A worker that lives, is on another host or says nothing is not taken over from, though its
-    decider is dead.
+    """A worker that is not proven dead keeps its claim, even if its decider is dead.
+
+    It is alive, on another host, or unknown.
     """
     flags.claim_cell(pipeline, STEM, dead)
     if worker:
@@ -179,8 +181,9 @@ def test_no_take_over_beside_a_worker(worker: Owner | None, pipeline: Path, dead
 def test_worker_appears_while_taking_over(
     pipeline: Path, dead: Owner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Who has taken over and then finds the earlier worker steps back, and that worker's claim
-    counts again.
+    """A decider that finds the earlier worker after its own claim releases the claim.
+
+    The earlier worker's claim then counts again.
     """
     worker = replace(ME, token="worker")
     flags.claim_cell(pipeline, STEM, dead)
@@ -195,7 +198,7 @@ def test_worker_appears_while_taking_over(
 
 
 def test_another_judge(pipeline: Path) -> None:
-    """Who can ask elsewhere, at Slurm say, brings a judge of its own."""
+    """A caller that can ask elsewhere, for example Slurm, passes its own judge."""
     flags.claim_cell(pipeline, STEM, ELSEWHERE)
     flags.record_worker(pipeline, STEM, ELSEWHERE)
     flags.claim_cell(
@@ -205,7 +208,7 @@ def test_another_judge(pipeline: Path) -> None:
 
 
 def test_started_twice(pipeline: Path) -> None:
-    """A job that is started twice works once, also when both were given the same token."""
+    """A job that is started twice works once, also if both processes have the same token."""
     flags.claim_cell(pipeline, STEM, ME)
     flags.record_worker(pipeline, STEM, ME)
     with pytest.raises(FlagExists):
@@ -214,9 +217,7 @@ def test_started_twice(pipeline: Path) -> None:
 
 
 def test_a_leftover_record(pipeline: Path, dead: Owner) -> None:
-    """A number under which a worker has recorded itself is not claimed, although it is dead and its
-    claim is gone.
-    """
+    """An epoch with a dead worker's record is not claimed, although its claim is missing."""
     flags.create(pipeline, flags.worker(STEM), dead)
     with pytest.raises(FlagExists, match="attempt 1 has a worker"):
         flags.claim_cell(pipeline, STEM, ME)
@@ -224,8 +225,9 @@ def test_a_leftover_record(pipeline: Path, dead: Owner) -> None:
 
 
 def test_a_later_claim_that_was_given_up(pipeline: Path, dead: Owner) -> None:
-    """A worker does not begin beside a later claim even if that was given up: its own worker may be
-    on the way.
+    """A worker does not begin beside a later claim, not even beside one that was given up.
+
+    The later claim's own worker may be starting.
     """
     flags.claim_cell(pipeline, STEM, ME)
     later = replace(dead, epoch=2)
@@ -236,15 +238,16 @@ def test_a_later_claim_that_was_given_up(pipeline: Path, dead: Owner) -> None:
 
 
 def test_withdrawn(pipeline: Path) -> None:
-    """A worker whose claim a person has moved away does not begin."""
+    """A worker whose claim a person has archived does not begin."""
     with pytest.raises(FlagExists, match="withdrawn"):
         flags.record_worker(pipeline, STEM, ME)
     assert names(pipeline) == set()
 
 
 def test_step_back(pipeline: Path) -> None:
-    """A decider whose worker never began, and a worker that stops, free the cell; saying so twice
-    does no harm.
+    """A decider whose worker never began, or a worker that stops, frees the cell.
+
+    It is safe to repeat.
     """
     flags.claim_cell(pipeline, STEM, ME)
     flags.release_claim(pipeline, STEM, ME, why="its worker could not be started")
@@ -264,7 +267,7 @@ def test_step_back(pipeline: Path) -> None:
 
 
 def test_overtaken(pipeline: Path) -> None:
-    """A worker is overtaken when a later epoch has a worker; a later claim alone will step back."""
+    """A later epoch with a worker overtakes a worker; a later claim alone does not."""
     flags.claim_cell(pipeline, STEM, ME)
     flags.record_worker(pipeline, STEM, ME)
     flags.create(pipeline, flags.started(STEM, 2), ME)
@@ -275,7 +278,7 @@ def test_overtaken(pipeline: Path) -> None:
 
 
 def test_holds_worker(pipeline: Path) -> None:
-    """The record is ours only with our token, process and host, and only while it is there."""
+    """The record is ours only with our token, process and host, and only while it exists."""
     flags.claim_cell(pipeline, STEM, ME)
     flags.record_worker(pipeline, STEM, ME)
     assert flags.holds_worker(pipeline, STEM, ME)
@@ -307,11 +310,9 @@ def test_stops(name: str, stopped: bool, pipeline: Path) -> None:
 
 
 def test_unknown_claim_is_given_up(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim of which nothing is known is given up, so that it blocks nobody if it comes through
-    after all.
-    """
+    """A claim with an unknown outcome is given up, so that it blocks no process if it succeeded."""
     real: Callable[..., Any] = os.link
-    kept = pipeline.parent / "kept"
+    delayed = pipeline.parent / "delayed"
     targets: list[str] = []
 
     def link(source: str, target: str, **options: Any) -> None:
@@ -319,14 +320,14 @@ def test_unknown_claim_is_given_up(pipeline: Path, monkeypatch: pytest.MonkeyPat
         if len(targets) > 1:
             real(source, target, **options)
         else:
-            real(pipeline / source, kept)
+            real(pipeline / source, delayed)
             raise OSError(errno.EIO, "lost")
 
     monkeypatch.setattr(os, "link", link)
     monkeypatch.setattr(files, "READ_BACK_DELAYS", (0.0, 0.0))
     with pytest.raises(FlagUnknown):
         flags.claim_cell(pipeline, STEM, ME)
-    kept.rename(pipeline / flags.started(STEM))  # it comes through
+    delayed.rename(pipeline / flags.started(STEM))  # the claim succeeds late
     claim = only(pipeline)
     assert claim.owner == ME
     assert claim.yielded
@@ -334,7 +335,7 @@ def test_unknown_claim_is_given_up(pipeline: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim that was refused leaves no flag at all."""
+    """A claim that was refused leaves no flag."""
 
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -346,7 +347,7 @@ def test_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_stale_listing(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A listing that does not show our own new claim proves nothing, and the claim is given up."""
+    """A listing without our own new claim proves nothing, and the claim is given up."""
     before_the_listing(
         2, lambda: (pipeline / flags.started(STEM)).rename(pipeline.parent / "hidden"), monkeypatch
     )

@@ -1,4 +1,4 @@
-"""Making one flag: whole or not at all, by one, and the truth about every refusal."""
+"""Create one flag: whole or not at all, by one process, with a true error for every refusal."""
 
 from __future__ import annotations
 
@@ -37,15 +37,16 @@ def pipeline(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As many looks as ever, without the waits between them."""
+    """Keep the number of read-backs, without the delays between them."""
     monkeypatch.setattr(files, "READ_BACK_DELAYS", (0.0, 0.0, 0.0))
 
 
 def answer(
     monkeypatch: pytest.MonkeyPatch, call: str, *errors: int | None, after: bool = False
 ) -> None:
-    """Let a system call answer with these errors, one a call, then as usual. `after`: having done
-    its work.
+    """Make a system call fail with these errors, one per call, and then work as usual.
+
+    `after`: it fails after doing its work.
     """
     real: Callable[..., Any] = getattr(os, call)
     left = list(errors)
@@ -65,7 +66,7 @@ def visible(pipeline: Path) -> list[str]:
 
 
 def test_whole(pipeline: Path) -> None:
-    """A flag holds its record as one line of JSON, and nothing else is left."""
+    """A flag contains its record as one line of JSON, and no other file is left."""
     flags.create(pipeline, NAME, OWNER)
     text = (pipeline / NAME).read_text()
     assert text.endswith("}\n")
@@ -76,7 +77,7 @@ def test_whole(pipeline: Path) -> None:
 
 
 def test_mapping(pipeline: Path) -> None:
-    """Any record can be kept; without a token it gets one, and odd text stays on its line."""
+    """Any record can be stored; a missing token is added, and odd text stays on its line."""
     flags.create(pipeline, "X.done", {"why": "line\nbreak \x1b[31m \udcff", "reads": 12})
     text = (pipeline / "X.done").read_text(encoding="ascii")
     record = json.loads(text)
@@ -87,7 +88,7 @@ def test_mapping(pipeline: Path) -> None:
 
 
 def test_second_loses(pipeline: Path) -> None:
-    """The second of two is told who was first, and the flag is untouched."""
+    """The second process gets the name of the first, and the flag is unchanged."""
     flags.create(pipeline, NAME, OWNER)
     before = (pipeline / NAME).read_bytes()
     with pytest.raises(FlagExists, match=f"process \\(local\\) of .*, pid {os.getpid()} on"):
@@ -97,17 +98,13 @@ def test_second_loses(pipeline: Path) -> None:
 
 
 def test_asking_again(pipeline: Path) -> None:
-    """The same record given again finds its own flag and wins: that is how an unknown outcome is
-    resolved.
-    """
+    """The same record finds its own flag and wins: so an unknown outcome is resolved."""
     flags.create(pipeline, NAME, OWNER)
     flags.create(pipeline, NAME, OWNER)
 
 
 def test_a_job_started_twice(pipeline: Path) -> None:
-    """One token in two processes is two records: the second does not take the first's flag for its
-    own.
-    """
+    """One token in two processes makes two records: the second does not win the first's flag."""
     flags.create(pipeline, NAME, OWNER)
     with pytest.raises(FlagExists):
         flags.create(pipeline, NAME, replace(OWNER, pid=OWNER.pid + 1))
@@ -147,7 +144,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 def test_planted(
     kind: str, refusal: int | None, pipeline: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """Whatever lies in a flag's place counts as existing, is not written to, and hangs nobody."""
+    """Any file of the flag's name counts as existing, is not changed, and blocks no process."""
     monkeypatch.chdir(tmp_path)
     PLANTED[kind](pipeline / NAME)
     before = (pipeline / NAME).lstat()
@@ -168,7 +165,7 @@ def test_planted(
     "refusal", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV]
 )
 def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are no hard links the flag is made all the same, by one."""
+    """Without hard links one process still creates the flag."""
     answer(monkeypatch, "link", refusal, refusal)
     flags.create(pipeline, NAME, OWNER)
     assert files.parse_owner((pipeline / NAME).read_text()) == OWNER
@@ -181,7 +178,7 @@ def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyP
     "number", [errno.EIO, errno.ESTALE, errno.EEXIST, errno.ETIMEDOUT, errno.ENOSPC]
 )
 def test_lost_answer(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link that was made counts, whatever the file system answered."""
+    """A link that was made counts, whatever the file system reported."""
     answer(monkeypatch, "link", number, after=True)
     flags.create(pipeline, NAME, OWNER)
     assert visible(pipeline) == [NAME]
@@ -189,7 +186,7 @@ def test_lost_answer(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EEXIST])
 def test_no_verdict(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sent, not there, and no clear refusal: unknown, which is not won."""
+    """A link without a flag and without a clear refusal is unknown, and does not count as won."""
     answer(monkeypatch, "link", number)
     with pytest.raises(FlagUnknown):
         flags.create(pipeline, NAME, OWNER)
@@ -197,7 +194,7 @@ def test_no_verdict(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_shown_late(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A flag that the file system does not show at once is looked for again."""
+    """A flag that the file system does not show at once is read again."""
     answer(monkeypatch, "stat", errno.ENOENT, errno.ESTALE)
     flags.create(pipeline, NAME, OWNER)
 
@@ -227,7 +224,7 @@ def test_never_shown(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_refused(
     call: str, number: int, kind: type[HesiodError], pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What the file system refuses leaves nothing behind, and says whether trying again can help."""
+    """A refusal of the file system leaves no file, and says whether a retry can help."""
     answer(monkeypatch, call, number)
     with pytest.raises(kind, match=os.strerror(number)) as raised:
         flags.create(pipeline, NAME, OWNER)
@@ -237,7 +234,7 @@ def test_refused(
 
 
 def test_full_disk_without_links(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there are no links and the disk fills up, no empty flag stays."""
+    """Without hard links a full disk leaves no empty flag."""
     answer(monkeypatch, "link", errno.EPERM)
     answer(monkeypatch, "fsync", None, errno.ENOSPC)
     with pytest.raises(TemporaryError, match=os.strerror(errno.ENOSPC)):
@@ -246,9 +243,7 @@ def test_full_disk_without_links(pipeline: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_directory_cannot_be_synced(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """EINVAL for the fsync of a directory is a file system's way; anything else means: do not start
-    work.
-    """
+    """EINVAL for the fsync of a directory is ignored; any other error means: do not start work."""
     answer(monkeypatch, "fsync", None, errno.EINVAL)
     flags.create(pipeline, "X.synced", OWNER)
     answer(monkeypatch, "fsync", None, errno.EIO)
@@ -258,29 +253,27 @@ def test_directory_cannot_be_synced(pipeline: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "../x", "a\0b"])
 def test_no_name_for_a_flag(name: str, pipeline: Path) -> None:
-    """A name that would leave the directory or be invisible is a mistake of the caller."""
+    """A name outside the directory, or an invisible one, is an error of the caller."""
     with pytest.raises(ValueError, match="no name for a flag"):
         flags.create(pipeline, name, OWNER)
     assert visible(pipeline) == []
 
 
 def test_name_too_long(pipeline: Path) -> None:
-    """A name that the file system cannot hold is refused for good."""
+    """A name that the file system cannot store is refused permanently."""
     with pytest.raises(PermanentError, match="too long"):
         flags.create(pipeline, "x" * 255 + ".done", OWNER)
     assert visible(pipeline) == []
 
 
 def test_too_much_to_say(pipeline: Path) -> None:
-    """A record that could not be read back is not written."""
+    """A record that is too large to be read back is not written."""
     with pytest.raises(PermanentError, match="bytes"):
         flags.create(pipeline, "X.done", {"why": "x" * files.LARGEST})
 
 
 def test_no_pipeline(tmp_path: Path) -> None:
-    """A run whose pipeline has gone may come back with its file system; a symlink in its place
-    never counts.
-    """
+    """A missing pipeline may return with its file system; a symlink of its name never counts."""
     with pytest.raises(TemporaryError):
         flags.create(tmp_path / "pipeline", NAME, OWNER)
     (tmp_path / "elsewhere").mkdir()
@@ -307,15 +300,13 @@ def test_no_pipeline(tmp_path: Path) -> None:
     ],
 )
 def test_names_no_owner(text: str | None) -> None:
-    """Anything that is not a record with a field of an owner names no owner."""
+    """Anything but a record with a field of an owner names no owner."""
     assert files.parse_owner(text) is None
 
 
 @pytest.mark.parametrize("pid", [0, -1, True, 1.5, "1", 2**63, None])
 def test_fields_of_the_wrong_kind(pid: object) -> None:
-    """A field that is not what it should be counts as missing; above all a pid that would address a
-    group.
-    """
+    """A field of the wrong type counts as missing; above all a pid that would address a group."""
     owner = files.parse_owner(json.dumps({"token": "t", "host": "h", "pid": pid, "more": {}}))
     assert owner is not None
     assert (owner.token, owner.host, owner.pid) == ("t", "h", 0)

@@ -1,4 +1,4 @@
-"""What one listing of a run's flags says."""
+"""Facts in one listing of a run's flags."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def owner(pid: int) -> Owner:
 
 
 def judge_by(*alive: int) -> Judge:
-    """A judge for whom these pids live, other pids are dead, and of the nameless nothing is known."""
+    """Judge for which these pids live, other pids are dead, and a missing owner is unknown."""
 
     def judge(who: Owner | None) -> tuple[Liveness, str]:
         if who is None or not who.pid:
-            return UNKNOWN, "nobody knows"
+            return UNKNOWN, "no owner"
         return (ALIVE if who.pid in alive else DEAD), f"pid {who.pid}"
 
     return judge
@@ -81,7 +81,7 @@ def look(pipeline: Path, *alive: int, stem: str = STEM) -> CellFlags:
     ],
 )
 def test_names(name: str, parsed: tuple[str, str, int] | None) -> None:
-    """Names are read from the right against the known facts, so stems may hold dots."""
+    """Names are read from the right against the known facts, so stems may contain dots."""
     found = names.parse(name)
     assert (found and (found.stem, found.fact, found.epoch)) == parsed
 
@@ -89,7 +89,7 @@ def test_names(name: str, parsed: tuple[str, str, int] | None) -> None:
 @pytest.mark.parametrize("stem", [STEM, f"{STEM}.recalled", f"{STEM}.v1.2", "X"])
 @pytest.mark.parametrize("epoch", [1, 2, 10, 999])
 def test_names_there_and_back(stem: str, epoch: int) -> None:
-    """What is spelled is understood."""
+    """Every name that is composed is parsed back."""
     assert names.parse(flags.started(stem, epoch)) == names.ParsedFlagName(stem, "started", epoch)
     assert names.parse(flags.worker(stem, epoch)) == names.ParsedFlagName(stem, "worker", epoch)
     assert names.parse(flags.yielded(stem, epoch)) == names.ParsedFlagName(stem, "yielded", epoch)
@@ -98,9 +98,7 @@ def test_names_there_and_back(stem: str, epoch: int) -> None:
 
 
 def test_no_pipeline(tmp_path: Path) -> None:
-    """No directory is FileNotFoundError; anything else in its place is a person's problem, with the
-    reason.
-    """
+    """A missing directory is FileNotFoundError; anything else of its name needs a person."""
     with pytest.raises(FileNotFoundError):
         flags.read_flags(tmp_path / "pipeline")
     (tmp_path / "file").touch()
@@ -121,7 +119,7 @@ def test_no_flags(pipeline: Path) -> None:
 
 
 def test_made_by_hand(pipeline: Path) -> None:
-    """Empty files made with touch are facts; an empty claim is held by somebody unknown."""
+    """Empty files made with touch are facts; an empty claim has an unknown owner."""
     for name in (
         "upstream",
         "failed",
@@ -146,16 +144,14 @@ def test_made_by_hand(pipeline: Path) -> None:
 
 
 def test_texts(pipeline: Path) -> None:
-    """What run-level flags say is there for people; an empty flag says nothing."""
+    """Texts of run-level flags are available for people; an empty flag has none."""
     (pipeline / "failed").write_text("the disk\n")
     (pipeline / "aborted").touch()
     assert flags.read_flags(pipeline).run_texts == {"failed": "the disk\n"}
 
 
 def test_unknown_names(pipeline: Path) -> None:
-    """What is not understood is reported; temporary files, the attic and Hesiod's own leavings are
-    not.
-    """
+    """Unknown names are reported, but not temporary files, the attic and Hesiod's own leftovers."""
     for name in (
         "X.done",
         "strange",
@@ -186,7 +182,7 @@ def plant(path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["fifo", "directory", "symlink"])
 def test_not_regular(kind: str, pipeline: Path) -> None:
-    """What is no regular file holds back where a fact would, never allows, and is never opened."""
+    """A flag that is not a regular file blocks work, never allows it, and is never opened."""
     for fact in (flags.synced, flags.done, flags.failed, flags.aborted, flags.started):
         plant(pipeline / fact(fact.__name__), kind)
     listing = flags.read_flags(pipeline)
@@ -203,7 +199,7 @@ def test_not_regular(kind: str, pipeline: Path) -> None:
 
 
 def test_exchanged_while_it_is_read(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A FIFO that takes a flag's place after the look at it hangs nobody."""
+    """A FIFO that replaces a flag after its lstat blocks no process."""
     (pipeline / flags.failed(STEM)).write_text("because")
     listing = flags.read_flags(pipeline)
     real: Callable[..., os.stat_result] = os.stat
@@ -222,9 +218,7 @@ def test_exchanged_while_it_is_read(pipeline: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_one_moment(pipeline: Path) -> None:
-    """A listing is of one moment: what comes later is not in it, and what goes makes nobody
-    stumble.
-    """
+    """A listing is of one moment: later flags are not in it, and a deleted flag causes no error."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.done("B"), {"results": {}})
     listing = flags.read_flags(pipeline)
@@ -240,7 +234,7 @@ def test_one_moment(pipeline: Path) -> None:
 
 
 def test_done_speaks(pipeline: Path) -> None:
-    """The record in `done` is at hand, and nobody is judged for a cell that is finished."""
+    """The record in `done` is available, and no owner is judged for a finished cell."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.done(STEM), {"results": {"reads": 5}})
 
@@ -259,9 +253,7 @@ def test_done_speaks(pipeline: Path) -> None:
 def test_the_worker_alone_counts(
     alive: tuple[int, ...], liveness: Liveness, pipeline: Path
 ) -> None:
-    """Once a worker has recorded itself, its life is the claim's, whatever has become of the
-    decider.
-    """
+    """Once a worker has recorded itself, only its liveness counts, not the decider's."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.worker(STEM), owner(2))
     claim = look(pipeline, *alive).claim
@@ -271,7 +263,7 @@ def test_the_worker_alone_counts(
 
 
 def test_a_worker_nobody_knows(pipeline: Path) -> None:
-    """A worker's record that says nothing is unknown, although the decider is dead."""
+    """A worker's record without an owner is unknown, although the decider is dead."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     (pipeline / flags.worker(STEM)).touch()
     claim = look(pipeline).claim
@@ -291,8 +283,9 @@ def test_epochs(pipeline: Path) -> None:
 
 
 def test_yielded_by_its_decider(pipeline: Path) -> None:
-    """A claim that its decider gave up before there was a worker does not count; the one before it
-    does.
+    """A claim given up by its decider before a worker existed does not count.
+
+    The claim before it does.
     """
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.worker(STEM), owner(2))
@@ -305,7 +298,7 @@ def test_yielded_by_its_decider(pipeline: Path) -> None:
 
 
 def test_yielded_by_its_worker(pipeline: Path) -> None:
-    """A worker that says it stops is believed, also while its process still runs."""
+    """A worker that records that it stops is believed, also while its process still runs."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.worker(STEM), owner(2))
     flags.create(pipeline, flags.yielded(STEM), owner(2))
@@ -313,7 +306,7 @@ def test_yielded_by_its_worker(pipeline: Path) -> None:
 
 
 def test_a_decider_cannot_yield_for_its_worker(pipeline: Path) -> None:
-    """A worker that has recorded itself counts until it says otherwise or is dead."""
+    """A worker that has recorded itself counts until it gives up or is dead."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.worker(STEM), owner(2))
     flags.create(pipeline, flags.yielded(STEM), owner(1))
@@ -322,11 +315,11 @@ def test_a_decider_cannot_yield_for_its_worker(pipeline: Path) -> None:
     assert claim.liveness is ALIVE
 
 
-@pytest.mark.parametrize("made_by", ["somebody else", "nobody"])
+@pytest.mark.parametrize("made_by", ["another process", "no owner"])
 def test_yielded_by_another(made_by: str, pipeline: Path) -> None:
-    """Nobody gives up what is another's."""
+    """A process can give up only its own claim."""
     flags.create(pipeline, flags.started(STEM), owner(1))
-    if made_by == "nobody":
+    if made_by == "no owner":
         (pipeline / flags.yielded(STEM)).touch()
     else:
         flags.create(pipeline, flags.yielded(STEM), owner(9))
@@ -336,14 +329,14 @@ def test_yielded_by_another(made_by: str, pipeline: Path) -> None:
 
 
 def test_a_number_used_up(pipeline: Path) -> None:
-    """A yielded flag without a claim holds nobody up; its number is not used again."""
+    """A yielded flag without a claim blocks no process; its number is not used again."""
     flags.create(pipeline, flags.yielded(STEM), owner(1))
     assert look(pipeline).claim is None
     assert [claim.epoch for claim in look(pipeline).claims] == [1]
 
 
 def test_not_dead_beside_an_earlier_worker(pipeline: Path) -> None:
-    """A claim whose owner died is not shown as dead as long as a worker of an earlier one may live."""
+    """A claim of a dead owner is not shown as dead while an earlier worker may live."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.worker(STEM), owner(2))
     flags.create(pipeline, flags.started(STEM, 2), owner(3))
@@ -357,7 +350,7 @@ def test_not_dead_beside_an_earlier_worker(pipeline: Path) -> None:
 
 
 def test_lines(pipeline: Path) -> None:
-    """Every flag has a meaning, claims have an owner and a verdict, and facts have none."""
+    """Every flag has a meaning; claims have an owner and a verdict, and facts have none."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.started(STEM, 2), owner(2))
     flags.create(pipeline, flags.synced(STEM), {"why": "complete"})

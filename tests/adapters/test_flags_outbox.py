@@ -1,6 +1,4 @@
-"""The outbox of a run: each thing once, in one order, whoever races and whoever is killed; and
-repaired by people.
-"""
+"""Outbox of a run: each message once, in one order, despite races, kills and manual repairs."""
 
 from __future__ import annotations
 
@@ -54,13 +52,13 @@ def numbers(outbox: Outbox, channel: str) -> list[int]:
 
 
 def test_a_new_outbox(pipeline: Path) -> None:
-    """A run that is taken up has an outbox with nothing in it."""
+    """A new run has an empty outbox."""
     assert look(pipeline) == Outbox(channels=CHANNELS)
     assert flags.read_letters(pipeline) == ()
 
 
 def test_put(pipeline: Path) -> None:
-    """A message is written once, has the next number, and comes back as it was written."""
+    """A message is written once, gets the next number, and is read back unchanged."""
     assert flags.put_message(pipeline, "run-new", record("täxt\n\u202e\udcff", rt="comment"))
     assert flags.put_message(
         pipeline, f"cell-done.{CELL}.1a2b", record("more", rt="reply", **{"chat.1": "comment"})
@@ -88,7 +86,7 @@ def test_put(pipeline: Path) -> None:
     "key", ["", ".", "../x", "past", "0001", "Run-new", "run-new/x", "run-new.\0", "a-"]
 )
 def test_bad_keys(key: str, pipeline: Path) -> None:
-    """A key that could be taken for something else is refused before anything is written."""
+    """A key that could be mistaken for another file is refused before anything is written."""
     with pytest.raises(ValueError, match=re.escape(repr(key))):
         flags.put_message(pipeline, key, record())
     assert os.listdir(pipeline / "messages") == []
@@ -96,7 +94,7 @@ def test_bad_keys(key: str, pipeline: Path) -> None:
 
 @pytest.mark.parametrize("letter_of_it", ["x", "\U0001f9ec", "\0", '"'])
 def test_long_text(letter_of_it: str, pipeline: Path) -> None:
-    """A text that could not be read again is cut, and says so, whatever its characters take."""
+    """A text that is too long to be read back is cut, with a note, whatever its characters need."""
     assert flags.put_message(pipeline, "run-new", record(letter_of_it * 50_000, rt="comment"))
     (letter,) = look(pipeline).waiting
     assert letter.text.startswith(letter_of_it * 1000)
@@ -105,9 +103,7 @@ def test_long_text(letter_of_it: str, pipeline: Path) -> None:
 
 
 def test_delivered_in_order(pipeline: Path) -> None:
-    """What a channel has is marked by number, each channel for itself; only what it lacks is
-    waiting.
-    """
+    """Delivered messages are marked by number for each channel; only missing ones wait."""
     for number in range(3):
         flags.put_message(
             pipeline, f"cell-done.{number}", record(rt="reply", **{"chat.1": "comment"})
@@ -124,7 +120,7 @@ def test_delivered_in_order(pipeline: Path) -> None:
 
 
 def test_nothing_is_read_that_everybody_has(pipeline: Path) -> None:
-    """A look at a run whose messages are all delivered, or go nowhere, opens none of them."""
+    """A pass over a run whose messages are all delivered, or unaddressed, opens none of them."""
     for number in range(2):
         flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply"))
     flags.mark_delivered(pipeline, look(pipeline).waiting[1], "rt", {})
@@ -146,7 +142,7 @@ def put_all(pipeline: Path, keys: Iterable[str], barrier: Any) -> list[str]:
 
 
 def test_race_of_threads(pipeline: Path) -> None:
-    """Many who tell the same things at once tell each once, in the order that all of them have."""
+    """Threads that report the same events at once report each once, in the order common to all."""
     keys = [f"cell-done.{number:02d}" for number in range(20)]
     barrier = threading.Barrier(8)
     with ThreadPoolExecutor(8) as pool:
@@ -160,7 +156,7 @@ def test_race_of_threads(pipeline: Path) -> None:
 
 @pytest.mark.slow
 def test_race_of_processes(pipeline: Path) -> None:
-    """The same with processes, and with those who have seen less than others."""
+    """The same with processes, some of which have seen fewer events."""
     context = get_context("fork")
     keys = [f"cell-done.{number:02d}" for number in range(30)]
     barrier = context.Barrier(6)
@@ -182,9 +178,7 @@ def test_race_of_processes(pipeline: Path) -> None:
 
 @pytest.mark.parametrize("call", ["link", "symlink"])
 def test_stopped_half_way(call: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is stopped between any two steps leaves nothing, or a message that the next one
-    gives its number.
-    """
+    """A kill between two steps leaves nothing, or a message that the next process numbers."""
     flags.put_message(pipeline, "run-new", record(rt="comment"))
 
     class Killed(BaseException):
@@ -212,7 +206,7 @@ def test_stopped_half_way(call: str, pipeline: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_a_number_whose_answer_was_lost(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link that was made counts, whatever the file system answered, and there is one."""
+    """A link that was made counts, whatever the file system reported, and there is one."""
     real = os.symlink
 
     def lose(*arguments: Any, **options: Any) -> None:
@@ -227,9 +221,7 @@ def test_a_number_whose_answer_was_lost(pipeline: Path, monkeypatch: pytest.Monk
 
 
 def test_two_numbers_for_one(pipeline: Path) -> None:
-    """Two numbers for one message are harmless: the lower one counts, also when it has been
-    delivered.
-    """
+    """Two numbers for one message are harmless: the lower one counts, also when it is delivered."""
     flags.put_message(pipeline, "run-new", record(rt="comment"))
     (pipeline / "messages" / "0002").symlink_to("run-new")
     flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
@@ -239,7 +231,7 @@ def test_two_numbers_for_one(pipeline: Path) -> None:
 
 
 def test_a_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be written is an error that says where, and leaves nothing."""
+    """A failed write is an error with the path, and leaves no file."""
 
     def refuse(*_: object, **__: object) -> None:
         raise OSError(28, os.strerror(28))
@@ -251,11 +243,11 @@ def test_a_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.listdir(pipeline / "messages") == []
 
 
-# What was before, and what people do.
+# Past events, and changes by people.
 
 
 def test_begin(tmp_path: Path) -> None:
-    """A run without an outbox gets one, with what was before, whole and once."""
+    """A run without an outbox gets one, with the past events, whole and once."""
     assert (
         flags.read_outbox(tmp_path, flags.read_flags(tmp_path), CHANNELS, machine.judge_here)
         is None
@@ -277,9 +269,7 @@ def test_begin(tmp_path: Path) -> None:
 
 
 def test_repaired_by_hand(pipeline: Path) -> None:
-    """A message may be passed over, edited, or removed to be told again; a person's own files are
-    left alone.
-    """
+    """A person may skip, edit or remove a message; a person's own files are not changed."""
     messages = pipeline / "messages"
     for number in range(3):
         flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply"))
@@ -313,9 +303,7 @@ def test_repaired_by_hand(pipeline: Path) -> None:
     ],
 )
 def test_damaged(content: bytes, problem: str, pipeline: Path) -> None:
-    """A message that cannot be understood holds up its channels, which say so; it is never passed
-    over silently.
-    """
+    """An unreadable message stops its channels, which report it; it is never skipped silently."""
     flags.put_message(pipeline, "run-new", record(rt="comment"))
     (pipeline / "messages" / "run-new").write_bytes(content)
     (letter,) = look(pipeline).waiting_for("rt")
@@ -326,7 +314,7 @@ def test_damaged(content: bytes, problem: str, pipeline: Path) -> None:
 @pytest.mark.parametrize("name", ["0001", "run-new", "past", "0001.rt.delivered"])
 @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
 def test_special_files(name: str, make: Any, pipeline: Path) -> None:
-    """What is no regular file is neither opened nor followed, and nobody hangs on it."""
+    """A special file is neither opened nor followed, and blocks no process."""
     make(pipeline / "messages" / name)
     outbox = look(pipeline)
     assert outbox.waiting == ()
@@ -339,7 +327,7 @@ def test_special_files(name: str, make: Any, pipeline: Path) -> None:
     "make", [os.mkfifo, lambda path: path.write_text("x"), lambda path: path.symlink_to("/")]
 )
 def test_no_directory(make: Any, tmp_path: Path) -> None:
-    """Something else in the outbox's place is said, and nothing is told."""
+    """Another file in place of the outbox is reported, and no message is written."""
     make(tmp_path / "messages")
     outbox = look(tmp_path)
     assert outbox.problem.startswith(f"{tmp_path}/messages: cannot be read: ")
@@ -364,7 +352,7 @@ def test_no_directory(make: Any, tmp_path: Path) -> None:
     ],
 )
 def test_ticket(text: str, expected: int | None, tmp_path: Path) -> None:
-    """A ticket's number is what a person would write; anything else is said."""
+    """The ticket file contains a number as a person would write it; anything else is reported."""
     assert flags.read_ticket(tmp_path) == (None, "")
     (tmp_path / "rt_ticket").write_text(text)
     number, problem = flags.read_ticket(tmp_path)
@@ -373,7 +361,7 @@ def test_ticket(text: str, expected: int | None, tmp_path: Path) -> None:
 
 
 def test_a_ticket_is_kept(tmp_path: Path) -> None:
-    """The first number counts, until a person removes it."""
+    """The first ticket number counts, until a person removes it."""
     flags.write_ticket(tmp_path, 5)
     flags.write_ticket(tmp_path, 6)
     assert flags.read_ticket(tmp_path) == (5, "")

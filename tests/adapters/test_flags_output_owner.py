@@ -1,4 +1,4 @@
-"""Which run an output directory belongs to, by what the directory itself says."""
+"""Owner of an output directory, according to the directory itself."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hesiod_watch.runs.flags.output_owner import OWNER_FILE
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    """An output area with a directory for the run `one`."""
+    """Output area with a directory for the run `one`."""
     (tmp_path / "output" / "one").mkdir(parents=True)
     return tmp_path / "output"
 
 
 def linked(root: Path, name: str, output: Path) -> Path:
-    """The pipeline directory of a run, whose link leads to `output`."""
+    """Pipeline directory of a run, whose link leads to `output`."""
     pipeline = root.parent / "landing" / name / "pipeline"
     pipeline.mkdir(parents=True)
     (pipeline / "output").symlink_to(output)
@@ -28,7 +28,7 @@ def linked(root: Path, name: str, output: Path) -> Path:
 
 
 def test_an_output_is_owned_once(root: Path) -> None:
-    """Of runs of one name that write at the same time, one gets the directory."""
+    """When runs of one name write at the same time, one of them gets the directory."""
     pipelines = [linked(root, f"batch{number}/one", root / "one") for number in range(8)]
     barrier = threading.Barrier(len(pipelines))
     won: list[Path] = []
@@ -54,7 +54,7 @@ def test_an_output_is_owned_once(root: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", '{"run": 1}', '{"inode": "x", "run": "other"}', "[]"])
 def test_a_record_of_nonsense_is_another_run(text: str, root: Path) -> None:
-    """A record that names no run is no reason to write: the back link decides, or a person."""
+    """A record that names no run does not allow a write: the back link or a person decides."""
     pipeline = linked(root, "one", root / "one")
     (root / "one" / OWNER_FILE).write_text(text)
     assert flags.find_output(pipeline, root).foreign
@@ -76,7 +76,7 @@ def test_an_inode_number_alone_is_no_proof(root: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["directory", "file", "circle"])
 def test_a_back_link_of_another_kind(kind: str, root: Path) -> None:
-    """What is in the place of `rundata` and leads to no run is no permission to write."""
+    """A `rundata` that leads to no run does not allow a write."""
     back = root / "one" / "rundata"
     if kind == "directory":
         back.mkdir()
@@ -90,7 +90,10 @@ def test_a_back_link_of_another_kind(kind: str, root: Path) -> None:
 
 
 def test_the_log_of_a_run_whose_landing_area_is_away(root: Path) -> None:
-    """Its log stays in the directory of its name, unless that belongs to another run."""
+    """Without a landing area the log is in the directory of the run's name.
+
+    It is not written there if the directory belongs to another run.
+    """
     pipeline = linked(root, "one", root / "one")
     flags.own_output(pipeline, root)
     (root.parent / "landing").rename(root.parent / "away")

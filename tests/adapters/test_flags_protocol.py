@@ -1,8 +1,8 @@
-"""The protocol of claims, in every order in which deciders, their workers and kills can meet.
+"""Claim protocol, in every order of deciders, their workers and kills.
 
 Deciders and workers are threads that call the real functions on real files. Before each listing and
-each link they wait for their turn, so that exactly one moves at a time and every order can be
-tried, or a kill put anywhere. Whom a judge calls dead is who was killed or has ended here.
+each link they wait for their turn. So exactly one moves at a time, every order can be tried, and a
+kill can be put anywhere. The judge calls a process dead if it was killed or has ended in the test.
 """
 
 from __future__ import annotations
@@ -29,15 +29,11 @@ Worker = Callable[[Path, Owner], None]
 
 
 class Killed(BaseException):
-    """What a thread gets instead of its turn. Not an Exception: nothing may handle it, like
-    SIGKILL.
-    """
+    """Raised in a thread instead of its turn; not an Exception, so that no code handles it."""
 
 
 class Actor:
-    """One process: a thread that goes on when it is told to, and stops before each step that others
-    can see.
-    """
+    """Simulated process: a thread that stops before each step that others can see."""
 
     current = threading.local()
 
@@ -75,7 +71,7 @@ class Actor:
             raise Killed
 
     def step(self, kill: bool = False) -> None:
-        """Let it go on to its next step, or kill it where it stands."""
+        """Run it to its next step, or kill it at this one."""
         self.killed = kill
         self._turn.release()
         self._paused.acquire()
@@ -106,9 +102,7 @@ def stepping(real: Callable[..., Any]) -> Callable[..., Any]:
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """A directory in memory where there is one: thousands of worlds are made, each with several
-    fsyncs.
-    """
+    """Directory in memory if possible: thousands of worlds each need several fsyncs."""
     memory = Path("/dev/shm")
     if not os.access(memory, os.W_OK):
         yield tmp_path
@@ -130,7 +124,7 @@ def work(pipeline: Path, owner: Owner) -> None:
 
 
 class World:
-    """A cell, deciders that all want it under epochs 1, 2, …, and the workers of those that got it."""
+    """A cell, deciders that all want it under epochs 1, 2, …, and the workers of their claims."""
 
     def __init__(
         self, pipeline: Path, deciders: int, claimer: Claimer = claim, worker: Worker = work
@@ -161,7 +155,7 @@ class World:
         return Actor("decider", owner, lambda: self._claimer(self.pipeline, owner, self.judge))
 
     def judge(self, owner: Owner | None) -> tuple[Liveness, str]:
-        """The truth: alive is who has not ended, and of workers who got the cell."""
+        """True liveness: an actor that has not ended is alive."""
         assert owner is not None
         living = [actor for actor in self.actors if not actor.ended or self.works(actor)]
         alive = owner.pid in {actor.owner.pid for actor in living}
@@ -187,8 +181,9 @@ class World:
             actor.step(kill=True)
 
     def check(self) -> int:
-        """At the end: at most one works; who works is seen to; where nobody works somebody can. The
-        number working.
+        """Check the end: at most one works, and an idle cell can be claimed.
+
+        Returns how many work.
         """
         working = [actor for actor in self.actors if self.works(actor)]
         assert len(working) <= 1, [actor.owner for actor in working]
@@ -205,20 +200,20 @@ class World:
         return 0
 
 
-Choice = tuple[int, bool]  # which of the movable actors, and whether it is killed
+Choice = tuple[int, bool]  # index of a movable actor, and whether it is killed
 
 
 def run(world: World, schedule: list[Choice], kills: int) -> list[list[Choice]]:
-    """Follow a schedule, then always the first choice; the choices that there were at each step."""
-    there_were: list[list[Choice]] = []
+    """Follow a schedule, then always the first choice; returns the choices at each step."""
+    available: list[list[Choice]] = []
     for step in itertools.count():
         movable = world.movable()
         if not movable:
-            return there_were
+            return available
         choices = [(index, False) for index in range(len(movable))]
         if kills:
             choices += [(index, True) for index in range(len(movable))]
-        there_were.append(choices)
+        available.append(choices)
         index, kill = schedule[step] if step < len(schedule) else choices[0]
         kills -= kill
         world.step(movable[index], kill)
@@ -226,31 +221,31 @@ def run(world: World, schedule: list[Choice], kills: int) -> list[list[Choice]]:
 
 
 def explore(root: Path, kills: int, **options: Any) -> Iterator[World]:
-    """Every world that two deciders and up to `kills` kills can make, each at its end."""
+    """Run every world of two deciders and up to `kills` kills; yields each at its end."""
     schedule: list[Choice] | None = []
     for number in itertools.count():
         if schedule is None:
             return
         world = World(root / str(number), deciders=2, **options)
-        there_were = run(world, schedule, kills)
+        available = run(world, schedule, kills)
         yield world
         shutil.rmtree(world.pipeline)
         schedule = following(
-            schedule + [choices[0] for choices in there_were[len(schedule) :]], there_were
+            schedule + [choices[0] for choices in available[len(schedule) :]], available
         )
 
 
-def following(schedule: list[Choice], there_were: list[list[Choice]]) -> list[Choice] | None:
-    """The next schedule in order; None after the last."""
+def following(schedule: list[Choice], available: list[list[Choice]]) -> list[Choice] | None:
+    """Next schedule in order; None after the last."""
     for step in range(len(schedule) - 1, -1, -1):
-        position = there_were[step].index(schedule[step])
-        if position + 1 < len(there_were[step]):
-            return [*schedule[:step], there_were[step][position + 1]]
+        position = available[step].index(schedule[step])
+        if position + 1 < len(available[step]):
+            return [*schedule[:step], available[step][position + 1]]
     return None
 
 
 def test_every_order(root: Path) -> None:
-    """Two deciders and their workers, in every order: one works, or nobody does and the next can."""
+    """Two deciders and workers, in every order: one works, or none does and the next can."""
     outcomes = [world.check() for world in explore(root, kills=0)]
     assert len(outcomes) > 300
     assert set(outcomes) == {0, 1}
@@ -258,7 +253,7 @@ def test_every_order(root: Path) -> None:
 
 @pytest.mark.slow
 def test_every_order_with_a_kill(root: Path) -> None:
-    """The same with one of them killed before any of its steps, be it in the middle of a flag."""
+    """The same with one of them killed before any of its steps, also in the middle of a flag."""
     outcomes = [world.check() for world in explore(root, kills=1)]
     assert len(outcomes) > 1000
     assert set(outcomes) == {0, 1}
@@ -282,13 +277,13 @@ def test_any_order(
 def claim_without_looking(
     pipeline: Path, owner: Owner, judge: Callable[[Owner | None], tuple[Liveness, str]]
 ) -> None:
-    """A decider that leaves out its second look."""
+    """Decider without its second listing."""
     os.scandir(pipeline).close()
     flags.create(pipeline, flags.started(STEM, owner.epoch), owner)
 
 
 def work_without_looking(pipeline: Path, owner: Owner) -> None:
-    """A worker that leaves out its second look."""
+    """Worker without its second listing."""
     os.scandir(pipeline).close()
     flags.create(pipeline, flags.worker(STEM, owner.epoch), owner)
 
@@ -297,7 +292,7 @@ def work_without_looking(pipeline: Path, owner: Owner) -> None:
     "left_out", [{"claimer": claim_without_looking}, {"worker": work_without_looking}]
 )
 def test_both_looks_are_needed(root: Path, left_out: dict[str, Any]) -> None:
-    """Without the second look of either side these tests find two workers at a time."""
+    """Without the second listing of either side two workers work at a time."""
     for world in explore(root, kills=0, **left_out):
         if sum(map(world.works, world.actors)) > 1:
             world.close()

@@ -1,5 +1,6 @@
-"""Rounds of repeated work: one at a time, ended by their owner or, when he is proven dead, by the
-next.
+"""Attempts at repeatable work: one at a time, ended by its owner.
+
+If the owner is proven dead, the next attempt ends it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def me() -> Owner:
 
 
 def dead() -> Owner:
-    """An owner on this host whose process has ended."""
+    """Owner of a process of this host that has ended."""
     done = subprocess.run(
         [sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True
     )
@@ -43,7 +44,7 @@ def begin(pipeline: Path, owner: Owner) -> None:
 
 
 def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> None:
-    """Ten rounds leave one flag, which says who made the last of them."""
+    """Ten attempts leave one flag, which names the owner of the last."""
     for _ in range(10):
         owner = me()
         begin(tmp_path, owner)
@@ -58,12 +59,10 @@ def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> Non
 
 
 def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
-    """What is recorded at the end is read back beside the owner, whose token nothing in it can
-    replace.
-    """
+    """The result is read back beside the owner, whose token it cannot replace."""
     owner = me()
     begin(tmp_path, owner)
-    record = {"manifest": "0123abcd", "token": "somebody else's"}
+    record = {"manifest": "0123abcd", "token": "of another owner"}
     assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done", record)
     assert set(os.listdir(tmp_path)) == {DONE}
     last = flags.read_flags(tmp_path).round(flags.ingest(STEM), process.judge_here)
@@ -73,9 +72,7 @@ def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_round_replaces_the_reason_for_its_beginning(tmp_path: Path) -> None:
-    """The reason for which a round was begun does not hide why it ended; without one at the end it
-    is kept.
-    """
+    """The reason at the end replaces the reason at the beginning; without one that is kept."""
     for record, why in (({"reason": "refused"}, "refused"), ({"files": 0}, "finished for 30 days")):
         owner = replace(me(), reason="finished for 30 days")
         begin(tmp_path, owner)
@@ -88,7 +85,7 @@ def test_the_end_of_a_round_replaces_the_reason_for_its_beginning(tmp_path: Path
 
 
 def test_only_one_round_at_a_time(tmp_path: Path) -> None:
-    """While the owner of a round lives, or may live, nobody begins another."""
+    """While the owner of an attempt lives, or may live, no process begins another."""
     begin(tmp_path, me())
     with pytest.raises(FlagExists, match="under way"):
         begin(tmp_path, me())
@@ -98,7 +95,7 @@ def test_only_one_round_at_a_time(tmp_path: Path) -> None:
 
 
 def test_the_same_owner_may_begin_again(tmp_path: Path) -> None:
-    """Who does not know whether his round came through asks again and is told that it is his."""
+    """An owner that does not know whether its attempt began asks again, and has it."""
     owner = me()
     begin(tmp_path, owner)
     begin(tmp_path, owner)
@@ -106,7 +103,7 @@ def test_the_same_owner_may_begin_again(tmp_path: Path) -> None:
 
 
 def test_a_dead_owners_round_is_ended_by_the_next(tmp_path: Path) -> None:
-    """Proof of death lets the next one in, and there is again one flag."""
+    """Proof of death allows the next attempt, and there is again one flag."""
     begin(tmp_path, dead())
     owner = me()
     begin(tmp_path, owner)
@@ -119,7 +116,7 @@ def test_a_dead_owners_round_is_ended_by_the_next(tmp_path: Path) -> None:
 
 
 def test_a_round_that_was_withdrawn_is_not_ended_by_its_owner(tmp_path: Path) -> None:
-    """Whose flag a person has taken away, or somebody else holds now, changes nothing."""
+    """An owner whose flag a person removed, or another process has now, changes nothing."""
     owner = me()
     begin(tmp_path, owner)
     (tmp_path / STARTED).unlink()
@@ -130,7 +127,7 @@ def test_a_round_that_was_withdrawn_is_not_ended_by_its_owner(tmp_path: Path) ->
 
 
 def test_ending_twice_is_ending_once(tmp_path: Path) -> None:
-    """A rename whose answer was lost is found to have been done."""
+    """A rename whose response was lost is recognised as done."""
     owner = me()
     begin(tmp_path, owner)
     assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
@@ -161,7 +158,7 @@ sys.stdin.readline()
 def test_of_many_who_find_a_dead_owner_one_begins(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Sixteen processes find the same dead round at once: one of them gets the next, and keeps it."""
+    """Sixteen processes find the same dead attempt at once: one begins the next, and keeps it."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     pipeline = tmp_path / "pipeline"
     pipeline.mkdir()
@@ -188,10 +185,11 @@ def test_of_many_who_find_a_dead_owner_one_begins(
 
 
 def test_one_at_a_time_on_this_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A second process waits until the first has left, or has been killed."""
+    """A second process waits until the first has left, or is killed."""
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     program = (
-        "import sys; from pathlib import Path; from hesiod_watch.host.locks import alone_on_this_host\n"
+        "import sys; from pathlib import Path\n"
+        "from hesiod_watch.host.locks import alone_on_this_host\n"
         "with alone_on_this_host(Path('/landing'), 'cell'):\n"
         "    print('inside', flush=True); sys.stdin.readline()"
     )

@@ -1,4 +1,4 @@
-"""Taking up a run, what it says about itself, and a person's moving of flags to the attic."""
+"""Register a run, read its own facts, and archive its flags for a person."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ME = process.this_owner("process", "local")
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    """A run's directory, and an output directory for it."""
+    """Directory of a run, and an output directory for it."""
     path = tmp_path / "landing" / "my run"
     path.mkdir(parents=True)
     (tmp_path / "output" / "my run").mkdir(parents=True)
@@ -42,7 +42,7 @@ def pipeline(run: Path, output: Path) -> Path:
 
 
 def test_adopt(run: Path, output: Path) -> None:
-    """A run is taken up once, with both facts, and nothing else is left in it."""
+    """A run is registered once, with both facts, and no other file is left in it."""
     assert flags.adopt(run, LOCAL, output) is True
     assert flags.adopt(run, "host:/other", output.parent) is False
     assert os.listdir(run) == ["pipeline"]
@@ -54,9 +54,7 @@ def test_adopt(run: Path, output: Path) -> None:
 
 
 def test_adopt_many(run: Path, output: Path) -> None:
-    """Of many who take up the same run at the same time one does, and nothing is left of the
-    others.
-    """
+    """When many processes register the same run at once, one does, and the others leave nothing."""
     barrier = threading.Barrier(16)
     won: list[bool] = []
 
@@ -76,7 +74,7 @@ def test_adopt_many(run: Path, output: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["empty directory", "file", "dangling link", "fifo"])
 def test_adopt_nothing_of_a_person(kind: str, run: Path, output: Path) -> None:
-    """Whatever a person has put in the place is left alone, an empty directory too."""
+    """Anything that a person put there is not changed, also an empty directory."""
     path = run / "pipeline"
     put: dict[str, Callable[[], object]] = {
         "empty directory": path.mkdir,
@@ -93,7 +91,7 @@ def test_adopt_nothing_of_a_person(kind: str, run: Path, output: Path) -> None:
 
 
 def test_adopt_after_a_crash(run: Path, output: Path) -> None:
-    """What a killed attempt left is tidied up by the one that succeeds; what is not ours stays."""
+    """The process that succeeds removes leftovers of killed attempts; other files stay."""
     left = run / ".pipeline.tmp.0123"
     left.mkdir()
     (left / "upstream").touch()
@@ -127,9 +125,7 @@ def test_adopt_refused(
     output: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """An attempt that the file system refuses leaves nothing, and says whether trying again can
-    help.
-    """
+    """A refusal of the file system leaves nothing, and says whether a retry can help."""
 
     def refuse(*_: Any, **__: Any) -> None:
         raise OSError(number, os.strerror(number))
@@ -142,7 +138,7 @@ def test_adopt_refused(
 
 
 def test_adopt_lost_answer(run: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rename that was made counts, whatever the file system answered."""
+    """A rename that was made counts, whatever the file system reported."""
     real = os.rename
 
     def rename(*arguments: Any, **options: Any) -> None:
@@ -155,14 +151,14 @@ def test_adopt_lost_answer(run: Path, output: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.parametrize("upstream", ["", " \n", "a\nb"])
 def test_adopt_without_an_upstream(upstream: str, run: Path, output: Path) -> None:
-    """An upstream that could not be read again as one line is not written."""
+    """An upstream that cannot be read back as one line is not written."""
     with pytest.raises(PermanentError, match="one line"):
         flags.adopt(run, upstream, output)
     assert os.listdir(run) == []
 
 
 def test_adopt_nowhere(tmp_path: Path) -> None:
-    """A run that has gone, or is no directory, is an error that names it."""
+    """A run that is missing, or is not a directory, is an error that names it."""
     with pytest.raises(TemporaryError, match="my run"):
         flags.adopt(tmp_path / "my run", LOCAL, tmp_path)
     (tmp_path / "link").symlink_to(tmp_path)
@@ -184,16 +180,14 @@ def test_adopt_nowhere(tmp_path: Path) -> None:
     ],
 )
 def test_upstream(text: bytes, upstream: str | None, tmp_path: Path) -> None:
-    """Where a run comes from is one line; anything else is nothing, and then nobody touches the
-    run.
-    """
+    """A source is one line; with any other content no process touches the run."""
     (tmp_path / "upstream").write_bytes(text)
     assert flags.read_upstream(tmp_path) == upstream
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link"])
 def test_upstream_is_a_file(kind: str, tmp_path: Path) -> None:
-    """A FIFO does not hang us, and a link leads nowhere."""
+    """A FIFO does not block, and a link is not followed."""
     if kind == "fifo":
         os.mkfifo(tmp_path / "upstream")
     else:
@@ -203,7 +197,7 @@ def test_upstream_is_a_file(kind: str, tmp_path: Path) -> None:
 
 
 def test_output(run: Path, pipeline: Path, output: Path) -> None:
-    """Links on the way are followed, as long as the end lies below the output root."""
+    """Links on the way are followed if the end is below the output root."""
     root = output.parent
     (run / "root link").symlink_to(root)
     assert flags.read_output(pipeline, run / "root link") == (output, "")
@@ -234,7 +228,7 @@ def test_output(run: Path, pipeline: Path, output: Path) -> None:
     ],
 )
 def test_output_elsewhere(target: str, reason: str, tmp_path: Path, pipeline: Path) -> None:
-    """What is not a directory of its own below the output root is refused with the reason."""
+    """A target that is not its own directory below the output root is refused with the reason."""
     (tmp_path / "output" / "file").touch()
     (tmp_path / "output" / "my run" / "away").symlink_to(tmp_path)
     (pipeline / "output").unlink()
@@ -245,7 +239,7 @@ def test_output_elsewhere(target: str, reason: str, tmp_path: Path, pipeline: Pa
 
 
 def test_output_root_gone(pipeline: Path, tmp_path: Path) -> None:
-    """An output root that is not mounted is said."""
+    """An output root that is not mounted is reported."""
     found, why = flags.read_output(pipeline, tmp_path / "not mounted")
     assert found is None
     assert "does not exist" in why
@@ -261,9 +255,7 @@ def everything(pipeline: Path) -> set[str]:
 
 
 def test_attic(pipeline: Path) -> None:
-    """A cell's claims and failures go, with who, where and why; what is true of the data stays, and
-    so do others.
-    """
+    """A cell's claims and failures are archived with who, where and why; facts about data stay."""
     keep = {
         f"{STEM}.synced",
         f"{STEM}.aborted",
@@ -296,7 +288,7 @@ def test_attic(pipeline: Path) -> None:
 
 
 def test_attic_in_order(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`started` is the last of the claims, and what holds everybody off leaves after it."""
+    """`started` is the last of the claims; the flag that blocks all processes moves after it."""
     claims = [
         spell(STEM, epoch)
         for epoch in (1, 2, 3)
@@ -322,7 +314,7 @@ def test_attic_in_order(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_attic_on_request(pipeline: Path) -> None:
-    """`aborted` goes when asked for, and what is to be kept stays."""
+    """`aborted` is archived on request, and the names to keep stay."""
     for name in ("aborted", "started", "failed"):
         (pipeline / f"{STEM}.{name}").touch()
     drawer = flags.archive_flags(
@@ -334,18 +326,16 @@ def test_attic_on_request(pipeline: Path) -> None:
 
 
 def test_attic_without_failure(pipeline: Path) -> None:
-    """While claims are moved the cell is failed, so that nobody claims it half-way; after that it
-    is free.
-    """
+    """While claims move the cell is failed, so that no process claims it; after that it is free."""
     flags.claim_cell(pipeline, STEM, ME)
-    drawer = flags.archive_flags(pipeline, STEM, why="the host has gone")
+    drawer = flags.archive_flags(pipeline, STEM, why="the host is unavailable")
     assert drawer
     assert set(os.listdir(drawer)) == {f"{STEM}.failed", f"{STEM}.started", "why"}
     flags.claim_cell(pipeline, STEM, ME)
 
 
 def test_attic_stopped_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Killed in the middle the cell stays failed, and the same call moves the rest."""
+    """After a kill in the middle the cell stays failed, and the same call moves the rest."""
     for name in (flags.started(STEM), flags.started(STEM, 2), flags.worker(STEM)):
         flags.create(pipeline, name, ME)
     real = os.rename
@@ -369,7 +359,7 @@ def test_attic_stopped_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_attic_of_the_run(pipeline: Path) -> None:
-    """The run's own failure and sync claims go; its cells, and what was stripped, stay."""
+    """The run's own failure and sync claims are archived; its cells, and `stripped`, stay."""
     for name in (
         "failed",
         "sync.started",
@@ -388,7 +378,7 @@ def test_attic_of_the_run(pipeline: Path) -> None:
 
 
 def test_attic_with_nothing_to_move(pipeline: Path) -> None:
-    """Where there is nothing to move nothing is made."""
+    """Without a flag to move no directory is made."""
     (pipeline / f"{STEM}.synced").touch()
     assert flags.archive_flags(pipeline, STEM, why="") is None
     assert flags.archive_flags(pipeline, None, why="") is None
@@ -396,7 +386,7 @@ def test_attic_with_nothing_to_move(pipeline: Path) -> None:
 
 
 def test_attic_twice_in_a_second(pipeline: Path) -> None:
-    """Each time has a drawer of its own."""
+    """Each call has its own directory, also within one second."""
     drawers = set()
     for _ in range(3):
         (pipeline / f"{STEM}.failed").touch()

@@ -1,4 +1,4 @@
-"""`pipeline/type.yaml`: written once, changed by people, and understood or not."""
+"""`pipeline/type.yaml`: written once, changed by people, parsed or rejected with a reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hesiod_watch.runs import flags
 
 
 def test_with_the_run(tmp_path: Path) -> None:
-    """A run is taken up with its type, and nobody writes another one over it."""
+    """A run is registered with its type, and no process overwrites it."""
     (tmp_path / "run").mkdir()
     assert flags.adopt(tmp_path / "run", LOCAL, tmp_path, "visitor")
     pipeline = tmp_path / "run" / "pipeline"
@@ -29,7 +29,7 @@ def test_with_the_run(tmp_path: Path) -> None:
 
 
 def test_written_once(tmp_path: Path) -> None:
-    """Of many who write a type one does, it is never seen half written, and nothing else is left."""
+    """When many write a type at once, one succeeds; no half-written or other file is left."""
     won: list[str] = []
     seen: set[tuple[str, str]] = set()
     barrier = threading.Barrier(8)
@@ -51,7 +51,7 @@ def test_written_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "expected"),
     [
         ("type: visitor\n", "visitor"),
         ("type: visitor\nuun: ada\n", "visitor"),  # as Hesiod writes it
@@ -69,21 +69,19 @@ def test_written_once(tmp_path: Path) -> None:
         ('type: "a\\u202eb"\n', "a\\u202eb"),
     ],
 )
-def test_what_people_write(text: str, said: str, tmp_path: Path) -> None:
-    """What a file says is read as YAML that makes no objects; what it does not say is a reason, not
-    an error.
-    """
+def test_what_people_write(text: str, expected: str, tmp_path: Path) -> None:
+    """The file is read as YAML without objects; a missing type is a reason, not an error."""
     (tmp_path / "type.yaml").write_bytes(text.encode("utf-8", "surrogateescape"))
     kind, problem = flags.read_type(tmp_path)
-    assert kind == said
-    assert bool(problem) is not bool(said)
+    assert kind == expected
+    assert bool(problem) is not bool(expected)
 
 
 @pytest.mark.parametrize(
     "make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/hostname")]
 )
 def test_special_files(make: object, tmp_path: Path) -> None:
-    """What is no regular file is not opened."""
+    """A special file is not opened."""
     assert callable(make)
     make(tmp_path / "type.yaml")
     assert flags.read_type(tmp_path) == ("", "is no small regular file")
@@ -91,5 +89,5 @@ def test_special_files(make: object, tmp_path: Path) -> None:
 
 
 def test_nothing_said(tmp_path: Path) -> None:
-    """No file says nothing, and is no problem."""
+    """A missing file gives no type, and no problem."""
     assert flags.read_type(tmp_path) == ("", "")

@@ -25,7 +25,7 @@ DATED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 
 @pytest.fixture
 def restored_logging() -> Iterator[None]:
-    """The logging tree as it was before the test."""
+    """Restore the logging tree after the test."""
     root, ours = logging.getLogger(), logging.getLogger("hesiod_watch")
     handlers, levels = list(root.handlers), (root.level, ours.level)
     yield
@@ -64,7 +64,7 @@ def test_field_values(value: object, printed: str) -> None:
 
 
 def test_fields_without_a_value() -> None:
-    """A field that is None says nothing and is left out: an action on a whole run has no cell."""
+    """A field that is None is omitted: an action on a whole run has no cell."""
     assert (
         LineFormatter()
         .format(record("started", cell=None, code=0))
@@ -85,7 +85,7 @@ def test_traceback_is_a_field() -> None:
 
 
 def test_fields_may_have_any_name() -> None:
-    """Fields called like attributes of a log record do no harm."""
+    """Fields named like attributes of a log record cause no error."""
     logging.getLogger("hesiod_watch.test").warning(
         "claimed", extra=fields(name="x", message="y", args=1)
     )

@@ -31,7 +31,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 @contextmanager
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
-    """A process that waits for its standard input to end."""
+    """Process that waits for its standard input to end."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
             yield process
@@ -50,7 +50,7 @@ def state_of(pid: int) -> str:
 
 
 def test_this_owner() -> None:
-    """Our own record names this process well enough to be found alive."""
+    """Our own record identifies this process well enough to be found alive."""
     owner = machine.this_owner("process", "local", epoch=3, reason="because")
     assert (owner.pid, owner.epoch, owner.reason, owner.host) == (
         os.getpid(),
@@ -64,7 +64,7 @@ def test_this_owner() -> None:
 
 
 def test_tokens() -> None:
-    """Each record has a token of its own unless one is given."""
+    """Each record has its own token unless one is given."""
     assert machine.this_owner("a", "b").token != machine.this_owner("a", "b").token
     assert machine.this_owner("a", "b", token="mine").token == "mine"
 
@@ -78,7 +78,7 @@ def test_slurm_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_child_lives_and_dies() -> None:
-    """A running process is alive, and once it has been waited for it is dead."""
+    """A running process is alive; after its end was collected it is dead."""
     with sleeper() as process:
         owner = owner_of(process.pid)
         assert machine.judge_here(owner)[0] is Liveness.ALIVE
@@ -112,7 +112,7 @@ def test_pid_used_again() -> None:
 
 
 def test_restarted() -> None:
-    """Another boot id of this machine is a proof of death."""
+    """Another boot id of this host is a proof of death."""
     owner = replace(machine.this_owner("test", "local"), boot_id="another boot")
     if not owner.machine_id:
         pytest.skip("this machine has no machine id")
@@ -122,13 +122,13 @@ def test_restarted() -> None:
 @pytest.mark.parametrize("field", ["host", "machine_id"])
 @pytest.mark.parametrize("value", ["", "another"])
 def test_another_machine(field: str, value: str) -> None:
-    """With another boot id, host name and machine id must both be ours; clones share either."""
+    """With another boot id, host name and machine id must both match; clones share either."""
     owner = replace(machine.this_owner("test", "local"), boot_id="another boot", pid=1)
     assert machine.judge_here(replace(owner, **{field: value}))[0] is Liveness.UNKNOWN  # type: ignore[arg-type]  # str
 
 
 def test_another_namespace() -> None:
-    """Pids of another pid namespace mean nothing here."""
+    """Pids of another pid namespace have no meaning here."""
     owner = replace(machine.this_owner("test", "local"), pid_namespace="pid:[1]", pid=2**22 - 1)
     assert machine.judge_here(owner)[0] is Liveness.UNKNOWN
 

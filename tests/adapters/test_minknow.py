@@ -1,6 +1,4 @@
-"""Reading MinKNOW's directories: layouts of every era, its own reports, pooled data, hostile
-entries.
-"""
+"""MinKNOW's directories: layouts of all versions, reports, pooled data, hostile entries."""
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKin
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Make:
-    """Makes a cell's directory of empty files with the given names relative to it."""
+    """Make a cell's directory of empty files with the given relative names."""
     return partial(cell_with, tmp_path)
 
 
@@ -62,7 +60,7 @@ def cell(tmp_path: Path) -> Make:
 def test_data_files_of_every_era_are_seen(
     cell: Make, name: str, kind: DataKind, part: str, barcode: str | None
 ) -> None:
-    """A file's directory says its kind, part and barcode."""
+    """A file's directory determines its kind, part and barcode."""
     directory = cell([name])
     assert list(data_files(directory)) == [DataFile(kind, part, barcode, directory / name, name)]
     assert read_contents(directory).files == {kind: 1}
@@ -71,7 +69,7 @@ def test_data_files_of_every_era_are_seen(
 @pytest.mark.parametrize(
     "name",
     [
-        # Temporary names of copying programs, and hidden files that hold empty directories open.
+        # Temporary names of copying programs, and hidden files that keep empty directories.
         "fastq_pass/.x_0.fastq.gz.AbC123",
         "fastq_pass/.x_0.fastq.gz",
         "fastq_pass/barcode01/.x_0.fastq",
@@ -79,13 +77,13 @@ def test_data_files_of_every_era_are_seen(
         "fastq_pass/x_0.fastq.tmp",
         "fastq_pass/.rsync-partial/x_0.fastq.gz",
         "fastq_pass/.gitkeep",
-        # Not of the directory's kind.
+        # Files of another kind than the directory.
         "fastq_pass/x_0.fq.gz",
         "fastq_pass/x_0.fastq.gz.md5",
         "fastq_pass/x_0.pod5",
         "fastq_pass/barcode01/x_0.fast5",
         "bam_pass/x_0.bam.bai",
-        # Two levels down, and what other programs made.
+        # Files two levels down, and files of other programs.
         "fastq_pass/barcode01/more/x_0.fastq.gz",
         "fast5/guppy_out/x_0.fast5",
         "fast5/guppy_out/pass/x_0.fastq",
@@ -99,18 +97,14 @@ def test_data_files_of_every_era_are_seen(
     ],
 )
 def test_nothing_else_is_a_data_file(cell: Make, name: str) -> None:
-    """Hidden and temporary files, other programs' files and files a level too deep or too high
-    never count.
-    """
+    """Hidden, temporary and other programs' files, and files at a wrong level, never count."""
     directory = cell([name])
     assert list(data_files(directory)) == []
     assert not any(read_contents(directory).files.values())
 
 
 def test_special_files_and_links_are_left_out_and_named(cell: Make, tmp_path: Path) -> None:
-    """FIFOs, links to files and links to directories do not count, and a person is told that they
-    are there.
-    """
+    """FIFOs and links to files or directories do not count, and are reported."""
     directory = cell(["fastq_pass/x_0.fastq", "fastq_pass/barcode02/x_0.fastq"])
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -134,14 +128,14 @@ def test_special_files_and_links_are_left_out_and_named(cell: Make, tmp_path: Pa
 
 
 def test_only_the_kinds_asked_for_are_listed(cell: Make) -> None:
-    """Directories of other kinds are not even opened."""
+    """Directories of other kinds are not opened."""
     directory = cell(["fastq_pass/x.fastq", "pod5/x.pod5"])
     assert [file.kind for file in data_files(directory, (FASTQ,))] == [FASTQ]
     assert list(data_files(directory, ())) == []
 
 
 def test_a_cell_that_is_not_there(tmp_path: Path) -> None:
-    """Listing it is an OSError for who wants the files, and a sentence for who looks at contents."""
+    """A missing cell is an OSError for its files, and a sentence for its contents."""
     with pytest.raises(FileNotFoundError):
         list(data_files(tmp_path / "gone"))
     contents = read_contents(tmp_path / "gone")
@@ -155,7 +149,7 @@ def test_a_cell_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_is_no_directory(cell: Make) -> None:
-    """A cell whose name is that of a file has a reason, and a time, so that somebody looks closer."""
+    """A file in place of a cell has a reason, and a time, so that it is examined."""
     file = cell(["not_a_directory"]) / "not_a_directory"
     assert read_contents(file).problem == "not_a_directory cannot be read: Not a directory"
     assert minknow.newest_summary_mtime(file) == file.stat().st_mtime
@@ -179,7 +173,7 @@ def test_a_directory_that_is_no_directory(cell: Make) -> None:
     ],
 )
 def test_onts_own_report(cell: Make, names: list[str], expected: str | None) -> None:
-    """The newest page is taken, or what MinKNOW wrote before there were pages."""
+    """The newest page is used, or else MinKNOW's older formats."""
     directory = cell(names)
     for name in names:
         mtime = 100 if "old" in name else 200
@@ -188,7 +182,7 @@ def test_onts_own_report(cell: Make, names: list[str], expected: str | None) -> 
 
 
 def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
-    """A library with data and no cells says how many acquisitions it holds and how far each is."""
+    """A library with data and no cells is described: its acquisitions and their progress."""
     library = tmp_path / "sampleA"
     for name in (
         "x_pass_11111111_aaaaaaaa_0.fastq",
@@ -233,9 +227,7 @@ def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
 def test_data_a_level_too_high_are_noticed(
     tmp_path: Path, made: str, asked: str, says: str
 ) -> None:
-    """An ordinary library says nothing; data lying directly in a run or library are said to be not
-    processed.
-    """
+    """Data directly in a run or library are reported as not processed; other libraries are not."""
     (tmp_path / made).parent.mkdir(parents=True)
     (tmp_path / made).touch()
     answer = pooled(tmp_path / asked)

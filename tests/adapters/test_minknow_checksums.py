@@ -1,4 +1,4 @@
-"""Damage or loss that MinKNOW's own checksums prove: processed all the same, and said everywhere."""
+"""Damage or loss that MinKNOW's checksums prove: still processed, and reported everywhere."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Prepare = Callable[[Path], str]
 
 
 class Landed:
-    """A site without backups, with one cell that `prepare` changes before the first look."""
+    """Site without backups, with one cell that `prepare` changes before the first pass."""
 
     def __init__(self, root: Path, prepare: Prepare) -> None:
         self.landing, self.output = root / "landing", root / "output"
@@ -59,20 +59,20 @@ def pod5(cell: Path) -> Path:
 
 
 def differs(cell: Path) -> str:
-    """A pod5 is damaged after its checksum was made; the sentence about it."""
+    """Damage a pod5 after its checksum was made; returns the sentence about it."""
     write_output_hash(cell)
     spoil(pod5(cell))
     return f"MinKNOW's checksums ({NAME}): 1 file differs: pod5/{pod5(cell).name}"
 
 
 def is_absent(cell: Path) -> str:
-    """A file is named that never came; no count of the final summary is about it."""
+    """Name a file that never arrived and that the final summary does not count."""
     write_output_hash(cell, {f"20261122_TEST_alpha/{CELL}/{ABSENT}": "0" * 64})
     return f"MinKNOW's checksums ({NAME}): 1 file is missing: {ABSENT}"
 
 
 def is_compressed(cell: Path) -> str:
-    """A FASTQ was compressed on its way."""
+    """Compress a FASTQ during its transfer."""
     write_output_hash(cell)
     path = min(cell.glob("fastq_pass/*.fastq"))
     path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -100,15 +100,15 @@ def messages(site: Landed, capsys: pytest.CaptureFixture[str]) -> str:
 def test_a_cell_with_damage_or_loss(
     prepare: Prepare, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """It is processed; pages, qc.json, commands and messages name the file."""
+    """The cell is processed; pages, qc.json, commands and messages name the file."""
     site = Landed(tmp_path, prepare)
     assert site.call("poll") == 0
-    said = site.qc()["minknow_checksums"]
-    assert len(said["differing"]) + len(said["absent"]) == 1
-    told = messages(site, capsys)
-    assert told.count(site.wrong) == 2  # in the message about the cell, and in that about the run
-    assert "processed, checked" not in told
-    assert "checksums-failed" not in told  # the message about the cell has said it
+    finding = site.qc()["minknow_checksums"]
+    assert len(finding["differing"]) + len(finding["absent"]) == 1
+    sent = messages(site, capsys)
+    assert sent.count(site.wrong) == 2  # in the messages about the cell and about the run
+    assert "processed, checked" not in sent
+    assert "checksums-failed" not in sent  # the message about the cell reports it
     for arguments in (["status", RUN], ["status", RUN, "--json"], ["explain", RUN, str(CELL)]):
         assert site.call(*arguments) == 0
         shown = capsys.readouterr().out
@@ -142,7 +142,7 @@ def test_verify_finds_it_without_raw_json(
 def test_what_a_verification_finds_is_told_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """One message for the same files, one more for other files, and none after the repair."""
+    """The same files make one message, other files another, and a repair none."""
     site = Landed(tmp_path, agrees)
     assert site.call("poll") == 0
     good = pod5(site.cell).read_bytes()
@@ -150,17 +150,17 @@ def test_what_a_verification_finds_is_told_once(
     for _ in range(2):
         assert site.call("verify", RUN, "--backup") == 1
         site.call("poll")
-    told = messages(site, capsys)
-    assert (told.count("checksums-failed"), told.count("verification-failed")) == (1, 0)
-    assert told.count(wrong) == 1
+    sent = messages(site, capsys)
+    assert (sent.count("checksums-failed"), sent.count("verification-failed")) == (1, 0)
+    assert sent.count(wrong) == 1
     page = (site.output / RUN / "report.html").read_text().replace("&#39;", "'")
     assert wrong.partition(": ")[2] in page
     pod5(site.cell).write_bytes(good)
     wrong = is_absent(site.cell)
     assert site.call("verify", RUN, "--backup") == 1
     site.call("poll")
-    told = messages(site, capsys)
-    assert (told.count("checksums-failed"), told.count(wrong)) == (2, 1)
+    sent = messages(site, capsys)
+    assert (sent.count("checksums-failed"), sent.count(wrong)) == (2, 1)
     agrees(site.cell)
     assert site.call("verify", RUN, "--backup") == 0
     assert site.call("poll") == 0
@@ -179,21 +179,21 @@ def test_a_cell_without_trouble(
     """qc.json and the cell's page say that files agree; no message changes."""
     site = Landed(tmp_path, prepare)
     assert site.call("poll") == 0
-    said = site.qc()["minknow_checksums"]
+    finding = site.qc()["minknow_checksums"]
     expected = (
         {"files": [NAME], "agreeing": files, "differing": [], "absent": []} if files else None
     )
-    assert said == expected
+    assert finding == expected
     assert ("6 files agree" in (site.results / "report.html").read_text()) is bool(files)
-    told = messages(site, capsys)
-    assert "is processed, checked and reported." in told
-    assert "MinKNOW" not in told
+    sent = messages(site, capsys)
+    assert "is processed, checked and reported." in sent
+    assert "MinKNOW" not in sent
 
 
 def test_a_missing_file_that_comes_later(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A finding of the processing is withdrawn by a later reading that finds the file."""
+    """A later verification that finds the file withdraws the finding of the processing."""
     site = Landed(tmp_path, lambda cell: str(write_output_hash(cell, {ABSENT: "0" * 64})))
     assert site.call("poll") == 0
     capsys.readouterr()

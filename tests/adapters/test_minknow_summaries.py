@@ -1,4 +1,4 @@
-"""Reading MinKNOW's final_summary files, whole and broken, and what they tell of a run."""
+"""MinKNOW's final_summary files, whole and broken, and the facts in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hesiod_watch.runs.minknow import parse_summary, read_contents
 
 @pytest.fixture
 def cell(tmp_path: Path) -> Make:
-    """Makes a cell's directory of empty files with the given names relative to it."""
+    """Make a cell's directory of empty files with the given relative names."""
     return partial(cell_with, tmp_path)
 
 
@@ -64,9 +64,7 @@ def test_a_whole_summary_gives_its_values() -> None:
     ],
 )
 def test_forms_that_are_accepted(text: str, key: str, value: str) -> None:
-    """Line ends, comments, blanks, repeated keys, missing line ends of 2020 and hand-written files
-    are understood.
-    """
+    """Any line ends, comments, blanks, repeated keys and hand-written files are accepted."""
     summary = parse_summary(text.encode(), "final_summary.txt")
     assert (summary.problem, summary.values[key]) == ("", value)
 
@@ -106,9 +104,7 @@ def test_forms_that_are_accepted(text: str, key: str, value: str) -> None:
     ],
 )
 def test_forms_that_are_refused(data: bytes, problem: str) -> None:
-    """Empty, binary, oversized, malformed and half-written files have a problem that begins with
-    the file's name.
-    """
+    """Empty, binary, oversized, malformed and half-written files have a problem with their name."""
     summary = parse_summary(data, "final_summary_\x1b.txt")
     assert summary.problem.startswith(r"final_summary_\x1b.txt is ")
     assert problem in summary.problem
@@ -117,8 +113,9 @@ def test_forms_that_are_refused(data: bytes, problem: str) -> None:
 
 @pytest.mark.parametrize("era", [2020, 2023, 2024])
 def test_no_beginning_of_a_summary_counts_as_one(era: int) -> None:
-    """Cut anywhere, a summary is half-written; but for the end of the fastq counts, where older
-    ones end too.
+    """A summary cut anywhere is half-written, except after the fastq counts.
+
+    Older summaries end there.
     """
     data = summary_text(era=era, fastq=22, pod5=11, bam=7).encode()
     older_end = data.index(b"fastq_files_in_fallback=0\n") + len(b"fastq_files_in_fallback=0")
@@ -144,7 +141,7 @@ def test_no_beginning_of_a_summary_counts_as_one(era: int) -> None:
     ],
 )
 def test_names_of_summaries(cell: Make, name: str, counts: bool) -> None:
-    """A final_summary is known by its exact form of name, in the cell's directory itself."""
+    """A final_summary has exactly this form of name, and is in the cell's directory itself."""
     directory = cell([name])
     assert [summary.name for summary in read_contents(directory).summaries] == (
         [name] if counts else []
@@ -153,9 +150,7 @@ def test_names_of_summaries(cell: Make, name: str, counts: bool) -> None:
 
 
 def test_a_summary_that_is_no_regular_file_is_not_opened(cell: Make, tmp_path: Path) -> None:
-    """FIFOs, links and directories of a summary's name keep the cell from being complete and are
-    never read.
-    """
+    """A special file of a summary's name keeps the cell incomplete and is never read."""
     directory = cell([])
     (tmp_path / "good").write_text(summary_text())
     os.mkfifo(directory / "final_summary_1.txt")
@@ -169,9 +164,7 @@ def test_a_summary_that_is_no_regular_file_is_not_opened(cell: Make, tmp_path: P
 
 
 def test_the_newest_summary_comes_last(cell: Make) -> None:
-    """Summaries are in order of their time, so that a corrected one can win; the newest gives the
-    time.
-    """
+    """Summaries are sorted by time, so that a corrected one wins; the newest gives the time."""
     directory = cell([])
     for name, mtime in (
         ("final_summary_b.txt", 100),
@@ -202,7 +195,7 @@ def test_a_summary_with_an_odd_time(cell: Make, mtime: int) -> None:
 @pytest.mark.parametrize(
     ("files", "summaries", "unsummarised"),
     [
-        # Every era's names; the summary's full id begins with what the file names.
+        # Names of every version; the summary's full id begins with the id in the file's name.
         (["x_pass_c6ded78b_aaaaaaaa_0.fastq.gz"], [A], ()),
         (["x_pass_barcode01_aaaaaaaa_12.fastq"], [A], ()),
         ([f"x_{A}_0.fastq"], [A], ()),
@@ -216,18 +209,18 @@ def test_a_summary_with_an_odd_time(cell: Make, mtime: int) -> None:
         ([f"x_{A}_0.fastq", f"x_{B}_0.fastq"], [A], (B,)),
         (["x_pass_c6ded78b_aaaaaaaa_0.fastq", "x_pass_c6ded78b_bbbbbbbb_0.fastq"], [A, B], ()),
         (["x_pass_11111111_0.fastq", "x_pass_22222222_0.fastq"], [A], ("11111111", "22222222")),
-        # No summary at all: everything lacks one.
+        # No summary at all: every acquisition lacks one.
         (["x_pass_c6ded78b_aaaaaaaa_0.fastq"], [], ("aaaaaaaa",)),
-        # Files that carry the protocol's id only, or an id that nobody knows, are no alarm.
+        # Files with only the protocol's id, or with an unknown id, cause no alarm.
         (["x_pass_c6ded78b_0.fastq", "x_pass_c6ded78b_aaaaaaaa_0.fastq"], [A], ()),
         (["x_pass_dddddddd_0.fastq"], [A], ()),
-        # No ids: renamed, called again, foreign.
+        # Files without ids: renamed, called again, or of another program.
         (
             ["foo0.fastq", "x_0.fastq", f"fastq_runid_{B}_0_0.fastq", "x_pass_BARCODE_1.fastq"],
             [A],
             (),
         ),
-        # A summary without ids speaks for everything.
+        # A summary without ids covers everything.
         (["x_pass_aaaaaaaa_0.fastq", "x_pass_bbbbbbbb_0.fastq"], [""], ()),
         (["x_pass_aaaaaaaa_0.fastq", "x_pass_bbbbbbbb_0.fastq"], [A, ""], ()),
     ],
@@ -235,7 +228,7 @@ def test_a_summary_with_an_odd_time(cell: Make, mtime: int) -> None:
 def test_acquisitions_without_a_summary_are_found(
     cell: Make, files: list[str], summaries: list[str], unsummarised: tuple[str, ...]
 ) -> None:
-    """Ids in file names are compared with those of the summaries, and in doubt there is no alarm."""
+    """Ids in file names are compared with those of the summaries; in doubt there is no alarm."""
     directory = cell(f"fastq_pass/{name}" for name in files)
     for number, acquisition in enumerate(summaries):
         text = (
@@ -248,7 +241,7 @@ def test_acquisitions_without_a_summary_are_found(
 
 
 def test_the_ids_in_a_summarys_name_count_too(cell: Make) -> None:
-    """An acquisition whose summary is half-written is not said to have none."""
+    """An acquisition whose summary is half-written is not reported as having none."""
     directory = cell(["fastq_pass/x_aaaaaaaa_0.fastq", "fastq_pass/x_bbbbbbbb_0.fastq"])
     (directory / "final_summary_PAW00001_c6ded78b_aaaaaaaa.txt").write_text(summary_text())
     (directory / "final_summary_PAW00001_c6ded78b_bbbbbbbb.txt").write_text("instr")
@@ -256,7 +249,7 @@ def test_the_ids_in_a_summarys_name_count_too(cell: Make) -> None:
 
 
 def test_a_broken_summary_speaks_for_nothing(cell: Make) -> None:
-    """One that is half-written before its ids does not stand for the acquisitions that have none."""
+    """A summary cut before its ids does not cover acquisitions without a summary."""
     directory = cell(["fastq_pass/x_aaaaaaaa_0.fastq", "fastq_pass/x_bbbbbbbb_0.fastq"])
     (directory / "final_summary_1.txt").write_text(summary_text())
     (directory / "final_summary_2.txt").write_text("instr")
@@ -267,7 +260,7 @@ def test_a_broken_summary_speaks_for_nothing(cell: Make) -> None:
 
 
 def test_facts_of_a_run() -> None:
-    """What the report shows is taken from the summary; the run length is that of the acquisition."""
+    """The report shows facts of the summary; the run length is that of the acquisition."""
     assert minknow.facts([parse_summary(summary_text().encode(), "final_summary.txt")]) == {
         "instrument": "PCA100290",
         "position": "1C",
@@ -286,9 +279,7 @@ def test_facts_of_a_run() -> None:
 
 
 def test_facts_of_several_acquisitions() -> None:
-    """From the first start to the last stop, hours summed; the same acquisition is not summed
-    twice.
-    """
+    """Times span the first start to the last stop; hours are summed once per acquisition."""
     later = summary_text(B).replace("2024-07-17", "2024-08-01").replace("2024-07-18", "2024-08-02")
     summaries = [
         parse_summary(text.encode(), "final_summary.txt")

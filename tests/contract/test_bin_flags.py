@@ -1,4 +1,4 @@
-"""bin/hesiod-flags: the same facts as the program tells, under every shell there is here."""
+"""bin/hesiod-flags: the same facts as the program, under every installed shell."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def table(shell: list[str], run: Path) -> dict[str, list[str]]:
 
 
 def test_table(shell: list[str], run: Path) -> None:
-    """Each flag has a row with its age, who made it, whether that lives, and what it means."""
+    """Each flag has a row with its age, its owner, the owner's liveness, and its meaning."""
     flags.claim_cell(run / "pipeline", STEM, ME)
     os.utime(run / "pipeline" / "upstream", (1, 1))
     rows = table(shell, run)
@@ -83,7 +83,7 @@ def test_table(shell: list[str], run: Path) -> None:
 
 
 def test_meanings(shell: list[str], run: Path) -> None:
-    """What a flag means is said in the same words as by the program."""
+    """The meaning of a flag has the same words as in the program."""
     pipeline = run / "pipeline"
     made = [*names.RUN_FLAGS, "type.yaml", "kick_off.started", "strange", "X.done.bak"]
     made += [flags.synced(STEM), flags.done(STEM), flags.failed(STEM), flags.aborted(STEM)]
@@ -99,8 +99,8 @@ def test_meanings(shell: list[str], run: Path) -> None:
         (pipeline / name).touch()
     rows = table(shell, run)
     assert set(rows) == {*made, "upstream", "output", "messages"}
-    told = {name: re.sub(r" \(attempt \d+\)", "", names.meaning(name)) for name in rows}
-    assert {name: row[3] for name, row in rows.items()} == told
+    meanings = {name: re.sub(r" \(attempt \d+\)", "", names.meaning(name)) for name in rows}
+    assert {name: row[3] for name, row in rows.items()} == meanings
 
 
 def dead() -> Owner:
@@ -127,7 +127,7 @@ OWNERS = {
 
 @pytest.mark.parametrize("kind", OWNERS)
 def test_liveness(kind: str, shell: list[str], run: Path) -> None:
-    """Alive, dead or unknown: the verdict is the program's."""
+    """Alive, dead or unknown: the verdict equals the program's."""
     owner = OWNERS[kind] or dead()
     flags.create(run / "pipeline", flags.started(STEM), owner)
     verdict = {Liveness.ALIVE: "yes", Liveness.DEAD: "dead", Liveness.UNKNOWN: "unknown"}
@@ -136,9 +136,7 @@ def test_liveness(kind: str, shell: list[str], run: Path) -> None:
 
 
 def test_made_by_hand(shell: list[str], run: Path) -> None:
-    """Empty flags, other people's texts and special files are shown for what they are, and hang
-    nobody.
-    """
+    """Empty flags, other texts and special files are shown as they are, and block no process."""
     pipeline = run / "pipeline"
     (pipeline / "A.started").touch()
     (pipeline / "B.done").write_text('"host": rubbish\n\x1b[31m')
@@ -154,14 +152,14 @@ def test_made_by_hand(shell: list[str], run: Path) -> None:
 
 
 def test_hidden_and_attic(shell: list[str], run: Path) -> None:
-    """Temporary files and the attic are no flags."""
+    """Temporary files and the attic are not flags."""
     (run / "pipeline" / ".tmp.x").touch()
     (run / "pipeline" / "attic").mkdir()
     assert set(table(shell, run)) == {"output", "upstream", "messages"}
 
 
 def test_output_is_safe(shell: list[str], run: Path) -> None:
-    """Names and texts cannot steer the terminal, or make rows of their own."""
+    """Names and texts cannot control the terminal, or add rows."""
     (run / "pipeline" / "a\x1b[2J\n\tfake.done").touch()
     (run / "pipeline" / os.fsdecode(b"\xff%s.done")).touch()
     hostile = replace(ME, user="u\x1b[31m", action="a\tb\n", host="%n%s", boot_id="$(id)", pid=-1)
@@ -173,9 +171,7 @@ def test_output_is_safe(shell: list[str], run: Path) -> None:
 
 
 def test_names_of_runs(shell: list[str], run: Path) -> None:
-    """A run is named by its directory or its pipeline, relative or not, whatever its name begins
-    with.
-    """
+    """A run is named by its directory or its pipeline, relative or not, whatever its name."""
     inside = show(
         shell, "my run", "my run/pipeline", "my run//", f"{run}/pipeline/", cwd=run.parent
     )
@@ -187,9 +183,7 @@ def test_names_of_runs(shell: list[str], run: Path) -> None:
 
 
 def test_no_pipeline(shell: list[str], run: Path) -> None:
-    """A run without a pipeline is said and makes the exit status 1; the others are shown all the
-    same.
-    """
+    """A run without a pipeline is reported and gives exit status 1; the others are still shown."""
     (run.parent / "link").mkdir()
     (run.parent / "link" / "pipeline").symlink_to(run / "pipeline")
     done = show(shell, run.parent / "link", run.parent / "missing\x1b", run)
@@ -206,7 +200,7 @@ def test_no_flags(shell: list[str], tmp_path: Path) -> None:
 
 
 def test_usage(shell: list[str]) -> None:
-    """Help is help, and no run at all is wrong usage."""
+    """`--help` prints the help, and a call without a run is wrong usage."""
     assert "EXIT STATUS" in show(shell, "--help").stdout
     done = show(shell)
     assert (done.returncode, done.stdout) == (2, "")
@@ -214,7 +208,7 @@ def test_usage(shell: list[str]) -> None:
 
 
 def test_changes_nothing(shell: list[str], run: Path) -> None:
-    """Looking leaves everything as it was."""
+    """The command changes nothing."""
     before = sorted((str(path), path.lstat().st_mtime_ns) for path in run.rglob("*"))
     show(shell, run)
     assert sorted((str(path), path.lstat().st_mtime_ns) for path in run.rglob("*")) == before

@@ -1,6 +1,4 @@
-"""bin/hesiod-touch-atomic: creates a file or fails where one exists, under every shell there is
-here.
-"""
+"""bin/hesiod-touch-atomic: create a file or fail if it exists, under every installed shell."""
 
 from __future__ import annotations
 
@@ -52,7 +50,7 @@ def touch(
 
 
 def test_creates(shell: list[str], tmp_path: Path) -> None:
-    """A file that was not there is there, whole, and nothing is said or left."""
+    """A missing file is created, whole, without output or leftovers."""
     done = touch(shell, tmp_path, "flag")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert os.listdir(tmp_path) == ["flag"]
@@ -60,9 +58,7 @@ def test_creates(shell: list[str], tmp_path: Path) -> None:
 
 
 def test_says_who(shell: list[str], tmp_path: Path) -> None:
-    """The file names host, process, user and time; that this process has ended is never taken for a
-    proof.
-    """
+    """The file names host, process, user and time; the end of this process is never a proof."""
     touch(shell, tmp_path, "flag")
     owner = parse_owner((tmp_path / "flag").read_text())
     assert owner
@@ -73,7 +69,7 @@ def test_says_who(shell: list[str], tmp_path: Path) -> None:
 
 
 def test_exists(shell: list[str], tmp_path: Path) -> None:
-    """A file that is there is left as it is, and the exit status is 1."""
+    """An existing file is not changed, and the exit status is 1."""
     (tmp_path / "flag").write_text("mine")
     done = touch(shell, tmp_path, "flag")
     assert (done.returncode, done.stderr) == (1, "hesiod-touch-atomic: flag: exists\n")
@@ -126,7 +122,7 @@ def test_leading_dash_without_dashes(shell: list[str], tmp_path: Path) -> None:
 
 
 def test_absolute(shell: list[str], tmp_path: Path) -> None:
-    """The directory of a file is where it is made, and where it is prepared."""
+    """A file is prepared and created in its own directory."""
     assert touch(shell, Path("/"), str(tmp_path / "flag")).returncode == 0
     assert os.listdir(tmp_path) == ["flag"]
 
@@ -153,9 +149,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("kind", PLANTED)
 def test_planted(kind: str, shell: list[str], tmp_path: Path) -> None:
-    """Anything of that name counts as existing: nobody wins, nothing is written through it, nobody
-    hangs.
-    """
+    """Any file type counts as existing: no process wins, writes through it, or is blocked."""
     PLANTED[kind](tmp_path / "flag")
     before = sorted(os.listdir(tmp_path))
     for _ in range(2):
@@ -171,7 +165,7 @@ def test_device(shell: list[str], tmp_path: Path) -> None:
 
 
 def test_help(shell: list[str], tmp_path: Path) -> None:
-    """Help goes to standard output and tells the exit statuses."""
+    """Help is written to standard output and lists the exit statuses."""
     done = touch(shell, tmp_path, "--help")
     assert done.returncode == 0
     assert "EXIT STATUS" in done.stdout
@@ -180,7 +174,7 @@ def test_help(shell: list[str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["--"], [""], ["--", ""], ["flag/"], ["/"]])
 def test_usage(arguments: list[str], shell: list[str], tmp_path: Path) -> None:
-    """Without a file, or with what cannot be the name of one, the exit status is 2."""
+    """Without a file, or with an impossible name, the exit status is 2."""
     done = touch(shell, tmp_path, *arguments)
     assert done.returncode == 2
     assert done.stderr
@@ -189,7 +183,7 @@ def test_usage(arguments: list[str], shell: list[str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["missing/flag", "file/flag", "x" * 256])
 def test_cannot_be_created(name: str, shell: list[str], tmp_path: Path) -> None:
-    """What cannot be created is an error with the reason, and leaves nothing."""
+    """A failed creation is an error with the reason, and leaves no file."""
     (tmp_path / "file").touch()
     done = touch(shell, tmp_path, name)
     assert done.returncode == 1
@@ -198,7 +192,7 @@ def test_cannot_be_created(name: str, shell: list[str], tmp_path: Path) -> None:
 
 
 def test_messages_are_safe(shell: list[str], tmp_path: Path) -> None:
-    """A name cannot steer the terminal that shows the message."""
+    """A name cannot control the terminal that shows the message."""
     name = "a\x1b[2J\n\x07\u202eb"
     (tmp_path / name).touch()
     done = touch(shell, tmp_path, name)
@@ -209,9 +203,7 @@ def test_messages_are_safe(shell: list[str], tmp_path: Path) -> None:
 
 
 def path_with(tmp_path: Path, *, without: tuple[str, ...] = (), **programs: str) -> str:
-    """A PATH with the usual tools, without some of them, and with stand-ins (shell text) for
-    others.
-    """
+    """PATH with the usual tools, without some, and with stand-ins (shell text) for others."""
     directory = tmp_path.with_name(f"{tmp_path.name}-bin")
     directory.mkdir()
     for tool in (*TOOLS, "link"):
@@ -230,12 +222,12 @@ REAL_LN = shutil.which("ln") or "/usr/bin/ln"
 
 @pytest.fixture(params=[shell for shell in SHELLS if shell != "busybox"])
 def plain(request: pytest.FixtureRequest) -> list[str]:
-    """A shell that runs the programs of PATH, as busybox, which prefers its own, does not."""
+    """Shell that runs the programs of PATH; busybox prefers its own, so it is not one."""
     return command_of(request.param)
 
 
 def test_links_refused(plain: list[str], tmp_path: Path) -> None:
-    """On a file system without hard links the file is created all the same, and once."""
+    """On a file system without hard links the file is still created, and once."""
     path = path_with(tmp_path, link='echo "link: Operation not permitted" >&2; exit 1')
     assert touch(plain, tmp_path, "flag", path=path).returncode == 0
     assert parse_owner((tmp_path / "flag").read_text())
@@ -251,7 +243,7 @@ def test_lost_answer(plain: list[str], tmp_path: Path) -> None:
 
 
 def test_no_answer(plain: list[str], tmp_path: Path) -> None:
-    """Where success was reported and nothing is there, the exit status is neither yes nor no."""
+    """If success was reported and the file is missing, the exit status is neither yes nor no."""
     path = path_with(tmp_path, link="exit 0", sleep="exit 0")
     done = touch(plain, tmp_path, "flag", path=path)
     assert done.returncode == 75
@@ -261,7 +253,7 @@ def test_no_answer(plain: list[str], tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("planting", ["mkfifo", "mkdir", "ln -s /dev/null", "ln -s nowhere", ": >"])
 def test_planted_in_between(planting: str, plain: list[str], tmp_path: Path) -> None:
-    """Something that appears after the first look counts as existing, whatever it is."""
+    """Anything that appears after the first check counts as existing."""
     path = path_with(
         tmp_path, link=f'PATH={os.environ["PATH"]}; {planting} "$2"; {REAL_LINK} "$1" "$2"'
     )
@@ -272,7 +264,7 @@ def test_planted_in_between(planting: str, plain: list[str], tmp_path: Path) -> 
 
 
 def test_without_link(plain: list[str], tmp_path: Path) -> None:
-    """Where there is no link(1), ln does it."""
+    """Without link(1), ln is used."""
     path = path_with(tmp_path, without=("link",))
     assert touch(plain, tmp_path, "flag", path=path).returncode == 0
     assert touch(plain, tmp_path, "flag", path=path).returncode == 1
@@ -280,9 +272,7 @@ def test_without_link(plain: list[str], tmp_path: Path) -> None:
 
 
 def test_ln_into_a_directory(plain: list[str], tmp_path: Path) -> None:
-    """Where ln finds a directory that has just appeared it links into it; that is not success, and
-    is tidied up.
-    """
+    """If ln links into a directory that just appeared, the call fails and removes the link."""
     path = path_with(tmp_path, without=("link",), ln=f'mkdir "$2"; {REAL_LN} "$1" "$2"')
     assert touch(plain, tmp_path, "flag", path=path).returncode == 1
     assert os.listdir(tmp_path) == ["flag"]

@@ -59,8 +59,8 @@ def begin_attempt(
         create(pipeline, name, content)
     except FlagExists:
         _take_over(pipeline, work, content, alone, judge)
-    # Hesiod reads `started` beside `done` or `failed` as "not under way". The attempt before is
-    # over and this one is ours, so its flag is deleted.
+    # Other readers take `started` beside `done` or `failed` for an attempt that has ended. The
+    # attempt before is over and this one is ours, so the flag of that attempt is deleted.
     for ending in ("done", "failed"):
         with suppress(OSError):
             (pipeline / f"{work}.{ending}").unlink()
@@ -73,6 +73,7 @@ def _take_over(
     alone: Callable[[], AbstractContextManager[None]],
     judge: Judge,
 ) -> None:
+    """Begin the next attempt after one that ended or whose owner is proven dead."""
     name = f"{work}.started"
     with alone():
         try:
@@ -108,7 +109,7 @@ def end_attempt(
     """
     started, ended = f"{work}.started", f"{work}.{ending}"
     if not _ours(pipeline / started, owner):
-        return _ours(pipeline / ended, owner)  # a rename whose answer was lost
+        return _ours(pipeline / ended, owner)  # a rename whose response was lost
     if record:
         reason = {"reason": record["reason"]} if "reason" in record else {}
         _replace_flag(pipeline, started, {**record, **_owner_record(owner), **reason})

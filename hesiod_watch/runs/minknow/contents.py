@@ -132,7 +132,7 @@ def read_contents(cell_dir: Path) -> CellContents:
             count = 0
             for _, entry in data_entries(directory, left_out):
                 count += 1
-                # A million names have a handful of beginnings; only these are matched.
+                # A million names have only a few different beginnings; only these are matched.
                 beginning, _, number = entry.name.rpartition("_")
                 beginnings.add(f"{beginning}_{number[:1]}")
             counts[directory.kind] += count
