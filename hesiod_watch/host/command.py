@@ -118,8 +118,8 @@ def run(
         # The command has its own copies. Output ends when the last copy is closed.
         out.close()
         err.close()
-        why = _attend(process, reading, quiet, stop)
-        reading.rest()
+        why = _wait_for_end(process, reading, quiet, stop)
+        reading.drain()
         return CommandResult(
             _code(process), bytes(reading.output), reading.errors.decode("utf-8", "replace"), why
         )
@@ -170,7 +170,7 @@ class _PipeReader:
         for descriptor in self._open:
             os.set_blocking(descriptor, False)
 
-    def once(self, seconds: float) -> bool:
+    def take(self, seconds: float) -> bool:
         """Wait up to `seconds` for output and take it; False if none came."""
         if not self._open:
             time.sleep(min(seconds, 0.005))  # the command ends soon
@@ -190,9 +190,9 @@ class _PipeReader:
                 del self._open[descriptor]
         return bool(ready)
 
-    def rest(self) -> None:
+    def drain(self) -> None:
         """Take the output that is available, without waiting for more."""
-        while self._open and self.once(0):
+        while self._open and self.take(0):
             pass
 
     def _take_output(self, data: bytes) -> None:
@@ -206,11 +206,13 @@ class _PipeReader:
         del self.errors[:-LARGEST_ERRORS]
 
 
-def _attend(process: Any, reading: _PipeReader, quiet: float, stop: Callable[[], bool]) -> str:
+def _wait_for_end(
+    process: Any, reading: _PipeReader, quiet: float, stop: Callable[[], bool]
+) -> str:
     """Wait for the end of a process; returns "" or the reason why this program ended it."""
     last_output = time.monotonic()
     while process.is_alive():
-        if reading.once(_POLL):
+        if reading.take(_POLL):
             last_output = time.monotonic()
         if stop():
             why = "stopped"
@@ -236,12 +238,12 @@ def _end(process: Any, reading: _PipeReader) -> None:
         os.kill(process.pid, signal.SIGTERM)
     until = time.monotonic() + TERM_GRACE
     while (process.is_alive() or _group_lives(process.pid)) and time.monotonic() < until:
-        reading.once(_POLL)
+        reading.take(_POLL)
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)  # its own session: the group has the same number
     until = time.monotonic() + _ABANDON
     while process.is_alive() and time.monotonic() < until:
-        reading.once(_POLL)
+        reading.take(_POLL)
 
 
 def _group_lives(group: int) -> bool:

@@ -70,7 +70,7 @@ def look_up(owner: Owner) -> OwnerEvidence:
     start: int | None = None
     if same_boot and same_namespace and owner.pid > 0:
         start = process_start(owner.pid)
-        running = True if start is not None else _answers(owner.pid)
+        running = True if start is not None else _is_running(owner.pid)
     return OwnerEvidence(same_machine, same_boot, same_namespace, running, start)
 
 
@@ -114,7 +114,7 @@ def process_start(pid: int) -> int | None:
     return int(fields[19]) if len(fields) > 19 else None
 
 
-def _answers(pid: int) -> bool | None:
+def _is_running(pid: int) -> bool | None:
     """Whether a process exists although /proc does not show it.
 
     With `hidepid`, /proc hides the processes of other users.

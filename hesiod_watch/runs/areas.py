@@ -59,7 +59,7 @@ class OutputArea:
     warn: bool = True  # log once that a marker cannot be written
 
     def __post_init__(self) -> None:
-        self._good: tuple[int, int] | None = (
+        self._verified: tuple[int, int] | None = (
             None  # device and inode of the last directory without a problem
         )
 
@@ -75,7 +75,7 @@ class OutputArea:
                 return f"the output directory {self} is not a directory"
             identity = found.st_dev, found.st_ino
             if self._marked():
-                self._good = identity
+                self._verified = identity
                 return ""
         except FileNotFoundError:
             return f"the output directory {self} does not exist: is its file system mounted?"
@@ -92,9 +92,9 @@ class OutputArea:
                 return self._not_mounted(
                     f"of {links} from runs to results there, none leads to a directory"
                 )
-            if self._good not in (None, identity):
+            if self._verified not in (None, identity):
                 return self._not_mounted("it is not the directory that was there before")
-        self._good = identity
+        self._verified = identity
         # Without runs there is nothing to write, and no evidence for this directory.
         if mark and runs:
             self._mark(identity)

@@ -3,7 +3,8 @@
 No other module knows their names. Flags are only added, and the file system decides about each one
 once (`files.create`). So a reader sees the present state or an earlier true one, never a wrong one.
 No decision depends on a flag's age, and no flag is deleted. There are two exceptions: `attic` moves
-flags for a person, and `attempts` renames the flags of work that may be repeated without harm.
+flags for a person, and `attempts` renames and deletes the flags of work that may be repeated
+without harm.
 
 Claim protocol
 --------------

@@ -72,8 +72,8 @@ def archive_flags(
             with suppress(FileExistsError):
                 os.mkdir(names.ATTIC, 0o775, dir_fd=parent)
             with directory(names.ATTIC, parent=parent) as attic:
-                drawer = _make_drawer(attic)
-                with directory(drawer, parent=attic) as destination:
+                archive = _make_archive(attic)
+                with directory(archive, parent=attic) as destination:
                     write_new(destination, WHY, line(owner))
                     for name in moving:
                         with suppress(FileNotFoundError):  # another person was quicker
@@ -83,10 +83,10 @@ def archive_flags(
             sync_directory(parent)
     except OSError as error:
         raise translate(error, f"cannot move flags of {pipeline} to the attic") from error
-    return pipeline / names.ATTIC / drawer
+    return pipeline / names.ATTIC / archive
 
 
-def _make_drawer(attic: int) -> str:
+def _make_archive(attic: int) -> str:
     """Make a new directory named after the time; `-2`, `-3`, … for more than one in a second."""
     time = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
     for name in itertools.chain([time], (f"{time}-{number}" for number in itertools.count(2))):

@@ -20,10 +20,10 @@ ATTIC = "attic"
 TEMPORARY = ".tmp."
 """Prefix of the hidden names under which flags are prepared; no reader uses them."""
 
-ROUNDS = frozenset({"sync", "notify", "backup"})
+RUN_WORK = frozenset({"sync", "notify", "backup"})
 """Repeatable work on a whole run; each has `started`, `done` and `failed`."""
 RUN_FLAGS = frozenset({"failed", "aborted", "stripped"}) | {
-    f"{work}.{end}" for work in ROUNDS for end in ("started", "done", "failed")
+    f"{work}.{end}" for work in RUN_WORK for end in ("started", "done", "failed")
 }
 STAGES = frozenset({"backup", "deletable", "ingest", "strip", "verify"})
 """Stages of a cell besides processing itself; each has `started`, `done` and `failed`."""

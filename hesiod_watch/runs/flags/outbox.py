@@ -80,16 +80,16 @@ def read_outbox(
         delivered=found.delivered,
         channels=tuple(channels),
         waiting=tuple(
-            found.letters(
+            found.messages_above(
                 after=min((found.delivered.get(name, 0) for name in channels), default=10**9)
             )
         ),
         round=last_round,
         ticket=ticket,
     )
-    due = {letter.number for name in channels for letter in outbox.waiting_for(name)}
+    due = {message.number for name in channels for message in outbox.waiting_for(name)}
     return replace(
-        outbox, waiting=tuple(letter for letter in outbox.waiting if letter.number in due)
+        outbox, waiting=tuple(message for message in outbox.waiting if message.number in due)
     )
 
 
@@ -99,7 +99,7 @@ def read_letters(pipeline: Path) -> tuple[OutboxMessage, ...]:
     Raises FileNotFoundError, TemporaryError or PermanentError.
     """
     try:
-        return tuple(_OutboxFiles(pipeline / names.MESSAGES).letters(after=0))
+        return tuple(_OutboxFiles(pipeline / names.MESSAGES).messages_above(after=0))
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -176,14 +176,14 @@ def number(pipeline: Path, key: str) -> int:
 
 
 def mark_delivered(
-    pipeline: Path, letter: OutboxMessage, channel: str, record: Mapping[str, object]
+    pipeline: Path, message: OutboxMessage, channel: str, record: Mapping[str, object]
 ) -> None:
     """Record that a channel has everything up to this message.
 
     Raises what `create` raises, except FlagExists.
     """
     with suppress(FlagExists):
-        create(pipeline / names.MESSAGES, f"{letter.number:04d}.{channel}.delivered", record)
+        create(pipeline / names.MESSAGES, f"{message.number:04d}.{channel}.delivered", record)
 
 
 def read_ticket(pipeline: Path) -> tuple[int | None, str]:
@@ -242,11 +242,11 @@ class _OutboxFiles:
         elif _KEY.fullmatch(name) and entry.is_file(follow_symlinks=False):
             self.keys.add(name)
 
-    def letters(self, after: int) -> Iterator[OutboxMessage]:
+    def messages_above(self, after: int) -> Iterator[OutboxMessage]:
         """Messages with a number above `after`, in order."""
         for key, number in sorted(self.numbers.items(), key=lambda item: item[1]):
             if number > after:
-                yield _letter(self.place, number, key)
+                yield _read_message(self.place, number, key)
 
     def holds_message(self, key: str) -> bool:
         """Whether a file is a message, and not another file that a person put there."""
@@ -282,7 +282,7 @@ def _move_into_place(parent: int, prepared: str) -> bool:
     return True
 
 
-def _letter(place: Path, number: int, key: str) -> OutboxMessage:
+def _read_message(place: Path, number: int, key: str) -> OutboxMessage:
     try:
         content = read(None, place / key)
     except OSError as error:

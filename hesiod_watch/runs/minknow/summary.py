@@ -58,7 +58,7 @@ def parse_summary(data: bytes, name: str) -> FinalSummary:
         return bad(f'is half-written: its last line, "{_shortened(last)}", has no end')
     if not values:
         return bad("is unreadable: it holds no key=value")
-    if not by_hand and (missing := _not_reached(values)):
+    if not by_hand and (missing := _missing_key(values)):
         return bad(f"is half-written: it ends before {missing}")
     return FinalSummary(name, values)
 
@@ -82,7 +82,7 @@ def _is_count(key: str) -> bool:
     return bool(found) and kind in _KINDS
 
 
-def _not_reached(values: Collection[str]) -> str:
+def _missing_key(values: Collection[str]) -> str:
     """Key that MinKNOW's own file should contain but does not; "" for a file written by hand.
 
     MinKNOW begins with `instrument` and states the counts last: fast5, pod5 (from 2023), fastq, bam
