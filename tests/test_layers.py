@@ -16,6 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from hesiod_watch.cli import COMMANDS
+
 PACKAGE = Path(__file__).parents[1] / "hesiod_watch"
 STANDARD = frozenset(sys.stdlib_module_names)
 
@@ -235,18 +237,48 @@ def test_architecture_describes_every_package() -> None:
     assert sorted(described) == sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 
 
-def loaded_by(module: str) -> set[str]:
-    """Names of the modules that a fresh interpreter has after importing `module`."""
-    code = f"import sys, {module}; print(*sorted(sys.modules))"
+def loaded_by(statements: str) -> set[str]:
+    """Names of the modules that a fresh interpreter loads for these statements."""
+    code = (
+        f"import sys; before = set(sys.modules); {statements};"
+        " print(*sorted(set(sys.modules) - before), file=sys.stderr)"
+    )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
-    return set(run.stdout.split())
+    return set(run.stderr.split())
 
 
 def test_command_starts_light() -> None:
-    """`hesiod-watch --help` and the poll every five minutes load nothing that only the work needs."""
-    assert {name for name in loaded_by("hesiod_watch.cli") if name.split(".")[0] in HEAVY} == set()
+    """All commands together load nothing that only the work needs: `poll` runs every five minutes."""
+    loaded = loaded_by("from hesiod_watch import cli; cli.build_parser()")
+    assert "hesiod_watch.service.reconcile" in loaded
+    assert {name for name in loaded if name.split(".")[0] in HEAVY} == set()
+
+
+@pytest.mark.parametrize("option", ["--version", "--help"])
+def test_version_and_help_load_no_command(option: str) -> None:
+    """`--version` and `--help` need no module but the parser: they take no time to speak of."""
+    loaded = loaded_by(f"from hesiod_watch.cli import main; assert main([{option!r}]) == 0")
+    ours = {name for name in loaded if name.split(".")[0] == PACKAGE.name}
+    assert "hesiod_watch.cli" in ours
+    assert {
+        name
+        for name in ours - {"hesiod_watch", "hesiod_watch.cli"}
+        if not inside(name, ("hesiod_watch.core",))
+    } == set()
+    assert {
+        name
+        for name in loaded
+        if name.split(".")[0] in {*HEAVY, "yaml", "tempfile", "hashlib", "urllib"}
+    } == set()
+
+
+def test_command_loads_its_own_module_only() -> None:
+    """A command's help loads the module of that command, and none of another command."""
+    loaded = loaded_by("from hesiod_watch.cli import main; assert main(['doctor', '--help']) == 0")
+    commands = {f"hesiod_watch.cli.{module}" for module, _ in COMMANDS.values()}
+    assert loaded & commands == {"hesiod_watch.cli.doctor_command"}
 
 
 @pytest.mark.parametrize(
@@ -258,7 +290,7 @@ def test_deciding_loads_no_work(module: str) -> None:
     """
     work = {
         name
-        for name in loaded_by(module)
+        for name in loaded_by(f"import {module}")
         if inside(name.removeprefix("hesiod_watch."), ("actions", "fastq", "report"))
     }
     assert work == set()

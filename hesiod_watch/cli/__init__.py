@@ -2,6 +2,11 @@
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 75 try again, 130 interrupted, 143
 terminated.
+
+Only the module of the named command is imported, so that `--version` and `--help` are fast. For
+each of its commands a module has a function `COMMAND_arguments(parser)`, which adds the
+description, the options and the call to the command's parser. This module itself imports at its top
+only what `--version` needs; tests/test_layers.py checks it.
 """
 
 from __future__ import annotations
@@ -10,31 +15,15 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
+from typing import Any
 
 from hesiod_watch import __version__
-from hesiod_watch.cli import (
-    backup_init,
-    config,
-    decide,
-    demo_command,
-    doctor_command,
-    messages,
-    perform,
-    show,
-    strip,
-    upstreams,
-    watch,
-)
-from hesiod_watch.core.errors import ConfigError, HesiodError, TemporaryError, UsageError
-from hesiod_watch.core.naming import display
-from hesiod_watch.host import log
 
 DONE, FAILED, USAGE, AGAIN, INTERRUPTED = 0, 1, 2, 75, 130
 
 QUIET = -1
-"""Of commands that people and cron call only warnings are logged; a command that is a service says
-more.
-"""
+"""Default verbosity, only warnings; a command that is a service sets a higher one."""
 
 EXIT_STATUS = """\
 exit status:
@@ -50,9 +39,84 @@ Watches nanopore sequencing runs land and turns every finished flow cell into pr
 reported data. Everything it knows is in the flag files of RUN/pipeline/.
 """
 
+COMMANDS: dict[str, tuple[str, str]] = {
+    "watch": (
+        "watch",
+        "the service: notice what lands and start what is to be done, until told to stop",
+    ),
+    "poll": ("watch", "one full pass over all runs; waits for the work it starts; for cron"),
+    "status": ("show", "a table of runs and cells: how far each is, and why"),
+    "explain": (
+        "show",
+        "why a run or a cell is in its state, what happens next, and what you can do",
+    ),
+    "plan": ("show", "what would be done now, with reasons; does nothing"),
+    "flags": ("show", "every flag of a run: age, owner, alive or not, meaning"),
+    "messages": ("messages", "what people were told about a run, and what waits to be delivered"),
+    "list-upstream": ("upstreams", "what the upstreams have: RUN TAB LOCATION TAB LIBRARY/CELL"),
+    "perform": ("perform", "do one action now, in this process"),
+    "verify": (
+        "perform",
+        "read the results of processed cells again and hold them against their manifest",
+    ),
+    "abort": ("decide", "disregard a run or a cell from now on"),
+    "retry": ("decide", "forget a failure and try again"),
+    "release": ("decide", "say that the owner of a claim is dead: you have checked"),
+    "config": ("config", "print a sample configuration, or check yours"),
+    "doctor": (
+        "doctor_command",
+        "does this host see events here, can it make flags, judge owners, write results?",
+    ),
+    "backup-init": (
+        "backup_init",
+        "mark a configured backup's directory, once: without its marker nothing is copied there",
+    ),
+    "strip": (
+        "strip",
+        "remove raw data from the landing area, where two verified copies of them are elsewhere",
+    ),
+    "simulate": (
+        "demo_command",
+        "a make-believe sequencer: writes plausible runs the way MinKNOW does",
+    ),
+    "demo": (
+        "demo_command",
+        "see it work: a simulated sequencer, the real service, a finished report",
+    ),
+}
+"""Module in this package and help line of each command, in the order of `--help`."""
+
+
+class CommandParser(argparse.ArgumentParser):
+    """Parser of one command. It imports the command's module when its arguments are parsed."""
+
+    command: str | None = None
+    """Name of a command whose arguments are still to be added; None once they are."""
+
+    def load(self) -> None:
+        """Add the command's description and arguments. Safe to repeat."""
+        if self.command is None:
+            return
+        command, self.command = self.command, None
+        module = import_module(f"hesiod_watch.cli.{COMMANDS[command][0]}")
+        getattr(module, f"{command.replace('-', '_')}_arguments")(self)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """Load the command first: the top parser calls this method of the named command only."""
+        self.load()
+        return super().parse_known_args(args, namespace)
+
 
 def build_parser() -> argparse.ArgumentParser:
-    """The whole command line; tests hold the documentation against it."""
+    """The whole command line with every command loaded; tests compare the documentation with it."""
+    parser, commands = _top_parser()
+    for command in commands:
+        command.load()
+    return parser
+
+
+def _top_parser() -> tuple[argparse.ArgumentParser, list[CommandParser]]:
+    """The parser of the general options, and a parser for each command that is not loaded yet."""
     parser = argparse.ArgumentParser(
         prog="hesiod-watch",
         description=DESCRIPTION,
@@ -63,40 +127,44 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--config",
         metavar="FILE",
-        help="the configuration; else $HESIOD_WATCH_CONFIG, ./hesiod-watch.yaml, /etc/hesiod-watch.yaml",
+        help="the configuration; else $HESIOD_WATCH_CONFIG, ./hesiod-watch.yaml,"
+        " /etc/hesiod-watch.yaml",
     )
     parser.add_argument(
         "-v", "--verbose", action="count", default=0, help="say more on standard error"
     )
     parser.add_argument("-q", "--quiet", action="count", default=0, help="say less")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (
-        watch,
-        show,
-        messages,
-        upstreams,
-        perform,
-        decide,
-        config,
-        doctor_command,
-        backup_init,
-        strip,
-        demo_command,
-    ):
-        module.add_commands(commands)
-    for command in commands.choices.values():
-        command.formatter_class = argparse.RawDescriptionHelpFormatter
-        command.epilog = f"{command.epilog}\n\n{EXIT_STATUS}" if command.epilog else EXIT_STATUS
-    return parser
+    table = parser.add_subparsers(
+        title="commands", metavar="COMMAND", required=True, parser_class=CommandParser
+    )
+    commands = []
+    for name, (_, help_line) in COMMANDS.items():
+        command = table.add_parser(
+            name,
+            help=help_line,
+            epilog=EXIT_STATUS,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.command = name
+        commands.append(command)
+    return parser, commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; never raises for what is foreseen."""
+    """Run one command and return its exit code. Raises nothing for a foreseen error."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        options = build_parser().parse_args(arguments)
+        options = _top_parser()[0].parse_args(arguments)
     except SystemExit as stop:  # argparse has printed help or the mistake
         return stop.code if isinstance(stop.code, int) else USAGE
+    return _call(options)
+
+
+def _call(options: argparse.Namespace) -> int:
+    """Call the command and turn a foreseen error into a line on standard error and an exit code."""
+    from hesiod_watch.core.errors import ConfigError, HesiodError, TemporaryError, UsageError
+    from hesiod_watch.host import log
+
     log.configure(
         options.verbose - options.quiet + getattr(options, "verbosity", QUIET), sys.stderr
     )
@@ -104,22 +172,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = options.call(options)
         sys.stdout.flush()
     except (ConfigError, UsageError) as error:
-        return _say(error, USAGE)
+        return _report(error, USAGE)
     except TemporaryError as error:
-        return _say(error, AGAIN)
+        return _report(error, AGAIN)
     except HesiodError as error:
-        return _say(error, FAILED)
+        return _report(error, FAILED)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has seen enough (`… | head`); the interpreter must not complain at
-        # its end.
+        # The reader of our output has ended (`… | head`). Without this the interpreter would
+        # complain at its end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
     return code
 
 
-def _say(error: Exception, code: int) -> int:
+def _report(error: Exception, code: int) -> int:
+    from hesiod_watch.core.naming import display
+
     for line in str(error).splitlines():
         print(f"hesiod-watch: {display(line)}", file=sys.stderr)
     return code

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from hesiod_watch.cli.common import Commands, config_of
+from hesiod_watch.cli.common import config_of
 from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.naming import display
 
 
-def add_commands(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "backup-init",
-        help="mark a configured backup's directory, once: without its marker nothing is copied there",
-        description="Writes hesiod-watch-backup.json with a random id into the directory. Refused where there is one "
-        "already, and where the directory lies on the same file system as `landing` or `output`.",
+def backup_init_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Writes hesiod-watch-backup.json with a random id into the directory. Refused where there"
+        " is one already, and where the directory lies on the same file system as `landing` or"
+        " `output`."
     )
     parser.add_argument("backup", metavar="NAME", help="of a backup in the configuration")
     parser.set_defaults(call=call_backup_init)

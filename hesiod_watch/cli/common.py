@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from hesiod_watch.config import Config, load
 from hesiod_watch.core.errors import UsageError
@@ -18,9 +17,6 @@ from hesiod_watch.rules.stages import find_cell
 from hesiod_watch.runs.areas import OutputArea, landing_problem
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe
-
-Commands = Any
-"""argparse keeps the type of its sub-parser table to itself."""
 
 
 def config_of(options: argparse.Namespace) -> Config:

@@ -7,17 +7,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from hesiod_watch.cli.common import Commands, config_of
+from hesiod_watch.cli.common import config_of
 from hesiod_watch.config import sample
 
 
-def add_commands(commands: Commands) -> None:
-    config = commands.add_parser(
-        "config",
-        help="print a sample configuration, or check yours",
-        description="`config sample > hesiod-watch.yaml` is a start; `config check` says all that is wrong.",
+def config_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "`config sample > hesiod-watch.yaml` is a start; `config check` says all that is wrong."
     )
-    verbs = config.add_subparsers(title="what to do", metavar="sample|check", required=True)
+    verbs = parser.add_subparsers(title="what to do", metavar="sample|check", required=True)
     verbs.add_parser(
         "sample", help="print a commented sample with every key and its default"
     ).set_defaults(call=call_sample)

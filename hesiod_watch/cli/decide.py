@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hesiod_watch.cli.common import (
-    Commands,
     add_cell_argument,
     add_run_argument,
     cell_of,
@@ -26,41 +25,42 @@ from hesiod_watch.rules.stages import at, stage_of
 from hesiod_watch.runs import flags
 
 
-def add_commands(commands: Commands) -> None:
-    for name, call, help_text, description, everything in (
-        (
-            "abort",
-            call_abort,
-            "disregard a run or a cell from now on",
-            "Adds the flag `aborted`. Work under way stops before it publishes. To think again, remove the flag.",
-            "the whole run",
-        ),
-        (
-            "retry",
-            call_retry,
-            "forget a failure and try again",
-            "Moves the flags of failed cells to pipeline/attic/; the next look counts their files "
-            "again and starts them afresh, and every file is read again. A flag `synced` that a "
-            "person made stays. Refused while a worker lives or may live. A processed cell is "
-            "processed again when its flag `done` is taken away by hand.",
-            "every failed cell, and the run's own flag `failed`",
-        ),
-        (
-            "release",
-            call_release,
-            "say that the owner of a claim is dead: you have checked",
-            "For claims whose owner can neither be seen alive nor proven dead (another host, an empty flag). Moves "
-            "them to pipeline/attic/. Should the owner live after all, it will not publish.",
-            "every cell with such a claim",
-        ),
-    ):
-        parser = commands.add_parser(name, help=help_text, description=description)
-        add_run_argument(parser)
-        add_cell_argument(parser, everything)
-        parser.add_argument(
-            "--why", required=True, metavar="TEXT", help="the reason; it is recorded"
-        )
-        parser.set_defaults(call=call)
+def abort_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Adds the flag `aborted`. Work under way stops before it publishes. To think again, remove"
+        " the flag."
+    )
+    _add_decision(parser, call_abort, "the whole run")
+
+
+def retry_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Moves the flags of failed cells to pipeline/attic/; the next look counts their files again"
+        " and starts them afresh, and every file is read again. A flag `synced` that a person made"
+        " stays. Refused while a worker lives or may live. A processed cell is processed again when"
+        " its flag `done` is taken away by hand."
+    )
+    _add_decision(parser, call_retry, "every failed cell, and the run's own flag `failed`")
+
+
+def release_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "For claims whose owner can neither be seen alive nor proven dead (another host, an empty"
+        " flag). Moves them to pipeline/attic/. Should the owner live after all, it will not"
+        " publish."
+    )
+    _add_decision(parser, call_release, "every cell with such a claim")
+
+
+def _add_decision(
+    parser: argparse.ArgumentParser,
+    call: Callable[[argparse.Namespace], int],
+    without_cell: str,
+) -> None:
+    add_run_argument(parser)
+    add_cell_argument(parser, without_cell)
+    parser.add_argument("--why", required=True, metavar="TEXT", help="the reason; it is recorded")
+    parser.set_defaults(call=call)
 
 
 def call_abort(options: argparse.Namespace) -> int:

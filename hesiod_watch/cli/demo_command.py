@@ -4,37 +4,34 @@ from __future__ import annotations
 
 import argparse
 
-from hesiod_watch.cli.common import Commands
 
+def simulate_arguments(parser: argparse.ArgumentParser) -> None:
+    from hesiod_watch.cli import simulator
 
-def add_commands(commands: Commands) -> None:
-    from hesiod_watch.cli import simulator as simulate
-
-    simulator = commands.add_parser(
-        "simulate",
-        help="a make-believe sequencer: writes plausible runs the way MinKNOW does",
-        description="Writes barcoded runs below DIR, file by file, final_summary last; the next run starts meanwhile.",
+    parser.description = (
+        "Writes barcoded runs below DIR, file by file, final_summary last; the next run starts"
+        " meanwhile."
     )
-    simulate.add_arguments(simulator)
-    simulator.set_defaults(call=simulate.run)
+    simulator.add_arguments(parser)
+    parser.set_defaults(call=simulator.run)
 
-    demo = commands.add_parser(
-        "demo",
-        help="see it work: a simulated sequencer, the real service, a finished report",
-        description="Makes DIR with a landing area, an output directory and a configuration; starts the service and a "
-        "simulated sequencer on them; shows what happens; ends with the path of a report.",
+
+def demo_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Makes DIR with a landing area, an output directory and a configuration; starts the service"
+        " and a simulated sequencer on them; shows what happens; ends with the path of a report."
     )
-    demo.add_argument(
+    parser.add_argument(
         "directory",
         nargs="?",
         default="hesiod-watch-demo",
         metavar="DIR",
         help="default: %(default)s",
     )
-    demo.add_argument(
+    parser.add_argument(
         "--speed", type=float, default=1.0, metavar="FACTOR", help="how fast the sequencer writes"
     )
-    demo.set_defaults(call=call_demo)
+    parser.set_defaults(call=call_demo)
 
 
 def call_demo(options: argparse.Namespace) -> int:

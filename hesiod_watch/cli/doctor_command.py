@@ -6,20 +6,19 @@ import argparse
 import json
 from dataclasses import asdict
 
-from hesiod_watch.cli.common import Commands, config_of
+from hesiod_watch.cli.common import config_of
 from hesiod_watch.core.naming import display
 
 MARKS = {True: "good", False: "BAD", None: "note"}
 
 
-def add_commands(commands: Commands) -> None:
-    doctor = commands.add_parser(
-        "doctor",
-        help="does this host see events here, can it make flags, judge owners, write results?",
-        description="Tried out on the configured directories, in files that go again. Exit code 1 if anything is bad.",
+def doctor_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Tried out on the configured directories, in files that go again. Exit code 1 if anything"
+        " is bad."
     )
-    doctor.add_argument("--json", action="store_true", help="print a JSON document")
-    doctor.set_defaults(call=call_doctor)
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
+    parser.set_defaults(call=call_doctor)
 
 
 def call_doctor(options: argparse.Namespace) -> int:

@@ -8,7 +8,7 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from hesiod_watch.cli.common import Commands, add_run_argument, config_of, look_at, now, run_path
+from hesiod_watch.cli.common import add_run_argument, config_of, look_at, now, run_path
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.model import Outbox, OutboxMessage, Snapshot
 from hesiod_watch.core.naming import display
@@ -17,12 +17,10 @@ from hesiod_watch.rules.explain import ago
 from hesiod_watch.runs import flags
 
 
-def add_commands(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "messages",
-        help="what people were told about a run, and what waits to be delivered",
-        description="Every message with its number, and for each channel whether it has arrived. Works the same where "
-        "no channel is configured.",
+def messages_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Every message with its number, and for each channel whether it has arrived. Works the same"
+        " where no channel is configured."
     )
     add_run_argument(parser)
     how = parser.add_mutually_exclusive_group()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from hesiod_watch.actions import ACTIONS, CELL_ACTIONS, Job, perform
 from hesiod_watch.cli.common import (
-    Commands,
     add_cell_argument,
     add_run_argument,
     cell_of,
@@ -42,12 +41,10 @@ NEW_RUN = "new-run"
 AGAIN = 75
 
 
-def add_commands(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "perform",
-        help="do one action now, in this process",
-        description="What the service does, done by hand. A cell is processed only if `hesiod-watch plan` says so. "
-        f"Actions: {', '.join(ACTIONS)}.",
+def perform_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "What the service does, done by hand. A cell is processed only if `hesiod-watch plan` says"
+        f" so. Actions: {', '.join(ACTIONS)}."
     )
     parser.add_argument("action", choices=list(ACTIONS), metavar="ACTION", help=", ".join(ACTIONS))
     add_run_argument(parser)
@@ -66,23 +63,24 @@ def add_commands(commands: Commands) -> None:
     )
     parser.set_defaults(call=call_perform, verbosity=0)
 
-    verify = commands.add_parser(
-        "verify",
-        help="read the results of processed cells again and hold them against their manifest",
-        description="Every file of the manifest is read from disk: size, md5, and for FASTQ every checksum inside the "
-        "gzip stream and the number of reads and bases. Raw data are held against raw.json, where there is one.",
+
+def verify_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Every file of the manifest is read from disk: size, md5, and for FASTQ every checksum"
+        " inside the gzip stream and the number of reads and bases. Raw data are held against"
+        " raw.json, where there is one."
     )
-    add_run_argument(verify)
-    add_cell_argument(verify, "every processed cell of the run")
-    verify.add_argument(
+    add_run_argument(parser)
+    add_cell_argument(parser, "every processed cell of the run")
+    parser.add_argument(
         "--backup",
         action="store_true",
         help="read every copy on backups as well, there, and record what was found",
     )
-    verify.add_argument(
+    parser.add_argument(
         "--json", action="store_true", help="print a JSON document instead of lines"
     )
-    verify.set_defaults(call=call_verify)
+    parser.set_defaults(call=call_verify)
 
 
 def call_perform(options: argparse.Namespace) -> int:

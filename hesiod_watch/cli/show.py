@@ -12,7 +12,6 @@ from typing import Any
 
 from hesiod_watch.cli import hesiod_format
 from hesiod_watch.cli.common import (
-    Commands,
     add_cell_argument,
     add_run_argument,
     cell_of,
@@ -41,51 +40,49 @@ from hesiod_watch.runs.observe import observe
 from hesiod_watch.service.capacity import DiskSpace, spaces
 
 
-def add_commands(commands: Commands) -> None:
-    status = commands.add_parser(
-        "status",
-        help="a table of runs and cells: how far each is, and why",
-        description="Looks at the disk, as every decision does; asks no service and needs none to run.",
+def status_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Looks at the disk, as every decision does; asks no service and needs none to run."
     )
-    add_run_argument(status, many=True)
-    how = status.add_mutually_exclusive_group()
+    add_run_argument(parser, many=True)
+    how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print a JSON document")
     how.add_argument("--hesiod", action="store_true", help="print what Hesiod's scripts parse")
-    status.add_argument(
+    parser.add_argument(
         "-I",
         dest="listing",
         action="store_true",
         help="read a listing of the upstreams from standard input: RUN TAB LOCATION TAB LIBRARY/CELL",
     )
-    status.set_defaults(call=call_status)
+    parser.set_defaults(call=call_status)
 
-    explain = commands.add_parser(
-        "explain",
-        help="why a run or a cell is in its state, what happens next, and what you can do",
-        description="One sentence why; then the evidence, what happens next and when, and what a person can do.",
-    )
-    add_run_argument(explain)
-    add_cell_argument(explain, "explain the run")
-    explain.add_argument("--json", action="store_true", help="print a JSON document")
-    explain.set_defaults(call=call_explain)
 
-    plan_parser = commands.add_parser(
-        "plan",
-        help="what would be done now, with reasons; does nothing",
-        description="The same plan that the service makes; nothing is claimed and nothing is started.",
+def explain_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "One sentence why; then the evidence, what happens next and when, and what a person can do."
     )
-    add_run_argument(plan_parser, many=True)
-    plan_parser.add_argument("--json", action="store_true", help="print a JSON document")
-    plan_parser.set_defaults(call=call_plan)
+    add_run_argument(parser)
+    add_cell_argument(parser, "explain the run")
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
+    parser.set_defaults(call=call_explain)
 
-    flags_parser = commands.add_parser(
-        "flags",
-        help="every flag of a run: age, owner, alive or not, meaning",
-        description="Reads RUN/pipeline/. On hosts without Python, bin/hesiod-flags shows the same table.",
+
+def plan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "The same plan that the service makes; nothing is claimed and nothing is started."
     )
-    add_run_argument(flags_parser)
-    flags_parser.add_argument("--json", action="store_true", help="print a JSON document")
-    flags_parser.set_defaults(call=call_flags)
+    add_run_argument(parser, many=True)
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
+    parser.set_defaults(call=call_plan)
+
+
+def flags_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Reads RUN/pipeline/. On hosts without Python, bin/hesiod-flags shows the same table."
+    )
+    add_run_argument(parser)
+    parser.add_argument("--json", action="store_true", help="print a JSON document")
+    parser.set_defaults(call=call_flags)
 
 
 def call_status(options: argparse.Namespace) -> int:

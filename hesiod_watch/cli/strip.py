@@ -8,7 +8,6 @@ import argparse
 
 from hesiod_watch.actions import Job, perform
 from hesiod_watch.cli.common import (
-    Commands,
     add_cell_argument,
     add_run_argument,
     cell_of,
@@ -25,13 +24,11 @@ from hesiod_watch.rules.retention import stripped
 from hesiod_watch.rules.stages import at
 
 
-def add_commands(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "strip",
-        help="remove raw data from the landing area, where two verified copies of them are elsewhere",
-        description="Reads every copy of every file where it lies, and says what would go and what would stay, with "
-        "the reason. With --yes it goes. Results, flags and small files always stay; a stripped cell is never copied "
-        "from its upstream again, nor processed.",
+def strip_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Reads every copy of every file where it lies, and says what would go and what would stay,"
+        " with the reason. With --yes it goes. Results, flags and small files always stay; a"
+        " stripped cell is never copied from its upstream again, nor processed."
     )
     add_run_argument(parser)
     add_cell_argument(parser, "every processed cell of the run that is not stripped")

@@ -6,19 +6,18 @@ import argparse
 import sys
 from dataclasses import replace
 
-from hesiod_watch.cli.common import Commands, config_of
+from hesiod_watch.cli.common import config_of
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.naming import display
 
 AGAIN = 75
 
 
-def add_commands(commands: Commands) -> None:
-    parser = commands.add_parser(
-        "list-upstream",
-        help="what the upstreams have: RUN TAB LOCATION TAB LIBRARY/CELL",
-        description="Asks each upstream once. RUN is the name that the run has, or would get, here. What cannot be "
-        "reached, has no name or is left alone is told on standard error; exit code 75 if an upstream did not answer.",
+def list_upstream_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Asks each upstream once. RUN is the name that the run has, or would get, here. What cannot"
+        " be reached, has no name or is left alone is told on standard error; exit code 75 if an"
+        " upstream did not answer."
     )
     parser.add_argument(
         "upstream", nargs="?", metavar="NAME", help="of an upstream in the configuration; none: all"

@@ -10,7 +10,7 @@ import sys
 import threading
 from types import FrameType
 
-from hesiod_watch.cli.common import Commands, add_run_argument, config_of, run_paths
+from hesiod_watch.cli.common import add_run_argument, config_of, run_paths
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display
 from hesiod_watch.host.sdnotify import SystemdNotifier
@@ -18,23 +18,22 @@ from hesiod_watch.host.sdnotify import SystemdNotifier
 logger = logging.getLogger(__name__)
 
 
-def add_commands(commands: Commands) -> None:
-    watch = commands.add_parser(
-        "watch",
-        help="the service: notice what lands and start what is to be done, until told to stop",
-        description="Runs in the foreground until SIGTERM or SIGINT. Workers are processes of their own: they go on "
-        "when the service stops, and a new service finds them. Under systemd use Type=notify.",
+def watch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Runs in the foreground until SIGTERM or SIGINT. Workers are processes of their own: they"
+        " go on when the service stops, and a new service finds them. Under systemd use"
+        " Type=notify."
     )
-    watch.set_defaults(call=call_watch, verbosity=0)
+    parser.set_defaults(call=call_watch, verbosity=0)
 
-    poll = commands.add_parser(
-        "poll",
-        help="one full pass over all runs; waits for the work it starts; for cron",
-        description="Looks at every run once, starts what is to be done, waits for it, and ends. Safe beside a running "
-        "service and beside other polls. Prints nothing unless something needs a person.",
+
+def poll_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Looks at every run once, starts what is to be done, waits for it, and ends. Safe beside a"
+        " running service and beside other polls. Prints nothing unless something needs a person."
     )
-    add_run_argument(poll, many=True)
-    poll.set_defaults(call=call_poll)
+    add_run_argument(parser, many=True)
+    parser.set_defaults(call=call_poll)
 
 
 def call_watch(options: argparse.Namespace) -> int:
