@@ -35,16 +35,16 @@ exit status:
 """
 
 DESCRIPTION = """\
-Watches nanopore sequencing runs land and turns every finished flow cell into proven, compressed, QC'd and
-reported data. Everything it knows is in the flag files of RUN/pipeline/.
+Watches for nanopore sequencing runs and turns every finished flow cell into verified, compressed
+and reported data with quality statistics. All its state is in the flag files of RUN/pipeline/.
 """
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "watch": (
         "watch",
-        "the service: notice what lands and start what is to be done, until told to stop",
+        "the service: detect new data and start the work it needs, until stopped by a signal",
     ),
-    "poll": ("watch", "one full pass over all runs; waits for the work it starts; for cron"),
+    "poll": ("watch", "one full pass over all runs, for cron; waits for the work that it starts"),
     "status": ("show", "a table of runs and cells: how far each is, and why"),
     "explain": (
         "show",
@@ -52,32 +52,35 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "plan": ("show", "what would be done now, with reasons; does nothing"),
     "flags": ("show", "every flag of a run: age, owner, alive or not, meaning"),
-    "messages": ("messages", "what people were told about a run, and what waits to be delivered"),
-    "list-upstream": ("upstreams", "what the upstreams have: RUN TAB LOCATION TAB LIBRARY/CELL"),
+    "messages": ("messages", "messages about a run: delivered, and waiting to be delivered"),
+    "list-upstream": (
+        "upstreams",
+        "list the cells on the upstreams: RUN TAB LOCATION TAB LIBRARY/CELL",
+    ),
     "perform": ("perform", "do one action now, in this process"),
     "verify": (
         "perform",
-        "read the results of processed cells again and hold them against their manifest",
+        "read the results of processed cells again and compare them with their manifest",
     ),
-    "abort": ("decide", "disregard a run or a cell from now on"),
-    "retry": ("decide", "forget a failure and try again"),
-    "release": ("decide", "say that the owner of a claim is dead: you have checked"),
+    "abort": ("decide", "ignore a run or a cell from now on"),
+    "retry": ("decide", "clear a failure and try again"),
+    "release": ("decide", "release a claim whose owner is dead, after you have checked that it is"),
     "config": ("config", "print a sample configuration, or check yours"),
     "doctor": (
         "doctor_command",
-        "does this host see events here, can it make flags, judge owners, write results?",
+        "check this host: file events, flags, owners of claims, results, upstreams, backups",
     ),
     "backup-init": (
         "backup_init",
-        "mark a configured backup's directory, once: without its marker nothing is copied there",
+        "initialise a configured backup's directory, once; without its marker it gets no copies",
     ),
     "strip": (
         "strip",
-        "remove raw data from the landing area, where two verified copies of them are elsewhere",
+        "remove raw data from the landing area if two verified copies exist elsewhere",
     ),
     "simulate": (
         "demo_command",
-        "a make-believe sequencer: writes plausible runs the way MinKNOW does",
+        "a simulated sequencer: writes plausible runs as MinKNOW does",
     ),
     "demo": (
         "demo_command",

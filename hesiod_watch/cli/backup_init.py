@@ -1,4 +1,4 @@
-"""`backup-init`: make a place a backup, once and by hand."""
+"""`backup-init`: initialise a backup directory, once and by hand."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hesiod_watch.core.naming import display
 
 def backup_init_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Writes hesiod-watch-backup.json with a random id into the directory. Refused where there"
-        " is one already, and where the directory lies on the same file system as `landing` or"
+        "Writes the marker hesiod-watch-backup.json with a random id into the directory. Refuses a"
+        " directory that has a marker already, or that is on the same file system as `landing` or"
         " `output`."
     )
-    parser.add_argument("backup", metavar="NAME", help="of a backup in the configuration")
+    parser.add_argument("backup", metavar="NAME", help="name of a backup in the configuration")
     parser.set_defaults(call=call_backup_init)
 
 
@@ -31,7 +31,7 @@ def call_backup_init(options: argparse.Namespace) -> int:
 
 
 def backup_of(config: Config, name: str) -> BackupPlaceSettings:
-    """The backup of that name. Raises UsageError where there is none."""
+    """The configured backup of this name. Raises UsageError if none has it."""
     found = next((backup for backup in config.backups if backup.name == name), None)
     if found is None:
         names = ", ".join(backup.name for backup in config.backups) or "none"

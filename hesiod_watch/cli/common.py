@@ -1,4 +1,4 @@
-"""What the commands share: the configuration, and which run and cell a person means."""
+"""Helpers of all commands: load the configuration, find the run and the cell of an argument."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hesiod_watch.runs.observe import observe
 
 
 def config_of(options: argparse.Namespace) -> Config:
-    """Raises ConfigError with every mistake at once."""
+    """The configuration of this command line. Raises ConfigError with every mistake at once."""
     explicit = Path(options.config) if options.config else None
     return load(explicit, environ=os.environ, cwd=Path.cwd())
 
@@ -30,15 +30,15 @@ def now() -> datetime:
 
 
 def all_runs(config: Config) -> list[Path]:
-    """Every run directory in the landing area. Raises TemporaryError when that cannot be read."""
+    """Every run directory in the landing area. Raises TemporaryError if it cannot be read."""
     return sorted(LandingArea(config.landing, config.batch).runs())
 
 
 def run_path(config: Config, text: str) -> Path:
-    """The run directory that a name or a path means; a path may also lead to the run's output or
-    pipeline directory.
+    """Find the run directory of a name or a path.
 
-    Raises UsageError when there is none.
+    A path may also lead to the run's output or pipeline directory. Raises UsageError if no run
+    matches.
     """
     if "/" in text or text in (".", ".."):
         path = Path(text).resolve()
@@ -55,20 +55,22 @@ def run_path(config: Config, text: str) -> Path:
         return found[0]
     if found:
         raise UsageError(
-            f"{display(text)}: several runs have this name; give a path: {', '.join(map(str, found))}"
+            f"{display(text)}: several runs have this name; give a path:"
+            f" {', '.join(map(str, found))}"
         )
     raise UsageError(
-        f"{display(text)}: no run of this name in {config.landing}; `hesiod-watch status` lists them"
+        f"{display(text)}: no run of this name in {config.landing}; `hesiod-watch status` lists"
+        " the runs"
     )
 
 
 def run_paths(config: Config, texts: Iterable[str]) -> list[Path]:
-    """The runs that are named, or all of them."""
+    """Run directories of these names or paths; without any, all runs."""
     return [run_path(config, text) for text in texts] or all_runs(config)
 
 
 def cell_of(snapshot: Snapshot, text: str) -> CellId:
-    """The cell of a run that a person means. Raises UsageError when there is none."""
+    """Find a cell of a run by name. Raises UsageError if no cell matches."""
     cell = find_cell(snapshot, text.strip("/"))
     if cell is None:
         known = ", ".join(str(other.id) for other in snapshot.cells) or "none"
@@ -79,7 +81,7 @@ def cell_of(snapshot: Snapshot, text: str) -> CellId:
 
 
 def say_what_is_away(config: Config) -> None:
-    """Print why the landing area or the output area is not the real one, if so, on standard error."""
+    """Print on standard error why the landing or output area is not the real one, if it is not."""
     landing = LandingArea(config.landing, config.batch)
     for problem in (
         landing_problem(landing, config.output),
@@ -96,13 +98,13 @@ def look_at(config: Config, run_dir: Path) -> Snapshot:
 def add_run_argument(parser: argparse.ArgumentParser, *, many: bool = False) -> None:
     if many:
         parser.add_argument(
-            "runs", nargs="*", metavar="RUN", help="name or path of a run; none: all runs"
+            "runs", nargs="*", metavar="RUN", help="name or path of a run; default: all runs"
         )
     else:
         parser.add_argument("run", metavar="RUN", help="name or path of a run")
 
 
-def add_cell_argument(parser: argparse.ArgumentParser, meaning: str) -> None:
+def add_cell_argument(parser: argparse.ArgumentParser, default: str) -> None:
     parser.add_argument(
-        "cell", nargs="?", metavar="CELL", help=f"LIBRARY/CELL, or CELL alone; none: {meaning}"
+        "cell", nargs="?", metavar="CELL", help=f"LIBRARY/CELL, or CELL alone; default: {default}"
     )

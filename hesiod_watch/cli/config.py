@@ -1,6 +1,4 @@
-"""`config sample` prints a commented configuration, `config check` finds every mistake in yours at
-once.
-"""
+"""`config sample`: print a commented configuration. `config check`: report every mistake."""
 
 from __future__ import annotations
 
@@ -13,15 +11,16 @@ from hesiod_watch.config import sample
 
 def config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "`config sample > hesiod-watch.yaml` is a start; `config check` says all that is wrong."
+        "To begin: `config sample > hesiod-watch.yaml`. `config check` reports every mistake at"
+        " once."
     )
     verbs = parser.add_subparsers(title="what to do", metavar="sample|check", required=True)
     verbs.add_parser(
         "sample", help="print a commented sample with every key and its default"
     ).set_defaults(call=call_sample)
-    verbs.add_parser("check", help="check the configuration and say which file it is").set_defaults(
-        call=call_check
-    )
+    verbs.add_parser(
+        "check", help="check the configuration and print the path of its file"
+    ).set_defaults(call=call_check)
 
 
 def call_sample(options: argparse.Namespace) -> int:
@@ -34,5 +33,5 @@ def call_check(options: argparse.Namespace) -> int:
     print(f"{config.path}: good; landing {config.landing}, output {config.output}")
     for what, path in (("landing", config.landing), ("output", config.output)):
         if not path.is_dir():
-            print(f"note: {what}: {path} is not there just now", file=sys.stderr)
+            print(f"note: {what}: {path} does not exist at the moment", file=sys.stderr)
     return 0

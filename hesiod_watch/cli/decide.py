@@ -1,4 +1,4 @@
-"""A person's decisions: `abort`, `retry`, `release`. Each is recorded with who, when and why."""
+"""Decisions of a person: `abort`, `retry`, `release`; each recorded with user, time and reason."""
 
 from __future__ import annotations
 
@@ -27,27 +27,26 @@ from hesiod_watch.runs import flags
 
 def abort_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Adds the flag `aborted`. Work under way stops before it publishes. To think again, remove"
-        " the flag."
+        "Adds the flag `aborted`. Work in progress stops before it publishes. To undo, remove the"
+        " flag."
     )
     _add_decision(parser, call_abort, "the whole run")
 
 
 def retry_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Moves the flags of failed cells to pipeline/attic/; the next look counts their files again"
-        " and starts them afresh, and every file is read again. A flag `synced` that a person made"
-        " stays. Refused while a worker lives or may live. A processed cell is processed again when"
-        " its flag `done` is taken away by hand."
+        "Moves the flags of failed cells to pipeline/attic/. The next pass counts their files again"
+        " and processes them from the beginning; it reads every file again. A flag `synced` that a"
+        " person made is kept. Refused while a worker is alive or may be alive. To process a"
+        " processed cell again, remove its flag `done`."
     )
     _add_decision(parser, call_retry, "every failed cell, and the run's own flag `failed`")
 
 
 def release_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "For claims whose owner can neither be seen alive nor proven dead (another host, an empty"
-        " flag). Moves them to pipeline/attic/. Should the owner live after all, it will not"
-        " publish."
+        "For a claim whose owner cannot be proven alive or dead (another host, an empty flag)."
+        " Moves the claim to pipeline/attic/. If the owner is alive after all, it will not publish."
     )
     _add_decision(parser, call_release, "every cell with such a claim")
 
@@ -59,7 +58,7 @@ def _add_decision(
 ) -> None:
     add_run_argument(parser)
     add_cell_argument(parser, without_cell)
-    parser.add_argument("--why", required=True, metavar="TEXT", help="the reason; it is recorded")
+    parser.add_argument("--why", required=True, metavar="TEXT", help="the reason, for the record")
     parser.set_defaults(call=call)
 
 
@@ -69,7 +68,7 @@ def call_abort(options: argparse.Namespace) -> int:
     name = flags.aborted(cell.stem) if cell else "aborted"
     flags.create(snapshot.path / "pipeline", name, record)
     _note(snapshot, cell, f"aborted by {record['user']}: {options.why}")
-    print(f"{_shown(snapshot, cell)}: aborted; nothing more is started")
+    print(f"{_shown(snapshot, cell)}: aborted; no more work is started")
     return 0
 
 
@@ -80,7 +79,7 @@ def call_retry(options: argparse.Namespace) -> int:
     for candidate in cells:
         stage = stage_of(candidate)
         if stage not in (Stage.FAILED, Stage.PROCESSING):
-            raise PermanentError(f"{candidate.id} is {stage}: there is nothing to try again")
+            raise PermanentError(f"{candidate.id} is {stage}: there is nothing to retry")
         _refuse_if_owned(candidate)
     _forget_sources(snapshot, cells)
     moved = [
@@ -92,11 +91,12 @@ def call_retry(options: argparse.Namespace) -> int:
     if run_flag:
         flags.archive_flags(pipeline, None, why=options.why)
     if not moved and not run_flag:
-        raise PermanentError(f"{_shown(snapshot, cell)}: nothing has failed there")
+        raise PermanentError(f"{_shown(snapshot, cell)}: nothing has failed")
     for candidate in moved:
-        _note(snapshot, candidate.id, f"to be tried again, says {_me().user}: {options.why}")
+        _note(snapshot, candidate.id, f"retry requested by {_me().user}: {options.why}")
         print(
-            f"{_shown(snapshot, candidate.id)}: its flags are in pipeline/attic/; it is taken up at the next look"
+            f"{_shown(snapshot, candidate.id)}: its flags are in pipeline/attic/; it is started at"
+            " the next pass"
         )
     if run_flag:
         print(f"{_shown(snapshot, None)}: its flag `failed` is in pipeline/attic/")
@@ -104,7 +104,7 @@ def call_retry(options: argparse.Namespace) -> int:
 
 
 def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
-    """Have every source read again: a person may have mended one in a way that nothing shows.
+    """Have every source file read again: a repaired file may look unchanged.
 
     Raises HesiodError; then no flag has moved.
     """
@@ -115,8 +115,9 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
 
     if cells and snapshot.output is None:
         raise PermanentError(
-            f"{display(snapshot.run)}: {display(snapshot.output_problem)}; nothing was changed, because what was"
-            " read of the cells is recorded there; after fixing the cause, retry"
+            f"{display(snapshot.run)}: {display(snapshot.output_problem)}; nothing was changed,"
+            " because the earlier results of the cells are recorded there; after fixing the cause,"
+            " retry"
         )
     for cell in cells:
         if snapshot.output:
@@ -126,8 +127,9 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
                 ingest_dir.forget(cell_output)
             except HesiodError as error:
                 raise PermanentError(
-                    f"{_shown(snapshot, cell.id)}: not to be tried again, nothing was changed: {_me().user} cannot"
-                    f" remove what was read of the cell before: {display(str(error))}; after fixing the cause, retry"
+                    f"{_shown(snapshot, cell.id)}: no retry, nothing was changed: {_me().user}"
+                    f" cannot remove the earlier results of the cell: {display(str(error))};"
+                    " after fixing the cause, retry"
                 ) from error
 
 
@@ -135,27 +137,29 @@ def call_release(options: argparse.Namespace) -> int:
     snapshot, cell = _subject(options)
     candidates = [_found(snapshot, cell)] if cell else list(snapshot.cells)
     processing = [candidate for candidate in candidates if stage_of(candidate) is Stage.PROCESSING]
-    held = [candidate for candidate in processing if _liveness(candidate) is Liveness.UNKNOWN]
-    if cell and not held:
+    unproven = [candidate for candidate in processing if _liveness(candidate) is Liveness.UNKNOWN]
+    if cell and not unproven:
         candidate = candidates[0]
         claim = candidate.flags.claim
         state = (
             f"its owner is {claim.liveness}: {claim.evidence}"
             if claim
-            else "nobody holds a claim on it"
+            else "no worker has a claim on it"
         )
         raise PermanentError(
-            f"{_shown(snapshot, cell)} is {stage_of(candidate)}; {state}; there is nothing to release"
+            f"{_shown(snapshot, cell)} is {stage_of(candidate)}; {state}; there is nothing to"
+            " release"
         )
-    if not held:
+    if not unproven:
         raise PermanentError(
-            f"{_shown(snapshot, cell)}: no claim there has an owner that nobody can judge"
+            f"{_shown(snapshot, cell)}: every owner of a claim is known to be alive or dead; there"
+            " is nothing to release"
         )
-    for candidate in held:
+    for candidate in unproven:
         flags.archive_flags(snapshot.path / "pipeline", candidate.id.stem, why=options.why)
         owner = owner_words(candidate.flags.claim.owner if candidate.flags.claim else None)
         _note(snapshot, candidate.id, f"claim of {owner} released by {_me().user}: {options.why}")
-        print(f"{_shown(snapshot, candidate.id)}: released; it is taken up at the next look")
+        print(f"{_shown(snapshot, candidate.id)}: released; it is started at the next pass")
     return 0
 
 
@@ -164,7 +168,7 @@ def _subject(options: argparse.Namespace) -> tuple[Snapshot, CellId | None]:
     snapshot = look_at(config, run_path(config, options.run))
     if not snapshot.has_pipeline:
         raise PermanentError(
-            f"{display(snapshot.run)} has no pipeline directory: nobody has taken it up yet"
+            f"{display(snapshot.run)} has no pipeline directory: it has not been taken up yet"
         )
     return snapshot, cell_of(snapshot, options.cell) if options.cell else None
 
@@ -181,8 +185,9 @@ def _liveness(cell: Cell) -> Liveness | None:
 
 
 def _refuse_if_owned(cell: Cell) -> None:
-    """A finished or failed attempt holds nothing; one that lives, or may, must not lose its flags
-    under its feet.
+    """Refuse a cell whose worker is alive, or may be alive: its flags must not move while it works.
+
+    A finished or failed attempt has no owner.
     """
     if stage_of(cell) is not Stage.PROCESSING:
         return
@@ -191,8 +196,8 @@ def _refuse_if_owned(cell: Cell) -> None:
         raise PermanentError(f"{cell.id} is being worked on ({claim.evidence}); abort it, or wait")
     if claim and claim.liveness is Liveness.UNKNOWN:
         raise PermanentError(
-            f"{cell.id} is claimed by {owner_words(claim.owner)}, and nobody can tell whether that lives "
-            f"({claim.evidence}); if you have checked that it does not: hesiod-watch release"
+            f"{cell.id} is claimed by {owner_words(claim.owner)}, which cannot be proven alive or"
+            f" dead ({claim.evidence}); if you have checked that it is dead: hesiod-watch release"
         )
 
 

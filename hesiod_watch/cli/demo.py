@@ -1,8 +1,7 @@
-"""`hesiod-watch demo`: a simulated sequencer and the real service, side by side, down to a finished
-report.
+"""`hesiod-watch demo`: a simulated sequencer and the real service, until a report is finished.
 
-Nothing is played: the sequencer and the service are the commands a facility would run, in processes
-of their own, and what is shown is read from the disk as `status` reads it.
+The sequencer and the service are separate processes: the same commands that a facility runs. The
+lines on the terminal are read from the disk as `status` reads them.
 """
 
 from __future__ import annotations
@@ -36,13 +35,13 @@ reports:
   title: hesiod-watch demo
 """
 LOOK_EVERY = 0.2
-"""Seconds between two looks at the disk."""
+"""Seconds between two reads of the disk."""
 PATIENCE = 300.0
-"""Seconds without any change after which something must be wrong."""
+"""Seconds without any change after which the demonstration gives up."""
 
 
 def demonstrate(directory: str, speed: float) -> int:
-    """Run the demonstration in `directory`, which must be new, empty, or a former demonstration's."""
+    """Run the demonstration in a directory that is new, empty, or from an earlier one."""
     if speed <= 0:
         raise UsageError("--speed must be more than 0")
     place = _prepare(Path(directory))
@@ -72,13 +71,11 @@ def demonstrate(directory: str, speed: float) -> int:
 
 
 def _prepare(directory: Path) -> Path:
-    """A new place for this demonstration inside `directory`; former ones stay for those who still
-    look at them.
-    """
+    """Make a new subdirectory for this demonstration; earlier ones are kept for their readers."""
     parent = directory.absolute()
     if parent.exists() and any(not entry.name.startswith("demo-") for entry in parent.iterdir()):
         raise UsageError(
-            f"{parent} holds something that is not from a former demo; give another directory"
+            f"{parent} contains files that are not from an earlier demo; give another directory"
         )
     number = 1
     while (parent / f"demo-{number}").exists():
@@ -106,8 +103,10 @@ def _running(*arguments: str, place: Path, log: Path) -> Iterator[None]:
 
 
 def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
-    """Tell what happens until every cell of a sequencer that has ended is reported; paths of the
-    run pages.
+    """Print every change until the sequencer has ended and every cell has its report.
+
+    Returns the paths of the run pages. Raises PermanentError if the sequencer fails or if nothing
+    changes for too long.
     """
     started = time.monotonic()
     changed = started
@@ -133,7 +132,8 @@ def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
             raise PermanentError(f"the simulated sequencer ended with code {sequencer.returncode}")
         if time.monotonic() - changed > PATIENCE:
             raise PermanentError(
-                f"nothing has changed for {PATIENCE:.0f} s; the service's log is {place}/service.log"
+                f"nothing has changed for {PATIENCE:.0f} s; the service's log is"
+                f" {place}/service.log"
             )
         time.sleep(LOOK_EVERY)
 
@@ -146,9 +146,7 @@ def _finished(snapshot: Snapshot) -> bool:
 
 
 def _states(snapshots: list[Snapshot]) -> Iterator[tuple[str, str]]:
-    """What there is to tell: the run's status, and of each of its cells the stage with the numbers
-    so far.
-    """
+    """Name and state of each cell and run; a cell's state has the numbers so far."""
     for snapshot in snapshots:
         for cell in snapshot.cells:
             yield f"  {cell.id}", _cell_state(cell)

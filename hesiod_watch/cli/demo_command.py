@@ -1,4 +1,4 @@
-"""`simulate`, a make-believe sequencer, and `demo`, that sequencer with the real service behind it."""
+"""`simulate`: a simulated sequencer. `demo`: that sequencer with the real service."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ def simulate_arguments(parser: argparse.ArgumentParser) -> None:
     from hesiod_watch.cli import simulator
 
     parser.description = (
-        "Writes barcoded runs below DIR, file by file, final_summary last; the next run starts"
-        " meanwhile."
+        "Writes barcoded runs below DIR, file by file, final_summary last. The next run starts"
+        " while the one before is still written."
     )
     simulator.add_arguments(parser)
     parser.set_defaults(call=simulator.run)
@@ -18,8 +18,9 @@ def simulate_arguments(parser: argparse.ArgumentParser) -> None:
 
 def demo_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Makes DIR with a landing area, an output directory and a configuration; starts the service"
-        " and a simulated sequencer on them; shows what happens; ends with the path of a report."
+        "Makes DIR with a landing area, an output directory and a configuration. Starts the service"
+        " and a simulated sequencer on them, and prints every change. Ends with the path of each"
+        " report."
     )
     parser.add_argument(
         "directory",

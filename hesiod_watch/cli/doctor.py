@@ -1,8 +1,8 @@
-"""Does this host do what hesiod-watch builds on? Tried out on the real directories, in files that
-go again.
+"""Checks of this host: does it do what hesiod-watch needs?
 
-Each check says one thing that was found, good or bad, with what to do about it. Nothing is mended
-and nothing of anybody's is touched; a check that cannot be made is a finding too.
+The checks use the configured directories, in temporary files that are removed again. Each check
+reports one finding, good or bad, with the remedy. The checks repair nothing and touch no files of
+other owners. A check that cannot be made is a finding too.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hesiod_watch.service.watch.watcher import Watcher
 
 SCRATCH = ".hesiod-watch-doctor-"
 LARGEST_CLOCK_DIFFERENCE = 5.0
-"""Seconds by which the file system's clock may differ before people reading times are misled."""
+"""Largest difference, in seconds, of the file system's clock that does not mislead readers."""
 CODER_MISSING = (
     "FASTQ is compressed without the compiled coder: correctly, at two thirds of the speed; "
     "install a C compiler (Debian: gcc, libc6-dev), then this program again"
@@ -43,8 +43,9 @@ CODER_MISSING = (
 
 
 def run_checks(config: Config) -> Iterator[Check]:
-    """Every check, one after another; takes some seconds. Never raises for what is wrong with the
-    host.
+    """Make every check, one after another, in some seconds.
+
+    A problem of the host is a finding, never an exception.
     """
     for name, check in CHECKS:
         try:
@@ -75,7 +76,7 @@ def _events(name: str, config: Config) -> Iterator[Check]:
     )
     try:
         watching.start()
-        # Sweeping alone is enough, only slower.
+        # Sweeps alone are enough, but slower.
         yield Check(name, True if watching.state == "events" else None, watching.describe())
     finally:
         watching.stop()
@@ -102,7 +103,8 @@ def _flags(name: str, config: Config) -> Iterator[Check]:
             yield Check(
                 name,
                 None,
-                f"no hard links here ({error.strerror}): exclusive creation is used, as good as it is",
+                f"no hard links here ({error.strerror}): flags are made by exclusive"
+                " creation, which is as safe as this file system makes it",
             )
         difference = (place / "flag").lstat().st_mtime - time.time()
         close = abs(difference) <= LARGEST_CLOCK_DIFFERENCE
@@ -134,7 +136,10 @@ def _output(name: str, config: Config) -> Iterator[Check]:
     free = shutil.disk_usage(config.output)
     mount = mount_of(config.output)
     share = free.free / free.total if free.total else 0.0
-    says = f"{config.output}: writable, {free.free / 1e9:.1f} GB free of {free.total / 1e9:.1f}, on {mount.fstype}"
+    says = (
+        f"{config.output}: writable, {free.free / 1e9:.1f} GB free of {free.total / 1e9:.1f},"
+        f" on {mount.fstype}"
+    )
     yield Check(name, share > 0.05, says)
 
 
@@ -155,13 +160,13 @@ def _workers(name: str, config: Config) -> Iterator[Check]:
 
 def _tools(name: str, config: Config) -> Iterator[Check]:
     if config.processing.disk != "normal" and shutil.which("ionice") is None:
-        yield Check(name, None, "ionice is not installed: work does not stand back at the disk")
+        yield Check(name, None, "ionice is not installed: work has normal priority at the disk")
         return
-    yield Check(name, True, "what is used from outside is there")
+    yield Check(name, True, "the programs that are needed are installed")
 
 
 def _coder(name: str, config: Config) -> Iterator[Check]:
-    from hesiod_watch.fastq.coder import CODER  # numpy takes its time
+    from hesiod_watch.fastq.coder import CODER  # late: numpy is slow to load
 
     if CODER is None:
         yield Check(name, None, CODER_MISSING)
@@ -195,7 +200,7 @@ def _channels(name: str, config: Config) -> Iterator[Check]:
 
 @contextmanager
 def _scratch(parent: Path) -> Iterator[Path]:
-    """A hidden directory of our own, which nobody takes for a run."""
+    """A hidden temporary directory, which is never taken for a run."""
     place = parent / f"{SCRATCH}{secrets.token_hex(4)}"
     place.mkdir()
     try:

@@ -1,4 +1,4 @@
-"""`doctor`: does this host do what hesiod-watch builds on?"""
+"""`doctor`: check that this host does what hesiod-watch needs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ MARKS = {True: "good", False: "BAD", None: "note"}
 
 def doctor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Tried out on the configured directories, in files that go again. Exit code 1 if anything"
-        " is bad."
+        "Checks the configured directories and services, with temporary files that are removed"
+        " again. Exit code 1 if any check is bad."
     )
     parser.add_argument("--json", action="store_true", help="print a JSON document")
     parser.set_defaults(call=call_doctor)

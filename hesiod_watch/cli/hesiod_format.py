@@ -1,5 +1,4 @@
-"""What Hesiod's own scripts read and write: the status block of a run, and the listing of an
-upstream.
+"""Formats of Hesiod's scripts: the status block of a run and the listing of an upstream.
 
 The formats are those of `run_status.py` and `list_remote_cells.sh` of EdinburghGenomics/hesiod 3.4.
 """
@@ -18,14 +17,14 @@ PENDING = (Stage.NEW, Stage.PENDING, Stage.INCOMPLETE)
 
 
 Listing = dict[str, ListedRun]
-"""What a listing says of each run, by its name."""
+"""Runs of a listing, by name."""
 
 
 def read_listing(lines: Iterable[str]) -> Listing:
-    """Parse `run TAB location TAB library/cell` lines. Raises UsageError naming the line that is
-    not one.
+    """Parse `run TAB location TAB library/cell` lines.
 
-    Cells whose names are outside the grammar are left out: nothing could be done with them.
+    A cell whose name is outside the grammar is left out: no command could use it. Raises UsageError
+    with the number of a line of another form.
     """
     places: dict[str, str] = {}
     cells: dict[str, set[CellId]] = {}
@@ -36,7 +35,8 @@ def read_listing(lines: Iterable[str]) -> Listing:
         library, _, name = parts[2].partition("/") if len(parts) == 3 else ("", "", "")
         if not library or not name:
             raise UsageError(
-                f"standard input, line {number}: not RUN TAB LOCATION TAB LIBRARY/CELL: {line.strip()!r}"
+                f"standard input, line {number}: not RUN TAB LOCATION TAB LIBRARY/CELL:"
+                f" {line.strip()!r}"
             )
         places.setdefault(parts[0], parts[1])
         if naming.parse_cell(name) and not naming.library_problem(library):
@@ -45,7 +45,7 @@ def read_listing(lines: Iterable[str]) -> Listing:
 
 
 def describe(snapshot: Snapshot, location: str | None, run_type: str) -> str:
-    """The block of lines about one run, without the separator. Lists are separated by tabs."""
+    """Lines about one run, without the separator of runs. Lists are separated by tabs."""
     status, _ = status_of(snapshot)
     lines = (
         ("Experiment", snapshot.run.split(".")[0]),
@@ -73,7 +73,7 @@ def _cells(snapshot: Snapshot, stages: Sequence[Stage]) -> str:
 
 
 def _start_time(snapshot: Snapshot) -> str:
-    """Time of the oldest thing in any cell, as ctime(3) writes it: what Hesiod's overview sorts by."""
+    """Oldest mtime in any cell, as ctime(3) writes it; Hesiod's overview sorts by it."""
     times = []
     for cell in snapshot.cells:
         directory = snapshot.path / cell.id.library / cell.id.name
@@ -87,5 +87,5 @@ def _start_time(snapshot: Snapshot) -> str:
 
 
 def _one_line(text: str) -> str:
-    """Names with control characters must not make new lines or columns; tabs between cells stay."""
+    """Escape control characters, so that a name makes no new line or column. Tabs stay."""
     return "\t".join(naming.display(part) for part in text.split("\t"))

@@ -1,4 +1,4 @@
-"""`messages`: what people were told about a run, or are to be told, and which of it has arrived."""
+"""`messages`: list the messages about a run, delivered and waiting."""
 
 from __future__ import annotations
 
@@ -19,20 +19,18 @@ from hesiod_watch.runs import flags
 
 def messages_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Every message with its number, and for each channel whether it has arrived. Works the same"
-        " where no channel is configured."
+        "Lists every message with its number and, for each channel, whether it is delivered. Works"
+        " without a configured channel, too."
     )
     add_run_argument(parser)
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--text", action="store_true", help="show the texts, too")
+    how.add_argument("--text", action="store_true", help="print the texts, too")
     how.add_argument("--json", action="store_true", help="print a JSON document")
     parser.set_defaults(call=call_messages)
 
 
 def summary_document(snapshot: Snapshot) -> dict[str, Any]:
-    """What `status --json` says of a run's messages; `why` and `next` are null where nothing is
-    wrong.
-    """
+    """Messages of a run in `status --json`; `why` and `next` are null if nothing is wrong."""
     outbox = snapshot.outbox or Outbox()
     then = next_attempt(outbox, now())
     return {
@@ -48,10 +46,10 @@ def call_messages(options: argparse.Namespace) -> int:
     snapshot = look_at(config, run_path(config, options.run))
     outbox = snapshot.outbox
     if outbox is None:
-        raise UsageError(f"{display(snapshot.run)}: nobody was told anything about this run so far")
-    letters = flags.read_letters(snapshot.path / "pipeline")
+        raise UsageError(f"{display(snapshot.run)}: there is no message about this run yet")
+    messages = flags.read_letters(snapshot.path / "pipeline")
     if options.json:
-        documents = [_letter_document(letter, outbox) for letter in letters]
+        documents = [_message_document(message, outbox) for message in messages]
         print(
             json.dumps(
                 {"run": display(snapshot.run), "ticket": outbox.ticket, "messages": documents},
@@ -60,11 +58,12 @@ def call_messages(options: argparse.Namespace) -> int:
         )
         return 0
     if options.text:
-        for letter in letters:
+        for message in messages:
             print(
-                f"{letter.number}  {display(letter.key)}  {letter.time}  {display(_where(letter, outbox))}\n"
+                f"{message.number}  {display(message.key)}  {message.time}"
+                f"  {display(_delivery(message, outbox))}\n"
             )
-            for line in (letter.problem or letter.text).splitlines():
+            for line in (message.problem or message.text).splitlines():
                 print(f"    {display(line)}")
             print()
         return 0
@@ -72,8 +71,13 @@ def call_messages(options: argparse.Namespace) -> int:
 
     columns = [("NO", True), ("MESSAGE", False), ("AGE", True), ("DELIVERED", False)]
     rows = [
-        [str(each.number), display(each.key), _age(each), display(_where(each, outbox))]
-        for each in letters
+        [
+            str(message.number),
+            display(message.key),
+            _age(message),
+            display(_delivery(message, outbox)),
+        ]
+        for message in messages
     ]
     print_table(columns, rows, sys.stdout)
     for sentence in sentences(outbox):
@@ -81,43 +85,43 @@ def call_messages(options: argparse.Namespace) -> int:
     return 0
 
 
-def _letter_document(letter: OutboxMessage, outbox: Outbox) -> dict[str, Any]:
+def _message_document(message: OutboxMessage, outbox: Outbox) -> dict[str, Any]:
     return {
-        "number": letter.number,
-        "key": display(letter.key),
-        "event": display(letter.event),
-        "time": letter.time,
+        "number": message.number,
+        "key": display(message.key),
+        "event": display(message.event),
+        "time": message.time,
         "channels": {
-            name: {"kind": kind, "delivered": _arrived(letter, outbox, name)}
-            for name, kind in letter.channels.items()
+            name: {"kind": kind, "delivered": _is_delivered(message, outbox, name)}
+            for name, kind in message.channels.items()
         },
-        "text": letter.text,
-        "problem": letter.problem,
+        "text": message.text,
+        "problem": message.problem,
     }
 
 
-def _arrived(letter: OutboxMessage, outbox: Outbox, channel: str) -> bool:
-    return letter.number <= outbox.delivered.get(channel, 0)
+def _is_delivered(message: OutboxMessage, outbox: Outbox, channel: str) -> bool:
+    return message.number <= outbox.delivered.get(channel, 0)
 
 
-def _where(letter: OutboxMessage, outbox: Outbox) -> str:
-    """Where a message has gone and where it has not."""
-    if letter.problem:
-        return letter.problem
-    found = []
-    for name in letter.channels:
-        if _arrived(letter, outbox, name):
-            found.append(name)
+def _delivery(message: OutboxMessage, outbox: Outbox) -> str:
+    """Channels that have delivered a message, and those that have not; or why it is unreadable."""
+    if message.problem:
+        return message.problem
+    channels = []
+    for name in message.channels:
+        if _is_delivered(message, outbox, name):
+            channels.append(name)
         else:
-            found.append(
+            channels.append(
                 f"not to {name}"
-                + ("" if name in outbox.channels else ", which is not configured any more")
+                + ("" if name in outbox.channels else ", which is no longer configured")
             )
-    return "; ".join(found) or "in the run's log only"
+    return "; ".join(channels) or "in the run's log only"
 
 
-def _age(letter: OutboxMessage) -> str:
+def _age(message: OutboxMessage) -> str:
     try:
-        return ago((now() - datetime.fromisoformat(letter.time)).total_seconds())
+        return ago((now() - datetime.fromisoformat(message.time)).total_seconds())
     except (ValueError, TypeError):
         return "?"

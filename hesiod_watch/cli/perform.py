@@ -1,4 +1,4 @@
-"""`perform`, one action in this process, and `verify`, results held against their manifest."""
+"""`perform`: one action in this process. `verify`: compare results with their manifest."""
 
 from __future__ import annotations
 
@@ -43,39 +43,42 @@ AGAIN = 75
 
 def perform_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "What the service does, done by hand. A cell is processed only if `hesiod-watch plan` says"
-        f" so. Actions: {', '.join(ACTIONS)}."
+        "Does by hand what the service does. Processes a cell only if `hesiod-watch plan` lists it."
+        f" Actions: {', '.join(ACTIONS)}."
     )
     parser.add_argument("action", choices=list(ACTIONS), metavar="ACTION", help=", ".join(ACTIONS))
     add_run_argument(parser)
-    add_cell_argument(parser, "the action is about the whole run")
-    parser.add_argument("--reason", default="", help="why; goes into the run's log")
+    add_cell_argument(parser, "the action is for the whole run")
+    parser.add_argument("--reason", default="", help="the reason, for the run's log")
     parser.add_argument(
         "--nice", type=int, default=0, metavar="N", help="lower this process's priority by N"
     )
     parser.add_argument(
         "--claimed",
         metavar="EPOCH:TOKEN",
-        help="the claim under which the service has started this worker",
+        help="the claim with which the service started this worker",
     )
     parser.add_argument(
-        "--upstream", default=LOCAL, metavar="LOCATION", help="new-run: where the run comes from"
+        "--upstream",
+        default=LOCAL,
+        metavar="LOCATION",
+        help="new-run: the location that the run comes from",
     )
     parser.set_defaults(call=call_perform, verbosity=0)
 
 
 def verify_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Every file of the manifest is read from disk: size, md5, and for FASTQ every checksum"
-        " inside the gzip stream and the number of reads and bases. Raw data are held against"
-        " raw.json, where there is one."
+        "Reads every file of the manifest from disk and compares its size and MD5; for FASTQ also"
+        " every checksum inside the gzip stream and the number of reads and bases. Compares raw"
+        " data with raw.json, if it exists."
     )
     add_run_argument(parser)
     add_cell_argument(parser, "every processed cell of the run")
     parser.add_argument(
         "--backup",
         action="store_true",
-        help="read every copy on backups as well, there, and record what was found",
+        help="also read every copy, on its backup, and record the result",
     )
     parser.add_argument(
         "--json", action="store_true", help="print a JSON document instead of lines"
@@ -87,13 +90,13 @@ def call_perform(options: argparse.Namespace) -> int:
     config = config_of(options)
     if options.nice:
         os.nice(options.nice)
-    run_dir = _offered_path(config, options) or run_path(config, options.run)
+    run_dir = _new_run_path(config, options) or run_path(config, options.run)
     snapshot = look_at(config, run_dir)
     if options.action in CELL_ACTIONS and options.cell is None:
         raise UsageError(f"the action {options.action} needs a cell: LIBRARY/CELL")
     cell = cell_of(snapshot, options.cell) if options.cell else None
     owner = process.this_owner(options.action, "inline", reason=options.reason)
-    Job(options.action, run_dir, config, owner).check_output_area()  # before anything is claimed
+    Job(options.action, run_dir, config, owner).check_output_area()  # before any claim is made
     if options.claimed:
         epoch, _, _ = options.claimed.partition(":")
         owner = replace(owner, executor="local", epoch=int(epoch))
@@ -108,13 +111,14 @@ def call_perform(options: argparse.Namespace) -> int:
     else:
         outcome = perform(job)
     if outcome == "nothing":
-        print(f"hesiod-watch: {options.action}: nothing was to be done any more", file=sys.stderr)
+        print(f"hesiod-watch: {options.action}: there was nothing left to do", file=sys.stderr)
     return 0
 
 
-def _offered_path(config: Config, options: argparse.Namespace) -> Path | None:
-    """Where a run that an upstream has, and that is not here yet, is to be made; None where no such
-    run is meant.
+def _new_run_path(config: Config, options: argparse.Namespace) -> Path | None:
+    """Future directory of a run that is only on an upstream so far; None for any other run.
+
+    Raises UsageError if the run's name is not allowed.
     """
     if options.action != NEW_RUN or options.upstream == LOCAL:
         return None
@@ -129,9 +133,7 @@ def _offered_path(config: Config, options: argparse.Namespace) -> Path | None:
 
 
 def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Owner:
-    """Claim a cell for this process, if the plan says that it is to be processed. Raises
-    PermanentError if not.
-    """
+    """Claim a cell for this process. Raises PermanentError if the plan does not process it now."""
     for action in plan(snapshot, config.policy(), now()).actions:
         if action.name == CLAIMED and action.cell == cell:
             owner = replace(owner, epoch=action.epoch)
@@ -141,10 +143,10 @@ def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Ow
                 owner.action, owner.executor, epoch=owner.epoch, reason=owner.reason
             )
     found = snapshot.cell(cell)
-    where = f"it is {stage_of(found)}: {why_stage(found)}" if found else "it is not there"
+    where = f"it is {stage_of(found)}: {why_stage(found)}" if found else "it does not exist"
     raise PermanentError(
-        f"{display(str(cell))} of {display(snapshot.run)} is not to be processed now; {display(where)}. "
-        "`hesiod-watch explain` says what you can do."
+        f"{display(str(cell))} of {display(snapshot.run)} is not to be processed now;"
+        f" {display(where)}. `hesiod-watch explain` says what you can do."
     )
 
 
@@ -190,7 +192,8 @@ def _print_examined(cell: str, found: VerificationResult) -> None:
     for copy in found.copies:
         what = "results and raw data" if copy.raw else "results"
         print(
-            f"{display(cell)}: {copy.backup}: read there, and it agrees: {number_of(copy.files, 'file')} ({what})"
+            f"{display(cell)}: {copy.backup}: copy verified:"
+            f" {number_of(copy.files, 'file')} ({what})"
         )
 
 

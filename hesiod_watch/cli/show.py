@@ -1,4 +1,4 @@
-"""Commands that look and change nothing: `status`, `explain`, `plan`, `flags`."""
+"""Commands that only read: `status`, `explain`, `plan`, `flags`."""
 
 from __future__ import annotations
 
@@ -41,9 +41,7 @@ from hesiod_watch.service.capacity import DiskSpace, spaces
 
 
 def status_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Looks at the disk, as every decision does; asks no service and needs none to run."
-    )
+    parser.description = "Reads the disk, as every decision does. Needs no running service."
     add_run_argument(parser, many=True)
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--json", action="store_true", help="print a JSON document")
@@ -52,14 +50,16 @@ def status_arguments(parser: argparse.ArgumentParser) -> None:
         "-I",
         dest="listing",
         action="store_true",
-        help="read a listing of the upstreams from standard input: RUN TAB LOCATION TAB LIBRARY/CELL",
+        help="read a listing of the upstreams from standard input: RUN TAB LOCATION TAB"
+        " LIBRARY/CELL",
     )
     parser.set_defaults(call=call_status)
 
 
 def explain_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "One sentence why; then the evidence, what happens next and when, and what a person can do."
+        "Prints the reason in one sentence, the evidence, the next step and its time, and what you"
+        " can do."
     )
     add_run_argument(parser)
     add_cell_argument(parser, "explain the run")
@@ -69,7 +69,7 @@ def explain_arguments(parser: argparse.ArgumentParser) -> None:
 
 def plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "The same plan that the service makes; nothing is claimed and nothing is started."
+        "Prints the plan that the service would make. Claims nothing and starts nothing."
     )
     add_run_argument(parser, many=True)
     parser.add_argument("--json", action="store_true", help="print a JSON document")
@@ -178,7 +178,7 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
         status, why = status_of(snapshot)
         name = display(snapshot.run)
         refused = any(entry.name == name for entry in snapshot.quarantined)
-        # Where the cells tell it all, the run need not say it again.
+        # The lines of the cells say it already.
         why = snapshot.output_problem if snapshot.output_foreign else "" if snapshot.cells else why
         said = "; ".join(filter(None, [why, *sentences(snapshot.outbox)]))
         lines.append(StatusRow(name, "quarantined" if refused else str(status), why=display(said)))
@@ -190,7 +190,7 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
                 human_bases(document["bases"]),
                 f"Q{mean_q:.1f}" if isinstance(mean_q, float) else "",
             )
-            # Of a processed cell the numbers say enough, where nothing is wrong with its files.
+            # For a processed cell the numbers are enough, unless something is wrong with its files.
             doubts = "; ".join(filter(None, (by_hand(cell), finding_of(cell).said)))
             why = display(doubts if stage is Stage.PROCESSED else why_stage(cell))
             lines.append(StatusRow(f"  {display(str(cell.id))}", str(stage), numbers, why))
@@ -274,7 +274,7 @@ def _action_document(action: Action) -> dict[str, Any]:
 
 
 def _owner_document(owner: Owner) -> dict[str, object]:
-    """The record of an owner, in the spelling of the JSON that is documented."""
+    """Record of an owner with the key names of the documented JSON."""
     return {"why" if key == "reason" else key: value for key, value in asdict(owner).items()}
 
 
@@ -285,7 +285,7 @@ def call_flags(options: argparse.Namespace) -> int:
         listing = flags.read_flags(run_dir / "pipeline")
     except FileNotFoundError:
         raise UsageError(
-            f"{display(run_dir.name)} has no pipeline directory: nobody has taken it up yet"
+            f"{display(run_dir.name)} has no pipeline directory: it has not been taken up yet"
         ) from None
     lines = listing.all(process.judge_here)
     moment = now().timestamp()

@@ -1,6 +1,4 @@
-"""`strip`: a person removes raw data from the landing area, or first sees what would go and what
-would stay.
-"""
+"""`strip`: remove raw data from the landing area, or only show what would be removed."""
 
 from __future__ import annotations
 
@@ -26,13 +24,15 @@ from hesiod_watch.rules.stages import at
 
 def strip_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Reads every copy of every file where it lies, and says what would go and what would stay,"
-        " with the reason. With --yes it goes. Results, flags and small files always stay; a"
-        " stripped cell is never copied from its upstream again, nor processed."
+        "Reads every copy of every file at its location, and prints what would be removed and what"
+        " would stay, with the reason. Removes it with --yes. Results, flags and small files always"
+        " stay. A stripped cell is never copied from its upstream again, and never processed again."
     )
     add_run_argument(parser)
     add_cell_argument(parser, "every processed cell of the run that is not stripped")
-    parser.add_argument("--yes", action="store_true", help="do it; without this nothing is changed")
+    parser.add_argument(
+        "--yes", action="store_true", help="remove the data; without this option nothing is changed"
+    )
     parser.set_defaults(call=call_strip)
 
 
@@ -63,7 +63,7 @@ def call_strip(options: argparse.Namespace) -> int:
             print(f"{display(str(cell))}: {display(str(error))}")
             code = 1
     if not options.yes and cells:
-        print("Nothing was changed; with --yes it is.")
+        print("Nothing was changed; to remove the data, add --yes.")
     return code
 
 
@@ -86,7 +86,7 @@ def _show(job: Job, cell: CellId) -> int:
 
 def _strip(job: Job, cell: CellId) -> None:
     if perform(job) == "nothing":
-        raise PermanentError(f"{cell} is being stripped by somebody else; see hesiod-watch flags")
+        raise PermanentError(f"{cell} is being stripped by another process; see hesiod-watch flags")
     found = look_at(job.config, job.run_dir).cell(cell)
     record = found.strip.record if found and found.strip else {}
     print(

@@ -1,6 +1,4 @@
-"""What a terminal is shown: the table of runs and the bar of a working action. Imported only where
-it is used.
-"""
+"""Tables and the progress bar for a terminal. Imported late, only where it is used."""
 
 from __future__ import annotations
 
@@ -18,7 +16,7 @@ from rich.text import Text
 from hesiod_watch.core import model
 
 PIPE_WIDTH = 1000
-"""Columns of a table that nobody looks at in a terminal."""
+"""Columns of a table whose output is not a terminal."""
 
 STYLES = {
     "complete": "green",
@@ -34,7 +32,7 @@ STYLES = {
 
 @dataclass(frozen=True)
 class StatusRow:
-    """A run or a cell in the table of `status`. Text from disk must have gone through `display`."""
+    """A run or a cell in the table of `status`. Text from disk must be escaped by `display`."""
 
     name: str
     state: str
@@ -43,9 +41,9 @@ class StatusRow:
 
 
 def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextIO) -> None:
-    """Columns as wide as they need be, and under each line why it is so, wrapped to the terminal.
+    """Print lines in columns; in a terminal the reason is below each line, wrapped.
 
-    Into a pipe nothing is wrapped: one line each, so that `grep` finds what it looks for.
+    In a pipe each line is one line with its reason, so that `grep` finds it.
     """
     if not lines:
         return
@@ -68,7 +66,7 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
     head.stylize("bold")
     console.print(head)
     for line in lines:
-        # The word says everything, colour only helps.
+        # The word carries the meaning; colour only helps.
         found = row(
             Text(line.name), Text(line.state, style=STYLES.get(line.state, "yellow")), line.numbers
         )
@@ -84,10 +82,10 @@ def print_lines(titles: Sequence[str], lines: Sequence[StatusRow], stream: TextI
 def print_table(
     columns: Sequence[tuple[str, bool]], rows: Sequence[Sequence[str | Text]], stream: TextIO
 ) -> None:
-    """A table without frames; `columns` are (title, right-aligned). Text from disk must have gone
-    through `display`.
+    """Print a table without frames; `columns` are pairs of title and whether to align right.
 
-    Into a pipe every row is one line, however long, so that `grep` finds what it looks for.
+    Text from disk must be escaped by `display`. In a pipe every row is one line, however long, so
+    that `grep` finds it.
     """
     console = Console(file=stream, highlight=False)
     if not console.is_terminal:
@@ -114,7 +112,7 @@ def human_bases(bases: object) -> str:
 
 @contextlib.contextmanager
 def progress_bar() -> Iterator[Callable[[model.Progress], None]]:
-    """A bar on standard error that follows the progress it is told."""
+    """Show a progress bar on standard error; yields the function that updates it."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -1,4 +1,4 @@
-"""`list-upstream`: what the upstreams have, in the lines that `status -I` reads."""
+"""`list-upstream`: print the cells on the upstreams, in the lines that `status -I` reads."""
 
 from __future__ import annotations
 
@@ -15,12 +15,15 @@ AGAIN = 75
 
 def list_upstream_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Asks each upstream once. RUN is the name that the run has, or would get, here. What cannot"
-        " be reached, has no name or is left alone is told on standard error; exit code 75 if an"
-        " upstream did not answer."
+        "Asks each upstream once. RUN is the name that the run has, or would get, in the landing"
+        " area. An upstream that cannot be reached, and a name that is ignored or not allowed, is"
+        " reported on standard error. Exit code 75 if an upstream did not answer."
     )
     parser.add_argument(
-        "upstream", nargs="?", metavar="NAME", help="of an upstream in the configuration; none: all"
+        "upstream",
+        nargs="?",
+        metavar="NAME",
+        help="name of an upstream in the configuration; default: all",
     )
     parser.set_defaults(call=call_list_upstream)
 

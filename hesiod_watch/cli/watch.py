@@ -1,4 +1,4 @@
-"""`watch`, the service, and `poll`, the pass that cron makes."""
+"""`watch`: the service. `poll`: one pass over all runs, for cron."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ logger = logging.getLogger(__name__)
 
 def watch_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Runs in the foreground until SIGTERM or SIGINT. Workers are processes of their own: they"
-        " go on when the service stops, and a new service finds them. Under systemd use"
+        "Runs in the foreground until SIGTERM or SIGINT. Workers are separate processes: they"
+        " continue when the service stops, and a new service finds them. Under systemd use"
         " Type=notify."
     )
     parser.set_defaults(call=call_watch, verbosity=0)
@@ -29,8 +29,8 @@ def watch_arguments(parser: argparse.ArgumentParser) -> None:
 
 def poll_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Looks at every run once, starts what is to be done, waits for it, and ends. Safe beside a"
-        " running service and beside other polls. Prints nothing unless something needs a person."
+        "Checks every run once, starts the work that it needs, waits for that work, and ends. Safe"
+        " beside a running service and other polls. Prints nothing unless something needs a person."
     )
     add_run_argument(parser, many=True)
     parser.set_defaults(call=call_poll)
@@ -50,7 +50,7 @@ def call_watch(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, on_signal)
     service.run()
     logger.info("stopped by signal", extra=fields(signal=stopping[0] if stopping else "none"))
-    return 0  # a service that was told to stop and did has not failed
+    return 0  # a service that stops because of a signal has not failed
 
 
 def call_poll(options: argparse.Namespace) -> int:

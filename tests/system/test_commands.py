@@ -176,8 +176,8 @@ def test_verify_names_the_file_that_is_wrong(site: Site, damage: str) -> None:
         (["abort", RUN], 2, "--why"),
         (["nonsense"], 2, "invalid choice"),
         (["status", "/etc"], 2, "not a run in the landing area"),
-        (["flags", RUN], 2, "nobody has taken it up"),
-        (["abort", RUN, "--why", "x"], 1, "nobody has taken it up"),
+        (["flags", RUN], 2, "it has not been taken up yet"),
+        (["abort", RUN, "--why", "x"], 1, "it has not been taken up yet"),
     ],
 )
 def test_mistakes_are_told_with_the_documented_exit_code(

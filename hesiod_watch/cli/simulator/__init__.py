@@ -1,8 +1,7 @@
-"""A make-believe sequencer: writes cells as MinKNOW does, for the demonstration, for tests and for
-benchmarks.
+"""Simulated sequencer: writes cells as MinKNOW does, for the demo, tests and benchmarks.
 
-`SimulatedCell` is the library, `add_arguments` and `run` are the command `hesiod-watch simulate`.
-The reads are made up; names, layout, order of arrival and the counts in the final_summary are those
+`SimulatedCell` is the library; `add_arguments` and `run` are the command `hesiod-watch simulate`.
+The reads are random. Names, layout, order of arrival and the counts in the final_summary are those
 of real instruments.
 """
 

@@ -1,4 +1,4 @@
-"""One cell as a sequencer writes it: file after file, the final_summary last, its counts true."""
+"""Simulated cell, written file by file, with the final_summary and its true counts last."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ from hesiod_watch.core.model import CellName, DataKind
 from hesiod_watch.core.naming import display, parse_cell
 
 Arrival = Literal["rename", "write", "link"]
-"""How a data file comes to be there: moved in whole, written in place, or linked from a temporary
-place.
-"""
+"""How a data file appears: renamed from, written in place, or linked from a temporary file."""
 
 BATCH_HOURS = 1.0
 CHANNELS = 2675  # of a PromethION flow cell
@@ -40,12 +38,11 @@ class ReadAmount:
 
 @dataclass
 class SimulatedCell:
-    """A cell below `landing/run/library/cell`, not written yet: `write` writes all of it, `steps`
-    file by file.
+    """Simulated cell at `landing/run/library/cell`; `write` writes it, `steps` file by file.
 
-    Equal arguments give equal files. `expected` is what has been written so far, by barcode (None
-    where there are none) and part; once everything is written, what any reader of the cell must
-    find.
+    Equal arguments give equal files. `expected` counts the reads and bases written so far, by
+    barcode (None if the cell is not barcoded) and part. When all files are written, a reader of the
+    cell must find exactly these.
     """
 
     landing: Path
@@ -53,14 +50,14 @@ class SimulatedCell:
     library: str
     cell: str
     _: KW_ONLY
-    barcodes: Sequence[str] = ("barcode01", "barcode02", "unclassified")  # none: not barcoded
-    files_per_barcode: int = 2  # batches; each gives a file of passed and one of failed reads
+    barcodes: Sequence[str] = ("barcode01", "barcode02", "unclassified")  # empty: not barcoded
+    files_per_barcode: int = 2  # batches, each with a file of passed and one of failed reads
     reads_per_file: int = 100  # reads of a batch, passed and failed together
     fail_fraction: float = 0.15
     mean_length: float = 2000.0
     era: str = "2024"
     gz: bool = False
-    pod5: bool = True  # raw data at all: pod5, or fast5 in the older eras; tiny files
+    pod5: bool = True  # write raw data: tiny pod5 files, or fast5 in the older eras
     seed: int = 0
     arrival: Arrival = "rename"
     expected: dict[tuple[str | None, str], ReadAmount] = field(default_factory=dict, init=False)
@@ -78,7 +75,7 @@ class SimulatedCell:
             or min(self.files_per_barcode, self.reads_per_file) < 0
         ):
             raise UsageError(
-                "fail_fraction lies between 0 and 1, mean_length is 1 or more, counts are not negative"
+                "fail_fraction must be between 0 and 1, mean_length 1 or more, counts not negative"
             )
         self.acquisition = self._make_acquisition(name)
 
@@ -99,9 +96,7 @@ class SimulatedCell:
         )
 
     def _generator(self, purpose: str) -> random.Random:
-        """Random numbers for one purpose: those of a file do not depend on which files came before
-        it.
-        """
+        """Random generator for one purpose: a file does not depend on the files before it."""
         return random.Random(f"{self.seed} {self.run}/{self.library}/{self.cell} {purpose}")
 
     @property
@@ -111,7 +106,7 @@ class SimulatedCell:
 
     @property
     def step_count(self) -> int:
-        """How many files `steps` writes."""
+        """Number of files that `steps` writes."""
         failed = self._failed_reads
         fastq = (
             len(self.barcodes or (None,))
@@ -132,18 +127,18 @@ class SimulatedCell:
         return round(self.reads_per_file * self.fail_fraction)
 
     def write(self) -> Path:
-        """Write the whole cell, as fast as may be, and give its directory."""
+        """Write the whole cell without pauses; returns its directory."""
         for _ in self.steps():
             pass
         return self.path
 
     def steps(self) -> Generator[Path, None, None]:
-        """Write one file per step and give its path: sample sheet, data batch by batch, tables,
-        final_summary last.
+        """Write one file per step and yield its path.
 
-        Files of data and the summary of reads are made in a hidden directory of the landing area
-        first, as MinKNOW does elsewhere on its disk; it is removed at the end, also when the
-        iterator is closed before.
+        Order: sample sheet, data batch by batch, tables, final_summary. Data files and the summary
+        of reads are first written to a hidden directory of the landing area; MinKNOW uses another
+        directory of its disk. The hidden directory is removed at the end, also if the iterator is
+        closed earlier.
         """
         acquisition = self.acquisition
         queue = self.landing / QUEUE / acquisition.id
@@ -174,9 +169,7 @@ class SimulatedCell:
                 pass  # another cell is being written
 
     def _batch(self, batch: int, queue: Path) -> Iterator[tuple[DataKind, Path, list[str]]]:
-        """Kind, path and rows of the sequencing_summary of each file of one batch, written as they
-        are asked for.
-        """
+        """Write the files of one batch; yields kind, path and sequencing_summary rows of each."""
         raw = ERAS[self.era].raw
         for barcode in self.barcodes or (None,):
             for part, count in (
@@ -221,7 +214,7 @@ class SimulatedCell:
         return made.fastq, rows
 
     def _arrive(self, where: Path, content: bytes, queue: Path) -> Path:
-        """Let a data file appear at `where` in the cell, as `arrival` says."""
+        """Make a data file appear at `where` in the cell, in the way of `arrival`."""
         path = self.path / where
         path.parent.mkdir(parents=True, exist_ok=True)
         if self.arrival == "write":

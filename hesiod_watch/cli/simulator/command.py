@@ -1,6 +1,4 @@
-"""`hesiod-watch simulate`: several runs on several instruments, each begun while the one before is
-still going.
-"""
+"""`hesiod-watch simulate`: runs on several instruments, each begun during the one before."""
 
 from __future__ import annotations
 
@@ -21,13 +19,13 @@ INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the options of `simulate`; `run` takes what they give."""
+    """Add the options of `simulate`; `run` takes the parsed options."""
     add = parser.add_argument
     add(
         "directory",
         metavar="DIR",
         type=Path,
-        help="landing area to write into; made if it is not there",
+        help="landing area to write into; made if it does not exist",
     )
     add("--runs", type=_count, default=2, metavar="N", help="runs (default %(default)s)")
     add(
@@ -63,37 +61,37 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=2000.0,
         metavar="BASES",
-        help="of the reads (default %(default)s)",
+        help="mean length of the reads (default %(default)s)",
     )
     add(
         "--interval",
         type=float,
         default=0.3,
         metavar="SECONDS",
-        help="between files of a cell (default %(default)s)",
+        help="time between two files of a cell (default %(default)s)",
     )
     add(
         "--speed",
         type=float,
         default=1.0,
         metavar="FACTOR",
-        help="how much faster than that (default %(default)s)",
+        help="how many times faster (default %(default)s)",
     )
     add(
         "--era",
         choices=tuple(ERAS),
         default="2024",
-        help="whose files are imitated (default %(default)s)",
+        help="years of MinKNOW whose files are imitated (default %(default)s)",
     )
-    add("--gz", action="store_true", help="compressed FASTQ files")
+    add("--gz", action="store_true", help="compress the FASTQ files")
     add(
         "--seed",
         type=int,
         default=0,
         metavar="N",
-        help="another seed, other reads (default %(default)s)",
+        help="seed of the random reads (default %(default)s)",
     )
-    add("--date", default=None, metavar="YYYYMMDD", help="of the runs (default: today)")
+    add("--date", default=None, metavar="YYYYMMDD", help="date of the runs (default: today)")
 
 
 def _count(text: str) -> int:
@@ -104,9 +102,9 @@ def _count(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the runs that `args` ask for, one line of text per file; 0, or 130 when interrupted.
+    """Write the simulated runs and print a line per file; returns 0, or 130 if interrupted.
 
-    Raises UsageError for what cannot be simulated, and PermanentError when DIR cannot be written.
+    Raises UsageError for options that cannot be simulated, PermanentError if DIR cannot be written.
     """
     if args.speed <= 0 or args.interval < 0:
         raise UsageError("--speed must be more than 0 and --interval not less than 0")
@@ -128,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _cells(args: argparse.Namespace) -> Iterator[SimulatedCell]:
-    # Reads of the last batch start about now.
+    # The reads of the last batch start about now.
     began = datetime.now(UTC) - timedelta(hours=BATCH_HOURS * args.files)
     date, clock = (args.date, "1200") if args.date else (f"{began:%Y%m%d}", f"{began:%H%M}")
     generator = random.Random(args.seed)
@@ -158,8 +156,9 @@ def _cells(args: argparse.Namespace) -> Iterator[SimulatedCell]:
 
 
 def _write(cells: list[SimulatedCell], interval: float) -> None:
-    """One file of every running cell, a pause, and again; a cell begins when the one before is half
-    written.
+    """Write one file of every running cell, pause, repeat.
+
+    A cell begins when half of the one before is written.
     """
     running: list[tuple[SimulatedCell, Generator[Path, None, None]]] = []
     written = dict.fromkeys(map(id, cells), 0)

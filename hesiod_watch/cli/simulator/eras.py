@@ -1,14 +1,17 @@
-"""How MinKNOW of each era names its files, and what it writes into headers, final_summary and
-tables.
+"""Versions of MinKNOW by era: names of files, contents of headers, final_summary and tables.
 
-| era  | like              | data files                                  | raw data         | FASTQ
-headers        |
-|------|-------------------|---------------------------------------------|------------------|----------------------|
-| 2019 | core 3.3 to 3.5   | {flow cell}_{40 digits}_{n}                 | fast5_pass, fail |
-key=value, few       | | 2021 | core 3.6 to 4.x   | {flow cell}_{part}_[{barcode}_]{acq 8}_{n}  |
-fast5_pass, fail | key=value            | | 2024 | 24.02 and later   | the same with {protocol
-8}_{acq 8}          | pod5, undivided  | key=value, no `read` | | 2026 | 26.01             | the
-same                                    | pod5, undivided  | SAM tags, with `qs`  |
+| era  | MinKNOW         | raw data         | FASTQ headers        |
+|------|-----------------|------------------|----------------------|
+| 2019 | core 3.3 to 3.5 | fast5_pass, fail | key=value, few       |
+| 2021 | core 3.6 to 4.x | fast5_pass, fail | key=value            |
+| 2024 | 24.02 and later | pod5, undivided  | key=value, no `read` |
+| 2026 | 26.01           | pod5, undivided  | SAM tags, with `qs`  |
+
+| era        | names of data files                                      |
+|------------|----------------------------------------------------------|
+| 2019       | {flow cell}_{40 digits}_{n}                              |
+| 2021       | {flow cell}_{part}_[{barcode}_]{acq 8}_{n}               |
+| 2024, 2026 | {flow cell}_{part}_[{barcode}_]{protocol 8}_{acq 8}_{n}  |
 """
 
 from __future__ import annotations
@@ -36,11 +39,11 @@ SUMMARY_COLUMNS = (
 
 @dataclass(frozen=True)
 class MinknowEra:
-    """What differs between versions of MinKNOW."""
+    """Differences between versions of MinKNOW."""
 
     raw: DataKind
     announces: tuple[DataKind, ...]  # kinds in the final_summary, in order
-    report: str  # suffix of its own report
+    report: str  # suffix of MinKNOW's own report
 
 
 ERAS: dict[str, MinknowEra] = {
@@ -57,7 +60,7 @@ ERAS: dict[str, MinknowEra] = {
 
 @dataclass(frozen=True)
 class Acquisition:
-    """Who and when: what MinKNOW puts into names, headers and tables of one cell."""
+    """Names, ids and times of one cell, as MinKNOW writes them in names, headers and tables."""
 
     era: str
     run: str
@@ -69,8 +72,9 @@ class Acquisition:
     hours: float
 
     def stem(self, part: str, barcode: str | None, number: int) -> str:
-        """Name of a data file without its suffix; `part` is pass or fail, "" where raw data are not
-        divided.
+        """Name of a data file without its suffix.
+
+        `part` is pass or fail, or "" for raw data that are not divided.
         """
         if self.era == "2019":
             return f"{self.cell.flow_cell_id}_{self.id}_{number}"
@@ -89,9 +93,12 @@ class Acquisition:
         return "_".join([kind, self.cell.flow_cell_id, *self._short_ids()]) + f".{suffix}"
 
     def report_name(self, suffix: str) -> str:
-        """Name of a file that carries the time of the acquisition, which is not the directory's."""
+        """Name of a file with the time of the acquisition, not that of the cell's directory."""
         kind = "sample_sheet" if suffix == "csv" else "report"
-        return f"{kind}_{self.cell.flow_cell_id}_{self.started:%Y%m%d_%H%M}_{self.protocol_run_id[:8]}.{suffix}"
+        return (
+            f"{kind}_{self.cell.flow_cell_id}_{self.started:%Y%m%d_%H%M}"
+            f"_{self.protocol_run_id[:8]}.{suffix}"
+        )
 
     def header(self, read: SimulatedRead, barcode: str | None) -> str:
         """The header of a read, without its `@`."""
@@ -100,15 +107,19 @@ class Acquisition:
             group = f"{self.protocol_run_id}_{MODEL}" + (f"_{barcode}" if barcode else "")
             return (
                 f"{read.id}\tRG:Z:{group}\tDT:Z:{self.started.isoformat()}\tch:i:{read.channel}"
-                f"\tst:Z:{start.isoformat(timespec='milliseconds')}\tPU:Z:{self.cell.flow_cell_id}\tLB:Z:{self.library}"
-                f"\tSM:Z:{barcode or ''}\tal:Z:{barcode or ''}\tpi:Z:{read.id}\tDS:Z:gpu:none\tqs:f:{read.mean_q:.4f}"
+                f"\tst:Z:{start.isoformat(timespec='milliseconds')}"
+                f"\tPU:Z:{self.cell.flow_cell_id}\tLB:Z:{self.library}"
+                f"\tSM:Z:{barcode or ''}\tal:Z:{barcode or ''}\tpi:Z:{read.id}"
+                f"\tDS:Z:gpu:none\tqs:f:{read.mean_q:.4f}"
                 f"\tmx:i:{read.mux}\trn:i:{read.number}\tts:i:10\tpt:i:0"
             )
         called = f" barcode={barcode} barcode_alias={barcode}" if barcode else ""
         if self.era == "2024":
             return (
-                f"{read.id} runid={self.id} ch={read.channel} start_time={start.isoformat(timespec='microseconds')}"
-                f" flow_cell_id={self.cell.flow_cell_id} protocol_group_id={self.run} sample_id={self.library}{called}"
+                f"{read.id} runid={self.id} ch={read.channel}"
+                f" start_time={start.isoformat(timespec='microseconds')}"
+                f" flow_cell_id={self.cell.flow_cell_id} protocol_group_id={self.run}"
+                f" sample_id={self.library}{called}"
                 f" parent_read_id={read.id} basecall_model_version_id={MODEL}"
             )
         seconds = f"{start:%Y-%m-%dT%H:%M:%SZ}"
@@ -116,7 +127,10 @@ class Acquisition:
             f"{read.id} runid={self.id} read={read.number} ch={read.channel} start_time={seconds}"
         )
         if self.era == "2021":
-            text += f" flow_cell_id={self.cell.flow_cell_id} protocol_group_id={self.run} sample_id={self.library}"
+            text += (
+                f" flow_cell_id={self.cell.flow_cell_id} protocol_group_id={self.run}"
+                f" sample_id={self.library}"
+            )
         return text + called
 
     def summary_row(self, read: SimulatedRead, file: str, part: str, barcode: str | None) -> str:
@@ -130,7 +144,7 @@ class Acquisition:
         )
 
     def sample_sheet(self) -> str:
-        """What the sequencer was told at the beginning."""
+        """Sample sheet that the user gives to the sequencer at the start."""
         return (
             "protocol_run_id,position_id,flow_cell_id,sample_id,experiment_id,flow_cell_product_code,kit\n"
             f"{self.protocol_run_id},{self.cell.position},{self.cell.flow_cell_id},{self.library},{self.run},"
@@ -138,7 +152,7 @@ class Acquisition:
         )
 
     def final_summary(self, counts: Mapping[DataKind, int]) -> str:
-        """The file that ends an acquisition, with the counts of what was written."""
+        """Content of the last file of an acquisition, with the number of files of each kind."""
         stopped = self.started + timedelta(hours=self.hours)
         lines = {
             "instrument": "PCA100000",

@@ -1,9 +1,8 @@
-"""Made-up reads that look real: log-normal lengths, a genome's GC, qualities that drift, a bad
-start.
+"""Simulated reads: log-normal lengths, a genome's GC, drifting qualities, a bad start.
 
-Bases and qualities are slices of a few pools, so a read costs little more than the copying of it;
-pools are made once per process and are the same in every process. Which slices a read takes is up
-to the caller's generator of random numbers, so equal seeds give equal reads.
+Bases and qualities are slices of a few pools, so a read costs little more than its copy. The pools
+are made once per process and are equal in every process. The caller's random generator chooses the
+slices, so equal seeds give equal reads.
 """
 
 from __future__ import annotations
@@ -17,21 +16,19 @@ from itertools import accumulate
 from typing import NamedTuple
 
 BAD_START = 40
-"""Bases at the front of a read, the adapter, that are called badly."""
+"""Bases at the start of a read with low quality: the adapter."""
 SKIPPED = 60
-"""Bases at the front that dorado leaves out of its mean Q, of reads that are longer."""
+"""Bases at the start of a longer read that dorado leaves out of its mean Q."""
 
 _BASES = 1 << 20
-_QUALITIES = (
-    1 << 16
-)  # longer than what deflate looks back, so that a pool used again does not compress
+_QUALITIES = 1 << 16  # more than deflate's window, so that a pool used again does not compress
 _LENGTH_SPREAD = 0.8  # sigma of the logarithm of lengths: N50 is about twice the median
 _LONGEST = 400_000
 _GC = 0.41
 
 
 class SimulatedRead(NamedTuple):
-    """One read but for its bases and qualities."""
+    """One read without its bases and qualities."""
 
     id: str
     number: int
@@ -39,9 +36,7 @@ class SimulatedRead(NamedTuple):
     mux: int
     start: float  # seconds since the start of the acquisition
     length: int
-    mean_q: (
-        float  # as dorado counts: from the mean error, without the first 60 bases of longer reads
-    )
+    mean_q: float  # as dorado's: from the mean error, without the first 60 bases of longer reads
 
 
 class ReadBatch(NamedTuple):
@@ -67,19 +62,17 @@ class _Qualities(NamedTuple):
     errors: array[float]  # sum of error probabilities before each position
 
     def error(self, start: int, end: int) -> float:
-        """Sum of the error probabilities of [start, end) of the pool repeated without end."""
+        """Sum of the error probabilities of [start, end) of the endlessly repeated pool."""
         return self._before(end) - self._before(start)
 
     def _before(self, position: int) -> float:
-        rounds, rest = divmod(position, _QUALITIES)
-        return rounds * self.errors[_QUALITIES] + self.errors[rest]
+        repeats, rest = divmod(position, _QUALITIES)
+        return repeats * self.errors[_QUALITIES] + self.errors[rest]
 
 
 @cache
 def _table(centre: int) -> bytes:
-    """Translates evenly spread bytes into quality characters spread normally around `centre`, Q1 to
-    Q50.
-    """
+    """Table from uniform bytes to quality characters: normal around `centre`, Q1 to Q50."""
     spread = 2 + centre / 5
     weights = [math.exp(-(((quality - centre) / spread) ** 2) / 2) for quality in range(1, 51)]
     shares = [share / sum(weights) for share in accumulate(weights)]
@@ -91,7 +84,7 @@ def _table(centre: int) -> bytes:
 
 @cache
 def _qualities(centre: int) -> _Qualities:
-    """A pool of qualities around `centre` that drift by stretches, as a basecaller's do."""
+    """Pool of qualities around `centre` that drift in stretches, as those of a basecaller."""
     generator = random.Random(f"qualities {centre}")
     stretches = []
     size = 0
@@ -120,16 +113,14 @@ def make_batch(
     channels: int,
     header: Callable[[SimulatedRead], str],
 ) -> ReadBatch:
-    """Make `count` reads that started within `hours` (from, to) of the acquisition, in order of
-    their start.
+    """Make `count` reads that start within `hours` (from, to) of the acquisition, in that order.
 
-    `passing` says which side of the usual pass line (Q10) they are on, by and large. `header` gives
-    the text after the `@` of each.
+    `passing` chooses the side of the usual pass line (Q10), with a few exceptions. `header` returns
+    the text after the `@` of a read.
     """
     bases, bad = _bases(), _qualities(7)
-    middle = (
-        math.log(mean_length) - _LENGTH_SPREAD**2 / 2
-    )  # of the normal distribution whose exponential has that mean
+    # Mean of the normal distribution whose exponential has the mean `mean_length`.
+    middle = math.log(mean_length) - _LENGTH_SPREAD**2 / 2
     starts = sorted(generator.uniform(hours[0] * 3600, hours[1] * 3600) for _ in range(count))
     parts: list[bytes] = []
     reads = []
