@@ -1,11 +1,12 @@
-"""Pages for people: one for each cell, one for each run, and files that MultiQC picks up.
+"""Report pages: one for each cell, one for each run, and files for MultiQC.
 
-    qc document ─▶ reading (typed, forgiving) ─▶ plots, tables ─▶ page (template, style, policy) ─▶
-    one HTML file
+    qc document ─▶ document (typed, tolerant) ─▶ plots, tables
+                ─▶ page (template, style, policy) ─▶ one HTML file
 
-A page is self-contained: no script, no request, nothing beside it; it opens from a disk, from a
-mail or from a web server, in ten years too. Every text in it is taken for hostile (`words.visible`,
-autoescape), and the page's own Content-Security-Policy would stop what got through.
+A page is self-contained: no script, no request, no other file. It opens from a disk, a mail or a
+web server, and still does in ten years. Every text in it is treated as hostile
+(`formatting.visible`, autoescape). If an attack passes these, the page's own
+Content-Security-Policy blocks it.
 
-Nothing is imported here, so that `report.covers` costs its reader no template engine.
+This module imports nothing, so that a reader of one module does not load the template engine.
 """

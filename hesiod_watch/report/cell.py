@@ -1,7 +1,7 @@
-"""The page of one cell, from its qc document (format "hesiod-watch qc 1").
+"""Page of one cell, from its qc document (format "hesiod-watch qc 1").
 
-What a lab person asks, in this order: is it all there, how much is it, how good is it, which
-barcodes, was the flow cell well, and where are the files.
+The page answers the questions of the lab in this order: Is the cell complete? How many reads and
+bases? How good are they? Which barcodes? Was the flow cell healthy? Where are the files?
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from hesiod_watch.report.plots import (
 )
 
 BARS_UP_TO = 12
-"""More barcodes than this have one chart instead of a bar in each row."""
+"""Above this number of barcodes, one chart replaces the bar in each row."""
 
 RUN_PAGE = "../../report.html"
-"""The page stands beside the cell's outputs, in {run}/{library}/{cell}/."""
+"""URL relative to the cell's page, which is beside its outputs in {run}/{library}/{cell}/."""
 
 ROWS_SHOWN = 24
 FILES_SHOWN = 8
@@ -45,7 +45,7 @@ NOTES_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class PageState:
-    """The line on top: how good the news is, and the news. `tone` is good, busy, warn, bad or none."""
+    """Line at the top of the page. `tone` is good, busy, warn, bad or none."""
 
     tone: str
     headline: str
@@ -61,14 +61,12 @@ STATES: Mapping[str, PageState] = {
     "running": PageState("busy", "Still running: these numbers will grow"),
 }
 DAMAGED = PageState("bad", "MinKNOW's checksums show damaged or missing files")
-_NO_STATE = PageState("none", "Nobody has said whether this cell is complete")
+_NO_STATE = PageState("none", "Completeness is not known")
 
 
 @dataclass(frozen=True, slots=True)
 class HeadlineFigure:
-    """One of the six numbers: its short form in two parts, its exact form, and what stands below
-    it.
-    """
+    """One of the six main numbers: short number and unit, exact text, and a line below it."""
 
     label: str
     number: str
@@ -79,17 +77,17 @@ class HeadlineFigure:
 
 @dataclass(frozen=True, slots=True)
 class BarcodeRow:
-    """One row of the barcode table. Bars are fractions of the longest bar."""
+    """Row of the barcode table. Bars are fractions of the longest bar."""
 
     label: str
     passed: ReadGroup
     share: float | None  # of the cell's passed bases
     passed_share: float | None  # of this barcode's bases
-    bars: tuple[tuple[str, float, float], ...]  # (part, from, width)
+    bars: tuple[tuple[str, float, float], ...]  # (part, start, width), in percent
 
 
 def render_cell(qc: Mapping[str, Any]) -> str:
-    """The cell's page as one HTML document. Missing facts leave gaps, never an error."""
+    """Render the cell's page as one HTML document. Missing facts leave gaps, never an error."""
     cell = QcDocument(qc)
     used = cell.used_barcodes
     charted = len(used) > BARS_UP_TO
@@ -116,9 +114,10 @@ def render_cell(qc: Mapping[str, Any]) -> str:
 
 
 def state_of(cell: QcDocument) -> PageState:
-    """A running cell is running, whatever the count of its files says at this moment.
+    """State of the cell for the top of its page.
 
-    Damage or loss that MinKNOW's checksums prove comes first, unless the counts are as bad.
+    A running cell is running, whatever the count of its files is at this moment. Damage or loss
+    that MinKNOW's checksums prove has priority, unless the file counts are as bad.
     """
     if cell.running:
         return STATES["running"]
@@ -127,8 +126,9 @@ def state_of(cell: QcDocument) -> PageState:
 
 
 def figures(cell: QcDocument) -> tuple[HeadlineFigure, ...]:
-    """The six numbers: of the passed reads, with the failed ones' below; of all reads where nothing
-    was split.
+    """The six main numbers, of the passed reads, with those of the failed reads below.
+
+    If the instrument did not split the reads, the numbers are of all reads.
     """
     passed, failed = cell.passed, cell.parts.get("fail")
 
@@ -157,10 +157,10 @@ def _figure(
 
 
 def _passed_figure(cell: QcDocument) -> HeadlineFigure:
-    """The passed part by bases, with the part by reads below."""
+    """Passed share of the bases, with the passed share of the reads below."""
     if not cell.split:
         return HeadlineFigure(
-            "Passed", formatting.UNKNOWN, "", "not known", "not told apart by the instrument"
+            "Passed", formatting.UNKNOWN, "", "not known", "not split by the instrument"
         )
     of_reads = passed_share(cell.parts, "reads")
     aside = "" if of_reads is None else f"{formatting.share_text(of_reads)} of reads"
@@ -170,7 +170,7 @@ def _passed_figure(cell: QcDocument) -> HeadlineFigure:
 
 
 def barcode_rows(cell: QcDocument, barcodes: Sequence[BarcodeReads]) -> list[BarcodeRow]:
-    """Rows for some of the cell's barcodes; bars are as long as the bases are many."""
+    """Rows for some of the cell's barcodes; the length of a bar is the number of bases."""
     whole = sum(barcode.passed.bases for barcode in cell.barcodes)
     longest = max((barcode.total.bases for barcode in cell.barcodes), default=0)
     return [
@@ -186,15 +186,15 @@ def barcode_rows(cell: QcDocument, barcodes: Sequence[BarcodeReads]) -> list[Bar
 
 
 def facts(cell: QcDocument) -> tuple[tuple[str, Markup], ...]:
-    """What is known about the run of the cell, with labels; what is not known is left out."""
+    """Known facts about the cell's run, with labels; unknown facts are left out."""
     named = (
         ("Experiment", cell.fact("protocol_group_id")),
         ("Sample", cell.fact("sample_id")),
-        ("Flow cell", cell.fact("flow_cell_id") or cell.said("flow_cell_id")),
+        ("Flow cell", cell.fact("flow_cell_id") or cell.field("flow_cell_id")),
         ("Flow cell type", cell.fact("flow_cell_type")),
         ("Kit", cell.fact("kit")),
         ("Machine", cell.fact("instrument")),
-        ("Position", cell.fact("position") or cell.said("position")),
+        ("Position", cell.fact("position") or cell.field("position")),
     )
     found = [(label, formatting.name(value)) for label, value in named if value]
     if started := cell.fact("started"):
@@ -233,7 +233,7 @@ DETAILS: tuple[tuple[str, str, int], ...] = (
     ("Part of bases of Q30 and better", "bases_q30", 4),
     ("GC, part of A C G T", "gc", 4),
 )
-"""Rows of the table with every number: label, key in the group, digits after the point."""
+"""Rows of the table with every number: label, key in the group, number of decimals."""
 
 
 def detail_columns(cell: QcDocument) -> tuple[tuple[str, ReadGroup], ...]:
@@ -256,9 +256,7 @@ def _bars(barcode: BarcodeReads, longest: float) -> tuple[tuple[str, float, floa
 
 
 def _charted(cell: QcDocument, used: Sequence[BarcodeReads]) -> list[BarcodeReads]:
-    """Used barcodes and, by name, those between them: an empty well has to show as a gap in the
-    plate.
-    """
+    """Used barcodes and, by name, those between them: an empty well must show as a gap."""
     ordered = in_order(cell.barcodes)
     names = {barcode.label for barcode in used}
     wells = [
@@ -275,11 +273,12 @@ def _charted(cell: QcDocument, used: Sequence[BarcodeReads]) -> list[BarcodeRead
 
 
 def _why_no_reads(cell: QcDocument) -> str:
-    """The sentence in place of the numbers where there are none."""
+    """Sentence in place of the numbers of a cell without reads."""
     if cell.basecalling_off:
-        return "Basecalling was off, so the instrument wrote no FASTQ. Reads can be called from the raw data later."
+        return (
+            "Basecalling was off, so the instrument wrote no FASTQ. Reads can be called from the raw"
+            " data later."
+        )
     if cell.running:
         return "No finished FASTQ file yet. The numbers come with the first."
-    return (
-        "There is no read in FASTQ here: the instrument wrote none, or wrote another format only."
-    )
+    return "There is no read in FASTQ here: the instrument wrote none, or only another format."

@@ -1,9 +1,8 @@
-"""What a qc document says, with types. Reading it is forgiving: what is missing or is no number
-becomes None or empty.
+"""Typed, tolerant view of a qc document: a missing or malformed value becomes None or empty.
 
-The document is this program's own, but it may be older than the program that draws it, and a page
-that shows nine facts of ten is worth more than an exception. Only a document that is no mapping at
-all is refused (by its caller's types).
+This program writes the document, but an older version may have written it. A page that shows nine
+facts of ten is more useful than an exception. Only a document that is no mapping is refused (by the
+types of the caller).
 """
 
 from __future__ import annotations
@@ -21,13 +20,14 @@ from hesiod_watch.report.formatting import between, parse_moment
 PARTS = ("pass", "fail", "skip")
 
 TINY = 0.0001
-"""Barcodes with a smaller part of the bases are mostly reads given to a barcode that nobody used.
+"""Smallest share of the bases of a used barcode. Reads of a barcode below it are mostly wrong
+assignments.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class HistogramBin:
-    """One class of a histogram, `low` included, `high` not."""
+    """Class of a histogram: `low` is included, `high` is not."""
 
     low: float
     high: float
@@ -75,10 +75,10 @@ class ReadGroup:
 
     @cached_property
     def yields(self) -> YieldOverTime | None:
-        """Bases per bin of time; None where the headers carry no times."""
-        said = mapping(self.raw.get("yield"))
-        start, seconds = parse_moment(text(said.get("start"))), number(said.get("bin_seconds"))
-        bases = tuple(numbers(said.get("bases")))
+        """Bases per bin of time; None if the read headers have no times."""
+        yields = mapping(self.raw.get("yield"))
+        start, seconds = parse_moment(text(yields.get("start"))), number(yields.get("bin_seconds"))
+        bases = tuple(numbers(yields.get("bases")))
         return (
             YieldOverTime(start, seconds, bases)
             if start is not None and seconds and seconds > 0 and bases
@@ -87,12 +87,12 @@ class ReadGroup:
 
     @cached_property
     def channels(self) -> Mapping[int, float]:
-        """Reads per channel, of channels that gave any."""
-        said = mapping(mapping(self.raw.get("channels")).get("reads"))
-        found = {
-            int(key): number(value) or 0 for key, value in said.items() if str(key).isdecimal()
+        """Reads per channel, for the channels that have reads."""
+        reads = mapping(mapping(self.raw.get("channels")).get("reads"))
+        counts = {
+            int(key): number(value) or 0 for key, value in reads.items() if str(key).isdecimal()
         }
-        return {channel: count for channel, count in found.items() if channel > 0 and count > 0}
+        return {channel: count for channel, count in counts.items() if channel > 0 and count > 0}
 
 
 _NO_READS = ReadGroup({"reads": 0, "bases": 0})
@@ -100,7 +100,7 @@ _NO_READS = ReadGroup({"reads": 0, "bases": 0})
 
 @dataclass(frozen=True, slots=True)
 class YieldOverTime:
-    """Bases per bin of `seconds`, the first bin beginning at `start`."""
+    """Bases per bin of `seconds`; the first bin begins at `start`."""
 
     start: datetime
     seconds: float
@@ -109,7 +109,7 @@ class YieldOverTime:
 
 @dataclass(frozen=True, slots=True)
 class BarcodeReads:
-    """One barcode's reads; `label` is the barcode's directory name, or "not barcoded"."""
+    """Reads of one barcode; `label` is the name of its directory, or "not barcoded"."""
 
     label: str
     total: ReadGroup
@@ -117,13 +117,13 @@ class BarcodeReads:
 
     @property
     def passed(self) -> ReadGroup:
-        """What people count: the passed reads, or all of them where nothing was split."""
+        """The passed reads, or all reads if the instrument did not split them."""
         return headline(self.total, self.parts)
 
 
 @dataclass(frozen=True, slots=True)
 class FileCount:
-    """Files of one kind: how many MinKNOW announced (None: not stated) and how many are here."""
+    """Files of one kind: announced by MinKNOW (None: not stated) and found."""
 
     kind: str
     announced: float | None
@@ -131,13 +131,13 @@ class FileCount:
 
     @property
     def difference(self) -> float:
-        """Files too many, or missing (negative); 0 where nothing was announced."""
+        """Surplus files, or missing ones (negative); 0 if no number was announced."""
         return 0 if self.announced is None else (self.found or 0) - self.announced
 
 
 @dataclass(frozen=True, slots=True)
 class ListedOutput:
-    """One file we wrote."""
+    """Output file that hesiod-watch wrote."""
 
     file: str
     reads: float | None
@@ -148,11 +148,11 @@ class ListedOutput:
 
 @dataclass(frozen=True)
 class QcDocument:
-    """A cell's qc document."""
+    """Qc document of a cell, with typed and tolerant access."""
 
     raw: Mapping[str, Any]
 
-    def said(self, key: str) -> str:
+    def field(self, key: str) -> str:
         return text(self.raw.get(key))
 
     def fact(self, key: str) -> str:
@@ -160,7 +160,7 @@ class QcDocument:
 
     @property
     def running(self) -> bool:
-        return self.said("state") == "running"
+        return self.field("state") == "running"
 
     @property
     def verdict(self) -> str:
@@ -172,24 +172,31 @@ class QcDocument:
 
     @property
     def checksums(self) -> MinknowChecksums:
-        """What MinKNOW's own checksums said of the cell's files when it was processed."""
+        """Result of MinKNOW's own checksums when the cell was processed."""
         return MinknowChecksums.from_record(self.raw.get(KEY))
 
     @property
     def fallback(self) -> tuple[tuple[str, float], ...]:
-        said = mapping(mapping(self.raw.get("completeness")).get("fallback"))
-        return tuple((str(kind), count) for kind, value in said.items() if (count := number(value)))
+        counts = mapping(mapping(self.raw.get("completeness")).get("fallback"))
+        return tuple(
+            (str(kind), count) for kind, value in counts.items() if (count := number(value))
+        )
 
     @property
     def counts(self) -> tuple[FileCount, ...]:
-        said = mapping(self.raw.get("counts"))
-        found = (FileCount(str(kind), number(mapping(value).get("announced")), number(mapping(value).get("found")))
-                 for kind, value in said.items())  # fmt: skip
-        return tuple(count for count in found if count.announced or count.found)
+        counts = (
+            FileCount(
+                str(kind),
+                number(mapping(value).get("announced")),
+                number(mapping(value).get("found")),
+            )
+            for kind, value in mapping(self.raw.get("counts")).items()
+        )
+        return tuple(count for count in counts if count.announced or count.found)
 
     @property
     def meaning(self) -> str:
-        """The sentence saying which mean Q this is."""
+        """Sentence that defines the mean Q of this document."""
         return text(mapping(self.raw.get("mean_q")).get("meaning"))
 
     @cached_property
@@ -198,7 +205,7 @@ class QcDocument:
 
     @cached_property
     def parts(self) -> Mapping[str, ReadGroup]:
-        """Pass, fail and skip, as far as the instrument told them apart."""
+        """Pass, fail and skip, as far as the instrument split the reads."""
         return parts_of(self.raw)
 
     @property
@@ -207,7 +214,7 @@ class QcDocument:
 
     @property
     def split(self) -> bool:
-        """The instrument told passed reads from failed ones."""
+        """Whether the instrument split the reads into passed and failed."""
         return "pass" in self.parts or "fail" in self.parts
 
     @property
@@ -216,8 +223,8 @@ class QcDocument:
 
     @cached_property
     def barcodes(self) -> tuple[BarcodeReads, ...]:
-        """Sorted by passed bases, most first. Empty where the cell is not barcoded."""
-        said = [
+        """Barcodes, most passed bases first. Empty if the cell is not barcoded."""
+        barcodes = [
             BarcodeReads(
                 text(item.get("barcode")) or "not barcoded",
                 ReadGroup(mapping(item.get("total"))),
@@ -225,11 +232,11 @@ class QcDocument:
             )
             for item in mappings(self.raw.get("barcodes"))
         ]
-        if len(said) == 1 and mappings(self.raw.get("barcodes"))[0].get("barcode") is None:
+        if len(barcodes) == 1 and mappings(self.raw.get("barcodes"))[0].get("barcode") is None:
             return ()
         return tuple(
             sorted(
-                said,
+                barcodes,
                 key=lambda barcode: (-barcode.passed.bases, -barcode.total.bases, barcode.label),
             )
         )
@@ -261,7 +268,7 @@ class QcDocument:
         )
 
     def link(self, key: str) -> str:
-        """A path, not yet a URL; "" where there is none."""
+        """Path of a linked file, not yet a URL; "" if there is none."""
         return text(mapping(self.raw.get("links")).get(key))
 
     @property
@@ -274,16 +281,16 @@ class QcDocument:
 
     @property
     def run_seconds(self) -> float | None:
-        """How long it sequenced: by the summary's times, or as the document says."""
+        """Duration of sequencing, in seconds: from the summary's times, else from `run_hours`."""
         length = between(self.fact("started"), self.fact("acquisition_stopped"))
         if length is not None:
             return length.total_seconds()
-        said = number(mapping(self.raw.get("facts")).get("run_hours"))
-        return None if said is None else said * 3600
+        hours = number(mapping(self.raw.get("facts")).get("run_hours"))
+        return None if hours is None else hours * 3600
 
     @property
     def catch_up_seconds(self) -> float | None:
-        """How long basecalling went on after the last read was sequenced."""
+        """Duration of basecalling, in seconds, after the last read was sequenced."""
         length = between(self.fact("acquisition_stopped"), self.fact("processing_stopped"))
         return None if length is None else length.total_seconds()
 
@@ -293,27 +300,28 @@ class QcDocument:
 
 
 def parts_of(raw: Mapping[str, Any]) -> Mapping[str, ReadGroup]:
-    """The groups under "pass", "fail" and "skip" that are there."""
+    """The groups under "pass", "fail" and "skip" that exist."""
     return {
         part: ReadGroup(mapping(raw[part])) for part in PARTS if isinstance(raw.get(part), Mapping)
     }
 
 
 def headline(total: ReadGroup, parts: Mapping[str, ReadGroup]) -> ReadGroup:
-    """The passed reads where the instrument split them (nothing, if all failed), else all reads."""
+    """The passed reads if the instrument split them (none if all failed), else all reads."""
     return parts.get("pass", _NO_READS if "fail" in parts else total)
 
 
 def passed_share(parts: Mapping[str, ReadGroup], of: str = "bases") -> float | None:
-    """Passed bases (or reads) as a part of those that were judged; None where nothing was. Skipped
-    ones were not.
+    """Passed bases (or reads) as a fraction of the passed and failed ones; None if there are none.
+
+    Skipped reads do not count.
     """
     judged = {part: parts[part].value(of) or 0.0 for part in ("pass", "fail") if part in parts}
     return fraction(judged.get("pass", 0.0), sum(judged.values()))
 
 
 def fraction(part: float | None, whole: float | None) -> float | None:
-    """None where there is nothing to take a part of."""
+    """`part` divided by `whole`; None if either is missing or `whole` is 0."""
     return part / whole if part is not None and whole else None
 
 

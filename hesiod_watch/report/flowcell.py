@@ -1,8 +1,7 @@
-"""The flow cell as a map: reads from each channel, where the channel is. Pure.
+"""Map of a flow cell: reads from each channel, at the place of the channel. Pure.
 
-Channel numbers do not run along the rows. The three layouts are those of the flow cells as the
-instrument's own displays show them: Flongle (126 channels), MinION and GridION (512), PromethION
-(3000).
+The channel numbers do not follow the rows. The three layouts are those of the instruments' own
+displays: Flongle (126 channels), MinION and GridION (512), PromethION (3000).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ _FLONGLE_ROWS = (12, 12, 13, 13, 13, 13, 13, 13, 12, 12)
 
 @dataclass(frozen=True, slots=True)
 class FlowCellLayout:
-    """Where the channels of one kind of flow cell are."""
+    """Places of the channels on one kind of flow cell."""
 
     kind: str
     channels: int
@@ -42,8 +41,11 @@ def flongle_place(channel: int) -> tuple[int, int]:
 
 
 def minion_place(channel: int) -> tuple[int, int]:
-    """Eight blocks of 64 in four columns each, the first block first and the others backwards; in
-    each the lower 32 channels fill the bottom half upwards and the upper 32 the top half downwards.
+    """Column and row of a channel on a MinION flow cell.
+
+    Eight blocks of 64 channels have four columns each: the first block first, then the others
+    backwards. In each block the lower 32 channels fill the bottom half upwards and the upper 32
+    channels the top half downwards.
     """
     block, rest = divmod(channel - 1, 64)
     top_half, rest = divmod(rest, 32)
@@ -52,7 +54,7 @@ def minion_place(channel: int) -> tuple[int, int]:
 
 
 def promethion_place(channel: int) -> tuple[int, int]:
-    """Twelve blocks of 25 rows by 10 columns, numbered along the rows."""
+    """Column and row of a channel: twelve blocks of 25 rows by 10, numbered along the rows."""
     block, rest = divmod(channel - 1, 250)
     row, column = divmod(rest, 10)
     return 10 * block + column, row
@@ -68,32 +70,31 @@ _BY_TYPE = {"FLG": LAYOUTS[0], "MIN": LAYOUTS[1], "PRO": LAYOUTS[2]}
 
 
 def layout_for(flow_cell_type: str, highest_channel: int) -> FlowCellLayout | None:
-    """By the product code ("FLO-PRO114M") where it is known, else the smallest that has the
-    channel.
-    """
-    told = _BY_TYPE.get(flow_cell_type.upper().removeprefix("FLO-")[:3])
-    if told is not None and highest_channel <= told.channels:
-        return told
+    """Layout by the product code ("FLO-PRO114M") if known, else the smallest with the channel."""
+    by_type = _BY_TYPE.get(flow_cell_type.upper().removeprefix("FLO-")[:3])
+    if by_type is not None and highest_channel <= by_type.channels:
+        return by_type
     return next((layout for layout in LAYOUTS if highest_channel <= layout.channels), None)
 
 
 def channel_chart(cell: QcDocument) -> Chart | None:
-    """The map, or None where the headers name no channel or one that no flow cell has."""
+    """Map of the flow cell; None if the headers name no channel, or one of no known flow cell."""
     reads = cell.total.channels
     layout = layout_for(cell.fact("flow_cell_type"), max(reads, default=0)) if reads else None
     if layout is None:
         return None
     counts = sorted(reads.values())
-    # Shades are equal steps up to the busiest channels but two in a hundred: one stuck pore must
-    # not pale the rest.
+    # The shades are equal steps up to the 98th percentile: one stuck pore must not make all other
+    # channels pale.
     step = max(1, -(-int(counts[int(0.98 * (len(counts) - 1))]) // SHADES))
     shades = {
         channel: min(SHADES, 1 + (int(count) - 1) // step) for channel, count in reads.items()
     }
     busiest = max(reads, key=lambda channel: reads[channel])
     summary = (
-        f"{len(reads):,} of {layout.channels:,} channels gave reads: {median(counts):,.0f} in the median, "
-        f"{reads[busiest]:,.0f} from the busiest, channel {busiest}."
+        f"{len(reads):,} of {layout.channels:,} channels gave reads:"
+        f" {median(counts):,.0f} in the median,"
+        f" {reads[busiest]:,.0f} from the busiest, channel {busiest}."
     )
     names = [_shade_name(shade, step) for shade in range(SHADES + 1)]
     members = [
@@ -114,10 +115,8 @@ def channel_chart(cell: QcDocument) -> Chart | None:
         tuple((label, f"{count:,}") for label, count in zip(names, members, strict=True)),
     )
     legend = tuple((f"shade-{shade}", label) for shade, label in enumerate(names))
-    return Chart(
-        "channels", title, f"reads from each channel, where it is on the {layout.kind} flow cell", picture, summary,
-        table, legend,
-    )  # fmt: skip
+    subtitle = f"reads from each channel, where it is on the {layout.kind} flow cell"
+    return Chart("channels", title, subtitle, picture, summary, table, legend)
 
 
 def _shade_name(shade: int, step: int) -> str:
@@ -130,7 +129,7 @@ def _shade_name(shade: int, step: int) -> str:
 
 
 def _squares(layout: FlowCellLayout, shades: Mapping[int, int]) -> list[Markup]:
-    """One path per shade: 3000 rectangles would make the page ten times as big."""
+    """One SVG path per shade: 3000 rectangles would make the page ten times as big."""
     squares: list[list[str]] = [[] for _ in range(SHADES + 1)]
     for channel in range(1, layout.channels + 1):
         column, row = layout.place(channel)

@@ -1,12 +1,10 @@
-"""Numbers, names, times and links as people read them. Pure; text in, text or safe markup out.
+"""Text and safe markup for numbers, names, times and links in a page. Pure.
 
-Two kinds of function: those that give plain `str` (for titles of bars, for descriptions) and those
-that give `Markup` for a page, where the short form shows and the exact value is in the element's
-`value` and `title`.
+Some functions return plain `str` (titles of bars, descriptions). Others return `Markup` for a page:
+it shows the short form and has the exact value in the element's `value` and `title`.
 
-Texts from disk are hostile. `visible` is the one place where control and bidi characters become
-something a person can see; the pages apply it to every text they print, so that no caller can
-forget it.
+Texts from disk are hostile. Only `visible` makes control and bidi characters visible. The pages
+apply it to every text that they print, so that no caller can forget it.
 """
 
 from __future__ import annotations
@@ -21,21 +19,20 @@ from hesiod_watch.core.naming import display
 UNKNOWN = "\N{EN DASH}"
 
 _SCALES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
-_EXACT_BELOW = 10_000  # reads: up to here every digit is worth its place
+_EXACT_BELOW = 10_000  # reads: smaller numbers are shown with every digit
 
 
 def visible(text: str) -> str:
-    """Text with everything that cannot be seen, or that reorders what can, written out as
-    `naming.display` does it.
+    """Text with every invisible or reordering character escaped as in `naming.display`.
 
-    Backslashes stay single, unlike there: sentences come with names already escaped, and escaping
-    twice must change nothing. Always encodable as UTF-8.
+    A backslash stays single, unlike in `naming.display`: names in sentences are already escaped,
+    and a second call must change nothing. The result can always be encoded as UTF-8.
     """
     return "\\".join(map(display, text.split("\\")))
 
 
 def name(text: str) -> Markup:
-    """A name from disk: isolated from the text around it, what was written out marked as such."""
+    """Markup of a name from disk, isolated from the text around it; escapes are marked."""
     parts = [
         escape(character)
         if (shown := visible(character)) == character
@@ -46,7 +43,7 @@ def name(text: str) -> Markup:
 
 
 def href(path: str) -> str:
-    """A path, as on disk, as the target of a link: percent-encoded.
+    """Target of a link to a path as on disk, percent-encoded.
 
     The result is always a path on the page's own host: a colon is encoded, so there is no scheme
     (`javascript:`), and several leading slashes become one, so there is no other host
@@ -56,8 +53,9 @@ def href(path: str) -> str:
 
 
 def url(relative: str) -> str:
-    """A relative URL as the target of a link: what is encoded stays, what should be and is not, is;
-    local as `href`.
+    """Target of a link to a relative URL, local as in `href`.
+
+    Encoded characters stay; characters that need encoding are encoded.
     """
     return _local(quote(relative.encode("utf-8", "surrogateescape"), safe="/~%"))
 
@@ -67,10 +65,11 @@ def _local(encoded: str) -> str:
 
 
 def scaled(value: float) -> tuple[str, str]:
-    """Three significant digits and the decimal prefix: 1234567 is ("1.23", "M"), 999.6 is ("1.00",
-    "k").
+    """Three significant digits and the decimal prefix.
+
+    1234567 is ("1.23", "M"), 999.6 is ("1.00", "k").
     """
-    # The limit is where three digits would round up to the next prefix's 1.00.
+    # From this limit on, three digits would round up to the next prefix's 1.00.
     factor, prefix = next(
         (scale for scale in _SCALES if abs(value) >= 0.9995 * scale[0]), _SCALES[-1]
     )
@@ -82,13 +81,13 @@ def scaled(value: float) -> tuple[str, str]:
 
 
 def bases_text(value: float) -> str:
-    """An amount of sequence: "12.3 Gb"; below a thousand "845 b"."""
+    """Number of bases as text: "12.3 Gb"; below a thousand "845 b"."""
     number, prefix = scaled(value)
     return f"{number} {prefix}b"
 
 
 def reads_text(value: float) -> str:
-    """A number of reads: "9,999", "12.3 k", "2.31 M"."""
+    """Number of reads as text: "9,999", "12.3 k", "2.31 M"."""
     if value < _EXACT_BELOW:
         return f"{value:,.0f}"
     number, prefix = scaled(value)
@@ -96,7 +95,7 @@ def reads_text(value: float) -> str:
 
 
 def share_text(fraction: float) -> str:
-    """A fraction as a percentage that never rounds up to all or down to nothing."""
+    """Fraction as a percentage that never rounds up to 100 % or down to 0 %."""
     percent = 100 * fraction
     if 0 < percent < 0.01:
         return "<0.01 %"
@@ -108,25 +107,23 @@ def share_text(fraction: float) -> str:
 
 
 def quality_text(value: float) -> str:
-    """A quality, in Phred, to the tenth."""
+    """Quality, in Phred, with one decimal."""
     return f"{value:.1f}"
 
 
 def exact_text(value: float, unit: str) -> str:
-    """All that is known of a number: "5,420,000 reads"; four digits after the point where it has
-    such.
-    """
+    """Exact number with its unit: "5,420,000 reads"; four decimals if it is not an integer."""
     return f"{value:,.0f} {unit}" if float(value).is_integer() else f"{value:,.4f} {unit}"
 
 
 def size_text(value: float) -> str:
-    """Bytes, in powers of ten as the disk's maker counts them: "1.20 GB"."""
+    """Number of bytes as text, in powers of ten as disk makers count: "1.20 GB"."""
     number, prefix = scaled(value)
     return f"{number} {prefix}B"
 
 
 def hours_text(seconds: float) -> str:
-    """How long: "71 h 58 min", "12 min", "40 s"."""
+    """Duration as text: "71 h 58 min", "12 min", "40 s"."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -138,16 +135,14 @@ def hours_text(seconds: float) -> str:
 
 
 def number(short: str, exact: float, unit: str) -> Markup:
-    """A short number that carries its exact value for machines (`value`) and for whoever points at
-    it (`title`).
-    """
+    """Markup of a short number with its exact value, for programs and in a tooltip (`title`)."""
     return Markup('<data class="num" value="{}" title="{}">{}</data>').format(
         exact, exact_text(exact, unit), short
     )
 
 
 def unknown() -> Markup:
-    """The place of a number that nobody knows."""
+    """Placeholder for an unknown number."""
     return Markup('<span class="unknown" title="not known">{}</span>').format(UNKNOWN)
 
 
@@ -187,7 +182,7 @@ def hours(seconds: float | None) -> Markup:
 
 
 def parse_moment(text: str) -> datetime | None:
-    """A time as MinKNOW or this program writes it; None where it is no time."""
+    """Parse a time as MinKNOW or this program writes it; None if it is not a time."""
     try:
         return datetime.fromisoformat(text)
     except ValueError:
@@ -195,8 +190,9 @@ def parse_moment(text: str) -> datetime | None:
 
 
 def between(start: str, stop: str) -> timedelta | None:
-    """Time from one moment to the next; None where either is no time, they cannot be compared, or
-    it runs backwards.
+    """Time from `start` to `stop`.
+
+    None if either is not a time, if they cannot be compared, or if `stop` is earlier.
     """
     first, second = parse_moment(start), parse_moment(stop)
     if (
@@ -210,8 +206,9 @@ def between(start: str, stop: str) -> timedelta | None:
 
 
 def moment(text: str) -> Markup:
-    """A time to the minute, with its offset as written; the full text in the title. What is no time
-    shows as it is.
+    """Markup of a time to the minute, with its offset as written and the full text as tooltip.
+
+    Text that is not a time is shown unchanged.
     """
     when = parse_moment(text)
     if when is None:
@@ -226,8 +223,6 @@ def moment(text: str) -> Markup:
 
 
 def sentence(text: str) -> str:
-    """The class of a sentence, which is shown with a capital; none where it begins with what may be
-    a name.
-    """
+    """CSS class that capitalises a sentence; "" if the first word may be a name."""
     first = text.split(" ", 1)[0].rstrip(":,;")
     return "sentence" if first.isalpha() and first.islower() else ""

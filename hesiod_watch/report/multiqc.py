@@ -1,12 +1,11 @@
-"""A cell's numbers as MultiQC's custom content: files that `multiqc` finds by their name,
-`*_mqc.json`.
+"""MultiQC custom content with a cell's numbers: `multiqc` finds `*_mqc.json` by its name.
 
-Each cell has its own files with the same section ids; MultiQC merges files of one id, so a report
+Each cell has its own files with the same section ids. MultiQC merges files of one id, so a report
 over many cells has one table with a row for each cell, one bar graph and one line graph.
 
-MultiQC cuts sample names at what looks like the ending of a file (`.fastq`, `_counts`, …). Two
-names cut to the same would be one row, so a name begins with what is unique: flow cell and run id,
-the library after them.
+MultiQC cuts a sample name at anything that looks like the suffix of a file (`.fastq`, `_counts`,
+…). Two names that are equal after the cut would be one row. So a name begins with its unique part:
+first flow cell and run id, then the library.
 """
 
 from __future__ import annotations
@@ -21,13 +20,16 @@ from hesiod_watch.report.document import QcDocument, passed_share
 _PARENT = {
     "parent_id": "hesiod_watch",
     "parent_name": "hesiod-watch",
-    "parent_description": "Nanopore cells. All numbers are of passed reads, as the instrument judged them.",
+    "parent_description": (
+        "Nanopore cells. All numbers are of passed reads, as judged by the instrument."
+    ),
 }
 
 
 def multiqc_files(qc: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """File name to content, to be written as JSON beside the cell's outputs. Nothing for a cell
-    without reads.
+    """Files for MultiQC, name to content, to be written as JSON beside the cell's outputs.
+
+    Empty for a cell without reads.
     """
     cell = QcDocument(qc)
     if not cell.has_reads:
@@ -46,18 +48,20 @@ def multiqc_files(qc: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
 
 
 def sample_name(cell: QcDocument) -> str:
-    """The cell's row in MultiQC: "PAW48211_c6ded78b pool_3", one word more for data called again."""
-    directory, short_id = cell.said("cell"), cell.said("short_id")
+    """Sample name in MultiQC: "PAW48211_c6ded78b pool_3"; re-called data have one more word."""
+    directory, short_id = cell.field("cell"), cell.field("short_id")
     key, suffix = directory, ""
     if short_id and short_id in directory:
-        key = f"{cell.said('flow_cell_id') or 'cell'}_{short_id}"
+        key = f"{cell.field('flow_cell_id') or 'cell'}_{short_id}"
         suffix = directory.rpartition(short_id)[2].lstrip(".")
-    return _plain(" ".join(word for word in (key, suffix, cell.said("library")) if word))
+    return _plain(" ".join(word for word in (key, suffix, cell.field("library")) if word))
 
 
 def _plain(name: str) -> str:
-    """Letters, digits, blanks and hyphens: MultiQC puts names into its page and into tables as they
-    are, and a table's field that begins with `=` or `-` is a formula to some programs.
+    """Name with only letters, digits, blanks and hyphens, and no hyphen at its start.
+
+    MultiQC copies names into its page and tables without escapes. Some programs read a table field
+    that begins with `=` or `-` as a formula.
     """
     return re.sub(r"[^A-Za-z0-9 -]+", "_", name).lstrip("- ") or "_"
 
@@ -117,7 +121,10 @@ def _barcodes(sample: str, amounts: Mapping[str, float]) -> dict[str, Any]:
         "id": "hesiod_watch_barcodes",
         **_PARENT,
         "section_name": "Bases by barcode",
-        "description": "Passed bases of each barcode; barcodes with less than 0.01 % of the cell's bases are left out.",
+        "description": (
+            "Passed bases of each barcode; barcodes with less than 0.01 % of the cell's bases are"
+            " left out."
+        ),
         "plot_type": "bargraph",
         "pconfig": {
             "id": "hesiod_watch_barcodes_plot",
@@ -129,7 +136,7 @@ def _barcodes(sample: str, amounts: Mapping[str, float]) -> dict[str, Any]:
 
 
 def _length_curve(cell: QcDocument) -> dict[str, float]:
-    """Part of the passed bases, in percent, by the (geometric) middle of each length class."""
+    """Percentage of the passed bases, by the (geometric) middle of each length class."""
     bins = cell.passed.lengths
     whole = sum(a_bin.bases for a_bin in bins)
     if not whole:

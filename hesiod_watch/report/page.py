@@ -1,8 +1,8 @@
-"""From a template and values to one self-contained HTML file.
+"""Render a template and values to one self-contained HTML file.
 
-Every text goes through `formatting.visible` (control and bidi characters written out) and
-autoescape, whatever the template says. The page's policy allows nothing but the one style sheet in
-it, named by its hash: no script, no request.
+Every text passes `formatting.visible` (escapes control and bidi characters) and autoescape,
+whatever the template contains. The page's policy allows only the page's own style sheet, by its
+hash, and an inline icon: no script, no request.
 """
 
 from __future__ import annotations
@@ -20,9 +20,7 @@ from hesiod_watch.report import formatting
 
 
 def _printable(value: object) -> object:
-    """What an expression in a template puts on the page: nothing for None, and only characters that
-    can be seen.
-    """
+    """Value of a template expression as printed: None prints nothing, text is made visible."""
     if value is None:
         return ""
     return (
@@ -39,9 +37,12 @@ def _style() -> str:
 
 @cache
 def _policy() -> str:
-    """The Content-Security-Policy: nothing at all, but this style sheet and the icon in the page."""
+    """Content-Security-Policy that allows this style sheet and the icon in the page only."""
     digest = base64.b64encode(hashlib.sha256(_style().encode()).digest()).decode("ascii")
-    return f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none';"
+        " form-action 'none'"
+    )
 
 
 @cache
@@ -76,5 +77,5 @@ def _environment() -> Environment:
 
 
 def render(template: str, **values: object) -> str:
-    """The page. Always encodable as UTF-8."""
+    """Render the page. The result can always be encoded as UTF-8."""
     return _environment().get_template(template).render(**values)

@@ -1,7 +1,7 @@
-"""The charts of a cell's page: read lengths, qualities, yield over time, barcodes. Pure.
+"""Charts of a cell's page: read lengths, qualities, yield over time, barcodes. Pure.
 
-Passed reads are plain, failed ones hatched, skipped ones outlined: the difference does not need
-colour. None means that there is nothing to draw, and the page then says why in a sentence.
+Passed reads are plain, failed reads hatched, skipped reads outlined: the difference is visible
+without colour. A chart is None if there is nothing to draw; the page then gives the reason.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ from hesiod_watch.report.svg import (
 )
 
 UNPLACED = frozenset({"unclassified", "mixed"})
-"""What stands in a barcode's place for reads that belong to none."""
+"""Names in place of a barcode for reads without a barcode."""
 
 WORDS = {"pass": "passed", "fail": "failed", "skip": "skipped", "all": "all reads"}
 
-_HOVER_ZONES = 72  # of the yield curve: narrower ones cannot be hit
+_HOVER_ZONES = (
+    72  # number of zones of the yield curve with a tooltip; narrower zones are hard to hit
+)
 _HOUR_STEPS = (1 / 60, 1 / 12, 1 / 6, 0.5, 1, 2, 3, 6, 12, 24, 48, 96, 168)  # hours
 
 
 def shown_parts(parts: Mapping[str, ReadGroup], total: ReadGroup) -> dict[str, ReadGroup]:
-    """What to stack: the parts that have reads, or all reads as one where the instrument split
-    nothing.
-    """
+    """Parts with reads, to be stacked; all reads as one part if the instrument split nothing."""
     found = {part: parts[part] for part in PARTS if part in parts and parts[part].reads}
     return found or {"all": total}
 
@@ -61,7 +61,7 @@ def legend_of(parts: Mapping[str, ReadGroup]) -> tuple[tuple[str, str], ...]:
 
 
 def length_chart(cell: QcDocument) -> Chart | None:
-    """Bases by read length, on a logarithmic axis: where the sequence is, not where the reads are."""
+    """Bases by read length on a logarithmic axis: where the bases are, not the reads."""
     parts = shown_parts(cell.parts, cell.total)
     stacks = _stacks(parts, lambda group: group.lengths, lambda a_bin: a_bin.bases)
     if not stacks:
@@ -123,7 +123,7 @@ def length_chart(cell: QcDocument) -> Chart | None:
 
 
 def quality_chart(cell: QcDocument) -> Chart | None:
-    """Reads by their mean Q."""
+    """Reads by mean Q."""
     parts = shown_parts(cell.parts, cell.total)
     stacks = _stacks(parts, lambda group: group.qualities, lambda a_bin: a_bin.reads)
     if not stacks:
@@ -191,7 +191,7 @@ def quality_chart(cell: QcDocument) -> Chart | None:
 
 
 def yield_chart(cell: QcDocument) -> Chart | None:
-    """Bases so far against time since the first read: all reads dashed, passed reads plain."""
+    """Bases so far by time since the first read: all reads dashed, passed reads plain."""
     whole = cell.total.yields
     if whole is None or not sum(whole.bases):
         return None
@@ -202,8 +202,8 @@ def yield_chart(cell: QcDocument) -> Chart | None:
     hours = max(point[0] for points in curves.values() for point in points)
     highest = curves["all"][-1][1]
     top, step = nice_top(max(highest, *(points[-1][1] for points in curves.values())))
-    # Both curves run to the right-hand edge: no passed read in the last hour is no gap in the
-    # curve.
+    # Both curves end at the right edge: the last hours may have no passed read, and this must not
+    # look like a gap.
     drawn = {
         part: [(hour / hours, amount / top) for hour, amount in [*points, (hours, points[-1][1])]]
         for part, points in curves.items()
@@ -257,9 +257,7 @@ def yield_chart(cell: QcDocument) -> Chart | None:
 
 
 def barcode_chart(barcodes: Sequence[BarcodeReads]) -> Chart | None:
-    """Bases of each barcode as columns, in the order of their names, so that a plate's pattern can
-    be seen.
-    """
+    """Bases of each barcode as columns, by name, so that the pattern of a plate is visible."""
     ordered = in_order(barcodes)
     if not ordered:
         return None
@@ -319,8 +317,9 @@ def _stacks(
     bins: Callable[[ReadGroup], Sequence[HistogramBin]],
     amount: Callable[[HistogramBin], float],
 ) -> dict[tuple[float, float], dict[str, float]]:
-    """Amount of each part in each class that has any, classes in order. Groups may cover different
-    ranges.
+    """Amount of each part in each non-empty class, classes in order.
+
+    The groups may cover different ranges.
     """
     found: dict[tuple[float, float], dict[str, float]] = {}
     for part, group in parts.items():
@@ -331,8 +330,9 @@ def _stacks(
 
 
 def _log_span(stacks: Mapping[tuple[float, float], Mapping[str, float]]) -> tuple[float, float]:
-    """The axis: all that has a thousandth of the highest column, and at least one and a half
-    decades around it.
+    """Range of the axis: every column of at least a thousandth of the highest one.
+
+    The range is at least one and a half decades.
     """
     highest = max(sum(amounts.values()) for amounts in stacks.values())
     seen = [edges for edges, amounts in stacks.items() if sum(amounts.values()) >= highest / 1000]
@@ -360,7 +360,7 @@ def _length_rows(
 
 
 def _decade(power: int) -> str:
-    """10 to a power, as the axis says it: "100 b", "10 kb"."""
+    """Axis label of a power of 10: "100 b", "10 kb"."""
     return f"{10 ** (power % 3)} {('', 'k', 'M', 'G')[power // 3]}b"
 
 
@@ -373,14 +373,14 @@ def _lengths(start: float, stop: float) -> str:
 
 
 def _spoken(amounts: Mapping[str, float], words: Callable[[float], str]) -> str:
-    """ "12.3 Gb passed, 1.2 Gb failed"."""
+    """Amounts as text: "12.3 Gb passed, 1.2 Gb failed"."""
     if list(amounts) == ["all"]:
         return words(amounts["all"])
     return ", ".join(f"{words(amount)} {WORDS[part]}" for part, amount in amounts.items())
 
 
 def _left_ticks(top: float, step: float, unit: str) -> list[AxisTick]:
-    """Ticks from 0 in one prefix for the whole axis, without digits that say nothing."""
+    """Ticks from 0, with one prefix for the whole axis and no meaningless digits."""
     _, prefix = scaled(top)
     factor = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[prefix]
     return [
@@ -393,7 +393,7 @@ def _left_ticks(top: float, step: float, unit: str) -> list[AxisTick]:
 
 
 def _running_sum(yields: YieldOverTime, zero: datetime) -> list[tuple[float, float]]:
-    """(hours since `zero`, bases so far) at the end of each bin, from (0, 0)."""
+    """Points (hours since `zero`, bases so far) at the end of each bin, from (0, 0)."""
     first = (yields.start - zero) / timedelta(hours=1)
     points, so_far = [(max(0.0, first), 0.0)], 0.0
     for index, amount in enumerate(yields.bases, 1):
@@ -403,7 +403,7 @@ def _running_sum(yields: YieldOverTime, zero: datetime) -> list[tuple[float, flo
 
 
 def _at(points: Sequence[tuple[float, float]], hour: float) -> float:
-    """The curve's value at an hour: that of the last point not after it."""
+    """Value of the curve at an hour: that of the last point not after it."""
     return next((amount for when, amount in reversed(points) if when <= hour + 1e-9), 0.0)
 
 
@@ -439,16 +439,14 @@ def _hours(hours: float) -> str:
 
 
 def in_order(barcodes: Sequence[BarcodeReads]) -> list[BarcodeReads]:
-    """By name, barcode2 before barcode10, what is no barcode last."""
+    """Barcodes by name, barcode2 before barcode10; reads without a barcode last."""
     return sorted(
         barcodes, key=lambda barcode: (barcode.label in UNPLACED, natural_key(barcode.label))
     )
 
 
 def _sparse(labels: Sequence[str]) -> list[str]:
-    """About twelve of the labels, the others empty: round numbers where they are numbers, as on a
-    plate.
-    """
+    """About twelve of the labels, the others empty; numeric labels are round, as on a plate."""
     every = next(
         step for step in (1, 2, 4, 8, 12, 24, 48, len(labels)) if len(labels) / step <= 12.5
     )
@@ -459,8 +457,6 @@ def _sparse(labels: Sequence[str]) -> list[str]:
 
 
 def _short(label: str) -> str:
-    """The label below a column: the number of barcode07; nothing for a name too long to stand
-    there.
-    """
+    """Label below a column: "7" for barcode07; "" for a name that is too long."""
     match = re.fullmatch(r"[A-Za-z_-]*?0*(\d{1,4})", label)
     return match.group(1) if match else label if len(label) <= 4 else ""

@@ -1,14 +1,16 @@
-"""The page of a run: its cells at a glance, with a link to the page of each.
+"""Page of a run: an overview of its cells, with a link to the page of each cell.
 
     {"run", "title", "status", "status_why", "made_at", "program", "covers",
      "cells": [{"library", "cell", "stage", "why", "by_hand", "damaged", "page", "qc"}],
      "quarantined": [{"name", "why"}]}
 
-`covers` is the digest of what the page shows (hex); it stands at the top of the file, where
-`covers.read_covers` finds it. `by_hand` says what is missing of a cell that a person accepted as
-complete, or "". `damaged` is true where MinKNOW's checksums prove that files of a processed cell
-differ or are missing. `page` is a URL relative to this page, or None; `qc` is a qc document or
-None; `title`, the facility's name, may be missing.
+- `covers`: digest of the content of the page (hex). It is at the top of the file, where
+  `runs.report_digest` finds it.
+- `by_hand`: the missing data of a cell that is accepted as complete by a person, or "".
+- `damaged`: true if MinKNOW's checksums prove that files of a processed cell differ or are missing.
+- `page`: a URL relative to this page, or None.
+- `qc`: a qc document, or None.
+- `title`: the facility's name; may be missing.
 """
 
 from __future__ import annotations
@@ -39,8 +41,8 @@ TONES: Mapping[str, str] = {
     "stripped": "none",
     "unknown": "warn",
 }
-"""Tone of each status of a run and stage of a cell: good, busy, warn, bad or none. Only for the
-eye.
+"""Tone of each status of a run and stage of a cell: good, busy, warn, bad or none. For display
+only.
 """
 
 
@@ -59,15 +61,15 @@ HEADLINES: Mapping[str, str] = {
     "sync_needed": "To be copied here",
     "incomplete": "Still being written",
 }
-"""What each status of a run says to a person; the status itself stands beside it."""
+"""Headline for each status of a run; the page shows the status itself beside it."""
 
 BY_HAND = "Accepted as complete by a person"
-"""The same of a complete run, some of whose data are not proven to be here."""
+"""Headline of a complete run if some of its data are not proven to be here."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunPageRow:
-    """One cell's row. `bar` is its passed bases as a part of the largest cell's, in percent."""
+    """Row of a cell. `bar`: its passed bases in percent of those of the largest cell."""
 
     library: str
     cell: str
@@ -80,7 +82,7 @@ class RunPageRow:
 
     @property
     def counted(self) -> bool:
-        """Its reads are part of the totals: there are some, and nobody has said to disregard them."""
+        """Whether the totals include the cell: it has numbers and is not aborted."""
         return self.qc is not None and self.stage != "aborted"
 
     @property
@@ -90,14 +92,14 @@ class RunPageRow:
 
 @dataclass(frozen=True, slots=True)
 class RunTotals:
-    """Sums over the cells that count."""
+    """Sums over the counted cells."""
 
     cells: int
     processed: int
     reads: float
     bases: float
-    judged: float  # bases that passed or failed, of cells whose instrument told them apart
-    passed: float  # of these
+    judged: float  # passed and failed bases of the cells whose instrument split them
+    passed: float  # passed bases of the same cells
 
     @property
     def share(self) -> float | None:
@@ -105,8 +107,9 @@ class RunTotals:
 
 
 def render_run(run: Mapping[str, Any]) -> str:
-    """The run's page as one HTML document. ValueError where `covers` is no digest: nobody could
-    find it again.
+    """Render the run's page as one HTML document.
+
+    Raises ValueError if `covers` is not a digest: no reader could find it in the file.
     """
     covers = text(run.get("covers"))
     if not DIGEST.fullmatch(covers):
@@ -143,12 +146,12 @@ def render_run(run: Mapping[str, Any]) -> str:
 
 
 def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
-    said = [
+    cells = [
         (item, QcDocument(item["qc"]) if mapping(item.get("qc")) else None)
         for item in mappings(run.get("cells"))
     ]
-    amounts = [qc.passed.bases for _, qc in said if qc]
-    largest = max(amounts) if len(amounts) > 1 else 0.0  # one bar alone compares nothing
+    amounts = [qc.passed.bases for _, qc in cells if qc]
+    largest = max(amounts) if len(amounts) > 1 else 0.0  # a single bar would compare nothing
     return [
         RunPageRow(
             library=text(item.get("library")),
@@ -162,12 +165,12 @@ def _lines(run: Mapping[str, Any]) -> list[RunPageRow]:
             qc=qc,
             bar=round(100 * (fraction(qc.passed.bases, largest) or 0.0), 3) if qc else 0.0,
         )
-        for item, qc in said
+        for item, qc in cells
     ]
 
 
 def _tone(stage: str, by_hand: str) -> str:
-    """What a person accepted is not good, and no better than it was."""
+    """Tone of a cell; accepted as complete by a person is at best "warn"."""
     tone = TONES.get(stage, "warn")
     return "warn" if by_hand and tone != "bad" else tone
 

@@ -1,13 +1,13 @@
-"""Inline SVG that is as wide as its place and keeps its text at one size. Pure.
+"""Inline SVG charts that fill the available width and keep their text at one size. Pure.
 
-A chart's canvas has no viewBox: everything is placed in percent of the canvas, and the style sheet
-gives the canvas its height and the margins in which axis labels stand. So a chart 300 pixels wide
-on a phone has the same legible labels as one of 1,000 on a desk. Lines, which know no percentages,
-live in an inner canvas that stretches (`stretched`).
+A chart's canvas has no viewBox: positions are in percent of the canvas. The style sheet sets the
+height of the canvas and the margins for the axis labels. So the labels of a chart are equally
+legible at 300 pixels on a phone and at 1,000 on a desk. A path cannot use percentages, so it is in
+an inner canvas that stretches (`stretched`).
 
-Colours and line widths are in the style sheet, by class; a page's policy forbids inline styles.
-Every chart is one image for a screen reader, with a title and a description, and the numbers are in
-a table beside it (`Chart.table`).
+Colours and line widths are in the style sheet, by class; the page's policy forbids inline styles.
+For a screen reader every chart is one image with a title and a description; the numbers are in a
+table beside it (`Chart.table`).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ STRETCH = 1000
 
 @dataclass(frozen=True, slots=True)
 class AxisTick:
-    """A place on an axis, 0 to 1, and what stands there."""
+    """Position on an axis, 0 to 1, and its label."""
 
     at: float
     label: str
@@ -34,7 +34,7 @@ class AxisTick:
 
 @dataclass(frozen=True, slots=True)
 class ChartTable:
-    """The numbers of a chart, for people who do not look at it."""
+    """Numbers of a chart, for readers who do not see it."""
 
     caption: str
     header: tuple[str, ...]
@@ -43,11 +43,11 @@ class ChartTable:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """A drawn chart: the picture, what it shows in a sentence, its keys, and its table."""
+    """Drawn chart: picture, summary in a sentence, legend and table."""
 
-    key: str  # unique on the page; ids are made from it
+    key: str  # unique on the page; part of the ids of elements
     title: str
-    subtitle: str  # what is counted, against what
+    subtitle: str  # the quantities of the two axes
     picture: Markup
     summary: str
     table: ChartTable
@@ -55,10 +55,11 @@ class Chart:
 
 
 def element(tag: str, *children: Markup | str, **attributes: object) -> Markup:
-    """`<tag …>children</tag>`, everything escaped. `_` in an attribute's name is `-`; `class_` is
-    `class`.
+    """`<tag …>children</tag>` with everything escaped.
+
+    `_` in the name of an attribute becomes `-`; `class_` becomes `class`.
     """
-    said = "".join(
+    written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{escape(visible(str(value)))}"'
         for key, value in attributes.items()
         if value is not None
@@ -66,19 +67,20 @@ def element(tag: str, *children: Markup | str, **attributes: object) -> Markup:
     inside = "".join(
         child if isinstance(child, Markup) else escape(visible(child)) for child in children
     )
-    return Markup(f"<{tag}{said}>{inside}</{tag}>")  # noqa: S704 - every part was escaped above
+    return Markup(f"<{tag}{written}>{inside}</{tag}>")  # noqa: S704 - every part was escaped above
 
 
 def percent(fraction: float) -> str:
-    """A fraction as a length in percent, short."""
+    """Fraction as a length in percent, without trailing zeros."""
     return f"{100 * fraction:.3f}".rstrip("0").rstrip(".") + "%"
 
 
 def canvas(
     key: str, title: str, summary: str, *children: Markup, view_box: str | None = None
 ) -> Markup:
-    """The outermost `<svg>`: one image with a title and a description. With a view box it is a
-    drawing that scales.
+    """The outermost `<svg>`: one image with a title and a description.
+
+    With a view box it is a drawing that scales.
     """
     return element(
         "svg",
@@ -93,7 +95,7 @@ def canvas(
 
 
 def bar(x: float, width: float, bottom: float, top: float, kind: str) -> Markup:
-    """A column between two heights; fractions of the canvas, heights counted from the base line."""
+    """Bar between two heights, in fractions of the canvas; heights are from the base line."""
     return element(
         "rect",
         x=percent(x),
@@ -105,7 +107,7 @@ def bar(x: float, width: float, bottom: float, top: float, kind: str) -> Markup:
 
 
 def column(x: float, width: float, words: str, parts: Iterable[tuple[str, float]]) -> Markup:
-    """Stacked bars with the words that pointing anywhere above or below them shows."""
+    """Stacked bars; `words` are the tooltip over the full height of the canvas."""
     bottom = 0.0
     bars = []
     for kind, height in parts:
@@ -116,7 +118,7 @@ def column(x: float, width: float, words: str, parts: Iterable[tuple[str, float]
 
 
 def axis_left(ticks: Sequence[AxisTick]) -> Markup:
-    """Horizontal grid lines with their labels on the left; the first is the base line."""
+    """Horizontal grid lines with labels on the left; the first one is the base line."""
     lines = [
         element(
             "line",
@@ -144,7 +146,7 @@ def axis_left(ticks: Sequence[AxisTick]) -> Markup:
 
 
 def axis_bottom(ticks: Sequence[AxisTick], name: str) -> Markup:
-    """The base line, labels below it, and the axis' name below them."""
+    """Base line, with labels and the axis' name below it."""
     labels = [
         element("text", tick.label, x=percent(tick.at), y="100%", dy="18", class_="tick middle")
         for tick in ticks
@@ -155,7 +157,7 @@ def axis_bottom(ticks: Sequence[AxisTick], name: str) -> Markup:
 
 
 def marker(at: float, words: str) -> Markup:
-    """A vertical line with its label beside its top, on the side where there is room."""
+    """Vertical line with a label beside its top, on the side with more room."""
     left = at > 0.6
     return element(
         "g",
@@ -173,8 +175,9 @@ def marker(at: float, words: str) -> Markup:
 
 
 def stretched(*children: Markup) -> Markup:
-    """An inner canvas of 1000 by 1000 units laid over the whole chart; strokes keep their width
-    (style sheet).
+    """Inner canvas of 1000 by 1000 units over the whole chart.
+
+    Strokes keep their width (style sheet).
     """
     return element(
         "svg",
@@ -188,14 +191,15 @@ def stretched(*children: Markup) -> Markup:
 
 
 def line(points: Sequence[tuple[float, float]], kind: str) -> Markup:
-    """A line through points in fractions of the canvas, heights from the base line; for
-    `stretched`.
+    """Line through points in fractions of the canvas, heights from the base line.
+
+    For use in `stretched`.
     """
     return element("path", d="M" + "L".join(map(_point, points)), class_=kind)
 
 
 def area(points: Sequence[tuple[float, float]], kind: str) -> Markup:
-    """The area between such a line and the base line."""
+    """Area between a line, as in `line`, and the base line."""
     closed = [(points[0][0], 0.0), *points, (points[-1][0], 0.0)]
     return element("path", d="M" + "L".join(map(_point, closed)) + "Z", class_=kind)
 
@@ -206,7 +210,7 @@ def _point(point: tuple[float, float]) -> str:
 
 
 def nice_step(span: float, most: int) -> float:
-    """The smallest of 1, 2, 5 times a power of ten that divides `span` into at most `most` steps."""
+    """Smallest of 1, 2, 5 times a power of ten that divides `span` into `most` steps or fewer."""
     rough = span / most
     power = 10.0 ** math.floor(math.log10(rough))
     return next(
@@ -215,7 +219,7 @@ def nice_step(span: float, most: int) -> float:
 
 
 def nice_top(highest: float, most: int = 4) -> tuple[float, float]:
-    """Top of an axis from 0 that holds `highest`, and its step."""
+    """Top of an axis from 0 that includes `highest`, and its step."""
     if highest <= 0:
         return 1.0, 1.0
     step = nice_step(highest, most)
