@@ -1,5 +1,6 @@
-# What a person (or CI) does with a checkout. Needs Python 3.11 or later; everything else goes into .venv.
-# Another Python: make PYTHON=python3.12 …   More for pytest: make test PYTEST_ARGS='-k claims -x'
+# Tasks of a developer and of CI. Needs Python 3.11 or later; installs everything else in .venv.
+# Another Python: make PYTHON=python3.12 …
+# More options for pytest: make test PYTEST_ARGS='-k claims -x'
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
@@ -12,24 +13,25 @@ JOBS ?= 4
 .PHONY: help demo test check lint venv bench clean
 
 help:
-	@echo 'make demo    a make-believe sequencer writes a run, the service turns it into a report, in .demo/'
-	@echo 'make test    every test there is; as root, installs the Debian packages that some of them need'
-	@echo 'make check   style, types, layers and the fast tests'
-	@echo 'make venv    the program and what its development needs, in .venv/'
-	@echo 'make bench   the measurements of docs/benchmarks.md'
-	@echo 'make clean   removes everything that these made'
+	@echo 'make demo    a simulated sequencer writes runs, the service makes reports, in .demo/'
+	@echo 'make test    all tests; as root, installs the Debian packages that some of them need'
+	@echo 'make check   check style, types and layers; run the fast tests'
+	@echo 'make venv    install the program and its development tools in .venv/'
+	@echo 'make bench   run the measurements of docs/benchmarks.md'
+	@echo 'make clean   remove everything that these commands made'
 
-# A stamp is newer than what it was made from, so that a second call does nothing.
+# A stamp is newer than its sources, so that a second call does nothing.
 $(VENV)/stamp-made:
 	.ci/make-venv '$(PYTHON)' '$(VENV)'
 	touch $@
 
-$(VENV)/stamp-program: $(VENV)/stamp-made pyproject.toml hesiod_watch/__init__.py hesiod_watch/fastq/coder.c $(wildcard bin/*)
+$(VENV)/stamp-program: $(VENV)/stamp-made pyproject.toml hesiod_watch/__init__.py \
+		hesiod_watch/fastq/coder.c $(wildcard bin/*)
 	$(PIP) install --editable .
 	touch $@
 
 $(VENV)/stamp-development: $(VENV)/stamp-program
-	$(PIP) install --upgrade 'pip>=25.1'  # the first that knows --group
+	$(PIP) install --upgrade 'pip>=25.1'  # the first version with --group
 	$(PIP) install --group dev
 	touch $@
 
@@ -40,7 +42,8 @@ demo: $(VENV)/stamp-program
 
 test: venv
 	.ci/test-packages
-	ls hesiod_watch/fastq/_coder* >/dev/null 2>&1 || $(PIP) install --editable .  # there may be a compiler by now
+# A compiler may have been installed since the last build.
+	ls hesiod_watch/fastq/_coder* >/dev/null 2>&1 || $(PIP) install --editable .
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal $(PYTEST_ARGS)
 
 check: lint
@@ -56,5 +59,6 @@ bench: venv
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) .demo .bench build dist *.egg-info hesiod_watch/fastq/_coder* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) .demo .bench build dist *.egg-info hesiod_watch/fastq/_coder*
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -147,19 +147,19 @@ def run_document(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
-    said: dict[str, Any] = {
+    state: dict[str, Any] = {
         "stage": str(stage_of(cell)),
         "why": why_stage(cell),
         "present": cell.present,
     }
     document = {
-        **said,
+        **state,
         "reads": None,
         "bases": None,
         "n50": None,
         "mean_q": None,
         **cell.results,
-        **said,
+        **state,
     }
     document["completeness"] = cell.completeness.record() if cell.completeness else None
     document["copies"] = [asdict(copy) for copy in copy_locations(snapshot, cell)]
@@ -180,8 +180,9 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
         refused = any(entry.name == name for entry in snapshot.quarantined)
         # The lines of the cells say it already.
         why = snapshot.output_problem if snapshot.output_foreign else "" if snapshot.cells else why
-        said = "; ".join(filter(None, [why, *sentences(snapshot.outbox)]))
-        lines.append(StatusRow(name, "quarantined" if refused else str(status), why=display(said)))
+        reasons = "; ".join(filter(None, [why, *sentences(snapshot.outbox)]))
+        state = "quarantined" if refused else str(status)
+        lines.append(StatusRow(name, state, why=display(reasons)))
         for cell in snapshot.cells:
             stage, document = stage_of(cell), _cell_document(snapshot, cell)
             reads, mean_q = document["reads"], document["mean_q"]

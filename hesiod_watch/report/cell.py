@@ -276,8 +276,8 @@ def _why_no_reads(cell: QcDocument) -> str:
     """Sentence in place of the numbers of a cell without reads."""
     if cell.basecalling_off:
         return (
-            "Basecalling was off, so the instrument wrote no FASTQ. Reads can be called from the raw"
-            " data later."
+            "Basecalling was off, so the instrument wrote no FASTQ. Reads can be called from the"
+            " raw data later."
         )
     if cell.running:
         return "No finished FASTQ file yet. The numbers come with the first."

@@ -1,4 +1,4 @@
-"""The digest in the first kilobyte of a run's page, and all that may stand in the page's place."""
+"""Digest in the first kilobyte of a run's page, and other files in place of the page."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from hesiod_watch.runs.report_digest import HEAD, read_report_digest
 
 @pytest.mark.parametrize("digest", ["0123456789abcdef", "a" * 64])
 def test_round_trip(tmp_path: Path, digest: str) -> None:
-    """The digest a page is made with is read back from it, even if the run's name is long and
-    hostile.
-    """
+    """The digest of a page is read back from it, even if the run's name is long and hostile."""
     page = tmp_path / "report.html"
     page.write_text(render_run(run_document(covers=digest, run="<meta " * 200)), encoding="utf-8")
     assert read_report_digest(page) == digest
@@ -29,7 +27,7 @@ def test_round_trip(tmp_path: Path, digest: str) -> None:
     "digest", ["", "xyz", "0123456", "0123456789ABCDEF", '0123456789abcdef"><b>']
 )
 def test_refused(digest: str) -> None:
-    """A page is not made with a digest that could not be read back."""
+    """No page is made with a digest that could not be read back."""
     with pytest.raises(ValueError, match="hex digest"):
         render_run(run_document(covers=digest))
 
@@ -49,7 +47,7 @@ def test_refused(digest: str) -> None:
     ids=["empty", "no text", "zeros", "other page", "no digest", "cut off", "hostile", "too late"],
 )
 def test_junk_covers_nothing(tmp_path: Path, content: bytes) -> None:
-    """A file that is no page of ours covers nothing."""
+    """A file that is not our page has no digest."""
     page = tmp_path / "report.html"
     page.write_bytes(content)
     assert read_report_digest(page) is None
@@ -66,7 +64,7 @@ def test_nothing_there(tmp_path: Path) -> None:
 
 
 def test_links_are_not_followed(tmp_path: Path) -> None:
-    """A symlink to a good page is no page: somebody else decides where it leads."""
+    """A symlink to a good page is not a page: its target may change."""
     good = tmp_path / "good.html"
     good.write_text(render_run(run_document()), encoding="utf-8")
     link = tmp_path / "report.html"
@@ -86,8 +84,11 @@ def test_special_files_are_not_opened(tmp_path: Path) -> None:
 
 
 def test_light() -> None:
-    """Reading a digest loads no template engine: the observer does it at every look."""
-    code = "import sys, hesiod_watch.runs.report_digest; print('jinja2' in sys.modules or 'markupsafe' in sys.modules)"
+    """Reading a digest loads no template engine: the observer reads one at every pass."""
+    code = (
+        "import sys, hesiod_watch.runs.report_digest;"
+        " print('jinja2' in sys.modules or 'markupsafe' in sys.modules)"
+    )
     run = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )

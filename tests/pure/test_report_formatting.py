@@ -1,4 +1,4 @@
-"""Numbers, names and links as the pages write them."""
+"""Numbers, names and links in the pages."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_scaled(value: float, shown: tuple[str, str]) -> None:
 
 @given(st.integers(min_value=1000, max_value=10**15))
 def test_scaled_is_near(value: int) -> None:
-    """The short form is within half a percent of the number it stands for."""
+    """The short form is within half a percent of its number."""
     number, prefix = formatting.scaled(value)
     factor = {"k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}[prefix]
     assert abs(float(number) * factor - value) <= 0.0051 * value
@@ -79,7 +79,7 @@ def test_scaled_is_near(value: int) -> None:
     ],
 )
 def test_share(fraction: float, shown: str) -> None:
-    """A part of something is never shown as nothing, and not quite all never as all."""
+    """A small share is never shown as 0 %, and a share below 1 never as 100 %."""
     assert formatting.share_text(fraction) == shown
 
 
@@ -88,7 +88,7 @@ def test_share(fraction: float, shown: str) -> None:
     [(0, "0 s"), (59, "59 s"), (60, "1 min"), (3599, "1 h 00 min"), (259_241, "72 h 01 min")],
 )
 def test_hours(seconds: float, shown: str) -> None:
-    """A time is told in the two units that matter."""
+    """A duration has at most two units."""
     assert formatting.hours_text(seconds) == shown
 
 
@@ -103,12 +103,12 @@ def test_hours(seconds: float, shown: str) -> None:
     ],
 )
 def test_moment(text: str, shown: str) -> None:
-    """A time is shown as written, to the minute, with its offset where it has one."""
+    """A time is shown as written, to the minute, with its offset if it has one."""
     assert f">{shown}</time>" in formatting.moment(text)
 
 
 def test_moment_that_is_none() -> None:
-    """What should be a time and is not shows as the text it is."""
+    """A text in place of a time is shown unchanged."""
     assert "yesterday &lt;b&gt;" in formatting.moment("yesterday <b>")
 
 
@@ -121,7 +121,7 @@ def test_moment_that_is_none() -> None:
     ],
 )
 def test_no_time_between(start: str, stop: str) -> None:
-    """No length is made up from times that are missing, cannot be compared or run backwards."""
+    """Times that are missing, cannot be compared or run backwards give no duration."""
     assert formatting.between(start, stop) is None
 
 
@@ -142,7 +142,7 @@ def test_names_are_text(text: str) -> None:
 
 @given(st.text())
 def test_visible_settles(text: str) -> None:
-    """What is made visible is printable, and making it visible again changes nothing."""
+    """The result of `visible` is printable, and a second call changes nothing."""
     shown = formatting.visible(text)
     assert shown.isprintable()
     assert formatting.visible(shown) == shown
@@ -169,13 +169,13 @@ def test_links_stay_here(text: str, link: object) -> None:
 
 
 def test_href_names_the_file() -> None:
-    """A path survives the way into a link and back, whatever it holds."""
+    """Any path survives the conversion to a link and back."""
     path = "lib 1/50%_a#b?c/ü:\udcff.html"
     assert unquote(formatting.href(path), errors="surrogateescape") == path
 
 
 def test_url_keeps_what_is_encoded() -> None:
-    """A URL that comes encoded is not encoded again."""
+    """An encoded URL is not encoded again."""
     assert (
         formatting.url("pool%201/20261119_1405/report.html") == "pool%201/20261119_1405/report.html"
     )

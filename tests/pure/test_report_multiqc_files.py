@@ -1,4 +1,4 @@
-"""What is written for MultiQC; that the real one takes it is tested with the real one."""
+"""Files for MultiQC; a system test loads them in the real MultiQC."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_undefined_numbers_are_left_out() -> None:
     ],
 )
 def test_sample_name(changes: dict[str, str], name: str) -> None:
-    """A row's name is unique from its beginning and harmless throughout."""
+    """The beginning of a row's name is unique, and the whole name is harmless."""
     assert sample_name(QcDocument(qc_document(**changes))) == name
 
 

@@ -1,4 +1,4 @@
-"""What the pages say, for cells of every kind, and that no text in a document can become anything
+"""Contents of the pages for cells of every kind; no text in a document can become anything
 but text.
 """
 
@@ -32,7 +32,10 @@ from hesiod_watch.report.cell import render_cell
 from hesiod_watch.report.run import HEADLINES, TONES, render_run
 
 VOID = frozenset({"meta", "link", "br", "img", "input", "hr", "col", "wbr"})
-EVIL = "\u202e\"'><script>alert(1)</script></style></title><img src=x onerror=alert(1)>\x1b[2J\u2028&\udc80"
+EVIL = (
+    "\u202e\"'><script>alert(1)</script></style></title><img src=x onerror=alert(1)>"
+    "\x1b[2J\u2028&\udc80"
+)
 
 
 class Page(HTMLParser):
@@ -147,7 +150,7 @@ def test_nothing_is_fetched() -> None:
 
 
 def test_policy_names_the_style() -> None:
-    """The policy forbids everything but the one style sheet in the page, by the hash of its very
+    """The policy forbids everything except the one style sheet in the page, by the hash of its very
     bytes.
     """
     html = render_cell(qc_document())
@@ -229,7 +232,7 @@ def test_hostile_links(link: str) -> None:
     ],
 )
 def test_line_of_state(verdict: str, tone: str) -> None:
-    """The line on top has the verdict's tone and gives the reason."""
+    """The line at the top has the verdict's tone and the reason."""
     page = Page(
         render_cell(qc_document(completeness={"verdict": verdict, "why": "because of the reason"}))
     )
@@ -247,7 +250,7 @@ def test_running_says_so() -> None:
 
 
 def test_missing_files_are_counted() -> None:
-    """Short counts and files in the fallback directory are said in numbers."""
+    """The page has the numbers of missing files and of files in the fallback directory."""
     page = Page(
         render_cell(
             qc_document(
@@ -281,7 +284,7 @@ def test_six_numbers() -> None:
 
 
 def test_mean_q_is_named() -> None:
-    """The page says which mean the mean Q is."""
+    """The page defines its mean Q."""
     meaning = "the basecaller's own value, averaged over reads"
     assert meaning in Page(render_cell(qc_document(mean_q={"rule": "qs", "meaning": meaning}))).text
 
@@ -328,7 +331,7 @@ def test_many_barcodes_have_a_chart() -> None:
 
 
 def test_chart_is_in_order() -> None:
-    """The chart's columns are in the order of the names as people count, with unplaced reads last."""
+    """The chart's columns are in natural order of the names, with unplaced reads last."""
     labels = ["unclassified", *(f"barcode{number}" for number in range(13, 0, -1))]
     html = render_cell(qc_document(barcodes=[barcode(label, 5000) for label in labels]))
     chart = html[html.index('id="barcodes-title"') : html.index("</figure>")]
@@ -354,7 +357,7 @@ def test_nothing_is_made_up() -> None:
 
 
 def test_files_are_listed() -> None:
-    """Every output stands there with its checksum, linked by its name in the same directory."""
+    """Every output is listed with its checksum and a link to its name in the same directory."""
     document = qc_document()
     page = Page(render_cell(document))
     for output in document["outputs"]:
@@ -372,8 +375,11 @@ def test_charts_have_tables() -> None:
     assert page.tags["figure"] == 4
     assert html.count('role="img" aria-labelledby') == 4
     assert html.count("<caption>") == 4
-    assert all(page.ids.count(f"{key}-{part}") == 1 for key in ("length", "quality", "yield", "channels")
-               for part in ("title", "desc"))  # fmt: skip
+    assert all(
+        page.ids.count(f"{key}-{part}") == 1
+        for key in ("length", "quality", "yield", "channels")
+        for part in ("title", "desc")
+    )
 
 
 def test_run_page() -> None:
@@ -396,7 +402,7 @@ def test_run_page() -> None:
 
 
 def test_run_totals() -> None:
-    """Totals are of the passed reads of all cells but aborted ones."""
+    """Totals are of the passed reads of all cells except aborted ones."""
     document = run_document()
     counted = [cell["qc"]["pass"]["bases"] for cell in document["cells"] if cell["qc"]]
     document["cells"][-1]["qc"] = qc_document()
@@ -424,7 +430,7 @@ def test_run_totals() -> None:
     ids=["no cell", "an empty one", "no FASTQ"],
 )
 def test_run_page_of_little(cells: list[dict[str, Any]]) -> None:
-    """A run with no cell, or none with numbers, has a page too."""
+    """A run without a cell, or without numbers, has a page too."""
     Page(render_run(run_document(cells=cells, quarantined=[])))
 
 
@@ -440,7 +446,7 @@ def test_hostile_run() -> None:
 
 @pytest.mark.parametrize("status", sorted(HEADLINES))
 def test_every_status_has_a_headline(status: str) -> None:
-    """Each status has a tone and is told in words, with the status itself beside them unless that
+    """Each status has a tone and a headline, with the status itself beside them unless that
     is the word.
     """
     page = Page(render_run(run_document(status=status)))

@@ -42,7 +42,7 @@ def test_nice_top(highest: float) -> None:
 
 
 def test_top_of_nothing() -> None:
-    """An axis of nothing is still an axis."""
+    """An axis without a value still has a range."""
     assert nice_top(0) == (1.0, 1.0)
 
 
@@ -59,7 +59,7 @@ def test_elements_are_escaped() -> None:
     [qc_document(), not_barcoded(total=one_read(), **{"pass": one_read(), "fail": None})],
 )
 def test_columns_stay_inside(document: dict[str, Any]) -> None:
-    """No column of a chart begins left of the axis, ends right of it, or is higher than the axis."""
+    """No column of a chart is left of the axis, right of it, or higher than it."""
     cell = QcDocument(document)
     for chart in (length_chart(cell), quality_chart(cell), yield_chart(cell)):
         assert chart is not None
@@ -170,7 +170,7 @@ def test_known_places(kind: str, channel: int, place: tuple[int, int]) -> None:
     ],
 )
 def test_layout(flow_cell_type: str, highest: int, kind: str | None) -> None:
-    """The product code decides, unless a channel is there that such a flow cell has not."""
+    """The product code decides, unless a channel does not exist on such a flow cell."""
     layout = layout_for(flow_cell_type, highest)
     assert (layout.kind if layout else None) == kind
 
@@ -187,6 +187,6 @@ def test_map_counts_every_channel() -> None:
     "channels", [{}, {"0": 5}, {"-1": 5}, {"x": 5}, {"1": 0}, {"9999": 3}, {"²": 3}]
 )
 def test_no_map(channels: dict[str, int]) -> None:
-    """Channels that are none, or that no flow cell has, give no map."""
+    """Invalid channels, and channels of no known flow cell, give no map."""
     total = group(100) | {"channels": {"active": 1, "reads": channels}}
     assert channel_chart(QcDocument(not_barcoded(total=total))) is None

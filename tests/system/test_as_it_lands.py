@@ -75,7 +75,7 @@ def most(steps: Iterator[object], count: int) -> None:
 
 
 def happens_within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Whether it does; looks so often that a round of a few hundredths of a second is not missed."""
+    """Whether the condition becomes true; polls often enough for an attempt of some 10 ms."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() >= deadline:

@@ -320,7 +320,7 @@ def test_rot_does_not_become_the_record(backed: Site, second: Second) -> None:
 
 
 def test_names_that_are_no_utf8(backed: Site, second: Second) -> None:
-    """A FASTQ whose name is no UTF-8 is processed, listed, backed up and verified like any other."""
+    """A FASTQ with a name that is not UTF-8 is processed, listed, backed up and verified."""
     cell = land(backed)
     odd = os.fsdecode(b"odd \xff.fastq")
     source = next((backed.landing / RUN / LIBRARY / CELL).rglob("*.fastq"))
@@ -340,7 +340,8 @@ def test_one_bad_backup_does_not_stop_the_other(site: Site, second: Second) -> N
     """
     site.configure(
         processing="workers: 2, ingest: false",
-        more=f"backups: {{gone: {{location: /nonexistent/place}}, second: {{location: {second.place}}}}}\n",
+        more="backups: {gone: {location: /nonexistent/place},"
+        f" second: {{location: {second.place}}}}}\n",
     )
     site.run("backup-init", "second")
     land(site)
@@ -411,7 +412,7 @@ def test_done_by_hand(backed: Site) -> None:
 def test_policy_for_raw_data(
     site: Site, second: Second, backup: str, kind: str, held: bool
 ) -> None:
-    """Whether raw data are copied is for the backup to say, and for the type of the run before it."""
+    """The type of the run decides whether raw data are copied, else the backup."""
     site.configure(
         processing="workers: 2, ingest: false",
         more=f"backups: {{second: {{location: {second.place}, raw: {backup}}}}}\n"

@@ -70,7 +70,7 @@ def test_inline_executor_works_in_the_deciding_process(site: Site) -> None:
 
 
 def test_actions_by_hand_in_their_order(site: Site) -> None:
-    """`perform` does what the plan says, one action at a time, and refuses what is not to be done."""
+    """`perform` does one action of the plan at a time, and refuses any other action."""
     land(site)
     refused = site.run("perform", "process", RUN, CELL, check=1)
     assert "not to be processed now" in refused.stderr

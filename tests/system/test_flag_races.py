@@ -170,7 +170,7 @@ LOSING = r"""
 #include <time.h>
 #include <unistd.h>
 
-/* Every third link that was made is reported as an I/O error or as "exists", like an answer that got lost. */
+/* Reports every third successful link as an I/O error or as "exists", like a lost answer. */
 static int answer(int result) {
     struct timespec now;
     if (result != 0) return result;

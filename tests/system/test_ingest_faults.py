@@ -339,7 +339,10 @@ def test_the_largest_cells_open_quickly(tmp_path: Path) -> None:
     facts = []
     for number in range(sources):
         out = number % outputs
-        name = f"fastq_pass/barcode{out:02}/PAW00001_pass_barcode{out:02}_0a1b2c3d_0123abcd_{number}.fastq.gz"
+        name = (
+            f"fastq_pass/barcode{out:02}/"
+            f"PAW00001_pass_barcode{out:02}_0a1b2c3d_0123abcd_{number}.fastq.gz"
+        )
         facts.append(
             journal_state.piece(
                 out,

@@ -401,7 +401,10 @@ def test_status_for_hesiods_scripts(site: Site) -> None:
     """
     a_cell(site).write()
     site.run("poll")
-    listing = f"{RUN}\tprom@promethion:/data/alpha\t{LIBRARY}/{OTHER}\nelsewhere\tx:/y\t{LIBRARY}/{CELL}\n"
+    listing = (
+        f"{RUN}\tprom@promethion:/data/alpha\t{LIBRARY}/{OTHER}\n"
+        f"elsewhere\tx:/y\t{LIBRARY}/{CELL}\n"
+    )
     lines = dict(
         line.split(": ", 1)
         for line in site.run("status", "--hesiod", "-I", RUN, input=listing).stdout.splitlines()

@@ -153,7 +153,7 @@ def test_other_counts_are_the_same_trouble_and_a_second_time_is_another(site: Si
 
 
 def test_accepted_by_a_person(site: Site) -> None:
-    """The last step of the message ends the trouble, and the other cells of the run never waited."""
+    """The last step in the message solves the problem; the run's other cells never waited."""
     other = "20261122_2211_1B_PAW00002_1a2b3c4d"
     land(site, TWO, 1)
     land(site, TWO, 2, cell=other, late=False)
@@ -219,7 +219,7 @@ def test_the_service_tells_when_the_grace_period_ends(site: Site, age: float) ->
 
 
 def test_a_cell_that_its_upstream_has_not_wholly(site: Site) -> None:
-    """A copied cell whose files are missing there too is told of, also while its upstream is away."""
+    """A copied cell with files missing on its upstream is reported, even if that is away."""
     there = site.root / "there"
     more = f"upstreams: {{gridion: {{location: {there}, instrument: GRID}}}}\n"
     site.configure(processing=USUAL, more=more)

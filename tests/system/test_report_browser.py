@@ -1,4 +1,4 @@
-"""The pages in a real browser: nothing is asked of the network, nothing runs, and they fit a phone."""
+"""Pages in a real browser: they make no request, run no script and fit on a phone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ pytestmark = pytest.mark.system
 
 CHROMIUM = Path("/usr/bin/chromium")
 
-EVIL = "\u202e\"'><script>alert(1)</script></style></title><img src=x onerror=alert(1)><svg onload=alert(1)>\x1b\u2028"
+EVIL = (
+    "\u202e\"'><script>alert(1)</script></style></title><img src=x onerror=alert(1)>"
+    "<svg onload=alert(1)>\x1b\u2028"
+)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +134,8 @@ POOR_CONTRAST = """() => {
   };
   const found = [];
   for (const element of document.querySelectorAll("body *")) {
-    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+    const own = [...element.childNodes].some(
+      node => node.nodeType === 3 && node.textContent.trim());
     const drawn = element.getClientRects().length && !["title", "desc"].includes(element.localName);
     if (!own || !drawn) continue;
     const style = getComputedStyle(element);
@@ -173,7 +177,7 @@ def test_style_is_applied(opened: Any) -> None:
 
 
 def test_dialog_trap(opened: Any) -> None:
-    """A document whose every name is an attack opens no dialog, adds no element and runs nothing."""
+    """A document with an attack in every name opens no dialog, adds no element, runs nothing."""
 
     def poisoned(value: Any) -> Any:
         if isinstance(value, dict):

@@ -29,7 +29,7 @@ def table(path: Path) -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def documents() -> list[dict[str, Any]]:
-    """Three cells with reads, one library named as if to be cut short, and one cell without FASTQ."""
+    """Three cells with reads, one with a library name that MultiQC cuts; one without FASTQ."""
     return [
         qc_document(),
         not_barcoded(library="soil.fastq_counts", cell="20261119_1411_2G_PAW48390_01ab34ff",

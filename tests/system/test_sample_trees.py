@@ -55,7 +55,7 @@ def test_there_are_no_other_trees() -> None:
 
 @pytest.mark.parametrize("tree", TREES)
 def test_tree_gets_its_answer(site: Site, tree: str) -> None:
-    """Each tree, landed and polled, ends with the status and the sentence that its index asks for."""
+    """Each tree, landed and polled, ends with the status and the sentence of its index."""
     land(site, tree)
     # What is no FASTQ is told by the first round of ingest, although the cell is not complete.
     site.run("poll", check=1 if tree == "gridion_placeholders" else 0)

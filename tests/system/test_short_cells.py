@@ -1,4 +1,4 @@
-"""Cells with missing files: a later loss fails the cell, a person's acceptance is said everywhere."""
+"""Cells with missing files: a later loss is a failure, an acceptance is shown everywhere."""
 
 from __future__ import annotations
 
@@ -155,7 +155,7 @@ def test_retry_keeps_what_a_person_accepted(site: Site) -> None:
 
 
 def test_retry_of_a_cell_from_an_upstream(site: Site) -> None:
-    """A file lost in the landing area fails the cell; after a retry the next sync brings it back."""
+    """A file lost in the landing area fails the cell; after a retry a sync brings it back."""
     there = site.root / "there"
     write_cell(there)
     site.configure(more=f"upstreams: {{PROM: {{location: {there}}}}}\n{HELD}")

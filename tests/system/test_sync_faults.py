@@ -215,7 +215,7 @@ def test_a_file_that_changes_while_it_is_copied(facility: Facility) -> None:
 
 
 def test_a_file_that_never_stops_changing(facility: Facility) -> None:
-    """A cell that changes all the time is not synced, however often it is copied, until it stops."""
+    """A cell that keeps changing is not synced, however often it is copied, until it stops."""
     cell = big_cell(facility)
     (cell.path / BIG).write_bytes(os.urandom(1000))
     stop = threading.Event()

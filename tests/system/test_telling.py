@@ -111,7 +111,7 @@ def test_a_cell_is_added_and_one_processed_again(site: TellingSite, tracker: RtS
 
 
 def test_a_failed_cell(site: TellingSite, tracker: RtServer) -> None:
-    """A cell that fails is told with the reason and what to do, once; the run's other cell goes on."""
+    """A failed cell is reported once, with the reason and the remedy; the other cell continues."""
     bad = site.cell().write()
     site.cell(cell=CELLS[1]).write()
     (fastq,) = bad.glob("fastq_pass/barcode01/*.fastq")
@@ -131,7 +131,10 @@ def test_types_and_queues(site: TellingSite, tracker: RtServer) -> None:
     """A type's runs have their tickets in its queue, or none; a type that is not processed is told
     as received.
     """
-    types = 'types: {v: {runs: ".*_v_.*", process: false, queue: promrun_visitor}, t: {runs: ".*test.*", notify: false}, '
+    types = (
+        'types: {v: {runs: ".*_v_.*", process: false, queue: promrun_visitor},'
+        ' t: {runs: ".*test.*", notify: false}, '
+    )
     site.configure(more=types + 'i: {runs: ".*"}}')
     for run in ("20261122_TEST_v_ada", "20261122_TEST_test1", RUN):
         site.cell(run).write()

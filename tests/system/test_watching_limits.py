@@ -53,7 +53,7 @@ def environment() -> dict[str, str]:
 
 
 def with_limit(name: str, value: int) -> tuple[str, ...]:
-    """In a user namespace where this limit of inotify is lowered; skip where that is not allowed."""
+    """Prefix for a user namespace with a lower limit of inotify; skip if that is not allowed."""
     command = (
         "unshare",
         "-Ur",
@@ -278,7 +278,7 @@ def forbidden(landing: Path) -> None:
 
 
 def test_directories_that_may_not_be_read(open_path: Path) -> None:
-    """A run that may not be read is told of, hinders no other, and is watched as soon as it may be."""
+    """An unreadable run is reported, blocks no other, and is watched once it is readable."""
     landing = open_path / "landing"
     add_run(landing, "closed")
     (landing / "closed").chmod(0)
@@ -315,7 +315,7 @@ def open_path() -> Iterator[Path]:
 
 
 def as_somebody_else(top: Path) -> tuple[str, ...]:
-    """As a user whom permissions bind, and who owns all below `top`; for root that is another user."""
+    """Prefix to run as a user without root's rights who owns all below `top`."""
     if os.geteuid() != 0:
         return ()
     uid = 65534

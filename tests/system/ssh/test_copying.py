@@ -71,7 +71,7 @@ def test_growing_then_finished(mode: str, there: There) -> None:
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_other_content_under_same_size_and_time(mode: str, there: There) -> None:
-    """A file here that has other content under the same size and time is found out and made right."""
+    """A file with other content but the same size and time is detected and copied again."""
     cell = make_cell(there.run)
     there.copy(there.upstream(mode))
     (there.landed / SUMMARY).unlink()

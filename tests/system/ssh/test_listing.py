@@ -35,7 +35,7 @@ pytestmark = [
 
 
 def test_listed_over_ssh_as_from_a_mount(there: There) -> None:
-    """Over ssh the same runs and cells are listed, and the same names quarantined, as from a mount."""
+    """Over ssh and from a mount the same runs, cells and quarantined names are listed."""
     make_cell(there.run)
     make_cell(there.data / "run 2", CellId("a", f"{CELL.name}.2"))
     for name in ("$(touch owned)", "`id`", "new\nline", "-rf", "#x", "a;b", "é", "'", '"', "\\"):
@@ -190,7 +190,7 @@ def test_without_a_place_for_the_socket(there: There, monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 def test_five_hundred_runs(there: There) -> None:
-    """Five hundred runs of four cells are listed by one question on one connection, within seconds."""
+    """One query on one connection lists five hundred runs of four cells within seconds."""
     for number in range(500):
         for cell in range(4):
             (
