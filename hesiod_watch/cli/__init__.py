@@ -1,4 +1,6 @@
-"""The command `hesiod-watch`: parse, call, print, return the exit code. No decision is made here.
+"""The command `hesiod-watch`: parse, call, print, return the exit code.
+
+This package decides nothing about runs and cells.
 
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 75 try again, 130 interrupted, 143
 terminated.

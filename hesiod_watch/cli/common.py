@@ -80,7 +80,7 @@ def cell_of(snapshot: Snapshot, text: str) -> CellId:
     return cell
 
 
-def say_what_is_away(config: Config) -> None:
+def warn_about_areas(config: Config) -> None:
     """Print on standard error why the landing or output area is not the real one, if it is not."""
     landing = LandingArea(config.landing, config.batch)
     for problem in (

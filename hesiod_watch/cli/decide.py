@@ -1,4 +1,4 @@
-"""Decisions of a person: `abort`, `retry`, `release`; each recorded with user, time and reason."""
+"""Decisions of a person: `abort`, `retry`, `release`; recorded with user, time and reason."""
 
 from __future__ import annotations
 
@@ -67,15 +67,15 @@ def call_abort(options: argparse.Namespace) -> int:
     record = _record(options.why, cell)
     name = flags.aborted(cell.stem) if cell else "aborted"
     flags.create(snapshot.path / "pipeline", name, record)
-    _note(snapshot, cell, f"aborted by {record['user']}: {options.why}")
-    print(f"{_shown(snapshot, cell)}: aborted; no more work is started")
+    _log(snapshot, cell, f"aborted by {record['user']}: {options.why}")
+    print(f"{_label(snapshot, cell)}: aborted; no more work is started")
     return 0
 
 
 def call_retry(options: argparse.Namespace) -> int:
     snapshot, cell = _subject(options)
     pipeline = snapshot.path / "pipeline"
-    cells = [_found(snapshot, cell)] if cell else at(snapshot, Stage.FAILED)
+    cells = [_require_cell(snapshot, cell)] if cell else at(snapshot, Stage.FAILED)
     for candidate in cells:
         stage = stage_of(candidate)
         if stage not in (Stage.FAILED, Stage.PROCESSING):
@@ -91,15 +91,15 @@ def call_retry(options: argparse.Namespace) -> int:
     if run_flag:
         flags.archive_flags(pipeline, None, why=options.why)
     if not moved and not run_flag:
-        raise PermanentError(f"{_shown(snapshot, cell)}: nothing has failed")
+        raise PermanentError(f"{_label(snapshot, cell)}: nothing has failed")
     for candidate in moved:
-        _note(snapshot, candidate.id, f"retry requested by {_me().user}: {options.why}")
+        _log(snapshot, candidate.id, f"retry requested by {_this_user().user}: {options.why}")
         print(
-            f"{_shown(snapshot, candidate.id)}: its flags are in pipeline/attic/; it is started at"
+            f"{_label(snapshot, candidate.id)}: its flags are in pipeline/attic/; it is started at"
             " the next pass"
         )
     if run_flag:
-        print(f"{_shown(snapshot, None)}: its flag `failed` is in pipeline/attic/")
+        print(f"{_label(snapshot, None)}: its flag `failed` is in pipeline/attic/")
     return 0
 
 
@@ -123,11 +123,11 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
         if snapshot.output:
             cell_output = snapshot.output / cell.id.library / cell.id.name
             try:
-                results.withdraw_others(cell_output, _me())
+                results.withdraw_others(cell_output, _this_user())
                 ingest_dir.forget(cell_output)
             except HesiodError as error:
                 raise PermanentError(
-                    f"{_shown(snapshot, cell.id)}: no retry, nothing was changed: {_me().user}"
+                    f"{_label(snapshot, cell.id)}: no retry, nothing was changed: {_this_user().user}"
                     f" cannot remove the earlier results of the cell: {display(str(error))};"
                     " after fixing the cause, retry"
                 ) from error
@@ -135,7 +135,7 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
 
 def call_release(options: argparse.Namespace) -> int:
     snapshot, cell = _subject(options)
-    candidates = [_found(snapshot, cell)] if cell else list(snapshot.cells)
+    candidates = [_require_cell(snapshot, cell)] if cell else list(snapshot.cells)
     processing = [candidate for candidate in candidates if stage_of(candidate) is Stage.PROCESSING]
     unproven = [candidate for candidate in processing if _liveness(candidate) is Liveness.UNKNOWN]
     if cell and not unproven:
@@ -147,19 +147,23 @@ def call_release(options: argparse.Namespace) -> int:
             else "no worker has a claim on it"
         )
         raise PermanentError(
-            f"{_shown(snapshot, cell)} is {stage_of(candidate)}; {state}; there is nothing to"
+            f"{_label(snapshot, cell)} is {stage_of(candidate)}; {state}; there is nothing to"
             " release"
         )
     if not unproven:
         raise PermanentError(
-            f"{_shown(snapshot, cell)}: every owner of a claim is known to be alive or dead; there"
+            f"{_label(snapshot, cell)}: every owner of a claim is known to be alive or dead; there"
             " is nothing to release"
         )
     for candidate in unproven:
         flags.archive_flags(snapshot.path / "pipeline", candidate.id.stem, why=options.why)
         owner = owner_words(candidate.flags.claim.owner if candidate.flags.claim else None)
-        _note(snapshot, candidate.id, f"claim of {owner} released by {_me().user}: {options.why}")
-        print(f"{_shown(snapshot, candidate.id)}: released; it is started at the next pass")
+        _log(
+            snapshot,
+            candidate.id,
+            f"claim of {owner} released by {_this_user().user}: {options.why}",
+        )
+        print(f"{_label(snapshot, candidate.id)}: released; it is started at the next pass")
     return 0
 
 
@@ -173,10 +177,10 @@ def _subject(options: argparse.Namespace) -> tuple[Snapshot, CellId | None]:
     return snapshot, cell_of(snapshot, options.cell) if options.cell else None
 
 
-def _found(snapshot: Snapshot, cell: CellId) -> Cell:
+def _require_cell(snapshot: Snapshot, cell: CellId) -> Cell:
     found = snapshot.cell(cell)
     if found is None:
-        raise PermanentError(f"{_shown(snapshot, cell)}: no such cell")
+        raise PermanentError(f"{_label(snapshot, cell)}: no such cell")
     return found
 
 
@@ -185,7 +189,7 @@ def _liveness(cell: Cell) -> Liveness | None:
 
 
 def _refuse_if_owned(cell: Cell) -> None:
-    """Refuse a cell whose worker is alive, or may be alive: its flags must not move while it works.
+    """Refuse a cell whose worker is or may be alive: its flags must not move while it works.
 
     A finished or failed attempt has no owner.
     """
@@ -204,23 +208,23 @@ def _refuse_if_owned(cell: Cell) -> None:
 def _record(why: str, cell: CellId | None) -> dict[str, object]:
     record: dict[str, object] = {
         "reason": why,
-        "user": _me().user,
-        "host": _me().host,
+        "user": _this_user().user,
+        "host": _this_user().host,
         "time": iso_now(),
     }
     return record | ({"cell": str(cell)} if cell else {})
 
 
-def _me() -> Owner:
+def _this_user() -> Owner:
     return process.this_owner("decide", "inline")
 
 
-def _note(snapshot: Snapshot, cell: CellId | None, sentence: str) -> None:
+def _log(snapshot: Snapshot, cell: CellId | None, sentence: str) -> None:
     if snapshot.output:
         RunLog(Path(snapshot.output) / "pipeline.log").line(
             f"{cell}: {sentence}" if cell else sentence
         )
 
 
-def _shown(snapshot: Snapshot, cell: CellId | None) -> str:
+def _label(snapshot: Snapshot, cell: CellId | None) -> str:
     return display(f"{snapshot.run} {cell}" if cell else snapshot.run)

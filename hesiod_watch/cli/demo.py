@@ -1,4 +1,4 @@
-"""`hesiod-watch demo`: a simulated sequencer and the real service, until a report is finished.
+"""`hesiod-watch demo`: a simulated sequencer and the real service, until all is reported.
 
 The sequencer and the service are separate processes: the same commands that a facility runs. The
 lines on the terminal are read from the disk as `status` reads them.

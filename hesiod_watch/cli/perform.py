@@ -163,28 +163,28 @@ def call_verify(options: argparse.Namespace) -> int:
         cells = [cell_of(snapshot, options.cell)]
     else:
         cells = [cell.id for cell in at(snapshot, Stage.PROCESSED)]
-    answers: dict[str, VerificationResult] = {}
+    results: dict[str, VerificationResult] = {}
     for cell in cells:
         if options.backup:
             owner = process.this_owner("verify", "inline", reason="a person asked for it")
-            answers[str(cell)] = found = verify_and_record(
+            results[str(cell)] = found = verify_and_record(
                 Job("verify", run_dir, config, owner, cell)
             )
         else:
-            answers[str(cell)] = found = verify_copies(config, run_dir, output, cell, backups=False)
+            results[str(cell)] = found = verify_copies(config, run_dir, output, cell, backups=False)
         if not options.json:
-            _print_examined(str(cell), found)
+            _print_verification(str(cell), found)
     if options.json:
-        documents = {cell: _examined_document(found) for cell, found in answers.items()}
+        documents = {cell: _verification_document(found) for cell, found in results.items()}
         print(json.dumps({"run": snapshot.run, "cells": documents}, indent=1))
     elif not cells:
         print(f"{display(snapshot.run)}: no processed cell to verify")
-    if any(found.problems for found in answers.values()):
+    if any(found.problems for found in results.values()):
         return 1
-    return AGAIN if any(found.unread for found in answers.values()) else 0
+    return AGAIN if any(found.unread for found in results.values()) else 0
 
 
-def _print_examined(cell: str, found: VerificationResult) -> None:
+def _print_verification(cell: str, found: VerificationResult) -> None:
     for sentence in [*found.problems, *(f"not read: {why}" for why in found.unread)]:
         print(f"{display(cell)}: {display(sentence)}")
     if found.here and not found.problems:
@@ -197,7 +197,7 @@ def _print_examined(cell: str, found: VerificationResult) -> None:
         )
 
 
-def _examined_document(found: VerificationResult) -> dict[str, Any]:
+def _verification_document(found: VerificationResult) -> dict[str, Any]:
     return {
         "problems": found.problems,
         "unread": found.unread,

@@ -20,7 +20,7 @@ from hesiod_watch.cli.common import (
     now,
     run_path,
     run_paths,
-    say_what_is_away,
+    warn_about_areas,
 )
 from hesiod_watch.cli.messages import summary_document
 from hesiod_watch.config import Config
@@ -87,7 +87,7 @@ def flags_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call_status(options: argparse.Namespace) -> int:
     config = config_of(options)
-    say_what_is_away(config)
+    warn_about_areas(config)
     listing = hesiod_format.read_listing(sys.stdin) if options.listing else {}
     paths = run_paths(config, options.runs)
     snapshots = [_observe(config, path, listing) for path in paths]
@@ -206,7 +206,7 @@ def _print_status(snapshots: Iterable[Snapshot]) -> None:
 
 def call_explain(options: argparse.Namespace) -> int:
     config = config_of(options)
-    say_what_is_away(config)
+    warn_about_areas(config)
     snapshot = look_at(config, run_path(config, options.run))
     moment = now()
     policy = config.policy()
@@ -237,7 +237,7 @@ def _print_explanation(explanation: Explanation) -> None:
 
 def call_plan(options: argparse.Namespace) -> int:
     config = config_of(options)
-    say_what_is_away(config)
+    warn_about_areas(config)
     moment = now()
     documents = []
     for path in run_paths(config, options.runs):

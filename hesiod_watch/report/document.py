@@ -312,7 +312,7 @@ def headline(total: ReadGroup, parts: Mapping[str, ReadGroup]) -> ReadGroup:
 
 
 def passed_share(parts: Mapping[str, ReadGroup], of: str = "bases") -> float | None:
-    """Passed bases (or reads) as a fraction of the passed and failed ones; None if there are none.
+    """Passed bases (or reads) as a fraction of passed and failed ones; None without any.
 
     Skipped reads do not count.
     """
