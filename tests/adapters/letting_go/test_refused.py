@@ -302,7 +302,7 @@ def test_a_flag_set_while_files_go(world: World) -> None:
 
     def still() -> None:
         (world.pipeline / f"{CELL.stem}.aborted").touch()
-        strip._still(world.job("strip"))
+        strip._require_no_blocker(world.job("strip"))
 
     with pytest.raises(TemporaryError, match="aborted"):
         delete.delete_files(proof, world.job("strip"), DeletedFiles(), still=still)
