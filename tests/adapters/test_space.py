@@ -125,7 +125,7 @@ def test_long_ago(config: Config) -> None:
 def test_sentences(free: float, per_day: float | None, ok: bool, said: str) -> None:
     """The sentence says when a disk will be full; soon, or little free space, is not ok."""
     space = DiskSpace("output", "/out", int(free), 100_000_000_000, per_day)
-    assert (str(space), space.ok) == (f"output /out: {sentence}", ok)
+    assert (str(space), space.ok) == (f"output /out: {said}", ok)
 
 
 @pytest.mark.parametrize("size", ["1" + "0" * 400, "1" + "0" * 4000, "-1", "NaN", "true", '"7"'])
