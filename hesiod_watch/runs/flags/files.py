@@ -37,7 +37,7 @@ LARGEST = 64 * 1024
 """Bytes of a flag that are read; a larger file is not a flag."""
 
 READ_BACK_DELAYS = (0.0, 0.05, 0.5)
-"""Seconds before each look at a flag that the file system does not show yet."""
+"""Seconds before each read of a flag that the file system may not show yet."""
 
 MODE = 0o664  # operators of one group share runs; the site restricts it with the umask
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
