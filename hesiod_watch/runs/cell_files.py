@@ -47,7 +47,7 @@ def opened_run(landing: Path, run_dir: Path) -> Iterator[int]:
             try:
                 inner = _open_or_make(descriptor, part)
             except NotADirectoryError as error:
-                why = "is not a directory, or is a link to one; nothing is written there"
+                why = "is no directory, or a link to one; nothing is written there"
                 raise PermanentError(f"{display(str(run_dir))}: {part} {why}") from error
             except OSError as error:
                 raise TemporaryError(
@@ -79,7 +79,7 @@ def entries(run: int, cell: CellId) -> dict[str, InventoryEntry]:
         return {}
     except NotADirectoryError as error:
         raise PermanentError(
-            f"{cell}: something in the landing area is not a directory, or is a link to one"
+            f"{cell}: something in the landing area is no directory, or a link to one"
         ) from error
     return found
 
