@@ -116,8 +116,8 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
     if cells and snapshot.output is None:
         raise PermanentError(
             f"{display(snapshot.run)}: {display(snapshot.output_problem)}; nothing was changed,"
-            " because the earlier results of the cells are recorded there; after fixing the cause,"
-            " retry"
+            " because the data read from the cells before are recorded there; after fixing the"
+            " cause, retry"
         )
     for cell in cells:
         if snapshot.output:
@@ -127,9 +127,9 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
                 ingest_dir.forget(cell_output)
             except HesiodError as error:
                 raise PermanentError(
-                    f"{_label(snapshot, cell.id)}: no retry, nothing was changed: {_this_user().user}"
-                    f" cannot remove the earlier results of the cell: {display(str(error))};"
-                    " after fixing the cause, retry"
+                    f"{_label(snapshot, cell.id)}: no retry, nothing was changed:"
+                    f" {_this_user().user} cannot remove the data read from the cell before:"
+                    f" {display(str(error))}; after fixing the cause, retry"
                 ) from error
 
 
@@ -152,8 +152,7 @@ def call_release(options: argparse.Namespace) -> int:
         )
     if not unproven:
         raise PermanentError(
-            f"{_label(snapshot, cell)}: every owner of a claim is known to be alive or dead; there"
-            " is nothing to release"
+            f"{_label(snapshot, cell)}: no claim has an owner whose state is unknown"
         )
     for candidate in unproven:
         flags.archive_flags(snapshot.path / "pipeline", candidate.id.stem, why=options.why)

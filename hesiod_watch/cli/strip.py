@@ -77,7 +77,7 @@ def _show(job: Job, cell: CellId) -> int:
             print(f"{display(str(cell))}: {display(reason)}")
         return 1
     files, size = number_of(len(answer.files), "file"), number_of(answer.bytes, "byte")
-    print(f"{display(str(cell))}: {files}, {size} would go")
+    print(f"{display(str(cell))}: {files}, {size} would be removed")
     print(f"{display(str(cell))}: copies stay on: {', '.join(answer.places)}")
     for words in kept_words(answer.kept):
         print(f"{display(str(cell))}: {words}")

@@ -119,7 +119,7 @@ def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
     shutil.rmtree(facility.there["hosta"] / ".hesiod-trash")
 
     shown = facility.run("strip", RUN)
-    assert "would go" in shown.stdout
+    assert "would be removed" in shown.stdout
     assert fewest(facility.places().holding(truth)) >= 2
     facility.run("strip", RUN, "--yes")
     landing = facility.landing / RUN / LIBRARY / CELL
