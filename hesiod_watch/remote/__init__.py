@@ -1,11 +1,13 @@
-"""Runs that are reached by rsync: on a sequencer over ssh, or on another mount of this host.
+"""Sequencers and backups: other hosts over ssh, and other mounts of this host.
 
-What lies there is never changed. `location` and `run_names` are the words: where, and what a run is
-called here. `listing` asks what there is, `copying` brings one cell and proves that it has come
-whole, `doctor` says what stands in the way. Below these: `ssh` and `transfer` make commands, as
-tuples; `running` runs them; `exit_codes` says what their ends mean; `inventory` and `landed` see a
-cell's files on either side.
+Data on a sequencer are never changed. `sequencer.listing` lists its runs, `sequencer.copy_cell`
+copies one cell and verifies that it is complete, `sequencer.checks` reports what prevents copying.
+`sequencer.deletion_list` writes down which cells may be deleted there. `backup` copies cells to
+backups and verifies the copies. Below these, `ssh` and `rsync` make commands, as tuples, and
+`connection` shares one ssh connection per host. Outside this package, `core.location` and
+`rules.run_names` name runs, `host.command` runs commands, `rules.exit_codes` says what their exit
+codes mean, and `core.inventory` and `runs.cell_files` list the files of a cell on either side.
 
-Every name that comes from there is hostile. On a command line are only names that match the
-grammar; names of files travel NUL-separated over standard input and output.
+Every name that comes from another host is hostile. Command lines contain only names that match the
+grammar. File names are sent over standard input and output, separated by NUL.
 """

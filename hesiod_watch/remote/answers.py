@@ -1,6 +1,4 @@
-"""What came of a question that was asked of another host: its answer, or the error that says why
-there is none.
-"""
+"""Responses of fixed scripts that run on another host, or the error that explains a failure."""
 
 from __future__ import annotations
 
@@ -11,11 +9,10 @@ from hesiod_watch.rules.exit_codes import judge_question
 
 
 def answered(who: str, ended: CommandResult) -> tuple[list[bytes], int]:
-    """The records of an answer, and the exit code of what gave them. `who` was asked, as messages
-    are to call it.
+    """Records of a response, and the exit code of the script; `who` names the host in errors.
 
-    Raises TemporaryError where nothing came or a later answer may be better, PermanentError where
-    it needs a person.
+    Raises TemporaryError if there is no response or a retry may help, PermanentError if it needs a
+    person.
     """
     if ended.why:
         raise TemporaryError(f"{who} does not answer: {ended.why}")

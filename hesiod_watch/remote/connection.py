@@ -1,9 +1,9 @@
-"""A place on the shared connection to an upstream, for the time of one command.
+"""A session on the shared ssh connection to an upstream, held for one command.
 
-Servers allow ten sessions on a connection and drop logins when many come at once, so among all
-processes of this user on this host one opens the connection while the others wait, and no more than
-SESSIONS use it at a time. Files that are locked keep the order; the kernel gives a lock back
-however its holder ends.
+Servers allow ten sessions on a connection, and drop logins when many arrive at once. So one process
+opens the connection while all other processes of this user on this host wait, and at most SESSIONS
+commands use it at a time. Lock files keep this order. The kernel releases a lock however its holder
+ends.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from hesiod_watch.remote import ssh
 from hesiod_watch.rules.exit_codes import CommandOutcome, judge_question
 
 SESSIONS = 8
-_PAUSE = 0.05  # seconds between two tries at a lock that somebody else has
+_PAUSE = 0.05  # seconds between two attempts to take a lock that is in use
 
 
 class HostUnreachable(HesiodError):
-    """There is no connection to an upstream; `ending` says whether to try again."""
+    """No connection to an upstream; `ending` says whether to retry."""
 
     def __init__(self, ending: CommandOutcome) -> None:
         super().__init__(ending.why)
@@ -37,10 +37,10 @@ class HostUnreachable(HesiodError):
 def connected(
     upstream: UpstreamSettings, runner: CommandRunner, stop: Callable[[], bool] = lambda: False
 ) -> Iterator[Path | None]:
-    """The shared connection, open, with a place on it; None where commands are to connect by
-    themselves.
+    """Control socket of the open shared connection, with one session on it.
 
-    None also for what is mounted here. Raises Unreachable.
+    None if each command must connect by itself, or if the upstream is mounted on this host.
+    Raises HostUnreachable.
     """
     control = ssh.control_path(upstream) if upstream.place.over_ssh else None
     if control is None:
@@ -56,7 +56,7 @@ def connected(
 
 
 def close(upstream: UpstreamSettings, runner: CommandRunner) -> None:
-    """End the shared connection, if there is one; commands that use it break."""
+    """End the shared connection, if there is one; commands that use it fail."""
     control = ssh.control_path(upstream) if upstream.place.over_ssh else None
     if control and control.exists():
         runner(ssh.closing(upstream, control), quiet=upstream.connect_timeout)
@@ -82,15 +82,16 @@ def _open(
 def _locked(
     files: list[Path], upstream: UpstreamSettings, stop: Callable[[], bool]
 ) -> Iterator[None]:
-    """Hold one of some lock files. Raises Unreachable when none gets free within the upstream's
-    times.
+    """Hold one of several lock files.
+
+    Raises HostUnreachable if none becomes free within the upstream's time limits.
     """
     until = time.monotonic() + upstream.connect_timeout + upstream.timeout
     while (descriptor := take_one(files)) is None:
         if stop() or time.monotonic() > until:
             raise HostUnreachable(
                 CommandOutcome(
-                    "again", f"{SESSIONS} commands are at work on {upstream.place.host} already"
+                    "again", f"{SESSIONS} commands are already running on {upstream.place.host}"
                 )
             )
         time.sleep(_PAUSE)

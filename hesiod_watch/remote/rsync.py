@@ -1,13 +1,13 @@
-"""The command of rsync for some files of a cell: pulled, pushed, or copied from a mount.
+"""Command of rsync for some files of a cell: pulled, pushed, or copied from a mount.
 
-Which files is never a matter of patterns: they are named one by one on standard input, separated by
-NUL, so no name can be read as a pattern, an option or another file. What is copied appears under
-its name only when it is whole: rsync writes beside it and renames. What it has of a file when it is
-interrupted waits in PARTIAL for the next time.
+Files are never selected by patterns. They are named one by one on standard input, separated by NUL,
+so no name can be read as a pattern, an option or another file. A file appears under its name only
+when it is complete: rsync writes a temporary file and renames it. An interrupted file is kept in
+PARTIAL and continued by the next attempt.
 
-Left out on purpose: `-p`, `-o`, `-g` (who owns a file here is a matter of here), devices and FIFOs
-(never data), `--append`, `--size-only` and their like (they corrupt with exit code 0, see
-`templates`).
+Left out on purpose: `-p`, `-o`, `-g` (this host decides who owns a file), devices and FIFOs (never
+data), and `--append`, `--size-only` and similar options (they corrupt data with exit code 0, see
+`rules.rsync_template`).
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from hesiod_watch.core.text import number_of
 from hesiod_watch.remote import ssh
 from hesiod_watch.rules.rsync_template import expand
 
-# Whatever a template says: exactly the files that are named, and progress that can be read. At the
-# end, where an option wins over the same one before it.
+# For every template: copy exactly the named files, and print progress that this program can parse.
+# They come last, because rsync uses the last value of an option.
 _ALWAYS = (
     *(
         "--no-recursive",
@@ -40,12 +40,10 @@ _PATTERN = re.compile(r"([*?\[\]\\])")
 
 
 def options(upstream: UpstreamSettings, rsh: str) -> tuple[str, ...]:
-    """What `{options}` stands for; `rsh` is how rsync reaches the other side, "" where both are
-    here.
-    """
+    """Value of `{options}`; `rsh` is rsync's remote shell, "" if both sides are on this host."""
     return (
         *("--times", "--links", "--safe-links", "--secluded-args"),
-        # Between two mounts rsync would begin a file again from its start.
+        # Between two mounts rsync would otherwise restart an interrupted file from its beginning.
         *("--no-whole-file", f"--partial-dir={PARTIAL}"),
         f"--timeout={math.ceil(upstream.timeout)}",
         *((f"--bwlimit={upstream.bandwidth_limit}",) if upstream.bandwidth_limit else ()),
@@ -62,18 +60,17 @@ def transfer(
     nice: int,
     ignore_times: bool = False,
 ) -> tuple[str, ...]:
-    """The command that copies the files named on its standard input, relative to the run.
+    """Command that copies the files named on its standard input, relative to the run.
 
-    `run` is the run's place upstream, `relative` its directory in the landing area. Pulling and
-    copying work in the current directory, which must be the run's here: no path leads there that
-    could be changed meanwhile. With `ignore_times` files are compared by content also where size
-    and time agree.
+    `run` is the run's location upstream, `relative` its directory in the landing area. Pulling and
+    copying work in the current directory, which must be the run's directory on this host: so no
+    path is used that another process could change meanwhile. With `ignore_times`, files are
+    compared by content also if size and time agree.
     """
     pushing = upstream.mode == "push"
     pulling = run.over_ssh and not pushing
-    escaped = _PATTERN.sub(
-        r"\\\1", run.path
-    )  # of the one name that it is given the other side expands patterns
+    # The remote side expands patterns in the one path that it gets as an argument.
+    escaped = _PATTERN.sub(r"\\\1", run.path)
     values = {
         "source": f"{run.rsync_host}:{escaped}/" if pulling else f"{run.path}/",
         "destination": f"{upstream.landing_there.rstrip('/')}/{relative}/" if pushing else "./",
@@ -87,7 +84,7 @@ def transfer(
 
 
 class RsyncProgress:
-    """Reads rsync's progress as it comes: `bytes` and `files` copied so far."""
+    """Parser of rsync's progress output: `bytes` and `files` copied so far."""
 
     _LINE = re.compile(rb"\s*([0-9]+) +[0-9]+% .*?(?:\(xfr#([0-9]+), .*)?")
 
@@ -100,7 +97,7 @@ class RsyncProgress:
         return f"{number_of(self.files, 'file')}, {number_of(self.bytes, 'byte')}"
 
     def feed(self, data: bytes) -> bool:
-        """Take a piece of output; whether there is anything new."""
+        """Parse a piece of output; whether the progress changed."""
         *lines, self._rest = re.split(rb"[\r\n]", self._rest[-4096:] + data)
         before = (self.bytes, self.files)
         for line in lines:

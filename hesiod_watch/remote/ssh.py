@@ -1,11 +1,11 @@
 """Commands for ssh, and the one connection that all of them share.
 
-Logging in takes a third of a second, and a server that is asked forty times at once drops some of
-them. So the first command opens a connection that stays (ssh's ControlMaster), and those that
-follow go through it, also those of other processes of this user on this host. Where it cannot be
-had each command connects by itself: slower, never wrong.
+A login takes a third of a second, and a server drops some of forty logins that arrive at once. So
+the first command opens a connection that stays open (ssh's ControlMaster). Later commands use it,
+also those of other processes of this user on this host. If it cannot be opened, each command
+connects by itself, which is slower but correct.
 
-A frozen host is noticed by `ServerAlive…`, in no more than the upstream's timeout.
+`ServerAlive…` detects a frozen host within the upstream's timeout.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from hesiod_watch.config import UpstreamSettings
 PERSIST = 120
 """Seconds for which an idle connection stays open."""
 
-_LONGEST_SOCKET = 107 - 17  # of a Unix socket's path, less what ssh appends while it makes one
+_LONGEST_SOCKET = 107 - 17  # bytes of a Unix socket's path, minus the suffix of ssh's temporary one
 
 
 def options(upstream: UpstreamSettings, control: Path | None) -> tuple[str, ...]:
-    """ssh's arguments before the host; through the shared connection `control` where there is one."""
+    """Arguments of ssh before the host; `control` is the shared connection's socket, if any."""
     interval = max(1, math.floor(upstream.timeout / 4))
     return (
-        # ssh keeps to what it is told first. No question may ever be asked, for nobody is there to
-        # answer it.
+        # ssh uses the first value of each option. It must never ask a question, because no person
+        # is there to answer.
         *("-o", "BatchMode=yes"),
         *("-o", "ControlMaster=no"),
         *("-o", f"ControlPath={str(control).replace('%', '%%') if control else 'none'}"),
@@ -50,50 +50,45 @@ def options(upstream: UpstreamSettings, control: Path | None) -> tuple[str, ...]
 def remote(
     upstream: UpstreamSettings, command: Sequence[str], control: Path | None
 ) -> tuple[str, ...]:
-    """The local command that runs `command` on the upstream's host.
+    """Local command that runs `command` on the upstream's host.
 
-    ssh joins its arguments with blanks and the shell there takes them apart again; so it is given
-    one that is quoted for a shell, once.
+    ssh joins its arguments with blanks, and the remote shell splits them again. So ssh gets one
+    argument that is quoted once for a shell.
     """
     return ("ssh", *options(upstream, control), "--", upstream.place.ssh_host, shlex.join(command))
 
 
 def opening(upstream: UpstreamSettings, control: Path) -> tuple[str, ...]:
-    """The command that opens the shared connection: it ends when the connection is there, or cannot
-    be had.
-    """
+    """Command that opens the shared connection; it ends when that succeeds or fails."""
     mine = ("-o", "ControlMaster=yes", "-o", f"ControlPersist={PERSIST}", "-f", "-N")
-    # What is said first counts, so these come before the options of all commands.
+    # The first value of an option counts, so these come before the common options.
     return ("ssh", *mine, *options(upstream, control), "--", upstream.place.ssh_host)
 
 
 def closing(upstream: UpstreamSettings, control: Path) -> tuple[str, ...]:
-    """The command that ends the shared connection."""
+    """Command that ends the shared connection."""
     return ("ssh", *options(upstream, control), "-O", "exit", "--", upstream.place.ssh_host)
 
 
 def rsh(upstream: UpstreamSettings, control: Path | None) -> str:
-    """The value of rsync's `--rsh`, which rsync takes apart by its own rules: blanks divide, quotes
-    hold together.
-    """
+    """Value of rsync's `--rsh`, quoted by rsync's own rules: blanks split it, quotes protect."""
     return " ".join(_for_rsync(word) for word in ("ssh", *options(upstream, control)))
 
 
 def _for_rsync(word: str) -> str:
     if word and not set(word) & set(" '\""):
         return word
-    return "'" + word.replace("'", "''") + "'"  # within quotes a doubled one stands for itself
+    return "'" + word.replace("'", "''") + "'"  # a doubled quote within quotes is one quote
 
 
 def control_path(upstream: UpstreamSettings) -> Path | None:
-    """Where the shared connection to the upstream's host is to be found; None where no place for it
-    can be had.
+    """Path of the shared connection's socket; None if no suitable directory is available.
 
-    Its directory is private to this user and made if need be. Commands with other options use
+    Its directory is private to this user and is created if needed. Commands with other options use
     another connection.
     """
-    what = "\0".join((upstream.place.ssh_host, *options(upstream, None)))
-    name = hashlib.sha256(what.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+    key = "\0".join((upstream.place.ssh_host, *options(upstream, None)))
+    name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     for base in _bases():
         directory = Path(base) / f"hesiod-watch-ssh-{os.getuid()}"
         path = directory / name
@@ -103,14 +98,16 @@ def control_path(upstream: UpstreamSettings) -> Path | None:
 
 
 def _bases() -> list[str]:
-    given = (os.environ.get("XDG_RUNTIME_DIR", ""), tempfile.gettempdir(), "/tmp")  # noqa: S108 -- made private
-    # ssh takes the values of its options apart at blanks and quotes.
-    return [base for base in given if re.fullmatch(r"/[A-Za-z0-9_.%+@=,/-]*", base)]
+    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
+    candidates = (runtime, tempfile.gettempdir(), "/tmp")  # noqa: S108 -- made private
+    # ssh splits the values of its options at blanks and quotes.
+    return [base for base in candidates if re.fullmatch(r"/[A-Za-z0-9_.%+@=,/-]*", base)]
 
 
 def _private(directory: Path) -> bool:
-    """Whether `directory` is ours alone; in a shared directory somebody else may have made it
-    first.
+    """Create `directory` if needed; whether only this user can use it.
+
+    In a shared parent directory another user may have created it first.
     """
     try:
         directory.mkdir(mode=0o700, exist_ok=True)
@@ -121,16 +118,16 @@ def _private(directory: Path) -> bool:
 
 
 def answers(control: Path) -> bool:
-    """Whether a process serves the shared connection. What is left of one that has died is removed."""
+    """Whether a process serves the shared connection; removes the socket of a dead one."""
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(1)
         try:
             client.connect(str(control))
             return True
         except TimeoutError:
-            return True  # frozen, or busy: its own ServerAlive will end it
+            return True  # frozen or busy: its own ServerAlive ends it
         except FileNotFoundError:
             return False
         except OSError:
-            control.unlink(missing_ok=True)  # with it ssh would not open another
+            control.unlink(missing_ok=True)  # ssh opens no new connection while it exists
             return False

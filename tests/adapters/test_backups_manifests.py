@@ -1,4 +1,4 @@
-"""raw.json: what a cell's raw data are, read once, and every change told."""
+"""raw.json: a cell's raw data, read once; every change is reported."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ class Place:
         self.output.mkdir()
         for name in NAMES:
             self.write(name, name.encode("utf-8", "surrogateescape") * 1000)
-        self.told: list[str] = []
+        self.reported: list[str] = []
 
     def write(self, name: str, data: bytes) -> None:
         (self.cell / name).parent.mkdir(parents=True, exist_ok=True)
         (self.cell / name).write_bytes(data)
 
     def take(self, former: RawManifest = NOTHING) -> RawManifest:
-        self.told = []
-        return take_raw(self.landing, self.run, CELL, former, tell=self.told.append)
+        self.reported = []
+        return take_raw(self.landing, self.run, CELL, former, tell=self.reported.append)
 
 
 @pytest.fixture
@@ -61,9 +61,7 @@ def md5(data: bytes) -> str:
 
 
 def test_all_files_whatever_their_names(place: Place) -> None:
-    """Every regular file is listed with what it holds, and names come back from the file as they
-    were.
-    """
+    """Every regular file is listed with its size and MD5, and names are read back unchanged."""
     taken = place.take()
     write_raw(place.output, taken)
     assert read_raw(place.output) == taken
@@ -77,19 +75,19 @@ def test_all_files_whatever_their_names(place: Place) -> None:
 
 
 def test_what_is_unchanged_is_not_read_again(place: Place) -> None:
-    """A file whose size and times are as they were is believed: nobody reads terabytes twice."""
+    """A file with unchanged size and times is not read again: terabytes are read only once."""
     former = place.take()
     file = former.files["#x"]
-    other = replace(file, fact=replace(file.fact, md5="0" * 32))  # what no reading would give
+    other = replace(file, fact=replace(file.fact, md5="0" * 32))  # no reading would find this MD5
     now = place.take(RawManifest(str(CELL), {**former.files, "#x": other}))
     assert now.facts["#x"].md5 == "0" * 32
-    assert place.told == []
+    assert place.reported == []
 
 
 @pytest.mark.parametrize("name", ["pod5/a.pod5", " b\n"])
-def test_a_changed_file_is_read_anew_and_told(place: Place, name: str) -> None:
-    """Other content is found also under the same size and time, by the inode's change time, and the
-    difference told.
+def test_a_changed_file_is_read_again_and_reported(place: Place, name: str) -> None:
+    """Changed content with the same size and time is found, by the inode's change time, and
+    reported.
     """
     former = place.take()
     path = place.cell / name
@@ -99,34 +97,33 @@ def test_a_changed_file_is_read_anew_and_told(place: Place, name: str) -> None:
     now = place.take(former)
     assert now.facts[name].md5 == md5(b"x" * size)
     assert any(
-        "other content" in sentence and now.facts[name].md5 in sentence for sentence in place.told
+        "other content" in sentence and now.facts[name].md5 in sentence
+        for sentence in place.reported
     )
 
 
-def test_what_has_gone_stays_in_the_list(place: Place) -> None:
-    """A file that is not here any more was part of the cell: it is told, and a copy of it is still
-    looked for.
-    """
+def test_a_missing_file_stays_in_the_list(place: Place) -> None:
+    """A missing file was part of the cell: it is reported, and its copy is still checked."""
     former = place.take()
     (place.cell / "-c").unlink()
     now = place.take(former)
     assert now.facts == former.facts
-    assert place.told == ["-c was among the raw data and is not there any more"]
+    assert place.reported == ["-c was among the raw data and is not there any more"]
 
 
 def test_only_regular_files(place: Place, tmp_path: Path) -> None:
-    """Links and special files are told and never opened, nor is a directory entered through a link."""
+    """Links and special files are reported and never opened; no directory link is followed."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "secret").write_text("x")
     (place.cell / "link").symlink_to(tmp_path / "elsewhere" / "secret")
     (place.cell / "linked").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(place.cell / "fifo")
     assert set(place.take().facts) == set(NAMES)
-    assert [sentence.split(" is ")[0] for sentence in place.told] == ["fifo", "link", "linked"]
+    assert [sentence.split(" is ")[0] for sentence in place.reported] == ["fifo", "link", "linked"]
 
 
 def test_gone_and_linked_cells(place: Place, tmp_path: Path) -> None:
-    """A cell that is not there is no cell without files, and one that is a link is refused."""
+    """A missing cell has no files; a cell that is a link is refused."""
     place.cell.rename(tmp_path / "moved")
     assert place.take().facts == {}
     place.cell.symlink_to(tmp_path / "moved")
@@ -178,7 +175,7 @@ def test_damaged(place: Place, text: str) -> None:
 
 
 def test_no_raw_json(place: Place) -> None:
-    """Where there is none nothing is known; what is no file is an error."""
+    """A missing raw.json is an empty list; a directory in its place is an error."""
     assert read_raw_manifest(place.output) == {}
     (place.output / RAW_MANIFEST).mkdir()
     with pytest.raises(PermanentError, match="not a regular file"):
@@ -186,9 +183,7 @@ def test_no_raw_json(place: Place) -> None:
 
 
 def test_minknow_s_own_checksums(place: Place) -> None:
-    """Each checksum that MinKNOW wrote is held against the file: what agrees is counted, what
-    differs is named.
-    """
+    """Each checksum of MinKNOW is compared with its file: equal files are counted, others named."""
     paths = {
         f"run/{CELL}/pod5/a.pod5": hashlib.sha256(
             (place.cell / "pod5/a.pod5").read_bytes()
@@ -209,14 +204,14 @@ def test_minknow_s_own_checksums(place: Place) -> None:
         "absent": ["not_there.pod5"],
         "rows_skipped": 1,
     }
-    assert any("not_there.pod5 is missing" in sentence for sentence in place.told)
-    assert any("is not what MinKNOW wrote" in sentence for sentence in place.told)
+    assert any("not_there.pod5 is missing" in sentence for sentence in place.reported)
+    assert any("is not what MinKNOW wrote" in sentence for sentence in place.reported)
     write_raw(place.output, taken)
-    assert place.take(read_raw(place.output)) == taken  # known from then on, without reading again
+    assert place.take(read_raw(place.output)) == taken  # known now, so not read again
 
 
 def test_paths_of_hashes() -> None:
-    """A path may be relative to the run's folder, to what is above it, or be a Windows path."""
+    """A path may be relative to the run's folder or its parent, or be a Windows path."""
     text = "file_hash,file_path\n" + "".join(
         f"{'a' * 64},{path}\n"
         for path in (f"data/{CELL.name}/x", "./y", f"C:\\data\\{CELL.name}\\z")
@@ -244,9 +239,7 @@ def test_paths_of_hashes() -> None:
     ],
 )
 def test_rows_that_make_no_sense(row: str) -> None:
-    """A row without a SHA-256, or with a path that is not in the cell, is counted and makes no file
-    absent.
-    """
+    """A row without a SHA-256, or with a path outside the cell, is counted; no file is absent."""
     skipped: list[str] = []
     found = parse(f"file_hash,file_path\n{row}\n{'b' * 64},y\n", CELL, {"y"}, skipped.append)
     assert found == {"y": {"b" * 64}}
@@ -254,7 +247,7 @@ def test_rows_that_make_no_sense(row: str) -> None:
 
 
 def test_a_file_with_two_checksums(place: Place) -> None:
-    """Of a file that two acquisitions name with other checksums either may be right."""
+    """If two acquisitions give a file different checksums, either may be right."""
     digest_of_a = hashlib.sha256((place.cell / "pod5/a.pod5").read_bytes()).hexdigest()
     for number, digests in enumerate((["0" * 64, digest_of_a], ["1" * 64])):
         rows = "".join(f"{each},pod5/a.pod5\n" for each in digests)
@@ -264,9 +257,7 @@ def test_a_file_with_two_checksums(place: Place) -> None:
 
 
 def test_what_is_missing_since_is_not_absent(place: Place) -> None:
-    """A file that raw.json knows was part of the cell: a strip may have removed it, and it is not
-    called absent.
-    """
+    """A missing file that raw.json lists is not called absent: a strip may have removed it."""
     former = place.take()
     (place.cell / "pod5/a.pod5").unlink()
     place.write("output_hash_x.csv", f"file_hash,file_path\n{'0' * 64},pod5/a.pod5\n".encode())
@@ -275,8 +266,8 @@ def test_what_is_missing_since_is_not_absent(place: Place) -> None:
 
 
 def test_comparing_without_raw_json(place: Place) -> None:
-    """Up to a size the named files are read; above it only the names are compared, and it is said
-    that not all was.
+    """Up to a size the named files are read; above it only names are compared, and this is
+    reported.
     """
     place.write(
         "output_hash_x.csv",
@@ -299,9 +290,7 @@ def test_comparing_without_raw_json(place: Place) -> None:
 
 
 def test_an_output_hash_that_cannot_be_used(place: Place) -> None:
-    """A file that is no table proves neither damage nor soundness, and it is said that it was not
-    used.
-    """
+    """A file that is not a table proves nothing, and its rejection is reported."""
     place.write("output_hash_x.csv", b'"' + b"x" * 200_000)
     checksums = compare(place.landing, place.run, CELL)
     assert "output_hash_x.csv cannot be read" in checksums.sentence
@@ -309,8 +298,8 @@ def test_an_output_hash_that_cannot_be_used(place: Place) -> None:
 
 
 def test_checksums_of_a_sync(place: Place) -> None:
-    """What a sync has read becomes raw.json without being read again, and what it did not prove is
-    left to be read.
+    """Files that a sync has read enter raw.json without a new reading; other files are read
+    later.
     """
     known = {name: md5((place.cell / name).read_bytes()) for name in NAMES[:3]}
     made = raw_of_sync(CELL, known, place.landing, place.run)
@@ -319,8 +308,8 @@ def test_checksums_of_a_sync(place: Place) -> None:
 
 
 def test_results(place: Place) -> None:
-    """Results are what manifest.json names, itself and raw.json; sources are the FASTQ whose reads
-    are in them.
+    """Results are the files in manifest.json, itself and raw.json; sources are the FASTQ files
+    whose reads they contain.
     """
     manifest = {
         "files": [{"name": "a", "bytes": 1, "md5": "0" * 32}],

@@ -1,4 +1,4 @@
-"""Copying to a backup that is mounted here, and finding out what is wrong with what lies there."""
+"""A mounted backup: copying to it, and finding each problem of its files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def backup(tmp_path: Path) -> BackupPlaceSettings:
 
 @pytest.fixture
 def source(tmp_path: Path) -> Path:
-    """A cell's directory with names that nobody would give on purpose."""
+    """A cell's directory with hostile file names."""
     place = tmp_path / "landing" / RUN / CELL.library / CELL.name
     for number, name in enumerate(HOSTILE):
         (place / name).parent.mkdir(parents=True, exist_ok=True)
@@ -52,22 +52,22 @@ def copied(backup: BackupPlaceSettings, source: Path, *, ignore_times: bool = Fa
 
 
 def wrong(backup: BackupPlaceSettings, source: Path) -> list[str]:
-    """What is said of the copy, without the part that is the same everywhere."""
+    """Problems of the copy, without the common beginning of each sentence."""
     with opened(backup) as store:
         facts = facts_of(source)
-        said = sentences(store, PLACE, facts, find_wrong(store, PLACE, facts, source))
-    return [sentence.removeprefix(f"second: {PLACE}/") for sentence in said]
+        problems = sentences(store, PLACE, facts, find_wrong(store, PLACE, facts, source))
+    return [sentence.removeprefix(f"second: {PLACE}/") for sentence in problems]
 
 
 def test_copy_and_read_back(backup: BackupPlaceSettings, source: Path) -> None:
-    """Files arrive under their names, whatever these are, and are found to be what they should be."""
+    """Files arrive under their names, also hostile ones, and pass verification."""
     copied(backup, source)
     assert facts_of(Path(backup.location) / PLACE) == facts_of(source)
     assert wrong(backup, source) == []
 
 
 def test_what_is_wrong(backup: BackupPlaceSettings, source: Path) -> None:
-    """Each way in which a copy can be wrong is found, and the file is named."""
+    """Each kind of damage of a copy is found, and the file is named."""
     copied(backup, source)
     there = Path(backup.location) / PLACE
     flip(there / "#a", 1000)
@@ -76,26 +76,26 @@ def test_what_is_wrong(backup: BackupPlaceSettings, source: Path) -> None:
     (there / " b\n").unlink()
     (there / " b\n").symlink_to(source / " b\n")
     (there / "more").write_bytes(b"")
-    said = wrong(backup, source)
-    assert [sentence.partition(": ")[0] for sentence in said] == [
+    problems = wrong(backup, source)
+    assert [sentence.partition(": ")[0] for sentence in problems] == [
         " b\\n",
         "#a",
         "-c",
         "more",
         "pod5/x y'$(id)",
     ]
-    assert [sentence.partition(": ")[2].partition(":")[0] for sentence in said] == [
+    assert [sentence.partition(": ")[2].partition(":")[0] for sentence in problems] == [
         "not a regular file",
         "differs",
         "truncated",
         "extra",
         "missing",
     ]
-    assert said[1].endswith("byte 1000 is the first of 1 that differ from ours")
+    assert problems[1].endswith("byte 1000 is the first of 1 that differ from ours")
 
 
 def flip(path: Path, at: int) -> None:
-    """Change one bit of a file and leave its size and times as they were."""
+    """Change one bit of a file and keep its size and times."""
     times = path.stat()
     data = bytearray(path.read_bytes())
     data[at] ^= 1
@@ -104,7 +104,7 @@ def flip(path: Path, at: int) -> None:
 
 
 def test_nothing_is_overwritten_for_good(backup: BackupPlaceSettings, source: Path) -> None:
-    """What gives way to another version is kept, also when only its content differs."""
+    """A replaced version is kept, also if only its content differs."""
     copied(backup, source)
     flip(Path(backup.location) / PLACE / "#a", 7)
     (source / "-c").write_bytes(b"new")
@@ -121,7 +121,7 @@ def test_nothing_is_overwritten_for_good(backup: BackupPlaceSettings, source: Pa
 
 
 def test_set_aside(backup: BackupPlaceSettings, source: Path) -> None:
-    """What has to go from its place is moved below the run's superseded files, links and all."""
+    """Entries that are set aside, also links, are moved below the run's superseded files."""
     copied(backup, source)
     there = Path(backup.location) / PLACE
     (there / "link").symlink_to("/nowhere")
@@ -148,7 +148,7 @@ def test_set_aside(backup: BackupPlaceSettings, source: Path) -> None:
 def test_not_the_backup(
     backup: BackupPlaceSettings, what: str, text: str | None, error: type[HesiodError]
 ) -> None:
-    """A place without a whole marker is not the backup."""
+    """A directory without a complete marker is not the backup."""
     marker = Path(backup.location) / MARKER
     marker.unlink() if text is None else marker.write_text(text)
     with pytest.raises(error, match="second: "), opened(backup):
@@ -156,7 +156,7 @@ def test_not_the_backup(
 
 
 def test_marker_is_no_link(backup: BackupPlaceSettings, tmp_path: Path) -> None:
-    """A link to a marker elsewhere does not make a place the backup."""
+    """A directory with only a link to a marker is not the backup."""
     marker = Path(backup.location) / MARKER
     marker.rename(tmp_path / "elsewhere")
     marker.symlink_to(tmp_path / "elsewhere")
@@ -164,8 +164,8 @@ def test_marker_is_no_link(backup: BackupPlaceSettings, tmp_path: Path) -> None:
         pass
 
 
-def test_goes_away_meanwhile(backup: BackupPlaceSettings, source: Path) -> None:
-    """A backup whose marker has gone since it was opened is not believed to be empty."""
+def test_disappears_meanwhile(backup: BackupPlaceSettings, source: Path) -> None:
+    """A backup whose marker disappeared after opening is an error, not an empty backup."""
     copied(backup, source)
     with opened(backup) as store:
         (Path(backup.location) / MARKER).unlink()
@@ -192,7 +192,7 @@ def test_links_in_the_way(
 
 
 def test_same_device(backup: BackupPlaceSettings, tmp_path: Path) -> None:
-    """A backup on our own file system is seen to be so."""
+    """A backup on the file system of its source is recognised."""
     with opened(backup) as store:
         assert store.identity == ID
         assert store.device == device_of(tmp_path)
@@ -206,13 +206,13 @@ def test_no_link_is_followed_to_what_is_copied(
     source.symlink_to(tmp_path / "moved")
     with (
         opened(backup) as store,
-        pytest.raises(PermanentError, match="no directory, or a link to one"),
+        pytest.raises(PermanentError, match="is a link or not a directory"),
     ):
         store.copy(source, PLACE, ["#a"], below=tmp_path)
 
 
 def test_special_files_are_not_opened(backup: BackupPlaceSettings, source: Path) -> None:
-    """A FIFO in the place of a file is named, and nobody waits for somebody to write into it."""
+    """A FIFO in the place of a file is reported and never opened."""
     copied(backup, source)
     there = Path(backup.location) / PLACE / "#a"
     there.unlink()

@@ -1,4 +1,4 @@
-"""What a reading of a cell's copies leaves in its flags."""
+"""Flags that a verification of a cell's copies writes."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001
 
 @pytest.fixture
 def job(tmp_path: Path) -> Job:
-    """A processed cell without results but for its manifest, and nothing in the landing area but
-    its directory.
-    """
+    """A processed cell: only a manifest in the output, only its directory in the landing area."""
     landing, output = tmp_path / "landing", tmp_path / "output"
     cell, results = (place / RUN / CELL.library / CELL.name for place in (landing, output))
     cell.mkdir(parents=True)
@@ -46,7 +44,7 @@ def job(tmp_path: Path) -> Job:
 
 
 def lose(job: Job, names: list[str]) -> None:
-    """Let raw.json tell of files that are not there."""
+    """Write a raw.json that lists missing files."""
     files = {name: RawFile(FileFact(name, 1, "0" * 32), 1) for name in names}
     write_raw(job.output / CELL.library / CELL.name, RawManifest(str(CELL), files))
 
@@ -58,14 +56,14 @@ def last(job: Job) -> Attempt:
 
 
 def test_all_is_well(job: Job) -> None:
-    """A cell whose files all agree is recorded as read."""
+    """A cell without a problem is recorded as verified."""
     assert verify_and_record(job).problems == []
     assert (last(job).ending, damage_in(last(job))) == ("done", ())
 
 
 def test_damage_without_end(job: Job) -> None:
-    """However much is damaged the flag can be read, says the beginning of it, and that there is
-    more.
+    """With any amount of damage, the flag stays readable, lists the first problems and counts the
+    others.
     """
     lose(job, [f"pod5/{'ü' * 120}{number}.pod5" for number in range(3000)])
     assert len(verify_and_record(job).problems) == 3000
@@ -74,8 +72,8 @@ def test_damage_without_end(job: Job) -> None:
     assert damage[-1] == f"and {3000 - len(damage) + 1} more"
 
 
-def test_damage_goes_when_it_is_mended(job: Job) -> None:
-    """A later reading that finds all well takes the report of damage back."""
+def test_damage_ends_after_repair(job: Job) -> None:
+    """A later verification without a problem ends the report of damage."""
     lose(job, ["x"])
     verify_and_record(job)
     assert damage_in(last(job)) == ("landing: x: missing",)
@@ -85,13 +83,13 @@ def test_damage_goes_when_it_is_mended(job: Job) -> None:
 
 
 def test_killed_reading_forgets_nothing(job: Job) -> None:
-    """While a cell is read again, and should that be killed, what was found before still stands."""
+    """Earlier findings stay valid during a new verification, also if that is killed."""
     lose(job, ["x"])
     verify_and_record(job)
     work = flags.verify(CELL.stem)
-    said = {"problems": list(damage_in(last(job)))}
+    record = {"problems": list(damage_in(last(job)))}
     flags.begin_attempt(
-        job.pipeline, work, process.this_owner("verify", "inline"), alone=pytest.fail, record=said
+        job.pipeline, work, process.this_owner("verify", "inline"), alone=pytest.fail, record=record
     )
     assert (last(job).ending, damage_in(last(job))) == ("", ("landing: x: missing",))
     with pytest.raises(FlagExists):
@@ -100,7 +98,7 @@ def test_killed_reading_forgets_nothing(job: Job) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", '{"files": 3}', '{"files": [{"name": "a"}]}'])
 def test_damaged_manifest(job: Job, text: str) -> None:
-    """A manifest that is no manifest any more is damage, not an error that leaves no trace."""
+    """A damaged manifest is recorded as damage, not only raised as an error."""
     (job.output / CELL.library / CELL.name / "manifest.json").write_text(text)
     assert verify_and_record(job).problems
     assert last(job).ending == "failed"

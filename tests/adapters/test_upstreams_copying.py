@@ -1,4 +1,4 @@
-"""Cells copied from a mount with the real rsync: whole, and proven by content."""
+"""Cells copied from a mount with the real rsync: complete, and verified by content."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def rewrite(path: Path, data: bytes) -> None:
 
 
 def test_whole_cell(place: Place) -> None:
-    """All of a cell arrives under the same names with the same content and times, and is proven to."""
+    """A whole cell arrives with the same names, content and times, and is verified."""
     make_cell(place.there, odd=True)
     copied = place.copy()
     assert (copied.outcome, copied.why, copied.verified) == ("done", "", True)
@@ -42,7 +42,7 @@ def test_whole_cell(place: Place) -> None:
 
 
 def test_second_time_copies_nothing(place: Place) -> None:
-    """A cell that is here is proven again, and nothing is sent."""
+    """A copied cell is verified again, and nothing is sent."""
     make_cell(place.there)
     place.copy()
     sent = place.sent()
@@ -52,7 +52,7 @@ def test_second_time_copies_nothing(place: Place) -> None:
 
 
 def test_only_the_cell(place: Place) -> None:
-    """Another cell, the run's own flags and what is here already stay as they are."""
+    """Another cell, the run's own flags and existing files stay unchanged."""
     make_cell(place.there)
     make_cell(place.there, CellId("other", CELL.name))
     (place.there / "pipeline").mkdir()
@@ -66,7 +66,7 @@ def test_only_the_cell(place: Place) -> None:
 
 
 def test_summary_comes_last(place: Place) -> None:
-    """As long as anything is not proven, there is no final_summary in the landing area."""
+    """The final_summary arrives only after all other files are verified."""
     make_cell(place.there)
     seen = []
     place.copy(
@@ -76,9 +76,7 @@ def test_summary_comes_last(place: Place) -> None:
 
 
 def test_growing_cell(place: Place) -> None:
-    """Of a cell that is still being written only what is finished is copied, and nothing is said to
-    be proven.
-    """
+    """Only finished files of a growing cell are copied, and the cell is not verified."""
     make_cell(place.there, finished=False)
     os.utime(place.source / "other_reports" / "pore_scan.json", (1e9, 1e9))
     copied = place.copy()
@@ -86,7 +84,7 @@ def test_growing_cell(place: Place) -> None:
     names = {
         str(path.relative_to(place.landed)) for path in place.landed.rglob("*") if path.is_file()
     }
-    # Those that have been quiet for long, and those that a later one of their directory follows.
+    # Files that did not change for long, and files with a later file in their directory.
     assert names == {
         *(f"fastq_pass/PAD38578_pass_c6ded78b_{number}.fastq" for number in (0, 1)),
         *("other_reports/final_summary_of_something_else.txt", "other_reports/pore_scan.json"),
@@ -99,18 +97,18 @@ def test_growing_cell(place: Place) -> None:
 
 
 def test_same_size_and_time_but_other_content(place: Place) -> None:
-    """A file here that only looks the same is found out and made right before the summary comes."""
+    """A file with other content but same size and time is corrected before the summary comes."""
     make_cell(place.there)
     place.copy()
     (place.landed / SUMMARY).unlink()
     rewrite(place.landed / READS, b"x" * 50_000)
     assert place.copy().verified
     assert place.same()
-    assert f"not the same as upstream: 1 ({READS}, …)" in place.log.read_text()
+    assert f"differ from the upstream: 1 ({READS}, …)" in place.log.read_text()
 
 
 def test_changed_there_under_its_old_time(place: Place) -> None:
-    """A file that was rewritten upstream under its old size and time arrives as it is now."""
+    """A file that was rewritten upstream with its old size and time arrives with new content."""
     make_cell(place.there)
     place.copy()
     rewrite(place.source / READS, b"y" * 50_000)
@@ -121,7 +119,7 @@ def test_changed_there_under_its_old_time(place: Place) -> None:
 @pytest.mark.parametrize("after", ["rsync", "md5sum", "second rsync", "second md5sum"])
 @pytest.mark.parametrize("how", ["rewritten", "grown", "added", "replaced"])
 def test_changes_while_it_is_copied(after: str, how: str, place: Place) -> None:
-    """Whatever changes upstream at whatever moment, what arrives is what is there at the end."""
+    """After any change upstream at any moment, the final version arrives."""
     make_cell(place.there)
     file = place.source / READS
 
@@ -151,9 +149,7 @@ def test_changes_while_it_is_copied(after: str, how: str, place: Place) -> None:
 
 
 def test_never_stops_changing(place: Place) -> None:
-    """A cell that changes all the time is left for later and not proven, whatever rsync's exit
-    codes say.
-    """
+    """A cell that keeps changing is left for later and not verified, whatever rsync's exit code."""
     make_cell(place.there)
 
     def change() -> None:
@@ -167,14 +163,14 @@ def test_never_stops_changing(place: Place) -> None:
 
 
 def test_file_that_vanishes(place: Place) -> None:
-    """A file that goes away before it is copied is not missed."""
+    """A file that disappears before it is copied is not an error."""
     make_cell(place.there)
     assert place.copy(runner=meddling("find", (place.source / READS).unlink)).verified
     assert place.same()
 
 
 def test_cell_that_is_gone(place: Place) -> None:
-    """A cell that is not there any more is left for later, and nothing is made here for it."""
+    """A cell that disappeared is left for later, and no directory is made for it."""
     place.there.mkdir(parents=True)
     copied = place.copy()
     assert copied.outcome == "again"
@@ -182,7 +178,7 @@ def test_cell_that_is_gone(place: Place) -> None:
     assert not place.landed.exists()
 
 
-# What cannot be done.
+# Refused.
 
 
 @pytest.mark.parametrize(
@@ -197,7 +193,7 @@ def test_cell_that_is_gone(place: Place) -> None:
     ],
 )
 def test_what_is_refused(location: str, cell: CellId, said: str, place: Place) -> None:
-    """What is no run of this upstream, or no name of a cell, is not copied; a person is told why."""
+    """A location outside the upstream or an invalid cell name is refused with the reason."""
     make_cell(place.there)
     copied = copy_cell(
         place.upstream,
@@ -213,7 +209,7 @@ def test_what_is_refused(location: str, cell: CellId, said: str, place: Place) -
 
 
 def test_landing_area_that_is_away(place: Place) -> None:
-    """A landing area that is not mounted is waited for, and not made."""
+    """A landing area that is not mounted is retried later, and not created."""
     make_cell(place.there)
     place.landing.rmdir()
     assert place.copy().outcome == "again"
@@ -235,7 +231,7 @@ def test_directory_of_the_month_is_made(place: Place) -> None:
         (
             ("rsync", "-rlt", "--exclude=*_1.fastq", "{source}", "{destination}"),
             "again",
-            "_1.fastq is not the same",
+            "_1.fastq differs from the upstream",
         ),
         (
             ("rsync", "--no-such-option", "{options}", "{source}", "{destination}"),
@@ -246,14 +242,12 @@ def test_directory_of_the_month_is_made(place: Place) -> None:
         (
             ("rsync", "--max-size=1", "{options}", "{source}", "{destination}"),
             "again",
-            "is not the same",
+            "differs from the upstream",
         ),
     ],
 )
 def test_templates(template: tuple[str, ...], outcome: str, said: str, place: Place) -> None:
-    """A template's command is run; when it does not bring everything, that is noticed and the
-    summary stays away.
-    """
+    """A template's command is run; if it does not copy everything, the summary is not copied."""
     make_cell(place.there)
     copied = place.copy(replace(place.upstream, rsync=template))
     assert copied.outcome == outcome
@@ -262,9 +256,7 @@ def test_templates(template: tuple[str, ...], outcome: str, said: str, place: Pl
 
 
 def test_stop_and_go_on(place: Place) -> None:
-    """A copy that is to stop stops soon, keeps what came of the file, and goes on from there the
-    next time.
-    """
+    """A stopped copy ends soon, keeps its partial file, and continues it at the next attempt."""
     make_cell(place.there)
     big = place.source / "fastq_pass" / "big.fastq"
     big.write_bytes(os.urandom(12_000_000))
@@ -290,8 +282,8 @@ def test_stop_and_go_on(place: Place) -> None:
 
 
 def test_leftovers_of_killed_copies(place: Place) -> None:
-    """What a killed rsync left is removed when the file it belongs to is whole; nothing else that
-    is hidden is.
+    """Leftovers of a killed rsync are removed when their file is complete; other hidden files
+    stay.
     """
     make_cell(place.there)
     (place.source / ".kept.AbC123").write_text("is there, too")
@@ -319,7 +311,7 @@ def test_leftovers_of_killed_copies(place: Place) -> None:
 
 
 def test_log(place: Place) -> None:
-    """The log has every command, dated, as it can be pasted, and how it ended."""
+    """The log contains every command with its time, ready to paste, and its exit code."""
     make_cell(place.there)
     place.copy()
     lines = place.log.read_text().splitlines()
@@ -329,4 +321,4 @@ def test_log(place: Place) -> None:
     assert all(command.startswith("nice -n 10 rsync --times") for command in commands)
     assert f"'{place.there}/'" in commands[0]
     assert "exit code 0" in lines[-2]
-    assert "the same as in" in lines[-1]
+    assert "copied, and equal to" in lines[-1]

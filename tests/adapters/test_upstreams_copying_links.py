@@ -1,5 +1,5 @@
-"""Links and special files where cells are copied: none is followed or opened, and nothing is
-written elsewhere.
+"""Links and special files in copied cells: none is followed or opened, nothing is written
+elsewhere.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ def place(tmp_path: Path) -> Place:
 
 
 def test_links_of_the_source(place: Place) -> None:
-    """A link within the run is copied; one that leads out is not, is told, and keeps the cell from
-    being proven.
+    """A link within the run is copied. One that leads out is reported, and the cell is not
+    verified.
     """
     make_cell(place.there)
     (place.source / "inside").symlink_to(READS)
@@ -43,7 +43,7 @@ def test_links_of_the_source(place: Place) -> None:
 
 
 def test_specials_are_no_data(place: Place) -> None:
-    """FIFOs and sockets are neither copied nor opened, and keep nobody waiting."""
+    """FIFOs and sockets are neither copied nor opened, so nothing waits for them."""
     make_cell(place.there)
     os.mkfifo(place.source / "fifo")
     assert place.copy().verified
@@ -53,9 +53,7 @@ def test_specials_are_no_data(place: Place) -> None:
 
 @pytest.mark.parametrize("linked", ["run", "library", "cell", "directory", "file"])
 def test_nothing_is_written_through_links(linked: str, place: Place, tmp_path: Path) -> None:
-    """A link that somebody put into the landing area leads us nowhere: it is refused, and what it
-    points to is safe.
-    """
+    """A link in the landing area is refused, and its target stays unchanged."""
     make_cell(place.there)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -77,7 +75,7 @@ def test_nothing_is_written_through_links(linked: str, place: Place, tmp_path: P
 
 @pytest.mark.parametrize("linked", ["library", "cell", "directory"])
 def test_links_made_while_we_copy(linked: str, place: Place, tmp_path: Path) -> None:
-    """Also a link that comes between our look and rsync's work leads nowhere."""
+    """A link that appears between the listing and rsync's start is not followed either."""
     make_cell(place.there)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -101,9 +99,7 @@ def test_links_made_while_we_copy(linked: str, place: Place, tmp_path: Path) -> 
 
 
 def test_run_replaced_while_we_copy(place: Place, tmp_path: Path) -> None:
-    """Where the run's directory is replaced by a link after we opened it, rsync goes on in the one
-    that we opened.
-    """
+    """If a link replaces the run's open directory, rsync continues in the open directory."""
     make_cell(place.there)
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
@@ -118,7 +114,7 @@ def test_run_replaced_while_we_copy(place: Place, tmp_path: Path) -> None:
 
 
 def test_no_link_is_read_through(tmp_path: Path) -> None:
-    """The sum of what a link points to is never taken for that of a file, and a FIFO is not opened."""
+    """The checksum of a link's target is never used for a file, and a FIFO is not opened."""
     cell = make_cell(tmp_path / "run")
     (cell / "linked").symlink_to(READS)
     (cell / "linked_directory").symlink_to("fastq_pass")
@@ -137,7 +133,7 @@ def test_no_link_is_read_through(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("obstacle", ["file", "fifo", "dangling"])
 def test_what_is_in_the_way(obstacle: str, place: Place) -> None:
-    """What is no directory in the run's place is said, with its name."""
+    """An obstacle in the place of the run's directory is reported with its name."""
     make_cell(place.there)
     match obstacle:
         case "file":

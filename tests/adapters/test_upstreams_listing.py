@@ -1,5 +1,6 @@
-"""What an upstream has, asked of the real find and md5sum through the shells there are; nothing is
-believed in part.
+"""Listing an upstream with the real find and md5sum under every installed shell.
+
+A partial response is never taken for a complete one.
 """
 
 from __future__ import annotations
@@ -49,9 +50,9 @@ def md5(path: Path) -> str:
 
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
-def test_files_are_told_as_they_are(shell: Sequence[str], tmp_path: Path) -> None:
-    """Every file, directory and link of a cell is told with its size and exact times, whatever it
-    is called.
+def test_files_are_listed_exactly(shell: Sequence[str], tmp_path: Path) -> None:
+    """Every file, directory and link of a cell is listed with its size and exact times, under any
+    name.
     """
     cell = make_cell(tmp_path / "run", odd=True)
     (cell / "link").symlink_to("odd/\n")
@@ -71,9 +72,7 @@ def test_files_are_told_as_they_are(shell: Sequence[str], tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_checksums_of_odd_names(shell: Sequence[str], tmp_path: Path) -> None:
-    """The sum of every file that is named is told, and a file that has gone leaves the others as
-    they are.
-    """
+    """Every named file gets its checksum; a missing file does not affect the others."""
     cell = make_cell(tmp_path / "run", odd=True)
     names = [str(path.relative_to(cell)) for path in cell.rglob("*") if path.is_file()]
     answer, code = ask(shell, CHECKSUMS, cell, names_given([*names, "fastq_pass/gone"]))
@@ -81,8 +80,8 @@ def test_checksums_of_odd_names(shell: Sequence[str], tmp_path: Path) -> None:
     assert read_checksums(answer) == {name: md5(cell / name) for name in names}
 
 
-def test_leftovers_of_copying_are_not_told(tmp_path: Path) -> None:
-    """Where an upstream was itself copied to, what was saved of unfinished files is no data."""
+def test_leftovers_of_copying_are_not_listed(tmp_path: Path) -> None:
+    """Partial files of an earlier copy to the upstream are not data."""
     cell = make_cell(tmp_path / "run")
     (cell / "fastq_pass" / ".hesiod-watch-partial").mkdir()
     (cell / "fastq_pass" / ".hesiod-watch-partial" / "x.fastq").touch()
@@ -96,7 +95,7 @@ def upstream(directory: Path) -> UpstreamSettings:
 
 
 def test_runs_and_cells(tmp_path: Path) -> None:
-    """Runs and their cells are listed in natural order with the place of each."""
+    """Runs and their cells are listed in natural order with their locations."""
     second = CellId("lib 1", "20190711_1723_2-A5-D5_PAD38579_c6ded78c")
     recalled = CellId("other", f"{CELL.name}.2")
     for name, cell in (
@@ -118,9 +117,7 @@ def test_runs_and_cells(tmp_path: Path) -> None:
 
 
 def test_what_is_not_data(tmp_path: Path) -> None:
-    """Hidden names, links, empty runs, our own directories and cells that test the instrument are
-    passed over.
-    """
+    """Hidden names, links, empty runs, our own directories and test cells are skipped."""
     make_cell(tmp_path / ".hidden")
     make_cell(tmp_path / "lost+found")
     make_cell(tmp_path / "real" / "pipeline")
@@ -171,7 +168,7 @@ def test_twins_are_quarantined(tmp_path: Path) -> None:
 def answering(
     change: Callable[[bytes], bytes], code: int = 0, why: str = ""
 ) -> Callable[..., CommandResult]:
-    """A way to run commands over a bad line: the answer that comes is not the one that was sent."""
+    """A command runner with a bad line: it changes each response."""
 
     def bad_line(command: Sequence[str], **options: object) -> CommandResult:
         ended = run(command, quiet=60)
@@ -181,25 +178,23 @@ def answering(
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "why", "said"),
+    ("change", "code", "why", "expected"),
     [
         (lambda data: data[:-1], 0, "", "cut short"),
         (lambda data: data[: len(data) // 2], 255, "", "cut short; ssh could not connect"),
         (lambda data: b"", 255, "", "no answer came; ssh could not connect"),
-        (lambda data: b"", 0, "", "no answer came; the command ended as if all were well"),
+        (lambda data: b"", 0, "", "no answer came; the command ended without an error"),
         (lambda data: data, 0, "nothing came for 70 seconds", "does not answer: nothing came"),
         (lambda data: b"This account is not available.\n", 1, "", "no answer came"),
     ],
 )
 def test_half_an_answer(
-    change: Callable[[bytes], bytes], code: int, why: str, said: str, tmp_path: Path
+    change: Callable[[bytes], bytes], code: int, why: str, expected: str, tmp_path: Path
 ) -> None:
-    """An upstream whose answer did not come whole is a problem, and never an upstream with fewer
-    runs.
-    """
+    """An incomplete response is a problem, and never an upstream with fewer runs."""
     make_cell(tmp_path / "run")
     listing = list_upstream(upstream(tmp_path), runner=answering(change, code, why))
-    assert said in listing.problem
+    assert expected in listing.problem
     assert listing.runs == ()
 
 
@@ -211,7 +206,7 @@ def test_place_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_directory_that_cannot_be_read(tmp_path: Path) -> None:
-    """A directory without permission is told, and the rest is listed all the same."""
+    """An unreadable directory is reported, and the rest is listed."""
     make_cell(tmp_path / "run")
     answer = (
         b"hesiod-watch answers\0drun\0ulost\0drun/lib 1\0drun/lib 1/" + CELL.name.encode() + b"\0"
@@ -226,13 +221,13 @@ def test_directory_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def unprivileged(command: Sequence[str], **how: Any) -> CommandResult:
-    """Run it without root's right to read everything."""
+    """Run a command without root's right to read everything."""
     return run([*UNPRIVILEGED, *command], **how)
 
 
 @needs_unprivileged
 def test_permission_denied(tmp_path: Path) -> None:
-    """A real directory without permission is told, and the rest is listed all the same."""
+    """A real directory without permission is reported, and the rest is listed."""
     make_cell(tmp_path / "run")
     (tmp_path / "closed").mkdir(mode=0)
     listing = list_upstream(upstream(tmp_path), runner=unprivileged)
@@ -241,7 +236,7 @@ def test_permission_denied(tmp_path: Path) -> None:
 
 
 def test_listing_that_is_not_whole(tmp_path: Path) -> None:
-    """Where find met an error, what it found is listed, and that there may be more is said."""
+    """After an error of find, its results are listed, and the listing is called incomplete."""
     make_cell(tmp_path / "run")
     listing = list_upstream(
         upstream(tmp_path), runner=answering(lambda data: data.replace(b"ends 0", b"ends 1"))
@@ -251,12 +246,12 @@ def test_listing_that_is_not_whole(tmp_path: Path) -> None:
 
 
 def test_nothing_is_asked_of_local() -> None:
-    """The landing area itself is no upstream to be asked."""
+    """LOCAL, the landing area itself, is not queried."""
     assert list_upstream(UpstreamSettings("local", "LOCAL")) == UpstreamListing()
 
 
 def test_script_is_one_line() -> None:
-    """What is sent to a login shell of any kind has neither newlines nor `!`, which csh reads even
-    within quotes.
+    """Scripts for a login shell contain neither newlines nor `!`, which csh expands even within
+    quotes.
     """
     assert not set("\n!'") & set(CELLS + FILES + CHECKSUMS)

@@ -1,6 +1,4 @@
-"""Commands for upstreams: run to their end, ended in time, nothing left behind; quoted for whoever
-takes them apart.
-"""
+"""Commands for upstreams: they end in time, leave nothing behind, and are quoted for each shell."""
 
 from __future__ import annotations
 
@@ -16,6 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,20 +35,20 @@ def shell(script: str, *arguments: str) -> tuple[str, ...]:
     return ("sh", "-c", script, "sh", *arguments)
 
 
-def test_end_is_told() -> None:
-    """Exit code, output and errors of a command come back, each apart."""
+def test_end_is_reported() -> None:
+    """Exit code, output and errors of a command are returned separately."""
     ended = run(shell("echo out; echo err >&2; exit 7"), quiet=SECONDS)
     assert (ended.code, ended.output, ended.errors, ended.why) == (7, b"out\n", "err\n", "")
 
 
 @pytest.mark.parametrize("number", [9, 15])
-def test_signal_is_told(number: int) -> None:
-    """A command that a signal ended has its number, negative."""
+def test_signal_is_reported(number: int) -> None:
+    """The exit code of a command that a signal ended is the negative signal number."""
     assert run(shell(f"kill -{number} $$"), quiet=SECONDS).code == -number
 
 
 def test_input_is_given() -> None:
-    """Standard input is what was given, of any size and any bytes, and ends."""
+    """Standard input has the given bytes, of any size, and then ends."""
     data = bytes(range(256)) * 10_000
     assert run(("cat",), quiet=SECONDS, given=data).output == data
     assert run(("cat",), quiet=SECONDS).output == b""
@@ -60,9 +59,7 @@ def descriptors() -> int:
 
 
 def test_no_room_for_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the temporary directory is full that is said, as something that passes, and no
-    descriptor stays open.
-    """
+    """A full temporary directory is a temporary error, and no descriptor stays open."""
     monkeypatch.setattr(tempfile, "tempdir", "/proc/self/fd")  # where nothing can be made
     before = descriptors()
     for _ in range(20):
@@ -72,7 +69,7 @@ def test_no_room_for_the_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_many_descriptors_are_open() -> None:
-    """A process with more open files than select() can count runs commands all the same."""
+    """A process with more open files than select() supports can run commands."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
     held = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
@@ -85,7 +82,7 @@ def test_many_descriptors_are_open() -> None:
 
 
 def test_arguments_are_words() -> None:
-    """No shell reads the arguments, and nothing is added to them or left out."""
+    """No shell reads the arguments, and they arrive unchanged."""
     words = ["", " ", "-n", "$(id)", "`id`", "new\nline", "ü", "*", "None", "False", "a=b"]
     code = "import json, sys; print(json.dumps(sys.argv[1:]))"
     assert json.loads(run((sys.executable, "-c", code, *words), quiet=SECONDS).output) == words
@@ -96,16 +93,14 @@ def test_arguments_are_words() -> None:
     [(("no-such-program-here",), 127), (("/dev/null",), 127), (("echo", "\udcff"), 126)],
 )
 def test_what_cannot_be_run(command: tuple[str, ...], code: int) -> None:
-    """A program that is missing, or an argument that cannot be passed, is an exit code with a
-    reason.
-    """
+    """A missing program, or an argument that cannot be passed, gives an exit code and a reason."""
     ended = run(command, quiet=SECONDS)
     assert ended.code == code
     assert command[0] in ended.errors
 
 
 def test_output_in_pieces() -> None:
-    """Output goes to whom it concerns as it comes, before the command ends."""
+    """Output is passed on as it arrives, before the command ends."""
     came = threading.Event()
     pieces = []
 
@@ -122,7 +117,7 @@ def test_output_in_pieces() -> None:
 
 
 def test_works_in_an_open_directory(tmp_path: Path) -> None:
-    """A command works in the directory that was opened, even when its name has become another's."""
+    """A command works in the open directory, even if another one has its name now."""
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     descriptor = os.open(tmp_path / "a", os.O_RDONLY)
@@ -133,6 +128,10 @@ def test_works_in_an_open_directory(tmp_path: Path) -> None:
     finally:
         os.close(descriptor)
     assert (tmp_path / "was-a" / "here").exists()
+
+
+def ended_process(pid: int) -> bool:
+    return not alive(pid)
 
 
 def alive(pid: int) -> bool:
@@ -147,8 +146,8 @@ FAMILY = "trap '' TERM HUP; sleep 1000 & echo $! $$ >\"$1\"; while :; do sleep 1
 
 @pytest.mark.parametrize("how", ["quiet", "stop"])
 def test_ended_with_its_children(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A command that says nothing for too long, or is to stop, is ended with all it started,
-    however stubborn.
+    """A silent or stopped command ends with all its child processes, even if they ignore
+    signals.
     """
     monkeypatch.setattr(running, "TERM_GRACE", 0.3)
     pids = tmp_path / "pids"
@@ -157,11 +156,11 @@ def test_ended_with_its_children(how: str, tmp_path: Path, monkeypatch: pytest.M
     assert ended.code == -9
     assert ended.why == ("stopped" if how == "stop" else "nothing came for 1 second")
     for pid in map(int, pids.read_text().split()):
-        eventually(lambda pid=pid: not alive(pid), f"{pid} has ended")  # type: ignore[misc]  # bound at once
+        eventually(partial(ended_process, pid), f"{pid} has ended")
 
 
 def test_asked_before_it_is_killed() -> None:
-    """A command that is to stop may tidy up first."""
+    """A stopped command may clean up first."""
     began = threading.Event()
     ended = run(
         shell("trap 'echo saved; exit 20' TERM; echo began; while :; do sleep 0.05; done"),
@@ -173,7 +172,7 @@ def test_asked_before_it_is_killed() -> None:
 
 
 def test_talking_is_not_silence() -> None:
-    """A command that keeps saying something may take longer than the silence that is allowed."""
+    """A command that keeps writing may run longer than the maximum silence."""
     assert run(shell("for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.4; done"), quiet=3).why == ""
 
 
@@ -183,8 +182,8 @@ def test_too_much_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(("yes",), quiet=SECONDS).why == "it wrote more than can be true"
 
 
-def test_those_who_stay_do_not_keep_us() -> None:
-    """A process that goes on in the background and holds the output open is not waited for."""
+def test_background_processes_are_not_waited_for() -> None:
+    """A background process that keeps the output open is not waited for."""
     began = time.monotonic()
     ended = run(shell("setsid sleep 30 & echo $!"), quiet=SECONDS)
     subprocess.run(["kill", ended.output.strip()], check=True)
@@ -205,7 +204,7 @@ work.join()
     not running._with_us(), reason="setpriv of this host cannot ask for the death signal"
 )
 def test_ends_with_its_worker(tmp_path: Path) -> None:
-    """A command whose worker is killed ends at once, though it writes nothing and reads nothing."""
+    """A command ends at once when its worker is killed, even if it reads and writes nothing."""
     pids = tmp_path / "pids"
     command = shell('echo $$ $PPID >"$1.new"; mv "$1.new" "$1"; exec sleep 1000', str(pids))
     worker = subprocess.Popen([sys.executable, "-c", WORKER, *command])
@@ -217,7 +216,7 @@ def test_ends_with_its_worker(tmp_path: Path) -> None:
     eventually(lambda: not alive(pid), "the command has ended")
 
 
-# Commands that others take apart.
+# Commands that another program splits into words.
 
 WORD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12) | st.sampled_from(
     ["", " ", "'", '"', "''", "a b", "it's", '"x y"', "$(id)", "-o", "a\\ b", "% %%"]
@@ -226,7 +225,7 @@ WORD = st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=12) | st
 
 @given(st.lists(WORD, max_size=5))
 def test_words_for_a_remote_shell(words: list[str]) -> None:
-    """What is quoted for the shell of the other side comes out of a shell as it went in."""
+    """Words that are quoted for a remote shell arrive unchanged."""
     upstream = UpstreamSettings("x", "host:/data")
     *_, separator, host, command = ssh.remote(upstream, ("printf", "%s\\0", *words), None)
     assert (separator, host) == ("--", "host")
@@ -237,12 +236,11 @@ def test_words_for_a_remote_shell(words: list[str]) -> None:
 
 @pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
 def test_words_for_rsync(tmp_path: Path) -> None:
-    """rsync takes the value of --rsh apart into exactly the words that were meant, blanks and
-    quotes included.
-    """
+    """rsync splits the value of --rsh into the original words, also with blanks and quotes."""
     words_file = str(tmp_path / "words")
     (tmp_path / "ssh").write_text(
-        f"#!{sys.executable}\nimport json, sys\nopen({words_file!r}, 'w').write(json.dumps(sys.argv[1:]))\n"
+        f"#!{sys.executable}\nimport json, sys\n"
+        f"open({words_file!r}, 'w').write(json.dumps(sys.argv[1:]))\n"
     )
     (tmp_path / "ssh").chmod(0o755)
     words = ("-i", "/a b/it's", "-o", 'User="x y"', "", " ", "''", '"', "a'b\"c d", "$(id)", "\\ ")
@@ -259,9 +257,7 @@ def test_words_for_rsync(tmp_path: Path) -> None:
 
 
 def test_options_come_before_the_host() -> None:
-    """A host of the configuration is never where ssh looks for options, and no question can be
-    asked.
-    """
+    """ssh never takes a configured host for an option, and it cannot ask a question."""
     command = ssh.remote(
         UpstreamSettings("x", "u@[::1]:/data", ssh_options=("-v",)), ("true",), None
     )
@@ -271,15 +267,13 @@ def test_options_come_before_the_host() -> None:
 
 @pytest.mark.parametrize(("timeout", "longest"), [(1.0, 4), (4.0, 4), (60.0, 60)])
 def test_frozen_host_is_noticed_in_time(timeout: float, longest: float) -> None:
-    """ssh asks often enough that a frozen host is noticed within the upstream's timeout (or four
-    seconds).
-    """
+    """Keep-alives of ssh detect a frozen host within the upstream's timeout (or four seconds)."""
     words = ssh.options(UpstreamSettings("x", "h:/d", timeout=timeout), None)
     values = dict(word.split("=", 1) for word in words if "=" in word)
     assert (int(values["ServerAliveCountMax"]) + 1) * int(values["ServerAliveInterval"]) <= longest
 
 
-# The place of the shared connection.
+# The socket of the shared connection.
 
 
 @pytest.fixture
@@ -291,9 +285,7 @@ def short(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def test_place_is_private(short: Path) -> None:
-    """The socket lies in a directory that nobody else can enter; other options are another
-    connection.
-    """
+    """The socket is in a directory for this user only; other options use another connection."""
     one = ssh.control_path(UpstreamSettings("x", "host:/data"))
     assert one is not None
     assert one.parent.parent == short
@@ -307,7 +299,7 @@ def test_place_is_private(short: Path) -> None:
 def test_place_that_cannot_be_used(
     obstacle: str, short: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A directory that is not ours alone, or too long a name, is passed over for the next."""
+    """A directory that is not private, or too long a path, is skipped."""
     directory = short / f"hesiod-watch-ssh-{os.getuid()}"
     match obstacle:
         case "file":
@@ -326,7 +318,7 @@ def test_place_that_cannot_be_used(
 
 
 def test_dead_socket_is_removed(short: Path) -> None:
-    """What is left of a connection that has died is removed, so that another can be opened."""
+    """The socket of a dead connection is removed, so that another can be opened."""
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(short / "s"))
         server.listen(1)

@@ -183,7 +183,7 @@ def test_other_content_under_the_same_size_and_time(
     for _ in steps:
         pass
     facility.poll()
-    assert "not the same as upstream: 1" in (facility.output / RUN / "sync.log").read_text()
+    assert "differ from the upstream: 1" in (facility.output / RUN / "sync.log").read_text()
     assert_like_local(facility, tmp_path / "local")
 
 

@@ -1,9 +1,8 @@
-"""Second copies of cells, on file systems of their own: what is there, copying to it, and proving
-it by reading there.
+"""Backups of cells on separate file systems: list them, copy to them, verify by reading there.
 
-`store` is one open backup, `manifests` what files should be, `verifying` holds one against the
-other. Nothing in here can delete anything, here or there, and nothing decides: what a copy is good
-for is for others to say.
+`store` is one open backup, `manifests` lists the expected files, `compare` compares the two.
+Nothing in this package can delete a file on either side. It makes no decisions: other packages
+decide what a copy is sufficient for.
 """
 
 from hesiod_watch.remote.backup.local_files import device_of

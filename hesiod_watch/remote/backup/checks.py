@@ -1,5 +1,6 @@
-"""What stands in the way of copying to one backup, found out by trying, and said in words. Nothing
-is written there.
+"""Checks of one backup: tries everything that copying to it needs, and explains failures.
+
+The checks write nothing to the backup.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from hesiod_watch.remote.backup.store import BackupStore, reached
 from hesiod_watch.remote.sequencer.checks import check_rsync
 
 SMALLEST_SHARE = 0.05
+"""Share of the file system that must be free."""
 
 
 def check_backup(
     backup: BackupPlaceSettings, config: Config, *, runner: CommandRunner = run
 ) -> tuple[Check, ...]:
-    """Try everything that copying to a backup needs. Never raises for what is wrong."""
+    """Try everything that copying to a backup needs. Never raises: a result has each problem."""
     try:
         with reached(backup, runner=runner) as store:
             return (
@@ -52,7 +54,7 @@ def _apart(store: BackupStore, config: Config) -> Check:
         refuse_same_disk(store, config)
     except HesiodError as error:
         return Check("apart", False, str(error))
-    return Check("apart", True, "it lies on another file system than landing and output")
+    return Check("apart", True, "it is on another file system than landing and output")
 
 
 def _writable(store: BackupStore) -> Check:
@@ -75,7 +77,7 @@ def _rsync(store: BackupStore) -> Check:
 
 
 def _ask(store: BackupStore, *command: str) -> CommandResult:
-    """Run a command where the backup is."""
+    """Run a command on the backup's host."""
     if store.backup.place.over_ssh:
         command = ssh.remote(store.backup.reached, command, store.control)
     return store.runner(command, quiet=store.backup.connect_timeout + store.backup.timeout)

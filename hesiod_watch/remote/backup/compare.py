@@ -1,8 +1,7 @@
-"""Holding a copy against facts, by reading it where it lies, and saying in words what is wrong with
-it.
+"""Compare a backup with its expected files by reading it there, and describe each problem.
 
-Size and time are no evidence, nor is a checksum that was noted down earlier: each file is read from
-its disk. What is there and should not be is told as well, because somebody may take it for data.
+Size, time and earlier checksums are no evidence: each file is read from its disk. Unexpected
+entries are reported too, because a person may take them for data.
 """
 
 from __future__ import annotations
@@ -18,18 +17,16 @@ from hesiod_watch.remote.backup.store import BackupStore
 from hesiod_watch.rules.copies import Facts, FileFact
 
 COMPARED = 20
-"""Differing files of a copy for which it is found out where they differ: each is read in full once
-more.
-"""
+"""Differing files of a copy that are read once more in full, to find where they differ."""
 MISSING = "missing"
 BATCH = 512
-"""Files whose checksums are asked for at once, so that progress can be told."""
+"""Files per checksum query; progress is reported after each query."""
 
 
 def sentences(
     store: BackupStore, directory: str, facts: Facts, problems: Mapping[str, str]
 ) -> list[str]:
-    """What `find_wrong` has found, with the place before each."""
+    """Results of `find_wrong` as sentences that begin with the backup and directory."""
     where = f"{store.backup.name}: {display(directory)}"
     if (
         facts
@@ -49,20 +46,20 @@ def find_wrong(
     *,
     only: Collection[str] | None = None,
 ) -> dict[str, str]:
-    """What is wrong with each file of one directory of a backup, by name, read there just now; of
-    what is good nothing.
+    """Read one directory of a backup; the problem of each bad file, by name.
 
-    Only the files named by `only` are read where that is given. `reference` is the same directory
-    here: with it, it is said which byte of a file differs. `on_progress` gets bytes read so far.
-    Raises TemporaryError when the backup cannot be read, PermanentError.
+    Good files are not in the result. With `only`, only the files that it names are read.
+    `reference` is the same directory on this host: with it, a sentence names the first byte of a
+    file that differs. `on_progress` gets the bytes read so far. Raises TemporaryError if the backup
+    cannot be read, PermanentError.
     """
-    there = store.entries(directory)
+    entries = store.entries(directory)
     problems = {
-        name: why for name, fact in facts.items() if (why := wrong_entry(fact, there.get(name)))
+        name: why for name, fact in facts.items() if (why := wrong_entry(fact, entries.get(name)))
     }
     problems |= {
         name: extra(entry)
-        for name, entry in there.items()
+        for name, entry in entries.items()
         if name not in facts and entry.kind != "d"
     }
     readable = [
@@ -84,7 +81,7 @@ def find_wrong(
 
 
 def wrong_entry(fact: FileFact, entry: InventoryEntry | None) -> str:
-    """What is wrong with a file without reading it; "" for nothing."""
+    """Problem of a file that is visible without reading it; "" if there is none."""
     if entry is None:
         return MISSING
     if entry.kind != "f":
@@ -97,7 +94,7 @@ def wrong_entry(fact: FileFact, entry: InventoryEntry | None) -> str:
 
 
 def extra(entry: InventoryEntry) -> str:
-    """What is said of an entry that no fact is about."""
+    """Problem of an entry that no fact describes."""
     return "extra: no manifest names it" + (
         "" if entry.kind == "f" else ", and it is not a regular file"
     )
@@ -114,7 +111,7 @@ def _differs(
     try:
         first, count = store.difference(directory, fact.name, reference / fact.name)
     except (HesiodError, OSError) as error:
-        return f"{sentence}; where is not known: {error}"
+        return f"{sentence}; the first differing byte is not known: {error}"
     if not count:
-        return f"{sentence}; ours, {display(str(reference / fact.name))}, differs likewise"
+        return f"{sentence}; our file {display(str(reference / fact.name))} has the same content"
     return f"{sentence}; byte {first} is the first of {count} that differ from ours"

@@ -1,5 +1,6 @@
-"""Making a place a backup, and saying why one is none: on a disk of what it is to be a copy of, it
-protects nobody.
+"""Initialise a backup directory; refuse one on the same file system as its source.
+
+A copy on the same disk as its source protects against nothing.
 """
 
 from __future__ import annotations
@@ -20,10 +21,10 @@ from hesiod_watch.rules.exit_codes import last_line
 
 
 def refuse_same_disk(store: BackupStore, config: Config, *more: Path) -> None:
-    """Raises PermanentError where a backup lies on the disk of `landing`, `output` or another
-    place, TemporaryError.
+    """Refuse a backup on the file system of `landing`, `output` or a directory in `more`.
 
-    `more` are directories that are to be copied: they may be mounts within the two.
+    `more` are directories to copy: they may be mounts within the first two. Raises PermanentError
+    to refuse, TemporaryError if a directory cannot be read.
     """
     places = [
         ("landing", config.landing),
@@ -34,19 +35,20 @@ def refuse_same_disk(store: BackupStore, config: Config, *more: Path) -> None:
         try:
             device = device_of(place)
         except OSError as error:
-            raise TemporaryError(f"{name} {place} cannot be looked at: {error.strerror}") from error
+            raise TemporaryError(f"{name} {place} cannot be read: {error.strerror}") from error
         if device == store.device:
             raise PermanentError(
-                f"{store.backup.name}: {store.backup.location} lies on the same file system as {name}: "
-                "two copies on one disk are one copy"
+                f"{store.backup.name}: {store.backup.location} is on the same file system as "
+                f"{name}: two copies on one disk are one copy"
             )
 
 
 def initialise_backup(
     backup: BackupPlaceSettings, config: Config, *, runner: CommandRunner = run
 ) -> str:
-    """Write a new marker into a backup's directory; its id. Raises PermanentError where that is
-    refused, and why.
+    """Write a new marker into a backup's directory and return its id.
+
+    Raises PermanentError with the reason if that is refused, TemporaryError.
     """
     with reached(backup, runner=runner) as store:
         if store.identity:
@@ -66,7 +68,7 @@ def initialise_backup(
         _, code, errors = ask(backup, questions.INIT, (), store.control, given=given, run=runner)
         if code == questions.MARKED:
             raise PermanentError(
-                f"{backup.name}: something is in the place of {backup.location}/{questions.MARKER}"
+                f"{backup.name}: {backup.location}/{questions.MARKER} exists already"
             )
         if code:
             raise TemporaryError(

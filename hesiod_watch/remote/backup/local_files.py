@@ -1,6 +1,4 @@
-"""The files of ours that are copied and compared: opened without following a link, and told apart
-by file system.
-"""
+"""Files on this host: opened without following links, compared, identified by file system."""
 
 from __future__ import annotations
 
@@ -20,15 +18,16 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def device_of(path: Path) -> str:
-    """What tells the file system of a path here from every other; the same words as `Store.device`.
+    """Unique name of the file system of a path on this host, comparable with `BackupStore.device`.
+
     Raises OSError.
     """
-    number, us = path.stat().st_dev, process.this_owner("backup", "inline")
-    return device_name(us.boot_id, us.machine_id, str(number), _source(number))
+    number, owner = path.stat().st_dev, process.this_owner("backup", "inline")
+    return device_name(owner.boot_id, owner.machine_id, str(number), _source(number))
 
 
 def _source(number: int) -> str:
-    """What is mounted under a device number, as the kernel says it; "" where it does not."""
+    """Mounted source of a device number, as the kernel reports it; "" if it is not known."""
     shown = f"{os.major(number)}:{os.minor(number)}"
     try:
         lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
@@ -43,14 +42,15 @@ def _source(number: int) -> str:
 
 @contextmanager
 def opened_directory(path: Path, below: Path | None = None) -> Iterator[int]:
-    """An open directory, no link followed after `below` (or in its own name). Raises
-    TemporaryError, PermanentError.
+    """Open a directory; no link is followed below `below`, or in its last part without `below`.
+
+    Raises TemporaryError, PermanentError.
     """
     try:
         descriptor = _open(path, path.parent if below is None else below)
     except NotADirectoryError as error:
         raise PermanentError(
-            f"{display(str(path))}: something is no directory, or a link to one"
+            f"{display(str(path))}: a part of this path is a link or not a directory"
         ) from error
     except OSError as error:
         raise TemporaryError(f"{display(str(path))} cannot be opened: {error.strerror}") from error
@@ -61,7 +61,7 @@ def opened_directory(path: Path, below: Path | None = None) -> Iterator[int]:
 
 
 def _open(path: Path, start: Path) -> int:
-    descriptor = os.open(start, _DIRECTORY & ~os.O_NOFOLLOW)  # its own path is the administrator's
+    descriptor = os.open(start, _DIRECTORY & ~os.O_NOFOLLOW)  # the administrator chose this path
     for part in path.relative_to(start).parts:
         try:
             inner = os.open(part, _DIRECTORY, dir_fd=descriptor)
@@ -83,7 +83,7 @@ def opened_file(path: Path) -> Iterator[int]:
 
 
 def largest(directory: int, names: Iterable[str]) -> int:
-    """Size of the largest of some files; those that have gone count nothing."""
+    """Size in bytes of the largest of some files; missing files do not count."""
     found = 0
     for name in names:
         try:
@@ -94,7 +94,7 @@ def largest(directory: int, names: Iterable[str]) -> int:
 
 
 class ChecksumComparison:
-    """Compares a stream with an open file as it comes."""
+    """Comparison of an arriving stream with an open local file."""
 
     def __init__(self, ours: int) -> None:
         self._ours = ours

@@ -1,11 +1,10 @@
-"""What a cell's files should be: results from `manifest.json`, raw data from `raw.json`, both in
-the cell's output.
+"""Manifests of a cell: expected results in `manifest.json`, expected raw data in `raw.json`.
 
-`raw.json` is made once, while the data are read anyway: by a sync, which compares them with the
-upstream, or else by the first backup. It lists every regular file of the cell's directory with
-size, MD5 and time. A file that is other than it was then is read anew, and that is said. Where
-MinKNOW has written its own checksums (`output_hash_*.csv`), each is held against the data, and the
-agreement recorded.
+Both are in the cell's output. `raw.json` is made once, while the data are read anyway: by a sync,
+which compares them with the upstream, or else by the first backup. It lists every regular file of
+the cell's directory with size, MD5 and time. A file that has changed since then is read again, and
+the change is reported. If MinKNOW wrote its own checksums (`output_hash_*.csv`), each is compared
+with the data, and the result is recorded.
 """
 
 from __future__ import annotations
@@ -33,30 +32,31 @@ MANIFEST = "manifest.json"
 RAW_MANIFEST = "raw.json"
 FORMAT = "hesiod-watch raw 1"
 LARGEST = 1 << 30
-"""Bytes of a manifest that are read: a million files with long names make a quarter of it."""
+"""Maximum bytes of a manifest; a million files with long names need a quarter of it."""
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class RawFile:
-    """One file of a cell's raw data as it was read. Times are nanoseconds since the epoch; 0: not
-    known.
+    """One file of a cell's raw data as it was read.
+
+    Times are nanoseconds since the epoch; 0: not known.
     """
 
     fact: FileFact
     mtime: int
-    changed: int = 0  # the inode's change time
-    sha256: str = ""  # only where MinKNOW names one
+    changed: int = 0  # change time of the inode
+    sha256: str = ""  # only if MinKNOW wrote one for this file
 
     def record(self) -> dict[str, object]:
-        said = {
+        record = {
             "name": self.fact.name,
             "bytes": self.fact.size,
             "md5": self.fact.md5,
             "mtime_ns": self.mtime,
         }
         return (
-            said
+            record
             | ({"ctime_ns": self.changed} if self.changed else {})
             | ({"sha256": self.sha256} if self.sha256 else {})
         )
@@ -64,17 +64,16 @@ class RawFile:
 
 @dataclass(frozen=True)
 class RawManifest:
-    """All raw data of a cell as they were read, and what MinKNOW's own checksums said of them."""
+    """All raw data of a cell as they were read, compared with MinKNOW's own checksums."""
 
     cell: str
     files: Mapping[str, RawFile] = field(default_factory=dict)
-    hashes: Mapping[str, object] = field(
-        default_factory=dict
-    )  # `MinknowChecksums.record`; empty: MinKNOW wrote none
+    # Record of `MinknowChecksums`; empty if MinKNOW wrote no checksums.
+    hashes: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def checksums(self) -> MinknowChecksums:
-        """What MinKNOW's own checksums were found to say when the data were read."""
+        """Result of the comparison with MinKNOW's checksums when the data were read."""
         return MinknowChecksums.from_record(self.hashes)
 
     @property
@@ -88,15 +87,17 @@ class RawManifest:
 
 
 def read_raw_manifest(cell_output: Path) -> Facts:
-    """What `raw.json` says of a cell's raw data; empty where there is none. Raises PermanentError
-    for a damaged one.
+    """Expected raw data of a cell by `raw.json`; empty without one.
+
+    Raises PermanentError for a damaged file, TemporaryError.
     """
     return read_raw(cell_output).facts
 
 
 def read_raw(cell_output: Path) -> RawManifest:
-    """The whole of `raw.json`; without files where there is none. Raises PermanentError,
-    TemporaryError.
+    """Read all of `raw.json`; a manifest without files if there is none.
+
+    Raises PermanentError, TemporaryError.
     """
     path = cell_output / RAW_MANIFEST
     document = _document(path)
@@ -130,18 +131,17 @@ def _fact(entry: Mapping[str, Any]) -> FileFact:
         or any(part in ("", ".", "..") for part in name.split("/"))
         or "\0" in name
     ):
-        raise ValueError(f"{name!r} is no name of a file in it")
+        raise ValueError(f"{name!r} is not a valid name of a file")
     if whole_number(size) is None or not isinstance(md5, str) or len(md5) != 32:
-        raise ValueError(f"what it says of {name!r} is not understood")
+        raise ValueError(f"its entry for {name!r} is not valid")
     return FileFact(name, size, md5)
 
 
 def result_facts(cell_output: Path) -> Facts:
-    """What a cell's results should be: all that manifest.json names, itself, and raw.json where
-    there is one.
+    """Expected results of a cell: the files in manifest.json, itself, and raw.json if it exists.
 
-    Empty where there is no manifest. Raises PermanentError for a damaged one, TemporaryError where
-    it cannot be read.
+    Empty without a manifest. Raises PermanentError for a damaged one, TemporaryError if it cannot
+    be read.
     """
     path = cell_output / MANIFEST
     document = _document(path)
@@ -158,8 +158,9 @@ def result_facts(cell_output: Path) -> Facts:
 
 
 def sources_of(cell_output: Path) -> frozenset[str]:
-    """Names of the raw FASTQ whose reads are in the results, relative to the cell; from
-    manifest.json.
+    """Names of the raw FASTQ files whose reads are in the results, relative to the cell.
+
+    They are from manifest.json.
     """
     listed = (_document(cell_output / MANIFEST) or {}).get("sources")
     names = (
@@ -171,16 +172,16 @@ def sources_of(cell_output: Path) -> frozenset[str]:
 
 
 def manifest_md5(cell_output: Path) -> str:
-    """MD5 of manifest.json as it is; "" where there is none."""
+    """MD5 of the present manifest.json; "" without one."""
     content = _content(cell_output / MANIFEST)
     return "" if content is None else _md5(content)
 
 
 def write_raw(cell_output: Path, manifest: RawManifest) -> None:
-    """Write `raw.json`, whole or not at all, and bring it to disk. Raises PermanentError,
-    TemporaryError.
+    """Write `raw.json` completely or not at all, and sync it to disk.
 
-    Names that are no UTF-8 hold lone surrogates, which JSON spells `\\udcXX`: reversible.
+    A name that is not UTF-8 contains lone surrogates. JSON writes them as `\\udcXX`, which is
+    reversible. Raises PermanentError, TemporaryError.
     """
     document = {
         "format": FORMAT,
@@ -213,12 +214,12 @@ def take_raw(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> RawManifest:
-    """The raw data of a cell as they are now: what is unchanged since `former` is believed, the
-    rest is read.
+    """Manifest of a cell's present raw data; only files that changed since `former` are read.
 
-    Only regular files count; links and special files are told and never opened. What has changed or
-    gone since `former` is told, too; what has gone stays in the list. Raises TemporaryError when
-    files cannot be read or change meanwhile, PermanentError.
+    Only regular files count. Links and special files are reported and never opened. Files that
+    changed or disappeared since `former` are reported too, and missing files stay in the list.
+    `tell` gets each reported sentence. Raises TemporaryError if files cannot be read or change
+    meanwhile, PermanentError.
     """
     with opened_directory(run_dir, landing) as directory:
         entries = cell_files.entries(directory, cell)
@@ -242,8 +243,8 @@ def take_raw(
         }
         wanted = [name for name in sorted(files) if name not in known]
         total, done = sum(files[name].size for name in wanted), 0
-        # What has gone is kept in mind: it was part of the cell, and a copy of it is still to be
-        # had and to be checked.
+        # A missing file stays in the manifest: it was part of the cell, and its copy must still be
+        # checked.
         found = known | {name: file for name, file in former.files.items() if name not in files}
         for name in wanted:
             if stop():
@@ -253,7 +254,8 @@ def take_raw(
             )
             if (before := former.files.get(name)) and before.fact.md5 != found[name].fact.md5:
                 tell(
-                    f"{display(name)} has other content now: MD5 {found[name].fact.md5}, was {before.fact.md5}"
+                    f"{display(name)} has other content now: "
+                    f"MD5 {found[name].fact.md5}, was {before.fact.md5}"
                 )
             done += files[name].size
             on_progress(done, total)
@@ -264,8 +266,9 @@ def take_raw(
 
 
 def raw_of_sync(cell: CellId, md5s: Mapping[str, str], landing: Path, run_dir: Path) -> RawManifest:
-    """The raw data of a cell from checksums that a sync has just computed. Raises PermanentError,
-    TemporaryError.
+    """Manifest of a cell's raw data from checksums that a sync has just computed.
+
+    Raises PermanentError, TemporaryError.
     """
     with opened_directory(run_dir, landing) as directory:
         entries = cell_files.entries(directory, cell)
@@ -287,8 +290,9 @@ def _unchanged(entry: InventoryEntry, former: RawFile | None) -> bool:
 def _read(
     directory: int, cell: CellId, name: str, entry: InventoryEntry, *, with_sha256: bool
 ) -> RawFile:
-    """Read one file in full. Raises TemporaryError where that cannot be, or it is not what it was
-    when listed.
+    """Read one file in full.
+
+    Raises TemporaryError if it cannot be read or has changed since it was listed.
     """
     where = f"{cell}/{name}"
     try:
@@ -325,7 +329,7 @@ def _document(path: Path) -> dict[str, Any] | None:
 
 
 def _content(path: Path) -> bytes | None:
-    """All of a regular file; None where there is none."""
+    """Full content of a regular file; None if it does not exist."""
     try:
         with opened_file(path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
             content = file.read(LARGEST + 1)
@@ -337,7 +341,7 @@ def _content(path: Path) -> bytes | None:
         raise TemporaryError(f"{display(str(path))} cannot be read: {error.strerror}") from error
     if len(content) > LARGEST:
         raise PermanentError(
-            f"{display(str(path))} is larger than {LARGEST} bytes: this is no manifest"
+            f"{display(str(path))} is larger than {LARGEST} bytes: this is not a manifest"
         )
     return content
 

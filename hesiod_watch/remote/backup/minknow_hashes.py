@@ -1,10 +1,9 @@
-"""MinKNOW's own checksums: `output_hash_*.csv` at the top of a cell, where a recent MinKNOW was
-told to write it.
+"""MinKNOW's own checksums: `output_hash_*.csv` at the top of a cell.
 
-Columns `file_hash` (SHA-256) and `file_path`, relative to the run's folder on the sequencer. Not
-every file has a line. Another program writes this file, about names that hesiod-watch does not
-control. A row that makes no sense, or that names a file outside the cell, is counted and left out:
-it never makes a file differ or be absent.
+A recent MinKNOW writes this file if it is configured to. Its columns are `file_hash` (SHA-256) and
+`file_path`, relative to the run's folder on the sequencer. Some files have no row. MinKNOW chooses
+the names in it, so hesiod-watch does not control them. An invalid row, or one that names a file
+outside the cell, is counted and skipped. It never makes a file differ or be absent.
 """
 
 from __future__ import annotations
@@ -35,8 +34,8 @@ _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 class OutputHashes:
     """SHA-256 by name relative to the cell, and the names of the output_hash files.
 
-    A name has several where MinKNOW wrote several, for the acquisitions of one cell: the file must
-    have one of them.
+    A name has several digests if several acquisitions of one cell name it. The file must have one
+    of them.
     """
 
     files: tuple[str, ...] = ()
@@ -45,7 +44,7 @@ class OutputHashes:
     problem: str = ""
 
     def judge(self, found: Mapping[str, str]) -> MinknowChecksums:
-        """Compare them with `found`: SHA-256 by name of all files of the cell, "" for not known."""
+        """Compare with `found`, the SHA-256 of all files of the cell by name; "": not known."""
         here = self.sha256.keys() & found.keys()
         compared = {name for name in here if found[name]}
         differing = sorted(name for name in compared if found[name] not in self.sha256[name])
@@ -63,7 +62,7 @@ class OutputHashes:
 
 
 def read_output_hashes(directory: int, cell: CellId, names: Iterable[str]) -> OutputHashes:
-    """All checksums by MinKNOW for a cell, below the open directory of its run. Raises nothing.
+    """Read all MinKNOW checksums of a cell, below the open directory of its run. Raises nothing.
 
     `names` are the cell's regular files.
     """
@@ -82,11 +81,13 @@ def read_output_hashes(directory: int, cell: CellId, names: Iterable[str]) -> Ou
             if len(text) > LARGEST:
                 problem = f"{display(name)} is larger than {LARGEST} bytes and was not used"
                 continue
-            said = parse(text.decode("utf-8-sig", "surrogateescape"), cell, names, skipped.append)
+            digests_by_name = parse(
+                text.decode("utf-8-sig", "surrogateescape"), cell, names, skipped.append
+            )
         except (OSError, csv.Error) as error:
             problem = f"{display(name)} cannot be read: {error}"
             continue
-        for named, digests in said.items():
+        for named, digests in digests_by_name.items():
             sha256[named] = sha256.get(named, frozenset()) | digests
     return OutputHashes(tuple(files), sha256, len(skipped), problem)
 
@@ -102,8 +103,8 @@ def parse(
     for row in csv.DictReader(io.StringIO(text, newline="")):
         path, digest = row.get("file_path") or "", (row.get("file_hash") or "").lower()
         relative = path if path in names else _relative(path, cell)
-        # A row with too few columns was cut off, one with too many was divided in the wrong places:
-        # its path may be wrong, too.
+        # A row with too few columns is truncated; one with too many is split at the wrong places.
+        # In both, the path may be wrong too.
         if None in row or None in row.values() or not relative or not _SHA256.fullmatch(digest):
             skip(path)
         else:
@@ -112,7 +113,7 @@ def parse(
 
 
 def _relative(path: str, cell: CellId) -> str:
-    """A path of MinKNOW relative to the cell; "" for a path outside the cell."""
+    """Convert a path of MinKNOW to one relative to the cell; "" for a path outside the cell."""
     parts = path.replace("\\", "/").split("/")
     if "\0" in path or ".." in parts or not parts[-1]:
         return ""
@@ -133,10 +134,10 @@ def compare(
     at_most: int | None = None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> MinknowChecksums:
-    """Compare a cell in the landing area with MinKNOW's checksums; only the named files are read.
+    """Compare a cell in the landing area with MinKNOW's checksums; only listed files are read.
 
-    Where these have more bytes than `at_most`, names are compared and nothing is read. Raises
-    nothing: `problem` and `not_compared` say what could not be read.
+    If these files have more than `at_most` bytes, only names are compared and no file is read.
+    Raises nothing: `problem` and `not_compared` report what was not read.
     """
     files: tuple[str, ...] = ()
     try:
@@ -166,7 +167,7 @@ def compare(
 
 
 def sha256_of(directory: int, cell: CellId, name: str) -> str:
-    """SHA-256 of a file of a cell, read from its disk; "" where it cannot be read."""
+    """SHA-256 of a file of a cell, read from its disk; "" if it cannot be read."""
     digest = hashlib.sha256()
     try:
         with cell_files.opened(directory, cell, name) as descriptor:

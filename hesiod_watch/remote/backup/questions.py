@@ -1,12 +1,11 @@
-"""What is asked of the shell at a backup, here or behind ssh, and how the answers are read.
+"""Fixed shell scripts that query a backup, mounted or over ssh, and readers of their responses.
 
-As `upstreams.inventory` says: a question is one line of POSIX sh that never changes, what varies
-are its arguments, and answers are records between marks. Each answer begins with the marker file
-and the device, so that none can be about an empty directory in the place of the backup. The
-directory in question is reached part by part, no link followed, and never left for another file
-system.
+As in `core.inventory`, a query is one line of POSIX sh that never changes. Only its arguments vary,
+and a response is a list of records between marks. Each response begins with the marker file and the
+device. So a response about an empty directory in the place of the backup is detected. A script
+enters its directory part by part, follows no link, and never enters another file system.
 
-Needed there: GNU find, xargs, coreutils 8.24 and rsync 3.1, as on every Linux of the last years.
+The backup's host needs GNU find, xargs, coreutils 8.24 and rsync 3.1, as in every recent Linux.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ MARKER = "hesiod-watch-backup.json"
 FORMAT = "hesiod-watch backup 1"
 
 LINK, ABSENT, NO_DIRECTORY, ELSEWHERE, NOT_MADE, MARKED = 13, 14, 15, 16, 17, 18
-"""Exit codes of our own questions."""
+"""Exit codes of these scripts."""
 PROBLEMS = {
     LINK: "a link is in the place of a directory",
     NO_DIRECTORY: "something else is in the place of a directory",
@@ -30,16 +29,18 @@ PROBLEMS = {
     NOT_MADE: "nothing can be written there",
 }
 
-# Neither newline nor `!` in any of these, as in `upstreams.inventory`. What is asked goes on in a
-# subshell, so that `exit` does not keep the end mark from being printed.
+# No script contains a newline or `!`, as in `core.inventory`. Each body runs in a subshell, so that
+# the end mark is printed also after `exit`.
 _HEAD = (
     rf"find . -maxdepth 1 -name {MARKER} -type f -exec head -c 4096 \{{\}} \; ; "
     r'top=$(stat -c %d .); printf "\0%s\0" "$top"; '
 )
 _STEP = (
     rf'if test -L "./$part"; then exit {LINK}; fi; '
-    rf'if test -d "./$part"; then :; elif test -e "./$part"; then exit {NO_DIRECTORY}; else MISSING; fi; '
-    rf'cd -P -- "./$part" || exit {NO_DIRECTORY}; test "$(stat -c %d .)" = "$top" || exit {ELSEWHERE}; '
+    r'if test -d "./$part"; then :; '
+    rf'elif test -e "./$part"; then exit {NO_DIRECTORY}; else MISSING; fi; '
+    rf'cd -P -- "./$part" || exit {NO_DIRECTORY}; '
+    rf'test "$(stat -c %d .)" = "$top" || exit {ELSEWHERE}; '
 )
 _WALK = "for part; do " + _STEP.replace("MISSING", f"exit {ABSENT}") + "done; "
 _MAKE = (
@@ -47,59 +48,61 @@ _MAKE = (
 )
 
 
-def _asked(body: str) -> str:
+def _script(body: str) -> str:
     return framed(f"( {_HEAD}{body} )")
 
 
-OPEN = _asked(
+OPEN = _script(
     r'cat /proc/sys/kernel/random/boot_id; printf "\0"; cat /etc/machine-id; printf "\0"; '
     r'df --output=source . | tail -n 1; printf "\0"; stat -f -c "%S %b %a" . ; printf "\0"'
 )
-"""Who and where it is. `$1` is the root of the backup, as in all of these."""
+"""Print identity, host and size of a backup. `$1` is its root, as in all these scripts."""
 
-ENTRIES = _asked(
+ENTRIES = _script(
     rf'shift; {_WALK}printf "%s\0" "$(date +%s)"; '
-    rf'find . -xdev -mindepth 1 -name .hesiod-watch-partial -prune -o -printf "%y %s %T@ %C@ %P\0%l\0"'
+    r"find . -xdev -mindepth 1 -name .hesiod-watch-partial -prune "
+    r'-o -printf "%y %s %T@ %C@ %P\0%l\0"'
 )
-"""Everything in a directory, its parts after the root: as `upstreams.inventory.FILES`."""
+"""List a directory, given by its parts after the root. Records are as in `inventory.FILES`."""
 
-CHECKSUMS = _asked(
+CHECKSUMS = _script(
     rf"shift; {_WALK}nice -n 10 xargs -0 -r -n {BATCH} sh -c "
-    # What the disk has is what counts, not what memory has of it.
-    r"""'for each; do dd if="$each" iflag=nocache count=0 2>/dev/null; done; exec md5sum -z -- "$@"' sh"""
+    # Only the content on disk counts, not a copy of it in memory.
+    r"""'for each; do dd if="$each" iflag=nocache count=0 2>/dev/null; done; """
+    r"""exec md5sum -z -- "$@"' sh"""
 )
-"""MD5 of files of a directory, whose names come NUL-separated with `./` before them."""
+"""Print MD5 of files of a directory; standard input has `./NAME` entries separated by NUL."""
 
-MAKE = _asked(f"shift; {_MAKE}:")
+MAKE = _script(f"shift; {_MAKE}:")
 """Make a directory, part by part."""
 
-SET_ASIDE = _asked(
+SET_ASIDE = _script(
     rf'kept="$1/$2"; shift 2; {_WALK}'
     r"""xargs -0 -r -n 1 sh -c 'mkdir -p -- "$1/${2%/*}" && mv -n -T -- "$2" "$1/$2"' sh "$kept" """
 )
-"""Move entries of a directory to another one, `$2` after the root, under the same names."""
+"""Move entries of a directory to another one, `$2` below the root, under the same names."""
 
-DURABLE = _asked("sync -f .")
-"""Bring all that was written to this file system to its disk."""
+DURABLE = _script("sync -f .")
+"""Sync the file system of the backup to its disk."""
 
-INIT = _asked(
+INIT = _script(
     rf"if test -e ./{MARKER} || test -L ./{MARKER}; then exit {MARKED}; fi; "
     rf"set -C; cat > ./{MARKER} || exit {NOT_MADE}; sync -f ."
 )
-"""Write the marker, which comes on standard input; never over another."""
+"""Write the marker from standard input; never overwrite another."""
 
 
 @dataclass(frozen=True, slots=True)
 class BackupPlace:
-    """A backup as it says of itself what and where it is."""
+    """Identity, host and file system of a backup, as it reports them itself."""
 
-    identity: str  # "" where there is no marker
+    identity: str  # "" without a marker
     number: str  # st_dev of its root
     boot: str = ""
     machine: str = ""
-    source: str = ""  # what is mounted: /dev/sda1, nas:/volume
+    source: str = ""  # mounted source: /dev/sda1, nas:/volume
     size: int = 0  # bytes of its file system
-    free: int = 0
+    free: int = 0  # bytes
 
     @property
     def device(self) -> str:
@@ -107,11 +110,11 @@ class BackupPlace:
 
 
 def device_name(boot: str, machine: str, number: str, source: str) -> str:
-    """What tells a file system from every other.
+    """Unique name of a file system.
 
-    One that comes from a server has the server's name for it, wherever it is mounted; any other the
-    number by which the running kernel knows it. A kernel is known by its boot id, which is the same
-    in each of its containers.
+    A network file system is named by its server, wherever it is mounted. Any other is named by its
+    number in the running kernel. A kernel is identified by its boot id, which is the same in each
+    of its containers.
     """
     if source.startswith("//") or ":/" in source:
         return source
@@ -119,8 +122,9 @@ def device_name(boot: str, machine: str, number: str, source: str) -> str:
 
 
 def identity_of(text: bytes) -> str:
-    """The id in the text of a marker; "" for no marker. Raises PermanentError for one that cannot
-    be read.
+    """Read the id from the text of a marker; "" for no marker.
+
+    Raises PermanentError for a damaged marker.
     """
     if not text:
         return ""
@@ -131,26 +135,29 @@ def identity_of(text: bytes) -> str:
     except (ValueError, KeyError, TypeError):
         pass
     raise PermanentError(
-        f"{MARKER} cannot be read as one; it was damaged, or made by something else"
+        f"{MARKER} is not a valid marker: it is damaged, or another program made it"
     )
 
 
 def read_head(records: Sequence[bytes]) -> tuple[BackupPlace, Sequence[bytes]]:
-    """Whose answer it is, and the rest of the answer. Raises NotAnAnswer, PermanentError."""
+    """Backup that sent a response, and the other records.
+
+    Raises MalformedResponse, PermanentError.
+    """
     if len(records) < 2 or not records[1].isdigit():
-        raise MalformedResponse("the answer cannot be read")
+        raise MalformedResponse("the response cannot be read")
     return BackupPlace(identity_of(records[0]), records[1].decode()), records[2:]
 
 
 def read_place(records: Sequence[bytes]) -> BackupPlace:
-    """The answer to OPEN. Raises NotAnAnswer, PermanentError, TemporaryError."""
+    """Read the response to OPEN. Raises MalformedResponse, PermanentError, TemporaryError."""
     place, rest = read_head(records)
     if len(rest) != 4:
-        raise MalformedResponse("the answer cannot be read")
+        raise MalformedResponse("the response cannot be read")
     boot, machine, source, sizes = (each.decode("utf-8", "replace").strip() for each in rest)
     if not boot and not machine:
         raise TemporaryError(
-            "it cannot be told which machine it is: there is neither a boot id nor a machine id"
+            "its host cannot be identified: it has neither a boot id nor a machine id"
         )
     try:
         block, blocks, free = (parse_whole(each) for each in sizes.split())

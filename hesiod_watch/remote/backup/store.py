@@ -1,10 +1,10 @@
-"""One backup, open: what lies there, checksums of it, and copying to it. Never deletes, never
-overwrites for good.
+"""One open backup: list its files, compute checksums there, copy to it.
 
-The same questions and the same rsync serve a directory that is mounted here and one on a host
-behind ssh; a checksum is computed where the data are. Every answer names the marker and the device
-again, so a backup that goes away meanwhile is noticed, even when an empty directory is left in its
-place.
+It never deletes a file. A file that a copy replaces is kept in `superseded`.
+
+The same scripts and the same rsync command serve a mounted directory and a host behind ssh.
+Checksums are computed where the data are. Every response names the marker and the device again. So
+a backup that disappears meanwhile is noticed, even if an empty directory is left in its place.
 """
 
 from __future__ import annotations
@@ -56,11 +56,10 @@ _Answer = TypeVar("_Answer")
 
 @dataclass
 class BackupStore:
-    """One open backup. Directories are relative to its root, their parts divided by `/`, the first
-    one a run's name.
+    """One open backup. Directories are relative to its root and begin with the name of a run.
 
-    Every method raises TemporaryError where trying again may help (unreachable, unmounted, full),
-    PermanentError where a person is needed; the sentence begins with the backup's name.
+    Every method raises TemporaryError if a retry may help (unreachable, unmounted, full), and
+    PermanentError if it needs a person. The sentence begins with the backup's name.
     """
 
     backup: BackupPlaceSettings
@@ -73,21 +72,18 @@ class BackupStore:
 
     @property
     def identity(self) -> str:
-        """The id in the marker of this backup."""
+        """Id in the marker of this backup."""
         return self.place.identity
 
     @property
     def device(self) -> str:
-        """What tells its file system from every other that this process can see now; compare with
-        `device_of`.
-        """
+        """Unique name of its file system, among those visible now; comparable with `device_of`."""
         return self.place.device
 
     def entries(self, directory: str) -> dict[str, InventoryEntry]:
-        """Everything in a directory as it lies there now, by name relative to it; empty where there
-        is no such one.
+        """All present entries of a directory, by name relative to it; empty if it does not exist.
 
-        What other file systems have been mounted within is not entered.
+        Other file systems that are mounted within it are not entered.
         """
         answer = self._ask(questions.ENTRIES, directory, absent=[b"0"])
         return dict(self._read(read_files, answer).entries)
@@ -95,9 +91,9 @@ class BackupStore:
     def checksums(
         self, directory: str, names: Iterable[str], sizes: Mapping[str, int] | None = None
     ) -> dict[str, str]:
-        """MD5 of regular files, read from the disk there; one that cannot be read has none.
+        """MD5 of regular files, read from the backup's disk; an unreadable file has none.
 
-        `sizes` of these files, where they are known, spare a look at the directory.
+        With known `sizes` of these files, the directory is not listed again.
         """
         if sizes is None:
             sizes = {
@@ -105,9 +101,7 @@ class BackupStore:
                 for name, entry in self.entries(directory).items()
                 if entry.kind == "f"
             }
-        wanted = [
-            name for name in names if name in sizes
-        ]  # nothing but regular files is ever opened
+        wanted = [name for name in names if name in sizes]  # only regular files are ever opened
         if not wanted:
             return {}
         patience = longest_silence([sizes[name] for name in wanted])
@@ -117,22 +111,24 @@ class BackupStore:
         return self._read(read_checksums, answer)
 
     def superseded(self, directory: str) -> str:
-        """Where what has to give way in a directory is kept: below its run, by the time when this
-        store was opened.
+        """Directory for superseded files of a directory.
+
+        It is below the run and contains the time when this store was opened.
         """
         run_name, _, rest = directory.partition("/")
         moment = self.opened_at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
         return f"{run_name}/{SUPERSEDED}/{moment}/{rest}"
 
     def set_aside(self, directory: str, names: Iterable[str]) -> None:
-        """Move entries to `superseded(directory)`. May be done again; what is gone from there
-        already is no error.
+        """Move entries to `superseded(directory)`.
+
+        Safe to repeat: an entry that is already missing is not an error.
         """
         names = list(names)
         if names:
-            kept = self.superseded(directory)
-            self._ask(questions.MAKE, kept)
-            self._ask(questions.SET_ASIDE, directory, first=kept, given=names_given(names))
+            superseded = self.superseded(directory)
+            self._ask(questions.MAKE, superseded)
+            self._ask(questions.SET_ASIDE, directory, first=superseded, given=names_given(names))
 
     def copy(
         self,
@@ -145,13 +141,13 @@ class BackupStore:
         log: RunLog | None = None,
         on_progress: Callable[[int], None] | None = None,
     ) -> None:
-        """Copy regular files from `source` to a directory, which is made. What gives way is kept in
-        `superseded`.
+        """Copy regular files from `source` to a directory, which is created.
 
-        Can be ended at any moment and done again: what is there by size and time is not sent again,
-        and of a large file that was interrupted the rest is. `below` is a directory above `source`
-        from which on no link is followed. `ignore_times`: compare contents also where size and time
-        agree. Proves nothing of what is there afterwards.
+        A file that is replaced is kept in `superseded`. Safe to stop at any moment and to repeat: a
+        file with the same size and time is not sent again, and an interrupted large file is
+        continued. `below` is a directory above `source`; no link is followed below it.
+        `ignore_times`: compare contents also if size and time agree. This method does not verify
+        the result.
         """
         names = list(names)
         if not names:
@@ -165,7 +161,7 @@ class BackupStore:
 
         command = self._rsync(directory, ignore_times=ignore_times)
         with opened_directory(source, below) as descriptor:
-            most = largest(descriptor, names)
+            largest_size = largest(descriptor, names)
             if log:
                 log.line(f"{self.backup.name}: {number_of(len(names), 'file')} to {directory}")
                 log.command(command)
@@ -173,7 +169,7 @@ class BackupStore:
                 command,
                 quiet=2 * self.backup.timeout
                 + self.backup.connect_timeout
-                + most / SLOWEST_READING,
+                + largest_size / SLOWEST_READING,
                 given=names_given(names),
                 directory=descriptor,
                 on_output=on_output,
@@ -188,18 +184,18 @@ class BackupStore:
         self._judge(judge(ended.code, ended.errors), "copying")
 
     def make_durable(self) -> None:
-        """Have the disk there keep all that has been written."""
+        """Sync all written data to the backup's disk."""
         self._ask(questions.DURABLE)
 
     def difference(self, directory: str, name: str, reference: Path) -> tuple[int, int]:
-        """Offset of the first byte in which a file differs from `reference`, a regular file here,
-        and how many do.
+        """Compare a file with `reference`, a regular file on this host.
 
-        Bytes that only one of the two has differ. (0, 0) where they are the same. Raises OSError,
-        too.
+        Returns the offset of the first differing byte and the number of differing bytes; (0, 0) for
+        equal files. Bytes beyond the end of the shorter file count as differing. Also raises
+        OSError.
         """
-        with opened_file(reference) as ours:
-            comparison = ChecksumComparison(ours)
+        with opened_file(reference) as descriptor:
+            comparison = ChecksumComparison(descriptor)
             command: tuple[str, ...] = ("cat", "--", f"{self.backup.place.path}/{directory}/{name}")
             if self.backup.place.over_ssh:
                 command = ssh.remote(self.backup.reached, command, self.control)
@@ -213,7 +209,7 @@ class BackupStore:
                 )
             return comparison.result()
 
-    # How it is asked.
+    # Queries.
 
     @property
     def _patience(self) -> float:
@@ -229,7 +225,7 @@ class BackupStore:
         patience: float = 0.0,
         absent: Sequence[bytes] | None = None,
     ) -> Sequence[bytes]:
-        """The records of an answer, after its head; `absent` where the directory is not there."""
+        """Records of a response without its head; `absent` if the directory does not exist."""
         arguments = (*((first,) if first else ()), *filter(None, directory.split("/")))
         answer, code, errors = ask(
             self.backup,
@@ -244,21 +240,22 @@ class BackupStore:
         place, rest = self._head(answer)
         if place.identity != self.identity or place.number != self.place.number:
             raise TemporaryError(
-                f"{self.backup.name}: {self.backup.location} is not the backup any more that it was a moment ago"
+                f"{self.backup.name}: {self.backup.location} is not the backup any more "
+                "that it was a moment ago"
             )
         if code == questions.ABSENT and absent is not None:
             return absent
         if why := questions.PROBLEMS.get(code):
             full = "No space left" in errors or "quota" in errors
-            sentence = f"{self.backup.name}: {display(directory)}: {why}{': ' + last_line(errors) if errors else ''}"
+            detail = f": {last_line(errors)}" if errors else ""
+            sentence = f"{self.backup.name}: {display(directory)}: {why}{detail}"
             raise (
                 TemporaryError(sentence)
                 if full or code == questions.NOT_MADE
                 else PermanentError(sentence)
             )
-        if code and script not in (
-            questions.CHECKSUMS,
-        ):  # of what cannot be read no checksum comes
+        # An unreadable file only has no checksum.
+        if code and script not in (questions.CHECKSUMS,):
             raise TemporaryError(
                 f"{self.backup.name}: {display(directory)}: {last_line(errors) or f'code {code}'}"
             )
@@ -283,13 +280,13 @@ class BackupStore:
             )
 
     def _rsync(self, directory: str, *, ignore_times: bool) -> tuple[str, ...]:
-        """The command that copies the files named on its standard input from its working directory."""
+        """Command that copies files from its working directory, named on its standard input."""
         backup, place = self.backup, self.backup.place
         rsh = ssh.rsh(backup.reached, self.control) if place.over_ssh else ""
         path = f"{place.path}/{directory}/"
-        # Only of a place behind ssh are patterns expanded.
+        # rsync expands patterns only in remote paths.
         escaped = _PATTERN.sub(r"\\\1", path)
-        to = f"{place.rsync_host}:{escaped}" if place.over_ssh else path
+        destination = f"{place.rsync_host}:{escaped}" if place.over_ssh else path
         return (
             *("nice", "-n", str(self.nice), "rsync", "--times", "--secluded-args"),
             *("--no-whole-file", f"--partial-dir={PARTIAL}"),
@@ -300,7 +297,7 @@ class BackupStore:
             *(("--ignore-times",) if ignore_times else ()),
             *("--no-recursive", "--dirs", "--relative", "--from0", "--files-from=-"),
             *("--info=progress2", "--no-human-readable", "--outbuf=L"),
-            *("./", to),
+            *("./", destination),
         )
 
 
@@ -315,11 +312,12 @@ def ask(
     stop: Callable[[], bool] = lambda: False,
     run: CommandRunner = run,
 ) -> tuple[list[bytes], int, str]:
-    """Records, exit code and errors of the answer to a question. Raises TemporaryError,
-    PermanentError without one.
+    """Run a script at a backup; records, exit code and error text of its response.
+
+    Raises TemporaryError or PermanentError without a response.
     """
-    asked = (*question(script, backup.place.path), *arguments)
-    command = ssh.remote(backup.reached, asked, control) if backup.place.over_ssh else asked
+    query = (*question(script, backup.place.path), *arguments)
+    command = ssh.remote(backup.reached, query, control) if backup.place.over_ssh else query
     quiet = backup.connect_timeout + backup.timeout + patience
     ended = run(command, quiet=quiet, given=given, stop=stop)
     answer, code = answered(f"{backup.name}: {backup.location}", ended)
@@ -337,8 +335,9 @@ def reached(
     stop: Callable[[], bool] = lambda: False,
     runner: CommandRunner = run,
 ) -> Iterator[BackupStore]:
-    """A backup that answers, whether or not it has a marker: for `backup-init` and `doctor`. Raises
-    as `opened`.
+    """Open a reachable backup with or without a marker, for `backup-init` and `doctor`.
+
+    Raises the errors of `opened`.
     """
     with _connected(backup, runner, stop) as control:
         answer, _, _ = ask(backup, questions.OPEN, (), control, stop=stop, run=runner)
@@ -358,15 +357,16 @@ def opened(
     stop: Callable[[], bool] = lambda: False,
     runner: CommandRunner = run,
 ) -> Iterator[BackupStore]:
-    """A backup, its marker read. When `stop` says so, whatever it is doing is ended.
+    """Open a backup that has a marker. When `stop` returns True, its running command ends.
 
-    Raises TemporaryError where it cannot be reached or is not the backup (no marker: unmounted, or
-    never marked), PermanentError where a person is needed.
+    Raises TemporaryError if it cannot be reached or has no marker (unmounted, or never
+    initialised), PermanentError if it needs a person.
     """
     with reached(backup, stop=stop, runner=runner) as store:
         if not store.identity:
             raise TemporaryError(
-                f"{backup.name}: {backup.location} is there, but {questions.MARKER} is not in it: is it mounted? "
+                f"{backup.name}: {backup.location} is there, but {questions.MARKER} is not in it: "
+                "is it mounted? "
                 f"If it is new: hesiod-watch backup-init {backup.name}"
             )
         yield store

@@ -1,7 +1,8 @@
-"""What stands in the way of copying from one upstream, found out by trying, and said in words.
+"""Checks of one upstream: tries everything that copying from it needs, and explains failures.
 
-Nothing is left behind, and nothing is written upstream; for `push` a file of a few bytes appears
-for a moment in the landing area, to see that what the sequencer calls the landing area is it.
+The checks leave no files behind and write nothing upstream. For `push`, a file of a few bytes
+exists for a moment in the landing area. It shows whether the sequencer's path of the landing area
+leads to the same directory.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ from hesiod_watch.rules.exit_codes import judge_question, last_line
 OLDEST_RSYNC = (3, 1)
 _RSYNC = re.compile(rb"rsync +version v?([0-9]+)\.([0-9]+)\.([0-9]+)")
 CLOCKS_APART = 60.0
-"""Seconds by which two clocks may differ before somebody should look."""
+"""Seconds by which two clocks may differ before it needs a person."""
 
 
 def check_upstream(
     upstream: UpstreamSettings, landing: Path, *, runner: CommandRunner = run
 ) -> tuple[Check, ...]:
-    """Try everything that copying from `upstream` needs; LOCAL needs nothing. Never raises for what
-    is wrong.
+    """Try everything that copying from `upstream` needs; LOCAL needs nothing.
+
+    Never raises: each problem is in a result.
     """
     place = upstream.place
     if place.is_local:
@@ -62,7 +64,7 @@ class _Doctor:
         self.control: Path | None = None
 
     def ask(self, *command: str) -> CommandResult:
-        """Run a command where the upstream's shell is."""
+        """Run a command on the upstream's host."""
         if self.upstream.place.over_ssh:
             command = ssh.remote(self.upstream, command, self.control)
         return self.runner(command, quiet=self.upstream.connect_timeout + self.upstream.timeout)
@@ -78,11 +80,11 @@ class _Doctor:
         ended = self.ask("test", "-d", place.path)
         took = time.monotonic() - began
         if ended.output:
-            said = display(ended.output[:60].decode("utf-8", "replace"))
+            banner = display(ended.output[:60].decode("utf-8", "replace"))
             return Check(
                 "reaches",
                 False,
-                f"{place.host} prints `{said}` at every login, which rsync cannot bear",
+                f"{place.host} prints `{banner}` at every login, and this breaks rsync",
             )
         if ended.code == 1:
             return Check("reaches", False, f"{place.path} is no directory there")
@@ -118,13 +120,13 @@ class _Doctor:
         try:
             theirs = parse_whole(ended.output)
         except ValueError:
-            return Check("clock", False, f"its time cannot be had: {_wrong(ended)}")
-        apart = max(before - theirs - 1, theirs - after, 0.0)  # it says whole seconds
+            return Check("clock", False, f"its time cannot be read: {_wrong(ended)}")
+        apart = max(before - theirs - 1, theirs - after, 0.0)  # `date` prints whole seconds
         if apart > CLOCKS_APART:
             return Check(
                 "clock",
                 False,
-                f"its clock is {apart:.0f} s apart from ours; is NTP running on both?",
+                f"its clock differs from ours by {apart:.0f} s; is NTP running on both hosts?",
             )
         return Check("clock", True, f"its clock and ours agree to {max(apart, 1):.0f} s")
 
@@ -143,7 +145,7 @@ class _Doctor:
                 return Check(
                     "writes", False, f"{there} there is not what {landing} is here: {_wrong(read)}"
                 )
-            # Another name, so that what is ours here is not what it writes there.
+            # The sequencer creates another name, because this host made the first one.
             written = self.ask("mkdir", "--", f"{there}/{name}.made")
             if written.code:
                 return Check("writes", False, f"{there} cannot be written there: {_wrong(written)}")
@@ -156,10 +158,11 @@ class _Doctor:
 
 
 def check_rsync(sides: Mapping[str, CommandResult]) -> Check:
-    """Whether rsync can be used, by what `rsync --version` has said "here" and, where that is
-    another host, "there".
+    """Whether rsync is usable, judged by the output of `rsync --version`.
+
+    `sides` has an entry "here" and, for another host, an entry "there".
     """
-    told = []
+    versions = []
     for side, ended in sides.items():
         found = _RSYNC.match(ended.output)
         if found is None:
@@ -168,8 +171,8 @@ def check_rsync(sides: Mapping[str, CommandResult]) -> Check:
         shown = ".".join(map(str, version))
         if version < OLDEST_RSYNC:
             return Check("rsync", False, f"rsync {side} is {shown}; 3.1 or later is needed")
-        told.append(f"{shown} {side}")
-    return Check("rsync", True, f"rsync is {', '.join(told)}")
+        versions.append(f"{shown} {side}")
+    return Check("rsync", True, f"rsync is {', '.join(versions)}")
 
 
 def _wrong(ended: CommandResult) -> str:

@@ -1,17 +1,22 @@
-"""Copying one cell from its upstream, and the proof that it came whole.
+"""Copy one cell from its upstream and verify by content that the copy is complete.
 
-A round copies everything but the final_summary, compares every file by content, looks at the
-upstream again, and only then brings the summary: its presence in the landing area means that the
-rest is here and is the same. rsync's exit code proves nothing: it is 0 also for a file that changed
-while it was sent, and for one that is other than its size and time say. So both sides are read in
-full and their MD5 compared. Whatever has come, gone or changed upstream from one look to the next,
-by the inode's change time, asks for another round.
+One attempt has these steps:
 
-A cell that has no final_summary upstream is still being written: what is settled is copied, nothing
-is compared, and `verified` stays False.
+1. Copy everything except the final_summary, and compare every file by content.
+2. List the upstream again.
+3. Copy the summary only if nothing changed. Its presence in the landing area means that all other
+   files are there and are equal.
 
-What is here and not there is left alone. Links that lead out of the run are not copied; they are
-told, and the cell is not verified, for they may stand for data.
+rsync's exit code proves nothing. It is 0 also for a file that changed while it was sent, and for a
+file whose content differs though size and time agree. So both sides are read in full and their MD5
+compared. An entry that appeared, disappeared or changed upstream between two listings, by the
+inode's change time, requires another attempt.
+
+A cell without a final_summary upstream is still being written. Its finished files are copied,
+nothing is compared, and `verified` stays False.
+
+Files that exist only in the landing area are left alone. Links that lead out of the run are not
+copied, because they may stand for data. They are reported, and the cell is not verified.
 """
 
 from __future__ import annotations
@@ -50,26 +55,24 @@ from hesiod_watch.remote.rsync import RsyncProgress, transfer
 from hesiod_watch.rules.exit_codes import CommandOutcome, Outcome, judge, judge_question, last_line
 from hesiod_watch.runs import cell_files
 
-ROUNDS = 3
-"""Rounds of one call, before a cell that keeps changing is left for later."""
+ATTEMPTS = 3
+"""Attempts of one call, before a cell that keeps changing is left for later."""
 
 
 @dataclass(frozen=True, slots=True)
 class CopyResult:
-    """How copying a cell ended."""
+    """Outcome of copying a cell."""
 
     outcome: Outcome
-    why: str  # a sentence without its full stop; "" when it is done
-    verified: bool = (
-        False  # all of the cell is here, its final_summary too, and is the same as upstream
-    )
-    md5s: Mapping[str, str] = field(
-        default_factory=dict, compare=False, repr=False
-    )  # of its files, when verified
+    why: str  # a sentence without its full stop; "" if the outcome is `done`
+    # The whole cell with its final_summary is in the landing area and equal to the upstream.
+    verified: bool = False
+    # MD5 by file name, for a verified cell.
+    md5s: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
 
-class _Ends(Exception):
-    """How copying a cell ends before its end."""
+class _CopyStopped(Exception):
+    """Copying a cell stopped early; carries the outcome and the reason."""
 
     def __init__(self, outcome: Outcome, why: str) -> None:
         super().__init__(why)
@@ -93,10 +96,11 @@ def copy_cell(
     """Copy `cell` of the run at `run_location` (the text of `pipeline/upstream`) into
     `landing_run`, below `landing`.
 
-    May be called again at any time; what is here already is not sent again. Never raises for what
-    either side does. `on_progress` gets bytes that are here and bytes in all. When `stop` says so,
-    everything started is ended, what came of a file is kept, and the outcome is `again`. `settled`:
-    seconds without a change after which a file of a cell that is still being written is copied.
+    Safe to repeat at any time: files that are already in the landing area are not sent again. Never
+    raises for errors of either side. `on_progress` gets the bytes that are present and the total
+    bytes. When `stop` returns True, every started process ends, a partly copied file is kept, and
+    the outcome is `again`. `settled`: seconds without a change, after which a file of a cell that
+    is still being written is copied.
     """
     copying = _Copying(upstream, cell, RunLog(log), on_progress, stop, nice, settled, runner)
     try:
@@ -108,12 +112,12 @@ def copy_cell(
             cell_files.opened_run(landing, landing_run) as directory,
             connected(upstream, runner, stop) as control,
         ):
-            verified = copying.rounds(place, directory, control)
+            verified = copying.copy_until_stable(place, directory, control)
     except (PermanentError, ValueError) as error:
         ending, verified = CommandOutcome("failed", str(error)), False
     except (TemporaryError, OSError, MalformedResponse) as error:
         ending, verified = CommandOutcome("again", str(error)), False
-    except (_Ends, HostUnreachable) as error:
+    except (_CopyStopped, HostUnreachable) as error:
         ending, verified = error.ending, False
     else:
         ending = CommandOutcome("done", "")
@@ -139,111 +143,122 @@ class _Copying:
     run: Location = field(default_factory=lambda: Location(""))
     directory: int = -1
     control: Path | None = None
-    proven: dict[str, tuple[object, ...]] = field(
-        default_factory=dict
-    )  # what was compared, as it was then
-    md5s: dict[str, str] = field(default_factory=dict)  # of the files among that
+    # Identity of each entry, by name, at the time when it was compared.
+    proven: dict[str, tuple[object, ...]] = field(default_factory=dict)
+    md5s: dict[str, str] = field(default_factory=dict)  # MD5 of each compared file, by name
 
-    def rounds(self, place: Location, directory: int, control: Path | None) -> bool:
-        """Copy until nothing changes any more; whether the cell is verified. Raises _Ends."""
+    def copy_until_stable(self, place: Location, directory: int, control: Path | None) -> bool:
+        """Copy until nothing changes upstream; whether the cell is verified.
+
+        Raises _CopyStopped.
+        """
         self.run, self.directory, self.control = place, directory, control
-        before = self._look()
+        before = self._list_source()
         if specials := sum(entry.kind == "o" for entry in before.entries.values()):
             self.log.line(
-                f"{self.cell}: not copied, because they hold no data: {number_of(specials, 'special file')}"
+                f"{self.cell}: not copied, because they hold no data: "
+                f"{number_of(specials, 'special file')}"
             )
-        for _ in range(ROUNDS):
+        for _ in range(ATTEMPTS):
             summaries = before.summaries
             if not summaries:
-                self._bring(before, self._settled(before))
+                self._copy_missing(before, self._finished_names(before))
                 return False
-            differing = self._prove(
+            differing = self._copy_and_compare(
                 before, [name for name in before.entries if name not in summaries]
             )
-            after = self._look()
+            after = self._list_source()
             if after.same(before) and not differing:
-                differing = self._prove(before, summaries)
-                after = self._look()
+                differing = self._copy_and_compare(before, summaries)
+                after = self._list_source()
             if after.same(before):
                 if differing:
-                    raise _Ends(*self._why_differing(before, differing))
+                    raise _CopyStopped(*self._why_differing(before, differing))
                 for name in cell_files.remove_leftovers(directory, self.cell, before.entries):
                     self.log.line(f"{self.cell}: removed {name}, left of a copy that was killed")
                 cell_files.make_durable(directory, self.cell, before.entries)
                 self.log.line(
-                    f"{self.cell}: here, and the same as in {place}: {number_of(len(self.proven), 'file')}"
+                    f"{self.cell}: copied, and equal to {place}: "
+                    f"{number_of(len(self.proven), 'file')}"
                 )
                 return True
             before = after
-        raise _Ends("again", f"it changes while it is copied, {ROUNDS} times over")
+        raise _CopyStopped("again", f"it changes while it is copied, {ATTEMPTS} times over")
 
-    def _settled(self, there: Inventory) -> list[str]:
-        """What may be copied of a growing cell: a file that still grows would arrive as one that is
-        cut short.
+    def _finished_names(self, source: Inventory) -> list[str]:
+        """Names of the entries of a growing cell that may be copied.
 
-        A file is finished when it has been quiet, or when its directory has got a later one. That
-        holds for data; what lies at the top of a cell, such as the sequencing_summary, grows until
-        the end.
+        A file that still grows would arrive truncated. A file is finished if it did not change for
+        `settled` seconds, or if its directory contains a later file. The second rule is only for
+        data: files at the top of a cell, such as the sequencing_summary, grow until the end.
         """
-        quiet_since = int((there.now + 1 - self.settled) * 1_000_000_000)  # it says whole seconds
-        files = [name for name, entry in there.entries.items() if entry.kind == "f" and "/" in name]
+        # The upstream reports its time in whole seconds.
+        quiet_since = int((source.now + 1 - self.settled) * 1_000_000_000)
+        files = [
+            name for name, entry in source.entries.items() if entry.kind == "f" and "/" in name
+        ]
         newest = {name.rpartition("/")[0]: name for name in sorted(files, key=naming.natural_key)}
         return [
             name
-            for name, entry in there.entries.items()
+            for name, entry in source.entries.items()
             if entry.kind != "f"
             or entry.mtime <= quiet_since
             or newest.get(name.rpartition("/")[0], name) != name
         ]
 
-    def _bring(self, there: Inventory, names: Iterable[str]) -> None:
-        """Copy what is not here yet, by size and time."""
-        here = cell_files.entries(self.directory, self.cell)
-        names = [name for name in names if there.entries[name].kind != "o"]
-        needed = [name for name in names if not _alike(there.entries[name], here.get(name))]
+    def _copy_missing(self, source: Inventory, names: Iterable[str]) -> None:
+        """Copy the entries that are missing here or differ in size or time."""
+        landed = cell_files.entries(self.directory, self.cell)
+        names = [name for name in names if source.entries[name].kind != "o"]
+        needed = [name for name in names if not _alike(source.entries[name], landed.get(name))]
         for name in needed:
-            self._refuse_links(name, there, here)
+            self._refuse_links(name, source, landed)
         if needed:
-            sizes = {name: entry.size for name, entry in there.entries.items() if entry.kind == "f"}
+            sizes = {
+                name: entry.size for name, entry in source.entries.items() if entry.kind == "f"
+            }
             total = sum(sizes.values())
             missing = sum(
                 size
                 for name, size in sizes.items()
-                if not _alike(there.entries[name], here.get(name))
+                if not _alike(source.entries[name], landed.get(name))
             )
-            self._transfer(there, needed, total - missing, total)
+            self._transfer(source, needed, total - missing, total)
 
-    def _refuse_links(self, name: str, there: Inventory, here: dict[str, InventoryEntry]) -> None:
-        """A link where the upstream has a file or a directory was put there by somebody, to have us
-        write elsewhere.
+    def _refuse_links(
+        self, name: str, source: Inventory, landed: dict[str, InventoryEntry]
+    ) -> None:
+        """Refuse a link where the upstream has a file or a directory: raises PermanentError.
+
+        Such a link may be an attempt to make us write elsewhere.
         """
-        found = here.get(name)
-        if found and found.kind == "l" and there.entries[name].kind != "l":
+        found = landed.get(name)
+        if found and found.kind == "l" and source.entries[name].kind != "l":
             shown = naming.display(f"{self.cell}/{name}")
             raise PermanentError(
                 f"{shown} is a link in the landing area and none upstream; nothing is written there"
             )
 
-    def _prove(self, there: Inventory, names: Sequence[str]) -> list[str]:
-        """Copy and compare; what is not the same then is copied and compared once more. What still
-        differs.
-        """
-        self._bring(there, names)
+    def _copy_and_compare(self, source: Inventory, names: Sequence[str]) -> list[str]:
+        """Copy and compare, with a second attempt for differing files; names that still differ."""
+        self._copy_missing(source, names)
         differing = self._differing(
-            there, [name for name in names if self.proven.get(name) != there.entries[name].identity]
+            source,
+            [name for name in names if self.proven.get(name) != source.entries[name].identity],
         )
         if differing:
             shown = ", ".join(naming.display(name) for name in differing[:3])
             self.log.line(
-                f"{self.cell}: not the same as upstream: {len(differing)} ({shown}, …); copied once more"
+                f"{self.cell}: differ from the upstream: {len(differing)} ({shown}, …); "
+                "copied once more"
             )
-            self._transfer(there, differing, 0, 0, ignore_times=True)
-            differing = self._differing(there, differing)
+            self._transfer(source, differing, 0, 0, ignore_times=True)
+            differing = self._differing(source, differing)
         return differing
 
-    def _why_differing(self, there: Inventory, differing: Sequence[str]) -> tuple[Outcome, str]:
+    def _why_differing(self, source: Inventory, differing: Sequence[str]) -> tuple[Outcome, str]:
         shown = naming.display(differing[0])
-        if there.entries[differing[0]].kind == "l":
+        if source.entries[differing[0]].kind == "l":
             return (
                 "failed",
                 f"{shown} is a link out of the run and is not copied; does it stand for data?",
@@ -251,92 +266,94 @@ class _Copying:
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         if self.upstream.mode == "push":
             more += f"; is {self.upstream.landing_there} there what the landing area is here?"
-        return "again", f"{shown}{more} is not the same here as upstream, though copied twice"
+        return "again", f"{shown}{more} differs from the upstream, though copied twice"
 
-    def _differing(self, there: Inventory, names: Sequence[str]) -> list[str]:
-        """Those of `names` that are not here as they are there; what agrees is noted as proven."""
-        here = cell_files.entries(self.directory, self.cell)
-        files = [name for name in names if there.entries[name].kind == "f"]
-        theirs, ours = self._checksums(there, files)
+    def _differing(self, source: Inventory, names: Sequence[str]) -> list[str]:
+        """Names of entries that differ from the upstream; equal ones are recorded as proven."""
+        landed = cell_files.entries(self.directory, self.cell)
+        files = [name for name in names if source.entries[name].kind == "f"]
+        source_md5s, landed_md5s = self._checksums(source, files)
         differing = []
         for name in names:
-            entry, found = there.entries[name], here.get(name)
+            entry, found = source.entries[name], landed.get(name)
             if entry.kind == "f":
-                same = name in theirs and theirs[name] == ours.get(name)
+                same = name in source_md5s and source_md5s[name] == landed_md5s.get(name)
             else:
                 same = entry.kind == "o" or _alike(entry, found)
             if same:
                 self.proven[name] = entry.identity
                 if entry.kind == "f":
-                    self.md5s[name] = ours[name]
+                    self.md5s[name] = landed_md5s[name]
             else:
                 differing.append(name)
         return differing
 
     def _checksums(
-        self, there: Inventory, files: Sequence[str]
+        self, source: Inventory, files: Sequence[str]
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """MD5 of files there and here, both sides reading at the same time."""
+        """MD5 of files upstream and in the landing area; both sides read at the same time."""
         if not files:
             return {}, {}
-        patience = longest_silence([there.entries[name].size for name in files])
-        given_up = threading.Event()
+        patience = longest_silence([source.entries[name].size for name in files])
+        stopped = threading.Event()
         with ThreadPoolExecutor(1) as pool:
-            mine = pool.submit(
+            local = pool.submit(
                 cell_files.checksums,
                 self.directory,
                 self.cell,
                 files,
-                lambda: given_up.is_set() or self.stop(),
+                lambda: stopped.is_set() or self.stop(),
             )
             try:
-                answer, _ = self._ask(CHECKSUMS, names_given(files), patience)
-                return read_checksums(answer), mine.result()
+                answer, _ = self._query(CHECKSUMS, names_given(files), patience)
+                return read_checksums(answer), local.result()
             finally:
-                given_up.set()
+                stopped.set()
 
-    def _look(self) -> Inventory:
-        """What the cell is upstream, now."""
-        answer, errors = self._ask(FILES)
+    def _list_source(self) -> Inventory:
+        """List the cell upstream at this moment. Raises _CopyStopped."""
+        answer, errors = self._query(FILES)
         if not answer:
-            raise _Ends("again", f"{self.run}/{self.cell} cannot be read: {last_line(errors)}")
-        # What goes away while one looks shows in the next look.
+            raise _CopyStopped(
+                "again", f"{self.run}/{self.cell} cannot be read: {last_line(errors)}"
+            )
+        # An entry that disappears during this listing is missing in the next one.
         bad = [
             line for line in errors.splitlines() if not line.endswith("No such file or directory")
         ]
         if bad:
-            raise _Ends(
+            raise _CopyStopped(
                 "again", f"{self.run}/{self.cell} cannot be read in full: {last_line(bad[-1])}"
             )
         return read_files(answer)
 
-    def _ask(
+    def _query(
         self, script: str, given: bytes = b"", patience: float = 0.0
     ) -> tuple[list[bytes], str]:
-        """The records of an answer about the cell, and what was said beside them. Raises _Ends."""
-        asked = question(script, f"{self.run.path}/{self.cell}")
-        command = ssh.remote(self.upstream, asked, self.control) if self.run.over_ssh else asked
+        """Records of a response about the cell, and its error text. Raises _CopyStopped."""
+        query = question(script, f"{self.run.path}/{self.cell}")
+        command = ssh.remote(self.upstream, query, self.control) if self.run.over_ssh else query
         quiet = self.upstream.connect_timeout + self.upstream.timeout + patience
         ended = self.runner(command, quiet=quiet, given=given, stop=self.stop)
         if ended.why:
-            raise _Ends("again", f"{self.run} does not answer: {ended.why}")
+            raise _CopyStopped("again", f"{self.run} does not answer: {ended.why}")
         try:
             answer, _ = records(ended.output)
         except MalformedResponse as error:
-            raise _Ends(
+            raise _CopyStopped(
                 *_not_done(judge_question(ended.code, ended.errors), f"{self.run}: {error}")
             ) from error
         return answer, ended.errors
 
     def _transfer(
         self,
-        there: Inventory,
+        source: Inventory,
         names: Sequence[str],
         present: int,
         total: int,
         ignore_times: bool = False,
     ) -> None:
-        """Run rsync for some files. Raises _Ends when it does not end well."""
+        """Run rsync for some files. Raises _CopyStopped if rsync fails."""
         progress = RsyncProgress()
         if self.on_progress and total:
             self.on_progress(present, total)
@@ -357,10 +374,10 @@ class _Copying:
             f"{self.cell}: {number_of(len(names), 'file or directory', 'files and directories')}"
         )
         self.log.command(command)
-        largest = max(there.entries[name].size for name in names)
+        largest = max(source.entries[name].size for name in names)
         ended = self.runner(
             command,
-            # Its own time limits come first; this is for what they do not see, such as a frozen
+            # rsync's own time limits are shorter. This one is for what they miss, such as a frozen
             # rsync that pushes.
             quiet=2 * self.upstream.timeout
             + self.upstream.connect_timeout
@@ -372,9 +389,9 @@ class _Copying:
         )
         self._note(ended, progress)
         if ended.why:
-            raise _Ends("again", f"copying was ended: {ended.why}")
+            raise _CopyStopped("again", f"copying was ended: {ended.why}")
         if ended.code:
-            raise _Ends(*_not_done(judge(ended.code, ended.errors), "copying"))
+            raise _CopyStopped(*_not_done(judge(ended.code, ended.errors), "copying"))
 
     def _note(self, ended: CommandResult, progress: RsyncProgress) -> None:
         for line in ended.errors.splitlines()[-50:]:
@@ -387,12 +404,13 @@ def _not_done(ending: CommandOutcome, what: str) -> CommandOutcome:
     return CommandOutcome(outcome, f"{what}: {ending.why}" if ending.why else what)
 
 
-def _alike(there: InventoryEntry, here: InventoryEntry | None) -> bool:
-    """Whether an entry need not be copied. Times in whole seconds: not every file system keeps
-    more.
+def _alike(source: InventoryEntry, landed: InventoryEntry | None) -> bool:
+    """Whether an entry need not be copied.
+
+    Times are compared in whole seconds, because some file systems store no more.
     """
-    if here is None or here.kind != there.kind:
+    if landed is None or landed.kind != source.kind:
         return False
-    if there.kind == "f":
-        return (here.size, here.mtime // 10**9) == (there.size, there.mtime // 10**9)
-    return there.kind == "d" or here.target == there.target
+    if source.kind == "f":
+        return (landed.size, landed.mtime // 10**9) == (source.size, source.mtime // 10**9)
+    return source.kind == "d" or landed.target == source.target

@@ -1,11 +1,12 @@
-"""What an upstream has of a cell, byte by byte, and what is written there about deleting it.
+"""Deletion list of an upstream: reads the cells there and records which may be deleted.
 
-The commands are fixed lines of POSIX sh, like those of `inventory`; what varies are arguments that
-need no quoting (`marks` spells them so) and data on standard input. Two files are written: the list
-of marks, which only grows, and for each mark the checksums of its cell. The checksums are whole and
-on disk before the list names them.
+The commands are fixed lines of POSIX sh, like those of `core.inventory`. Only arguments that need
+no quoting (`rules.deletion_marks` encodes them) and the data on standard input vary. The upstream
+gets two kinds of files: the list of marks, which only grows, and for each mark the checksums of its
+cell. The checksums are complete and on disk before the list names them.
 
-Needed there beside what `inventory` needs: sync of GNU coreutils. Nothing here deletes anything.
+The upstream needs sync of GNU coreutils, and everything that `core.inventory` needs. This module
+deletes nothing.
 """
 
 from __future__ import annotations
@@ -38,35 +39,36 @@ from hesiod_watch.remote.connection import HostUnreachable, connected
 from hesiod_watch.rules.deletion_marks import EVIDENCE, HEADER, LIST, DeletionMark, read_marks
 from hesiod_watch.rules.exit_codes import last_line
 
-# A link in the place of one of our files was put there by somebody, to have us write elsewhere.
+# A link in the place of one of these files is an attempt to make us write elsewhere.
 _GUARD = (
     f"for f in {LIST} {EVIDENCE}; do if test -L $f; then echo $f is a link >&2; exit 3; fi; done; "
 )
 READ = framed(f"({_GUARD}if test -e {LIST}; then cat {LIST} && printf '\\0'; fi)")
-"""The list of marks, as one record; none where there is no list. `$1` is where runs lie."""
+"""Print the list of marks as one record; no record without a list. `$1` contains the runs."""
 
 KEEP = framed(
-    f'({_GUARD}umask 022 && mkdir -p {EVIDENCE} && cat >"{EVIDENCE}/.new.$2" && sync "{EVIDENCE}/.new.$2" && '
-    f'mv -f "{EVIDENCE}/.new.$2" "{EVIDENCE}/$2" && sync {EVIDENCE} && md5sum "{EVIDENCE}/$2" && printf "\\0")'
+    f'({_GUARD}umask 022 && mkdir -p {EVIDENCE} && cat >"{EVIDENCE}/.new.$2" && '
+    f'sync "{EVIDENCE}/.new.$2" && mv -f "{EVIDENCE}/.new.$2" "{EVIDENCE}/$2" && '
+    f'sync {EVIDENCE} && md5sum "{EVIDENCE}/$2" && printf "\\0")'
 )
-"""Keep standard input as the file `$2` of EVIDENCE; one record that begins with the MD5 of what is
-there then.
-"""
+"""Store standard input as the file `$2` of EVIDENCE; print its MD5, read back, as one record."""
 
-# A line that a power cut left without its end must not take the next one with it.
+# A line that a power cut left incomplete must not damage the next one.
 APPEND = framed(
     f'({_GUARD}umask 022; test -e {LIST} || echo "{HEADER}" >>{LIST}; '
     f'if test -n "$(tail -c 1 {LIST})"; then echo >>{LIST}; fi; cat >>{LIST} && sync {LIST})'
 )
-"""Append standard input to the list of marks. One write for a line, so two at the same time do not
-mix.
+"""Append standard input to the list of marks.
+
+Each line is one write, so two writers at the same time do not mix their lines.
 """
 
 
 @dataclass
 class DeletionList:
-    """An upstream that answers, and one run of it. Every method raises TemporaryError or
-    PermanentError.
+    """Deletion list and cells of one run on a reachable upstream.
+
+    Every method raises TemporaryError or PermanentError.
     """
 
     upstream: UpstreamSettings
@@ -76,11 +78,11 @@ class DeletionList:
     runner: CommandRunner
 
     def place(self, cell: CellId) -> str:
-        """Where a cell lies, relative to the upstream's directory: what a mark is about."""
+        """Path of a cell relative to the upstream's directory; marks contain this path."""
         return f"{self.run.path.rpartition('/')[2]}/{cell}"
 
     def inventory(self, cell: CellId) -> Inventory:
-        """Everything in a cell, now."""
+        """All entries of a cell at this moment."""
         answer, errors = self._ask(FILES, f"{self.run.path}/{cell}")
         bad = [
             line for line in errors.splitlines() if not line.endswith("No such file or directory")
@@ -93,7 +95,7 @@ class DeletionList:
             raise TemporaryError(f"{self.run}/{cell}: {error}") from error
 
     def checksums(self, cell: CellId, inventory: Inventory) -> dict[str, str]:
-        """MD5 of the files of a cell, read there; one that cannot be read has none."""
+        """MD5 of the files of a cell, read upstream; an unreadable file has none."""
         sizes = {name: entry.size for name, entry in inventory.entries.items() if entry.kind == "f"}
         if not sizes:
             return {}
@@ -107,7 +109,7 @@ class DeletionList:
             raise TemporaryError(f"{self.run}/{cell}: {error}") from error
 
     def mark_of(self, cell: CellId) -> DeletionMark | None:
-        """The last that was written about a cell."""
+        """Last mark of a cell in the list; None without one."""
         answer, errors = self._ask(READ, self.upstream.place.path)
         if errors.strip():
             raise PermanentError(
@@ -116,8 +118,9 @@ class DeletionList:
         return read_marks(b"\0".join(answer)).get(self.place(cell))
 
     def keep_evidence(self, name: str, content: bytes, md5: str) -> None:
-        """Keep what a mark will name, whole and on disk. The same name with the same content may be
-        kept again.
+        """Store the checksums that a mark will name, complete and on disk.
+
+        Safe to repeat with the same name and content.
         """
         answer, errors = self._ask(KEEP, self.upstream.place.path, name, given=content)
         if not answer or answer[0][:32].decode("ascii", "replace") != md5:
@@ -126,7 +129,7 @@ class DeletionList:
             )
 
     def write(self, cell: CellId, mark: DeletionMark) -> None:
-        """Append a line, and read it back."""
+        """Append a mark to the list and read it back."""
         _, errors = self._ask(
             APPEND, self.upstream.place.path, given=f"{mark.line()}\n".encode("ascii")
         )
@@ -139,8 +142,8 @@ class DeletionList:
     def _ask(
         self, script: str, directory: str, *more: str, given: bytes = b"", patience: float = 0.0
     ) -> tuple[Sequence[bytes], str]:
-        asked = (*question(script, directory), *more)
-        command = ssh.remote(self.upstream, asked, self.control) if self.run.over_ssh else asked
+        query = (*question(script, directory), *more)
+        command = ssh.remote(self.upstream, query, self.control) if self.run.over_ssh else query
         quiet = self.upstream.connect_timeout + self.upstream.timeout + patience
         ended = self.runner(command, quiet=quiet, given=given, stop=self.stop)
         answer, _ = answered(str(self.run), ended)
@@ -155,9 +158,10 @@ def reached(
     stop: Callable[[], bool] = lambda: False,
     runner: CommandRunner = run,
 ) -> Iterator[DeletionList]:
-    """The upstream of the run at `run_location` (the text of `pipeline/upstream`).
+    """Deletion list for the run at `run_location` (the text of `pipeline/upstream`).
 
-    Raises TemporaryError where it cannot be reached, PermanentError where it is no upstream's run.
+    Raises TemporaryError if the upstream cannot be reached, PermanentError if the location is not a
+    run of this upstream.
     """
     try:
         place = run_in(upstream.place, run_location)

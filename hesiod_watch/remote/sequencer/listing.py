@@ -1,8 +1,9 @@
-"""What there is upstream: runs and their cells, by one short question.
+"""Listing of an upstream: its runs and their cells, by one short query.
 
-Unreachable is not empty: where no whole answer came, `problem` says why, and nothing may be
-concluded from what is missing. Names outside the grammar are quarantined, with what lies below
-them; hidden names and `lost+found` are nobody's data. Links are not followed.
+An unreachable upstream is not an empty one. If the response is incomplete, `problem` says why, and
+the caller must conclude nothing from missing entries. Names outside the grammar are quarantined
+together with everything below them. Hidden names and `lost+found` are ignored. Links are not
+followed.
 """
 
 from __future__ import annotations
@@ -28,10 +29,10 @@ _NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
 
 @dataclass(frozen=True, slots=True)
 class UpstreamRun:
-    """A run as it lies upstream. It has a cell at least."""
+    """A run in the listing of an upstream; it has at least one cell."""
 
-    experiment: str  # the name of its directory
-    location: str  # as it is written into pipeline/upstream
+    experiment: str  # name of the run's directory
+    location: str  # the text that pipeline/upstream gets
     cells: tuple[CellId, ...]
 
     @property
@@ -46,16 +47,14 @@ class UpstreamRun:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamListing:
-    """What an upstream has. Where there is a `problem`, what is listed is there, and there may be
-    more.
-    """
+    """Runs of an upstream. With a `problem`, the listed runs exist, and there may be more."""
 
     runs: tuple[UpstreamRun, ...] = ()
     quarantined: tuple[QuarantinedName, ...] = ()
     problem: str = ""
 
     def found(self, instrument: str) -> tuple[FoundRun, ...]:
-        """The runs as `run_names.name_runs` wants them."""
+        """Runs in the form that `run_names.name_runs` takes."""
         return tuple(
             FoundRun(run.location, run.experiment, instrument, run.first_cell_date)
             for run in self.runs
@@ -68,16 +67,14 @@ def list_upstream(
     runner: CommandRunner = run,
     stop: Callable[[], bool] = lambda: False,
 ) -> UpstreamListing:
-    """Ask an upstream what it has. Never raises for what the other side does; LOCAL has nothing to
-    be asked.
-    """
+    """List the runs of an upstream; empty for LOCAL. Never raises for errors of the remote side."""
     place = upstream.place
     if place.is_local:
         return UpstreamListing()
     try:
         with connected(upstream, runner, stop) as control:
-            asked = question(CELLS, place.path)
-            command = ssh.remote(upstream, asked, control) if place.over_ssh else asked
+            query = question(CELLS, place.path)
+            command = ssh.remote(upstream, query, control) if place.over_ssh else query
             ended = runner(command, quiet=upstream.connect_timeout + upstream.timeout, stop=stop)
     except HostUnreachable as error:
         return UpstreamListing(problem=str(error))
@@ -90,16 +87,14 @@ def _read(place: Location, ended: CommandResult) -> UpstreamListing:
     try:
         answer, code = records(ended.output)
     except MalformedResponse as error:
-        why = (
-            judge_question(ended.code, ended.errors).why or "the command ended as if all were well"
-        )
+        why = judge_question(ended.code, ended.errors).why or "the command ended without an error"
         return UpstreamListing(problem=f"{place} cannot be listed: {error}; {why}")
-    runs, quarantined = _sorted_out(answer, place)
+    runs, quarantined = _classify(answer, place)
     problem = f"{place} cannot be listed in full: {last_line(ended.errors)}" if code else ""
     return UpstreamListing(runs, quarantined, problem)
 
 
-def _sorted_out(
+def _classify(
     answer: Iterable[bytes], place: Location
 ) -> tuple[tuple[UpstreamRun, ...], tuple[QuarantinedName, ...]]:
     cells: dict[str, list[CellId]] = {}
@@ -118,10 +113,11 @@ def _sorted_out(
             if cell and not naming.is_configuration_test(cell):
                 cells.setdefault(parts[0], []).append(CellId(parts[1], parts[2]))
     for name, found in cells.items():
-        # Flags carry the cell's directory name only, so two cells of that name would share them.
+        # Names of flags contain only the cell's directory name, so such cells would share flags.
         twins = {stem for stem, count in Counter(cell.stem for cell in found).items() if count > 1}
         quarantined |= {
-            f"{name}/{cell}": "another library of this run has a cell of the same name; they would share their flags"
+            f"{name}/{cell}": "another library of this run has a cell of the same name; "
+            "they would share their flags"
             for cell in found
             if cell.stem in twins
         }
@@ -140,8 +136,9 @@ def _sorted_out(
 
 
 def _problem(parts: tuple[str, ...]) -> str:
-    """Why a directory is not to be touched; "" also for one below a library that is no cell and
-    does not look it.
+    """Reason to leave a directory alone; "" for a usable one.
+
+    Also "" for a directory below a library that does not look like a cell.
     """
     if len(parts) == 1:
         return naming.run_problem(parts[0])

@@ -81,7 +81,7 @@ def test_other_content_under_same_size_and_time(mode: str, there: There) -> None
     os.utime(there.landed / name, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert there.copy(there.upstream(mode)).verified
     assert there.same()
-    assert "not the same as upstream: 1" in there.log.read_text()
+    assert "differ from the upstream: 1" in there.log.read_text()
 
 
 def test_one_connection_for_many_cells(there: There) -> None:
