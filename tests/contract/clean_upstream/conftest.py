@@ -20,7 +20,7 @@ def sequencer(tmp_path: Path, shell: list[str]) -> Sequencer:
 
 @pytest.fixture
 def cell(sequencer: Sequencer) -> Path:
-    """A cell that is there, marked and unchanged."""
+    """A marked and unchanged cell."""
     path = sequencer.cell()
     sequencer.mark(path)
     return path

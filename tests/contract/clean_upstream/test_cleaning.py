@@ -1,6 +1,4 @@
-"""bin/hesiod-clean-upstream: what it moves and deletes, and what a kill leaves, under every shell
-there is here.
-"""
+"""bin/hesiod-clean-upstream under every installed shell: moves, deletions, and kills in between."""
 
 from __future__ import annotations
 
@@ -19,9 +17,7 @@ from hesiod_watch.rules.deletion_marks import EVIDENCE, LIST, read_marks
 
 
 def test_a_dry_run_lists_and_touches_nothing(sequencer: Sequencer, cell: Path) -> None:
-    """Without --yes the marked cells are shown with size, age and copies, and nothing at all is
-    written.
-    """
+    """Without --yes the marked cells are shown with size, age and copies; nothing is written."""
     before = contents(sequencer.data)
     done = sequencer.call()
     assert (done.returncode, done.stderr) == (0, "")
@@ -32,7 +28,7 @@ def test_a_dry_run_lists_and_touches_nothing(sequencer: Sequencer, cell: Path) -
 
 
 def test_a_cell_is_moved_whole(sequencer: Sequencer, cell: Path) -> None:
-    """With --yes and the number of cells, a cell is in the trash as it was, and the log says so."""
+    """With --yes and the number of cells, a cell is moved unchanged, and the log has it."""
     before, inode = contents(cell), cell.stat().st_ino
     done = sequencer.clean()
     assert (done.returncode, done.stderr) == (0, "")
@@ -49,14 +45,14 @@ def test_a_cell_is_moved_whole(sequencer: Sequencer, cell: Path) -> None:
 def test_only_the_number_of_cells_is_an_answer(
     sequencer: Sequencer, cell: Path, answer: str
 ) -> None:
-    """Whoever does not type how many cells will go has nothing moved."""
+    """Without the right number of cells nothing is moved."""
     assert sequencer.call("--yes", answer=answer).returncode == 1
     assert cell.is_dir()
     assert sequencer.trash() == []
 
 
 def test_one_of_two(sequencer: Sequencer, cell: Path) -> None:
-    """A cell that is named is moved, and the other stays."""
+    """A named cell is moved, and the other stays."""
     other = sequencer.cell(OTHER)
     sequencer.mark(other)
     assert sequencer.clean(OTHER).returncode == 0
@@ -85,8 +81,8 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(sequencer: Sequencer, name: str, tmp_path: Path) -> None:
-    """Files, runs and cells of any name are moved as they are; nothing of a name is executed or
-    taken for an option.
+    """Files, runs and cells of any name are moved unchanged; no name is executed or taken for an
+    option.
     """
     cell = sequencer.data / f"run{name}" / name / f"cell{name}"
     shutil.copytree(sequencer.cell(), cell)
@@ -105,7 +101,7 @@ def test_hostile_names(sequencer: Sequencer, name: str, tmp_path: Path) -> None:
 
 
 def test_evidence_is_for_md5sum(sequencer: Sequencer) -> None:
-    """The evidence file is one that `md5sum -c` agrees to in the cell, whatever names are in it."""
+    """`md5sum -c` accepts the evidence file in the cell, also with hostile names."""
     cell = sequencer.cell()
     for name in HOSTILE:
         if "\r" not in name:  # old and new versions of md5sum write it differently
@@ -119,7 +115,7 @@ def test_evidence_is_for_md5sum(sequencer: Sequencer) -> None:
 
 
 def test_two_at_once(sequencer: Sequencer, cell: Path) -> None:
-    """While one is at work another one says so and does nothing."""
+    """While one call runs, another one reports this and does nothing."""
     with subprocess.Popen(
         [*sequencer.shell, PROGRAM, "--dir", sequencer.data, "--yes"],
         stdin=subprocess.PIPE,
@@ -155,7 +151,7 @@ def test_usage(sequencer: Sequencer) -> None:
 
 
 def age(sequencer: Sequencer, days: int) -> None:
-    """Let what is in the trash have been there for so long."""
+    """Make the content of the trash so many days old."""
     for batch in (sequencer.data / TRASH).iterdir():
         stamp = (datetime.now(UTC) - timedelta(days=days)).strftime("%Y%m%dT%H%M%SZ")
         batch.rename(batch.with_name(f"{stamp}.{batch.name.partition('.')[2]}"))
@@ -163,7 +159,7 @@ def age(sequencer: Sequencer, days: int) -> None:
 
 @pytest.fixture
 def in_trash(sequencer: Sequencer, cell: Path) -> Path:
-    """A cell that was moved ten days ago; its place in the trash."""
+    """Path in the trash of a cell that was moved ten days ago."""
     assert sequencer.clean().returncode == 0
     age(sequencer, 10)
     (path,) = (sequencer.data / TRASH).glob(f"*/{RUN}/{LIBRARY}/{CELL}")
@@ -171,9 +167,7 @@ def in_trash(sequencer: Sequencer, cell: Path) -> Path:
 
 
 def test_trash_is_emptied_on_order(sequencer: Sequencer, in_trash: Path) -> None:
-    """What is older than so many days goes when it is asked for, and not before, and not without an
-    answer.
-    """
+    """Cells that are old enough are deleted with --empty-trash, and only after an answer."""
     assert "Nothing in the trash" in sequencer.clean("--empty-trash", "11").stdout
     assert "Nothing was done" in sequencer.call("--empty-trash", "9").stdout
     assert sequencer.clean("--empty-trash", "9", count=2).returncode == 1
@@ -186,7 +180,7 @@ def test_trash_is_emptied_on_order(sequencer: Sequencer, in_trash: Path) -> None
 
 @pytest.mark.parametrize("kind", ["withdrawn", "changed", "a link", "not listed"])
 def test_trash_that_stays(sequencer: Sequencer, in_trash: Path, kind: str) -> None:
-    """What was withdrawn, or is not in the trash as it was marked, is not deleted."""
+    """A withdrawn, changed or unlisted cell in the trash is not deleted."""
     if kind == "withdrawn":
         sequencer.revoke(sequencer.data / RUN / LIBRARY / CELL)
     elif kind == "changed":
@@ -202,7 +196,7 @@ def test_trash_that_stays(sequencer: Sequencer, in_trash: Path, kind: str) -> No
 
 
 def test_half_deleted_trash_is_finished(sequencer: Sequencer, in_trash: Path) -> None:
-    """What a killed call has left half deleted, after it was found right, the next call finishes."""
+    """The next call finishes the deletion that a killed call had begun."""
     in_trash.rename(sequencer.data / TRASH / ".deleting.1.1")
     (sequencer.data / TRASH / ".deleting.1.1" / "pod5" / "a_0.pod5").unlink()
     done = sequencer.clean("--empty-trash", "0", count=0)
@@ -215,8 +209,8 @@ def test_half_deleted_trash_is_finished(sequencer: Sequencer, in_trash: Path) ->
 
 KILLER = """\
 #!/bin/sh
-# Stands for a program that changes a disk. At the Nth call it ends all that belongs to the test,
-# before or after.
+# Replaces a program that changes a disk. It kills the whole test process group before or after the
+# Nth call.
 count=$(($(cat "$COUNT") + 1))
 echo "$count" >"$COUNT"
 if [ "$count.$WHEN" = "$LAST.before" ]; then kill -KILL 0; fi
@@ -229,7 +223,7 @@ exit "$code"
 
 @pytest.fixture
 def killers(tmp_path: Path) -> dict[str, str]:
-    """Variables with which the programs that change a disk are KILLER."""
+    """Environment in which KILLER replaces the programs that change a disk."""
     programs = tmp_path / "programs"
     programs.mkdir()
     for name in ("mkdir", "mv", "rmdir", "find"):
@@ -249,9 +243,7 @@ def killers(tmp_path: Path) -> dict[str, str]:
 def test_killed_at_every_change(
     sequencer: Sequencer, killers: dict[str, str], form: str, when: str
 ) -> None:
-    """Killed before or after each program it calls, it has lost and divided nothing, and the next
-    call goes on.
-    """
+    """A kill before or after any program loses and splits nothing, and the next call continues."""
     arguments = ["--empty-trash", "0"] if form == "empty" else []
     for number in range(1, 60):
         shutil.rmtree(sequencer.data)
@@ -286,11 +278,11 @@ def test_killed_at_every_change(
         if killed.returncode == 0:
             assert number > 5
             return
-    pytest.fail("it never came to its end")
+    pytest.fail("it never finished")
 
 
 def test_stopped_by_a_signal(sequencer: Sequencer, cell: Path) -> None:
-    """Ended while it asks, it leaves nothing behind and no lock."""
+    """Killed while it asks, it leaves no files and no lock."""
     with subprocess.Popen(
         [*sequencer.shell, PROGRAM, "--dir", sequencer.data, "--yes"],
         stdin=subprocess.PIPE,
@@ -305,7 +297,7 @@ def test_stopped_by_a_signal(sequencer: Sequencer, cell: Path) -> None:
 
 
 def test_the_list_is_read_alike(sequencer: Sequencer, cell: Path) -> None:
-    """The program and hesiod-watch take the same line of a list for the one that counts."""
+    """The program and hesiod-watch use the same line of a list."""
     sequencer.revoke(cell)
     sequencer.mark(cell)
     text = (sequencer.data / LIST).read_bytes() + b"deletable\tcut"

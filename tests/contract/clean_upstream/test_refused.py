@@ -1,4 +1,4 @@
-"""bin/hesiod-clean-upstream: all that it refuses, under every shell there is here."""
+"""bin/hesiod-clean-upstream: everything that it refuses, under every installed shell."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_changed_cell_stays(sequencer: Sequencer, cell: Path, change: str) -> None:
-    """A cell that is not exactly what was marked is refused with the reason, and stays as it is."""
+    """A cell that differs from its mark is refused with the reason, and stays unchanged."""
     spoil, why = CHANGES[change]
     spoil(cell)
     before = sorted(os.walk(sequencer.data / RUN))
@@ -55,16 +55,16 @@ def now(**ahead: float) -> datetime:
 
 
 MARKS: dict[str, tuple[dict[str, object], str]] = {
-    "out of date": ({"until": now(days=-1)}, "counts until"),
+    "out of date": ({"until": now(days=-1)}, "was valid until"),
     "of the future": ({"made": now(days=1), "until": now(days=8)}, "in the future"),
     "of other files": ({"digest": "0" * 32}, "names or contents differ"),
-    "of other sizes": ({"bytes": 1}, "marked were 3 files, 1 byte\n"),
+    "of other sizes": ({"bytes": 1}, "the mark has 3 files, 1 byte\n"),
 }
 
 
 @pytest.mark.parametrize("kind", MARKS)
 def test_a_mark_that_does_not_count(sequencer: Sequencer, kind: str) -> None:
-    """A mark that is out of date, or is not about this very cell, moves nothing."""
+    """A mark that is out of date, or describes another content, moves nothing."""
     more, why = MARKS[kind]
     cell = sequencer.cell()
     sequencer.mark(cell, **more)
@@ -75,7 +75,7 @@ def test_a_mark_that_does_not_count(sequencer: Sequencer, kind: str) -> None:
 
 
 def test_a_withdrawn_mark(sequencer: Sequencer, cell: Path) -> None:
-    """After `revoked` a cell stays until there is a later mark."""
+    """A cell with a revoked mark stays until it has a later mark."""
     sequencer.revoke(cell)
     done = sequencer.clean()
     assert done.returncode == 1
@@ -101,7 +101,7 @@ def test_a_withdrawn_mark(sequencer: Sequencer, cell: Path) -> None:
     ],
 )
 def test_places_that_are_none(sequencer: Sequencer, place: str) -> None:
-    """A line that leads out of the data, or to anything but run/library/cell, is refused."""
+    """A path outside the data, or one that is not run/library/cell, is refused."""
     (sequencer.data.parent / "outside" / "x").mkdir(parents=True)
     shutil.copytree(sequencer.cell(), sequencer.data / "a" / "b" / "c")
     mark = sequencer.mark(sequencer.data / "a" / "b" / "c")
@@ -124,7 +124,7 @@ LINES: dict[str, str] = {
 
 @pytest.mark.parametrize("kind", LINES)
 def test_lines_that_are_no_marks(sequencer: Sequencer, kind: str) -> None:
-    """What is not a whole mark says nothing: a line of an earlier program, a torn one, rubbish."""
+    """An incomplete or foreign line is ignored."""
     cell = sequencer.cell()
     line = sequencer.mark(cell).line()
     (sequencer.data / LIST).write_text(
@@ -136,9 +136,7 @@ def test_lines_that_are_no_marks(sequencer: Sequencer, kind: str) -> None:
 
 
 def test_unlisted_cells_are_refused(sequencer: Sequencer, cell: Path) -> None:
-    """A cell that is named and not marked is not touched, and nothing is said to have been done to
-    it.
-    """
+    """A named cell without a mark is refused and not touched."""
     other = sequencer.cell(OTHER)
     done = sequencer.clean(OTHER)
     assert done.returncode == 1
@@ -150,7 +148,7 @@ def test_unlisted_cells_are_refused(sequencer: Sequencer, cell: Path) -> None:
 def test_links_among_its_own_files(
     sequencer: Sequencer, cell: Path, tmp_path: Path, name: str
 ) -> None:
-    """A symbolic link in the place of the list, the log or the trash stops everything, and is not
+    """A symbolic link in the place of the list, the log or the trash is an error, and is not
     followed.
     """
     aim = tmp_path / "aim"
@@ -169,6 +167,6 @@ def test_links_among_its_own_files(
 
 @pytest.mark.parametrize("trash", ["/tmp/elsewhere", "../up", "a/../b"])
 def test_trash_elsewhere(sequencer: Sequencer, cell: Path, trash: str) -> None:
-    """The trash must be below the data: nothing is ever copied."""
+    """A trash outside the data is refused, because nothing is ever copied."""
     assert sequencer.clean("--trash", trash).returncode == 2
     assert cell.is_dir()

@@ -12,6 +12,6 @@ from sshd_pair import Pair
 
 @pytest.fixture
 def there(servers: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[There]:
-    """The first server in good order, and connections of this test's own."""
+    """The first server without faults, with connections for this test only."""
     with in_good_order(servers, tmp_path, monkeypatch) as made:
         yield made

@@ -1,5 +1,6 @@
-"""Cells copied over a real ssh: pulled, pushed, cut off, frozen, stopped, and never believed in
-part.
+"""Cells copied over a real ssh: pulled, pushed, cut off, frozen and stopped.
+
+An incomplete copy is never taken for a complete one.
 """
 
 from __future__ import annotations
@@ -31,9 +32,7 @@ BIG = "fastq_pass/big.fastq"
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_odd_names(mode: str, there: There) -> None:
-    """Every file of a cell arrives under its own name with its content, whatever it is called; no
-    name is executed.
-    """
+    """Every file of a cell arrives with its name and content; no name is executed."""
     make_cell(there.run, odd=True)
     copied = there.copy(there.upstream(mode))
     assert (copied.outcome, copied.why, copied.verified) == ("done", "", True)
@@ -44,9 +43,7 @@ def test_odd_names(mode: str, there: There) -> None:
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_place_with_odd_names(mode: str, there: There) -> None:
-    """The upstream's own directory may have any name that can be written on a line, patterns and
-    quotes included.
-    """
+    """The upstream's own directory may have any one-line name, also with patterns and quotes."""
     odd = there.data / "a *[b]? 'c' $(touch owned) \\ ü;#"
     run_dir = odd / "My Exp"
     make_cell(run_dir)
@@ -59,7 +56,7 @@ def test_place_with_odd_names(mode: str, there: There) -> None:
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_growing_then_finished(mode: str, there: There) -> None:
-    """A cell is copied while it grows, and proven when it has its summary."""
+    """A cell is copied while it grows, and verified when it has its summary."""
     make_cell(there.run, finished=False)
     copied = there.copy(there.upstream(mode))
     assert (copied.outcome, copied.verified) == ("done", False)
@@ -98,7 +95,7 @@ def test_one_connection_for_many_cells(there: There) -> None:
 
 
 class Watching:
-    """Waits until a copy is in the middle of the big file, and does something then."""
+    """Waits until a copy is in the middle of the big file, then runs an action."""
 
     def __init__(self, do: Callable[[], None], at: int = 700_000) -> None:
         self.do = do
@@ -113,14 +110,14 @@ class Watching:
 
 @pytest.fixture
 def big(there: There) -> There:
-    """A cell with a file that takes a while: 4 MB, at 1 MB/s."""
+    """A cell with a file that needs some seconds: 4 MB, at 1 MB/s."""
     cell = make_cell(there.run)
     (cell / BIG).write_bytes(os.urandom(4_000_000))
     return there
 
 
 def freeze_rsync(there: There) -> None:
-    """Only rsync stands still; ssh and its keep-alives go on."""
+    """Freeze only rsync; ssh and its keep-alives continue."""
     found = [
         pid
         for pid in there.host.sessions()
@@ -144,8 +141,8 @@ TROUBLES: dict[str, Callable[[There], None]] = {
 @pytest.mark.parametrize("mode", ["pull", "push"])
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: There) -> None:
-    """The copy ends by itself within its times, is to be tried again, and goes on where it was;
-    nothing is proven.
+    """The copy ends within its time limits and continues at the next attempt; nothing is verified
+    before.
     """
     upstream = big.upstream(mode, bandwidth_limit="1M")
     watching = Watching(lambda: TROUBLES[trouble](big))
@@ -154,11 +151,10 @@ def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: There) ->
     took = time.monotonic() - began
     assert watching.done
     assert (copied.outcome, copied.verified) == ("again", False), copied.why
-    # The first second or two are for copying; the rest is at most twice the timeout, and that for
-    # connecting.
+    # One or two seconds for copying, then at most twice the timeout and the time for connecting.
     assert took < 30, copied.why
     assert not (big.landed / SUMMARY).exists()
-    # A sequencer that pushes may go on by itself for a while; a file that has its name is whole in
+    # A sequencer that pushes may continue for a while. A file under its final name is complete in
     # any case.
     assert mode == "push" or not (big.landed / BIG).exists()
     assert not (big.landed / BIG).exists() or (big.landed / BIG).stat().st_size == 4_000_000
@@ -173,7 +169,7 @@ def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: There) ->
 
 @pytest.mark.slow
 def test_short_interruption(big: There) -> None:
-    """A network that is away for less than the timeout is waited for."""
+    """The copy survives a network failure that is shorter than the timeout."""
     upstream = big.upstream(timeout=20, bandwidth_limit="2M")
     back = threading.Timer(1.5, big.host.link.join)
 
@@ -188,8 +184,8 @@ def test_short_interruption(big: There) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_stopped(mode: str, big: There) -> None:
-    """A copy that is to stop ends soon, leaves no process behind on either side, and goes on the
-    next time.
+    """A stopped copy ends soon, leaves no process on either side, and continues at the next
+    attempt.
     """
     watching = Watching(lambda: None)
     began = time.monotonic()
@@ -211,9 +207,7 @@ def test_stopped(mode: str, big: There) -> None:
 
 
 def test_destination_that_is_another(there: There, tmp_path: Path) -> None:
-    """A push to a directory that is not the landing area is noticed, though rsync says that all is
-    well.
-    """
+    """A push to another directory than the landing area is noticed, though rsync succeeds."""
     make_cell(there.run)
     wrong = tmp_path / "wrong"
     (wrong / "2026" / "20190710_EGS1_My_Exp").mkdir(parents=True)
@@ -223,7 +217,7 @@ def test_destination_that_is_another(there: There, tmp_path: Path) -> None:
 
 
 def test_noise_and_rsync(there: There) -> None:
-    """A login shell that prints something needs a person before anything can be pulled."""
+    """A login shell that prints text needs a person before a pull can succeed."""
     make_cell(there.run)
     copied = there.copy(there.upstream(host="noisy-hosta"))
     assert (copied.outcome, copied.verified) == ("failed", False)

@@ -1,5 +1,6 @@
-"""Sequencers reached over a real ssh: listed, in trouble, and looked at by the doctor; never
-believed in part.
+"""Sequencers over a real ssh: listing, faults, and the checks of the doctor.
+
+An incomplete listing is never taken for a complete one.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def test_listed_over_ssh_as_from_a_mount(there: There) -> None:
 
 
 def test_noise_of_a_login_shell(there: There) -> None:
-    """A login shell that greets people does not disturb the listing."""
+    """A login shell that prints a greeting does not disturb the listing."""
     make_cell(there.run)
     assert list_upstream(there.upstream(host="noisy-hosta")).runs[0].cells == (CELL,)
 
@@ -66,7 +67,7 @@ def key_changed(there: There) -> None:
 
 
 def listed(there: There) -> bool:
-    """Whether the run and its cell are."""
+    """Whether the upstream lists the run and its cell."""
     return [run.cells for run in list_upstream(there.upstream()).runs] == [(CELL,)]
 
 
@@ -81,9 +82,7 @@ def listed(there: There) -> bool:
 def test_unreachable_is_not_empty(
     trouble: Callable[[There], None], said: str, there: There
 ) -> None:
-    """A sequencer in trouble is a problem that is told within its times; afterwards it is listed
-    again.
-    """
+    """A failing sequencer is reported as a problem in time; after the fault it is listed again."""
     assert list_upstream(there.upstream()).problem == ""
     make_cell(there.run)
     connection.close(there.upstream(), run)
@@ -103,9 +102,7 @@ def test_unreachable_is_not_empty(
 
 @pytest.mark.parametrize("trouble", [frozen, cut])
 def test_trouble_on_an_open_connection(trouble: Callable[[There], None], there: There) -> None:
-    """A sequencer that freezes behind an open connection is noticed in time, too, and another is
-    opened later.
-    """
+    """A freeze behind an open connection is noticed in time, and a new connection opens later."""
     make_cell(there.run)
     assert list_upstream(there.upstream()).problem == ""
     trouble(there)
@@ -117,8 +114,8 @@ def test_trouble_on_an_open_connection(trouble: Callable[[There], None], there: 
     eventually(lambda: listed(there), "it is listed again")
 
 
-def test_nobody_listens(there: There) -> None:
-    """A refused connection is told as that, at once."""
+def test_no_server_listens(there: There) -> None:
+    """A refused connection is reported as refused, immediately."""
     config = there.pair.directory / "nobody"
     config.write_text("Host *\n  HostName 127.0.0.1\n  Port 1\n")
     listing = list_upstream(there.upstream(ssh_options=("-F", str(config))))
@@ -126,7 +123,7 @@ def test_nobody_listens(there: There) -> None:
 
 
 def test_not_let_in(there: There) -> None:
-    """A key that is not accepted needs a person, for listing and copying."""
+    """A rejected key needs a person, for listing and copying."""
     make_cell(there.run)
     other = there.host.directory / "host_key"
     config = there.pair.directory / "other_key"
@@ -140,8 +137,8 @@ def test_not_let_in(there: There) -> None:
 
 
 def test_forty_at_once(there: There) -> None:
-    """Forty commands at the same time share one connection, and none is turned away, with sshd's
-    own limits.
+    """Forty simultaneous commands share one connection, and none is refused with sshd's default
+    limits.
     """
     make_cell(there.run)
     before = there.host.link.connections
@@ -161,17 +158,17 @@ def running(pid: int) -> bool:
 
 
 def test_connection_that_died(there: There) -> None:
-    """When the process that holds the shared connection has died, another is opened."""
+    """If the process of the shared connection died, another connection is opened."""
     make_cell(there.run)
     assert list_upstream(there.upstream()).problem == ""
     control = ssh.control_path(there.upstream())
     assert control is not None
-    said = subprocess.run(
+    reply = subprocess.run(
         ["ssh", *there.pair.options, "-o", f"ControlPath={control}", "-O", "check", "hosta"],
         capture_output=True,
         text=True,
     ).stderr
-    pid = int(said.partition("pid=")[2].partition(")")[0])
+    pid = int(reply.partition("pid=")[2].partition(")")[0])
     signal_to(pid, signal.SIGKILL)
     eventually(lambda: not running(pid), "it has died")
     assert list_upstream(there.upstream()).problem == ""
@@ -179,7 +176,7 @@ def test_connection_that_died(there: There) -> None:
 
 
 def test_without_a_place_for_the_socket(there: There, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no socket can be had, every command connects by itself."""
+    """Without a directory for the socket, every command connects by itself."""
     make_cell(there.run)
     monkeypatch.setattr(ssh, "_LONGEST_SOCKET", 0)
     before = there.host.link.connections
@@ -210,19 +207,19 @@ def test_five_hundred_runs(there: There) -> None:
 # The doctor.
 
 
-def told(there: There, upstream: UpstreamSettings) -> dict[str, tuple[bool | None, str]]:
+def check_results(there: There, upstream: UpstreamSettings) -> dict[str, tuple[bool | None, str]]:
     return {check.name: (check.ok, check.says) for check in check_upstream(upstream, there.landing)}
 
 
 def test_doctor_of_a_healthy_upstream(there: There) -> None:
-    """Where all is well every check says so, and nothing is left behind."""
+    """Every check of a healthy upstream succeeds and leaves no files."""
     make_cell(there.run)
-    checks = told(there, there.upstream("push"))
+    checks = check_results(there, there.upstream("push"))
     assert list(checks) == ["reaches", "lists", "rsync", "clock", "writes"]
     assert [ok for ok, _ in checks.values()] == [True] * 5
     assert checks["lists"][1] == "1 run with 1 cell"
-    assert list(told(there, there.upstream())) == ["reaches", "lists", "rsync", "clock"]
-    assert list(told(there, replace(there.upstream(), location=str(there.data)))) == [
+    assert list(check_results(there, there.upstream())) == ["reaches", "lists", "rsync", "clock"]
+    assert list(check_results(there, replace(there.upstream(), location=str(there.data)))) == [
         "reaches",
         "lists",
         "rsync",
@@ -247,10 +244,11 @@ def test_doctor_of_a_healthy_upstream(there: There) -> None:
 def test_doctor_names_the_trouble(
     changed: dict[str, str], check: str, said: str, there: There
 ) -> None:
-    """What is wrong is said in words, and what could not be tried is not said to be right."""
+    """A problem is described in words, and an untried check is not reported as successful."""
     make_cell(there.run)
     arguments: dict[str, object] = dict(changed)
-    checks = told(there, there.upstream(str(arguments.pop("mode", "pull")), **arguments))  # type: ignore[arg-type]  # a table
+    mode = str(arguments.pop("mode", "pull"))
+    checks = check_results(there, there.upstream(mode, **arguments))  # type: ignore[arg-type]
     assert checks[check][0] is False
     assert said in checks[check][1]
     if check == "reaches":
