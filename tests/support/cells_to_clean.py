@@ -1,6 +1,4 @@
-"""A sequencer's directory with cells that are marked to go, and a way to call
-bin/hesiod-clean-upstream there.
-"""
+"""A sequencer's directory with marked cells, and calls of bin/hesiod-clean-upstream there."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ TRASH = ".hesiod-trash"
 
 
 def shell_called(name: str) -> list[str]:
-    """The command of one of SHELLS; skips the test where there is none."""
+    """Command of one of SHELLS; skips the test if it is not installed."""
     command = SHELLS[name]
     if shutil.which(command[0]) is None:
         pytest.skip(f"there is no {command[0]} here")
@@ -38,7 +36,7 @@ def shell_called(name: str) -> list[str]:
 
 
 class Sequencer:
-    """A directory of runs with some cells, and a way to call the program there."""
+    """A directory of runs with some cells, and methods that call the program there."""
 
     def __init__(self, root: Path, shell: list[str]) -> None:
         self.data = root / "data of $(touch canary) 'x'"
@@ -55,7 +53,7 @@ class Sequencer:
         return path
 
     def mark(self, cell: Path, **more: object) -> DeletionMark:
-        """Mark a cell as it is now, but for what is given otherwise."""
+        """Mark a cell in its present state; `more` replaces fields of the mark."""
         found = {
             str(path.relative_to(cell)): seen(path) for path in cell.rglob("*") if path.is_file()
         }
@@ -74,7 +72,7 @@ class Sequencer:
             "evidence": evidence_name(cell.name, digest),
             "said": "backup fluidfs, landing",
         }
-        mark = DeletionMark(**(values | more))  # type: ignore[arg-type]  # the fields are those of a mark
+        mark = DeletionMark(**(values | more))  # type: ignore[arg-type]  # fields of a mark
         (self.data / EVIDENCE).mkdir(exist_ok=True)
         evidence = evidence_text({name: entry.md5 for name, entry in found.items()})
         (self.data / EVIDENCE / mark.evidence).write_bytes(evidence)
@@ -127,7 +125,7 @@ def contents(cell: Path) -> dict[str, bytes]:
 
 
 def flip(cell: Path) -> None:
-    """One byte of a cell is another, and no size or time is."""
+    """Change one byte of a cell and keep sizes and times."""
     path = cell / "pod5" / "a_0.pod5"
     status = path.stat()
     path.write_bytes(path.read_bytes().replace(b"signal", b"signaL", 1))

@@ -1,7 +1,6 @@
-"""How many whole copies there are of a cell's raw files: by their bytes alone, asking nothing of
-the program.
+"""Complete copies of a cell's raw files, counted by their bytes without help of the program.
 
-Outputs count for a FASTQ when they inflate, somewhere, to its text. The places are those of the
+An output counts for a FASTQ file if it contains the whole text. The places are those of the
 program's layout: landing, output, backups.
 """
 
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 Truth = Mapping[str, bytes]
-"""What the sequencer wrote: content by name relative to the cell."""
+"""Content that the sequencer wrote, by name relative to the cell."""
 
 
 def truth_of(cell: Path) -> dict[str, bytes]:
@@ -28,15 +27,13 @@ def truth_of(cell: Path) -> dict[str, bytes]:
 
 @dataclass
 class Places:
-    """Where copies of one cell lie: directories of its raw files, and directories of its outputs,
-    by place.
-    """
+    """Copies of one cell: directories of its raw files and of its outputs, by place."""
 
     raw: Mapping[str, Path]
     outputs: Mapping[str, Path] = field(default_factory=dict)
 
     def holding(self, truth: Truth, *, but: Iterable[str] = ()) -> dict[str, set[str]]:
-        """The places that have each file of `truth`, without those in `but`."""
+        """Places that have a file, for each file of `truth`, without the places in `but`."""
         raw = {place: path for place, path in self.raw.items() if place not in but}
         texts = {place: _texts(path) for place, path in self.outputs.items() if place not in but}
         return {
@@ -65,9 +62,7 @@ _KNOWN: dict[tuple[str, str], frozenset[str]] = {}
 
 
 def _texts(directory: Path) -> frozenset[str]:
-    """Hashes of every text that whole members of an output in a directory inflate to: each possible
-    run of them.
-    """
+    """Hashes of the texts of all sequences of complete gzip members, for each output."""
     found: set[str] = set()
     for path in directory.glob("*.fastq.gz") if directory.is_dir() else ():
         data = path.read_bytes()

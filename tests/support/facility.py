@@ -1,6 +1,4 @@
-"""A site with sequencers that are reached over ssh: cells written there, copied by the real
-commands, compared.
-"""
+"""A site with sequencers behind ssh: cells are written there, copied, and compared."""
 
 from __future__ import annotations
 
@@ -25,9 +23,7 @@ INSTRUMENT = "PROM"
 
 
 class Facility(Site):
-    """One installation whose upstreams are `hosta` and `hostb` of a pair, each with a directory of
-    its own.
-    """
+    """One installation; its upstreams are `hosta` and `hostb`, each with a separate directory."""
 
     def __init__(self, root: Path, pair: Pair) -> None:
         self.pair = pair
@@ -35,7 +31,6 @@ class Facility(Site):
         for data in self.there.values():
             data.mkdir()
         self.upstreams: dict[str, dict[str, object]] = {}
-        # Logs, locks and pages of a machine that is busy: what a test waits for takes longer then.
         super().__init__(root)
 
     def reach(
@@ -74,7 +69,7 @@ class Facility(Site):
         files: int = 2,
         reads: int = 20,
     ) -> SimulatedCell:
-        """A cell on a sequencer, not written yet."""
+        """A simulated cell on a sequencer, not written yet."""
         return SimulatedCell(
             self.there[host],
             experiment,
@@ -92,13 +87,13 @@ class Facility(Site):
         return f"{cell}.done" in self.flags(run)
 
     def poll(self) -> subprocess.CompletedProcess[str]:
-        """A poll that has nothing to complain about."""
+        """Run a poll that must print nothing."""
         done = self.run("poll")
         assert (done.stdout, done.stderr) == ("", "")
         return done
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """A command that goes on beside the test."""
+        """Start a command that runs in parallel to the test."""
         return subprocess.Popen(
             self.command(*arguments),
             stdout=subprocess.PIPE,
@@ -113,7 +108,7 @@ def run_of(experiment: str = "alpha") -> str:
 
 
 def contents(site: Site, run: str, cell: str = CELL) -> dict[str, str]:
-    """Checksum of what is inside each output of a cell."""
+    """Checksum of the inflated content of each output of a cell."""
     place = site.output / run / LIBRARY / cell
     return {
         path.name: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
@@ -122,7 +117,7 @@ def contents(site: Site, run: str, cell: str = CELL) -> dict[str, str]:
 
 
 def assert_arrived(there: Path, here: Path) -> None:
-    """A cell lies here as it lies there, byte by byte, and nothing of ours is left among its files."""
+    """Assert that two directories of a cell are equal, byte by byte."""
     expected, found = tree(there), tree(here)
     for what, names in (
         ("missing", expected.keys() - found.keys()),
@@ -136,9 +131,7 @@ def assert_arrived(there: Path, here: Path) -> None:
 def assert_like_local(
     facility: Facility, local_root: Path, experiment: str = "alpha", cell: str = CELL
 ) -> None:
-    """A cell has arrived, and its outputs are those that it has where the sequencer writes here by
-    itself.
-    """
+    """Assert that a cell arrived, with the same outputs as if the sequencer wrote it here."""
     run = run_of(experiment)
     source = facility.there["hosta"] / experiment / LIBRARY / cell
     assert_arrived(source, facility.landing / run / LIBRARY / cell)
@@ -159,7 +152,7 @@ def assert_like_local(
 
 
 def state(root: Path) -> dict[str, tuple[int, int, int]]:
-    """Inode, size and time of everything below a directory, to see whether anything was touched."""
+    """Inode, size and time of every entry below a directory, to detect any change."""
     found = {}
     for path in sorted(root.rglob("*")):
         status = os.lstat(path)

@@ -1,8 +1,7 @@
-"""What may stand between us and a web service: a gate that loses answers, gives others, or speaks
-TLS.
+"""A gate in front of a web service that loses or replaces responses, or speaks TLS.
 
-A request is taken whole, given to the service, and its answer taken whole, before anything goes
-wrong: what is lost is an answer to something that has been done.
+The gate first passes a complete request to the service and reads the complete response. Then it
+simulates the fault. So a lost response belongs to a request that was executed.
 """
 
 from __future__ import annotations
@@ -24,10 +23,9 @@ Fate = Literal["cut", "silence", "trickle"]
 
 
 class Gate(ThreadingHTTPServer):
-    """Before a service on a port of this host. `requests` is what came, such as `POST
-    /REST/2.0/ticket`.
+    """Server in front of a service on a port of this host; also usable as a proxy.
 
-    It can be used as a proxy, too.
+    `requests` lists the received requests, such as `POST /REST/2.0/ticket`.
     """
 
     daemon_threads = True
@@ -45,20 +43,21 @@ class Gate(ThreadingHTTPServer):
         if certificate:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
-            # The handshake belongs into the thread of the connection.
+            # The handshake runs in the thread of the connection.
             self.socket = context.wrap_socket(
                 self.socket, server_side=True, do_handshake_on_connect=False
             )
         self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{self.port}/REST/2.0/"
 
     def lose(self, request: str, how: Fate) -> None:
-        """Lose the answer to the next request that begins so: `cut` the connection, keep `silence`,
-        or let the answer `trickle` without an end.
+        """Lose the response to the next request that begins with `request`.
+
+        `cut` ends the connection, `silence` sends nothing, `trickle` sends a response without end.
         """
         self._fates.append((request, how))
 
     def answer(self, status: int, body: bytes = b"", request: str = "", **headers: str) -> None:
-        """From now on, answer requests that begin so without asking the service."""
+        """Answer requests that begin with `request` without the service, from now on."""
         self._instead = (
             request,
             status,
@@ -67,13 +66,14 @@ class Gate(ThreadingHTTPServer):
         )
 
     def at(self, request: str, action: Callable[[], None]) -> None:
-        """Do something just after the next request that begins so was given to the service, before
-        it can answer.
+        """Call `action` after the next request that begins with `request` was sent to the service.
+
+        The gate reads the response after that.
         """
         self._fates.append((request, action))
 
     def pass_on(self) -> None:
-        """From now on nothing goes wrong any more."""
+        """Simulate no more faults."""
         self._fates, self._instead = [], None
 
     def fate_of(self, request: str) -> Fate | Callable[[], None] | None:
@@ -90,7 +90,7 @@ class Gate(ThreadingHTTPServer):
         return None
 
     def handle_error(self, *_: object) -> None:
-        """A client that goes away, or does not like our certificate, is nothing to write about."""
+        """Print nothing if a client disconnects or rejects the certificate."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -98,7 +98,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Gate
 
     def log_message(self, *_: object) -> None:
-        """Tests say what they saw themselves."""
+        """Print nothing: tests report what they see."""
 
     def do_GET(self) -> None:
         path = (
@@ -193,7 +193,10 @@ def gate(target: int, certificate: Path | None = None) -> Iterator[Gate]:
 def make_certificate(path: Path, *, days: int = 1) -> Path:
     """A certificate for 127.0.0.1 that is its own authority, with its key in the same file."""
     key = path.with_suffix(".key")
-    wanted = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -addext subjectAltName=IP:127.0.0.1"
+    wanted = (
+        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes "
+        "-addext subjectAltName=IP:127.0.0.1"
+    )
     subprocess.run(
         [
             "openssl",

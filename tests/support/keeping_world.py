@@ -1,10 +1,9 @@
-"""A cell on a mounted sequencer, landed, processed and backed up, with the real code in this
-process.
+"""A cell on a mounted sequencer that is landed, processed and backed up by the real code.
 
-The second places are file systems of their own (tmpfs, which needs root). What can befall a
-facility is a method or a function each: a flipped bit, an unmounted disk, a kill at a change of the
-disk. A kill is played: from the chosen call on nothing can be changed any more, and the owner of
-the work is one that is proven dead.
+The code runs in this process. The backups are separate file systems (tmpfs, which needs root). Each
+fault of a facility is a method or a function: a flipped bit, an unmounted disk, a kill at a change
+of the disk. A kill is simulated: from the chosen call on nothing can be changed, and the owner of
+the work is a process that is proven dead.
 """
 
 from __future__ import annotations
@@ -47,15 +46,15 @@ MUTATING = (
     "ftruncate",
 )
 DATA = (".fastq", ".pod5", "summary_x.txt")
-"""How the names of the large files end, which a strip lets go."""
+"""Suffixes of the large files, which a strip removes."""
 
 
 class Killed(BaseException):
-    """The process ends here."""
+    """Simulated end of the process."""
 
 
 class World:
-    """Everything in one directory. `truth` is what the sequencer wrote."""
+    """A whole facility in one directory. `truth` is the content that the sequencer wrote."""
 
     def __init__(self, root: Path, *, backups: int = 2) -> None:
         self.root = root
@@ -66,7 +65,8 @@ class World:
         lines = "".join(f"  {name}: {{location: {root / name}}}\n" for name in self.names)
         self.text = (
             f"landing: {root / 'landing'}\noutput: {root / 'output'}\nprocessing: {{nice: 0}}\n"
-            f"upstreams:\n  prom: {{location: {root / 'sequencer'}, instrument: PROM, mark_deletable: true}}\n"
+            f"upstreams:\n  prom: {{location: {root / 'sequencer'}, instrument: PROM, "
+            "mark_deletable: true}\n"
             f"backups:\n{lines}"
         )
         self.config = config.parse(self.text, None)
@@ -75,7 +75,7 @@ class World:
     # The life of the cell.
 
     def mount(self, name: str) -> None:
-        """A new, empty file system in a backup's place."""
+        """Mount a new, empty file system at a backup's directory."""
         mount_memory(self.root / name, "32m")
         self.mounted.add(name)
 
@@ -84,10 +84,9 @@ class World:
             unmount(self.root / name)
 
     def begin(self, prepare: Callable[[Path], object] = lambda cell: None) -> None:
-        """Write, fetch, process and back up the cell: done, with all its copies.
+        """Write, copy, process and back up the cell.
 
-        `prepare` is called with the cell's directory when all is written and nothing has looked at
-        it.
+        `prepare` is called with the cell's directory after the write and before the copy.
         """
         SimulatedCell(
             self.root / "sequencer",
@@ -113,7 +112,7 @@ class World:
         self.perform("backup")
 
     def write_config(self) -> None:
-        """For processes of their own: `hesiod-watch.yaml` in the world's directory."""
+        """Write `hesiod-watch.yaml` into the world's directory, for separate processes."""
         (self.root / "hesiod-watch.yaml").write_text(self.text)
 
     @property
@@ -136,9 +135,7 @@ class World:
         self.perform("process", owner=self.owner("process", epoch))
 
     def owner(self, action: str, epoch: int = 1) -> Owner:
-        """Somebody who has died since: so that no round is ever held up by this process, which
-        lives.
-        """
+        """A dead owner, so that this live process never holds up an attempt."""
         return replace(
             machine.this_owner(action, "inline", epoch=epoch), pid=_dead_pid(), pid_start=1
         )
@@ -152,7 +149,7 @@ class World:
         actions.perform(self.job(action, cell, owner))
 
     def try_to(self, work: Callable[[], object]) -> str:
-        """Do something that may be refused; "" or why it was."""
+        """Call a function that may be refused; the reason, or "" for success."""
         try:
             work()
         except (HesiodError, FlagExists) as error:
@@ -167,10 +164,10 @@ class World:
             command, input=f"{count}\n", capture_output=True, text=True, timeout=60, check=check
         )
 
-    # What there is.
+    # Present state.
 
     def place(self, name: str) -> Path:
-        """Where the cell's raw files lie in a place."""
+        """Directory of the cell's raw files in a place."""
         if name == "upstream":
             return self.root / "sequencer" / "alpha" / str(CELL)
         if name == "landing":
@@ -178,7 +175,7 @@ class World:
         return self.root / name / RUN / "raw" / str(CELL)
 
     def results(self, name: str) -> Path:
-        """Where the cell's results lie: output, or a backup."""
+        """Directory of the cell's results in the output or a backup."""
         root = self.root / name / RUN
         return root / str(CELL) if name == "output" else root / "results" / str(CELL)
 
@@ -190,17 +187,15 @@ class World:
         return {name for name in os.listdir(self.pipeline) if not name.startswith(".")}
 
     def marked(self) -> str:
-        """What the list on the sequencer last says of the cell."""
+        """Kind of the cell's last mark in the list on the sequencer; "" without one."""
         listed = self.root / "sequencer" / LIST
-        initialise_backup = (
-            read_marks(listed.read_bytes()).get(f"alpha/{CELL}") if listed.exists() else None
-        )
-        return initialise_backup.word if initialise_backup else ""
+        mark = read_marks(listed.read_bytes()).get(f"alpha/{CELL}") if listed.exists() else None
+        return mark.word if mark else ""
 
-    # What befalls it.
+    # Faults.
 
     def unmount(self, name: str) -> None:
-        """Its directory is there and empty."""
+        """Unmount a backup; its directory remains and is empty."""
         (self.root / f"{name}.away").mkdir(exist_ok=True)
         subprocess.run(
             ["mount", "--move", self.root / name, self.root / f"{name}.away"], check=True
@@ -218,9 +213,7 @@ class World:
 def kept_world(
     root: Path, prepare: Callable[[Path], object] = lambda cell: None
 ) -> Iterator[World]:
-    """A cell that is processed and backed up to two places; skips the test where nothing can be
-    mounted.
-    """
+    """A processed cell with two backups; skips the test if mounting is not allowed."""
     made = World(root)
     try:
         for name in made.names:
@@ -232,23 +225,23 @@ def kept_world(
 
 
 def data_of(world: World, place: str) -> set[str]:
-    """Names of the large files that lie in a place."""
+    """Names of the large files in a place."""
     return {name for name in truth_of(world.place(place)) if name.endswith(DATA)}
 
 
 def some(world: World, suffix: str) -> str:
-    """The first file of the cell whose name ends so."""
+    """First file of the cell with this suffix."""
     return next(name for name in world.truth if name.endswith(suffix))
 
 
 def said(world: World, flag: str) -> dict[str, object]:
-    """What a flag of the cell holds."""
+    """Content of a flag of the cell."""
     found: dict[str, object] = json.loads((world.pipeline / f"{CELL.stem}.{flag}").read_text())
     return found
 
 
 def why_kept(world: World) -> list[str]:
-    """Why files stayed where they were, as the last strip says it, in sentences."""
+    """Reasons of the last strip for keeping files, as sentences."""
     kept = said(world, "strip.done")["kept"]
     assert isinstance(kept, list)
     return kept
@@ -256,11 +249,9 @@ def why_kept(world: World) -> list[str]:
 
 @contextmanager
 def killed_at(number: int) -> Iterator[list[int]]:
-    """Raises Killed at the change of this number that Python code makes through `os`, and at every
-    later one.
+    """Raise Killed at the `number`th change that Python code makes through `os`, and at later ones.
 
-    A program that is called counts as one change, by the temporary file that it gets as its
-    standard input.
+    A child process counts as one change, because its standard input is a temporary file.
     """
     count = [0]
     lock = threading.Lock()
@@ -299,7 +290,7 @@ def _dead_pid() -> int:
 
 
 def flip(path: Path, offset: int = 0) -> None:
-    """One bit of a file is other than it was, and its size and time are not."""
+    """Change one bit of a file and keep its size and time."""
     status = path.stat()
     data = bytearray(path.read_bytes())
     data[offset % len(data)] ^= 1

@@ -1,4 +1,4 @@
-"""Directories and final_summary files as MinKNOW leaves them, with nothing in the data files."""
+"""Directories and final_summary files in MinKNOW's form, with empty data files."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ A, B = "a" * 40, "b" * 40
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 
 Make = Callable[[Iterable[str]], Path]
-"""Makes the cell with files of these names."""
+"""Function that makes the cell with files of these names."""
 
 
 def cell_with(root: Path, names: Iterable[str]) -> Path:
-    """The one cell in a directory, with these more empty files in it."""
+    """The single cell in a directory, with these additional empty files."""
     directory = root / "run" / "library" / CELL
     directory.mkdir(parents=True, exist_ok=True)
     for name in names:
@@ -25,9 +25,7 @@ def cell_with(root: Path, names: Iterable[str]) -> Path:
 
 
 def summary_text(acquisition: str = A, era: int = 2024, **counts: int) -> str:
-    """A final_summary as MinKNOW of that year writes it; counts are `fastq=3` or
-    `fastq_fallback=1`.
-    """
+    """Text of a final_summary of that year; counts are `fastq=3` or `fastq_fallback=1`."""
     lines = [
         "instrument=PCA100290",
         "position=1C",

@@ -1,4 +1,4 @@
-"""A mounted upstream with one run, and a landing area that it is copied to while somebody meddles."""
+"""A mounted upstream with one run, and a runner that changes it while it is copied."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ READS = "fastq_pass/PAD38578_pass_c6ded78b_1.fastq"
 
 
 class Place:
-    """A mounted upstream with one run, and a landing area."""
+    """A mounted upstream with one run, and the landing area of its copy."""
 
     def __init__(self, root: Path) -> None:
         self.there = root / "there" / "My Exp"
@@ -53,7 +53,7 @@ class Place:
         return tree(self.there) == tree(self.run)
 
     def sent(self) -> list[tuple[int, int]]:
-        """Files and bytes that each rsync has sent, as the log has them."""
+        """Files and bytes that each rsync sent, according to the log."""
         found = re.findall(
             r": exit code 0: (\d+) files?, (\d+) bytes?$", self.log.read_text(), re.MULTILINE
         )
@@ -61,7 +61,7 @@ class Place:
 
 
 def meddling(at: str, do: Callable[[], object], *, times: int = 1) -> Callable[..., CommandResult]:
-    """Runs commands, and does something to the world right after each one that holds the word `at`."""
+    """Command runner that calls `do` after each command with `at` in an argument."""
     left = [times]
 
     def runner(command: Sequence[str], **options: object) -> CommandResult:

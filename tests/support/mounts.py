@@ -1,4 +1,4 @@
-"""File systems that are mounted for a test. Without root there are none, and the test is skipped."""
+"""File systems mounted for a test. Without root the test is skipped."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ needs_mounts = pytest.mark.skipif(bool(WITHOUT), reason=WITHOUT)
 
 
 def mount(place: Path, *arguments: str) -> None:
-    """mount(8), with a directory that may have to be made; skips the test where the system does not
-    let us.
-    """
+    """Run mount(8) on a directory that is created if needed; skip the test if it fails."""
     if WITHOUT:
         pytest.skip(WITHOUT)
     place.mkdir(exist_ok=True)
@@ -28,12 +26,12 @@ def mount(place: Path, *arguments: str) -> None:
 
 
 def mount_memory(place: Path, size: str = "64m") -> None:
-    """A new, empty file system in memory, of so many bytes."""
+    """Mount a new, empty file system in memory; `size` as for tmpfs."""
     mount(place, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
 
 
 def unmount(place: Path) -> None:
-    """Whatever is mounted there is no more, even in use."""
+    """Unmount everything at a directory, also file systems in use."""
     while os.path.ismount(place):
         if subprocess.run(["umount", "--lazy", place], check=False).returncode:
             break
@@ -41,7 +39,7 @@ def unmount(place: Path) -> None:
 
 @contextmanager
 def in_memory(place: Path, size: str = "64m") -> Iterator[Path]:
-    """A file system of its own in a place."""
+    """A separate file system in memory at a directory, inside the block."""
     mount_memory(place, size)
     try:
         yield place

@@ -12,7 +12,7 @@ NAME = "output_hash_PAW00001_0a1b2c3d.csv"
 
 
 def write_output_hash(cell: Path, more: Mapping[str, str] | None = None, name: str = NAME) -> Path:
-    """Name every data file of a cell with its SHA-256 as it is now, and `more`: SHA-256 by name."""
+    """List the present SHA-256 of every data file of a cell, and `more`: SHA-256 by name."""
     hashes = {
         str(path.relative_to(cell)): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted(cell.rglob("*"))
@@ -27,5 +27,5 @@ def write_output_hash(cell: Path, more: Mapping[str, str] | None = None, name: s
 
 
 def spoil(path: Path) -> None:
-    """Other content of the same size."""
+    """Replace the content of a file by another of the same size."""
     path.write_bytes(bytes(255 - byte for byte in path.read_bytes()))

@@ -1,8 +1,7 @@
-"""Plausible qc documents, made from formulas: nothing in them is anybody's data, and the same call
-gives the same one.
+"""Plausible qc documents from formulas, without real data; equal calls give equal documents.
 
-Lengths are log-normal, qualities normal, the yield decays as pores die, and the flow cell has a
-bubble in it.
+Lengths are log-normal, qualities are normal, the yield decreases as pores die, and the flow cell
+contains a bubble.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ Json = dict[str, Any]
 
 @cache
 def noise(*what: object) -> float:
-    """A number from 0 to 1 that looks random and follows from the arguments."""
+    """A pseudo-random number from 0 to 1 that depends only on the arguments."""
     return int.from_bytes(blake2b(repr(what).encode(), digest_size=4).digest()) / 0xFFFFFFFF
 
 
@@ -61,7 +60,7 @@ def group(
     for low, high in pairwise(edges):
         part = below(math.log(high), mu, spread) - below(math.log(low), mu, spread)
         per_class.append(round(reads * part * (0.94 + 0.12 * noise(name, low))))
-    if not any(per_class):  # a handful of reads: all of them in the middle
+    if not any(per_class):  # only a few reads: all of them in the middle
         per_class[len(per_class) // 2] = reads
     bases = [
         round(count * math.sqrt(low * high))
@@ -205,7 +204,10 @@ def barcode(
     quality: float = 18.5,
     failed: float = 0.08,
 ) -> Json:
-    """One entry of "barcodes", split into pass and fail. Few channels: pages show only the cell's."""
+    """One entry of "barcodes", split into pass and fail.
+
+    It has few channels, because pages show only those of the cell.
+    """
 
     def part(count: int, typical: float, mean_q: float) -> Json:
         return group(count, length=typical, quality=mean_q, name=str(label), channels=126)
@@ -225,7 +227,7 @@ def sorted_by_bases(barcodes: list[Json]) -> list[Json]:
 
 
 def plate(wells: int) -> list[Json]:
-    """Barcodes of a plate with a weak row, one failed well, and some reads that nobody can place."""
+    """Barcodes of a plate with a weak row, one failed well, and unclassified reads."""
     found = []
     for well in range(1, wells + 1):
         strength = (
@@ -245,7 +247,7 @@ def plate(wells: int) -> list[Json]:
 
 
 def few_barcodes() -> list[Json]:
-    """Six libraries, what could not be placed, and two barcodes that nobody used."""
+    """Six libraries, unclassified reads, and two unused barcodes."""
     amounts = {
         "barcode01": 1_420_000,
         "barcode02": 1_310_000,
@@ -303,7 +305,8 @@ def qc_document(**changes: Any) -> Json:
         },
         "mean_q": {
             "rule": "skip60",
-            "meaning": "arithmetic mean over reads of each read's mean error, without its first 60 bases (dorado's)",
+            "meaning": "arithmetic mean over reads of each read's mean error, "
+            "without its first 60 bases (dorado's)",
         },
         "total": group(6_010_000, length=5400, quality=17.6, name="cell"),
         "pass": group(5_420_000, length=5900, quality=18.7, name="cell"),
@@ -312,7 +315,8 @@ def qc_document(**changes: Any) -> Json:
         "barcodes": few_barcodes(),
         "outputs": [],
         "links": {
-            "ont_report": "/lustre/promethion/prom_runs/soil/report_PAW48211_20261119_1408_c6ded78b.html"
+            "ont_report": "/lustre/promethion/prom_runs/soil/"
+            "report_PAW48211_20261119_1408_c6ded78b.html"
         },
         "notes": ["3 empty source files"],
     } | changes
@@ -416,7 +420,8 @@ def run_document(**changes: Any) -> Json:
     return {
         "run": "20261119_PCA100290_soil_metagenomes",
         "status": "processing_sync_needed",
-        "status_why": "one cell is being processed; one cell waits to be fetched from the sequencer",
+        "status_why": "one cell is being processed; "
+        "one cell waits to be fetched from the sequencer",
         "made_at": "2026-11-22T14:31:07Z",
         "program": "hesiod-watch 0.1.0",
         "covers": "0123456789abcdef",
@@ -426,8 +431,8 @@ def run_document(**changes: Any) -> Json:
             cell(running, "incomplete", "still being written: no final summary yet"),
             cell(qc_document(library="pool_6", cell="20261122_0940_1B_PAW50177_99bb0e13"), "failed",
                  "3 of 69 FASTQ files missing since 2 h", page=None, qc=None),
-            cell(qc_document(library="pool_1", cell="20261118_1802_2F_PAW40001_5500aa13"), "aborted",
-                 "disregarded by K. Miller: wrong sample loaded", page=None, qc=None),
+            cell(qc_document(library="pool_1", cell="20261118_1802_2F_PAW40001_5500aa13"),
+                 "aborted", "disregarded by K. Miller: wrong sample loaded", page=None, qc=None),
         ],
         "quarantined": [{"name": "pool 7;rm -rf", "why": "the name contains \";\"; allowed are letters and digits"}],
     } | changes  # fmt: skip

@@ -1,4 +1,4 @@
-"""Messages to give to a Request Tracker, and how they stand there."""
+"""Messages for a Request Tracker, and their form in a ticket."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
-"""Files that MinKNOW really wrote. They are other projects' and not part of this one; where they
-are, they are used.
+"""Files that a real MinKNOW wrote.
+
+They belong to other projects and are not part of this one. Tests use them if they are installed.
 """
 
 from __future__ import annotations

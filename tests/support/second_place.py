@@ -1,6 +1,4 @@
-"""A file system of its own where a test keeps second copies: it can fill, and be away with an empty
-directory left.
-"""
+"""A backup on a separate file system: it can be full, or unmounted with an empty directory left."""
 
 from __future__ import annotations
 
@@ -14,7 +12,7 @@ from hesiod_watch.rules.copies import Facts, FileFact
 
 
 def facts_of(place: Path) -> Facts:
-    """Size and MD5 of every file in a directory, as a backup is given them."""
+    """Size and MD5 of every file in a directory, as a backup expects them."""
     found = {}
     for path in sorted(place.rglob("*")):
         if path.is_file():
@@ -26,7 +24,7 @@ def facts_of(place: Path) -> Facts:
 
 
 class Second:
-    """A file system of its own, mounted where the site keeps a second copy."""
+    """A separate file system, mounted at the backup directory of a site."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -39,7 +37,7 @@ class Second:
         subprocess.run(["mount", "-o", f"remount,size={size}", self.place], check=True)
 
     def hide(self) -> None:
-        """An empty directory is in its place, as after an unmount, and what it held is kept."""
+        """Leave an empty directory in its place, as after an unmount; the files are kept."""
         self.kept = self.place.with_name("kept")
         self.kept.mkdir(exist_ok=True)
         subprocess.run(["mount", "--bind", self.place, self.kept], check=True)

@@ -1,4 +1,4 @@
-"""A site of its own for a test: landing area, output, configuration, and the real commands on them."""
+"""A separate site for a test: landing area, output, configuration and the real commands."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pathlib import Path
 from typing import Any
 
 DEADLINE = 60.0
-"""Seconds that a test waits for something that takes less than one on an idle machine."""
+"""Seconds that a test waits at most; an idle machine needs less than one."""
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
-    """Wait until a condition holds; fail with what was waited for when it does not in time."""
+    """Wait until a condition is true; fail with its description `what` after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = 0.005
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain for: {what}"
-        threading.Event().wait(pause)  # between two looks at the condition
+        threading.Event().wait(pause)  # between two checks
         pause = min(pause * 1.5, 0.2)
 
 
@@ -46,7 +46,8 @@ class Site:
         self, watch: str = "sweep_interval: 1s", processing: str = "workers: 2", more: str = ""
     ) -> None:
         self.config.write_text(
-            f"landing: {self.landing}\noutput: {self.output}\nwatch: {{{watch}}}\nprocessing: {{{processing}}}\n{more}"
+            f"landing: {self.landing}\noutput: {self.output}\n"
+            f"watch: {{{watch}}}\nprocessing: {{{processing}}}\n{more}"
         )
 
     def command(self, *arguments: str) -> list[str]:
@@ -71,7 +72,7 @@ class Site:
         return done
 
     def status(self) -> dict[str, Any]:
-        """`status --json`, by the name of the run."""
+        """Output of `status --json`, by the name of the run."""
         return {run["run"]: run for run in json.loads(self.run("status", "--json").stdout)["runs"]}
 
     def stages(self) -> dict[str, str]:
@@ -89,7 +90,7 @@ class Site:
 
     @contextmanager
     def service(self) -> Iterator[subprocess.Popen[bytes]]:
-        """The service, ready, inside the block; SIGTERM at its end must end it cleanly."""
+        """A ready service inside the block; SIGTERM after the block must end it cleanly."""
         before = self.logged("INFO ready")
         service = self.start_service()
         try:
@@ -105,7 +106,7 @@ class Site:
                 assert service.wait(30) == 0, self.log.read_text()
 
     def logged(self, sentence: str) -> int:
-        """How often a sentence stands in the service's log."""
+        """Number of occurrences of a sentence in the service's log."""
         return self.log.read_text().count(sentence) if self.log.exists() else 0
 
     def flags(self, run: str) -> set[str]:

@@ -1,4 +1,4 @@
-"""A sequencer of the pair of ssh servers, what is to be copied from it, and what befalls it."""
+"""A sequencer behind ssh, a run to copy from it, and faults of its connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 
 
 class There:
-    """A sequencer, a landing area that is mounted there under another name, and a run to be copied."""
+    """A sequencer, a run to copy, and a landing area that is also mounted on the sequencer."""
 
     def __init__(self, pair: Pair, root: Path, name: str) -> None:
         self.pair = pair
@@ -76,7 +76,7 @@ class There:
 
 @contextmanager
 def in_good_order(pair: Pair, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[There]:
-    """The first server, with connections of one test's own; put back into good order afterwards."""
+    """The first server, with connections for one test; all faults are removed afterwards."""
     sockets = pair.directory / "run" / str(time.monotonic_ns())[-6:]
     sockets.mkdir(parents=True)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(sockets))

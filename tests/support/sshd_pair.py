@@ -1,9 +1,8 @@
-"""Two hosts that are reached over a real ssh: servers of this user on high ports, with keys of
-their own.
+"""Two hosts behind a real ssh: servers of this user on high ports, with separate keys.
 
-Nothing of the machine's own ssh is used or changed. Each host is reached through a link (a little
-proxy) that can be cut without a word, broken, slowed down, and that counts connections; the server
-itself can be frozen, stopped, or get another key. Needed: sshd, ssh, ssh-keygen, rsync.
+The ssh configuration of the machine is neither used nor changed. Each host is behind a link, a
+small proxy. A link can be cut silently, broken or slowed down, and it counts connections. The
+server itself can be frozen, stopped, or get another key. Needed: sshd, ssh, ssh-keygen, rsync.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ needs_sshd = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.joi
 
 
 class Link:
-    """A proxy before a server, on a port of its own."""
+    """A proxy in front of a server, on a separate port."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -42,36 +41,36 @@ class Link:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port: int = self._listener.getsockname()[1]
         self.connections = 0
-        """How many there have been."""
+        """Number of connections so far."""
         self.carried = 0
-        """Bytes that went through, both ways."""
+        """Bytes transferred in both directions."""
         self.rate: float | None = None
-        """Bytes per second in each direction; None: as fast as can be."""
+        """Bytes per second in each direction; None: no limit."""
         self._threads = [threading.Thread(target=self._accept, daemon=True)]
         self._threads[0].start()
 
     def cut(self) -> None:
-        """From now on nothing arrives, in either direction, and nobody is told."""
+        """Stop both directions silently, without closing connections."""
         self._open.clear()
 
     def join(self) -> None:
         self._open.set()
 
     def snap(self) -> None:
-        """End all connections, as a router that is switched off does."""
+        """End all connections, like a router that is switched off."""
         for each in self._sockets:
             with suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End all connections and threads: a socket left to the garbage collector fails whatever
-        test runs then.
+        """End all connections and threads.
+
+        A socket that the garbage collector closes would fail a later test.
         """
         self._closing.set()
         self._open.set()
-        self._listener.shutdown(
-            socket.SHUT_RDWR
-        )  # wakes the thread that accepts, which close() would not
+        # shutdown() wakes the thread that accepts; close() does not.
+        self._listener.shutdown(socket.SHUT_RDWR)
         self._threads[0].join()
         self.snap()
         for thread in self._threads:
@@ -102,9 +101,8 @@ class Link:
         with suppress(OSError):
             while data := source.recv(1 << 15):
                 if self.rate:
-                    self._closing.wait(
-                        len(data) / self.rate
-                    )  # a slow link takes its time, until it is closed
+                    # A slow link delays the data until it is closed.
+                    self._closing.wait(len(data) / self.rate)
                 self._open.wait()
                 sink.sendall(data)
                 self.carried += len(data)
@@ -114,7 +112,7 @@ class Link:
 
 
 class Host:
-    """One server with its link. `data` is a directory for what lies there."""
+    """One server with its link. `data` is the directory for its files."""
 
     def __init__(self, pair: Pair, name: str) -> None:
         self.name = name
@@ -130,7 +128,7 @@ class Host:
 
     @property
     def known(self) -> str:
-        """Its line of known_hosts."""
+        """Line of this host in known_hosts."""
         return f"{self.name} {(self.directory / 'host_key.pub').read_text()}"
 
     def up(self) -> None:
@@ -151,7 +149,7 @@ PrintLastLog no
 ClientAliveInterval 2
 ClientAliveCountMax 3
 SetEnv SHLVL=1
-"""  # the last one keeps bash from reading the .bashrc of whoever runs the tests
+"""  # SHLVL keeps bash from reading the user's .bashrc
         )
         with (self.directory / "sshd.log").open("ab") as log:
             self._server = subprocess.Popen(
@@ -160,7 +158,7 @@ SetEnv SHLVL=1
         eventually(self._greets, f"{self.name} greets")
 
     def down(self) -> None:
-        """The server and all its sessions are gone; connections are refused."""
+        """End the server and all its sessions; connections are refused."""
         self.kill_sessions()
         if self._server:
             self._server.send_signal(signal.SIGCONT)
@@ -169,7 +167,7 @@ SetEnv SHLVL=1
         self._server = None
 
     def freeze(self) -> None:
-        """Stop the server and every process of every session where they are; connections stay open."""
+        """Stop all processes of the server and its sessions; connections stay open."""
         for pid in self._pids():
             signal_to(pid, signal.SIGSTOP)
 
@@ -178,7 +176,7 @@ SetEnv SHLVL=1
             signal_to(pid, signal.SIGCONT)
 
     def kill_sessions(self) -> None:
-        """SIGKILL to every session and what runs in it."""
+        """Send SIGKILL to every session and its processes."""
         for pid in self.sessions():
             signal_to(pid, signal.SIGKILL)
 
@@ -186,7 +184,7 @@ SetEnv SHLVL=1
         return descendants(self._server.pid) if self._server else []
 
     def rekey(self) -> None:
-        """A new host key, which the clients do not know."""
+        """Restart with a new host key that the clients do not know."""
         self.down()
         for name in ("host_key", "host_key.pub"):
             (self.directory / name).unlink()
@@ -207,17 +205,16 @@ SetEnv SHLVL=1
 
 
 class Pair:
-    """`hosta` and `hostb`, and the arguments that ssh reaches them with.
+    """`hosta` and `hostb`, and the arguments with which ssh reaches them.
 
-    `noisy-hosta` is `hosta` with a login shell that greets people.
+    `noisy-hosta` is `hosta` with a login shell that prints a greeting.
     """
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(
-                mode=0o755, exist_ok=True
-            )  # sshd's empty chroot, which systemd would make
+            # Empty chroot of sshd, which systemd usually creates.
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)
         for key in ("key", "noisy"):
             make_key(directory / key)
         plain, noisy = ((directory / f"{key}.pub").read_text() for key in ("key", "noisy"))
@@ -247,18 +244,22 @@ Host *
 
     def _client(self, host: Host, alias: str) -> str:
         key = self.directory / ("noisy" if alias else "key")
-        return f"Host {alias}{host.name}\n  Port {host.link.port}\n  HostKeyAlias {host.name}\n  IdentityFile {key}\n"
+        return (
+            f"Host {alias}{host.name}\n  Port {host.link.port}\n"
+            f"  HostKeyAlias {host.name}\n  IdentityFile {key}\n"
+        )
 
     @property
     def options(self) -> tuple[str, ...]:
-        """The arguments of ssh."""
+        """Arguments of ssh."""
         return ("-F", str(self.directory / "ssh_config"))
 
 
 @contextmanager
 def sshd_pair() -> Iterator[Pair]:
-    """Both hosts, up, inside the block. Their directory's name is short, as the names of sockets
-    must be.
+    """Both running hosts, inside the block.
+
+    Their directory has a short name, because paths of sockets must be short.
     """
     with tempfile.TemporaryDirectory(prefix="pair-", dir="/tmp") as directory:
         pair = Pair(Path(directory))
@@ -286,7 +287,7 @@ def signal_to(pid: int, number: int) -> None:
 
 
 def descendants(pid: int) -> list[int]:
-    """Processes that a process started, and those started by these."""
+    """All child processes of a process, at any depth."""
     found = []
     for tasks in Path(f"/proc/{pid}/task").glob("*/children"):
         with suppress(OSError):

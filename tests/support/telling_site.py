@@ -48,7 +48,7 @@ class TellingSite(Site):
         )
 
     def cell(self, run: str = RUN, cell: str = CELLS[0], *, reads: int = 20) -> SimulatedCell:
-        """A small cell in the landing area, not written yet."""
+        """A simulated small cell in the landing area, not written yet."""
         return SimulatedCell(
             self.landing,
             run,
@@ -72,7 +72,7 @@ class TellingSite(Site):
 
 
 def numbers(ticket: Ticket) -> list[int]:
-    """Numbers of our messages in a ticket, in the order of its history."""
+    """Numbers of hesiod-watch messages in a ticket, in the order of its history."""
     return [int(found[1]) for _, text in ticket.texts for found in TOKEN.finditer(text)]
 
 

@@ -1,6 +1,4 @@
-"""Commands under strace: by which calls they change what a disk keeps, and being killed at one of
-them.
-"""
+"""Commands under strace: list the system calls that change a disk, and kill at one of them."""
 
 from __future__ import annotations
 
@@ -28,22 +26,27 @@ needs_strace = pytest.mark.skipif(
 )
 
 CHANGING = (
-    "chmod,chown,copy_file_range,fallocate,fchmod,fchmodat,fchown,fchownat,fdatasync,fremovexattr,fsetxattr,"
-    "fsync,ftruncate,lchown,link,linkat,mkdir,mkdirat,mknod,mknodat,msync,pwrite64,pwritev,pwritev2,"
-    "removexattr,rename,renameat,renameat2,rmdir,setxattr,symlink,symlinkat,sync,sync_file_range,syncfs,"
+    "chmod,chown,copy_file_range,fallocate,fchmod,fchmodat,fchown,fchownat,fdatasync,"
+    "fremovexattr,fsetxattr,fsync,ftruncate,lchown,link,linkat,mkdir,mkdirat,mknod,mknodat,msync,"
+    "pwrite64,pwritev,pwritev2,removexattr,rename,renameat,renameat2,rmdir,setxattr,symlink,"
+    "symlinkat,sync,sync_file_range,syncfs,"
     "truncate,unlink,unlinkat,utimensat"
 )
-"""Not `openat` and `write`, which are made for much else, too: what they change has a temporary
-name for itself.
+"""System calls that change a disk.
+
+`openat` and `write` are left out, because they have many other uses. The files that they change
+have temporary names.
 """
 
 
 def changing_calls(
     command: Sequence[str | Path], environ: Mapping[str, str] = os.environ
 ) -> set[str]:
-    """Which of them the command makes, with all that it starts. It must succeed."""
+    """Calls of CHANGING that a command and its child processes make. It must succeed."""
     with tempfile.NamedTemporaryFile("r") as log:
-        calls = ",".join(f"?{call}" for call in CHANGING.split(","))  # not every machine has all
+        calls = ",".join(
+            f"?{call}" for call in CHANGING.split(",")
+        )  # some machines lack some calls
         strace = ("strace", "-f", "-qq", "-o", log.name, "-e", f"trace={calls}")
         subprocess.run(
             [*strace, *command], capture_output=True, env=environ, timeout=120, check=True
@@ -52,11 +55,10 @@ def changing_calls(
 
 
 def killing_at(call: str, number: int, *, children: bool = False) -> list[str]:
-    """What goes before a command to have the kernel kill it when it makes a call for the `number`th
-    time.
+    """Prefix of a command that makes the kernel kill it at its `number`th system call `call`.
 
-    With `children` each process that it started counts by itself, and the first to come to its
-    `number`th is killed.
+    With `children`, calls are counted for each child process separately, and the first process that
+    reaches `number` is killed.
     """
     command = ["strace", "-qq", *(["-f"] if children else []), "-o", os.devnull]
     return [*command, "-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]

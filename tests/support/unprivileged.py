@@ -1,4 +1,4 @@
-"""Commands without root's right to read and write everything, for tests of what permissions forbid."""
+"""Commands without root's rights, for tests of file permissions."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import shutil
 import pytest
 
 UNPRIVILEGED = ("setpriv", "--bounding-set=-all", "--inh-caps=-all") if os.geteuid() == 0 else ()
-"""What goes before a command."""
+"""Prefix of a command."""
 needs_unprivileged = pytest.mark.skipif(
     bool(UNPRIVILEGED) and not shutil.which("setpriv"),
-    reason="needs setpriv, or somebody other than root",
+    reason="needs setpriv, or a user other than root",
 )

@@ -1,4 +1,4 @@
-"""Cells as they lie on a sequencer, with names of files that break what is careless."""
+"""Cells on a sequencer, with hostile file names."""
 
 from __future__ import annotations
 
@@ -76,13 +76,13 @@ ODD_NAMES = [
         "=x",
     ),
 ]
-"""Names of files, as os.fsdecode gives them."""
+"""File names in the form of os.fsdecode."""
 
 
 def make_cell(
     run_dir: Path, cell: CellId = CELL, *, odd: bool = False, finished: bool = True
 ) -> Path:
-    """A small cell in `run_dir`; with `odd` names also those of ODD_NAMES, and a directory of each."""
+    """Make a small cell; with `odd`, also files and directories with the names of ODD_NAMES."""
     directory = run_dir / cell.library / cell.name
     reads = directory / "fastq_pass"
     reads.mkdir(parents=True)
@@ -105,7 +105,7 @@ def make_cell(
 
 
 def tree(directory: Path) -> dict[str, object]:
-    """Everything below a directory: contents of files, targets of links, None for directories."""
+    """Entries below a directory: contents of files, targets of links, None for directories."""
     found: dict[str, object] = {}
     for path in sorted(directory.rglob("*")):
         name = str(path.relative_to(directory))

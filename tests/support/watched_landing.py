@@ -1,4 +1,4 @@
-"""A landing area that is watched by the real thing, with a clock that moves when the test says so."""
+"""A landing area with a real watcher; the test controls its clock."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hesiod_watch.service.watch.watcher import Engine, Watcher
 
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 DEADLINE = 30.0
-"""Seconds that a test waits for what takes a millisecond on an idle machine."""
+"""Seconds that a test waits at most; an idle machine needs a millisecond."""
 HOUR = 3600.0
 LONG = 1000 * HOUR
 
 
 class Hints:
-    """Collects hints and waits for them. While `held`, whoever brings one has to wait."""
+    """Collects hints and waits for them. While `held` is locked, senders of hints wait."""
 
     def __init__(self) -> None:
         self._told = threading.Condition()
@@ -40,14 +40,15 @@ class Hints:
             self._all.clear()
 
     def has(self, *runs: Path | None) -> bool:
-        """Whether all these hints come, at the latest at the deadline."""
+        """Whether all these hints arrive before the deadline."""
         with self._told:
             return self._told.wait_for(lambda: set(runs) <= set(self._all), DEADLINE)
 
 
 class Watched:
-    """A landing area, watched inside a `with`. `sweep` lets the time pass until the next sweep, and
-    does it.
+    """A landing area that is watched inside a `with` block.
+
+    `sweep` moves the clock to the next sweep and runs it.
     """
 
     def __init__(self, path: Path, engine: Engine = "auto", batch: Batch = "none") -> None:
@@ -80,16 +81,14 @@ class Watched:
             self.watching.check()
 
     def settle(self) -> None:
-        """All events delivered that the kernel has so far: a new run of ours, made last, is heard
-        last.
-        """
+        """Wait until all present kernel events are delivered, by the event of a new run."""
         marker = self.path / f"marker_{time.monotonic_ns()}"
         marker.mkdir()
         assert self.hints.has(marker)
 
 
 def wait_until(condition: Callable[[], bool]) -> bool:
-    """Whether the condition comes true, at the latest at the deadline."""
+    """Whether the condition becomes true before the deadline."""
     end = time.monotonic() + DEADLINE
     pause = threading.Event()
     while not condition():
@@ -100,7 +99,7 @@ def wait_until(condition: Callable[[], bool]) -> bool:
 
 
 def add_run(landing: Path, name: str) -> Path:
-    """A run with one cell; returns the cell."""
+    """Make a run with one cell; return the cell."""
     cell = landing / name / "lib" / CELL
     cell.mkdir(parents=True)
     return cell
