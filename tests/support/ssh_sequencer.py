@@ -17,7 +17,7 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 
 
-class There:
+class SshSequencer:
     """A sequencer, a run to copy, and a landing area that is also mounted on the sequencer."""
 
     def __init__(self, pair: Pair, root: Path, name: str) -> None:
@@ -75,13 +75,15 @@ class There:
 
 
 @contextmanager
-def in_good_order(pair: Pair, root: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[There]:
+def in_good_order(
+    pair: Pair, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SshSequencer]:
     """The first server, with connections for one test; all faults are removed afterwards."""
     sockets = pair.directory / "run" / str(time.monotonic_ns())[-6:]
     sockets.mkdir(parents=True)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(sockets))
     try:
-        yield There(pair, root, root.name)
+        yield SshSequencer(pair, root, root.name)
     finally:
         pair.hosta.link.rate = None
         pair.hosta.link.join()
@@ -89,9 +91,9 @@ def in_good_order(pair: Pair, root: Path, monkeypatch: pytest.MonkeyPatch) -> It
         pair.hosta.kill_sessions()
 
 
-def frozen(there: There) -> None:
-    there.host.freeze()
+def frozen(sequencer: SshSequencer) -> None:
+    sequencer.host.freeze()
 
 
-def cut(there: There) -> None:
-    there.host.link.cut()
+def cut(sequencer: SshSequencer) -> None:
+    sequencer.host.link.cut()

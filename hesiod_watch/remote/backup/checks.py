@@ -71,9 +71,9 @@ def _room(store: BackupStore) -> Check:
 
 def _rsync(store: BackupStore) -> Check:
     command = ("rsync", "--version")
-    here = store.runner(command, quiet=store.backup.timeout)
-    there = {"there": _ask(store, *command)} if store.backup.place.over_ssh else {}
-    return check_rsync({"here": here, **there})
+    local = store.runner(command, quiet=store.backup.timeout)
+    remote = {"there": _ask(store, *command)} if store.backup.place.over_ssh else {}
+    return check_rsync({"here": local, **remote})
 
 
 def _ask(store: BackupStore, *command: str) -> CommandResult:

@@ -96,24 +96,25 @@ def largest(directory: int, names: Iterable[str]) -> int:
 class ChecksumComparison:
     """Comparison of an arriving stream with an open local file."""
 
-    def __init__(self, ours: int) -> None:
-        self._ours = ours
+    def __init__(self, reference: int) -> None:
+        self._reference = reference
         self._at = 0
         self._first: int | None = None
         self._count = 0
 
-    def feed(self, theirs: bytes) -> None:
-        mine = os.pread(self._ours, len(theirs), self._at)
-        if mine != theirs:
+    def feed(self, data: bytes) -> None:
+        expected = os.pread(self._reference, len(data), self._at)
+        if expected != data:
             differing = [
                 index
-                for index, (one, other) in enumerate(zip(mine, theirs, strict=False))
+                for index, (one, other) in enumerate(zip(expected, data, strict=False))
                 if one != other
             ]
             self._note(
-                differing[0] if differing else len(mine), len(differing) + len(theirs) - len(mine)
+                differing[0] if differing else len(expected),
+                len(differing) + len(data) - len(expected),
             )
-        self._at += len(theirs)
+        self._at += len(data)
 
     def _note(self, index: int, count: int) -> None:
         if self._first is None:
@@ -121,6 +122,6 @@ class ChecksumComparison:
         self._count += count
 
     def result(self) -> tuple[int, int]:
-        if (more := os.fstat(self._ours).st_size - self._at) > 0:
+        if (more := os.fstat(self._reference).st_size - self._at) > 0:
             self._note(0, more)
         return self._first or 0, self._count

@@ -45,17 +45,17 @@ class OutputHashes:
 
     def judge(self, found: Mapping[str, str]) -> MinknowChecksums:
         """Compare with `found`, the SHA-256 of all files of the cell by name; "": not known."""
-        here = self.sha256.keys() & found.keys()
-        compared = {name for name in here if found[name]}
+        present = self.sha256.keys() & found.keys()
+        compared = {name for name in present if found[name]}
         differing = sorted(name for name in compared if found[name] not in self.sha256[name])
-        absent = sorted(self.sha256.keys() - here)
+        absent = sorted(self.sha256.keys() - present)
         return MinknowChecksums(
             files=self.files,
             agreeing=len(compared) - len(differing),
             differing=tuple(differing),
             absent=tuple(absent),
             repacked=tuple(name for name in absent if twin_of(name) in found),
-            not_compared=len(here) - len(compared),
+            not_compared=len(present) - len(compared),
             rows_skipped=self.rows_skipped,
             problem=self.problem,
         )

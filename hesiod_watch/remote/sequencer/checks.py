@@ -87,7 +87,7 @@ class _Doctor:
                 f"{place.host} prints `{banner}` at every login, and this breaks rsync",
             )
         if ended.code == 1:
-            return Check("reaches", False, f"{place.path} is no directory there")
+            return Check("reaches", False, f"{place.path} is not a directory there")
         if ended.code or ended.why:
             return Check("reaches", False, _wrong(ended))
         return Check("reaches", True, f"{place} answers in {took:.2f} s")
@@ -109,9 +109,9 @@ class _Doctor:
         )
 
     def rsync(self) -> Check:
-        here = self.runner(("rsync", "--version"), quiet=self.upstream.timeout)
-        there = {"there": self.ask("rsync", "--version")} if self.upstream.place.over_ssh else {}
-        return check_rsync({"here": here, **there})
+        local = self.runner(("rsync", "--version"), quiet=self.upstream.timeout)
+        remote = {"there": self.ask("rsync", "--version")} if self.upstream.place.over_ssh else {}
+        return check_rsync({"here": local, **remote})
 
     def clock(self) -> Check:
         before = time.time()
@@ -131,25 +131,38 @@ class _Doctor:
         return Check("clock", True, f"its clock and ours agree to {max(apart, 1):.0f} s")
 
     def writes(self, landing: Path) -> Check:
-        there = self.upstream.landing_there
+        landing_there = self.upstream.landing_there
+        shown = f"{landing_there} on the sequencer"
         name, token = f".hesiod-watch-doctor-{secrets.token_hex(8)}", secrets.token_hex(8)
         probe = landing / name
         try:
             with probe.open("x") as file:
                 file.write(token)
         except OSError as error:
-            return Check("writes", False, f"{landing} cannot be written here: {error.strerror}")
+            return Check(
+                "writes", False, f"{landing} cannot be written on this host: {error.strerror}"
+            )
         try:
-            read = self.ask("cat", "--", f"{there}/{name}")
+            read = self.ask("cat", "--", f"{landing_there}/{name}")
             if read.output.decode("ascii", "replace") != token:
                 return Check(
-                    "writes", False, f"{there} there is not what {landing} is here: {_wrong(read)}"
+                    "writes",
+                    False,
+                    f"{shown} is not the landing area {landing}: {_wrong(read)}",
                 )
             # The sequencer creates another name, because this host made the first one.
-            written = self.ask("mkdir", "--", f"{there}/{name}.made")
+            written = self.ask("mkdir", "--", f"{landing_there}/{name}.made")
             if written.code:
-                return Check("writes", False, f"{there} cannot be written there: {_wrong(written)}")
-            return Check("writes", True, f"{there} there is {landing} here, and can be written")
+                return Check(
+                    "writes",
+                    False,
+                    f"{shown} cannot be written: {_wrong(written)}",
+                )
+            return Check(
+                "writes",
+                True,
+                f"{shown} is the landing area {landing}, and can be written",
+            )
         finally:
             with suppress(OSError):
                 probe.unlink()

@@ -207,7 +207,7 @@ class _Copying:
         ]
 
     def _copy_missing(self, source: Inventory, names: Iterable[str]) -> None:
-        """Copy the entries that are missing here or differ in size or time."""
+        """Copy the entries that are missing in the landing area or differ in size or time."""
         landed = cell_files.entries(self.directory, self.cell)
         names = [name for name in names if source.entries[name].kind != "o"]
         needed = [name for name in names if not _alike(source.entries[name], landed.get(name))]
@@ -265,7 +265,7 @@ class _Copying:
             )
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         if self.upstream.mode == "push":
-            more += f"; is {self.upstream.landing_there} there what the landing area is here?"
+            more += f"; is {self.upstream.landing_there} on the sequencer the landing area?"
         return "again", f"{shown}{more} differs from the upstream, though copied twice"
 
     def _differing(self, source: Inventory, names: Sequence[str]) -> list[str]:

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ssh_sequencer import There, in_good_order
+from ssh_sequencer import SshSequencer, in_good_order
 from sshd_pair import Pair
 
 
 @pytest.fixture
-def there(servers: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[There]:
+def sequencer(
+    servers: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[SshSequencer]:
     """The first server without faults, with connections for this test only."""
     with in_good_order(servers, tmp_path, monkeypatch) as made:
         yield made

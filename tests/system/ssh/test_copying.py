@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 from sites import eventually
-from ssh_sequencer import There, cut, frozen
+from ssh_sequencer import SshSequencer, cut, frozen
 from sshd_pair import needs_sshd, signal_to
 from upstream_cells import CELL, SUMMARY, make_cell
 
@@ -31,39 +31,39 @@ BIG = "fastq_pass/big.fastq"
 
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
-def test_odd_names(mode: str, there: There) -> None:
+def test_odd_names(mode: str, sequencer: SshSequencer) -> None:
     """Every file of a cell arrives with its name and content; no name is executed."""
-    make_cell(there.run, odd=True)
-    copied = there.copy(there.upstream(mode))
+    make_cell(sequencer.run, odd=True)
+    copied = sequencer.copy(sequencer.upstream(mode))
     assert (copied.outcome, copied.why, copied.verified) == ("done", "", True)
-    assert there.same()
-    for directory in (Path.cwd(), Path.home(), there.landing, there.copy_of_run):
+    assert sequencer.same()
+    for directory in (Path.cwd(), Path.home(), sequencer.landing, sequencer.copy_of_run):
         assert not [name for name in os.listdir(directory) if "owned" in name]
 
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
-def test_place_with_odd_names(mode: str, there: There) -> None:
+def test_place_with_odd_names(mode: str, sequencer: SshSequencer) -> None:
     """The upstream's own directory may have any one-line name, also with patterns and quotes."""
-    odd = there.data / "a *[b]? 'c' $(touch owned) \\ ü;#"
+    odd = sequencer.data / "a *[b]? 'c' $(touch owned) \\ ü;#"
     run_dir = odd / "My Exp"
     make_cell(run_dir)
-    make_cell(there.data / "a xb 'c'" / "My Exp")
-    there.run = run_dir
-    copied = there.copy(there.upstream(mode, location=f"hosta:{odd}"))
+    make_cell(sequencer.data / "a xb 'c'" / "My Exp")
+    sequencer.run = run_dir
+    copied = sequencer.copy(sequencer.upstream(mode, location=f"hosta:{odd}"))
     assert (copied.why, copied.verified) == ("", True)
-    assert there.same()
+    assert sequencer.same()
 
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
-def test_growing_then_finished(mode: str, there: There) -> None:
+def test_growing_then_finished(mode: str, sequencer: SshSequencer) -> None:
     """A cell is copied while it grows, and verified when it has its summary."""
-    make_cell(there.run, finished=False)
-    copied = there.copy(there.upstream(mode))
+    make_cell(sequencer.run, finished=False)
+    copied = sequencer.copy(sequencer.upstream(mode))
     assert (copied.outcome, copied.verified) == ("done", False)
-    assert (there.landed / "fastq_pass" / "PAD38578_pass_c6ded78b_0.fastq").exists()
-    (there.run / CELL.library / CELL.name / SUMMARY).write_text("x")
-    assert there.copy(there.upstream(mode)).verified
-    assert there.same()
+    assert (sequencer.landed / "fastq_pass" / "PAD38578_pass_c6ded78b_0.fastq").exists()
+    (sequencer.run / CELL.library / CELL.name / SUMMARY).write_text("x")
+    assert sequencer.copy(sequencer.upstream(mode)).verified
+    assert sequencer.same()
 
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
@@ -74,24 +74,24 @@ def test_other_content_under_same_size_and_time(mode: str, there: There) -> None
     (there.landed / SUMMARY).unlink()
     name = "fastq_pass/PAD38578_pass_c6ded78b_1.fastq"
     status = (cell / name).stat()
-    (there.landed / name).write_bytes(b"x" * status.st_size)
-    os.utime(there.landed / name, ns=(status.st_atime_ns, status.st_mtime_ns))
-    assert there.copy(there.upstream(mode)).verified
-    assert there.same()
-    assert "differ from the upstream: 1" in there.log.read_text()
+    (sequencer.landed / name).write_bytes(b"x" * status.st_size)
+    os.utime(sequencer.landed / name, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert sequencer.copy(sequencer.upstream(mode)).verified
+    assert sequencer.same()
+    assert "differ from the upstream: 1" in sequencer.log.read_text()
 
 
-def test_one_connection_for_many_cells(there: There) -> None:
+def test_one_connection_for_many_cells(sequencer: SshSequencer) -> None:
     """A pass over many cells logs in once."""
     cells = [
         CellId("lib", f"20190710_172{number}_1A_PAD38578_c6ded78{number}") for number in range(5)
     ]
     for cell in cells:
-        make_cell(there.run, cell)
-    before = there.host.link.connections
-    assert all(there.copy(there.upstream(timeout=30), cell).verified for cell in cells)
-    assert there.same()
-    assert there.host.link.connections == before + 1
+        make_cell(sequencer.run, cell)
+    before = sequencer.host.link.connections
+    assert all(sequencer.copy(sequencer.upstream(timeout=30), cell).verified for cell in cells)
+    assert sequencer.same()
+    assert sequencer.host.link.connections == before + 1
 
 
 class Watching:
@@ -109,18 +109,18 @@ class Watching:
 
 
 @pytest.fixture
-def big(there: There) -> There:
+def big(sequencer: SshSequencer) -> SshSequencer:
     """A cell with a file that needs some seconds: 4 MB, at 1 MB/s."""
-    cell = make_cell(there.run)
+    cell = make_cell(sequencer.run)
     (cell / BIG).write_bytes(os.urandom(4_000_000))
-    return there
+    return sequencer
 
 
-def freeze_rsync(there: There) -> None:
+def freeze_rsync(sequencer: SshSequencer) -> None:
     """Freeze only rsync; ssh and its keep-alives continue."""
     found = [
         pid
-        for pid in there.host.sessions()
+        for pid in sequencer.host.sessions()
         if b"rsync" in Path(f"/proc/{pid}/cmdline").read_bytes()
     ]
     assert found
@@ -128,19 +128,19 @@ def freeze_rsync(there: There) -> None:
         signal_to(pid, signal.SIGSTOP)
 
 
-TROUBLES: dict[str, Callable[[There], None]] = {
+TROUBLES: dict[str, Callable[[SshSequencer], None]] = {
     "frozen": frozen,
     "rsync frozen": freeze_rsync,
     "cut": cut,
-    "snapped": lambda there: there.host.link.snap(),
-    "sessions killed": lambda there: there.host.kill_sessions(),
+    "snapped": lambda sequencer: sequencer.host.link.snap(),
+    "sessions killed": lambda sequencer: sequencer.host.kill_sessions(),
 }
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pull", "push"])
 @pytest.mark.parametrize("trouble", TROUBLES)
-def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: There) -> None:
+def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: SshSequencer) -> None:
     """The copy ends within its time limits and continues at the next attempt; nothing is verified
     before.
     """
@@ -168,7 +168,7 @@ def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: There) ->
 
 
 @pytest.mark.slow
-def test_short_interruption(big: There) -> None:
+def test_short_interruption(big: SshSequencer) -> None:
     """The copy survives a network failure that is shorter than the timeout."""
     upstream = big.upstream(timeout=20, bandwidth_limit="2M")
     back = threading.Timer(1.5, big.host.link.join)
@@ -183,7 +183,7 @@ def test_short_interruption(big: There) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pull", "push"])
-def test_stopped(mode: str, big: There) -> None:
+def test_stopped(mode: str, big: SshSequencer) -> None:
     """A stopped copy ends soon, leaves no process on either side, and continues at the next
     attempt.
     """
@@ -206,19 +206,19 @@ def test_stopped(mode: str, big: There) -> None:
     assert big.same()
 
 
-def test_destination_that_is_another(there: There, tmp_path: Path) -> None:
+def test_destination_that_is_another(sequencer: SshSequencer, tmp_path: Path) -> None:
     """A push to another directory than the landing area is noticed, though rsync succeeds."""
-    make_cell(there.run)
+    make_cell(sequencer.run)
     wrong = tmp_path / "wrong"
     (wrong / "2026" / "20190710_EGS1_My_Exp").mkdir(parents=True)
-    copied = there.copy(there.upstream("push", landing_there=str(wrong)))
+    copied = sequencer.copy(sequencer.upstream("push", landing_there=str(wrong)))
     assert (copied.outcome, copied.verified) == ("again", False)
-    assert f"is {wrong} there what the landing area is here?" in copied.why
+    assert f"is {wrong} on the sequencer the landing area?" in copied.why
 
 
-def test_noise_and_rsync(there: There) -> None:
+def test_noise_and_rsync(sequencer: SshSequencer) -> None:
     """A login shell that prints text needs a person before a pull can succeed."""
-    make_cell(there.run)
-    copied = there.copy(there.upstream(host="noisy-hosta"))
+    make_cell(sequencer.run)
+    copied = sequencer.copy(sequencer.upstream(host="noisy-hosta"))
     assert (copied.outcome, copied.verified) == ("failed", False)
     assert "login shell" in copied.why

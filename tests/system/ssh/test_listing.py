@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 from sites import eventually
-from ssh_sequencer import There, cut, frozen
+from ssh_sequencer import SshSequencer, cut, frozen
 from sshd_pair import needs_sshd, signal_to
 from upstream_cells import CELL, make_cell
 
@@ -40,10 +40,10 @@ def test_listed_over_ssh_as_from_a_mount(there: There) -> None:
     make_cell(there.run)
     make_cell(there.data / "run 2", CellId("a", f"{CELL.name}.2"))
     for name in ("$(touch owned)", "`id`", "new\nline", "-rf", "#x", "a;b", "é", "'", '"', "\\"):
-        make_cell(there.data / name)
-        make_cell(there.run, CellId(name, CELL.name))
-    over_ssh = list_upstream(there.upstream())
-    mounted = list_upstream(replace(there.upstream(), location=str(there.data)))
+        make_cell(sequencer.data / name)
+        make_cell(sequencer.run, CellId(name, CELL.name))
+    over_ssh = list_upstream(sequencer.upstream())
+    mounted = list_upstream(replace(sequencer.upstream(), location=str(sequencer.data)))
     assert over_ssh.problem == ""
     assert over_ssh.quarantined == mounted.quarantined
     assert len(over_ssh.quarantined) == 20
@@ -51,24 +51,24 @@ def test_listed_over_ssh_as_from_a_mount(there: There) -> None:
         (run.experiment, run.cells) for run in mounted.runs
     ]
     assert [run.location for run in over_ssh.runs] == [
-        f"hosta:{there.data}/{name}" for name in ("My Exp", "run 2")
+        f"hosta:{sequencer.data}/{name}" for name in ("My Exp", "run 2")
     ]
 
 
-def test_noise_of_a_login_shell(there: There) -> None:
+def test_noise_of_a_login_shell(sequencer: SshSequencer) -> None:
     """A login shell that prints a greeting does not disturb the listing."""
-    make_cell(there.run)
-    assert list_upstream(there.upstream(host="noisy-hosta")).runs[0].cells == (CELL,)
+    make_cell(sequencer.run)
+    assert list_upstream(sequencer.upstream(host="noisy-hosta")).runs[0].cells == (CELL,)
 
 
-def key_changed(there: There) -> None:
-    other = there.pair.hostb.known.replace("hostb", "hosta", 1)
-    (there.pair.directory / "known_hosts").write_text(other)
+def key_changed(sequencer: SshSequencer) -> None:
+    other = sequencer.pair.hostb.known.replace("hostb", "hosta", 1)
+    (sequencer.pair.directory / "known_hosts").write_text(other)
 
 
-def listed(there: There) -> bool:
+def listed(sequencer: SshSequencer) -> bool:
     """Whether the upstream lists the run and its cell."""
-    return [run.cells for run in list_upstream(there.upstream()).runs] == [(CELL,)]
+    return [run.cells for run in list_upstream(sequencer.upstream()).runs] == [(CELL,)]
 
 
 @pytest.mark.parametrize(
@@ -80,74 +80,76 @@ def listed(there: There) -> bool:
     ],
 )
 def test_unreachable_is_not_empty(
-    trouble: Callable[[There], None], said: str, there: There
+    trouble: Callable[[SshSequencer], None], said: str, sequencer: SshSequencer
 ) -> None:
     """A failing sequencer is reported as a problem in time; after the fault it is listed again."""
-    assert list_upstream(there.upstream()).problem == ""
-    make_cell(there.run)
-    connection.close(there.upstream(), run)
-    known = (there.pair.directory / "known_hosts").read_text()
-    trouble(there)
+    assert list_upstream(sequencer.upstream()).problem == ""
+    make_cell(sequencer.run)
+    connection.close(sequencer.upstream(), run)
+    known = (sequencer.pair.directory / "known_hosts").read_text()
+    trouble(sequencer)
     began = time.monotonic()
-    listing = list_upstream(there.upstream())
+    listing = list_upstream(sequencer.upstream())
     took = time.monotonic() - began
-    (there.pair.directory / "known_hosts").write_text(known)
+    (sequencer.pair.directory / "known_hosts").write_text(known)
     assert said in listing.problem
     assert listing.runs == ()
     assert took < 25
-    there.host.thaw()
-    there.host.link.join()
-    eventually(lambda: listed(there), "it is listed again")
+    sequencer.host.thaw()
+    sequencer.host.link.join()
+    eventually(lambda: listed(sequencer), "it is listed again")
 
 
 @pytest.mark.parametrize("trouble", [frozen, cut])
-def test_trouble_on_an_open_connection(trouble: Callable[[There], None], there: There) -> None:
+def test_trouble_on_an_open_connection(
+    trouble: Callable[[SshSequencer], None], sequencer: SshSequencer
+) -> None:
     """A freeze behind an open connection is noticed in time, and a new connection opens later."""
-    make_cell(there.run)
-    assert list_upstream(there.upstream()).problem == ""
-    trouble(there)
+    make_cell(sequencer.run)
+    assert list_upstream(sequencer.upstream()).problem == ""
+    trouble(sequencer)
     began = time.monotonic()
-    assert list_upstream(there.upstream()).problem
+    assert list_upstream(sequencer.upstream()).problem
     assert time.monotonic() - began < 25
-    there.host.thaw()
-    there.host.link.join()
-    eventually(lambda: listed(there), "it is listed again")
+    sequencer.host.thaw()
+    sequencer.host.link.join()
+    eventually(lambda: listed(sequencer), "it is listed again")
 
 
-def test_no_server_listens(there: There) -> None:
+def test_no_server_listens(sequencer: SshSequencer) -> None:
     """A refused connection is reported as refused, immediately."""
-    config = there.pair.directory / "nobody"
+    config = sequencer.pair.directory / "nobody"
     config.write_text("Host *\n  HostName 127.0.0.1\n  Port 1\n")
-    listing = list_upstream(there.upstream(ssh_options=("-F", str(config))))
+    listing = list_upstream(sequencer.upstream(ssh_options=("-F", str(config))))
     assert "the host refuses the connection" in listing.problem
 
 
-def test_not_let_in(there: There) -> None:
+def test_not_let_in(sequencer: SshSequencer) -> None:
     """A rejected key needs a person, for listing and copying."""
-    make_cell(there.run)
-    other = there.host.directory / "host_key"
-    config = there.pair.directory / "other_key"
-    text = (there.pair.directory / "ssh_config").read_text()
-    config.write_text(text.replace(f"{there.pair.directory}/key", str(other)))
-    upstream = there.upstream(ssh_options=("-F", str(config)))
+    make_cell(sequencer.run)
+    other = sequencer.host.directory / "host_key"
+    config = sequencer.pair.directory / "other_key"
+    text = (sequencer.pair.directory / "ssh_config").read_text()
+    config.write_text(text.replace(f"{sequencer.pair.directory}/key", str(other)))
+    upstream = sequencer.upstream(ssh_options=("-F", str(config)))
     assert "does not let us in" in list_upstream(upstream).problem
-    copied = there.copy(upstream)
+    copied = sequencer.copy(upstream)
     assert (copied.outcome, copied.verified) == ("failed", False)
     assert "does not let us in" in copied.why
 
 
-def test_forty_at_once(there: There) -> None:
+def test_forty_at_once(sequencer: SshSequencer) -> None:
     """Forty simultaneous commands share one connection, and none is refused with sshd's default
     limits.
     """
-    make_cell(there.run)
-    before = there.host.link.connections
+    make_cell(sequencer.run)
+    before = sequencer.host.link.connections
     with ThreadPoolExecutor(40) as pool:
-        upstream = there.upstream(timeout=60)
+        upstream = sequencer.upstream(timeout=60)
         listings = list(pool.map(lambda _: list_upstream(upstream), range(40)))
     assert [listing.problem for listing in listings] == [""] * 40
     assert {listing.runs for listing in listings} == {listings[0].runs}
-    assert there.host.link.connections == before + 1
+    assert sequencer.host.link.connections == before + 1
 
 
 def running(pid: int) -> bool:
@@ -157,100 +159,118 @@ def running(pid: int) -> bool:
         return False
 
 
-def test_connection_that_died(there: There) -> None:
+def test_connection_that_died(sequencer: SshSequencer) -> None:
     """If the process of the shared connection died, another connection is opened."""
-    make_cell(there.run)
-    assert list_upstream(there.upstream()).problem == ""
-    control = ssh.control_path(there.upstream())
+    make_cell(sequencer.run)
+    assert list_upstream(sequencer.upstream()).problem == ""
+    control = ssh.control_path(sequencer.upstream())
     assert control is not None
     reply = subprocess.run(
-        ["ssh", *there.pair.options, "-o", f"ControlPath={control}", "-O", "check", "hosta"],
+        ["ssh", *sequencer.pair.options, "-o", f"ControlPath={control}", "-O", "check", "hosta"],
         capture_output=True,
         text=True,
     ).stderr
     pid = int(reply.partition("pid=")[2].partition(")")[0])
     signal_to(pid, signal.SIGKILL)
     eventually(lambda: not running(pid), "it has died")
-    assert list_upstream(there.upstream()).problem == ""
+    assert list_upstream(sequencer.upstream()).problem == ""
     assert ssh.answers(control)
 
 
-def test_without_a_place_for_the_socket(there: There, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_place_for_the_socket(
+    sequencer: SshSequencer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Without a directory for the socket, every command connects by itself."""
-    make_cell(there.run)
+    make_cell(sequencer.run)
     monkeypatch.setattr(ssh, "_LONGEST_SOCKET", 0)
-    before = there.host.link.connections
+    before = sequencer.host.link.connections
     for _ in range(2):
-        assert list_upstream(there.upstream()).runs[0].cells == (CELL,)
-    assert there.host.link.connections == before + 2
+        assert list_upstream(sequencer.upstream()).runs[0].cells == (CELL,)
+    assert sequencer.host.link.connections == before + 2
 
 
 @pytest.mark.slow
-def test_five_hundred_runs(there: There) -> None:
+def test_five_hundred_runs(sequencer: SshSequencer) -> None:
     """One query on one connection lists five hundred runs of four cells within seconds."""
     for number in range(500):
         for cell in range(4):
             (
-                there.data
+                sequencer.data
                 / f"run{number}"
                 / f"lib{cell // 2}"
                 / f"20190710_172{cell}_1A_PAD3857{cell}_c6ded78b"
             ).mkdir(parents=True)
-    before = there.host.link.connections
+    before = sequencer.host.link.connections
     began = time.monotonic()
-    listing = list_upstream(there.upstream(timeout=60))
+    listing = list_upstream(sequencer.upstream(timeout=60))
     assert time.monotonic() - began < 45
-    assert there.host.link.connections == before + 1
+    assert sequencer.host.link.connections == before + 1
     assert (len(listing.runs), sum(len(run.cells) for run in listing.runs)) == (500, 2000)
 
 
 # The doctor.
 
 
-def check_results(there: There, upstream: UpstreamSettings) -> dict[str, tuple[bool | None, str]]:
-    return {check.name: (check.ok, check.says) for check in check_upstream(upstream, there.landing)}
+def check_results(
+    sequencer: SshSequencer, upstream: UpstreamSettings
+) -> dict[str, tuple[bool | None, str]]:
+    return {
+        check.name: (check.ok, check.says) for check in check_upstream(upstream, sequencer.landing)
+    }
 
 
-def test_doctor_of_a_healthy_upstream(there: There) -> None:
+def test_doctor_of_a_healthy_upstream(sequencer: SshSequencer) -> None:
     """Every check of a healthy upstream succeeds and leaves no files."""
-    make_cell(there.run)
-    checks = check_results(there, there.upstream("push"))
+    make_cell(sequencer.run)
+    checks = check_results(sequencer, sequencer.upstream("push"))
     assert list(checks) == ["reaches", "lists", "rsync", "clock", "writes"]
     assert [ok for ok, _ in checks.values()] == [True] * 5
     assert checks["lists"][1] == "1 run with 1 cell"
-    assert list(check_results(there, there.upstream())) == ["reaches", "lists", "rsync", "clock"]
-    assert list(check_results(there, replace(there.upstream(), location=str(there.data)))) == [
+    assert list(check_results(sequencer, sequencer.upstream())) == [
+        "reaches",
+        "lists",
+        "rsync",
+        "clock",
+    ]
+    assert list(
+        check_results(sequencer, replace(sequencer.upstream(), location=str(sequencer.data)))
+    ) == [
         "reaches",
         "lists",
         "rsync",
     ]
-    assert list(there.landing.iterdir()) == []
+    assert list(sequencer.landing.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("changed", "check", "said"),
     [
         ({"host": "noisy-hosta"}, "reaches", "prints `Welcome to your sequencer"),
-        ({"location": "hosta:/no/such/directory"}, "reaches", "is no directory there"),
+        ({"location": "hosta:/no/such/directory"}, "reaches", "is not a directory there"),
         (
             {"location": "no-such-host.invalid:/data", "ssh_options": ()},
             "reaches",
             "cannot connect to no-such-host",
         ),
-        ({"mode": "push", "landing_there": "/no/such/directory"}, "writes", "is not what"),
-        ({"mode": "push", "landing_there": "/proc"}, "writes", "is not what"),
+        (
+            {"mode": "push", "landing_there": "/no/such/directory"},
+            "writes",
+            "is not the landing area",
+        ),
+        ({"mode": "push", "landing_there": "/proc"}, "writes", "is not the landing area"),
     ],
 )
 def test_doctor_names_the_trouble(
-    changed: dict[str, str], check: str, said: str, there: There
+    changed: dict[str, str], check: str, said: str, sequencer: SshSequencer
 ) -> None:
     """A problem is described in words, and an untried check is not reported as successful."""
-    make_cell(there.run)
+    make_cell(sequencer.run)
     arguments: dict[str, object] = dict(changed)
     mode = str(arguments.pop("mode", "pull"))
-    checks = check_results(there, there.upstream(mode, **arguments))  # type: ignore[arg-type]
+    upstream = sequencer.upstream(mode, **arguments)  # type: ignore[arg-type]  # from a table
+    checks = check_results(sequencer, upstream)
     assert checks[check][0] is False
     assert said in checks[check][1]
     if check == "reaches":
         assert {ok for name, (ok, _) in checks.items() if name != "reaches"} == {None}
-    assert list(there.landing.iterdir()) == []
+    assert list(sequencer.landing.iterdir()) == []
