@@ -62,9 +62,7 @@ def test_all_is_well(job: Job) -> None:
 
 
 def test_damage_without_end(job: Job) -> None:
-    """With any amount of damage, the flag stays readable, lists the first problems and counts the
-    others.
-    """
+    """With much damage, the flag stays readable, lists the first problems and counts others."""
     lose(job, [f"pod5/{'ü' * 120}{number}.pod5" for number in range(3000)])
     assert len(verify_and_record(job).problems) == 3000
     damage = damage_in(last(job))

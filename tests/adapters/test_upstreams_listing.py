@@ -51,9 +51,7 @@ def md5(path: Path) -> str:
 
 @pytest.mark.parametrize("shell", SHELLS, ids=" ".join)
 def test_files_are_listed_exactly(shell: Sequence[str], tmp_path: Path) -> None:
-    """Every file, directory and link of a cell is listed with its size and exact times, under any
-    name.
-    """
+    """Every entry of a cell is listed with its size and exact times, under any name."""
     cell = make_cell(tmp_path / "run", odd=True)
     (cell / "link").symlink_to("odd/\n")
     os.mkfifo(cell / "fifo")

@@ -1,4 +1,4 @@
-"""Commands for upstreams: they end in time, leave nothing behind, and are quoted for each shell."""
+"""Commands for upstreams: end in time, leave nothing behind, quoted for each shell."""
 
 from __future__ import annotations
 

@@ -249,7 +249,7 @@ def why_kept(world: World) -> list[str]:
 
 @contextmanager
 def killed_at(number: int) -> Iterator[list[int]]:
-    """Raise Killed at the `number`th change that Python code makes through `os`, and at later ones.
+    """Raise Killed at the `number`th change through Python's `os`, and at later ones.
 
     A child process counts as one change, because its standard input is a temporary file.
     """

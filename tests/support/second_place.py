@@ -1,4 +1,4 @@
-"""A backup on a separate file system: it can be full, or unmounted with an empty directory left."""
+"""A backup on a separate file system that can be full, or unmounted."""
 
 from __future__ import annotations
 

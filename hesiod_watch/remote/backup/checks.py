@@ -1,4 +1,4 @@
-"""Checks of one backup: tries everything that copying to it needs, and explains failures.
+"""Checks of one backup: test everything that copying to it needs; explain failures.
 
 The checks write nothing to the backup.
 """

@@ -18,7 +18,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def device_of(path: Path) -> str:
-    """Unique name of the file system of a path on this host, comparable with `BackupStore.device`.
+    """Unique name of a local path's file system, comparable with `BackupStore.device`.
 
     Raises OSError.
     """

@@ -1,9 +1,10 @@
-"""Fixed shell scripts that query a backup, mounted or over ssh, and readers of their responses.
+"""Fixed shell scripts that query a backup, and readers of their responses.
 
-As in `core.inventory`, a query is one line of POSIX sh that never changes. Only its arguments vary,
-and a response is a list of records between marks. Each response begins with the marker file and the
-device. So a response about an empty directory in the place of the backup is detected. A script
-enters its directory part by part, follows no link, and never enters another file system.
+The backup is mounted or behind ssh. As in `core.inventory`, a query is one line of POSIX sh that
+never changes. Only its arguments vary, and a response is a list of records between marks. Each
+response begins with the marker file and the device. So a response about an empty directory in the
+place of the backup is detected. A script enters its directory part by part, follows no link, and
+never enters another file system.
 
 The backup's host needs GNU find, xargs, coreutils 8.24 and rsync 3.1, as in every recent Linux.
 """

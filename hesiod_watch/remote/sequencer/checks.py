@@ -1,4 +1,4 @@
-"""Checks of one upstream: tries everything that copying from it needs, and explains failures.
+"""Checks of one upstream: test everything that copying from it needs; explain failures.
 
 The checks leave no files behind and write nothing upstream. For `push`, a file of a few bytes
 exists for a moment in the landing area. It shows whether the sequencer's path of the landing area

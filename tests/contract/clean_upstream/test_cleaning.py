@@ -1,4 +1,4 @@
-"""bin/hesiod-clean-upstream under every installed shell: moves, deletions, and kills in between."""
+"""bin/hesiod-clean-upstream under every installed shell: moves, deletions and kills."""
 
 from __future__ import annotations
 

@@ -141,9 +141,7 @@ TROUBLES: dict[str, Callable[[SshSequencer], None]] = {
 @pytest.mark.parametrize("mode", ["pull", "push"])
 @pytest.mark.parametrize("trouble", TROUBLES)
 def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: SshSequencer) -> None:
-    """The copy ends within its time limits and continues at the next attempt; nothing is verified
-    before.
-    """
+    """The copy ends in time, unverified, and continues at the next attempt."""
     upstream = big.upstream(mode, bandwidth_limit="1M")
     watching = Watching(lambda: TROUBLES[trouble](big))
     began = time.monotonic()
