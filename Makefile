@@ -54,6 +54,7 @@ lint: venv
 	$(BIN)/ruff format --check --quiet .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo >/dev/null || $(BIN)/lint-imports --no-logo
+	$(BIN)/python .ci/check_prose.py
 
 bench: venv
 	$(BIN)/python -m benchmarks

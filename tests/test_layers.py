@@ -250,7 +250,7 @@ def loaded_by(statements: str) -> set[str]:
 
 
 def test_command_starts_light() -> None:
-    """All commands together load nothing that only the work needs: `poll` runs every five minutes."""
+    """All commands together load nothing that only the work needs."""
     loaded = loaded_by("from hesiod_watch import cli; cli.build_parser()")
     assert "hesiod_watch.service.reconcile" in loaded
     assert {name for name in loaded if name.split(".")[0] in HEAVY} == set()

@@ -19,7 +19,10 @@ from hesiod_watch.config import parse, sample
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 SCRIPTS = sorted(
-    [*(ROOT / "bin").iterdir(), *(path for path in (ROOT / ".ci").iterdir() if path.name != "run")]
+    [
+        *(ROOT / "bin").iterdir(),
+        *(path for path in (ROOT / ".ci").iterdir() if not path.suffix and path.name != "run"),
+    ]
 )
 UNITS = sorted((ROOT / "contrib" / "systemd").iterdir())
 SERVICES = [path for path in UNITS if path.suffix == ".service"]

@@ -1,4 +1,4 @@
-"""Disk space: the numbers shown, and when a disk will be full."""
+"""Sentences about how full disks are, and when they will be full."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ def config(tmp_path: Path) -> Config:
 
 
 def run_of(config: Config, age: float = 1.0) -> Snapshot:
-    """A run with one cell finished `age` days ago.
+    """Run with one cell, finished `age` days ago.
 
-    The cell added 1400 bytes of results and 2800 of raw data.
+    It has 1400 bytes of results and 2800 bytes of raw data.
     """
     output = config.output / "run"
     place = output / CELL.library / CELL.name
@@ -68,7 +68,10 @@ def run_of(config: Config, age: float = 1.0) -> Snapshot:
 
 
 def test_growth(config: Config) -> None:
-    """Daily growth counts the cells of the last two weeks; raw data by raw.json if there is one."""
+    """Growth per day is computed from the cells of the last two weeks.
+
+    The size of raw data comes from raw.json if that exists.
+    """
     snapshot = run_of(config)
     (Path(config.backups[0].place.path) / MARKER).write_text("{}")
     found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
@@ -83,7 +86,7 @@ def test_growth(config: Config) -> None:
 
 
 def test_long_ago(config: Config) -> None:
-    """Cells finished earlier do not count for growth; an unmounted backup is left out."""
+    """Older cells do not affect the forecast; a backup that is not mounted is omitted."""
     found = spaces(config, [run_of(config, age=WINDOW + 1)], NOW)
     assert [(each.where, each.per_day, each.full_in) for each in found] == [
         ("landing", None, None),
@@ -122,16 +125,19 @@ def test_long_ago(config: Config) -> None:
         ),
     ],
 )
-def test_sentences(free: float, per_day: float | None, ok: bool, said: str) -> None:
-    """The sentence says when a disk will be full; soon, or little free space, is not ok."""
+def test_sentences(free: float, per_day: float | None, ok: bool, sentence: str) -> None:
+    """The sentence says when a disk will be full.
+
+    It is a problem if that is soon or if little space is left.
+    """
     space = DiskSpace("output", "/out", int(free), 100_000_000_000, per_day)
-    assert (str(space), space.ok) == (f"output /out: {said}", ok)
+    assert (str(space), space.ok) == (f"output /out: {sentence}", ok)
 
 
 @pytest.mark.parametrize("size", ["1" + "0" * 400, "1" + "0" * 4000, "-1", "NaN", "true", '"7"'])
 @pytest.mark.parametrize("name", ["manifest.json", "raw.json"])
 def test_sizes_that_no_file_has(config: Config, name: str, size: str) -> None:
-    """A size that no file can have adds nothing and causes no error."""
+    """An impossible size adds nothing, and stops nothing."""
     snapshot = run_of(config)
     place = config.output / "run" / CELL.library / CELL.name
     (place / name).write_text(

@@ -1,4 +1,4 @@
-"""Real and composed samples of MinKNOW output: every tree must get the answer that its index gives."""
+"""Samples of MinKNOW output, real and composed: every tree gets the answer of its index."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ TREES = SAMPLES / "trees"
 pytestmark = needs_samples
 
 FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKind.BAM
-PHIX = "rbk_bc01_phix_circular_dsdna/rbk_bc01_phix_circular_dsdna_for_Tom/20210326_1221_X2_FAP96013_5c8ca1b1"
+PHIX = (
+    "rbk_bc01_phix_circular_dsdna/rbk_bc01_phix_circular_dsdna_for_Tom/"
+    "20210326_1221_X2_FAP96013_5c8ca1b1"
+)
 TESTLIB = "testlib/20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 BAMS = "20221103_EGS2_25070AT/25070AT0003/"
 
@@ -23,7 +26,8 @@ CELLS: dict[str, tuple[dict[DataKind, int], Verdict, str]] = {
     f"simple_done/20190710_LOCALTEST_00newrun/{TESTLIB}": (
         {FASTQ: 3, FAST5: 3, POD5: 2},
         Verdict.PROVEN,
-        "all files announced are here: 3 FASTQ files, 3 FAST5 files; 2 POD5 files not announced by number",
+        "all files announced are here: 3 FASTQ files, 3 FAST5 files; "
+        "2 POD5 files not announced by number",
     ),
     f"simple_missing_file/20190710_LOCALTEST_00missingfile/{TESTLIB}": (
         {FASTQ: 2, FAST5: 1},
@@ -38,12 +42,14 @@ CELLS: dict[str, tuple[dict[DataKind, int], Verdict, str]] = {
     f"barcoded_bam/{BAMS}20221103_1710_1F_PAM83464_136e9f68": (
         {FASTQ: 48, FAST5: 49, BAM: 49},
         Verdict.PROVEN,
-        "all files announced are here: 48 FASTQ files, 49 FAST5 files; 49 BAM files not announced by number",
+        "all files announced are here: 48 FASTQ files, 49 FAST5 files; "
+        "49 BAM files not announced by number",
     ),
     f"barcoded_bam/{BAMS}20221104_1306_1G_PAM78534_6623d643": (
         {FASTQ: 48, FAST5: 49, BAM: 49},
         Verdict.PROVEN,
-        "all files announced are here: 48 FASTQ files, 49 FAST5 files; 49 BAM files not announced by number",
+        "all files announced are here: 48 FASTQ files, 49 FAST5 files; "
+        "49 BAM files not announced by number",
     ),
     "flongle_pod5/20231107_MIN2_26171SS/26171SS0001L02/20231108_1411_MN32284_AOZ898_35873099": (
         {FASTQ: 33, POD5: 38},
@@ -114,7 +120,7 @@ def test_every_tree_gets_its_answer(cell: str) -> None:
 
 
 def test_every_cell_of_the_trees_is_found_and_expected() -> None:
-    """Cells are told from other directories by their names alone: those of the table and no others."""
+    """The name alone tells a cell from another directory: those of the table and no others."""
     found = {
         str(path.relative_to(TREES))
         for path in TREES.glob("*/*/*/*")
@@ -130,7 +136,8 @@ def test_pooled_data_are_named_and_not_guessed_at() -> None:
     """
     assert minknow.pooled(TREES / "assembled_pooled" / "exp_pooled" / "sampleA") == (
         "sampleA holds data without a cell directory (MinKNOW data pooling):"
-        " 2 acquisitions, aaaaaaaa 1 of 1 FASTQ, bbbbbbbb 1 of 1 FASTQ; hesiod-watch does not process pooled data"
+        " 2 acquisitions, aaaaaaaa 1 of 1 FASTQ, bbbbbbbb 1 of 1 FASTQ; "
+        "hesiod-watch does not process pooled data"
     )
     assert {minknow.pooled((TREES / cell).parent) for cell in CELLS} == {""}
 

@@ -52,7 +52,8 @@ ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
         (
             (
                 ROOT,
-                r"30 22 0:40 / /my\040data\134x rw shared:1 master:2 propagate_from:3 - fuse.sshfs a@b:/ rw",
+                r"30 22 0:40 / /my\040data\134x rw shared:1 master:2 propagate_from:3 - "
+                r"fuse.sshfs a@b:/ rw",
             ),
             r"/my data\x/run",
             "fuse.sshfs",
@@ -84,7 +85,8 @@ def test_mount_of_a_path(mounts: tuple[str, ...], path: str, fstype: str) -> Non
     [
         ("ext4 xfs btrfs zfs tmpfs fuseblk", "local"),
         (
-            "nfs nfs4 lustre cifs smb3 gpfs beegfs ceph 9p afs ocfs2 gfs2 virtiofs fuse fuse.sshfs fuse.bindfs",
+            "nfs nfs4 lustre cifs smb3 gpfs beegfs ceph 9p afs ocfs2 gfs2 virtiofs "
+            "fuse fuse.sshfs fuse.bindfs",
             "network",
         ),
         ("overlay aufs ecryptfs", "stacked"),

@@ -434,5 +434,10 @@ def run_document(**changes: Any) -> Json:
             cell(qc_document(library="pool_1", cell="20261118_1802_2F_PAW40001_5500aa13"),
                  "aborted", "disregarded by K. Miller: wrong sample loaded", page=None, qc=None),
         ],
-        "quarantined": [{"name": "pool 7;rm -rf", "why": "the name contains \";\"; allowed are letters and digits"}],
+        "quarantined": [
+            {
+                "name": "pool 7;rm -rf",
+                "why": 'the name contains ";"; allowed are letters and digits',
+            }
+        ],
     } | changes  # fmt: skip

@@ -58,7 +58,8 @@ from hesiod_watch.fastq.model import Settings
 from hesiod_watch.fastq.tasks import TaskLimits
 backlog.SMALLEST_SHARE = ingest.BYTES_PER_WORKER = 1
 outputs = pickle.loads(Path(sys.argv[1]).read_bytes())
-with ingest.Ingest.open(Path(sys.argv[2]), Settings(level="small", processes=2), owner={}, check_all=False,
+settings = Settings(level="small", processes=2)
+with ingest.Ingest.open(Path(sys.argv[2]), settings, owner={}, check_all=False,
                         limits=TaskLimits(files=3)) as one:
     one.finish(outputs, on_progress=lambda tally: print(".", end="", flush=True))
 """

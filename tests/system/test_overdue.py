@@ -166,7 +166,7 @@ def test_accepted_by_a_person(site: Site) -> None:
 
 
 def test_within_the_grace_period_nothing_is_said(site: Site) -> None:
-    """Files that are a little late are waited for in silence; so is a cell without a final_summary."""
+    """Files that are a little late cause no message, nor does a cell without final_summary."""
     site.configure(processing=USUAL)
     directory = land(site, TWO, 1, late=False)
     running = land(site, TWO, 1, cell="20261122_2211_1B_PAW00002_1a2b3c4d", late=False)

@@ -40,7 +40,7 @@ def _summary_entries(cell_dir: Path) -> list[tuple[str, os.stat_result]]:
 
 
 def newest_summary_mtime(cell_dir: Path) -> float | None:
-    """Time when the newest final_summary arrived here, in seconds since the epoch; None without one.
+    """Time of arrival of the newest final_summary, in seconds since the epoch; None without one.
 
     The change time (ctime) counts, by the clock of this file system. The mtime is by the clock of
     the sequencer, which may be wrong, and a copy keeps it. So the files of an old run that is being

@@ -223,7 +223,7 @@ def test_a_proof_that_has_run_out(world: World) -> None:
     proof = proof_of(world)
     times = iter([0, 1, 2, *[660] * 50])
     gone = DeletedFiles()
-    with pytest.raises(TemporaryError, match="run out"):
+    with pytest.raises(TemporaryError, match="expired"):
         delete.delete_files(
             proof,
             world.job("strip"),

@@ -67,11 +67,11 @@ def test_growing_then_finished(mode: str, sequencer: SshSequencer) -> None:
 
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
-def test_other_content_under_same_size_and_time(mode: str, there: There) -> None:
-    """A file with other content but the same size and time is detected and copied again."""
-    cell = make_cell(there.run)
-    there.copy(there.upstream(mode))
-    (there.landed / SUMMARY).unlink()
+def test_other_content_under_same_size_and_time(mode: str, sequencer: SshSequencer) -> None:
+    """A local file with other content but the same size and time is found and corrected."""
+    cell = make_cell(sequencer.run)
+    sequencer.copy(sequencer.upstream(mode))
+    (sequencer.landed / SUMMARY).unlink()
     name = "fastq_pass/PAD38578_pass_c6ded78b_1.fastq"
     status = (cell / name).stat()
     (sequencer.landed / name).write_bytes(b"x" * status.st_size)

@@ -35,10 +35,10 @@ pytestmark = [
 # Listing.
 
 
-def test_listed_over_ssh_as_from_a_mount(there: There) -> None:
-    """Over ssh and from a mount the same runs, cells and quarantined names are listed."""
-    make_cell(there.run)
-    make_cell(there.data / "run 2", CellId("a", f"{CELL.name}.2"))
+def test_listed_over_ssh_as_from_a_mount(sequencer: SshSequencer) -> None:
+    """A listing over ssh has the same runs, cells and quarantined names as one from a mount."""
+    make_cell(sequencer.run)
+    make_cell(sequencer.data / "run 2", CellId("a", f"{CELL.name}.2"))
     for name in ("$(touch owned)", "`id`", "new\nline", "-rf", "#x", "a;b", "é", "'", '"', "\\"):
         make_cell(sequencer.data / name)
         make_cell(sequencer.run, CellId(name, CELL.name))

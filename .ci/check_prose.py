@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Find words that the project does not use, in what people read: docstrings, comments, messages, pages, documents.
+"""Find words that the project does not use in docstrings, comments, messages, pages and documents.
 
-    check-prose [FILE...]
+    check_prose.py [FILE...]
 
-Without a FILE every tracked file of the kinds below is read. Prints FILE:LINE: WORD: TEXT for each, and then exits
-with 1. CONTRIBUTING.md says why these words are not used and what to write.
+Without a FILE, reads every tracked file of the kinds below. Prints FILE:LINE: WORD: TEXT for each
+word found, and then exits with 1. CONTRIBUTING.md says what to write instead.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ OPENING = re.compile(r"(?:Of|What|That)\b")
 
 
 def of_python(text: str) -> Iterator[tuple[int, str]]:
-    """Line and text of every comment and of every string that has a blank in it; docstrings are strings."""
+    """Line number and text of every comment, and of every string that contains a blank."""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.COMMENT or (token.type == tokenize.STRING and " " in token.string):
-            for number, line in enumerate(token.string.splitlines(), token.start[0]):
-                yield number, line
+        text_for_people = token.type == tokenize.STRING and " " in token.string
+        if text_for_people or token.type == tokenize.COMMENT:
+            yield from enumerate(token.string.splitlines(), token.start[0])
 
 
 def openings(text: str) -> Iterator[tuple[int, str]]:
-    """Line and first line of every docstring that begins with a word that a docstring does not begin with."""
+    """Line number and first line of every docstring that begins with a word of OPENING."""
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             docstring = ast.get_docstring(node, clean=False)
@@ -77,16 +77,23 @@ def problems(path: Path) -> Iterator[str]:
 
 def tracked() -> list[Path]:
     """What people read of this checkout. Tests are not among it: they quote what others write."""
-    patterns = ("hesiod_watch", "benchmarks", "bin", "contrib", "docs", "*.md", "Makefile", ".ci", "pyproject.toml")
-    listed = subprocess.run(("git", "ls-files", "-z", "--", *patterns), check=True, capture_output=True, text=True)
+    patterns = (
+        *("hesiod_watch", "benchmarks", "bin", "contrib", "docs"),
+        *("*.md", "Makefile", ".ci", "pyproject.toml"),
+    )
+    command = ("git", "ls-files", "-z", "--", *patterns)
+    listed = subprocess.run(command, check=True, capture_output=True, text=True)
     names = [name for name in listed.stdout.split("\0") if name]
     skipped = (".c", ".css", ".json", ".svg", ".png")
-    return [Path(name) for name in names if not name.endswith(skipped) and name != ".ci/check-prose"]
+    here = ".ci/check_prose.py"
+    return [Path(name) for name in names if not name.endswith(skipped) and name != here]
 
 
 def main(arguments: list[str]) -> int:
-    found = [each for path in ([Path(name) for name in arguments] or tracked()) for each in problems(path)]
-    print(*found, sep="\n", end="\n" if found else "")
+    paths = [Path(name) for name in arguments] or tracked()
+    found = [each for path in paths for each in problems(path)]
+    for line in found:
+        print(line)  # noqa: T201 -- this is a command
     return 1 if found else 0
 
 
