@@ -367,7 +367,7 @@ class Cell:
     flags: CellFlags = CellFlags()
     # Counted for this snapshot, or read from `done` or `failed`; None: a flag already decides.
     completeness: Completeness | None = None
-    # Time of the newest final_summary, seconds since the epoch.
+    # Arrival of the newest final_summary here, seconds since the epoch.
     summary_since: float | None = None
     progress: Progress | None = None
     arriving: IngestState | None = None  # None: not examined, because the cell is not being written

@@ -33,15 +33,15 @@ def disagrees(cell: Cell) -> bool:
 
 
 def summary_time(cell: Cell) -> datetime | None:
-    """Return when the newest final_summary of a cell was written; None if there is none."""
+    """Return when the newest final_summary of a cell arrived here; None if there is none."""
     since = cell.summary_since
     return None if since is None else datetime.fromtimestamp(since, UTC)
 
 
 def grace_end(cell: Cell, policy: Policy) -> datetime | None:
     """Return when an ended, incomplete cell becomes overdue; None for every other cell."""
-    written = summary_time(cell) if disagrees(cell) else None
-    return None if written is None else written + timedelta(seconds=policy.grace)
+    arrived = summary_time(cell) if disagrees(cell) else None
+    return None if arrived is None else arrived + timedelta(seconds=policy.grace)
 
 
 def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
@@ -49,10 +49,10 @@ def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
 
     A final_summary dated more than `CLOCK_SKEW` in the future gives no grace period.
     """
-    end, written = grace_end(cell, policy), summary_time(cell)
-    if end is None or written is None:
+    end, arrived = grace_end(cell, policy), summary_time(cell)
+    if end is None or arrived is None:
         return False
-    return now > end or written - now > CLOCK_SKEW
+    return now > end or arrived - now > CLOCK_SKEW
 
 
 def overdue_cells(snapshot: Snapshot, policy: Policy, now: datetime) -> list[Cell]:
@@ -83,7 +83,7 @@ def problems(snapshot: Snapshot, policy: Policy, now: datetime) -> Mapping[CellI
     """Return a sentence for each overdue cell; each poll prints it until the cell is resolved."""
     return {
         cell.id: f"{snapshot.run} {cell.id}: overdue: {_why(cell)}; "
-        f"its final_summary was written at {_written(cell)}; "
+        f"its final_summary arrived at {_arrived(cell)}; "
         f"hesiod-watch explain {snapshot.run} {cell.id}"
         for cell in overdue_cells(snapshot, policy, now)
     }
@@ -92,7 +92,7 @@ def problems(snapshot: Snapshot, policy: Policy, now: datetime) -> Mapping[CellI
 def overdue_words(cell: Cell) -> str:
     """Return what is wrong with an overdue cell, and since when."""
     return (
-        f"{_why(cell)}. Its final_summary was written at {_written(cell)}, "
+        f"{_why(cell)}. Its final_summary arrived at {_arrived(cell)}, "
         "and the grace period after that is over."
     )
 
@@ -195,6 +195,6 @@ def _why(cell: Cell) -> str:
     return cell.completeness.why if cell.completeness else ""
 
 
-def _written(cell: Cell) -> str:
-    written = summary_time(cell)
-    return iso(written) if written else "an unknown time"
+def _arrived(cell: Cell) -> str:
+    arrived = summary_time(cell)
+    return iso(arrived) if arrived else "an unknown time"

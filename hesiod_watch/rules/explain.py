@@ -165,8 +165,8 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
         yield "flag synced: accepted as complete by a person"
     elif flags.synced:
         yield "flag synced: its data were recorded as complete"
-    if written := summary_time(cell):
-        yield f"final_summary written {ago((now - written).total_seconds())} ago"
+    if arrived := summary_time(cell):
+        yield f"final_summary arrived {ago((now - arrived).total_seconds())} ago"
     if cell.completeness and not flags.done:
         yield f"counted: {cell.completeness.why}"
         for summary in cell.completeness.summaries:

@@ -257,7 +257,7 @@ def _cell(
         return replace(observed, progress=_read_progress(results))
     if cell_flags.synced:
         return observed
-    since = minknow.newest_summary_mtime(directory)
+    since = minknow.newest_summary_time(directory)
     # Do not count the files of a cell that is still being written: each pass would list everything.
     contents = minknow.read_contents(directory) if since is not None else CellContents()
     observed = replace(observed, completeness=completeness.judge(contents), summary_since=since)

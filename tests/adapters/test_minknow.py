@@ -144,7 +144,7 @@ def test_a_cell_that_is_not_there(tmp_path: Path) -> None:
         "gone cannot be read: No such file or directory",
     )
     assert judge(contents).verdict is Verdict.UNREADABLE
-    assert minknow.newest_summary_mtime(tmp_path / "gone") is None
+    assert minknow.newest_summary_time(tmp_path / "gone") is None
     assert minknow.ont_report(tmp_path / "gone") is None
 
 
@@ -152,7 +152,7 @@ def test_a_directory_that_is_no_directory(cell: Make) -> None:
     """A file in place of a cell has a reason, and a time, so that it is examined."""
     file = cell(["not_a_directory"]) / "not_a_directory"
     assert read_contents(file).problem == "not_a_directory cannot be read: Not a directory"
-    assert minknow.newest_summary_mtime(file) == file.stat().st_mtime
+    assert minknow.newest_summary_time(file) == file.stat().st_ctime
 
 
 # --- reports, pooling

@@ -146,7 +146,7 @@ def test_names_of_summaries(cell: Make, name: str, counts: bool) -> None:
     assert [summary.name for summary in read_contents(directory).summaries] == (
         [name] if counts else []
     )
-    assert (minknow.newest_summary_mtime(directory) is not None) is counts
+    assert (minknow.newest_summary_time(directory) is not None) is counts
 
 
 def test_a_summary_that_is_no_regular_file_is_not_opened(cell: Make, tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_summary_that_is_no_regular_file_is_not_opened(cell: Make, tmp_path: P
     assert sorted(summary.problem for summary in summaries) == [
         f"final_summary_{number}.txt is not a regular file and is not read" for number in (1, 2, 3)
     ]
-    assert minknow.newest_summary_mtime(directory) is not None
+    assert minknow.newest_summary_time(directory) is not None
 
 
 def test_the_newest_summary_comes_last(cell: Make) -> None:
@@ -175,7 +175,7 @@ def test_the_newest_summary_comes_last(cell: Make) -> None:
         os.utime(directory / name, (mtime, mtime))
     assert [summary.name[14] for summary in read_contents(directory).summaries] == ["c", "b", "a"]
     newest = max(path.stat().st_ctime for path in directory.glob("final_summary_*"))
-    assert minknow.newest_summary_mtime(directory) == newest
+    assert minknow.newest_summary_time(directory) == newest
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_a_summary_with_an_odd_time(cell: Make, mtime: int) -> None:
     (directory / "final_summary_a.txt").write_text(summary_text())
     arrived = (directory / "final_summary_a.txt").stat().st_ctime
     os.utime(directory / "final_summary_a.txt", (mtime, mtime))
-    found = minknow.newest_summary_mtime(directory)
+    found = minknow.newest_summary_time(directory)
     assert found is not None
     assert arrived <= found <= arrived + 60
 

@@ -8,7 +8,7 @@ per file, because a cell may have a million files. It never follows symbolic lin
 
 from hesiod_watch.runs.minknow.contents import (
     fastq_changed,
-    newest_summary_mtime,
+    newest_summary_time,
     ont_report,
     read_contents,
 )
@@ -21,7 +21,7 @@ __all__ = [
     "data_files",
     "facts",
     "fastq_changed",
-    "newest_summary_mtime",
+    "newest_summary_time",
     "ont_report",
     "parse_summary",
     "pooled",

@@ -39,7 +39,7 @@ def _summary_entries(cell_dir: Path) -> list[tuple[str, os.stat_result]]:
     return sorted(found, key=lambda item: (item[1].st_mtime_ns, natural_key(item[0])))
 
 
-def newest_summary_mtime(cell_dir: Path) -> float | None:
+def newest_summary_time(cell_dir: Path) -> float | None:
     """Time of arrival of the newest final_summary, in seconds since the epoch; None without one.
 
     The change time (ctime) counts, by the clock of this file system. The mtime is by the clock of
