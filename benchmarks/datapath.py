@@ -67,15 +67,17 @@ for path in map(Path, paths):
 WHOLE = """
 import json, sys
 from pathlib import Path
+from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings
 from hesiod_watch.fastq.sources import look
-from hesiod_watch.fastq.write import write_outputs
 settings, directory, *paths = sys.argv[1:]
 sources = {}
 for path in map(Path, paths):
     sources.setdefault(path.stem, []).append(look(path, f"{path.parent.name}/{path.name}"))
 outputs = [Output(name + ".out", None, "pass", tuple(some)) for name, some in sources.items()]
-write_outputs(outputs, Path(directory), Settings(**json.loads(settings)))
+how = Settings(**json.loads(settings))
+with Ingest.open(Path(directory), how, owner={}, check_all=False) as ingest:
+    ingest.finish(outputs)
 """
 
 

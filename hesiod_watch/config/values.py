@@ -226,8 +226,12 @@ class ProcessingSettings:
     )
     """Actions that run at the same time on this host; `auto`: half of the CPUs, at least 1."""
 
-    processes: Annotated[int, IntegerValue(1, 1024)] = 1
-    """Processes that write the outputs of one cell together."""
+    processes: Annotated[int, IntegerValue(1, 1024, auto=default_workers)] = field(
+        default_factory=default_workers
+    )
+    """Processes that write the outputs of one cell together; `auto` is half of the CPUs, at least
+    1. A cell with little data has fewer.
+    """
 
     nice: Annotated[int, IntegerValue(0, 19)] = 10
     """CPU priority of the work: 0 normal, 19 lowest."""

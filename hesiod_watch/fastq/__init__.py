@@ -2,8 +2,8 @@
 
 The entry point is `ingest.Ingest`. It takes `model.Output`s (a final name and its sources in order)
 in several calls. At the end it returns `model.Written`s (bytes, md5, reads, bases, statistics, one
-`model.Piece` per source). `write.write_outputs` does the same in one call. `verify.verify` reads a
-written file back. `qc.qc_groups` turns statistics into the numbers of `qc.json`.
+`model.Piece` per source). `verify.verify` reads a written file back. `qc.qc_groups` turns
+statistics into the numbers of `qc.json`.
 
 The modules, lowest first. Only `sources` and `durable` open files and translate errors.
 

@@ -75,10 +75,11 @@ def test_without_a_coder_all_works_the_same(tmp_path: Path) -> None:
     (tmp_path / "a.fastq").write_bytes(text)
     program = (
         "import sys; from pathlib import Path\n"
-        "from hesiod_watch.fastq import coder, model, sources, write\n"
+        "from hesiod_watch.fastq import coder, ingest, model, sources\n"
         "source = sources.look(Path('a.fastq'), 'a.fastq')\n"
         "outputs = [model.Output('out', None, 'pass', (source,))]\n"
-        "write.write_outputs(outputs, Path('.'), model.Settings())\n"
+        "with ingest.Ingest.open(Path('.'), model.Settings(), owner={}, check_all=False) as one:\n"
+        "    one.finish(outputs)\n"
         "print(coder.CODER, coder.__file__)"
     )
     done = subprocess.run(

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 from fastq_files import GOOD, put, reads
+from output_writing import write_outputs
 
 from hesiod_watch.core.errors import BadSource, TemporaryError
 from hesiod_watch.fastq import backlog, ingest
 from hesiod_watch.fastq.model import Output, Settings, Tally
 from hesiod_watch.fastq.qc import qc_groups
-from hesiod_watch.fastq.write import write_outputs
 
 
 def several(directory: Path, count: int = 5) -> list[Output]:
@@ -103,14 +103,15 @@ def test_a_killed_worker_is_a_temporary_error(tmp_path: Path) -> None:
 PARENT = """
 import sys
 from pathlib import Path
+from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings
 from hesiod_watch.fastq.sources import look
-from hesiod_watch.fastq.write import write_outputs
 path = Path(sys.argv[1])
 sources = tuple(look(path, str(number)) for number in range(1000))
 outputs = [Output(f"o{n}", None, "pass", sources) for n in range(2)]
 def progress(tally): print("working", flush=True)
-write_outputs(outputs, path.parent, Settings(processes=2), on_progress=progress)
+with Ingest.open(path.parent, Settings(processes=2), owner={}, check_all=False) as ingest:
+    ingest.finish(outputs, progress)
 """
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from output_writing import write_outputs
 from samples import SAMPLES, needs_samples
 
 from hesiod_watch.core.errors import BadSource
@@ -13,7 +14,6 @@ from hesiod_watch.fastq.model import Output, Settings
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.verify import verify
-from hesiod_watch.fastq.write import write_outputs
 
 CELL_07_09 = (
     "trees/gridion_real_reads/20200311-POOLED/mIXED/20200311_1427_X1_FAK72834_a3787181/fastq_pass"

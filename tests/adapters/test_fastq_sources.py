@@ -12,12 +12,12 @@ import pytest
 from fastq_files import GOOD, put, reads, write
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from output_writing import write_outputs
 
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.fastq.model import Output, Settings, Tally
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import look, translate
-from hesiod_watch.fastq.write import write_outputs
 
 lines = st.text("ACGTN", max_size=40)
 names = st.text(st.characters(codec="ascii", exclude_characters="\n\r\0"), max_size=30)

@@ -15,13 +15,13 @@ import pytest
 from fastq_files import BASES, GOOD, QUALITIES, put, reads, record, write
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from output_writing import write_outputs
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.fastq import bgzf, journal_state
 from hesiod_watch.fastq.model import Level, Output, Settings
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.sources import look
-from hesiod_watch.fastq.write import write_outputs
 
 
 def blocks_of(data: bytes) -> list[bytes]:

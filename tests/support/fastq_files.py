@@ -6,10 +6,11 @@ import gzip
 import random
 from pathlib import Path
 
+from output_writing import write_outputs
+
 from hesiod_watch.fastq.model import Output, Settings, Source, Written
 from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.verify import verify
-from hesiod_watch.fastq.write import write_outputs
 
 GOOD = b"@r1\nACGT\n+\nIIII\n"
 

@@ -1,7 +1,4 @@
-"""Write outputs in one call, for callers that keep no state between two calls.
-
-`ingest` is for callers that keep it.
-"""
+"""Write outputs in one call, for tests that keep no state between two calls."""
 
 from __future__ import annotations
 
