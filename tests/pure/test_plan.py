@@ -4,25 +4,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 from outboxes import ALL_TOLD
+from snapshots import attempt, cell, claim, flag, run
 
 from hesiod_watch.core.model import (
-    LOCAL,
     Attempt,
     Cell,
-    CellFlags,
-    CellId,
     Claim,
     Completeness,
-    Flag,
     IngestState,
     Liveness,
     Owner,
     Policy,
-    RunName,
     Snapshot,
     Verdict,
 )
@@ -32,35 +28,23 @@ from hesiod_watch.rules.stages import digest_of_report
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 POLICY = Policy(local=True, grace=3600, attempts_per_day=3, ingest_interval=None)
-ID = CellId("lib", "cell")
-FLAG = Flag("flag", mtime=1.0, text="because")
-RUN = Snapshot(
-    RunName("run"),
-    Path("/landing/run"),
-    has_pipeline=True,
-    upstream=LOCAL,
-    output=Path("/output/run"),
-    outbox=ALL_TOLD,
-)
-HERE = Cell(ID, present=True)
 PROVEN = Completeness(Verdict.PROVEN, "3 of 3 FASTQ files")
 SHORT = Completeness(Verdict.SHORT, "1 of 3 FASTQ files missing")
 RUNNING = Completeness(Verdict.RUNNING, "still running: no final_summary yet")
 
 
-def claim(
-    epoch: int = 1,
-    liveness: Liveness = Liveness.DEAD,
-    *,
-    hours_ago: float = 1,
-    yielded: bool = False,
-    time: str | None = None,
-) -> Claim:
-    when = (NOW - timedelta(hours=hours_ago)).isoformat() if time is None else time
-    owner = Owner(f"token{epoch}", host="here", pid=1, time=when, epoch=epoch)
-    return Claim(
-        epoch, owner, None, yielded=yielded, liveness=liveness, evidence="process 1 is gone"
-    )
+def told(*cells: Cell, **facts: Any) -> Snapshot:
+    """A run whose events are all reported, so that no message is planned."""
+    return run(*cells, outbox=ALL_TOLD, **facts)
+
+
+def ago(**length: float) -> str:
+    return (NOW - timedelta(**length)).isoformat()
+
+
+def dead(epoch: int = 1, time: str = ago(hours=1), *, yielded: bool = False) -> Claim:
+    """A claim of that time whose owner died."""
+    return claim(Liveness.DEAD, epoch, owner=Owner("token", time=time), yielded=yielded)
 
 
 def planned(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[str, int]]:
@@ -70,55 +54,46 @@ def planned(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[str, int]
 @pytest.mark.parametrize(
     ("snapshot", "expected"),
     [
-        (replace(RUN, has_pipeline=False, upstream=None, cells=(HERE,)), [("new-run", 1)]),
-        (replace(RUN, has_pipeline=False, upstream=None), []),
-        (replace(RUN, cells=(replace(HERE, completeness=PROVEN),)), [("synced", 1)]),
-        (replace(RUN, cells=(replace(HERE, completeness=SHORT),)), []),
-        (replace(RUN, cells=(replace(HERE, completeness=RUNNING),)), []),
-        (replace(RUN, upstream="host:/data", cells=(replace(HERE, completeness=PROVEN),)), []),
-        (replace(RUN, cells=(replace(HERE, flags=CellFlags(synced=True)),)), [("process", 1)]),
-        (
-            replace(
-                RUN,
-                cells=(replace(HERE, flags=CellFlags(claims=(claim(liveness=Liveness.ALIVE),))),),
-            ),
-            [],
+        pytest.param(
+            told(cell(), has_pipeline=False, upstream=None),
+            [("new-run", 1)],
+            id="a run with a cell is taken up",
         ),
-        (
-            replace(
-                RUN,
-                cells=(replace(HERE, flags=CellFlags(claims=(claim(liveness=Liveness.UNKNOWN),))),),
-            ),
-            [],
+        pytest.param(
+            told(has_pipeline=False, upstream=None), [], id="a directory without a cell is not"
         ),
-        (
-            replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(),))),)),
+        pytest.param(
+            told(cell(completeness=PROVEN)),
+            [("synced", 1)],
+            id="proven data are recorded as synced",
+        ),
+        pytest.param(told(cell(completeness=SHORT)), [], id="missing files are waited for"),
+        pytest.param(told(cell(completeness=RUNNING)), [], id="a running cell is waited for"),
+        pytest.param(
+            told(cell(completeness=PROVEN), upstream="host:/data"),
+            [],
+            id="only a sync proves what comes from an upstream",
+        ),
+        pytest.param(told(cell(synced=True)), [("process", 1)], id="a synced cell is processed"),
+        pytest.param(
+            told(cell(claims=(claim(Liveness.ALIVE),))), [], id="a living owner is left alone"
+        ),
+        pytest.param(
+            told(cell(claims=(claim(Liveness.UNKNOWN),))),
+            [],
+            id="doubt about an owner is no proof",
+        ),
+        pytest.param(
+            told(cell(claims=(dead(),))),
             [("process", 2)],
+            id="a dead owner is replaced under the next epoch",
         ),
-        (
-            replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(1), claim(2)))),)),
-            [("process", 3)],
-        ),
-        (
-            replace(
-                RUN, cells=(replace(HERE, flags=CellFlags(claims=(claim(1), claim(2), claim(3)))),)
-            ),
+        pytest.param(told(cell(claims=(dead(1), dead(2)))), [("process", 3)], id="and again"),
+        pytest.param(
+            told(cell(claims=(dead(1), dead(2), dead(3)))),
             [("give-up", 1)],
+            id="until a person must look",
         ),
-    ],
-    ids=[
-        "a run with a cell is taken up",
-        "a directory without a cell is not",
-        "proven data are recorded as synced",
-        "missing files are waited for",
-        "a running cell is waited for",
-        "only a sync proves what comes from an upstream",
-        "a synced cell is processed",
-        "a living owner is left alone",
-        "doubt about an owner is no proof",
-        "a dead owner is replaced under the next epoch",
-        "and again",
-        "until a person must look",
     ],
 )
 def test_rules(snapshot: Snapshot, expected: list[tuple[str, int]]) -> None:
@@ -128,46 +103,39 @@ def test_rules(snapshot: Snapshot, expected: list[tuple[str, int]]) -> None:
 
 def test_runs_are_taken_up_only_where_sequencers_write_here() -> None:
     """Without a LOCAL upstream a new directory belongs to another program."""
-    snapshot = replace(RUN, has_pipeline=False, upstream=None, cells=(HERE,))
+    snapshot = told(cell(), has_pipeline=False, upstream=None)
     assert planned(snapshot, replace(POLICY, local=False)) == []
 
 
-@pytest.mark.parametrize("flag", ["failed", "aborted", "stripped"])
-def test_nothing_is_started_in_a_flagged_run(flag: str) -> None:
+@pytest.mark.parametrize("name", ["failed", "aborted", "stripped"])
+def test_nothing_is_started_in_a_flagged_run(name: str) -> None:
     """The run's own flags stop every rule, and the plan says so."""
-    cells = (
-        replace(HERE, flags=CellFlags(synced=True)),
-        Cell(CellId("lib", "b"), True, completeness=PROVEN),
-    )
-    decision = plan(replace(RUN, flags=frozenset({flag}), cells=cells), POLICY, NOW)
+    cells = (cell("a", synced=True), cell("b", completeness=PROVEN))
+    decision = plan(told(*cells, flags=frozenset({name})), POLICY, NOW)
     assert decision.actions == ()
-    assert flag in decision.waiting[0]
+    assert name in decision.waiting[0]
 
 
 @pytest.mark.parametrize(
-    "run",
-    [replace(RUN, output=None, output_problem="output: dangling"), replace(RUN, upstream=None)],
+    "facts",
+    [{"output": None, "output_problem": "output: dangling"}, {"upstream": None}],
     ids=["output", "upstream"],
 )
-def test_nothing_is_started_without_output_or_upstream(run: Snapshot) -> None:
+def test_nothing_is_started_without_output_or_upstream(facts: dict[str, Any]) -> None:
     """No work starts before the upstream and the output directory of a run are known."""
-    assert planned(replace(run, cells=(replace(HERE, flags=CellFlags(synced=True)),))) == []
+    assert planned(told(cell(synced=True), **facts)) == []
 
 
 def test_one_failed_cell_never_stops_another() -> None:
     """A ready cell is processed whatever another cell is doing."""
-    stuck = claim(liveness=Liveness.UNKNOWN)
-    cells = tuple(
-        Cell(CellId("lib", name), present=True, flags=flags)
-        for name, flags in {
-            "a": CellFlags(failed=FLAG),
-            "b": CellFlags(claims=(stuck,)),
-            "c": CellFlags(synced=True),
-            "d": CellFlags(aborted=FLAG),
-            "e": CellFlags(synced=True),
-        }.items()
+    snapshot = told(
+        cell("a", failed=flag()),
+        cell("b", claims=(claim(Liveness.UNKNOWN),)),
+        cell("c", synced=True),
+        cell("d", aborted=flag()),
+        cell("e", synced=True),
     )
-    actions = plan(replace(RUN, cells=cells), POLICY, NOW).actions
+    actions = plan(snapshot, POLICY, NOW).actions
     assert [action.cell.name for action in actions if action.cell and action.name == "process"] == [
         "c",
         "e",
@@ -177,30 +145,25 @@ def test_one_failed_cell_never_stops_another() -> None:
 def test_attempts_are_counted_over_a_day_only() -> None:
     """Old and released claims do not count as today's attempts; a claim without a time does."""
     old = (
-        claim(1, hours_ago=30),
-        claim(2, hours_ago=25),
-        claim(3, yielded=True),
-        claim(4),
-        claim(5),
+        dead(1, ago(hours=30)),
+        dead(2, ago(hours=25)),
+        dead(3, yielded=True),
+        dead(4),
+        dead(5),
     )
-    assert planned(replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=old)),))) == [
-        ("process", 6)
-    ]
-    unreadable = tuple(claim(epoch, time="once upon a time") for epoch in (1, 2, 3))
-    assert planned(replace(RUN, cells=(replace(HERE, flags=CellFlags(claims=unreadable)),))) == [
-        ("give-up", 1)
-    ]
+    assert planned(told(cell(claims=old))) == [("process", 6)]
+    unreadable = tuple(dead(epoch, "once upon a time") for epoch in (1, 2, 3))
+    assert planned(told(cell(claims=unreadable))) == [("give-up", 1)]
 
 
 def test_a_cell_with_only_released_claims_is_retried() -> None:
     """If every claim was released, the cell is processed again and not forgotten."""
-    yielded = CellFlags(claims=(claim(1, Liveness.ALIVE, yielded=True),))
-    assert planned(replace(RUN, cells=(replace(HERE, flags=yielded),))) == [("process", 2)]
+    assert planned(told(cell(claims=(claim(yielded=True),)))) == [("process", 2)]
 
 
 def test_report_follows_the_cells() -> None:
     """The run's page is written if it does not show the present cells, and only once."""
-    done = replace(RUN, cells=(replace(HERE, flags=CellFlags(done=FLAG)),))
+    done = told(cell(done=flag()))
     assert planned(done) == [("report", 1)]
     assert planned(replace(done, report_digest="another")) == [("report", 1)]
     assert planned(replace(done, report_digest=digest_of_report(done))) == []
@@ -208,23 +171,17 @@ def test_report_follows_the_cells() -> None:
 
 def test_priority_is_data_before_pages() -> None:
     """Processing comes before the report about it."""
-    cells = (
-        replace(HERE, flags=CellFlags(done=FLAG)),
-        Cell(CellId("lib", "b"), True, flags=CellFlags(synced=True)),
-    )
-    assert [name for name, _ in planned(replace(RUN, cells=cells))] == ["process", "report"]
+    snapshot = told(cell("a", done=flag()), cell("b", synced=True))
+    assert [name for name, _ in planned(snapshot)] == ["process", "report"]
 
 
 def test_missing_files_are_a_persons_business_after_the_grace_period() -> None:
     """Missing files are first waited for quietly; after the grace period a person is asked."""
-    since = NOW.timestamp() - 1800
-    short = replace(HERE, completeness=SHORT, summary_since=since)
+    short = cell(completeness=SHORT, summary_since=NOW.timestamp() - 1800)
     assert not overdue(short, POLICY, NOW)
     assert overdue(short, POLICY, NOW + timedelta(hours=1))
-    assert plan(replace(RUN, cells=(short,)), POLICY, NOW).waiting == (
-        "lib/cell: 1 of 3 FASTQ files missing",
-    )
-    (late,) = plan(replace(RUN, cells=(short,)), POLICY, NOW + timedelta(hours=1)).waiting
+    assert plan(told(short), POLICY, NOW).waiting == ("lib/cell: 1 of 3 FASTQ files missing",)
+    (late,) = plan(told(short), POLICY, NOW + timedelta(hours=1)).waiting
     assert "a person should look" in late
 
 
@@ -234,23 +191,23 @@ def test_looks_again_by_itself_where_nothing_announces_a_change() -> None:
     A running or settled cell needs no look of its own.
     """
 
-    def wait(cell: Cell) -> float | None:
-        again = look_again(replace(RUN, cells=(cell,)), POLICY, NOW)
+    def wait(only: Cell) -> float | None:
+        again = look_again(told(only), POLICY, NOW)
         return (again - NOW).total_seconds() if again else None
 
     def missing(age: float) -> Cell:
-        return replace(HERE, completeness=SHORT, summary_since=NOW.timestamp() - age)
+        return cell(completeness=SHORT, summary_since=NOW.timestamp() - age)
 
     assert [wait(missing(age)) for age in (0, 1, 40, 100_000)] == [1, 1, 10, 60]
-    assert wait(replace(HERE, completeness=RUNNING)) is None
-    assert wait(replace(HERE, flags=CellFlags(done=FLAG))) is None
-    assert wait(replace(HERE, flags=CellFlags(claims=(claim(liveness=Liveness.ALIVE),)))) == 5
+    assert wait(cell(completeness=RUNNING)) is None
+    assert wait(cell(done=flag())) is None
+    assert wait(cell(claims=(claim(Liveness.ALIVE),))) == 5
 
 
 def test_unknown_owner_asks_for_a_decision() -> None:
     """A claim of unknown liveness is left alone, and the plan says what a person can do."""
-    flags = CellFlags(claims=(claim(liveness=Liveness.UNKNOWN),))
-    (sentence,) = plan(replace(RUN, cells=(replace(HERE, flags=flags),)), POLICY, NOW).waiting
+    snapshot = told(cell(claims=(claim(Liveness.UNKNOWN),)))
+    (sentence,) = plan(snapshot, POLICY, NOW).waiting
     assert "hesiod-watch release" in sentence
 
 
@@ -258,81 +215,75 @@ INGESTING = replace(POLICY, ingest_interval=60)
 
 
 def arriving(
+    last: Attempt | None = None,
+    *,
     changed: int = 2,
     seen: int = 0,
     unfinished: int = 0,
-    *,
-    ended: str | None = None,
-    seconds_ago: float = 0,
+    name: str = "cell",
+    completeness: Completeness = RUNNING,
 ) -> Cell:
-    """Return a running cell; its last ingest began `seconds_ago` and ended with `ended`.
+    """A running cell after its last ingest, or before the first one."""
+    state = IngestState(changed, seen, unfinished, last)
+    return cell(name, completeness=completeness, arriving=state)
 
-    `ended` is "" for an ingest under way, and None for no ingest.
-    """
-    owner = Owner("token", time=(NOW - timedelta(seconds=seconds_ago)).isoformat())
-    last = (
-        None
-        if ended is None
-        else Attempt(ended, owner, Liveness.ALIVE if ended == "" else Liveness.DEAD, "")
-    )
-    return replace(
-        HERE, completeness=RUNNING, arriving=IngestState(changed, seen, unfinished, last)
-    )
+
+def ingest(ending: str = "", *, seconds_ago: float) -> Attempt:
+    """An ingest that began then."""
+    return attempt(ending, owner=Owner("token", time=ago(seconds=seconds_ago)))
 
 
 @pytest.mark.parametrize(
-    ("cell", "ingested"),
+    ("running", "ingested"),
     [
-        (arriving(), True),
-        (arriving(changed=0), False),
-        (arriving(changed=2, seen=2, ended="done", seconds_ago=600), False),
-        (arriving(changed=2, seen=2, unfinished=1, ended="done", seconds_ago=600), True),
-        (arriving(changed=3, seen=2, ended="done", seconds_ago=59), False),
-        (arriving(changed=3, seen=2, ended="done", seconds_ago=60), True),
-        (arriving(ended="", seconds_ago=600), False),
-        (
-            replace(
-                HERE,
-                completeness=RUNNING,
-                arriving=IngestState(2, round=Attempt("", None, Liveness.DEAD, "")),
-            ),
+        pytest.param(arriving(), True, id="files have landed"),
+        pytest.param(arriving(changed=0), False, id="no FASTQ yet"),
+        pytest.param(
+            arriving(ingest("done", seconds_ago=600), changed=2, seen=2), False, id="nothing new"
+        ),
+        pytest.param(
+            arriving(ingest("done", seconds_ago=600), changed=2, seen=2, unfinished=1),
             True,
+            id="a file was left that may have ended",
         ),
-        (
-            replace(
-                HERE,
-                completeness=RUNNING,
-                arriving=IngestState(2, round=Attempt("", None, Liveness.UNKNOWN, "")),
-            ),
+        pytest.param(
+            arriving(ingest("done", seconds_ago=59), changed=3, seen=2),
             False,
+            id="not more often than the interval",
         ),
-        (arriving(changed=3, seen=2, ended="failed", seconds_ago=599), False),
-        (arriving(changed=3, seen=2, ended="failed", seconds_ago=600), True),
-    ],
-    ids=[
-        "files have landed",
-        "no FASTQ yet",
-        "nothing new",
-        "a file was left that may have ended",
-        "not more often than the interval",
-        "after the interval",
-        "an attempt is under way",
-        "its owner died",
-        "the liveness of its owner is unknown",
-        "a failed attempt waits longer",
-        "and is retried",
+        pytest.param(
+            arriving(ingest("done", seconds_ago=60), changed=3, seen=2),
+            True,
+            id="after the interval",
+        ),
+        pytest.param(arriving(ingest(seconds_ago=600)), False, id="an attempt is under way"),
+        pytest.param(arriving(attempt(liveness=Liveness.DEAD)), True, id="its owner died"),
+        pytest.param(
+            arriving(attempt(liveness=Liveness.UNKNOWN)),
+            False,
+            id="the liveness of its owner is unknown",
+        ),
+        pytest.param(
+            arriving(ingest("failed", seconds_ago=599), changed=3, seen=2),
+            False,
+            id="a failed attempt waits longer",
+        ),
+        pytest.param(
+            arriving(ingest("failed", seconds_ago=600), changed=3, seen=2),
+            True,
+            id="and is retried",
+        ),
     ],
 )
-def test_running_cells_are_ingested(cell: Cell, ingested: bool) -> None:
+def test_running_cells_are_ingested(running: Cell, ingested: bool) -> None:
     """Ingest is planned if finished FASTQ may wait, and not more often than the interval."""
-    assert planned(replace(RUN, cells=(cell,)), INGESTING) == ([("ingest", 1)] if ingested else [])
-    assert planned(replace(RUN, cells=(cell,))) == []
+    assert planned(told(running), INGESTING) == ([("ingest", 1)] if ingested else [])
+    assert planned(told(running)) == []
 
 
 def test_a_complete_cell_is_not_ingested_any_more() -> None:
     """A cell whose data are proven complete is processed, not ingested."""
-    cell = replace(arriving(), completeness=PROVEN)
-    assert planned(replace(RUN, cells=(cell,)), INGESTING) == [("synced", 1)]
+    assert planned(told(arriving(completeness=PROVEN)), INGESTING) == [("synced", 1)]
 
 
 def test_ingest_is_looked_for_by_time() -> None:
@@ -341,24 +292,23 @@ def test_ingest_is_looked_for_by_time() -> None:
     No event reports a file in a data directory.
     """
 
-    def wait(cell: Cell) -> float:
-        again = look_again(replace(RUN, cells=(cell,)), INGESTING, NOW)
+    def wait(running: Cell) -> float:
+        again = look_again(told(running), INGESTING, NOW)
         assert again is not None
         return (again - NOW).total_seconds()
 
-    assert wait(arriving(changed=3, seen=2, ended="done", seconds_ago=20)) == 40
-    assert wait(arriving(changed=2, seen=2, ended="done", seconds_ago=20)) == 60
+    last = ingest("done", seconds_ago=20)
+    assert wait(arriving(last, changed=3, seen=2)) == 40
+    assert wait(arriving(last, changed=2, seen=2)) == 60
     often = replace(INGESTING, ingest_interval=5)
-    quiet = replace(
-        RUN, cells=(arriving(changed=2, seen=2, unfinished=1, ended="done", seconds_ago=20),)
-    )
+    quiet = told(arriving(last, changed=2, seen=2, unfinished=1))
     assert look_again(quiet, often, NOW) == NOW + timedelta(seconds=5)
 
 
 def test_processing_comes_before_ingest() -> None:
     """A complete cell does not wait for a cell that is still being written."""
-    cells = (arriving(), Cell(CellId("lib", "b"), True, flags=CellFlags(synced=True)))
-    assert [name for name, _ in planned(replace(RUN, cells=cells), INGESTING)] == [
+    snapshot = told(arriving(name="a"), cell("b", synced=True))
+    assert [name for name, _ in planned(snapshot, INGESTING)] == [
         "process",
         "ingest",
     ]
@@ -366,12 +316,10 @@ def test_processing_comes_before_ingest() -> None:
 
 def test_every_action_has_a_reason() -> None:
     """Every planned action gives its reason."""
-    cells = (
-        replace(HERE, flags=CellFlags(claims=(claim(),))),
-        Cell(CellId("lib", "b"), True, completeness=PROVEN),
-        Cell(CellId("lib", "c"), True, flags=CellFlags(done=FLAG)),
+    snapshot = told(
+        cell("a", claims=(dead(),)), cell("b", completeness=PROVEN), cell("c", done=flag())
     )
-    actions = plan(replace(RUN, cells=cells), POLICY, NOW).actions
+    actions = plan(snapshot, POLICY, NOW).actions
     assert {action.name for action in actions} == {"process", "synced", "report"}
     assert all(action.reason for action in actions)
 
@@ -381,16 +329,15 @@ def test_the_cell_that_waited_longest_is_ingested_first() -> None:
 
     No ingest, or a start in the future, counts as long ago.
     """
-    cells = {
-        "a": arriving(changed=3, seen=2, ended="done", seconds_ago=100),
-        "b": arriving(changed=3, seen=2, ended="done", seconds_ago=300),
-        "c": arriving(),
-        "d": arriving(changed=3, seen=2, ended="failed", seconds_ago=900),
-        "e": arriving(changed=3, seen=2, ended="done", seconds_ago=300),
-        "f": arriving(),
-        "g": arriving(changed=3, seen=2, ended="done", seconds_ago=-86400),
-    }
-    named = tuple(replace(cell, id=CellId("lib", name)) for name, cell in cells.items())
-    for order in (named, named[::-1]):
-        actions = plan(replace(RUN, cells=order), INGESTING, NOW).actions
+    cells = (
+        arriving(ingest("done", seconds_ago=100), changed=3, seen=2, name="a"),
+        arriving(ingest("done", seconds_ago=300), changed=3, seen=2, name="b"),
+        arriving(name="c"),
+        arriving(ingest("failed", seconds_ago=900), changed=3, seen=2, name="d"),
+        arriving(ingest("done", seconds_ago=300), changed=3, seen=2, name="e"),
+        arriving(name="f"),
+        arriving(ingest("done", seconds_ago=-86400), changed=3, seen=2, name="g"),
+    )
+    for order in (cells, cells[::-1]):
+        actions = plan(told(*order), INGESTING, NOW).actions
         assert [action.cell.name for action in actions if action.cell] == list("cfgdbea")
