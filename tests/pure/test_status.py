@@ -2,62 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import product
-from pathlib import Path
+from typing import Any
 
 import pytest
+from snapshots import cell, claim, flag, run
 
-from hesiod_watch.core.model import (
-    LOCAL,
-    Cell,
-    CellFlags,
-    CellId,
-    Claim,
-    Completeness,
-    Flag,
-    Liveness,
-    RunName,
-    Snapshot,
-    Stage,
-    Status,
-    Verdict,
-)
+from hesiod_watch.core.model import Completeness, Snapshot, Stage, Status, Verdict
 from hesiod_watch.rules.stages import digest_of_report, settled, stage_of, status_of, why_stage
 
-FLAG = Flag("made by a test", mtime=1.0)
-ALIVE = Claim(1, None, None, yielded=False, liveness=Liveness.ALIVE, evidence="")
-CELL = CellId("lib", "20261122_2200_1A_PAW00001_0a1b2c3d")
+FACTS: dict[Stage, dict[str, Any]] = {
+    Stage.ABORTED: {"aborted": flag("")},
+    Stage.PROCESSED: {"done": flag("")},
+    Stage.FAILED: {"failed": flag("")},
+    Stage.PROCESSING: {"claims": (claim(),)},
+    Stage.READY: {"synced": True},
+    Stage.PENDING: {"upstream": True},
+    Stage.NEW: {"upstream": True, "present": False},
+    Stage.INCOMPLETE: {},
+}
+"""The fewest facts that put a cell at each stage; the flags give no reason."""
 
-RUN = Snapshot(
-    RunName("run"),
-    Path("/landing/run"),
-    has_pipeline=True,
-    upstream=LOCAL,
-    output=Path("/output/run"),
-)
 
-
-def a_cell(stage: Stage, number: int = 1) -> Cell:
-    """Return a cell at this stage, with the fewest facts that put it there."""
-    cell = Cell(CellId("lib", f"cell{number}"), present=True)
-    match stage:
-        case Stage.ABORTED:
-            return replace(cell, flags=CellFlags(aborted=FLAG))
-        case Stage.PROCESSED:
-            return replace(cell, flags=CellFlags(done=FLAG))
-        case Stage.FAILED:
-            return replace(cell, flags=CellFlags(failed=FLAG))
-        case Stage.PROCESSING:
-            return replace(cell, flags=CellFlags(claims=(ALIVE,)))
-        case Stage.READY:
-            return replace(cell, flags=CellFlags(synced=True))
-        case Stage.PENDING:
-            return replace(cell, upstream=True)
-        case Stage.NEW:
-            return replace(cell, present=False, upstream=True)
-        case Stage.INCOMPLETE:
-            return cell
+def at(*stages: Stage, **facts: Any) -> Snapshot:
+    """A run with a cell at each of these stages."""
+    cells = (cell(f"cell{number}", **FACTS[stage]) for number, stage in enumerate(stages, 1))
+    return run(*cells, **facts)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +44,14 @@ def test_first_line_that_holds_is_the_stage(
     present: bool,
 ) -> None:
     """For every combination of facts, the stage is the first of the documented list."""
-    flags = CellFlags(
+    found = cell(
+        present=present,
+        upstream=upstream,
         synced=synced,
-        done=FLAG if done else None,
-        failed=FLAG if failed else None,
-        aborted=FLAG if aborted else None,
-        claims=(ALIVE,) if claimed else (),
+        done=flag() if done else None,
+        failed=flag() if failed else None,
+        aborted=flag() if aborted else None,
+        claims=(claim(),) if claimed else (),
     )
     documented = [
         (aborted, Stage.ABORTED),
@@ -93,120 +65,74 @@ def test_first_line_that_holds_is_the_stage(
         (True, Stage.INCOMPLETE),
     ]
     expected = next(stage for holds, stage in documented if holds)
-    assert stage_of(Cell(CELL, present=present, upstream=upstream, flags=flags)) == expected
+    assert stage_of(found) == expected
 
 
 @pytest.mark.parametrize("stage", list(Stage))
 def test_every_stage_has_a_sentence(stage: Stage) -> None:
     """Every stage has a sentence with its reason."""
-    assert why_stage(a_cell(stage))
-
-
-CASES: list[tuple[str, Snapshot, Status]] = [
-    ("no pipeline directory", replace(RUN, has_pipeline=False, upstream=None), Status.NEW),
-    (
-        "aborted",
-        replace(RUN, flags=frozenset({"aborted"}), cells=(a_cell(Stage.READY),)),
-        Status.ABORTED,
-    ),
-    (
-        "stripped",
-        replace(RUN, flags=frozenset({"stripped"}), cells=(a_cell(Stage.READY),)),
-        Status.STRIPPED,
-    ),
-    (
-        "aborted before unknown",
-        replace(RUN, flags=frozenset({"aborted"}), upstream=None),
-        Status.ABORTED,
-    ),
-    ("no upstream", replace(RUN, upstream=None, cells=(a_cell(Stage.READY),)), Status.UNKNOWN),
-    (
-        "failed",
-        replace(RUN, flags=frozenset({"failed"}), cells=(a_cell(Stage.PROCESSED),)),
-        Status.FAILED,
-    ),
-    (
-        "all processed or aborted",
-        replace(RUN, cells=(a_cell(Stage.PROCESSED), a_cell(Stage.ABORTED, 2))),
-        Status.COMPLETE,
-    ),
-    (
-        "complete without output",
-        replace(RUN, output=None, cells=(a_cell(Stage.PROCESSED),)),
-        Status.COMPLETE,
-    ),
-    (
-        "complete but a sync is under way",
-        replace(RUN, flags=frozenset({"sync.started"}), cells=(a_cell(Stage.PROCESSED),)),
-        Status.SYNCING,
-    ),
-    (
-        "no output directory",
-        replace(RUN, output=None, cells=(a_cell(Stage.READY),)),
-        Status.UNKNOWN,
-    ),
-    (
-        "processing",
-        replace(RUN, cells=(a_cell(Stage.PROCESSING), a_cell(Stage.READY, 2))),
-        Status.PROCESSING,
-    ),
-    (
-        "processing, sync under way",
-        replace(
-            RUN,
-            flags=frozenset({"sync.started"}),
-            cells=(a_cell(Stage.PROCESSING), a_cell(Stage.NEW, 2)),
-        ),
-        Status.PROCESSING_SYNCING,
-    ),
-    (
-        "processing, sync needed",
-        replace(RUN, cells=(a_cell(Stage.PROCESSING), a_cell(Stage.PENDING, 2))),
-        Status.PROCESSING_SYNC_NEEDED,
-    ),
-    (
-        "ready before syncing",
-        replace(RUN, cells=(a_cell(Stage.READY), a_cell(Stage.NEW, 2))),
-        Status.CELL_READY,
-    ),
-    (
-        "syncing",
-        replace(RUN, flags=frozenset({"sync.started"}), cells=(a_cell(Stage.PENDING),)),
-        Status.SYNCING,
-    ),
-    (
-        "a sync that ended is not under way",
-        replace(
-            RUN, flags=frozenset({"sync.started", "sync.failed"}), cells=(a_cell(Stage.PENDING),)
-        ),
-        Status.SYNC_NEEDED,
-    ),
-    (
-        "sync needed",
-        replace(RUN, cells=(a_cell(Stage.NEW), a_cell(Stage.INCOMPLETE, 2))),
-        Status.SYNC_NEEDED,
-    ),
-    (
-        "some cell failed",
-        replace(RUN, cells=(a_cell(Stage.FAILED), a_cell(Stage.PROCESSED, 2))),
-        Status.FAILED,
-    ),
-    (
-        "failed before incomplete",
-        replace(RUN, cells=(a_cell(Stage.FAILED), a_cell(Stage.INCOMPLETE, 2))),
-        Status.FAILED,
-    ),
-    (
-        "still being written",
-        replace(RUN, cells=(a_cell(Stage.INCOMPLETE), a_cell(Stage.ABORTED, 2))),
-        Status.INCOMPLETE,
-    ),
-    ("no cell at all", RUN, Status.UNKNOWN),
-]
+    assert why_stage(cell(**FACTS[stage]))
 
 
 @pytest.mark.parametrize(
-    ("snapshot", "expected"), [case[1:] for case in CASES], ids=[case[0] for case in CASES]
+    ("snapshot", "expected"),
+    [
+        pytest.param(
+            run(has_pipeline=False, upstream=None), Status.NEW, id="no pipeline directory"
+        ),
+        pytest.param(at(Stage.READY, flags=frozenset({"aborted"})), Status.ABORTED, id="aborted"),
+        pytest.param(
+            at(Stage.READY, flags=frozenset({"stripped"})), Status.STRIPPED, id="stripped"
+        ),
+        pytest.param(
+            run(flags=frozenset({"aborted"}), upstream=None),
+            Status.ABORTED,
+            id="aborted before unknown",
+        ),
+        pytest.param(at(Stage.READY, upstream=None), Status.UNKNOWN, id="no upstream"),
+        pytest.param(at(Stage.PROCESSED, flags=frozenset({"failed"})), Status.FAILED, id="failed"),
+        pytest.param(
+            at(Stage.PROCESSED, Stage.ABORTED), Status.COMPLETE, id="all processed or aborted"
+        ),
+        pytest.param(
+            at(Stage.PROCESSED, output=None), Status.COMPLETE, id="complete without output"
+        ),
+        pytest.param(
+            at(Stage.PROCESSED, flags=frozenset({"sync.started"})),
+            Status.SYNCING,
+            id="complete but a sync is under way",
+        ),
+        pytest.param(at(Stage.READY, output=None), Status.UNKNOWN, id="no output directory"),
+        pytest.param(at(Stage.PROCESSING, Stage.READY), Status.PROCESSING, id="processing"),
+        pytest.param(
+            at(Stage.PROCESSING, Stage.NEW, flags=frozenset({"sync.started"})),
+            Status.PROCESSING_SYNCING,
+            id="processing, sync under way",
+        ),
+        pytest.param(
+            at(Stage.PROCESSING, Stage.PENDING),
+            Status.PROCESSING_SYNC_NEEDED,
+            id="processing, sync needed",
+        ),
+        pytest.param(at(Stage.READY, Stage.NEW), Status.CELL_READY, id="ready before syncing"),
+        pytest.param(
+            at(Stage.PENDING, flags=frozenset({"sync.started"})), Status.SYNCING, id="syncing"
+        ),
+        pytest.param(
+            at(Stage.PENDING, flags=frozenset({"sync.started", "sync.failed"})),
+            Status.SYNC_NEEDED,
+            id="a sync that ended is not under way",
+        ),
+        pytest.param(at(Stage.NEW, Stage.INCOMPLETE), Status.SYNC_NEEDED, id="sync needed"),
+        pytest.param(at(Stage.FAILED, Stage.PROCESSED), Status.FAILED, id="some cell failed"),
+        pytest.param(
+            at(Stage.FAILED, Stage.INCOMPLETE), Status.FAILED, id="failed before incomplete"
+        ),
+        pytest.param(
+            at(Stage.INCOMPLETE, Stage.ABORTED), Status.INCOMPLETE, id="still being written"
+        ),
+        pytest.param(run(), Status.UNKNOWN, id="no cell at all"),
+    ],
 )
 def test_status_is_the_first_line_of_the_table_that_holds(
     snapshot: Snapshot, expected: Status
@@ -220,32 +146,31 @@ def test_status_is_the_first_line_of_the_table_that_holds(
 def test_a_flag_says_its_reason() -> None:
     """The reason of a run is the text that a person wrote into its flag, plain or as a record."""
     for text in ("basecaller crashed", '{"why": "basecaller crashed", "user": "ada"}'):
-        snapshot = replace(RUN, flags=frozenset({"failed"}), flag_texts={"failed": text})
+        snapshot = run(flags=frozenset({"failed"}), flag_texts={"failed": text})
         assert status_of(snapshot)[1] == "basecaller crashed"
 
 
 def test_report_is_out_of_date_when_a_cell_settles() -> None:
     """The digest of a report changes with every settled cell, and not with work under way."""
-    running = replace(RUN, cells=(a_cell(Stage.INCOMPLETE), a_cell(Stage.PROCESSED, 2)))
-    started = replace(RUN, cells=(a_cell(Stage.PROCESSING), a_cell(Stage.PROCESSED, 2)))
-    done = replace(RUN, cells=(a_cell(Stage.PROCESSED), a_cell(Stage.PROCESSED, 2)))
+    running = at(Stage.INCOMPLETE, Stage.PROCESSED)
+    started = at(Stage.PROCESSING, Stage.PROCESSED)
+    done = at(Stage.PROCESSED, Stage.PROCESSED)
     assert digest_of_report(running) == digest_of_report(started) != digest_of_report(done)
-    again = replace(
-        done,
-        cells=tuple(replace(c, flags=CellFlags(done=replace(FLAG, mtime=2.0))) for c in done.cells),
-    )
+    later = flag(mtime=2.0)
+    again = run(cell("cell1", done=later), cell("cell2", done=later))
     assert digest_of_report(again) != digest_of_report(done)
 
 
 def test_settled_needs_every_cell_and_at_least_one() -> None:
     """A run is settled only if it has cells and all of them are settled."""
-    assert not settled(RUN)
-    assert settled(replace(RUN, cells=(a_cell(Stage.PROCESSED), a_cell(Stage.FAILED, 2))))
-    assert not settled(replace(RUN, cells=(a_cell(Stage.PROCESSED), a_cell(Stage.INCOMPLETE, 2))))
+    assert not settled(run())
+    assert settled(at(Stage.PROCESSED, Stage.FAILED))
+    assert not settled(at(Stage.PROCESSED, Stage.INCOMPLETE))
 
 
 def test_incomplete_says_what_is_missing() -> None:
     """The run's sentence names the cell and repeats what was counted."""
     short = Completeness(Verdict.SHORT, "3 of 69 FASTQ files missing")
-    cell = replace(a_cell(Stage.INCOMPLETE), completeness=short)
-    assert status_of(replace(RUN, cells=(cell,)))[1] == "lib/cell1: 3 of 69 FASTQ files missing"
+    assert status_of(run(cell("cell1", completeness=short)))[1] == (
+        "lib/cell1: 3 of 69 FASTQ files missing"
+    )
