@@ -2,30 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 import pytest
 from outboxes import ALL_TOLD
+from snapshots import cell, claim, flag, run
 
 from hesiod_watch.core.model import (
-    LOCAL,
     Cell,
-    CellFlags,
     CellId,
-    Claim,
     Completeness,
     DataKind,
-    Flag,
     Liveness,
     Owner,
     Policy,
     Progress,
     QuarantinedName,
-    RunName,
     Shortfall,
-    Snapshot,
     Verdict,
 )
 from hesiod_watch.rules.explain import Explanation, ago, explain_cell, explain_run, owner_words
@@ -33,112 +27,77 @@ from hesiod_watch.rules.plan import plan
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
 POLICY = Policy()
-ID = CellId("lib", "cell")
-HERE = Cell(ID, present=True)
-RUN = Snapshot(
-    RunName("run"),
-    Path("/landing/run"),
-    has_pipeline=True,
-    upstream=LOCAL,
-    output=Path("/output/run"),
-    outbox=ALL_TOLD,
-)
 OWNER = Owner("token", action="process", host="elsewhere", pid=42)
+RUNNING = Completeness(Verdict.RUNNING, "still running: no final_summary yet")
+SHORT = Completeness(
+    Verdict.SHORT, "3 of 69 FASTQ files missing", (Shortfall(DataKind.FASTQ, 66, 69),)
+)
 
 
-def explained(cell: Cell, run: Snapshot = RUN) -> Explanation:
-    snapshot = replace(run, cells=(cell,))
-    return explain_cell(snapshot, ID, plan(snapshot, POLICY, NOW), POLICY, NOW)
+def explained(only: Cell, **facts: Any) -> Explanation:
+    """The explanation of this cell in a run whose events are all reported."""
+    snapshot = run(only, outbox=ALL_TOLD, **facts)
+    return explain_cell(snapshot, only.id, plan(snapshot, POLICY, NOW), POLICY, NOW)
 
 
 @pytest.mark.parametrize(
-    ("cell", "why", "happens", "can"),
+    ("only", "why", "happens", "can"),
     [
-        (
-            replace(
-                HERE,
-                completeness=Completeness(Verdict.RUNNING, "still running: no final_summary yet"),
-            ),
+        pytest.param(
+            cell(completeness=RUNNING),
             "still running",
             "processed when its final_summary",
             "cell.synced",
+            id="running",
         ),
-        (
-            replace(
-                HERE,
-                completeness=Completeness(
-                    Verdict.SHORT,
-                    "3 of 69 FASTQ files missing",
-                    (Shortfall(DataKind.FASTQ, 66, 69),),
-                ),
-                summary_since=NOW.timestamp() - 7200,
-            ),
+        pytest.param(
+            cell(completeness=SHORT, summary_since=NOW.timestamp() - 7200),
             "3 of 69",
             "counted again",
             "look for the missing FASTQ files",
+            id="short",
         ),
-        (replace(HERE, flags=CellFlags(synced=True)), "complete", "process lib/cell", "abort"),
-        (
-            replace(HERE, flags=CellFlags(failed=Flag("cell.failed", 0, text="x.fastq: cut"))),
+        pytest.param(cell(synced=True), "complete", "process lib/cell", "abort", id="ready"),
+        pytest.param(
+            cell(failed=flag("x.fastq: cut")),
             "x.fastq: cut",
             "until a person decides",
             "hesiod-watch retry run lib/cell",
+            id="failed",
         ),
-        (
-            replace(
-                HERE,
-                flags=CellFlags(
-                    claims=(Claim(1, OWNER, None, False, Liveness.UNKNOWN, "another host"),)
-                ),
-            ),
+        pytest.param(
+            cell(claims=(claim(Liveness.UNKNOWN, owner=OWNER, evidence="another host"),)),
             "cannot tell whether the owner is alive",
             "nothing, until its owner",
             "hesiod-watch release run lib/cell",
+            id="unknown owner",
         ),
-        (
-            replace(
-                HERE,
-                flags=CellFlags(
-                    claims=(Claim(1, OWNER, OWNER, False, Liveness.ALIVE, "process 42 lives"),)
-                ),
+        pytest.param(
+            cell(
+                claims=(claim(owner=OWNER, evidence="process 42 lives"),),
                 progress=Progress("compressing", 50, 100, updated=NOW.timestamp() - 1),
             ),
             "compressing 50%",
             "its worker finishes it",
             "abort",
+            id="processing",
         ),
-        (
-            replace(
-                HERE,
-                flags=CellFlags(aborted=Flag("cell.aborted", 0, text='{"why": "wrong sample"}')),
-            ),
+        pytest.param(
+            cell(aborted=flag('{"why": "wrong sample"}')),
             "wrong sample",
             "disregarded",
             "cell.aborted",
+            id="aborted",
         ),
-        (
-            replace(HERE, flags=CellFlags(done=Flag("cell.done", 0))),
-            "processed",
-            "finished",
-            "hesiod-watch verify",
+        pytest.param(
+            cell(done=flag("")), "processed", "finished", "hesiod-watch verify", id="done"
         ),
-        (replace(HERE, present=False), "not here", "is back", "abort"),
-    ],
-    ids=[
-        "running",
-        "short",
-        "ready",
-        "failed",
-        "unknown owner",
-        "processing",
-        "aborted",
-        "done",
-        "missing",
+        pytest.param(cell(present=False), "not here", "is back", "abort", id="missing"),
     ],
 )
-def test_a_cell_explains_itself(cell: Cell, why: str, happens: str, can: str) -> None:
+def test_a_cell_explains_itself(only: Cell, why: str, happens: str, can: str) -> None:
     """Each stage has a reason, a next step, and the command that a person needs."""
-    explanation = explained(cell)
+    explanation = explained(only)
     assert why in explanation.why
     assert happens in explanation.next
     assert any(can in line for line in explanation.you_can)
@@ -147,10 +106,10 @@ def test_a_cell_explains_itself(cell: Cell, why: str, happens: str, can: str) ->
 
 def test_a_run_explains_itself_with_its_cells_and_quarantined_names() -> None:
     """The run's evidence lists its flags, its cells and its quarantined names, with reasons."""
-    snapshot = replace(
-        RUN,
+    snapshot = run(
+        cell(synced=True),
         flags=frozenset({"failed"}),
-        cells=(replace(HERE, flags=CellFlags(synced=True)),),
+        outbox=ALL_TOLD,
         quarantined=(QuarantinedName("b;d", 'the name contains ";"'),),
     )
     explanation = explain_run(snapshot, plan(snapshot, POLICY, NOW), POLICY, NOW)
@@ -164,16 +123,16 @@ def test_a_run_explains_itself_with_its_cells_and_quarantined_names() -> None:
 
 def test_flagged_run_stops_its_cells_and_says_so() -> None:
     """The explanation of a ready cell in a failed run does not promise a worker."""
-    explanation = explained(
-        replace(HERE, flags=CellFlags(synced=True)), replace(RUN, flags=frozenset({"failed"}))
-    )
+    explanation = explained(cell(synced=True), flags=frozenset({"failed"}))
     assert explanation.next == "nothing, because the run is flagged failed"
 
 
 def test_an_unknown_cell_is_an_error() -> None:
     """An explanation of a cell that is not in the snapshot raises KeyError."""
+    snapshot = run(outbox=ALL_TOLD)
+    decision = plan(snapshot, POLICY, NOW)
     with pytest.raises(KeyError):
-        explain_cell(RUN, ID, plan(RUN, POLICY, NOW), POLICY, NOW)
+        explain_cell(snapshot, CellId("lib", "cell"), decision, POLICY, NOW)
 
 
 @pytest.mark.parametrize(
