@@ -5,24 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any
 
 import pytest
+from snapshots import cell, flag, run
 
-from hesiod_watch.core.model import (
-    LOCAL,
-    Cell,
-    CellFlags,
-    CellId,
-    Completeness,
-    DataKind,
-    Flag,
-    Policy,
-    RunName,
-    Shortfall,
-    Snapshot,
-    Verdict,
-)
+from hesiod_watch.core.model import Completeness, DataKind, Policy, Shortfall, Verdict
 from hesiod_watch.report.run import render_run
 from hesiod_watch.rules.completeness import accept, recorded
 from hesiod_watch.rules.events import happened
@@ -37,22 +25,7 @@ SHORT = Completeness(
 )
 PROVEN = Completeness(Verdict.PROVEN, "all files announced are here: 2 FASTQ files")
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-DONE = CellFlags(synced=True, done=Flag("done", 1.0, text="{}"))
-
-
-def run_of(*cells: Cell) -> Snapshot:
-    return Snapshot(
-        RunName("run"),
-        Path("/landing/run"),
-        has_pipeline=True,
-        upstream=LOCAL,
-        output=Path("/out"),
-        cells=cells,
-    )
-
-
-def a_cell(name: str, flags: CellFlags, found: Completeness | None) -> Cell:
-    return Cell(CellId("lib", name), present=True, flags=flags, completeness=found)
+DONE: dict[str, Any] = {"synced": True, "done": flag("{}")}
 
 
 @pytest.mark.parametrize("verdict", [each for each in Verdict if each is not Verdict.PROVEN])
@@ -71,7 +44,9 @@ def test_accept_what_is_proven() -> None:
     assert PROVEN.by_hand == ""
 
 
-@pytest.mark.parametrize("found", [SHORT, PROVEN, accept(SHORT)])
+@pytest.mark.parametrize(
+    "found", [SHORT, PROVEN, accept(SHORT)], ids=["short", "proven", "accepted"]
+)
 def test_read_back(found: Completeness) -> None:
     """A verdict is the same after it was written into a flag and read again."""
     assert recorded(json.loads(json.dumps({"completeness": found.record()}))) == found
@@ -80,16 +55,22 @@ def test_read_back(found: Completeness) -> None:
 @pytest.mark.parametrize(
     "record",
     [
-        {},
-        {"completeness": None},
-        {"completeness": []},
-        {"completeness": {"verdict": "short"}},
-        {"completeness": {**SHORT.record(), "verdict": "new word"}},
-        {"completeness": {**SHORT.record(), "shortfalls": [1]}},
-        {"completeness": {**SHORT.record(), "shortfalls": 7}},
-        {"completeness": {**SHORT.record(), "fallback": []}},
-        {"counted": "all files announced are here"},
-        {"counted": 7},
+        pytest.param({}, id="empty"),
+        pytest.param({"completeness": None}, id="null"),
+        pytest.param({"completeness": []}, id="a list"),
+        pytest.param({"completeness": {"verdict": "short"}}, id="only a verdict"),
+        pytest.param(
+            {"completeness": {**SHORT.record(), "verdict": "new word"}}, id="unknown verdict"
+        ),
+        pytest.param(
+            {"completeness": {**SHORT.record(), "shortfalls": [1]}}, id="a number as shortfall"
+        ),
+        pytest.param(
+            {"completeness": {**SHORT.record(), "shortfalls": 7}}, id="a number as shortfalls"
+        ),
+        pytest.param({"completeness": {**SHORT.record(), "fallback": []}}, id="a list as fallback"),
+        pytest.param({"counted": "all files announced are here"}, id="a proven cell of 0.1.0"),
+        pytest.param({"counted": 7}, id="a number as sentence"),
     ],
 )
 def test_read_nothing(record: Mapping[str, object]) -> None:
@@ -107,38 +88,40 @@ def test_of_0_1_0() -> None:
 
 def test_one_accepted_cell_among_others() -> None:
     """The run names the accepted cell and counts the others like it; aborted cells do not count."""
-    aborted = CellFlags(synced=True, done=DONE.done, aborted=Flag("aborted", 1.0))
-    cells = [
-        a_cell("a", DONE, PROVEN),
-        a_cell("b", DONE, accept(SHORT)),
-        a_cell("c", DONE, accept(SHORT)),
-    ]
-    cells.append(a_cell("d", aborted, accept(SHORT)))
-    _, why = status_of(run_of(*cells))
+    proven = cell("a", completeness=PROVEN, **DONE)
+    accepted = [cell(name, completeness=accept(SHORT), **DONE) for name in ("b", "c")]
+    aborted = cell("d", completeness=accept(SHORT), aborted=flag(), **DONE)
+    _, why = status_of(run(proven, *accepted, aborted))
     assert why == (
         "4 cells processed or aborted; lib/b: accepted as complete by a person; "
         "1 of 2 FASTQ files missing; 1 more cell accepted like this"
     )
-    assert status_of(run_of(cells[0], cells[3]))[1] == "2 cells processed or aborted"
+    assert status_of(run(proven, aborted))[1] == "2 cells processed or aborted"
 
 
 @pytest.mark.parametrize(
-    "flags", [CellFlags(synced=True), CellFlags(synced=True, failed=Flag("failed", 1.0)), DONE]
+    "flags",
+    [
+        pytest.param({"synced": True}, id="ready"),
+        pytest.param({"synced": True, "failed": flag("")}, id="failed"),
+        pytest.param(DONE, id="processed"),
+    ],
 )
-def test_every_stage_says_it(flags: CellFlags) -> None:
+def test_every_stage_says_it(flags: dict[str, Any]) -> None:
     """An accepted cell says what is missing at every stage, and the page is made again for it."""
-    accepted, proven = a_cell("a", flags, accept(SHORT)), a_cell("a", flags, PROVEN)
+    accepted = cell(completeness=accept(SHORT), **flags)
     assert "accepted as complete by a person; 1 of 2 FASTQ files missing" in why_stage(accepted)
-    assert "complete" not in status_of(run_of(accepted))[1].replace("accepted as complete", "")
-    assert digest_of_report(run_of(accepted)) != digest_of_report(run_of(proven))
-    assert digest_of_report(run_of(proven)) == digest_of_report(run_of(a_cell("a", flags, None)))
+    assert "complete" not in status_of(run(accepted))[1].replace("accepted as complete", "")
+    digest = digest_of_report(run(cell(completeness=PROVEN, **flags)))
+    assert digest_of_report(run(accepted)) != digest
+    assert digest == digest_of_report(run(cell(**flags)))
 
 
 @pytest.mark.parametrize("event", ["all-cells-run", "run-complete"])
 def test_a_long_list_does_not_hide_it(event: str) -> None:
     """In a message about very many cells the accepted one comes first."""
-    many = [a_cell(f"c{number:03}", DONE, PROVEN) for number in range(MOST_CELLS + 5)]
-    snapshot = run_of(*many, a_cell("z", DONE, accept(SHORT)))
+    many = [cell(f"c{number:03}", completeness=PROVEN, **DONE) for number in range(MOST_CELLS + 5)]
+    snapshot = run(*many, cell("z", completeness=accept(SHORT), **DONE))
     (found,) = [each for each in happened(snapshot, Policy(), NOW) if each.name == event]
     text = compose(found, snapshot, "internal", "")
     assert "lib/z: " in text
@@ -147,10 +130,10 @@ def test_a_long_list_does_not_hide_it(event: str) -> None:
 
 def test_a_lost_file_is_not_all_data() -> None:
     """A cell that failed because it lost a file is not reported as complete."""
-    lost = a_cell("a", CellFlags(synced=True, failed=Flag("failed", 1.0, text="{}")), SHORT)
+    snapshot = run(cell(synced=True, failed=flag("{}"), completeness=SHORT))
     texts = {
-        each.name: compose(each, run_of(lost), "internal", "")
-        for each in happened(run_of(lost), Policy(), NOW)
+        each.name: compose(each, snapshot, "internal", "")
+        for each in happened(snapshot, Policy(), NOW)
     }
     assert "data are here" not in texts["cell-ready"] + texts["all-cells-run"]
     assert "1 of 2 FASTQ files missing" in texts["cell-ready"]
@@ -162,7 +145,7 @@ def test_a_lost_file_is_not_all_data() -> None:
 )
 def test_colour_on_the_page(stage: str, tone: str) -> None:
     """On the page of the run an accepted cell is not green, and a failed one stays red."""
-    cell = {
+    shown = {
         "library": "lib",
         "cell": "a",
         "stage": stage,
@@ -172,7 +155,7 @@ def test_colour_on_the_page(stage: str, tone: str) -> None:
         "qc": None,
     }
     page = render_run(
-        {"run": "run", "status": "complete", "covers": "0123456789abcdef", "cells": [cell]}
+        {"run": "run", "status": "complete", "covers": "0123456789abcdef", "cells": [shown]}
     )
     assert f'class="chip {tone}"' in page
     assert '<section class="state warn"' in page
@@ -181,7 +164,7 @@ def test_colour_on_the_page(stage: str, tone: str) -> None:
             "run": "run",
             "status": "complete",
             "covers": "0123456789abcdef",
-            "cells": [cell | {"by_hand": ""}],
+            "cells": [shown | {"by_hand": ""}],
         }
     )
     assert '<section class="state good"' in green
