@@ -4,29 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
+from snapshots import attempt, cell, claim, flag, run
 
 from hesiod_watch.core.model import (
-    LOCAL,
     Attempt,
     Cell,
-    CellFlags,
     CellId,
-    Claim,
     Flag,
-    Liveness,
     Outbox,
     Owner,
     Policy,
-    RunName,
     RunType,
     Snapshot,
 )
 from hesiod_watch.rules.events import (
     EVENTS,
+    Event,
     addressed,
     default_kinds,
     due,
@@ -35,63 +31,67 @@ from hesiod_watch.rules.events import (
 )
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
-FRESH = Outbox()
-RUN = Snapshot(
-    RunName("run"),
-    Path("/landing/run"),
-    has_pipeline=True,
-    upstream=LOCAL,
-    output=Path("/out/run"),
-    outbox=FRESH,
-)
 THERE = "host:/data/run"
-RUNNING = Cell(CellId("lib", "a"), present=True)
-CLAIM = Claim(1, None, None, yielded=False, liveness=Liveness.ALIVE, evidence="")
+RUNNING = cell("a")
+READY = cell("a", synced=True)
+PROCESSING = cell("a", synced=True, claims=(claim(),))
+DONE = cell("a", synced=True, done=flag("done 1"))
+FAILED = cell("a", synced=True, failed=flag())
+ABORTED = cell("a", aborted=flag())
+GONE = cell("a", present=False, synced=True, done=flag("done 1"))
 
 
-def flag(text: str | None = "because", *, regular: bool = True) -> Flag:
-    return Flag("flag", 1.0, regular, text=text)
+def other(one: Cell) -> Cell:
+    """Another cell in the same state."""
+    return replace(one, id=CellId("lib", "b"))
 
 
-READY = replace(RUNNING, flags=CellFlags(synced=True))
-PROCESSING = replace(RUNNING, flags=CellFlags(synced=True, claims=(CLAIM,)))
-DONE = replace(RUNNING, flags=CellFlags(synced=True, done=flag("done 1")))
-FAILED = replace(RUNNING, flags=CellFlags(synced=True, failed=flag()))
-ABORTED = replace(RUNNING, flags=CellFlags(aborted=flag()))
-GONE = replace(DONE, present=False)
-UPSTREAM_ONLY = replace(RUNNING, present=False, upstream=True)
+def untold(*cells: Cell, **facts: Any) -> Snapshot:
+    """A run with these cells; no event of it has been reported yet."""
+    return run(*cells, **({"outbox": Outbox()} | facts))
 
 
-def other(cell: Cell) -> Cell:
-    return replace(cell, id=CellId("lib", "b"))
+def told(*cells: Cell) -> Outbox:
+    """An outbox in which all events of a run with these cells are reported."""
+    return Outbox(reported=frozenset(event.key for event in happened(untold(*cells), POLICY, NOW)))
 
 
-def due_names(*cells: Cell, **changes: Any) -> list[str]:
+def due_names(*cells: Cell, **facts: Any) -> list[str]:
     """Names of the events to report about a run with these cells."""
-    return [event.name for event in due(replace(RUN, cells=cells, **changes), POLICY, NOW)]
+    return [event.name for event in due(untold(*cells, **facts), POLICY, NOW)]
 
 
 @pytest.mark.parametrize(
     ("cells", "expected"),
     [
-        ([], []),
-        ([RUNNING], []),
-        ([READY], ["cell-ready", "all-cells-run"]),
-        ([READY, other(RUNNING)], ["cell-ready"]),
-        ([PROCESSING], ["cell-ready", "all-cells-run"]),
-        ([DONE], ["cell-ready", "all-cells-run", "cell-done", "run-complete"]),
-        ([GONE], ["cell-ready", "all-cells-run", "cell-done", "run-complete"]),
-        ([DONE, other(RUNNING)], ["cell-ready", "cell-done"]),
-        ([DONE, other(UPSTREAM_ONLY)], ["cell-ready", "cell-done"]),
-        ([FAILED], ["cell-ready", "all-cells-run", "cell-failed"]),
-        (
+        pytest.param([], [], id="no cells"),
+        pytest.param([RUNNING], [], id="running"),
+        pytest.param([READY], ["cell-ready", "all-cells-run"], id="ready"),
+        pytest.param([READY, other(RUNNING)], ["cell-ready"], id="ready, running"),
+        pytest.param([PROCESSING], ["cell-ready", "all-cells-run"], id="processing"),
+        pytest.param(
+            [DONE], ["cell-ready", "all-cells-run", "cell-done", "run-complete"], id="done"
+        ),
+        pytest.param(
+            [GONE], ["cell-ready", "all-cells-run", "cell-done", "run-complete"], id="gone"
+        ),
+        pytest.param([DONE, other(RUNNING)], ["cell-ready", "cell-done"], id="done, running"),
+        pytest.param(
+            [DONE, cell("b", present=False, upstream=True)],
+            ["cell-ready", "cell-done"],
+            id="done, only upstream",
+        ),
+        pytest.param([FAILED], ["cell-ready", "all-cells-run", "cell-failed"], id="failed"),
+        pytest.param(
             [FAILED, other(DONE)],
             ["cell-ready", "cell-ready", "all-cells-run", "cell-done", "cell-failed"],
+            id="failed, done",
         ),
-        ([ABORTED], ["cell-aborted"]),
-        (
+        pytest.param([ABORTED], ["cell-aborted"], id="aborted"),
+        pytest.param(
             [ABORTED, other(DONE)],
             ["cell-ready", "all-cells-run", "cell-done", "cell-aborted", "run-complete"],
+            id="aborted, done",
         ),
     ],
 )
@@ -103,46 +103,53 @@ def test_cells(cells: list[Cell], expected: list[str]) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        (DONE, DONE, []),
-        (DONE, replace(DONE, flags=CellFlags(done=flag("done 2"))), ["cell-done", "run-complete"]),
-        (FAILED, FAILED, []),
-        (
-            FAILED,
-            replace(FAILED, flags=CellFlags(synced=True, failed=flag("another"))),
-            ["cell-failed"],
+        pytest.param(DONE, DONE, [], id="still done"),
+        pytest.param(
+            DONE, cell("a", done=flag("done 2")), ["cell-done", "run-complete"], id="done again"
         ),
-        (FAILED, DONE, ["cell-done", "run-complete"]),
-        (DONE, replace(DONE, id=CellId("renamed", "a")), []),
-        (DONE, replace(DONE, flags=CellFlags(done=flag("done 1"), synced=False)), []),
-        (READY, FAILED, ["cell-failed"]),
-        (READY, ABORTED, ["cell-aborted"]),
+        pytest.param(FAILED, FAILED, [], id="still failed"),
+        pytest.param(
+            FAILED,
+            cell("a", synced=True, failed=flag("another")),
+            ["cell-failed"],
+            id="failed again",
+        ),
+        pytest.param(FAILED, DONE, ["cell-done", "run-complete"], id="done after all"),
+        pytest.param(
+            DONE,
+            cell("a", library="renamed", synced=True, done=flag("done 1")),
+            [],
+            id="library renamed",
+        ),
+        pytest.param(DONE, cell("a", done=flag("done 1")), [], id="synced removed"),
+        pytest.param(READY, FAILED, ["cell-failed"], id="failed"),
+        pytest.param(READY, ABORTED, ["cell-aborted"], id="aborted"),
     ],
 )
 def test_once(before: Cell, after: Cell, expected: list[str]) -> None:
     """An event is reported once; a flag with new content is a new event."""
-    known = frozenset(event.key for event in happened(replace(RUN, cells=(before,)), POLICY, NOW))
-    assert due_names(after, outbox=Outbox(reported=known)) == expected
+    assert due_names(after, outbox=told(before)) == expected
 
 
 def test_cells_added() -> None:
     """A new cell causes `all-cells-run` and `run-complete` once more."""
-    known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW))
-    assert due_names(DONE, other(RUNNING), outbox=Outbox(reported=known)) == []
-    assert due_names(DONE, other(READY), outbox=Outbox(reported=known)) == [
+    known = told(DONE)
+    assert due_names(DONE, other(RUNNING), outbox=known) == []
+    assert due_names(DONE, other(READY), outbox=known) == [
         "cell-ready",
         "all-cells-run",
     ]
     expected = ["cell-ready", "all-cells-run", "cell-done", "run-complete"]
-    assert due_names(DONE, other(DONE), outbox=Outbox(reported=known)) == expected
+    assert due_names(DONE, other(DONE), outbox=known) == expected
 
 
-@pytest.mark.parametrize("unreadable", [flag(None), None])
+@pytest.mark.parametrize("unreadable", [Flag("flag", 1.0), None], ids=["not read", "not seen"])
 def test_a_flag_that_cannot_be_read_just_now(unreadable: Flag | None) -> None:
     """An unreadable flag is not reported; a flag that is no regular file has no content to read."""
-    hidden = replace(DONE, flags=CellFlags(synced=True, done=unreadable))
+    hidden = cell("a", synced=True, done=unreadable)
     assert "cell-done" not in due_names(hidden)
     assert "run-complete" not in due_names(hidden)
-    assert "cell-done" in due_names(replace(DONE, flags=CellFlags(done=flag(None, regular=False))))
+    assert "cell-done" in due_names(cell("a", done=Flag("flag", 1.0, regular=False)))
 
 
 @pytest.mark.parametrize(
@@ -167,6 +174,7 @@ def test_only_an_upstream_knows_all_cells(listed_at: str, expected: bool) -> Non
         {"problem": "cannot be read"},
         {"outbox": Outbox(problem="cannot be read")},
     ],
+    ids=["not taken up", "upstream unknown", "aborted", "run unreadable", "outbox unreadable"],
 )
 def test_silence(changes: dict[str, Any]) -> None:
     """No events are reported for runs that are aborted, unreadable or not adopted."""
@@ -180,27 +188,28 @@ def test_stripped_runs_are_told_of() -> None:
 
 def test_long_names() -> None:
     """Flags with the longest possible names have keys that are unique and valid file names."""
-    cells = [replace(DONE, id=CellId("?", "x" * 249 + letter)) for letter in "ab"]
-    keys = [event.key for event in due(replace(RUN, cells=tuple(cells)), POLICY, NOW)]
+    cells = [cell("x" * 249 + letter, "?", synced=True, done=flag()) for letter in "ab"]
+    keys = [event.key for event in due(untold(*cells), POLICY, NOW)]
     assert all(len(key) <= 240 for key in keys)
     assert len(set(keys)) == len(keys) == 7
 
 
 def test_run_failed() -> None:
     """The run's `failed` flag is reported, and again when its content changes."""
-    once = replace(RUN, flags=frozenset({"failed"}), flag_texts={"failed": "a"})
-    keys = {event.key for event in due(once, POLICY, NOW) if event.name == "run-failed"}
+
+    def events(text: str) -> tuple[Event, ...]:
+        failed = untold(flags=frozenset({"failed"}), flag_texts={"failed": text})
+        return due(failed, POLICY, NOW)
+
+    keys = {event.key for event in events("a") if event.name == "run-failed"}
     assert len(keys) == 1
-    assert {
-        event.key for event in due(replace(once, flag_texts={"failed": "b"}), POLICY, NOW)
-    } - keys != set()
+    assert {event.key for event in events("b")} - keys != set()
 
 
 def sync(
     reason: str, day: str = "2026-11-22", *, person: bool = True, ending: str = "failed"
 ) -> Attempt:
-    record = {"reason": reason, "needs_person": person, "time": f"{day}T10:00:00+00:00"}
-    return Attempt(ending, None, Liveness.DEAD, "", record)
+    return attempt(ending, reason=reason, needs_person=person, time=f"{day}T10:00:00+00:00")
 
 
 def test_sync_failed() -> None:
@@ -213,7 +222,7 @@ def test_sync_failed() -> None:
         return next(
             (
                 event.key
-                for event in due(replace(RUN, sync=last), POLICY, NOW)
+                for event in due(untold(sync=last), POLICY, NOW)
                 if event.name == "sync-failed"
             ),
             "",
@@ -230,37 +239,20 @@ def test_copies() -> None:
 
     def backup(epoch: int, day: str = "2026-11-22") -> Attempt:
         owner = Owner("t", epoch=epoch)
-        return Attempt(
-            "failed",
-            owner,
-            Liveness.DEAD,
-            "",
-            {"reason": "no route", "ended": f"{day}T10:00:00+00:00"},
-        )
+        return attempt("failed", owner=owner, reason="no route", ended=f"{day}T10:00:00+00:00")
 
-    def keys(cell: Cell) -> set[str]:
-        known = frozenset(event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW))
-        return {
-            event.key
-            for event in due(
-                replace(RUN, cells=(cell,), outbox=Outbox(reported=known)), POLICY, NOW
-            )
-        }
+    def keys(**attempts: Any) -> set[str]:
+        now = cell("a", synced=True, done=flag("done 1"), **attempts)
+        return {event.key for event in due(untold(now, outbox=told(DONE)), POLICY, NOW)}
 
-    assert keys(replace(DONE, backup=backup(2))) == set()
-    assert len(keys(replace(DONE, backup=backup(3)))) == 1
-    assert keys(replace(DONE, backup=backup(3))) == keys(replace(DONE, backup=backup(7)))
-    assert keys(replace(DONE, backup=backup(3))) != keys(
-        replace(DONE, backup=backup(3, "2026-11-23"))
-    )
-    damage = Attempt("failed", None, Liveness.DEAD, "", {"problems": ["qc.json differs"]})
-    assert [key.split(".")[0] for key in keys(replace(DONE, verification=damage))] == [
-        "verification-failed"
-    ]
-    assert keys(replace(DONE, deletable=Attempt("done", None, Liveness.DEAD, ""))) == {
-        "cell-deletable.a"
-    }
-    assert keys(replace(DONE, deletable=Attempt("failed", None, Liveness.DEAD, ""))) == set()
+    assert keys(backup=backup(2)) == set()
+    assert len(keys(backup=backup(3))) == 1
+    assert keys(backup=backup(3)) == keys(backup=backup(7))
+    assert keys(backup=backup(3)) != keys(backup=backup(3, "2026-11-23"))
+    damage = attempt("failed", problems=["qc.json differs"])
+    assert [key.split(".")[0] for key in keys(verification=damage)] == ["verification-failed"]
+    assert keys(deletable=attempt("done")) == {"cell-deletable.a"}
+    assert keys(deletable=attempt("failed")) == set()
 
 
 def test_a_run_from_before() -> None:
@@ -273,16 +265,12 @@ def test_a_run_from_before() -> None:
 
 def test_complete_is_told() -> None:
     """A run counts as reported complete only with its current cells."""
-    known = Outbox(
-        reported=frozenset(
-            event.key for event in happened(replace(RUN, cells=(DONE,)), POLICY, NOW)
-        )
-    )
-    assert is_told_complete(replace(RUN, cells=(DONE,), outbox=known))
-    assert is_told_complete(replace(RUN, cells=(DONE,), outbox=known, upstream=THERE))
-    assert not is_told_complete(replace(RUN, cells=(DONE, other(DONE)), outbox=known))
-    assert not is_told_complete(replace(RUN, cells=(DONE,)))
-    assert not is_told_complete(replace(RUN, cells=(DONE,), outbox=None))
+    known = told(DONE)
+    assert is_told_complete(run(DONE, outbox=known))
+    assert is_told_complete(run(DONE, outbox=known, upstream=THERE))
+    assert not is_told_complete(run(DONE, other(DONE), outbox=known))
+    assert not is_told_complete(untold(DONE))
+    assert not is_told_complete(run(DONE, outbox=None))
 
 
 POLICY = Policy(
@@ -292,7 +280,7 @@ POLICY = Policy(
 
 
 @pytest.mark.parametrize(
-    ("event", "run", "expected"),
+    ("event", "name", "expected"),
     [
         ("cell-done", "run", {"rt": "reply", "chat": "comment"}),
         ("run-new", "run", {}),
@@ -300,9 +288,9 @@ POLICY = Policy(
         ("cell-done", "quiet one", {}),
     ],
 )
-def test_addressed(event: str, run: str, expected: dict[str, str]) -> None:
+def test_addressed(event: str, name: str, expected: dict[str, str]) -> None:
     """A message is for the channels that want its event, unless its run's type has no messages."""
-    assert addressed(event, replace(RUN, run=RunName(run)), POLICY) == expected
+    assert addressed(event, run(name=name), POLICY) == expected
 
 
 def test_the_table() -> None:
@@ -312,5 +300,5 @@ def test_the_table() -> None:
         assert name == name.lower().strip("-")
         assert len(name) <= 30
         assert kind.says
-    everything = replace(RUN, cells=(DONE, other(FAILED)), flags=frozenset({"failed"}))
+    everything = untold(DONE, other(FAILED), flags=frozenset({"failed"}))
     assert all(event.key.split(".")[0] == event.name for event in happened(everything, POLICY, NOW))
