@@ -5,27 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from outboxes import ALL_TOLD
+from snapshots import attempt, cell, claim, flag, run
 
-from hesiod_watch.core.model import (
-    LOCAL,
-    Attempt,
-    Cell,
-    CellFlags,
-    CellId,
-    Claim,
-    Flag,
-    Liveness,
-    Owner,
-    Policy,
-    RunName,
-    Snapshot,
-    Stage,
-)
+from hesiod_watch.core.model import LOCAL, Attempt, Cell, Liveness, Owner, Policy, Snapshot, Stage
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import digest_of_report, stage_of
 
@@ -34,41 +20,28 @@ POLICY = Policy(
     local=False, grace=3600, attempts_per_day=3, ingest_interval=None, sync_interval=300
 )
 THERE = "host:/data/My Exp"
-RUN = Snapshot(
-    RunName("run"),
-    Path("/landing/run"),
-    has_pipeline=True,
-    upstream=THERE,
-    listed_at=THERE,
-    output=Path("/output/run"),
-    outbox=ALL_TOLD,
-)
-FLAG = Flag("flag", mtime=1.0, text="because")
-CLAIM = Claim(
-    1, Owner("token"), None, yielded=False, liveness=Liveness.ALIVE, evidence="process 1 is alive"
-)
-NEW = Cell(CellId("lib", "new"), present=False, upstream=True)
-PENDING = Cell(CellId("lib", "pending"), present=True, upstream=True)
-DONE = Cell(CellId("lib", "done"), present=True, upstream=True, flags=CellFlags(done=FLAG))
-ABORTED = Cell(
-    CellId("lib", "aborted"), present=False, upstream=True, flags=CellFlags(aborted=FLAG)
-)
-FAILED = Cell(CellId("lib", "failed"), present=True, upstream=True, flags=CellFlags(failed=FLAG))
-READY = Cell(CellId("lib", "ready"), present=True, upstream=True, flags=CellFlags(synced=True))
-BUSY = Cell(
-    CellId("lib", "busy"),
-    present=True,
-    upstream=True,
-    flags=CellFlags(claims=(CLAIM,)),
-)
-HERE_ONLY = Cell(CellId("lib", "here"), present=True, upstream=False)
+CLAIM = claim(owner=Owner("token"), evidence="process 1 is alive")
+NEW = cell("new", present=False, upstream=True)
+PENDING = cell("pending", upstream=True)
+DONE = cell("done", upstream=True, done=flag())
+ABORTED = cell("aborted", present=False, upstream=True, aborted=flag())
+FAILED = cell("failed", upstream=True, failed=flag())
+READY = cell("ready", upstream=True, synced=True)
+BUSY = cell("busy", upstream=True, claims=(CLAIM,))
+HERE_ONLY = cell("here")
+
+
+def listed(*cells: Cell, **facts: Any) -> Snapshot:
+    """A run with these cells that its upstream lists; all its events are reported."""
+    usual: dict[str, Any] = {"upstream": THERE, "listed_at": THERE, "outbox": ALL_TOLD}
+    return run(*cells, **(usual | facts))
 
 
 def last_sync(
     ending: Literal["", "done", "failed"] = "", liveness: Liveness = Liveness.DEAD, ago: float = 0
 ) -> Attempt:
     owner = Owner("token", host="here", pid=1, time=(NOW - timedelta(seconds=ago)).isoformat())
-    return Attempt(ending, owner, liveness, "process 1")
+    return attempt(ending, liveness=liveness, owner=owner, evidence="process 1")
 
 
 def actions(snapshot: Snapshot, policy: Policy = POLICY) -> list[str]:
@@ -85,9 +58,13 @@ def test_new_runs(listed_at: str, local: bool, present: bool) -> None:
 
     A run that is only in the landing area is LOCAL, if LOCAL is configured.
     """
-    cell = Cell(CellId("lib", "cell"), present, upstream=bool(listed_at))
-    snapshot = replace(
-        RUN, has_pipeline=False, upstream=None, output=None, listed_at=listed_at, cells=(cell,)
+    snapshot = run(
+        cell(present=present, upstream=bool(listed_at)),
+        has_pipeline=False,
+        upstream=None,
+        output=None,
+        listed_at=listed_at,
+        outbox=ALL_TOLD,
     )
     planned = plan(snapshot, replace(POLICY, local=local), NOW).actions
     expected = [("new-run", listed_at or LOCAL)] if listed_at or (local and present) else []
@@ -111,18 +88,18 @@ def test_new_runs(listed_at: str, local: bool, present: bool) -> None:
         ([READY, NEW], ["process"]),
     ],
     ids=lambda value: (
-        "+".join(cell.id.stem for cell in value) if value and isinstance(value[0], Cell) else ""
+        "+".join(each.id.stem for each in value) if value and isinstance(value[0], Cell) else ""
     ),
 )
 def test_cells_that_need_a_sync(cells: list[Cell], expected: list[str]) -> None:
     """One cell that is upstream and incomplete here is enough; processing comes first."""
-    assert actions(replace(RUN, cells=tuple(cells))) == expected
+    assert actions(listed(*cells)) == expected
 
 
-@pytest.mark.parametrize("flag", ["failed", "aborted", "stripped"])
-def test_flagged_runs_are_not_copied(flag: str) -> None:
+@pytest.mark.parametrize("name", ["failed", "aborted", "stripped"])
+def test_flagged_runs_are_not_copied(name: str) -> None:
     """A run that a person has stopped is not copied."""
-    assert actions(replace(RUN, flags=frozenset({flag}), cells=(NEW,))) == []
+    assert actions(listed(NEW, flags=frozenset({name}))) == []
 
 
 @pytest.mark.parametrize(
@@ -136,9 +113,9 @@ def test_flagged_runs_are_not_copied(flag: str) -> None:
     ],
     ids=["not seen there now", "seen elsewhere", "unknown", "LOCAL", "no output"],
 )
-def test_only_what_was_just_seen_is_copied(changed: dict[str, str | None]) -> None:
+def test_only_what_was_just_seen_is_copied(changed: dict[str, Any]) -> None:
     """A run is copied from its upstream only if the upstream lists it now and it has an output."""
-    assert "sync" not in actions(replace(RUN, cells=(NEW,), **changed))  # type: ignore[arg-type]  # from the table
+    assert "sync" not in actions(listed(NEW, **changed))
 
 
 @pytest.mark.parametrize(
@@ -153,41 +130,39 @@ def test_one_sync_after_another(
     A proof that the owner is dead also ends the last sync.
     """
     over = bool(ending) or liveness is Liveness.DEAD
-    snapshot = replace(RUN, cells=(NEW,), sync=last_sync(ending, liveness, ago))
+    snapshot = listed(NEW, sync=last_sync(ending, liveness, ago))
     assert actions(snapshot) == (["sync"] if over and ago >= 300 else [])
     assert actions(snapshot, replace(POLICY, sync_interval=0.0)) == (["sync"] if over else [])
 
 
 def test_doubt_about_a_sync_is_reported() -> None:
     """The plan waits for a sync whose owner is unknown, and says what a person can do."""
-    snapshot = replace(RUN, cells=(NEW,), sync=last_sync("", Liveness.UNKNOWN, 1e6))
+    snapshot = listed(NEW, sync=last_sync("", Liveness.UNKNOWN, 1e6))
     (sentence,) = plan(snapshot, POLICY, NOW).waiting
     assert "/landing/run/pipeline/sync.started" in sentence
 
 
 def test_a_time_that_cannot_be_read_delays_nothing() -> None:
     """A flag made by hand, without an owner, does not stop the next sync."""
-    assert actions(replace(RUN, cells=(NEW,), sync=replace(last_sync("failed"), owner=None))) == [
-        "sync"
-    ]
+    assert actions(listed(NEW, sync=attempt("failed"))) == ["sync"]
 
 
 @pytest.mark.parametrize(
     "flags",
-    [CellFlags(synced=True), CellFlags(failed=FLAG), CellFlags(claims=(CLAIM,))],
+    [{"synced": True}, {"failed": flag()}, {"claims": (CLAIM,)}],
     ids=["synced", "failed", "started"],
 )
-def test_lost_data_are_not_copied_again_over_their_flags(flags: CellFlags) -> None:
+def test_lost_data_are_not_copied_again_over_their_flags(flags: dict[str, Any]) -> None:
     """A cell whose data are missing despite its flags is not copied again; a person is asked.
 
     Its flags would make the first half of a new copy look complete.
     """
-    lost = replace(NEW, flags=flags)
+    lost = cell("new", present=False, upstream=True, **flags)
     assert stage_of(lost) is Stage.NEW
-    decision = plan(replace(RUN, cells=(lost,)), POLICY, NOW)
+    decision = plan(listed(lost), POLICY, NOW)
     assert [action.name for action in decision.actions] == []
     assert "data are missing here" in decision.waiting[0]
-    assert actions(replace(RUN, cells=(lost, PENDING))) == ["sync"]
+    assert actions(listed(lost, PENDING)) == ["sync"]
 
 
 def test_page_does_not_depend_on_what_is_upstream() -> None:
@@ -195,10 +170,6 @@ def test_page_does_not_depend_on_what_is_upstream() -> None:
 
     The process that writes the page does not query upstreams.
     """
-    unseen = (replace(DONE, upstream=False), replace(PENDING, upstream=False))
-    assert digest_of_report(replace(RUN, cells=(DONE, PENDING, NEW))) == digest_of_report(
-        replace(RUN, listed_at="", cells=unseen)
-    )
-    assert digest_of_report(replace(RUN, cells=(DONE, PENDING))) != digest_of_report(
-        replace(RUN, cells=(DONE,))
-    )
+    unseen = listed(cell("done", done=flag()), cell("pending"), listed_at="")
+    assert digest_of_report(listed(DONE, PENDING, NEW)) == digest_of_report(unseen)
+    assert digest_of_report(listed(DONE, PENDING)) != digest_of_report(listed(DONE))
