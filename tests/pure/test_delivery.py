@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from snapshots import attempt, run
 
 from hesiod_watch.core.model import (
-    LOCAL,
     Attempt,
     Decision,
     ListedRun,
@@ -17,8 +18,6 @@ from hesiod_watch.core.model import (
     Outbox,
     OutboxMessage,
     Policy,
-    RunName,
-    Snapshot,
 )
 from hesiod_watch.rules import delivery
 from hesiod_watch.rules.delivery import (
@@ -52,16 +51,17 @@ OUTBOX = Outbox(
     channels=("rt", "chat"),
     waiting=MESSAGES,
 )
-RUN = Snapshot(
-    RunName("run"), Path("/r"), has_pipeline=True, upstream=LOCAL, output=Path("/o"), outbox=OUTBOX
-)
 POLICY = Policy(channels={"rt": {}, "chat": {}})
 
 
+def record(**found: DeliveryFailure) -> dict[str, Any]:
+    """The record of a delivery in which these channels failed."""
+    return dict(record_of(found))
+
+
 def ended(**found: DeliveryFailure) -> Attempt:
-    return Attempt(
-        "failed" if found else "done", None, Liveness.DEAD, "it has ended", record_of(found)
-    )
+    """A delivery that ended, and in which these channels failed."""
+    return attempt("failed" if found else "done", **record(**found))
 
 
 def failure(minutes: float, *, why: str = "away", attempts: int = 1) -> DeliveryFailure:
@@ -73,36 +73,32 @@ def failure(minutes: float, *, why: str = "away", attempts: int = 1) -> Delivery
 @pytest.mark.parametrize(
     ("last", "expected"),
     [
-        (None, ["rt", "chat"]),
-        (ended(), ["rt", "chat"]),
-        (ended(rt=failure(1)), ["chat"]),
-        (ended(rt=failure(-1)), ["rt", "chat"]),
-        (ended(rt=failure(0)), ["rt", "chat"]),
-        (ended(rt=failure(1), chat=failure(5)), []),
-        (Attempt("", None, Liveness.ALIVE, ""), []),
-        (Attempt("", None, Liveness.UNKNOWN, ""), []),
-        (Attempt("", None, Liveness.DEAD, ""), ["rt", "chat"]),
-        (Attempt("", None, Liveness.DEAD, "", record_of({"rt": failure(1)})), ["chat"]),
-        (
-            Attempt(
-                "failed",
-                None,
-                Liveness.DEAD,
-                "",
-                {"channels": {"rt": "x", "chat": {"attempts": "2"}}},
-            ),
-            ["rt", "chat"],
+        pytest.param(None, ["rt", "chat"], id="none yet"),
+        pytest.param(ended(), ["rt", "chat"], id="all delivered"),
+        pytest.param(ended(rt=failure(1)), ["chat"], id="rt waits"),
+        pytest.param(ended(rt=failure(-1)), ["rt", "chat"], id="rt has waited"),
+        pytest.param(ended(rt=failure(0)), ["rt", "chat"], id="rt has just waited"),
+        pytest.param(ended(rt=failure(1), chat=failure(5)), [], id="both wait"),
+        pytest.param(attempt(), [], id="under way"),
+        pytest.param(attempt(liveness=Liveness.UNKNOWN), [], id="perhaps under way"),
+        pytest.param(attempt(liveness=Liveness.DEAD), ["rt", "chat"], id="killed"),
+        pytest.param(
+            attempt(liveness=Liveness.DEAD, **record(rt=failure(1))),
+            ["chat"],
+            id="killed, rt waits",
         ),
-        (Attempt("failed", None, Liveness.DEAD, "", {"channels": ["rt"]}), ["rt", "chat"]),
-        (
-            Attempt(
-                "failed",
-                None,
-                Liveness.DEAD,
-                "",
-                {"channels": {"rt": {"attempts": 1, "until": "soon"}}},
-            ),
+        pytest.param(
+            attempt("failed", channels={"rt": "x", "chat": {"attempts": "2"}}),
             ["rt", "chat"],
+            id="failures of other types",
+        ),
+        pytest.param(
+            attempt("failed", channels=["rt"]), ["rt", "chat"], id="channels without failures"
+        ),
+        pytest.param(
+            attempt("failed", channels={"rt": {"attempts": 1, "until": "soon"}}),
+            ["rt", "chat"],
+            id="until no time",
         ),
     ],
 )
@@ -111,10 +107,9 @@ def test_due(last: Attempt | None, expected: list[str]) -> None:
 
     A flag that cannot be understood delays nothing.
     """
-    snapshot = replace(RUN, outbox=replace(OUTBOX, round=last))
-    assert snapshot.outbox
-    assert due_channels(snapshot.outbox, NOW) == expected
-    names = [action.name for action in plan(snapshot, POLICY, NOW).actions]
+    outbox = replace(OUTBOX, round=last)
+    assert due_channels(outbox, NOW) == expected
+    names = [action.name for action in plan(run(outbox=outbox), POLICY, NOW).actions]
     assert ("notify" in names) is bool(expected)
 
 
@@ -136,20 +131,18 @@ def test_a_message_that_is_no_message_is_for_everybody() -> None:
 
 
 @pytest.mark.parametrize(
-    "flags", [frozenset(), frozenset({"failed"}), frozenset({"aborted"}), frozenset({"stripped"})]
+    "flags",
+    [frozenset(), frozenset({"failed"}), frozenset({"aborted"}), frozenset({"stripped"})],
+    ids=["none", "failed", "aborted", "stripped"],
 )
 def test_whatever_the_run_is_flagged_as(flags: frozenset[str]) -> None:
     """Messages are delivered and retried even in a run whose flags stop all other work."""
-    resting = replace(
-        RUN, flags=flags, outbox=replace(OUTBOX, round=ended(rt=failure(2), chat=failure(5)))
-    )
+    failed = ended(rt=failure(2), chat=failure(5))
+    resting = run(flags=flags, outbox=replace(OUTBOX, round=failed))
     assert look_again(resting, POLICY, NOW) == NOW + 2 * MINUTE
-    assert "notify" in [
-        action.name for action in plan(replace(RUN, flags=flags), POLICY, NOW).actions
-    ]
-    busy = replace(
-        RUN, flags=flags, outbox=replace(OUTBOX, round=Attempt("", None, Liveness.ALIVE, ""))
-    )
+    ready = run(flags=flags, outbox=OUTBOX)
+    assert "notify" in [action.name for action in plan(ready, POLICY, NOW).actions]
+    busy = run(flags=flags, outbox=replace(OUTBOX, round=attempt()))
     assert look_again(busy, POLICY, NOW) == NOW + delivery.WAIT
 
 
@@ -184,9 +177,9 @@ def test_sentences() -> None:
     assert (
         list(sentences(later))
         == list(sentences(one))
-        == list(waiting(replace(RUN, outbox=one), POLICY, NOW))
+        == list(waiting(run(outbox=one), POLICY, NOW))
     )
-    unclear = replace(OUTBOX, round=Attempt("", None, Liveness.UNKNOWN, "it is on another host"))
+    unclear = replace(OUTBOX, round=attempt(liveness=Liveness.UNKNOWN))
     assert "remove pipeline/notify.started" in next(sentences(unclear))
     assert list(sentences(replace(OUTBOX, problem="cannot be read"))) == ["cannot be read"]
 
@@ -196,7 +189,7 @@ def test_explained() -> None:
     outbox = replace(
         OUTBOX, round=ended(rt=failure(9, attempts=3)), delivered={"chat": 2}, ticket=12
     )
-    snapshot = replace(RUN, outbox=outbox)
+    snapshot = replace(run(outbox=outbox), path=Path("/r"))
     explained = explain_run(snapshot, Decision(()), POLICY, NOW)
     assert "reported in ticket 12: 2 messages, the last one cell-done.2" in explained.evidence
     assert "2 messages not delivered to rt: away" in explained.evidence
@@ -223,6 +216,7 @@ def test_next_attempt() -> None:
         ("2026-11-22T20:59:59+00:00", True),
         ("", True),
     ],
+    ids=["half an hour ago", "no time zone", "more than an hour ago", "no time"],
 )
 def test_overdue(time: str, expected: bool) -> None:
     """A message is overdue after an hour, and also if it has no time."""
@@ -250,15 +244,13 @@ def test_tell() -> None:
 
     A message without a number gets one.
     """
-    fresh = replace(RUN, outbox=Outbox(), upstream="host:/x", listed_at="host:/x")
+    fresh = run(outbox=Outbox(), upstream="host:/x", listed_at="host:/x")
     (action,) = [action for action in plan(fresh, POLICY, NOW).actions if action.name == "tell"]
     assert (action.reason, action.listed_run) == (
         "to report: run-new",
         ListedRun("host:/x", frozenset()),
     )
-    half = replace(RUN, outbox=Outbox(reported=frozenset({"run-new"}), unnumbered=("run-new",)))
+    half = run(outbox=Outbox(reported=frozenset({"run-new"}), unnumbered=("run-new",)))
     assert [action.name for action in plan(half, POLICY, NOW).actions] == ["tell"]
-    assert (
-        plan(replace(half, outbox=Outbox(reported=frozenset({"run-new"}))), POLICY, NOW).actions
-        == ()
-    )
+    whole = run(outbox=Outbox(reported=frozenset({"run-new"})))
+    assert plan(whole, POLICY, NOW).actions == ()
