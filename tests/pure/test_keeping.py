@@ -4,23 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
+from snapshots import attempt, cell, flag, run
 
-from hesiod_watch.core.model import (
-    LOCAL,
-    Attempt,
-    Cell,
-    CellFlags,
-    CellId,
-    Flag,
-    Liveness,
-    Owner,
-    Policy,
-    RunName,
-    Snapshot,
-)
+from hesiod_watch.core.model import Attempt, Cell, CellId, Liveness, Owner, Policy, Snapshot
 from hesiod_watch.rules import backup_schedule
 from hesiod_watch.rules.copies import CopyRecord, copies_in, digest, known_copies, raw_wanted
 from hesiod_watch.rules.copies import FileFact as Fact
@@ -48,51 +37,33 @@ def copy(backup: str = "second", manifest: str = MANIFEST, at: datetime = NOW) -
     )
 
 
-def ended(ending: str, ago: timedelta = timedelta(0), epoch: int = 1, **record: object) -> Attempt:
+def ended(ending: str, ago: timedelta = timedelta(0), epoch: int = 1, **record: Any) -> Attempt:
     """An attempt to back up or verify that ended some time ago."""
     time = (NOW - ago).isoformat()
     owner = Owner("t", time=time, epoch=epoch)
-    return Attempt(
-        ending,
-        owner,
-        Liveness.DEAD,
-        "it has ended",
-        {"ended": time, "manifest": MANIFEST, **record},
-    )
+    return attempt(ending, owner=owner, **{"ended": time, "manifest": MANIFEST, **record})
 
 
-def under_way(liveness: Liveness, ago: timedelta = timedelta(0), **record: object) -> Attempt:
-    return Attempt("", Owner("t", time=(NOW - ago).isoformat()), liveness, "evidence", record)
+def begun(liveness: Liveness, ago: timedelta = timedelta(0), **record: Any) -> Attempt:
+    """An attempt without an end that began some time ago."""
+    owner = Owner("t", time=(NOW - ago).isoformat())
+    return attempt(liveness=liveness, owner=owner, **record)
 
 
-def backed_up(ago: timedelta = timedelta(0), *backups: str) -> Attempt:
-    copies = [copy(name, at=NOW - ago).record() for name in backups or ("second",)]
-    return ended("done", ago, copies=copies)
+def backed_up(ago: timedelta = timedelta(0)) -> Attempt:
+    """A backup that was done some time ago."""
+    return ended("done", ago, copies=[copy(at=NOW - ago).record()])
 
 
-def cell(
-    backup: Attempt | None = None, verification: Attempt | None = None, manifest: str = MANIFEST
-) -> Cell:
+def processed(name: str = ID.name, manifest: str = MANIFEST, **attempts: Any) -> Cell:
+    """A cell that was processed a day ago."""
     text = f'{{"manifest_md5": "{manifest}"}}' if manifest else ""
-    done = Flag("done", (NOW - DAY).timestamp(), text=text)
-    return Cell(
-        ID, present=True, flags=CellFlags(done=done), backup=backup, verification=verification
-    )
+    return cell(name, done=flag(text, (NOW - DAY).timestamp()), **attempts)
 
 
-def run_of(
-    *cells: Cell, flags: frozenset[str] = frozenset(), backup: Attempt | None = None
-) -> Snapshot:
-    snapshot = Snapshot(
-        RunName("run"),
-        Path("/landing/run"),
-        has_pipeline=True,
-        upstream=LOCAL,
-        output=Path("/output/run"),
-        flags=flags,
-        cells=cells,
-        backup=backup,
-    )
+def run_of(*cells: Cell, **facts: Any) -> Snapshot:
+    """A run with these cells whose page is up to date."""
+    snapshot = run(*cells, name="run", **facts)
     return replace(snapshot, report_digest=digest_of_report(snapshot))
 
 
@@ -105,25 +76,36 @@ def backups(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[CellId | 
 @pytest.mark.parametrize(
     ("backup", "epoch"),
     [
-        (None, 1),
-        (backed_up(), None),
-        (
-            ended("done", copies=[copy("first").record()]),
-            1,
-        ),  # another place has been configured since
-        (ended("done", manifest="other", copies=[copy().record()]), 1),  # processed once more
-        (ended("failed", timedelta(seconds=59)), None),
-        (ended("failed", timedelta(seconds=60)), 2),
-        (ended("failed", timedelta(seconds=239), epoch=3), None),
-        (ended("failed", timedelta(seconds=240), epoch=3), 4),
-        (ended("failed", timedelta(hours=5, minutes=59), epoch=99), None),
-        (ended("failed", timedelta(hours=6), epoch=99), 100),
-        (ended("failed", -DAY, epoch=1), 2),  # a clock was set back
-        (under_way(Liveness.ALIVE, DAY), None),
-        (under_way(Liveness.UNKNOWN, DAY), None),
-        (under_way(Liveness.DEAD, timedelta(seconds=60)), 2),
-        (under_way(Liveness.DEAD, timedelta(seconds=59)), None),
-        (Attempt("failed", None, Liveness.DEAD, "it has ended", {}), 1),  # a flag made by hand
+        pytest.param(None, 1, id="never"),
+        pytest.param(backed_up(), None, id="done"),
+        pytest.param(
+            ended("done", copies=[copy("first").record()]), 1, id="another place configured since"
+        ),
+        pytest.param(
+            ended("done", manifest="other", copies=[copy().record()]), 1, id="processed once more"
+        ),
+        pytest.param(ended("failed", timedelta(seconds=59)), None, id="failed 59 s ago"),
+        pytest.param(ended("failed", timedelta(seconds=60)), 2, id="failed 60 s ago"),
+        pytest.param(
+            ended("failed", timedelta(seconds=239), epoch=3), None, id="third failed 239 s ago"
+        ),
+        pytest.param(
+            ended("failed", timedelta(seconds=240), epoch=3), 4, id="third failed 240 s ago"
+        ),
+        pytest.param(
+            ended("failed", timedelta(hours=5, minutes=59), epoch=99),
+            None,
+            id="99th failed almost 6 h ago",
+        ),
+        pytest.param(ended("failed", timedelta(hours=6), epoch=99), 100, id="99th failed 6 h ago"),
+        pytest.param(ended("failed", -DAY, epoch=1), 2, id="a clock was set back"),
+        pytest.param(begun(Liveness.ALIVE, DAY), None, id="under way"),
+        pytest.param(begun(Liveness.UNKNOWN, DAY), None, id="perhaps under way"),
+        pytest.param(begun(Liveness.DEAD, timedelta(seconds=60)), 2, id="killed, begun 60 s ago"),
+        pytest.param(
+            begun(Liveness.DEAD, timedelta(seconds=59)), None, id="killed, begun 59 s ago"
+        ),
+        pytest.param(attempt("failed"), 1, id="a flag made by hand"),
     ],
 )
 def test_backup_of_a_cell(backup: Attempt | None, epoch: int | None) -> None:
@@ -132,46 +114,37 @@ def test_backup_of_a_cell(backup: Attempt | None, epoch: int | None) -> None:
     Retries after failures come at growing intervals, and never two at once.
     """
     wanted = [(ID, epoch)] if epoch else []
-    assert [each for each in backups(run_of(cell(backup))) if each[0]] == wanted
+    assert [each for each in backups(run_of(processed(backup=backup))) if each[0]] == wanted
 
 
-@pytest.mark.parametrize("flag", ["failed", "aborted", "stripped"])
-def test_hands_off(flag: str) -> None:
+@pytest.mark.parametrize("name", ["failed", "aborted", "stripped"])
+def test_hands_off(name: str) -> None:
     """No files are copied of a run that a person has stopped."""
-    assert backups(run_of(cell(), flags=frozenset({flag}))) == []
+    assert backups(run_of(processed(), flags=frozenset({name}))) == []
 
 
 def test_nothing_without_backups_or_manifest() -> None:
     """Nothing is planned without a backup, or for a cell whose flag names no manifest."""
-    assert backups(run_of(cell()), Policy()) == []
-    nameless = run_of(cell(manifest=""))
+    assert backups(run_of(processed()), Policy()) == []
+    nameless = run_of(processed(manifest=""))
     assert backups(nameless) == []
     assert "names no manifest" in " ".join(backup_schedule.waiting(nameless, POLICY))
 
 
 def test_run_files_settle() -> None:
     """A run's own files are backed up after its cells, and again after another cell settles."""
-    snapshot = run_of(cell(backed_up()))
-    assert backups(snapshot) == [(None, 1)]
-    copied = replace(snapshot, backup=ended("done", covers=backup_schedule.run_digest(snapshot)))
-    assert backups(copied) == []
-    later = replace(
-        copied,
-        cells=(
-            cell(backed_up(timedelta(0), "second")),
-            replace(cell(backed_up()), id=CellId("lib", "b")),
-        ),
-    )
-    later = replace(later, report_digest=digest_of_report(later))
+    first, second = processed(backup=backed_up()), processed("b", backup=backed_up())
+    assert backups(run_of(first)) == [(None, 1)]
+    copied = ended("done", covers=backup_schedule.run_digest(run_of(first)))
+    assert backups(run_of(first, backup=copied)) == []
+    later = run_of(first, second, backup=copied)
     assert backups(later) == [(None, 1)]
     assert backups(replace(later, report_digest="old")) == []  # its page comes first
-    assert (
-        backups(replace(copied, backup=ended("failed", timedelta(seconds=30), covers="old"))) == []
-    )
-    assert backups(
-        replace(copied, backup=ended("failed", timedelta(seconds=60), covers="old"))
-    ) == [(None, 2)]
-    assert backups(replace(copied, backup=under_way(Liveness.ALIVE))) == []
+    failed = ended("failed", timedelta(seconds=30), covers="old")
+    assert backups(run_of(first, backup=failed)) == []
+    failed = ended("failed", timedelta(seconds=60), covers="old")
+    assert backups(run_of(first, backup=failed)) == [(None, 2)]
+    assert backups(run_of(first, backup=begun(Liveness.ALIVE))) == []
 
 
 DAMAGED = ["second: x: missing"]
@@ -180,29 +153,35 @@ DAMAGED = ["second: x: missing"]
 @pytest.mark.parametrize(
     ("backup", "verification", "due"),
     [
-        (None, None, 29 * DAY),  # since it was processed, a day ago
-        (backed_up(), None, 30 * DAY),
-        (backed_up(31 * DAY), None, -DAY),
-        (backed_up(31 * DAY), ended("done", 10 * DAY), 20 * DAY),
-        (backed_up(5 * DAY), ended("done", 10 * DAY), 25 * DAY),  # a backup reads its copies, too
-        (backed_up(), under_way(Liveness.ALIVE, 99 * DAY), None),
-        (backed_up(), under_way(Liveness.UNKNOWN, 99 * DAY), None),
-        (under_way(Liveness.ALIVE), None, None),
-        (
+        pytest.param(None, None, 29 * DAY, id="processed a day ago"),
+        pytest.param(backed_up(), None, 30 * DAY, id="just backed up"),
+        pytest.param(backed_up(31 * DAY), None, -DAY, id="backed up long ago"),
+        pytest.param(backed_up(31 * DAY), ended("done", 10 * DAY), 20 * DAY, id="read since"),
+        # A backup reads its copies, too.
+        pytest.param(
+            backed_up(5 * DAY), ended("done", 10 * DAY), 25 * DAY, id="backed up after a reading"
+        ),
+        pytest.param(backed_up(), begun(Liveness.ALIVE, 99 * DAY), None, id="being read"),
+        pytest.param(backed_up(), begun(Liveness.UNKNOWN, 99 * DAY), None, id="perhaps being read"),
+        pytest.param(begun(Liveness.ALIVE), None, None, id="being backed up"),
+        pytest.param(
             backed_up(DAY),
             ended("failed", timedelta(seconds=60)),
             timedelta(0),
-        ),  # a place could not be read
-        (
+            id="a place could not be read",
+        ),
+        pytest.param(
             backed_up(DAY),
             ended("failed", timedelta(seconds=60), problems=DAMAGED),
             30 * DAY - timedelta(seconds=60),
+            id="damaged",
         ),
-        (
+        pytest.param(
             backed_up(timedelta(seconds=30)),
             ended("failed", DAY, problems=DAMAGED),
             -timedelta(seconds=30),
-        ),  # mended?
+            id="damaged, perhaps mended by a backup since",
+        ),
     ],
 )
 def test_verification_is_due(
@@ -213,9 +192,9 @@ def test_verification_is_due(
     Only one process reads them at a time.
     """
     expected = NOW + due if due is not None else None
-    assert backup_schedule.verify_due(cell(backup, verification), POLICY, NOW) == expected
-    snapshot = run_of(cell(backup, verification))
-    planned = [action.cell for action in backup_schedule.want_verify(snapshot, POLICY, NOW)]
+    kept = processed(backup=backup, verification=verification)
+    assert backup_schedule.verify_due(kept, POLICY, NOW) == expected
+    planned = [action.cell for action in backup_schedule.want_verify(run_of(kept), POLICY, NOW)]
     assert planned == ([ID] if due is not None and due <= timedelta(0) else [])
 
 
@@ -224,22 +203,18 @@ def test_stripped_runs_are_read() -> None:
 
     Those of an aborted run are not.
     """
-    old = cell(backed_up(31 * DAY))
-    assert [
-        each.name
-        for each in backup_schedule.want_verify(
-            run_of(old, flags=frozenset({"stripped"})), POLICY, NOW
-        )
-    ] == ["verify"]
-    assert (
-        list(backup_schedule.want_verify(run_of(old, flags=frozenset({"aborted"})), POLICY, NOW))
-        == []
-    )
+    old = processed(backup=backed_up(31 * DAY))
+    stripped = run_of(old, flags=frozenset({"stripped"}))
+    planned = backup_schedule.want_verify(stripped, POLICY, NOW)
+    assert [each.name for each in planned] == ["verify"]
+    aborted = run_of(old, flags=frozenset({"aborted"}))
+    assert list(backup_schedule.want_verify(aborted, POLICY, NOW)) == []
 
 
 def test_damage_is_told() -> None:
     """Damage is in the waits, in the sentences of a poll and beside the damaged copy."""
-    snapshot = run_of(cell(backed_up(), ended("failed", problems=DAMAGED, here=True)))
+    verification = ended("failed", problems=DAMAGED, here=True)
+    snapshot = run_of(processed(backup=backed_up(), verification=verification))
     assert f"{ID}: damaged: second: x: missing" in list(backup_schedule.waiting(snapshot, POLICY))
     assert backup_schedule.damage(snapshot)[0].startswith(f"run {ID}: damaged: second: x: missing")
     problems = {
@@ -252,10 +227,10 @@ def test_damage_is_told() -> None:
 @pytest.mark.parametrize("ending", ["", "failed"])
 def test_damage_stands_while_it_is_read_again(ending: str) -> None:
     """Damage from an earlier reading counts while the next one is under way."""
-    round_ = (
-        ended(ending, problems=DAMAGED) if ending else under_way(Liveness.ALIVE, problems=DAMAGED)
+    verification = (
+        ended(ending, problems=DAMAGED) if ending else begun(Liveness.ALIVE, problems=DAMAGED)
     )
-    assert backup_schedule.damage(run_of(cell(backed_up(), round_)))
+    assert backup_schedule.damage(run_of(processed(backup=backed_up(), verification=verification)))
 
 
 def test_newest_copy_counts() -> None:
