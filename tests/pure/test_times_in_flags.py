@@ -10,28 +10,24 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from outboxes import ALL_TOLD
+from snapshots import attempt, cell, claim, flag, run
 
 from hesiod_watch.core.model import (
     Attempt,
     Cell,
-    CellFlags,
-    CellId,
-    Claim,
     Completeness,
-    Flag,
     IngestState,
     Liveness,
     Outbox,
     OutboxMessage,
     Owner,
     Policy,
-    RunName,
     Snapshot,
     Verdict,
 )
@@ -43,7 +39,7 @@ NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=900)
 FAR = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
-ID = CellId("lib", "20261122_1000_1A_PAD38578_c6ded78b")
+CELL = "20261122_1000_1A_PAD38578_c6ded78b"
 UPSTREAM = "prom:/data/alpha"
 POLICY = Policy(
     sync_interval=300.0,
@@ -57,16 +53,12 @@ POLICY = Policy(
 RUNNING = Completeness(Verdict.RUNNING, "still being written")
 
 
-def ended(ending: str, then: datetime = LONG_AGO, epoch: int = 1, **record: object) -> Attempt:
-    """Return an attempt that began and ended at one time."""
-    owner = Owner("t", host="h", time=then.isoformat(), epoch=epoch)
-    return Attempt(
-        ending,
-        owner,
-        Liveness.DEAD,
-        "it has ended",
-        {"ended": then.isoformat(), "manifest": "m", **record},
-    )
+def ended(ending: str, then: datetime = LONG_AGO, epoch: int = 1, **record: Any) -> Attempt:
+    """An attempt that began and ended at one time; without an ending, its owner was killed."""
+    time = then.isoformat()
+    owner = Owner("t", host="h", time=time, epoch=epoch)
+    facts = {"ended": time, "manifest": "m", **record}
+    return attempt(ending, liveness=Liveness.DEAD, owner=owner, **facts)
 
 
 def copied(then: datetime = LONG_AGO, ending: str = "done") -> Attempt:
@@ -81,60 +73,53 @@ def copied(then: datetime = LONG_AGO, ending: str = "done") -> Attempt:
     return ended(ending, then, copies=[{**copy, **dict.fromkeys(names, "m")}])
 
 
-def run_of(cell: Cell | None = None, upstream: str = "LOCAL", **more: object) -> Snapshot:
-    run = Snapshot(
-        RunName("run"),
-        Path("/landing/run"),
-        has_pipeline=True,
-        upstream=upstream,
-        listed_at="" if upstream == "LOCAL" else upstream,
-        output=Path("/output/run"),
-        cells=(cell,) if cell else (),
-        outbox=ALL_TOLD,
-    )
-    run = replace(run, **more)  # type: ignore[arg-type]  # fields of a snapshot
-    return replace(run, report_digest=digest_of_report(run))
+def run_of(*cells: Cell, **facts: Any) -> Snapshot:
+    """A run whose events are all reported, with a page that is up to date."""
+    snapshot = run(*cells, **({"outbox": ALL_TOLD} | facts))
+    return replace(snapshot, report_digest=digest_of_report(snapshot))
 
 
-def done(made: datetime = LONG_AGO, **more: object) -> Cell:
-    """Return a processed cell. By default all its work ended long ago and needs nothing."""
-    flag = Flag(f"{ID.stem}.done", made.timestamp(), text=json.dumps({"manifest_md5": "m"}))
-    cell = Cell(
-        ID,
-        present=True,
-        flags=CellFlags(done=flag),
-        backup=copied(),
-        verification=ended("done", NOW),
-    )
-    return replace(cell, **more)  # type: ignore[arg-type]  # fields of a cell
+def listed(*cells: Cell, **facts: Any) -> Snapshot:
+    """The same for a run that its upstream lists."""
+    return run_of(*cells, upstream=UPSTREAM, listed_at=UPSTREAM, **facts)
+
+
+def done(made: datetime = LONG_AGO, **facts: Any) -> Cell:
+    """A processed cell. By default all its work ended long ago and needs nothing."""
+    usual: dict[str, Any] = {
+        "done": flag(json.dumps({"manifest_md5": "m"}), made.timestamp()),
+        "backup": copied(),
+        "verification": ended("done", NOW),
+    }
+    return cell(CELL, **(usual | facts))
 
 
 def arriving(
     then: datetime, ending: str, seen: int = 1, unfinished: int = 0, changed: int = 2
 ) -> Snapshot:
-    cell = Cell(ID, present=True, completeness=RUNNING)
-    return run_of(
-        replace(cell, arriving=IngestState(changed, seen, unfinished, ended(ending, then)))
-    )
+    """A run with a cell that is being written, and whose last ingest was then."""
+    state = IngestState(changed, seen, unfinished, ended(ending, then))
+    return run_of(cell(CELL, completeness=RUNNING, arriving=state))
 
 
 def nanoseconds(then: datetime) -> int:
     return int(then.timestamp()) * 10**9
 
 
-def claimed(then: datetime) -> Snapshot:
-    claims = tuple(
-        Claim(n, ended("", then).owner, None, False, Liveness.DEAD, "gone") for n in (1, 2, 3)
-    )
-    return run_of(Cell(ID, present=True, flags=CellFlags(claims=claims)))
+def claimed(then: datetime, made: float = 0.0) -> Snapshot:
+    """A run with a cell that was claimed three times, each time without a result."""
+    owner = ended("", then).owner
+    claims = (claim(Liveness.DEAD, epoch, owner=owner) for epoch in (1, 2, 3))
+    return run_of(cell(CELL, claims=tuple(replace(each, made=made) for each in claims)))
 
 
 def undelivered(then: datetime) -> Snapshot:
-    """Return a run with a message whose channel waits for the longest time since `then`."""
+    """A run with a message whose channel waits for the longest time since `then`."""
     message = OutboxMessage(1, "run-new", channels={"rt": "comment"}, time=LONG_AGO.isoformat())
     until = (then + HOUR if then < FAR - HOUR else FAR).isoformat()
-    record = record_of({"rt": DeliveryFailure("away", 9, then.isoformat(), until)})
-    last = Attempt("failed", None, Liveness.DEAD, "it has ended", record)
+    failure = DeliveryFailure("away", 9, then.isoformat(), until)
+    record: dict[str, Any] = {**record_of({"rt": failure})}
+    last = attempt("failed", **record)
     box = replace(
         ALL_TOLD, last=1, newest="run-new", channels=("rt",), waiting=(message,), round=last
     )
@@ -151,17 +136,11 @@ class Case:
 
 
 DAMAGED = ["second: x: missing"]
-NEW = Cell(ID, present=False, upstream=True)
+NEW = cell(CELL, present=False, upstream=True)
 CASES: dict[str, Case] = {
-    "sync that failed": Case(
-        "sync", 5 * MINUTE, lambda t: run_of(NEW, UPSTREAM, sync=ended("failed", t))
-    ),
-    "sync that was done": Case(
-        "sync", 5 * MINUTE, lambda t: run_of(NEW, UPSTREAM, sync=ended("done", t))
-    ),
-    "sync that was killed": Case(
-        "sync", 5 * MINUTE, lambda t: run_of(NEW, UPSTREAM, sync=ended("", t))
-    ),
+    "sync that failed": Case("sync", 5 * MINUTE, lambda t: listed(NEW, sync=ended("failed", t))),
+    "sync that was done": Case("sync", 5 * MINUTE, lambda t: listed(NEW, sync=ended("done", t))),
+    "sync that was killed": Case("sync", 5 * MINUTE, lambda t: listed(NEW, sync=ended("", t))),
     "ingest that was done": Case("ingest", MINUTE, lambda t: arriving(t, "done")),
     "ingest that failed": Case("ingest", 10 * MINUTE, lambda t: arriving(t, "failed")),
     "ingest that left files": Case(
@@ -205,24 +184,22 @@ CASES: dict[str, Case] = {
     "mark that was made": Case(
         "deletable",
         7 * DAY,
-        lambda t: run_of(done(upstream=True, deletable=ended("done", t, marked=True)), UPSTREAM),
+        lambda t: listed(done(upstream=True, deletable=ended("done", t, marked=True))),
     ),
     "mark that was refused": Case(
         "deletable",
         DAY,
-        lambda t: run_of(done(upstream=True, deletable=ended("failed", t)), UPSTREAM),
+        lambda t: listed(done(upstream=True, deletable=ended("failed", t))),
     ),
     "mark that could not be made": Case(
         "deletable",
         10 * MINUTE,
-        lambda t: run_of(
-            done(upstream=True, deletable=ended("failed", t, needs_person=False)), UPSTREAM
-        ),
+        lambda t: listed(done(upstream=True, deletable=ended("failed", t, needs_person=False))),
     ),
     "mark that could not be withdrawn": Case(
         "deletable",
         10 * MINUTE,
-        lambda t: run_of(done(backup=None, deletable=ended("failed", t, marked=True)), UPSTREAM),
+        lambda t: listed(done(backup=None, deletable=ended("failed", t, marked=True))),
     ),
     "cell that was finished": Case("strip", 20 * DAY, lambda t: run_of(done(t))),
     "strip that was refused": Case("strip", DAY, lambda t: run_of(done(strip=ended("failed", t)))),
@@ -275,10 +252,7 @@ def test_what_was_done_just_now_rests(backup: Attempt, verification: Attempt) ->
 @pytest.mark.parametrize("days", [0, 1, 60])
 def test_future_claims_are_not_of_this_day(days: int) -> None:
     """A claim with a time in the future counts only on the day on which its flag was made."""
-    snapshot = claimed(FAR)
-    (cell,) = snapshot.cells
-    claims = tuple(replace(claim, made=NOW.timestamp()) for claim in cell.flags.claims)
-    snapshot = replace(snapshot, cells=(replace(cell, flags=replace(cell.flags, claims=claims)),))
+    snapshot = claimed(FAR, NOW.timestamp())
     assert planned(snapshot, NOW + days * DAY) == ({"process"} if days else {"give-up"})
 
 
