@@ -178,7 +178,7 @@ def _count_again(job: Job) -> tuple[CellContents, Completeness]:
     record = listing.synced_record(stem)
     if not record:
         raise TemporaryError(f"{subject}: its flag `synced` cannot be read")
-    then = f"{display(str(record.get('time', '')))} ({display(str(record.get('why', '')))})"
+    then = f"{display(str(record.get('time', '')))} ({display(str(record.get('reason', '')))})"
     why = f"the cell was complete at {then} and is not any more: {verdict.why}"
     raise _NotCompleteError(why, verdict)
 

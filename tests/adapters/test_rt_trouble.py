@@ -218,7 +218,7 @@ def test_an_edit_that_we_may_not_make(tracker: RtServer) -> None:
             "not an RT response (proxy or maintenance page?)",
         ),
         (200, b"", TemporaryError, "not an RT response (proxy or maintenance page?)"),
-        (200, b"\xff\xfe", TemporaryError, "the answer is"),
+        (200, b"\xff\xfe", TemporaryError, "not an RT response"),
         (200, b"{}", TemporaryError, "not an RT response (proxy or maintenance page?)"),
         (200, b"[]", TemporaryError, "not an RT response (proxy or maintenance page?)"),
         (200, b"null", TemporaryError, "not an RT response (proxy or maintenance page?)"),

@@ -74,7 +74,7 @@ def explained(only: Cell, **facts: Any) -> Explanation:
         ),
         pytest.param(
             cell(
-                claims=(claim(owner=OWNER, evidence="process 42 lives"),),
+                claims=(claim(owner=OWNER, worker=OWNER, evidence="process 42 lives"),),
                 progress=Progress("compressing", 50, 100, updated=NOW.timestamp() - 1),
             ),
             "compressing 50%",

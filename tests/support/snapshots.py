@@ -59,11 +59,12 @@ def claim(
     epoch: int = 1,
     *,
     owner: Owner | None = None,
+    worker: Owner | None = None,
     yielded: bool = False,
     evidence: str = "",
 ) -> Claim:
     """A claim whose owner is known to live, unless the test says otherwise."""
-    return Claim(epoch, owner, None, yielded=yielded, liveness=liveness, evidence=evidence)
+    return Claim(epoch, owner, worker, yielded=yielded, liveness=liveness, evidence=evidence)
 
 
 def attempt(

@@ -238,7 +238,7 @@ def test_empty_mount_point(backed: Site, second: Second) -> None:
     polled = backed.run("poll", check=1)
     assert "backup ended with code 75" in polled.stderr
     assert f"{CELL}.done" in backed.flags(RUN)
-    assert "is it mounted?" in record(backed, f"{CELL}.backup.failed")["trouble"]
+    assert "is it mounted?" in record(backed, f"{CELL}.backup.failed")["reason"]
     assert list(second.place.iterdir()) == []
     assert backed.run("verify", RUN, "--backup").stdout.count("every file agrees") == 1
     assert "is it mounted?" in backed.run("doctor", check=None).stdout
@@ -259,7 +259,7 @@ def test_full_backup_goes_on_with_room(backed: Site, second: Second) -> None:
     second.resize("400k")
     land(backed, reads=200)
     backed.run("poll", check=1)
-    assert "no space left" in record(backed, f"{CELL}.backup.failed")["trouble"]
+    assert "no space left" in record(backed, f"{CELL}.backup.failed")["reason"]
     second.resize("64m")
     due_again(backed, f"{CELL}.backup.failed")
     backed.run("poll")
@@ -311,7 +311,7 @@ def test_rot_does_not_become_the_record(backed: Site, second: Second) -> None:
     before = files(raw(second))
     flip(summary)
     assert "has other content" in backed.run("perform", "backup", RUN, CELL, check=1).stderr
-    assert f"remove {backed.output}" in record(backed, f"{CELL}.backup.failed")["trouble"]
+    assert f"remove {backed.output}" in record(backed, f"{CELL}.backup.failed")["reason"]
     assert (backed.output / RUN / LIBRARY / CELL / "raw.json").read_bytes() == recorded
     assert files(raw(second)) == before
     (backed.output / RUN / LIBRARY / CELL / "raw.json").unlink()
@@ -348,7 +348,7 @@ def test_one_bad_backup_does_not_stop_the_other(site: Site, second: Second) -> N
     site.run("poll", check=1)
     said = record(site, f"{CELL}.backup.failed")
     assert [copy["backup"] for copy in said["copies"]] == ["second"]
-    assert said["trouble"].startswith("gone: ")
+    assert said["reason"].startswith("gone: ")
     assert f"{CELL}.backup.done" not in site.flags(RUN)
     due_again(site, f"{CELL}.backup.failed")
     verified = said["copies"][0]["verified_at"]
@@ -371,7 +371,7 @@ def test_same_disk_is_refused(site: Site, where: str) -> None:
     (place / MARKER).write_text(json.dumps({"format": "hesiod-watch backup 1", "id": "0" * 32}))
     land(site)
     site.run("poll", check=1)
-    assert "two copies on one disk" in record(site, f"{CELL}.backup.failed")["trouble"]
+    assert "two copies on one disk" in record(site, f"{CELL}.backup.failed")["reason"]
     assert not (place / RUN).exists()
 
 

@@ -261,7 +261,7 @@ def test_what_a_person_accepted_is_said_everywhere(
     record = json.loads(flag(site, "done").read_text())["completeness"]
     assert record == qc_of(site)["completeness"] == cell_of(site)["completeness"]
     assert record["verdict"] == "by-hand"
-    assert sentence in record["reason"]
+    assert sentence in record["why"]
 
 
 def test_the_count_of_a_missing_file_is_in_the_flag(site: Site) -> None:
