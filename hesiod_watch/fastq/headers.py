@@ -72,9 +72,10 @@ def _columns_of_alike(headers: bytes, count: int) -> list[list[bytes] | None] | 
         for number, word in enumerate(words[:width])
         if (match := _FIELD.match(word))
     }
-    # Search for a field that the first header lacks and a later one has. Testing for `=` and tabs
-    # first is cheap where one is near the start or there is none.
-    for family, mark in ((_VALUES, b"="), (_TAGS, b"\t")):
+    # Search for a field that the first header lacks and a later one has. Testing for `=` and `:`
+    # first is cheap where one is near the start or there is none. Tabs are no sign of tags: some
+    # programs replace them by blanks.
+    for family, mark in ((_VALUES, b"="), (_TAGS, b":")):
         if mark in headers and any(
             key not in numbers and _is_field_of(headers, key) for key in family
         ):
