@@ -77,7 +77,7 @@ def test_actions_by_hand_in_their_order(site: Site) -> None:
     for action, *cell in (["new-run"], ["synced", CELL], ["process", CELL], ["report"]):
         site.run("perform", action, RUN, *cell)
     assert site.status()[RUN]["status"] == "complete"
-    assert "nothing was to be done" in site.run("perform", "new-run", RUN).stderr
+    assert "there was nothing left to do" in site.run("perform", "new-run", RUN).stderr
     assert site.run("perform", "process", RUN, CELL, check=1)
 
 

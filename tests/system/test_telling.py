@@ -198,7 +198,8 @@ def test_without_a_tracker(site: TellingSite, tracker: RtServer) -> None:
     site.cell().write()
     site.run("poll")
     log = (site.output / RUN / "pipeline.log").read_text()
-    assert [line.split()[2].rstrip(":") for line in log.splitlines() if " told " in line] == STORY
+    lines = [line for line in log.splitlines() if " reported " in line]
+    assert [line.split()[2].rstrip(":") for line in lines] == STORY
     shown = site.run("messages", RUN, "--text").stdout
     assert "is processed, checked and reported." in shown
     assert "in the run's log only" in shown
