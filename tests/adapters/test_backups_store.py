@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
-from second_place import facts_of
+from backup_mount import facts_of
 
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError

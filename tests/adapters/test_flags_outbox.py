@@ -16,7 +16,7 @@ import pytest
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import LOCAL, Outbox
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 
 CELL = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
@@ -41,7 +41,7 @@ def record(text: str = "text", **channels: str) -> dict[str, Any]:
 
 def look(pipeline: Path, *channels: str) -> Outbox:
     found = flags.read_outbox(
-        pipeline, flags.read_flags(pipeline), channels or CHANNELS, machine.judge_here
+        pipeline, flags.read_flags(pipeline), channels or CHANNELS, process.judge_here
     )
     assert found is not None
     return found
@@ -128,7 +128,7 @@ def test_nothing_is_read_that_everybody_has(pipeline: Path) -> None:
         path.write_text("not to be read")
     outbox = look(pipeline, "rt")
     assert (outbox.waiting, outbox.last) == ((), 2)
-    nowhere = flags.read_outbox(pipeline, flags.read_flags(pipeline), (), machine.judge_here)
+    nowhere = flags.read_outbox(pipeline, flags.read_flags(pipeline), (), process.judge_here)
     assert nowhere
     assert nowhere.waiting == ()
 
@@ -166,11 +166,11 @@ def test_race_of_processes(pipeline: Path) -> None:
         )
         for each in range(6)
     ]
-    for process in started:
-        process.start()
-    for process in started:
-        process.join(60)
-        assert process.exitcode == 0
+    for child in started:
+        child.start()
+    for child in started:
+        child.join(60)
+        assert child.exitcode == 0
     letters = look(pipeline).waiting_for("rt")
     assert [letter.key for letter in letters] == keys
     assert len({letter.token for letter in letters}) == 30
@@ -249,7 +249,7 @@ def test_a_full_disk(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_begin(tmp_path: Path) -> None:
     """A run without an outbox gets one, with the past events, whole and once."""
     assert (
-        flags.read_outbox(tmp_path, flags.read_flags(tmp_path), CHANNELS, machine.judge_here)
+        flags.read_outbox(tmp_path, flags.read_flags(tmp_path), CHANNELS, process.judge_here)
         is None
     )
     barrier = threading.Barrier(8)

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.core.model import LOCAL, Liveness, Owner
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import names
 
 PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-flags"
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
-ME = machine.this_owner("process", "local")
+ME = process.this_owner("process", "local")
 
 
 @pytest.fixture(params=SHELLS)
@@ -104,8 +104,8 @@ def test_meanings(shell: list[str], run: Path) -> None:
 
 
 def dead() -> Owner:
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
-        pid, start = process.pid, machine.process_start(process.pid)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as child:
+        pid, start = child.pid, process.process_start(child.pid)
     return replace(ME, pid=pid, pid_start=start or 0)
 
 
@@ -131,7 +131,7 @@ def test_liveness(kind: str, shell: list[str], run: Path) -> None:
     owner = OWNERS[kind] or dead()
     flags.create(run / "pipeline", flags.started(STEM), owner)
     verdict = {Liveness.ALIVE: "yes", Liveness.DEAD: "dead", Liveness.UNKNOWN: "unknown"}
-    expected = verdict[machine.judge_here(owner)[0]]
+    expected = verdict[process.judge_here(owner)[0]]
     assert table(shell, run)[f"{STEM}.started"][2].split(" ")[0] == expected
 
 

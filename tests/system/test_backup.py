@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from second_place import Second
+from backup_mount import BackupMount
 from sites import Site
 
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -24,25 +24,25 @@ MARKER = "hesiod-watch-backup.json"
 
 
 @pytest.fixture
-def second(tmp_path: Path) -> Iterator[Second]:
-    second = Second(tmp_path / "second")
-    second.mount()
+def mounted(tmp_path: Path) -> Iterator[BackupMount]:
+    mounted = BackupMount(tmp_path / "second")
+    mounted.mount()
     try:
-        yield second
+        yield mounted
     finally:
-        second.close()
+        mounted.close()
 
 
 @pytest.fixture
-def backed(site: Site, second: Second) -> Site:
+def backed(site: Site, mounted: BackupMount) -> Site:
     """A site with one backup, marked."""
-    configure(site, second)
+    configure(site, mounted)
     site.run("backup-init", "second")
     return site
 
 
-def configure(site: Site, second: Second, **backup: str) -> None:
-    more = f"backups: {{second: {{location: {second.place}, timeout: 10s}}}}\n"
+def configure(site: Site, mounted: BackupMount, **backup: str) -> None:
+    more = f"backups: {{second: {{location: {mounted.place}, timeout: 10s}}}}\n"
     if backup:
         more += f"backup: {json.dumps(backup)}\n"
     site.configure(processing="workers: 2, ingest: false", more=more)
@@ -62,12 +62,12 @@ def land(site: Site, cell: str = CELL, reads: int = 20) -> SimulatedCell:
     return made
 
 
-def results(second: Second, cell: str = CELL) -> Path:
-    return second.place / RUN / "results" / LIBRARY / cell
+def results(mounted: BackupMount, cell: str = CELL) -> Path:
+    return mounted.place / RUN / "results" / LIBRARY / cell
 
 
-def raw(second: Second, cell: str = CELL) -> Path:
-    return second.place / RUN / "raw" / LIBRARY / cell
+def raw(mounted: BackupMount, cell: str = CELL) -> Path:
+    return mounted.place / RUN / "raw" / LIBRARY / cell
 
 
 def record(site: Site, flag: str) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def due_again(site: Site, flag: str) -> None:
     path.write_text(json.dumps(said))
 
 
-def test_poll_does_it_all(backed: Site, second: Second) -> None:
+def test_poll_does_it_all(backed: Site, mounted: BackupMount) -> None:
     """One poll processes a cell and has it copied, read back and recorded; the next finds nothing
     to do.
     """
@@ -111,23 +111,23 @@ def test_poll_does_it_all(backed: Site, second: Second) -> None:
     here = backed.output / RUN / LIBRARY / CELL
     manifest = json.loads((here / "manifest.json").read_text())
     listed = {entry["name"] for entry in manifest["files"]} | {"manifest.json", "raw.json"}
-    assert files(results(second)) == {name: (here / name).read_bytes() for name in listed}
+    assert files(results(mounted)) == {name: (here / name).read_bytes() for name in listed}
     sources = {entry["name"] for entry in manifest["sources"]}
     landed = files(backed.landing / RUN / LIBRARY / CELL)
     assert sources < landed.keys()
-    assert files(raw(second)) == {
+    assert files(raw(mounted)) == {
         name: data for name, data in landed.items() if name not in sources
     }
     said = record(backed, f"{CELL}.backup.done")
-    marker = json.loads((second.place / MARKER).read_text())
+    marker = json.loads((mounted.place / MARKER).read_text())
     assert said["manifest"] == record(backed, f"{CELL}.done")["manifest_md5"]
     assert [copy["identity"] for copy in said["copies"]] == [marker["id"]]
-    assert (second.place / RUN / "results" / "report.html").exists()
-    assert (second.place / RUN / "pipeline" / f"{CELL}.backup.done").exists()
-    before = backed.flags(RUN), files(second.place)
+    assert (mounted.place / RUN / "results" / "report.html").exists()
+    assert (mounted.place / RUN / "pipeline" / f"{CELL}.backup.done").exists()
+    before = backed.flags(RUN), files(mounted.place)
     backed.run("poll")
-    assert (backed.flags(RUN), files(second.place)) == before
-    assert not (second.place / RUN / "superseded").exists()
+    assert (backed.flags(RUN), files(mounted.place)) == before
+    assert not (mounted.place / RUN / "superseded").exists()
 
 
 def test_copies_are_told(backed: Site) -> None:
@@ -154,11 +154,11 @@ def test_copies_are_told(backed: Site) -> None:
     )
 
 
-def damage(what: str, second: Second) -> tuple[Path, str]:
+def damage(what: str, mounted: BackupMount) -> tuple[Path, str]:
     """Spoil one file of the copy: the file, and what is to be said of it."""
-    victim = results(second) / "qc.json"
+    victim = results(mounted) / "qc.json"
     if what == "flip":
-        victim = next(raw(second).glob("sequencing_summary*"))
+        victim = next(raw(mounted).glob("sequencing_summary*"))
         flip(victim)
         return victim, "byte 10 is the first of 1 that differ from ours"
     if what == "cut":
@@ -167,33 +167,33 @@ def damage(what: str, second: Second) -> tuple[Path, str]:
     if what == "remove":
         victim.unlink()
         return victim, "missing"
-    victim = raw(second) / "pod5" / "one_more.pod5"
+    victim = raw(mounted) / "pod5" / "one_more.pod5"
     victim.write_bytes(b"x")
     return victim, "extra"
 
 
 @pytest.mark.parametrize("what", ["flip", "cut", "remove", "extra"])
-def test_damage_is_found_named_and_stands(backed: Site, second: Second, what: str) -> None:
+def test_damage_is_found_named_and_stands(backed: Site, mounted: BackupMount, what: str) -> None:
     """A bad file of a copy is named, every poll tells of it, nothing mends it by itself; copied
     again it is good.
     """
     land(backed)
     backed.run("poll")
-    victim, said = damage(what, second)
-    before = files(second.place / RUN / "results") | files(second.place / RUN / "raw")
+    victim, said = damage(what, mounted)
+    before = files(mounted.place / RUN / "results") | files(mounted.place / RUN / "raw")
     found = backed.run("verify", RUN, "--backup", check=1).stdout
-    name = victim.relative_to(raw(second) if "/raw/" in str(victim) else results(second))
+    name = victim.relative_to(raw(mounted) if "/raw/" in str(victim) else results(mounted))
     assert f"{LIBRARY}/{CELL}/{name}: " in found
     assert said in found
     assert f"{CELL}.verify.failed" in backed.flags(RUN)
     polled = backed.run("poll", check=1)
     assert f"{name}" in polled.stderr
     assert "damaged: second: " in backed.status()[RUN]["cells"][f"{LIBRARY}/{CELL}"]["why"]
-    assert files(second.place / RUN / "results") | files(second.place / RUN / "raw") == before
+    assert files(mounted.place / RUN / "results") | files(mounted.place / RUN / "raw") == before
     backed.run("perform", "backup", RUN, CELL)
     if what != "remove":
         kept = [
-            path.name for path in (second.place / RUN / "superseded").rglob("*") if path.is_file()
+            path.name for path in (mounted.place / RUN / "superseded").rglob("*") if path.is_file()
         ]
         assert kept == [victim.name]
     backed.run("poll")  # sees that it was backed up since, and reads it again
@@ -201,11 +201,11 @@ def test_damage_is_found_named_and_stands(backed: Site, second: Second, what: st
     backed.run("verify", RUN, "--backup")
 
 
-def test_scheduled_verification_finds_rot(site: Site, second: Second) -> None:
+def test_scheduled_verification_finds_rot(site: Site, mounted: BackupMount) -> None:
     """When the last reading is old enough a poll reads all copies again, and what it finds is
     recorded.
     """
-    configure(site, second)
+    configure(site, mounted)
     site.run("backup-init", "second")
     land(site)
     site.run("poll")
@@ -224,56 +224,56 @@ def test_scheduled_verification_finds_rot(site: Site, second: Second) -> None:
     )
     assert "byte 20 is the first of 1 that differ from the copy on second" in problems
     # Another reading that cannot reach the backup forgets nothing of it.
-    (second.place / MARKER).rename(second.place / "elsewhere")
+    (mounted.place / MARKER).rename(mounted.place / "elsewhere")
     site.run("verify", RUN, "--backup", check=1)
     assert "output: qc.json" in "\n".join(record(site, f"{CELL}.verify.failed")["problems"])
 
 
-def test_empty_mount_point(backed: Site, second: Second) -> None:
+def test_empty_mount_point(backed: Site, mounted: BackupMount) -> None:
     """A backup that is not mounted is not written to and not believed empty; when it is back it is
     gone on with.
     """
     land(backed)
-    second.hide()
+    mounted.hide()
     polled = backed.run("poll", check=1)
     assert "backup ended with code 75" in polled.stderr
     assert f"{CELL}.done" in backed.flags(RUN)
     assert "is it mounted?" in record(backed, f"{CELL}.backup.failed")["reason"]
-    assert list(second.place.iterdir()) == []
+    assert list(mounted.place.iterdir()) == []
     assert backed.run("verify", RUN, "--backup").stdout.count("every file agrees") == 1
     assert "is it mounted?" in backed.run("doctor", check=None).stdout
-    second.show()
+    mounted.show()
     backed.run("poll")  # too early for another try
     assert f"{CELL}.backup.failed" in backed.flags(RUN)
     due_again(backed, f"{CELL}.backup.failed")
     backed.run("poll")
     assert f"{CELL}.backup.done" in backed.flags(RUN)
-    second.hide()
+    mounted.hide()
     assert "is it mounted?" in backed.run("verify", RUN, "--backup", check=75).stdout
 
 
-def test_full_backup_goes_on_with_room(backed: Site, second: Second) -> None:
+def test_full_backup_goes_on_with_room(backed: Site, mounted: BackupMount) -> None:
     """With no space left nothing is recorded as copied; with room it goes on, and only then it is
     done.
     """
-    second.resize("400k")
+    mounted.resize("400k")
     land(backed, reads=200)
     backed.run("poll", check=1)
     assert "no space left" in record(backed, f"{CELL}.backup.failed")["reason"]
-    second.resize("64m")
+    mounted.resize("64m")
     due_again(backed, f"{CELL}.backup.failed")
     backed.run("poll")
     assert f"{CELL}.backup.done" in backed.flags(RUN)
     backed.run("verify", RUN, "--backup")
 
 
-def test_processed_again_is_backed_up_again(backed: Site, second: Second) -> None:
+def test_processed_again_is_backed_up_again(backed: Site, mounted: BackupMount) -> None:
     """New results are copied anew; those before are kept, every one of them, as the backup had
     them.
     """
     land(backed)
     backed.run("poll")
-    before = files(results(second))
+    before = files(results(mounted))
     first = record(backed, f"{CELL}.backup.done")["manifest"]
     backed.run("retry", RUN, CELL, "--why", "test", check=None)
     for flag in backed.flags(RUN):
@@ -281,7 +281,7 @@ def test_processed_again_is_backed_up_again(backed: Site, second: Second) -> Non
             (flag.endswith(".done") and flag.count(".") == 1) or ".started" in flag
         ):
             (backed.landing / RUN / "pipeline" / flag).unlink()
-    configure(backed, second)
+    configure(backed, mounted)
     text = backed.config.read_text().replace(
         "ingest: false", "ingest: false, recompress: true, compression: small"
     )
@@ -289,9 +289,9 @@ def test_processed_again_is_backed_up_again(backed: Site, second: Second) -> Non
     backed.run("poll")
     again = record(backed, f"{CELL}.backup.done")
     assert again["manifest"] == record(backed, f"{CELL}.done")["manifest_md5"] != first
-    now = files(results(second))
+    now = files(results(mounted))
     kept: dict[str, bytes] = {}
-    for moment in (second.place / RUN / "superseded").iterdir():
+    for moment in (mounted.place / RUN / "superseded").iterdir():
         kept |= files(moment / "results" / LIBRARY / CELL)
     changed = {name for name in before if before[name] != now.get(name)}
     assert "manifest.json" in changed
@@ -300,7 +300,7 @@ def test_processed_again_is_backed_up_again(backed: Site, second: Second) -> Non
     backed.run("verify", RUN, "--backup")
 
 
-def test_rot_does_not_become_the_record(backed: Site, second: Second) -> None:
+def test_rot_does_not_become_the_record(backed: Site, mounted: BackupMount) -> None:
     """Raw data that changed after they were recorded are not copied over the good ones, until a
     person has said so.
     """
@@ -308,18 +308,18 @@ def test_rot_does_not_become_the_record(backed: Site, second: Second) -> None:
     backed.run("poll")
     summary = next((backed.landing / RUN / LIBRARY / CELL).glob("sequencing_summary*"))
     recorded = (backed.output / RUN / LIBRARY / CELL / "raw.json").read_bytes()
-    before = files(raw(second))
+    before = files(raw(mounted))
     flip(summary)
     assert "has other content" in backed.run("perform", "backup", RUN, CELL, check=1).stderr
     assert f"remove {backed.output}" in record(backed, f"{CELL}.backup.failed")["reason"]
     assert (backed.output / RUN / LIBRARY / CELL / "raw.json").read_bytes() == recorded
-    assert files(raw(second)) == before
+    assert files(raw(mounted)) == before
     (backed.output / RUN / LIBRARY / CELL / "raw.json").unlink()
     backed.run("perform", "backup", RUN, CELL)
-    assert files(raw(second))[summary.name] == summary.read_bytes()
+    assert files(raw(mounted))[summary.name] == summary.read_bytes()
 
 
-def test_names_that_are_no_utf8(backed: Site, second: Second) -> None:
+def test_names_that_are_no_utf8(backed: Site, mounted: BackupMount) -> None:
     """A FASTQ with a name that is not UTF-8 is processed, listed, backed up and verified."""
     cell = land(backed)
     odd = os.fsdecode(b"odd \xff.fastq")
@@ -334,14 +334,14 @@ def test_names_that_are_no_utf8(backed: Site, second: Second) -> None:
     assert "files, " in backed.run("strip", RUN).stdout
 
 
-def test_one_bad_backup_does_not_stop_the_other(site: Site, second: Second) -> None:
+def test_one_bad_backup_does_not_stop_the_other(site: Site, mounted: BackupMount) -> None:
     """Where one place is away the other has its copy all the same, and `.backup.done` waits for
     both.
     """
     site.configure(
         processing="workers: 2, ingest: false",
         more="backups: {gone: {location: /nonexistent/place},"
-        f" second: {{location: {second.place}}}}}\n",
+        f" second: {{location: {mounted.place}}}}}\n",
     )
     site.run("backup-init", "second")
     land(site)
@@ -375,11 +375,11 @@ def test_same_disk_is_refused(site: Site, where: str) -> None:
     assert not (place / RUN).exists()
 
 
-def test_marked_once(backed: Site, second: Second) -> None:
+def test_marked_once(backed: Site, mounted: BackupMount) -> None:
     """A backup keeps its id: marking it again is refused."""
-    marker = (second.place / MARKER).read_text()
+    marker = (mounted.place / MARKER).read_text()
     assert "is a backup already" in backed.run("backup-init", "second", check=1).stderr
-    assert (second.place / MARKER).read_text() == marker
+    assert (mounted.place / MARKER).read_text() == marker
 
 
 def test_nothing_without_backups(site: Site) -> None:
@@ -410,18 +410,18 @@ def test_done_by_hand(backed: Site) -> None:
     [("true", "false", False), ("false", "true", True), ("false", "default", False)],
 )
 def test_policy_for_raw_data(
-    site: Site, second: Second, backup: str, kind: str, held: bool
+    site: Site, mounted: BackupMount, backup: str, kind: str, held: bool
 ) -> None:
     """The type of the run decides whether raw data are copied, else the backup."""
     site.configure(
         processing="workers: 2, ingest: false",
-        more=f"backups: {{second: {{location: {second.place}, raw: {backup}}}}}\n"
+        more=f"backups: {{second: {{location: {mounted.place}, raw: {backup}}}}}\n"
         f"types: {{internal: {{runs: '.*', backup_raw: {kind}}}}}\n",
     )
     site.run("backup-init", "second")
     land(site)
     site.run("poll")
-    assert raw(second).exists() is held
+    assert raw(mounted).exists() is held
     assert (site.output / RUN / LIBRARY / CELL / "raw.json").exists() is held
     assert record(site, f"{CELL}.backup.done")["copies"][0]["raw"] is held
     site.run("verify", RUN, "--backup")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from second_place import Second
+from backup_mount import BackupMount
 from sites import Site
 from traced import changing_calls, killing_at, needs_strace
 
@@ -36,10 +36,10 @@ MOST = 60
 @pytest.fixture
 def backed(site: Site) -> Iterator[tuple[Site, Path]]:
     """A site with a processed cell and a backup that has it, and where that lies."""
-    second = Second(site.root / "second")
-    second.mount()
+    mounted = BackupMount(site.root / "second")
+    mounted.mount()
     try:
-        more = f"backups: {{second: {{location: {second.place}, timeout: 10s}}}}\n"
+        more = f"backups: {{second: {{location: {mounted.place}, timeout: 10s}}}}\n"
         site.configure(processing="workers: 2, ingest: false", more=more)
         site.run("backup-init", "second")
         SimulatedCell(
@@ -52,9 +52,9 @@ def backed(site: Site) -> Iterator[tuple[Site, Path]]:
             reads_per_file=10,
         ).write()
         site.run("poll")
-        yield site, second.place
+        yield site, mounted.place
     finally:
-        second.close()
+        mounted.close()
 
 
 def files(place: Path) -> dict[str, bytes]:
@@ -65,22 +65,22 @@ def files(place: Path) -> dict[str, bytes]:
     }
 
 
-def spoil(site: Site, second: Path, former: bytes, stray: tuple[str, bytes]) -> None:
+def spoil(site: Site, mounted: Path, former: bytes, stray: tuple[str, bytes]) -> None:
     """Leave every kind of work: files to copy, one that has to give way and be kept, and one that
     is not ours.
     """
-    there = second / RUN / "results" / LIBRARY / CELL
+    there = mounted / RUN / "results" / LIBRARY / CELL
     (there / "qc.json").write_bytes(former)
     (there / stray[0]).write_bytes(stray[1])
     (there / "cell_info.yaml").unlink()
-    shutil.rmtree(second / RUN / "raw")
+    shutil.rmtree(mounted / RUN / "raw")
     (site.landing / RUN / "pipeline" / f"{CELL}.backup.done").unlink()  # of the round before
 
 
 def test_no_other_call_changes_a_disk(backed: tuple[Site, Path]) -> None:
     """The calls below are all that there are."""
-    site, second = backed
-    spoil(site, second, b"former", ("stray", b"stray"))
+    site, mounted = backed
+    spoil(site, mounted, b"former", ("stray", b"stray"))
     made = changing_calls(site.command("perform", "backup", RUN, CELL), site.environ)
     assert made
     assert made <= {call for calls in CHANGES.values() for call in calls}
@@ -99,10 +99,10 @@ def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: st
     """Wherever it (or a program it started) is killed: no `.backup.done`, no byte lost, and the
     next round ends it.
     """
-    site, second = backed
-    there = second / RUN / "results" / LIBRARY / CELL
+    site, mounted = backed
+    there = mounted / RUN / "results" / LIBRARY / CELL
     good = files(there)
-    raw = files(second / RUN / "raw" / LIBRARY / CELL)
+    raw = files(mounted / RUN / "raw" / LIBRARY / CELL)
     done = site.landing / RUN / "pipeline" / f"{CELL}.backup.done"
     lost: set[bytes] = set()
     kills = 0
@@ -110,7 +110,7 @@ def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: st
         for number in range(1, MOST):
             left = {f"former {call} {number}".encode(), f"stray {call} {number}".encode()}
             former, stray = sorted(left)
-            spoil(site, second, former, (f"stray-{call}-{number}", stray))
+            spoil(site, mounted, former, (f"stray-{call}-{number}", stray))
             kill = killing_at(call, number, children=whose == "theirs")
             command = [*kill, *site.command("perform", "backup", RUN, CELL)]
             killed = subprocess.run(
@@ -118,10 +118,10 @@ def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: st
             )
             if done.exists():
                 assert files(there) == good, f"done at {call} {number} with something else there"
-            assert left <= set(files(second).values()), f"lost at {call} {number}"
+            assert left <= set(files(mounted).values()), f"lost at {call} {number}"
             site.run("perform", "backup", RUN, CELL)
             assert files(there) == good
-            assert files(second / RUN / "raw" / LIBRARY / CELL) == raw
+            assert files(mounted / RUN / "raw" / LIBRARY / CELL) == raw
             assert done.exists()
             lost |= left
             if killed.returncode == 0:
@@ -129,6 +129,6 @@ def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: st
             kills += 1
         else:
             pytest.fail(f"there is no end of {call}")
-    assert lost <= set(files(second / RUN / "superseded").values())
+    assert lost <= set(files(mounted / RUN / "superseded").values())
     assert kills > 0
     site.run("verify", RUN, "--backup")

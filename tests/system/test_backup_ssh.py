@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from backup_mount import facts_of
 from facility import CELL as SYNCED
 from facility import LIBRARY, Facility, run_of
 from mounts import in_memory
-from second_place import facts_of
 from sites import Site, eventually
 from sshd_pair import Pair, needs_sshd
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from second_place import Second
+from backup_mount import BackupMount
 from sites import Site
 
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -149,19 +149,19 @@ def test_a_marker_that_cannot_be_written_stops_no_work(site: Site) -> None:
 
 
 @pytest.fixture
-def mounted(site: Site) -> Iterator[Second]:
+def mounted(site: Site) -> Iterator[BackupMount]:
     """The site's output area on a file system of its own."""
     site.output.rmdir()
-    second = Second(site.output)
-    second.mount()
+    mounted = BackupMount(site.output)
+    mounted.mount()
     try:
-        yield second
+        yield mounted
     finally:
-        second.close()
+        mounted.close()
 
 
 @pytest.mark.parametrize("used", [True, False], ids=["with-results", "new"])
-def test_a_service_notices_an_unmount(used: bool, site: Site, mounted: Second) -> None:
+def test_a_service_notices_an_unmount(used: bool, site: Site, mounted: BackupMount) -> None:
     """An output area that is unmounted under the service is not written, and work goes on when it
     is back.
     """
@@ -184,7 +184,7 @@ def test_a_service_notices_an_unmount(used: bool, site: Site, mounted: Second) -
     assert marker(site).is_file()
 
 
-def test_a_service_starts_without_the_output_area(site: Site, mounted: Second) -> None:
+def test_a_service_starts_without_the_output_area(site: Site, mounted: BackupMount) -> None:
     """A service that starts before the output area is mounted waits for it."""
     land(site)
     site.run("poll")

@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from second_place import Second
+from backup_mount import BackupMount
 from sites import Site
 
 from hesiod_watch.cli.simulator import SimulatedCell
@@ -130,18 +130,18 @@ def test_two_runs_of_one_name(by_hand: bool, site: Site) -> None:
     land(site, batch="2026-10")
     site.run("poll")
     output = site.output / VICTIM
-    second = land(site, batch="2026-11", cell="20261123_2210_1A_PAW00002_0a1b2c3e")
+    mounted = land(site, batch="2026-11", cell="20261123_2210_1A_PAW00002_0a1b2c3e")
     if by_hand:
-        link_by_hand(second, output)
+        link_by_hand(mounted, output)
     before = contents(output)
     done = site.run("poll", check=1)
     assert "rename" in done.stderr
     assert str(site.landing / "2026-10" / VICTIM) in done.stderr
-    site.run("perform", "tell", str(second), check=None)
-    site.run("perform", "notify", str(second), check=None)
+    site.run("perform", "tell", str(mounted), check=None)
+    site.run("perform", "notify", str(mounted), check=None)
     assert contents(output) == before
     if not by_hand:
-        second.rename(second.with_name(EVIL))
+        mounted.rename(mounted.with_name(EVIL))
         site.run("poll")
         assert owner(site.output / EVIL) == EVIL
 
@@ -214,10 +214,10 @@ def test_a_directory_of_outputs_is_no_output(site: Site) -> None:
 
 def test_the_record_is_no_result(site: Site, request: pytest.FixtureRequest) -> None:
     """`.owner.json` is in no manifest, no list of results, no backup and no answer of `verify`."""
-    second = Second(site.root / "second")
-    second.mount()
-    request.addfinalizer(second.close)
-    site.configure(more=f"backups: {{second: {{location: {second.place}}}}}\n")
+    mounted = BackupMount(site.root / "second")
+    mounted.mount()
+    request.addfinalizer(mounted.close)
+    site.configure(more=f"backups: {{second: {{location: {mounted.place}}}}}\n")
     site.run("backup-init", "second")
     land(site)
     site.run("poll")
@@ -228,8 +228,8 @@ def test_the_record_is_no_result(site: Site, request: pytest.FixtureRequest) -> 
     assert texts
     assert not [text for text in texts if OWNER in text]
     assert OWNER not in site.run("verify", VICTIM, "--json").stdout
-    assert list(second.place.rglob("manifest.json"))
-    assert not list(second.place.rglob(OWNER))
+    assert list(mounted.place.rglob("manifest.json"))
+    assert not list(mounted.place.rglob(OWNER))
 
 
 def test_an_output_that_cannot_say_whose_it_is_still_counts(site: Site) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from copies_held import truth_of
-from keeping_world import CELL, DATA, World, kept_world
+from facility_world import CELL, DATA, World, kept_world
 from mounts import needs_mounts
+from surveyed_copies import truth_of
 from traced import changing_calls, killing_at, needs_strace
 
 pytestmark = [

@@ -12,9 +12,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from copies_held import truth_of
-from keeping_world import CELL, DATA, RUN, World, data_of, flip, said, some, why_kept
+from facility_world import CELL, DATA, RUN, World, data_of, flip, said, some, why_kept
 from mounts import needs_mounts
+from surveyed_copies import truth_of
 
 from hesiod_watch.actions import mark_deletable, strip
 from hesiod_watch.actions.copies import delete

@@ -12,9 +12,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from copies_held import truth_of
-from keeping_world import CELL, DATA, Killed, World, data_of, flip, killed_at, said, some, why_kept
+from facility_world import CELL, DATA, Killed, World, data_of, flip, killed_at, said, some, why_kept
 from mounts import needs_mounts
+from surveyed_copies import truth_of
 
 from hesiod_watch.actions import strip
 from hesiod_watch.actions.copies.evidence import gather_evidence

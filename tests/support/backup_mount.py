@@ -23,7 +23,7 @@ def facts_of(place: Path) -> Facts:
     return found
 
 
-class Second:
+class BackupMount:
     """A separate file system, mounted at the backup directory of a site."""
 
     def __init__(self, place: Path) -> None:

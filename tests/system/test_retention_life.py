@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from copies_held import Places, truth_of
 from facility import CELL, LIBRARY, OTHER, Facility, run_of
 from mounts import in_memory, needs_mounts
 from sshd_pair import Pair, needs_sshd
+from surveyed_copies import Places, truth_of
 
 from hesiod_watch.rules.deletion_marks import LIST, read_marks
 

@@ -18,7 +18,7 @@ QUEUE = "promrun_internal"
 TOKEN = re.compile(r"\[hesiod-watch ([0-9]+) ([0-9a-f]{32})\]")
 
 
-class TellingSite(Site):
+class NotifiedSite(Site):
     """One installation with a tracker behind `url`."""
 
     def __init__(self, root: Path, tracker: RtServer, url: str = "") -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from keeping_world import World, kept_world
+from facility_world import World, kept_world
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.core.model import Liveness, Owner
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
@@ -32,16 +32,16 @@ def eventually(condition: Callable[[], bool]) -> None:
 @contextmanager
 def sleeper() -> Iterator[subprocess.Popen[bytes]]:
     """Process that waits for its standard input to end."""
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as child:
         try:
-            yield process
+            yield child
         finally:
-            process.kill()
+            child.kill()
 
 
 def owner_of(pid: int) -> Owner:
     return replace(
-        machine.this_owner("test", "local"), pid=pid, pid_start=machine.process_start(pid) or 0
+        process.this_owner("test", "local"), pid=pid, pid_start=process.process_start(pid) or 0
     )
 
 
@@ -51,7 +51,7 @@ def state_of(pid: int) -> str:
 
 def test_this_owner() -> None:
     """Our own record identifies this process well enough to be found alive."""
-    owner = machine.this_owner("process", "local", epoch=3, reason="because")
+    owner = process.this_owner("process", "local", epoch=3, reason="because")
     assert (owner.pid, owner.epoch, owner.reason, owner.host) == (
         os.getpid(),
         3,
@@ -60,77 +60,77 @@ def test_this_owner() -> None:
     )
     assert owner.boot_id
     assert owner.pid_start > 0
-    assert machine.judge_here(owner)[0] is Liveness.ALIVE
+    assert process.judge_here(owner)[0] is Liveness.ALIVE
 
 
 def test_tokens() -> None:
     """Each record has its own token unless one is given."""
-    assert machine.this_owner("a", "b").token != machine.this_owner("a", "b").token
-    assert machine.this_owner("a", "b", token="mine").token == "mine"
+    assert process.this_owner("a", "b").token != process.this_owner("a", "b").token
+    assert process.this_owner("a", "b", token="mine").token == "mine"
 
 
 def test_slurm_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Inside a Slurm job the record names the job."""
     monkeypatch.setenv("SLURM_JOB_ID", "42")
     monkeypatch.setenv("SLURM_CLUSTER_NAME", "crop")
-    owner = machine.this_owner("process", "slurm")
+    owner = process.this_owner("process", "slurm")
     assert (owner.slurm_job, owner.slurm_cluster) == ("42", "crop")
 
 
 def test_a_child_lives_and_dies() -> None:
     """A running process is alive; after its end was collected it is dead."""
-    with sleeper() as process:
-        owner = owner_of(process.pid)
-        assert machine.judge_here(owner)[0] is Liveness.ALIVE
-        process.kill()
-        process.wait()
-        assert machine.judge_here(owner)[0] is Liveness.DEAD
+    with sleeper() as child:
+        owner = owner_of(child.pid)
+        assert process.judge_here(owner)[0] is Liveness.ALIVE
+        child.kill()
+        child.wait()
+        assert process.judge_here(owner)[0] is Liveness.DEAD
 
 
 def test_stopped() -> None:
     """A stopped process is alive: it may be continued and write."""
-    with sleeper() as process:
-        owner = owner_of(process.pid)
-        process.send_signal(signal.SIGSTOP)
-        eventually(lambda: state_of(process.pid) == "T")
-        assert machine.judge_here(owner)[0] is Liveness.ALIVE
+    with sleeper() as child:
+        owner = owner_of(child.pid)
+        child.send_signal(signal.SIGSTOP)
+        eventually(lambda: state_of(child.pid) == "T")
+        assert process.judge_here(owner)[0] is Liveness.ALIVE
 
 
 def test_zombie() -> None:
     """A process not yet waited for still has its pid and counts as alive until then."""
-    with sleeper() as process:
-        owner = owner_of(process.pid)
-        process.kill()
-        eventually(lambda: state_of(process.pid) == "Z")
-        assert machine.judge_here(owner)[0] is Liveness.ALIVE
+    with sleeper() as child:
+        owner = owner_of(child.pid)
+        child.kill()
+        eventually(lambda: state_of(child.pid) == "Z")
+        assert process.judge_here(owner)[0] is Liveness.ALIVE
 
 
 def test_pid_used_again() -> None:
     """A process with the same pid and another start time is another process."""
-    owner = machine.this_owner("test", "local")
-    assert machine.judge_here(replace(owner, pid_start=owner.pid_start - 1))[0] is Liveness.DEAD
+    owner = process.this_owner("test", "local")
+    assert process.judge_here(replace(owner, pid_start=owner.pid_start - 1))[0] is Liveness.DEAD
 
 
 def test_restarted() -> None:
     """Another boot id of this host is a proof of death."""
-    owner = replace(machine.this_owner("test", "local"), boot_id="another boot")
+    owner = replace(process.this_owner("test", "local"), boot_id="another boot")
     if not owner.machine_id:
         pytest.skip("this machine has no machine id")
-    assert machine.judge_here(owner)[0] is Liveness.DEAD
+    assert process.judge_here(owner)[0] is Liveness.DEAD
 
 
 @pytest.mark.parametrize("field", ["host", "machine_id"])
 @pytest.mark.parametrize("value", ["", "another"])
 def test_another_machine(field: str, value: str) -> None:
     """With another boot id, host name and machine id must both match; clones share either."""
-    owner = replace(machine.this_owner("test", "local"), boot_id="another boot", pid=1)
-    assert machine.judge_here(replace(owner, **{field: value}))[0] is Liveness.UNKNOWN  # type: ignore[arg-type]  # str
+    owner = replace(process.this_owner("test", "local"), boot_id="another boot", pid=1)
+    assert process.judge_here(replace(owner, **{field: value}))[0] is Liveness.UNKNOWN  # type: ignore[arg-type]  # str
 
 
 def test_another_namespace() -> None:
     """Pids of another pid namespace have no meaning here."""
-    owner = replace(machine.this_owner("test", "local"), pid_namespace="pid:[1]", pid=2**22 - 1)
-    assert machine.judge_here(owner)[0] is Liveness.UNKNOWN
+    owner = replace(process.this_owner("test", "local"), pid_namespace="pid:[1]", pid=2**22 - 1)
+    assert process.judge_here(owner)[0] is Liveness.UNKNOWN
 
 
 def test_name_with_parentheses(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_name_with_parentheses(tmp_path: Path) -> None:
         "import os; from hesiod_watch.host.process import process_start; "
         "print(process_start(os.getpid()))"
     )
-    root = Path(machine.__file__).parents[2]
+    root = Path(process.__file__).parents[2]
     shown = subprocess.run(
         [program, "-c", code],
         capture_output=True,
@@ -150,13 +150,13 @@ def test_name_with_parentheses(tmp_path: Path) -> None:
         cwd=root,
         env={"PYTHONPATH": str(root)},
     )
-    assert abs(int(shown.stdout) - (machine.process_start(os.getpid()) or 0)) < 10**7
+    assert abs(int(shown.stdout) - (process.process_start(os.getpid()) or 0)) < 10**7
     assert int(shown.stdout) > 10
 
 
 def test_why_is_kept_short() -> None:
     """A claim stays one line that fits into one block, however long its reason is."""
-    assert len(machine.this_owner("a", "b", reason="x" * 10**6).reason) == machine.LONGEST_REASON
+    assert len(process.this_owner("a", "b", reason="x" * 10**6).reason) == process.LONGEST_REASON
 
 
 JUDGE = """
@@ -181,7 +181,7 @@ def judged(owner: Owner, *command: str, arguments: tuple[str, ...] = ()) -> str:
         capture_output=True,
         text=True,
         check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(machine.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(process.__file__).parents[2])},
     )
     if shown.returncode and command[0] in shown.stderr:
         pytest.skip(f"cannot do this here: {shown.stderr.strip()}")
@@ -193,11 +193,11 @@ def judged(owner: Owner, *command: str, arguments: tuple[str, ...] = ()) -> str:
 @pytest.mark.parametrize("proc", ["--mount-proc", "--kill-child"])
 def test_from_inside_a_container(proc: str) -> None:
     """A container knows nothing about processes outside, whichever /proc it sees."""
-    with sleeper() as process:
-        owner = owner_of(process.pid)
+    with sleeper() as child:
+        owner = owner_of(child.pid)
         assert judged(owner, "unshare", "--pid", "--fork", proc).startswith("unknown")
-        process.kill()
-        process.wait()
+        child.kill()
+        child.wait()
         assert judged(owner, "unshare", "--pid", "--fork", proc).startswith("unknown")
 
 
@@ -212,10 +212,10 @@ def test_hidden_processes() -> None:
         'mount -t proc -o hidepid=2 proc /proc && exec "$@"',
         "sh",
     )
-    with sleeper() as process:
-        owner = owner_of(process.pid)
+    with sleeper() as child:
+        owner = owner_of(child.pid)
         assert judged(owner, *hidden).startswith("alive")
         assert judged(owner, *hidden, arguments=("as nobody",)).startswith("unknown")
-        process.kill()
-        process.wait()
+        child.kill()
+        child.wait()
         assert judged(owner, *hidden, arguments=("as nobody",)).startswith("dead")

@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from copies_held import truth_of
-from keeping_world import CELL, RUN, World, kept_world, said, some
+from facility_world import CELL, RUN, World, kept_world, said, some
 from mounts import needs_mounts
 from output_hashes import NAME, spoil, write_output_hash
+from surveyed_copies import truth_of
 
 from hesiod_watch import cli
 from hesiod_watch.runs import flags

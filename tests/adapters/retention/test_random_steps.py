@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from copies_held import truth_of
+from facility_world import CELL, DATA, Killed, World, flip, kept_world, killed_at
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -31,8 +31,8 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from keeping_world import CELL, DATA, Killed, World, flip, kept_world, killed_at
 from mounts import needs_mounts
+from surveyed_copies import truth_of
 
 from hesiod_watch.runs import flags
 

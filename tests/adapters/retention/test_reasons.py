@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from keeping_world import CELL, RUN, World, flip, some
+from facility_world import CELL, RUN, World, flip, some
 from mounts import needs_mounts
 
 from hesiod_watch import cli

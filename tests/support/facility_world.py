@@ -19,15 +19,15 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from copies_held import Places, truth_of
 from mounts import mount_memory, unmount
+from surveyed_copies import Places, truth_of
 
 from hesiod_watch import actions, config
 from hesiod_watch.actions import Job
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.core.errors import FlagExists, HesiodError
 from hesiod_watch.core.model import LOCAL, CellId, Owner
-from hesiod_watch.host import process as machine
+from hesiod_watch.host import process
 from hesiod_watch.rules.deletion_marks import LIST, read_marks
 from hesiod_watch.runs import flags
 
@@ -137,7 +137,7 @@ class World:
     def owner(self, action: str, epoch: int = 1) -> Owner:
         """A dead owner, so that this live process never holds up an attempt."""
         return replace(
-            machine.this_owner(action, "inline", epoch=epoch), pid=_dead_pid(), pid_start=1
+            process.this_owner(action, "inline", epoch=epoch), pid=_dead_pid(), pid_start=1
         )
 
     def job(self, action: str, cell: CellId | None = CELL, owner: Owner | None = None) -> Job:
@@ -285,8 +285,8 @@ def killed_at(number: int) -> Iterator[list[int]]:
 
 
 def _dead_pid() -> int:
-    with subprocess.Popen(["true"]) as process:
-        return process.pid
+    with subprocess.Popen(["true"]) as child:
+        return child.pid
 
 
 def flip(path: Path, offset: int = 0) -> None:

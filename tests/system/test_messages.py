@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 from http_gate import Gate, gate
+from notified_site import CELLS, LIBRARY, QUEUE, RUN, NotifiedSite, first_lines, numbers, tokens
 from rt_server import RtServer, Ticket
 from sites import eventually
-from telling_site import CELLS, LIBRARY, QUEUE, RUN, TellingSite, first_lines, numbers, tokens
 
 pytestmark = pytest.mark.system
 
@@ -26,8 +26,8 @@ STORY = ["run-new", "cell-ready", "all-cells-run", "cell-done", "run-complete"]
 
 
 @pytest.fixture
-def site(tmp_path: Path, tracker: RtServer) -> TellingSite:
-    return TellingSite(tmp_path, tracker)
+def site(tmp_path: Path, tracker: RtServer) -> NotifiedSite:
+    return NotifiedSite(tmp_path, tracker)
 
 
 @pytest.fixture
@@ -38,12 +38,12 @@ def before(tracker: RtServer) -> Iterator[Gate]:
 
 
 @pytest.fixture
-def behind(tmp_path: Path, tracker: RtServer, before: Gate) -> TellingSite:
+def behind(tmp_path: Path, tracker: RtServer, before: Gate) -> NotifiedSite:
     """A site that reaches the tracker through the gate."""
-    return TellingSite(tmp_path, tracker, before.url)
+    return NotifiedSite(tmp_path, tracker, before.url)
 
 
-def poll_until_delivered(site: TellingSite, *runs: str) -> None:
+def poll_until_delivered(site: NotifiedSite, *runs: str) -> None:
     def delivered() -> bool:
         site.run("poll", check=None)
         return not any(run["messages"]["undelivered"] for run in site.status().values())
@@ -60,7 +60,7 @@ def assert_told_once(ticket: Ticket, count: int = len(STORY)) -> None:
 # The story.
 
 
-def test_life_of_a_run(site: TellingSite, tracker: RtServer) -> None:
+def test_life_of_a_run(site: NotifiedSite, tracker: RtServer) -> None:
     """A run leaves one ticket with the whole story in order; whatever is run again adds nothing."""
     site.cell().write()
     assert site.run("poll").stderr == ""
@@ -86,7 +86,7 @@ def test_life_of_a_run(site: TellingSite, tracker: RtServer) -> None:
     assert tracker.tickets() == [ticket]
 
 
-def test_a_cell_is_added_and_one_processed_again(site: TellingSite, tracker: RtServer) -> None:
+def test_a_cell_is_added_and_one_processed_again(site: NotifiedSite, tracker: RtServer) -> None:
     """A complete run that gets another cell goes on in its ticket; a cell that is processed again
     is told again.
     """
@@ -110,7 +110,7 @@ def test_a_cell_is_added_and_one_processed_again(site: TellingSite, tracker: RtS
     assert_told_once(tracker.tickets()[0], 11)
 
 
-def test_a_failed_cell(site: TellingSite, tracker: RtServer) -> None:
+def test_a_failed_cell(site: NotifiedSite, tracker: RtServer) -> None:
     """A failed cell is reported once, with the reason and the remedy; the other cell continues."""
     bad = site.cell().write()
     site.cell(cell=CELLS[1]).write()
@@ -127,7 +127,7 @@ def test_a_failed_cell(site: TellingSite, tracker: RtServer) -> None:
     assert "run-complete" not in site.messages()
 
 
-def test_types_and_queues(site: TellingSite, tracker: RtServer) -> None:
+def test_types_and_queues(site: NotifiedSite, tracker: RtServer) -> None:
     """A type's runs have their tickets in its queue, or none; a type that is not processed is told
     as received.
     """
@@ -152,7 +152,7 @@ def test_types_and_queues(site: TellingSite, tracker: RtServer) -> None:
     )
 
 
-def test_names_that_begin_alike(site: TellingSite, tracker: RtServer) -> None:
+def test_names_that_begin_alike(site: NotifiedSite, tracker: RtServer) -> None:
     """Runs one of whose names is a part of another's have each their own ticket, and nothing of
     another's.
     """
@@ -169,7 +169,7 @@ def test_names_that_begin_alike(site: TellingSite, tracker: RtServer) -> None:
         assert all(f" {run}." in line or f" {run} " in line for _, line in first_lines(ticket))
 
 
-def test_events_that_are_not_told(site: TellingSite, tracker: RtServer) -> None:
+def test_events_that_are_not_told(site: NotifiedSite, tracker: RtServer) -> None:
     """What is configured as nothing stays in the log; comments and replies are what they are
     configured to be.
     """
@@ -190,7 +190,7 @@ def test_events_that_are_not_told(site: TellingSite, tracker: RtServer) -> None:
     assert site.undelivered() == 0
 
 
-def test_without_a_tracker(site: TellingSite, tracker: RtServer) -> None:
+def test_without_a_tracker(site: NotifiedSite, tracker: RtServer) -> None:
     """Without a tracker everything is in the log and shown; who configures one later gets no old
     news.
     """
@@ -212,7 +212,7 @@ def test_without_a_tracker(site: TellingSite, tracker: RtServer) -> None:
     assert numbers(ticket) == [6, 7, 8, 9]
 
 
-def test_runs_from_before(site: TellingSite, tracker: RtServer) -> None:
+def test_runs_from_before(site: NotifiedSite, tracker: RtServer) -> None:
     """A run that was complete before there were messages is left alone; one that was not is
     followed from then on.
     """
@@ -248,7 +248,7 @@ def test_runs_from_before(site: TellingSite, tracker: RtServer) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # ten runs are processed, and fifty messages delivered
-def test_tracker_away_for_the_life_of_many_runs(site: TellingSite, tracker: RtServer) -> None:
+def test_tracker_away_for_the_life_of_many_runs(site: NotifiedSite, tracker: RtServer) -> None:
     """With the tracker stopped for the whole life of 10 runs nothing waits; then each has its
     ticket with it all.
     """
@@ -275,7 +275,7 @@ def test_tracker_away_for_the_life_of_many_runs(site: TellingSite, tracker: RtSe
 
 
 @pytest.mark.timeout(240)
-def test_a_frozen_tracker_holds_nothing_up(site: TellingSite, tracker: RtServer) -> None:
+def test_a_frozen_tracker_holds_nothing_up(site: NotifiedSite, tracker: RtServer) -> None:
     """A tracker that takes connections and never answers costs a poll its timeout, and no cell
     anything.
     """
@@ -309,7 +309,7 @@ def test_a_frozen_tracker_holds_nothing_up(site: TellingSite, tracker: RtServer)
 )
 @pytest.mark.parametrize("how", ["cut", "silence"])
 def test_a_lost_answer(
-    request_: str, how: str, behind: TellingSite, before: Gate, tracker: RtServer
+    request_: str, how: str, behind: NotifiedSite, before: Gate, tracker: RtServer
 ) -> None:
     """A connection that is cut, or falls silent, after the tracker has taken a message leads to no
     second one.
@@ -325,7 +325,7 @@ def test_a_lost_answer(
 
 
 @pytest.mark.slow
-def test_everybody_at_once(behind: TellingSite, before: Gate, tracker: RtServer) -> None:
+def test_everybody_at_once(behind: NotifiedSite, before: Gate, tracker: RtServer) -> None:
     """Two services and polls deliver at the same time, over a connection that loses answers: each
     thing once.
     """
@@ -371,7 +371,7 @@ def test_everybody_at_once(behind: TellingSite, before: Gate, tracker: RtServer)
 
 @pytest.mark.parametrize("request_", ["GET", "POST /REST/2.0/ticket"])
 def test_killed_while_delivering(
-    request_: str, behind: TellingSite, before: Gate, tracker: RtServer
+    request_: str, behind: NotifiedSite, before: Gate, tracker: RtServer
 ) -> None:
     """A deliverer that is killed while the tracker has its message is followed by one that sends it
     no second time.
@@ -402,7 +402,7 @@ def test_killed_while_delivering(
 # What people do meanwhile.
 
 
-def test_resolved_by_a_person(site: TellingSite, tracker: RtServer) -> None:
+def test_resolved_by_a_person(site: NotifiedSite, tracker: RtServer) -> None:
     """A ticket that a person has resolved is still told everything; no second one is opened."""
     site.cell().write()
     site.run("poll")
@@ -414,7 +414,7 @@ def test_resolved_by_a_person(site: TellingSite, tracker: RtServer) -> None:
     assert_told_once(ticket, 9)
 
 
-def test_deleted_by_a_person(site: TellingSite, tracker: RtServer) -> None:
+def test_deleted_by_a_person(site: NotifiedSite, tracker: RtServer) -> None:
     """A deleted ticket is not replaced behind a person's back: it is said what to do, and done when
     it is done.
     """
@@ -441,7 +441,7 @@ def test_deleted_by_a_person(site: TellingSite, tracker: RtServer) -> None:
     assert [numbers(each) for each in fresh] == [[6, 7, 8, 9]]
 
 
-def test_status_in_step(site: TellingSite, tracker: RtServer) -> None:
+def test_status_in_step(site: NotifiedSite, tracker: RtServer) -> None:
     """A ticket gets the status that is configured for its run's, and keeps any other."""
     tracked = {
         "url": tracker.url,
@@ -460,7 +460,7 @@ def test_status_in_step(site: TellingSite, tracker: RtServer) -> None:
 # What is said about it.
 
 
-def test_credentials_that_others_can_read(site: TellingSite, tracker: RtServer) -> None:
+def test_credentials_that_others_can_read(site: NotifiedSite, tracker: RtServer) -> None:
     """Bad credentials hold up messages only; status, explain and doctor say what to do, and the
     secret is nowhere.
     """
@@ -485,7 +485,7 @@ def test_credentials_that_others_can_read(site: TellingSite, tracker: RtServer) 
     assert_told_once(tracker.tickets()[0])
 
 
-def test_cron_hears_once_a_day(site: TellingSite, tracker: RtServer) -> None:
+def test_cron_hears_once_a_day(site: NotifiedSite, tracker: RtServer) -> None:
     """A poll says that messages have been waiting for an hour, once, and only then."""
     tracker.down()
     site.cell().write()
@@ -499,7 +499,7 @@ def test_cron_hears_once_a_day(site: TellingSite, tracker: RtServer) -> None:
     assert site.run("poll").stderr == ""
 
 
-def test_doctor(site: TellingSite, tracker: RtServer) -> None:
+def test_doctor(site: NotifiedSite, tracker: RtServer) -> None:
     """The doctor asks the tracker, and names what is wrong with it."""
     checks = json.loads(site.run("doctor", "--json", check=None).stdout)["checks"]
     assert [check["ok"] for check in checks if check["name"] == "messages"] == [True]
