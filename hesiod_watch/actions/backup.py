@@ -50,10 +50,10 @@ from hesiod_watch.remote.backup import (
     raw_place,
     raw_wanted,
     read_raw,
+    read_raw_data,
     result_facts,
     results_place,
     sources_of,
-    take_raw,
     write_raw,
 )
 from hesiod_watch.remote.backup.init import refuse_same_disk
@@ -106,12 +106,10 @@ class _BackupFailures:
 
 def _backup_cell(job: Job, cell: CellId) -> Outcome:
     work = flags.backup(cell.stem)
-    former = flags.read_flags(job.pipeline).round(work, process.judge_here)
+    former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
     carried: Mapping[str, object] = former.record if former else {}
     taken_over: dict[str, object] = {key: carried[key] for key in CARRIED if key in carried}
-    flags.begin_attempt(
-        job.pipeline, work, job.owner, alone=hold_ingest_dir(job), record=taken_over
-    )
+    flags.begin_attempt(job.pipeline, work, job.owner, lock=hold_ingest_dir(job), record=taken_over)
     log = RunLog(job.output / "backup.log")
     log.command(command_of(job))
     record = {key: value for key, value in taken_over.items() if key != "reason"}
@@ -239,12 +237,12 @@ class _CellBackup:
             or not self.job.cell_dir.is_dir()
         ):
             return former.facts
-        raw = take_raw(
+        raw = read_raw_data(
             self.job.config.landing,
             self.job.run_dir,
             self.cell,
             former,
-            tell=lambda sentence: self.log.line(f"{self.cell}: {sentence}"),
+            on_problem=lambda sentence: self.log.line(f"{self.cell}: {sentence}"),
             on_progress=lambda done, total: self.reporter.say(
                 Progress("reading raw data", done, total)
             ),
@@ -306,7 +304,7 @@ class _CellBackup:
                     )
                 )
             superseded = sum(
-                part.bring(say)
+                part.copy_missing(say)
                 for part, say in self._parts_with_progress(f"copying to {backup.name}", parts)
             )
             if superseded:
@@ -316,7 +314,7 @@ class _CellBackup:
                 )
             problems = []
             for part, say in self._parts_with_progress(f"reading at {backup.name}", parts):
-                problems += part.prove(say)
+                problems += part.verify_files(say)
             if problems:
                 for problem in problems:
                     self.log.line(f"{self.cell}: {problem}")
@@ -379,10 +377,10 @@ def _manifest(job: Job, cell: CellId, cell_output: Path) -> str:
 
 
 def _backup_run(job: Job) -> Outcome:
-    former = flags.read_flags(job.pipeline).round(flags.BACKUP, process.judge_here)
+    former = flags.read_flags(job.pipeline).attempt(flags.BACKUP, process.judge_here)
     carried = {"covers": former.record["covers"]} if former and "covers" in former.record else {}
     at_once = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_attempt(job.pipeline, flags.BACKUP, job.owner, alone=at_once, record=carried)
+    flags.begin_attempt(job.pipeline, flags.BACKUP, job.owner, lock=at_once, record=carried)
     log = RunLog(job.output / "backup.log")
     log.command(command_of(job))
     failures = _BackupFailures()
@@ -410,7 +408,7 @@ def _backup_run(job: Job) -> Outcome:
     finally:
         if outcome == "failed":
             record.setdefault("reason", "it ended early")
-        logger.info("run files backed up", extra=fields(run=job.run_dir.name, ending=outcome))
+        logger.info("run files backed up", extra=fields(run=job.run_dir.name, outcome=outcome))
         flags.end_attempt(
             job.pipeline, flags.BACKUP, job.owner, outcome, {**record, "ended": iso_now()}
         )

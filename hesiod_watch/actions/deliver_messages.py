@@ -27,7 +27,7 @@ from hesiod_watch.host.process import iso_now
 from hesiod_watch.notify.registry import open_channels
 from hesiod_watch.rules import delivery
 from hesiod_watch.rules.delivery import DeliveryFailure
-from hesiod_watch.rules.events import is_told_complete
+from hesiod_watch.rules.events import is_reported_complete
 from hesiod_watch.rules.message_text import subject
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import status_of
@@ -48,10 +48,10 @@ def perform(job: Job) -> Outcome:
     if snapshot.outbox is None or not delivery.due_channels(snapshot.outbox, datetime.now(UTC)):
         return "nothing"
     former = delivery.delivery_failures(snapshot.outbox)
-    died = snapshot.outbox.round is not None and not snapshot.outbox.round.ending
-    alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
+    died = snapshot.outbox.last_attempt is not None and not snapshot.outbox.last_attempt.outcome
+    lock = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
     flags.begin_attempt(
-        job.pipeline, flags.NOTIFY, job.owner, alone=alone, record=delivery.record_of(former)
+        job.pipeline, flags.NOTIFY, job.owner, lock=lock, record=delivery.record_of(former)
     )
     found = former
     try:
@@ -188,7 +188,7 @@ def _ticket(job: Job, snapshot: Snapshot) -> TicketRequest:
     """The form that the run's ticket must have now."""
     settings = job.config.notify.rt
     status, _ = status_of(snapshot)
-    known = status is not Status.COMPLETE or is_told_complete(snapshot)
+    known = status is not Status.COMPLETE or is_reported_complete(snapshot)
     return TicketRequest(
         snapshot.run,
         type_of(snapshot, job.config.policy()).queue or settings.queue,

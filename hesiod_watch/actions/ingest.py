@@ -42,12 +42,12 @@ def perform(job: Job) -> Outcome:
     if _closing(job):
         return "nothing"
     begin_ingest(job)
-    ending: flags.AttemptOutcome = "failed"
+    outcome: flags.AttemptOutcome = "failed"
     try:
         _make_attempt(job)
-        ending = "done"
+        outcome = "done"
     finally:
-        end_ingest(job, ending)
+        end_ingest(job, outcome)
     return "done"
 
 

@@ -19,8 +19,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.copies.evidence import examine_cell, ground
-from hesiod_watch.actions.strip import keep_clear
+from hesiod_watch.actions.copies.evidence import examine_cell, unmet_preconditions
+from hesiod_watch.actions.strip import refuse_while_under_way
 from hesiod_watch.actions.sync import upstream_of
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
@@ -47,27 +47,25 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
     location = flags.read_upstream(job.pipeline) or ""
     upstream = upstream_of(job, location)
     work = flags.deletable(cell.stem)
-    alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
+    lock = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
     # A killed attempt may have written a mark. `marked` says so until the list has been read.
-    former = flags.read_flags(job.pipeline).round(work, process.judge_here)
+    former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
     known = carried_finding(former.record if former else {})
-    flags.begin_attempt(
-        job.pipeline, work, job.owner, alone=alone, record={"marked": True, **known}
-    )
-    ending: flags.AttemptOutcome = "failed"
+    flags.begin_attempt(job.pipeline, work, job.owner, lock=lock, record={"marked": True, **known})
+    outcome: flags.AttemptOutcome = "failed"
     record: dict[str, object] = {"reason": "it ended early", "marked": True, **known}
     try:
         job.log().command(command_of(job))
-        keep_clear(job, flags.strip(cell.stem))
+        refuse_while_under_way(job, flags.strip(cell.stem))
         with deletion_list.reached(upstream, location) as there:
             record |= _mark(job, upstream, there, record, clock)
-        ending = "done"
+        outcome = "done"
     except HesiodError as error:
         record |= {"reason": str(error), "needs_person": not isinstance(error, TemporaryError)}
         raise
     finally:
         record |= {"ended": iso(clock()), "cell": str(cell)}
-        flags.end_attempt(job.pipeline, work, job.owner, ending, record)
+        flags.end_attempt(job.pipeline, work, job.owner, outcome, record)
     return "done"
 
 
@@ -89,9 +87,9 @@ def _mark(
         answer: DeletionProof | DeletionRefused = DeletionRefused(
             (f"the configuration of {upstream.name} says no mark_deletable",)
         )
-    elif without_ground := ground(job):
+    elif unmet := unmet_preconditions(job):
         answer = DeletionRefused(
-            without_ground
+            unmet
         )  # no data need be read, and the cell may no longer exist on the upstream
     else:
         answer = examine_cell(job, there, clock=clock)

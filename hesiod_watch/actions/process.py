@@ -79,10 +79,10 @@ def perform(job: Job) -> Outcome:
     log = job.log()
     log.command(command_of(job))
     flags.record_worker(job.pipeline, cell.stem, job.owner)
-    ending: flags.AttemptOutcome = "failed"
+    outcome: flags.AttemptOutcome = "failed"
     try:
         results = _patiently(job, lambda: _process(job))
-        ending = "done"
+        outcome = "done"
     except _Superseded as error:
         log.line(f"{cell}: {error}; attempt {job.owner.epoch} stops")
         return "nothing"
@@ -91,15 +91,15 @@ def perform(job: Job) -> Outcome:
         _record_failure(job, error)
         raise
     finally:
-        _end_attempt(job, ending)
+        _end_attempt(job, outcome)
     log.line(f"{cell}: done: {results.sentence}")
     return "done"
 
 
-def _end_attempt(job: Job, ending: flags.AttemptOutcome) -> None:
+def _end_attempt(job: Job, outcome: flags.AttemptOutcome) -> None:
     """End the ingest attempt. If that cannot be recorded, the end of our process shows it."""
     try:
-        end_ingest(job, ending)
+        end_ingest(job, outcome)
     except HesiodError as error:
         logger.info(
             "attempt not ended", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error)
@@ -194,7 +194,7 @@ def _wait_for_ingest(job: Job, reporter: ProgressReporter) -> None:
             begin_ingest(job)
             return
         except FlagExists as error:
-            last = flags.read_flags(job.pipeline).round(
+            last = flags.read_flags(job.pipeline).attempt(
                 flags.ingest(job.the_cell.stem), process.judge_here
             )
             if unclear(last):

@@ -49,18 +49,18 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
     """
     cell = job.the_cell
     work = flags.strip(cell.stem)
-    former = flags.read_flags(job.pipeline).round(work, process.judge_here)
+    former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
     # The record of earlier deletions must survive if this attempt is killed or refused.
     begun = former is not None and former.record.get("files") != 0
-    alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
+    lock = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
     known = carried_finding(former.record if former else {})
-    flags.begin_attempt(job.pipeline, work, job.owner, alone=alone, record=known)
+    flags.begin_attempt(job.pipeline, work, job.owner, lock=lock, record=known)
     done = False
     record: dict[str, object] = {"reason": "it ended early", **known}
     deleted = DeletedFiles()
     try:
         job.log().command(command_of(job))
-        keep_clear(job, flags.deletable(cell.stem))
+        refuse_while_under_way(job, flags.deletable(cell.stem))
         record |= _strip(job, record, deleted, clock, former.record if former else {})
         done = True
     except HesiodError as error:
@@ -83,13 +83,13 @@ def find_strippable(job: Job) -> DeletionProof | DeletionRefused:
     return examine_cell(job)
 
 
-def keep_clear(job: Job, other: str) -> None:
+def refuse_while_under_way(job: Job, other: str) -> None:
     """Refuse to work while another action on the same cell is, or may be, under way.
 
     Each action first makes its own flag and then looks for the other. So if two begin at once, at
     least one of them stops. Raises TemporaryError.
     """
-    found = flags.read_flags(job.pipeline).round(other, process.judge_here)
+    found = flags.read_flags(job.pipeline).attempt(other, process.judge_here)
     if under_way(found):
         raise TemporaryError(
             f"{job.run_dir.name} {job.the_cell}: {other}.started: under way: {found.evidence}"
@@ -167,7 +167,7 @@ def _flag_run(job: Job) -> None:
     listing = flags.read_flags(job.pipeline)
     cells = observe(job.run_dir, job.config.output).cells
     if not all(
-        cell.flags.aborted or (cell.strip and cell.strip.ending == "done") for cell in cells
+        cell.flags.aborted or (cell.strip and cell.strip.outcome == "done") for cell in cells
     ):
         return
     record = {

@@ -40,8 +40,8 @@ def perform(job: Job) -> Outcome:
     """
     location = flags.read_upstream(job.pipeline) or ""
     upstream = upstream_of(job, location)
-    alone = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_attempt(job.pipeline, flags.SYNC, job.owner, alone=alone)
+    lock = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
+    flags.begin_attempt(job.pipeline, flags.SYNC, job.owner, lock=lock)
     outcome: flags.AttemptOutcome = "failed"
     record: dict[str, object] = {}
     try:

@@ -42,10 +42,10 @@ from hesiod_watch.remote.backup import (
     raw_place,
     raw_wanted,
     read_raw,
+    read_raw_data,
     result_facts,
     results_place,
     sources_of,
-    take_raw,
 )
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.manifests import RawManifest
@@ -73,7 +73,7 @@ class VerificationResult:
     problems: list[str] = field(default_factory=list)
     copies: list[CopyRecord] = field(default_factory=list)  # copies that agree
     unread: list[str] = field(default_factory=list)  # why a place could not be read
-    here: bool = False  # the results and raw data on this host were read to the end
+    local_read: bool = False  # the results and raw data on this host were read to the end
     checksums: MinknowChecksums = NO_CHECKSUMS  # comparison of our raw data with MinKNOW's
 
 
@@ -111,12 +111,12 @@ def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> V
     """
     cell, work = job.the_cell, flags.verify(job.the_cell.stem)
     listing = flags.read_flags(job.pipeline)
-    former = listing.round(work, process.judge_here)
+    former = listing.attempt(work, process.judge_here)
     known = damage_in(former)
     # Earlier damage stays recorded until this attempt has read all, also if it is killed.
     finding = carried_finding(former.record) if former else {}
     carried: dict[str, object] = ({"problems": list(known)} if known else {}) | finding
-    flags.begin_attempt(job.pipeline, work, job.owner, alone=hold_ingest_dir(job), record=carried)
+    flags.begin_attempt(job.pipeline, work, job.owner, lock=hold_ingest_dir(job), record=carried)
     record: dict[str, object] = {"reason": "it ended early", **carried}
     outcome: flags.AttemptOutcome = "failed"
     try:
@@ -156,7 +156,7 @@ def _record(found: VerificationResult, known: Sequence[str]) -> dict[str, object
         problems += [problem for problem in known if problem not in problems]
     record: dict[str, object] = {
         "copies": [copy.record() for copy in found.copies],
-        "here": found.here,
+        "here": found.local_read,
     }
     if problems:
         fitting = _sentences_that_fit(problems)
@@ -205,7 +205,7 @@ class _Verification:
             self._results(manifest)
             results, raw = result_facts(self.cell_output), read_raw(self.cell_output)
             self._raw(raw, removed=listing.raw_removed(self.cell.stem))
-            self.found.here = True
+            self.found.local_read = True
         except PermanentError as error:
             # A damaged manifest allows no further comparison.
             self.found.problems.append(f"output: {error}")
@@ -214,11 +214,11 @@ class _Verification:
             self.found.unread.append(str(error))
             return self.found
         if backups and isinstance(manifest, str):
-            rounds = [
-                listing.round(work(self.cell.stem), process.judge_here)
+            attempts = [
+                listing.attempt(work(self.cell.stem), process.judge_here)
                 for work in (flags.backup, flags.verify)
             ]
-            copies = {copy.backup: copy for copy in known_copies(manifest, *rounds)}
+            copies = {copy.backup: copy for copy in known_copies(manifest, *attempts)}
             for backup in self.config.backups:
                 if copy := copies.get(backup.name):
                     self._backup(backup, copy, results, raw)
@@ -260,7 +260,7 @@ class _Verification:
                 )
             return
         # No record is trusted: every file is read again, whatever its times say.
-        now = take_raw(
+        now = read_raw_data(
             self.config.landing,
             self.run_dir,
             self.cell,

@@ -47,7 +47,7 @@ def call_messages(options: argparse.Namespace) -> int:
     outbox = snapshot.outbox
     if outbox is None:
         raise UsageError(f"{display(snapshot.run)}: there is no message about this run yet")
-    messages = flags.read_letters(snapshot.path / "pipeline")
+    messages = flags.read_messages(snapshot.path / "pipeline")
     if options.json:
         documents = [_message_document(message, outbox) for message in messages]
         print(

@@ -187,7 +187,7 @@ def call_verify(options: argparse.Namespace) -> int:
 def _print_verification(cell: str, found: VerificationResult) -> None:
     for sentence in [*found.problems, *(f"not read: {why}" for why in found.unread)]:
         print(f"{display(cell)}: {display(sentence)}")
-    if found.here and not found.problems:
+    if found.local_read and not found.problems:
         print(f"{display(cell)}: every file agrees with the manifest")
     for copy in found.copies:
         what = "results and raw data" if copy.raw else "results"

@@ -29,7 +29,7 @@ def list_upstream_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call_list_upstream(options: argparse.Namespace) -> int:
-    from hesiod_watch.service.watch.listings import ask
+    from hesiod_watch.service.watch.listings import query_upstreams
 
     config = config_of(options)
     if options.upstream is not None:
@@ -40,7 +40,7 @@ def call_list_upstream(options: argparse.Namespace) -> int:
             names = ", ".join(upstream.name for upstream in config.upstreams)
             raise UsageError(f"{display(options.upstream)}: no such upstream; there are: {names}")
         config = replace(config, upstreams=chosen)
-    seen = ask(config)
+    seen = query_upstreams(config)
     for place, listed_run in sorted(seen.listed_runs.items()):
         for cell in sorted(listed_run.cells):
             print(f"{place.name}\t{listed_run.location}\t{cell}")

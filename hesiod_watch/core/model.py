@@ -275,7 +275,7 @@ class Progress:
 class Attempt:
     """Last attempt at repeatable work on a cell or a run, under way or ended."""
 
-    ending: str  # "" while it is under way; then "done" or "failed"
+    outcome: str  # "" while it is under way; then "done" or "failed"
     owner: Owner | None
     liveness: Liveness
     evidence: str  # one sentence: the reason for `liveness`
@@ -319,7 +319,7 @@ class Outbox:
     delivered: Mapping[str, int] = field(default_factory=dict)
     channels: tuple[str, ...] = ()  # channels of the configuration, as examined for this snapshot
     waiting: tuple[OutboxMessage, ...] = ()  # messages that at least one channel must still deliver
-    round: Attempt | None = None  # the last delivery, or the one under way
+    last_attempt: Attempt | None = None  # the last delivery, or the one under way
     ticket: int | None = None  # number of the run's ticket in the tracker
     problem: str = ""  # why nothing is known about the messages
 
@@ -354,7 +354,7 @@ class IngestState:
     changed: int  # last change of a data directory; 0: there is no data directory
     seen: int = 0  # value of `changed` that the last attempt read before it listed files
     unfinished: int = 0  # files that the last attempt skipped because they may still grow
-    round: Attempt | None = None
+    last_attempt: Attempt | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -99,7 +99,7 @@ def run(
             raise TemporaryError(f"{command[0]} cannot be started: {error}") from error
         reading = _PipeReader(output, errors, on_output)
         try:
-            program, *arguments = (*_with_us(), *command)
+            program, *arguments = (*_end_with_us(), *command)
             process = sh.Command(program)(
                 *arguments,
                 _in=stdin,
@@ -133,7 +133,7 @@ def _pipe(opened: ExitStack) -> tuple[int, BinaryIO]:
 
 
 @cache
-def _with_us() -> tuple[str, ...]:
+def _end_with_us() -> tuple[str, ...]:
     """Prefix that ends the command with this process; empty if unavailable.
 
     Without it the command ends when it writes to a pipe without a reader.

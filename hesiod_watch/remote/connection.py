@@ -19,18 +19,18 @@ from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.host.command import CommandRunner
 from hesiod_watch.host.locks import take_one
 from hesiod_watch.remote import ssh
-from hesiod_watch.rules.exit_codes import CommandOutcome, judge_question
+from hesiod_watch.rules.exit_codes import CommandOutcome, judge_query
 
 SESSIONS = 8
 _PAUSE = 0.05  # seconds between two attempts to take a lock that is in use
 
 
 class HostUnreachable(HesiodError):
-    """No connection to an upstream; `ending` says whether to retry."""
+    """No connection to an upstream; `judgement` says whether to retry."""
 
-    def __init__(self, ending: CommandOutcome) -> None:
-        super().__init__(ending.why)
-        self.ending = ending
+    def __init__(self, judgement: CommandOutcome) -> None:
+        super().__init__(judgement.why)
+        self.judgement = judgement
 
 
 @contextmanager
@@ -71,10 +71,12 @@ def _open(
         raise HostUnreachable(
             CommandOutcome("again", f"cannot connect to {upstream.place.host}: {ended.why}")
         )
-    ending = judge_question(ended.code, ended.errors)
-    if ending.outcome != "done":
+    judgement = judge_query(ended.code, ended.errors)
+    if judgement.outcome != "done":
         raise HostUnreachable(
-            CommandOutcome(ending.outcome, f"cannot connect to {upstream.place.host}: {ending.why}")
+            CommandOutcome(
+                judgement.outcome, f"cannot connect to {upstream.place.host}: {judgement.why}"
+            )
         )
 
 

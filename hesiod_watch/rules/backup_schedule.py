@@ -73,11 +73,11 @@ def backup_reason(cell: Cell, policy: Policy) -> str:
         return ""
     if last is None:
         return "processed, and not copied to a backup"
-    if not last.ending:
+    if not last.outcome:
         return f"its backup was begun and not finished: {last.evidence}"
     if last.record.get("manifest") != manifest:
-        return "processed again since its last backup" if last.ending == "done" else _failed(last)
-    if last.ending != "done":
+        return "processed again since its last backup" if last.outcome == "done" else _failed(last)
+    if last.outcome != "done":
         return _failed(last)
     missing = policy.backups - {copy.backup for copy in copies_in(last.record)}
     return f"no verified copy on {', '.join(sorted(missing))}" if missing else ""
@@ -97,7 +97,7 @@ def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
     if under_way(last) or under_way(backup):
         return None
     every = timedelta(seconds=policy.verify_every)
-    backed_up = ended_at(backup) if backup and backup.ending == "done" else None
+    backed_up = ended_at(backup) if backup and backup.outcome == "done" else None
     if last is None:
         if backed_up is None and not (cell.flags.done and cell.flags.done.mtime):
             return None
@@ -105,7 +105,7 @@ def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
     ended = ended_at(last)
     if ended is None:
         return None
-    if last.ending == "done":
+    if last.outcome == "done":
         return due_at(
             max((time for time in (ended, backed_up) if time and time <= now), default=None),
             now,
@@ -150,7 +150,7 @@ def run_digest(snapshot: Snapshot) -> str:
         flag = cell.flags.done or cell.flags.failed or cell.flags.aborted
         backed_up = (
             cell.backup.record.get("manifest")
-            if cell.backup and cell.backup.ending == "done"
+            if cell.backup and cell.backup.outcome == "done"
             else ""
         )
         lines.append(f"{cell.id} {stage} {flag.mtime if flag else 0:.6f} {backed_up}")
@@ -168,7 +168,7 @@ def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
                 f"{cell.id}: its flag done names no manifest (made by hand, or by an earlier"
                 " program), so a backup could not be verified; processing the cell again makes one"
             )
-        elif last and last.ending == "failed" and backup_reason(cell, policy):
+        elif last and last.outcome == "failed" and backup_reason(cell, policy):
             yield f"{cell.id}: not backed up: {last.why}"
         elif unclear(last):
             yield (
@@ -179,7 +179,7 @@ def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
             yield f"{cell.id}: {wrong}"
         for problem in other_damage(cell):
             yield f"{cell.id}: damaged: {problem}"
-    if snapshot.backup and snapshot.backup.ending == "failed":
+    if snapshot.backup and snapshot.backup.outcome == "failed":
         yield f"the run's own files are not backed up: {snapshot.backup.why}"
 
 
@@ -230,7 +230,7 @@ def copy_locations(snapshot: Snapshot, cell: Cell) -> tuple[CopyLocation, ...]:
         locations.append(
             CopyLocation("output", str(directory), "results", read, _problem(problems, "output: "))
         )
-    stripped = "stripped" in snapshot.flags or (cell.strip and cell.strip.ending == "done")
+    stripped = "stripped" in snapshot.flags or (cell.strip and cell.strip.outcome == "done")
     if cell.present and not stripped:
         directory = snapshot.path / cell.id.library / cell.id.name
         locations.append(
@@ -271,12 +271,12 @@ def _why_again(cell: Cell) -> str:
 
 def _attempt(last: Attempt | None) -> int:
     """Number of the next attempt: 1 after a success, else one more than the last."""
-    return last.owner.epoch + 1 if last and last.ending != "done" and last.owner else 1
+    return last.owner.epoch + 1 if last and last.outcome != "done" and last.owner else 1
 
 
 def _next(last: Attempt | None, now: datetime) -> datetime | None:
     """When the next attempt may begin; None while the last one is under way."""
-    if last is None or last.ending == "done":
+    if last is None or last.outcome == "done":
         return now
     if under_way(last):
         return None
@@ -291,12 +291,12 @@ def _run_due(snapshot: Snapshot, now: datetime) -> bool:
     Its page must be current, some cell must be backed up, and the run must have changed.
     """
     has_backup = any(
-        cell.backup and cell.backup.ending == "done" for cell in at(snapshot, Stage.PROCESSED)
+        cell.backup and cell.backup.outcome == "done" for cell in at(snapshot, Stage.PROCESSED)
     )
     if not has_backup or snapshot.report_digest != digest_of_report(snapshot):
         return False
     last = snapshot.backup
-    if last and last.ending == "done":
+    if last and last.outcome == "done":
         return last.record.get("covers") != run_digest(snapshot)
     due = _next(last, now)
     return due is not None and due <= now

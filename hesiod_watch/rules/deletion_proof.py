@@ -216,7 +216,7 @@ def prove(
         entry = evidence.found[name]
         if entry.kind == "d":
             continue
-        why = _why_kept(evidence, name, entry)
+        why = _reason_kept(evidence, name, entry)
         copies, missing = (
             _counting_copies(evidence, name, entry, limits, now) if not why else ((), "")
         )
@@ -332,7 +332,7 @@ def _about_names(evidence: DeletionEvidence) -> Iterator[str]:
             yield f"{display(name)}: is not there any more, so the cell was changed"
 
 
-def _why_kept(evidence: DeletionEvidence, name: str, entry: FoundEntry) -> str:
+def _reason_kept(evidence: DeletionEvidence, name: str, entry: FoundEntry) -> str:
     """Why a file is kept whatever copies exist; "" if the copies decide."""
     if entry.kind != "f":
         return "a link" if entry.kind == "l" else "no regular file"

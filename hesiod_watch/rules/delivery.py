@@ -44,7 +44,7 @@ class DeliveryFailure:
 # Rules of the plan.
 
 
-def want_tell(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
+def want_queue_messages(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Queue messages for events that are not reported yet."""
     names = list(dict.fromkeys(event.name for event in due(snapshot, policy, now)))
     if names or (snapshot.outbox and snapshot.outbox.unnumbered):
@@ -70,7 +70,7 @@ def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
     """When a delivery may become due although nothing else changes."""
     outbox = snapshot.outbox
-    if outbox and outbox.waiting and under_way(outbox.round):
+    if outbox and outbox.waiting and under_way(outbox.last_attempt):
         yield now + WAIT
     elif outbox and (time := next_attempt(outbox, now)):
         yield time
@@ -84,7 +84,7 @@ def delivery_failures(outbox: Outbox) -> dict[str, DeliveryFailure]:
 
     A record that cannot be understood is not a failure: its channel is tried again.
     """
-    last = outbox.round
+    last = outbox.last_attempt
     recorded = last.record.get("channels") if last else None
     failures = {}
     for name, record in recorded.items() if isinstance(recorded, Mapping) else ():
@@ -123,7 +123,7 @@ def record_of(found: Mapping[str, DeliveryFailure]) -> dict[str, object]:
 
 def due_channels(outbox: Outbox, now: datetime) -> list[str]:
     """Channels that have waiting messages and may be tried now; none during a delivery."""
-    if under_way(outbox.round):
+    if under_way(outbox.last_attempt):
         return []
     known = delivery_failures(outbox)
     return [
@@ -175,7 +175,7 @@ def sentences(outbox: Outbox | None) -> Iterator[str]:
     for name, count in undelivered(outbox).items():
         if name in known:
             yield f"{number_of(count, 'message')} not delivered to {name}: {known[name].reason}"
-    last = outbox.round
+    last = outbox.last_attempt
     if outbox.waiting and unclear(last):
         yield (
             "messages are being delivered by a process that can neither be seen alive nor proven"

@@ -88,7 +88,7 @@ def addressed(event: str, snapshot: Snapshot, policy: Policy) -> dict[str, str]:
     return {channel: kind for channel, kind in kinds.items() if kind != NOTHING}
 
 
-def is_told_complete(snapshot: Snapshot) -> bool:
+def is_reported_complete(snapshot: Snapshot) -> bool:
     """Whether a message reported that the run is complete, with its current cells.
 
     If the upstream was not queried, the status alone could mistake a part of a run for all of it.
@@ -187,7 +187,7 @@ def _sync_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
     The sync is retried every few minutes and does not say what is new.
     """
     last = snapshot.sync
-    if last and last.ending == "failed" and last.record.get("needs_person"):
+    if last and last.outcome == "failed" and last.record.get("needs_person"):
         day = str(last.record.get("time", ""))[:10]
         # Counts and codes in the reason may change each time.
         reason = re.sub("[0-9]+", "0", str(last.record.get("reason", "")))
@@ -197,7 +197,7 @@ def _sync_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
 def _backup_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Event]:
     """Backups of a run failed; one event a day, because mostly the backup itself fails."""
     failing = [
-        cell.backup for cell in snapshot.cells if cell.backup and cell.backup.ending == "failed"
+        cell.backup for cell in snapshot.cells if cell.backup and cell.backup.outcome == "failed"
     ]
     days = [
         str(each.record.get("ended", ""))[:10]
@@ -234,7 +234,9 @@ def _checksums_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iter
 
 def _deletable(cell: Cell) -> bool:
     return (
-        cell.deletable is not None and cell.deletable.ending == "done" and not finding_of(cell).said
+        cell.deletable is not None
+        and cell.deletable.outcome == "done"
+        and not finding_of(cell).said
     )
 
 

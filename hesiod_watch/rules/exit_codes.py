@@ -99,7 +99,7 @@ def judge(code: int, said: str = "") -> CommandOutcome:
     return CommandOutcome(outcome.outcome, f"{outcome.why} ({end}{': ' + last if last else ''})")
 
 
-def judge_question(code: int, said: str = "") -> CommandOutcome:
+def judge_query(code: int, said: str = "") -> CommandOutcome:
     """Meaning of exit code `code` of a read-only query, of ssh or of the remote shell."""
     if code == 0 or code in (126, 127, 255) or not 0 < code <= 128:
         return judge(code, said)

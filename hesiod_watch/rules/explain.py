@@ -174,9 +174,9 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
     arriving = cell.arriving
     if cell.results and stage_of(cell) is Stage.INCOMPLETE:
         yield f"ingested so far: {', '.join(_amounts(cell.results))}"
-    if arriving and arriving.round:
-        how = arriving.round.ending or f"under way, {arriving.round.liveness}"
-        yield f"last ingest: {how} ({owner_words(arriving.round.owner)})"
+    if arriving and arriving.last_attempt:
+        how = arriving.last_attempt.outcome or f"under way, {arriving.last_attempt.liveness}"
+        yield f"last ingest: {how} ({owner_words(arriving.last_attempt.owner)})"
     progress = cell.progress
     if progress:
         share = f" {progress.bytes_done / progress.bytes_total:.0%}" if progress.bytes_total else ""
@@ -202,13 +202,13 @@ def _copy_evidence(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[st
         ("marked as safe to delete upstream", cell.deletable),
         ("raw data removed from here", cell.strip),
     ):
-        if last and last.ending:
-            yield f"{work}: {'' if last.ending == 'done' else 'no: '}{last.why}"
+        if last and last.outcome:
+            yield f"{work}: {'' if last.outcome == 'done' else 'no: '}{last.why}"
     kept = cell.strip.record.get("kept") if cell.strip else None
     yield from (str(words) for words in (kept if isinstance(kept, list) else ()))
     for work, last in (("backup", cell.backup), ("verification", cell.verification)):
-        if last and last.ending != "done":
-            how = f"failed: {last.why}" if last.ending else f"under way, {last.liveness}"
+        if last and last.outcome != "done":
+            how = f"failed: {last.why}" if last.outcome else f"under way, {last.liveness}"
             yield f"last {work}: {how} ({owner_words(last.owner)})"
 
 
@@ -333,7 +333,7 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
                 "read all its copies, also those on backups: "
                 f"hesiod-watch verify {run} {cell.id} --backup"
             )
-        if (cell.backup and cell.backup.ending == "failed") or damage_in(cell.verification):
+        if (cell.backup and cell.backup.outcome == "failed") or damage_in(cell.verification):
             yield (
                 "copy damaged and missing files to its backups again: "
                 f"hesiod-watch perform backup {run} {cell.id}"

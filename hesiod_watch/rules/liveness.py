@@ -41,12 +41,12 @@ class OwnerEvidence:
 
 def under_way(last: Attempt | None) -> TypeGuard[Attempt]:
     """Whether a process works on this attempt, or may work on it."""
-    return last is not None and not last.ending and last.liveness is not Liveness.DEAD
+    return last is not None and not last.outcome and last.liveness is not Liveness.DEAD
 
 
 def unclear(last: Attempt | None) -> TypeGuard[Attempt]:
     """Whether the owner of an unfinished attempt can neither be seen alive nor proven dead."""
-    return last is not None and not last.ending and last.liveness is Liveness.UNKNOWN
+    return last is not None and not last.outcome and last.liveness is Liveness.UNKNOWN
 
 
 def same_process(one: Owner, other: Owner) -> bool:

@@ -175,7 +175,7 @@ def _run_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator
 
 
 def _backup_failed(event: Event, snapshot: Snapshot, cell: Cell | None) -> Iterator[str]:
-    failing = [each for each in snapshot.cells if each.backup and each.backup.ending == "failed"]
+    failing = [each for each in snapshot.cells if each.backup and each.backup.outcome == "failed"]
     yield f"Copying cells of the run {display(snapshot.run)} to a backup has failed several times."
     lines = [
         f"{display(str(each.id))}: {display(each.backup.why)}" for each in failing if each.backup

@@ -187,7 +187,7 @@ RULES: tuple[Rule, ...] = (
     want_ingest,
     want_sync,
     want_report,
-    delivery.want_tell,
+    delivery.want_queue_messages,
     delivery.want_notify,
     backup_schedule.want_backup,
     backup_schedule.want_verify,
@@ -302,7 +302,7 @@ def _attempts(cell: Cell, now: datetime) -> int:
 
 def _last_ingest(cell: Cell, now: datetime) -> datetime:
     """Return when the last ingest of a cell began; long ago for none or a time in the future."""
-    last = cell.arriving.round if cell.arriving else None
+    last = cell.arriving.last_attempt if cell.arriving else None
     began = _time_of(last.owner) if last else None
     return LONG_AGO if began is None or began > now else began
 
@@ -315,10 +315,10 @@ def _next_ingest(cell: Cell, interval: float, now: datetime) -> datetime | None:
     arriving = cell.arriving
     if arriving is None or not arriving.changed:
         return None
-    last = arriving.round
+    last = arriving.last_attempt
     if under_way(last):
         return None
-    failed = last is not None and last.ending == "failed"
+    failed = last is not None and last.outcome == "failed"
     began = _time_of(last.owner) if last else None
     if began is None or began > now:
         return now

@@ -96,13 +96,15 @@ def unmet_precondition(snapshot: Snapshot, cell: Cell) -> str:
         return "it is not processed any more" if not cell.flags.failed else "it is flagged failed"
     if wrong := finding_of(cell).said:
         return wrong
-    if damage_in(cell.verification) or (cell.verification and cell.verification.ending == "failed"):
+    if damage_in(cell.verification) or (
+        cell.verification and cell.verification.outcome == "failed"
+    ):
         return "a verification found something wrong with its copies"
     manifest, backup = (
         cell.flags.done.record.get("manifest_md5") if cell.flags.done else None,
         cell.backup,
     )
-    if backup is None or backup.ending != "done":
+    if backup is None or backup.outcome != "done":
         return "it has no verified backup"
     if not manifest or backup.record.get("manifest") != manifest:
         return "it was processed again since its backup"
@@ -115,18 +117,18 @@ def marked(cell: Cell) -> bool:
     True also if a killed attempt may have written such a mark.
     """
     last = cell.deletable
-    return last is not None and (not last.ending or last.record.get("marked") is True)
+    return last is not None and (not last.outcome or last.record.get("marked") is True)
 
 
 def mark_due(cell: Cell, lasts: float, now: datetime) -> datetime:
     """When the next mark is to be made."""
     last = cell.deletable
-    if last is None or not last.ending:
+    if last is None or not last.outcome:
         return now
     return due_at(
         ended_at(last),
         now,
-        timedelta(seconds=lasts) if last.ending == "done" else _rest_of(last.record),
+        timedelta(seconds=lasts) if last.outcome == "done" else _rest_of(last.record),
     )
 
 
@@ -136,9 +138,9 @@ def strip_due(cell: Cell, after: float, now: datetime) -> datetime | None:
     The time says nothing about copies: the removal reads every copy again.
     """
     last = cell.strip
-    if last and last.ending == "done":
+    if last and last.outcome == "done":
         return None
-    if last and last.ending:
+    if last and last.outcome:
         ended = ended_at(last)
         return due_at(ended, now, _rest_of(last.record)) if ended else None
     return (
@@ -148,7 +150,7 @@ def strip_due(cell: Cell, after: float, now: datetime) -> datetime | None:
 
 def stripped(cell: Cell) -> bool:
     """Whether the raw data that its proof allowed to delete were removed from landing."""
-    return cell.strip is not None and cell.strip.ending == "done"
+    return cell.strip is not None and cell.strip.outcome == "done"
 
 
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
@@ -165,7 +167,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
             and (due := strip_due(cell, policy.strip_after, now))
         ):
             yield due
-        if lasts and cell.deletable and cell.deletable.ending and cell.upstream:
+        if lasts and cell.deletable and cell.deletable.outcome and cell.upstream:
             yield mark_due(cell, lasts, now)
 
 
@@ -176,7 +178,7 @@ def waiting(snapshot: Snapshot) -> Iterator[str]:
             (cell.deletable, "not marked as deletable"),
             (cell.strip, "not stripped"),
         ):
-            if last and last.ending == "failed":
+            if last and last.outcome == "failed":
                 yield f"{cell.id}: {what}: {last.why}"
             elif unclear(last):
                 yield (
@@ -189,9 +191,9 @@ def _why_mark(cell: Cell) -> str:
     last = cell.deletable
     if last is None:
         return "backed up, and still on its upstream"
-    if not last.ending:
+    if not last.outcome:
         return f"marking it was begun and not finished: {last.evidence}"
-    return "its mark expires" if last.ending == "done" else "it could not be marked before"
+    return "its mark expires" if last.outcome == "done" else "it could not be marked before"
 
 
 def _workable(snapshot: Snapshot) -> bool:
@@ -199,7 +201,7 @@ def _workable(snapshot: Snapshot) -> bool:
 
 
 def _rested(last: Attempt | None, now: datetime, rest: timedelta) -> bool:
-    return last is None or last.ending != "failed" or rested(ended_at(last), now, rest)
+    return last is None or last.outcome != "failed" or rested(ended_at(last), now, rest)
 
 
 def _rest_of(record: Mapping[str, object]) -> timedelta:

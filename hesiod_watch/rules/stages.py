@@ -255,7 +255,7 @@ def _copying(cell: Cell, otherwise: str, *, before: str = "") -> str:
 
 def _removal(cell: Cell) -> str:
     """Return the end of a sentence about a cell whose raw data were removed here; else ""."""
-    stripped = cell.strip is not None and cell.strip.ending == "done"
+    stripped = cell.strip is not None and cell.strip.outcome == "done"
     return "; its raw data were removed from here" if stripped else ""
 
 
@@ -268,11 +268,11 @@ def _copies(cell: Cell) -> str:
     backup = cell.backup
     if backup is None:
         return ""
-    if not backup.ending:
+    if not backup.outcome:
         return _copying(
             cell, "; being backed up" if backup.liveness is not Liveness.DEAD else "", before="; "
         )
-    if backup.ending == "failed":
+    if backup.outcome == "failed":
         return f"; not backed up: {backup.why}"
     how = "copied as it is to" if finding_of(cell).said else "backed up on"
     return f"; {how} {', '.join(copy.backup for copy in copies_in(backup.record)) or '?'}"

@@ -100,7 +100,7 @@ def observe(
 
     results = flags.find_output(pipeline, output_root)
     output = results.path
-    sync = listing.round(flags.SYNC, judge)
+    sync = listing.attempt(flags.SYNC, judge)
     look = replace(look, syncing=under_way(sync))
     known = {cell.stem: cell for cell in cells}
     observed = [_cell(run_dir, output, cell, listing, look) for cell in cells]
@@ -124,7 +124,7 @@ def observe(
             [_with_removal(cell, listing, judge) for cell in observed], upstream_cells
         ),
         sync=sync,
-        backup=listing.round(flags.BACKUP, judge),
+        backup=listing.attempt(flags.BACKUP, judge),
         type=run_type,
         type_problem=type_problem,
         outbox=flags.read_outbox(pipeline, listing, channels, judge),
@@ -134,8 +134,8 @@ def observe(
 
 def _with_removal(cell: Cell, listing: flags.FlagListing, judge: Judge) -> Cell:
     """Cell with its flags about removing raw data, on the upstream and in the landing area."""
-    marked = listing.round(flags.deletable(cell.id.stem), judge)
-    strip = listing.round(flags.strip(cell.id.stem), judge)
+    marked = listing.attempt(flags.deletable(cell.id.stem), judge)
+    strip = listing.attempt(flags.strip(cell.id.stem), judge)
     return replace(cell, deletable=marked, strip=strip) if marked or strip else cell
 
 
@@ -262,14 +262,14 @@ def _cell(
     contents = minknow.read_contents(directory) if since is not None else CellContents()
     observed = replace(observed, completeness=completeness.judge(contents), summary_since=since)
     progress = _read_progress(results, COPYING_FILE) if look.syncing else None
-    last = listing.round(flags.ingest(cell.stem), look.judge) if listing else None
+    last = listing.attempt(flags.ingest(cell.stem), look.judge) if listing else None
     return _arriving(replace(observed, progress=progress), directory, results, last)
 
 
 def _with_copies(cell: Cell, listing: flags.FlagListing, judge: Judge, output: Path | None) -> Cell:
     """Processed cell with its flags about the copies on backups."""
-    backup = listing.round(flags.backup(cell.id.stem), judge)
-    verification = listing.round(flags.verify(cell.id.stem), judge)
+    backup = listing.attempt(flags.backup(cell.id.stem), judge)
+    verification = listing.attempt(flags.verify(cell.id.stem), judge)
     working = under_way(backup) or under_way(verification)
     results = output / cell.id.library / cell.id.name if output and working else None
     progress = _read_progress(results, COPIES_FILE)
@@ -283,7 +283,7 @@ def _arriving(cell: Cell, directory: Path, results: Path | None, last: Attempt |
         changed=minknow.fastq_changed(directory),
         seen=whole_number(state.get("seen_ns")) or 0,
         unfinished=whole_number(state.get("unfinished")) or 0,
-        round=last,
+        last_attempt=last,
     )
     return replace(cell, arriving=arriving, results=numbers_in(state.get("results")))
 

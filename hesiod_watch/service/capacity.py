@@ -20,7 +20,7 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.model import Cell, Snapshot
 from hesiod_watch.core.records import MOST, loads, whole_number
 from hesiod_watch.core.text import number_of
-from hesiod_watch.remote.backup.questions import MARKER
+from hesiod_watch.remote.backup.queries import MARKER
 from hesiod_watch.rules.copies import copies_in
 
 WINDOW = 14

@@ -30,7 +30,7 @@ from hesiod_watch.runs.areas import OutputArea, landing_problem
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.service.executors import EndedAction
 from hesiod_watch.service.reconcile import CLAIMED, LookResult, Reconciler
-from hesiod_watch.service.watch.listings import ask
+from hesiod_watch.service.watch.listings import query_upstreams
 from hesiod_watch.service.watch.watcher import Watcher
 from hesiod_watch.service.workqueue import WorkQueue
 
@@ -186,7 +186,7 @@ class Engine:
 
         May run in a thread of its own. Raises TemporaryError if the landing area cannot be read.
         """
-        seen = ask(self.config, stop=stop)
+        seen = query_upstreams(self.config, stop=stop)
         self._listed_runs = seen.listed_runs
         for problem in seen.problems:
             if self.repeat and problem not in self._known_problems:  # a poll prints them at its end
@@ -263,9 +263,9 @@ class Service:
         self._check_areas()
         self._watching.start()
         engine.hint(None)
-        asking = threading.Thread(target=self._ask_upstreams, name="ask-upstreams", daemon=True)
+        querying = threading.Thread(target=self._query_upstreams, name="ask-upstreams", daemon=True)
         if any(not upstream.place.is_local for upstream in engine.config.upstreams):
-            asking.start()
+            querying.start()
         self._notifier.send(READY="1", STATUS=self._describe())
         logger.info(
             "ready", extra=fields(landing=engine.config.landing, output=engine.config.output)
@@ -303,7 +303,7 @@ class Service:
     def _describe(self) -> str:
         return self._output_problem or self._watching.describe()
 
-    def _ask_upstreams(self) -> None:
+    def _query_upstreams(self) -> None:
         """Query upstreams in a separate thread, so that a silent sequencer delays nothing else."""
         while not self._stop.is_set():
             try:
@@ -378,24 +378,29 @@ def poll(
         _work_through(engine, on_look, stop)
         return [*engine.failed, *engine.reconciler.problems(), *engine.undelivered()]
     with ThreadPoolExecutor(1, thread_name_prefix="ask-upstreams") as thread:
-        asking = thread.submit(engine.ask_upstreams, stop.is_set)
-        wait([asking], HEAD_START)
-        _work_through(engine, on_look, stop, asking)
-    return [*asking.result(), *engine.failed, *engine.reconciler.problems(), *engine.undelivered()]
+        querying = thread.submit(engine.ask_upstreams, stop.is_set)
+        wait([querying], HEAD_START)
+        _work_through(engine, on_look, stop, querying)
+    return [
+        *querying.result(),
+        *engine.failed,
+        *engine.reconciler.problems(),
+        *engine.undelivered(),
+    ]
 
 
 def _work_through(
     engine: Engine,
     on_look: Callable[[LookResult], None],
     stop: threading.Event,
-    asking: Future[tuple[str, ...]] | None = None,
+    querying: Future[tuple[str, ...]] | None = None,
 ) -> None:
     """Look at every run in the queue until no work is under way and `asking` has ended."""
     # whether one of our workers has ended since the last look at the runs that found all busy
     ended = False
     while not stop.is_set():
         # Read before the queue, so that runs queued by the last response are not missed.
-        answered = asking is None or asking.done()
+        answered = querying is None or querying.done()
         run_dir = engine.queue.get(
             timeout=0 if answered and not engine.reconciler.running() else POLL_WAIT
         )

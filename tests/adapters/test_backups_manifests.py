@@ -16,10 +16,10 @@ from hesiod_watch.remote.backup import (
     digest,
     raw_of_sync,
     read_raw,
+    read_raw_data,
     read_raw_manifest,
     result_facts,
     sources_of,
-    take_raw,
     write_raw,
 )
 from hesiod_watch.remote.backup.manifests import RAW_MANIFEST, RawManifest
@@ -48,7 +48,7 @@ class Place:
 
     def take(self, former: RawManifest = NOTHING) -> RawManifest:
         self.reported = []
-        return take_raw(self.landing, self.run, CELL, former, tell=self.reported.append)
+        return read_raw_data(self.landing, self.run, CELL, former, on_problem=self.reported.append)
 
 
 @pytest.fixture

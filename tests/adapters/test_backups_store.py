@@ -14,7 +14,7 @@ from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
 from hesiod_watch.remote.backup import device_of, opened, results_place
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
-from hesiod_watch.remote.backup.questions import FORMAT, MARKER
+from hesiod_watch.remote.backup.queries import FORMAT, MARKER
 
 RUN, CELL = "20261122_TEST_alpha", CellId("sample $x [a]*", "20261122_2210_1A_PAW00001_0a1b2c3d")
 PLACE = results_place(RUN, CELL)

@@ -50,7 +50,7 @@ def lose(job: Job, names: list[str]) -> None:
 
 
 def last(job: Job) -> Attempt:
-    found = flags.read_flags(job.pipeline).round(flags.verify(CELL.stem), process.judge_here)
+    found = flags.read_flags(job.pipeline).attempt(flags.verify(CELL.stem), process.judge_here)
     assert found is not None
     return found
 
@@ -58,7 +58,7 @@ def last(job: Job) -> Attempt:
 def test_all_is_well(job: Job) -> None:
     """A cell without a problem is recorded as verified."""
     assert verify_and_record(job).problems == []
-    assert (last(job).ending, damage_in(last(job))) == ("done", ())
+    assert (last(job).outcome, damage_in(last(job))) == ("done", ())
 
 
 def test_damage_without_end(job: Job) -> None:
@@ -77,7 +77,7 @@ def test_damage_ends_after_repair(job: Job) -> None:
     assert damage_in(last(job)) == ("landing: x: missing",)
     lose(job, [])
     verify_and_record(job)
-    assert (last(job).ending, damage_in(last(job))) == ("done", ())
+    assert (last(job).outcome, damage_in(last(job))) == ("done", ())
 
 
 def test_killed_reading_forgets_nothing(job: Job) -> None:
@@ -87,9 +87,9 @@ def test_killed_reading_forgets_nothing(job: Job) -> None:
     work = flags.verify(CELL.stem)
     record = {"problems": list(damage_in(last(job)))}
     flags.begin_attempt(
-        job.pipeline, work, process.this_owner("verify", "inline"), alone=pytest.fail, record=record
+        job.pipeline, work, process.this_owner("verify", "inline"), lock=pytest.fail, record=record
     )
-    assert (last(job).ending, damage_in(last(job))) == ("", ("landing: x: missing",))
+    assert (last(job).outcome, damage_in(last(job))) == ("", ("landing: x: missing",))
     with pytest.raises(FlagExists):
         verify_and_record(job)
 
@@ -99,5 +99,5 @@ def test_damaged_manifest(job: Job, text: str) -> None:
     """A damaged manifest is recorded as damage, not only raised as an error."""
     (job.output / CELL.library / CELL.name / "manifest.json").write_text(text)
     assert verify_and_record(job).problems
-    assert last(job).ending == "failed"
+    assert last(job).outcome == "failed"
     assert any("manifest.json" in problem for problem in damage_in(last(job)))

@@ -201,7 +201,7 @@ work.join()
 
 
 @pytest.mark.skipif(
-    not running._with_us(), reason="setpriv of this host cannot ask for the death signal"
+    not running._end_with_us(), reason="setpriv of this host cannot ask for the death signal"
 )
 def test_ends_with_its_worker(tmp_path: Path) -> None:
     """A command ends at once when its worker is killed, even if it reads and writes nothing."""

@@ -40,7 +40,7 @@ def dead() -> Owner:
 
 
 def begin(pipeline: Path, owner: Owner) -> None:
-    flags.begin_attempt(pipeline, flags.ingest(STEM), owner, alone=nullcontext)
+    flags.begin_attempt(pipeline, flags.ingest(STEM), owner, lock=nullcontext)
 
 
 def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> None:
@@ -51,9 +51,9 @@ def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> Non
         assert names(tmp_path) >= {STARTED}
         assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
     assert names(tmp_path) == {DONE}
-    last = flags.read_flags(tmp_path).round(flags.ingest(STEM), process.judge_here)
+    last = flags.read_flags(tmp_path).attempt(flags.ingest(STEM), process.judge_here)
     assert last is not None
-    assert last.ending == "done"
+    assert last.outcome == "done"
     assert last.owner is not None
     assert last.owner.token == owner.token
 
@@ -65,7 +65,7 @@ def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
     record = {"manifest": "0123abcd", "token": "of another owner"}
     assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done", record)
     assert set(os.listdir(tmp_path)) == {DONE}
-    last = flags.read_flags(tmp_path).round(flags.ingest(STEM), process.judge_here)
+    last = flags.read_flags(tmp_path).attempt(flags.ingest(STEM), process.judge_here)
     assert last is not None
     assert last.owner == owner
     assert last.record["manifest"] == "0123abcd"
@@ -77,7 +77,7 @@ def test_the_end_of_a_round_replaces_the_reason_for_its_beginning(tmp_path: Path
         owner = replace(me(), reason="finished for 30 days")
         begin(tmp_path, owner)
         assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "failed", record)
-        last = flags.read_flags(tmp_path).round(flags.ingest(STEM), process.judge_here)
+        last = flags.read_flags(tmp_path).attempt(flags.ingest(STEM), process.judge_here)
         assert last is not None
         assert last.record["reason"] == why
         assert last.owner is not None
@@ -108,9 +108,9 @@ def test_a_dead_owners_round_is_ended_by_the_next(tmp_path: Path) -> None:
     owner = me()
     begin(tmp_path, owner)
     assert names(tmp_path) == {STARTED}
-    under_way = flags.read_flags(tmp_path).round(flags.ingest(STEM), process.judge_here)
+    under_way = flags.read_flags(tmp_path).attempt(flags.ingest(STEM), process.judge_here)
     assert under_way is not None
-    assert (under_way.ending, under_way.liveness) == ("", Liveness.ALIVE)
+    assert (under_way.outcome, under_way.liveness) == ("", Liveness.ALIVE)
     assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "failed")
     assert names(tmp_path) == {FAILED}
 

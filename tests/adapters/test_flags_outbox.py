@@ -54,7 +54,7 @@ def numbers(outbox: Outbox, channel: str) -> list[int]:
 def test_a_new_outbox(pipeline: Path) -> None:
     """A new run has an empty outbox."""
     assert look(pipeline) == Outbox(channels=CHANNELS)
-    assert flags.read_letters(pipeline) == ()
+    assert flags.read_messages(pipeline) == ()
 
 
 def test_put(pipeline: Path) -> None:
@@ -215,7 +215,7 @@ def test_a_number_whose_answer_was_lost(pipeline: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "symlink", lose)
     assert flags.put_message(pipeline, "run-new", record(rt="comment"))
-    assert [(letter.number, letter.key) for letter in flags.read_letters(pipeline)] == [
+    assert [(letter.number, letter.key) for letter in flags.read_messages(pipeline)] == [
         (1, "run-new")
     ]
 
@@ -320,7 +320,7 @@ def test_special_files(name: str, make: Any, pipeline: Path) -> None:
     assert outbox.waiting == ()
     assert outbox.delivered == ({"rt": 1} if "delivered" in name else {})
     flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
-    assert [letter.key for letter in flags.read_letters(pipeline)] == ["cell-ready.x"]
+    assert [letter.key for letter in flags.read_messages(pipeline)] == ["cell-ready.x"]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from hesiod_watch.core.model import LOCAL, CellId, Stage
 from hesiod_watch.rules.stages import stage_of
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe
-from hesiod_watch.service.watch.listings import ListedRuns, ask
+from hesiod_watch.service.watch.listings import ListedRuns, query_upstreams
 
 CELL = CellId("lib 1", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
 LATER = CellId("lib 1", "20190711_1723_2-A5-D5_PAD38578_c6ded78c")
@@ -41,14 +41,14 @@ class Mounts:
         directory.mkdir(parents=True)
         return directory
 
-    def ask(self, *upstreams: UpstreamSettings) -> ListedRuns:
-        return ask(
+    def query_upstreams(self, *upstreams: UpstreamSettings) -> ListedRuns:
+        return query_upstreams(
             Config(self.landing, self.output, self.batch, upstreams=upstreams or self.upstreams)
         )
 
     def listed_runs(self) -> dict[str, tuple[str, list[CellId]]]:
         """Upstream location and cells of each listed run, by its path below landing."""
-        seen = self.ask()
+        seen = self.query_upstreams()
         assert seen.problems == ()
         return {
             str(place.relative_to(self.landing)): (listed_run.location, sorted(listed_run.cells))
@@ -120,7 +120,7 @@ def test_two_names_that_fold_to_one_are_told(mounts: Mounts) -> None:
     mounts.cell(mounts.first, "My Exp", CELL)
     mounts.cell(mounts.first, "My_Exp", CELL)
     for _ in range(2):
-        seen = mounts.ask()
+        seen = mounts.query_upstreams()
         assert [listed_run.location for listed_run in seen.listed_runs.values()] == [
             f"{mounts.first}/My Exp"
         ]
@@ -139,7 +139,7 @@ def test_a_directory_that_does_not_say_whose_it_is_keeps_its_name(mounts: Mounts
     """
     mounts.cell(mounts.first, "exp")
     mounts.cell(mounts.landing, "20190710_EGS1_exp")
-    seen = mounts.ask()
+    seen = mounts.query_upstreams()
     assert dict(seen.listed_runs) == {}
     assert "does not say where it comes from" in seen.problems[0]
 
@@ -155,7 +155,7 @@ def test_the_same_name_here_and_there_stays_that_of_the_one_that_is_here(mounts:
     """A run written here by a sequencer is never filled from an upstream run of that name."""
     mounts.adopt("20190710_EGS1_exp", LOCAL)
     mounts.cell(mounts.first, "exp")
-    seen = mounts.ask(*mounts.upstreams, UpstreamSettings("local", LOCAL))
+    seen = mounts.query_upstreams(*mounts.upstreams, UpstreamSettings("local", LOCAL))
     assert dict(seen.listed_runs) == {}
     assert seen.problems[0].endswith(
         "it would be called 20190710_EGS1_exp, which is LOCAL; rename it, there or here"
@@ -168,7 +168,7 @@ def test_one_that_is_away_hides_nobody(mounts: Mounts) -> None:
     run = mounts.adopt("gone", f"{mounts.first}/gone")
     mounts.cell(mounts.landing, "gone")
     mounts.first.rename(mounts.first.with_name("unmounted"))
-    seen = mounts.ask()
+    seen = mounts.query_upstreams()
     assert [place.name for place in seen.listed_runs] == ["20190710_PROM_exp"]
     (problem,) = seen.problems
     assert problem.startswith("upstream EGS1: ")
@@ -193,7 +193,7 @@ def test_upstreams_are_asked_at_the_same_time(
     ]
     mounts.cell(mounts.first, "exp")
     began = time.monotonic()
-    seen = mounts.ask(mounts.upstreams[0], *hosts)
+    seen = mounts.query_upstreams(mounts.upstreams[0], *hosts)
     assert time.monotonic() - began < 6 * 2  # one after another, the queries would take longer
     assert len(seen.problems) == 6
     assert [place.name for place in seen.listed_runs] == ["20190710_EGS1_exp"]
@@ -204,7 +204,7 @@ def test_bad_names_are_told_and_not_offered(mounts: Mounts, name: str) -> None:
     """An unusable name is reported in one printable line."""
     mounts.cell(mounts.first, name)
     mounts.cell(mounts.first, "good")
-    seen = mounts.ask()
+    seen = mounts.query_upstreams()
     assert [place.name for place in seen.listed_runs] == ["20190710_EGS1_good"]
     (problem,) = seen.problems
     assert problem.startswith("upstream EGS1: ")
@@ -214,7 +214,7 @@ def test_bad_names_are_told_and_not_offered(mounts: Mounts, name: str) -> None:
 def test_without_upstreams_nothing_is_asked(mounts: Mounts) -> None:
     """With only LOCAL configured, not even the landing area is read."""
     mounts.landing.rmdir()
-    assert mounts.ask(UpstreamSettings("local", LOCAL)) == ListedRuns({}, (), ())
+    assert mounts.query_upstreams(UpstreamSettings("local", LOCAL)) == ListedRuns({}, (), ())
 
 
 def test_a_landing_area_that_is_away_gives_no_names(mounts: Mounts) -> None:
@@ -222,7 +222,7 @@ def test_a_landing_area_that_is_away_gives_no_names(mounts: Mounts) -> None:
     mounts.cell(mounts.first, "exp")
     mounts.landing.rmdir()
     with pytest.raises(TemporaryError):
-        mounts.ask()
+        mounts.query_upstreams()
 
 
 def test_cells_that_have_gone_from_here_are_seen_there(mounts: Mounts) -> None:
@@ -233,5 +233,7 @@ def test_cells_that_have_gone_from_here_are_seen_there(mounts: Mounts) -> None:
     run = mounts.adopt("20190710_EGS1_exp", f"{mounts.first}/exp")
     mounts.cell(mounts.first, "exp")
     (run / "pipeline" / f"{CELL.stem}.ingest.done").touch()
-    (cell,) = observe(run, mounts.output, listed_run=mounts.ask().listed_runs[run]).cells
+    (cell,) = observe(
+        run, mounts.output, listed_run=mounts.query_upstreams().listed_runs[run]
+    ).cells
     assert (cell.id, stage_of(cell)) == (CELL, Stage.NEW)

@@ -22,7 +22,7 @@ from hesiod_watch.core.model import (
     Snapshot,
 )
 from hesiod_watch.remote.backup.manifests import RawFile, RawManifest, write_raw
-from hesiod_watch.remote.backup.questions import MARKER
+from hesiod_watch.remote.backup.queries import MARKER
 from hesiod_watch.rules.copies import CopyRecord, FileFact
 from hesiod_watch.service.capacity import DAY, WINDOW, DiskSpace, spaces
 

@@ -9,7 +9,7 @@ import pytest
 from hesiod_watch import cli
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.core.model import CellId
-from hesiod_watch.remote.backup import take_raw, write_raw
+from hesiod_watch.remote.backup import read_raw_data, write_raw
 from hesiod_watch.remote.backup.manifests import RawManifest
 from hesiod_watch.runs import flags
 
@@ -38,7 +38,7 @@ class Stripped:
         for cell in (OLD, NEW):
             write_raw(
                 self.output / RUN / str(cell),
-                take_raw(self.landing, self.run, cell, RawManifest("")),
+                read_raw_data(self.landing, self.run, cell, RawManifest("")),
             )
 
     @property

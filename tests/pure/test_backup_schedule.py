@@ -37,11 +37,11 @@ def copy(backup: str = "second", manifest: str = MANIFEST, at: datetime = NOW) -
     )
 
 
-def ended(ending: str, ago: timedelta = timedelta(0), epoch: int = 1, **record: Any) -> Attempt:
+def ended(outcome: str, ago: timedelta = timedelta(0), epoch: int = 1, **record: Any) -> Attempt:
     """An attempt to back up or verify that ended some time ago."""
     time = (NOW - ago).isoformat()
     owner = Owner("t", time=time, epoch=epoch)
-    return attempt(ending, owner=owner, **{"ended": time, "manifest": MANIFEST, **record})
+    return attempt(outcome, owner=owner, **{"ended": time, "manifest": MANIFEST, **record})
 
 
 def begun(liveness: Liveness, ago: timedelta = timedelta(0), **record: Any) -> Attempt:
@@ -224,11 +224,11 @@ def test_damage_is_told() -> None:
     assert problems == {"output": "", "landing": "", "second": "second: x: missing"}
 
 
-@pytest.mark.parametrize("ending", ["", "failed"])
-def test_damage_stands_while_it_is_read_again(ending: str) -> None:
+@pytest.mark.parametrize("outcome", ["", "failed"])
+def test_damage_stands_while_it_is_read_again(outcome: str) -> None:
     """Damage from an earlier reading counts while the next one is under way."""
     verification = (
-        ended(ending, problems=DAMAGED) if ending else begun(Liveness.ALIVE, problems=DAMAGED)
+        ended(outcome, problems=DAMAGED) if outcome else begun(Liveness.ALIVE, problems=DAMAGED)
     )
     assert backup_schedule.damage(run_of(processed(backup=backed_up(), verification=verification)))
 

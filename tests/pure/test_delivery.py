@@ -107,7 +107,7 @@ def test_due(last: Attempt | None, expected: list[str]) -> None:
 
     A flag that cannot be understood delays nothing.
     """
-    outbox = replace(OUTBOX, round=last)
+    outbox = replace(OUTBOX, last_attempt=last)
     assert due_channels(outbox, NOW) == expected
     names = [action.name for action in plan(run(outbox=outbox), POLICY, NOW).actions]
     assert ("notify" in names) is bool(expected)
@@ -138,11 +138,11 @@ def test_a_message_that_is_no_message_is_for_everybody() -> None:
 def test_whatever_the_run_is_flagged_as(flags: frozenset[str]) -> None:
     """Messages are delivered and retried even in a run whose flags stop all other work."""
     failed = ended(rt=failure(2), chat=failure(5))
-    resting = run(flags=flags, outbox=replace(OUTBOX, round=failed))
+    resting = run(flags=flags, outbox=replace(OUTBOX, last_attempt=failed))
     assert look_again(resting, POLICY, NOW) == NOW + 2 * MINUTE
     ready = run(flags=flags, outbox=OUTBOX)
     assert "notify" in [action.name for action in plan(ready, POLICY, NOW).actions]
-    busy = run(flags=flags, outbox=replace(OUTBOX, round=attempt()))
+    busy = run(flags=flags, outbox=replace(OUTBOX, last_attempt=attempt()))
     assert look_again(busy, POLICY, NOW) == NOW + delivery.WAIT
 
 
@@ -161,7 +161,7 @@ def test_back_off() -> None:
     ).isoformat(timespec="milliseconds")
     bad = after(None, "no such queue", NOW, MINUTE, needs_person=True)
     assert (bad.needs_person, datetime.fromisoformat(bad.until)) == (True, NOW + 60 * MINUTE)
-    assert delivery.delivery_failures(replace(OUTBOX, round=ended(rt=bad))) == {"rt": bad}
+    assert delivery.delivery_failures(replace(OUTBOX, last_attempt=ended(rt=bad))) == {"rt": bad}
 
 
 def test_sentences() -> None:
@@ -171,15 +171,15 @@ def test_sentences() -> None:
     """
     assert list(sentences(OUTBOX)) == []
     assert list(sentences(None)) == []
-    one = replace(OUTBOX, round=ended(rt=failure(1)), delivered={"rt": 1, "chat": 2})
+    one = replace(OUTBOX, last_attempt=ended(rt=failure(1)), delivered={"rt": 1, "chat": 2})
     assert list(sentences(one)) == ["1 message not delivered to rt: away"]
-    later = replace(one, round=ended(rt=failure(9, attempts=5)))
+    later = replace(one, last_attempt=ended(rt=failure(9, attempts=5)))
     assert (
         list(sentences(later))
         == list(sentences(one))
         == list(waiting(run(outbox=one), POLICY, NOW))
     )
-    unclear = replace(OUTBOX, round=attempt(liveness=Liveness.UNKNOWN))
+    unclear = replace(OUTBOX, last_attempt=attempt(liveness=Liveness.UNKNOWN))
     assert "remove pipeline/notify.started" in next(sentences(unclear))
     assert list(sentences(replace(OUTBOX, problem="cannot be read"))) == ["cannot be read"]
 
@@ -187,7 +187,7 @@ def test_sentences() -> None:
 def test_explained() -> None:
     """`explain` says why messages wait, when they are retried, and what a person can do."""
     outbox = replace(
-        OUTBOX, round=ended(rt=failure(9, attempts=3)), delivered={"chat": 2}, ticket=12
+        OUTBOX, last_attempt=ended(rt=failure(9, attempts=3)), delivered={"chat": 2}, ticket=12
     )
     snapshot = replace(run(outbox=outbox), path=Path("/r"))
     explained = explain_run(snapshot, Decision(()), POLICY, NOW)
@@ -202,7 +202,7 @@ def test_explained() -> None:
 
 def test_next_attempt() -> None:
     """The next attempt is the earliest one among channels with waiting messages."""
-    outbox = replace(OUTBOX, round=ended(rt=failure(9), chat=failure(3)))
+    outbox = replace(OUTBOX, last_attempt=ended(rt=failure(9), chat=failure(3)))
     assert next_attempt(outbox, NOW) == NOW + 3 * MINUTE
     assert next_attempt(replace(outbox, delivered={"chat": 2}), NOW) == NOW + 9 * MINUTE
     assert next_attempt(OUTBOX, NOW) is None
@@ -227,7 +227,7 @@ def test_overdue(time: str, expected: bool) -> None:
 
 def test_of_all_runs() -> None:
     """Cron's mail has one sentence for each channel, for any number of runs."""
-    away = replace(OUTBOX, round=ended(rt=failure(1)), delivered={"chat": 2})
+    away = replace(OUTBOX, last_attempt=ended(rt=failure(1)), delivered={"chat": 2})
     assert list(in_all({"a": away})) == [
         "2 messages of a not delivered to rt for more than an hour: away"
     ]

@@ -27,7 +27,7 @@ from hesiod_watch.rules.events import (
     default_kinds,
     due,
     happened,
-    is_told_complete,
+    is_reported_complete,
 )
 
 NOW = datetime(2026, 11, 22, 22, 0, tzinfo=UTC)
@@ -207,9 +207,9 @@ def test_run_failed() -> None:
 
 
 def sync(
-    reason: str, day: str = "2026-11-22", *, person: bool = True, ending: str = "failed"
+    reason: str, day: str = "2026-11-22", *, person: bool = True, outcome: str = "failed"
 ) -> Attempt:
-    return attempt(ending, reason=reason, needs_person=person, time=f"{day}T10:00:00+00:00")
+    return attempt(outcome, reason=reason, needs_person=person, time=f"{day}T10:00:00+00:00")
 
 
 def test_sync_failed() -> None:
@@ -231,7 +231,7 @@ def test_sync_failed() -> None:
     assert key(sync("code 23 after 5 s")) == key(sync("code 11 after 17 s")) != ""
     assert key(sync("code 23")) != key(sync("code 23", "2026-11-23"))
     assert key(sync("code 23")) != key(sync("no such host"))
-    assert key(sync("code 23", person=False)) == key(sync("code 23", ending="done")) == ""
+    assert key(sync("code 23", person=False)) == key(sync("code 23", outcome="done")) == ""
 
 
 def test_copies() -> None:
@@ -266,11 +266,11 @@ def test_a_run_from_before() -> None:
 def test_complete_is_told() -> None:
     """A run counts as reported complete only with its current cells."""
     known = told(DONE)
-    assert is_told_complete(run(DONE, outbox=known))
-    assert is_told_complete(run(DONE, outbox=known, upstream=THERE))
-    assert not is_told_complete(run(DONE, other(DONE), outbox=known))
-    assert not is_told_complete(untold(DONE))
-    assert not is_told_complete(run(DONE, outbox=None))
+    assert is_reported_complete(run(DONE, outbox=known))
+    assert is_reported_complete(run(DONE, outbox=known, upstream=THERE))
+    assert not is_reported_complete(run(DONE, other(DONE), outbox=known))
+    assert not is_reported_complete(untold(DONE))
+    assert not is_reported_complete(run(DONE, outbox=None))
 
 
 POLICY = Policy(

@@ -228,9 +228,9 @@ def arriving(
     return cell(name, completeness=completeness, arriving=state)
 
 
-def ingest(ending: str = "", *, seconds_ago: float) -> Attempt:
+def ingest(outcome: str = "", *, seconds_ago: float) -> Attempt:
     """An ingest that began then."""
-    return attempt(ending, owner=Owner("token", time=ago(seconds=seconds_ago)))
+    return attempt(outcome, owner=Owner("token", time=ago(seconds=seconds_ago)))
 
 
 @pytest.mark.parametrize(

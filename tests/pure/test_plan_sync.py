@@ -38,10 +38,10 @@ def listed(*cells: Cell, **facts: Any) -> Snapshot:
 
 
 def last_sync(
-    ending: Literal["", "done", "failed"] = "", liveness: Liveness = Liveness.DEAD, ago: float = 0
+    outcome: Literal["", "done", "failed"] = "", liveness: Liveness = Liveness.DEAD, ago: float = 0
 ) -> Attempt:
     owner = Owner("token", host="here", pid=1, time=(NOW - timedelta(seconds=ago)).isoformat())
-    return attempt(ending, liveness=liveness, owner=owner, evidence="process 1")
+    return attempt(outcome, liveness=liveness, owner=owner, evidence="process 1")
 
 
 def actions(snapshot: Snapshot, policy: Policy = POLICY) -> list[str]:
@@ -119,18 +119,18 @@ def test_only_what_was_just_seen_is_copied(changed: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ending", "liveness", "ago"),
+    ("outcome", "liveness", "ago"),
     list(product(["", "done", "failed"], Liveness, [0.0, 299.0, 300.0, 1e6])),
 )
 def test_one_sync_after_another(
-    ending: Literal["", "done", "failed"], liveness: Liveness, ago: float
+    outcome: Literal["", "done", "failed"], liveness: Liveness, ago: float
 ) -> None:
     """The next sync waits for the end of the last one and for the interval.
 
     A proof that the owner is dead also ends the last sync.
     """
-    over = bool(ending) or liveness is Liveness.DEAD
-    snapshot = listed(NEW, sync=last_sync(ending, liveness, ago))
+    over = bool(outcome) or liveness is Liveness.DEAD
+    snapshot = listed(NEW, sync=last_sync(outcome, liveness, ago))
     assert actions(snapshot) == (["sync"] if over and ago >= 300 else [])
     assert actions(snapshot, replace(POLICY, sync_interval=0.0)) == (["sync"] if over else [])
 

@@ -20,7 +20,7 @@ POLICY = Policy(marking={"prom:/data": 7 * 86400.0}, strip_after=30 * 86400.0)
 
 
 def ended(
-    ending: str,
+    outcome: str,
     age: timedelta = timedelta(days=2),
     liveness: Liveness = Liveness.DEAD,
     **record: Any,
@@ -28,7 +28,7 @@ def ended(
     """An attempt that began, and perhaps ended, some time ago."""
     time = (NOW - age).isoformat()
     owner = Owner("t", time=time)
-    return attempt(ending, liveness=liveness, owner=owner, **{"ended": time, **record})
+    return attempt(outcome, liveness=liveness, owner=owner, **{"ended": time, **record})
 
 
 def kept(days: float = 40, **facts: Any) -> Cell:

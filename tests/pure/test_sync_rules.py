@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hesiod_watch.core.location import Location, parse_location, run_in
 from hesiod_watch.core.model import RunName
 from hesiod_watch.core.naming import run_problem
-from hesiod_watch.rules.exit_codes import AGAIN, FAILED, judge, judge_question, last_line
+from hesiod_watch.rules.exit_codes import AGAIN, FAILED, judge, judge_query, last_line
 from hesiod_watch.rules.rsync_template import FORBIDDEN, expand, template_problems
 from hesiod_watch.rules.run_names import FoundRun, name_runs, run_name
 
@@ -228,9 +228,9 @@ def test_table_of_codes() -> None:
 @pytest.mark.parametrize("code", range(-64, 256))
 def test_every_code(code: int) -> None:
     """Only code 0 is done; every other code has an outcome and a sentence with its number."""
-    for ending in (judge(code), judge_question(code)):
-        assert (ending.outcome == "done") == (code == 0)
-        assert code == 0 or str(abs(code)) in ending.why
+    for judgement in (judge(code), judge_query(code)):
+        assert (judgement.outcome == "done") == (code == 0)
+        assert code == 0 or str(abs(code)) in judgement.why
 
 
 @pytest.mark.parametrize(
@@ -267,14 +267,14 @@ def test_every_code(code: int) -> None:
 )
 def test_what_decides(code: int, said: str, outcome: str, why: str) -> None:
     """The error output of a program is more reliable than its exit code."""
-    ending = judge(code, said)
-    assert ending.outcome == outcome
-    assert why in ending.why
+    judgement = judge(code, said)
+    assert judgement.outcome == outcome
+    assert why in judgement.why
 
 
 def test_question_is_not_rsync() -> None:
     """Code 1 of a shell is not rsync's code 1."""
-    assert judge_question(1, "cat: /x: No such file or directory").why == (
+    assert judge_query(1, "cat: /x: No such file or directory").why == (
         "the query ended with exit code 1: cat: /x: No such file or directory"
     )
 

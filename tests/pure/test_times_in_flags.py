@@ -53,15 +53,15 @@ POLICY = Policy(
 RUNNING = Completeness(Verdict.RUNNING, "still being written")
 
 
-def ended(ending: str, then: datetime = LONG_AGO, epoch: int = 1, **record: Any) -> Attempt:
-    """An attempt that began and ended at one time; without an ending, its owner was killed."""
+def ended(outcome: str, then: datetime = LONG_AGO, epoch: int = 1, **record: Any) -> Attempt:
+    """An attempt that began and ended at one time; without an outcome, its owner was killed."""
     time = then.isoformat()
     owner = Owner("t", host="h", time=time, epoch=epoch)
     facts = {"ended": time, "manifest": "m", **record}
-    return attempt(ending, liveness=Liveness.DEAD, owner=owner, **facts)
+    return attempt(outcome, liveness=Liveness.DEAD, owner=owner, **facts)
 
 
-def copied(then: datetime = LONG_AGO, ending: str = "done") -> Attempt:
+def copied(then: datetime = LONG_AGO, outcome: str = "done") -> Attempt:
     names = ("identity", "device", "location", "manifest_md5", "raw_digest")
     copy = {
         "backup": "second",
@@ -70,7 +70,7 @@ def copied(then: datetime = LONG_AGO, ending: str = "done") -> Attempt:
         "verified_at": then.isoformat(),
         "raw": True,
     }
-    return ended(ending, then, copies=[{**copy, **dict.fromkeys(names, "m")}])
+    return ended(outcome, then, copies=[{**copy, **dict.fromkeys(names, "m")}])
 
 
 def run_of(*cells: Cell, **facts: Any) -> Snapshot:
@@ -95,10 +95,10 @@ def done(made: datetime = LONG_AGO, **facts: Any) -> Cell:
 
 
 def arriving(
-    then: datetime, ending: str, seen: int = 1, unfinished: int = 0, changed: int = 2
+    then: datetime, outcome: str, seen: int = 1, unfinished: int = 0, changed: int = 2
 ) -> Snapshot:
     """A run with a cell that is being written, and whose last ingest was then."""
-    state = IngestState(changed, seen, unfinished, ended(ending, then))
+    state = IngestState(changed, seen, unfinished, ended(outcome, then))
     return run_of(cell(CELL, completeness=RUNNING, arriving=state))
 
 
@@ -121,7 +121,7 @@ def undelivered(then: datetime) -> Snapshot:
     record: dict[str, Any] = {**record_of({"rt": failure})}
     last = attempt("failed", **record)
     box = replace(
-        ALL_TOLD, last=1, newest="run-new", channels=("rt",), waiting=(message,), round=last
+        ALL_TOLD, last=1, newest="run-new", channels=("rt",), waiting=(message,), last_attempt=last
     )
     return run_of(outbox=box)
 

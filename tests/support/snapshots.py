@@ -68,13 +68,13 @@ def claim(
 
 
 def attempt(
-    ending: str = "",
+    outcome: str = "",
     *,
     liveness: Liveness | None = None,
     owner: Owner | None = None,
     evidence: str = "",
     **record: object,
 ) -> Attempt:
-    """An attempt: under way with an owner that lives, or ended as `ending` says."""
-    usual = Liveness.DEAD if ending else Liveness.ALIVE
-    return Attempt(ending, owner, liveness or usual, evidence, record)
+    """An attempt: under way with an owner that lives, or ended as `outcome` says."""
+    usual = Liveness.DEAD if outcome else Liveness.ALIVE
+    return Attempt(outcome, owner, liveness or usual, evidence, record)

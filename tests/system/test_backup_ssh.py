@@ -27,7 +27,7 @@ from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup import device_of, opened, read_raw_manifest, results_place
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.init import initialise_backup
-from hesiod_watch.remote.backup.questions import FORMAT, MARKER
+from hesiod_watch.remote.backup.queries import FORMAT, MARKER
 
 pytestmark = [
     pytest.mark.system,

@@ -23,8 +23,8 @@ def write_upstream(site: Site, cell: str) -> Path:
     return there
 
 
-@pytest.mark.parametrize("ending", ["failed", "done", "started"])
-def test_a_sync_of_2036_does_not_stop_the_next(site: Site, ending: str) -> None:
+@pytest.mark.parametrize("outcome", ["failed", "done", "started"])
+def test_a_sync_of_2036_does_not_stop_the_next(site: Site, outcome: str) -> None:
     """One poll copies what is new on a mounted upstream, whatever time the last sync has written
     down.
     """
@@ -34,7 +34,7 @@ def test_a_sync_of_2036_does_not_stop_the_next(site: Site, ending: str) -> None:
     pipeline = site.landing / RUN / "pipeline"
     said = json.loads((pipeline / "sync.done").read_text()) | {"time": "2036-01-01T00:00:00+00:00"}
     (pipeline / "sync.done").unlink()
-    (pipeline / f"sync.{ending}").write_text(json.dumps(said))
+    (pipeline / f"sync.{outcome}").write_text(json.dumps(said))
     write_upstream(site, SECOND)
     site.run("poll")
     assert site.stages() == {f"{RUN}/lib/{cell}": "processed" for cell in (FIRST, SECOND)}

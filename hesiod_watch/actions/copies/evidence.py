@@ -97,7 +97,7 @@ def gather_evidence(
     return _with_flags(job, evidence)
 
 
-def ground(job: Job) -> tuple[str, ...]:
+def unmet_preconditions(job: Job) -> tuple[str, ...]:
     """Reasons in flags and manifests against deleting the job's cell; reads no data."""
     cell_output = job.output / job.the_cell.library / job.the_cell.name
     recorded = {
@@ -148,7 +148,7 @@ def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
     listing = flags.read_flags(job.pipeline)
     cell = listing.cell(stem, process.judge_here)
     done = dict(cell.done.record) if cell.done else {}
-    backup = listing.round(flags.backup(stem), process.judge_here)
+    backup = listing.attempt(flags.backup(stem), process.judge_here)
     recorded_epoch = done.get("epoch")
     epoch = recorded_epoch if isinstance(recorded_epoch, int) else 0
     return replace(
@@ -160,7 +160,7 @@ def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
         ),
         done_manifest=str(done.get("manifest_md5", "")),
         backup_manifest=str(backup.record.get("manifest", ""))
-        if backup and backup.ending == "done"
+        if backup and backup.outcome == "done"
         else "",
         blockers=tuple(find_blockers(listing, stem)),
     )
@@ -190,10 +190,10 @@ def find_blockers(listing: flags.FlagListing, stem: str) -> Iterator[str]:
             yield f"it is flagged {name}"
     done_record = cell.done.record if cell.done else {}
     works = (flags.backup(stem), flags.verify(stem), flags.deletable(stem), flags.strip(stem))
-    rounds = [listing.round(work, process.judge_here) for work in works]
-    checksum_problem = finding_in(done_record, *(each.record for each in rounds if each)).said
+    attempts = [listing.attempt(work, process.judge_here) for work in works]
+    checksum_problem = finding_in(done_record, *(each.record for each in attempts if each)).said
     if checksum_problem:
         yield checksum_problem
-    for problem in damage_in(rounds[1]):
+    for problem in damage_in(attempts[1]):
         if not problem_of(checksum_problem).startswith(problem):
             yield f"a verification has found: {problem}"

@@ -46,7 +46,7 @@ class DirectoryMirror:
     def size(self) -> int:
         return sum(fact.size for fact in self.facts.values())
 
-    def bring(self, on_progress: Callable[[int], None]) -> int:
+    def copy_missing(self, on_progress: Callable[[int], None]) -> int:
         """Make the directory contain exactly the named files; returns the number it set aside.
 
         A file that agrees in size and time is not sent again. A file whose source is missing stays
@@ -69,10 +69,10 @@ class DirectoryMirror:
         done = self.size - sum(self.facts[name].size for name in needed)
         self._copy(needed, lambda more: on_progress(done + more))
         gone = {name: before[name] for name in aside | (set(needed) & present.keys())}
-        _require_kept(self.store, self.directory, gone)
+        _require_set_aside(self.store, self.directory, gone)
         return len(gone)
 
-    def prove(self, on_progress: Callable[[int], None]) -> list[str]:
+    def verify_files(self, on_progress: Callable[[int], None]) -> list[str]:
         """Verify all files at the backup by reading them; returns a sentence for each problem.
 
         A file that differs is copied once more and read again; its former version is kept.
@@ -85,7 +85,7 @@ class DirectoryMirror:
             for sentence in sentences(self.store, self.directory, self.facts, wrong)[:100]:
                 self.log.line(f"{sentence}; copied once more, the former copy is kept")
             self._copy(again, lambda done: None, ignore_times=True)
-            _require_kept(
+            _require_set_aside(
                 self.store, self.directory, {name: before[name] for name in again if name in before}
             )
             wrong = find_wrong(self.store, self.directory, self.facts, self.source, only=again)
@@ -158,7 +158,9 @@ def _sizes_and_times(source: Path, below: Path, facts: Facts) -> dict[str, os.st
     return found
 
 
-def _require_kept(store: BackupStore, directory: str, gone: Mapping[str, InventoryEntry]) -> None:
+def _require_set_aside(
+    store: BackupStore, directory: str, gone: Mapping[str, InventoryEntry]
+) -> None:
     """Check that every entry set aside is in `superseded/`, or still in its place.
 
     Raises PermanentError.
@@ -185,7 +187,7 @@ def mirror_run_files(
 ) -> int:
     """Copy a run's own files and flags, its logs last, and verify them; returns their number.
 
-    Raises as `bring`.
+    Raises as `copy_missing`.
     """
     run = run_dir.name
     number = 0

@@ -47,12 +47,12 @@ def begin_ingest(job: Job) -> None:
     Raises FlagExists while another process may be writing.
     """
     flags.begin_attempt(
-        job.pipeline, flags.ingest(job.the_cell.stem), job.owner, alone=hold_ingest_dir(job)
+        job.pipeline, flags.ingest(job.the_cell.stem), job.owner, lock=hold_ingest_dir(job)
     )
 
 
-def end_ingest(job: Job, ending: flags.AttemptOutcome) -> None:
-    flags.end_attempt(job.pipeline, flags.ingest(job.the_cell.stem), job.owner, ending)
+def end_ingest(job: Job, outcome: flags.AttemptOutcome) -> None:
+    flags.end_attempt(job.pipeline, flags.ingest(job.the_cell.stem), job.owner, outcome)
 
 
 def remove_ingest_dir(cell_output: Path, owner: Owner) -> None:

@@ -11,10 +11,10 @@ from hesiod_watch.remote.backup.manifests import (
     manifest_md5,
     raw_of_sync,
     read_raw,
+    read_raw_data,
     read_raw_manifest,
     result_facts,
     sources_of,
-    take_raw,
     write_raw,
 )
 from hesiod_watch.remote.backup.store import BackupStore, opened, reached
@@ -49,10 +49,10 @@ __all__ = [
     "raw_wanted",
     "reached",
     "read_raw",
+    "read_raw_data",
     "read_raw_manifest",
     "result_facts",
     "results_place",
     "sources_of",
-    "take_raw",
     "write_raw",
 ]

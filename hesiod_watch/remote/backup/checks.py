@@ -10,7 +10,7 @@ from hesiod_watch.core.check import Check
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.host.command import CommandResult, CommandRunner, run
 from hesiod_watch.remote import ssh
-from hesiod_watch.remote.backup import questions
+from hesiod_watch.remote.backup import queries
 from hesiod_watch.remote.backup.init import refuse_same_disk
 from hesiod_watch.remote.backup.store import BackupStore, reached
 from hesiod_watch.remote.sequencer.checks import check_rsync
@@ -44,7 +44,7 @@ def _marked(store: BackupStore) -> Check:
     return Check(
         "marker",
         False,
-        f"{questions.MARKER} is not in {store.backup.location}: is it mounted? "
+        f"{queries.MARKER} is not in {store.backup.location}: is it mounted? "
         f"If it is new: hesiod-watch backup-init {store.backup.name}",
     )
 

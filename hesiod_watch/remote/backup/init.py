@@ -14,9 +14,9 @@ from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.host.process import iso_now
-from hesiod_watch.remote.backup import questions
+from hesiod_watch.remote.backup import queries
 from hesiod_watch.remote.backup.local_files import device_of
-from hesiod_watch.remote.backup.store import BackupStore, ask, reached
+from hesiod_watch.remote.backup.store import BackupStore, query_backup, reached
 from hesiod_watch.rules.exit_codes import last_line
 
 
@@ -59,24 +59,26 @@ def initialise_backup(
         identity = secrets.token_hex(16)
         made = iso_now()
         marker = {
-            "format": questions.FORMAT,
+            "format": queries.FORMAT,
             "id": identity,
             "made": made,
             "by": f"hesiod-watch {__version__}",
         }
         given = (json.dumps(marker) + "\n").encode()
-        _, code, errors = ask(backup, questions.INIT, (), store.control, given=given, run=runner)
-        if code == questions.MARKED:
+        _, code, errors = query_backup(
+            backup, queries.INIT, (), store.control, given=given, run=runner
+        )
+        if code == queries.MARKED:
             raise PermanentError(
-                f"{backup.name}: {backup.location}/{questions.MARKER} exists already"
+                f"{backup.name}: {backup.location}/{queries.MARKER} exists already"
             )
         if code:
             raise TemporaryError(
-                f"{backup.name}: {questions.MARKER} cannot be written: {last_line(errors)}"
+                f"{backup.name}: {queries.MARKER} cannot be written: {last_line(errors)}"
             )
     with reached(backup, runner=runner) as store:
         if store.identity != identity:
             raise TemporaryError(
-                f"{backup.name}: {questions.MARKER} was written and cannot be read back"
+                f"{backup.name}: {queries.MARKER} was written and cannot be read back"
             )
     return identity

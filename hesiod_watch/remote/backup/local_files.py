@@ -11,7 +11,7 @@ from pathlib import Path
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.naming import display
 from hesiod_watch.host import process
-from hesiod_watch.remote.backup.questions import device_name
+from hesiod_watch.remote.backup.queries import device_name
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -204,13 +204,13 @@ def write_raw(cell_output: Path, manifest: RawManifest) -> None:
         raise flags.translate(error, f"{display(str(path))} cannot be written") from error
 
 
-def take_raw(
+def read_raw_data(
     landing: Path,
     run_dir: Path,
     cell: CellId,
     former: RawManifest,
     *,
-    tell: Callable[[str], None] = lambda sentence: None,
+    on_problem: Callable[[str], None] = lambda sentence: None,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     stop: Callable[[], bool] = lambda: False,
 ) -> RawManifest:
@@ -218,8 +218,9 @@ def take_raw(
 
     Only regular files count. Links and special files are reported and never opened. Files that
     changed or disappeared since `former` are reported too, and missing files stay in the list.
-    `tell` gets each reported sentence. Raises TemporaryError if files cannot be read or change
-    meanwhile, PermanentError.
+    `on_problem` gets each reported sentence.
+
+    Raises TemporaryError if files cannot be read or change meanwhile, PermanentError.
     """
     with opened_directory(run_dir, landing) as directory:
         entries = cell_files.entries(directory, cell)
@@ -227,16 +228,16 @@ def take_raw(
         for name in sorted(entries.keys() - files.keys()):
             if entries[name].kind != "d":
                 kind = {"l": "link", "o": "special file"}[entries[name].kind]
-                tell(f"{display(name)} is a {kind}, which is not copied")
+                on_problem(f"{display(name)} is a {kind}, which is not copied")
         for name in sorted(former.files.keys() - files.keys()):
-            tell(f"{display(name)} was among the raw data and is not there any more")
+            on_problem(f"{display(name)} was among the raw data and is not there any more")
         known = {
             name: former.files[name]
             for name, entry in files.items()
             if _unchanged(entry, former.files.get(name))
         }
         for name in sorted(files.keys() & former.files.keys() - known.keys()):
-            tell(f"{display(name)} has changed since it was read; it is read anew")
+            on_problem(f"{display(name)} has changed since it was read; it is read anew")
         hashes = read_output_hashes(directory, cell, files)
         known = {
             name: file for name, file in known.items() if file.sha256 or name not in hashes.sha256
@@ -253,7 +254,7 @@ def take_raw(
                 directory, cell, name, files[name], with_sha256=name in hashes.sha256
             )
             if (before := former.files.get(name)) and before.fact.md5 != found[name].fact.md5:
-                tell(
+                on_problem(
                     f"{display(name)} has other content now: "
                     f"MD5 {found[name].fact.md5}, was {before.fact.md5}"
                 )
@@ -261,7 +262,7 @@ def take_raw(
             on_progress(done, total)
         checksums = hashes.judge({name: file.sha256 for name, file in found.items()})
         for sentence in checksums.lines():
-            tell(sentence)
+            on_problem(sentence)
         return RawManifest(str(cell), found, checksums.record() or former.hashes)
 
 

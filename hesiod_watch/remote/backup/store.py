@@ -36,16 +36,16 @@ from hesiod_watch.core.text import number_of
 from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote import ssh
-from hesiod_watch.remote.answers import answered
-from hesiod_watch.remote.backup import questions
+from hesiod_watch.remote.backup import queries
 from hesiod_watch.remote.backup.local_files import (
     ChecksumComparison,
     largest,
     opened_directory,
     opened_file,
 )
-from hesiod_watch.remote.backup.questions import BackupPlace
+from hesiod_watch.remote.backup.queries import BackupPlace
 from hesiod_watch.remote.connection import HostUnreachable, connected
+from hesiod_watch.remote.responses import read_response
 from hesiod_watch.remote.rsync import RsyncProgress
 from hesiod_watch.rules.copies import SUPERSEDED
 from hesiod_watch.rules.exit_codes import CommandOutcome, judge, last_line
@@ -85,7 +85,7 @@ class BackupStore:
 
         Other file systems that are mounted within it are not entered.
         """
-        answer = self._ask(questions.ENTRIES, directory, absent=[b"0"])
+        answer = self._query(queries.ENTRIES, directory, absent=[b"0"])
         return dict(self._read(read_files, answer).entries)
 
     def checksums(
@@ -105,8 +105,8 @@ class BackupStore:
         if not wanted:
             return {}
         patience = longest_silence([sizes[name] for name in wanted])
-        answer = self._ask(
-            questions.CHECKSUMS, directory, given=names_given(wanted), patience=patience
+        answer = self._query(
+            queries.CHECKSUMS, directory, given=names_given(wanted), patience=patience
         )
         return self._read(read_checksums, answer)
 
@@ -127,8 +127,8 @@ class BackupStore:
         names = list(names)
         if names:
             superseded = self.superseded(directory)
-            self._ask(questions.MAKE, superseded)
-            self._ask(questions.SET_ASIDE, directory, first=superseded, given=names_given(names))
+            self._query(queries.MAKE, superseded)
+            self._query(queries.SET_ASIDE, directory, first=superseded, given=names_given(names))
 
     def copy(
         self,
@@ -152,7 +152,7 @@ class BackupStore:
         names = list(names)
         if not names:
             return
-        self._ask(questions.MAKE, directory)
+        self._query(queries.MAKE, directory)
         progress = RsyncProgress()
 
         def on_output(data: bytes) -> None:
@@ -185,7 +185,7 @@ class BackupStore:
 
     def make_durable(self) -> None:
         """Sync all written data to the backup's disk."""
-        self._ask(questions.DURABLE)
+        self._query(queries.DURABLE)
 
     def difference(self, directory: str, name: str, reference: Path) -> tuple[int, int]:
         """Compare a file with `reference`, a regular file on this host.
@@ -215,7 +215,7 @@ class BackupStore:
     def _patience(self) -> float:
         return self.backup.connect_timeout + self.backup.timeout
 
-    def _ask(
+    def _query(
         self,
         script: str,
         directory: str = "",
@@ -227,7 +227,7 @@ class BackupStore:
     ) -> Sequence[bytes]:
         """Records of a response without its head; `absent` if the directory does not exist."""
         arguments = (*((first,) if first else ()), *filter(None, directory.split("/")))
-        answer, code, errors = ask(
+        answer, code, errors = query_backup(
             self.backup,
             script,
             arguments,
@@ -243,26 +243,26 @@ class BackupStore:
                 f"{self.backup.name}: {self.backup.location} is not the backup any more "
                 "that it was a moment ago"
             )
-        if code == questions.ABSENT and absent is not None:
+        if code == queries.ABSENT and absent is not None:
             return absent
-        if why := questions.PROBLEMS.get(code):
+        if why := queries.PROBLEMS.get(code):
             full = "No space left" in errors or "quota" in errors
             detail = f": {last_line(errors)}" if errors else ""
             sentence = f"{self.backup.name}: {display(directory)}: {why}{detail}"
             raise (
                 TemporaryError(sentence)
-                if full or code == questions.NOT_MADE
+                if full or code == queries.NOT_MADE
                 else PermanentError(sentence)
             )
         # An unreadable file only has no checksum.
-        if code and script not in (questions.CHECKSUMS,):
+        if code and script not in (queries.CHECKSUMS,):
             raise TemporaryError(
                 f"{self.backup.name}: {display(directory)}: {last_line(errors) or f'code {code}'}"
             )
         return rest
 
     def _head(self, answer: Sequence[bytes]) -> tuple[BackupPlace, Sequence[bytes]]:
-        return self._read(questions.read_head, answer)
+        return self._read(queries.read_head, answer)
 
     def _read(
         self, reader: Callable[[Sequence[bytes]], _Answer], answer: Sequence[bytes]
@@ -272,11 +272,13 @@ class BackupStore:
         except MalformedResponse as error:
             raise TemporaryError(f"{self.backup.name}: {error}") from error
 
-    def _judge(self, ending: CommandOutcome, what: str) -> None:
-        if ending.outcome != "done":
-            sentence = f"{self.backup.name}: {what}: {ending.why}"
+    def _judge(self, judgement: CommandOutcome, what: str) -> None:
+        if judgement.outcome != "done":
+            sentence = f"{self.backup.name}: {what}: {judgement.why}"
             raise (
-                TemporaryError(sentence) if ending.outcome == "again" else PermanentError(sentence)
+                TemporaryError(sentence)
+                if judgement.outcome == "again"
+                else PermanentError(sentence)
             )
 
     def _rsync(self, directory: str, *, ignore_times: bool) -> tuple[str, ...]:
@@ -301,7 +303,7 @@ class BackupStore:
         )
 
 
-def ask(
+def query_backup(
     backup: BackupPlaceSettings,
     script: str,
     arguments: Sequence[str],
@@ -320,7 +322,7 @@ def ask(
     command = ssh.remote(backup.reached, query, control) if backup.place.over_ssh else query
     quiet = backup.connect_timeout + backup.timeout + patience
     ended = run(command, quiet=quiet, given=given, stop=stop)
-    answer, code = answered(f"{backup.name}: {backup.location}", ended)
+    answer, code = read_response(f"{backup.name}: {backup.location}", ended)
     if not answer:
         raise TemporaryError(
             f"{backup.name}: {backup.location} is not there: {last_line(ended.errors)}"
@@ -340,9 +342,9 @@ def reached(
     Raises the errors of `opened`.
     """
     with _connected(backup, runner, stop) as control:
-        answer, _, _ = ask(backup, questions.OPEN, (), control, stop=stop, run=runner)
+        answer, _, _ = query_backup(backup, queries.OPEN, (), control, stop=stop, run=runner)
         try:
-            place = questions.read_place(answer)
+            place = queries.read_place(answer)
         except MalformedResponse as error:
             raise TemporaryError(f"{backup.name}: {error}") from error
         except (TemporaryError, PermanentError) as error:
@@ -365,7 +367,7 @@ def opened(
     with reached(backup, stop=stop, runner=runner) as store:
         if not store.identity:
             raise TemporaryError(
-                f"{backup.name}: {backup.location} is there, but {questions.MARKER} is not in it: "
+                f"{backup.name}: {backup.location} is there, but {queries.MARKER} is not in it: "
                 "is it mounted? "
                 f"If it is new: hesiod-watch backup-init {backup.name}"
             )
@@ -383,7 +385,7 @@ def _connected(
             sentence = f"{backup.name}: {error}"
             raise (
                 PermanentError(sentence)
-                if error.ending.outcome == "failed"
+                if error.judgement.outcome == "failed"
                 else TemporaryError(sentence)
             ) from error
         yield control

@@ -23,7 +23,7 @@ from hesiod_watch.host.command import CommandResult, CommandRunner, run
 from hesiod_watch.remote import ssh
 from hesiod_watch.remote.connection import HostUnreachable, connected
 from hesiod_watch.remote.sequencer.listing import list_upstream
-from hesiod_watch.rules.exit_codes import judge_question, last_line
+from hesiod_watch.rules.exit_codes import judge_query, last_line
 
 OLDEST_RSYNC = (3, 1)
 _RSYNC = re.compile(rb"rsync +version v?([0-9]+)\.([0-9]+)\.([0-9]+)")
@@ -191,7 +191,7 @@ def check_rsync(sides: Mapping[str, CommandResult]) -> Check:
 def _wrong(ended: CommandResult) -> str:
     return (
         ended.why
-        or judge_question(ended.code, ended.errors).why
+        or judge_query(ended.code, ended.errors).why
         or last_line(ended.errors)
         or "it says something else"
     )

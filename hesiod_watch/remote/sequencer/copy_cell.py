@@ -52,7 +52,7 @@ from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote import ssh
 from hesiod_watch.remote.connection import HostUnreachable, connected
 from hesiod_watch.remote.rsync import RsyncProgress, transfer
-from hesiod_watch.rules.exit_codes import CommandOutcome, Outcome, judge, judge_question, last_line
+from hesiod_watch.rules.exit_codes import CommandOutcome, Outcome, judge, judge_query, last_line
 from hesiod_watch.runs import cell_files
 
 ATTEMPTS = 3
@@ -76,7 +76,7 @@ class _CopyStopped(Exception):
 
     def __init__(self, outcome: Outcome, why: str) -> None:
         super().__init__(why)
-        self.ending = CommandOutcome(outcome, why)
+        self.judgement = CommandOutcome(outcome, why)
 
 
 def copy_cell(
@@ -114,17 +114,17 @@ def copy_cell(
         ):
             verified = copying.copy_until_stable(place, directory, control)
     except (PermanentError, ValueError) as error:
-        ending, verified = CommandOutcome("failed", str(error)), False
+        judgement, verified = CommandOutcome("failed", str(error)), False
     except (TemporaryError, OSError, MalformedResponse) as error:
-        ending, verified = CommandOutcome("again", str(error)), False
+        judgement, verified = CommandOutcome("again", str(error)), False
     except (_CopyStopped, HostUnreachable) as error:
-        ending, verified = error.ending, False
+        judgement, verified = error.judgement, False
     else:
-        ending = CommandOutcome("done", "")
-    if ending.why:
-        copying.log.line(f"{cell}: {ending.outcome}: {ending.why}")
+        judgement = CommandOutcome("done", "")
+    if judgement.why:
+        copying.log.line(f"{cell}: {judgement.outcome}: {judgement.why}")
     md5s = dict(copying.md5s) if verified else {}
-    return CopyResult(*ending, verified, md5s)
+    return CopyResult(*judgement, verified, md5s)
 
 
 @dataclass
@@ -341,7 +341,7 @@ class _Copying:
             answer, _ = records(ended.output)
         except MalformedResponse as error:
             raise _CopyStopped(
-                *_not_done(judge_question(ended.code, ended.errors), f"{self.run}: {error}")
+                *_not_done(judge_query(ended.code, ended.errors), f"{self.run}: {error}")
             ) from error
         return answer, ended.errors
 
@@ -399,9 +399,9 @@ class _Copying:
         self.log.line(f"{self.cell}: exit code {ended.code}: {progress}")
 
 
-def _not_done(ending: CommandOutcome, what: str) -> CommandOutcome:
-    outcome: Outcome = "again" if ending.outcome == "done" else ending.outcome
-    return CommandOutcome(outcome, f"{what}: {ending.why}" if ending.why else what)
+def _not_done(judgement: CommandOutcome, what: str) -> CommandOutcome:
+    outcome: Outcome = "again" if judgement.outcome == "done" else judgement.outcome
+    return CommandOutcome(outcome, f"{what}: {judgement.why}" if judgement.why else what)
 
 
 def _alike(source: InventoryEntry, landed: InventoryEntry | None) -> bool:

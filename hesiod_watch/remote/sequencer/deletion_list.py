@@ -34,8 +34,8 @@ from hesiod_watch.core.location import Location, run_in
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.remote import ssh
-from hesiod_watch.remote.answers import answered
 from hesiod_watch.remote.connection import HostUnreachable, connected
+from hesiod_watch.remote.responses import read_response
 from hesiod_watch.rules.deletion_marks import EVIDENCE, HEADER, LIST, DeletionMark, read_marks
 from hesiod_watch.rules.exit_codes import last_line
 
@@ -83,7 +83,7 @@ class DeletionList:
 
     def inventory(self, cell: CellId) -> Inventory:
         """All entries of a cell at this moment."""
-        answer, errors = self._ask(FILES, f"{self.run.path}/{cell}")
+        answer, errors = self._query(FILES, f"{self.run.path}/{cell}")
         bad = [
             line for line in errors.splitlines() if not line.endswith("No such file or directory")
         ]
@@ -100,7 +100,7 @@ class DeletionList:
         if not sizes:
             return {}
         patience = longest_silence(list(sizes.values()))
-        answer, _ = self._ask(
+        answer, _ = self._query(
             CHECKSUMS, f"{self.run.path}/{cell}", given=names_given(sizes), patience=patience
         )
         try:
@@ -110,7 +110,7 @@ class DeletionList:
 
     def mark_of(self, cell: CellId) -> DeletionMark | None:
         """Last mark of a cell in the list; None without one."""
-        answer, errors = self._ask(READ, self.upstream.place.path)
+        answer, errors = self._query(READ, self.upstream.place.path)
         if errors.strip():
             raise PermanentError(
                 f"{self.upstream.place}: {LIST} cannot be read: {last_line(errors)}"
@@ -122,7 +122,7 @@ class DeletionList:
 
         Safe to repeat with the same name and content.
         """
-        answer, errors = self._ask(KEEP, self.upstream.place.path, name, given=content)
+        answer, errors = self._query(KEEP, self.upstream.place.path, name, given=content)
         if not answer or answer[0][:32].decode("ascii", "replace") != md5:
             raise TemporaryError(
                 f"{self.upstream.place}: {EVIDENCE}/{name} was not kept: {last_line(errors)}"
@@ -130,7 +130,7 @@ class DeletionList:
 
     def write(self, cell: CellId, mark: DeletionMark) -> None:
         """Append a mark to the list and read it back."""
-        _, errors = self._ask(
+        _, errors = self._query(
             APPEND, self.upstream.place.path, given=f"{mark.line()}\n".encode("ascii")
         )
         found = self.mark_of(cell)
@@ -139,14 +139,14 @@ class DeletionList:
                 f"{self.upstream.place}: {LIST} was not written: {last_line(errors)}"
             )
 
-    def _ask(
+    def _query(
         self, script: str, directory: str, *more: str, given: bytes = b"", patience: float = 0.0
     ) -> tuple[Sequence[bytes], str]:
         query = (*question(script, directory), *more)
         command = ssh.remote(self.upstream, query, self.control) if self.run.over_ssh else query
         quiet = self.upstream.connect_timeout + self.upstream.timeout + patience
         ended = self.runner(command, quiet=quiet, given=given, stop=self.stop)
-        answer, _ = answered(str(self.run), ended)
+        answer, _ = read_response(str(self.run), ended)
         return answer, ended.errors
 
 
@@ -173,6 +173,6 @@ def reached(
         sentence = str(error)
         raise (
             PermanentError(sentence)
-            if error.ending.outcome == "failed"
+            if error.judgement.outcome == "failed"
             else TemporaryError(sentence)
         ) from error

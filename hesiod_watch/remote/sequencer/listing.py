@@ -20,7 +20,7 @@ from hesiod_watch.core.model import CellId, QuarantinedName
 from hesiod_watch.host.command import CommandResult, CommandRunner, run
 from hesiod_watch.remote import ssh
 from hesiod_watch.remote.connection import HostUnreachable, connected
-from hesiod_watch.rules.exit_codes import judge_question, last_line
+from hesiod_watch.rules.exit_codes import judge_query, last_line
 from hesiod_watch.rules.run_names import FoundRun
 
 _NOT_RUNS = frozenset({"lost+found"})
@@ -87,7 +87,7 @@ def _read(place: Location, ended: CommandResult) -> UpstreamListing:
     try:
         answer, code = records(ended.output)
     except MalformedResponse as error:
-        why = judge_question(ended.code, ended.errors).why or "the command ended without an error"
+        why = judge_query(ended.code, ended.errors).why or "the command ended without an error"
         return UpstreamListing(problem=f"{place} cannot be listed: {error}; {why}")
     runs, quarantined = _classify(answer, place)
     problem = f"{place} cannot be listed in full: {last_line(ended.errors)}" if code else ""

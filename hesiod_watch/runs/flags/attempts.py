@@ -5,7 +5,7 @@ which replaces the flag of the attempt before. So the number of flags does not g
 of attempts.
 
 An attempt whose owner is proven dead is ended by the process that wants the next one. Only the
-owner's host can have that proof. A lock (`alone`) among the processes of that host keeps a slow
+owner's host can have that proof. A lock (`lock`) among the processes of that host keeps a slow
 process from ending an attempt that began later.
 """
 
@@ -41,7 +41,7 @@ def begin_attempt(
     work: str,
     owner: Owner,
     *,
-    alone: Callable[[], AbstractContextManager[None]],
+    lock: Callable[[], AbstractContextManager[None]],
     judge: Judge = process.judge_here,
     record: Mapping[str, object] | None = None,
 ) -> None:
@@ -51,31 +51,31 @@ def begin_attempt(
     this attempt is killed.
 
     Raises FlagExists, with the evidence, while the owner of the current attempt is not proven dead;
-    and what `create` raises. `alone()` admits one process of this host at a time.
+    and what `create` raises. `lock()` admits one process of this host at a time.
     """
     name = f"{work}.started"
     content = {**(record or {}), **_owner_record(owner)}
     try:
         create(pipeline, name, content)
     except FlagExists:
-        _take_over(pipeline, work, content, alone, judge)
+        _take_over(pipeline, work, content, lock, judge)
     # Other readers take `started` beside `done` or `failed` for an attempt that has ended. The
     # attempt before is over and this one is ours, so the flag of that attempt is deleted.
-    for ending in ("done", "failed"):
+    for outcome in ("done", "failed"):
         with suppress(OSError):
-            (pipeline / f"{work}.{ending}").unlink()
+            (pipeline / f"{work}.{outcome}").unlink()
 
 
 def _take_over(
     pipeline: Path,
     work: str,
     content: Mapping[str, object],
-    alone: Callable[[], AbstractContextManager[None]],
+    lock: Callable[[], AbstractContextManager[None]],
     judge: Judge,
 ) -> None:
     """Begin the next attempt after one that ended or whose owner is proven dead."""
     name = f"{work}.started"
-    with alone():
+    with lock():
         try:
             found = read(None, pipeline / name)
         except FileNotFoundError:
@@ -84,7 +84,7 @@ def _take_over(
             liveness, evidence = judge(parse_owner(found.text))
             # Hesiod leaves an empty `sync.started` beside the flag that says how it ended.
             over = parse_owner(found.text) is None and any(
-                (pipeline / f"{work}.{ending}").exists() for ending in ("done", "failed")
+                (pipeline / f"{work}.{outcome}").exists() for outcome in ("done", "failed")
             )
             if liveness is not Liveness.DEAD and not over:
                 raise FlagExists(f"{pipeline / name}: under way: {evidence}")
@@ -96,7 +96,7 @@ def end_attempt(
     pipeline: Path,
     work: str,
     owner: Owner,
-    ending: AttemptOutcome,
+    outcome: AttemptOutcome,
     record: Mapping[str, object] | None = None,
 ) -> bool:
     """End the attempt that `owner` began; store `record` beside the owner in the final flag.
@@ -107,7 +107,7 @@ def end_attempt(
     Returns False if the attempt is missing or not ours: a person withdrew it. Raises
     TemporaryError, PermanentError.
     """
-    started, ended = f"{work}.started", f"{work}.{ending}"
+    started, ended = f"{work}.started", f"{work}.{outcome}"
     if not _ours(pipeline / started, owner):
         return _ours(pipeline / ended, owner)  # a rename whose response was lost
     if record:

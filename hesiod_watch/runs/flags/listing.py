@@ -156,21 +156,21 @@ class FlagListing:
             claims=self._unread_claims(stem) if done else self._claims(stem, judge),
         )
 
-    def round(self, work: str, judge: Judge) -> Attempt | None:
+    def attempt(self, work: str, judge: Judge) -> Attempt | None:
         """Attempt at `work` that is running, or else the last one; None if there was none."""
         if f"{work}.started" in self._found and not self._ended(work):
             owner = self._owner(f"{work}.started")
             return Attempt("", owner, *judge(owner), record_in(self._text(f"{work}.started")))
         ends = [
             Attempt(
-                ending,
-                self._owner(f"{work}.{ending}"),
+                outcome,
+                self._owner(f"{work}.{outcome}"),
                 Liveness.DEAD,
                 "it has ended",
-                record_in(self._text(f"{work}.{ending}")),
+                record_in(self._text(f"{work}.{outcome}")),
             )
-            for ending in ("done", "failed")
-            if f"{work}.{ending}" in self._found
+            for outcome in ("done", "failed")
+            if f"{work}.{outcome}" in self._found
         ]
         return max(ends, key=lambda end: end.owner.time if end.owner else "", default=None)
 

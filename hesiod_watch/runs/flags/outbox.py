@@ -61,14 +61,14 @@ def read_outbox(
     """
     if not listing.has(names.MESSAGES):
         return None
-    last_round = listing.round(names.NOTIFY, judge)
+    last_attempt = listing.attempt(names.NOTIFY, judge)
     ticket = read_ticket(pipeline)[0] if listing.has(names.TICKET) else None
     try:
         found = _OutboxFiles(pipeline / names.MESSAGES)
         past = found.past()
     except OSError as error:
         problem = f"{pipeline / names.MESSAGES}: cannot be read: {error.strerror}"
-        return Outbox(round=last_round, ticket=ticket, problem=problem)
+        return Outbox(last_attempt=last_attempt, ticket=ticket, problem=problem)
     numbers = found.numbers
     outbox = Outbox(
         reported=frozenset(found.keys | past),
@@ -84,7 +84,7 @@ def read_outbox(
                 after=min((found.delivered.get(name, 0) for name in channels), default=10**9)
             )
         ),
-        round=last_round,
+        last_attempt=last_attempt,
         ticket=ticket,
     )
     due = {message.number for name in channels for message in outbox.waiting_for(name)}
@@ -93,7 +93,7 @@ def read_outbox(
     )
 
 
-def read_letters(pipeline: Path) -> tuple[OutboxMessage, ...]:
+def read_messages(pipeline: Path) -> tuple[OutboxMessage, ...]:
     """Read every message that has a number, in order.
 
     Raises FileNotFoundError, TemporaryError or PermanentError.

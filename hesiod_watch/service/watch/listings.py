@@ -35,7 +35,7 @@ class ListedRuns:
     listings: tuple[UpstreamListing, ...]
 
 
-def ask(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRuns:
+def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False) -> ListedRuns:
     """Query every configured upstream.
 
     Raises TemporaryError if the landing area cannot be read.
