@@ -53,6 +53,20 @@ class RecordUnit:
         lengths: NDArray[np.int64] = self.ends[:, 1] - self.starts[:, 1]
         return lengths
 
+    def lines(self, record: int) -> list[bytes]:
+        """The four lines of a record of this unit (from 0), without their newlines."""
+        return [
+            bytes(self.data[start:end])
+            for start, end in zip(self.starts[record], self.ends[record], strict=True)
+        ]
+
+    def first_records(self, count: int) -> RecordUnit:
+        """The first `count` records, at least one."""
+        if count == self.reads:
+            return self
+        end = int(self.ends[count - 1, 3]) + 1
+        return RecordUnit(self.data[:end], self.starts[:count], self.ends[:count], self.first)
+
 
 class RecordReader:
     """Iterator over the units of one stream.
@@ -89,9 +103,15 @@ class RecordReader:
             ended = size < len(buffer)
             newlines = np.flatnonzero(np.frombuffer(buffer, np.uint8, size) == _NEWLINE)
             if count := len(newlines) // 4:
-                yield self._unit(buffer, newlines[: 4 * count])
-                self.records += count
+                unit = self._unit(buffer, newlines[: 4 * count])
                 rest = bytes(memoryview(buffer)[newlines[4 * count - 1] + 1 : size])
+                valid = self._check(unit)
+                if valid:
+                    yield unit.first_records(valid)
+                    self.records += valid
+                if valid < count:
+                    self._require_blank_end(unit, valid, rest)
+                    return
             else:
                 rest = bytes(memoryview(buffer)[:size])
             if ended:
@@ -124,13 +144,15 @@ class RecordReader:
         starts = np.empty_like(newlines)
         starts[0] = 0
         starts[1:] = newlines[:-1] + 1
-        unit = RecordUnit(
+        return RecordUnit(
             memoryview(buffer)[: int(newlines[-1]) + 1], starts.reshape(-1, 4), ends, self.records
         )
-        self._check(unit)
-        return unit
 
-    def _check(self, unit: RecordUnit) -> None:
+    def _check(self, unit: RecordUnit) -> int:
+        """Number of valid records; fewer than all if a blank line follows the last of them.
+
+        Raises BadSource for any other fault.
+        """
         data = np.frombuffer(unit.data, np.uint8)
         lengths = unit.ends - unit.starts
         bad = data[unit.starts[:, 0]] != _AT
@@ -138,11 +160,25 @@ class RecordReader:
         bad |= lengths[:, 1] != lengths[:, 3]
         if bad.any():
             record = int(np.argmax(bad))
-            lines = [
-                bytes(unit.data[start:end])
-                for start, end in zip(unit.starts[record], unit.ends[record], strict=True)
-            ]
-            raise self._describe_fault(lines, unit.first + record)
+            if unit.first + record and unit.lines(record)[0] in (b"", b"\r"):
+                return record
+            raise self._describe_fault(unit.lines(record), unit.first + record)
+        return unit.reads
+
+    def _require_blank_end(self, unit: RecordUnit, record: int, rest: bytes) -> None:
+        """Read to the end of the stream, from a blank line on: only blank lines may follow.
+
+        Raises BadSource if something else follows.
+        """
+        chunk = bytearray(self._unit_bytes)
+        text = bytes(unit.data[unit.starts[record, 0] :]) + rest
+        while not text.strip(b"\r\n"):
+            size = self._readinto(memoryview(chunk))
+            if not size:
+                self._repairs["blank line at the end"] = None
+                return
+            text = bytes(memoryview(chunk)[:size])
+        raise self._describe_fault(unit.lines(record), unit.first + record)
 
     def _tail(self, rest: bytes) -> Iterator[RecordUnit]:
         """The record, if any, after the last newline-terminated record at the end of the stream."""
@@ -161,6 +197,7 @@ class RecordReader:
             )
         buffer = bytearray(rest + b"\n")
         unit = self._unit(buffer, np.flatnonzero(np.frombuffer(buffer, np.uint8) == _NEWLINE))
+        self._check(unit)
         self._repairs["no newline at the end"] = None
         yield unit
         self.records += 1

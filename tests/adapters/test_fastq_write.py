@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from output_writing import write_outputs
 
-from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.core.errors import BadSource, PermanentError
 from hesiod_watch.fastq import bgzf, journal_state
 from hesiod_watch.fastq.model import Level, Output, Settings
 from hesiod_watch.fastq.qc import qc_groups
@@ -152,6 +152,9 @@ REPAIRED = [
     (GOOD + GOOD[:-1], GOOD + GOOD, "no newline at the end"),
     (GOOD + b"\n", GOOD, "blank line at the end"),
     (GOOD + b"\n\n", GOOD, "blank line at the end"),
+    (GOOD + b"\n" * 4, GOOD, "blank line at the end"),
+    (GOOD + b"\r\n" * 9, GOOD, "Windows line ends, blank line at the end"),
+    (GOOD + b"\n" * (5 << 20), GOOD, "blank line at the end"),
     (GOOD.replace(b"\n", b"\r\n"), GOOD, "Windows line ends"),
     (GOOD + GOOD.replace(b"\n", b"\r\n"), GOOD + GOOD, "Windows line ends"),
     (GOOD.replace(b"\n", b"\r\n")[:-2], GOOD, "Windows line ends, no newline at the end"),
@@ -159,7 +162,21 @@ REPAIRED = [
 
 
 @pytest.mark.parametrize("name", ["a.fastq", "a.fastq.gz"])
-@pytest.mark.parametrize(("text", "right", "note"), REPAIRED)
+@pytest.mark.parametrize(
+    ("text", "right", "note"),
+    REPAIRED,
+    ids=[
+        "no newline",
+        "1 blank line",
+        "2 blank lines",
+        "4 blank lines",
+        "9 Windows blank lines",
+        "5 MiB of blank lines",
+        "Windows",
+        "the second record Windows",
+        "Windows and no newline",
+    ],
+)
 def test_line_ends_are_put_right(
     text: bytes, right: bytes, note: str, name: str, tmp_path: Path
 ) -> None:
@@ -168,6 +185,15 @@ def test_line_ends_are_put_right(
     written = write(sources, tmp_path / "out")
     assert gzip.decompress(written.path.read_bytes()) == right + GOOD
     assert written.notes == (f"{name}: {note}; repaired in the output",)
+
+
+@pytest.mark.parametrize("blank", [1, 4, 5 << 20])
+def test_blank_lines_between_records_are_refused(blank: int, tmp_path: Path) -> None:
+    """Blank lines before more data are a fault at the record where they begin."""
+    source = put(tmp_path, "a.fastq", GOOD + b"\n" * blank + GOOD)
+    with pytest.raises(BadSource, match="begins with nothing") as refused:
+        write([source], tmp_path / "out")
+    assert "record 2, line 5" in str(refused.value)
 
 
 @pytest.mark.parametrize("name", ["a.fastq", "a.fastq.gz"])
