@@ -132,6 +132,7 @@ def test_systemd_unit(tmp_path: Path, name: str) -> None:
         "OOMPolicy=continue",
         "Restart=on-failure",
         "RestartPreventExitStatus=2",
+        "UMask=0007",
     ],
 )
 def test_unit_lets_workers_live(setting: str) -> None:
@@ -154,7 +155,7 @@ def test_poll_is_started_every_five_minutes() -> None:
     timer, cron = POLL.with_suffix(".timer"), ROOT / "contrib" / "cron" / "hesiod-watch"
     assert "OnCalendar=*:0/5" in timer.read_text("utf-8").splitlines()
     (command,) = re.findall(r"^ExecStart=(.*)$", POLL.read_text("utf-8"), re.M)
-    assert cron.read_text("utf-8").splitlines()[-1].endswith(f"  {command}")
+    assert cron.read_text("utf-8").splitlines()[-1].endswith(f"  umask 007 && {command}")
 
 
 @pytest.mark.parametrize("unit", SERVICES, ids=[path.stem for path in SERVICES])
@@ -173,7 +174,7 @@ def test_units_may_do_the_same() -> None:
             line
             for line in unit.read_text("utf-8").splitlines()
             if re.match(
-                r"(Protect|Private|NoNew|RestrictA|RestrictN|RestrictR|RestrictSUID|Cap|Lock|System)",
+                r"(UMask|Protect|Private|NoNew|RestrictA|RestrictN|RestrictR|RestrictSUID|Cap|Lock|System)",
                 line,
             )
         }
