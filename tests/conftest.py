@@ -1,6 +1,4 @@
-"""What holds for every test: nothing of the host's own configuration leaks in, and property tests
-repeat.
-"""
+"""Fixtures for every test: no configuration of the host, repeatable property tests."""
 
 from __future__ import annotations
 
@@ -14,9 +12,9 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from rt_server import RtServer
 
-# The examples of a property test follow from the test itself: a failure in CI is a failure here. No
-# database of earlier failures is kept for the same reason; machines under load make deadlines per
-# example meaningless.
+# The examples of a property test depend on the test only, so a failure in CI can be repeated here.
+# For the same reason there is no database of earlier failures. A deadline for each example has no
+# meaning on a machine under load.
 settings.register_profile("repeatable", derandomize=True, database=None, deadline=None)
 settings.load_profile("repeatable")
 
@@ -32,7 +30,7 @@ LEAKING = (
 
 @pytest.fixture(autouse=True)
 def clean_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The variables that this program looks at are unset, and the umask is the usual one."""
+    """Unset the environment variables of hesiod-watch, and set the usual umask."""
     for name in LEAKING:
         monkeypatch.delenv(name, raising=False)
     umask = os.umask(0o022)
@@ -42,7 +40,7 @@ def clean_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def tracker_server() -> Iterator[RtServer]:
-    """A real Request Tracker for all tests of this process; ask for `tracker`, which is fresh."""
+    """A real Request Tracker for all tests of this process; tests use `tracker`, which is fresh."""
     from rt_server import missing, rt_server  # late: only some tests need what it imports
 
     if packages := missing():
@@ -53,7 +51,7 @@ def tracker_server() -> Iterator[RtServer]:
 
 @pytest.fixture
 def tracker(tracker_server: RtServer) -> Iterator[RtServer]:
-    """A real Request Tracker, up and as new."""
+    """A real Request Tracker that is running and has its initial content."""
     tracker_server.restore()
     yield tracker_server
     tracker_server.thaw()
@@ -62,8 +60,9 @@ def tracker(tracker_server: RtServer) -> Iterator[RtServer]:
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
-    """Data as the name of a test is no name: unreadable, and different in each worker where it
-    carries a time.
+    """Use the argument's name as the id of bytes and long texts.
+
+    Such data are unreadable as an id. With a time in them they differ between workers.
     """
     if isinstance(val, bytes) or (isinstance(val, str) and len(val) > 80):
         return argname

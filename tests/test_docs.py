@@ -1,6 +1,4 @@
-"""The documentation is true: every command, option, key, flag and code is told, and nothing that is
-not there.
-"""
+"""The documentation lists every command, option, key, flag and exit code, and no others."""
 
 from __future__ import annotations
 
@@ -38,14 +36,14 @@ def page(name: str) -> str:
 
 
 def section(text: str, title: str) -> str:
-    """What stands under `## title`."""
+    """Text of the section `## title`."""
     found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
     assert found, f"no section {title!r}"
     return found[1]
 
 
 def table(text: str, heading: str) -> list[list[str]]:
-    """The rows of the tables whose first column is called `heading`, each a list of cells."""
+    """Rows of the tables whose first column is `heading`; each row is a list of cells."""
     rows = []
     for found in re.finditer(rf"^\| {heading} \|.*\n\|[-|]+\|\n((?:\|.*\n?)+)", text, re.M):
         rows += [
@@ -63,7 +61,7 @@ def code(text: str) -> list[str]:
 
 
 def config_keys(kind: type[Any] = config.Config, prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Every key with its default as YAML would give it; MISSING where it must be given."""
+    """Every key with its default, as YAML returns it; MISSING for a required key."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     for name, reader in reading.keys_of(kind).items():
         if isinstance(reader, reading.SectionValue):
@@ -82,12 +80,12 @@ def test_every_key_is_documented() -> None:
 
 
 def test_documented_defaults() -> None:
-    """The default that the page gives for a key, written into a file, is the program's own."""
+    """A file with the documented default of every key equals a file without these keys."""
     lines: dict[str, Any] = {}
     for key, default, _ in table(page("docs/configuration.md"), "key"):
         if default == "must be given" or key in ("`upstreams`", "`types`"):
             continue
-        # What holds for every one of a kind holds for the one that is there by default.
+        # A default of every upstream or type is also that of the one that exists by default.
         for kind, name in (("upstreams", "local"), ("types", "internal")):
             key = key.replace(f"{kind}.NAME.", f"{name}.")
         outer, _, inner = code(key)[0].rpartition(".")
@@ -95,19 +93,19 @@ def test_documented_defaults() -> None:
         (lines.setdefault(outer, {}) if outer else lines)[inner] = value
     lines["upstreams"] = {"local": {"location": "LOCAL", **lines.pop("local")}}
     lines["types"] = {"internal": {"runs": ".*", **lines.pop("internal")}}
-    second = {"location": "/c"}  # there is none by default
-    lines["backups"] = {"second": {**second, **lines.pop("backups.NAME")}}
+    backup = {"location": "/c"}  # there is no backup by default
+    lines["backups"] = {"second": {**backup, **lines.pop("backups.NAME")}}
     lines["notify"]["rt"] = lines.pop("notify.rt")
-    chat = {"url_file": "/d"}  # nor is there one of these
+    chat = {"url_file": "/d"}  # there is no channel of this kind by default
     lines["notify"]["channels"] = {"chat": {**chat, **lines.pop("notify.channels.NAME")}}
     document = yaml.safe_dump({"landing": "/a", "output": "/b", **lines})
-    given = {"backups": {"second": second}, "notify": {"channels": {"chat": chat}}}
+    given = {"backups": {"second": backup}, "notify": {"channels": {"chat": chat}}}
     least = yaml.safe_dump({"landing": "/a", "output": "/b", **given})
     assert config.parse(document, None) == config.parse(least, None)
 
 
 def test_every_field_has_its_sentence() -> None:
-    """Under each field of a configuration value stands a sentence that says what it is."""
+    """Each field of a configuration value is followed by a sentence that describes it."""
     for node in ast.parse(inspect.getsource(values)).body:
         if isinstance(node, ast.ClassDef):
             fields = [
@@ -120,16 +118,14 @@ def test_every_field_has_its_sentence() -> None:
 
 
 def places_of(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, int]]:
-    """Every key of a document, dotted, with the index of its line."""
+    """Every dotted key of a document, with the index of its line."""
     for name, value in node.value if isinstance(node, yaml.MappingNode) else ():
         yield f"{prefix}{name.value}", name.start_mark.line
         yield from places_of(value, f"{prefix}{name.value}.")
 
 
 def with_shown(sample: str, key: str) -> str:
-    """The sample with the section `key` that it shows in a comment, because there is nothing in it
-    by default.
-    """
+    """Uncomment the section `key` of the sample; it is a comment because its default is empty."""
     lines = sample.splitlines(keepends=True)
     (begin,) = [
         number for number, line in enumerate(lines) if re.fullmatch(rf" *#   {key}:\n", line)
@@ -163,8 +159,9 @@ def test_sample_has_every_key() -> None:
 
 
 def test_every_event_is_documented() -> None:
-    """docs/messages.md has a row for each event with its default, in the order of telling, and so
-    has the sample.
+    """docs/messages.md and the sample list each event with its default.
+
+    Their order is that of the messages.
     """
     rows = table(page("docs/messages.md"), "event")
     expected = [(name, kind.default, kind.says) for name, kind in events.EVENTS.items()]
@@ -176,7 +173,7 @@ def test_every_event_is_documented() -> None:
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    """Every command with its parser; those of `config` as `config sample` and `config check`."""
+    """Every command with its parser, also `config sample` and `config check`."""
     found: dict[str, argparse.ArgumentParser] = {}
     for name, parser in subparsers(cli.build_parser()).items():
         inner = subparsers(parser)
@@ -207,33 +204,33 @@ def test_every_command_is_documented() -> None:
 
 @pytest.mark.parametrize("name", sorted(commands()))
 def test_every_option_is_documented(name: str) -> None:
-    """The table of a command names its options, all of them and no others."""
+    """The table of a command names all its options and no others."""
     rows = table(section(page("docs/commands.md"), name), "option")
     assert {span.split()[0] for row in rows for span in code(row[0])} == options(commands()[name])
 
 
 def test_general_options() -> None:
-    """The options before the command are told."""
+    """The options before the command are documented."""
     general = page("docs/commands.md").partition("\n## ")[0]
-    told = {span.split()[0] for row in table(general, "option") for span in code(row[0])}
-    assert told - {"-h", "--help"} == options(cli.build_parser())
+    documented = {span.split()[0] for row in table(general, "option") for span in code(row[0])}
+    assert documented - {"-h", "--help"} == options(cli.build_parser())
 
 
 @pytest.mark.parametrize("name", sorted(commands()))
 def test_help_of_every_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Each command explains itself, with its exit codes, and says a sentence about what it does."""
+    """The help of each command says what it does; the general help lists the exit codes."""
     assert cli.main([*name.split(), "--help"]) == 0
     assert "exit status:" in cli.build_parser().format_help()
     assert len(capsys.readouterr().out.split("\n\n")) >= 2
 
 
 def test_exit_codes() -> None:
-    """The codes are the same in the code, in --help, in docs/commands.md and in the README."""
-    told = {int(row[0]) for row in table(page("docs/commands.md"), "exit code")}
-    assert told == {0, 1, 2, 75, 130, 143}
+    """The exit codes are the same in --help, in docs/commands.md and in the README."""
+    documented = {int(row[0]) for row in table(page("docs/commands.md"), "exit code")}
+    assert documented == {0, 1, 2, 75, 130, 143}
     for text in (cli.build_parser().format_help(), section(page("README.md"), "Decide and repair")):
         paragraph = text[text.lower().index("exit ") :]
-        assert told <= {int(number) for number in re.findall(r"\b\d+\b", paragraph)}
+        assert documented <= {int(number) for number in re.findall(r"\b\d+\b", paragraph)}
 
 
 # JSON.
@@ -245,12 +242,12 @@ DONE, WORKED_ON, SHORT = (
 
 @pytest.fixture
 def configuration(tmp_path: Path) -> Path:
-    """A landing area with a run in which something can be said about everything."""
+    """A landing area with a run that gives every command something to report."""
     run, output = tmp_path / "runs" / "run1", tmp_path / "results" / "run1"
     for cell in (DONE, WORKED_ON, SHORT, "20190710_1720_1A_CTC00001_c6ded780"):
         (run / "lib1" / cell / "fastq_pass").mkdir(parents=True)
     (run / "-rf").mkdir()
-    # Somebody wrote this summary by hand, and the file that it announces is not here.
+    # A person wrote this summary; the file that it announces is missing.
     (run / "lib1" / SHORT / "final_summary.txt").write_text(
         "# by hand\nfastq_files_in_final_dest=1\n"
     )
@@ -266,13 +263,13 @@ def configuration(tmp_path: Path) -> Path:
         "passed_bases": 2,
     }
     flags.create(pipeline, flags.done(DONE), {"cell": f"lib1/{DONE}", "results": headline})
-    told = {
+    message = {
         "event": "run-new",
         "channels": {"rt": "comment"},
         "time": "2026-11-22T10:15:00+00:00",
         "text": "new",
     }
-    flags.put_message(pipeline, "run-new", told)
+    flags.put_message(pipeline, "run-new", message)
     flags.create(pipeline, flags.synced(WORKED_ON), {})
     flags.claim_cell(pipeline, WORKED_ON, process.this_owner("process", "local"))
     work = output / "lib1" / WORKED_ON
@@ -284,8 +281,9 @@ def configuration(tmp_path: Path) -> Path:
 
 
 def shape(value: object, at: str = "") -> set[str]:
-    """Every path of keys in a document; lists are their elements, names of cells are `*`, null is
-    anything.
+    """Every path of keys in a document.
+
+    A list counts as its elements, the name of a cell as `*`, and null as any value.
     """
     found = set()
     if isinstance(value, dict):
@@ -314,9 +312,7 @@ def shape(value: object, at: str = "") -> set[str]:
 def test_json_of_the_page(
     name: str, arguments: list[str], configuration: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The document that docs/commands.md shows for a command has the keys of the real one, all and
-    no others.
-    """
+    """The JSON that docs/commands.md shows for a command has exactly the keys of the real one."""
     (shown,) = re.findall(r"```json\n(.*?)```", section(page("docs/commands.md"), name), re.S)
     assert cli.main(["--config", str(configuration), name, *arguments, "--json"]) == (
         1 if name == "verify" else 0
@@ -325,15 +321,15 @@ def test_json_of_the_page(
 
 
 def test_hesiod_keys(configuration: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The keys of `status --hesiod` are told, in their order."""
+    """The keys of `status --hesiod` are documented in their order."""
     assert cli.main(["--config", str(configuration), "status", "--hesiod"]) == 0
     real = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
-    told = section(page("docs/commands.md"), "status").partition("The keys:")[2].partition(".\n")[0]
-    assert code(told) == real
+    text = section(page("docs/commands.md"), "status")
+    assert code(text.partition("The keys:")[2].partition(".\n")[0]) == real
 
 
 def test_keys_of_a_qc_group() -> None:
-    """docs/qc-json.md has every key of the numbers of a group of reads, in their order."""
+    """docs/qc-json.md has every key of a group of reads, in the order of the file."""
     rows = table(page("docs/qc-json.md"), "key")
     assert [key for row in rows for key in code(row[0])] == list(
         qc.group(ReadStatistics(), "whole")
@@ -348,14 +344,14 @@ def flag_names() -> list[str]:
 
 
 def test_every_flag_is_documented() -> None:
-    """docs/flags.md has every flag that the program knows."""
-    told = set(flag_names())
+    """docs/flags.md lists exactly the flags that the program knows."""
+    documented = set(flag_names())
     facts = {f"{{cell}}.{fact}" for fact in ("synced", "done", "failed", "aborted", "started")}
     facts |= {
         f"{{cell}}.{stage}.{end}" for stage in names.STAGES for end in ("started", "done", "failed")
     }
     facts |= {"{cell}.started.2", "{cell}.started.worker", "{cell}.started.yielded"}
-    assert told == facts | names.RUN_FLAGS | {
+    assert documented == facts | names.RUN_FLAGS | {
         names.UPSTREAM,
         names.OUTPUT,
         names.TYPE,
@@ -367,21 +363,19 @@ def test_every_flag_is_documented() -> None:
 
 @pytest.mark.parametrize("name", [name for name in flag_names() if name != names.ATTIC])
 def test_documented_flags_are_understood(name: str) -> None:
-    """The program understands each flag that docs/flags.md names."""
+    """The program recognises each flag that docs/flags.md names."""
     assert names.is_understood(name.replace("{cell}", "20190710_1723_2-A5-D5_PAD38578_c6ded78b"))
 
 
 def test_flags_of_the_readme() -> None:
     """The README's short table names no flag that docs/flags.md does not have."""
-    told = [name for row in table(page("README.md"), "flag") for name in code(row[0])]
-    assert told
-    assert set(told) <= set(flag_names())
+    named = [name for row in table(page("README.md"), "flag") for name in code(row[0])]
+    assert named
+    assert set(named) <= set(flag_names())
 
 
 def test_every_stage_and_status_is_documented() -> None:
-    """The tables of stages and statuses have every word, stages in the order in which they are
-    decided.
-    """
+    """docs/flags.md lists every stage and status, the stages in the order of the decision."""
     text = page("docs/flags.md")
     assert [code(row[0])[0] for row in table(text, "stage")] == [str(stage) for stage in Stage]
     assert {code(row[0])[0] for row in table(text, "status")} == {str(status) for status in Status}
@@ -391,7 +385,7 @@ def test_every_stage_and_status_is_documented() -> None:
 
 
 def command_lines(text: str) -> list[str]:
-    """The indented or fenced lines that call hesiod-watch, without their comments."""
+    """Indented lines that call hesiod-watch, without their comments."""
     return [
         line.strip().split("  #")[0].strip()
         for line in re.findall(r"^ {4}(hesiod-watch .*)$", text, re.M)
@@ -403,7 +397,7 @@ def command_lines(text: str) -> list[str]:
     [line for name in ("README.md", "docs/configuration.md") for line in command_lines(page(name))],
 )
 def test_command_lines_parse(line: str) -> None:
-    """A command shown to be typed is one that the program takes."""
+    """The program accepts each command that the documentation shows."""
     if "FILE" not in line and not line.startswith("hesiod-watch: "):
         arguments = shlex.split(line.partition(" > ")[0])[1:]
         assert cli.build_parser().parse_args(arguments).call
@@ -411,7 +405,7 @@ def test_command_lines_parse(line: str) -> None:
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
 def test_make_targets_exist(name: str) -> None:
-    """Every `make …` that is shown is a target of the Makefile."""
+    """Every `make …` in the documentation is a target of the Makefile."""
     targets = set(re.findall(r"^(\w+):", page("Makefile"), re.M))
     shown = set(re.findall(r"^ {4}make (\w+)", page(name), re.M))
     assert shown
@@ -420,6 +414,6 @@ def test_make_targets_exist(name: str) -> None:
 
 @pytest.mark.parametrize("path", PAGES, ids=[str(path.relative_to(ROOT)) for path in PAGES])
 def test_links_lead_somewhere(path: Path) -> None:
-    """A link to a file of the project leads to a file that is there."""
+    """A link to a file of the project leads to an existing file."""
     links = re.findall(r"\]\(([^)#]+)", path.read_text("utf-8"))
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []

@@ -1,8 +1,8 @@
-"""What import-linter cannot say about imports; its contracts are in pyproject.toml, and `make lint`
-checks them.
+"""Rules about imports that import-linter cannot express.
 
-Imports anywhere in a module count, also late imports inside functions: an import that is late for
-speed is still a dependency.
+The contracts of import-linter are in pyproject.toml, and `make lint` checks them. Imports anywhere
+in a module count, also those inside functions: an import that is late for speed is still a
+dependency.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from hesiod_watch.cli import COMMANDS
 PACKAGE = Path(__file__).parents[1] / "hesiod_watch"
 STANDARD = frozenset(sys.stdlib_module_names)
 
-# Third-party packages, and the only modules or packages of ours that use them.
+# Third-party packages, and the only modules or packages of hesiod-watch that use them.
 THIRD_PARTY: dict[str, tuple[str, ...]] = {
     "yaml": ("config", "runs.flags", "actions"),
     "watchdog": ("service.watch",),
@@ -100,9 +100,7 @@ EFFECTS = frozenset(
 
 
 def modules() -> list[str]:
-    """Every module of the package, dotted, without the package's own name; "" is the package
-    itself.
-    """
+    """Dotted names of all modules below the package; "" is the package itself."""
     files = sorted(PACKAGE.rglob("*.py"))
     return [
         ".".join(file.relative_to(PACKAGE).with_suffix("").parts)
@@ -123,9 +121,7 @@ def source_of(module: str) -> str:
 
 
 def imports(source: str) -> Iterator[str]:
-    """Dotted names of everything that a module imports, `from package import module` as
-    `package.module`.
-    """
+    """Dotted names of a module's imports; `from package import module` gives `package.module`."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -136,7 +132,7 @@ def imports(source: str) -> Iterator[str]:
 
 
 def inside(module: str, places: tuple[str, ...]) -> bool:
-    """Whether a module is one of these modules, or in one of these packages."""
+    """Whether a module is in the list `places`, or in a package of that list."""
     return any(module == place or module.startswith(f"{place}.") for place in places)
 
 
@@ -151,7 +147,7 @@ def misplaced(module: str, source: str) -> list[str]:
 
 
 def impure(module: str, source: str) -> list[str]:
-    """Every import and every call with which a rule would look at the world."""
+    """Every import and every call that reads the disk, the clock or the network."""
     standard = [name for name in imports(source) if name.split(".")[0] in STANDARD]
     found = [
         f"{module} imports {name}"
@@ -173,13 +169,13 @@ def impure(module: str, source: str) -> list[str]:
 
 @pytest.mark.parametrize("module", MODULES, ids=[module or PACKAGE.name for module in MODULES])
 def test_third_party_packages_stay_in_place(module: str) -> None:
-    """Only the modules that are meant to use a third-party package import it."""
+    """A third-party package is imported only by the modules of the table."""
     assert misplaced(module, source_of(module)) == []
 
 
 @pytest.mark.parametrize("module", [module for module in RULES if module != "core.logfields"])
 def test_rules_are_pure(module: str) -> None:
-    """A rule reads neither the disk nor the clock: its arguments say everything it needs."""
+    """A rule reads neither the disk nor the clock: its arguments contain everything it needs."""
     assert impure(module, source_of(module)) == []
 
 
@@ -195,7 +191,7 @@ def test_rules_are_pure(module: str) -> None:
     ],
 )
 def test_impurity_is_found(module: str, source: str) -> None:
-    """The check notices each way in which a rule could look at the world."""
+    """The check finds each way in which a rule could read the disk or the clock."""
     assert impure(module, source)
 
 
@@ -209,21 +205,19 @@ def test_impurity_is_found(module: str, source: str) -> None:
     ],
 )
 def test_misplaced_package_is_found(module: str, source: str) -> None:
-    """The check notices a third-party package where it does not belong, also in a late import."""
+    """The check finds a third-party package in the wrong module, also in a late import."""
     assert misplaced(module, source)
 
 
 def test_places_exist() -> None:
-    """The table of third-party packages names no module that does not exist."""
+    """Every module in the table of third-party packages exists."""
     assert [
         place for places in THIRD_PARTY.values() for place in places if place not in MODULES
     ] == []
 
 
 def test_top_holds_packages_only() -> None:
-    """Twelve packages are at the top of the package, and no module but the two that Python asks
-    for.
-    """
+    """The package contains twelve packages and only the two modules that Python requires."""
     found = {path.name for path in PACKAGE.iterdir() if path.name != "__pycache__"}
     packages = {path.parent.name for path in PACKAGE.glob("*/__init__.py")}
     assert len(packages) == 12
@@ -231,7 +225,7 @@ def test_top_holds_packages_only() -> None:
 
 
 def test_architecture_describes_every_package() -> None:
-    """docs/architecture.md has one line for each package, and for no other."""
+    """docs/architecture.md has one line for each package, and no other lines."""
     text = (PACKAGE.parent / "docs/architecture.md").read_text("utf-8")
     described = re.findall(r"^\| `(\w+)` \| ", text, re.MULTILINE)
     assert sorted(described) == sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
@@ -250,7 +244,7 @@ def loaded_by(statements: str) -> set[str]:
 
 
 def test_command_starts_light() -> None:
-    """All commands together load nothing that only the work needs."""
+    """Building the parsers of all commands loads no package that only the work needs."""
     loaded = loaded_by("from hesiod_watch import cli; cli.build_parser()")
     assert "hesiod_watch.service.reconcile" in loaded
     assert {name for name in loaded if name.split(".")[0] in HEAVY} == set()
@@ -258,7 +252,7 @@ def test_command_starts_light() -> None:
 
 @pytest.mark.parametrize("option", ["--version", "--help"])
 def test_version_and_help_load_no_command(option: str) -> None:
-    """`--version` and `--help` need no module but the parser: they take no time to speak of."""
+    """`--version` and `--help` load only the parser, so they are fast."""
     loaded = loaded_by(f"from hesiod_watch.cli import main; assert main([{option!r}]) == 0")
     ours = {name for name in loaded if name.split(".")[0] == PACKAGE.name}
     assert "hesiod_watch.cli" in ours
@@ -275,7 +269,7 @@ def test_version_and_help_load_no_command(option: str) -> None:
 
 
 def test_command_loads_its_own_module_only() -> None:
-    """A command's help loads the module of that command, and none of another command."""
+    """A command's help loads the module of that command only."""
     loaded = loaded_by("from hesiod_watch.cli import main; assert main(['doctor', '--help']) == 0")
     commands = {f"hesiod_watch.cli.{module}" for module, _ in COMMANDS.values()}
     assert loaded & commands == {"hesiod_watch.cli.doctor_command"}
@@ -285,9 +279,7 @@ def test_command_loads_its_own_module_only() -> None:
     "module", ["hesiod_watch.service.reconcile", "hesiod_watch.service.daemon"]
 )
 def test_deciding_loads_no_work(module: str) -> None:
-    """A process that decides has not loaded the code that does the work, not even through other
-    modules.
-    """
+    """A process that decides does not load the code of the work, not even through other modules."""
     work = {
         name
         for name in loaded_by(f"import {module}")

@@ -1,6 +1,4 @@
-"""What is shipped around the code: the sample, the units, the scripts, the licence, the two
-commands of the README.
-"""
+"""Files shipped with the code: sample, systemd units, scripts, licence, changelog, Makefile."""
 
 from __future__ import annotations
 
@@ -31,14 +29,14 @@ POLL = ROOT / "contrib" / "systemd" / "hesiod-watch-poll.service"
 
 
 def test_sample_in_contrib() -> None:
-    """The sample in contrib/ is the one that `config sample` prints, and it loads."""
+    """The sample in contrib/ is the output of `config sample`, and it loads."""
     shipped = ROOT / "contrib" / "hesiod-watch.yaml"
     assert shipped.read_text("utf-8") == sample()
     assert parse(shipped.read_text("utf-8"), shipped).landing.is_absolute()
 
 
 def test_data_files_are_packaged() -> None:
-    """Whatever lies beside the code is installed with it, or compiled."""
+    """Every file beside the code is installed with it, or compiled."""
     package = ROOT / "hesiod_watch"
     patterns = PROJECT["tool"]["setuptools"]["package-data"]["hesiod_watch"]
     modules = PROJECT["tool"]["setuptools"]["ext-modules"]
@@ -54,7 +52,7 @@ def test_data_files_are_packaged() -> None:
 
 
 def test_scripts_are_installed() -> None:
-    """Every script in bin/ is installed, and none that is not there."""
+    """Exactly the scripts in bin/ are installed."""
     listed = PROJECT["tool"]["setuptools"]["script-files"]
     assert sorted(listed) == sorted(f"bin/{path.name}" for path in (ROOT / "bin").iterdir())
 
@@ -62,7 +60,7 @@ def test_scripts_are_installed() -> None:
 @pytest.mark.parametrize("script", SCRIPTS, ids=[path.name for path in SCRIPTS])
 @pytest.mark.parametrize("shell", ["sh", "bash", pytest.param("dash", marks=pytest.mark.system)])
 def test_scripts_are_posix_sh(script: Path, shell: str) -> None:
-    """The scripts are executable and every shell at hand can read them."""
+    """The scripts are executable, and every installed shell can parse them."""
     assert os.access(script, os.X_OK)
     assert script.read_text("utf-8").startswith("#!/bin/sh\n")
     if shutil.which(shell) is None:
@@ -71,7 +69,7 @@ def test_scripts_are_posix_sh(script: Path, shell: str) -> None:
 
 
 def test_licence() -> None:
-    """The whole text of the GPL is there, as pyproject.toml says."""
+    """LICENSE contains the whole GPL, the licence that pyproject.toml names."""
     text = (ROOT / "LICENSE").read_text("utf-8")
     assert PROJECT["project"]["license"] == "GPL-3.0-or-later"
     assert "GNU GENERAL PUBLIC LICENSE" in text
@@ -79,7 +77,7 @@ def test_licence() -> None:
 
 
 def test_changelog_has_this_version() -> None:
-    """The version that the program says it is has a section in the changelog."""
+    """The changelog has a section for the version of the program."""
     assert re.search(
         rf"^## {re.escape(hesiod_watch.__version__)}\b",
         (ROOT / "CHANGELOG.md").read_text("utf-8"),
@@ -88,7 +86,7 @@ def test_changelog_has_this_version() -> None:
 
 
 def test_make_help() -> None:
-    """`make` alone names every target that a person may call."""
+    """`make` without a target lists every target for people."""
     makefile = (ROOT / "Makefile").read_text("utf-8")
     (phony,) = re.findall(r"^\.PHONY: (.*)$", makefile, re.M)
     run = subprocess.run(
@@ -100,7 +98,7 @@ def test_make_help() -> None:
 
 
 def test_ci_runs_what_people_run() -> None:
-    """CI runs `make test` and nothing that the Makefile does not have."""
+    """CI runs exactly `make lint` and `make test`."""
     lines = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
     assert [line for line in lines if line.startswith("make ")] == ["make lint", "make test"]
     assert os.access(ROOT / ".ci" / "run", os.X_OK)
@@ -109,12 +107,11 @@ def test_ci_runs_what_people_run() -> None:
 @pytest.mark.system
 @pytest.mark.parametrize("name", [path.name for path in UNITS])
 def test_systemd_unit(tmp_path: Path, name: str) -> None:
-    """systemd finds nothing to complain about in the units."""
+    """systemd reports no problem of the units."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
     for unit in UNITS:
-        # The program is not installed in /opt where the tests run, and that it is executable is
-        # checked too.
+        # systemd also checks that the program exists, and the tests have none in /opt.
         text = re.sub(r"^ExecStart=\S+", "ExecStart=/bin/true", unit.read_text("utf-8"), flags=re.M)
         (tmp_path / unit.name).write_text(text)
     run = subprocess.run(
@@ -136,8 +133,9 @@ def test_systemd_unit(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_unit_lets_workers_live(setting: str) -> None:
-    """A restart of the service does not end its workers, and a mistake in the configuration is not
-    retried.
+    """A restart of the service does not end its workers.
+
+    A mistake in the configuration is not retried.
     """
     assert setting in UNIT.read_text("utf-8").splitlines()
 
@@ -146,12 +144,12 @@ def test_unit_lets_workers_live(setting: str) -> None:
     "setting", ["Type=oneshot", "KillMode=process", "TimeoutStartSec=infinity"]
 )
 def test_poll_is_waited_for(setting: str) -> None:
-    """A poll may take as long as the work it started, and its workers go on when it is stopped."""
+    """A poll may run as long as its work, and its workers continue after it is stopped."""
     assert setting in POLL.read_text("utf-8").splitlines()
 
 
 def test_poll_is_started_every_five_minutes() -> None:
-    """The timer starts the unit that has its name, which runs what the cron line runs."""
+    """The timer starts the poll unit every five minutes; cron runs the same command."""
     timer, cron = POLL.with_suffix(".timer"), ROOT / "contrib" / "cron" / "hesiod-watch"
     assert "OnCalendar=*:0/5" in timer.read_text("utf-8").splitlines()
     (command,) = re.findall(r"^ExecStart=(.*)$", POLL.read_text("utf-8"), re.M)
@@ -161,14 +159,12 @@ def test_poll_is_started_every_five_minutes() -> None:
 @pytest.mark.parametrize("unit", SERVICES, ids=[path.stem for path in SERVICES])
 @pytest.mark.parametrize("setting", ["PrivateTmp", "ProtectProc", "PrivatePIDs", "ReadWritePaths"])
 def test_unit_leaves_the_protocol_its_ground(setting: str, unit: Path) -> None:
-    """Nothing in the units hides the locks in /tmp, the processes of others, or a mount that comes
-    back.
-    """
+    """The units do not hide locks in /tmp, processes of others, or a mount that returns."""
     assert not re.search(rf"^{setting}=", unit.read_text("utf-8"), re.M)
 
 
 def test_units_may_do_the_same() -> None:
-    """What the service and the poll may do to the rest of the host does not differ."""
+    """The service and the poll have equal restrictions on the rest of the host."""
     limits = [
         {
             line

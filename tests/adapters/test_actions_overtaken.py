@@ -119,8 +119,9 @@ class World:
 
 
 class Gate:
-    """Calls `at_number` before one rename, counted from 1, in the output of a cell that is not
-    done.
+    """Calls `at_number` before one rename in the output of a cell that is not done.
+
+    Renames are counted from 1.
     """
 
     def __init__(

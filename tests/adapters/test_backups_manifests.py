@@ -86,9 +86,7 @@ def test_what_is_unchanged_is_not_read_again(place: Place) -> None:
 
 @pytest.mark.parametrize("name", ["pod5/a.pod5", " b\n"])
 def test_a_changed_file_is_read_again_and_reported(place: Place, name: str) -> None:
-    """Changed content with the same size and time is found, by the inode's change time, and
-    reported.
-    """
+    """Changed content of the same size and time is found by ctime, and reported."""
     former = place.take()
     path = place.cell / name
     times, size = path.stat(), path.stat().st_size
@@ -266,8 +264,9 @@ def test_what_is_missing_since_is_not_absent(place: Place) -> None:
 
 
 def test_comparing_without_raw_json(place: Place) -> None:
-    """Up to a size the named files are read; above it only names are compared, and this is
-    reported.
+    """Up to a size the named files are read.
+
+    Above it only names are compared, and this is reported.
     """
     place.write(
         "output_hash_x.csv",
@@ -298,9 +297,7 @@ def test_an_output_hash_that_cannot_be_used(place: Place) -> None:
 
 
 def test_checksums_of_a_sync(place: Place) -> None:
-    """Files that a sync has read enter raw.json without a new reading; other files are read
-    later.
-    """
+    """Files that a sync has read enter raw.json unread; other files are read later."""
     known = {name: md5((place.cell / name).read_bytes()) for name in NAMES[:3]}
     made = raw_of_sync(CELL, known, place.landing, place.run)
     assert set(made.facts) == set(NAMES[:3])
@@ -308,8 +305,9 @@ def test_checksums_of_a_sync(place: Place) -> None:
 
 
 def test_results(place: Place) -> None:
-    """Results are the files in manifest.json, itself and raw.json; sources are the FASTQ files
-    whose reads they contain.
+    """Results are the files in manifest.json, itself and raw.json.
+
+    Sources are the FASTQ files whose reads the results contain.
     """
     manifest = {
         "files": [{"name": "a", "bytes": 1, "md5": "0" * 32}],

@@ -146,9 +146,7 @@ FAMILY = "trap '' TERM HUP; sleep 1000 & echo $! $$ >\"$1\"; while :; do sleep 1
 
 @pytest.mark.parametrize("how", ["quiet", "stop"])
 def test_ended_with_its_children(how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A silent or stopped command ends with all its child processes, even if they ignore
-    signals.
-    """
+    """A silent or stopped command ends with all its children, even if they ignore signals."""
     monkeypatch.setattr(running, "TERM_GRACE", 0.3)
     pids = tmp_path / "pids"
     stop = pids.exists if how == "stop" else lambda: False

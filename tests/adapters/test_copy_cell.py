@@ -282,8 +282,9 @@ def test_stop_and_go_on(place: Place) -> None:
 
 
 def test_leftovers_of_killed_copies(place: Place) -> None:
-    """Leftovers of a killed rsync are removed when their file is complete; other hidden files
-    stay.
+    """Leftovers of a killed rsync are removed when their file is complete.
+
+    Other hidden files stay.
     """
     make_cell(place.there)
     (place.source / ".kept.AbC123").write_text("is there, too")

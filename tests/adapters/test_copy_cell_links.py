@@ -1,6 +1,4 @@
-"""Links and special files in copied cells: none is followed or opened, nothing is written
-elsewhere.
-"""
+"""Links and special files in copied cells: not followed, not opened, not written through."""
 
 from __future__ import annotations
 
@@ -26,8 +24,9 @@ def place(tmp_path: Path) -> Place:
 
 
 def test_links_of_the_source(place: Place) -> None:
-    """A link within the run is copied. One that leads out is reported, and the cell is not
-    verified.
+    """A link within the run is copied; after a link that leads out the cell is not verified.
+
+    The link that leads out is reported.
     """
     make_cell(place.there)
     (place.source / "inside").symlink_to(READS)

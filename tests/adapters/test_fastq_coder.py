@@ -140,7 +140,7 @@ def test_no_library_and_no_library_at_all(tmp_path: Path) -> None:
 @needs_compiler
 @pytest.mark.slow
 def test_it_touches_no_memory_but_its_own(tmp_path: Path) -> None:
-    """Checked for every access and every sum: no foreign memory, no undefined behaviour."""
+    """Every access and every sum is checked: no foreign memory, no undefined behaviour."""
     library = build(
         SOURCE.read_text(), tmp_path / "watched", "-g", "-O1", "-fsanitize=address,undefined"
     )

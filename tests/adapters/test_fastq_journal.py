@@ -166,7 +166,7 @@ CONTRADICTIONS: list[tuple[Fact, str]] = [
 
 @pytest.mark.parametrize(("fact", "reason"), CONTRADICTIONS)
 def test_facts_that_contradict(fact: Fact, reason: str, path: Path) -> None:
-    """A whole line that cannot be true is reported as damage or as another version."""
+    """A whole but impossible line is reported as damage or as another version."""
     journal = Journal(path.parent, FIRST, Replay())
     journal.append([fact])
     journal.close()

@@ -1,4 +1,4 @@
-"""Real reads give the numbers that other programs found for them."""
+"""Real reads give the numbers that other programs compute for them."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ OTHER_CELL = "20190711_0900_2-A5-D5_PAD38579_0a1b2c3d"
 
 
 class Sweeps:
-    """A sweeper over `landing`, with a clock of its own that moves on by 10 s a sweep."""
+    """Sweeper of `landing` with its own clock, which advances 10 s with each sweep."""
 
     def __init__(
         self,
@@ -32,7 +32,7 @@ class Sweeps:
         self._now = 0.0
 
     def runs(self, *, full: bool = False, seconds: float = 10.0) -> list[str]:
-        """Names of the runs that the next sweep finds worth a look."""
+        """Names of the runs that the next sweep reports."""
         self._now += seconds
         return sorted(run.name for run in self._sweeper.sweep(self._now, full=full).runs)
 
@@ -41,7 +41,7 @@ class Sweeps:
         return sorted(self._sweeper.sweep(self._now).added)
 
     def cool(self) -> None:
-        """Sweep until nothing is hot any more."""
+        """Sweep until no directory is hot."""
         for _ in range(4):
             self.runs()
 
@@ -134,7 +134,7 @@ def test_a_new_tree_is_found_whole(tmp_path: Path, run: Path) -> None:
 
 
 def test_a_summary_that_is_written_later_is_found(tmp_path: Path, run: Path) -> None:
-    """Writing into a summary moves no directory's mtime; it is found all the same."""
+    """A later write into a summary is found, although it changes no directory's mtime."""
     summary = run / "lib" / CELL / "final_summary.txt"
     summary.touch()
     sweeps = Sweeps(LandingArea(tmp_path))
@@ -182,7 +182,7 @@ def test_full_sweeps_need_no_mtime(tmp_path: Path, run: Path) -> None:
 
 
 def test_where_mtimes_tell_nothing_every_sweep_lists(tmp_path: Path, run: Path) -> None:
-    """On stacked file systems the merged directory's mtime does not move; each sweep lists it."""
+    """On stacked file systems, where mtimes do not change, each sweep lists the directory."""
     sweeps = Sweeps(LandingArea(tmp_path), trust_mtimes=False)
     sweeps.cool()
     keeping_mtime(run / "lib", (run / "lib" / OTHER_CELL).mkdir)
@@ -225,7 +225,7 @@ def test_landing_given_as_a_link(tmp_path: Path, run: Path) -> None:
 
 
 def test_unreachable_is_not_empty(tmp_path: Path, run: Path) -> None:
-    """Runs of a landing area that disappears are not news when it is back."""
+    """Runs of a landing area that disappears are not reported as new when it returns."""
     sweeper = Sweeper(LandingArea(tmp_path), lambda run: False)
     sweeper.sweep(0)
     away = tmp_path.parent / f"{tmp_path.name}_away"
@@ -266,5 +266,5 @@ def test_modification_times(tmp_path: Path, ask: Callable[[Path], int]) -> None:
 def test_the_server_is_asked_where_caches_are_stale(
     kind: Kind, fstype: str, expected: object
 ) -> None:
-    """Only file systems with possibly stale clients cost a round trip."""
+    """Only file systems whose clients may be stale cost a round trip."""
     assert modified_for(Mount(fstype, kind)) is expected

@@ -130,9 +130,7 @@ def test_what_is_not_data(tmp_path: Path) -> None:
 
 
 def test_odd_names_are_quarantined(tmp_path: Path) -> None:
-    """Names outside the grammar, of runs, libraries or cells, are shown with a reason and never
-    listed.
-    """
+    """Invalid names of runs, libraries or cells are shown with a reason and never listed."""
     bad = [name for name in ODD_NAMES if naming.run_problem(name) and not name.startswith(".")]
     assert len(bad) > 30
     cells = [f"20190710_1723_{name[:100]}_PAD1_c6ded78b" for name in bad]
@@ -219,7 +217,7 @@ def test_directory_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 def unprivileged(command: Sequence[str], **how: Any) -> CommandResult:
-    """Run a command without root's right to read everything."""
+    """Run a command without the right of root to read every file."""
     return run([*UNPRIVILEGED, *command], **how)
 
 
@@ -249,7 +247,5 @@ def test_nothing_is_asked_of_local() -> None:
 
 
 def test_script_is_one_line() -> None:
-    """Scripts for a login shell contain neither newlines nor `!`, which csh expands even within
-    quotes.
-    """
+    """Scripts for a login shell contain no newline and no `!`, which csh expands in quotes."""
     assert not set("\n!'") & set(CELLS + FILES + CHECKSUMS)

@@ -68,7 +68,7 @@ def site(tmp_path: Path) -> Stripped:
 def test_a_cell_added_after_a_strip(
     site: Stripped, how: list[str], whole: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Files that `strip` removed are not missing; absent files of a cell added later are."""
+    """Files that `strip` removed are not missing; other absent files of a later cell are."""
     site.remove(OLD)
     flags.create(site.run / "pipeline", f"{flags.strip(OLD.stem)}.done", {"files": 2})
     if whole:

@@ -1,4 +1,4 @@
-"""Samples of MinKNOW output, real and composed: every tree gets the answer of its index."""
+"""Samples of MinKNOW output, real and composed: every tree gets the verdict of its index."""
 
 from __future__ import annotations
 
@@ -107,9 +107,7 @@ CELLS: dict[str, tuple[dict[DataKind, int], Verdict, str]] = {
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_every_tree_gets_its_answer(cell: str) -> None:
-    """The files of each cell are counted by kind, and the verdict and its sentence are those of the
-    index.
-    """
+    """The counts of files by kind, the verdict and its sentence are those of the index."""
     counts, verdict, why = CELLS[cell]
     contents = minknow.read_contents(TREES / cell)
     completeness = judge(contents)
@@ -120,7 +118,7 @@ def test_every_tree_gets_its_answer(cell: str) -> None:
 
 
 def test_every_cell_of_the_trees_is_found_and_expected() -> None:
-    """The name alone tells a cell from another directory: those of the table and no others."""
+    """Exactly the directories of the table are recognised as cells, by their names alone."""
     found = {
         str(path.relative_to(TREES))
         for path in TREES.glob("*/*/*/*")
@@ -131,9 +129,7 @@ def test_every_cell_of_the_trees_is_found_and_expected() -> None:
 
 
 def test_pooled_data_are_named_and_not_guessed_at() -> None:
-    """A library that holds two acquisitions without cell directories is described in one sentence,
-    others are not.
-    """
+    """Only the library with two acquisitions and no cell directories is reported as pooled."""
     assert minknow.pooled(TREES / "assembled_pooled" / "exp_pooled" / "sampleA") == (
         "sampleA holds data without a cell directory (MinKNOW data pooling):"
         " 2 acquisitions, aaaaaaaa 1 of 1 FASTQ, bbbbbbbb 1 of 1 FASTQ; "
@@ -143,7 +139,7 @@ def test_pooled_data_are_named_and_not_guessed_at() -> None:
 
 
 def test_missing_and_surplus_files_are_given_as_numbers() -> None:
-    """Programs get the counts that disagree, and the fallback, beside the sentence."""
+    """The result has the differing counts and the fallback as numbers, beside the sentence."""
     short = judge(minknow.read_contents(TREES / "assembled_short_of_files" / PHIX))
     fallback = judge(minknow.read_contents(TREES / "assembled_fallback" / PHIX))
     assert short.shortfalls == (Shortfall(FASTQ, 3, 5),)
@@ -175,7 +171,7 @@ def test_final_summaries_of_every_era_are_read(
     flow_cell_type: str | None,
     kit: str | None,
 ) -> None:
-    """Seven years of final_summary files give their counts, run length, flow-cell type and kit."""
+    """final_summary files of seven years give counts, run length, flow-cell type and kit."""
     (path,) = (SAMPLES / "final_summary" / folder).iterdir()
     summary = minknow.parse_summary(path.read_bytes(), path.name)
     facts = minknow.facts([summary])
@@ -191,16 +187,14 @@ def test_final_summaries_of_every_era_are_read(
 
 
 def test_the_half_written_summary_is_none() -> None:
-    """A final_summary cut in the middle of a key has a problem, whatever it holds before."""
+    """A final_summary cut in the middle of a key has a problem, whatever precedes the cut."""
     (path,) = (SAMPLES / "final_summary" / "2024-07_PromethION_PAW21164_cut_short").iterdir()
     summary = minknow.parse_summary(path.read_bytes(), path.name)
     assert summary.problem == f'{path.name} is half-written: its last line, "b", has no end'
 
 
 def test_real_summaries_cut_anywhere_are_never_taken_for_whole() -> None:
-    """Of every real final_summary, no beginning counts as a summary, except one that lacks no more
-    than a line end.
-    """
+    """A real final_summary cut anywhere is refused, unless only its last line end is missing."""
     for path in (SAMPLES / "final_summary").glob("*/*"):
         data = path.read_bytes()
         if "cut_short" in str(path) or b"\n#" in data:
@@ -210,7 +204,7 @@ def test_real_summaries_cut_anywhere_are_never_taken_for_whole() -> None:
 
 
 def test_listed_run_folder_names_are_cells() -> None:
-    """Each machine's real directory name is a cell's name."""
+    """The real directory name of each machine is accepted as a cell's name."""
     lines = (SAMPLES / "listings" / "run_folder_names.txt").read_text().splitlines()
     names = [line for line in lines if not line.startswith("#")]
     assert len(names) == 9

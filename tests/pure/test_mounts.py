@@ -1,4 +1,4 @@
-"""Which mount a path lies on, from the text of mountinfo, and what its type means for events."""
+"""Mount of a path, from the text of mountinfo, and the effect of its type on events."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
             "/data/a/run",
             "xfs",
         ),
-        # Two on the same place: the later lies on the earlier.
+        # Two mounts at one place: the later hides the earlier.
         (
             (
                 ROOT,
@@ -94,6 +94,6 @@ def test_mount_of_a_path(mounts: tuple[str, ...], path: str, fstype: str) -> Non
     ],
 )
 def test_kind_of_file_system(fstypes: str, kind: Kind) -> None:
-    """Every type is one of four kinds; what nobody has heard of is unknown, not local."""
+    """Every type is one of four kinds; an unlisted type is unknown, not local."""
     assert {kind_of(fstype) for fstype in fstypes.split()} == {kind}
     assert kind_of("") == "unknown"

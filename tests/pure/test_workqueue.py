@@ -43,7 +43,7 @@ def test_a_hint_during_the_look_is_not_lost() -> None:
 
 
 def test_later_looks_come_when_they_are_due_and_the_earliest_counts() -> None:
-    """Of several times for one run the earliest holds; a later request does not postpone it."""
+    """The earliest of several times for one run counts; a later request does not postpone it."""
     clock = Clock()
     queue = WorkQueue(clock)
     queue.add_after(A, 10)

@@ -209,7 +209,7 @@ def test_everything_is_found_without_events(tmp_path: Path) -> None:
 
 
 def test_full_sweeps_say_look_at_everything(tmp_path: Path) -> None:
-    """Now and then everything is looked at, in case a change was missed."""
+    """Periodic full sweeps announce every run, in case a change was missed."""
     with Watched(tmp_path, engine="poll") as watched:
         watched.sweep(3)
         assert watched.hints.all == [None]

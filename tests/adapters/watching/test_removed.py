@@ -1,4 +1,4 @@
-"""A landing area that disappears, returns or is replaced: gone is not empty."""
+"""A landing area that disappears, returns or is replaced; a missing one is not empty."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from watched_landing import CELL, Watched, wait_until
 def test_the_landing_area_goes_away_and_comes_back(
     tmp_path: Path, watched: Watched, cell: Path
 ) -> None:
-    """A renamed landing area is gone and sends nothing under its old name.
+    """A renamed landing area counts as missing and sends nothing under its old name.
 
     Back again, it is watched and looked at as a whole.
     """
@@ -51,7 +51,7 @@ def test_a_landing_area_whose_parent_moved_is_silent(tmp_path: Path) -> None:
 def test_an_empty_directory_in_its_place_is_not_taken_for_it(
     tmp_path: Path, watched: Watched, cell: Path
 ) -> None:
-    """If runs were known, an empty directory at the same path counts as gone until filled."""
+    """If runs were known, an empty directory at the same path counts as missing until filled."""
     watched.sweep()
     watched.path.rename(tmp_path / "away")
     watched.path.mkdir()

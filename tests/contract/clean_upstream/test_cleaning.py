@@ -81,8 +81,9 @@ HOSTILE = [
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_names(sequencer: Sequencer, name: str, tmp_path: Path) -> None:
-    """Files, runs and cells of any name are moved unchanged; no name is executed or taken for an
-    option.
+    """Files, runs and cells of any name are moved unchanged.
+
+    No name is executed or taken for an option.
     """
     cell = sequencer.data / f"run{name}" / name / f"cell{name}"
     shutil.copytree(sequencer.cell(), cell)

@@ -148,9 +148,7 @@ def test_unlisted_cells_are_refused(sequencer: Sequencer, cell: Path) -> None:
 def test_links_among_its_own_files(
     sequencer: Sequencer, cell: Path, tmp_path: Path, name: str
 ) -> None:
-    """A symbolic link in the place of the list, the log or the trash is an error, and is not
-    followed.
-    """
+    """A link in the place of the list, the log or the trash is an error and not followed."""
     aim = tmp_path / "aim"
     if name == LIST:
         (sequencer.data / LIST).rename(aim)
