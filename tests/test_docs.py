@@ -104,7 +104,7 @@ def test_documented_defaults() -> None:
     assert config.parse(document, None) == config.parse(least, None)
 
 
-def test_every_field_has_its_sentence() -> None:
+def test_every_field_is_described() -> None:
     """Each field of a configuration value is followed by a sentence that describes it."""
     for node in ast.parse(inspect.getsource(values)).body:
         if isinstance(node, ast.ClassDef):
@@ -124,7 +124,7 @@ def places_of(node: yaml.Node | None, prefix: str = "") -> Iterator[tuple[str, i
         yield from places_of(value, f"{prefix}{name.value}.")
 
 
-def with_shown(sample: str, key: str) -> str:
+def uncommented(sample: str, key: str) -> str:
     """Uncomment the section `key` of the sample; it is a comment because its default is empty."""
     lines = sample.splitlines(keepends=True)
     (begin,) = [
@@ -144,7 +144,7 @@ def with_shown(sample: str, key: str) -> str:
 
 def test_sample_has_every_key() -> None:
     """The sample shows every key, with a comment above each."""
-    sample = with_shown(with_shown(config.sample(), "backups"), "channels")
+    sample = uncommented(uncommented(config.sample(), "backups"), "channels")
     lines = sample.splitlines()
     places = dict(places_of(yaml.compose(sample, Loader=yaml.SafeLoader)))
     for name, _ in config_keys():
@@ -309,7 +309,7 @@ def shape(value: object, at: str = "") -> set[str]:
         ("doctor", []),
     ],
 )
-def test_json_of_the_page(
+def test_documented_json(
     name: str, arguments: list[str], configuration: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The JSON that docs/commands.md shows for a command has exactly the keys of the real one."""
@@ -320,7 +320,7 @@ def test_json_of_the_page(
     assert shape(json.loads(capsys.readouterr().out)) == shape(json.loads(shown))
 
 
-def test_hesiod_keys(configuration: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_documented_hesiod_keys(configuration: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The keys of `status --hesiod` are documented in their order."""
     assert cli.main(["--config", str(configuration), "status", "--hesiod"]) == 0
     real = [line.partition(":")[0] for line in capsys.readouterr().out.splitlines()]
@@ -413,7 +413,7 @@ def test_make_targets_exist(name: str) -> None:
 
 
 @pytest.mark.parametrize("path", PAGES, ids=[str(path.relative_to(ROOT)) for path in PAGES])
-def test_links_lead_somewhere(path: Path) -> None:
+def test_links_have_targets(path: Path) -> None:
     """A link to a file of the project leads to an existing file."""
     links = re.findall(r"\]\(([^)#]+)", path.read_text("utf-8"))
     assert [link for link in links if "://" not in link and not (path.parent / link).exists()] == []

@@ -209,7 +209,7 @@ def test_misplaced_package_is_found(module: str, source: str) -> None:
     assert misplaced(module, source)
 
 
-def test_places_exist() -> None:
+def test_modules_of_the_table_exist() -> None:
     """Every module in the table of third-party packages exists."""
     assert [
         place for places in THIRD_PARTY.values() for place in places if place not in MODULES
@@ -243,7 +243,7 @@ def loaded_by(statements: str) -> set[str]:
     return set(run.stderr.split())
 
 
-def test_command_starts_light() -> None:
+def test_parsers_load_no_heavy_package() -> None:
     """Building the parsers of all commands loads no package that only the work needs."""
     loaded = loaded_by("from hesiod_watch import cli; cli.build_parser()")
     assert "hesiod_watch.service.reconcile" in loaded
@@ -278,7 +278,7 @@ def test_command_loads_its_own_module_only() -> None:
 @pytest.mark.parametrize(
     "module", ["hesiod_watch.service.reconcile", "hesiod_watch.service.daemon"]
 )
-def test_deciding_loads_no_work(module: str) -> None:
+def test_deciding_loads_no_code_of_the_work(module: str) -> None:
     """A process that decides does not load the code of the work, not even through other modules."""
     work = {
         name

@@ -97,7 +97,7 @@ def test_make_help() -> None:
     ]
 
 
-def test_ci_runs_what_people_run() -> None:
+def test_ci_runs_the_make_targets() -> None:
     """CI runs exactly `make lint` and `make test`."""
     lines = (ROOT / ".ci" / "run").read_text("utf-8").splitlines()
     assert [line for line in lines if line.startswith("make ")] == ["make lint", "make test"]
@@ -143,7 +143,7 @@ def test_unit_lets_workers_live(setting: str) -> None:
 @pytest.mark.parametrize(
     "setting", ["Type=oneshot", "KillMode=process", "TimeoutStartSec=infinity"]
 )
-def test_poll_is_waited_for(setting: str) -> None:
+def test_poll_may_run_long(setting: str) -> None:
     """A poll may run as long as its work, and its workers continue after it is stopped."""
     assert setting in POLL.read_text("utf-8").splitlines()
 
@@ -158,12 +158,12 @@ def test_poll_is_started_every_five_minutes() -> None:
 
 @pytest.mark.parametrize("unit", SERVICES, ids=[path.stem for path in SERVICES])
 @pytest.mark.parametrize("setting", ["PrivateTmp", "ProtectProc", "PrivatePIDs", "ReadWritePaths"])
-def test_unit_leaves_the_protocol_its_ground(setting: str, unit: Path) -> None:
+def test_units_do_not_hide_what_workers_share(setting: str, unit: Path) -> None:
     """The units do not hide locks in /tmp, processes of others, or a mount that returns."""
     assert not re.search(rf"^{setting}=", unit.read_text("utf-8"), re.M)
 
 
-def test_units_may_do_the_same() -> None:
+def test_units_have_equal_restrictions() -> None:
     """The service and the poll have equal restrictions on the rest of the host."""
     limits = [
         {

@@ -60,7 +60,7 @@ class World:
         flags.claim_cell(self.pipeline, CELL.stem, job.owner)
         return actions.perform(job)
 
-    def mend(self, text: str = "@mended\nACGT\n+\nIIII\n") -> None:
+    def rewrite_source(self, text: str = "@mended\nACGT\n+\nIIII\n") -> None:
         """Write one source anew."""
         source = sorted(self.simulated.path.glob("fastq_pass/*/*.fastq"))[0]
         source.write_text(text)
@@ -68,12 +68,12 @@ class World:
 
     def process_before(self) -> None:
         """Make results of an earlier processing, which a person wants to be made again."""
-        self.mend("@former\nACGTA\n+\nIIIII\n")
+        self.rewrite_source("@former\nACGTA\n+\nIIIII\n")
         self.attempt()
         flags.archive_flags(self.pipeline, CELL.stem, why="test")
         (self.pipeline / flags.done(CELL.stem)).unlink()
 
-    def kept(self) -> set[bytes]:
+    def kept_fastq(self) -> set[bytes]:
         """All FASTQ, published or superseded."""
         paths = [*self.output.glob("*.fastq.gz"), *self.output.glob(f"{SUPERSEDED}/*/*.fastq.gz")]
         return {gzip.decompress(path.read_bytes()) for path in paths}
@@ -179,7 +179,7 @@ def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
         root.mkdir()
         world = World(root)
         BEFORE[before](world)
-        former = world.kept()
+        former = world.kept_fastq()
         stopped, awake = threading.Event(), threading.Event()
         outcomes: list[Outcome] = []
         with pytest.MonkeyPatch.context() as patch:
@@ -200,7 +200,7 @@ def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
             attempt.start()
             assert stopped.wait(SECONDS)
             flags.archive_flags(world.pipeline, CELL.stem, why="that host is dead, a person says")
-            world.mend()
+            world.rewrite_source()
             assert world.attempt() == "done"
             published, flagged = world.published(), sorted(os.listdir(world.pipeline))
             awake.set()
@@ -209,7 +209,7 @@ def test_overtaken_at_any_rename(before: str, tmp_path: Path) -> None:
         assert world.published() == published, number
         assert sorted(os.listdir(world.pipeline)) == flagged, number
         world.assert_whole()
-        assert former <= world.kept()
+        assert former <= world.kept_fastq()
         shutil.rmtree(root)
 
 
@@ -244,8 +244,8 @@ def test_killed_at_any_rename(before: str, tmp_path: Path) -> None:
         root.mkdir()
         world = World(root)
         BEFORE[before](world)
-        world.mend()
-        former = world.kept()
+        world.rewrite_source()
+        former = world.kept_fastq()
         if (child := os.fork()) == 0:
             with pytest.MonkeyPatch.context() as patch:
                 Gate(patch, world, number, lambda: os._exit(9))
@@ -255,7 +255,7 @@ def test_killed_at_any_rename(before: str, tmp_path: Path) -> None:
         ready = {path.name for path in world.output.glob(".*/**/*.fastq.gz")}
         assert world.attempt(epoch=2) == "done"
         world.assert_whole()
-        assert former <= world.kept()
+        assert former <= world.kept_fastq()
         notes = json.loads((world.output / "qc.json").read_text())["notes"]
         assert not [note for note in notes for name in ready if note.startswith(name)]
         shutil.rmtree(root)

@@ -53,7 +53,7 @@ def results(directory: Path, sources: list[str], md5: str) -> dict[str, Path]:
 
 
 @pytest.mark.parametrize("sources", [[], ["a"], ["a", ODD, "c"]])
-def test_a_manifest_is_json_as_if_written_at_once(sources: list[str]) -> None:
+def test_a_manifest_in_parts_is_one_json_document(sources: list[str]) -> None:
     """The parts of a manifest form one JSON document, formatted as by `json`, with all sources."""
     text = manifest(sources, "m")
     document = json.loads(text)
@@ -63,23 +63,23 @@ def test_a_manifest_is_json_as_if_written_at_once(sources: list[str]) -> None:
 
 
 @pytest.mark.parametrize("sources", [[], ["a", ODD]])
-@pytest.mark.parametrize(("again", "kept"), [("one", []), ("two", [MANIFEST, NAME])])
-def test_other_results_than_before_are_kept(
-    tmp_path: Path, sources: list[str], again: str, kept: list[str]
+@pytest.mark.parametrize(("again", "superseded"), [("one", []), ("two", [MANIFEST, NAME])])
+def test_earlier_results_are_superseded_if_the_fastq_differ(
+    tmp_path: Path, sources: list[str], again: str, superseded: list[str]
 ) -> None:
-    """Earlier results are kept exactly if the new FASTQ of the cell differ."""
+    """Earlier results are superseded exactly if the new FASTQ of the cell differ."""
     cell = tmp_path / "cell"
     cell.mkdir()
     publish_results(results(tmp_path / "first", sources, "one"), cell)
     publish_results(results(tmp_path / "second", sources, again), cell)
     assert (cell / NAME).read_text() == again
     assert read_manifest(cell)["files"][1]["md5"] == again
-    assert sorted(path.name for path in cell.glob(f"{SUPERSEDED}/*/*")) == kept
+    assert sorted(path.name for path in cell.glob(f"{SUPERSEDED}/*/*")) == superseded
 
 
 @pytest.mark.parametrize("former", ["", "{}", "[1]", '{\n "files": [\n'])
-def test_a_former_manifest_that_is_none(tmp_path: Path, former: str) -> None:
-    """An unreadable manifest is replaced, and no results are kept because of it."""
+def test_an_unreadable_former_manifest(tmp_path: Path, former: str) -> None:
+    """An unreadable manifest is replaced, and no results are superseded because of it."""
     cell = tmp_path / "cell"
     cell.mkdir()
     (cell / MANIFEST).write_text(former)

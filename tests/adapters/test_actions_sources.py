@@ -65,7 +65,7 @@ def test_a_file_that_has_been_quiet_is_finished() -> None:
         assert names(ready) == ["a_0"]
 
 
-def test_a_change_begins_the_wait_anew() -> None:
+def test_a_change_restarts_the_wait() -> None:
     """A file that has grown, or was written again, must be quiet once more."""
     _, newest = finished_sources([output(source("a_0"))], {}, now=100)
     for changed in (source("a_0", size=11), source("a_0", mtime_ns=2)):

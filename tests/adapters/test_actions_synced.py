@@ -47,7 +47,7 @@ def proven(job: Job) -> Job:
     return Job(job.action, job.run_dir, job.config, job.owner, job.cell, completeness=proof)
 
 
-def test_it_counts_where_nobody_has(job: Job) -> None:
+def test_it_counts_the_files_without_a_count(job: Job) -> None:
     """Without a count, the action makes its own, and refuses an incomplete cell."""
     (job.cell_dir / "fastq_pass" / "x_0.fastq").unlink()
     with pytest.raises(TemporaryError, match="not complete"):
@@ -57,7 +57,7 @@ def test_it_counts_where_nobody_has(job: Job) -> None:
     assert (job.pipeline / f"{CELL.name}.synced").exists()
 
 
-def test_it_does_not_count_again(job: Job) -> None:
+def test_it_records_an_earlier_count(job: Job) -> None:
     """A count made by the deciding process is recorded as it is; files are not listed again."""
     job = proven(job)
     data = job.cell_dir / "fastq_pass"

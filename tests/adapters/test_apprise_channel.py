@@ -99,7 +99,7 @@ def test_refused(
     assert SECRET not in str(caught.value)
 
 
-def test_nobody_there(tmp_path: Path) -> None:
+def test_refused_connection(tmp_path: Path) -> None:
     """A refused connection is temporary, and its error does not show the secret in its text."""
     path = tmp_path / "chat"
     path.touch(0o600)

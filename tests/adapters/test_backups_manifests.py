@@ -74,7 +74,7 @@ def test_all_files_whatever_their_names(place: Place) -> None:
     assert not list(place.output.glob(".*"))
 
 
-def test_what_is_unchanged_is_not_read_again(place: Place) -> None:
+def test_unchanged_files_are_not_read_again(place: Place) -> None:
     """A file with unchanged size and times is not read again: terabytes are read only once."""
     former = place.take()
     file = former.files["#x"]
@@ -120,7 +120,7 @@ def test_only_regular_files(place: Place, tmp_path: Path) -> None:
     assert [sentence.split(" is ")[0] for sentence in place.reported] == ["fifo", "link", "linked"]
 
 
-def test_gone_and_linked_cells(place: Place, tmp_path: Path) -> None:
+def test_missing_and_linked_cells(place: Place, tmp_path: Path) -> None:
     """A missing cell has no files; a cell that is a link is refused."""
     place.cell.rename(tmp_path / "moved")
     assert place.take().facts == {}
@@ -236,7 +236,7 @@ def test_paths_of_hashes() -> None:
         f"{'a' * 64},pod5/\0.pod5",
     ],
 )
-def test_rows_that_make_no_sense(row: str) -> None:
+def test_invalid_rows(row: str) -> None:
     """A row without a SHA-256, or with a path outside the cell, is counted; no file is absent."""
     skipped: list[str] = []
     found = parse(f"file_hash,file_path\n{row}\n{'b' * 64},y\n", CELL, {"y"}, skipped.append)
@@ -254,7 +254,7 @@ def test_a_file_with_two_checksums(place: Place) -> None:
     assert (checksums.agreeing, checksums.wrong) == (1, "")
 
 
-def test_what_is_missing_since_is_not_absent(place: Place) -> None:
+def test_a_file_removed_later_is_not_absent(place: Place) -> None:
     """A missing file that raw.json lists is not called absent: a strip may have removed it."""
     former = place.take()
     (place.cell / "pod5/a.pod5").unlink()

@@ -66,7 +66,7 @@ def test_copy_and_read_back(backup: BackupPlaceSettings, source: Path) -> None:
     assert wrong(backup, source) == []
 
 
-def test_what_is_wrong(backup: BackupPlaceSettings, source: Path) -> None:
+def test_each_damage_is_found(backup: BackupPlaceSettings, source: Path) -> None:
     """Each kind of damage of a copy is found, and the file is named."""
     copied(backup, source)
     there = Path(backup.location) / PLACE
@@ -103,19 +103,19 @@ def flip(path: Path, at: int) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def test_nothing_is_overwritten_for_good(backup: BackupPlaceSettings, source: Path) -> None:
+def test_replaced_versions_are_kept(backup: BackupPlaceSettings, source: Path) -> None:
     """A replaced version is kept, also if only its content differs."""
     copied(backup, source)
     flip(Path(backup.location) / PLACE / "#a", 7)
     (source / "-c").write_bytes(b"new")
     copied(backup, source, ignore_times=True)
     assert wrong(backup, source) == []
-    kept = [
+    moved = [
         path
         for path in Path(backup.location).glob(f"{RUN}/superseded/*/results/**/*")
         if path.is_file()
     ]
-    contents = {path.name: path.read_bytes() for path in kept}
+    contents = {path.name: path.read_bytes() for path in moved}
     assert contents["-c"] == b"\2" * SIZE
     assert contents["#a"] == b"\0" * 7 + b"\1" + b"\0" * (SIZE - 8)
 
@@ -127,8 +127,8 @@ def test_set_aside(backup: BackupPlaceSettings, source: Path) -> None:
     (there / "link").symlink_to("/nowhere")
     with opened(backup) as store:
         store.set_aside(PLACE, ["link", "pod5/;touch x"])
-        kept = store.entries(store.superseded(PLACE))
-        assert {name: entry.kind for name, entry in kept.items()} == {
+        moved = store.entries(store.superseded(PLACE))
+        assert {name: entry.kind for name, entry in moved.items()} == {
             "link": "l",
             "pod5": "d",
             "pod5/;touch x": "f",
@@ -164,7 +164,7 @@ def test_marker_is_no_link(backup: BackupPlaceSettings, tmp_path: Path) -> None:
         pass
 
 
-def test_disappears_meanwhile(backup: BackupPlaceSettings, source: Path) -> None:
+def test_marker_disappears_after_opening(backup: BackupPlaceSettings, source: Path) -> None:
     """A backup whose marker disappeared after opening is an error, not an empty backup."""
     copied(backup, source)
     with opened(backup) as store:

@@ -55,13 +55,13 @@ def last(job: Job) -> Attempt:
     return found
 
 
-def test_all_is_well(job: Job) -> None:
+def test_no_problem_is_recorded_as_verified(job: Job) -> None:
     """A cell without a problem is recorded as verified."""
     assert verify_and_record(job).problems == []
     assert (last(job).outcome, damage_in(last(job))) == ("done", ())
 
 
-def test_damage_without_end(job: Job) -> None:
+def test_much_damage_stays_readable(job: Job) -> None:
     """With much damage, the flag stays readable, lists the first problems and counts others."""
     lose(job, [f"pod5/{'ü' * 120}{number}.pod5" for number in range(3000)])
     assert len(verify_and_record(job).problems) == 3000
@@ -80,7 +80,7 @@ def test_damage_ends_after_repair(job: Job) -> None:
     assert (last(job).outcome, damage_in(last(job))) == ("done", ())
 
 
-def test_killed_reading_forgets_nothing(job: Job) -> None:
+def test_killed_verification_keeps_earlier_findings(job: Job) -> None:
     """Earlier findings stay valid during a new verification, also if that is killed."""
     lose(job, ["x"])
     verify_and_record(job)

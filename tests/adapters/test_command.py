@@ -72,11 +72,11 @@ def test_many_descriptors_are_open() -> None:
     """A process with more open files than select() supports can run commands."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, hard), hard))
-    held = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
+    descriptors_in_use = [os.open("/dev/null", os.O_RDONLY) for _ in range(1100)]
     try:
         assert run(("cat",), quiet=SECONDS, given=b"x").output == b"x"
     finally:
-        for descriptor in held:
+        for descriptor in descriptors_in_use:
             os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
@@ -92,7 +92,7 @@ def test_arguments_are_words() -> None:
     ("command", "code"),
     [(("no-such-program-here",), 127), (("/dev/null",), 127), (("echo", "\udcff"), 126)],
 )
-def test_what_cannot_be_run(command: tuple[str, ...], code: int) -> None:
+def test_commands_that_cannot_be_run(command: tuple[str, ...], code: int) -> None:
     """A missing program, or an argument that cannot be passed, gives an exit code and a reason."""
     ended = run(command, quiet=SECONDS)
     assert ended.code == code
@@ -157,7 +157,7 @@ def test_ended_with_its_children(how: str, tmp_path: Path, monkeypatch: pytest.M
         eventually(partial(ended_process, pid), f"{pid} has ended")
 
 
-def test_asked_before_it_is_killed() -> None:
+def test_terminated_before_it_is_killed() -> None:
     """A stopped command may clean up first."""
     began = threading.Event()
     ended = run(
@@ -169,12 +169,12 @@ def test_asked_before_it_is_killed() -> None:
     assert (ended.code, ended.why) == (20, "stopped")
 
 
-def test_talking_is_not_silence() -> None:
+def test_output_is_not_silence() -> None:
     """A command that keeps writing may run longer than the maximum silence."""
     assert run(shell("for i in 1 2 3 4 5 6 7 8 9; do echo $i; sleep 0.4; done"), quiet=3).why == ""
 
 
-def test_too_much_is_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unlimited_output_ends_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     """A command that writes without end is ended."""
     monkeypatch.setattr(running, "LARGEST", 1 << 20)
     assert run(("yes",), quiet=SECONDS).why == "it wrote more than can be true"

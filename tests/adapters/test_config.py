@@ -414,7 +414,7 @@ def test_mistakes(text: str, expected: str) -> None:
         ("/d/y", "7", "2: output: should be text, not `7`; put it in quotes to make it text"),
     ],
 )
-def test_directories_that_cannot_be(landing: str, output: str, expected: str) -> None:
+def test_invalid_directories(landing: str, output: str, expected: str) -> None:
     """Landing and output are two absolute directories, neither inside the other."""
     assert problems(f"landing: {landing}\noutput: {output}\n") == [f"hesiod-watch.yaml:{expected}"]
 
@@ -524,7 +524,7 @@ def test_any_text(text: str) -> None:
 
 
 @pytest.mark.parametrize("opening", ["[", "{a: ", "- ", "? "])
-def test_nested_without_end(opening: str) -> None:
+def test_deeply_nested_document(opening: str) -> None:
     """A document nested a hundred thousand levels deep is an error, not a crash."""
     (problem,) = problems(MINIMAL + "x: " + opening * 100_000)
     assert problem.startswith("hesiod-watch.yaml:")

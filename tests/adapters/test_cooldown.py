@@ -30,7 +30,7 @@ def files() -> list[Path]:
     return list(lock_directory(LANDING).glob("outage-*"))
 
 
-def test_told_and_forgotten() -> None:
+def test_noted_and_cleared() -> None:
     """An outage noted by one process is known to others, for that service, until it is over."""
     assert known_outage(LANDING, "rt") == ""
     note_outage(LANDING, "rt", "no answer", MINUTE)
@@ -42,7 +42,7 @@ def test_told_and_forgotten() -> None:
     assert known_outage(LANDING, "rt") == ""
 
 
-def test_not_for_long() -> None:
+def test_an_outage_expires() -> None:
     """An outage is believed for at most a minute, or less if its writer says so."""
     note_outage(LANDING, "rt", "no answer", timedelta(0))
     assert known_outage(LANDING, "rt") == ""
@@ -88,7 +88,7 @@ def test_first_today() -> None:
 
 
 @pytest.mark.parametrize("until", ["1" + "0" * 400, "NaN", "Infinity", "[]", "true"])
-def test_a_time_that_is_none_is_no_outage(until: str) -> None:
+def test_an_invalid_time_is_no_outage(until: str) -> None:
     """A file with a number that no clock shows is ignored, whatever its writer."""
     note_outage(LANDING, "rt", "away", MINUTE)
     (path,) = files()

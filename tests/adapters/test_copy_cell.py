@@ -41,7 +41,7 @@ def test_whole_cell(place: Place) -> None:
     assert (place.landed / READS).stat().st_mtime_ns == (place.source / READS).stat().st_mtime_ns
 
 
-def test_second_time_copies_nothing(place: Place) -> None:
+def test_copying_again_sends_nothing(place: Place) -> None:
     """A copied cell is verified again, and nothing is sent."""
     make_cell(place.there)
     place.copy()
@@ -107,7 +107,7 @@ def test_same_size_and_time_but_other_content(place: Place) -> None:
     assert f"differ from the upstream: 1 ({READS}, …)" in place.log.read_text()
 
 
-def test_changed_there_under_its_old_time(place: Place) -> None:
+def test_rewritten_upstream_with_its_old_time(place: Place) -> None:
     """A file that was rewritten upstream with its old size and time arrives with new content."""
     make_cell(place.there)
     place.copy()
@@ -169,7 +169,7 @@ def test_file_that_vanishes(place: Place) -> None:
     assert place.same()
 
 
-def test_cell_that_is_gone(place: Place) -> None:
+def test_missing_cell(place: Place) -> None:
     """A cell that disappeared is left for later, and no directory is made for it."""
     place.there.mkdir(parents=True)
     copied = place.copy()
@@ -182,7 +182,7 @@ def test_cell_that_is_gone(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("location", "cell", "said"),
+    ("location", "cell", "reason"),
     [
         ("/etc", CELL, "is not the place of a run"),
         ("LOCAL", CELL, "is not the place of a run"),
@@ -192,7 +192,9 @@ def test_cell_that_is_gone(place: Place) -> None:
         ("{there}", CellId("lib", "-rf"), "begins with"),
     ],
 )
-def test_what_is_refused(location: str, cell: CellId, said: str, place: Place) -> None:
+def test_refused_locations_and_names(
+    location: str, cell: CellId, reason: str, place: Place
+) -> None:
     """A location outside the upstream or an invalid cell name is refused with the reason."""
     make_cell(place.there)
     copied = copy_cell(
@@ -204,11 +206,11 @@ def test_what_is_refused(location: str, cell: CellId, said: str, place: Place) -
         log=place.log,
     )
     assert copied.outcome == "failed"
-    assert said in copied.why
+    assert reason in copied.why
     assert not place.run.exists() or tree(place.run) == {}
 
 
-def test_landing_area_that_is_away(place: Place) -> None:
+def test_landing_area_that_is_not_mounted(place: Place) -> None:
     """A landing area that is not mounted is retried later, and not created."""
     make_cell(place.there)
     place.landing.rmdir()
@@ -225,7 +227,7 @@ def test_directory_of_the_month_is_made(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("template", "outcome", "said"),
+    ("template", "outcome", "reason"),
     [
         (("rsync", "-lt", "{source}", "{destination}"), "done", ""),
         (
@@ -246,16 +248,16 @@ def test_directory_of_the_month_is_made(place: Place) -> None:
         ),
     ],
 )
-def test_templates(template: tuple[str, ...], outcome: str, said: str, place: Place) -> None:
+def test_templates(template: tuple[str, ...], outcome: str, reason: str, place: Place) -> None:
     """A template's command is run; if it does not copy everything, the summary is not copied."""
     make_cell(place.there)
     copied = place.copy(replace(place.upstream, rsync=template))
     assert copied.outcome == outcome
-    assert said in copied.why
+    assert reason in copied.why
     assert (place.landed / SUMMARY).exists() == copied.verified == (outcome == "done")
 
 
-def test_stop_and_go_on(place: Place) -> None:
+def test_a_stopped_copy_continues(place: Place) -> None:
     """A stopped copy ends soon, keeps its partial file, and continues it at the next attempt."""
     make_cell(place.there)
     big = place.source / "fastq_pass" / "big.fastq"

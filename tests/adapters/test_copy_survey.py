@@ -66,7 +66,7 @@ def look(job: Job) -> tuple[LocalCopy, dict[str, str]]:
         return here, {name: copy.why for name, copy in looking.of_outputs(here).items()}
 
 
-def test_all_is_well(job: Job) -> None:
+def test_undamaged_files(job: Job) -> None:
     """Every file has the MD5 of its bytes, and every source is in its output."""
     here, why = look(job)
     assert {name: entry.md5 for name, entry in here.found.items() if entry.kind == "f"} == {

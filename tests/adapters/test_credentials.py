@@ -61,10 +61,10 @@ def test_bad_contents(tmp_path: Path, content: str | bytes, reason: str) -> None
     path = written(tmp_path, content)
     with pytest.raises(PermanentError) as caught:
         read_credentials(path)
-    name, colon, told = str(caught.value).partition(": ")
+    name, colon, reported = str(caught.value).partition(": ")
     assert (name, colon) == (str(path), ": ")
-    assert reason in told
-    assert "sEcret" not in told
+    assert reason in reported
+    assert "sEcret" not in reported
     assert caught.value.__cause__ is None
 
 
@@ -87,7 +87,7 @@ def test_of_another_user(tmp_path: Path) -> None:
         read_credentials(path)
 
 
-def test_what_is_no_file(tmp_path: Path) -> None:
+def test_missing_and_special_files(tmp_path: Path) -> None:
     """A missing file, a directory or a FIFO (never opened) is reported; a link is followed."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo, 0o600)

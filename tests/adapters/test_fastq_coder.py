@@ -56,7 +56,7 @@ print("whole")
 
 
 @needs_compiler
-def test_where_there_is_a_compiler_there_is_a_coder() -> None:
+def test_the_coder_is_compiled() -> None:
     """Installing compiled the coder, and it works.
 
     Without this test every other test would silently run without the coder.
@@ -64,7 +64,7 @@ def test_where_there_is_a_compiler_there_is_a_coder() -> None:
     assert coder.CODER is not None, "install the program again: pip install --editable ."
 
 
-def test_without_a_coder_all_works_the_same(tmp_path: Path) -> None:
+def test_without_a_coder_outputs_have_equal_content(tmp_path: Path) -> None:
     """A copy of the package without the library writes outputs of equal content."""
     shutil.copytree(
         PACKAGE, tmp_path / "hesiod_watch", ignore=shutil.ignore_patterns("*.so", "__pycache__")
@@ -121,7 +121,7 @@ def build(source: str, place: Path, *options: str) -> Path:
 
 @needs_compiler
 @pytest.mark.parametrize("what", STRANGE)
-def test_a_library_that_does_not_do_it_is_left_alone(what: str, tmp_path: Path) -> None:
+def test_a_wrong_library_is_not_used(what: str, tmp_path: Path) -> None:
     """A library that is another one, or does not restore its sample, is not used."""
     right, wrong = STRANGE[what]
     source = SOURCE.read_text()
@@ -130,7 +130,7 @@ def test_a_library_that_does_not_do_it_is_left_alone(what: str, tmp_path: Path) 
     assert coder.load(tmp_path / "strange") is None
 
 
-def test_no_library_and_no_library_at_all(tmp_path: Path) -> None:
+def test_missing_or_invalid_library(tmp_path: Path) -> None:
     """A missing library, and a file that is not a library, give no coder."""
     assert coder.load(tmp_path / "nothing") is None
     (tmp_path / f"text{EXTENSION_SUFFIXES[0]}").write_text("no library")
@@ -139,7 +139,7 @@ def test_no_library_and_no_library_at_all(tmp_path: Path) -> None:
 
 @needs_compiler
 @pytest.mark.slow
-def test_it_touches_no_memory_but_its_own(tmp_path: Path) -> None:
+def test_it_accesses_only_its_own_memory(tmp_path: Path) -> None:
     """Every access and every sum is checked: no foreign memory, no undefined behaviour."""
     library = build(
         SOURCE.read_text(), tmp_path / "watched", "-g", "-O1", "-fsanitize=address,undefined"

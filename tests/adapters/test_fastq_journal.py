@@ -65,7 +65,7 @@ def path(tmp_path: Path) -> Path:
 ALL = [FIRST, *(fact for batch in BATCHES for fact in batch)]
 
 
-def test_what_was_written_is_read(path: Path) -> None:
+def test_facts_are_read_back(path: Path) -> None:
     """Facts come back in order, each with place and checksum; more facts can be added."""
     replay = Replay()
     journal = Journal(path.parent, FIRST, replay)
@@ -179,7 +179,7 @@ def sums(entry: JournalEntry) -> tuple[int, int, int, int, int, tuple[int, str] 
     return len(entry.pieces), entry.end, entry.reads, entry.bases, entry.source_bytes, entry.ended
 
 
-def test_what_facts_add_up_to() -> None:
+def test_sums_of_facts() -> None:
     """Pieces add up, cuts remove them, an end is valid until more comes, void outputs are named."""
     entries = JournalState()
     for fact in ALL[:5]:
@@ -223,7 +223,7 @@ def test_a_link_is_no_journal(tmp_path: Path) -> None:
         last_session(tmp_path)
 
 
-def test_lines_that_did_not_become_durable_do_not_come_back(
+def test_lines_that_are_not_durable_do_not_return(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A written batch that could not be synced never counts.

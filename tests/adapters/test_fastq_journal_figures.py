@@ -89,7 +89,7 @@ def test_an_md5_can_be_interrupted(data: bytes, cuts: list[int]) -> None:
 
 
 @needs_md5
-def test_asking_does_not_end_an_md5() -> None:
+def test_reading_the_digest_does_not_end_an_md5() -> None:
     """The digest so far can be read while more data follow."""
     digest = Md5(START)
     assert digest.hexdigest() == digest_of(b"")
@@ -101,7 +101,7 @@ def test_asking_does_not_end_an_md5() -> None:
 
 @needs_md5
 @pytest.mark.parametrize("state", [b"", START[:-1], START + b"\0"])
-def test_what_is_no_saved_md5(state: bytes) -> None:
+def test_invalid_md5_states(state: bytes) -> None:
     """Bytes of another length are refused."""
     with pytest.raises(ValueError, match="not a saved MD5"):
         Md5(state)
@@ -146,7 +146,9 @@ def nothing(state: bytearray) -> None:
         (lambda state: state.__setitem__(100, 7), False),
     ],
 )
-def test_the_test_of_a_library(wrong: Callable[[bytearray], None], passes: bool) -> None:
+def test_libraries_with_another_md5_are_not_used(
+    wrong: Callable[[bytearray], None], passes: bool
+) -> None:
     """A library that keeps its state elsewhere, or in another form, is not used."""
     assert md5.works(Broken(wrong)) is passes  # type: ignore[arg-type]  # it has the two functions
 
@@ -170,7 +172,7 @@ def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.NAME]
 
 
-def test_no_part_of_a_checkpoint_is_taken_for_one(tmp_path: Path) -> None:
+def test_cut_and_damaged_checkpoints(tmp_path: Path) -> None:
     """Every cut and every changed byte is detected; a missing checkpoint is no error."""
     assert checkpoint.load(tmp_path) is None
     checkpoint.save(tmp_path, SAVED)

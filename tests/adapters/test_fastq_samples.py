@@ -119,7 +119,7 @@ def test_numbers_of_real_reads(row: tuple[Any, ...], recompress: bool, tmp_path:
         assert 100 * total["gc"] == pytest.approx(GC[pattern], abs=0.005)
 
 
-def test_the_tag_is_the_headline_where_every_read_has_it(tmp_path: Path) -> None:
+def test_the_tag_decides_if_every_read_has_it(tmp_path: Path) -> None:
     """If every read has qs:f it decides; it agrees with skip60 for untrimmed reads."""
     qc = qc_of("fastq/sam_tags_PAS15247_*", tmp_path, Settings())
     total = qc["total"]

@@ -86,7 +86,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("name", ["a.fastq", "a.fastq.gz"])
 @pytest.mark.parametrize(("text", "reason", "where"), BROKEN)
-def test_what_is_no_fastq(text: bytes, reason: str, where: str, name: str, tmp_path: Path) -> None:
+def test_invalid_fastq(text: bytes, reason: str, where: str, name: str, tmp_path: Path) -> None:
     """Each fault of a FASTQ file has its own message and place, and leaves no output behind."""
     source = put(tmp_path, name, text)
     with pytest.raises(BadSource) as caught:
@@ -119,7 +119,7 @@ BROKEN_GZIP = [
 
 @pytest.mark.parametrize("recompress", [False, True])
 @pytest.mark.parametrize(("data", "reason"), BROKEN_GZIP)
-def test_what_is_no_gzip(data: bytes, reason: str, recompress: bool, tmp_path: Path) -> None:
+def test_broken_gzip(data: bytes, reason: str, recompress: bool, tmp_path: Path) -> None:
     """Each kind of broken gzip file has its own message, in both ways of writing."""
     path = tmp_path / "a.fastq.gz"
     path.write_bytes(data)
@@ -169,7 +169,7 @@ def test_special_files_are_never_opened(
         write([look(tmp_path / "a.fastq", "a.fastq")], tmp_path / "out")
 
 
-def test_a_source_that_grew_is_tried_again_later(tmp_path: Path) -> None:
+def test_a_source_that_grew_is_a_temporary_error(tmp_path: Path) -> None:
     """A file larger than listed is still being written: a temporary error that names it."""
     source = put(tmp_path, "a.fastq", GOOD)
     with source.path.open("ab") as file:
@@ -226,7 +226,7 @@ def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
 @pytest.mark.parametrize(
     ("number", "soon"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.ESTALE, False)]
 )
-def test_space_is_looked_for_soon(number: int, soon: bool) -> None:
+def test_a_full_disk_is_checked_again_soon(number: int, soon: bool) -> None:
     """A full disk is checked again within half a minute, always; a mount need not be."""
     error = translate(OSError(number, os.strerror(number)), Path("x.gz"), "writing")
     assert isinstance(error, TemporaryError)

@@ -105,7 +105,7 @@ def test_another_md5(tmp_path: Path) -> None:
         verify(path, md5=md5(b""), reads=20_000, bases=160_000)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_file(tmp_path: Path) -> None:
     """A missing file is a temporary error: it may exist later."""
     with pytest.raises(TemporaryError, match="No such file"):
         verify(tmp_path / "x", md5="", reads=0, bases=0)

@@ -177,7 +177,7 @@ REPAIRED = [
         "Windows and no newline",
     ],
 )
-def test_line_ends_are_put_right(
+def test_line_faults_are_repaired(
     text: bytes, right: bytes, note: str, name: str, tmp_path: Path
 ) -> None:
     """Harmless line faults are repaired before the next source follows, and reported."""

@@ -43,7 +43,7 @@ def begin(pipeline: Path, owner: Owner) -> None:
     flags.begin_attempt(pipeline, flags.ingest(STEM), owner, lock=nullcontext)
 
 
-def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> None:
+def test_repeated_attempts_leave_one_flag(tmp_path: Path) -> None:
     """Ten attempts leave one flag, which names the owner of the last."""
     for _ in range(10):
         owner = me()
@@ -58,7 +58,7 @@ def test_a_round_is_one_flag_however_often_it_is_repeated(tmp_path: Path) -> Non
     assert last.owner.token == owner.token
 
 
-def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
+def test_the_end_of_an_attempt_has_its_result(tmp_path: Path) -> None:
     """The result is read back beside the owner, whose token it cannot replace."""
     owner = me()
     begin(tmp_path, owner)
@@ -71,7 +71,7 @@ def test_the_end_of_a_round_says_what_it_came_to(tmp_path: Path) -> None:
     assert last.record["manifest"] == "0123abcd"
 
 
-def test_the_end_of_a_round_replaces_the_reason_for_its_beginning(tmp_path: Path) -> None:
+def test_the_reason_at_the_end_replaces_that_at_the_beginning(tmp_path: Path) -> None:
     """The reason at the end replaces the reason at the beginning; without one that is kept."""
     for record, why in (({"reason": "refused"}, "refused"), ({"files": 0}, "finished for 30 days")):
         owner = replace(me(), reason="finished for 30 days")
@@ -84,7 +84,7 @@ def test_the_end_of_a_round_replaces_the_reason_for_its_beginning(tmp_path: Path
         assert last.owner.token == owner.token
 
 
-def test_only_one_round_at_a_time(tmp_path: Path) -> None:
+def test_only_one_attempt_at_a_time(tmp_path: Path) -> None:
     """While the owner of an attempt lives, or may live, no process begins another."""
     begin(tmp_path, me())
     with pytest.raises(FlagExists, match="under way"):
@@ -102,7 +102,7 @@ def test_the_same_owner_may_begin_again(tmp_path: Path) -> None:
     assert names(tmp_path) == {STARTED}
 
 
-def test_a_dead_owners_round_is_ended_by_the_next(tmp_path: Path) -> None:
+def test_the_next_attempt_ends_that_of_a_dead_owner(tmp_path: Path) -> None:
     """Proof of death allows the next attempt, and there is again one flag."""
     begin(tmp_path, dead())
     owner = me()
@@ -115,7 +115,7 @@ def test_a_dead_owners_round_is_ended_by_the_next(tmp_path: Path) -> None:
     assert names(tmp_path) == {FAILED}
 
 
-def test_a_round_that_was_withdrawn_is_not_ended_by_its_owner(tmp_path: Path) -> None:
+def test_a_withdrawn_attempt_is_not_ended_by_its_owner(tmp_path: Path) -> None:
     """An owner whose flag a person removed, or another process has now, changes nothing."""
     owner = me()
     begin(tmp_path, owner)
@@ -155,7 +155,7 @@ sys.stdin.readline()
 
 
 @pytest.mark.slow
-def test_of_many_who_find_a_dead_owner_one_begins(
+def test_one_of_many_processes_replaces_a_dead_owner(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Sixteen processes find the same dead attempt at once: one begins the next, and keeps it."""

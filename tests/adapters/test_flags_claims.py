@@ -81,7 +81,7 @@ def test_second_claim(pipeline: Path) -> None:
 @pytest.mark.parametrize(
     "flag", ["aborted", "failed", "stripped", f"{STEM}.done", f"{STEM}.failed", f"{STEM}.aborted"]
 )
-def test_not_to_be_processed(flag: str, pipeline: Path) -> None:
+def test_cells_that_are_not_claimed(flag: str, pipeline: Path) -> None:
     """A cell that is finished, failed or stopped by a person is neither claimed nor processed."""
     flags.claim_cell(pipeline, STEM, ME)
     (pipeline / flag).touch()
@@ -224,7 +224,7 @@ def test_a_leftover_record(pipeline: Path, dead: Owner) -> None:
     flags.claim_cell(pipeline, STEM, replace(ME, epoch=2))
 
 
-def test_a_later_claim_that_was_given_up(pipeline: Path, dead: Owner) -> None:
+def test_no_worker_beside_a_later_released_claim(pipeline: Path, dead: Owner) -> None:
     """A worker does not begin beside a later claim, not even beside one that was given up.
 
     The later claim's own worker may be starting.
@@ -244,7 +244,7 @@ def test_withdrawn(pipeline: Path) -> None:
     assert names(pipeline) == set()
 
 
-def test_step_back(pipeline: Path) -> None:
+def test_released_claims(pipeline: Path) -> None:
     """A decider whose worker never began, or a worker that stops, frees the cell.
 
     It is safe to repeat.
@@ -258,10 +258,10 @@ def test_step_back(pipeline: Path) -> None:
     )
     with pytest.raises(FlagExists, match="given up"):
         flags.record_worker(pipeline, STEM, ME)
-    second = replace(ME, epoch=2)
-    flags.claim_cell(pipeline, STEM, second)
-    flags.record_worker(pipeline, STEM, second)
-    flags.release_claim(pipeline, STEM, second)
+    later = replace(ME, epoch=2)
+    flags.claim_cell(pipeline, STEM, later)
+    flags.record_worker(pipeline, STEM, later)
+    flags.release_claim(pipeline, STEM, later)
     assert flags.read_flags(pipeline).cell(STEM, process.judge_here).claim is None
     flags.claim_cell(pipeline, STEM, replace(ME, epoch=3))
 

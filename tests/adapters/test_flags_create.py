@@ -65,7 +65,7 @@ def visible(pipeline: Path) -> list[str]:
     return sorted(os.listdir(pipeline))
 
 
-def test_whole(pipeline: Path) -> None:
+def test_a_flag_is_whole(pipeline: Path) -> None:
     """A flag contains its record as one line of JSON, and no other file is left."""
     flags.create(pipeline, NAME, OWNER)
     text = (pipeline / NAME).read_text()
@@ -87,7 +87,7 @@ def test_mapping(pipeline: Path) -> None:
     assert "\x1b" not in text
 
 
-def test_second_loses(pipeline: Path) -> None:
+def test_the_later_process_loses(pipeline: Path) -> None:
     """The second process gets the name of the first, and the flag is unchanged."""
     flags.create(pipeline, NAME, OWNER)
     before = (pipeline / NAME).read_bytes()
@@ -97,7 +97,7 @@ def test_second_loses(pipeline: Path) -> None:
     assert visible(pipeline) == [NAME]
 
 
-def test_asking_again(pipeline: Path) -> None:
+def test_the_same_record_wins_again(pipeline: Path) -> None:
     """The same record finds its own flag and wins: so an unknown outcome is resolved."""
     flags.create(pipeline, NAME, OWNER)
     flags.create(pipeline, NAME, OWNER)
@@ -177,7 +177,7 @@ def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "number", [errno.EIO, errno.ESTALE, errno.EEXIST, errno.ETIMEDOUT, errno.ENOSPC]
 )
-def test_lost_answer(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lost_response(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link that was made counts, whatever the file system reported."""
     answer(monkeypatch, "link", number, after=True)
     flags.create(pipeline, NAME, OWNER)
@@ -185,7 +185,7 @@ def test_lost_answer(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.EEXIST])
-def test_no_verdict(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_outcome(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link without a flag and without a clear refusal is unknown, and does not count as won."""
     answer(monkeypatch, "link", number)
     with pytest.raises(FlagUnknown):
@@ -193,13 +193,13 @@ def test_no_verdict(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch
     assert visible(pipeline) == []
 
 
-def test_shown_late(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flag_visible_late(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag that the file system does not show at once is read again."""
     answer(monkeypatch, "stat", errno.ENOENT, errno.ESTALE)
     flags.create(pipeline, NAME, OWNER)
 
 
-def test_never_shown(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_flag_never_visible(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A flag that cannot be read back is not ours, although its link succeeded."""
     answer(monkeypatch, "stat", *[errno.ENOENT] * 3)
     with pytest.raises(FlagUnknown):
@@ -266,7 +266,7 @@ def test_name_too_long(pipeline: Path) -> None:
     assert visible(pipeline) == []
 
 
-def test_too_much_to_say(pipeline: Path) -> None:
+def test_record_too_large(pipeline: Path) -> None:
     """A record that is too large to be read back is not written."""
     with pytest.raises(PermanentError, match="bytes"):
         flags.create(pipeline, "X.done", {"why": "x" * files.LARGEST})

@@ -217,7 +217,7 @@ def test_exchanged_while_it_is_read(pipeline: Path, monkeypatch: pytest.MonkeyPa
     assert not failed.regular
 
 
-def test_one_moment(pipeline: Path) -> None:
+def test_a_listing_is_of_one_moment(pipeline: Path) -> None:
     """A listing is of one moment: later flags are not in it, and a deleted flag causes no error."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.done("B"), {"results": {}})
@@ -233,7 +233,7 @@ def test_one_moment(pipeline: Path) -> None:
     assert len(listing.all(judge_by())) == 2
 
 
-def test_done_speaks(pipeline: Path) -> None:
+def test_done_has_its_record(pipeline: Path) -> None:
     """The record in `done` is available, and no owner is judged for a finished cell."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.done(STEM), {"results": {"reads": 5}})
@@ -262,7 +262,7 @@ def test_the_worker_alone_counts(
     assert (claim.owner, claim.worker) == (owner(1), owner(2))
 
 
-def test_a_worker_nobody_knows(pipeline: Path) -> None:
+def test_a_worker_without_an_owner(pipeline: Path) -> None:
     """A worker's record without an owner is unknown, although the decider is dead."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     (pipeline / flags.worker(STEM)).touch()
@@ -328,14 +328,14 @@ def test_yielded_by_another(made_by: str, pipeline: Path) -> None:
     assert claim.liveness is ALIVE
 
 
-def test_a_number_used_up(pipeline: Path) -> None:
+def test_a_yielded_epoch_is_not_used_again(pipeline: Path) -> None:
     """A yielded flag without a claim blocks no process; its number is not used again."""
     flags.create(pipeline, flags.yielded(STEM), owner(1))
     assert look(pipeline).claim is None
     assert [claim.epoch for claim in look(pipeline).claims] == [1]
 
 
-def test_not_dead_beside_an_earlier_worker(pipeline: Path) -> None:
+def test_no_dead_claim_beside_an_earlier_worker(pipeline: Path) -> None:
     """A claim of a dead owner is not shown as dead while an earlier worker may live."""
     flags.create(pipeline, flags.started(STEM), owner(1))
     flags.create(pipeline, flags.worker(STEM), owner(2))

@@ -48,7 +48,7 @@ def look(pipeline: Path, *channels: str) -> Outbox:
 
 
 def numbers(outbox: Outbox, channel: str) -> list[int]:
-    return [letter.number for letter in outbox.waiting_for(channel)]
+    return [message.number for message in outbox.waiting_for(channel)]
 
 
 def test_a_new_outbox(pipeline: Path) -> None:
@@ -92,14 +92,14 @@ def test_bad_keys(key: str, pipeline: Path) -> None:
     assert os.listdir(pipeline / "messages") == []
 
 
-@pytest.mark.parametrize("letter_of_it", ["x", "\U0001f9ec", "\0", '"'])
-def test_long_text(letter_of_it: str, pipeline: Path) -> None:
+@pytest.mark.parametrize("character", ["x", "\U0001f9ec", "\0", '"'])
+def test_long_text(character: str, pipeline: Path) -> None:
     """A text that is too long to be read back is cut, with a note, whatever its characters need."""
-    assert flags.put_message(pipeline, "run-new", record(letter_of_it * 50_000, rt="comment"))
-    (letter,) = look(pipeline).waiting
-    assert letter.text.startswith(letter_of_it * 1000)
-    assert letter.text.endswith("(cut here)")
-    assert letter.problem == ""
+    assert flags.put_message(pipeline, "run-new", record(character * 50_000, rt="comment"))
+    (message,) = look(pipeline).waiting
+    assert message.text.startswith(character * 1000)
+    assert message.text.endswith("(cut here)")
+    assert message.problem == ""
 
 
 def test_delivered_in_order(pipeline: Path) -> None:
@@ -119,7 +119,7 @@ def test_delivered_in_order(pipeline: Path) -> None:
     assert look(pipeline, "rt").waiting == outbox.waiting[2:]
 
 
-def test_nothing_is_read_that_everybody_has(pipeline: Path) -> None:
+def test_delivered_messages_are_not_read(pipeline: Path) -> None:
     """A pass over a run whose messages are all delivered, or unaddressed, opens none of them."""
     for number in range(2):
         flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply"))
@@ -151,7 +151,7 @@ def test_race_of_threads(pipeline: Path) -> None:
             for future in [pool.submit(put_all, pipeline, keys, barrier) for _ in range(8)]
         ]
     assert sorted(key for each in won for key in each) == keys
-    assert [letter.key for letter in look(pipeline).waiting_for("rt")] == keys
+    assert [message.key for message in look(pipeline).waiting_for("rt")] == keys
 
 
 @pytest.mark.slow
@@ -171,13 +171,15 @@ def test_race_of_processes(pipeline: Path) -> None:
     for child in started:
         child.join(60)
         assert child.exitcode == 0
-    letters = look(pipeline).waiting_for("rt")
-    assert [letter.key for letter in letters] == keys
-    assert len({letter.token for letter in letters}) == 30
+    messages = look(pipeline).waiting_for("rt")
+    assert [message.key for message in messages] == keys
+    assert len({message.token for message in messages}) == 30
 
 
 @pytest.mark.parametrize("call", ["link", "symlink"])
-def test_stopped_half_way(call: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_between_two_steps(
+    call: str, pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A kill between two steps leaves nothing, or a message that the next process numbers."""
     flags.put_message(pipeline, "run-new", record(rt="comment"))
 
@@ -192,20 +194,20 @@ def test_stopped_half_way(call: str, pipeline: Path, monkeypatch: pytest.MonkeyP
         with pytest.raises(Killed):
             flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
     outbox = look(pipeline)
-    assert [letter.key for letter in outbox.waiting] == ["run-new"]
+    assert [message.key for message in outbox.waiting] == ["run-new"]
     assert outbox.unnumbered == (() if call == "link" else ("cell-ready.x",))
     for key in outbox.unnumbered:
         assert flags.number(pipeline, key) == 2
     flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
     flags.put_message(pipeline, "cell-done.x", record(rt="comment"))
-    assert [letter.key for letter in look(pipeline).waiting] == [
+    assert [message.key for message in look(pipeline).waiting] == [
         "run-new",
         "cell-ready.x",
         "cell-done.x",
     ]
 
 
-def test_a_number_whose_answer_was_lost(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_number_with_a_lost_response(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A link that was made counts, whatever the file system reported, and there is one."""
     real = os.symlink
 
@@ -215,7 +217,7 @@ def test_a_number_whose_answer_was_lost(pipeline: Path, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(os, "symlink", lose)
     assert flags.put_message(pipeline, "run-new", record(rt="comment"))
-    assert [(letter.number, letter.key) for letter in flags.read_messages(pipeline)] == [
+    assert [(message.number, message.key) for message in flags.read_messages(pipeline)] == [
         (1, "run-new")
     ]
 
@@ -281,11 +283,11 @@ def test_repaired_by_hand(pipeline: Path) -> None:
     for name in ("notes", "cell-done.1~", "cell-done.0.bak", "README.txt", "run-old"):
         (messages / name).write_text("mine")
     outbox = look(pipeline)
-    assert [letter.key for letter in outbox.waiting] == ["cell-done.1"]
+    assert [message.key for message in outbox.waiting] == ["cell-done.1"]
     assert outbox.unnumbered == ()
     assert "cell-done.2" not in outbox.reported
     assert flags.put_message(pipeline, "cell-done.2", record("again", rt="reply"))
-    assert [(letter.number, letter.text) for letter in look(pipeline).waiting] == [
+    assert [(message.number, message.text) for message in look(pipeline).waiting] == [
         (2, "text"),
         (3, "again"),
     ]
@@ -306,9 +308,9 @@ def test_damaged(content: bytes, problem: str, pipeline: Path) -> None:
     """An unreadable message stops its channels, which report it; it is never skipped silently."""
     flags.put_message(pipeline, "run-new", record(rt="comment"))
     (pipeline / "messages" / "run-new").write_bytes(content)
-    (letter,) = look(pipeline).waiting_for("rt")
-    assert problem in letter.problem
-    assert str(pipeline / "messages" / "run-new") in letter.problem
+    (message,) = look(pipeline).waiting_for("rt")
+    assert problem in message.problem
+    assert str(pipeline / "messages" / "run-new") in message.problem
 
 
 @pytest.mark.parametrize("name", ["0001", "run-new", "past", "0001.rt.delivered"])
@@ -320,7 +322,7 @@ def test_special_files(name: str, make: Any, pipeline: Path) -> None:
     assert outbox.waiting == ()
     assert outbox.delivered == ({"rt": 1} if "delivered" in name else {})
     flags.put_message(pipeline, "cell-ready.x", record(rt="comment"))
-    assert [letter.key for letter in flags.read_messages(pipeline)] == ["cell-ready.x"]
+    assert [message.key for message in flags.read_messages(pipeline)] == ["cell-ready.x"]
 
 
 @pytest.mark.parametrize(
@@ -360,7 +362,7 @@ def test_ticket(text: str, expected: int | None, tmp_path: Path) -> None:
     assert bool(problem) is (expected is None)
 
 
-def test_a_ticket_is_kept(tmp_path: Path) -> None:
+def test_the_first_ticket_number_counts(tmp_path: Path) -> None:
     """The first ticket number counts, until a person removes it."""
     flags.write_ticket(tmp_path, 5)
     flags.write_ticket(tmp_path, 6)

@@ -53,7 +53,7 @@ def test_an_output_is_owned_once(root: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{", '{"run": 1}', '{"inode": "x", "run": "other"}', "[]"])
-def test_a_record_of_nonsense_is_another_run(text: str, root: Path) -> None:
+def test_an_invalid_record_is_another_run(text: str, root: Path) -> None:
     """A record that names no run does not allow a write: the back link or a person decides."""
     pipeline = linked(root, "one", root / "one")
     (root / "one" / OWNER_FILE).write_text(text)
@@ -89,7 +89,7 @@ def test_a_back_link_of_another_kind(kind: str, root: Path) -> None:
     assert str(root / "one") in why
 
 
-def test_the_log_of_a_run_whose_landing_area_is_away(root: Path) -> None:
+def test_the_log_without_a_landing_area(root: Path) -> None:
     """Without a landing area the log is in the directory of the run's name.
 
     It is not written there if the directory belongs to another run.

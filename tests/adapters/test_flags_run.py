@@ -137,7 +137,7 @@ def test_adopt_refused(
     assert os.listdir(run) == []
 
 
-def test_adopt_lost_answer(run: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_adopt_lost_response(run: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A rename that was made counts, whatever the file system reported."""
     real = os.rename
 
@@ -157,7 +157,7 @@ def test_adopt_without_an_upstream(upstream: str, run: Path, output: Path) -> No
     assert os.listdir(run) == []
 
 
-def test_adopt_nowhere(tmp_path: Path) -> None:
+def test_adopt_without_a_directory(tmp_path: Path) -> None:
     """A run that is missing, or is not a directory, is an error that names it."""
     with pytest.raises(TemporaryError, match="my run"):
         flags.adopt(tmp_path / "my run", LOCAL, tmp_path)
@@ -238,7 +238,7 @@ def test_output_elsewhere(target: str, reason: str, tmp_path: Path, pipeline: Pa
     assert reason in why
 
 
-def test_output_root_gone(pipeline: Path, tmp_path: Path) -> None:
+def test_missing_output_root(pipeline: Path, tmp_path: Path) -> None:
     """An output root that is not mounted is reported."""
     found, why = flags.read_output(pipeline, tmp_path / "not mounted")
     assert found is None
@@ -334,7 +334,7 @@ def test_attic_without_failure(pipeline: Path) -> None:
     flags.claim_cell(pipeline, STEM, ME)
 
 
-def test_attic_stopped_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attic_killed_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """After a kill in the middle the cell stays failed, and the same call moves the rest."""
     for name in (flags.started(STEM), flags.started(STEM, 2), flags.worker(STEM)):
         flags.create(pipeline, name, ME)

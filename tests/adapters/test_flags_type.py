@@ -88,6 +88,6 @@ def test_special_files(make: object, tmp_path: Path) -> None:
     assert not flags.write_type(tmp_path, "internal")
 
 
-def test_nothing_said(tmp_path: Path) -> None:
+def test_missing_type(tmp_path: Path) -> None:
     """A missing file gives no type, and no problem."""
     assert flags.read_type(tmp_path) == ("", "")

@@ -75,7 +75,7 @@ def test_run_of(batch: Batch, path: str, run: str | None) -> None:
     assert LandingArea(Path("/l"), batch).run_of(Path(path)) == (Path(run) if run else None)
 
 
-def test_no_runs_are_not_an_error_but_no_landing_area_is(tmp_path: Path) -> None:
+def test_a_missing_landing_area_is_an_error(tmp_path: Path) -> None:
     """An empty list is returned only for a landing area that was read."""
     assert LandingArea(tmp_path).runs() == []
     (tmp_path / "file").touch()

@@ -88,7 +88,7 @@ def test_new_runs_are_named_after_first_cell_instrument_and_experiment(mounts: M
     ("batch", "expected"),
     [("none", ""), ("year", "2019/"), ("month", "2019-07/")],
 )
-def test_new_runs_have_a_place_in_their_batch(
+def test_new_runs_are_in_their_batch(
     mounts: Mounts, batch: Literal["none", "year", "month"], expected: str
 ) -> None:
     """With batches by year or month, the date of the first cell selects the batch."""
@@ -98,9 +98,7 @@ def test_new_runs_have_a_place_in_their_batch(
 
 
 @pytest.mark.parametrize("batch", ["none", "year"])
-def test_what_a_directory_says_of_itself_is_its_name(
-    mounts: Mounts, batch: Literal["none", "year"]
-) -> None:
+def test_an_adopted_run_keeps_its_name(mounts: Mounts, batch: Literal["none", "year"]) -> None:
     """An adopted run keeps its name and place, whichever cells change and whatever renames it."""
     mounts.batch = batch
     place = "2031/renamed by hand" if batch == "year" else "renamed by hand"
@@ -112,7 +110,7 @@ def test_what_a_directory_says_of_itself_is_its_name(
     assert list(mounts.listed_runs()) == [place]
 
 
-def test_two_names_that_fold_to_one_are_told(mounts: Mounts) -> None:
+def test_equal_run_names_are_reported(mounts: Mounts) -> None:
     """If two runs would get one name, the first is listed and the other is reported.
 
     It is reported again after the first is adopted.
@@ -132,7 +130,7 @@ def test_two_names_that_fold_to_one_are_told(mounts: Mounts) -> None:
             mounts.adopt("20190710_EGS1_My_Exp", f"{mounts.first}/My Exp")
 
 
-def test_a_directory_that_does_not_say_whose_it_is_keeps_its_name(mounts: Mounts) -> None:
+def test_a_directory_without_an_owner_keeps_its_name(mounts: Mounts) -> None:
     """A filled run directory without pipeline/ belongs to another owner.
 
     An upstream run that would get its name is reported.
@@ -144,14 +142,14 @@ def test_a_directory_that_does_not_say_whose_it_is_keeps_its_name(mounts: Mounts
     assert "does not say where it comes from" in seen.problems[0]
 
 
-def test_a_directory_that_was_made_and_not_taken_up_is_taken_up(mounts: Mounts) -> None:
+def test_a_directory_without_adoption_is_adopted(mounts: Mounts) -> None:
     """A kill between making a run's directory and adopting the run does not block adoption."""
     mounts.cell(mounts.first, "exp")
     (mounts.landing / "20190710_EGS1_exp" / ".pipeline.0123").mkdir(parents=True)
     assert list(mounts.listed_runs()) == ["20190710_EGS1_exp"]
 
 
-def test_the_same_name_here_and_there_stays_that_of_the_one_that_is_here(mounts: Mounts) -> None:
+def test_a_local_run_keeps_its_name(mounts: Mounts) -> None:
     """A run written here by a sequencer is never filled from an upstream run of that name."""
     mounts.adopt("20190710_EGS1_exp", LOCAL)
     mounts.cell(mounts.first, "exp")
@@ -162,7 +160,7 @@ def test_the_same_name_here_and_there_stays_that_of_the_one_that_is_here(mounts:
     )
 
 
-def test_one_that_is_away_hides_nobody(mounts: Mounts) -> None:
+def test_a_silent_upstream_hides_no_other(mounts: Mounts) -> None:
     """A silent upstream leads to no conclusion; responses of the others count."""
     mounts.cell(mounts.second, "exp")
     run = mounts.adopt("gone", f"{mounts.first}/gone")
@@ -177,7 +175,7 @@ def test_one_that_is_away_hides_nobody(mounts: Mounts) -> None:
     assert stage_of(cell) is Stage.INCOMPLETE
 
 
-def test_upstreams_are_asked_at_the_same_time(
+def test_upstreams_are_queried_in_parallel(
     mounts: Mounts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Silent hosts do not delay each other: the query takes as long as the slowest host."""
@@ -200,7 +198,7 @@ def test_upstreams_are_asked_at_the_same_time(
 
 
 @pytest.mark.parametrize("name", ["$(touch x)", "-rf", "new\nline", "é", "a;b"])
-def test_bad_names_are_told_and_not_offered(mounts: Mounts, name: str) -> None:
+def test_bad_names_are_reported_and_not_listed(mounts: Mounts, name: str) -> None:
     """An unusable name is reported in one printable line."""
     mounts.cell(mounts.first, name)
     mounts.cell(mounts.first, "good")
@@ -211,13 +209,13 @@ def test_bad_names_are_told_and_not_offered(mounts: Mounts, name: str) -> None:
     assert problem.isprintable()
 
 
-def test_without_upstreams_nothing_is_asked(mounts: Mounts) -> None:
+def test_without_upstreams_nothing_is_queried(mounts: Mounts) -> None:
     """With only LOCAL configured, not even the landing area is read."""
     mounts.landing.rmdir()
     assert mounts.query_upstreams(UpstreamSettings("local", LOCAL)) == ListedRuns({}, (), ())
 
 
-def test_a_landing_area_that_is_away_gives_no_names(mounts: Mounts) -> None:
+def test_without_a_landing_area_nothing_is_listed(mounts: Mounts) -> None:
     """Without the landing area names are unknown: nothing is listed, and it is retried."""
     mounts.cell(mounts.first, "exp")
     mounts.landing.rmdir()
@@ -225,7 +223,7 @@ def test_a_landing_area_that_is_away_gives_no_names(mounts: Mounts) -> None:
         mounts.query_upstreams()
 
 
-def test_cells_that_have_gone_from_here_are_seen_there(mounts: Mounts) -> None:
+def test_cells_deleted_from_landing_are_found_upstream(mounts: Mounts) -> None:
     """A cell with only flags of repeated work left here is upstream only.
 
     It is in the library that it has on the upstream.

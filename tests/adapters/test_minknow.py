@@ -57,7 +57,7 @@ def cell(tmp_path: Path) -> Make:
         (os.fsdecode(b"fastq_pass/\xff/\xfe\n.fastq"), FASTQ, "pass", os.fsdecode(b"\xff")),
     ],
 )
-def test_data_files_of_every_era_are_seen(
+def test_data_files_of_every_era(
     cell: Make, name: str, kind: DataKind, part: str, barcode: str | None
 ) -> None:
     """A file's directory determines its kind, part and barcode."""
@@ -134,7 +134,7 @@ def test_only_the_kinds_asked_for_are_listed(cell: Make) -> None:
     assert list(data_files(directory, ())) == []
 
 
-def test_a_cell_that_is_not_there(tmp_path: Path) -> None:
+def test_a_missing_cell(tmp_path: Path) -> None:
     """A missing cell is an OSError for its files, and a sentence for its contents."""
     with pytest.raises(FileNotFoundError):
         list(data_files(tmp_path / "gone"))
@@ -224,7 +224,7 @@ def test_pooled_data_are_described(cell: Make, tmp_path: Path) -> None:
         ("library/x", "gone", "gone cannot be read: No such file"),
     ],
 )
-def test_data_a_level_too_high_are_noticed(
+def test_data_a_level_too_high_are_reported(
     tmp_path: Path, made: str, asked: str, says: str
 ) -> None:
     """Data directly in a run or library are reported as not processed; other libraries are not."""

@@ -139,9 +139,7 @@ def test_verify_finds_it_without_raw_json(
     assert "every file agrees" not in shown
 
 
-def test_what_a_verification_finds_is_told_once(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_finding_is_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The same files make one message, other files another, and a repair none."""
     site = Landed(tmp_path, agrees)
     assert site.call("poll") == 0
@@ -173,7 +171,7 @@ def test_what_a_verification_finds_is_told_once(
 
 
 @pytest.mark.parametrize(("prepare", "files"), [(agrees, 6), (has_none, None)])
-def test_a_cell_without_trouble(
+def test_a_cell_without_problems(
     prepare: Prepare, files: int | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """qc.json and the cell's page say that files agree; no message changes."""

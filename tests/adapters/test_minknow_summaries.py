@@ -112,7 +112,7 @@ def test_forms_that_are_refused(data: bytes, problem: str) -> None:
 
 
 @pytest.mark.parametrize("era", [2020, 2023, 2024])
-def test_no_beginning_of_a_summary_counts_as_one(era: int) -> None:
+def test_a_cut_summary_is_half_written(era: int) -> None:
     """A summary cut anywhere is half-written, except after the fastq counts.
 
     Older summaries end there.
@@ -248,7 +248,7 @@ def test_the_ids_in_a_summarys_name_count_too(cell: Make) -> None:
     assert read_contents(directory).unsummarised == ()
 
 
-def test_a_broken_summary_speaks_for_nothing(cell: Make) -> None:
+def test_a_broken_summary_covers_no_acquisition(cell: Make) -> None:
     """A summary cut before its ids does not cover acquisitions without a summary."""
     directory = cell(["fastq_pass/x_aaaaaaaa_0.fastq", "fastq_pass/x_bbbbbbbb_0.fastq"])
     (directory / "final_summary_1.txt").write_text(summary_text())

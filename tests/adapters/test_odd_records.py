@@ -157,7 +157,7 @@ KINDS: dict[str, Files] = {
         },
         f"{FLAG}.ingest.done": ENDED,
     },
-    "round of ingest": {f"{FLAG}.ingest.failed": ENDED},
+    "attempt of ingest": {f"{FLAG}.ingest.failed": ENDED},
     "progress": {f"{OUT}.progress.json": PROGRESS, f"{FLAG}.started": OWNER},
     "copying": {
         f"{OUT}.copying.json": PROGRESS,

@@ -154,7 +154,7 @@ def test_name_with_parentheses(tmp_path: Path) -> None:
     assert int(shown.stdout) > 10
 
 
-def test_why_is_kept_short() -> None:
+def test_a_long_reason_is_cut() -> None:
     """A claim stays one line that fits into one block, however long its reason is."""
     assert len(process.this_owner("a", "b", reason="x" * 10**6).reason) == process.LONGEST_REASON
 

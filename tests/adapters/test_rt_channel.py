@@ -50,7 +50,7 @@ def test_life_of_a_ticket(tracker: RtServer) -> None:
     }
 
 
-def test_again_adds_nothing(tracker: RtServer) -> None:
+def test_repeating_adds_nothing(tracker: RtServer) -> None:
     """Repeating `deliver`, with the ticket's number or without, or `keep` changes nothing."""
     rt = channel(tracker)
     messages = [message(1), message(2, "comment"), message(3)]
@@ -58,13 +58,13 @@ def test_again_adds_nothing(tracker: RtServer) -> None:
     assert number is not None
     for each in messages[1:]:
         rt.deliver(TICKET, number, each)
-    kept = replace(TICKET, status="open")
-    rt.keep(kept, number)
+    wanted = replace(TICKET, status="open")
+    rt.keep(wanted, number)
     was = tracker.tickets(), len(tracker.person.get_ticket_history(number)), tracker.mails()
     for known in (None, number):
         for each in messages:
             assert rt.deliver(TICKET, known, each).ticket == number
-    assert rt.keep(kept, number) == ""
+    assert rt.keep(wanted, number) == ""
     assert (
         tracker.tickets(),
         len(tracker.person.get_ticket_history(number)),
@@ -86,7 +86,7 @@ def test_mail_goes_out_once(tracker: RtServer) -> None:
     assert not any("between us" in mail for mail in to_lab)
 
 
-def test_a_comment_opens_nothing_that_others_read(tracker: RtServer) -> None:
+def test_a_first_comment_is_not_mailed(tracker: RtServer) -> None:
     """A first comment stays a comment if the ticket has requestors; else it opens the ticket."""
     comment = message(1, "comment", "the sample was bad")
     channel(tracker).deliver(replace(TICKET, requestors=("lab@x.invalid",)), None, comment)
@@ -124,7 +124,7 @@ def test_a_comment_opens_nothing_that_others_read(tracker: RtServer) -> None:
         ("[rt.test.invalid #1] run", "run"),
     ],
 )
-def test_subjects_never_meet(tracker: RtServer, first: str, second: str) -> None:
+def test_similar_subjects_have_separate_tickets(tracker: RtServer, first: str, second: str) -> None:
     """Two runs with similar or odd subjects have one ticket each, found again by its subject."""
     rt = channel(tracker)
     messages = [message(1), message(1)]
@@ -180,7 +180,7 @@ def test_first_of_several(tracker: RtServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "stands"),
+    ("text", "stored"),
     [
         ("Grüße, 日本 🧬 e\u0301", "Grüße, 日本 🧬 e\u0301"),
         ("a\r\nb\rc", "a\nb\nc"),
@@ -195,7 +195,7 @@ def test_first_of_several(tracker: RtServer) -> None:
     ],
 )
 @pytest.mark.parametrize("number", [1, 2])
-def test_any_text(tracker: RtServer, text: str, stands: str, number: int) -> None:
+def test_any_text_arrives(tracker: RtServer, text: str, stored: str, number: int) -> None:
     """A text arrives unchanged except for terminal control characters, and is found again."""
     rt = channel(tracker)
     known = rt.deliver(TICKET, None, message()).ticket if number > 1 else None
@@ -203,7 +203,7 @@ def test_any_text(tracker: RtServer, text: str, stands: str, number: int) -> Non
     assert [rt.deliver(TICKET, known, each).note for _ in range(2)] == ["", ""]
     (found,) = tracker.tickets()
     assert len(found.texts) == number
-    assert found.texts[-1][1] == (f"{stands}\n\n{mark(each)}" if stands else mark(each))
+    assert found.texts[-1][1] == (f"{stored}\n\n{mark(each)}" if stored else mark(each))
 
 
 def test_a_very_long_text(tracker: RtServer) -> None:
@@ -228,7 +228,7 @@ def test_a_very_long_text(tracker: RtServer) -> None:
     assert "[… 1000000 characters left out …]" in shortened
 
 
-def test_addresses_that_rt_does_not_take(tracker: RtServer) -> None:
+def test_addresses_that_rt_rejects(tracker: RtServer) -> None:
     """A note says so if RT accepts fewer people than given, such as two addresses of one user."""
     tracker.person.create_user("lab@x.invalid", "pi@x.invalid")
     ticket = replace(TICKET, requestors=("lab@x.invalid", "pi@x.invalid"))
@@ -239,7 +239,7 @@ def test_addresses_that_rt_does_not_take(tracker: RtServer) -> None:
     assert tracker.people(1)["Requestor"] == {"lab@x.invalid"}
 
 
-def test_two_who_open_at_once(tracker: RtServer) -> None:
+def test_concurrent_opening_makes_one_ticket(tracker: RtServer) -> None:
     """Processes that open the same run's ticket at once, without a lock, agree on one ticket."""
     messages = [message(1, "comment") for _ in range(4)]
     start = threading.Barrier(len(messages))
@@ -275,7 +275,7 @@ def test_resolved_by_a_person(tracker: RtServer) -> None:
     assert tracker.ticket(number).status == "open"
 
 
-def test_resolved_by_us(tracker: RtServer) -> None:
+def test_resolved_by_hesiod_watch(tracker: RtServer) -> None:
     """`keep` reopens a ticket that hesiod-watch closed, but not one that a person closed."""
     rt = channel(tracker)
     number = rt.deliver(TICKET, None, message()).ticket
@@ -291,7 +291,7 @@ def test_resolved_by_us(tracker: RtServer) -> None:
     )
 
 
-def test_a_status_that_is_none(tracker: RtServer) -> None:
+def test_unknown_status(tracker: RtServer) -> None:
     """A status that RT does not know is reported, although RT does not report it.
 
     The subject is set nevertheless.
@@ -326,7 +326,7 @@ def test_deleted_by_a_person(tracker: RtServer, kind: Literal["comment", "reply"
     ]
 
 
-def test_a_number_that_is_none(tracker: RtServer) -> None:
+def test_missing_ticket(tracker: RtServer) -> None:
     """A missing ticket is not replaced, and texts of other tickets are not taken for its own."""
     rt, each = channel(tracker), message()
     rt.deliver(TICKET, None, each)
@@ -347,14 +347,14 @@ def test_merged_by_a_person(tracker: RtServer) -> None:
     assert [rt.deliver(TICKET, number, each) for _ in range(2)] == [
         DeliveryReceipt(number, note)
     ] * 2
-    kept = rt.keep(replace(TICKET, subject="Run 1", status="resolved"), number)
-    assert kept == f"{note}, whose subject and status are left alone"
+    note_of_keep = rt.keep(replace(TICKET, subject="Run 1", status="resolved"), number)
+    assert note_of_keep == f"{note}, whose subject and status are left alone"
     (found,) = tracker.tickets()
     assert (found.number, found.subject, found.status) == (other, "all of May", "new")
     assert [text for _, text in found.texts].count(written(each)) == 1
 
 
-def test_addresses_that_are_none(tracker: RtServer) -> None:
+def test_invalid_addresses(tracker: RtServer) -> None:
     """An address that RT would drop is left out and noted; the others are on the ticket once."""
     ticket = replace(
         TICKET,

@@ -50,7 +50,7 @@ def test_user_and_password(tracker: RtServer, caplog: pytest.LogCaptureFixture) 
     assert PASSWORD not in repr(rt)
 
 
-def test_a_name_that_is_none() -> None:
+def test_unknown_host() -> None:
     """An unknown host is a temporary failure, because name servers fail, too."""
     with pytest.raises(TemporaryError, match="the connection fails"):
         RtChannel("https://rt.invalid/", token="x").deliver(TICKET, None, message())
@@ -69,7 +69,7 @@ def test_a_name_that_is_none() -> None:
         "http://[1/",
     ],
 )
-def test_urls_that_are_none(url: str) -> None:
+def test_invalid_urls(url: str) -> None:
     """An invalid URL needs a person; the error shows a valid one."""
     with pytest.raises(PermanentError, match=r"should be like https://rt\.example\.org/REST/2\.0/"):
         RtChannel(url, token="x").deliver(TICKET, None, message())
@@ -125,7 +125,7 @@ def test_certificates_from_the_environment(
 @pytest.mark.parametrize(
     ("content", "reason"), [(None, "No such file"), (b"none", "holds no certificate")]
 )
-def test_ca_bundles_that_are_none(
+def test_unusable_ca_bundles(
     tracker: RtServer, tmp_path: Path, content: bytes | None, reason: str
 ) -> None:
     """An unusable CA bundle is named, with the reason."""
@@ -167,7 +167,7 @@ def test_tls_through_a_proxy(tracker: RtServer, before: Gate, tmp_path: Path) ->
         assert set(before.requests) == {f"CONNECT 127.0.0.1:{behind.port}"}
 
 
-def test_a_proxy_that_is_none(tracker: RtServer) -> None:
+def test_unusable_proxies(tracker: RtServer) -> None:
     """A missing proxy is a temporary failure; an invalid proxy URL needs a person.
 
     The error does not repeat the URL.

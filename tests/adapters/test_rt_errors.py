@@ -41,7 +41,7 @@ def before(tracker: RtServer) -> Iterator[Gate]:
         pytest.param("create", "trickle", marks=pytest.mark.slow),
     ],
 )
-def test_a_lost_answer_doubles_nothing(
+def test_a_lost_response_duplicates_nothing(
     tracker: RtServer, before: Gate, kind: str, how: Fate
 ) -> None:
     """A message whose answer was lost is in the ticket once, after one retry and after two."""
@@ -77,7 +77,7 @@ def deliver_and_thaw(
         return again.result(60)
 
 
-def test_frozen_before_anything(tracker: RtServer, before: Gate) -> None:
+def test_frozen_before_the_first_request(tracker: RtServer, before: Gate) -> None:
     """A silent server is a temporary failure; nothing is duplicated when it wakes up."""
     each = message()
     tracker.freeze()
@@ -90,7 +90,7 @@ def test_frozen_before_anything(tracker: RtServer, before: Gate) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("tried", "waiting"), [(True, 0.1), (False, 1.5 * PROMPT)])
 @pytest.mark.parametrize("kind", ["create", "comment", "reply"])
-def test_frozen_with_an_order(
+def test_frozen_after_accepting_a_request(
     tracker: RtServer, before: Gate, kind: str, tried: bool, waiting: float
 ) -> None:
     """A request that RT accepted before it froze is found during the retry.
@@ -156,7 +156,7 @@ def test_stopped_and_started(tracker: RtServer) -> None:
         ("a/../b?x#'", False, "reply", "is not there, or we lack the right SeeQueue on it"),
     ],
 )
-def test_what_we_may_not_do(
+def test_missing_rights(
     tracker: RtServer, queue: str, known: bool, kind: Literal["comment", "reply"], sentence: str
 ) -> None:
     """A missing right needs a person and is named; nothing is opened or written."""
@@ -236,7 +236,7 @@ def test_an_edit_that_we_may_not_make(tracker: RtServer) -> None:
         (400, b'{"message":"no"}', PermanentError, 'it refuses: "no"'),
     ],
 )
-def test_what_else_may_answer(
+def test_answers_that_are_not_from_rt(
     tracker: RtServer, before: Gate, status: int, body: bytes, error: type[Exception], sentence: str
 ) -> None:
     """Every answer that is not from RT becomes an error with a sentence.
@@ -278,7 +278,7 @@ def test_an_answer_without_an_end(before: Gate) -> None:
         RtChannel(before.url, token="x", timeout=60).deliver(TICKET, None, message())
 
 
-def test_a_text_too_long_for_what_stands_before(tracker: RtServer, before: Gate) -> None:
+def test_a_text_too_long_for_the_web_server(tracker: RtServer, before: Gate) -> None:
     """A web server that refuses the size of a message needs a person; the error says so."""
     before.answer(413, request="POST /REST/2.0/ticket")
     with pytest.raises(PermanentError, match="too long for the server before RT"):

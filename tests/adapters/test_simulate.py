@@ -90,9 +90,7 @@ def test_a_written_cell_is_complete_and_holds_what_was_expected(
         ({"reads_per_file": 0}, {"pod5": 2}),
     ],
 )
-def test_as_many_files_as_asked_for(
-    tmp_path: Path, options: dict[str, Any], kinds: dict[str, int]
-) -> None:
+def test_number_of_files(tmp_path: Path, options: dict[str, Any], kinds: dict[str, int]) -> None:
     """Each batch of each barcode gives one file of passed and one of failed reads, if any."""
     cell = make(tmp_path, **options)
     steps = list(cell.steps())
@@ -224,7 +222,7 @@ def test_impossible_cells_are_refused(tmp_path: Path, options: dict[str, Any]) -
     assert os.listdir(tmp_path) == []
 
 
-def test_names_that_are_no_cells_are_refused(tmp_path: Path) -> None:
+def test_invalid_cell_names_are_refused(tmp_path: Path) -> None:
     """A cell needs a cell's name, because ids and times are taken from it."""
     with pytest.raises(UsageError, match=r"no\\ncell is not the name of a cell"):
         SimulatedCell(tmp_path, "run", "library", "no\ncell")
@@ -291,7 +289,7 @@ def test_the_command_writes_runs_that_overlap(
     assert len(lines) - 8 == sum(1 for path in tmp_path.rglob("*") if path.is_file())
 
 
-def test_the_command_says_what_it_cannot_do(tmp_path: Path) -> None:
+def test_errors_of_the_command(tmp_path: Path) -> None:
     """Wrong options, an existing run and an unwritable place give an error sentence."""
     small = ["--files", "1", "--reads", "1", "--interval", "0", "--date", "20261122", "--runs", "1"]
     assert simulator.run(options(str(tmp_path / "landing"), *small)) == 0

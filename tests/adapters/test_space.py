@@ -85,7 +85,7 @@ def test_growth(config: Config) -> None:
     assert found["landing"] == 2800 / WINDOW
 
 
-def test_long_ago(config: Config) -> None:
+def test_older_cells_do_not_count(config: Config) -> None:
     """Older cells do not affect the forecast; a backup that is not mounted is omitted."""
     found = spaces(config, [run_of(config, age=WINDOW + 1)], NOW)
     assert [(each.where, each.per_day, each.full_in) for each in found] == [
@@ -136,7 +136,7 @@ def test_sentences(free: float, per_day: float | None, ok: bool, sentence: str) 
 
 @pytest.mark.parametrize("size", ["1" + "0" * 400, "1" + "0" * 4000, "-1", "NaN", "true", '"7"'])
 @pytest.mark.parametrize("name", ["manifest.json", "raw.json"])
-def test_sizes_that_no_file_has(config: Config, name: str, size: str) -> None:
+def test_impossible_sizes_add_nothing(config: Config, name: str, size: str) -> None:
     """An impossible size adds nothing, and stops nothing."""
     snapshot = run_of(config)
     place = config.output / "run" / CELL.library / CELL.name

@@ -55,7 +55,7 @@ def run(tmp_path: Path) -> Path:
     return run
 
 
-def keeping_mtime(directory: Path, change: Callable[[], object]) -> None:
+def restoring_mtime(directory: Path, change: Callable[[], object]) -> None:
     """Make a change and restore the directory's mtime, as a slow clock would."""
     before = directory.stat()
     change()
@@ -144,7 +144,7 @@ def test_a_summary_that_is_written_later_is_found(tmp_path: Path, run: Path) -> 
     assert sweeps.runs() == []
 
 
-def test_hot_directories_are_listed_although_their_mtime_stands_still(
+def test_hot_directories_are_listed_although_their_mtime_is_unchanged(
     tmp_path: Path, run: Path
 ) -> None:
     """A second change within one tick of the clock is found while the directory is hot."""
@@ -153,9 +153,9 @@ def test_hot_directories_are_listed_although_their_mtime_stands_still(
     sweeps.cool()
     (library / OTHER_CELL).mkdir()
     assert sweeps.runs() == ["run_a"]
-    keeping_mtime(library, (library / "another").mkdir)
+    restoring_mtime(library, (library / "another").mkdir)
     assert sweeps.runs() == ["run_a"]
-    keeping_mtime(library, (library / "one more").mkdir)
+    restoring_mtime(library, (library / "one more").mkdir)
     assert sweeps.runs() == ["run_a"]
 
 
@@ -168,7 +168,7 @@ def test_a_directory_stays_hot_for_two_seconds_of_our_clock(tmp_path: Path, run:
     sweeps.runs()
     for _ in range(15):
         sweeps.runs(seconds=0.1)
-    keeping_mtime(library, (library / "another").mkdir)
+    restoring_mtime(library, (library / "another").mkdir)
     assert sweeps.runs(seconds=0.1) == ["run_a"]
 
 
@@ -176,16 +176,16 @@ def test_full_sweeps_need_no_mtime(tmp_path: Path, run: Path) -> None:
     """A full sweep finds a change that moved no mtime; an ordinary one cannot."""
     sweeps = Sweeps(LandingArea(tmp_path))
     sweeps.cool()
-    keeping_mtime(run / "lib", (run / "lib" / OTHER_CELL).mkdir)
+    restoring_mtime(run / "lib", (run / "lib" / OTHER_CELL).mkdir)
     assert sweeps.runs() == []
     assert sweeps.runs(full=True) == ["run_a"]
 
 
-def test_where_mtimes_tell_nothing_every_sweep_lists(tmp_path: Path, run: Path) -> None:
+def test_every_sweep_lists_directories_without_useful_mtimes(tmp_path: Path, run: Path) -> None:
     """On stacked file systems, where mtimes do not change, each sweep lists the directory."""
     sweeps = Sweeps(LandingArea(tmp_path), trust_mtimes=False)
     sweeps.cool()
-    keeping_mtime(run / "lib", (run / "lib" / OTHER_CELL).mkdir)
+    restoring_mtime(run / "lib", (run / "lib" / OTHER_CELL).mkdir)
     assert sweeps.runs() == ["run_a"]
 
 
@@ -263,7 +263,7 @@ def test_modification_times(tmp_path: Path, ask: Callable[[Path], int]) -> None:
         ("network", "fuse.sshfs", modified_on_server),
     ],
 )
-def test_the_server_is_asked_where_caches_are_stale(
+def test_the_server_is_queried_if_caches_may_be_stale(
     kind: Kind, fstype: str, expected: object
 ) -> None:
     """Only file systems whose clients may be stale cost a round trip."""

@@ -114,7 +114,7 @@ def test_runs_and_cells(tmp_path: Path) -> None:
     assert list_upstream(upstream(tmp_path)).runs[0].first_cell_date == "20190710"
 
 
-def test_what_is_not_data(tmp_path: Path) -> None:
+def test_entries_that_are_not_data(tmp_path: Path) -> None:
     """Hidden names, links, empty runs, our own directories and test cells are skipped."""
     make_cell(tmp_path / ".hidden")
     make_cell(tmp_path / "lost+found")
@@ -162,19 +162,19 @@ def test_twins_are_quarantined(tmp_path: Path) -> None:
 
 
 def answering(
-    change: Callable[[bytes], bytes], code: int = 0, why: str = ""
+    change: Callable[[bytes], bytes], code: int = 0, reason: str = ""
 ) -> Callable[..., CommandResult]:
     """A command runner with a bad line: it changes each response."""
 
     def bad_line(command: Sequence[str], **options: object) -> CommandResult:
         ended = run(command, quiet=60)
-        return CommandResult(code or ended.code, change(ended.output), ended.errors, why)
+        return CommandResult(code or ended.code, change(ended.output), ended.errors, reason)
 
     return bad_line
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "why", "expected"),
+    ("change", "code", "reason", "expected"),
     [
         (lambda data: data[:-1], 0, "", "cut short"),
         (lambda data: data[: len(data) // 2], 255, "", "cut short; ssh could not connect"),
@@ -184,17 +184,17 @@ def answering(
         (lambda data: b"This account is not available.\n", 1, "", "no answer came"),
     ],
 )
-def test_half_an_answer(
-    change: Callable[[bytes], bytes], code: int, why: str, expected: str, tmp_path: Path
+def test_incomplete_response(
+    change: Callable[[bytes], bytes], code: int, reason: str, expected: str, tmp_path: Path
 ) -> None:
     """An incomplete response is a problem, and never an upstream with fewer runs."""
     make_cell(tmp_path / "run")
-    listing = list_upstream(upstream(tmp_path), runner=answering(change, code, why))
+    listing = list_upstream(upstream(tmp_path), runner=answering(change, code, reason))
     assert expected in listing.problem
     assert listing.runs == ()
 
 
-def test_place_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_directory(tmp_path: Path) -> None:
     """A directory that is missing is a problem; an empty one is not."""
     assert list_upstream(upstream(tmp_path)).problem == ""
     assert "can't cd to" in (problem := list_upstream(upstream(tmp_path / "gone")).problem)
@@ -231,7 +231,7 @@ def test_permission_denied(tmp_path: Path) -> None:
     assert [run.cells for run in listing.runs] == [(CELL,)]
 
 
-def test_listing_that_is_not_whole(tmp_path: Path) -> None:
+def test_incomplete_listing(tmp_path: Path) -> None:
     """After an error of find, its results are listed, and the listing is called incomplete."""
     make_cell(tmp_path / "run")
     listing = list_upstream(
@@ -241,7 +241,7 @@ def test_listing_that_is_not_whole(tmp_path: Path) -> None:
     assert "cannot be listed in full" in listing.problem
 
 
-def test_nothing_is_asked_of_local() -> None:
+def test_local_is_not_queried() -> None:
     """LOCAL, the landing area itself, is not queried."""
     assert list_upstream(UpstreamSettings("local", "LOCAL")) == UpstreamListing()
 

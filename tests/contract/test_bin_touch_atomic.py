@@ -57,7 +57,7 @@ def test_creates(shell: list[str], tmp_path: Path) -> None:
     assert (tmp_path / "flag").read_text().endswith("}\n")
 
 
-def test_says_who(shell: list[str], tmp_path: Path) -> None:
+def test_content_names_the_owner(shell: list[str], tmp_path: Path) -> None:
     """The file names host, process, user and time; the end of this process is never a proof."""
     touch(shell, tmp_path, "flag")
     owner = parse_owner((tmp_path / "flag").read_text())
@@ -235,14 +235,14 @@ def test_links_refused(plain: list[str], tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["flag"]
 
 
-def test_lost_answer(plain: list[str], tmp_path: Path) -> None:
+def test_lost_response(plain: list[str], tmp_path: Path) -> None:
     """A file that was created counts, although the file system reported an error."""
     path = path_with(tmp_path, link=f'{REAL_LINK} "$1" "$2"; exit 1')
     assert touch(plain, tmp_path, "flag", path=path).returncode == 0
     assert os.listdir(tmp_path) == ["flag"]
 
 
-def test_no_answer(plain: list[str], tmp_path: Path) -> None:
+def test_missing_after_success(plain: list[str], tmp_path: Path) -> None:
     """If success was reported and the file is missing, the exit status is neither yes nor no."""
     path = path_with(tmp_path, link="exit 0", sleep="exit 0")
     done = touch(plain, tmp_path, "flag", path=path)

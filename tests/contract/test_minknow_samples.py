@@ -106,7 +106,7 @@ CELLS: dict[str, tuple[dict[DataKind, int], Verdict, str]] = {
 
 
 @pytest.mark.parametrize("cell", CELLS)
-def test_every_tree_gets_its_answer(cell: str) -> None:
+def test_every_tree_gets_its_verdict(cell: str) -> None:
     """The counts of files by kind, the verdict and its sentence are those of the index."""
     counts, verdict, why = CELLS[cell]
     contents = minknow.read_contents(TREES / cell)
@@ -128,7 +128,7 @@ def test_every_cell_of_the_trees_is_found_and_expected() -> None:
     assert len({cell.split("/")[0] for cell in CELLS}) == 13  # the fourteenth tree is pooled
 
 
-def test_pooled_data_are_named_and_not_guessed_at() -> None:
+def test_pooled_data_are_reported() -> None:
     """Only the library with two acquisitions and no cell directories is reported as pooled."""
     assert minknow.pooled(TREES / "assembled_pooled" / "exp_pooled" / "sampleA") == (
         "sampleA holds data without a cell directory (MinKNOW data pooling):"
@@ -138,7 +138,7 @@ def test_pooled_data_are_named_and_not_guessed_at() -> None:
     assert {minknow.pooled((TREES / cell).parent) for cell in CELLS} == {""}
 
 
-def test_missing_and_surplus_files_are_given_as_numbers() -> None:
+def test_missing_and_surplus_files_are_counted() -> None:
     """The result has the differing counts and the fallback as numbers, beside the sentence."""
     short = judge(minknow.read_contents(TREES / "assembled_short_of_files" / PHIX))
     fallback = judge(minknow.read_contents(TREES / "assembled_fallback" / PHIX))
@@ -186,14 +186,14 @@ def test_final_summaries_of_every_era_are_read(
     assert ("position" in facts) is ("Mk1B" not in folder)
 
 
-def test_the_half_written_summary_is_none() -> None:
+def test_a_half_written_summary_is_refused() -> None:
     """A final_summary cut in the middle of a key has a problem, whatever precedes the cut."""
     (path,) = (SAMPLES / "final_summary" / "2024-07_PromethION_PAW21164_cut_short").iterdir()
     summary = minknow.parse_summary(path.read_bytes(), path.name)
     assert summary.problem == f'{path.name} is half-written: its last line, "b", has no end'
 
 
-def test_real_summaries_cut_anywhere_are_never_taken_for_whole() -> None:
+def test_real_summaries_cut_anywhere_are_refused() -> None:
     """A real final_summary cut anywhere is refused, unless only its last line end is missing."""
     for path in (SAMPLES / "final_summary").glob("*/*"):
         data = path.read_bytes()

@@ -75,7 +75,7 @@ def late(
     return cell(name, completeness=completeness, summary_since=summary_since, **facts)
 
 
-def told(*cells: Cell, reported: Iterable[str] = (), **facts: Any) -> Snapshot:
+def reported_run(*cells: Cell, reported: Iterable[str] = (), **facts: Any) -> Snapshot:
     """A run whose events `run-new` and `reported` are reported."""
     return run(*cells, outbox=Outbox(reported=frozenset({"run-new", *reported})), **facts)
 
@@ -93,7 +93,7 @@ CAUSE_IDS = ["short", "over", "fallback", "half-written", "no counts", "not read
 @pytest.mark.parametrize("found", ALL_CAUSES, ids=CAUSE_IDS)
 def test_each_cause_is_reported(found: Completeness) -> None:
     """Every cause of an incomplete ended cell is reported, and is a problem of every poll."""
-    snapshot = told(late(completeness=found))
+    snapshot = reported_run(late(completeness=found))
     assert keys(snapshot) == [FIRST]
     (sentence,) = problems(snapshot, POLICY, NOW).values()
     assert sentence.startswith(f"run lib/cell: overdue: {found.why}; ")
@@ -105,21 +105,21 @@ def test_each_cause_is_reported(found: Completeness) -> None:
 @pytest.mark.parametrize(
     "snapshot",
     [
-        pytest.param(told(late(completeness=RUNNING)), id="running"),
-        pytest.param(told(late(completeness=PROVEN)), id="proven"),
-        pytest.param(told(late(completeness=None, present=False)), id="missing"),
-        pytest.param(told(late(summary_since=None)), id="no summary"),
-        pytest.param(told(late(synced=True)), id="synced"),
-        pytest.param(told(late(claims=(claim(),))), id="claimed"),
-        pytest.param(told(late(failed=flag())), id="failed"),
-        pytest.param(told(late(aborted=flag())), id="aborted"),
-        pytest.param(told(late(done=flag())), id="done"),
+        pytest.param(reported_run(late(completeness=RUNNING)), id="running"),
+        pytest.param(reported_run(late(completeness=PROVEN)), id="proven"),
+        pytest.param(reported_run(late(completeness=None, present=False)), id="missing"),
+        pytest.param(reported_run(late(summary_since=None)), id="no summary"),
+        pytest.param(reported_run(late(synced=True)), id="synced"),
+        pytest.param(reported_run(late(claims=(claim(),))), id="claimed"),
+        pytest.param(reported_run(late(failed=flag())), id="failed"),
+        pytest.param(reported_run(late(aborted=flag())), id="aborted"),
+        pytest.param(reported_run(late(done=flag())), id="done"),
         *(
-            pytest.param(told(late(), flags=frozenset({name})), id=f"run {name}")
+            pytest.param(reported_run(late(), flags=frozenset({name})), id=f"run {name}")
             for name in ("failed", "aborted", "stripped")
         ),
-        pytest.param(told(late(), upstream=None), id="without upstream"),
-        pytest.param(told(late(), upstream=THERE, sync=attempt()), id="being copied"),
+        pytest.param(reported_run(late(), upstream=None), id="without upstream"),
+        pytest.param(reported_run(late(), upstream=THERE, sync=attempt()), id="being copied"),
     ],
 )
 def test_what_is_not_overdue(snapshot: Snapshot) -> None:
@@ -132,24 +132,28 @@ def test_what_is_not_overdue(snapshot: Snapshot) -> None:
 def test_cells_of_upstream_runs(listed: bool) -> None:
     """A copied cell with missing files is reported, also if its upstream was not just queried."""
     copied = late(upstream=listed)
-    snapshot = told(copied, upstream=THERE, listed_at=THERE if listed else "")
+    snapshot = reported_run(copied, upstream=THERE, listed_at=THERE if listed else "")
     assert keys(snapshot) == [FIRST]
     assert list(problems(snapshot, POLICY, NOW)) == [copied.id]
 
 
-def test_once_until_it_ends() -> None:
+def test_one_message_until_it_ends() -> None:
     """Other counts do not repeat the report; a cell that is overdue again is reported again."""
     fewer = replace(SHORT, why="2 of 2 FASTQ files missing", shortfalls=(Shortfall(FASTQ, 0, 2),))
     short, other, complete = late(), late(completeness=fewer), late(completeness=PROVEN)
     reported = [FIRST]
-    assert keys(told(short, reported=reported)) == keys(told(other, reported=reported)) == []
-    assert keys(told(complete, reported=reported)) == [FIRST_ENDED]
+    assert (
+        keys(reported_run(short, reported=reported))
+        == keys(reported_run(other, reported=reported))
+        == []
+    )
+    assert keys(reported_run(complete, reported=reported)) == [FIRST_ENDED]
     reported.append(FIRST_ENDED)
-    assert keys(told(complete, reported=reported)) == []
-    assert keys(told(other, reported=reported)) == ["cell-overdue.cell.2"]
+    assert keys(reported_run(complete, reported=reported)) == []
+    assert keys(reported_run(other, reported=reported)) == ["cell-overdue.cell.2"]
     reported.append("cell-overdue.cell.2")
-    assert keys(told(other, reported=reported)) == []
-    assert keys(told(complete, reported=reported)) == ["cell-overdue-ended.cell.2"]
+    assert keys(reported_run(other, reported=reported)) == []
+    assert keys(reported_run(complete, reported=reported)) == ["cell-overdue-ended.cell.2"]
 
 
 @pytest.mark.parametrize(
@@ -181,12 +185,12 @@ def test_once_until_it_ends() -> None:
 )
 def test_the_end_says_what_ended_it(after: Cell, words: str) -> None:
     """The end is reported once, whatever the cause, and only if the beginning was reported."""
-    snapshot = told(after, reported=[FIRST])
+    snapshot = reported_run(after, reported=[FIRST])
     (event,) = [event for event in due(snapshot, POLICY, NOW) if event.name == CELL_OVERDUE_ENDED]
     text = compose(event, snapshot, "internal", "")
     assert text.startswith("Cell lib/cell of the run run is not overdue any more: ")
     assert words in text
-    assert keys(told(after)) == []
+    assert keys(reported_run(after)) == []
 
 
 @pytest.mark.parametrize(
@@ -204,7 +208,7 @@ def test_the_end_says_what_ended_it(after: Cell, words: str) -> None:
 )
 def test_no_end_is_reported_without_evidence(cells: list[Cell], facts: dict[str, Any]) -> None:
     """A snapshot that does not show the cell is no evidence that the problem ended."""
-    assert keys(told(*cells, reported=[FIRST], **facts)) == []
+    assert keys(reported_run(*cells, reported=[FIRST], **facts)) == []
 
 
 def test_long_stems_and_stems_that_end_in_numbers() -> None:
@@ -214,7 +218,7 @@ def test_long_stems_and_stems_that_end_in_numbers() -> None:
     for _ in range(3):
         for found in (SHORT, PROVEN):
             cells = [late(stem, found) for stem in stems]
-            new = keys(told(*cells, reported=reported))
+            new = keys(reported_run(*cells, reported=reported))
             assert len(new) == len(stems)
             assert reported.isdisjoint(new)
             reported.update(new)
@@ -232,7 +236,7 @@ def test_default_channel() -> None:
     """Both events are comments in the tracker unless the configuration says otherwise."""
     policy = replace(POLICY, channels={"rt": default_kinds()})
     for name in (CELL_OVERDUE, CELL_OVERDUE_ENDED):
-        assert addressed(name, told(late()), policy) == {"rt": "comment"}
+        assert addressed(name, reported_run(late()), policy) == {"rt": "comment"}
 
 
 ACCEPT = "hesiod-touch-atomic /landing/run/pipeline/cell.synced"
@@ -268,7 +272,7 @@ def test_steps_follow_the_cause(found: Completeness, first: str, last: str) -> N
     The step that accepts the cell names what would be missing.
     """
     overdue_cell = late(completeness=found)
-    snapshot = told(overdue_cell)
+    snapshot = reported_run(overdue_cell)
     lines = list(steps(snapshot, overdue_cell))
     assert lines[0].startswith(first)
     assert last in lines[-1]
@@ -285,7 +289,7 @@ def test_steps_follow_the_cause(found: Completeness, first: str, last: str) -> N
 
 def test_steps_of_an_upstream_run() -> None:
     """Missing files are copied to the upstream; no step accepts a cell that is being copied."""
-    lines = list(steps(told(late(), upstream=THERE), late()))
+    lines = list(steps(reported_run(late(), upstream=THERE), late()))
     assert lines == [
         "look for the missing FASTQ files on the sequencer, "
         f"and copy them into {THERE}/lib/cell; the next sync copies them"
@@ -297,7 +301,7 @@ def test_several_causes_at_once() -> None:
     counts = (Shortfall(FASTQ, 1, 2), Shortfall(DataKind.POD5, 3, 2))
     found = replace(FALLBACK, shortfalls=counts)
     several = late(completeness=found)
-    lines = list(steps(told(several), several))
+    lines = list(steps(reported_run(several), several))
     words = ["fallback folder", "missing FASTQ files", "find the POD5 files", "accept the cell"]
     assert len(lines) == len(words)
     assert all(word in line for word, line in zip(words, lines, strict=True))
@@ -309,7 +313,7 @@ def test_several_causes_at_once() -> None:
 def test_the_end_of_the_grace_period_is_looked_for(upstream: str, listed_at: bool) -> None:
     """A look is planned for the time when the cell becomes overdue, and it finds it overdue."""
     soon = late(summary_since=(NOW - HOUR).timestamp() + 20, upstream=listed_at)
-    snapshot = told(soon, upstream=upstream)
+    snapshot = reported_run(soon, upstream=upstream)
     again = look_again(snapshot, POLICY, NOW)
     assert again is not None
     assert timedelta(seconds=20) < again - NOW < timedelta(seconds=21)

@@ -118,7 +118,7 @@ def test_backup_of_a_cell(backup: Attempt | None, epoch: int | None) -> None:
 
 
 @pytest.mark.parametrize("name", ["failed", "aborted", "stripped"])
-def test_hands_off(name: str) -> None:
+def test_flags_that_prevent_a_backup(name: str) -> None:
     """No files are copied of a run that a person has stopped."""
     assert backups(run_of(processed(), flags=frozenset({name}))) == []
 
@@ -192,9 +192,11 @@ def test_verification_is_due(
     Only one process reads them at a time.
     """
     expected = NOW + due if due is not None else None
-    kept = processed(backup=backup, verification=verification)
-    assert backup_schedule.verify_due(kept, POLICY, NOW) == expected
-    planned = [action.cell for action in backup_schedule.want_verify(run_of(kept), POLICY, NOW)]
+    processed_cell = processed(backup=backup, verification=verification)
+    assert backup_schedule.verify_due(processed_cell, POLICY, NOW) == expected
+    planned = [
+        action.cell for action in backup_schedule.want_verify(run_of(processed_cell), POLICY, NOW)
+    ]
     assert planned == ([ID] if due is not None and due <= timedelta(0) else [])
 
 
@@ -211,7 +213,7 @@ def test_stripped_runs_are_read() -> None:
     assert list(backup_schedule.want_verify(aborted, POLICY, NOW)) == []
 
 
-def test_damage_is_told() -> None:
+def test_damage_is_reported() -> None:
     """Damage is in the waits, in the sentences of a poll and beside the damaged copy."""
     verification = ended("failed", problems=DAMAGED, here=True)
     snapshot = run_of(processed(backup=backed_up(), verification=verification))
@@ -225,7 +227,7 @@ def test_damage_is_told() -> None:
 
 
 @pytest.mark.parametrize("outcome", ["", "failed"])
-def test_damage_stands_while_it_is_read_again(outcome: str) -> None:
+def test_damage_counts_during_the_next_verification(outcome: str) -> None:
     """Damage from an earlier reading counts while the next one is under way."""
     verification = (
         ended(outcome, problems=DAMAGED) if outcome else begun(Liveness.ALIVE, problems=DAMAGED)
@@ -236,18 +238,18 @@ def test_damage_stands_while_it_is_read_again(outcome: str) -> None:
 def test_newest_copy_counts() -> None:
     """The newest record of each backup counts, and no record of other results."""
     early, late = copy(at=NOW - DAY), copy(at=NOW)
-    rounds = [
+    records = [
         ended("done", copies=[early.record()]),
         ended("done", copies=[late.record(), copy("b", "x").record()]),
     ]
-    assert known_copies(MANIFEST, *rounds) == known_copies(MANIFEST, *reversed(rounds)) == (late,)
-    assert known_copies("", *rounds) == ()
+    assert known_copies(MANIFEST, *records) == known_copies(MANIFEST, *reversed(records)) == (late,)
+    assert known_copies("", *records) == ()
 
 
 @pytest.mark.parametrize(
     "bad", [None, "x", [], [1], [{}], [{**copy().record(), "files": "3"}], [{"backup": "second"}]]
 )
-def test_records_that_are_none(bad: object) -> None:
+def test_invalid_records(bad: object) -> None:
     """An invalid copy record is ignored."""
     assert copies_in({"copies": bad}) == ()
 

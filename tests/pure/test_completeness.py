@@ -174,7 +174,7 @@ def test_counts_decide(
         ([], {}),
     ],
 )
-def test_what_several_summaries_announce(
+def test_counts_of_several_summaries(
     summaries: list[FinalSummary], expected: Mapping[DataKind, int]
 ) -> None:
     """Counts are summed over acquisitions; repeated and handwritten files correct them."""
@@ -232,7 +232,7 @@ def test_one_bad_summary_is_enough() -> None:
     assert (completeness.verdict, completeness.why) == (Verdict.UNREADABLE, bad.problem)
 
 
-def test_what_cannot_be_listed_proves_nothing() -> None:
+def test_unlisted_directories_prove_nothing() -> None:
     """Counts of an incompletely listed directory are not trusted."""
     contents = CellContents(
         (minknow(fastq=3),), {FASTQ: 3}, readable=False, problem="c/pod5 cannot be read: I/O error"

@@ -70,7 +70,8 @@ def evidence(dropped: deletion_proof.Dropped = "upstream", **more: Any) -> Delet
         | {name: FoundEntry("f", size, (1, 2), md5(name)) for name, size in SIZES.items()},
         "recorded": {name: RecordedFile(size, md5(name)) for name, size in SIZES.items()},
         "copies": {
-            name: tuple(a_copy(place, name) for place in held) for name, held in places.items()
+            name: tuple(a_copy(place, name) for place in copies_of_file)
+            for name, copies_of_file in places.items()
         },
         "closed": "all 3 files announced are here",
         "epoch": 1,
@@ -130,8 +131,8 @@ def test_one_backup_keeps_pod5() -> None:
     """
     found = evidence("landing")
     copies = {
-        name: tuple(copy for copy in held if copy.place != "backup two")
-        for name, held in found.copies.items()
+        name: tuple(copy for copy in copies_of_file if copy.place != "backup two")
+        for name, copies_of_file in found.copies.items()
     }
     made = proven(replace(found, copies=copies))
     assert [each.name for each in made.files] == [READS]
@@ -142,7 +143,7 @@ def test_one_backup_keeps_pod5() -> None:
 # No other way to make one.
 
 
-def test_nobody_else_makes_one() -> None:
+def test_only_this_module_makes_proofs() -> None:
     """A proof cannot be constructed, changed, copied with changes, or sent to another process."""
     made = proven(evidence())
     values = {each.name: getattr(made, each.name) for each in dataclasses.fields(made)}
@@ -173,7 +174,7 @@ def test_it_is_about_one_cell_and_place() -> None:
     ("seconds", "holds"),
     [(0, True), (594, True), (595, True), (596, False), (660, False), (-1, False), (86400, False)],
 )
-def test_it_runs_out(seconds: float, holds: bool) -> None:
+def test_a_proof_expires(seconds: float, holds: bool) -> None:
     """A proof is valid until ten minutes after the inventory.
 
     It is not valid before it was made, because clocks may be set back.
@@ -205,10 +206,10 @@ def with_copy(name: str, where: str, **more: Any) -> Spoil:
     """Change one copy of one file."""
 
     def spoil(found: DeletionEvidence) -> DeletionEvidence:
-        held = tuple(
+        copies_of_file = tuple(
             replace(copy, **more) if copy.place == where else copy for copy in found.copies[name]
         )
-        return replace(found, copies={**found.copies, name: held})
+        return replace(found, copies={**found.copies, name: copies_of_file})
 
     return spoil
 
@@ -336,14 +337,16 @@ PASSED_OVER = {"a file fewer", "a link in it", "a FIFO in it"}
 
 
 @pytest.mark.parametrize("case", sorted(set(REFUSED) - {"a copy upstream"}))
-def test_refused_or_kept_in_landing(case: str) -> None:
+def test_refused_or_retained_in_landing(case: str) -> None:
     """In landing, a reason about one file keeps that file; a reason about the cell keeps all."""
     spoilt = REFUSED[case][0](evidence("upstream"))
     # The copies are unchanged, under the names that count for landing.
     names = {"landing": "backup one", "backup one": "backup two"}
     copies = {
-        name: tuple(replace(copy, place=names.get(copy.place, copy.place)) for copy in held)
-        for name, held in spoilt.copies.items()
+        name: tuple(
+            replace(copy, place=names.get(copy.place, copy.place)) for copy in copies_of_file
+        )
+        for name, copies_of_file in spoilt.copies.items()
     }
     answer = prove(replace(spoilt, dropped="landing", copies=copies), ProofLimits(), NOW)
     if case in KEPT and case != "a clock a day ahead":
@@ -390,7 +393,7 @@ def test_minknow_s_checksums_keep_all_of_a_cell(
     )
 
 
-def test_nothing_to_go() -> None:
+def test_nothing_to_delete() -> None:
     """If only small files are left in landing, that is the only reason."""
     found = evidence("landing")
     left = {SUMMARY: found.found[SUMMARY]}
@@ -439,19 +442,21 @@ def copies(draw: st.DrawFn) -> CopyEvidence:
 
 
 @given(st.lists(copies(), max_size=6), st.sampled_from(["upstream", "landing"]))
-def test_two_devices_or_no_proof(held: list[CopyEvidence], dropped: deletion_proof.Dropped) -> None:
+def test_two_devices_or_no_proof(
+    copies_of_file: list[CopyEvidence], dropped: deletion_proof.Dropped
+) -> None:
     """A file is deleted only if two correct, fresh, countable copies are on two devices."""
     entry = FoundEntry("f", SIZES[SIGNAL], (1,), md5(SIGNAL))
     found = evidence(
         dropped,
         found={SIGNAL: entry},
         recorded={SIGNAL: RecordedFile(entry.size, entry.md5)},
-        copies={SIGNAL: tuple(held)},
+        copies={SIGNAL: tuple(copies_of_file)},
     )
     answer = prove(found, ProofLimits(), NOW)
     right = [
         copy
-        for copy in held
+        for copy in copies_of_file
         if copy.md5 == entry.md5
         and not copy.why
         and copy.place not in ("upstream", "trash", dropped)
@@ -462,9 +467,9 @@ def test_two_devices_or_no_proof(held: list[CopyEvidence], dropped: deletion_pro
         assert len({copy.device for copy in right}) >= 2
         assert len({copy.path for copy in right}) >= 2
     elif (
-        all(copy in right for copy in held)
-        and len({copy.device for copy in held}) == len(held) >= 2
+        all(copy in right for copy in copies_of_file)
+        and len({copy.device for copy in copies_of_file}) == len(copies_of_file) >= 2
     ):
-        assert len({copy.path for copy in held}) < len(held) or len(
-            {copy.inode for copy in held}
-        ) < len(held)
+        assert len({copy.path for copy in copies_of_file}) < len(copies_of_file) or len(
+            {copy.inode for copy in copies_of_file}
+        ) < len(copies_of_file)

@@ -122,7 +122,7 @@ def test_only_for_what_waits() -> None:
     assert delivery.undelivered(None) == {}
 
 
-def test_a_message_that_is_no_message_is_for_everybody() -> None:
+def test_an_unreadable_message_is_for_all_channels() -> None:
     """An invalid message may be for any channel; it blocks each that has not delivered it."""
     outbox = replace(
         OUTBOX, waiting=(OutboxMessage(3, "x", problem="mend it"),), delivered={"rt": 3}

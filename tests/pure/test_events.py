@@ -46,19 +46,21 @@ def other(one: Cell) -> Cell:
     return replace(one, id=CellId("lib", "b"))
 
 
-def untold(*cells: Cell, **facts: Any) -> Snapshot:
+def unreported_run(*cells: Cell, **facts: Any) -> Snapshot:
     """A run with these cells; no event of it has been reported yet."""
     return run(*cells, **({"outbox": Outbox()} | facts))
 
 
-def told(*cells: Cell) -> Outbox:
+def all_reported(*cells: Cell) -> Outbox:
     """An outbox in which all events of a run with these cells are reported."""
-    return Outbox(reported=frozenset(event.key for event in happened(untold(*cells), POLICY, NOW)))
+    return Outbox(
+        reported=frozenset(event.key for event in happened(unreported_run(*cells), POLICY, NOW))
+    )
 
 
 def due_names(*cells: Cell, **facts: Any) -> list[str]:
     """Names of the events to report about a run with these cells."""
-    return [event.name for event in due(untold(*cells, **facts), POLICY, NOW)]
+    return [event.name for event in due(unreported_run(*cells, **facts), POLICY, NOW)]
 
 
 @pytest.mark.parametrize(
@@ -126,14 +128,14 @@ def test_cells(cells: list[Cell], expected: list[str]) -> None:
         pytest.param(READY, ABORTED, ["cell-aborted"], id="aborted"),
     ],
 )
-def test_once(before: Cell, after: Cell, expected: list[str]) -> None:
+def test_each_event_is_reported_once(before: Cell, after: Cell, expected: list[str]) -> None:
     """An event is reported once; a flag with new content is a new event."""
-    assert due_names(after, outbox=told(before)) == expected
+    assert due_names(after, outbox=all_reported(before)) == expected
 
 
 def test_cells_added() -> None:
     """A new cell causes `all-cells-run` and `run-complete` once more."""
-    known = told(DONE)
+    known = all_reported(DONE)
     assert due_names(DONE, other(RUNNING), outbox=known) == []
     assert due_names(DONE, other(READY), outbox=known) == [
         "cell-ready",
@@ -144,7 +146,7 @@ def test_cells_added() -> None:
 
 
 @pytest.mark.parametrize("unreadable", [Flag("flag", 1.0), None], ids=["not read", "not seen"])
-def test_a_flag_that_cannot_be_read_just_now(unreadable: Flag | None) -> None:
+def test_unreadable_flags(unreadable: Flag | None) -> None:
     """An unreadable flag is not reported; a flag that is no regular file has no content to read."""
     hidden = cell("a", synced=True, done=unreadable)
     assert "cell-done" not in due_names(hidden)
@@ -181,24 +183,24 @@ def test_silence(changes: dict[str, Any]) -> None:
     assert due_names(DONE, FAILED, **changes) == []
 
 
-def test_stripped_runs_are_told_of() -> None:
+def test_stripped_runs_are_reported() -> None:
     """A stripped run is reported like any other, because its copies may be found damaged."""
     assert due_names(GONE, flags=frozenset({"stripped"})) == due_names(GONE)
 
 
 def test_long_names() -> None:
     """Flags with the longest possible names have keys that are unique and valid file names."""
-    cells = [cell("x" * 249 + letter, "?", synced=True, done=flag()) for letter in "ab"]
-    keys = [event.key for event in due(untold(*cells), POLICY, NOW)]
+    cells = [cell("x" * 249 + character, "?", synced=True, done=flag()) for character in "ab"]
+    keys = [event.key for event in due(unreported_run(*cells), POLICY, NOW)]
     assert all(len(key) <= 240 for key in keys)
     assert len(set(keys)) == len(keys) == 7
 
 
-def test_run_failed() -> None:
+def test_failed_runs_are_reported() -> None:
     """The run's `failed` flag is reported, and again when its content changes."""
 
     def events(text: str) -> tuple[Event, ...]:
-        failed = untold(flags=frozenset({"failed"}), flag_texts={"failed": text})
+        failed = unreported_run(flags=frozenset({"failed"}), flag_texts={"failed": text})
         return due(failed, POLICY, NOW)
 
     keys = {event.key for event in events("a") if event.name == "run-failed"}
@@ -222,7 +224,7 @@ def test_sync_failed() -> None:
         return next(
             (
                 event.key
-                for event in due(untold(sync=last), POLICY, NOW)
+                for event in due(unreported_run(sync=last), POLICY, NOW)
                 if event.name == "sync-failed"
             ),
             "",
@@ -243,7 +245,9 @@ def test_copies() -> None:
 
     def keys(**attempts: Any) -> set[str]:
         now = cell("a", synced=True, done=flag("done 1"), **attempts)
-        return {event.key for event in due(untold(now, outbox=told(DONE)), POLICY, NOW)}
+        return {
+            event.key for event in due(unreported_run(now, outbox=all_reported(DONE)), POLICY, NOW)
+        }
 
     assert keys(backup=backup(2)) == set()
     assert len(keys(backup=backup(3))) == 1
@@ -263,13 +267,13 @@ def test_a_run_from_before() -> None:
     assert due_names(outbox=None) == ["run-new"]
 
 
-def test_complete_is_told() -> None:
+def test_complete_runs_are_reported() -> None:
     """A run counts as reported complete only with its current cells."""
-    known = told(DONE)
+    known = all_reported(DONE)
     assert is_reported_complete(run(DONE, outbox=known))
     assert is_reported_complete(run(DONE, outbox=known, upstream=THERE))
     assert not is_reported_complete(run(DONE, other(DONE), outbox=known))
-    assert not is_reported_complete(untold(DONE))
+    assert not is_reported_complete(unreported_run(DONE))
     assert not is_reported_complete(run(DONE, outbox=None))
 
 
@@ -300,5 +304,5 @@ def test_the_table() -> None:
         assert name == name.lower().strip("-")
         assert len(name) <= 30
         assert kind.says
-    everything = untold(DONE, other(FAILED), flags=frozenset({"failed"}))
+    everything = unreported_run(DONE, other(FAILED), flags=frozenset({"failed"}))
     assert all(event.key.split(".")[0] == event.name for event in happened(everything, POLICY, NOW))

@@ -61,13 +61,13 @@ def test_noise_before_the_answer() -> None:
 @pytest.mark.parametrize(
     "output", [b"", b"x\0", BEGIN, BEGIN + b"x\0", BEGIN + END[:-1], END, BEGIN + END + b"x\0"]
 )
-def test_no_answers(output: bytes) -> None:
+def test_invalid_responses(output: bytes) -> None:
     """Output without both marks in their places is rejected."""
     with pytest.raises(MalformedResponse):
         records(output)
 
 
-def test_names_cannot_be_marks() -> None:
+def test_names_are_not_taken_for_marks() -> None:
     """A directory named like the end mark does not end a response: its record has a prefix."""
     assert records(BEGIN + b"dhesiod-watch ends 0\0" + END) == ([b"dhesiod-watch ends 0"], 0)
 
@@ -161,7 +161,7 @@ def test_progress_of_something_else() -> None:
 
 
 @pytest.mark.parametrize("size", [b"1" + b"0" * 400, b"9" * 5000, b"%d" % 2**64])
-def test_sizes_that_no_file_has(size: bytes) -> None:
+def test_impossible_sizes(size: bytes) -> None:
     """A response with a number that no file system has is rejected as a whole."""
     head = b"f " + size + b" 1795000000.0 1795000000.0 x"
     with pytest.raises(MalformedResponse):

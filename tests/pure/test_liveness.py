@@ -150,7 +150,7 @@ def test_dead_only_with_proof() -> None:
                 assert running is False or start == 100
 
 
-def test_says_who() -> None:
+def test_verdict_names_the_owner() -> None:
     """The sentence names action, user, pid and host, so that a person can check the process."""
     sentence = judge(PROCESS, replace(HERE, same_machine=False))[1]
     assert sentence.startswith("process (local) of hesiod, pid 4711 on prom:")

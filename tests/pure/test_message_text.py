@@ -58,7 +58,7 @@ def test_cell_done() -> None:
     [{}, {"reads": 0, "bases": 0}, {"reads": "many", "mean_q": "x"}],
     ids=["none", "no reads", "words"],
 )
-def test_numbers_that_are_not_there(results: dict[str, object]) -> None:
+def test_missing_numbers(results: dict[str, object]) -> None:
     """The message has no numbers for a cell without reads or with a flag made by hand."""
     message = text("cell-done", done(results=results))
     assert message.startswith("Cell lib/")
@@ -126,7 +126,7 @@ def test_hostile_words(name: str) -> None:
     for each in (snapshot, replace(snapshot, cells=())):
         message = compose(event, each, evil, "")
         assert message
-        assert all(letter == "\n" or letter.isprintable() for letter in message)
+        assert all(character == "\n" or character.isprintable() for character in message)
         message.encode()
     assert subject(snapshot).isprintable()
 

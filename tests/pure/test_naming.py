@@ -98,7 +98,7 @@ def test_cell_names_of_every_machine_are_taken_apart(
         "20190710_1723___c6ded78b",
     ],
 )
-def test_anything_else_is_no_cell(name: str) -> None:
+def test_other_names_are_no_cells(name: str) -> None:
     """A name with one error is not a cell's name, and its quarantine has a reason."""
     assert parse_cell(name) is None
     assert cell_problem(name) != ""
@@ -184,7 +184,7 @@ def test_other_names_are_quarantined_with_a_reason(name: str, says: str) -> None
 @pytest.mark.parametrize(
     "name", ["pipeline", "rundata", "report.html", "pipeline.log", "sync.log", "x_mqc.json"]
 )
-def test_names_we_use_ourselves_are_no_libraries(name: str) -> None:
+def test_names_of_our_own_directories_are_no_libraries(name: str) -> None:
     """A library cannot have a name that the run's or its output directory needs."""
     assert "uses itself" in library_problem(name)
     assert run_problem(name) == ""
@@ -209,7 +209,7 @@ def test_suffixes_that_read_like_flags_are_quarantined(suffix: str) -> None:
         ("x" + CELL, False),
     ],
 )
-def test_a_name_meant_for_a_cell_is_noticed(name: str, expected: bool) -> None:
+def test_a_name_similar_to_a_cells_is_reported(name: str, expected: bool) -> None:
     """A directory that begins with date and time but is no cell is reported to a person."""
     assert looks_like_cell(name) is expected
 

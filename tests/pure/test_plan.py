@@ -33,7 +33,7 @@ SHORT = Completeness(Verdict.SHORT, "1 of 3 FASTQ files missing")
 RUNNING = Completeness(Verdict.RUNNING, "still running: no final_summary yet")
 
 
-def told(*cells: Cell, **facts: Any) -> Snapshot:
+def reported_run(*cells: Cell, **facts: Any) -> Snapshot:
     """A run whose events are all reported, so that no message is planned."""
     return run(*cells, outbox=ALL_TOLD, **facts)
 
@@ -55,42 +55,52 @@ def planned(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[str, int]
     ("snapshot", "expected"),
     [
         pytest.param(
-            told(cell(), has_pipeline=False, upstream=None),
+            reported_run(cell(), has_pipeline=False, upstream=None),
             [("new-run", 1)],
             id="a run with a cell is taken up",
         ),
         pytest.param(
-            told(has_pipeline=False, upstream=None), [], id="a directory without a cell is not"
+            reported_run(has_pipeline=False, upstream=None),
+            [],
+            id="a directory without a cell is not",
         ),
         pytest.param(
-            told(cell(completeness=PROVEN)),
+            reported_run(cell(completeness=PROVEN)),
             [("synced", 1)],
             id="proven data are recorded as synced",
         ),
-        pytest.param(told(cell(completeness=SHORT)), [], id="missing files are waited for"),
-        pytest.param(told(cell(completeness=RUNNING)), [], id="a running cell is waited for"),
+        pytest.param(reported_run(cell(completeness=SHORT)), [], id="missing files are waited for"),
         pytest.param(
-            told(cell(completeness=PROVEN), upstream="host:/data"),
+            reported_run(cell(completeness=RUNNING)), [], id="a running cell is waited for"
+        ),
+        pytest.param(
+            reported_run(cell(completeness=PROVEN), upstream="host:/data"),
             [],
             id="only a sync proves what comes from an upstream",
         ),
-        pytest.param(told(cell(synced=True)), [("process", 1)], id="a synced cell is processed"),
         pytest.param(
-            told(cell(claims=(claim(Liveness.ALIVE),))), [], id="a living owner is left alone"
+            reported_run(cell(synced=True)), [("process", 1)], id="a synced cell is processed"
         ),
         pytest.param(
-            told(cell(claims=(claim(Liveness.UNKNOWN),))),
+            reported_run(cell(claims=(claim(Liveness.ALIVE),))),
+            [],
+            id="a living owner is left alone",
+        ),
+        pytest.param(
+            reported_run(cell(claims=(claim(Liveness.UNKNOWN),))),
             [],
             id="doubt about an owner is no proof",
         ),
         pytest.param(
-            told(cell(claims=(dead(),))),
+            reported_run(cell(claims=(dead(),))),
             [("process", 2)],
             id="a dead owner is replaced under the next epoch",
         ),
-        pytest.param(told(cell(claims=(dead(1), dead(2)))), [("process", 3)], id="and again"),
         pytest.param(
-            told(cell(claims=(dead(1), dead(2), dead(3)))),
+            reported_run(cell(claims=(dead(1), dead(2)))), [("process", 3)], id="and again"
+        ),
+        pytest.param(
+            reported_run(cell(claims=(dead(1), dead(2), dead(3)))),
             [("give-up", 1)],
             id="until a person must look",
         ),
@@ -103,7 +113,7 @@ def test_rules(snapshot: Snapshot, expected: list[tuple[str, int]]) -> None:
 
 def test_runs_are_taken_up_only_where_sequencers_write_here() -> None:
     """Without a LOCAL upstream a new directory belongs to another program."""
-    snapshot = told(cell(), has_pipeline=False, upstream=None)
+    snapshot = reported_run(cell(), has_pipeline=False, upstream=None)
     assert planned(snapshot, replace(POLICY, local=False)) == []
 
 
@@ -111,7 +121,7 @@ def test_runs_are_taken_up_only_where_sequencers_write_here() -> None:
 def test_nothing_is_started_in_a_flagged_run(name: str) -> None:
     """The run's own flags stop every rule, and the plan says so."""
     cells = (cell("a", synced=True), cell("b", completeness=PROVEN))
-    decision = plan(told(*cells, flags=frozenset({name})), POLICY, NOW)
+    decision = plan(reported_run(*cells, flags=frozenset({name})), POLICY, NOW)
     assert decision.actions == ()
     assert name in decision.waiting[0]
 
@@ -123,12 +133,12 @@ def test_nothing_is_started_in_a_flagged_run(name: str) -> None:
 )
 def test_nothing_is_started_without_output_or_upstream(facts: dict[str, Any]) -> None:
     """No work starts before the upstream and the output directory of a run are known."""
-    assert planned(told(cell(synced=True), **facts)) == []
+    assert planned(reported_run(cell(synced=True), **facts)) == []
 
 
 def test_one_failed_cell_never_stops_another() -> None:
     """A ready cell is processed whatever another cell is doing."""
-    snapshot = told(
+    snapshot = reported_run(
         cell("a", failed=flag()),
         cell("b", claims=(claim(Liveness.UNKNOWN),)),
         cell("c", synced=True),
@@ -151,19 +161,19 @@ def test_attempts_are_counted_over_a_day_only() -> None:
         dead(4),
         dead(5),
     )
-    assert planned(told(cell(claims=old))) == [("process", 6)]
+    assert planned(reported_run(cell(claims=old))) == [("process", 6)]
     unreadable = tuple(dead(epoch, "once upon a time") for epoch in (1, 2, 3))
-    assert planned(told(cell(claims=unreadable))) == [("give-up", 1)]
+    assert planned(reported_run(cell(claims=unreadable))) == [("give-up", 1)]
 
 
 def test_a_cell_with_only_released_claims_is_retried() -> None:
     """If every claim was released, the cell is processed again and not forgotten."""
-    assert planned(told(cell(claims=(claim(yielded=True),)))) == [("process", 2)]
+    assert planned(reported_run(cell(claims=(claim(yielded=True),)))) == [("process", 2)]
 
 
 def test_report_follows_the_cells() -> None:
     """The run's page is written if it does not show the present cells, and only once."""
-    done = told(cell(done=flag()))
+    done = reported_run(cell(done=flag()))
     assert planned(done) == [("report", 1)]
     assert planned(replace(done, report_digest="another")) == [("report", 1)]
     assert planned(replace(done, report_digest=digest_of_report(done))) == []
@@ -171,28 +181,30 @@ def test_report_follows_the_cells() -> None:
 
 def test_priority_is_data_before_pages() -> None:
     """Processing comes before the report about it."""
-    snapshot = told(cell("a", done=flag()), cell("b", synced=True))
+    snapshot = reported_run(cell("a", done=flag()), cell("b", synced=True))
     assert [name for name, _ in planned(snapshot)] == ["process", "report"]
 
 
-def test_missing_files_are_a_persons_business_after_the_grace_period() -> None:
+def test_missing_files_need_a_person_after_the_grace_period() -> None:
     """Missing files are first waited for quietly; after the grace period a person is asked."""
     short = cell(completeness=SHORT, summary_since=NOW.timestamp() - 1800)
     assert not overdue(short, POLICY, NOW)
     assert overdue(short, POLICY, NOW + timedelta(hours=1))
-    assert plan(told(short), POLICY, NOW).waiting == ("lib/cell: 1 of 3 FASTQ files missing",)
-    (late,) = plan(told(short), POLICY, NOW + timedelta(hours=1)).waiting
+    assert plan(reported_run(short), POLICY, NOW).waiting == (
+        "lib/cell: 1 of 3 FASTQ files missing",
+    )
+    (late,) = plan(reported_run(short), POLICY, NOW + timedelta(hours=1)).waiting
     assert "a person should look" in late
 
 
-def test_looks_again_by_itself_where_nothing_announces_a_change() -> None:
+def test_looks_again_without_an_event() -> None:
     """Missing files are counted often at first and less often later.
 
     A running or settled cell needs no look of its own.
     """
 
     def wait(only: Cell) -> float | None:
-        again = look_again(told(only), POLICY, NOW)
+        again = look_again(reported_run(only), POLICY, NOW)
         return (again - NOW).total_seconds() if again else None
 
     def missing(age: float) -> Cell:
@@ -206,7 +218,7 @@ def test_looks_again_by_itself_where_nothing_announces_a_change() -> None:
 
 def test_unknown_owner_asks_for_a_decision() -> None:
     """A claim of unknown liveness is left alone, and the plan says what a person can do."""
-    snapshot = told(cell(claims=(claim(Liveness.UNKNOWN),)))
+    snapshot = reported_run(cell(claims=(claim(Liveness.UNKNOWN),)))
     (sentence,) = plan(snapshot, POLICY, NOW).waiting
     assert "hesiod-watch release" in sentence
 
@@ -277,13 +289,13 @@ def ingest(outcome: str = "", *, seconds_ago: float) -> Attempt:
 )
 def test_running_cells_are_ingested(running: Cell, ingested: bool) -> None:
     """Ingest is planned if finished FASTQ may wait, and not more often than the interval."""
-    assert planned(told(running), INGESTING) == ([("ingest", 1)] if ingested else [])
-    assert planned(told(running)) == []
+    assert planned(reported_run(running), INGESTING) == ([("ingest", 1)] if ingested else [])
+    assert planned(reported_run(running)) == []
 
 
 def test_a_complete_cell_is_not_ingested_any_more() -> None:
     """A cell whose data are proven complete is processed, not ingested."""
-    assert planned(told(arriving(completeness=PROVEN)), INGESTING) == [("synced", 1)]
+    assert planned(reported_run(arriving(completeness=PROVEN)), INGESTING) == [("synced", 1)]
 
 
 def test_ingest_is_looked_for_by_time() -> None:
@@ -293,7 +305,7 @@ def test_ingest_is_looked_for_by_time() -> None:
     """
 
     def wait(running: Cell) -> float:
-        again = look_again(told(running), INGESTING, NOW)
+        again = look_again(reported_run(running), INGESTING, NOW)
         assert again is not None
         return (again - NOW).total_seconds()
 
@@ -301,13 +313,13 @@ def test_ingest_is_looked_for_by_time() -> None:
     assert wait(arriving(last, changed=3, seen=2)) == 40
     assert wait(arriving(last, changed=2, seen=2)) == 60
     often = replace(INGESTING, ingest_interval=5)
-    quiet = told(arriving(last, changed=2, seen=2, unfinished=1))
+    quiet = reported_run(arriving(last, changed=2, seen=2, unfinished=1))
     assert look_again(quiet, often, NOW) == NOW + timedelta(seconds=5)
 
 
 def test_processing_comes_before_ingest() -> None:
     """A complete cell does not wait for a cell that is still being written."""
-    snapshot = told(arriving(name="a"), cell("b", synced=True))
+    snapshot = reported_run(arriving(name="a"), cell("b", synced=True))
     assert [name for name, _ in planned(snapshot, INGESTING)] == [
         "process",
         "ingest",
@@ -316,7 +328,7 @@ def test_processing_comes_before_ingest() -> None:
 
 def test_every_action_has_a_reason() -> None:
     """Every planned action gives its reason."""
-    snapshot = told(
+    snapshot = reported_run(
         cell("a", claims=(dead(),)), cell("b", completeness=PROVEN), cell("c", done=flag())
     )
     actions = plan(snapshot, POLICY, NOW).actions
@@ -339,5 +351,5 @@ def test_the_cell_that_waited_longest_is_ingested_first() -> None:
         arriving(ingest("done", seconds_ago=-86400), changed=3, seen=2, name="g"),
     )
     for order in (cells, cells[::-1]):
-        actions = plan(told(*order), INGESTING, NOW).actions
+        actions = plan(reported_run(*order), INGESTING, NOW).actions
         assert [action.cell.name for action in actions if action.cell] == list("cfgdbea")

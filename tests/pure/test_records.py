@@ -17,7 +17,7 @@ ACCEPTED = ["0", "-1", str(2**64 - 1), str(-(2**63)), "1.5", "1e-999", "true", "
 
 @pytest.mark.parametrize("number", REFUSED)
 @pytest.mark.parametrize("text", ['{{"x": {}}}', '{{"x": [1, {{"y": {}}}]}}'])
-def test_numbers_that_no_record_holds(number: str, text: str) -> None:
+def test_impossible_numbers_in_records(number: str, text: str) -> None:
     """One number that is not finite or does not fit into 64 bits makes the whole text invalid."""
     for spelled in (text.format(number), text.format(number).encode()):
         assert record_in(spelled) == {}
@@ -26,7 +26,7 @@ def test_numbers_that_no_record_holds(number: str, text: str) -> None:
 @pytest.mark.parametrize(
     "number", ["1" + "0" * 400, "-1" + "0" * 400, "1" + "0" * 5000, "NaN", "-Infinity", "1e999"]
 )
-def test_numbers_that_no_document_holds(number: str) -> None:
+def test_impossible_numbers_in_documents(number: str) -> None:
     """Such a number makes a document that lists files invalid.
 
     A file's time may be large, because its owner can set it.
@@ -39,7 +39,7 @@ def test_numbers_that_no_document_holds(number: str) -> None:
 
 
 @pytest.mark.parametrize("value", ACCEPTED)
-def test_other_values_are_kept(value: str) -> None:
+def test_other_values_are_unchanged(value: str) -> None:
     """Sizes, inodes, times and all other values are the same as from `json.loads`."""
     assert record_in(f'{{"x": {value}}}') == {"x": json.loads(value)}
 
@@ -62,7 +62,7 @@ DEEP = '{"x": ' + "[" * 40 + "]" * 40 + "}"
         r'{"\uDBFF": 1}',
     ],
 )
-def test_texts_that_are_no_record(text: str | bytes | None) -> None:
+def test_invalid_records(text: str | bytes | None) -> None:
     """A text that is no object, has half a character or is nested too deeply gives no record.
 
     It raises no error.
@@ -70,7 +70,7 @@ def test_texts_that_are_no_record(text: str | bytes | None) -> None:
     assert record_in(text) == {}
 
 
-def test_names_with_undecodable_bytes_are_kept() -> None:
+def test_names_with_undecodable_bytes_are_unchanged() -> None:
     """A lone surrogate that represents a byte of a file's name is read as it was written."""
     assert record_in(json.dumps({"name": "a\udcff", "x": "\U0001f9ec"})) == {
         "name": "a\udcff",
@@ -93,13 +93,13 @@ TODAY = st.text().filter(lambda key: key not in {"why", "trouble", "person", "ag
 
 
 @given(record=st.dictionaries(TODAY, VALUES))
-def test_what_we_write_we_read(record: dict[str, object]) -> None:
+def test_written_records_are_read_back(record: dict[str, object]) -> None:
     """Every record that the program can write is read again as it was."""
     assert record_in(json.dumps(record)) == record
 
 
 @pytest.mark.parametrize("value", [True, False, None, -1, 1.0, "1", [1], {}])
-def test_what_is_no_number_of_things(value: object) -> None:
+def test_invalid_counts(value: object) -> None:
     """A boolean, a fraction, a text and a negative number are not a number of things."""
     assert whole_number(value) is None
     assert whole_number(7) == 7
@@ -122,7 +122,7 @@ def test_numbers_of_results() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "1.5", str(2**64), "9" * 5000])
-def test_texts_that_spell_no_number(text: str) -> None:
+def test_invalid_numbers(text: str) -> None:
     """A size or a time that does not fit into a record is refused like a text without a number."""
     with pytest.raises(ValueError, match=r"."):
         parse_whole(text)

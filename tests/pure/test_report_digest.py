@@ -46,14 +46,14 @@ def test_refused(digest: str) -> None:
     ],
     ids=["empty", "no text", "zeros", "other page", "no digest", "cut off", "hostile", "too late"],
 )
-def test_junk_covers_nothing(tmp_path: Path, content: bytes) -> None:
+def test_invalid_files_have_no_digest(tmp_path: Path, content: bytes) -> None:
     """A file that is not our page has no digest."""
     page = tmp_path / "report.html"
     page.write_bytes(content)
     assert read_report_digest(page) is None
 
 
-def test_nothing_there(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     """No page, a directory, a name with a NUL, a path through a file: each covers nothing and
     raises nothing.
     """

@@ -107,7 +107,7 @@ def test_moment(text: str, shown: str) -> None:
     assert f">{shown}</time>" in formatting.moment(text)
 
 
-def test_moment_that_is_none() -> None:
+def test_invalid_moment() -> None:
     """A text in place of a time is shown unchanged."""
     assert "yesterday &lt;b&gt;" in formatting.moment("yesterday <b>")
 
@@ -150,7 +150,7 @@ def test_visible_settles(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("link", [formatting.href, formatting.url])
-def test_links_stay_here(text: str, link: object) -> None:
+def test_links_stay_on_the_page(text: str, link: object) -> None:
     """A link made from any text leads to a path on the page's own host, and cannot end the
     attribute it stands in.
     """

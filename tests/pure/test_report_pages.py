@@ -349,7 +349,7 @@ def test_cell_without_fastq() -> None:
     assert "figure" not in page.tags
 
 
-def test_nothing_is_made_up() -> None:
+def test_missing_numbers_are_not_invented() -> None:
     """Without times and channels in the headers there is a sentence instead of a chart."""
     bare = group(1000) | {"yield": {"start": None}, "channels": {"active": 0, "reads": {}}}
     page = Page(render_cell(not_barcoded(total=bare, **{"pass": None, "fail": None})))
@@ -481,6 +481,6 @@ def test_documents_are_left_alone() -> None:
         ("", False),
     ],
 )
-def test_names_keep_their_letters(text: str, capital: bool) -> None:
+def test_names_keep_their_case(text: str, capital: bool) -> None:
     """A sentence is shown with a capital, but never a name at its beginning."""
     assert (formatting.sentence(text) == "sentence") is capital

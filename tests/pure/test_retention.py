@@ -31,7 +31,7 @@ def ended(
     return attempt(outcome, liveness=liveness, owner=owner, **{"ended": time, **record})
 
 
-def kept(days: float = 40, **facts: Any) -> Cell:
+def processed_cell(days: float = 40, **facts: Any) -> Cell:
     """A cell that was processed some days ago, is backed up and is still upstream."""
     processed = NOW - timedelta(days=days)
     usual: dict[str, Any] = {
@@ -71,49 +71,52 @@ def found(said: str, days: float) -> dict[str, Any]:
 
 CASES: dict[str, tuple[Snapshot, list[str]]] = {
     # The strip waits for the mark.
-    "backed up, and still upstream": (listed(kept()), ["deletable"]),
-    "marked": (listed(kept(deletable=MARKED)), ["strip"]),
-    "marked, and young": (listed(kept(3, deletable=MARKED)), []),
+    "backed up, and still upstream": (listed(processed_cell()), ["deletable"]),
+    "marked": (listed(processed_cell(deletable=MARKED)), ["strip"]),
+    "marked, and young": (listed(processed_cell(3, deletable=MARKED)), []),
     "its mark runs out": (
-        listed(kept(3, deletable=ended("done", timedelta(days=7), marked=True))),
+        listed(processed_cell(3, deletable=ended("done", timedelta(days=7), marked=True))),
         ["deletable"],
     ),
     "refused an hour ago": (
-        listed(kept(3, deletable=ended("failed", timedelta(hours=1), marked=False))),
+        listed(processed_cell(3, deletable=ended("failed", timedelta(hours=1), marked=False))),
         [],
     ),
     "refused yesterday": (
-        listed(kept(3, deletable=ended("failed", timedelta(days=1), marked=False))),
+        listed(processed_cell(3, deletable=ended("failed", timedelta(days=1), marked=False))),
         ["deletable"],
     ),
     "away for a moment": (
         listed(
-            kept(
+            processed_cell(
                 3,
                 deletable=ended("failed", timedelta(minutes=11), marked=False, needs_person=False),
             )
         ),
         ["deletable"],
     ),
-    "being marked": (listed(kept(deletable=ended("", liveness=Liveness.ALIVE))), []),
-    "its marker was killed": (listed(kept(3, deletable=ended("", marked=True))), ["deletable"]),
-    "not upstream any more": (listed(kept(upstream=False)), ["strip"]),
-    "upstream does not answer": (listed(kept(3), listed_at=""), []),
-    "no backup": (listed(kept(backup=None)), []),
-    "a failed backup": (listed(kept(backup=ended("failed", manifest="m"))), []),
-    "a backup of earlier results": (listed(kept(backup=ended("done", manifest="x"))), []),
-    "damaged": (listed(kept(verification=ended("failed", problems=["rot"]))), []),
+    "being marked": (listed(processed_cell(deletable=ended("", liveness=Liveness.ALIVE))), []),
+    "its marker was killed": (
+        listed(processed_cell(3, deletable=ended("", marked=True))),
+        ["deletable"],
+    ),
+    "not upstream any more": (listed(processed_cell(upstream=False)), ["strip"]),
+    "upstream does not answer": (listed(processed_cell(3), listed_at=""), []),
+    "no backup": (listed(processed_cell(backup=None)), []),
+    "a failed backup": (listed(processed_cell(backup=ended("failed", manifest="m"))), []),
+    "a backup of earlier results": (listed(processed_cell(backup=ended("done", manifest="x"))), []),
+    "damaged": (listed(processed_cell(verification=ended("failed", problems=["rot"]))), []),
     "damaged, and marked": (
-        listed(kept(deletable=MARKED, verification=ended("failed", problems=["rot"]))),
+        listed(processed_cell(deletable=MARKED, verification=ended("failed", problems=["rot"]))),
         ["deletable"],
     ),
     "a file is missing, says MinKNOW": (
-        listed(kept(backup=ended("done", manifest="m", **found("1 file is missing", 3)))),
+        listed(processed_cell(backup=ended("done", manifest="m", **found("1 file is missing", 3)))),
         [],
     ),
     "the same, and marked": (
         listed(
-            kept(
+            processed_cell(
                 deletable=MARKED,
                 backup=ended("done", manifest="m", **found("1 file is missing", 3)),
             )
@@ -122,7 +125,7 @@ CASES: dict[str, tuple[Snapshot, list[str]]] = {
     ),
     "a file was missing, and was found since": (
         listed(
-            kept(
+            processed_cell(
                 backup=ended("done", manifest="m", **found("1 file is missing", 3)),
                 verification=ended("done", **found("", 2)),
             )
@@ -130,27 +133,35 @@ CASES: dict[str, tuple[Snapshot, list[str]]] = {
         ["deletable"],
     ),
     "a strip has found that a file is missing": (
-        listed(kept(upstream=False, strip=ended("failed", **found("1 file is missing", 2)))),
+        listed(
+            processed_cell(upstream=False, strip=ended("failed", **found("1 file is missing", 2)))
+        ),
         [],
     ),
     "aborted, and marked": (
-        listed(kept(deletable=MARKED, done=None, aborted=flag())),
+        listed(processed_cell(deletable=MARKED, done=None, aborted=flag())),
         ["deletable"],
     ),
-    "run failed": (listed(kept(), flags=frozenset({"failed"})), []),
+    "run failed": (listed(processed_cell(), flags=frozenset({"failed"})), []),
     "run failed, and marked": (
-        listed(kept(deletable=MARKED), flags=frozenset({"failed"})),
+        listed(processed_cell(deletable=MARKED), flags=frozenset({"failed"})),
         ["deletable"],
     ),
-    "stripped": (listed(kept(deletable=MARKED, strip=ended("done"))), []),
+    "stripped": (listed(processed_cell(deletable=MARKED, strip=ended("done"))), []),
     "being stripped": (
-        listed(kept(deletable=MARKED, strip=ended("", liveness=Liveness.UNKNOWN))),
+        listed(processed_cell(deletable=MARKED, strip=ended("", liveness=Liveness.UNKNOWN))),
         [],
     ),
-    "its stripper was killed": (listed(kept(upstream=False, strip=ended(""))), ["strip"]),
-    "not stripped, yesterday": (listed(kept(upstream=False, strip=ended("failed"))), ["strip"]),
-    "a local run": (listed(kept(upstream=False), upstream="LOCAL", listed_at=""), ["strip"]),
-    "no pipeline": (listed(kept(), has_pipeline=False), []),
+    "its stripper was killed": (listed(processed_cell(upstream=False, strip=ended(""))), ["strip"]),
+    "not stripped, yesterday": (
+        listed(processed_cell(upstream=False, strip=ended("failed"))),
+        ["strip"],
+    ),
+    "a local run": (
+        listed(processed_cell(upstream=False), upstream="LOCAL", listed_at=""),
+        ["strip"],
+    ),
+    "no pipeline": (listed(processed_cell(), has_pipeline=False), []),
 }
 
 
@@ -161,8 +172,8 @@ def test_what_is_planned(case: str) -> None:
     assert planned(snapshot) == expected
 
 
-def test_only_where_it_is_wanted() -> None:
+def test_only_where_it_is_configured() -> None:
     """Without configuration, no cell is marked and no cell is stripped automatically."""
-    assert planned(listed(kept()), Policy()) == []
+    assert planned(listed(processed_cell()), Policy()) == []
     elsewhere = replace(POLICY, marking={"other:/data": 1.0}, strip_after=None)
-    assert planned(listed(kept()), elsewhere) == []
+    assert planned(listed(processed_cell()), elsewhere) == []

@@ -35,7 +35,7 @@ READY = cell("ready", synced=True)
 ARRIVING = IngestState(changed=2)
 
 
-def told(*cells: Cell, name: str = "v_ada", **facts: Any) -> Snapshot:
+def reported_run(*cells: Cell, name: str = "v_ada", **facts: Any) -> Snapshot:
     """A visitor's run whose events are all reported, so that no message is planned."""
     return run(*cells, name=name, outbox=ALL_TOLD, **facts)
 
@@ -71,9 +71,9 @@ def planned(snapshot: Snapshot) -> list[str]:
         ),
     ],
 )
-def test_which(name: str, in_file: str, expected: RunType, problem: str) -> None:
+def test_type_of_a_run(name: str, in_file: str, expected: RunType, problem: str) -> None:
     """The file decides; without a type in it, the first pattern that matches the whole name."""
-    snapshot = told(name=name, type=in_file)
+    snapshot = reported_run(name=name, type=in_file)
     assert type_of(snapshot, POLICY) == expected
     assert type_problem(snapshot, POLICY) == problem
 
@@ -81,12 +81,12 @@ def test_which(name: str, in_file: str, expected: RunType, problem: str) -> None
 def test_without_types() -> None:
     """If no types are configured, an unknown type is not a problem."""
     assert type_of_name((), "run").process
-    assert type_problem(told(), Policy()) == ""
+    assert type_problem(reported_run(), Policy()) == ""
 
 
 def test_unreadable() -> None:
     """An unreadable file is reported, and the name decides."""
-    snapshot = told(READY, type_problem="is not YAML")
+    snapshot = reported_run(READY, type_problem="is not YAML")
     expected = "/landing/v_ada/pipeline/type.yaml is not YAML, so the run's name decides: visitor"
     assert type_problem(snapshot, POLICY) == expected
     assert expected in plan(snapshot, POLICY, NOW).waiting
@@ -102,23 +102,23 @@ def test_unreadable() -> None:
 )
 def test_not_processed(only: Cell) -> None:
     """Only cells of a type that is processed are processed, ingested or given up."""
-    assert plan(told(only), POLICY, NOW).actions == ()
-    assert planned(told(only, type="internal"))[:1] in (["process"], ["ingest"])
+    assert plan(reported_run(only), POLICY, NOW).actions == ()
+    assert planned(reported_run(only, type="internal"))[:1] in (["process"], ["ingest"])
 
 
 def test_still_received() -> None:
     """Cells of such a type are recorded as complete, and ready cells of it delay no sync."""
     proven = cell(completeness=Completeness(Verdict.PROVEN, "3 of 3"), arriving=ARRIVING)
-    assert planned(told(proven)) == ["synced"]
+    assert planned(reported_run(proven)) == ["synced"]
     there = cell("there", present=False, upstream=True)
-    snapshot = told(READY, there, upstream="host:/x", listed_at="host:/x")
+    snapshot = reported_run(READY, there, upstream="host:/x", listed_at="host:/x")
     assert planned(snapshot) == ["sync"]
     assert planned(replace(snapshot, type="t")) == ["process"]
 
 
 def test_the_reason_is_explained() -> None:
     """The plan says why the cell is not processed, and `explain` says what a person can do."""
-    snapshot = told(READY)
+    snapshot = reported_run(READY)
     decision = plan(snapshot, POLICY, NOW)
     assert decision.waiting == ("its type is visitor, and runs of that type are not processed",)
     explained = explain_cell(snapshot, READY.id, decision, POLICY, NOW)
@@ -135,9 +135,9 @@ def test_the_reason_is_explained() -> None:
     )
 
 
-def test_settled_runs_are_not_complained_about() -> None:
+def test_settled_runs_are_not_reported() -> None:
     """A finished run of a type that is no longer configured is explained and waits for nothing."""
-    snapshot = told(cell(done=flag()), type="guest", report_digest=None)
+    snapshot = reported_run(cell(done=flag()), type="guest", report_digest=None)
     decision = plan(snapshot, POLICY, NOW)
     assert decision.waiting == ()
     assert any(

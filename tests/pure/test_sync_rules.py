@@ -124,7 +124,7 @@ def test_place_of_a_run(root: str, text: str, path: str) -> None:
         ("/mnt/a", "/mnt/b/run"),
     ],
 )
-def test_places_of_no_run(root: str, text: str) -> None:
+def test_places_outside_a_run(root: str, text: str) -> None:
     """`pipeline/upstream` is accepted only if it names a run of the configured upstream."""
     with pytest.raises(ValueError, match=r"`"):
         run_in(parse_location(root), text)
@@ -194,7 +194,7 @@ def test_two_that_fold() -> None:
 
 
 @pytest.mark.parametrize("owner", ["", "LOCAL", "other:/data/My_Exp"])
-def test_name_that_is_taken(owner: str) -> None:
+def test_name_of_another_owner(owner: str) -> None:
     """A directory of another run in the landing area is never used for this run."""
     named = name_runs([found("My_Exp")], {RunName("20190226_EGS1_My_Exp"): owner})
     assert named.names == {}
@@ -265,7 +265,7 @@ def test_every_code(code: int) -> None:
         (99, "", "failed", "ended with an unknown exit code"),
     ],
 )
-def test_what_decides(code: int, said: str, outcome: str, why: str) -> None:
+def test_text_and_code_decide_the_outcome(code: int, said: str, outcome: str, why: str) -> None:
     """The error output of a program is more reliable than its exit code."""
     judgement = judge(code, said)
     assert judgement.outcome == outcome

@@ -25,7 +25,7 @@ def test_one_function_for_every_rule(then: datetime | None, rest: timedelta) -> 
 
 
 @pytest.mark.parametrize("seconds", [0.0, 1e12, 1e300, -1e300, float("inf"), float("nan")])
-def test_file_times_that_no_calendar_holds(seconds: float) -> None:
+def test_impossible_file_times(seconds: float) -> None:
     """A file system may give any number as a time; a number without a date is not a time."""
     assert time_at(seconds) is None
 
@@ -33,7 +33,7 @@ def test_file_times_that_no_calendar_holds(seconds: float) -> None:
 @pytest.mark.parametrize(
     ("ahead", "rests"), [(-1, False), (0, False), (1, True), (3600, True), (3601, False)]
 )
-def test_ends_of_rests(ahead: int, rests: bool) -> None:
+def test_ends_of_waiting_times(ahead: int, rests: bool) -> None:
     """An end of a waiting time that is further away than the longest one does not count."""
     assert rests_until(NOW + timedelta(seconds=ahead), NOW, timedelta(hours=1)) is rests
     assert not rests_until(None, NOW, timedelta(hours=1))

@@ -215,7 +215,7 @@ def planned(snapshot: Snapshot, now: datetime) -> set[str]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_each_rests_once(name: str) -> None:
+def test_each_waits_once(name: str) -> None:
     """Each time delays its action for its waiting time and no longer."""
     case = CASES[name]
     snapshot = case.at(NOW)
@@ -244,7 +244,7 @@ def test_no_look_waits_for_the_future(name: str) -> None:
     [(copied(FAR), ended("done", NOW)), (copied(FAR), ended("failed", NOW, problems=DAMAGED))],
     ids=["all well", "damaged"],
 )
-def test_what_was_done_just_now_rests(backup: Attempt, verification: Attempt) -> None:
+def test_recent_work_is_not_repeated(backup: Attempt, verification: Attempt) -> None:
     """The copies of a backup with a time in the future are not read again and again."""
     assert "verify" not in planned(run_of(done(backup=backup, verification=verification)), NOW)
 

@@ -31,18 +31,18 @@ from hesiod_watch.fastq.verify import verify
 
 @pytest.mark.parametrize("processes", [1, 3])
 @pytest.mark.usefixtures("many_workers")
-def test_rounds_give_what_one_run_gives(
+def test_several_sessions_give_the_bytes_of_one(
     processes: int, outputs: list[Output], tmp_path: Path
 ) -> None:
     """Sources in order over several sessions: same bytes, statistics and checksums, and no note."""
     a, b, c, _ = outputs
     settings = Settings(level="small", processes=processes)
-    rounds = [
+    attempts = [
         [some(a, 0), some(b, 0)],
         [some(a, 0, 1), some(b, 0, 1), c],
         [some(a, 0, 1, 2), some(b, 0, 1), c],
     ]
-    for number, listed in enumerate(rounds):
+    for number, listed in enumerate(attempts):
         with opened(tmp_path / "out", settings) as one:
             assert one.take(listed) == [2, 4, 1][number]
             assert one.take(listed) == 0
@@ -81,7 +81,7 @@ def test_figures_of_a_running_cell(outputs: list[Output], tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "settings", [Settings(level="default"), Settings(level="small", recompress=True)]
 )
-def test_other_settings_begin_afresh(
+def test_other_settings_discard_the_outputs(
     settings: Settings, outputs: list[Output], tmp_path: Path
 ) -> None:
     """Outputs compressed with other settings are discarded; the text is the same."""
@@ -101,7 +101,7 @@ def test_other_settings_begin_afresh(
         assert (one.sources, one.notes) == (9, ())
 
 
-def test_who_wrote_last(outputs: list[Output], tmp_path: Path) -> None:
+def test_last_writer_is_readable(outputs: list[Output], tmp_path: Path) -> None:
     """The owner of the last session is readable while it is open, after it, and after a kill."""
     directory = tmp_path / "out"
     assert Ingest.last_owner(directory) == (None, True)
@@ -163,9 +163,7 @@ def test_stop_reaches_workers(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("split", [False, True])
-def test_members_behind_bgzf_are_made_bgzf(
-    split: bool, outputs: list[Output], tmp_path: Path
-) -> None:
+def test_members_after_bgzf_become_bgzf(split: bool, outputs: list[Output], tmp_path: Path) -> None:
     """If the first of gzipped sources is BGZF, the others become BGZF, also in a later session."""
     text = reads(4)
     first = tmp_path / "0.fastq.gz"
@@ -197,13 +195,13 @@ def test_progress(outputs: list[Output], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "a/b", "a\0b", "journal.jsonl", "checkpoint.bin", "checkpoint.bin.new"]
 )
-def test_names_that_cannot_be(name: str, tmp_path: Path) -> None:
+def test_invalid_output_names(name: str, tmp_path: Path) -> None:
     """An output's name is a file name, and not a reserved one."""
     with opened(tmp_path / "out") as one, pytest.raises(PermanentError, match="name of an output"):
         one.take([Output(name, None, "pass", ())])
 
 
-def test_names_that_are_there_twice(outputs: list[Output], tmp_path: Path) -> None:
+def test_duplicate_names(outputs: list[Output], tmp_path: Path) -> None:
     """Two outputs, or two sources of one output, cannot have the same name."""
     a = outputs[0]
     with opened(tmp_path / "out") as one:
@@ -227,7 +225,7 @@ def test_outputs_without_data(outputs: list[Output], tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("without", ["always", "first", "later"])
-def test_hosts_that_cannot_save_an_md5(
+def test_hosts_without_saved_md5_state(
     without: str, outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The checksum is the same even if some or all sessions ran on such a host."""
@@ -296,7 +294,7 @@ def test_batches_end_by_each_limit(tmp_path: Path) -> None:
         assert len({line.rpartition(b'"j":')[2].partition(b",")[0] for line in pieces}) == commits
 
 
-def test_a_checkpoint_is_made_on_the_way(
+def test_a_checkpoint_is_made_during_work(
     outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """During work a checkpoint is made from time to time, not only at the end."""

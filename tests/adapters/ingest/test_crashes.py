@@ -139,7 +139,7 @@ def test_no_room_at_any_change(world: World) -> None:
         assert world.recover(directory, check_all=False) == "", f"full at change {number}"
 
 
-def test_the_same_ingest_goes_on_when_there_is_room(world: World) -> None:
+def test_the_same_ingest_continues_when_there_is_room(world: World) -> None:
     """One object, called again with a little more room each time, loses and doubles nothing."""
     directory = world.new_place()
     waiting = 0

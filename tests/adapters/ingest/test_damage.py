@@ -18,7 +18,7 @@ from hesiod_watch.fastq.model import Output
 from hesiod_watch.fastq.tasks import TaskLimits
 
 
-def test_a_full_disk_gets_back_what_was_in_vain(
+def test_a_full_journal_disk_frees_the_new_bytes(
     outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """If the journal has no room, the new bytes of outputs are cut off at once to free space."""
@@ -71,7 +71,7 @@ DAMAGE: list[tuple[str, Callable[[Path], None], int]] = [
 @pytest.mark.parametrize(
     ("damage", "valid"), [row[1:] for row in DAMAGE], ids=[row[0] for row in DAMAGE]
 )
-def test_outputs_that_are_not_as_they_were_written(
+def test_damaged_outputs(
     damage: Callable[[Path], None], valid: int, outputs: list[Output], tmp_path: Path
 ) -> None:
     """With `check_all`, damage is found, reported, and repaired from the sources."""
@@ -193,19 +193,19 @@ def test_damage_is_found_while_measuring(
     assert [(w.md5, w.statistics) for w in results] == [(w.md5, w.statistics) for w in alone]
 
 
-def test_a_disk_that_lies(
+def test_a_disk_that_returns_other_data(
     outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Data that are read back differently never count; on a better disk the work continues."""
 
-    class Liar(Disk):
+    class FaultyDisk(Disk):
         def write(self, descriptor: int, data: bytes | memoryview) -> int:
             spoilt = bytearray(data)
             if len(self.changes) > 20:
                 spoilt[len(spoilt) // 2] ^= 1
             return super().write(descriptor, bytes(spoilt))
 
-    monkeypatch.setattr(durable, "os", Liar(tmp_path / "out"))
+    monkeypatch.setattr(durable, "os", FaultyDisk(tmp_path / "out"))
     with opened(tmp_path / "out") as one:
         with pytest.raises(PermanentError, match="just written"):
             one.finish(outputs)
@@ -218,18 +218,18 @@ def test_a_disk_that_lies(
     assert written(tmp_path / "out", outputs) == expected(tmp_path / "expected", outputs)
 
 
-def test_an_end_that_is_not_as_it_was_written(
+def test_a_damaged_end_of_file_block(
     outputs: list[Output], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The end-of-file block is read back, too."""
 
-    class Liar(Disk):
+    class FaultyDisk(Disk):
         def write(self, descriptor: int, data: bytes | memoryview) -> int:
             return super().write(
                 descriptor, bytes(data).replace(bgzf.END_OF_FILE, bytes(len(bgzf.END_OF_FILE)))
             )
 
-    monkeypatch.setattr(durable, "os", Liar(tmp_path / "out"))
+    monkeypatch.setattr(durable, "os", FaultyDisk(tmp_path / "out"))
     with (
         opened(tmp_path / "out") as one,
         pytest.raises(PermanentError, match="reading back its end"),
@@ -237,9 +237,7 @@ def test_an_end_that_is_not_as_it_was_written(
         one.finish(outputs)
 
 
-def test_what_does_not_inflate_to_the_source_is_refused(
-    outputs: list[Output], tmp_path: Path
-) -> None:
+def test_gzip_of_another_text_is_refused(outputs: list[Output], tmp_path: Path) -> None:
     """Sound gzip of another text, as from a wrong compressor, is refused."""
     [result, *_] = in_one_go(tmp_path / "out", outputs)
     piece = result.pieces[0]

@@ -103,7 +103,7 @@ CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
 @pytest.mark.parametrize(
     ("change", "taken", "note"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES]
 )
-def test_what_was_taken_is_contradicted(
+def test_sources_change_after_they_were_taken(
     change: Callable[[Output], Output],
     taken: int,
     note: str,
@@ -150,7 +150,7 @@ def test_plain_and_gzipped_sources_meet(
     assert written(tmp_path / "out", [second]) == expected(tmp_path / "expected", [second])
 
 
-def test_an_output_without_sources_is_dropped(outputs: list[Output], tmp_path: Path) -> None:
+def test_an_unlisted_output_is_removed(outputs: list[Output], tmp_path: Path) -> None:
     """An unlisted output is removed, also from the figures, and reported; its name is free."""
     with opened(tmp_path / "out") as one:
         one.take(outputs)
@@ -203,7 +203,7 @@ def test_a_source_that_is_bad_at_its_end(outputs: list[Output], tmp_path: Path) 
 @pytest.mark.parametrize(
     "change", [lambda path: path.unlink(), lambda path: os.utime(path, (1, 1))]
 )
-def test_sources_are_looked_at_again_at_the_end(
+def test_finish_checks_the_sources_again(
     change: Callable[[Path], None], outputs: list[Output], tmp_path: Path
 ) -> None:
     """`finish` detects a source that changed or vanished later, with nothing left to read."""

@@ -38,15 +38,15 @@ def test_strip_leaves_a_stub(world: World) -> None:
     results = truth_of(world.results("output"))
     world.perform("strip")
     assert data_of(world, "landing") == set()
-    kept = {name for name in world.truth if not name.endswith(DATA)}
-    assert truth_of(world.place("landing")) == {name: world.truth[name] for name in kept}
+    remaining = {name for name in world.truth if not name.endswith(DATA)}
+    assert truth_of(world.place("landing")) == {name: world.truth[name] for name in remaining}
     assert {path for path in world.place("landing").rglob("*") if path.is_dir()} == directories
     assert truth_of(world.results("output")) == results
     record = said(world, "strip.done")
-    gone = [name for name in world.truth if name.endswith(DATA)]
+    removed = [name for name in world.truth if name.endswith(DATA)]
     assert (record["files"], record["bytes"]) == (
-        len(gone),
-        sum(len(world.truth[name]) for name in gone),
+        len(removed),
+        sum(len(world.truth[name]) for name in removed),
     )
     assert record["places"] == ["backup backup1", "backup backup2", "output"]
 
@@ -130,7 +130,7 @@ def test_a_changed_cell_is_revoked(world: World) -> None:
 
 
 @pytest.mark.parametrize("flag", [f"{CELL.stem}.aborted", f"{CELL.stem}.failed", "failed"])
-def test_a_mark_falls_with_its_ground(world: World, flag: str) -> None:
+def test_a_flag_of_a_person_revokes_a_mark(world: World, flag: str) -> None:
     """A person's flag revokes a mark, even if the cell is already in the trash."""
     world.perform("deletable")
     assert world.clean().returncode == 0
@@ -141,7 +141,7 @@ def test_a_mark_falls_with_its_ground(world: World, flag: str) -> None:
     assert world.clean("--empty-trash", "0").returncode == 1
 
 
-def test_neither_begins_beside_the_other(world: World) -> None:
+def test_mark_and_strip_exclude_each_other(world: World) -> None:
     """A cell is not stripped while a living process marks it, nor marked while one strips it."""
     alive = process.this_owner("other", "inline")
     for mine, other in (
@@ -164,7 +164,7 @@ def test_two_strips(world: World) -> None:
         strip.perform(world.job("strip"))
 
 
-def test_a_stripped_cell_is_left_alone(world: World) -> None:
+def test_a_stripped_cell_is_not_copied_or_processed_again(world: World) -> None:
     """A stripped cell is neither copied nor processed again.
 
     This holds although its upstream has it and a person removes `.done`.
@@ -181,7 +181,7 @@ def test_a_stripped_cell_is_left_alone(world: World) -> None:
         world.process()
 
 
-def test_a_strip_after_a_mark_leaves_two(world: World) -> None:
+def test_a_strip_after_a_mark_leaves_two_copies(world: World) -> None:
     """A strip after a mark may delete files that the mark counted: two copies remain.
 
     These are in the outputs and on backups.
@@ -190,11 +190,11 @@ def test_a_strip_after_a_mark_leaves_two(world: World) -> None:
     world.perform("strip")
     assert world.clean().returncode == 0
     shutil.rmtree(world.root / "sequencer" / ".hesiod-trash")
-    held = world.places().holding(world.truth)
-    assert min(len(places) for places in held.values()) >= 2
+    places = world.places().holding(world.truth)
+    assert min(len(each) for each in places.values()) >= 2
 
 
-def test_a_mark_after_a_strip_counts_no_landing(world: World) -> None:
+def test_a_mark_after_a_strip_counts_no_landing_files(world: World) -> None:
     """After a strip, landing files are no copies for a mark.
 
     Outputs cannot be compared with them either.
@@ -225,9 +225,9 @@ def test_killed_at_every_change(world: World, action: str, first: int) -> None:
                 world.perform(action)
         except Killed:
             killed = True
-        gone = data_of(world, "upstream") - data_of(world, "landing")
-        held = world.places().holding(world.truth, but=["landing", "upstream"])
-        assert all(len(held[name]) >= 2 for name in gone), number
+        removed = data_of(world, "upstream") - data_of(world, "landing")
+        places = world.places().holding(world.truth, but=["landing", "upstream"])
+        assert all(len(places[name]) >= 2 for name in removed), number
         world.perform(action)
         assert data_of(world, "landing") == (
             set() if action == "strip" else data_of(world, "upstream")

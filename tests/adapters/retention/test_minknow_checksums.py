@@ -66,7 +66,7 @@ def test_nothing_is_deleted(worlds: Worlds, prepare: Callable[[Path], None], act
 
 
 @pytest.mark.parametrize(("prepare", "planned"), [(write_output_hash, True), (is_absent, False)])
-def test_not_tried_again_and_again(
+def test_no_strip_is_planned(
     worlds: Worlds,
     prepare: Callable[[Path], object],
     planned: bool,

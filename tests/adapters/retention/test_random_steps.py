@@ -57,12 +57,12 @@ class Facility(RuleBasedStateMachine):
     """One cell, and everything that may happen to it."""
 
     world: World
-    kept: Path  # a copy of the world as it is after the backup
+    saved: Path  # a copy of the world as it is after the backup
     seen: Counter[str]  # number of each event, in all worlds
 
     def __init__(self) -> None:
         super().__init__()
-        self.held_when_marked: dict[str, set[str]] = {}
+        self.devices_when_marked: dict[str, set[str]] = {}
         self.damaged_since = False
         self.epoch = 1
 
@@ -71,14 +71,14 @@ class Facility(RuleBasedStateMachine):
         """Process the cell and back it up."""
         for name in ("sequencer", "landing", "output"):
             shutil.rmtree(self.world.root / name)
-            shutil.copytree(self.kept / name, self.world.root / name, symlinks=True)
+            shutil.copytree(self.saved / name, self.world.root / name, symlinks=True)
         for name in self.world.names:
             if name not in self.world.mounted:
                 self.world.remount(name)
             for entry in (self.world.root / name).iterdir():
                 shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
             shutil.copytree(
-                self.kept / name, self.world.root / name, symlinks=True, dirs_exist_ok=True
+                self.saved / name, self.world.root / name, symlinks=True, dirs_exist_ok=True
             )
 
     # Operations of the program and of people.
@@ -170,7 +170,7 @@ class Facility(RuleBasedStateMachine):
         if path := self._some(place, number):
             os.truncate(path, path.stat().st_size // 2)
 
-    def gone(self, place: str, number: int) -> None:
+    def removed(self, place: str, number: int) -> None:
         if path := self._some(place, number):
             path.unlink()
 
@@ -201,7 +201,7 @@ class Facility(RuleBasedStateMachine):
         fault=st.sampled_from(
             [
                 *["nothing"] * 6,
-                *["flipped", "cut", "gone"] * 2,
+                *["flipped", "cut", "removed"] * 2,
                 "more",
                 "results_flipped",
                 "mounted",
@@ -237,24 +237,24 @@ class Facility(RuleBasedStateMachine):
         after = listed.read_bytes() if listed.exists() else b""
         assert after.startswith(before)
         if after != before and self.world.marked() == "deletable":
-            self.held_when_marked = self._holding(upstream, but=["upstream"])
+            self.devices_when_marked = self._holding(upstream, but=["upstream"])
             self.damaged_since = False
             self.seen["marks"] += 1
             assert upstream
-            for name, places in self.held_when_marked.items():
+            for name, places in self.devices_when_marked.items():
                 assert _devices(places) >= 2, f"marked: {name}: {places}"
 
     def _stripped(self, before: dict[str, bytes]) -> None:
         after = truth_of(self.world.place("landing"))
-        gone = {name: content for name, content in before.items() if name not in after}
-        self.seen["files stripped"] += len(gone)
-        for name, places in self._holding(gone, but=["landing", "upstream"]).items():
+        removed = {name: content for name, content in before.items() if name not in after}
+        self.seen["files stripped"] += len(removed)
+        for name, places in self._holding(removed, but=["landing", "upstream"]).items():
             assert len(places) >= 2, f"stripped: {name}: {places}"
         assert all(after[name] == before[name] for name in after)
 
     def _dropped_upstream(self, before: dict[str, bytes]) -> None:
         self.seen["cells dropped upstream"] += 1
-        assert self.held_when_marked.keys() == before.keys()
+        assert self.devices_when_marked.keys() == before.keys()
         if not self.damaged_since:
             for name, places in self._holding(before, but=["upstream"]).items():
                 assert _devices(places) >= 2, f"cleaned: {name}: {places}"
@@ -291,15 +291,15 @@ def begun() -> Iterator[tuple[World, Path]]:
         (root / "world").mkdir()
         with kept_world(root / "world") as world:
             for name in ("sequencer", "landing", "output", *world.names):
-                shutil.copytree(world.root / name, root / "kept" / name, symlinks=True)
-            yield world, root / "kept"
+                shutil.copytree(world.root / name, root / "saved" / name, symlinks=True)
+            yield world, root / "saved"
 
 
 def test_never_fewer_than_two(begun: tuple[World, Path]) -> None:
     """Every deleted file has two intact copies elsewhere, after any operations and faults."""
-    world, kept = begun
+    world, saved = begun
     seen: Counter[str] = Counter()
-    machine = type("Facility", (Facility,), {"world": world, "kept": kept, "seen": seen})
+    machine = type("Facility", (Facility,), {"world": world, "saved": saved, "seen": seen})
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -318,8 +318,8 @@ def test_never_fewer_than_two(begun: tuple[World, Path]) -> None:
 
 def test_the_count_is_right(begun: tuple[World, Path]) -> None:
     """The measure itself counts exactly the copies with the same bytes, or text in an output."""
-    world, kept = begun
-    type("Facility", (Facility,), {"world": world, "kept": kept, "seen": Counter()})().begin()
+    world, saved = begun
+    type("Facility", (Facility,), {"world": world, "saved": saved, "seen": Counter()})().begin()
     reads = next(name for name in world.truth if name.startswith("fastq_pass"))
     assert world.places().holding(world.truth)[reads] == {
         "upstream",

@@ -73,7 +73,7 @@ def test_a_bad_copy_keeps_the_file(world: World, fault: str) -> None:
 
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("place", ["landing", "backup1"])
-def test_two_copies_stay_for_upstream(world: World, place: str, fault: str) -> None:
+def test_a_mark_needs_two_other_copies(world: World, place: str, fault: str) -> None:
     """A mark needs two sound copies outside the upstream; with one of them bad there is none."""
     name = some(world, ".pod5")
     FAULTS[fault](world.place(place) / name)
@@ -146,7 +146,7 @@ def test_two_places_on_one_device(tmp_path: Path) -> None:
         world.close()
 
 
-GROUND: dict[str, tuple[Callable[[World], object], str]] = {
+BLOCKERS: dict[str, tuple[Callable[[World], object], str]] = {
     "done taken away": (
         lambda world: (world.pipeline / f"{CELL.stem}.done").unlink(),
         "not processed",
@@ -187,10 +187,10 @@ GROUND: dict[str, tuple[Callable[[World], object], str]] = {
 
 
 @pytest.mark.parametrize("action", ["strip", "deletable"])
-@pytest.mark.parametrize("case", GROUND)
-def test_without_ground(world: World, case: str, action: str) -> None:
+@pytest.mark.parametrize("case", BLOCKERS)
+def test_blockers_prevent_every_deletion(world: World, case: str, action: str) -> None:
     """Blockers in flags and manifests prevent every deletion; the flag records the reason."""
-    spoil, why = GROUND[case]
+    spoil, why = BLOCKERS[case]
     spoil(world)
     assert why in world.try_to(lambda: world.perform(action))
     assert why in str(said(world, f"{action}.failed")["reason"])
@@ -218,19 +218,19 @@ def proof_of(world: World) -> DeletionProof:
     return answer
 
 
-def test_a_proof_that_has_run_out(world: World) -> None:
+def test_an_expired_proof(world: World) -> None:
     """An expired proof (after eleven minutes) deletes nothing more; the rest is proven anew."""
     proof = proof_of(world)
     times = iter([0, 1, 2, *[660] * 50])
-    gone = DeletedFiles()
+    deleted = DeletedFiles()
     with pytest.raises(TemporaryError, match="expired"):
         delete.delete_files(
             proof,
             world.job("strip"),
-            gone,
+            deleted,
             clock=lambda: proof.made_at + timedelta(seconds=next(times)),
         )
-    assert gone.files == 3
+    assert deleted.files == 3
     assert len(data_of(world, "landing")) == len(proof.files) - 3
     world.perform("strip")
     assert data_of(world, "landing") == set()
@@ -296,7 +296,7 @@ def test_a_directory_exchanged_for_a_link(world: World, tmp_path: Path) -> None:
     assert truth_of(aim) == before
 
 
-def test_a_flag_set_while_files_go(world: World) -> None:
+def test_a_flag_set_during_the_deletion(world: World) -> None:
     """A person who aborts the cell stops the deletion between two files."""
     proof = proof_of(world)
 
@@ -309,7 +309,7 @@ def test_a_flag_set_while_files_go(world: World) -> None:
     assert data_of(world, "landing") == data_of(world, "upstream")
 
 
-def test_clocks(world: World) -> None:
+def test_wrong_clocks(world: World) -> None:
     """A clock one day behind or ahead of the evidence gives no proof."""
     evidence = gather_evidence(world.job("strip"))
     for ahead in (timedelta(days=-1), timedelta(days=1), timedelta(minutes=11)):

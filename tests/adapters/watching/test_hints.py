@@ -28,7 +28,7 @@ def inotify_fds() -> set[int]:
     return found
 
 
-def test_start_says_look_at_everything(watched: Watched) -> None:
+def test_the_start_announces_every_run(watched: Watched) -> None:
     """Everything that exists at the start is looked at."""
     assert watched.hints.all == [None]
     assert watched.state() == "events"
@@ -51,7 +51,7 @@ WAYS: dict[str, Callable[[Path, Path], object]] = {
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_events_hint_the_run(tmp_path: Path, watched: Watched, cell: Path, way: str) -> None:
+def test_events_announce_the_run(tmp_path: Path, watched: Watched, cell: Path, way: str) -> None:
     """Every relevant change in a run is announced without a sweep, however it was made."""
     aside = tmp_path / "aside"
     aside.write_text("x")
@@ -117,7 +117,7 @@ def test_a_tree_moved_in_is_watched(tmp_path: Path, watched: Watched) -> None:
     assert watched.hints.has(run)
 
 
-def test_a_run_moved_out_is_silent(tmp_path: Path, watched: Watched, cell: Path) -> None:
+def test_a_run_moved_out_is_not_announced(tmp_path: Path, watched: Watched, cell: Path) -> None:
     """Changes in a run moved to an archive are not announced under its old name."""
     archive = tmp_path / "archive"
     cell.parents[1].rename(archive)
@@ -208,7 +208,7 @@ def test_everything_is_found_without_events(tmp_path: Path) -> None:
         assert len(watched.hints.all) == 3
 
 
-def test_full_sweeps_say_look_at_everything(tmp_path: Path) -> None:
+def test_full_sweeps_announce_every_run(tmp_path: Path) -> None:
     """Periodic full sweeps announce every run, in case a change was missed."""
     with Watched(tmp_path, engine="poll") as watched:
         watched.sweep(3)
@@ -296,7 +296,9 @@ def test_stop_leaves_nothing_behind(watched: Watched, cell: Path) -> None:
     assert watched.state() == "gone"
 
 
-def test_quiet_when_nothing_changes(watched: Watched, caplog: pytest.LogCaptureFixture) -> None:
+def test_nothing_is_logged_without_changes(
+    watched: Watched, caplog: pytest.LogCaptureFixture
+) -> None:
     """The way of watching is logged at the start and not again."""
     caplog.set_level(logging.INFO)
     watched.sweep(20)

@@ -7,7 +7,7 @@ from pathlib import Path
 from watched_landing import CELL, Watched, wait_until
 
 
-def test_the_landing_area_goes_away_and_comes_back(
+def test_the_landing_area_disappears_and_returns(
     tmp_path: Path, watched: Watched, cell: Path
 ) -> None:
     """A renamed landing area counts as missing and sends nothing under its old name.
@@ -33,7 +33,7 @@ def test_the_landing_area_goes_away_and_comes_back(
     assert watched.hints.has(watched.path / "another")
 
 
-def test_a_landing_area_whose_parent_moved_is_silent(tmp_path: Path) -> None:
+def test_a_landing_area_with_a_renamed_parent_is_silent(tmp_path: Path) -> None:
     """No event reports a renamed parent; after a sweep noticed it, the old name is silent."""
     landing = tmp_path / "above" / "landing"
     (landing / "run").mkdir(parents=True)
@@ -48,7 +48,7 @@ def test_a_landing_area_whose_parent_moved_is_silent(tmp_path: Path) -> None:
         assert watched.hints.all == [None]
 
 
-def test_an_empty_directory_in_its_place_is_not_taken_for_it(
+def test_an_empty_directory_in_its_place_counts_as_missing(
     tmp_path: Path, watched: Watched, cell: Path
 ) -> None:
     """If runs were known, an empty directory at the same path counts as missing until filled."""
@@ -92,7 +92,7 @@ def test_a_deleted_landing_area_that_is_made_again(watched: Watched) -> None:
     assert watched.hints.has(watched.path / "run")
 
 
-def test_a_landing_area_that_is_back_before_anybody_looked(
+def test_a_landing_area_that_returns_between_two_checks(
     tmp_path: Path, watched: Watched, cell: Path
 ) -> None:
     """A landing area renamed away and back between two looks is watched as before."""
@@ -106,7 +106,7 @@ def test_a_landing_area_that_is_back_before_anybody_looked(
     assert watched.hints.has(cell.parents[1])
 
 
-def test_a_landing_area_that_is_not_there_yet(tmp_path: Path) -> None:
+def test_a_landing_area_that_appears_later(tmp_path: Path) -> None:
     """The start needs no landing area; it is watched when it appears."""
     landing = tmp_path / "later"
     with Watched(landing) as watched:

@@ -42,9 +42,7 @@ def test_a_cell_is_moved_whole(sequencer: Sequencer, cell: Path) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "\n", "y\n", "yes\n", "2\n", "01\n"])
-def test_only_the_number_of_cells_is_an_answer(
-    sequencer: Sequencer, cell: Path, answer: str
-) -> None:
+def test_only_the_number_of_cells_confirms(sequencer: Sequencer, cell: Path, answer: str) -> None:
     """Without the right number of cells nothing is moved."""
     assert sequencer.call("--yes", answer=answer).returncode == 1
     assert cell.is_dir()
@@ -115,7 +113,7 @@ def test_evidence_is_for_md5sum(sequencer: Sequencer) -> None:
     )
 
 
-def test_two_at_once(sequencer: Sequencer, cell: Path) -> None:
+def test_only_one_call_at_a_time(sequencer: Sequencer, cell: Path) -> None:
     """While one call runs, another one reports this and does nothing."""
     with subprocess.Popen(
         [*sequencer.shell, PROGRAM, "--dir", sequencer.data, "--yes"],
@@ -167,7 +165,7 @@ def in_trash(sequencer: Sequencer, cell: Path) -> Path:
     return path
 
 
-def test_trash_is_emptied_on_order(sequencer: Sequencer, in_trash: Path) -> None:
+def test_trash_is_emptied_on_request(sequencer: Sequencer, in_trash: Path) -> None:
     """Cells that are old enough are deleted with --empty-trash, and only after an answer."""
     assert "Nothing in the trash" in sequencer.clean("--empty-trash", "11").stdout
     assert "Nothing was done" in sequencer.call("--empty-trash", "9").stdout
@@ -180,7 +178,7 @@ def test_trash_is_emptied_on_order(sequencer: Sequencer, in_trash: Path) -> None
 
 
 @pytest.mark.parametrize("kind", ["withdrawn", "changed", "a link", "not listed"])
-def test_trash_that_stays(sequencer: Sequencer, in_trash: Path, kind: str) -> None:
+def test_trash_that_is_kept(sequencer: Sequencer, in_trash: Path, kind: str) -> None:
     """A withdrawn, changed or unlisted cell in the trash is not deleted."""
     if kind == "withdrawn":
         sequencer.revoke(sequencer.data / RUN / LIBRARY / CELL)

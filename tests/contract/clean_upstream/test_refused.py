@@ -100,7 +100,7 @@ def test_a_withdrawn_mark(sequencer: Sequencer, cell: Path) -> None:
         "./b/c",
     ],
 )
-def test_places_that_are_none(sequencer: Sequencer, place: str) -> None:
+def test_invalid_paths(sequencer: Sequencer, place: str) -> None:
     """A path outside the data, or one that is not run/library/cell, is refused."""
     (sequencer.data.parent / "outside" / "x").mkdir(parents=True)
     shutil.copytree(sequencer.cell(), sequencer.data / "a" / "b" / "c")
@@ -123,7 +123,7 @@ LINES: dict[str, str] = {
 
 
 @pytest.mark.parametrize("kind", LINES)
-def test_lines_that_are_no_marks(sequencer: Sequencer, kind: str) -> None:
+def test_invalid_lines(sequencer: Sequencer, kind: str) -> None:
     """An incomplete or foreign line is ignored."""
     cell = sequencer.cell()
     line = sequencer.mark(cell).line()
@@ -164,7 +164,7 @@ def test_links_among_its_own_files(
 
 
 @pytest.mark.parametrize("trash", ["/tmp/elsewhere", "../up", "a/../b"])
-def test_trash_elsewhere(sequencer: Sequencer, cell: Path, trash: str) -> None:
+def test_trash_outside_the_data(sequencer: Sequencer, cell: Path, trash: str) -> None:
     """A trash outside the data is refused, because nothing is ever copied."""
     assert sequencer.clean("--trash", trash).returncode == 2
     assert cell.is_dir()
