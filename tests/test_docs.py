@@ -308,6 +308,7 @@ def shape(value: object, at: str = "") -> set[str]:
         ("verify", ["run1"]),
         ("doctor", []),
     ],
+    ids=["status", "explain", "messages", "plan", "flags", "verify", "doctor"],
 )
 def test_documented_json(
     name: str, arguments: list[str], configuration: Path, capsys: pytest.CaptureFixture[str]

@@ -52,7 +52,11 @@ def results(directory: Path, sources: list[str], md5: str) -> dict[str, Path]:
     return {name: directory / name for name in (NAME, MANIFEST)}
 
 
-@pytest.mark.parametrize("sources", [[], ["a"], ["a", ODD, "c"]])
+@pytest.mark.parametrize(
+    "sources",
+    [[], ["a"], ["a", ODD, "c"]],
+    ids=["no source", "one source", "three sources, one odd name"],
+)
 def test_a_manifest_in_parts_is_one_json_document(sources: list[str]) -> None:
     """The parts of a manifest form one JSON document, formatted as by `json`, with all sources."""
     text = manifest(sources, "m")
@@ -62,8 +66,12 @@ def test_a_manifest_in_parts_is_one_json_document(sources: list[str]) -> None:
     assert [file["name"] for file in document["files"]] == ["qc.json", NAME]
 
 
-@pytest.mark.parametrize("sources", [[], ["a", ODD]])
-@pytest.mark.parametrize(("again", "superseded"), [("one", []), ("two", [MANIFEST, NAME])])
+@pytest.mark.parametrize("sources", [[], ["a", ODD]], ids=["no source", "two sources"])
+@pytest.mark.parametrize(
+    ("again", "superseded"),
+    [("one", []), ("two", [MANIFEST, NAME])],
+    ids=["equal FASTQ", "other FASTQ"],
+)
 def test_earlier_results_are_superseded_if_the_fastq_differ(
     tmp_path: Path, sources: list[str], again: str, superseded: list[str]
 ) -> None:

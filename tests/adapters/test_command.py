@@ -91,6 +91,7 @@ def test_arguments_are_words() -> None:
 @pytest.mark.parametrize(
     ("command", "code"),
     [(("no-such-program-here",), 127), (("/dev/null",), 127), (("echo", "\udcff"), 126)],
+    ids=["missing", "not a program", "argument not UTF-8"],
 )
 def test_commands_that_cannot_be_run(command: tuple[str, ...], code: int) -> None:
     """A missing program, or an argument that cannot be passed, gives an exit code and a reason."""

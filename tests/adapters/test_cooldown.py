@@ -57,7 +57,9 @@ def test_an_outage_expires() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b'{"until": "x"}', b'{"until": null, "why": 1}', b"\xff"]
+    "content",
+    [b"", b"{", b"[]", b'{"until": "x"}', b'{"until": null, "why": 1}', b"\xff"],
+    ids=["empty", "cut", "a list", "text as time", "wrong types", "not UTF-8"],
 )
 def test_damaged(content: bytes) -> None:
     """An unreadable record is no outage."""

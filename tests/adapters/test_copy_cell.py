@@ -184,12 +184,12 @@ def test_missing_cell(place: Place) -> None:
 @pytest.mark.parametrize(
     ("location", "cell", "reason"),
     [
-        ("/etc", CELL, "is not the place of a run"),
-        ("LOCAL", CELL, "is not the place of a run"),
-        ("", CELL, "empty"),
-        ("{there}", CellId("..", CELL.name), "begins with"),
-        ("{there}", CellId("lib", "../../x"), "is not copied"),
-        ("{there}", CellId("lib", "-rf"), "begins with"),
+        pytest.param("/etc", CELL, "is not the place of a run", id="outside the upstream"),
+        pytest.param("LOCAL", CELL, "is not the place of a run", id="LOCAL"),
+        pytest.param("", CELL, "empty", id="no location"),
+        pytest.param("{there}", CellId("..", CELL.name), "begins with", id="library with dots"),
+        pytest.param("{there}", CellId("lib", "../../x"), "is not copied", id="cell with dots"),
+        pytest.param("{there}", CellId("lib", "-rf"), "begins with", id="cell like an option"),
     ],
 )
 def test_refused_locations_and_names(
@@ -229,22 +229,32 @@ def test_directory_of_the_month_is_made(place: Place) -> None:
 @pytest.mark.parametrize(
     ("template", "outcome", "reason"),
     [
-        (("rsync", "-lt", "{source}", "{destination}"), "done", ""),
-        (
+        pytest.param(
+            ("rsync", "-lt", "{source}", "{destination}"), "done", "", id="links and times only"
+        ),
+        pytest.param(
             ("rsync", "-rlt", "--exclude=*_1.fastq", "{source}", "{destination}"),
             "again",
             "_1.fastq differs from the upstream",
+            id="a file excluded",
         ),
-        (
+        pytest.param(
             ("rsync", "--no-such-option", "{options}", "{source}", "{destination}"),
             "failed",
             "--no-such-option",
+            id="an unknown option",
         ),
-        (("no-such-rsync", "{options}", "{source}", "{destination}"), "failed", "no-such-rsync"),
-        (
+        pytest.param(
+            ("no-such-rsync", "{options}", "{source}", "{destination}"),
+            "failed",
+            "no-such-rsync",
+            id="a missing program",
+        ),
+        pytest.param(
             ("rsync", "--max-size=1", "{options}", "{source}", "{destination}"),
             "again",
             "differs from the upstream",
+            id="a size limit",
         ),
     ],
 )

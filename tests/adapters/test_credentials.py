@@ -21,19 +21,34 @@ def written(tmp_path: Path, content: str | bytes, mode: int = 0o600) -> Path:
 @pytest.mark.parametrize(
     ("content", "credentials"),
     [
-        ("token: 1-27-abc\n", Credentials(token="1-27-abc")),
-        ("---\n# of the service\n\ntoken: 1-27-abc", Credentials(token="1-27-abc")),
-        ("user: hesiod\npassword: x\n", Credentials(user="hesiod", password="x")),
-        (
+        pytest.param("token: 1-27-abc\n", Credentials(token="1-27-abc"), id="token"),
+        pytest.param(
+            "---\n# of the service\n\ntoken: 1-27-abc",
+            Credentials(token="1-27-abc"),
+            id="comment and no line end",
+        ),
+        pytest.param(
+            "user: hesiod\npassword: x\n",
+            Credentials(user="hesiod", password="x"),
+            id="user and password",
+        ),
+        pytest.param(
             "user: hesiod\r\npassword: a: b #c '\r\n",
             Credentials(user="hesiod", password="a: b #c '"),
+            id="CRLF and special characters",
         ),
-        ("user: 'hesiod'\npassword: \" a \"\n", Credentials(user="hesiod", password=" a ")),
-        ("password: '\nuser: 0123\n", Credentials(user="0123", password="'")),
-        ("\ufefftoken: yes", Credentials(token="yes")),
+        pytest.param(
+            "user: 'hesiod'\npassword: \" a \"\n",
+            Credentials(user="hesiod", password=" a "),
+            id="quoted values",
+        ),
+        pytest.param(
+            "password: '\nuser: 0123\n", Credentials(user="0123", password="'"), id="one quote"
+        ),
+        pytest.param("\ufefftoken: yes", Credentials(token="yes"), id="byte order mark"),
     ],
 )
-@pytest.mark.parametrize("mode", [0o600, 0o400])
+@pytest.mark.parametrize("mode", [0o600, 0o400], ids=["0600", "0400"])
 def test_good_files(tmp_path: Path, content: str, credentials: Credentials, mode: int) -> None:
     """A token, or user and password, are read unchanged, whatever they contain."""
     assert read_credentials(written(tmp_path, content, mode)) == credentials

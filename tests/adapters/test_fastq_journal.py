@@ -164,7 +164,22 @@ CONTRADICTIONS: list[tuple[Fact, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("fact", "reason"), CONTRADICTIONS)
+@pytest.mark.parametrize(
+    ("fact", "reason"),
+    CONTRADICTIONS,
+    ids=[
+        "output number again",
+        "output name again",
+        "piece with a gap",
+        "unknown output",
+        "cut after the end",
+        "cut before the start",
+        "drop of an unknown output",
+        "unknown fact",
+        "format of another version",
+        "fields missing",
+    ],
+)
 def test_facts_that_contradict(fact: Fact, reason: str, path: Path) -> None:
     """A whole but impossible line is reported as damage or as another version."""
     journal = Journal(path.parent, FIRST, Replay())
@@ -249,7 +264,9 @@ def test_lines_that_are_not_durable_do_not_return(
 
 
 @pytest.mark.parametrize(
-    "line", [b"", b"\n", b'"}\n', b',"~":"00000000"}\n', line_of(0, {}, 0)[:-1]]
+    "line",
+    [b"", b"\n", b'"}\n', b',"~":"00000000"}\n', line_of(0, {}, 0)[:-1]],
+    ids=["empty", "blank line", "end of a text", "end of a line", "no line end"],
 )
 def test_lines_that_are_not_whole(line: bytes) -> None:
     """A part of a line is not accepted as a whole line."""

@@ -100,7 +100,9 @@ def test_reading_the_digest_does_not_end_an_md5() -> None:
 
 
 @needs_md5
-@pytest.mark.parametrize("state", [b"", START[:-1], START + b"\0"])
+@pytest.mark.parametrize(
+    "state", [b"", START[:-1], START + b"\0"], ids=["empty", "too short", "too long"]
+)
 def test_invalid_md5_states(state: bytes) -> None:
     """Bytes of another length are refused."""
     with pytest.raises(ValueError, match="not a saved MD5"):
@@ -145,6 +147,7 @@ def nothing(state: bytearray) -> None:
         (lambda state: state.__setitem__(88, 7), False),
         (lambda state: state.__setitem__(100, 7), False),
     ],
+    ids=["right", "other digest", "other buffer", "other length", "more state"],
 )
 def test_libraries_with_another_md5_are_not_used(
     wrong: Callable[[bytearray], None], passes: bool

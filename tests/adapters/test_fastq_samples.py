@@ -101,7 +101,7 @@ def qc_of(pattern: str, tmp_path: Path, settings: Settings) -> dict[str, Any]:
     return qc_groups([(None, "pass", written.statistics)])
 
 
-@pytest.mark.parametrize("recompress", [False, True])
+@pytest.mark.parametrize("recompress", [False, True], ids=["members kept", "recompressed"])
 @pytest.mark.parametrize("row", TABLE, ids=[row[0] for row in TABLE])
 def test_numbers_of_real_reads(row: tuple[Any, ...], recompress: bool, tmp_path: Path) -> None:
     """Counts agree exactly, mean Q to a hundredth, for members kept or compressed again."""

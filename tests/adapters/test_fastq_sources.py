@@ -117,8 +117,27 @@ BROKEN_GZIP = [
 ]
 
 
-@pytest.mark.parametrize("recompress", [False, True])
-@pytest.mark.parametrize(("data", "reason"), BROKEN_GZIP)
+@pytest.mark.parametrize("recompress", [False, True], ids=["members kept", "recompressed"])
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    BROKEN_GZIP,
+    ids=[
+        "last byte missing",
+        "trailer missing",
+        "second half missing",
+        "part of the header",
+        "second member cut",
+        "wrong CRC",
+        "wrong length",
+        "wrong data",
+        "garbage at the end",
+        "one byte of garbage",
+        "zeros at the end",
+        "plain text",
+        "only zeros",
+        "one byte",
+    ],
+)
 def test_broken_gzip(data: bytes, reason: str, recompress: bool, tmp_path: Path) -> None:
     """Each kind of broken gzip file has its own message, in both ways of writing."""
     path = tmp_path / "a.fastq.gz"
@@ -179,7 +198,9 @@ def test_a_source_that_grew_is_a_temporary_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [lambda path: os.truncate(path, 3), lambda path: os.utime(path, (1, 1))]
+    "change",
+    [lambda path: os.truncate(path, 3), lambda path: os.utime(path, (1, 1))],
+    ids=["shrank", "new time"],
 )
 def test_a_source_that_changed_is_bad(change: Callable[[Path], None], tmp_path: Path) -> None:
     """A file that shrank or was rewritten since it was listed needs a person."""
@@ -224,7 +245,9 @@ def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "soon"), [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.ESTALE, False)]
+    ("number", "soon"),
+    [(errno.ENOSPC, True), (errno.EDQUOT, True), (errno.ESTALE, False)],
+    ids=["ENOSPC", "EDQUOT", "ESTALE"],
 )
 def test_a_full_disk_is_checked_again_soon(number: int, soon: bool) -> None:
     """A full disk is checked again within half a minute, always; a mount need not be."""

@@ -47,7 +47,19 @@ MIXTURES = [
 ]
 
 
-@pytest.mark.parametrize(("names", "how", "is_bgzf"), MIXTURES)
+@pytest.mark.parametrize(
+    ("names", "how", "is_bgzf"),
+    MIXTURES,
+    ids=[
+        "plain",
+        "plain, fast",
+        "plain, small",
+        "gzipped and plain",
+        "plain and gzipped",
+        "gzipped",
+        "gzipped, recompressed",
+    ],
+)
 def test_reads_in_are_reads_out(
     names: tuple[str, ...], how: Settings, is_bgzf: bool, tmp_path: Path
 ) -> None:
@@ -76,7 +88,9 @@ def test_reads_in_are_reads_out(
 
 
 @pytest.mark.parametrize(
-    "names", [("a.fastq", "b.fastq", "c.fastq"), ("a.fastq.gz", "b.fastq.gz", "c.fastq.gz")]
+    "names",
+    [("a.fastq", "b.fastq", "c.fastq"), ("a.fastq.gz", "b.fastq.gz", "c.fastq.gz")],
+    ids=["plain", "gzipped"],
 )
 def test_a_piece_is_one_source(names: tuple[str, ...], tmp_path: Path) -> None:
     """Each source becomes whole members at its place, with their CRC, without gaps."""
@@ -251,7 +265,7 @@ def test_an_ultra_long_read(tmp_path: Path) -> None:
     assert gzip.decompress(written.path.read_bytes()) == text
 
 
-@pytest.mark.parametrize("bgzf_first", [True, False])
+@pytest.mark.parametrize("bgzf_first", [True, False], ids=["BGZF first", "gzip first"])
 def test_bgzf_among_gzip_sources(bgzf_first: bool, tmp_path: Path) -> None:
     """If the first kept source is BGZF, the output is BGZF throughout.
 

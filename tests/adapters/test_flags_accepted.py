@@ -91,6 +91,7 @@ def test_who_made_it(
 @pytest.mark.parametrize(
     ("by_program", "recount", "stays"),
     [(True, True, False), (True, False, True), (False, True, True)],
+    ids=["program's record, recount", "program's record, no recount", "person's flag, recount"],
 )
 def test_recount(by_program: bool, recount: bool, stays: bool, pipeline: Path) -> None:
     """A retry withdraws only the program's own record; a person's flag stays."""

@@ -162,7 +162,9 @@ def test_take_over_from_the_dead(pipeline: Path, dead: Owner) -> None:
     assert [claim.liveness for claim in claims(pipeline)] == [Liveness.DEAD, Liveness.ALIVE]
 
 
-@pytest.mark.parametrize("worker", [ME, ELSEWHERE, None])
+@pytest.mark.parametrize(
+    "worker", [ME, ELSEWHERE, None], ids=["alive", "on another host", "unknown"]
+)
 def test_no_take_over_beside_a_worker(worker: Owner | None, pipeline: Path, dead: Owner) -> None:
     """A worker that is not proven dead keeps its claim, even if its decider is dead.
 
@@ -296,11 +298,11 @@ def test_holds_worker(pipeline: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "stopped"),
     [
-        ("aborted", True),
-        ("stripped", True),
-        (f"{STEM}.aborted", True),
-        ("failed", False),
-        ("other.aborted", False),
+        pytest.param("aborted", True, id="run aborted"),
+        pytest.param("stripped", True, id="run stripped"),
+        pytest.param(f"{STEM}.aborted", True, id="cell aborted"),
+        pytest.param("failed", False, id="run failed"),
+        pytest.param("other.aborted", False, id="another cell aborted"),
     ],
 )
 def test_stops(name: str, stopped: bool, pipeline: Path) -> None:

@@ -286,7 +286,7 @@ def test_no_pipeline(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        None,
+        pytest.param(None, id="no text"),
         "",
         "\n",
         "LOCAL",
@@ -295,8 +295,8 @@ def test_no_pipeline(tmp_path: Path) -> None:
         "{",
         "{}",
         '{"token": 5}',
-        "[" * 60_000,
-        '{"pid": ' + "9" * 10_000 + "}",
+        pytest.param("[" * 60_000, id="nested without end"),
+        pytest.param('{"pid": ' + "9" * 10_000 + "}", id="huge number"),
     ],
 )
 def test_names_no_owner(text: str | None) -> None:
@@ -304,7 +304,7 @@ def test_names_no_owner(text: str | None) -> None:
     assert files.parse_owner(text) is None
 
 
-@pytest.mark.parametrize("pid", [0, -1, True, 1.5, "1", 2**63, None])
+@pytest.mark.parametrize("pid", [0, -1, True, 1.5, "1", 2**63, None], ids=repr)
 def test_fields_of_the_wrong_kind(pid: object) -> None:
     """A field of the wrong type counts as missing; above all a pid that would address a group."""
     owner = files.parse_owner(json.dumps({"token": "t", "host": "h", "pid": pid, "more": {}}))

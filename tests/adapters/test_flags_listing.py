@@ -248,7 +248,9 @@ def test_done_has_its_record(pipeline: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("alive", "liveness"), [((1, 2), ALIVE), ((2,), ALIVE), ((1,), DEAD), ((), DEAD)]
+    ("alive", "liveness"),
+    [((1, 2), ALIVE), ((2,), ALIVE), ((1,), DEAD), ((), DEAD)],
+    ids=["decider and worker alive", "worker alive", "decider alive", "both dead"],
 )
 def test_the_worker_alone_counts(
     alive: tuple[int, ...], liveness: Liveness, pipeline: Path

@@ -314,7 +314,11 @@ def test_damaged(content: bytes, problem: str, pipeline: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["0001", "run-new", "past", "0001.rt.delivered"])
-@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")])
+@pytest.mark.parametrize(
+    "make",
+    [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/dev/zero")],
+    ids=["FIFO", "directory", "link"],
+)
 def test_special_files(name: str, make: Any, pipeline: Path) -> None:
     """A special file is neither opened nor followed, and blocks no process."""
     make(pipeline / "messages" / name)
@@ -326,7 +330,9 @@ def test_special_files(name: str, make: Any, pipeline: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [os.mkfifo, lambda path: path.write_text("x"), lambda path: path.symlink_to("/")]
+    "make",
+    [os.mkfifo, lambda path: path.write_text("x"), lambda path: path.symlink_to("/")],
+    ids=["FIFO", "file", "link"],
 )
 def test_no_directory(make: Any, tmp_path: Path) -> None:
     """Another file in place of the outbox is reported, and no message is written."""

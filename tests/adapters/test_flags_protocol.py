@@ -289,7 +289,9 @@ def work_without_looking(pipeline: Path, owner: Owner) -> None:
 
 
 @pytest.mark.parametrize(
-    "left_out", [{"claimer": claim_without_looking}, {"worker": work_without_looking}]
+    "left_out",
+    [{"claimer": claim_without_looking}, {"worker": work_without_looking}],
+    ids=["decider", "worker"],
 )
 def test_both_looks_are_needed(root: Path, left_out: dict[str, Any]) -> None:
     """Without the second listing of either side two workers work at a time."""

@@ -78,7 +78,9 @@ def test_what_people_write(text: str, expected: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/hostname")]
+    "make",
+    [os.mkfifo, os.mkdir, lambda path: path.symlink_to("/etc/hostname")],
+    ids=["FIFO", "directory", "link"],
 )
 def test_special_files(make: object, tmp_path: Path) -> None:
     """A special file is not opened."""

@@ -23,6 +23,7 @@ def make(root: Path, *directories: str) -> None:
         ("year", ["2026/y1", "2026/y2"]),
         ("month", ["2026-11/m1"]),
     ],
+    ids=["none", "year", "month"],
 )
 def test_runs(tmp_path: Path, batch: Batch, expected: list[str]) -> None:
     """Runs are in the landing area, or in batch directories of the configured kind only."""
@@ -94,6 +95,14 @@ def test_a_missing_landing_area_is_an_error(tmp_path: Path) -> None:
         ((".snapshot",), 7, "is empty although"),
         (("run",), 7, ""),
         (("lost+found",), 7, ""),
+    ],
+    ids=[
+        "empty, no run known",
+        "empty, one run known",
+        "empty, seven runs known",
+        "only a hidden name",
+        "a run",
+        "lost+found",
     ],
 )
 def test_an_empty_directory_in_the_place_of_a_mount(

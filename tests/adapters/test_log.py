@@ -109,7 +109,7 @@ def test_verbosity(verbosity: int, levels: str, restored_logging: None) -> None:
     assert "".join(line.rsplit(" ", 1)[1] for line in stream.getvalue().splitlines()) == levels
 
 
-@pytest.mark.parametrize("connected", [True, False])
+@pytest.mark.parametrize("connected", [True, False], ids=["journal", "another stream"])
 def test_journal(
     connected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, restored_logging: None
 ) -> None:

@@ -161,15 +161,18 @@ def test_a_directory_that_is_no_directory(cell: Make) -> None:
 @pytest.mark.parametrize(
     ("names", "expected"),
     [
-        ([], None),
-        (["report_x.json", "xreport_x.html", "barcode_alignment.html"], None),
-        (["report_x.md"], "report_x.md"),
-        (["report_x.md", "report_x.pdf"], "report_x.pdf"),
-        (
+        pytest.param([], None, id="no file"),
+        pytest.param(
+            ["report_x.json", "xreport_x.html", "barcode_alignment.html"], None, id="no report"
+        ),
+        pytest.param(["report_x.md"], "report_x.md", id="markdown"),
+        pytest.param(["report_x.md", "report_x.pdf"], "report_x.pdf", id="PDF before markdown"),
+        pytest.param(
             ["report_x.md", "report_x.pdf", "report__20231026_1515_9d505d15.html"],
             "report__20231026_1515_9d505d15.html",
+            id="page before PDF",
         ),
-        (["report_new.html", "report_old.html"], "report_new.html"),
+        pytest.param(["report_new.html", "report_old.html"], "report_new.html", id="newest page"),
     ],
 )
 def test_onts_own_report(cell: Make, names: list[str], expected: str | None) -> None:

@@ -196,33 +196,66 @@ def test_a_summary_with_an_odd_time(cell: Make, mtime: int) -> None:
     ("files", "summaries", "unsummarised"),
     [
         # Names of every version; the summary's full id begins with the id in the file's name.
-        (["x_pass_c6ded78b_aaaaaaaa_0.fastq.gz"], [A], ()),
-        (["x_pass_barcode01_aaaaaaaa_12.fastq"], [A], ()),
-        ([f"x_{A}_0.fastq"], [A], ()),
-        (["x_fail__c6ded78b_aaaaaaaa_0.fastq"], [A], ()),
+        pytest.param(
+            ["x_pass_c6ded78b_aaaaaaaa_0.fastq.gz"], [A], (), id="name with both short ids"
+        ),
+        pytest.param(["x_pass_barcode01_aaaaaaaa_12.fastq"], [A], (), id="name with a barcode"),
+        pytest.param([f"x_{A}_0.fastq"], [A], (), id="name with the full id"),
+        pytest.param(
+            ["x_fail__c6ded78b_aaaaaaaa_0.fastq"], [A], (), id="name with an empty barcode"
+        ),
         # Two acquisitions, one summary.
-        (
+        pytest.param(
             ["x_pass_c6ded78b_aaaaaaaa_0.fastq", "x_pass_c6ded78b_bbbbbbbb_0.fastq"],
             [A],
             ("bbbbbbbb",),
+            id="two acquisitions, one summary",
         ),
-        ([f"x_{A}_0.fastq", f"x_{B}_0.fastq"], [A], (B,)),
-        (["x_pass_c6ded78b_aaaaaaaa_0.fastq", "x_pass_c6ded78b_bbbbbbbb_0.fastq"], [A, B], ()),
-        (["x_pass_11111111_0.fastq", "x_pass_22222222_0.fastq"], [A], ("11111111", "22222222")),
+        pytest.param(
+            [f"x_{A}_0.fastq", f"x_{B}_0.fastq"], [A], (B,), id="two full ids, one summary"
+        ),
+        pytest.param(
+            ["x_pass_c6ded78b_aaaaaaaa_0.fastq", "x_pass_c6ded78b_bbbbbbbb_0.fastq"],
+            [A, B],
+            (),
+            id="two acquisitions, two summaries",
+        ),
+        pytest.param(
+            ["x_pass_11111111_0.fastq", "x_pass_22222222_0.fastq"],
+            [A],
+            ("11111111", "22222222"),
+            id="two acquisitions, a summary of another",
+        ),
         # No summary at all: every acquisition lacks one.
-        (["x_pass_c6ded78b_aaaaaaaa_0.fastq"], [], ("aaaaaaaa",)),
+        pytest.param(["x_pass_c6ded78b_aaaaaaaa_0.fastq"], [], ("aaaaaaaa",), id="no summary"),
         # Files with only the protocol's id, or with an unknown id, cause no alarm.
-        (["x_pass_c6ded78b_0.fastq", "x_pass_c6ded78b_aaaaaaaa_0.fastq"], [A], ()),
-        (["x_pass_dddddddd_0.fastq"], [A], ()),
+        pytest.param(
+            ["x_pass_c6ded78b_0.fastq", "x_pass_c6ded78b_aaaaaaaa_0.fastq"],
+            [A],
+            (),
+            id="id of the protocol",
+        ),
+        pytest.param(["x_pass_dddddddd_0.fastq"], [A], (), id="an unknown id"),
         # Files without ids: renamed, called again, or of another program.
-        (
+        pytest.param(
             ["foo0.fastq", "x_0.fastq", f"fastq_runid_{B}_0_0.fastq", "x_pass_BARCODE_1.fastq"],
             [A],
             (),
+            id="no ids",
         ),
         # A summary without ids covers everything.
-        (["x_pass_aaaaaaaa_0.fastq", "x_pass_bbbbbbbb_0.fastq"], [""], ()),
-        (["x_pass_aaaaaaaa_0.fastq", "x_pass_bbbbbbbb_0.fastq"], [A, ""], ()),
+        pytest.param(
+            ["x_pass_aaaaaaaa_0.fastq", "x_pass_bbbbbbbb_0.fastq"],
+            [""],
+            (),
+            id="summary without ids",
+        ),
+        pytest.param(
+            ["x_pass_aaaaaaaa_0.fastq", "x_pass_bbbbbbbb_0.fastq"],
+            [A, ""],
+            (),
+            id="one of two summaries without ids",
+        ),
     ],
 )
 def test_acquisitions_without_a_summary_are_found(

@@ -26,7 +26,9 @@ def before(tracker: RtServer) -> Iterator[Gate]:
 
 
 @pytest.mark.parametrize(
-    "options", [{"token": "1-2-nonsense"}, {"token": "", "user": USER, "password": "wrong"}]
+    "options",
+    [{"token": "1-2-nonsense"}, {"token": "", "user": USER, "password": "wrong"}],
+    ids=["token", "password"],
 )
 def test_wrong_credentials(
     tracker: RtServer, options: dict[str, str], caplog: pytest.LogCaptureFixture

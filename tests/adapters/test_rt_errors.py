@@ -88,7 +88,11 @@ def test_frozen_before_the_first_request(tracker: RtServer, before: Gate) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("tried", "waiting"), [(True, 0.1), (False, 1.5 * PROMPT)])
+@pytest.mark.parametrize(
+    ("tried", "waiting"),
+    [(True, 0.1), (False, 1.5 * PROMPT)],
+    ids=["marked as tried, wakes at once", "not marked, wakes later"],
+)
 @pytest.mark.parametrize("kind", ["create", "comment", "reply"])
 def test_frozen_after_accepting_a_request(
     tracker: RtServer, before: Gate, kind: str, tried: bool, waiting: float
@@ -181,7 +185,7 @@ def test_comments_that_we_cannot_see(tracker: RtServer) -> None:
     assert rt.deliver(ticket, number, message(3, "reply")).note == ""
 
 
-@pytest.mark.parametrize("people", [(), ("lab@x.invalid",)])
+@pytest.mark.parametrize("people", [(), ("lab@x.invalid",)], ids=["no requestor", "a requestor"])
 def test_tickets_that_we_cannot_see(tracker: RtServer, people: tuple[str, ...]) -> None:
     """Without the right to see tickets, the message is in the new ticket, and a note says why."""
     each = message(1, "comment")
@@ -211,27 +215,59 @@ def test_an_edit_that_we_may_not_make(tracker: RtServer) -> None:
         (502, b"<html>bad gateway</html>", TemporaryError, "it fails (502)"),
         (503, b"", TemporaryError, "it fails (503)"),
         (429, b"", TemporaryError, "it fails (429)"),
-        (
+        pytest.param(
             200,
             b"<html>maintenance</html>",
             TemporaryError,
             "not an RT response (proxy or maintenance page?)",
+            id="200, page",
         ),
-        (200, b"", TemporaryError, "not an RT response (proxy or maintenance page?)"),
-        (200, b"\xff\xfe", TemporaryError, "not an RT response"),
-        (200, b"{}", TemporaryError, "not an RT response (proxy or maintenance page?)"),
-        (200, b"[]", TemporaryError, "not an RT response (proxy or maintenance page?)"),
-        (200, b"null", TemporaryError, "not an RT response (proxy or maintenance page?)"),
-        (
+        pytest.param(
+            200,
+            b"",
+            TemporaryError,
+            "not an RT response (proxy or maintenance page?)",
+            id="200, empty",
+        ),
+        pytest.param(200, b"\xff\xfe", TemporaryError, "not an RT response", id="200, not UTF-8"),
+        pytest.param(
+            200,
+            b"{}",
+            TemporaryError,
+            "not an RT response (proxy or maintenance page?)",
+            id="200, no fields",
+        ),
+        pytest.param(
+            200,
+            b"[]",
+            TemporaryError,
+            "not an RT response (proxy or maintenance page?)",
+            id="200, list",
+        ),
+        pytest.param(
+            200,
+            b"null",
+            TemporaryError,
+            "not an RT response (proxy or maintenance page?)",
+            id="200, null",
+        ),
+        pytest.param(
             200,
             b'{"items": [7], "count": 1, "pages": 1, "page": 1}',
             TemporaryError,
             "not an RT response (proxy or maintenance page?)",
+            id="200, number as item",
         ),
         (301, b"", PermanentError, "it redirects us (301); check the url"),
         (401, b"", PermanentError, "it refuses our credentials (401)"),
         (404, b"", PermanentError, "nothing is there (404); check the url"),
-        (403, b'{"message":"For\x1b[31mbidden"}', PermanentError, "it refuses (403)"),
+        pytest.param(
+            403,
+            b'{"message":"For\x1b[31mbidden"}',
+            PermanentError,
+            "it refuses (403)",
+            id="403, control characters",
+        ),
         (407, b"", PermanentError, "the proxy wants to know who we are"),
         (400, b'{"message":"no"}', PermanentError, 'it refuses: "no"'),
     ],

@@ -56,8 +56,10 @@ def tree(directory: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("era", ERAS)
-@pytest.mark.parametrize("barcodes", [(), ("barcode01", "unclassified")])
-@pytest.mark.parametrize("gz", [False, True])
+@pytest.mark.parametrize(
+    "barcodes", [(), ("barcode01", "unclassified")], ids=["no barcodes", "barcodes"]
+)
+@pytest.mark.parametrize("gz", [False, True], ids=["plain", "gzipped"])
 def test_a_written_cell_is_complete_and_holds_what_was_expected(
     tmp_path: Path, era: str, barcodes: tuple[str, ...], gz: bool
 ) -> None:
@@ -89,6 +91,7 @@ def test_a_written_cell_is_complete_and_holds_what_was_expected(
         ({"files_per_barcode": 0}, {}),
         ({"reads_per_file": 0}, {"pod5": 2}),
     ],
+    ids=["era 2024", "era 2021", "no pod5", "none failed", "all failed", "no files", "no reads"],
 )
 def test_number_of_files(tmp_path: Path, options: dict[str, Any], kinds: dict[str, int]) -> None:
     """Each batch of each barcode gives one file of passed and one of failed reads, if any."""
@@ -214,6 +217,7 @@ def test_reads_are_plausible(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "options",
     [{"era": "1999"}, {"fail_fraction": 1.5}, {"mean_length": 0}, {"reads_per_file": -1}],
+    ids=["unknown era", "fraction above 1", "no length", "negative number of reads"],
 )
 def test_impossible_cells_are_refused(tmp_path: Path, options: dict[str, Any]) -> None:
     """Impossible options are reported before any file is written."""

@@ -97,31 +97,47 @@ def test_older_cells_do_not_count(config: Config) -> None:
 @pytest.mark.parametrize(
     ("free", "per_day", "ok", "sentence"),
     [
-        (50e9, None, True, "50.0 GB free of 100.0 GB, no cell finished in the last 14 days"),
-        (
+        pytest.param(
+            50e9,
+            None,
+            True,
+            "50.0 GB free of 100.0 GB, no cell finished in the last 14 days",
+            id="no growth",
+        ),
+        pytest.param(
             50e9,
             1e9,
             True,
             "50.0 GB free of 100.0 GB, growing by 1.0 GB a day, full in about 50 days",
+            id="50 days",
         ),
-        (
+        pytest.param(
             50e9,
             10e9,
             False,
             "50.0 GB free of 100.0 GB, growing by 10.0 GB a day, full in about 5 days",
+            id="5 days",
         ),
-        (4e9, None, False, "4.0 GB free of 100.0 GB, no cell finished in the last 14 days"),
-        (
+        pytest.param(
+            4e9,
+            None,
+            False,
+            "4.0 GB free of 100.0 GB, no cell finished in the last 14 days",
+            id="little space",
+        ),
+        pytest.param(
             50e9,
             5e7,
             True,
             "50.0 GB free of 100.0 GB, growing by 0.1 GB a day, full in about 3 years",
+            id="3 years",
         ),
-        (
+        pytest.param(
             50e9,
             1e7,
             True,
             "50.0 GB free of 100.0 GB, growing by 0.0 GB a day, full not within ten years",
+            id="more than ten years",
         ),
     ],
 )
@@ -134,7 +150,11 @@ def test_sentences(free: float, per_day: float | None, ok: bool, sentence: str) 
     assert (str(space), space.ok) == (f"output /out: {sentence}", ok)
 
 
-@pytest.mark.parametrize("size", ["1" + "0" * 400, "1" + "0" * 4000, "-1", "NaN", "true", '"7"'])
+@pytest.mark.parametrize(
+    "size",
+    ["1" + "0" * 400, "1" + "0" * 4000, "-1", "NaN", "true", '"7"'],
+    ids=["400 digits", "4000 digits", "negative", "NaN", "true", "text"],
+)
 @pytest.mark.parametrize("name", ["manifest.json", "raw.json"])
 def test_impossible_sizes_add_nothing(config: Config, name: str, size: str) -> None:
     """An impossible size adds nothing, and stops nothing."""

@@ -176,12 +176,38 @@ def answering(
 @pytest.mark.parametrize(
     ("change", "code", "reason", "expected"),
     [
-        (lambda data: data[:-1], 0, "", "cut short"),
-        (lambda data: data[: len(data) // 2], 255, "", "cut short; ssh could not connect"),
-        (lambda data: b"", 255, "", "no answer came; ssh could not connect"),
-        (lambda data: b"", 0, "", "no answer came; the command ended without an error"),
-        (lambda data: data, 0, "nothing came for 70 seconds", "does not answer: nothing came"),
-        (lambda data: b"This account is not available.\n", 1, "", "no answer came"),
+        pytest.param(lambda data: data[:-1], 0, "", "cut short", id="last byte missing"),
+        pytest.param(
+            lambda data: data[: len(data) // 2],
+            255,
+            "",
+            "cut short; ssh could not connect",
+            id="half missing",
+        ),
+        pytest.param(
+            lambda data: b"", 255, "", "no answer came; ssh could not connect", id="empty, code 255"
+        ),
+        pytest.param(
+            lambda data: b"",
+            0,
+            "",
+            "no answer came; the command ended without an error",
+            id="empty, code 0",
+        ),
+        pytest.param(
+            lambda data: data,
+            0,
+            "nothing came for 70 seconds",
+            "does not answer: nothing came",
+            id="timeout",
+        ),
+        pytest.param(
+            lambda data: b"This account is not available.\n",
+            1,
+            "",
+            "no answer came",
+            id="another text",
+        ),
     ],
 )
 def test_incomplete_response(

@@ -172,7 +172,11 @@ def test_help(shell: list[str], tmp_path: Path) -> None:
     assert done.stderr == ""
 
 
-@pytest.mark.parametrize("arguments", [[], ["--"], [""], ["--", ""], ["flag/"], ["/"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--"], [""], ["--", ""], ["flag/"], ["/"]],
+    ids=["none", "dashes only", "empty name", "dashes and an empty name", "a directory", "root"],
+)
 def test_usage(arguments: list[str], shell: list[str], tmp_path: Path) -> None:
     """Without a file, or with an impossible name, the exit status is 2."""
     done = touch(shell, tmp_path, *arguments)

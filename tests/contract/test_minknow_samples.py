@@ -105,7 +105,7 @@ CELLS: dict[str, tuple[dict[DataKind, int], Verdict, str]] = {
 }
 
 
-@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("cell", CELLS, ids=[f"{cell.split('/')[0]} {cell[-8:]}" for cell in CELLS])
 def test_every_tree_gets_its_verdict(cell: str) -> None:
     """The counts of files by kind, the verdict and its sentence are those of the index."""
     counts, verdict, why = CELLS[cell]

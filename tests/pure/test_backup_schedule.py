@@ -247,7 +247,17 @@ def test_newest_copy_counts() -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [None, "x", [], [1], [{}], [{**copy().record(), "files": "3"}], [{"backup": "second"}]]
+    "bad",
+    [None, "x", [], [1], [{}], [{**copy().record(), "files": "3"}], [{"backup": "second"}]],
+    ids=[
+        "null",
+        "text",
+        "empty",
+        "a number",
+        "an empty record",
+        "a text as number",
+        "fields missing",
+    ],
 )
 def test_invalid_records(bad: object) -> None:
     """An invalid copy record is ignored."""

@@ -17,16 +17,34 @@ SILENT = CommandResult(-15, b"", "", "nothing came for 5 seconds")
 @pytest.mark.parametrize(
     ("sides", "ok", "says"),
     [
-        ({"here": GOOD}, True, "rsync is 3.2.7 here"),
-        ({"here": GOOD, "there": NEWEST}, True, "rsync is 3.2.7 here, 3.10.0 there"),
-        ({"here": OLD, "there": GOOD}, False, "rsync here is 3.0.9; 3.1 or later is needed"),
-        ({"here": GOOD, "there": OLD}, False, "rsync there is 3.0.9; 3.1 or later is needed"),
-        ({"here": GOOD, "there": NONE}, False, "not found"),
-        ({"here": GOOD, "there": SILENT}, False, "rsync there: nothing came for 5 seconds"),
-        (
+        pytest.param({"here": GOOD}, True, "rsync is 3.2.7 here", id="here only"),
+        pytest.param(
+            {"here": GOOD, "there": NEWEST}, True, "rsync is 3.2.7 here, 3.10.0 there", id="both"
+        ),
+        pytest.param(
+            {"here": OLD, "there": GOOD},
+            False,
+            "rsync here is 3.0.9; 3.1 or later is needed",
+            id="too old here",
+        ),
+        pytest.param(
+            {"here": GOOD, "there": OLD},
+            False,
+            "rsync there is 3.0.9; 3.1 or later is needed",
+            id="too old there",
+        ),
+        pytest.param({"here": GOOD, "there": NONE}, False, "not found", id="missing there"),
+        pytest.param(
+            {"here": GOOD, "there": SILENT},
+            False,
+            "rsync there: nothing came for 5 seconds",
+            id="silent there",
+        ),
+        pytest.param(
             {"here": CommandResult(0, b"openrsync: protocol version 29", "")},
             False,
             "rsync here: it says something else",
+            id="another program here",
         ),
     ],
 )

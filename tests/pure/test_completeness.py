@@ -36,93 +36,134 @@ def by_hand(**counts: int | str) -> FinalSummary:
 @pytest.mark.parametrize(
     ("summaries", "files", "verdict", "why"),
     [
-        ([], {}, Verdict.RUNNING, "still running: no final_summary yet"),
-        ([], {FASTQ: 3}, Verdict.RUNNING, "still running: no final_summary yet"),
-        (
+        pytest.param(
+            [],
+            {},
+            Verdict.RUNNING,
+            "still running: no final_summary yet",
+            id="no summary, no files",
+        ),
+        pytest.param(
+            [], {FASTQ: 3}, Verdict.RUNNING, "still running: no final_summary yet", id="no summary"
+        ),
+        pytest.param(
             [minknow(fastq=3)],
             {FASTQ: 3},
             Verdict.PROVEN,
             "all files announced are here: 3 FASTQ files",
+            id="complete",
         ),
-        (
+        pytest.param(
             [minknow(fastq=1, fast5=0, pod5=2)],
             {FASTQ: 1, POD5: 2},
             Verdict.PROVEN,
             "all files announced are here: 1 FASTQ file, 2 POD5 files",
+            id="complete with pod5",
         ),
-        ([minknow(fastq=0, pod5=0)], {}, Verdict.PROVEN, "no files were announced"),
-        ([minknow(fastq=69)], {FASTQ: 66}, Verdict.SHORT, "3 of 69 FASTQ files missing"),
-        ([minknow(fastq=1)], {}, Verdict.SHORT, "1 of 1 FASTQ file missing"),
-        (
+        pytest.param(
+            [minknow(fastq=0, pod5=0)],
+            {},
+            Verdict.PROVEN,
+            "no files were announced",
+            id="nothing announced",
+        ),
+        pytest.param(
+            [minknow(fastq=69)],
+            {FASTQ: 66},
+            Verdict.SHORT,
+            "3 of 69 FASTQ files missing",
+            id="3 missing",
+        ),
+        pytest.param(
+            [minknow(fastq=1)], {}, Verdict.SHORT, "1 of 1 FASTQ file missing", id="all missing"
+        ),
+        pytest.param(
             [minknow(fastq=2, pod5=4)],
             {FASTQ: 1, POD5: 2},
             Verdict.SHORT,
             "1 of 2 FASTQ files missing; 2 of 4 POD5 files missing",
+            id="two kinds missing",
         ),
-        (
+        pytest.param(
             [minknow(fastq=22)],
             {FASTQ: 27},
             Verdict.OVER,
             "5 more FASTQ files here than announced (27 here, 22 announced)",
+            id="surplus",
         ),
-        (
+        pytest.param(
             [minknow(bam=0)],
             {BAM: 1},
             Verdict.OVER,
             "1 more BAM file here than announced (1 here, 0 announced)",
+            id="surplus of a kind announced as 0",
         ),
-        (
+        pytest.param(
             [minknow(fastq=2, pod5=2)],
             {FASTQ: 3, POD5: 1},
             Verdict.SHORT,
             "1 more FASTQ file here than announced (3 here, 2 announced); "
             "1 of 2 POD5 files missing",
+            id="surplus and missing",
         ),
-        (
+        pytest.param(
             [minknow(fastq=2, fastq_fallback=1)],
             {FASTQ: 2},
             Verdict.FALLBACK,
             "1 FASTQ file is in MinKNOW's fallback folder on the sequencer",
+            id="fallback",
         ),
-        (
+        pytest.param(
             [minknow(fastq=2, pod5_fallback=4)],
             {FASTQ: 1},
             Verdict.FALLBACK,
             "4 POD5 files are in MinKNOW's fallback folder on the sequencer; "
             "1 of 2 FASTQ files missing",
+            id="fallback and missing",
         ),
-        (
+        pytest.param(
             [minknow(bam_fallback=1)],
             {},
             Verdict.FALLBACK,
             "1 BAM file is in MinKNOW's fallback folder on the sequencer",
+            id="fallback only",
         ),
         # MinKNOW core 5.5.3 announced no number of its POD5 files; in 2022, none of its BAM files.
-        (
+        pytest.param(
             [minknow(fastq=2)],
             {FASTQ: 2, POD5: 1, BAM: 2},
             Verdict.PROVEN,
             "all files announced are here: 2 FASTQ files; "
             "1 POD5 file, 2 BAM files not announced by number",
+            id="kinds without a number",
         ),
-        (
+        pytest.param(
             [minknow(fastq=2, pod5="")],
             {FASTQ: 2},
             Verdict.PROVEN,
             "all files announced are here: 2 FASTQ files",
+            id="an empty number",
         ),
-        ([minknow(fastq=2, bam=2)], {FASTQ: 2}, Verdict.SHORT, "2 of 2 BAM files missing"),
-        (
+        pytest.param(
+            [minknow(fastq=2, bam=2)],
+            {FASTQ: 2},
+            Verdict.SHORT,
+            "2 of 2 BAM files missing",
+            id="a kind is missing",
+        ),
+        pytest.param(
             [minknow()],
             {FASTQ: 2},
             Verdict.UNREADABLE,
             "no number of files in final_summary_x.txt: nothing proves that the data are here",
+            id="no number",
         ),
-        (
+        pytest.param(
             [minknow(fastq="", fastq_fallback=0)],
             {FASTQ: 2},
             Verdict.UNREADABLE,
             "no number of files in final_summary_x.txt: nothing proves that the data are here",
+            id="only a fallback number",
         ),
     ],
 )
@@ -139,13 +180,21 @@ def test_counts_decide(
 @pytest.mark.parametrize(
     ("summaries", "expected"),
     [
-        ([minknow(A, fastq=3), minknow(B, fastq=4)], {FASTQ: 7}),
+        pytest.param([minknow(A, fastq=3), minknow(B, fastq=4)], {FASTQ: 7}, id="two acquisitions"),
         # The same acquisition twice (a copy, or a corrected file) counts once; for each key the
         # later file wins.
-        ([minknow(A, fastq=3), minknow(A, fastq=3)], {FASTQ: 3}),
-        ([minknow(A, fastq=3, pod5=1), minknow(A, fastq=5)], {FASTQ: 5, POD5: 1}),
-        ([minknow(A, fastq=3), minknow(B, fastq=4), minknow(A, fastq=5)], {FASTQ: 9}),
-        (
+        pytest.param([minknow(A, fastq=3), minknow(A, fastq=3)], {FASTQ: 3}, id="a copy"),
+        pytest.param(
+            [minknow(A, fastq=3, pod5=1), minknow(A, fastq=5)],
+            {FASTQ: 5, POD5: 1},
+            id="a correction",
+        ),
+        pytest.param(
+            [minknow(A, fastq=3), minknow(B, fastq=4), minknow(A, fastq=5)],
+            {FASTQ: 9},
+            id="a correction of one of two",
+        ),
+        pytest.param(
             [
                 FinalSummary(
                     "by hand", {"acquisition_run_id": A, "fastq_files_in_final_dest": "9"}
@@ -153,25 +202,43 @@ def test_counts_decide(
                 minknow(A, fastq=3),
             ],
             {FASTQ: 9},
+            id="an older file by hand, with an id",
         ),
         # A kind is not summed if one acquisition states no number for it.
-        ([minknow(A, fastq=3, pod5=1), minknow(B, fastq=4)], {FASTQ: 7}),
+        pytest.param(
+            [minknow(A, fastq=3, pod5=1), minknow(B, fastq=4)],
+            {FASTQ: 7},
+            id="a kind without a number",
+        ),
         # A handwritten file without an acquisition replaces the counts that it states, even if it
         # is the older file.
-        ([minknow(A, fastq=3, fast5=2), by_hand(fastq=40)], {FASTQ: 40, FAST5: 2}),
-        ([by_hand(fastq=40), minknow(A, fastq=3, fast5=2)], {FASTQ: 40, FAST5: 2}),
-        ([minknow(A, fastq=3), minknow(B, fastq=4), by_hand(fastq=40)], {FASTQ: 40}),
-        ([by_hand(fastq=3, fast5=3)], {FASTQ: 3, FAST5: 3}),
-        ([by_hand(fastq=3), by_hand(fastq=4)], {FASTQ: 4}),
-        ([minknow(A, fastq=3), by_hand(fastq="")], {FASTQ: 3}),
-        (
+        pytest.param(
+            [minknow(A, fastq=3, fast5=2), by_hand(fastq=40)],
+            {FASTQ: 40, FAST5: 2},
+            id="by hand, newer",
+        ),
+        pytest.param(
+            [by_hand(fastq=40), minknow(A, fastq=3, fast5=2)],
+            {FASTQ: 40, FAST5: 2},
+            id="by hand, older",
+        ),
+        pytest.param(
+            [minknow(A, fastq=3), minknow(B, fastq=4), by_hand(fastq=40)],
+            {FASTQ: 40},
+            id="by hand, for two acquisitions",
+        ),
+        pytest.param([by_hand(fastq=3, fast5=3)], {FASTQ: 3, FAST5: 3}, id="by hand only"),
+        pytest.param([by_hand(fastq=3), by_hand(fastq=4)], {FASTQ: 4}, id="by hand, twice"),
+        pytest.param([minknow(A, fastq=3), by_hand(fastq="")], {FASTQ: 3}, id="by hand, empty"),
+        pytest.param(
             [
                 minknow(A, fastq=3),
                 FinalSummary("x", {"fastq_files_in_final_dest": "9"}, "x is half-written"),
             ],
             {FASTQ: 3},
+            id="half-written",
         ),
-        ([], {}),
+        pytest.param([], {}, id="none"),
     ],
 )
 def test_counts_of_several_summaries(
@@ -216,6 +283,7 @@ def test_numbers_are_given_beside_the_sentence() -> None:
             "and no final_summary yet",
         ),
     ],
+    ids=["one", "two"],
 )
 def test_every_acquisition_needs_its_summary(acquisitions: tuple[str, ...], why: str) -> None:
     """A cell still runs while an acquisition lacks its final_summary, even if the counts agree."""

@@ -61,7 +61,28 @@ def values(columns: HeaderColumns, count: int) -> list[tuple[str, ...]]:
     ]
 
 
-@pytest.mark.parametrize(("header", "expected"), HEADERS)
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    HEADERS,
+    ids=[
+        "2017",
+        "2019",
+        "id only",
+        "id and a blank",
+        "empty values",
+        "2024",
+        "model and start before channel",
+        "model_version_id",
+        "batch before channel",
+        "keys that end in ch",
+        "SAM tags of 2023",
+        "SAM tags of 2022",
+        "Q as integer",
+        "empty RD",
+        "empty values of tags",
+        "tags between blanks",
+    ],
+)
 def test_one_header(header: str, expected: tuple[str, ...]) -> None:
     """Each known form of header gives its fields, empty if it lacks one."""
     assert values(read_headers(header.encode() + b"\n", 1), 1) == [expected]

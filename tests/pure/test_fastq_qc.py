@@ -98,6 +98,15 @@ def test_nonsense_models_are_bounded() -> None:
         ([10, 1, 1, 1], 10),
         ([0, 0], 0),
     ],
+    ids=[
+        "no reads",
+        "one read",
+        "equal lengths",
+        "half in the longest",
+        "half in the two longest",
+        "one long read",
+        "no bases",
+    ],
 )
 def test_n50(lengths: list[int], expected: int | None) -> None:
     """N50 is the length at which the sum, longest first, reaches half of the bases."""
@@ -114,6 +123,7 @@ def test_n50(lengths: list[int], expected: int | None) -> None:
         ([2, 2, 2, 9], 2),
         ([1, 2, 2, 9, 9, 9], 5.5),
     ],
+    ids=["no reads", "one read", "two reads", "three reads", "equal lengths", "six reads"],
 )
 def test_median_length(lengths: list[int], median: float | None) -> None:
     """The median of an even number of reads is the mean of the middle two."""
@@ -123,25 +133,38 @@ def test_median_length(lengths: list[int], median: float | None) -> None:
 @pytest.mark.parametrize(
     ("statistics", "rule", "mean_q"),
     [
-        (ReadStatistics(), "none", None),
-        (reads_of(100, 200, tag=12.5), "qs", 12.5),
-        (reads_of(100, 200), "whole", 10.0),
-        (reads_of(100, start="2022-12-31T23:59:59+00:00"), "whole", 10.0),
-        (reads_of(100, start="2023-01-01T00:00:00+00:00"), "skip60", 11.0),
-        (
+        pytest.param(ReadStatistics(), "none", None, id="no reads"),
+        pytest.param(reads_of(100, 200, tag=12.5), "qs", 12.5, id="tag"),
+        pytest.param(reads_of(100, 200), "whole", 10.0, id="no tag, no time"),
+        pytest.param(
+            reads_of(100, start="2022-12-31T23:59:59+00:00"), "whole", 10.0, id="before 2023"
+        ),
+        pytest.param(
+            reads_of(100, start="2023-01-01T00:00:00+00:00"), "skip60", 11.0, id="since 2023"
+        ),
+        pytest.param(
             reads_of(
                 100, start="2021-01-01T00:00:00+00:00", model="dna_r10.4.1_e8.2_400bps_hac@v4.2.0"
             ),
             "skip60",
             11.0,
+            id="old time, model of v4.2",
         ),
-        (
+        pytest.param(
             reads_of(100, start="2024-01-01T00:00:00+00:00", model="dna_r9.4.1_450bps_hac"),
             "whole",
             10.0,
+            id="new time, R9 model",
         ),
-        (merged(reads_of(100, tag=14.0), reads_of(100)), "mixed", 12.0),
-        (merged(reads_of(100, tag=14.0), reads_of(100, model="x@v1.0.0")), "mixed", 12.5),
+        pytest.param(
+            merged(reads_of(100, tag=14.0), reads_of(100)), "mixed", 12.0, id="tag for a half"
+        ),
+        pytest.param(
+            merged(reads_of(100, tag=14.0), reads_of(100, model="x@v1.0.0")),
+            "mixed",
+            12.5,
+            id="tag for a half, newer model",
+        ),
     ],
 )
 def test_which_mean_q_is_the_headline(

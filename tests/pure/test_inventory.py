@@ -59,7 +59,9 @@ def test_noise_before_the_answer() -> None:
 
 
 @pytest.mark.parametrize(
-    "output", [b"", b"x\0", BEGIN, BEGIN + b"x\0", BEGIN + END[:-1], END, BEGIN + END + b"x\0"]
+    "output",
+    [b"", b"x\0", BEGIN, BEGIN + b"x\0", BEGIN + END[:-1], END, BEGIN + END + b"x\0"],
+    ids=["empty", "no marks", "begin only", "no end", "end cut", "end only", "text after the end"],
 )
 def test_invalid_responses(output: bytes) -> None:
     """Output without both marks in their places is rejected."""
@@ -106,7 +108,9 @@ def entry(size: int = 1, mtime: int = 2, changed: int = 3) -> Inventory:
 
 
 @pytest.mark.parametrize(
-    "other", [entry(size=2), entry(mtime=3), entry(changed=4), Inventory({}, 0)]
+    "other",
+    [entry(size=2), entry(mtime=3), entry(changed=4), Inventory({}, 0)],
+    ids=["size", "time", "change time", "missing"],
 )
 def test_changes_show(other: Inventory) -> None:
     """A file rewritten with its old size and mtime differs by its change time.
@@ -160,7 +164,11 @@ def test_progress_of_something_else() -> None:
     assert (progress.bytes, progress.files) == (0, 0)
 
 
-@pytest.mark.parametrize("size", [b"1" + b"0" * 400, b"9" * 5000, b"%d" % 2**64])
+@pytest.mark.parametrize(
+    "size",
+    [b"1" + b"0" * 400, b"9" * 5000, b"%d" % 2**64],
+    ids=["401 digits", "5000 digits", "65 bits"],
+)
 def test_impossible_sizes(size: bytes) -> None:
     """A response with a number that no file system has is rejected as a whole."""
     head = b"f " + size + b" 1795000000.0 1795000000.0 x"

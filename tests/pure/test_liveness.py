@@ -38,42 +38,111 @@ ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
 @pytest.mark.parametrize(
     ("owner", "evidence", "verdict", "says"),
     [
-        (None, None, UNKNOWN, "names no owner"),
-        (None, HERE, UNKNOWN, "names no owner"),
-        (PROCESS, None, UNKNOWN, "it could not be examined"),
-        (PROCESS, OwnerEvidence(), UNKNOWN, "cannot tell"),
-        (Owner(token="t"), HERE, UNKNOWN, "does not say enough"),
-        (replace(PROCESS, boot_id=""), HERE, UNKNOWN, "does not say enough"),
-        (replace(PROCESS, host=""), HERE, UNKNOWN, "does not say enough"),
-        (PROCESS, HERE, ALIVE, "is there"),
-        (PROCESS, replace(HERE, same_machine=False), UNKNOWN, "another host"),
-        (PROCESS, replace(HERE, same_machine=False, same_boot=False), UNKNOWN, "another host"),
-        (PROCESS, replace(HERE, same_machine=None, same_boot=False), UNKNOWN, "cannot tell"),
-        (PROCESS, replace(HERE, same_boot=False), DEAD, "restarted"),
-        (PROCESS, replace(HERE, same_boot=None), UNKNOWN, "cannot tell"),
-        (PROCESS, replace(HERE, same_pid_namespace=False), UNKNOWN, "container"),
-        (
+        pytest.param(None, None, UNKNOWN, "names no owner", id="no owner, no evidence"),
+        pytest.param(None, HERE, UNKNOWN, "names no owner", id="no owner"),
+        pytest.param(PROCESS, None, UNKNOWN, "it could not be examined", id="no evidence"),
+        pytest.param(PROCESS, OwnerEvidence(), UNKNOWN, "cannot tell", id="empty evidence"),
+        pytest.param(
+            Owner(token="t"), HERE, UNKNOWN, "does not say enough", id="owner with a token only"
+        ),
+        pytest.param(
+            replace(PROCESS, boot_id=""),
+            HERE,
+            UNKNOWN,
+            "does not say enough",
+            id="owner without a boot id",
+        ),
+        pytest.param(
+            replace(PROCESS, host=""),
+            HERE,
+            UNKNOWN,
+            "does not say enough",
+            id="owner without a host",
+        ),
+        pytest.param(PROCESS, HERE, ALIVE, "is there", id="running here"),
+        pytest.param(
+            PROCESS,
+            replace(HERE, same_machine=False),
+            UNKNOWN,
+            "another host",
+            id="another machine",
+        ),
+        pytest.param(
+            PROCESS,
+            replace(HERE, same_machine=False, same_boot=False),
+            UNKNOWN,
+            "another host",
+            id="another machine and boot",
+        ),
+        pytest.param(
+            PROCESS,
+            replace(HERE, same_machine=None, same_boot=False),
+            UNKNOWN,
+            "cannot tell",
+            id="unknown machine, another boot",
+        ),
+        pytest.param(PROCESS, replace(HERE, same_boot=False), DEAD, "restarted", id="restarted"),
+        pytest.param(
+            PROCESS, replace(HERE, same_boot=None), UNKNOWN, "cannot tell", id="unknown boot"
+        ),
+        pytest.param(
+            PROCESS,
+            replace(HERE, same_pid_namespace=False),
+            UNKNOWN,
+            "container",
+            id="another namespace",
+        ),
+        pytest.param(
             PROCESS,
             replace(HERE, same_pid_namespace=False, running=False, pid_start=None),
             UNKNOWN,
             "container",
+            id="another namespace, not running",
         ),
-        (PROCESS, replace(HERE, same_pid_namespace=None), UNKNOWN, "container"),
-        (PROCESS, replace(HERE, running=False, pid_start=None), DEAD, "no such process"),
-        (PROCESS, replace(HERE, running=None, pid_start=None), UNKNOWN, "cannot be looked at"),
-        (PROCESS, replace(HERE, pid_start=None), UNKNOWN, "cannot be looked at"),
-        (PROCESS, replace(HERE, pid_start=100), DEAD, "another process"),
-        (
+        pytest.param(
+            PROCESS,
+            replace(HERE, same_pid_namespace=None),
+            UNKNOWN,
+            "container",
+            id="unknown namespace",
+        ),
+        pytest.param(
+            PROCESS,
+            replace(HERE, running=False, pid_start=None),
+            DEAD,
+            "no such process",
+            id="not running",
+        ),
+        pytest.param(
+            PROCESS,
+            replace(HERE, running=None, pid_start=None),
+            UNKNOWN,
+            "cannot be looked at",
+            id="unknown whether it runs",
+        ),
+        pytest.param(
+            PROCESS,
+            replace(HERE, pid_start=None),
+            UNKNOWN,
+            "cannot be looked at",
+            id="unknown start",
+        ),
+        pytest.param(
+            PROCESS, replace(HERE, pid_start=100), DEAD, "another process", id="another start"
+        ),
+        pytest.param(
             replace(PROCESS, pid=0),
             replace(HERE, running=False, pid_start=None),
             UNKNOWN,
             "no process",
+            id="owner without a pid",
         ),
-        (
+        pytest.param(
             replace(PROCESS, pid_start=0),
             replace(HERE, running=False, pid_start=None),
             UNKNOWN,
             "no process",
+            id="owner without a start",
         ),
     ],
 )

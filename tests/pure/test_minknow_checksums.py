@@ -53,6 +53,7 @@ def test_records() -> None:
 @pytest.mark.parametrize(
     "record",
     [None, 3, [], {"files": 3}, {"files": [1], "agreeing": "x", "absent": {"a": 1}, "problem": []}],
+    ids=["null", "number", "list", "number of files", "wrong types"],
 )
 def test_records_of_another_kind(record: object) -> None:
     """Another kind of record gives an empty result and raises no error."""

@@ -14,12 +14,22 @@ ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
 @pytest.mark.parametrize(
     ("mounts", "path", "fstype"),
     [
-        ((ROOT,), "/data/landing", "ext4"),
-        ((ROOT, "30 22 0:40 / /data rw - nfs4 server:/x rw"), "/data/landing", "nfs4"),
+        pytest.param((ROOT,), "/data/landing", "ext4", id="root"),
+        pytest.param(
+            (ROOT, "30 22 0:40 / /data rw - nfs4 server:/x rw"),
+            "/data/landing",
+            "nfs4",
+            id="below root",
+        ),
         # A name that merely begins like the mount point is not below it.
-        ((ROOT, "30 22 0:40 / /data rw - nfs4 server:/x rw"), "/database", "ext4"),
+        pytest.param(
+            (ROOT, "30 22 0:40 / /data rw - nfs4 server:/x rw"),
+            "/database",
+            "ext4",
+            id="a similar name",
+        ),
         # One below the other, whatever the order of the lines.
-        (
+        pytest.param(
             (
                 ROOT,
                 "31 30 0:41 / /data/a rw - xfs /dev/sdb rw",
@@ -27,9 +37,10 @@ ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
             ),
             "/data/a/run",
             "xfs",
+            id="nested mounts",
         ),
         # Two mounts at one place: the later hides the earlier.
-        (
+        pytest.param(
             (
                 ROOT,
                 "30 22 0:40 / /data rw - nfs4 server:/x rw",
@@ -37,9 +48,10 @@ ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
             ),
             "/data/run",
             "tmpfs",
+            id="two mounts at one place",
         ),
         # A later mount higher up hides the longer mount point below it.
-        (
+        pytest.param(
             (
                 ROOT,
                 "30 22 0:40 / /data/a rw - xfs /dev/sdb rw",
@@ -47,9 +59,10 @@ ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
             ),
             "/data/a/run",
             "lustre",
+            id="hidden by a later mount",
         ),
         # Optional fields may be many or none; blanks and backslashes are escaped.
-        (
+        pytest.param(
             (
                 ROOT,
                 r"30 22 0:40 / /my\040data\134x rw shared:1 master:2 propagate_from:3 - "
@@ -57,22 +70,27 @@ ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
             ),
             r"/my data\x/run",
             "fuse.sshfs",
+            id="escaped names",
         ),
         # A container that shows no root.
-        (
+        pytest.param(
             ("31 30 0:41 / /d rw - xfs /dev/sdb rw", "40 39 0:41 / /d/x rw - ext4 /dev/sdc rw"),
             "/d/x",
             "ext4",
+            id="no root",
         ),
         # The kernel's own first mount, which is its own parent.
-        (
+        pytest.param(
             ("1 1 0:1 / / rw - rootfs rootfs rw", "22 1 8:1 / / rw - btrfs /dev/sda1 rw"),
             "/data",
             "btrfs",
+            id="rootfs",
         ),
         # Lines that make no sense are skipped.
-        (("", "garbage", "30 22 0:40 / /data rw", ROOT), "/data", "ext4"),
-        (("garbage",), "/data", ""),
+        pytest.param(
+            ("", "garbage", "30 22 0:40 / /data rw", ROOT), "/data", "ext4", id="invalid lines"
+        ),
+        pytest.param(("garbage",), "/data", "", id="only an invalid line"),
     ],
 )
 def test_mount_of_a_path(mounts: tuple[str, ...], path: str, fstype: str) -> None:

@@ -15,8 +15,14 @@ REFUSED += ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e300"]
 ACCEPTED = ["0", "-1", str(2**64 - 1), str(-(2**63)), "1.5", "1e-999", "true", "null", '"1e999"']
 
 
-@pytest.mark.parametrize("number", REFUSED)
-@pytest.mark.parametrize("text", ['{{"x": {}}}', '{{"x": [1, {{"y": {}}}]}}'])
+@pytest.mark.parametrize(
+    "number",
+    REFUSED,
+    ids=[number if len(number) < 30 else f"{len(number)} characters" for number in REFUSED],
+)
+@pytest.mark.parametrize(
+    "text", ['{{"x": {}}}', '{{"x": [1, {{"y": {}}}]}}'], ids=["directly", "in a list"]
+)
 def test_impossible_numbers_in_records(number: str, text: str) -> None:
     """One number that is not finite or does not fit into 64 bits makes the whole text invalid."""
     for spelled in (text.format(number), text.format(number).encode()):
@@ -24,7 +30,9 @@ def test_impossible_numbers_in_records(number: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "number", ["1" + "0" * 400, "-1" + "0" * 400, "1" + "0" * 5000, "NaN", "-Infinity", "1e999"]
+    "number",
+    ["1" + "0" * 400, "-1" + "0" * 400, "1" + "0" * 5000, "NaN", "-Infinity", "1e999"],
+    ids=["401 digits", "401 digits, negative", "5001 digits", "NaN", "-Infinity", "1e999"],
 )
 def test_impossible_numbers_in_documents(number: str) -> None:
     """Such a number makes a document that lists files invalid.
@@ -50,16 +58,16 @@ DEEP = '{"x": ' + "[" * 40 + "]" * 40 + "}"
 @pytest.mark.parametrize(
     "text",
     [
-        None,
+        pytest.param(None, id="no text"),
         "",
         "x",
         "[]",
         "1",
-        b"\xff",
-        "[" * 100_000,
-        DEEP,
-        r'{"x": ["\ud800"]}',
-        r'{"\uDBFF": 1}',
+        pytest.param(b"\xff", id="not UTF-8"),
+        pytest.param("[" * 100_000, id="nested lists without end"),
+        pytest.param(DEEP, id="too deep"),
+        pytest.param(r'{"x": ["\ud800"]}', id="lone surrogate as value"),
+        pytest.param(r'{"\uDBFF": 1}', id="lone surrogate as key"),
     ],
 )
 def test_invalid_records(text: str | bytes | None) -> None:
@@ -98,7 +106,7 @@ def test_written_records_are_read_back(record: dict[str, object]) -> None:
     assert record_in(json.dumps(record)) == record
 
 
-@pytest.mark.parametrize("value", [True, False, None, -1, 1.0, "1", [1], {}])
+@pytest.mark.parametrize("value", [True, False, None, -1, 1.0, "1", [1], {}], ids=repr)
 def test_invalid_counts(value: object) -> None:
     """A boolean, a fraction, a text and a negative number are not a number of things."""
     assert whole_number(value) is None

@@ -56,13 +56,23 @@ def test_undefined_numbers_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({}, "PAW48211_c6ded78b pool_3_spring"),
-        ({"cell": "20261119_1405_2F_PAW48211_c6ded78b.hac"}, "PAW48211_c6ded78b hac pool_3_spring"),
-        ({"flow_cell_id": ""}, "cell_c6ded78b pool_3_spring"),
-        ({"short_id": ""}, "20261119_1405_2F_PAW48211_c6ded78b pool_3_spring"),
-        ({"library": "<script>.fastq"}, "PAW48211_c6ded78b _script_fastq"),
-        ({"flow_cell_id": "=cmd()"}, "_cmd_c6ded78b pool_3_spring"),
-        ({"cell": "", "library": "", "short_id": ""}, "_"),
+        pytest.param({}, "PAW48211_c6ded78b pool_3_spring", id="usual"),
+        pytest.param(
+            {"cell": "20261119_1405_2F_PAW48211_c6ded78b.hac"},
+            "PAW48211_c6ded78b hac pool_3_spring",
+            id="called again",
+        ),
+        pytest.param({"flow_cell_id": ""}, "cell_c6ded78b pool_3_spring", id="no flow cell"),
+        pytest.param(
+            {"short_id": ""}, "20261119_1405_2F_PAW48211_c6ded78b pool_3_spring", id="no short id"
+        ),
+        pytest.param(
+            {"library": "<script>.fastq"}, "PAW48211_c6ded78b _script_fastq", id="hostile library"
+        ),
+        pytest.param(
+            {"flow_cell_id": "=cmd()"}, "_cmd_c6ded78b pool_3_spring", id="hostile flow cell"
+        ),
+        pytest.param({"cell": "", "library": "", "short_id": ""}, "_", id="nothing"),
     ],
 )
 def test_sample_name(changes: dict[str, str], name: str) -> None:

@@ -57,6 +57,7 @@ def test_elements_are_escaped() -> None:
 @pytest.mark.parametrize(
     "document",
     [qc_document(), not_barcoded(total=one_read(), **{"pass": one_read(), "fail": None})],
+    ids=["barcoded", "one read"],
 )
 def test_columns_stay_inside(document: dict[str, Any]) -> None:
     """No column of a chart is left of the axis, right of it, or higher than it."""
@@ -184,7 +185,9 @@ def test_map_counts_every_channel() -> None:
 
 
 @pytest.mark.parametrize(
-    "channels", [{}, {"0": 5}, {"-1": 5}, {"x": 5}, {"1": 0}, {"9999": 3}, {"²": 3}]
+    "channels",
+    [{}, {"0": 5}, {"-1": 5}, {"x": 5}, {"1": 0}, {"9999": 3}, {"²": 3}],
+    ids=["empty", "channel 0", "negative", "text", "no reads", "too high", "another digit"],
 )
 def test_no_map(channels: dict[str, int]) -> None:
     """Invalid channels, and channels of no known flow cell, give no map."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import compress, product
 from typing import Any
 
 import pytest
@@ -30,9 +30,14 @@ def at(*stages: Stage, **facts: Any) -> Snapshot:
     return run(*cells, **facts)
 
 
+CONDITIONS = ("aborted", "done", "failed", "claimed", "synced", "upstream", "present")
+COMBINATIONS = list(product([False, True], repeat=len(CONDITIONS)))
+
+
 @pytest.mark.parametrize(
-    ("aborted", "done", "failed", "claimed", "synced", "upstream", "present"),
-    list(product([False, True], repeat=7)),
+    CONDITIONS,
+    COMBINATIONS,
+    ids=[" ".join(compress(CONDITIONS, holds)) or "none" for holds in COMBINATIONS],
 )
 def test_first_line_that_holds_is_the_stage(
     aborted: bool,

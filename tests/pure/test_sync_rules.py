@@ -298,32 +298,44 @@ GOOD = ("rsync", "{options}", "{source}", "{destination}")
 @pytest.mark.parametrize(
     "words",
     [
-        (),
-        GOOD,
-        (
-            "ionice",
-            "-c3",
-            "/opt/bin/rsync",
-            "{options}",
-            "--fsync",
-            "-z",
-            "{source}",
-            "{destination}",
+        pytest.param((), id="empty"),
+        pytest.param(GOOD, id="usual"),
+        pytest.param(
+            (
+                "ionice",
+                "-c3",
+                "/opt/bin/rsync",
+                "{options}",
+                "--fsync",
+                "-z",
+                "{source}",
+                "{destination}",
+            ),
+            id="another program before rsync",
         ),
-        (
-            "rsync",
-            "-lt",
-            "--partial-dir=.p",
-            "-e",
-            "ssh -u",
-            "--timeout",
-            "60",
-            "{source}",
-            "{destination}",
+        pytest.param(
+            (
+                "rsync",
+                "-lt",
+                "--partial-dir=.p",
+                "-e",
+                "ssh -u",
+                "--timeout",
+                "60",
+                "{source}",
+                "{destination}",
+            ),
+            id="options of every kind",
         ),
-        ("rsync", "--exclude", "--append", "{source}", "{destination}"),
-        ("rsync", "-f", "- n", "{options}", "{source}", "{destination}"),
-        ("sudo", "-u", "prom", "rsync", "{options}", "{source}", "{destination}"),
+        pytest.param(
+            ("rsync", "--exclude", "--append", "{source}", "{destination}"), id="an option as value"
+        ),
+        pytest.param(
+            ("rsync", "-f", "- n", "{options}", "{source}", "{destination}"), id="a filter"
+        ),
+        pytest.param(
+            ("sudo", "-u", "prom", "rsync", "{options}", "{source}", "{destination}"), id="sudo"
+        ),
     ],
 )
 def test_good_templates(words: tuple[str, ...]) -> None:
@@ -334,28 +346,63 @@ def test_good_templates(words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("rsync",), "should have {source} once"),
-        (("rsync", "{source}", "{source}", "{destination}"), "should have {source} once"),
-        (("{options}", "{source}", "{destination}"), "should begin with the program"),
-        (("-e", "{source}", "{destination}"), "should begin with the program"),
-        (("rsync", "{option}", "{source}", "{destination}"), "`{option}` contains braces"),
-        (
+        pytest.param(("rsync",), "should have {source} once", id="no placeholder"),
+        pytest.param(
+            ("rsync", "{source}", "{source}", "{destination}"),
+            "should have {source} once",
+            id="source twice",
+        ),
+        pytest.param(
+            ("{options}", "{source}", "{destination}"),
+            "should begin with the program",
+            id="no program",
+        ),
+        pytest.param(
+            ("-e", "{source}", "{destination}"),
+            "should begin with the program",
+            id="an option as program",
+        ),
+        pytest.param(
+            ("rsync", "{option}", "{source}", "{destination}"),
+            "`{option}` contains braces",
+            id="an unknown placeholder",
+        ),
+        pytest.param(
             ("rsync", "-x{options}", "{source}", "{destination}"),
             "{options} stands for several words",
+            id="options inside a word",
         ),
-        (
+        pytest.param(
             ("rsync", "{options}", "{options}", "{source}", "{destination}"),
             "should have {options} once",
+            id="options twice",
         ),
-        (("rsync", "--", "{source}", "{destination}"), "`--` would end"),
-        (("rsync", "-rltu", "{source}", "{destination}"), "`-rltu` may not be used"),
-        (("rsync", "-zP", "{source}", "{destination}"), "`-zP` may not be used"),
-        (("rsync", "-n", "{source}", "{destination}"), "nothing would be copied"),
-        (("rsync", "-M--append", "{source}", "{destination}"), "cannot be checked"),
-        (("rsync", "--files-from=/x", "{source}", "{destination}"), "may not be used"),
-        (
+        pytest.param(
+            ("rsync", "--", "{source}", "{destination}"), "`--` would end", id="end of options"
+        ),
+        pytest.param(
+            ("rsync", "-rltu", "{source}", "{destination}"), "`-rltu` may not be used", id="-u"
+        ),
+        pytest.param(
+            ("rsync", "-zP", "{source}", "{destination}"), "`-zP` may not be used", id="-P"
+        ),
+        pytest.param(
+            ("rsync", "-n", "{source}", "{destination}"), "nothing would be copied", id="dry run"
+        ),
+        pytest.param(
+            ("rsync", "-M--append", "{source}", "{destination}"),
+            "cannot be checked",
+            id="remote option",
+        ),
+        pytest.param(
+            ("rsync", "--files-from=/x", "{source}", "{destination}"),
+            "may not be used",
+            id="list of files",
+        ),
+        pytest.param(
             ("rsync", "--timeout=60", "--append", "{source}", "{destination}"),
             "`--append` may not be used",
+            id="append",
         ),
     ],
 )

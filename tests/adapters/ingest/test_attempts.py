@@ -79,7 +79,9 @@ def test_figures_of_a_running_cell(outputs: list[Output], tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    "settings", [Settings(level="default"), Settings(level="small", recompress=True)]
+    "settings",
+    [Settings(level="default"), Settings(level="small", recompress=True)],
+    ids=["level default", "level small, recompressed"],
 )
 def test_other_settings_discard_the_outputs(
     settings: Settings, outputs: list[Output], tmp_path: Path
@@ -162,7 +164,7 @@ def test_stop_reaches_workers(tmp_path: Path) -> None:
         assert 0 < one.take(outputs, on_progress=seen.append, stop=lambda: bool(seen)) < 40
 
 
-@pytest.mark.parametrize("split", [False, True])
+@pytest.mark.parametrize("split", [False, True], ids=["one session", "two sessions"])
 def test_members_after_bgzf_become_bgzf(split: bool, outputs: list[Output], tmp_path: Path) -> None:
     """If the first of gzipped sources is BGZF, the others become BGZF, also in a later session."""
     text = reads(4)

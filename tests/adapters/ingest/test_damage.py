@@ -150,7 +150,9 @@ def test_the_checkpoint_of_another_history(tmp_path: Path) -> None:
     assert (result.md5, result.statistics) == (alone.md5, alone.statistics)
 
 
-@pytest.mark.parametrize("lose", CHECKPOINTS)
+@pytest.mark.parametrize(
+    "lose", CHECKPOINTS, ids=["missing", "empty", "cut", "changed byte", "older"]
+)
 def test_the_checkpoint_is_only_a_cache(
     lose: Callable[[Path, bytes], object], outputs: list[Output], tmp_path: Path
 ) -> None:

@@ -56,7 +56,7 @@ def listed(output: Output) -> Output:
     return with_sources(output, [look(source.path, source.name) for source in output.sources])
 
 
-@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("finished", [False, True], ids=["unfinished", "finished"])
 @pytest.mark.parametrize("change", [replace_by_rename, rewrite_in_place])
 def test_another_text_is_taken_again(
     change: Callable[[Path], None], finished: bool, outputs: list[Output], tmp_path: Path
@@ -77,8 +77,12 @@ def test_another_text_is_taken_again(
     assert written(tmp_path / "out", [now]) == expected(tmp_path / "expected", [now])
 
 
-@pytest.mark.parametrize("change", [copy_over, link, lambda path: path.chmod(0o600)])
-@pytest.mark.parametrize("number", [0, 1, 2])
+@pytest.mark.parametrize(
+    "change",
+    [copy_over, link, lambda path: path.chmod(0o600)],
+    ids=["copy over", "hard link", "chmod"],
+)
+@pytest.mark.parametrize("number", [0, 1, 2], ids=["plain", "gzipped", "both"])
 def test_the_same_text_is_only_read_again(
     number: int, change: Callable[[Path], None], outputs: list[Output], tmp_path: Path
 ) -> None:

@@ -99,7 +99,7 @@ CHANGES: list[tuple[str, Callable[[Output], Output], int, str]] = [
 ]
 
 
-@pytest.mark.parametrize("finished", [False, True])
+@pytest.mark.parametrize("finished", [False, True], ids=["unfinished", "finished"])
 @pytest.mark.parametrize(
     ("change", "taken", "note"), [row[1:] for row in CHANGES], ids=[row[0] for row in CHANGES]
 )
@@ -132,7 +132,9 @@ def test_sources_change_after_they_were_taken(
     assert result.path.read_bytes() == alone.path.read_bytes()
 
 
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize(
+    "order", [(0, 1), (1, 0)], ids=["gzipped, then both", "both, then gzipped"]
+)
 def test_plain_and_gzipped_sources_meet(
     order: tuple[int, int], outputs: list[Output], tmp_path: Path
 ) -> None:
@@ -201,7 +203,9 @@ def test_a_source_that_is_bad_at_its_end(outputs: list[Output], tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "change", [lambda path: path.unlink(), lambda path: os.utime(path, (1, 1))]
+    "change",
+    [lambda path: path.unlink(), lambda path: os.utime(path, (1, 1))],
+    ids=["vanished", "new time"],
 )
 def test_finish_checks_the_sources_again(
     change: Callable[[Path], None], outputs: list[Output], tmp_path: Path

@@ -65,7 +65,11 @@ def test_nothing_is_deleted(worlds: Worlds, prepare: Callable[[Path], None], act
     assert world.marked() == ""
 
 
-@pytest.mark.parametrize(("prepare", "planned"), [(write_output_hash, True), (is_absent, False)])
+@pytest.mark.parametrize(
+    ("prepare", "planned"),
+    [(write_output_hash, True), (is_absent, False)],
+    ids=["checksums agree", "absent file"],
+)
 def test_no_strip_is_planned(
     worlds: Worlds,
     prepare: Callable[[Path], object],
