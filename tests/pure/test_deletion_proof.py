@@ -117,8 +117,8 @@ def test_a_proof_names_every_file() -> None:
     assert made.about("20190710_PROM_alpha", CELL, "upstream")
 
 
-def test_landing_keeps_what_is_small() -> None:
-    """In landing, the summary and small files are kept; data files of any size are deleted."""
+def test_landing_retains_small_files() -> None:
+    """In landing, the summary and small files stay; data files of any size are deleted."""
     made = proven(evidence("landing"))
     assert [each.name for each in made.files] == [READS, SIGNAL]
     assert [(each.name, each.why) for each in made.kept] == [(SUMMARY, "always kept")]

@@ -21,14 +21,14 @@ ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
             "nfs4",
             id="below root",
         ),
-        # A name that merely begins like the mount point is not below it.
+        # A path is not below a mount point with which its name only begins.
         pytest.param(
             (ROOT, "30 22 0:40 / /data rw - nfs4 server:/x rw"),
             "/database",
             "ext4",
             id="a similar name",
         ),
-        # One below the other, whatever the order of the lines.
+        # Nested mounts; the order of the lines does not matter.
         pytest.param(
             (
                 ROOT,
@@ -86,7 +86,7 @@ ROOT = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw"
             "btrfs",
             id="rootfs",
         ),
-        # Lines that make no sense are skipped.
+        # Invalid lines are skipped.
         pytest.param(
             ("", "garbage", "30 22 0:40 / /data rw", ROOT), "/data", "ext4", id="invalid lines"
         ),

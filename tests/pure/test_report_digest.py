@@ -54,8 +54,9 @@ def test_invalid_files_have_no_digest(tmp_path: Path, content: bytes) -> None:
 
 
 def test_missing_file(tmp_path: Path) -> None:
-    """No page, a directory, a name with a NUL, a path through a file: each covers nothing and
-    raises nothing.
+    """A missing page, a directory, or an invalid path has no digest and raises no error.
+
+    Invalid paths contain a NUL or lead through a file.
     """
     (tmp_path / "directory").mkdir()
     (tmp_path / "file").touch()
@@ -74,7 +75,7 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
 
 
 def test_special_files_are_not_opened(tmp_path: Path) -> None:
-    """A FIFO or a socket in the page's place neither blocks nor raises."""
+    """A FIFO or a socket in place of the page neither blocks nor raises."""
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
     assert read_report_digest(fifo) is None
@@ -83,8 +84,8 @@ def test_special_files_are_not_opened(tmp_path: Path) -> None:
         assert read_report_digest(tmp_path / "socket") is None
 
 
-def test_light() -> None:
-    """Reading a digest loads no template engine: the observer reads one at every pass."""
+def test_reading_loads_no_template_engine() -> None:
+    """Reading a digest loads no template engine, because every pass reads one."""
     code = (
         "import sys, hesiod_watch.runs.report_digest;"
         " print('jinja2' in sys.modules or 'markupsafe' in sys.modules)"

@@ -52,7 +52,7 @@ HOSTILE = [
     ],
 )
 def test_scaled(value: float, shown: tuple[str, str]) -> None:
-    """Three significant digits, and rounding never leaves "1000 k"."""
+    """Numbers have three significant digits, and rounding never gives `1000 k`."""
     assert formatting.scaled(value) == shown
 
 
@@ -127,9 +127,7 @@ def test_no_time_between(start: str, stop: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_names_are_text(text: str) -> None:
-    """A name becomes text: no tag of its own, nothing invisible, nothing that cannot be written to
-    a file.
-    """
+    """A name becomes text without tags or invisible characters, which a file can store."""
     markup = formatting.name(text)
     inside = markup.removeprefix('<bdi class="name">').removesuffix("</bdi>")
     plain = inside.replace('<span class="odd">', "").replace("</span>", "")
@@ -151,9 +149,7 @@ def test_visible_settles(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("link", [formatting.href, formatting.url])
 def test_links_stay_on_the_page(text: str, link: object) -> None:
-    """A link made from any text leads to a path on the page's own host, and cannot end the
-    attribute it stands in.
-    """
+    """A link from any text leads to a path on the page's host and cannot end its attribute."""
     assert callable(link)
     target = link(text)
     assert target.isascii()

@@ -13,8 +13,9 @@ from hesiod_watch.report.multiqc import multiqc_files, sample_name
 
 
 def test_file_names() -> None:
-    """Each section is a file of its own, with a name that MultiQC looks for; its id is the same for
-    every cell.
+    """Each section has its own file, with a name that MultiQC searches.
+
+    The id of a section is the same for all cells.
     """
     ids = [
         {name: content["id"] for name, content in multiqc_files(document).items()}
@@ -28,9 +29,7 @@ def test_file_names() -> None:
 
 
 def test_only_the_data_differ() -> None:
-    """Two cells' files say the same but for their data, so that the order of merging does not
-    matter.
-    """
+    """Files of two cells differ only in their data, so the order of merging does not matter."""
     first, second = (
         multiqc_files(qc_document()),
         multiqc_files(qc_document(library="other", mean_q={"meaning": "x"})),
@@ -46,8 +45,9 @@ def test_nothing_without_reads() -> None:
 
 
 def test_undefined_numbers_are_left_out() -> None:
-    """Where every read failed, N50 and the like have no value and no place in the file; zero passed
-    reads do.
+    """If every read failed, N50 and similar numbers are omitted.
+
+    The file still says that zero reads passed.
     """
     ((_, values),) = multiqc_files(all_failed())["hesiod_watch_cell_mqc.json"]["data"].items()
     assert values == {"reads": 0, "bases": 0, "passed": 0}
@@ -81,7 +81,7 @@ def test_sample_name(changes: dict[str, str], name: str) -> None:
 
 
 def test_hostile_barcodes() -> None:
-    """A barcode's alias from a sample sheet is harmless in MultiQC's page too."""
+    """A barcode's alias from a sample sheet is harmless in MultiQC's page."""
     document = qc_document()
     document["barcodes"][0]["barcode"] = "</script><script>alert(1)</script>"
     (names,) = multiqc_files(document)["hesiod_watch_barcodes_mqc.json"]["data"].values()

@@ -1,6 +1,4 @@
-"""Contents of the pages for cells of every kind; no text in a document can become anything
-but text.
-"""
+"""Pages for cells of every kind: their contents, and no text of a document becomes markup."""
 
 from __future__ import annotations
 
@@ -39,7 +37,7 @@ EVIL = (
 
 
 class Page(HTMLParser):
-    """A page taken apart; fails at the first tag that is closed out of turn."""
+    """Parsed page; fails at the first tag that is closed in the wrong order."""
 
     def __init__(self, html: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -115,9 +113,10 @@ CELLS: Mapping[str, Callable[[], dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("make", CELLS.values(), ids=CELLS.keys())
-def test_cell_page_is_whole(make: Callable[[], dict[str, Any]]) -> None:
-    """Every kind of cell gives a page that parses, with unique ids that are all there, one main
-    heading, no script.
+def test_cell_pages_parse(make: Callable[[], dict[str, Any]]) -> None:
+    """The page of every kind of cell parses and has one main heading and no script.
+
+    Its ids are unique, and every id that it uses exists.
     """
     page = Page(render_cell(make()))
     assert len(page.ids) == len(set(page.ids))
@@ -132,7 +131,7 @@ def test_cell_page_is_whole(make: Callable[[], dict[str, Any]]) -> None:
 
 
 def test_nothing_is_fetched() -> None:
-    """No element of either page names anything outside the page but links a person may follow."""
+    """Neither page refers to another resource, except by links that a person may click."""
     for html in (render_cell(qc_document()), render_run(run_document())):
         page = Page(html)
         assert (
@@ -150,9 +149,7 @@ def test_nothing_is_fetched() -> None:
 
 
 def test_policy_names_the_style() -> None:
-    """The policy forbids everything except the one style sheet in the page, by the hash of its very
-    bytes.
-    """
+    """The policy allows only the style sheet of the page, by the hash of its bytes."""
     html = render_cell(qc_document())
     style = html.partition("<style>")[2].partition("</style>")[0]
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
@@ -165,23 +162,24 @@ def test_policy_names_the_style() -> None:
     assert "unsafe" not in policy
 
 
-def poisoned(value: Any) -> Any:
-    """The document with every string in it, and every key that is a name from disk, replaced by a
-    hostile one.
+def with_hostile_texts(value: Any) -> Any:
+    """Replace every string of the document, and every key that is a name on disk.
+
+    The replacement is a hostile text.
     """
     if isinstance(value, dict):
-        return {key: poisoned(item) for key, item in value.items()} | {EVIL: poisoned(EVIL)}
+        return {key: with_hostile_texts(item) for key, item in value.items()} | {
+            EVIL: with_hostile_texts(EVIL)
+        }
     if isinstance(value, list):
-        return [poisoned(item) for item in value]
+        return [with_hostile_texts(item) for item in value]
     return EVIL if isinstance(value, str) else value
 
 
 def test_hostile_document() -> None:
-    """A document whose every text is an attack gives a page with the tags of the harmless one, and
-    readable text.
-    """
+    """A document of hostile texts gives a readable page with the tags of the harmless one."""
     harmless = qc_document(barcodes=plate(14)[:14])
-    hostile = poisoned(harmless)
+    hostile = with_hostile_texts(harmless)
     hostile["total"] = harmless["total"]
     html = render_cell(hostile)
     page = Page(html)
@@ -195,11 +193,11 @@ def test_hostile_document() -> None:
 
 @pytest.mark.parametrize("key", ["run", "library", "cell", "flow_cell_id", "program", "made_at"])
 def test_hostile_names_one_by_one(key: str) -> None:
-    """No single name adds a tag but the marks around what had to be written out."""
+    """A hostile name adds no tag, except the marks around characters that are spelled out."""
     count = Page(render_cell(qc_document())).tags
     attacked = Page(render_cell(qc_document(**{key: EVIL}))).tags
     for tags in (count, attacked):
-        for tag in ("span", "bdi", "time"):  # marks; and a time that is none is shown as a name
+        for tag in ("span", "bdi", "time"):  # these marks; an invalid time is shown like a name
             tags.pop(tag, None)
     assert attacked == count
 
@@ -240,9 +238,10 @@ def test_line_of_state(verdict: str, tone: str) -> None:
     assert "because of the reason" in page.text
 
 
-def test_running_says_so() -> None:
-    """A page made while the cell is still being written says that its numbers will grow, whatever
-    the verdict.
+def test_running_cells_are_marked() -> None:
+    """The page of a cell that is still being written says that its numbers will grow.
+
+    This does not depend on the verdict.
     """
     page = Page(render_cell(qc_document(state="running")))
     assert "Still running" in page.text
@@ -268,8 +267,9 @@ def test_missing_files_are_counted() -> None:
 
 
 def test_six_numbers() -> None:
-    """Passed reads and bases, their part, N50, median and mean Q are there, with the failed ones
-    apart.
+    """The page has passed reads and bases, their share, N50, median and mean Q.
+
+    Failed reads are shown separately.
     """
     page = Page(render_cell(qc_document()))
     start = page.text.index("The cell in six numbers")
@@ -294,8 +294,9 @@ def table_labels(html: str) -> list[str]:
 
 
 def test_barcodes_by_bases() -> None:
-    """The barcode table has the most bases first; barcodes under a ten-thousandth are folded away
-    behind a sentence.
+    """Barcodes are sorted by bases; those below a ten-thousandth are folded.
+
+    A sentence says how many are folded.
     """
     html = render_cell(qc_document())
     assert table_labels(html) == [
@@ -317,8 +318,9 @@ def test_barcodes_by_bases() -> None:
 
 
 def test_many_barcodes_have_a_chart() -> None:
-    """Beyond a dozen barcodes one chart takes the place of the bars; a plate's empty well is a gap
-    in it.
+    """More than a dozen barcodes have one chart instead of bars.
+
+    An empty well of a plate is a gap in the chart.
     """
     few, many = render_cell(qc_document()), render_cell(qc_document(barcodes=plate(96)))
     assert "with-bars" in few
@@ -331,7 +333,7 @@ def test_many_barcodes_have_a_chart() -> None:
 
 
 def test_chart_is_in_order() -> None:
-    """The chart's columns are in natural order of the names, with unplaced reads last."""
+    """The chart's columns are in natural order of their names; unplaced reads come last."""
     labels = ["unclassified", *(f"barcode{number}" for number in range(13, 0, -1))]
     html = render_cell(qc_document(barcodes=[barcode(label, 5000) for label in labels]))
     chart = html[html.index('id="barcodes-title"') : html.index("</figure>")]
@@ -339,8 +341,9 @@ def test_chart_is_in_order() -> None:
 
 
 def test_cell_without_fastq() -> None:
-    """A cell sequenced with basecalling off gets the reason, the facts and the counts, and no empty
-    charts.
+    """The page of a cell without basecalling has the reason, the facts and the counts.
+
+    It has no empty charts.
     """
     page = Page(render_cell(without_fastq()))
     assert "Basecalling was off" in page.text
@@ -350,14 +353,14 @@ def test_cell_without_fastq() -> None:
 
 
 def test_missing_numbers_are_not_invented() -> None:
-    """Without times and channels in the headers there is a sentence instead of a chart."""
+    """If headers have no times or channels, a sentence replaces the chart."""
     bare = group(1000) | {"yield": {"start": None}, "channels": {"active": 0, "reads": {}}}
     page = Page(render_cell(not_barcoded(total=bare, **{"pass": None, "fail": None})))
     assert "headers carry no times and no channels." in page.text
 
 
 def test_files_are_listed() -> None:
-    """Every output is listed with its checksum and a link to its name in the same directory."""
+    """Every output is listed with its checksum and a link to the file in the same directory."""
     document = qc_document()
     page = Page(render_cell(document))
     for output in document["outputs"]:
@@ -367,9 +370,7 @@ def test_files_are_listed() -> None:
 
 
 def test_charts_have_tables() -> None:
-    """Each chart is an image with a title and a description for a screen reader, and has its
-    numbers in a table.
-    """
+    """Each chart is an image with title and description, and a table has its numbers."""
     html = render_cell(qc_document())
     page = Page(html)
     assert page.tags["figure"] == 4
@@ -383,9 +384,7 @@ def test_charts_have_tables() -> None:
 
 
 def test_run_page() -> None:
-    """The run's page shows each cell with its stage, its reason, its numbers and a link to its
-    page.
-    """
+    """The run's page shows each cell with stage, reason, numbers and a link to its page."""
     document = run_document(title="Genome Centre")
     html = render_run(document)
     page = Page(html)
@@ -435,9 +434,9 @@ def test_run_page_of_little(cells: list[dict[str, Any]]) -> None:
 
 
 def test_hostile_run() -> None:
-    """Names in a run's page, quarantined ones above all, stay text."""
+    """Names in a run's page, also quarantined ones, stay text."""
     document = run_document()
-    html = render_run(poisoned(document) | {"covers": document["covers"]})
+    html = render_run(with_hostile_texts(document) | {"covers": document["covers"]})
     page = Page(html)
     assert {"script", "img"}.isdisjoint(page.tags)
     assert set("\u202e\x1b\u2028") & set(html) == set()
@@ -446,8 +445,9 @@ def test_hostile_run() -> None:
 
 @pytest.mark.parametrize("status", sorted(HEADLINES))
 def test_every_status_has_a_headline(status: str) -> None:
-    """Each status has a tone and a headline, with the status itself beside them unless that
-    is the word.
+    """Each status has a tone and a headline.
+
+    The page shows the status beside the headline unless they are the same word.
     """
     page = Page(render_run(run_document(status=status)))
     assert f"state {TONES[status]}" in page.values("class")
@@ -455,15 +455,15 @@ def test_every_status_has_a_headline(status: str) -> None:
 
 
 def test_status_words_are_the_models() -> None:
-    """The pages know every status and stage that there is."""
+    """The pages know every status and stage of the model."""
     from hesiod_watch.core.model import Stage, Status
 
     assert {str(status) for status in Status} == set(HEADLINES)
     assert {str(stage) for stage in Stage} <= set(TONES)
 
 
-def test_documents_are_left_alone() -> None:
-    """Rendering changes nothing in the document it is given."""
+def test_documents_are_unchanged() -> None:
+    """Rendering does not change the document."""
     document = qc_document()
     before = json.dumps(document)
     render_cell(document)
@@ -482,5 +482,5 @@ def test_documents_are_left_alone() -> None:
     ],
 )
 def test_names_keep_their_case(text: str, capital: bool) -> None:
-    """A sentence is shown with a capital, but never a name at its beginning."""
+    """A sentence begins with a capital letter, but a name at its beginning is not changed."""
     assert (formatting.sentence(text) == "sentence") is capital

@@ -1,4 +1,4 @@
-"""The geometry of the charts: scales, ticks, stacks and the map of the flow cell."""
+"""Geometry of the charts: scales, ticks, stacks and the map of the flow cell."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ def numbers(pattern: str, chart: Chart) -> list[float]:
 
 @given(st.floats(min_value=1e-3, max_value=1e15), st.integers(min_value=2, max_value=10))
 def test_nice_step(span: float, most: int) -> None:
-    """A step is 1, 2 or 5 times a power of ten, gives no more steps than asked for, and not far
-    fewer.
+    """A step is 1, 2 or 5 times a power of ten.
+
+    It gives at most the wanted number of steps, and not many fewer.
     """
     step = nice_step(span, most)
     assert f"{step:.0e}"[0] in "125"
@@ -34,7 +35,7 @@ def test_nice_step(span: float, most: int) -> None:
 
 @given(st.floats(min_value=1e-3, max_value=1e15))
 def test_nice_top(highest: float) -> None:
-    """The axis holds its highest column, wastes less than a step and ends at one."""
+    """The axis includes its highest column, wastes less than one step and ends at a step."""
     top, step = nice_top(highest)
     assert highest <= top * 1.00001
     assert top - step < highest
@@ -47,7 +48,7 @@ def test_top_of_nothing() -> None:
 
 
 def test_elements_are_escaped() -> None:
-    """Text and attributes of a drawing cannot leave their place."""
+    """Text and attributes of a drawing cannot become markup."""
     assert (
         element("text", "<b>&\u202e", class_='a"b')
         == '<text class="a&#34;b">&lt;b&gt;&amp;\\u202e</text>'
@@ -60,7 +61,7 @@ def test_elements_are_escaped() -> None:
     ids=["barcoded", "one read"],
 )
 def test_columns_stay_inside(document: dict[str, Any]) -> None:
-    """No column of a chart is left of the axis, right of it, or higher than it."""
+    """Every column of a chart is within the axes."""
     cell = QcDocument(document)
     for chart in (length_chart(cell), quality_chart(cell), yield_chart(cell)):
         assert chart is not None
@@ -76,8 +77,9 @@ def test_columns_stay_inside(document: dict[str, Any]) -> None:
 
 
 def test_stack_adds_up() -> None:
-    """Passed and failed columns of the length chart have the heights of their bases on the chart's
-    own scale.
+    """Columns of the length chart have the heights of their bases on the chart's scale.
+
+    This is true for passed and failed reads.
     """
     passed, failed = group(1000, name="a"), group(400, length=2000, name="b")
     total = group(1400, name="c")
@@ -93,9 +95,7 @@ def test_stack_adds_up() -> None:
 
 
 def test_curve_ends_at_the_total() -> None:
-    """The yield curves end where the totals are, also when passed reads begin later than failed
-    ones.
-    """
+    """Yield curves end at the totals, also if passed reads begin later than failed ones."""
     start = STARTED
     total = one_read() | {
         "yield": {"start": start.isoformat(), "bin_seconds": 600, "bases": [100, 300, 600]}
@@ -114,9 +114,7 @@ def test_curve_ends_at_the_total() -> None:
     ("start", "curves"), [("2026-11-19T14:05:33", 1), ("2026-11-19T14:05:33Z", 2)]
 )
 def test_times_that_cannot_be_compared(start: str, curves: int) -> None:
-    """A passed group whose times have no offset where the others' have one costs its curve, not the
-    page.
-    """
+    """A group whose times alone lack an offset has no curve; the page is still made."""
     passed = group(1000) | {"yield": {"start": start, "bin_seconds": 600, "bases": [1, 2]}}
     chart = yield_chart(QcDocument(qc_document(**{"pass": passed})))
     assert chart is not None
@@ -125,7 +123,7 @@ def test_times_that_cannot_be_compared(start: str, curves: int) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=[layout.kind for layout in LAYOUTS])
 def test_every_channel_has_its_place(layout: FlowCellLayout) -> None:
-    """Each channel is on the map, and no two are at one place."""
+    """Each channel is on the map, and no two have the same place."""
     places = [layout.place(channel) for channel in range(1, layout.channels + 1)]
     assert len(set(places)) == layout.channels
     assert all(0 <= column < layout.columns and 0 <= row < layout.rows for column, row in places)
@@ -151,7 +149,7 @@ def test_every_channel_has_its_place(layout: FlowCellLayout) -> None:
     ],
 )
 def test_known_places(kind: str, channel: int, place: tuple[int, int]) -> None:
-    """Channels are where the instruments' own displays show them."""
+    """Channels have the same places as on the instruments' own displays."""
     layout = next(layout for layout in LAYOUTS if layout.kind == kind)
     assert layout.place(channel) == place
 
@@ -177,7 +175,7 @@ def test_layout(flow_cell_type: str, highest: int, kind: str | None) -> None:
 
 
 def test_map_counts_every_channel() -> None:
-    """The classes of the map's table add up to the channels of the flow cell."""
+    """The classes in the map's table add up to the channels of the flow cell."""
     chart = channel_chart(QcDocument(qc_document()))
     assert chart is not None
     assert sum(int(count.replace(",", "")) for _, count in chart.table.rows) == 3000

@@ -22,5 +22,8 @@ from hesiod_watch.core.text import number_of
     ],
 )
 def test_number_of(number: float, words: tuple[str, ...], form: str, says: str) -> None:
-    """The noun is in the singular for one, and in the plural for all other numbers, also zero."""
+    """The noun is in the singular for one, and in the plural for all other numbers.
+
+    Zero is plural, too.
+    """
     assert number_of(number, *words, form=form) == says

@@ -1,4 +1,4 @@
-"""The queue of runs: none twice, none forgotten, later looks on time."""
+"""Queue of runs: each run once, none forgotten, later looks on time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ A, B, C = Path("/a"), Path("/b"), Path("/c")
 
 
 class Clock:
-    """A time that moves when the test says so."""
+    """A clock that the test moves."""
 
     now = 0.0
 
@@ -20,7 +20,7 @@ class Clock:
 
 
 def test_a_run_waits_once_however_often_it_is_hinted_at() -> None:
-    """Hints are merged while a run waits, and runs come in the order of their first hint."""
+    """Hints for a waiting run are merged; runs come in the order of their first hint."""
     queue = WorkQueue(Clock())
     for run in (A, B, A, C, B):
         queue.add(run)
@@ -28,7 +28,7 @@ def test_a_run_waits_once_however_often_it_is_hinted_at() -> None:
 
 
 def test_a_hint_during_the_look_is_not_lost() -> None:
-    """A run that is hinted at while it is looked at comes back when the look has ended, once."""
+    """A run with a hint during its look returns once after the look has ended."""
     queue = WorkQueue(Clock())
     queue.add(A)
     assert queue.get(0) == A
@@ -72,7 +72,7 @@ def test_wake_returns_a_waiting_get() -> None:
 
 
 def test_add_from_another_thread_returns_a_waiting_get() -> None:
-    """A hint is taken up at once."""
+    """A hint returns a waiting `get` at once."""
     queue = WorkQueue()
     answers: list[Path | None] = []
     thread = threading.Thread(target=lambda: answers.append(queue.get(60)))
