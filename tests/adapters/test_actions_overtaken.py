@@ -61,7 +61,7 @@ class World:
         return actions.perform(job)
 
     def rewrite_source(self, text: str = "@mended\nACGT\n+\nIIII\n") -> None:
-        """Write one source anew."""
+        """Write one source again with another text."""
         source = sorted(self.simulated.path.glob("fastq_pass/*/*.fastq"))[0]
         source.write_text(text)
         source.touch()

@@ -44,7 +44,7 @@ def test_a_later_file_shows_that_the_earlier_ones_are_finished() -> None:
 
 
 def test_the_only_file_of_an_output_waits() -> None:
-    """One file alone may still grow; its output is not begun."""
+    """The only file of an output may still grow, so its output is not begun."""
     ready, newest = finished_sources([output(source("a_0"))], {}, now=100)
     assert ready == []
     assert not newest["a_0"].quiet(100)

@@ -91,7 +91,7 @@ def test_first_today() -> None:
 
 @pytest.mark.parametrize("until", ["1" + "0" * 400, "NaN", "Infinity", "[]", "true"])
 def test_an_invalid_time_is_no_outage(until: str) -> None:
-    """A file with a number that no clock shows is ignored, whatever its writer."""
+    """A file with an impossible time is ignored, whatever process wrote it."""
     note_outage(LANDING, "rt", "away", MINUTE)
     (path,) = files()
     path.write_text(f'{{"until": {until}, "why": "away"}}')

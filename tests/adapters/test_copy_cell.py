@@ -149,7 +149,10 @@ def test_changes_while_it_is_copied(after: str, how: str, place: Place) -> None:
 
 
 def test_never_stops_changing(place: Place) -> None:
-    """A cell that keeps changing is left for later and not verified, whatever rsync's exit code."""
+    """A cell that keeps changing is not verified and is copied again later.
+
+    The exit code of rsync does not matter.
+    """
     make_cell(place.there)
 
     def change() -> None:

@@ -57,7 +57,7 @@ def job(tmp_path: Path) -> Job:
 
 
 def look(job: Job) -> tuple[LocalCopy, dict[str, str]]:
-    """The files in landing, and why outputs do not contain each source; "" if they do."""
+    """The files in landing, and the reason why outputs do not contain each source, or ""."""
     with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
         looking = CopySurvey(
             job, directory, job.output / CELL.library / CELL.name, {}, lambda: False

@@ -1,4 +1,4 @@
-"""Secrets: read from files that only their owner can read, and shown nowhere."""
+"""Secrets: read from files that only their owner can read, and never shown."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def written(tmp_path: Path, content: str | bytes, mode: int = 0o600) -> Path:
 )
 @pytest.mark.parametrize("mode", [0o600, 0o400], ids=["0600", "0400"])
 def test_good_files(tmp_path: Path, content: str, credentials: Credentials, mode: int) -> None:
-    """A token, or user and password, are read unchanged, whatever they contain."""
+    """A token, or user and password, are read unchanged, with any characters."""
     assert read_credentials(written(tmp_path, content, mode)) == credentials
 
 

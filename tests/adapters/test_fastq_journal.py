@@ -195,7 +195,10 @@ def sums(entry: JournalEntry) -> tuple[int, int, int, int, int, tuple[int, str] 
 
 
 def test_sums_of_facts() -> None:
-    """Pieces add up, cuts remove them, an end is valid until more comes, void outputs are named."""
+    """Pieces add up, cuts remove them, and void outputs are named.
+
+    An end is valid until more pieces follow.
+    """
     entries = JournalState()
     for fact in ALL[:5]:
         entries(fact)

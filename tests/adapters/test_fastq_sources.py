@@ -1,4 +1,4 @@
-"""Each fault of a source is reported by file and place, and none of it is written."""
+"""Each fault of a source is reported with file and place, and no part of the source is written."""
 
 from __future__ import annotations
 
@@ -224,7 +224,7 @@ def test_a_source_that_changes_while_it_is_read(tmp_path: Path) -> None:
 
 
 def test_a_source_that_vanished(tmp_path: Path) -> None:
-    """A missing file may come back: a temporary error that names it."""
+    """A missing file is a temporary error that names it, because it may return."""
     source = put(tmp_path, "a.fastq", GOOD)
     source.path.unlink()
     with pytest.raises(TemporaryError, match=r"a\.fastq"):
@@ -250,7 +250,7 @@ def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
     ids=["ENOSPC", "EDQUOT", "ESTALE"],
 )
 def test_a_full_disk_is_checked_again_soon(number: int, soon: bool) -> None:
-    """A full disk is checked again within half a minute, always; a mount need not be."""
+    """A full disk is always checked again within half a minute; a lost mount need not be."""
     error = translate(OSError(number, os.strerror(number)), Path("x.gz"), "writing")
     assert isinstance(error, TemporaryError)
     assert (error.retry_after is not None and error.retry_after <= 30) == soon

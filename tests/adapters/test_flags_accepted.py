@@ -1,4 +1,4 @@
-"""Whether a person or the program declares a cell complete, and what a retry withdraws."""
+"""Cells declared complete by a person or by the program, and what a retry withdraws."""
 
 from __future__ import annotations
 

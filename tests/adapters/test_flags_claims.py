@@ -227,7 +227,7 @@ def test_a_leftover_record(pipeline: Path, dead: Owner) -> None:
 
 
 def test_no_worker_beside_a_later_released_claim(pipeline: Path, dead: Owner) -> None:
-    """A worker does not begin beside a later claim, not even beside one that was given up.
+    """A worker does not begin beside a later claim, not even beside a released one.
 
     The later claim's own worker may be starting.
     """
@@ -240,7 +240,7 @@ def test_no_worker_beside_a_later_released_claim(pipeline: Path, dead: Owner) ->
 
 
 def test_withdrawn(pipeline: Path) -> None:
-    """A worker whose claim a person has archived does not begin."""
+    """A worker does not begin after a person has archived its claim."""
     with pytest.raises(FlagExists, match="withdrawn"):
         flags.record_worker(pipeline, STEM, ME)
     assert names(pipeline) == set()
@@ -312,7 +312,7 @@ def test_stops(name: str, stopped: bool, pipeline: Path) -> None:
 
 
 def test_unknown_claim_is_given_up(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A claim with an unknown outcome is given up, so that it blocks no process if it succeeded."""
+    """A claim with an unknown outcome is released, so that it blocks no process."""
     real: Callable[..., Any] = os.link
     delayed = pipeline.parent / "delayed"
     targets: list[str] = []

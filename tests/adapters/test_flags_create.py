@@ -98,7 +98,7 @@ def test_the_later_process_loses(pipeline: Path) -> None:
 
 
 def test_the_same_record_wins_again(pipeline: Path) -> None:
-    """The same record finds its own flag and wins: so an unknown outcome is resolved."""
+    """The same record finds its own flag and wins again; this resolves an unknown outcome."""
     flags.create(pipeline, NAME, OWNER)
     flags.create(pipeline, NAME, OWNER)
 
@@ -178,7 +178,7 @@ def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyP
     "number", [errno.EIO, errno.ESTALE, errno.EEXIST, errno.ETIMEDOUT, errno.ENOSPC]
 )
 def test_lost_response(number: int, pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link that was made counts, whatever the file system reported."""
+    """A successful link counts, whatever error the file system reports."""
     answer(monkeypatch, "link", number, after=True)
     flags.create(pipeline, NAME, OWNER)
     assert visible(pipeline) == [NAME]

@@ -274,7 +274,7 @@ def test_a_worker_without_an_owner(pipeline: Path) -> None:
 
 
 def test_epochs(pipeline: Path) -> None:
-    """Claims come lowest first, and the highest counts."""
+    """Claims are sorted by epoch, and the highest counts."""
     for epoch in (10, 2, 1):
         flags.create(pipeline, flags.started(STEM, epoch), replace(owner(epoch), epoch=epoch))
     cell = look(pipeline, 10)

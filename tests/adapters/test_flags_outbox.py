@@ -94,7 +94,7 @@ def test_bad_keys(key: str, pipeline: Path) -> None:
 
 @pytest.mark.parametrize("character", ["x", "\U0001f9ec", "\0", '"'])
 def test_long_text(character: str, pipeline: Path) -> None:
-    """A text that is too long to be read back is cut, with a note, whatever its characters need."""
+    """A text too long to be read back is cut, with a note; its encoded length counts."""
     assert flags.put_message(pipeline, "run-new", record(character * 50_000, rt="comment"))
     (message,) = look(pipeline).waiting
     assert message.text.startswith(character * 1000)
@@ -120,7 +120,7 @@ def test_delivered_in_order(pipeline: Path) -> None:
 
 
 def test_delivered_messages_are_not_read(pipeline: Path) -> None:
-    """A pass over a run whose messages are all delivered, or unaddressed, opens none of them."""
+    """A pass opens no message that is delivered or has no channel."""
     for number in range(2):
         flags.put_message(pipeline, f"cell-done.{number}", record(rt="reply"))
     flags.mark_delivered(pipeline, look(pipeline).waiting[1], "rt", {})
@@ -208,7 +208,7 @@ def test_killed_between_two_steps(
 
 
 def test_a_number_with_a_lost_response(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A link that was made counts, whatever the file system reported, and there is one."""
+    """A successful link counts, whatever error the file system reports, and there is only one."""
     real = os.symlink
 
     def lose(*arguments: Any, **options: Any) -> None:

@@ -138,7 +138,7 @@ def test_adopt_refused(
 
 
 def test_adopt_lost_response(run: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A rename that was made counts, whatever the file system reported."""
+    """A successful rename counts, whatever error the file system reports."""
     real = os.rename
 
     def rename(*arguments: Any, **options: Any) -> None:
@@ -255,7 +255,10 @@ def everything(pipeline: Path) -> set[str]:
 
 
 def test_attic(pipeline: Path) -> None:
-    """A cell's claims and failures are archived with who, where and why; facts about data stay."""
+    """A cell's claims and failures are archived with who, where and why.
+
+    Facts about data stay.
+    """
     keep = {
         f"{STEM}.synced",
         f"{STEM}.aborted",

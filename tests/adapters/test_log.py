@@ -1,4 +1,4 @@
-"""Log lines and the run's own log: one line each, whatever the names contain."""
+"""Log lines and the run's own log: each entry is one line, with any names."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def _append_lines(path: Path, writer: int) -> None:
 
 
 def test_run_log_many_writers(tmp_path: Path) -> None:
-    """Lines of processes that write at the same time do not mix, and none is lost."""
+    """Concurrent processes neither mix nor lose lines."""
     path = tmp_path / "pipeline.log"
     with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
         list(pool.map(_append_lines, [path] * 4, range(4)))

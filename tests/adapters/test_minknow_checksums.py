@@ -1,4 +1,4 @@
-"""Damage or loss that MinKNOW's checksums prove: still processed, and reported everywhere."""
+"""Damage or loss proven by MinKNOW's checksums: the cell is processed, the finding reported."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_verify_finds_it_without_raw_json(
 
 
 def test_a_finding_is_reported_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same files make one message, other files another, and a repair none."""
+    """The same files give one message, other files give another, and a repair gives none."""
     site = Landed(tmp_path, agrees)
     assert site.call("poll") == 0
     good = pod5(site.cell).read_bytes()

@@ -113,7 +113,7 @@ def test_forms_that_are_refused(data: bytes, problem: str) -> None:
 
 @pytest.mark.parametrize("era", [2020, 2023, 2024])
 def test_a_cut_summary_is_half_written(era: int) -> None:
-    """A summary cut anywhere is half-written, except after the fastq counts.
+    """A summary that is cut anywhere is half-written, except after the FASTQ counts.
 
     Older summaries end there.
     """
@@ -274,7 +274,7 @@ def test_acquisitions_without_a_summary_are_found(
 
 
 def test_the_ids_in_a_summarys_name_count_too(cell: Make) -> None:
-    """An acquisition whose summary is half-written is not reported as having none."""
+    """An acquisition with a half-written summary is not reported as one without a summary."""
     directory = cell(["fastq_pass/x_aaaaaaaa_0.fastq", "fastq_pass/x_bbbbbbbb_0.fastq"])
     (directory / "final_summary_PAW00001_c6ded78b_aaaaaaaa.txt").write_text(summary_text())
     (directory / "final_summary_PAW00001_c6ded78b_bbbbbbbb.txt").write_text("instr")

@@ -143,7 +143,7 @@ def test_similar_subjects_have_separate_tickets(tracker: RtServer, first: str, s
 
 
 def test_another_queue_is_another_ticket(tracker: RtServer) -> None:
-    """A ticket with the same subject in another queue does not belong to the run."""
+    """A ticket with the same subject in another queue is not the ticket of the run."""
     for queue in ("promrun_internal", "promrun_visitor"):
         channel(tracker).deliver(replace(TICKET, queue=queue), None, message())
     assert [found.queue for found in tracker.tickets()] == ["promrun_internal", "promrun_visitor"]
@@ -384,7 +384,7 @@ def test_invalid_addresses(tracker: RtServer) -> None:
 
 
 def test_check(tracker: RtServer) -> None:
-    """`check` says what works, and which right is missing on which queue."""
+    """`check` reports success, and each missing right with its queue."""
     good = ("promrun_internal", "promrun_visitor")
     well, sentence = channel(tracker, queues=good).check()
     assert well

@@ -159,6 +159,15 @@ def test_stopped_and_started(tracker: RtServer) -> None:
         ("no_rights", True, "reply", "there is no ticket #1, or we lack the right ShowTicket"),
         ("a/../b?x#'", False, "reply", "is not there, or we lack the right SeeQueue on it"),
     ],
+    ids=[
+        "missing queue",
+        "no right on the queue",
+        "no new tickets",
+        "no replies",
+        "no comments",
+        "no right on the ticket",
+        "odd queue name",
+    ],
 )
 def test_missing_rights(
     tracker: RtServer, queue: str, known: bool, kind: Literal["comment", "reply"], sentence: str

@@ -91,7 +91,7 @@ def test_changes_are_found_once(tmp_path: Path, run: Path, change: str) -> None:
 
 
 def test_a_flag_that_is_removed_or_replaced_is_found(tmp_path: Path, run: Path) -> None:
-    """A person who removes a flag, or writes it anew under the same name, is noticed."""
+    """A flag that a person removes, or writes again under the same name, is found."""
     flag = run / "pipeline" / "failed"
     flag.touch()
     sweeps = Sweeps(LandingArea(tmp_path))

@@ -173,6 +173,7 @@ def test_it_is_about_one_cell_and_place() -> None:
 @pytest.mark.parametrize(
     ("seconds", "holds"),
     [(0, True), (594, True), (595, True), (596, False), (660, False), (-1, False), (86400, False)],
+    ids=["at once", "594 s", "595 s", "596 s", "660 s", "before it was made", "a day later"],
 )
 def test_a_proof_expires(seconds: float, holds: bool) -> None:
     """A proof is valid until ten minutes after the inventory.

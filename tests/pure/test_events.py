@@ -291,6 +291,12 @@ POLICY = Policy(
         ("cell-failed", "run", {}),
         ("cell-done", "quiet one", {}),
     ],
+    ids=[
+        "event for two channels",
+        "event for no channel",
+        "another event for no channel",
+        "type without messages",
+    ],
 )
 def test_addressed(event: str, name: str, expected: dict[str, str]) -> None:
     """A message is for the channels that want its event, unless its run's type has no messages."""

@@ -37,6 +37,15 @@ def message(text: str) -> Delivery:
         ("", "e3b0c44298fc"),
         ("\u202e", "3b9e50315ad5"),
     ],
+    ids=[
+        "usual",
+        "special characters",
+        "200 characters",
+        "200 bytes",
+        "line end",
+        "empty",
+        "invisible",
+    ],
 )
 def test_subjects(subject: str, stored: str) -> None:
     """A valid subject stays unchanged; any other keeps its visible part and gets a digest."""

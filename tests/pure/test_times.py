@@ -31,7 +31,9 @@ def test_impossible_file_times(seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "rests"), [(-1, False), (0, False), (1, True), (3600, True), (3601, False)]
+    ("ahead", "rests"),
+    [(-1, False), (0, False), (1, True), (3600, True), (3601, False)],
+    ids=["past", "now", "in a second", "at the longest time", "after the longest time"],
 )
 def test_ends_of_waiting_times(ahead: int, rests: bool) -> None:
     """An end of a waiting time that is further away than the longest one does not count."""

@@ -47,7 +47,7 @@ class World:
         return disk
 
     def recover(self, directory: Path, *, check_all: bool, acknowledged: int = 0) -> str:
-        """Continue to the end on a sound disk; return what is wrong with the result, or ""."""
+        """Continue to the end on a sound disk; return the problem of the result, or ""."""
         self._monkeypatch.setattr(durable, "os", os)
         return self.continue_ingest(directory, check_all=check_all, acknowledged=acknowledged)
 

@@ -86,7 +86,10 @@ def test_another_text_is_taken_again(
 def test_the_same_text_is_only_read_again(
     number: int, change: Callable[[Path], None], outputs: list[Output], tmp_path: Path
 ) -> None:
-    """chmod, a hard link and a copy of the same bytes discard nothing, and are checked once."""
+    """After chmod, a hard link or a copy of the same bytes, a source is only read again, once.
+
+    Nothing is discarded.
+    """
     output = outputs[number]  # plain, gzipped, and both
     with opened(tmp_path / "out") as one:
         one.finish([output])

@@ -35,7 +35,7 @@ from hesiod_watch.fastq.verify import verify
 
 
 def changed(source: Source, text: bytes) -> Source:
-    """The source after its file was written anew."""
+    """The source after its file was written again."""
     source.path.write_bytes(text)
     os.utime(source.path, ns=(0, source.mtime_ns + 10**9))
     return look(source.path, source.name)

@@ -153,7 +153,7 @@ class Facility(RuleBasedStateMachine):
         assert not stripped or truth_of(self.world.place("landing")) == before
 
     def another_cell(self, number: int) -> None:
-        """Start with another cell, whatever the state of this one."""
+        """Start again with another cell, in any state of this one."""
         self.begin()
 
     # Faults.
@@ -217,7 +217,10 @@ class Facility(RuleBasedStateMachine):
         number=NUMBERS,
     )
     def step(self, fault: str, operation: str, place: str, number: int) -> None:
-        """Cause a fault or none, then perform an operation; one rule, so that each run has all."""
+        """Cause a fault or none, then perform an operation.
+
+        This is one rule, so that each run has all of them.
+        """
         if fault != "nothing":
             getattr(self, fault)(place, number)
             self.damaged_since = True

@@ -74,7 +74,7 @@ def test_a_bad_copy_keeps_the_file(world: World, fault: str) -> None:
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("place", ["landing", "backup1"])
 def test_a_mark_needs_two_other_copies(world: World, place: str, fault: str) -> None:
-    """A mark needs two sound copies outside the upstream; with one of them bad there is none."""
+    """A mark needs two sound copies outside the upstream; with a bad one, no mark is made."""
     name = some(world, ".pod5")
     FAULTS[fault](world.place(place) / name)
     assert world.try_to(lambda: world.perform("deletable")) == ""
@@ -219,7 +219,10 @@ def proof_of(world: World) -> DeletionProof:
 
 
 def test_an_expired_proof(world: World) -> None:
-    """An expired proof (after eleven minutes) deletes nothing more; the rest is proven anew."""
+    """An expired proof (after eleven minutes) deletes nothing more.
+
+    The other files need a new proof.
+    """
     proof = proof_of(world)
     times = iter([0, 1, 2, *[660] * 50])
     deleted = DeletedFiles()
@@ -237,7 +240,7 @@ def test_an_expired_proof(world: World) -> None:
 
 
 def test_a_proof_of_something_else(world: World) -> None:
-    """A proof deletes files of its own cell and place only; anything but a proof deletes none."""
+    """A proof deletes only files of its own cell and place; any other value deletes nothing."""
     proof = proof_of(world)
     elsewhere = replace(world.job("strip"), run_dir=world.run_dir.with_name("20261122_PROM_beta"))
     for job in (elsewhere, replace(world.job("strip"), cell=replace(CELL, library="other"))):
