@@ -99,7 +99,7 @@ def test_new_runs_are_in_their_batch(
 
 @pytest.mark.parametrize("batch", ["none", "year"])
 def test_an_adopted_run_keeps_its_name(mounts: Mounts, batch: Literal["none", "year"]) -> None:
-    """An adopted run keeps its name and place, even if its cells or its upstream name change."""
+    """An adopted run that a person renamed keeps its name and place, also if its cells change."""
     mounts.batch = batch
     place = "2031/renamed by hand" if batch == "year" else "renamed by hand"
     mounts.adopt(place, f"{mounts.first}/exp")
