@@ -18,8 +18,9 @@ from hesiod_watch.fastq.tasks import TaskLimits
 
 LIMITS = TaskLimits(files=2)
 SETTINGS = Settings(level="small")
-"""The level that uses zlib: the tests compare bytes, and with the other levels equal input gives
-equal bytes only nearly always (see `fastq.bgzf`).
+"""The level that uses zlib, because the tests compare bytes.
+
+With the other levels equal input gives equal bytes only nearly always (see `fastq.bgzf`).
 """
 
 # Translation tables from random bytes to bases and to qualities.

@@ -1,8 +1,8 @@
-"""Builders of snapshots: a run, its cells and what their flags say, each with plain defaults.
+"""Builders of snapshots: a run, its cells and their flags, each with plain defaults.
 
     run(cell("a", synced=True), cell("b", done=flag("first")), listed_at=THERE)
 
-A test names only the facts that it is about. A keyword of `cell` that `CellFlags` knows goes into
+A test names only the facts that it needs. A keyword of `cell` that `CellFlags` knows is put into
 the cell's flags, every other one into the cell.
 """
 

@@ -1,5 +1,6 @@
-"""Ingest: a cell is worked on while it is being written, its numbers are seen, and the end of it is
-quick and whole.
+"""Ingest of a growing cell: its reads are processed and counted while MinKNOW still writes it.
+
+After the last file, little work remains, and the outputs are complete.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def a_cell(
 
 
 def contents(site: Site) -> dict[str, str]:
-    """Checksum of what is inside each output of the cell."""
+    """Checksum of the inflated content of each output of the cell."""
     place = site.output / RUN / LIBRARY / CELL
     return {
         path.name: hashlib.sha256(gzip.decompress(path.read_bytes())).hexdigest()
@@ -87,8 +88,9 @@ def happens_within(seconds: float, condition: Callable[[], bool]) -> bool:
 def assert_like_a_batch(
     site: Site, tmp_path_factory: pytest.TempPathFactory, **options: int | bool
 ) -> None:
-    """The outputs are, byte by byte of their contents, those of a poll over the whole cell; and all
-    counts agree.
+    """The outputs inflate to the same bytes as those of a poll over the whole cell.
+
+    All counts agree.
     """
     batch = Site(tmp_path_factory.mktemp("batch"))
     batch.configure(processing="ingest: false")
@@ -109,8 +111,9 @@ def assert_like_a_batch(
 def test_a_running_cell_is_ingested_and_shown(
     site: Site, tmp_path_factory: pytest.TempPathFactory, gz: bool
 ) -> None:
-    """While files land, status and the page show what there is; at the end the result is that of a
-    batch.
+    """The status and the page show the growing cell.
+
+    At the end the result equals that of a batch.
     """
     site.configure(processing="ingest_interval: 0.3s", watch="sweep_interval: 0.5s")
     simulated = a_cell(site, gz=gz)
@@ -144,7 +147,7 @@ def test_a_running_cell_is_ingested_and_shown(
 
 
 def test_polls_ingest_too(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Without a service, each poll takes what has landed since the last one."""
+    """Without a service, each poll ingests the files that arrived since the last poll."""
     site.configure(processing="ingest_interval: 0.1s")
     simulated = a_cell(site)
     steps = simulated.steps()
@@ -163,9 +166,7 @@ def test_polls_ingest_too(site: Site, tmp_path_factory: pytest.TempPathFactory) 
 def test_a_file_that_changes_after_it_was_taken_is_taken_again(
     site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A taken file that is written anew is noticed at the end; what is kept is what lies on disk
-    then.
-    """
+    """A file that is rewritten after its ingest is noticed at the end; the new content counts."""
     site.configure(processing="ingest_interval: 0.1s")
     simulated = a_cell(site)
     steps = simulated.steps()
@@ -192,9 +193,7 @@ def test_a_file_that_changes_after_it_was_taken_is_taken_again(
 def test_kills_while_it_lands_lose_nothing(
     site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """A round of ingest is killed again and again while files land; the cell is finished all the
-    same, like a batch.
-    """
+    """A cell whose ingest is killed many times while files arrive has the results of a batch."""
     site.configure(
         processing="ingest_interval: 0.1s, attempts_per_day: 100, workers: 1",
         watch="sweep_interval: 0.3s",
@@ -206,7 +205,7 @@ def test_kills_while_it_lands_lose_nothing(
         try:
             os.kill(json.loads(flag.read_text())["pid"], signal.SIGKILL)
         except (OSError, ValueError):
-            return False  # no round under way just now
+            return False  # no attempt of ingest is running at the moment
         return True
 
     kills = 0
@@ -215,14 +214,14 @@ def test_kills_while_it_lands_lose_nothing(
             if number % 10 == 9:
                 kills += happens_within(
                     3, killed
-                )  # not every ten steps bring a file that can be ingested
+                )  # a file that ingest can use does not come in every ten steps
         site.eventually(lambda: done(site), "the cell is done")
     assert kills >= 3
     assert_like_a_batch(site, tmp_path_factory, files=12, reads=120)
 
 
 def test_ingest_can_be_switched_off(site: Site) -> None:
-    """With `ingest: false` nothing is done to a cell before it is complete."""
+    """With `ingest: false`, no action works on a cell before it is complete."""
     site.configure(processing="ingest: false")
     simulated = a_cell(site)
     steps = simulated.steps()
@@ -233,7 +232,10 @@ def test_ingest_can_be_switched_off(site: Site) -> None:
 
 
 def test_a_damaged_file_fails_the_round_and_not_the_cell(site: Site) -> None:
-    """While a cell runs a damaged file is told and waited for; only a complete cell fails of it."""
+    """A damaged file in a running cell fails only the attempt of ingest, which is then repeated.
+
+    Only a complete cell can fail because of a damaged file.
+    """
     site.configure(processing="ingest_interval: 0.1s")
     simulated = a_cell(site)
     steps = simulated.steps()
@@ -255,8 +257,9 @@ def test_a_damaged_file_fails_the_round_and_not_the_cell(site: Site) -> None:
 def test_release_of_a_round_leaves_its_files_alone(
     site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """When nobody can tell whether the last writer lives, the work begins again elsewhere, and his
-    files stay his.
+    """Ingest starts again in another directory if the last writer is unknown.
+
+    The files of that writer stay unchanged.
     """
     site.configure(processing="ingest_interval: 0.1s")
     simulated = a_cell(site)
@@ -266,7 +269,8 @@ def test_release_of_a_round_leaves_its_files_alone(
     place = site.output / RUN / NAME
     (journal,) = (path for path in (place / ".ingest").iterdir() if path.name.startswith("journal"))
     before = journal.read_bytes()
-    # As a writer on another host would leave it: its session is open, and nobody here can judge it.
+    # The state that a writer on another host leaves: its session is open, and this host cannot
+    # check whether that writer still runs.
     elsewhere = {
         "token": "elsewhere",
         "host": "another",

@@ -1,6 +1,4 @@
-"""Second copies, made and read again by nothing but polls: on a mount of their own, which fills,
-goes away and rots.
-"""
+"""Backups that polls make and read back, on a mount that fills up, is missing or decays."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ def mounted(tmp_path: Path) -> Iterator[BackupMount]:
 
 @pytest.fixture
 def backed(site: Site, mounted: BackupMount) -> Site:
-    """A site with one backup, marked."""
+    """A site with one initialized backup."""
     configure(site, mounted)
     site.run("backup-init", "second")
     return site
@@ -84,7 +82,7 @@ def files(place: Path) -> dict[str, bytes]:
 
 
 def flip(path: Path, at: int = 10) -> None:
-    """Turn one bit around, and leave no trace in size or times."""
+    """Change one bit of a file and keep its size and times."""
     times = path.stat()
     with path.open("r+b") as file:
         file.seek(at)
@@ -95,7 +93,7 @@ def flip(path: Path, at: int = 10) -> None:
 
 
 def due_again(site: Site, flag: str) -> None:
-    """Make a round look as if it had ended long ago."""
+    """Date the end of an attempt far into the past."""
     path = site.landing / RUN / "pipeline" / flag
     said = json.loads(path.read_text())
     said["ended"] = said["time"] = "2020-01-01T00:00:00Z"
@@ -103,9 +101,7 @@ def due_again(site: Site, flag: str) -> None:
 
 
 def test_poll_does_it_all(backed: Site, mounted: BackupMount) -> None:
-    """One poll processes a cell and has it copied, read back and recorded; the next finds nothing
-    to do.
-    """
+    """One poll processes, copies, reads back and records a cell; the next poll does nothing."""
     land(backed)
     backed.run("poll")
     here = backed.output / RUN / LIBRARY / CELL
@@ -131,7 +127,7 @@ def test_poll_does_it_all(backed: Site, mounted: BackupMount) -> None:
 
 
 def test_copies_are_told(backed: Site) -> None:
-    """`status` and `explain` say which copies there are and when they were read."""
+    """`status` and `explain` show the copies and the time when each was read."""
     land(backed)
     backed.run("poll")
     cell = backed.status()[RUN]["cells"][f"{LIBRARY}/{CELL}"]
@@ -155,7 +151,7 @@ def test_copies_are_told(backed: Site) -> None:
 
 
 def damage(what: str, mounted: BackupMount) -> tuple[Path, str]:
-    """Spoil one file of the copy: the file, and what is to be said of it."""
+    """Damage one file of the copy; return the file and the expected report."""
     victim = results(mounted) / "qc.json"
     if what == "flip":
         victim = next(raw(mounted).glob("sequencing_summary*"))
@@ -174,9 +170,7 @@ def damage(what: str, mounted: BackupMount) -> tuple[Path, str]:
 
 @pytest.mark.parametrize("what", ["flip", "cut", "remove", "extra"])
 def test_damage_is_found_named_and_stands(backed: Site, mounted: BackupMount, what: str) -> None:
-    """A bad file of a copy is named, every poll tells of it, nothing mends it by itself; copied
-    again it is good.
-    """
+    """Each poll reports a bad file by name and does not repair it; a new backup makes it good."""
     land(backed)
     backed.run("poll")
     victim, said = damage(what, mounted)
@@ -196,15 +190,13 @@ def test_damage_is_found_named_and_stands(backed: Site, mounted: BackupMount, wh
             path.name for path in (mounted.place / RUN / "superseded").rglob("*") if path.is_file()
         ]
         assert kept == [victim.name]
-    backed.run("poll")  # sees that it was backed up since, and reads it again
+    backed.run("poll")  # finds the backup that was made since, and reads it again
     assert f"{CELL}.verify.done" in backed.flags(RUN)
     backed.run("verify", RUN, "--backup")
 
 
 def test_scheduled_verification_finds_rot(site: Site, mounted: BackupMount) -> None:
-    """When the last reading is old enough a poll reads all copies again, and what it finds is
-    recorded.
-    """
+    """If the last reading is old enough, a poll reads all copies again and records the problems."""
     configure(site, mounted)
     site.run("backup-init", "second")
     land(site)
@@ -223,15 +215,16 @@ def test_scheduled_verification_finds_rot(site: Site, mounted: BackupMount) -> N
         "output: qc.json: byte 10 is the first of 1 that differ from the copy on second" in problems
     )
     assert "byte 20 is the first of 1 that differ from the copy on second" in problems
-    # Another reading that cannot reach the backup forgets nothing of it.
+    # A later reading that cannot reach the backup keeps all recorded problems.
     (mounted.place / MARKER).rename(mounted.place / "elsewhere")
     site.run("verify", RUN, "--backup", check=1)
     assert "output: qc.json" in "\n".join(record(site, f"{CELL}.verify.failed")["problems"])
 
 
 def test_empty_mount_point(backed: Site, mounted: BackupMount) -> None:
-    """A backup that is not mounted is not written to and not believed empty; when it is back it is
-    gone on with.
+    """A backup that is not mounted is not written and not taken as empty.
+
+    It continues after mounting.
     """
     land(backed)
     mounted.hide()
@@ -243,7 +236,7 @@ def test_empty_mount_point(backed: Site, mounted: BackupMount) -> None:
     assert backed.run("verify", RUN, "--backup").stdout.count("every file agrees") == 1
     assert "is it mounted?" in backed.run("doctor", check=None).stdout
     mounted.show()
-    backed.run("poll")  # too early for another try
+    backed.run("poll")  # too early for the next attempt
     assert f"{CELL}.backup.failed" in backed.flags(RUN)
     due_again(backed, f"{CELL}.backup.failed")
     backed.run("poll")
@@ -253,9 +246,7 @@ def test_empty_mount_point(backed: Site, mounted: BackupMount) -> None:
 
 
 def test_full_backup_goes_on_with_room(backed: Site, mounted: BackupMount) -> None:
-    """With no space left nothing is recorded as copied; with room it goes on, and only then it is
-    done.
-    """
+    """A full backup is not recorded as done; with free space it continues and is recorded."""
     mounted.resize("400k")
     land(backed, reads=200)
     backed.run("poll", check=1)
@@ -268,9 +259,7 @@ def test_full_backup_goes_on_with_room(backed: Site, mounted: BackupMount) -> No
 
 
 def test_processed_again_is_backed_up_again(backed: Site, mounted: BackupMount) -> None:
-    """New results are copied anew; those before are kept, every one of them, as the backup had
-    them.
-    """
+    """New results are copied again, and the backup keeps every file of the former results."""
     land(backed)
     backed.run("poll")
     before = files(results(mounted))
@@ -301,8 +290,9 @@ def test_processed_again_is_backed_up_again(backed: Site, mounted: BackupMount) 
 
 
 def test_rot_does_not_become_the_record(backed: Site, mounted: BackupMount) -> None:
-    """Raw data that changed after they were recorded are not copied over the good ones, until a
-    person has said so.
+    """Raw data that changed after they were recorded do not replace the good copies.
+
+    A user can allow it by removing the record.
     """
     land(backed)
     backed.run("poll")
@@ -335,9 +325,7 @@ def test_names_that_are_no_utf8(backed: Site, mounted: BackupMount) -> None:
 
 
 def test_one_bad_backup_does_not_stop_the_other(site: Site, mounted: BackupMount) -> None:
-    """Where one place is away the other has its copy all the same, and `.backup.done` waits for
-    both.
-    """
+    """A missing backup does not stop the copy to another one; `.backup.done` waits for both."""
     site.configure(
         processing="workers: 2, ingest: false",
         more="backups: {gone: {location: /nonexistent/place},"
@@ -354,15 +342,15 @@ def test_one_bad_backup_does_not_stop_the_other(site: Site, mounted: BackupMount
     verified = said["copies"][0]["verified_at"]
     site.run("poll", check=1)
     said = record(site, f"{CELL}.backup.failed")
-    assert said["epoch"] == 2  # so the next try is later
+    assert said["epoch"] == 2  # so the next attempt is later
     assert (
         said["copies"][0]["verified_at"] == verified
-    )  # and what was verified is not read once more for nothing
+    )  # a verified copy is not read again without need
 
 
 @pytest.mark.parametrize("where", ["landing", "output"])
 def test_same_disk_is_refused(site: Site, where: str) -> None:
-    """A directory on the disk of what it is to be a copy of is no backup, whatever its path."""
+    """A directory on the same disk as the original is refused as a backup, whatever its path."""
     place = site.root / "same"
     place.mkdir()
     site.configure(more=f"backups: {{same: {{location: {place}}}}}\n")
@@ -376,23 +364,21 @@ def test_same_disk_is_refused(site: Site, where: str) -> None:
 
 
 def test_marked_once(backed: Site, mounted: BackupMount) -> None:
-    """A backup keeps its id: marking it again is refused."""
+    """A backup keeps its id: a second initialization is refused."""
     marker = (mounted.place / MARKER).read_text()
     assert "is a backup already" in backed.run("backup-init", "second", check=1).stderr
     assert (mounted.place / MARKER).read_text() == marker
 
 
 def test_nothing_without_backups(site: Site) -> None:
-    """Where no backup is configured none is planned."""
+    """Without a configured backup, no backup is planned."""
     land(site)
     site.run("poll")
     assert not any("backup" in flag or "verify" in flag for flag in site.flags(RUN))
 
 
 def test_done_by_hand(backed: Site) -> None:
-    """Of a cell that a person calls done there is nothing to hold a backup against, and that is
-    said.
-    """
+    """A cell that a user marks as done has no manifest for a backup, and `plan` says so."""
     land(backed)
     pipeline = backed.landing / RUN / "pipeline"
     backed.run("poll")
@@ -412,7 +398,7 @@ def test_done_by_hand(backed: Site) -> None:
 def test_policy_for_raw_data(
     site: Site, mounted: BackupMount, backup: str, kind: str, held: bool
 ) -> None:
-    """The type of the run decides whether raw data are copied, else the backup."""
+    """The type of the run decides whether raw data are copied; by default the backup decides."""
     site.configure(
         processing="workers: 2, ingest: false",
         more=f"backups: {{second: {{location: {mounted.place}, raw: {backup}}}}}\n"

@@ -1,5 +1,6 @@
-"""A backup that is killed at every call that changes a disk: nothing is lost, nothing is claimed,
-and it goes on.
+"""A backup that is killed at every call that changes a disk.
+
+It loses no data, records nothing false, and continues afterwards.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ CHANGES = {
     "attributes": ("fchmod", "utimensat"),
 }
 NOT_OURS = {"mkdir", "attributes"}
-"""What rsync alone does."""
+"""Calls that only rsync makes."""
 MOST = 60
-"""Calls of one name after which there should be none left to kill it at."""
+"""Number of calls of one name that no backup reaches."""
 
 
 @pytest.fixture
 def backed(site: Site) -> Iterator[tuple[Site, Path]]:
-    """A site with a processed cell and a backup that has it, and where that lies."""
+    """A site with a processed cell and its backup, and the directory of the backup."""
     mounted = BackupMount(site.root / "second")
     mounted.mount()
     try:
@@ -66,19 +67,21 @@ def files(place: Path) -> dict[str, bytes]:
 
 
 def spoil(site: Site, mounted: Path, former: bytes, stray: tuple[str, bytes]) -> None:
-    """Leave every kind of work: files to copy, one that has to give way and be kept, and one that
-    is not ours.
+    """Create every kind of work for a backup.
+
+    There are missing files, one file that differs and must be kept as superseded, and one foreign
+    file.
     """
     there = mounted / RUN / "results" / LIBRARY / CELL
     (there / "qc.json").write_bytes(former)
     (there / stray[0]).write_bytes(stray[1])
     (there / "cell_info.yaml").unlink()
     shutil.rmtree(mounted / RUN / "raw")
-    (site.landing / RUN / "pipeline" / f"{CELL}.backup.done").unlink()  # of the round before
+    (site.landing / RUN / "pipeline" / f"{CELL}.backup.done").unlink()  # from the attempt before
 
 
 def test_no_other_call_changes_a_disk(backed: tuple[Site, Path]) -> None:
-    """The calls below are all that there are."""
+    """CHANGES contains every call that changes a disk."""
     site, mounted = backed
     spoil(site, mounted, b"former", ("stray", b"stray"))
     made = changing_calls(site.command("perform", "backup", RUN, CELL), site.environ)
@@ -96,8 +99,10 @@ def test_no_other_call_changes_a_disk(backed: tuple[Site, Path]) -> None:
     ],
 )
 def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: str) -> None:
-    """Wherever it (or a program it started) is killed: no `.backup.done`, no byte lost, and the
-    next round ends it.
+    """A backup that is killed at any call loses no byte, and the next attempt completes it.
+
+    The same is true if a program that it started is killed. The killed backup leaves no
+    `.backup.done`, unless the copy is complete.
     """
     site, mounted = backed
     there = mounted / RUN / "results" / LIBRARY / CELL

@@ -1,6 +1,4 @@
-"""A backup behind a real ssh: copied to, read there, cut off in the middle, and never mistaken for
-another disk.
-"""
+"""A backup behind a real ssh: copied, read there, interrupted, and never confused with this disk."""
 
 from __future__ import annotations
 
@@ -52,9 +50,7 @@ HOSTILE = (
 
 @pytest.fixture
 def root(servers: Pair, request: pytest.FixtureRequest) -> Path:
-    """The directory of a backup on `hosta`; its name is one that shells and rsync would make
-    something of.
-    """
+    """The directory of a backup on `hosta`; its name has special characters of shells and rsync."""
     place = servers.hosta.data / f"{request.node.name[:20]} $(x) [a]*"
     place.mkdir()
     (place / MARKER).write_text(json.dumps({"format": FORMAT, "id": "0" * 32}))
@@ -78,9 +74,7 @@ def source(tmp_path: Path) -> Path:
 
 
 def test_copied_and_read_there(backup: BackupPlaceSettings, root: Path, source: Path) -> None:
-    """Files arrive under their names; one that differs is named with its byte, and kept when it is
-    replaced.
-    """
+    """Files arrive with their names; a differing file is named with its byte and is kept."""
     with opened(backup) as store:
         store.copy(source, PLACE, facts_of(source))
         store.make_durable()
@@ -111,7 +105,7 @@ def test_copied_and_read_there(backup: BackupPlaceSettings, root: Path, source: 
 def test_ssh_to_ourselves_is_noticed(
     backup: BackupPlaceSettings, root: Path, tmp_path: Path
 ) -> None:
-    """The same disk under another name, reached over ssh, is no second place."""
+    """The local disk under another name, reached over ssh, is refused as a backup."""
     (root / MARKER).unlink()
     config = Config(tmp_path, tmp_path, backups=(backup,))
     with pytest.raises(PermanentError, match="two copies on one disk"):
@@ -125,9 +119,7 @@ def test_ssh_to_ourselves_is_noticed(
 def test_cut_in_the_middle_goes_on(
     servers: Pair, backup: BackupPlaceSettings, root: Path, source: Path, tmp_path: Path
 ) -> None:
-    """A link that breaks leaves the file that was there as it was, and the next copy sends only the
-    rest.
-    """
+    """A broken link leaves the former file unchanged, and the next copy sends only the rest."""
     size = 12_000_000
     (source / "big").write_bytes(b"former")
     with opened(backup) as store:
@@ -155,11 +147,14 @@ def test_cut_in_the_middle_goes_on(
         assert find_wrong(store, PLACE, facts_of(source)) == {}
         kept = root / store.superseded(PLACE) / "big"
     assert link.carried - before < size * 3 // 4
-    assert kept.read_bytes() == b"former"  # also where a partial file was gone on with
+    assert kept.read_bytes() == b"former"  # also after a partial file was continued
 
 
 def test_silent_host_is_given_up(servers: Pair, backup: BackupPlaceSettings, source: Path) -> None:
-    """A host that says nothing any more is given up in time, and is then not called empty."""
+    """A host that stops answering fails the attempt in time.
+
+    Its backup is not reported as empty.
+    """
     try:
         with opened(backup) as store:
             store.copy(source, PLACE, facts_of(source))
@@ -172,7 +167,7 @@ def test_silent_host_is_given_up(servers: Pair, backup: BackupPlaceSettings, sou
 
 
 def test_host_that_is_down(servers: Pair, backup: BackupPlaceSettings) -> None:
-    """A host that refuses connections is told, and tried again."""
+    """A host that refuses connections is reported, and the copy is attempted again later."""
     with (
         pytest.raises(TemporaryError, match="far: cannot connect to"),
         opened(
@@ -183,7 +178,7 @@ def test_host_that_is_down(servers: Pair, backup: BackupPlaceSettings) -> None:
 
 
 def test_directory_that_is_not_there(backup: BackupPlaceSettings) -> None:
-    """A directory that is not there is told with its name."""
+    """A missing directory is reported with its name."""
     with (
         pytest.raises(TemporaryError, match="/nowhere/at/all"),
         opened(replace(backup, location="hosta:/nowhere/at/all")),
@@ -193,15 +188,13 @@ def test_directory_that_is_not_there(backup: BackupPlaceSettings) -> None:
 
 @pytest.fixture
 def far_disk(servers: Pair) -> Iterator[Path]:
-    """A file system of its own on `hosta`."""
+    """A separate file system on `hosta`."""
     with in_memory(servers.hosta.data / "disk") as place:
         yield place
 
 
 def test_poll_backs_up_over_ssh(servers: Pair, far_disk: Path, tmp_path: Path) -> None:
-    """A poll alone processes a cell and has it copied to another host and read there; `doctor`
-    finds all well.
-    """
+    """A poll processes a cell, copies it to another host and reads it back; `doctor` succeeds."""
     site, place = Site(tmp_path), results_place(RUN, CellId("sample_A", NAME))
     backup = {
         "location": f"hosta:{far_disk}",

@@ -1,7 +1,7 @@
-"""Disks that are full, read-only, away or forbidden, and things among the data that are no data.
+"""Disks that are full, read-only, missing or unreadable, and entries that are not data.
 
-File systems of a test's own need root; they are unmounted whatever happens. What permissions forbid
-is tested with a service that is root without its privileges, because these would let it read
+Separate file systems need root; each test unmounts them at its end, also after a failure. Tests of
+permissions start the service as root without its privileges, because root with privileges may read
 everything.
 """
 
@@ -42,13 +42,11 @@ class Disks:
         self._mounted: list[Path] = []
 
     def tmpfs(self, place: Path, size: str) -> None:
-        """A new, empty one in memory."""
+        """A new, empty file system in memory."""
         self._mount(place, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
 
     def image(self, place: Path) -> None:
-        """One whose content stays while it is unmounted; made when it is first mounted at this
-        place.
-        """
+        """A file system that keeps its content while unmounted; the first mount here creates it."""
         image = self._images / f"{place.name}.img"
         if not image.exists():
             if shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None:
@@ -106,13 +104,13 @@ def done(site: Site, cell: SimulatedCell) -> bool:
 
 
 def why(site: Site, cell: SimulatedCell) -> str:
-    """What `status` says about a cell."""
+    """The text of `status` about a cell."""
     sentence: str = site.status()[cell.run]["cells"][f"{cell.library}/{cell.cell}"]["why"]
     return sentence
 
 
 def assert_whole(site: Site, cell: SimulatedCell) -> None:
-    """Done, every read of the sequencer in the outputs, and all of it as the manifest says."""
+    """The cell is done, the outputs contain every read, and the manifest agrees with them."""
     assert done(site, cell)
     place = site.output / cell.run / cell.library / cell.cell
     total = json.loads((place / "qc.json").read_text())["total"]
@@ -128,8 +126,9 @@ def assert_whole(site: Site, cell: SimulatedCell) -> None:
 
 
 def test_full_disk_is_waited_for(site: Site, disks: Disks) -> None:
-    """Cells that do not fit say so in `status` and wait; when there is room they are finished
-    without a person.
+    """Cells that do not fit on a full disk wait, with a reason in `status`.
+
+    With space they finish without a user.
     """
     disks.tmpfs(site.output, "1m")
     cells = [a_cell(site, RUN, CELL, reads=300), a_cell(site, OTHER_RUN, OTHER, seed=2, reads=300)]
@@ -151,8 +150,9 @@ def test_full_disk_is_waited_for(site: Site, disks: Disks) -> None:
 
 
 def test_full_landing_area(site: Site, disks: Disks) -> None:
-    """Where not even a flag fits nothing is half made, the reason is logged once, and it goes on
-    when there is room.
+    """A landing area without space for a flag leaves no partial files; work continues with space.
+
+    The reason is logged once.
     """
     site.configure(watch="sweep_interval: 0.1s")
     disks.tmpfs(site.landing, "4m")
@@ -172,8 +172,9 @@ def test_full_landing_area(site: Site, disks: Disks) -> None:
 
 
 def test_read_only_output(site: Site, disks: Disks) -> None:
-    """A run that cannot be taken up stays new, its reason is logged once, and it goes on when the
-    disk allows it.
+    """A run stays new while its output directory cannot be made; afterwards work continues.
+
+    The reason is logged once.
     """
     site.configure(watch="sweep_interval: 0.1s")
     disks.tmpfs(site.output, "64m")
@@ -192,16 +193,14 @@ def test_read_only_output(site: Site, disks: Disks) -> None:
 
 
 def test_unmounted_landing_area(site: Site, disks: Disks) -> None:
-    """Nothing is made in the mount point while the landing area is away, and work goes on when it
-    is mounted again.
-    """
+    """The mount point of a missing landing area stays empty; after the mount work continues."""
     disks.image(site.landing)
     first, second = a_cell(site), a_cell(site, OTHER_RUN, OTHER, seed=2)
     with site.service():
         first.write()
         site.eventually((site.output / RUN / "report.html").exists, "the first run is reported")
         flags = site.flags(RUN)
-        disks.unmount(site.landing, "--lazy")  # a worker may just be ending
+        disks.unmount(site.landing, "--lazy")  # a worker may be about to end
         site.eventually(
             lambda: site.logged("the landing area is not there") == 1, "the loss is told"
         )
@@ -222,8 +221,9 @@ def test_unmounted_landing_area(site: Site, disks: Disks) -> None:
 
 
 def test_landing_area_goes_while_a_cell_is_processed(site: Site, disks: Disks) -> None:
-    """A worker whose sources vanish waits for them, with or without a service, and finishes its
-    cell.
+    """A worker whose sources vanish waits for them and finishes its cell.
+
+    It does so with or without a service.
     """
     disks.image(site.landing)
     cell = a_cell(site, files=10, reads=300)
@@ -243,7 +243,7 @@ def test_landing_area_goes_while_a_cell_is_processed(site: Site, disks: Disks) -
 
 
 class Unprivileged(Site):
-    """A site whose commands are bound by permissions, whoever runs the tests."""
+    """A site whose commands obey file permissions, whatever user runs the tests."""
 
     def command(self, *arguments: str) -> list[str]:
         return [*UNPRIVILEGED, *super().command(*arguments)]
@@ -251,9 +251,7 @@ class Unprivileged(Site):
 
 @pytest.fixture
 def unprivileged(tmp_path: Path) -> Iterator[Site]:
-    """A new, empty site without privileges; what a test has closed is opened again for pytest to
-    remove.
-    """
+    """A new, empty site without privileges; afterwards pytest can remove all its directories."""
     root = tmp_path / "site"
     root.mkdir()
     yield Unprivileged(root)
@@ -280,8 +278,9 @@ def unprivileged(tmp_path: Path) -> Iterator[Site]:
 )
 @needs_unprivileged
 def test_forbidden_directory(unprivileged: Site, closed: str, shown: str) -> None:
-    """What may not be read is shown with the reason, stops no other run, and is processed once it
-    may be read.
+    """An unreadable directory is shown with the reason and blocks no other run.
+
+    Its run is processed once the directory is readable.
     """
     site = unprivileged
     forbidden, free = a_cell(site), a_cell(site, OTHER_RUN, OTHER, seed=2)
@@ -305,7 +304,7 @@ def test_forbidden_directory(unprivileged: Site, closed: str, shown: str) -> Non
 
 
 class Opened:
-    """Tells whether anybody has opened certain files, by the kernel's word."""
+    """Reports whether any process has opened certain files, as the kernel says."""
 
     IN_OPEN, IN_DONT_FOLLOW = 0x20, 0x02000000
 
@@ -319,7 +318,7 @@ class Opened:
             assert watch >= 0, os.strerror(ctypes.get_errno())
 
     def any(self) -> bool:
-        """Whether so since the last call."""
+        """Whether a file was opened since the last call."""
         try:
             return bool(os.read(self._descriptor, 4096))
         except BlockingIOError:
@@ -328,8 +327,9 @@ class Opened:
 
 @pytest.mark.parametrize("where", ["fastq_pass", f"fastq_pass/{BARCODE}"])
 def test_things_that_are_no_data(site: Site, where: str) -> None:
-    """A FIFO, a symlink and a directory called like FASTQ are never opened; the run's log and
-    `explain` name them.
+    """A FIFO, link or directory with the name of a FASTQ is never opened.
+
+    The run's log and `explain` name it.
     """
     cell = a_cell(site)
     steps = cell.steps()
@@ -355,7 +355,7 @@ def test_things_that_are_no_data(site: Site, where: str) -> None:
     explained = site.run("explain", RUN, CELL).stdout
     assert not opened.any()
     secret.read_bytes()
-    assert opened.any()  # the kernel does tell
+    assert opened.any()  # the kernel does report an opening
     told = f"links and special files are not followed: {where}/x.fastq, {where}/y.fastq"
     assert told in explained
     assert told in (site.output / RUN / "pipeline.log").read_text()
@@ -365,9 +365,7 @@ def test_things_that_are_no_data(site: Site, where: str) -> None:
 
 
 def test_announced_files_that_are_no_files(site: Site) -> None:
-    """Where a link or a FIFO stands in the place of an announced file the cell waits, and says for
-    what.
-    """
+    """A cell with a link or a FIFO in place of an announced file waits and names the file."""
     cell = a_cell(site)
     cell.write()
     (victim, other) = sorted(cell.path.glob(f"fastq_pass/{BARCODE}/*.fastq"))
@@ -451,9 +449,7 @@ IN_THE_WAY = pytest.mark.parametrize(
 def test_output_that_may_not_be_written_is_not_claimed(
     unprivileged: Site, place: str, hinder: Callable[[Path], None]
 ) -> None:
-    """A poll names what hinders it and whom, and leaves the cell to a user who may write its
-    results.
-    """
+    """A poll names the obstacle and the user, and leaves the cell to a user with write access."""
     site = unprivileged
     cell = a_cell(site)
     cell.write()
@@ -480,8 +476,9 @@ def test_output_that_may_not_be_written_is_not_claimed(
 def test_output_that_may_not_be_written_any_more(
     unprivileged: Site, place: str, hinder: Callable[[Path], None]
 ) -> None:
-    """A worker that has the claim already ends, and the flag, the log and `explain` say why and
-    what to do.
+    """A worker that already has the claim ends.
+
+    The flag, the log and `explain` give the reason and the remedy.
     """
     site = unprivileged
     cell = a_cell(site)
@@ -507,9 +504,7 @@ def test_output_that_may_not_be_written_any_more(
 
 
 def test_output_that_is_read_only(site: Site, disks: Disks) -> None:
-    """A cell is not claimed while its results are on a read-only file system, and processed when it
-    is writable.
-    """
+    """A cell with results on a read-only file system is not claimed until that is writable."""
     disks.tmpfs(site.output, "64m")
     cell = a_cell(site)
     cell.write()

@@ -1,4 +1,4 @@
-"""The commands as people use them: answers, exit codes, and decisions that are recorded."""
+"""The commands in the hands of a user: output, exit codes, and the record of decisions."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def land(site: Site) -> SimulatedCell:
 
 
 def test_explain_follows_a_cell_through_its_life(site: Site) -> None:
-    """At each step `explain` says what is, what comes next, and in JSON the same."""
+    """At each step `explain` shows the state and the next step, with the same facts in JSON."""
     land(site)
     assert "is new" in site.run("explain", RUN).stdout
     assert "At the next look" in site.run("explain", RUN).stdout.replace("Next: at", "At")
@@ -42,7 +42,7 @@ def test_explain_follows_a_cell_through_its_life(site: Site) -> None:
 
 
 def test_plan_does_nothing(site: Site) -> None:
-    """`plan` prints what would be done, with reasons, and leaves no trace."""
+    """`plan` prints the planned work with its reasons, and changes nothing."""
     land(site)
     planned = json.loads(site.run("plan", "--json").stdout)
     assert [action["action"] for action in planned["runs"][0]["actions"]] == ["new-run"]
@@ -52,7 +52,7 @@ def test_plan_does_nothing(site: Site) -> None:
 
 
 def test_dry_run_is_the_same_plan_and_claims_nothing(site: Site) -> None:
-    """The executor `dry-run` tells what would be started; nothing is made."""
+    """The executor `dry-run` prints the actions of the same plan and claims nothing."""
     site.configure(processing="executor: dry-run")
     land(site)
     told = site.run("-v", "poll").stderr
@@ -62,7 +62,7 @@ def test_dry_run_is_the_same_plan_and_claims_nothing(site: Site) -> None:
 
 
 def test_inline_executor_works_in_the_deciding_process(site: Site) -> None:
-    """With the executor `inline` a poll does everything itself."""
+    """With the executor `inline`, a poll does all work in its own process."""
     site.configure(processing="executor: inline")
     land(site)
     site.run("poll")
@@ -82,8 +82,9 @@ def test_actions_by_hand_in_their_order(site: Site) -> None:
 
 
 def test_a_run_that_is_only_upstream_is_taken_up_by_hand(site: Site) -> None:
-    """The command in the log of a run from an upstream works where the run is not here yet; bad
-    names are refused.
+    """The logged `perform` command takes up a run that is still only upstream.
+
+    Bad names are refused.
     """
     location = "prom@promethion:/data/alpha"
     site.run("perform", "--upstream", location, "new-run", str(site.landing / RUN))
@@ -115,8 +116,9 @@ def test_flags_table_and_its_script_agree(site: Site) -> None:
 
 
 def test_abort_is_recorded_and_stops_the_cell(site: Site) -> None:
-    """An aborted cell is disregarded, with who and why in the flag and in the log; a second abort
-    says it was first.
+    """An aborted cell is not processed; the flag and the log name user and reason.
+
+    A further abort is refused.
     """
     land(site)
     site.run("perform", "new-run", RUN)
@@ -131,7 +133,7 @@ def test_abort_is_recorded_and_stops_the_cell(site: Site) -> None:
 
 
 def test_release_frees_a_claim_that_nobody_can_judge(site: Site) -> None:
-    """An empty `started` flag is waited for until a person says that its owner is dead."""
+    """An empty `started` flag holds its cell until a user says that its owner is dead."""
     land(site)
     site.run("perform", "new-run", RUN)
     site.run("perform", "synced", RUN, CELL)
@@ -149,7 +151,7 @@ def test_release_frees_a_claim_that_nobody_can_judge(site: Site) -> None:
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
 def test_verify_names_the_file_that_is_wrong(site: Site, damage: str) -> None:
-    """A flipped bit, a cut and a missing file are found and named."""
+    """A flipped bit, a truncated file and a missing file are found and named."""
     land(site)
     site.run("poll")
     victim = sorted((site.output / RUN / LIBRARY / CELL).glob("*.fastq.gz"))[0]
@@ -183,15 +185,13 @@ def test_verify_names_the_file_that_is_wrong(site: Site, damage: str) -> None:
 def test_mistakes_are_told_with_the_documented_exit_code(
     site: Site, arguments: list[str], code: int, told: str
 ) -> None:
-    """Usage is 2, failure is 1, and the message says what is wrong."""
+    """A wrong command says what is wrong, with code 2 for usage and 1 for a failure."""
     land(site)
     assert told in site.run(*arguments, check=code).stderr
 
 
 def test_doctor_leaves_nothing_behind(site: Site) -> None:
-    """The doctor tries things out on the real directories, finds a good host good, and removes what
-    it made.
-    """
+    """The doctor tests the real directories, finds no fault on a good host, and leaves no files."""
     land(site)
     checks = json.loads(site.run("doctor", "--json").stdout)["checks"]
     assert {check["name"] for check in checks} >= {
@@ -213,7 +213,7 @@ def test_paths_are_as_good_as_names(site: Site) -> None:
 
 
 def test_configuration_errors_come_all_at_once(site: Site) -> None:
-    """Every mistake is told in one go, with its line, and the exit code is that of usage."""
+    """All mistakes of a configuration are reported at once, with the exit code for usage."""
     site.config.write_text(
         f"landing: {site.landing}\noutput: {site.landing}/x\nwatch: {{engin: poll}}\nnice: 3\n"
     )
@@ -223,7 +223,7 @@ def test_configuration_errors_come_all_at_once(site: Site) -> None:
 
 
 def test_a_reader_that_has_seen_enough_is_no_error(site: Site) -> None:
-    """`hesiod-watch … | head -1` ends quietly."""
+    """`hesiod-watch … | head -1` ends without an error message."""
     land(site)
     read, write = os.pipe()
     with subprocess.Popen(
@@ -236,6 +236,6 @@ def test_a_reader_that_has_seen_enough_is_no_error(site: Site) -> None:
 
 
 def test_poll_that_finds_no_landing_area_says_try_again(site: Site) -> None:
-    """A landing area that is not there is not an empty one: exit code 75."""
+    """A missing landing area is not an empty one: exit code 75."""
     site.landing.rmdir()
     assert "landing" in site.run("poll", check=75).stderr

@@ -1,8 +1,7 @@
-"""Sixty-four processes race for every flag, on a local disk, through two mounts, and with answers
-lost on the way.
+"""Races of 64 processes for every flag: on a local disk, through two mounts, and with lost answers.
 
-Each racer writes down what it was told. Afterwards every flag must have exactly one racer who was
-told that it won, and its content must be that racer's.
+Each racer records the answer that it gets. Afterwards every flag must have exactly one winner among
+the racers, and must contain that racer's token.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ ROOT = Path(hesiod_watch.__file__).parents[1]
 TOUCH = ROOT / "bin" / "hesiod-touch-atomic"
 RACERS = 64
 
-# Arguments: number of flags, number of the racer, directory. Begins when its standard input ends.
-# Prints the flags that it won, and the token of each.
+# Arguments: number of flags, number of the racer, directory. The racer begins when its standard
+# input ends. It prints the flags that it won, each with its token.
 PYTHON_RACER = """
 import sys
 from pathlib import Path
@@ -50,7 +49,7 @@ for flag in range(number):
     print(flag, owner.token)
 """
 
-# The same, with the tool; the token is that of the file, since the tool does not tell it.
+# The same with the shell tool, which prints no token; it is read from the file.
 SHELL_RACER = """
 read -r ready
 flag=0
@@ -74,7 +73,7 @@ def shell_racer(shell: str) -> list[str]:
 def race(
     racer: Sequence[str], flags: int, directories: Sequence[Path], preload: str = ""
 ) -> list[dict[int, str]]:
-    """Let 64 racers go at once, in turn through each of the directories; what each was told."""
+    """Start 64 racers at once, in turn in each directory; return the flags that each has won."""
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "LD_PRELOAD": preload}
     racers = [
         subprocess.Popen(
@@ -100,7 +99,7 @@ def race(
 
 
 def check(told: list[dict[int, str]], flags: int, directory: Path) -> None:
-    """One winner of each flag, whose token is in it; nothing else is left."""
+    """Assert that each flag has one winner and its token, and that no other file is left."""
     winners = Counter(flag for racer in told for flag in racer)
     assert winners == dict.fromkeys(range(flags), 1)
     for racer in told:
@@ -129,13 +128,13 @@ def racer_of(kind: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_winner(kind: str, tmp_path: Path) -> None:
-    """Of 64 racers for each flag one wins, on the local file system."""
+    """Each flag has one winner among 64 racers on the local file system."""
     check(race(racer_of(kind), FLAGS[kind], [tmp_path]), FLAGS[kind], tmp_path)
 
 
 @contextmanager
 def mounted(source: Path, target: Path) -> Iterator[Path]:
-    """`source` seen through FUSE at `target`."""
+    """A FUSE mount of `source` at `target`."""
     if shutil.which("bindfs") is None or shutil.which("fusermount3") is None:
         pytest.skip("needs bindfs and fusermount3 (Debian: bindfs, fuse3)")
     if not os.access("/dev/fuse", os.W_OK):
@@ -153,7 +152,7 @@ def mounted(source: Path, target: Path) -> Iterator[Path]:
 @pytest.mark.system
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_winner_through_two_mounts(kind: str, tmp_path: Path) -> None:
-    """The same with half of the racers on one and half on another FUSE mount of the directory."""
+    """Each flag has one winner if each half of the racers uses a different FUSE mount."""
     flags = FLAGS[kind] // 2
     real = tmp_path / "real"
     real.mkdir()
@@ -218,9 +217,7 @@ def losing(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_winner_with_lost_answers(kind: str, tmp_path: Path, losing: str) -> None:
-    """A third of the links are made and reported as errors: still each flag has one owner, who
-    knows it.
-    """
+    """Each flag has one owner, who knows it, if a third of the successful links report an error."""
     check(race(racer_of(kind), FLAGS[kind], [tmp_path], preload=losing), FLAGS[kind], tmp_path)
 
 
@@ -241,7 +238,10 @@ for flag in range(int(sys.argv[1])):
 
 
 def test_lost_answers_matter(tmp_path: Path, losing: str) -> None:
-    """Who believes the answer of link(2) leaves flags that nobody owns: the test above can fail."""
+    """A racer that trusts the answer of link(2) leaves flags without an owner.
+
+    So the test above can fail.
+    """
     told = race([sys.executable, "-c", TRUSTING_RACER], 50, [tmp_path], preload=losing)
     assert len({flag for racer in told for flag in racer}) < 50
     assert len(os.listdir(tmp_path)) == 50
@@ -266,7 +266,7 @@ print(empty)
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_never_empty(kind: str, tmp_path: Path) -> None:
-    """Readers who open each flag the moment it exists never see one that is not whole."""
+    """A reader that opens each flag immediately never finds a partial one."""
     flags = FLAGS[kind] * 4
     chasers = [
         subprocess.Popen(
@@ -290,7 +290,7 @@ def test_never_empty(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("error", ["EPERM", "EOPNOTSUPP", "EMLINK"])
 def test_links_refused(kind: str, error: str, tmp_path: Path) -> None:
-    """Where the kernel refuses links, the flag is made once and whole all the same."""
+    """If the kernel refuses links, the flag is still created once and whole."""
     strace = [
         "strace",
         "-f",
@@ -322,12 +322,10 @@ def test_links_refused(kind: str, error: str, tmp_path: Path) -> None:
 @needs_strace
 @pytest.mark.parametrize("call", ["openat", "write", "fsync", "linkat", "newfstatat", "unlinkat"])
 def test_killed_anywhere(call: str, tmp_path: Path) -> None:
-    """Killed before any of its system calls, a process leaves a whole flag or none, and the next
-    one goes on.
-    """
+    """A process killed at any system call leaves a whole flag or none; the next one succeeds."""
     pipeline = tmp_path / "pipeline"
     environ = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    # The interpreter's own start opens files too, and only calls on this directory are meant.
+    # The interpreter also opens files when it starts. Only calls on this directory count.
     here = ["-P", str(pipeline)] if call not in {"write", "fsync"} else []
     racer = [*python_racer(), "1", "0", str(pipeline)]
     killed = 0

@@ -1,5 +1,6 @@
-"""Real processes growing real files: killed or failed by the kernel at each call, on disks that
-fill up.
+"""Ingest by real processes on real files, which the kernel kills or fails at each call.
+
+Other tests fill the disk, or open the largest cells.
 """
 
 from __future__ import annotations
@@ -64,7 +65,7 @@ with ingest.Ingest.open(Path(sys.argv[2]), settings, owner={}, check_all=False,
     one.finish(outputs, on_progress=lambda tally: print(".", end="", flush=True))
 """
 
-# Calls that change what is on the disk, or end a file. Reading is tested by what is read.
+# Calls that change the disk or close a file. Other tests check what is read.
 CALLS = (
     "openat",
     "mkdir",
@@ -80,7 +81,7 @@ CALLS = (
 
 
 class World:
-    """A cell, what it must become, and a directory to let it grow in."""
+    """A cell, its expected outputs, and a directory for its ingest."""
 
     def __init__(self, place: Path) -> None:
         self.outputs = cell(place / "sources")
@@ -93,7 +94,7 @@ class World:
         return (sys.executable, "-c", program, str(self.listing), str(self.directory))
 
     def trace(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """Let it grow under strace, which sees only calls about the files in the directory."""
+        """Run the ingest under strace, which handles only calls on the files of the directory."""
         names = (*(output.name for output in self.outputs), "journal.jsonl", "checkpoint.bin")
         names += ("journal.jsonl.new", "checkpoint.bin.new")
         paths = [
@@ -107,7 +108,7 @@ class World:
         )
 
     def finish(self) -> None:
-        """Go on to the end, on a sound disk, and look at the result."""
+        """Finish the ingest on a good disk and check the result."""
         with Ingest.open(
             self.directory, SETTINGS, owner={}, check_all=True, limits=LIMITS
         ) as ingest:
@@ -118,7 +119,7 @@ class World:
 
 
 def environment() -> dict[str, str]:
-    """Of programs that import what the tests do, and write no byte code."""
+    """Environment for programs that import the modules of the tests and write no byte code."""
     paths = (Path(hesiod_watch.__file__).parent.parent, Path(growing.__file__).parent)
     return {
         **os.environ,
@@ -134,7 +135,7 @@ def world(tmp_path: Path) -> Iterator[World]:
 
 
 def count_of(world: World, call: str) -> int:
-    """How often an undisturbed run makes a call."""
+    """Number of times that an undisturbed ingest makes a call."""
     log = world.listing.with_name("log")
     assert world.trace("-e", f"trace={call}", "-o", str(log)).returncode == 0
     world.finish()
@@ -143,7 +144,7 @@ def count_of(world: World, call: str) -> int:
 
 @needs_strace
 def test_no_other_call_changes_a_disk(world: World) -> None:
-    """The calls below are all that there are."""
+    """CALLS contains every call that changes a disk."""
     made = changing_calls(world.command(GROW), environment())
     assert made
     assert made <= set(CALLS)
@@ -153,7 +154,7 @@ def test_no_other_call_changes_a_disk(world: World) -> None:
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("call", CALLS)
 def test_sigkill_at_every_call(call: str, world: World) -> None:
-    """Killed by the kernel at any call, it is gone on with, and the bytes are the same."""
+    """An ingest that is killed at any call continues, and its outputs have the same bytes."""
     count = count_of(world, call)
     assert count
     for number in range(1, count + 1):
@@ -169,27 +170,27 @@ def test_sigkill_at_every_call(call: str, world: World) -> None:
     ("error", "code"), [("ENOSPC", 75), ("EIO", 1)], ids=["no room", "input/output error"]
 )
 def test_an_error_at_every_call(call: str, error: str, code: int, world: World) -> None:
-    """Refused at any call, it ends with the right kind of error, and is gone on with to the same
-    bytes.
+    """An ingest that gets an error at any call ends with the right exit code, and then continues.
 
-    0 is right only where nothing depends on the call: removing what is not needed, and the end of
-    the session.
+    Its outputs have the same bytes. Exit code 0 is right only if nothing depends on the call: the
+    removal of files that are not needed, and the end of the session.
     """
     harmless = 0
-    # strace does not do what it lets fail: a journal that is not closed stays locked, for the next
-    # session to wait.
+    # strace does not execute the calls that it fails: a journal that is not closed stays locked,
+    # and the next session waits for it.
     codes = {0, code, 75} if call == "close" else {0, code}
     for number in range(1, count_of(world, call) + 1):
         failed = world.trace("-e", f"inject={call}:error={error}:when={number}", "-o", os.devnull)
         assert failed.returncode in codes, f"{call} {number}: {failed.stderr}"
         harmless += failed.returncode == 0
         world.finish()
-    # Of some thirty: the ends of two sessions, and without room five checkpoints.
+    # Of about thirty calls, these are harmless: the ends of two sessions, and with a full disk five
+    # checkpoints.
     assert call != "fdatasync" or harmless < 10
 
 
 def larger(place: Path, sources: int = 30) -> list[Output]:
-    """Outputs that two workers are busy with for a while."""
+    """Outputs that keep two workers busy for a while."""
     return [
         Output(
             f"o{number}.fastq.gz",
@@ -209,9 +210,7 @@ def larger(place: Path, sources: int = 30) -> list[Output]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("whom", ["parent", "worker", "all"])
 def test_kills_among_workers(whom: str, tmp_path: Path) -> None:
-    """Whoever of several processes is killed, and the next one started at once: the end is the
-    same.
-    """
+    """A killed parent or worker is followed at once by a new process; the result is the same."""
     outputs = larger(tmp_path / "sources")
     correct = expected(tmp_path / "undisturbed", outputs)
     listing = tmp_path / "outputs"
@@ -250,7 +249,7 @@ def test_kills_among_workers(whom: str, tmp_path: Path) -> None:
 
 
 def kill(process: int) -> None:
-    """Negative: everybody in that group."""
+    """Kill a process; a negative number means its whole group."""
     try:
         if process < 0:
             os.killpg(-process, signal.SIGKILL)
@@ -266,16 +265,14 @@ def children_of(parent: int) -> list[int]:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for a part of the output."""
+    """A file system with space for a part of the output."""
     with in_memory(tmp_path / "small", "600k") as place:
         yield place
 
 
 @pytest.mark.parametrize("again", ["the same ingest", "a new one"])
 def test_a_disk_that_fills_up_and_is_enlarged(again: str, small_disk: Path, tmp_path: Path) -> None:
-    """A full disk is waited for, with all that fits kept; with more room the work goes on to the
-    same bytes.
-    """
+    """An ingest on a full disk keeps all that fits; with more space it ends with the same bytes."""
     outputs = larger(tmp_path / "sources", sources=8)
     correct = expected(tmp_path / "undisturbed", outputs)
     assert sum(map(len, correct.values())) > 800_000
@@ -283,7 +280,10 @@ def test_a_disk_that_fills_up_and_is_enlarged(again: str, small_disk: Path, tmp_
     kept = []
 
     def go_on() -> None:
-        """Opening wants a line in the journal, for which there may be no room either."""
+        """Continue the ingest.
+
+        Opening it writes to the journal, which can also fail on a full disk.
+        """
         nonlocal ingest
         ingest = ingest or Ingest.open(small_disk / "out", SETTINGS, owner={}, check_all=True)
         ingest.finish(outputs)
@@ -319,9 +319,7 @@ print(json.dumps([seconds, int(memory[1]), ingest.sources, ingest.notes]))
 
 
 def test_the_largest_cells_open_quickly(tmp_path: Path) -> None:
-    """A hundred thousand sources in 192 outputs of 20,000 reads each are opened in seconds, in 150
-    MB.
-    """
+    """A cell of 100,000 sources in 192 outputs of 20,000 reads each opens in seconds, in 150 MB."""
     outputs, sources, piece = 192, 100_000, bytes(10)
     names = [
         f"20261122_TEST_run_library_PAW00001_0a1b2c3d_barcode{number:02}_pass.fastq.gz"
@@ -369,7 +367,7 @@ def test_the_largest_cells_open_quickly(tmp_path: Path) -> None:
 
 
 def statistics_of(reads: int) -> ReadStatistics:
-    """As those of real reads: most lengths and qualities are different."""
+    """Statistics like those of real reads: most lengths and qualities are different."""
     rng = random.Random(1)
     statistics = ReadStatistics(reads=reads)
     for _ in range(reads):

@@ -1,6 +1,4 @@
-"""kill -9 of services and workers while cells land: nothing lost, nothing doubled, nothing
-different.
-"""
+"""kill -9 of services and workers while cells arrive: no read is lost, doubled or changed."""
 
 from __future__ import annotations
 
@@ -44,23 +42,21 @@ def cells_for(landing: Path) -> list[SimulatedCell]:
 
 
 def processes_of(site: Site) -> list[int]:
-    """Every process that works for this site: its service, its workers, and what those have
-    started.
-    """
+    """Every process that works for this site: service, workers and their child processes."""
     found = []
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
                 command = (entry / "cmdline").read_bytes().split(b"\0")
             except OSError:
-                continue  # it has ended since the listing
+                continue  # it ended after the listing
             if os.fsencode(site.config) in command and int(entry.name) != os.getpid():
                 found.append(int(entry.name))
     return found
 
 
 def contents(output: Path) -> dict[str, str]:
-    """Checksum of what is inside every FASTQ of every cell, by its path."""
+    """Checksum of the inflated content of every FASTQ of every cell, by its path."""
     return {
         str(path.relative_to(output)): hashlib.sha256(
             gzip.decompress(path.read_bytes())
@@ -87,8 +83,9 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
         return sum(f"{cell.cell}.done" in site.flags(cell.run) for cell in cells)
 
     def workers() -> list[int]:
-        """What works beside the service; when all is done one cell is let be done again, as a
-        person would.
+        """Processes of the site without the service.
+
+        If all cells are done, one is first released for processing again, as a user would do.
         """
         if done() == len(cells):
             cell = choice.choice(cells)
@@ -99,19 +96,18 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
     services: list[subprocess.Popen[bytes]] = [site.start_service()]
     landing.start()
     killed = {"service": 0, "worker": 0}
-    ready = 0  # how often a service had said that it is ready when the last one was started
+    ready = 0  # number of times that a service had logged "ready" when the last one was started
     pause = threading.Event()
     while sum(killed.values()) < KILLS:
         if choice.random() < 0.6:
-            # However slow the machine is: a service lives until it has started work, and only then
-            # one of it is killed.
+            # A worker is killed only after the service has started work, even on a slow machine.
             site.eventually(lambda: bool(workers()), "something works")
             pause.wait(choice.uniform(0.0, 0.3))
             found = workers()
             try:
                 os.kill(choice.choice(found), signal.SIGKILL)
             except (IndexError, ProcessLookupError):
-                continue  # ended by itself meanwhile
+                continue  # it ended by itself meanwhile
             killed["worker"] += 1
         else:
             pause.wait(choice.uniform(0.02, 0.5))
@@ -122,7 +118,7 @@ def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPat
             services.append(site.start_service())
     landing.join()
     site.eventually(lambda: done() == len(cells), "every cell is done", 300)
-    # The last one may have been started a moment ago; before it listens to signals SIGTERM just
+    # The last service may have been started a moment ago. Before it handles signals, SIGTERM just
     # ends it.
     site.eventually(lambda: site.logged("INFO ready") > ready, "the last service is ready")
     services[-1].terminate()

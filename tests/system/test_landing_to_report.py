@@ -1,6 +1,4 @@
-"""From the last read to the report: the real service, the real poll, real workers, on cells like
-MinKNOW's.
-"""
+"""From the last read to the report: real service, polls and workers, on cells like MinKNOW's."""
 
 from __future__ import annotations
 
@@ -63,7 +61,7 @@ def reads_in(path: Path) -> int:
 
 
 def assert_whole(site: Site, simulated: SimulatedCell, cell: str = CELL, run: str = RUN) -> None:
-    """Everything a finished cell must have, held against what the sequencer wrote."""
+    """Assert that a finished cell is complete, compared with what the sequencer wrote."""
     place = results(site, cell, run)
     qc = json.loads((place / "qc.json").read_text())
     expected = simulated.expected.values()
@@ -89,8 +87,9 @@ def done(site: Site, cell: str = CELL, run: str = RUN) -> bool:
 
 @pytest.mark.parametrize("gz", [False, True], ids=["plain", "gz"])
 def test_events_alone_bring_a_cell_to_its_report(site: Site, gz: bool) -> None:
-    """With sweeps an hour apart, a run that lands file by file is taken up, processed and reported
-    by events alone.
+    """Events alone take a run that arrives file by file to its report.
+
+    The sweeps are an hour apart.
     """
     site.configure(watch="sweep_interval: 1h, full_sweep_interval: 2h")
     with site.service():
@@ -114,8 +113,9 @@ def test_events_alone_bring_a_cell_to_its_report(site: Site, gz: bool) -> None:
 
 
 def test_poll_alone_is_enough(site: Site) -> None:
-    """Without any service one poll takes a run from landing to report; the next has nothing to do
-    and says nothing.
+    """One poll takes a run from landing to report; the next does and prints nothing.
+
+    No service runs.
     """
     simulated = a_cell(site)
     simulated.write()
@@ -129,9 +129,7 @@ def test_poll_alone_is_enough(site: Site) -> None:
 
 
 def test_one_poll_does_more_than_it_has_workers_for(site: Site) -> None:
-    """With one worker and four complete cells in four runs, one poll does them one after another
-    and then ends.
-    """
+    """One poll does four complete cells in four runs with one worker, in sequence, then ends."""
     site.configure(processing="workers: 1")
     runs = [f"20261122_TEST_run{number}" for number in range(4)]
     for number, run in enumerate(runs):
@@ -141,8 +139,9 @@ def test_one_poll_does_more_than_it_has_workers_for(site: Site) -> None:
 
 
 def test_a_silent_upstream_does_not_keep_a_poll_from_local_runs(site: Site) -> None:
-    """While a poll waits for a sequencer that does not answer, local cells are finished; then it
-    tells of both.
+    """While a poll waits for a sequencer that does not answer, local cells finish.
+
+    Then the poll reports both.
     """
     given_up = site.root / "given-up"
     silent = site.root / "bin" / "ssh"
@@ -168,9 +167,7 @@ def test_a_silent_upstream_does_not_keep_a_poll_from_local_runs(site: Site) -> N
 
 
 def test_log_tells_the_command_that_repeats_an_action(site: Site) -> None:
-    """Each action's first line in the run's log is the command that a person would type to repeat
-    it.
-    """
+    """Each action's first line in the run's log is the command that repeats it."""
     a_cell(site).write()
     site.run("poll")
     log = (site.output / RUN / "pipeline.log").read_text()
@@ -182,8 +179,9 @@ def test_log_tells_the_command_that_repeats_an_action(site: Site) -> None:
 
 
 def test_files_that_arrive_after_the_summary_are_found(site: Site) -> None:
-    """Data directories are not watched; a cell that lacks files is counted again and again, and
-    then processed.
+    """A cell that lacks files is counted again and again, and processed when it is complete.
+
+    No watch covers its data directories.
     """
     with site.service():
         simulated = a_cell(site)
@@ -207,9 +205,7 @@ def test_files_that_arrive_after_the_summary_are_found(site: Site) -> None:
 
 
 def test_half_written_summary_never_counts(site: Site) -> None:
-    """A final_summary that is cut in the middle is waited for; the cell is done when the rest of it
-    is there.
-    """
+    """A truncated final_summary does not count; the cell is done when its rest is written."""
     simulated = a_cell(site)
     simulated.write()
     (summary,) = cell_dir(site).glob("final_summary*.txt")
@@ -224,8 +220,9 @@ def test_half_written_summary_never_counts(site: Site) -> None:
 
 
 def test_a_damaged_cell_does_not_stop_another(site: Site) -> None:
-    """A file that is not FASTQ fails its cell, by name; the other cell is done; mended and retried,
-    it is done too.
+    """A file that is not FASTQ fails its cell by name, but no other cell.
+
+    After repair and retry, the cell is done too.
     """
     bad, good = a_cell(site), a_cell(site, OTHER, seed=2)
     bad.write()
@@ -240,7 +237,7 @@ def test_a_damaged_cell_does_not_stop_another(site: Site) -> None:
     assert cells[f"{LIBRARY}/{CELL}"]["stage"] == "failed"
     assert victim.name in cells[f"{LIBRARY}/{CELL}"]["why"]
     assert_whole(site, good, OTHER)
-    site.run("poll")  # a failure is a person's: nothing is tried again by itself
+    site.run("poll")  # a failure needs a person: a poll does not retry it
     assert not done(site)
     victim.write_text(text)
     site.run("retry", RUN, CELL, "--why", "file copied again")
@@ -249,8 +246,9 @@ def test_a_damaged_cell_does_not_stop_another(site: Site) -> None:
 
 
 def test_running_worker_survives_the_service(site: Site) -> None:
-    """SIGTERM ends the service at once and leaves its worker alone; a new service finds it and
-    starts no other.
+    """SIGTERM ends the service at once but not its worker.
+
+    A new service finds the worker and starts no other.
     """
     simulated = a_cell(site, files=30, reads=200)
     simulated.write()
@@ -265,7 +263,7 @@ def test_running_worker_survives_the_service(site: Site) -> None:
 
 
 def test_dead_worker_is_replaced(site: Site) -> None:
-    """A worker that is killed is seen to be dead, and the next epoch finishes its cell."""
+    """A killed worker is recognized as dead, and the next epoch finishes its cell."""
     site.configure(processing="workers: 1, attempts_per_day: 5")
     simulated = a_cell(site, files=30, reads=200)
     simulated.write()
@@ -279,7 +277,7 @@ def test_dead_worker_is_replaced(site: Site) -> None:
         except OSError:
             (pipeline / f"{CELL}.done").unlink(
                 missing_ok=True
-            )  # should it have been faster than we: once more
+            )  # if the worker was faster than the test: again
             return False
         return True
 
@@ -291,7 +289,7 @@ def test_dead_worker_is_replaced(site: Site) -> None:
 
 
 def test_services_and_polls_at_once_do_everything_once(site: Site) -> None:
-    """Two services and three polls on one tree: every cell is processed once, whoever wins."""
+    """Two services and three polls on one tree process every cell once."""
     names = [f"20261122_221{number}_1A_PAW0000{number}_0a1b2c3{number}" for number in range(6)]
     cells = [a_cell(site, name, seed=number) for number, name in enumerate(names)]
     with site.service(), site.service():
@@ -308,8 +306,10 @@ def test_services_and_polls_at_once_do_everything_once(site: Site) -> None:
 
 
 def test_a_persons_flags_take_effect_without_a_restart(site: Site) -> None:
-    """An aborted cell is left alone, `touch` of synced starts one without a summary, and a removed
-    flag counts.
+    """A person's flags take effect without a restart.
+
+    An aborted cell is left alone, `touch` of its synced flag starts a cell without a summary, and a
+    removed flag counts as removed.
     """
     with site.service():
         aborted = a_cell(site)
@@ -332,8 +332,9 @@ def test_a_persons_flags_take_effect_without_a_restart(site: Site) -> None:
 
 
 def test_landing_area_that_vanishes_and_comes_back(site: Site) -> None:
-    """An empty directory in the place of the landing area changes nothing; when the real one is
-    back, work goes on.
+    """An empty directory in place of the landing area changes nothing.
+
+    Afterwards work continues.
     """
     with site.service():
         a_cell(site).write()
@@ -354,8 +355,9 @@ def test_landing_area_that_vanishes_and_comes_back(site: Site) -> None:
 
 
 def test_run_renamed_while_it_is_worked_on(site: Site) -> None:
-    """The worker of a run that was renamed ends with a clear line; the run is finished under its
-    new name.
+    """The worker of a renamed run ends with a clear line.
+
+    The run is finished under its new name.
     """
     site.configure(processing="workers: 1, attempts_per_day: 5")
     simulated = a_cell(site, files=30, reads=200)
@@ -365,14 +367,14 @@ def test_run_renamed_while_it_is_worked_on(site: Site) -> None:
         site.eventually(lambda: f"{CELL}.started.worker" in site.flags(RUN), "a worker has begun")
         (site.landing / RUN).rename(site.landing / renamed)
         site.eventually(lambda: done(site, run=renamed), "the cell is done under the new name")
-    # The link to the results moved with the run, so they stay where they were.
+    # The link to the results moved with the run, so the results keep their place.
     qc = json.loads((results(site) / "qc.json").read_text())
     assert qc["total"]["reads"] == sum(amount.reads for amount in simulated.expected.values())
 
 
 def test_bad_names_are_shown_and_left_alone(site: Site) -> None:
-    """Names outside the grammar are quarantined with a reason, links out of the tree are not
-    followed.
+    """Names outside the grammar are quarantined with a reason; links are not followed out of the
+    tree.
     """
     a_cell(site).write()
     outside = site.root / "outside"
@@ -388,17 +390,15 @@ def test_bad_names_are_shown_and_left_alone(site: Site) -> None:
     assert "quarantined" in status
     assert "lib;rary" in status
     assert "-rf $(touch pwned)\\n" in status
-    # A title, two runs, a cell, a library, and the disks of landing and output: no name makes a
-    # line of its own.
+    # A title, two runs, a cell, a library, and the disks of landing and output: no name adds a line
+    # of its own.
     assert len(status.splitlines()) == 7
     assert {path.name for path in site.output.iterdir()} == {RUN, ".hesiod-watch"}
     assert list(site.status()[RUN]["cells"]) == [f"{LIBRARY}/{CELL}"]
 
 
 def test_status_for_hesiods_scripts(site: Site) -> None:
-    """`status --hesiod -I` prints the block of lines that Hesiod's driver evaluates, upstream cells
-    included.
-    """
+    """`status --hesiod -I` prints the lines that Hesiod's driver evaluates, with upstream cells."""
     a_cell(site).write()
     site.run("poll")
     listing = (
@@ -409,7 +409,7 @@ def test_status_for_hesiods_scripts(site: Site) -> None:
         line.split(": ", 1)
         for line in site.run("status", "--hesiod", "-I", RUN, input=listing).stdout.splitlines()
     )
-    assert time.strptime(lines.pop("StartTime"))  # as ctime(3) writes it
+    assert time.strptime(lines.pop("StartTime"))  # in the form of ctime(3)
     assert lines == {
         "Experiment": RUN,
         "Instrument": "TEST",

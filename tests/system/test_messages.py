@@ -1,6 +1,4 @@
-"""People are told: by a real tracker, each thing once, in order, and without anything waiting for
-it.
-"""
+"""Messages through a real tracker: each event once, in order, and without delay for any work."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ from sites import eventually
 pytestmark = pytest.mark.system
 
 STORY = ["run-new", "cell-ready", "all-cells-run", "cell-done", "run-complete"]
-"""What is told of a run with one cell."""
+"""Messages of a run with one cell."""
 
 
 @pytest.fixture
@@ -52,16 +50,16 @@ def poll_until_delivered(site: NotifiedSite, *runs: str) -> None:
 
 
 def assert_told_once(ticket: Ticket, count: int = len(STORY)) -> None:
-    """A ticket holds so many messages, each once, in order."""
+    """Assert that a ticket has this number of messages, each once, in order."""
     assert numbers(ticket) == list(range(1, count + 1))
     assert len(set(tokens(ticket))) == count
 
 
-# The story.
+# Messages of a run, without faults.
 
 
 def test_life_of_a_run(site: NotifiedSite, tracker: RtServer) -> None:
-    """A run leaves one ticket with the whole story in order; whatever is run again adds nothing."""
+    """A run leaves one ticket with all messages in order; repeated commands add nothing."""
     site.cell().write()
     assert site.run("poll").stderr == ""
     (ticket,) = tracker.tickets()
@@ -87,8 +85,9 @@ def test_life_of_a_run(site: NotifiedSite, tracker: RtServer) -> None:
 
 
 def test_a_cell_is_added_and_one_processed_again(site: NotifiedSite, tracker: RtServer) -> None:
-    """A complete run that gets another cell goes on in its ticket; a cell that is processed again
-    is told again.
+    """A further cell of a complete run uses its ticket.
+
+    A cell that is processed again is reported again.
     """
     site.cell().write()
     site.run("poll")
@@ -128,8 +127,9 @@ def test_a_failed_cell(site: NotifiedSite, tracker: RtServer) -> None:
 
 
 def test_types_and_queues(site: NotifiedSite, tracker: RtServer) -> None:
-    """A type's runs have their tickets in its queue, or none; a type that is not processed is told
-    as received.
+    """The type decides the queue of a run's ticket, or that there is none.
+
+    A run of a type without processing is reported as received.
     """
     types = (
         'types: {v: {runs: ".*_v_.*", process: false, queue: promrun_visitor},'
@@ -153,9 +153,7 @@ def test_types_and_queues(site: NotifiedSite, tracker: RtServer) -> None:
 
 
 def test_names_that_begin_alike(site: NotifiedSite, tracker: RtServer) -> None:
-    """Runs one of whose names is a part of another's have each their own ticket, and nothing of
-    another's.
-    """
+    """Runs with similar names have separate tickets, without messages of the other runs."""
     runs = [RUN, f"{RUN}_2", RUN[:-1], RUN.upper(), RUN.replace("_", "-")]
     for number, run in enumerate(runs):
         site.cell(run, f"20261122_221{number}_1A_PAW0000{number}_0a1b2c3{number}").write()
@@ -170,9 +168,7 @@ def test_names_that_begin_alike(site: NotifiedSite, tracker: RtServer) -> None:
 
 
 def test_events_that_are_not_told(site: NotifiedSite, tracker: RtServer) -> None:
-    """What is configured as nothing stays in the log; comments and replies are what they are
-    configured to be.
-    """
+    """An event configured as "nothing" is only logged; others are comments or replies."""
     site.configure(
         events={
             "run-new": "nothing",
@@ -191,9 +187,7 @@ def test_events_that_are_not_told(site: NotifiedSite, tracker: RtServer) -> None
 
 
 def test_without_a_tracker(site: NotifiedSite, tracker: RtServer) -> None:
-    """Without a tracker everything is in the log and shown; who configures one later gets no old
-    news.
-    """
+    """Without a tracker all messages are logged and shown; a later tracker gets only new ones."""
     site.configure(rt={})
     site.cell().write()
     site.run("poll")
@@ -213,8 +207,9 @@ def test_without_a_tracker(site: NotifiedSite, tracker: RtServer) -> None:
 
 
 def test_runs_from_before(site: NotifiedSite, tracker: RtServer) -> None:
-    """A run that was complete before there were messages is left alone; one that was not is
-    followed from then on.
+    """A run that was complete before there were messages gets none.
+
+    A run that was incomplete gets them all.
     """
     site.configure(rt={})
     for run in (RUN, f"{RUN}_open"):
@@ -243,15 +238,13 @@ def test_runs_from_before(site: NotifiedSite, tracker: RtServer) -> None:
     assert_told_once(ticket)
 
 
-# A tracker that is away, slow, or loses answers.
+# A tracker that is down, slow, or loses answers.
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # ten runs are processed, and fifty messages delivered
 def test_tracker_away_for_the_life_of_many_runs(site: NotifiedSite, tracker: RtServer) -> None:
-    """With the tracker stopped for the whole life of 10 runs nothing waits; then each has its
-    ticket with it all.
-    """
+    """A stopped tracker delays none of 10 runs; afterwards each ticket has all messages."""
     runs = [f"20261122_TEST_run{number:02d}" for number in range(10)]
     tracker.down()
     for number, run in enumerate(runs):
@@ -276,9 +269,7 @@ def test_tracker_away_for_the_life_of_many_runs(site: NotifiedSite, tracker: RtS
 
 @pytest.mark.timeout(240)
 def test_a_frozen_tracker_holds_nothing_up(site: NotifiedSite, tracker: RtServer) -> None:
-    """A tracker that takes connections and never answers costs a poll its timeout, and no cell
-    anything.
-    """
+    """A tracker that never answers costs a poll its timeout, and delays no cell."""
     tracker.freeze()
     runs = [f"{RUN}_{number}" for number in range(4)]
     for run in runs:
@@ -311,9 +302,7 @@ def test_a_frozen_tracker_holds_nothing_up(site: NotifiedSite, tracker: RtServer
 def test_a_lost_answer(
     request_: str, how: str, behind: NotifiedSite, before: Gate, tracker: RtServer
 ) -> None:
-    """A connection that is cut, or falls silent, after the tracker has taken a message leads to no
-    second one.
-    """
+    """A connection that fails after the tracker accepted a message causes no duplicate."""
     assert how in ("cut", "silence")
     before.lose(request_.rstrip(), "cut" if how == "cut" else "silence")
     behind.cell().write()
@@ -326,9 +315,7 @@ def test_a_lost_answer(
 
 @pytest.mark.slow
 def test_everybody_at_once(behind: NotifiedSite, before: Gate, tracker: RtServer) -> None:
-    """Two services and polls deliver at the same time, over a connection that loses answers: each
-    thing once.
-    """
+    """Two services and polls that deliver at once, with lost answers, deliver each message once."""
     for request in (
         "POST /REST/2.0/ticket",
         "POST /REST/2.0/ticket/1/",
@@ -373,9 +360,7 @@ def test_everybody_at_once(behind: NotifiedSite, before: Gate, tracker: RtServer
 def test_killed_while_delivering(
     request_: str, behind: NotifiedSite, before: Gate, tracker: RtServer
 ) -> None:
-    """A deliverer that is killed while the tracker has its message is followed by one that sends it
-    no second time.
-    """
+    """After a kill while the tracker has the message, the next deliverer sends no duplicate."""
     behind.cell().write()
     behind.configure(rt={})
     behind.run("poll")
@@ -399,11 +384,11 @@ def test_killed_while_delivering(
     assert "notify.done" in behind.flags(RUN)
 
 
-# What people do meanwhile.
+# Changes that people make to tickets.
 
 
 def test_resolved_by_a_person(site: NotifiedSite, tracker: RtServer) -> None:
-    """A ticket that a person has resolved is still told everything; no second one is opened."""
+    """A ticket that a person resolved still gets all messages; no other ticket is opened."""
     site.cell().write()
     site.run("poll")
     (ticket,) = tracker.tickets()
@@ -415,8 +400,9 @@ def test_resolved_by_a_person(site: NotifiedSite, tracker: RtServer) -> None:
 
 
 def test_deleted_by_a_person(site: NotifiedSite, tracker: RtServer) -> None:
-    """A deleted ticket is not replaced behind a person's back: it is said what to do, and done when
-    it is done.
+    """A deleted ticket is not replaced silently.
+
+    Status names the remedy, after which the delivery continues.
     """
     site.cell().write()
     site.run("poll")
@@ -442,7 +428,7 @@ def test_deleted_by_a_person(site: NotifiedSite, tracker: RtServer) -> None:
 
 
 def test_status_in_step(site: NotifiedSite, tracker: RtServer) -> None:
-    """A ticket gets the status that is configured for its run's, and keeps any other."""
+    """A ticket gets the status configured for the status of its run, and keeps any other."""
     tracked = {
         "url": tracker.url,
         "credentials": str(site.root / "rt"),
@@ -457,12 +443,13 @@ def test_status_in_step(site: NotifiedSite, tracker: RtServer) -> None:
     assert_told_once(ticket)
 
 
-# What is said about it.
+# Reports about the delivery.
 
 
 def test_credentials_that_others_can_read(site: NotifiedSite, tracker: RtServer) -> None:
-    """Bad credentials hold up messages only; status, explain and doctor say what to do, and the
-    secret is nowhere.
+    """Bad credentials delay messages only; status, explain and doctor give the remedy.
+
+    The secret appears in no log.
     """
     (site.root / "rt").chmod(0o644)
     site.cell().write()
@@ -486,7 +473,7 @@ def test_credentials_that_others_can_read(site: NotifiedSite, tracker: RtServer)
 
 
 def test_cron_hears_once_a_day(site: NotifiedSite, tracker: RtServer) -> None:
-    """A poll says that messages have been waiting for an hour, once, and only then."""
+    """A poll reports once that messages have waited for over an hour, and not before."""
     tracker.down()
     site.cell().write()
     assert site.run("poll").stderr == ""
@@ -500,7 +487,7 @@ def test_cron_hears_once_a_day(site: NotifiedSite, tracker: RtServer) -> None:
 
 
 def test_doctor(site: NotifiedSite, tracker: RtServer) -> None:
-    """The doctor asks the tracker, and names what is wrong with it."""
+    """The doctor asks the tracker, and reports a fault of it."""
     checks = json.loads(site.run("doctor", "--json", check=None).stdout)["checks"]
     assert [check["ok"] for check in checks if check["name"] == "messages"] == [True]
     tracker.down()

@@ -1,4 +1,4 @@
-"""Nothing is written into a directory that is only the mount point of the output area."""
+"""An unmounted output area: nothing is written into its empty mount point."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def marker(site: Site) -> Path:
 
 
 def unmount(site: Site) -> Path:
-    """Put an empty directory in the place of the output area; where the real one is now."""
+    """Put an empty directory in place of the output area; return the new path of the real one."""
     away = site.output.rename(site.root / "away")
     site.output.mkdir()
     return away
@@ -49,8 +49,9 @@ def processed(site: Site, run: str) -> bool:
 
 @pytest.mark.parametrize("root", ["empty", "missing", "marker-is-a-directory"])
 def test_nothing_is_written_while_the_output_area_is_away(root: str, site: Site) -> None:
-    """Poll and perform refuse with code 75, status and doctor say why, and work goes on when it is
-    back.
+    """Poll and perform refuse with code 75 while the output area is missing.
+
+    Status and doctor give the reason. Afterwards work continues.
     """
     land(site)
     site.run("poll")
@@ -94,7 +95,7 @@ def test_nothing_is_written_while_the_output_area_is_away(root: str, site: Site)
 
 @pytest.mark.parametrize("missing", [0, 1, 2], ids=["all-there", "one-there", "none-there"])
 def test_an_output_area_of_0_1_0_gets_its_marker(missing: int, site: Site) -> None:
-    """Without a marker the results of the runs decide: where any is found the marker is written."""
+    """Without a marker the results of runs decide: if any exist, the marker is written."""
     for run in (FIRST, NEXT):
         land(site, run)
     site.run("poll")
@@ -111,8 +112,9 @@ def test_an_output_area_of_0_1_0_gets_its_marker(missing: int, site: Site) -> No
 
 
 def test_no_marker_without_runs(site: Site) -> None:
-    """While both file systems are away no marker is written, so the output area is missed when the
-    runs are back.
+    """No marker is written while both file systems are missing.
+
+    So the missing output area is noticed when the runs are back.
     """
     land(site)
     site.run("poll")
@@ -128,7 +130,7 @@ def test_no_marker_without_runs(site: Site) -> None:
 
 
 def test_looking_writes_no_marker(site: Site) -> None:
-    """Commands that look leave a new output area as it is."""
+    """Commands that only read do not change a new output area."""
     land(site)
     for command in ("status", "plan", "doctor"):
         site.run(command)
@@ -138,7 +140,7 @@ def test_looking_writes_no_marker(site: Site) -> None:
 
 
 def test_a_marker_that_cannot_be_written_stops_no_work(site: Site) -> None:
-    """Where something else is in the marker's place, this is said once, and cells are processed."""
+    """Another file in place of the marker is reported once, and cells are processed."""
     (site.output / ".hesiod-watch").touch()
     land(site)
     with site.service():
@@ -150,7 +152,7 @@ def test_a_marker_that_cannot_be_written_stops_no_work(site: Site) -> None:
 
 @pytest.fixture
 def mounted(site: Site) -> Iterator[BackupMount]:
-    """The site's output area on a file system of its own."""
+    """The site's output area on a separate file system."""
     site.output.rmdir()
     mounted = BackupMount(site.output)
     mounted.mount()
@@ -162,9 +164,7 @@ def mounted(site: Site) -> Iterator[BackupMount]:
 
 @pytest.mark.parametrize("used", [True, False], ids=["with-results", "new"])
 def test_a_service_notices_an_unmount(used: bool, site: Site, mounted: BackupMount) -> None:
-    """An output area that is unmounted under the service is not written, and work goes on when it
-    is back.
-    """
+    """A service writes nothing to an unmounted output area; after the mount work continues."""
     if used:
         land(site)
         site.run("poll")

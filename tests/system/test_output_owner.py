@@ -1,4 +1,4 @@
-"""Results are written only into the output directory of the run that they are from."""
+"""Ownership of outputs: results are written only into the output directory of their own run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OWNER = ".owner.json"
 
 
 def land(site: Site, run: str = VICTIM, batch: str = "", cell: str = CELL) -> Path:
-    """A finished cell of a run; the run's directory."""
+    """Write a finished cell of a run; return the run's directory."""
     place = site.landing / batch
     place.mkdir(exist_ok=True)
     SimulatedCell(place, run, LIBRARY, cell, files_per_barcode=2, reads_per_file=10).write()
@@ -55,7 +55,7 @@ def owner(output: Path) -> str:
 
 
 def from_0_1_0(output: Path) -> None:
-    """Make an output directory what version 0.1.0 left: without the record."""
+    """Remove the record, as in an output directory of version 0.1.0."""
     (output / OWNER).unlink(missing_ok=True)
 
 
@@ -65,7 +65,7 @@ def from_0_1_0(output: Path) -> None:
     ids=["run", "run-of-0.1.0", "library-of-0.1.0", "cell"],
 )
 def test_another_runs_output_is_not_written(below: str, record: bool, site: Site) -> None:
-    """A link to another run's results changes nothing there; polls and status say why."""
+    """A link to another run's results changes nothing there; polls and status give the reason."""
     land(site)
     site.run("poll")
     victim = site.output / VICTIM
@@ -108,7 +108,7 @@ def test_another_runs_output_is_not_written(below: str, record: bool, site: Site
 
 
 def test_the_step_that_is_advised_helps(site: Site) -> None:
-    """After the commands of the message the run is processed into a directory of its own."""
+    """After the commands of the message the run is processed into a separate directory."""
     land(site)
     site.run("poll")
     evil = land(site, EVIL)
@@ -125,7 +125,7 @@ def test_the_step_that_is_advised_helps(site: Site) -> None:
 
 @pytest.mark.parametrize("by_hand", [True, False], ids=["linked-by-hand", "new"])
 def test_two_runs_of_one_name(by_hand: bool, site: Site) -> None:
-    """Of two runs of one name in two batches the second is refused with advice."""
+    """If two runs in different batches have one name, the later one is refused with advice."""
     site.configure(more="batch: month\n")
     land(site, batch="2026-10")
     site.run("poll")
@@ -148,7 +148,7 @@ def test_two_runs_of_one_name(by_hand: bool, site: Site) -> None:
 
 @pytest.mark.parametrize("where", ["own-name", "deeper", "moved-data"])
 def test_links_by_hand_go_on(where: str, site: Site) -> None:
-    """A directory of the run's name, or one that leads back to the run, is used as prepared."""
+    """A directory with the run's name, or one that links back to the run, is used as prepared."""
     run_dir = land(site)
     output = site.output / ("group/results" if where == "deeper" else VICTIM)
     output.mkdir(parents=True)
@@ -179,7 +179,7 @@ def test_a_deleted_runs_results_stay_its_own(site: Site) -> None:
 
 
 def test_a_renamed_run_keeps_its_output(site: Site) -> None:
-    """A renamed run goes on in its directory, and another run does not get that."""
+    """A renamed run keeps its output directory, and another run is refused there."""
     run_dir = land(site)
     site.run("poll")
     output = site.output / VICTIM
@@ -199,7 +199,7 @@ def test_a_renamed_run_keeps_its_output(site: Site) -> None:
 
 
 def test_a_directory_of_outputs_is_no_output(site: Site) -> None:
-    """A run whose name is that of a directory with other runs' outputs does not write there."""
+    """A run does not write into a directory of its name that contains another run's output."""
     run_dir = land(site)
     inner = site.output / EVIL / "inner"
     inner.mkdir(parents=True)
@@ -213,7 +213,7 @@ def test_a_directory_of_outputs_is_no_output(site: Site) -> None:
 
 
 def test_the_record_is_no_result(site: Site, request: pytest.FixtureRequest) -> None:
-    """`.owner.json` is in no manifest, no list of results, no backup and no answer of `verify`."""
+    """`.owner.json` is in no manifest, no list of results, no backup and no output of `verify`."""
     mounted = BackupMount(site.root / "second")
     mounted.mount()
     request.addfinalizer(mounted.close)
@@ -233,7 +233,7 @@ def test_the_record_is_no_result(site: Site, request: pytest.FixtureRequest) -> 
 
 
 def test_an_output_that_cannot_say_whose_it_is_still_counts(site: Site) -> None:
-    """Where `rundata` leads to the run, work goes on even if the record cannot be written."""
+    """If `rundata` leads to the run, work continues even if the record cannot be written."""
     run_dir = land(site)
     output = site.output / VICTIM
     output.mkdir()

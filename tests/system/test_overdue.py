@@ -1,6 +1,4 @@
-"""Cells that have ended and stay incomplete are told of by the real program, when it begins and
-when it ends.
-"""
+"""Ended cells that stay incomplete: the real program reports start and end of the problem."""
 
 from __future__ import annotations
 
@@ -28,7 +26,7 @@ def fastq(name: str) -> str:
 
 @pytest.fixture(autouse=True)
 def short_grace(site: Site) -> None:
-    """The grace period is over a second after a final_summary came here."""
+    """Set a grace period of one second after the arrival of a final_summary."""
     site.configure(processing=SHORT)
 
 
@@ -41,7 +39,7 @@ def land(
     late: bool = True,
     age: float = YEAR,
 ) -> Path:
-    """A cell that has ended, with so many FASTQ files, whose grace period is over if it is `late`.
+    """Write an ended cell with this number of FASTQ files; with `late`, wait for its grace period.
 
     Its final_summary is dated `age` seconds ago, which must not matter.
     """
@@ -57,13 +55,13 @@ def land(
 
 
 def wait(site: Site, directory: Path) -> None:
-    """Until the grace period of a cell is over."""
+    """Wait until the grace period of a cell is over."""
     arrived = (directory / "final_summary.txt").stat().st_ctime
     site.eventually(lambda: time.time() > arrived + GRACE + 0.1, "the grace period is over")
 
 
 def messages(site: Site, run: str = RUN) -> list[str]:
-    """Events that were told, in order."""
+    """Reported events in order."""
     place = site.landing / run / "pipeline" / "messages"
     links = sorted(path for path in place.iterdir() if path.name.isdigit())
     return [str(link.readlink()).split(".")[0] for link in links]
@@ -104,8 +102,9 @@ CAUSES = {
 
 @pytest.mark.parametrize("cause", CAUSES)
 def test_each_cause_is_told_once_and_in_every_poll(site: Site, cause: str) -> None:
-    """Every poll ends with 1 and one line; people get one message when it begins and one when it
-    ends.
+    """An overdue cell causes one line and exit code 1 in every poll.
+
+    People get one message at its start and one at its end.
     """
     summary, files, why, step = CAUSES[cause]
     directory = land(site, summary, files)
@@ -129,9 +128,7 @@ def test_each_cause_is_told_once_and_in_every_poll(site: Site, cause: str) -> No
 
 
 def test_other_counts_are_the_same_trouble_and_a_second_time_is_another(site: Site) -> None:
-    """A changing count adds no message; what begins again after its end is told again, with its own
-    end.
-    """
+    """A changed count adds no message; a problem that starts again is reported with its end."""
     directory = land(site, "fastq_files_in_final_dest=3\n", 0)
     for number in range(2):
         poll(site, 1)
@@ -179,7 +176,7 @@ def test_within_the_grace_period_nothing_is_said(site: Site) -> None:
 
 
 def test_a_run_that_is_held_is_not_reported(site: Site) -> None:
-    """A run-level flag says that a person knows: no message, no line."""
+    """A run-level flag shows that a person knows the problem: no message, no line."""
     land(site, TWO, 1)
     site.run("perform", "new-run", RUN)
     (site.landing / RUN / "pipeline" / "failed").touch()
@@ -188,7 +185,7 @@ def test_a_run_that_is_held_is_not_reported(site: Site) -> None:
 
 
 def test_a_run_from_before_there_were_messages(site: Site) -> None:
-    """A cell that is overdue when its run gets its outbox is told of like any other."""
+    """A cell that is already overdue when its run gets its outbox is reported like any other."""
     land(site, TWO, 1)
     pipeline = site.landing / RUN / "pipeline"
     pipeline.mkdir()
@@ -202,8 +199,9 @@ def test_a_run_from_before_there_were_messages(site: Site) -> None:
 
 @pytest.mark.parametrize("age", [0, -3 * YEAR], ids=["now", "dated in the future"])
 def test_the_service_tells_when_the_grace_period_ends(site: Site, age: float) -> None:
-    """No event announces the end of the grace period; the message is there soon after it, and one
-    warning.
+    """The service reports an overdue cell soon after its grace period, without an event.
+
+    It logs one warning.
     """
     site.configure(
         watch="sweep_interval: 1h, full_sweep_interval: 2h", processing="workers: 2, grace: 3s"
@@ -219,7 +217,7 @@ def test_the_service_tells_when_the_grace_period_ends(site: Site, age: float) ->
 
 
 def test_a_cell_that_its_upstream_has_not_wholly(site: Site) -> None:
-    """A copied cell with files missing on its upstream is reported, even if that is away."""
+    """A copied cell whose upstream lacks files is reported, even if the upstream is down."""
     there = site.root / "there"
     more = f"upstreams: {{gridion: {{location: {there}, instrument: GRID}}}}\n"
     site.configure(processing=USUAL, more=more)
@@ -244,5 +242,5 @@ def test_a_cell_that_its_upstream_has_not_wholly(site: Site) -> None:
 
 
 def poll_of(site: Site, run: str) -> str:
-    """A poll of one run, which asks no upstream."""
+    """Standard error of a poll of one run, which queries no upstream."""
     return site.run("poll", run, check=1).stderr

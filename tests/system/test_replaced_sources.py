@@ -1,6 +1,4 @@
-"""Sources that are mended under the same size and time, and `retry`, which has all of them read
-again.
-"""
+"""Sources that are repaired with the same size and time, and `retry`, which reads all again."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ def a_cell(site: Site) -> SimulatedCell:
 
 
 def replace_by_copy(path: Path, data: bytes) -> None:
-    """As `rsync -a` does it where the copy has the same modification time."""
+    """Replace a file like `rsync -a` from a copy with the same modification time."""
     before = path.stat()
     assert len(data) == before.st_size
     new = path.with_name("new")
@@ -45,7 +43,7 @@ def replace_by_copy(path: Path, data: bytes) -> None:
 
 
 def fail(site: Site) -> tuple[Path, bytes]:
-    """A cell that failed of one file after others were taken: the file, and what it should hold."""
+    """Write a cell that fails because of its last file; return the file and its correct content."""
     cell = a_cell(site)
     cell.write()
     victim = sorted(cell.path.glob("fastq_pass/barcode01/*.fastq"))[-1]
@@ -57,9 +55,7 @@ def fail(site: Site) -> tuple[Path, bytes]:
 
 
 def test_a_source_that_was_replaced_after_it_was_taken(site: Site) -> None:
-    """The good copy of a file that was taken before, of equal size and time, is what is in the
-    results.
-    """
+    """The results contain the good copy that replaced an ingested file of equal size and time."""
     site.configure(processing="ingest_interval: 0.1s")
     cell = a_cell(site)
     steps = cell.steps()
@@ -81,7 +77,7 @@ def test_a_source_that_was_replaced_after_it_was_taken(site: Site) -> None:
 
 
 def test_retry_has_everything_read_again(site: Site) -> None:
-    """What was taken before does not count after `retry`, and the next poll finishes the cell."""
+    """`retry` discards everything ingested before, and the next poll finishes the cell."""
     victim, good = fail(site)
     place = site.output / RUN / LIBRARY / CELL
     assert (place / ".ingest").is_dir()
@@ -95,7 +91,7 @@ def test_retry_has_everything_read_again(site: Site) -> None:
 
 @needs_unprivileged
 def test_retry_that_may_not_remove_what_was_taken(site: Site) -> None:
-    """It says what it may not do, and no flag moves."""
+    """A `retry` that may not delete the ingested files says so and changes no flag."""
     fail(site)
     place = site.output / RUN / LIBRARY / CELL
     before = site.flags(RUN), sorted(place.rglob("*"))

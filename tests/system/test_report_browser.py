@@ -46,7 +46,7 @@ def browser() -> Iterator[Browser]:
 
 @dataclass
 class Opened:
-    """A page in the browser with everything it did that it should not do."""
+    """A page in the browser, with a list of everything that it should not do."""
 
     page: Page
     trouble: list[str] = field(default_factory=list)
@@ -56,14 +56,14 @@ class Opened:
         dialog.dismiss()
 
     def request(self, own: str, url: str) -> None:
-        """Anything but the file itself and the icon that is in it."""
+        """Record a request for anything but the page itself and its embedded icon."""
         if url != own and not url.startswith("data:image/svg+xml,"):
             self.trouble.append(f"request: {url}")
 
 
 @pytest.fixture
 def opened(browser: Browser, tmp_path: Path) -> Iterator[Any]:
-    """A function that opens a page's HTML from a file, at a width and in a colour scheme."""
+    """A function that opens a page's HTML from a file, with a width and a colour scheme."""
     contexts = []
 
     def open_page(html: str, *, width: int = 1280, scheme: Any = "light") -> Opened:
@@ -111,15 +111,14 @@ def test_opens_quietly(opened: Any, kind: str, width: int, scheme: str) -> None:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_has_contrast(opened: Any, scheme: str) -> None:
-    """All text that shows has a contrast of at least 4.5 to what is behind it (WCAG 2, AA)."""
+    """All visible text has a contrast of at least 4.5 to its background (WCAG 2, AA)."""
     for kind in ("cell", "plate", "no FASTQ", "run"):
         seen = opened(html_of(kind), scheme=scheme)
         poor = seen.page.evaluate(POOR_CONTRAST)
         assert poor == [], kind
 
 
-# Elements with text of their own and its contrast to the nearest opaque background, where that is
-# under 4.5.
+# Elements with text whose contrast to the nearest opaque background is under 4.5.
 POOR_CONTRAST = """() => {
   const parts = colour => colour.match(/[\\d.]+/g).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(v => v / 255)
@@ -155,8 +154,9 @@ def test_contrast_check_sees(opened: Any) -> None:
 
 
 def test_policy_bites(opened: Any) -> None:
-    """Script and style smuggled into a finished page do nothing: the policy stands even if escaping
-    should fail.
+    """The policy blocks script and style that were added to a finished page.
+
+    So it protects the page even if escaping fails.
     """
     html = render_cell(qc_document()).replace(
         "</main>",
@@ -177,7 +177,7 @@ def test_style_is_applied(opened: Any) -> None:
 
 
 def test_dialog_trap(opened: Any) -> None:
-    """A document with an attack in every name opens no dialog, adds no element, runs nothing."""
+    """An attack in every name of a document opens no dialog, adds no element and runs no script."""
 
     def poisoned(value: Any) -> Any:
         if isinstance(value, dict):
@@ -200,9 +200,7 @@ def test_dialog_trap(opened: Any) -> None:
 
 
 def test_keyboard(opened: Any) -> None:
-    """The tabulator comes to the skip link first, then to every link and fold, each with a focus
-    that shows.
-    """
+    """The tab key reaches the skip link, then every link and fold, each with a visible focus."""
     seen = opened(render_run(run_document()))
     wanted = seen.page.locator("a, summary").count()
     reached = []
@@ -223,7 +221,7 @@ def test_keyboard(opened: Any) -> None:
 
 
 def test_skip_link(opened: Any) -> None:
-    """The skip link shows when it has the focus and leads into the content."""
+    """The skip link is visible with the focus and leads to the content."""
     seen = opened(render_cell(qc_document()))
     link = seen.page.locator(".skip")
     assert link.bounding_box()["y"] < 0
@@ -234,9 +232,7 @@ def test_skip_link(opened: Any) -> None:
 
 
 def test_labels_keep_their_size(opened: Any) -> None:
-    """The axis labels of a chart are as big on a phone as on a desk, and do not run into each
-    other.
-    """
+    """The axis labels of a chart are as big on a phone as on a desktop, and do not overlap."""
     heights = []
     for width in (1280, 360):
         seen = opened(render_cell(qc_document()), width=width)
@@ -250,7 +246,7 @@ def test_labels_keep_their_size(opened: Any) -> None:
 
 
 def test_charts_by_name(opened: Any) -> None:
-    """A screen reader finds the charts as images by their names, and the landmarks of the page."""
+    """A screen reader finds the charts as images with names, and the landmarks of the page."""
     page = opened(render_cell(qc_document())).page
     for name in ("Read length", "Mean quality", "Yield over time", "Channel activity"):
         assert page.get_by_role("img", name=name).count() == 1
@@ -260,9 +256,7 @@ def test_charts_by_name(opened: Any) -> None:
 
 
 def test_phone_table_is_a_table(opened: Any) -> None:
-    """The run's table stays a table for a screen reader where a narrow screen lays it out as
-    blocks.
-    """
+    """The run's table remains a table for a screen reader if a narrow screen shows it as blocks."""
     page = opened(render_run(run_document()), width=360).page
     table = page.get_by_role("table", name="Cells of the run")
     assert table.get_by_role("row").count() == 1 + 5
@@ -270,7 +264,7 @@ def test_phone_table_is_a_table(opened: Any) -> None:
 
 
 def test_prints(opened: Any) -> None:
-    """Printed from a dark screen, the page is dark on white."""
+    """A printed page is dark on white, also from a dark screen."""
     page = opened(render_cell(qc_document()), scheme="dark").page
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"

@@ -1,4 +1,4 @@
-"""The real MultiQC picks up the cells' files and makes one report of them."""
+"""The real MultiQC reads the cells' files and makes one report of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def table(path: Path) -> dict[str, dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def documents() -> list[dict[str, Any]]:
-    """Three cells with reads, one with a library name that MultiQC cuts; one without FASTQ."""
+    """Three cells with reads, one with a library name that MultiQC truncates; one without FASTQ."""
     return [
         qc_document(),
         not_barcoded(library="soil.fastq_counts", cell="20261119_1411_2G_PAW48390_01ab34ff",
@@ -42,7 +42,7 @@ def documents() -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def merged(documents: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MultiQC's output over the cells' directories."""
+    """MultiQC's output for the cells' directories."""
     if not MULTIQC.exists():
         pytest.skip(f"no multiqc beside {sys.executable}")
     directory = tmp_path_factory.mktemp("multiqc")
@@ -67,7 +67,7 @@ def merged(documents: list[dict[str, Any]], tmp_path_factory: pytest.TempPathFac
 
 
 def test_one_row_for_each_cell(merged: Path, documents: list[dict[str, Any]]) -> None:
-    """The general statistics have one row for each cell with reads, with its own numbers."""
+    """The general statistics have one row for each cell with reads, with the cell's own numbers."""
     rows = table(merged / "multiqc_general_stats.txt")
     assert len(rows) == 3
     for document in documents[:3]:
@@ -88,7 +88,7 @@ def test_one_row_for_each_cell(merged: Path, documents: list[dict[str, Any]]) ->
 
 
 def test_barcodes_in_one_graph(merged: Path, documents: list[dict[str, Any]]) -> None:
-    """Barcodes of all barcoded cells are in one bar graph, a bar for each cell."""
+    """The barcodes of all barcoded cells are in one bar graph, with a bar for each cell."""
     rows = table(merged / "multiqc_hesiod_watch_barcodes_plot.txt")
     assert len(rows) == 2
     (row,) = (row for name, row in rows.items() if "c6ded78b" in name)
@@ -97,7 +97,7 @@ def test_barcodes_in_one_graph(merged: Path, documents: list[dict[str, Any]]) ->
 
 
 def test_lengths_in_one_graph(merged: Path) -> None:
-    """Read lengths of all cells are in one line graph."""
+    """The read lengths of all cells are in one line graph."""
     lines = (
         (merged / "multiqc_hesiod_watch_lengths_plot.txt").read_text(encoding="utf-8").splitlines()
     )

@@ -1,5 +1,6 @@
-"""Real processes, killed by the kernel at every call by which they change a disk: nothing is lost,
-and it goes on.
+"""Real processes that the kernel kills at every call that changes a disk.
+
+They lose no data, and the next process continues.
 """
 
 from __future__ import annotations
@@ -33,14 +34,12 @@ CALLS = {
     "fsync": ("fsync", "copy_file_range"),
 }
 THEIRS = ("rename", "mkdir", "fsync")
-"""What is also done by programs that a mark is written with on its sequencer."""
+"""Calls that programs on the sequencer also make when a mark is written there."""
 
 
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """A cell that is processed and backed up to two places, and a configuration for processes of
-    their own.
-    """
+    """A processed cell with two backups, and a configuration file for separate processes."""
     with kept_world(tmp_path) as made:
         made.write_config()
         yield made
@@ -66,7 +65,7 @@ def perform(world: World, action: str, *before: str) -> subprocess.CompletedProc
 
 @pytest.mark.parametrize("action", ["strip", "deletable"])
 def test_no_other_call_changes_a_disk(world: World, action: str) -> None:
-    """The calls below are all that there are."""
+    """CALLS contains every call that changes a disk."""
     made = changing_calls(command(world, action))
     assert made
     assert made <= {call for calls in CALLS.values() for call in calls}
@@ -82,8 +81,9 @@ def test_no_other_call_changes_a_disk(world: World, action: str) -> None:
 def test_killed_by_the_kernel(
     world: World, action: str, whose: str, calls: str, tmp_path: Path
 ) -> None:
-    """Killed (or a program it started) at any such call, what has gone has two copies, and the next
-    process ends it.
+    """Each deleted file has two copies after a kill at any call; the next process ends the work.
+
+    The same is true if a program that the process started is killed.
     """
     state = tmp_path / "state"
     for name in ("sequencer", "landing", "output"):

@@ -1,8 +1,6 @@
-"""The whole life of a cell over a real ssh, from the sequencer to the stub: never fewer than two
-copies.
+"""The whole life of a cell over a real ssh, from sequencer to stub: always two copies or more.
 
-Second places are file systems of their own, mounted for the test, because copies on one disk count
-once.
+The backups are separate file systems, mounted for the test, because copies on one disk count once.
 """
 
 from __future__ import annotations
@@ -33,14 +31,14 @@ PLACE = f"alpha/{LIBRARY}/{CELL}"
 
 
 class Keeping(Facility):
-    """A facility with second places of its own file systems."""
+    """A facility with backups on separate file systems."""
 
     def __init__(self, root: Path, pair: Pair) -> None:
         self.backups: dict[str, Path] = {}
         super().__init__(root, pair)
 
     def keep(self, *names: str, strip: str = "never") -> None:
-        """Configure second places and the one upstream, which wants marks."""
+        """Configure backups, and the only upstream, with deletion marks."""
         self.more = f"strip: {{after: {strip}}}\nbackups:\n"
         for name in names:
             self.backups[name] = self.root / name
@@ -55,7 +53,7 @@ class Keeping(Facility):
         )
 
     def places(self, cell: str = CELL) -> Places:
-        """Every place where a copy could be, the sequencer's own and its trash among them."""
+        """Every place that can have a copy, including the sequencer and its trash."""
         there, inside = self.there["hosta"], f"{LIBRARY}/{cell}"
         trash = next((there / ".hesiod-trash").glob(f"*/alpha/{inside}"), there / "none")
         raw = {
@@ -75,7 +73,7 @@ class Keeping(Facility):
         )
 
     def marked(self, place: str = PLACE) -> str:
-        """What the list upstream last says of a cell."""
+        """Kind of the cell's last mark in the list on the upstream; "" without one."""
         listed = self.there["hosta"] / LIST
         mark = read_marks(listed.read_bytes()).get(place) if listed.exists() else None
         return mark.word if mark else ""
@@ -92,8 +90,10 @@ def fewest(held: dict[str, set[str]]) -> int:
 
 
 def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
-    """Landed, done, backed up, marked, cleaned, stripped: copied two times at least at each step,
-    and it stays gone.
+    """A cell has two or more copies after each step of its life.
+
+    The steps: landed, done, backed up, marked, cleaned, stripped. A stripped cell is not copied
+    again.
     """
     facility.keep("first", "second")
     for name in ("first", "second"):
@@ -105,7 +105,7 @@ def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
     facility.poll()
     assert f"{CELL}.backup.done" in facility.flags(RUN)
     held = facility.places().holding(truth)
-    assert fewest(held) >= 3  # upstream, landing, the two second places; the outputs for FASTQ
+    assert fewest(held) >= 3  # upstream, landing and the two backups; for FASTQ also the outputs
     if facility.marked() != "deletable":
         facility.poll()
     assert facility.marked() == "deletable"
@@ -141,9 +141,7 @@ def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
 
 
 def test_a_new_cell_of_a_stripped_run_goes_on(facility: Keeping) -> None:
-    """A stripped cell that is still upstream is never copied again; a new one beside it is copied
-    and processed.
-    """
+    """A stripped cell still upstream is not copied again; a new cell of its run is processed."""
     facility.keep("first", "second")
     for name in ("first", "second"):
         facility.run("backup-init", name)

@@ -1,4 +1,4 @@
-"""Real trees of MinKNOW through the real poll: every answer, and every number of their index."""
+"""Real MinKNOW trees through the real poll: every result, and every number of their index."""
 
 from __future__ import annotations
 
@@ -49,15 +49,15 @@ def qc_of(site: Site) -> dict[str, Any]:
 
 
 def test_there_are_no_other_trees() -> None:
-    """The table above is complete."""
+    """TREES names every sample tree."""
     assert set(TREES) == {path.name for path in (SAMPLES / "trees").iterdir() if path.is_dir()}
 
 
 @pytest.mark.parametrize("tree", TREES)
 def test_tree_gets_its_answer(site: Site, tree: str) -> None:
-    """Each tree, landed and polled, ends with the status and the sentence of its index."""
+    """A poll of each tree ends with the status and the sentence of its index."""
     land(site, tree)
-    # What is no FASTQ is told by the first round of ingest, although the cell is not complete.
+    # The first ingest reports a file that is not FASTQ, although the cell is not complete.
     site.run("poll", check=1 if tree == "gridion_placeholders" else 0)
     status, sentence = TREES[tree]
     runs = site.status()
@@ -74,7 +74,7 @@ def test_tree_gets_its_answer(site: Site, tree: str) -> None:
 
 
 def test_numbers_of_a_finished_tree(site: Site) -> None:
-    """Reads, bases and N50 exactly, mean Q within 0.01: pass, fail and all."""
+    """Reads, bases and N50 are exact, mean Q is within 0.01: pass, fail and all."""
     land(site, "assembled_done")
     site.run("poll")
     qc = qc_of(site)
@@ -93,8 +93,9 @@ def test_numbers_of_a_finished_tree(site: Site) -> None:
 
 
 def test_numbers_of_a_tree_that_a_person_calls_complete(site: Site) -> None:
-    """A cell without final_summary is processed after `touch` of its synced flag; its barcodes have
-    their numbers.
+    """A cell without final_summary is processed after `touch` of its synced flag.
+
+    Its barcodes have the numbers of the index.
     """
     land(site, "gridion_real_reads")
     site.run("poll")
@@ -121,7 +122,7 @@ def test_numbers_of_a_tree_that_a_person_calls_complete(site: Site) -> None:
 
 
 def test_placeholder_files_are_an_error_and_no_crash(site: Site) -> None:
-    """FASTQ files that are no FASTQ fail their cell with the name of the file."""
+    """FASTQ files that are not FASTQ fail their cell with the name of the file."""
     land(site, "gridion_placeholders")
     site.run("poll", check=1)
     (run,) = site.landing.iterdir()

@@ -1,6 +1,4 @@
-"""What the service owes to those around it: word of how it is, little memory, and none of the data
-path in it.
-"""
+"""The service and its host: it reports its state, needs little memory, and handles no data."""
 
 from __future__ import annotations
 
@@ -27,7 +25,7 @@ RUN, LIBRARY = "20261122_TEST_alpha", "sample_A"
 CELLS = [
     f"20261122_221{number}_{number + 1}A_PAW0000{number}_0a1b2c3{number}" for number in range(4)
 ]
-WATCHDOG = 3.0  # seconds within which a message has to come
+WATCHDOG = 3.0  # seconds within which a message must come
 HEAVY = ("numpy", "isal", "jinja2", "rich")
 
 
@@ -40,7 +38,7 @@ class Manager:
         self._socket.bind("\0" + address[1:] if address.startswith("@") else address)
 
     def message(self, seconds: float = 60.0) -> dict[str, str]:
-        """The next message, as what it assigns; it has to come in time."""
+        """Assignments of the next message, which must come in time."""
         self._socket.settimeout(seconds)
         lines = self._socket.recv(65536).decode().split("\n")
         return dict(line.split("=", 1) for line in lines)
@@ -51,8 +49,8 @@ class Manager:
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]:
-    """One that listens on a socket with a path, and one on a name that lies in no file system."""
-    # The name of a socket may have 108 bytes, which tmp_path alone can use up.
+    """A manager that listens on a socket with a path, or on a name outside all file systems."""
+    # A socket name can have at most 108 bytes, which tmp_path alone may exceed.
     directory = Path(os.path.relpath(tmp_path))
     manager = Manager(
         f"@hesiod-watch-test-{os.getpid()}"
@@ -65,7 +63,7 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Manager]
 
 @contextmanager
 def watching(site: Site) -> Iterator[subprocess.Popen[bytes]]:
-    """The service, just started, ended at the end of the block if it has not been by then."""
+    """A service that has just started; the end of the block kills it if it still runs."""
     service = site.start_service()
     try:
         yield service
@@ -76,7 +74,7 @@ def watching(site: Site) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def watched_inodes(pid: int) -> set[int]:
-    """Inodes of the directories on which a process has an inotify watch, by the kernel's word."""
+    """Inodes of the directories that a process watches with inotify, as the kernel reports them."""
     texts = []
     for path in Path(f"/proc/{pid}/fdinfo").iterdir():
         with suppress(FileNotFoundError):  # the service opens and closes files meanwhile
@@ -92,8 +90,9 @@ def watched_inodes(pid: int) -> set[int]:
 def test_systemd_hears_how_the_service_is(
     site: Site, manager: Manager, number: signal.Signals
 ) -> None:
-    """READY when the landing area is watched, WATCHDOG while cells are processed, STOPPING, code 0,
-    and a log of it.
+    """systemd gets READY after the watch is set, WATCHDOG during work, then STOPPING and code 0.
+
+    The log has the same facts.
     """
     site.environ |= {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": str(int(WATCHDOG * 1e6))}
     with watching(site) as service:
@@ -120,7 +119,7 @@ def test_systemd_hears_how_the_service_is(
 
 
 def test_nobody_need_listen(site: Site) -> None:
-    """A manager that is not there, or not any more, does not disturb the service."""
+    """A missing service manager, or one that disappears, does not disturb the service."""
     site.environ |= {"NOTIFY_SOCKET": str(site.root / "nobody"), "WATCHDOG_USEC": "100000"}
     with site.service():
         SimulatedCell(site.landing, RUN, LIBRARY, CELLS[0], files_per_barcode=1).write()
@@ -132,14 +131,12 @@ def test_nobody_need_listen(site: Site) -> None:
 
 
 def imported(text: str) -> set[str]:
-    """Names of the modules that Python says it imported, when it is told to say so."""
+    """Names of imported modules, from Python's report of import times."""
     return set(re.findall(r"^import time:[\s\d|]+\| +([\w.]+)$", text, re.M))
 
 
 def test_deciding_process_stays_without_the_data_path(site: Site) -> None:
-    """After cells were processed and reported, the service has loaded none of what works on data or
-    makes pages.
-    """
+    """The service processes and reports cells without loading any module for data or pages."""
     site.environ["PYTHONPROFILEIMPORTTIME"] = "1"
     with site.service() as service:
         for cell in CELLS[:2]:
@@ -152,7 +149,7 @@ def test_deciding_process_stays_without_the_data_path(site: Site) -> None:
     deciding = imported(site.log.read_text())
     working = imported((site.output / RUN / "pipeline.log").read_text())
     assert "hesiod_watch.service.reconcile" in deciding
-    assert {"numpy", "isal", "jinja2"} <= working  # so that it would be seen
+    assert {"numpy", "isal", "jinja2"} <= working  # so the check would see these modules
     assert {name for name in deciding if name.split(".")[0] in HEAVY} == set()
     assert {
         name
@@ -165,7 +162,7 @@ def test_deciding_process_stays_without_the_data_path(site: Site) -> None:
 
 
 def link_again(site: Site, run: str) -> None:
-    """The first run once more under another name; its files are links to the first one's."""
+    """Make the first run again under another name; its files are hard links to the first one's."""
     landed, results = site.landing / run, site.output / run
     shutil.copytree(site.landing / RUN, site.root / run, symlinks=True, copy_function=os.link)
     shutil.copytree(site.output / RUN, results, symlinks=True, copy_function=os.link)
@@ -187,9 +184,7 @@ def memory(pid: int, key: str) -> float:
 
 @pytest.mark.slow
 def test_memory_on_a_large_tree(site: Site) -> None:
-    """With 300 finished runs of four cells each the service takes less than 80 MB, and starts
-    nothing for them.
-    """
+    """With 300 finished runs of four cells the service needs less than 80 MB and starts no work."""
     for number, cell in enumerate(CELLS):
         SimulatedCell(
             site.landing,
@@ -208,7 +203,7 @@ def test_memory_on_a_large_tree(site: Site) -> None:
         link_again(site, f"{RUN}_{number:03}")
     site.configure(watch="sweep_interval: 0.5s, full_sweep_interval: 1s")
     with site.service() as service:
-        # Runs are looked at in turn: when a new one is done, all the others have been looked at.
+        # The service examines runs in turn: when a new run is done, all others were examined.
         new = f"{RUN}_new"
         SimulatedCell(site.landing, new, LIBRARY, CELLS[0], files_per_barcode=1).write()
         site.eventually(

@@ -18,14 +18,14 @@ CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
 NAME = f"{LIBRARY}/{CELL}"
 READ = "@r{}\nACGT\n+\n5555\n"
 HELD = "types: {held: {runs: '.*', process: false}, free: {runs: x}}\n"
-"""Runs whose cells wait between the count and the work, until their type is `free`."""
+"""Type of runs whose cells wait between the count and the work, until their type is `free`."""
 ACCEPTED = "accepted as complete by a person"
 
 
 def write_cell(
     landing: Path, *, run: str = RUN, fastq: int = 2, pod5: int = 1, more: str = ""
 ) -> Path:
-    """A finished cell of so many files, and its directory."""
+    """Write a finished cell with these numbers of files; return its directory."""
     cell = landing / run / LIBRARY / CELL
     for directory in ("fastq_pass", "pod5"):
         (cell / directory).mkdir(parents=True)
@@ -55,7 +55,7 @@ def qc_of(site: Site) -> dict[str, Any]:
 
 
 def release(site: Site) -> None:
-    """Let the cells of a held run be processed."""
+    """Let the cells of a waiting run be processed."""
     (site.landing / RUN / "pipeline" / "type.yaml").write_text("type: free\n")
 
 
@@ -96,7 +96,7 @@ def lose_summary(cell: Path) -> None:
 def test_a_cell_that_changes_after_the_count_fails(
     site: Site, change: Callable[[Path], None], sentence: str
 ) -> None:
-    """A cell that is not complete any more fails with both counts; nothing of it is published."""
+    """A cell that is not complete any more fails with both counts, and no result is published."""
     site.configure(more=HELD)
     cell = write_cell(site.landing)
     site.run("poll")
@@ -117,7 +117,7 @@ def test_a_cell_that_changes_after_the_count_fails(
 
 
 def test_retry_counts_again(site: Site) -> None:
-    """After a retry the cell waits for the removed file; with it back all reads are processed."""
+    """After a retry the cell waits for the removed file, and then all reads are processed."""
     cell = write_cell(site.landing)
     whole = (cell / "fastq_pass" / "a_1.fastq").read_text()
     (cell / "fastq_pass" / "a_1.fastq").write_text(whole[:7])
@@ -139,7 +139,7 @@ def test_retry_counts_again(site: Site) -> None:
 
 
 def test_retry_keeps_what_a_person_accepted(site: Site) -> None:
-    """A person's `synced` outlasts a retry, and the cell is processed with what is here."""
+    """A person's `synced` outlasts a retry, and the cell is processed with the present files."""
     cell = write_cell(site.landing)
     lose_fastq(cell)
     (cell / "fastq_pass" / "a_0.fastq").write_text("@r0\nAC")
@@ -155,7 +155,7 @@ def test_retry_keeps_what_a_person_accepted(site: Site) -> None:
 
 
 def test_retry_of_a_cell_from_an_upstream(site: Site) -> None:
-    """A file lost in the landing area fails the cell; after a retry a sync brings it back."""
+    """A file lost in the landing area fails the cell; after a retry a sync copies it again."""
     there = site.root / "there"
     write_cell(there)
     site.configure(more=f"upstreams: {{PROM: {{location: {there}}}}}\n{HELD}")
@@ -177,7 +177,7 @@ def test_retry_of_a_cell_from_an_upstream(site: Site) -> None:
 
 
 def test_an_accepted_cell_whose_counts_agree_is_complete(site: Site) -> None:
-    """A person's `synced` on a cell with all its files raises no alarm anywhere."""
+    """A person's `synced` on a cell with all its files causes no warning in any text."""
     site.configure(more=HELD)
     write_cell(site.landing)
     site.run("perform", "new-run", RUN)
@@ -193,7 +193,7 @@ def test_an_accepted_cell_whose_counts_agree_is_complete(site: Site) -> None:
 
 
 def words(site: Site) -> dict[str, str]:
-    """Everything that people read about the run and its cell, by where they read it."""
+    """Every text for people about the run and its cell, by its place."""
     run = site.status()[RUN]
     page = (site.output / RUN / "report.html").read_text()
     return {
@@ -229,14 +229,12 @@ def messages(site: Site) -> dict[str, str]:
 def test_what_a_person_accepted_is_said_everywhere(
     site: Site, change: Callable[[Path], None], sentence: str
 ) -> None:
-    """From the moment a person accepts a cell until its run is complete, no text hides what is
-    wrong.
-    """
+    """All texts name the missing data, from the acceptance by a person to the complete run."""
     site.configure(more=HELD)
     change(write_cell(site.landing))
     site.run("poll", check=None)
     flag(site, "synced").touch()
-    site.run("poll", check=None)  # it is ready, and waits
+    site.run("poll", check=None)  # the cell is ready, and waits
     for told in (
         cell_of(site)["why"],
         site.status()[RUN]["why"],
@@ -265,7 +263,7 @@ def test_what_a_person_accepted_is_said_everywhere(
 
 
 def test_the_count_of_a_missing_file_is_in_the_flag(site: Site) -> None:
-    """`.done` holds the kind and the numbers of files that are missing, for programs."""
+    """`.done` has the kind and the numbers of missing files, for programs."""
     lose_fastq(write_cell(site.landing))
     site.run("perform", "new-run", RUN)
     flag(site, "synced").touch()
@@ -276,7 +274,7 @@ def test_the_count_of_a_missing_file_is_in_the_flag(site: Site) -> None:
 
 
 def test_what_0_1_0_recorded_is_read(site: Site) -> None:
-    """A cell that 0.1.0 processed with a file missing is shown as that, by its own record."""
+    """A cell that 0.1.0 processed with a file missing is shown as its own record says."""
     lose_fastq(write_cell(site.landing))
     site.run("perform", "new-run", RUN)
     flag(site, "synced").touch()
@@ -290,7 +288,7 @@ def test_what_0_1_0_recorded_is_read(site: Site) -> None:
 
 
 def test_a_complete_run_says_nothing_new(site: Site) -> None:
-    """A cell with all its files has the messages, sentences and page that it always had."""
+    """A cell with all its files has the same messages, sentences and page as before."""
     write_cell(site.landing)
     site.run("poll")
     told = messages(site)

@@ -1,6 +1,4 @@
-"""Runs on a sequencer behind a real ssh: taken up, copied, proven, processed and reported, by poll
-or service.
-"""
+"""Runs on a sequencer behind a real ssh, from discovery to report, by poll or service."""
 
 from __future__ import annotations
 
@@ -40,9 +38,7 @@ def facility(tmp_path: Path, servers: Pair) -> Facility:
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_one_poll_is_enough(facility: Facility, tmp_path: Path, mode: str) -> None:
-    """One poll takes a run from the sequencer to its report; the next has nothing to do, touches
-    and says nothing.
-    """
+    """One poll takes a run from sequencer to report; the next changes and prints nothing."""
     facility.reach(mode=mode)
     facility.cell().write()
     facility.poll()
@@ -61,9 +57,7 @@ def test_one_poll_is_enough(facility: Facility, tmp_path: Path, mode: str) -> No
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_the_service_asks_by_itself(facility: Facility, tmp_path: Path, mode: str) -> None:
-    """A run that appears on the sequencer while the service runs is fetched and reported without
-    any event or poll.
-    """
+    """The service fetches and reports a new run of the sequencer without an event or a poll."""
     facility.reach(mode=mode)
     with facility.service():
         facility.cell().write()
@@ -73,9 +67,7 @@ def test_the_service_asks_by_itself(facility: Facility, tmp_path: Path, mode: st
 
 
 def test_a_name_is_given_once(facility: Facility) -> None:
-    """Neither the loss of its first cell upstream nor an earlier one that appears later renames a
-    run.
-    """
+    """A run keeps its name if its first cell is lost upstream, or an earlier cell appears later."""
     first = facility.cell()
     first.write()
     facility.poll()
@@ -90,8 +82,9 @@ def test_a_name_is_given_once(facility: Facility) -> None:
 
 
 def test_one_that_does_not_answer_hides_nobody(facility: Facility) -> None:
-    """Runs of a host that is away keep their stages, those of the other host are fetched, and the
-    poll says who is.
+    """An unreachable host does not affect another host's runs, and the poll names it.
+
+    Its own runs keep their stages.
     """
     facility.reach("hosta", "hostb")
     facility.cell("alpha").write()
@@ -126,9 +119,7 @@ def test_one_that_does_not_answer_hides_nobody(facility: Facility) -> None:
 
 
 def test_odd_names_of_files_arrive(facility: Facility) -> None:
-    """Blanks, quotes, commands, newlines and bytes that are no text: what a file is called never
-    matters.
-    """
+    """Any file name arrives: with blanks, quotes, commands, newlines or bytes that are not text."""
     facility.reach("hosta")
     facility.reach("hostb", mode="push")
     cells = [facility.cell("alpha"), facility.cell("beta", OTHER, host="hostb")]
@@ -149,8 +140,9 @@ def test_odd_names_of_files_arrive(facility: Facility) -> None:
 
 
 def test_names_outside_the_grammar_are_shown_and_left_alone(facility: Facility) -> None:
-    """A run or library whose name may not be worked on is told by poll and list-upstream, and no
-    part of it fetched.
+    """A run or library with a refused name is reported and not fetched.
+
+    Poll and list-upstream report it.
     """
     good = facility.cell()
     good.write()
@@ -186,9 +178,7 @@ def test_names_outside_the_grammar_are_shown_and_left_alone(facility: Facility) 
 
 
 def test_a_directory_for_temporary_files_with_an_odd_name(facility: Facility) -> None:
-    """ssh cannot have its socket where a path holds blanks or quotes; then it is elsewhere, and all
-    goes on.
-    """
+    """A path with blanks or quotes cannot have the socket of ssh; another directory is used."""
     odd = facility.root / 'it\'s a "directory"'
     odd.mkdir()
     facility.environ["TMPDIR"] = str(odd)
@@ -198,7 +188,7 @@ def test_a_directory_for_temporary_files_with_an_odd_name(facility: Facility) ->
 
 
 def test_beside_a_sequencer_that_writes_here(facility: Facility) -> None:
-    """With LOCAL and a host in one configuration each run is taken up once, from where it comes."""
+    """With LOCAL and a host in one configuration each run is taken up once, from its own source."""
     facility.upstreams["local"] = {"location": "LOCAL"}
     facility.write()
     local = facility.cell("20261122_HERE_beta", OTHER)

@@ -1,6 +1,4 @@
-"""Syncs that are cut off, frozen, killed, disturbed or raced: made again, and nothing untrue is
-recorded meanwhile.
-"""
+"""Syncs that are cut off, frozen, killed, disturbed or raced: repeated, without false records."""
 
 from __future__ import annotations
 
@@ -31,12 +29,12 @@ pytestmark = [
 RUN = run_of()
 BIG = "other_reports/big.bin"
 SIZE = 6_000_000
-LIMIT = "1M"  # per second, so that there is a middle of the file
+LIMIT = "1M"  # per second: slow enough for a fault in the middle of the file
 
 
 @pytest.fixture
 def facility(tmp_path: Path) -> Iterator[Facility]:
-    """A site with sequencers of its own, which it may freeze; `hosta` is its only upstream."""
+    """A site with separate sequencers that it may freeze; `hosta` is its only upstream."""
     with sshd_pair() as pair:
         made = Facility(tmp_path, pair)
         made.reach()
@@ -44,7 +42,7 @@ def facility(tmp_path: Path) -> Iterator[Facility]:
 
 
 def big_cell(facility: Facility) -> SimulatedCell:
-    """A finished cell with one file that takes a while."""
+    """A finished cell with one file whose copy takes a while."""
     cell = facility.cell()
     cell.write()
     (cell.path / BIG).parent.mkdir(exist_ok=True)
@@ -57,7 +55,7 @@ def landed(facility: Facility, run: str = RUN, cell: str = CELL) -> Path:
 
 
 def here_of_big(facility: Facility) -> int:
-    """Bytes of the big file that have come, under whatever name."""
+    """Bytes of the big file that have arrived, under any name."""
     found = landed(facility).glob("other_reports/**/*big.bin*")
     return max((path.stat().st_size for path in found if path.is_file()), default=0)
 
@@ -80,9 +78,7 @@ def freeze(facility: Facility) -> None:
 def test_trouble_in_the_middle_of_a_file(
     facility: Facility, tmp_path: Path, mode: str, trouble: Callable[[Facility], None]
 ) -> None:
-    """A sync whose link is cut or whose host freezes ends by itself, fails, is made again and goes
-    on where it was.
-    """
+    """A sync with a cut link or a frozen host ends, fails, and continues at the next attempt."""
     facility.reach(mode=mode, bandwidth_limit=LIMIT)
     cell = big_cell(facility)
     poll = facility.start("poll")
@@ -96,7 +92,7 @@ def test_trouble_in_the_middle_of_a_file(
     assert "sync.failed" in facility.flags(RUN)
     assert not facility.flags(RUN) & {f"{CELL}.{flag}" for flag in ("synced", "started", "done")}
     assert list(landed(facility).glob("final_summary*")) == []
-    if mode == "pull":  # a file that is pushed may be finished by the other side alone
+    if mode == "pull":  # the sequencer alone may complete a file that it pushes
         assert not (landed(facility) / BIG).exists()
     facility.pair.hosta.link.join()
     facility.pair.hosta.thaw()
@@ -112,11 +108,9 @@ def test_trouble_in_the_middle_of_a_file(
 
 
 def test_ten_runs_of_which_three_do_not_come(facility: Facility, tmp_path: Path) -> None:
-    """One run aborted, one that needs a person and one whose copy hangs: the seven others arrive,
-    by the same poll.
-    """
+    """One poll copies seven runs beside one aborted, one failing and one hanging run."""
     program = tmp_path / "rsync-that-may-hang"
-    # Stopped by a signal it behaves like one whose disk there does not answer.
+    # An rsync stopped by a signal behaves like one with a hanging remote disk.
     program.write_text(
         '#!/bin/sh\ncase "$*" in */a_hangs/*) kill -STOP $$;; esac\nexec rsync "$@"\n'
     )
@@ -156,7 +150,7 @@ def test_ten_runs_of_which_three_do_not_come(facility: Facility, tmp_path: Path)
 
 
 def rewrite(path: Path, data: bytes) -> None:
-    """Write other data under the same size and modification time."""
+    """Write other data with the same size and modification time."""
     status = path.stat()
     assert len(data) == status.st_size
     path.write_bytes(data)
@@ -167,9 +161,7 @@ def rewrite(path: Path, data: bytes) -> None:
 def test_other_content_under_the_same_size_and_time(
     facility: Facility, tmp_path: Path, mode: str
 ) -> None:
-    """A file that is other there than here, under the same size and time, is found before the cell
-    counts as synced.
-    """
+    """A file with other content but equal size and time is found before the cell is synced."""
     facility.reach(mode=mode)
     cell = facility.cell()
     steps = cell.steps()
@@ -198,8 +190,9 @@ def copying(facility: Facility) -> bool:
 
 
 def test_a_file_that_changes_while_it_is_copied(facility: Facility) -> None:
-    """What is written to during its copy is copied again, for all to see; synced is what is there
-    at the end.
+    """A file that changes during its copy is copied again; the synced copy has the last content.
+
+    Status shows the copy.
     """
     facility.reach(bandwidth_limit=LIMIT)
     cell = big_cell(facility)
@@ -215,7 +208,7 @@ def test_a_file_that_changes_while_it_is_copied(facility: Facility) -> None:
 
 
 def test_a_file_that_never_stops_changing(facility: Facility) -> None:
-    """A cell that keeps changing is not synced, however often it is copied, until it stops."""
+    """A cell that keeps changing is not synced in any number of copies, until it stops."""
     cell = big_cell(facility)
     (cell.path / BIG).write_bytes(os.urandom(1000))
     stop = threading.Event()
@@ -246,8 +239,9 @@ def reads_so_far(facility: Facility) -> int:
 
 
 def test_ingest_follows_the_sync(facility: Facility, tmp_path: Path) -> None:
-    """While a cell is sequenced there it is copied and ingested here; its numbers grow before it is
-    complete.
+    """A cell is copied and ingested while it is sequenced.
+
+    Its numbers grow before it is complete.
     """
     facility.write(processing="workers: 2, ingest_interval: 0.5s")
     cell = facility.cell(files=8, reads=40)
@@ -268,8 +262,9 @@ def test_ingest_follows_the_sync(facility: Facility, tmp_path: Path) -> None:
 
 
 def test_many_at_once_copy_and_process_once(facility: Facility) -> None:
-    """Two polls and a service at the same time: each file is sent once, one transfer at a time,
-    each cell done once.
+    """Two polls and a service at once send each file once and process each cell once.
+
+    Each run has one transfer at a time.
     """
     facility.write("upstream_interval: 0.5s")
     experiments = ["alpha", "beta", "gamma"]
@@ -309,7 +304,7 @@ def test_many_at_once_copy_and_process_once(facility: Facility) -> None:
 
 
 def at_work_in(directory: Path) -> list[str]:
-    """Processes whose current directory this is."""
+    """Processes with this current directory."""
     found = []
     for link in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
@@ -319,8 +314,9 @@ def at_work_in(directory: Path) -> list[str]:
 
 
 def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None:
-    """A sync whose worker was killed is proven dead and taken over by the next poll, and the cell
-    arrives whole.
+    """A sync whose worker was killed is proven dead.
+
+    The next poll takes it over and completes the cell.
     """
     facility.reach(bandwidth_limit=LIMIT)
     cell = big_cell(facility)
@@ -345,8 +341,9 @@ def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None
 
 
 def test_abort_while_it_is_copied(facility: Facility) -> None:
-    """A cell that a person aborts while it is copied is left as it is, and the next one comes in
-    the same sync.
+    """A cell that a person aborts during its copy is left as it is.
+
+    The same sync copies the next cell.
     """
     facility.reach(bandwidth_limit=LIMIT)
     big_cell(facility)

@@ -1,4 +1,4 @@
-"""With one worker and more to do than it can do, every cell of every run gets its turn."""
+"""One worker with too much work: every cell of every run gets its turn."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ pytestmark = pytest.mark.system
 
 LIBRARY = "lib1"
 ROUNDS = 8
-"""Rounds of ingest in each test."""
+"""Attempts of ingest in each test."""
 
 
 def rounds(site: Site) -> Counter[str]:
-    """Rounds of ingest that have ended, by run and cell, as the logs of the runs have them."""
+    """Number of ended attempts of ingest, by run and cell, from the logs of the runs."""
     found: Counter[str] = Counter()
     for log in site.output.glob("*/pipeline.log"):
         lines = [line for line in log.read_text().splitlines() if " while it runs: " in line]
@@ -26,9 +26,7 @@ def rounds(site: Site) -> Counter[str]:
 
 @pytest.mark.parametrize(("runs", "cells"), [(1, 4), (2, 2), (4, 1)])
 def test_everyone_gets_a_turn(site: Site, runs: int, cells: int) -> None:
-    """New files are always waiting in all cells; the one worker serves the cell that has waited
-    longest.
-    """
+    """The one worker serves the cell that has waited longest, while all cells have new files."""
     site.configure(processing="workers: 1, ingest_workers: 1, ingest_interval: 0.1s")
     directories = [
         site.landing

@@ -1,6 +1,4 @@
-"""Watching where it is hard: FUSE, a full kernel queue, mounts that go away, trees that come and
-go.
-"""
+"""Watches in difficult cases: FUSE, a full kernel queue, unmounts, and trees that change fast."""
 
 from __future__ import annotations
 
@@ -21,9 +19,7 @@ pytestmark = [pytest.mark.system, pytest.mark.slow]
 
 @pytest.fixture
 def bound(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
-    """A directory and a FUSE mount that shows it: what is written in the first is written behind
-    the second's back.
-    """
+    """A directory and its FUSE mount; writes to the directory cause no event in the mount."""
     if not shutil.which("bindfs") or not os.access("/dev/fuse", os.R_OK | os.W_OK):
         pytest.skip("needs bindfs and /dev/fuse")
     beneath, mounted = tmp_path / "beneath", tmp_path / "mounted"
@@ -35,15 +31,13 @@ def bound(tmp_path: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def mount(beneath: Path, mounted: Path) -> None:
-    # No caches, so that what a test sees does not depend on their age.
+    # Without caches a test does not depend on their age.
     options = "attr_timeout=0,entry_timeout=0,negative_timeout=0"
     subprocess.run(["bindfs", "-o", options, beneath, mounted], check=True, timeout=DEADLINE)
 
 
 def test_changes_underneath_a_fuse_mount_are_found_by_sweeps(bound: tuple[Path, Path]) -> None:
-    """FUSE is known to be deaf: swept at half the interval from the start, and what others write is
-    found.
-    """
+    """FUSE gives no events, so sweeps find all changes, at half the interval from the start."""
     beneath, mounted = bound
     with Watched(mounted) as watched:
         assert watched.state() == "polled"
@@ -55,15 +49,16 @@ def test_changes_underneath_a_fuse_mount_are_found_by_sweeps(bound: tuple[Path, 
         watched.hints.clear()
         watched.sweep()
         assert mounted / "run" in watched.hints.all
-        # What this host writes through the mount needs no sweep.
+        # A write of this host through the mount needs no sweep.
         watched.hints.clear()
         (mounted / "own").mkdir()
         assert watched.hints.has(mounted / "own")
 
 
 def test_what_no_event_announced_is_evidence(bound: tuple[Path, Path]) -> None:
-    """A file system that should give events and does not is found out, swept faster, and forgiven
-    after 24 hours.
+    """A file system that fails to give expected events is detected and swept faster.
+
+    After 24 hours it is trusted again.
     """
     beneath, mounted = bound
     with Watched(mounted, "inotify") as watched:
@@ -76,7 +71,7 @@ def test_what_no_event_announced_is_evidence(bound: tuple[Path, Path]) -> None:
         add_run(beneath, "run")
         watched.sweep()
         assert watched.hints.has(mounted / "run")
-        assert watched.state() == "events"  # the event might still be on its way
+        assert watched.state() == "events"  # the event may still be on its way
         watched.sweep()
         assert watched.state() == "polled"
         assert watched.watching.next_check() == 5.0
@@ -84,7 +79,7 @@ def test_what_no_event_announced_is_evidence(bound: tuple[Path, Path]) -> None:
         assert (counters.found_by_sweep, counters.missed) == (
             3,
             1,
-        )  # the run; below it, no event was to be expected
+        )  # the run; no event was expected below it
         assert counters.watches == 1 + 1 + 3
 
         watched.now += 23 * HOUR
@@ -94,8 +89,9 @@ def test_what_no_event_announced_is_evidence(bound: tuple[Path, Path]) -> None:
 
 
 def test_flags_written_elsewhere_are_found_and_prove_nothing(bound: tuple[Path, Path]) -> None:
-    """`pipeline/` is not covered by events: a flag found by a sweep is a hint, and no evidence
-    against events.
+    """A flag found by a sweep is a hint, but no evidence against events.
+
+    Events do not cover `pipeline/`.
     """
     beneath, mounted = bound
     add_run(beneath, "run")
@@ -130,9 +126,7 @@ def test_an_unmounted_landing_area_is_gone_until_it_is_mounted_again(
 
 
 def test_a_dead_fuse_server_is_not_an_empty_landing_area(bound: tuple[Path, Path]) -> None:
-    """When the process behind the mount is killed, the landing area cannot be reached: gone, not
-    empty.
-    """
+    """A landing area whose FUSE server was killed is reported as gone, not as empty."""
     beneath, mounted = bound
     add_run(beneath, "run")
     with Watched(mounted) as watched:
@@ -170,8 +164,9 @@ def unreachable(path: Path) -> bool:
 def test_nothing_is_lost_when_the_kernel_loses_events(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """When hints are held up until the kernel's queue is full, everything is looked at and watched
-    afterwards.
+    """After an overflow of the kernel's queue, all runs are examined and watched again.
+
+    The test blocks the receiver of hints until the queue is full.
     """
     queue = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     if queue > 100_000:
@@ -186,7 +181,7 @@ def test_nothing_is_lost_when_the_kernel_loses_events(
         assert watched.watching.counters.watches == 1 + 3 * 5
         watched.hints.clear()
         with watched.hints.held:
-            (cell / "final_summary.txt").touch()  # for this hint the reader has to wait
+            (cell / "final_summary.txt").touch()  # the reader waits to deliver this hint
             for number in range(queue):  # two events each
                 (cell / f"{number}.txt").touch()
             cells = [add_run(landing, f"run_{number}") for number in range(20)]
@@ -208,13 +203,11 @@ def test_nothing_is_lost_when_the_kernel_loses_events(
         assert watched.hints.has(*runs)
         assert set(watched.hints.all) == runs
         watched.sweep(3)
-        assert watched.state() == "events"  # lost and said so is not deaf
+        assert watched.state() == "events"  # an overflow is reported, so it is no missing event
 
 
 def test_a_tree_made_faster_than_watches_are_placed(tmp_path: Path) -> None:
-    """Of 300 runs made down to their summary without a pause, none is missed and every cell is
-    watched.
-    """
+    """All of 300 runs that are made without a pause are found, and every cell is watched."""
     with Watched(tmp_path) as watched:
         cells = []
         for number in range(300):
@@ -232,7 +225,7 @@ def test_a_tree_made_faster_than_watches_are_placed(tmp_path: Path) -> None:
 
 
 def test_trees_that_come_and_go_while_they_are_being_armed(tmp_path: Path) -> None:
-    """Runs renamed and deleted as fast as can be leave no watch behind and no run unannounced."""
+    """Runs renamed or deleted at full speed leave no watch behind, and all others are found."""
     landing, archive = tmp_path / "landing", tmp_path / "archive"
     landing.mkdir()
     archive.mkdir()
@@ -257,9 +250,7 @@ def test_trees_that_come_and_go_while_they_are_being_armed(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("seed", range(3))
 def test_nothing_is_forgotten_whatever_people_do(tmp_path: Path, seed: int) -> None:
-    """After a thousand random arrivals, moves and deletions, what is there is watched, and by its
-    present name.
-    """
+    """After 1000 random arrivals, moves and deletions all present runs are watched by name."""
     dice = random.Random(seed)
     landing, archive = tmp_path / "landing", tmp_path / "archive"
     landing.mkdir()

@@ -1,7 +1,7 @@
-"""Watching where the kernel or the permissions set limits: each body in a process of its own.
+"""Watches within limits of the kernel or of permissions: each body runs in a separate process.
 
-Where a limit of the kernel is lowered, that process is in a user namespace of its own, so that
-nothing else on the machine feels it: `run_inside` starts this file as a script there.
+If a test lowers a limit of the kernel, that process is in its own user namespace, so that the rest
+of the machine is not affected. `run_inside` starts this file as a script there.
 """
 
 from __future__ import annotations
@@ -29,14 +29,15 @@ BODIES: dict[str, Callable[[Path], None]] = {}
 
 
 def inside(body: Callable[[Path], None]) -> Callable[[Path], None]:
-    """Register what `run_inside` runs by name."""
+    """Register a function that `run_inside` can run by name."""
     BODIES[body.__name__] = body
     return body
 
 
 def run_inside(body: Callable[[Path], None], directory: Path, *before: str) -> None:
-    """Run `body(directory)` in a process of its own, after the command `before`, which ends by
-    starting it.
+    """Run `body(directory)` in a separate process.
+
+    The command `before` must start that process at its end.
     """
     command = (*before, sys.executable, __file__, body.__name__, str(directory))
     ended = subprocess.run(
@@ -46,9 +47,7 @@ def run_inside(body: Callable[[Path], None], directory: Path, *before: str) -> N
 
 
 def environment() -> dict[str, str]:
-    """In which this file can be started as a script: it finds the modules that pytest finds for it
-    here.
-    """
+    """Environment in which this file works as a script, with the modules that pytest finds."""
     return {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
 
@@ -75,7 +74,7 @@ def few_watches(landing: Path) -> None:
     cells = [add_run(landing, f"run_{number:02}") for number in range(20)]
     log = Log()
     with Watched(landing) as watched:
-        # 1 + 3 x 20 are wanted; the upper levels come first: landing area, runs, 9 libraries.
+        # 1 + 3 x 20 are needed. The upper levels come first: landing area, runs, 9 libraries.
         assert watched.state() == "partial", watched.watching.describe()
         counters = watched.watching.counters
         assert (counters.watches, counters.refused) == (30, 31), counters
@@ -91,11 +90,9 @@ def few_watches(landing: Path) -> None:
         watched.sweep()
         assert landing / "run_03" in watched.hints.all
         watched.sweep(3)
-        assert (
-            watched.state() == "partial"
-        )  # no event was to be expected there, so this is no evidence
+        assert watched.state() == "partial"  # no event was expected there, so this is no evidence
         assert watched.watching.counters.missed == 0
-        # A run that comes in above them takes no watches from the others.
+        # A new run on an upper level takes no watches from the others.
         watched.hints.clear()
         (landing / "run_99").mkdir()
         assert watched.hints.has(landing / "run_99")
@@ -103,7 +100,7 @@ def few_watches(landing: Path) -> None:
             watched.sweep()
             assert watched.watching.counters.watches == 30
         (landing / "run_99").rmdir()
-        # Watches that become free are taken.
+        # Free watches are used.
         for cell in cells[:12]:
             shutil.rmtree(cell.parents[1])
         assert wait_until(lambda: watched.watching.counters.watches == 1 + 8 + 8)
@@ -113,8 +110,9 @@ def few_watches(landing: Path) -> None:
 
 
 def test_watches_run_out(tmp_path: Path) -> None:
-    """With too few watches the upper levels get them, the sysctl is named, sweeps do the rest, and
-    it heals.
+    """Too few watches are used for the upper levels, and sweeps do the rest.
+
+    The log names the sysctl. With fewer runs the state is normal again.
     """
     run_inside(few_watches, tmp_path, *with_limit("max_inotify_watches", 30))
 
@@ -145,7 +143,7 @@ def no_watches(landing: Path) -> None:
 
 
 def test_not_one_watch_is_left(tmp_path: Path) -> None:
-    """Where not even the landing area can be watched, the reason that is given is the limit."""
+    """If not even the landing area can be watched, the reported reason is the limit."""
     run_inside(no_watches, tmp_path, *with_limit("max_inotify_watches", 0))
 
 
@@ -155,9 +153,7 @@ def deaf(landing: Path) -> None:
     silent, noise = os.pipe()
 
     def deafen(event: str, arguments: tuple[object, ...]) -> None:
-        """Just before the probe is made, what is read from is exchanged for something that never
-        says a word.
-        """
+        """Replace the inotify descriptor by a silent pipe just before the probe is made."""
         if event == "open" and ".hesiod-watch-probe." in str(arguments[0]):
             for name in set(os.listdir("/proc/self/fd")) - before:
                 with contextlib.suppress(FileNotFoundError):
@@ -175,9 +171,7 @@ def deaf(landing: Path) -> None:
 
 
 def test_events_that_do_not_arrive_are_noticed_at_the_start(tmp_path: Path) -> None:
-    """The self-test needs no list of file systems: what does not come back as an event is not
-    believed in.
-    """
+    """The self-test trusts events only if its own one arrives, without a list of file systems."""
     run_inside(deaf, tmp_path)
 
 
@@ -203,8 +197,9 @@ def no_instances(landing: Path) -> None:
 
 
 def test_no_instance_of_inotify_is_left(tmp_path: Path) -> None:
-    """Without an inotify instance everything is found by sweeps, the limit is named, and a full
-    sweep tries again.
+    """Without an inotify instance, sweeps find everything, and a full sweep tries again.
+
+    The log names the limit.
     """
     run_inside(no_instances, tmp_path, *with_limit("max_inotify_instances", 3))
 
@@ -230,7 +225,7 @@ def overlaid(directory: Path) -> None:
 
 
 def test_a_stacked_file_system_is_listed(tmp_path: Path) -> None:
-    """Where the mtime of a merged directory need not move, every sweep lists."""
+    """Every sweep lists a merged directory, whose mtime may not change."""
     if subprocess.run(["unshare", "-Urm", "true"], capture_output=True).returncode != 0:
         pytest.skip("needs user namespaces")
     run_inside(overlaid, tmp_path, "unshare", "-Urm")
@@ -257,7 +252,8 @@ def forbidden(landing: Path) -> None:
         watched.hints.clear()
         (closed / "lib" / CELL / "final_summary.txt").touch()
         assert watched.hints.has(closed)
-        # So is one that changed and cannot be read any more, once, and once more when it can.
+        # A run that changed and became unreadable is a hint once, and once more when it is
+        # readable.
         sweeper = Sweeper(LandingArea(landing), lambda run: False)
         for time_of_sweep in (0.0, 10.0, 20.0, 30.0):
             sweeper.sweep(time_of_sweep)
@@ -266,7 +262,7 @@ def forbidden(landing: Path) -> None:
         assert [sweeper.sweep(40.0).runs, sweeper.sweep(50.0).runs] == [(closed,), ()]
         closed.chmod(0o755)
         assert sweeper.sweep(60.0).runs == (closed,)
-        # A landing area that nobody may read is not one without runs.
+        # An unreadable landing area is not one without runs.
         landing.chmod(0o300)
         (landing / "unseen").mkdir()
         watched.sweep(2)
@@ -296,9 +292,7 @@ def read_only(landing: Path) -> None:
 
 
 def test_a_landing_area_that_we_may_not_write_to(open_path: Path) -> None:
-    """The self-test needs to make a file; where it cannot, events get the benefit of the doubt and
-    that is said.
-    """
+    """The self-test must make a file; if it cannot, events are trusted and this is reported."""
     landing = open_path / "landing"
     landing.mkdir()
     as_nobody = as_somebody_else(landing)
@@ -308,14 +302,14 @@ def test_a_landing_area_that_we_may_not_write_to(open_path: Path) -> None:
 
 @pytest.fixture
 def open_path() -> Iterator[Path]:
-    """A directory that other users can reach; those of pytest are for its user only."""
+    """A directory that other users can reach; pytest's directories are only for its own user."""
     with tempfile.TemporaryDirectory() as directory:
         Path(directory).chmod(0o755)
         yield Path(directory)
 
 
 def as_somebody_else(top: Path) -> tuple[str, ...]:
-    """Prefix to run as a user without root's rights who owns all below `top`."""
+    """Prefix for a process of a user without root's rights who owns everything below `top`."""
     if os.geteuid() != 0:
         return ()
     uid = 65534
@@ -332,7 +326,7 @@ def as_somebody_else(top: Path) -> tuple[str, ...]:
 
 
 class Log(logging.Handler):
-    """What the program logged in this process."""
+    """Collects the messages that the program logs in this process."""
 
     def __init__(self) -> None:
         super().__init__()

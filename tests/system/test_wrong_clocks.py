@@ -1,4 +1,4 @@
-"""What one start with a wrong clock leaves in flags must not stop the work of years."""
+"""Starts with a wrong clock, whose flags must not stop the work of later years."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def write_upstream(site: Site, cell: str) -> Path:
 
 @pytest.mark.parametrize("outcome", ["failed", "done", "started"])
 def test_a_sync_of_2036_does_not_stop_the_next(site: Site, outcome: str) -> None:
-    """One poll copies what is new on a mounted upstream, whatever time the last sync has written
-    down.
-    """
+    """One poll copies the new cell of a mounted upstream, whatever time the last sync recorded."""
     site.configure(more=f"upstreams: {{PROM: {{location: {write_upstream(site, FIRST)}}}}}\n")
     site.run("poll")
     assert site.stages() == {f"{RUN}/lib/{FIRST}": "processed"}

@@ -182,9 +182,7 @@ def test_short_interruption(big: SshSequencer) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_stopped(mode: str, big: SshSequencer) -> None:
-    """A stopped copy ends soon, leaves no process on either side, and continues at the next
-    attempt.
-    """
+    """A stopped copy ends soon without a process on either side; the next attempt continues it."""
     watching = Watching(lambda: None)
     began = time.monotonic()
     copied = big.copy(

@@ -139,9 +139,7 @@ def test_not_let_in(sequencer: SshSequencer) -> None:
 
 
 def test_forty_at_once(sequencer: SshSequencer) -> None:
-    """Forty simultaneous commands share one connection, and none is refused with sshd's default
-    limits.
-    """
+    """Forty simultaneous commands share one connection, within sshd's default limits."""
     make_cell(sequencer.run)
     before = sequencer.host.link.connections
     with ThreadPoolExecutor(40) as pool:
