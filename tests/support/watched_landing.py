@@ -21,28 +21,28 @@ class Hints:
     """Collects hints and waits for them. While `held` is locked, senders of hints wait."""
 
     def __init__(self) -> None:
-        self._told = threading.Condition()
+        self._changed = threading.Condition()
         self._all: list[Path | None] = []
         self.held = threading.Lock()
 
     def __call__(self, run: Path | None) -> None:
-        with self.held, self._told:
+        with self.held, self._changed:
             self._all.append(run)
-            self._told.notify_all()
+            self._changed.notify_all()
 
     @property
     def all(self) -> list[Path | None]:
-        with self._told:
+        with self._changed:
             return list(self._all)
 
     def clear(self) -> None:
-        with self._told:
+        with self._changed:
             self._all.clear()
 
     def has(self, *runs: Path | None) -> bool:
         """Whether all these hints arrive before the deadline."""
-        with self._told:
-            return self._told.wait_for(lambda: set(runs) <= set(self._all), DEADLINE)
+        with self._changed:
+            return self._changed.wait_for(lambda: set(runs) <= set(self._all), DEADLINE)
 
 
 class Watched:

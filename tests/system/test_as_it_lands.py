@@ -125,10 +125,10 @@ def test_a_running_cell_is_ingested_and_shown(
         page = (site.output / RUN / NAME / "report.html").read_text()
         assert "running" in page.lower()
         site.eventually((site.output / RUN / "report.html").exists, "the run has a page")
-        told = site.run("explain", RUN, CELL).stdout
+        explained = site.run("explain", RUN, CELL).stdout
         assert re.search(
-            r"ingested so far: [1-9]\d* reads?, [1-9]\d* bases?$", told, re.MULTILINE
-        ), told
+            r"ingested so far: [1-9]\d* reads?, [1-9]\d* bases?$", explained, re.MULTILINE
+        ), explained
         most(steps, simulated.step_count // 4)
         site.eventually(lambda: reads_so_far(site) > first, "the numbers grow")
         assert cell_status(site)["stage"] == "incomplete"
@@ -163,7 +163,7 @@ def test_polls_ingest_too(site: Site, tmp_path_factory: pytest.TempPathFactory) 
     assert_like_a_batch(site, tmp_path_factory)
 
 
-def test_a_file_that_changes_after_it_was_taken_is_taken_again(
+def test_a_file_that_changes_after_its_ingest_is_read_again(
     site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A file that is rewritten after its ingest is noticed at the end; the new content counts."""
@@ -173,24 +173,24 @@ def test_a_file_that_changes_after_it_was_taken_is_taken_again(
     most(steps, simulated.step_count // 2)
     site.run("poll")
     assert reads_so_far(site) > 0
-    taken = sorted((simulated.path / "fastq_pass" / "barcode01").glob("*_0.fastq"))[0]
-    text = taken.read_text()
-    taken.write_text("@changed\nACGT\n+\nIIII\n")
+    ingested = sorted((simulated.path / "fastq_pass" / "barcode01").glob("*_0.fastq"))[0]
+    text = ingested.read_text()
+    ingested.write_text("@changed\nACGT\n+\nIIII\n")
     for _ in steps:
         pass
     site.run("poll")
     with gzip.open(next((site.output / RUN / NAME).glob("*barcode01_pass.fastq.gz"))) as file:
         assert file.readline() == b"@changed\n"
     notes = json.loads((site.output / RUN / NAME / "qc.json").read_text())["notes"]
-    assert any(taken.name in note for note in notes)
+    assert any(ingested.name in note for note in notes)
     site.run("verify", RUN)
-    taken.write_text(text)
+    ingested.write_text(text)
     (site.landing / RUN / "pipeline" / f"{CELL}.done").unlink()
     site.run("poll")
     assert_like_a_batch(site, tmp_path_factory)
 
 
-def test_kills_while_it_lands_lose_nothing(
+def test_kills_during_ingest_lose_nothing(
     site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """A cell whose ingest is killed many times while files arrive has the results of a batch."""
@@ -231,7 +231,7 @@ def test_ingest_can_be_switched_off(site: Site) -> None:
     assert not (site.output / RUN / LIBRARY).exists()
 
 
-def test_a_damaged_file_fails_the_round_and_not_the_cell(site: Site) -> None:
+def test_a_damaged_file_fails_the_attempt_and_not_the_cell(site: Site) -> None:
     """A damaged file in a running cell fails only the attempt of ingest, which is then repeated.
 
     Only a complete cell can fail because of a damaged file.
@@ -254,7 +254,7 @@ def test_a_damaged_file_fails_the_round_and_not_the_cell(site: Site) -> None:
     assert done(site)
 
 
-def test_release_of_a_round_leaves_its_files_alone(
+def test_an_unknown_writer_keeps_its_files(
     site: Site, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     """Ingest starts again in another directory if the last writer is unknown.
@@ -279,11 +279,11 @@ def test_release_of_a_round_leaves_its_files_alone(
         "pid": 1,
     }
     Ingest.open(place / ".ingest", Settings(), owner=elsewhere, check_all=False)
-    held = journal.read_bytes()
-    assert held != before
+    after_open = journal.read_bytes()
+    assert after_open != before
     for _ in steps:
         pass
     site.run("poll")
     assert done(site)
-    assert journal.read_bytes() == held
+    assert journal.read_bytes() == after_open
     assert_like_a_batch(site, tmp_path_factory)

@@ -100,7 +100,7 @@ def due_again(site: Site, flag: str) -> None:
     path.write_text(json.dumps(said))
 
 
-def test_poll_does_it_all(backed: Site, mounted: BackupMount) -> None:
+def test_one_poll_makes_the_backup(backed: Site, mounted: BackupMount) -> None:
     """One poll processes, copies, reads back and records a cell; the next poll does nothing."""
     land(backed)
     backed.run("poll")
@@ -126,7 +126,7 @@ def test_poll_does_it_all(backed: Site, mounted: BackupMount) -> None:
     assert not (mounted.place / RUN / "superseded").exists()
 
 
-def test_copies_are_told(backed: Site) -> None:
+def test_copies_are_reported(backed: Site) -> None:
     """`status` and `explain` show the copies and the time when each was read."""
     land(backed)
     backed.run("poll")
@@ -169,7 +169,7 @@ def damage(what: str, mounted: BackupMount) -> tuple[Path, str]:
 
 
 @pytest.mark.parametrize("what", ["flip", "cut", "remove", "extra"])
-def test_damage_is_found_named_and_stands(backed: Site, mounted: BackupMount, what: str) -> None:
+def test_damage_is_named_and_not_repaired(backed: Site, mounted: BackupMount, what: str) -> None:
     """Each poll reports a bad file by name and does not repair it; a new backup makes it good."""
     land(backed)
     backed.run("poll")
@@ -186,16 +186,16 @@ def test_damage_is_found_named_and_stands(backed: Site, mounted: BackupMount, wh
     assert files(mounted.place / RUN / "results") | files(mounted.place / RUN / "raw") == before
     backed.run("perform", "backup", RUN, CELL)
     if what != "remove":
-        kept = [
+        superseded = [
             path.name for path in (mounted.place / RUN / "superseded").rglob("*") if path.is_file()
         ]
-        assert kept == [victim.name]
+        assert superseded == [victim.name]
     backed.run("poll")  # finds the backup that was made since, and reads it again
     assert f"{CELL}.verify.done" in backed.flags(RUN)
     backed.run("verify", RUN, "--backup")
 
 
-def test_scheduled_verification_finds_rot(site: Site, mounted: BackupMount) -> None:
+def test_scheduled_verification_finds_damage(site: Site, mounted: BackupMount) -> None:
     """If the last reading is old enough, a poll reads all copies again and records the problems."""
     configure(site, mounted)
     site.run("backup-init", "second")
@@ -245,7 +245,7 @@ def test_empty_mount_point(backed: Site, mounted: BackupMount) -> None:
     assert "is it mounted?" in backed.run("verify", RUN, "--backup", check=75).stdout
 
 
-def test_full_backup_goes_on_with_room(backed: Site, mounted: BackupMount) -> None:
+def test_full_backup_continues_with_free_space(backed: Site, mounted: BackupMount) -> None:
     """A full backup is not recorded as done; with free space it continues and is recorded."""
     mounted.resize("400k")
     land(backed, reads=200)
@@ -279,17 +279,17 @@ def test_processed_again_is_backed_up_again(backed: Site, mounted: BackupMount) 
     again = record(backed, f"{CELL}.backup.done")
     assert again["manifest"] == record(backed, f"{CELL}.done")["manifest_md5"] != first
     now = files(results(mounted))
-    kept: dict[str, bytes] = {}
+    superseded: dict[str, bytes] = {}
     for moment in (mounted.place / RUN / "superseded").iterdir():
-        kept |= files(moment / "results" / LIBRARY / CELL)
+        superseded |= files(moment / "results" / LIBRARY / CELL)
     changed = {name for name in before if before[name] != now.get(name)}
     assert "manifest.json" in changed
-    assert changed <= kept.keys()
-    assert kept == {name: before[name] for name in kept}
+    assert changed <= superseded.keys()
+    assert superseded == {name: before[name] for name in superseded}
     backed.run("verify", RUN, "--backup")
 
 
-def test_rot_does_not_become_the_record(backed: Site, mounted: BackupMount) -> None:
+def test_damaged_raw_data_are_not_copied(backed: Site, mounted: BackupMount) -> None:
     """Raw data that changed after they were recorded do not replace the good copies.
 
     A user can allow it by removing the record.
@@ -377,7 +377,7 @@ def test_nothing_without_backups(site: Site) -> None:
     assert not any("backup" in flag or "verify" in flag for flag in site.flags(RUN))
 
 
-def test_done_by_hand(backed: Site) -> None:
+def test_cell_marked_as_done_by_hand(backed: Site) -> None:
     """A cell that a user marks as done has no manifest for a backup, and `plan` says so."""
     land(backed)
     pipeline = backed.landing / RUN / "pipeline"
@@ -392,11 +392,12 @@ def test_done_by_hand(backed: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("backup", "kind", "held"),
+    ("backup", "kind", "copied"),
     [("true", "false", False), ("false", "true", True), ("false", "default", False)],
+    ids=["type-forbids", "type-requires", "backup-forbids"],
 )
 def test_policy_for_raw_data(
-    site: Site, mounted: BackupMount, backup: str, kind: str, held: bool
+    site: Site, mounted: BackupMount, backup: str, kind: str, copied: bool
 ) -> None:
     """The type of the run decides whether raw data are copied; by default the backup decides."""
     site.configure(
@@ -407,7 +408,7 @@ def test_policy_for_raw_data(
     site.run("backup-init", "second")
     land(site)
     site.run("poll")
-    assert raw(mounted).exists() is held
-    assert (site.output / RUN / LIBRARY / CELL / "raw.json").exists() is held
-    assert record(site, f"{CELL}.backup.done")["copies"][0]["raw"] is held
+    assert raw(mounted).exists() is copied
+    assert (site.output / RUN / LIBRARY / CELL / "raw.json").exists() is copied
+    assert record(site, f"{CELL}.backup.done")["copies"][0]["raw"] is copied
     site.run("verify", RUN, "--backup")

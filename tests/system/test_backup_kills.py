@@ -28,7 +28,7 @@ CHANGES = {
     "fsync": ("fsync", "syncfs"),
     "attributes": ("fchmod", "utimensat"),
 }
-NOT_OURS = {"mkdir", "attributes"}
+ONLY_RSYNC = {"mkdir", "attributes"}
 """Calls that only rsync makes."""
 MOST = 60
 """Number of calls of one name that no backup reaches."""
@@ -90,15 +90,15 @@ def test_no_other_call_changes_a_disk(backed: tuple[Site, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("whose", "calls"),
+    ("victim", "calls"),
     [
-        (whose, calls)
-        for whose in ("ours", "theirs")
+        (victim, calls)
+        for victim in ("backup", "child")
         for calls in CHANGES
-        if whose == "theirs" or calls not in NOT_OURS
+        if victim == "child" or calls not in ONLY_RSYNC
     ],
 )
-def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: str) -> None:
+def test_killed_at_every_change(backed: tuple[Site, Path], victim: str, calls: str) -> None:
     """A backup that is killed at any call loses no byte, and the next attempt completes it.
 
     The same is true if a program that it started is killed. The killed backup leaves no
@@ -116,7 +116,7 @@ def test_killed_at_every_change(backed: tuple[Site, Path], whose: str, calls: st
             left = {f"former {call} {number}".encode(), f"stray {call} {number}".encode()}
             former, stray = sorted(left)
             spoil(site, mounted, former, (f"stray-{call}-{number}", stray))
-            kill = killing_at(call, number, children=whose == "theirs")
+            kill = killing_at(call, number, children=victim == "child")
             command = [*kill, *site.command("perform", "backup", RUN, CELL)]
             killed = subprocess.run(
                 command, capture_output=True, env=site.environ, timeout=120, check=False

@@ -1,4 +1,4 @@
-"""A backup behind a real ssh: copied, read there, interrupted, and never confused with this disk."""
+"""A backup behind a real ssh: copied, read there, interrupted, not confused with another disk."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def test_copied_and_read_there(backup: BackupPlaceSettings, root: Path, source: 
         store.set_aside(PLACE, ["pod5/[a]"])
         store.copy(source, PLACE, facts_of(source), ignore_times=True)
         assert find_wrong(store, PLACE, facts_of(source)) == {}
-        kept = root / store.superseded(PLACE)
-    assert (kept / "pod5/*").read_bytes() == data
-    assert (kept / "pod5/[a]").exists()
+        superseded = root / store.superseded(PLACE)
+    assert (superseded / "pod5/*").read_bytes() == data
+    assert (superseded / "pod5/[a]").exists()
 
 
 def test_ssh_to_ourselves_is_noticed(
@@ -116,7 +116,7 @@ def test_ssh_to_ourselves_is_noticed(
         assert store.device == device_of(tmp_path)
 
 
-def test_cut_in_the_middle_goes_on(
+def test_cut_in_the_middle_continues(
     servers: Pair, backup: BackupPlaceSettings, root: Path, source: Path, tmp_path: Path
 ) -> None:
     """A broken link leaves the former file unchanged, and the next copy sends only the rest."""
@@ -130,11 +130,11 @@ def test_cut_in_the_middle_goes_on(
     link.rate = 4_000_000
     begun = link.carried
 
-    def break_it() -> None:
-        eventually(lambda: link.carried - begun > size // 2, "half of it has gone")
+    def break_link() -> None:
+        eventually(lambda: link.carried - begun > size // 2, "half of it is sent")
         link.snap()
 
-    threading.Thread(target=break_it, daemon=True).start()
+    threading.Thread(target=break_link, daemon=True).start()
     try:
         with pytest.raises(TemporaryError, match="far: copying"), opened(backup) as store:
             store.copy(source, PLACE, ["big"], log=log)
@@ -145,12 +145,14 @@ def test_cut_in_the_middle_goes_on(
     with opened(backup) as store:
         store.copy(source, PLACE, ["big"], log=log)
         assert find_wrong(store, PLACE, facts_of(source)) == {}
-        kept = root / store.superseded(PLACE) / "big"
+        superseded = root / store.superseded(PLACE) / "big"
     assert link.carried - before < size * 3 // 4
-    assert kept.read_bytes() == b"former"  # also after a partial file was continued
+    assert superseded.read_bytes() == b"former"  # also after a partial file was continued
 
 
-def test_silent_host_is_given_up(servers: Pair, backup: BackupPlaceSettings, source: Path) -> None:
+def test_silent_host_ends_the_attempt(
+    servers: Pair, backup: BackupPlaceSettings, source: Path
+) -> None:
     """A host that stops answering fails the attempt in time.
 
     Its backup is not reported as empty.
@@ -228,7 +230,7 @@ def test_poll_backs_up_over_ssh(servers: Pair, far_disk: Path, tmp_path: Path) -
     assert "qc.json: truncated" in site.run("verify", RUN, "--backup", check=1).stdout
 
 
-def test_what_a_sync_has_read_is_not_read_again(servers: Pair, tmp_path: Path) -> None:
+def test_checksums_of_a_sync_are_used_again(servers: Pair, tmp_path: Path) -> None:
     """The checksums by which a sync compares a cell with its upstream become its raw.json."""
     facility = Facility(tmp_path, servers)
     facility.reach(watch="upstream_interval: 1s")

@@ -103,7 +103,7 @@ def done(site: Site, cell: SimulatedCell) -> bool:
     return f"{cell.cell}.done" in site.flags(cell.run)
 
 
-def why(site: Site, cell: SimulatedCell) -> str:
+def reason(site: Site, cell: SimulatedCell) -> str:
     """The text of `status` about a cell."""
     sentence: str = site.status()[cell.run]["cells"][f"{cell.library}/{cell.cell}"]["why"]
     return sentence
@@ -136,11 +136,11 @@ def test_full_disk_is_waited_for(site: Site, disks: Disks) -> None:
         for cell in cells:
             cell.write()
         site.eventually(
-            lambda: all("No space left" in why(site, cell) for cell in cells),
+            lambda: all("No space left" in reason(site, cell) for cell in cells),
             "both say what they wait for",
         )
         for cell in cells:
-            assert f"{site.output}/{cell.run}" in why(site, cell)
+            assert f"{site.output}/{cell.run}" in reason(site, cell)
             assert not {f"{cell.cell}.done", f"{cell.cell}.failed"} & site.flags(cell.run)
         disks.remount(site.output, "size=64m")
         site.eventually(lambda: all(done(site, cell) for cell in cells), "both are finished")
@@ -161,7 +161,7 @@ def test_full_landing_area(site: Site, disks: Disks) -> None:
     with pytest.raises(OSError, match="No space left"):
         (site.landing / "fill").write_bytes(bytes(8 << 20))
     with site.service():
-        site.eventually(lambda: site.logged("No space left") > 0, "the reason is told")
+        site.eventually(lambda: site.logged("No space left") > 0, "the reason is logged")
         for _ in range(3):  # each takes longer than several sweeps
             assert site.status()[RUN]["status"] == "new"
         assert os.listdir(site.landing / RUN) == [LIBRARY]
@@ -182,7 +182,7 @@ def test_read_only_output(site: Site, disks: Disks) -> None:
     cell = a_cell(site)
     with site.service():
         cell.write()
-        site.eventually(lambda: site.logged("Read-only file system") > 0, "the reason is told")
+        site.eventually(lambda: site.logged("Read-only file system") > 0, "the reason is logged")
         for _ in range(5):  # each takes longer than several sweeps
             assert site.status()[RUN]["status"] == "new"
         assert site.flags(RUN) == set()
@@ -202,7 +202,7 @@ def test_unmounted_landing_area(site: Site, disks: Disks) -> None:
         flags = site.flags(RUN)
         disks.unmount(site.landing, "--lazy")  # a worker may be about to end
         site.eventually(
-            lambda: site.logged("the landing area is not there") == 1, "the loss is told"
+            lambda: site.logged("the landing area is not there") == 1, "the loss is logged"
         )
         assert "is its file system mounted?" in site.run("poll", check=75).stderr
         assert list(site.landing.iterdir()) == []
@@ -210,7 +210,9 @@ def test_unmounted_landing_area(site: Site, disks: Disks) -> None:
             RUN
         ]
         disks.image(site.landing)
-        site.eventually(lambda: site.logged("the landing area is back") == 1, "its return is told")
+        site.eventually(
+            lambda: site.logged("the landing area is back") == 1, "its return is logged"
+        )
         second.write()
         site.eventually(lambda: done(site, second), "the second cell is done")
     assert site.flags(RUN) == flags
@@ -220,7 +222,7 @@ def test_unmounted_landing_area(site: Site, disks: Disks) -> None:
     assert list(site.landing.iterdir()) == []
 
 
-def test_landing_area_goes_while_a_cell_is_processed(site: Site, disks: Disks) -> None:
+def test_landing_area_vanishes_while_a_cell_is_processed(site: Site, disks: Disks) -> None:
     """A worker whose sources vanish waits for them and finishes its cell.
 
     It does so with or without a service.
@@ -239,7 +241,7 @@ def test_landing_area_goes_while_a_cell_is_processed(site: Site, disks: Disks) -
     assert f"{CELL}.failed" not in site.flags(RUN)
     assert_whole(site, cell)
     waits = [line for line in log.read_text().splitlines() if "waiting" in line]
-    assert all(f"{CELL}: waiting " in line for line in waits), "each wait is told once"
+    assert all(f"{CELL}: waiting " in line for line in waits), "each wait is logged once"
 
 
 class Unprivileged(Site):
@@ -326,7 +328,7 @@ class Opened:
 
 
 @pytest.mark.parametrize("where", ["fastq_pass", f"fastq_pass/{BARCODE}"])
-def test_things_that_are_no_data(site: Site, where: str) -> None:
+def test_entries_that_are_not_data(site: Site, where: str) -> None:
     """A FIFO, link or directory with the name of a FASTQ is never opened.
 
     The run's log and `explain` name it.
@@ -356,15 +358,15 @@ def test_things_that_are_no_data(site: Site, where: str) -> None:
     assert not opened.any()
     secret.read_bytes()
     assert opened.any()  # the kernel does report an opening
-    told = f"links and special files are not followed: {where}/x.fastq, {where}/y.fastq"
-    assert told in explained
-    assert told in (site.output / RUN / "pipeline.log").read_text()
+    text = f"links and special files are not followed: {where}/x.fastq, {where}/y.fastq"
+    assert text in explained
+    assert text in (site.output / RUN / "pipeline.log").read_text()
     outputs = site.output / RUN / LIBRARY / CELL
     for path in outputs.glob("*.fastq.gz"):
         assert b"@secret" not in gzip.decompress(path.read_bytes())
 
 
-def test_announced_files_that_are_no_files(site: Site) -> None:
+def test_announced_files_that_are_not_files(site: Site) -> None:
     """A cell with a link or a FIFO in place of an announced file waits and names the file."""
     cell = a_cell(site)
     cell.write()
@@ -372,13 +374,13 @@ def test_announced_files_that_are_no_files(site: Site) -> None:
     moved = site.root / "moved"
     victim.rename(moved)
     victim.symlink_to(moved)
-    kept = other.read_bytes()
+    content = other.read_bytes()
     other.unlink()
     os.mkfifo(other)
     opened = Opened(moved, other)
     site.run("poll")
     assert not done(site, cell)
-    sentence = why(site, cell)
+    sentence = reason(site, cell)
     assert "2 of 8 FASTQ files missing" in sentence
     assert (
         f"not followed: fastq_pass/{BARCODE}/{victim.name}, fastq_pass/{BARCODE}/{other.name}"
@@ -389,7 +391,7 @@ def test_announced_files_that_are_no_files(site: Site) -> None:
     victim.unlink()
     moved.rename(victim)
     other.unlink()
-    other.write_bytes(kept)
+    other.write_bytes(content)
     site.run("poll")
     assert_whole(site, cell)
 
@@ -432,8 +434,8 @@ def allow(place: Path) -> None:
         place.unlink()
 
 
-IN_THE_WAY = pytest.mark.parametrize(
-    ("place", "hinder"),
+BLOCKERS = pytest.mark.parametrize(
+    ("place", "block"),
     [
         (LIBRARY, forbid),
         (f"{LIBRARY}/{CELL}", forbid),
@@ -444,10 +446,10 @@ IN_THE_WAY = pytest.mark.parametrize(
 )
 
 
-@IN_THE_WAY
+@BLOCKERS
 @needs_unprivileged
 def test_output_that_may_not_be_written_is_not_claimed(
-    unprivileged: Site, place: str, hinder: Callable[[Path], None]
+    unprivileged: Site, place: str, block: Callable[[Path], None]
 ) -> None:
     """A poll names the obstacle and the user, and leaves the cell to a user with write access."""
     site = unprivileged
@@ -455,11 +457,11 @@ def test_output_that_may_not_be_written_is_not_claimed(
     cell.write()
     site.run("perform", "new-run", RUN)
     directory = site.output / RUN / place
-    hinder(directory)
+    block(directory)
     refused = [site.run("poll", check=1).stderr]
     refused.append(site.run("perform", "process", RUN, CELL, check=1).stderr)
-    for told in refused:
-        [line] = [line for line in told.splitlines() if line.startswith("hesiod-watch: ")]
+    for text in refused:
+        [line] = [line for line in text.splitlines() if line.startswith("hesiod-watch: ")]
         assert f"{RUN} {LIBRARY}/{CELL}" in line
         assert str(directory) in line
         assert directory.is_file() or f"(uid {os.geteuid()})" in line
@@ -471,10 +473,10 @@ def test_output_that_may_not_be_written_is_not_claimed(
     assert_whole(site, cell)
 
 
-@IN_THE_WAY
+@BLOCKERS
 @needs_unprivileged
 def test_output_that_may_not_be_written_any_more(
-    unprivileged: Site, place: str, hinder: Callable[[Path], None]
+    unprivileged: Site, place: str, block: Callable[[Path], None]
 ) -> None:
     """A worker that already has the claim ends.
 
@@ -487,9 +489,9 @@ def test_output_that_may_not_be_written_any_more(
     site.run("perform", "synced", RUN, CELL)
     flags.claim_cell(site.landing / RUN / "pipeline", CELL, process.this_owner("process", "test"))
     directory = site.output / RUN / place
-    hinder(directory)
-    told = site.run("perform", "process", RUN, CELL, "--claimed", "1:x", check=1).stderr
-    assert str(directory) in told
+    block(directory)
+    text = site.run("perform", "process", RUN, CELL, "--claimed", "1:x", check=1).stderr
+    assert str(directory) in text
     reason = json.loads((site.landing / RUN / "pipeline" / f"{CELL}.failed").read_text())["reason"]
     assert str(directory) in reason
     assert directory.is_file() or f"(uid {os.geteuid()})" in reason

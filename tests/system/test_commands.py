@@ -33,9 +33,9 @@ def test_explain_follows_a_cell_through_its_life(site: Site) -> None:
     assert "is new" in site.run("explain", RUN).stdout
     assert "At the next look" in site.run("explain", RUN).stdout.replace("Next: at", "At")
     site.run("poll")
-    told = site.run("explain", RUN, CELL).stdout
-    assert f"{RUN} {LIBRARY}/{CELL} is processed" in told
-    assert "hesiod-watch verify" in told
+    output = site.run("explain", RUN, CELL).stdout
+    assert f"{RUN} {LIBRARY}/{CELL} is processed" in output
+    assert "hesiod-watch verify" in output
     document = json.loads(site.run("explain", RUN, CELL, "--json").stdout)
     assert {"subject", "state", "why", "evidence", "next", "you_can"} == set(document)
     assert document["state"] == "processed"
@@ -55,9 +55,9 @@ def test_dry_run_is_the_same_plan_and_claims_nothing(site: Site) -> None:
     """The executor `dry-run` prints the actions of the same plan and claims nothing."""
     site.configure(processing="executor: dry-run")
     land(site)
-    told = site.run("-v", "poll").stderr
-    assert "would start" in told
-    assert "new-run" in told
+    output = site.run("-v", "poll").stderr
+    assert "would start" in output
+    assert "new-run" in output
     assert site.flags(RUN) == set()
 
 
@@ -132,7 +132,7 @@ def test_abort_is_recorded_and_stops_the_cell(site: Site) -> None:
     assert site.run("abort", RUN, CELL, "--why", "again", check=1).stderr
 
 
-def test_release_frees_a_claim_that_nobody_can_judge(site: Site) -> None:
+def test_release_frees_a_claim_of_an_unknown_owner(site: Site) -> None:
     """An empty `started` flag holds its cell until a user says that its owner is dead."""
     land(site)
     site.run("perform", "new-run", RUN)
@@ -170,7 +170,7 @@ def test_verify_names_the_file_that_is_wrong(site: Site, damage: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "output"),
     [
         (["status", "no_such_run"], 2, "no run of this name"),
         (["explain", RUN, "no_such_cell"], 2, "no such cell"),
@@ -181,13 +181,23 @@ def test_verify_names_the_file_that_is_wrong(site: Site, damage: str) -> None:
         (["flags", RUN], 2, "it has not been taken up yet"),
         (["abort", RUN, "--why", "x"], 1, "it has not been taken up yet"),
     ],
+    ids=[
+        "unknown-run",
+        "unknown-cell",
+        "perform-without-cell",
+        "abort-without-reason",
+        "unknown-command",
+        "path-outside-landing",
+        "flags-of-a-new-run",
+        "abort-of-a-new-run",
+    ],
 )
-def test_mistakes_are_told_with_the_documented_exit_code(
-    site: Site, arguments: list[str], code: int, told: str
+def test_mistakes_are_reported_with_the_documented_exit_code(
+    site: Site, arguments: list[str], code: int, output: str
 ) -> None:
     """A wrong command says what is wrong, with code 2 for usage and 1 for a failure."""
     land(site)
-    assert told in site.run(*arguments, check=code).stderr
+    assert output in site.run(*arguments, check=code).stderr
 
 
 def test_doctor_leaves_nothing_behind(site: Site) -> None:
@@ -204,7 +214,7 @@ def test_doctor_leaves_nothing_behind(site: Site) -> None:
     assert "BAD   output" in site.run("doctor", check=1).stdout
 
 
-def test_paths_are_as_good_as_names(site: Site) -> None:
+def test_a_run_can_be_given_by_its_path(site: Site) -> None:
     """A run can be given by its path, its pipeline directory or its output directory."""
     land(site)
     site.run("poll")
@@ -212,17 +222,17 @@ def test_paths_are_as_good_as_names(site: Site) -> None:
         assert json.loads(site.run("status", str(path), "--json").stdout)["runs"][0]["run"] == RUN
 
 
-def test_configuration_errors_come_all_at_once(site: Site) -> None:
+def test_configuration_errors_are_reported_all_at_once(site: Site) -> None:
     """All mistakes of a configuration are reported at once, with the exit code for usage."""
     site.config.write_text(
         f"landing: {site.landing}\noutput: {site.landing}/x\nwatch: {{engin: poll}}\nnice: 3\n"
     )
-    told = site.run("config", "check", check=2).stderr
-    assert len(told.splitlines()) == 3
-    assert "did you mean" in told
+    output = site.run("config", "check", check=2).stderr
+    assert len(output.splitlines()) == 3
+    assert "did you mean" in output
 
 
-def test_a_reader_that_has_seen_enough_is_no_error(site: Site) -> None:
+def test_a_closed_pipe_is_no_error(site: Site) -> None:
     """`hesiod-watch … | head -1` ends without an error message."""
     land(site)
     read, write = os.pipe()
@@ -235,7 +245,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(site: Site) -> None:
         assert command.stderr.read() == b""
 
 
-def test_poll_that_finds_no_landing_area_says_try_again(site: Site) -> None:
+def test_poll_without_a_landing_area_asks_to_try_again(site: Site) -> None:
     """A missing landing area is not an empty one: exit code 75."""
     site.landing.rmdir()
     assert "landing" in site.run("poll", check=75).stderr

@@ -88,21 +88,21 @@ def race(
     for process in racers:
         assert process.stdin
         process.stdin.close()
-    told = []
+    won = []
     for process in racers:
         assert process.stdout
         lines = [line.split() for line in process.stdout]
         process.stdout.close()
         assert process.wait() == 0
-        told.append({int(flag): token for flag, token in lines if flag != "unknown"})
-    return told
+        won.append({int(flag): token for flag, token in lines if flag != "unknown"})
+    return won
 
 
-def check(told: list[dict[int, str]], flags: int, directory: Path) -> None:
+def assert_one_winner(won: list[dict[int, str]], flags: int, directory: Path) -> None:
     """Assert that each flag has one winner and its token, and that no other file is left."""
-    winners = Counter(flag for racer in told for flag in racer)
+    winners = Counter(flag for racer in won for flag in racer)
     assert winners == dict.fromkeys(range(flags), 1)
-    for racer in told:
+    for racer in won:
         for flag, token in racer.items():
             text = (directory / f"{flag}.started").read_text()
             assert text.endswith("}\n")
@@ -129,7 +129,7 @@ def racer_of(kind: str) -> list[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_winner(kind: str, tmp_path: Path) -> None:
     """Each flag has one winner among 64 racers on the local file system."""
-    check(race(racer_of(kind), FLAGS[kind], [tmp_path]), FLAGS[kind], tmp_path)
+    assert_one_winner(race(racer_of(kind), FLAGS[kind], [tmp_path]), FLAGS[kind], tmp_path)
 
 
 @contextmanager
@@ -157,8 +157,8 @@ def test_one_winner_through_two_mounts(kind: str, tmp_path: Path) -> None:
     real = tmp_path / "real"
     real.mkdir()
     with mounted(real, tmp_path / "one") as one, mounted(real, tmp_path / "two") as two:
-        told = race(racer_of(kind), flags, [one, two])
-    check(told, flags, real)
+        won = race(racer_of(kind), flags, [one, two])
+    assert_one_winner(won, flags, real)
 
 
 LOSING = r"""
@@ -218,7 +218,9 @@ def losing(tmp_path_factory: pytest.TempPathFactory) -> str:
 @pytest.mark.parametrize("kind", KINDS)
 def test_one_winner_with_lost_answers(kind: str, tmp_path: Path, losing: str) -> None:
     """Each flag has one owner, who knows it, if a third of the successful links report an error."""
-    check(race(racer_of(kind), FLAGS[kind], [tmp_path], preload=losing), FLAGS[kind], tmp_path)
+    assert_one_winner(
+        race(racer_of(kind), FLAGS[kind], [tmp_path], preload=losing), FLAGS[kind], tmp_path
+    )
 
 
 TRUSTING_RACER = """
@@ -242,8 +244,8 @@ def test_lost_answers_matter(tmp_path: Path, losing: str) -> None:
 
     So the test above can fail.
     """
-    told = race([sys.executable, "-c", TRUSTING_RACER], 50, [tmp_path], preload=losing)
-    assert len({flag for racer in told for flag in racer}) < 50
+    won = race([sys.executable, "-c", TRUSTING_RACER], 50, [tmp_path], preload=losing)
+    assert len({flag for racer in won for flag in racer}) < 50
     assert len(os.listdir(tmp_path)) == 50
 
 
@@ -307,10 +309,10 @@ def test_links_refused(kind: str, error: str, tmp_path: Path) -> None:
     won = []
     for number in ("0", "1"):
         command = [*strace, *racer, "2", number, str(pipeline)]
-        told = subprocess.run(
+        result = subprocess.run(
             command, input="", text=True, env=environ, capture_output=True, timeout=120, check=True
         )
-        won.append([line.split()[0] for line in told.stdout.splitlines()])
+        won.append([line.split()[0] for line in result.stdout.splitlines()])
         if number == "0":
             assert "INJECTED" in (tmp_path / "trace").read_text()
     assert won == [["0", "1"], []]

@@ -208,14 +208,14 @@ def larger(place: Path, sources: int = 30) -> list[Output]:
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("whom", ["parent", "worker", "all"])
-def test_kills_among_workers(whom: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", ["parent", "worker", "all"])
+def test_kills_among_workers(target: str, tmp_path: Path) -> None:
     """A killed parent or worker is followed at once by a new process; the result is the same."""
     outputs = larger(tmp_path / "sources")
     correct = expected(tmp_path / "undisturbed", outputs)
     listing = tmp_path / "outputs"
     listing.write_bytes(pickle.dumps(outputs))
-    rng = random.Random(whom)
+    rng = random.Random(target)
     kills = 0
     for attempt in range(5):
         directory = tmp_path / str(attempt)
@@ -236,7 +236,7 @@ def test_kills_among_workers(whom: str, tmp_path: Path) -> None:
                     "worker": children_of(process.pid)[:1],
                     "all": [-process.pid],
                 }
-                for victim in victims[whom]:
+                for victim in victims[target]:
                     kill(victim)
                     kills += 1
                 process.stdout.read()
@@ -279,7 +279,7 @@ def test_a_disk_that_fills_up_and_is_enlarged(again: str, small_disk: Path, tmp_
     ingest: Ingest | None = None
     kept = []
 
-    def go_on() -> None:
+    def resume() -> None:
         """Continue the ingest.
 
         Opening it writes to the journal, which can also fail on a full disk.
@@ -290,7 +290,7 @@ def test_a_disk_that_fills_up_and_is_enlarged(again: str, small_disk: Path, tmp_
 
     for _ in range(3):
         with pytest.raises(TemporaryError, match="No space left"):
-            go_on()
+            resume()
         if ingest:
             kept.append(ingest.sources)
         if ingest and again == "a new one":

@@ -138,7 +138,7 @@ def test_one_poll_does_more_than_it_has_workers_for(site: Site) -> None:
     assert [run for run in runs if done(site, run=run)] == runs
 
 
-def test_a_silent_upstream_does_not_keep_a_poll_from_local_runs(site: Site) -> None:
+def test_a_silent_upstream_does_not_delay_local_runs(site: Site) -> None:
     """While a poll waits for a sequencer that does not answer, local cells finish.
 
     Then the poll reports both.
@@ -161,12 +161,12 @@ def test_a_silent_upstream_does_not_keep_a_poll_from_local_runs(site: Site) -> N
         assert poll.poll() is None, "it waits for its upstream"
     finally:
         given_up.touch()
-        _, told = poll.communicate(timeout=120)
+        _, errors = poll.communicate(timeout=120)
     assert poll.returncode == 1
-    assert "upstream PROM: " in told
+    assert "upstream PROM: " in errors
 
 
-def test_log_tells_the_command_that_repeats_an_action(site: Site) -> None:
+def test_log_has_the_command_that_repeats_an_action(site: Site) -> None:
     """Each action's first line in the run's log is the command that repeats it."""
     a_cell(site).write()
     site.run("poll")
@@ -190,16 +190,16 @@ def test_files_that_arrive_after_the_summary_are_found(site: Site) -> None:
         late = a_cell(site, OTHER, seed=2)
         for _ in late.steps():
             files = sorted(directory.glob("fastq_pass/*/*.fastq*"))
-            if files and not (site.root / "held").exists():
-                files[0].rename(site.root / "held")
+            if files and not (site.root / "removed").exists():
+                files[0].rename(site.root / "removed")
                 place = files[0]
         site.eventually(lambda: done(site), "the first cell is done")
         site.eventually(
             lambda: "missing" in site.status()[RUN]["cells"][f"{LIBRARY}/{OTHER}"]["why"],
-            "the missing file is told",
+            "the missing file is reported",
         )
         assert not done(site, OTHER)
-        (site.root / "held").rename(place)
+        (site.root / "removed").rename(place)
         site.eventually(lambda: done(site, OTHER), "the second cell is done")
     assert_whole(site, late, OTHER)
 
@@ -288,7 +288,7 @@ def test_dead_worker_is_replaced(site: Site) -> None:
     assert_whole(site, simulated)
 
 
-def test_services_and_polls_at_once_do_everything_once(site: Site) -> None:
+def test_services_and_polls_at_once_process_every_cell_once(site: Site) -> None:
     """Two services and three polls on one tree process every cell once."""
     names = [f"20261122_221{number}_1A_PAW0000{number}_0a1b2c3{number}" for number in range(6)]
     cells = [a_cell(site, name, seed=number) for number, name in enumerate(names)]
@@ -331,7 +331,7 @@ def test_a_persons_flags_take_effect_without_a_restart(site: Site) -> None:
         site.eventually(lambda: done(site), "the cell that is no longer aborted is done")
 
 
-def test_landing_area_that_vanishes_and_comes_back(site: Site) -> None:
+def test_landing_area_that_vanishes_and_returns(site: Site) -> None:
     """An empty directory in place of the landing area changes nothing.
 
     Afterwards work continues.
@@ -342,7 +342,7 @@ def test_landing_area_that_vanishes_and_comes_back(site: Site) -> None:
         away = site.root / "away"
         site.landing.rename(away)
         site.eventually(
-            lambda: site.logged("the landing area is not there") == 1, "the loss is told"
+            lambda: site.logged("the landing area is not there") == 1, "the loss is logged"
         )
         site.landing.mkdir()
         assert site.run("poll", check=75).stderr

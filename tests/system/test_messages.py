@@ -29,16 +29,16 @@ def site(tmp_path: Path, tracker: RtServer) -> NotifiedSite:
 
 
 @pytest.fixture
-def before(tracker: RtServer) -> Iterator[Gate]:
+def tracker_gate(tracker: RtServer) -> Iterator[Gate]:
     """A gate before the tracker."""
     with gate(tracker.port) as made:
         yield made
 
 
 @pytest.fixture
-def behind(tmp_path: Path, tracker: RtServer, before: Gate) -> NotifiedSite:
+def gated_site(tmp_path: Path, tracker: RtServer, tracker_gate: Gate) -> NotifiedSite:
     """A site that reaches the tracker through the gate."""
-    return NotifiedSite(tmp_path, tracker, before.url)
+    return NotifiedSite(tmp_path, tracker, tracker_gate.url)
 
 
 def poll_until_delivered(site: NotifiedSite, *runs: str) -> None:
@@ -49,7 +49,7 @@ def poll_until_delivered(site: NotifiedSite, *runs: str) -> None:
     site.eventually(delivered, "everything is delivered")
 
 
-def assert_told_once(ticket: Ticket, count: int = len(STORY)) -> None:
+def assert_reported_once(ticket: Ticket, count: int = len(STORY)) -> None:
     """Assert that a ticket has this number of messages, each once, in order."""
     assert numbers(ticket) == list(range(1, count + 1))
     assert len(set(tokens(ticket))) == count
@@ -66,7 +66,7 @@ def test_life_of_a_run(site: NotifiedSite, tracker: RtServer) -> None:
     assert (ticket.queue, ticket.subject) == (QUEUE, f"Run {RUN}")
     name = f"{LIBRARY}/{CELLS[0]}"
     assert site.messages() == STORY
-    assert_told_once(ticket)
+    assert_reported_once(ticket)
     assert first_lines(ticket) == [
         ("Create", f"A new run: {RUN}."),
         ("Comment", f"Cell {name} of the run {RUN} has been sequenced, and all its data are here."),
@@ -96,7 +96,7 @@ def test_a_cell_is_added_and_one_processed_again(site: NotifiedSite, tracker: Rt
     (ticket,) = tracker.tickets()
     added = [*STORY, "cell-ready", "all-cells-run", "cell-done", "run-complete"]
     assert site.messages() == added
-    assert_told_once(ticket, 9)
+    assert_reported_once(ticket, 9)
     assert ticket.texts[-1][1].startswith(f"The run {RUN} is complete: 2 cells processed.")
     pipeline = site.landing / RUN / "pipeline"
     for path in pipeline.glob(f"{CELLS[0]}.done"):
@@ -106,7 +106,7 @@ def test_a_cell_is_added_and_one_processed_again(site: NotifiedSite, tracker: Rt
         path.unlink()
     site.run("poll")
     assert site.messages() == [*added, "cell-done", "run-complete"]
-    assert_told_once(tracker.tickets()[0], 11)
+    assert_reported_once(tracker.tickets()[0], 11)
 
 
 def test_a_failed_cell(site: NotifiedSite, tracker: RtServer) -> None:
@@ -162,12 +162,12 @@ def test_names_that_begin_alike(site: NotifiedSite, tracker: RtServer) -> None:
         f"Run {run}" for run in runs
     )
     for ticket in tracker.tickets():
-        assert_told_once(ticket)
+        assert_reported_once(ticket)
         run = ticket.subject.removeprefix("Run ")
         assert all(f" {run}." in line or f" {run} " in line for _, line in first_lines(ticket))
 
 
-def test_events_that_are_not_told(site: NotifiedSite, tracker: RtServer) -> None:
+def test_events_that_are_not_reported(site: NotifiedSite, tracker: RtServer) -> None:
     """An event configured as "nothing" is only logged; others are comments or replies."""
     site.configure(
         events={
@@ -206,7 +206,7 @@ def test_without_a_tracker(site: NotifiedSite, tracker: RtServer) -> None:
     assert numbers(ticket) == [6, 7, 8, 9]
 
 
-def test_runs_from_before(site: NotifiedSite, tracker: RtServer) -> None:
+def test_runs_from_before_there_were_messages(site: NotifiedSite, tracker: RtServer) -> None:
     """A run that was complete before there were messages gets none.
 
     A run that was incomplete gets them all.
@@ -235,7 +235,7 @@ def test_runs_from_before(site: NotifiedSite, tracker: RtServer) -> None:
         for key in os.listdir(site.landing / f"{RUN}_open" / "pipeline" / "messages")
         if key.startswith("cell-done")
     ] == [CELLS[1]]
-    assert_told_once(ticket)
+    assert_reported_once(ticket)
 
 
 # A tracker that is down, slow, or loses answers.
@@ -243,7 +243,7 @@ def test_runs_from_before(site: NotifiedSite, tracker: RtServer) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(400)  # ten runs are processed, and fifty messages delivered
-def test_tracker_away_for_the_life_of_many_runs(site: NotifiedSite, tracker: RtServer) -> None:
+def test_tracker_down_for_the_life_of_many_runs(site: NotifiedSite, tracker: RtServer) -> None:
     """A stopped tracker delays none of 10 runs; afterwards each ticket has all messages."""
     runs = [f"20261122_TEST_run{number:02d}" for number in range(10)]
     tracker.down()
@@ -264,11 +264,11 @@ def test_tracker_away_for_the_life_of_many_runs(site: NotifiedSite, tracker: RtS
     tickets = tracker.tickets()
     assert sorted(ticket.subject for ticket in tickets) == [f"Run {run}" for run in runs]
     for ticket in tickets:
-        assert_told_once(ticket)
+        assert_reported_once(ticket)
 
 
 @pytest.mark.timeout(240)
-def test_a_frozen_tracker_holds_nothing_up(site: NotifiedSite, tracker: RtServer) -> None:
+def test_a_frozen_tracker_delays_nothing(site: NotifiedSite, tracker: RtServer) -> None:
     """A tracker that never answers costs a poll its timeout, and delays no cell."""
     tracker.freeze()
     runs = [f"{RUN}_{number}" for number in range(4)]
@@ -287,7 +287,7 @@ def test_a_frozen_tracker_holds_nothing_up(site: NotifiedSite, tracker: RtServer
     poll_until_delivered(site)
     assert len(tracker.tickets()) == 4
     for ticket in tracker.tickets():
-        assert_told_once(ticket)
+        assert_reported_once(ticket)
 
 
 @pytest.mark.parametrize(
@@ -299,22 +299,24 @@ def test_a_frozen_tracker_holds_nothing_up(site: NotifiedSite, tracker: RtServer
     ],
 )
 @pytest.mark.parametrize("how", ["cut", "silence"])
-def test_a_lost_answer(
-    request_: str, how: str, behind: NotifiedSite, before: Gate, tracker: RtServer
+def test_a_lost_response(
+    request_: str, how: str, gated_site: NotifiedSite, tracker_gate: Gate, tracker: RtServer
 ) -> None:
     """A connection that fails after the tracker accepted a message causes no duplicate."""
     assert how in ("cut", "silence")
-    before.lose(request_.rstrip(), "cut" if how == "cut" else "silence")
-    behind.cell().write()
-    behind.run("poll")
-    poll_until_delivered(behind)
+    tracker_gate.lose(request_.rstrip(), "cut" if how == "cut" else "silence")
+    gated_site.cell().write()
+    gated_site.run("poll")
+    poll_until_delivered(gated_site)
     (ticket,) = tracker.tickets()
-    assert_told_once(ticket)
-    assert "not delivered to rt: " in (behind.output / RUN / "pipeline.log").read_text()
+    assert_reported_once(ticket)
+    assert "not delivered to rt: " in (gated_site.output / RUN / "pipeline.log").read_text()
 
 
 @pytest.mark.slow
-def test_everybody_at_once(behind: NotifiedSite, before: Gate, tracker: RtServer) -> None:
+def test_services_and_polls_deliver_at_once(
+    gated_site: NotifiedSite, tracker_gate: Gate, tracker: RtServer
+) -> None:
     """Two services and polls that deliver at once, with lost answers, deliver each message once."""
     for request in (
         "POST /REST/2.0/ticket",
@@ -322,66 +324,72 @@ def test_everybody_at_once(behind: NotifiedSite, before: Gate, tracker: RtServer
         "POST /REST/2.0/ticket/2/",
     ):
         for _ in range(2):
-            before.lose(request, "cut")
+            tracker_gate.lose(request, "cut")
     runs = [f"{RUN}_{number}" for number in range(3)]
-    with behind.service(), behind.service():
-        steps = [behind.cell(run, cell).steps() for run in runs for cell in CELLS]
+    with gated_site.service(), gated_site.service():
+        steps = [gated_site.cell(run, cell).steps() for run in runs for cell in CELLS]
         polls = [
-            subprocess.Popen(behind.command("poll"), env=behind.environ, stderr=subprocess.PIPE)
+            subprocess.Popen(
+                gated_site.command("poll"), env=gated_site.environ, stderr=subprocess.PIPE
+            )
             for _ in range(2)
         ]
         for each in steps:
             for _ in each:
                 pass
         polls += [
-            subprocess.Popen(behind.command("poll"), env=behind.environ, stderr=subprocess.PIPE)
+            subprocess.Popen(
+                gated_site.command("poll"), env=gated_site.environ, stderr=subprocess.PIPE
+            )
             for _ in range(2)
         ]
-        behind.eventually(
+        gated_site.eventually(
             lambda: all(
                 run["status"] == "complete"
                 and run["messages"]["total"]
                 and not run["messages"]["undelivered"]
-                and "run-complete" in behind.messages(name)
-                for name, run in behind.status().items()
+                and "run-complete" in gated_site.messages(name)
+                for name, run in gated_site.status().items()
             ),
-            "all is processed and told",
+            "all is processed and reported",
         )
         for poll in polls:
             poll.communicate(timeout=120)
     tickets = tracker.tickets()
     assert sorted(ticket.subject for ticket in tickets) == [f"Run {run}" for run in runs]
     for ticket in tickets:
-        count = len(behind.messages(ticket.subject.removeprefix("Run ")))
-        assert_told_once(ticket, count)
+        count = len(gated_site.messages(ticket.subject.removeprefix("Run ")))
+        assert_reported_once(ticket, count)
 
 
 @pytest.mark.parametrize("request_", ["GET", "POST /REST/2.0/ticket"])
 def test_killed_while_delivering(
-    request_: str, behind: NotifiedSite, before: Gate, tracker: RtServer
+    request_: str, gated_site: NotifiedSite, tracker_gate: Gate, tracker: RtServer
 ) -> None:
     """After a kill while the tracker has the message, the next deliverer sends no duplicate."""
-    behind.cell().write()
-    behind.configure(rt={})
-    behind.run("poll")
-    shutil.rmtree(behind.landing / RUN / "pipeline" / "messages")
-    (behind.landing / RUN / "pipeline" / "messages").mkdir()
-    behind.configure()
-    behind.run("perform", "tell", RUN)
+    gated_site.cell().write()
+    gated_site.configure(rt={})
+    gated_site.run("poll")
+    shutil.rmtree(gated_site.landing / RUN / "pipeline" / "messages")
+    (gated_site.landing / RUN / "pipeline" / "messages").mkdir()
+    gated_site.configure()
+    gated_site.run("perform", "tell", RUN)
     killed: list[int] = []
 
     def kill() -> None:
         deliverer.send_signal(signal.SIGKILL)
         killed.append(deliverer.wait())
 
-    before.at(request_, kill)
-    deliverer = subprocess.Popen(behind.command("perform", "notify", RUN), env=behind.environ)
+    tracker_gate.at(request_, kill)
+    deliverer = subprocess.Popen(
+        gated_site.command("perform", "notify", RUN), env=gated_site.environ
+    )
     eventually(lambda: bool(killed), "the deliverer is killed")
-    assert "notify.started" in behind.flags(RUN)
-    poll_until_delivered(behind)
+    assert "notify.started" in gated_site.flags(RUN)
+    poll_until_delivered(gated_site)
     (ticket,) = tracker.tickets()
-    assert_told_once(ticket)
-    assert "notify.done" in behind.flags(RUN)
+    assert_reported_once(ticket)
+    assert "notify.done" in gated_site.flags(RUN)
 
 
 # Changes that people make to tickets.
@@ -396,7 +404,7 @@ def test_resolved_by_a_person(site: NotifiedSite, tracker: RtServer) -> None:
     site.cell(cell=CELLS[1]).write()
     site.run("poll")
     (ticket,) = tracker.tickets()
-    assert_told_once(ticket, 9)
+    assert_reported_once(ticket, 9)
 
 
 def test_deleted_by_a_person(site: NotifiedSite, tracker: RtServer) -> None:
@@ -427,7 +435,7 @@ def test_deleted_by_a_person(site: NotifiedSite, tracker: RtServer) -> None:
     assert [numbers(each) for each in fresh] == [[6, 7, 8, 9]]
 
 
-def test_status_in_step(site: NotifiedSite, tracker: RtServer) -> None:
+def test_ticket_status_follows_the_run(site: NotifiedSite, tracker: RtServer) -> None:
     """A ticket gets the status configured for the status of its run, and keeps any other."""
     tracked = {
         "url": tracker.url,
@@ -440,7 +448,7 @@ def test_status_in_step(site: NotifiedSite, tracker: RtServer) -> None:
     site.run("poll")
     (ticket,) = tracker.tickets()
     assert ticket.status == "resolved"
-    assert_told_once(ticket)
+    assert_reported_once(ticket)
 
 
 # Reports about the delivery.
@@ -469,10 +477,10 @@ def test_credentials_that_others_can_read(site: NotifiedSite, tracker: RtServer)
     (site.root / "rt").chmod(0o600)
     (site.landing / RUN / "pipeline" / "notify.failed").unlink()
     site.run("poll")
-    assert_told_once(tracker.tickets()[0])
+    assert_reported_once(tracker.tickets()[0])
 
 
-def test_cron_hears_once_a_day(site: NotifiedSite, tracker: RtServer) -> None:
+def test_a_poll_reports_waiting_messages_once(site: NotifiedSite, tracker: RtServer) -> None:
     """A poll reports once that messages have waited for over an hour, and not before."""
     tracker.down()
     site.cell().write()
@@ -481,8 +489,8 @@ def test_cron_hears_once_a_day(site: NotifiedSite, tracker: RtServer) -> None:
         if path.is_file() and not path.is_symlink():
             record = json.loads(path.read_text())
             path.write_text(json.dumps({**record, "time": "2026-11-22T10:00:00+00:00"}))
-    told = site.run("poll", check=1).stderr
-    assert f"5 messages of {RUN} not delivered to rt for more than an hour: " in told
+    errors = site.run("poll", check=1).stderr
+    assert f"5 messages of {RUN} not delivered to rt for more than an hour: " in errors
     assert site.run("poll").stderr == ""
 
 

@@ -48,7 +48,7 @@ def processed(site: Site, run: str) -> bool:
 
 
 @pytest.mark.parametrize("root", ["empty", "missing", "marker-is-a-directory"])
-def test_nothing_is_written_while_the_output_area_is_away(root: str, site: Site) -> None:
+def test_nothing_is_written_while_the_output_area_is_missing(root: str, site: Site) -> None:
     """Poll and perform refuse with code 75 while the output area is missing.
 
     Status and doctor give the reason. Afterwards work continues.
@@ -129,7 +129,7 @@ def test_no_marker_without_runs(site: Site) -> None:
     site.run("poll")
 
 
-def test_looking_writes_no_marker(site: Site) -> None:
+def test_reading_commands_write_no_marker(site: Site) -> None:
     """Commands that only read do not change a new output area."""
     land(site)
     for command in ("status", "plan", "doctor"):

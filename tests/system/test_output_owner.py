@@ -107,7 +107,7 @@ def test_another_runs_output_is_not_written(below: str, record: bool, site: Site
     site.run("verify", VICTIM)
 
 
-def test_the_step_that_is_advised_helps(site: Site) -> None:
+def test_the_advised_commands_help(site: Site) -> None:
     """After the commands of the message the run is processed into a separate directory."""
     land(site)
     site.run("poll")
@@ -147,7 +147,7 @@ def test_two_runs_of_one_name(by_hand: bool, site: Site) -> None:
 
 
 @pytest.mark.parametrize("where", ["own-name", "deeper", "moved-data"])
-def test_links_by_hand_go_on(where: str, site: Site) -> None:
+def test_links_by_hand_are_used(where: str, site: Site) -> None:
     """A directory with the run's name, or one that links back to the run, is used as prepared."""
     run_dir = land(site)
     output = site.output / ("group/results" if where == "deeper" else VICTIM)
@@ -163,7 +163,7 @@ def test_links_by_hand_go_on(where: str, site: Site) -> None:
     assert owner(output) == VICTIM
 
 
-def test_a_deleted_runs_results_stay_its_own(site: Site) -> None:
+def test_a_deleted_runs_results_are_not_replaced(site: Site) -> None:
     """The results of a deleted run are not replaced by another run that is linked to them."""
     land(site)
     site.run("poll")
@@ -212,7 +212,7 @@ def test_a_directory_of_outputs_is_no_output(site: Site) -> None:
     assert contents(site.output / EVIL) == before
 
 
-def test_the_record_is_no_result(site: Site, request: pytest.FixtureRequest) -> None:
+def test_the_record_is_not_a_result(site: Site, request: pytest.FixtureRequest) -> None:
     """`.owner.json` is in no manifest, no list of results, no backup and no output of `verify`."""
     mounted = BackupMount(site.root / "second")
     mounted.mount()
@@ -232,7 +232,7 @@ def test_the_record_is_no_result(site: Site, request: pytest.FixtureRequest) -> 
     assert not list(mounted.place.rglob(OWNER))
 
 
-def test_an_output_that_cannot_say_whose_it_is_still_counts(site: Site) -> None:
+def test_an_output_without_a_record_is_used_by_its_rundata_link(site: Site) -> None:
     """If `rundata` leads to the run, work continues even if the record cannot be written."""
     run_dir = land(site)
     output = site.output / VICTIM

@@ -101,7 +101,7 @@ CAUSES = {
 
 
 @pytest.mark.parametrize("cause", CAUSES)
-def test_each_cause_is_told_once_and_in_every_poll(site: Site, cause: str) -> None:
+def test_each_cause_is_reported_once_and_in_every_poll(site: Site, cause: str) -> None:
     """An overdue cell causes one line and exit code 1 in every poll.
 
     People get one message at its start and one at its end.
@@ -127,7 +127,7 @@ def test_each_cause_is_told_once_and_in_every_poll(site: Site, cause: str) -> No
     assert poll(site, 0) == ""
 
 
-def test_other_counts_are_the_same_trouble_and_a_second_time_is_another(site: Site) -> None:
+def test_other_counts_are_the_same_problem_and_a_repeat_is_another(site: Site) -> None:
     """A changed count adds no message; a problem that starts again is reported with its end."""
     directory = land(site, "fastq_files_in_final_dest=3\n", 0)
     for number in range(2):
@@ -162,7 +162,7 @@ def test_accepted_by_a_person(site: Site) -> None:
     assert site.stages()[f"{RUN}/{LIBRARY}/{CELL}"] == "processed"
 
 
-def test_within_the_grace_period_nothing_is_said(site: Site) -> None:
+def test_within_the_grace_period_nothing_is_reported(site: Site) -> None:
     """Files that are a little late cause no message, nor does a cell without final_summary."""
     site.configure(processing=USUAL)
     directory = land(site, TWO, 1, late=False)
@@ -175,7 +175,7 @@ def test_within_the_grace_period_nothing_is_said(site: Site) -> None:
     assert poll(site, 0) == ""
 
 
-def test_a_run_that_is_held_is_not_reported(site: Site) -> None:
+def test_a_run_with_a_run_level_flag_is_not_reported(site: Site) -> None:
     """A run-level flag shows that a person knows the problem: no message, no line."""
     land(site, TWO, 1)
     site.run("perform", "new-run", RUN)
@@ -198,7 +198,7 @@ def test_a_run_from_before_there_were_messages(site: Site) -> None:
 
 
 @pytest.mark.parametrize("age", [0, -3 * YEAR], ids=["now", "dated in the future"])
-def test_the_service_tells_when_the_grace_period_ends(site: Site, age: float) -> None:
+def test_the_service_reports_the_end_of_the_grace_period(site: Site, age: float) -> None:
     """The service reports an overdue cell soon after its grace period, without an event.
 
     It logs one warning.
@@ -209,14 +209,14 @@ def test_the_service_tells_when_the_grace_period_ends(site: Site, age: float) ->
     directory = land(site, TWO, 1, late=False, age=age)
     with site.service():
         site.eventually(lambda: "upstream" in site.flags(RUN), "the run is taken up")
-        site.eventually(lambda: "cell-overdue" in messages(site), "the cell is told of", 20)
+        site.eventually(lambda: "cell-overdue" in messages(site), "the cell is reported", 20)
         (directory / "fastq_pass" / "a_1.fastq").write_text(fastq("late"))
         site.eventually(lambda: messages(site)[-1] == "run-complete", "the cell is processed")
     assert messages(site) == ["run-new", "cell-overdue", "cell-overdue-ended", *NORMAL]
     assert site.logged("WARNING overdue") == 1
 
 
-def test_a_cell_that_its_upstream_has_not_wholly(site: Site) -> None:
+def test_a_cell_that_is_incomplete_on_its_upstream(site: Site) -> None:
     """A copied cell whose upstream lacks files is reported, even if the upstream is down."""
     there = site.root / "there"
     more = f"upstreams: {{gridion: {{location: {there}, instrument: GRID}}}}\n"

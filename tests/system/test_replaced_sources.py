@@ -54,7 +54,7 @@ def fail(site: Site) -> tuple[Path, bytes]:
     return victim, good
 
 
-def test_a_source_that_was_replaced_after_it_was_taken(site: Site) -> None:
+def test_a_source_that_was_replaced_after_its_ingest(site: Site) -> None:
     """The results contain the good copy that replaced an ingested file of equal size and time."""
     site.configure(processing="ingest_interval: 0.1s")
     cell = a_cell(site)
@@ -62,21 +62,21 @@ def test_a_source_that_was_replaced_after_it_was_taken(site: Site) -> None:
     for _ in range(cell.step_count // 2):
         next(steps)
     site.run("poll")
-    taken = sorted(cell.path.glob("fastq_pass/barcode01/*_0.fastq"))[0]
+    ingested = sorted(cell.path.glob("fastq_pass/barcode01/*_0.fastq"))[0]
     assert site.status()[RUN]["cells"][f"{LIBRARY}/{CELL}"]["reads"] > 0
-    header, bases, *rest = taken.read_bytes().split(b"\n")
-    mended = b"ACGT" + bases[4:] if bases[:4] != b"ACGT" else b"TGCA" + bases[4:]
-    replace_by_copy(taken, b"\n".join([header, mended, *rest]))
+    header, bases, *rest = ingested.read_bytes().split(b"\n")
+    repaired = b"ACGT" + bases[4:] if bases[:4] != b"ACGT" else b"TGCA" + bases[4:]
+    replace_by_copy(ingested, b"\n".join([header, repaired, *rest]))
     for _ in steps:
         pass
     site.run("poll")
     assert f"{CELL}.done" in site.flags(RUN)
     [output] = (site.output / RUN / LIBRARY / CELL).glob("*barcode01_pass.fastq.gz")
-    assert gzip.decompress(output.read_bytes()).split(b"\n")[1] == mended
+    assert gzip.decompress(output.read_bytes()).split(b"\n")[1] == repaired
     site.run("verify", RUN)
 
 
-def test_retry_has_everything_read_again(site: Site) -> None:
+def test_retry_reads_everything_again(site: Site) -> None:
     """`retry` discards everything ingested before, and the next poll finishes the cell."""
     victim, good = fail(site)
     place = site.output / RUN / LIBRARY / CELL
@@ -90,16 +90,16 @@ def test_retry_has_everything_read_again(site: Site) -> None:
 
 
 @needs_unprivileged
-def test_retry_that_may_not_remove_what_was_taken(site: Site) -> None:
+def test_retry_that_may_not_delete_ingested_files(site: Site) -> None:
     """A `retry` that may not delete the ingested files says so and changes no flag."""
     fail(site)
     place = site.output / RUN / LIBRARY / CELL
     before = site.flags(RUN), sorted(place.rglob("*"))
     place.chmod(0o555)
     command = [*UNPRIVILEGED, *site.command("retry", RUN, CELL, "--why", "file copied again")]
-    told = subprocess.run(command, env=site.environ, capture_output=True, text=True, check=False)
+    refused = subprocess.run(command, env=site.environ, capture_output=True, text=True, check=False)
     place.chmod(0o755)
-    assert told.returncode == 1
-    assert "nothing was changed" in told.stderr
-    assert str(place) in told.stderr
+    assert refused.returncode == 1
+    assert "nothing was changed" in refused.stderr
+    assert str(place) in refused.stderr
     assert (site.flags(RUN), sorted(place.rglob("*"))) == before

@@ -49,16 +49,16 @@ class Opened:
     """A page in the browser, with a list of everything that it should not do."""
 
     page: Page
-    trouble: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
     def dialog(self, dialog: Dialog) -> None:
-        self.trouble.append(f"dialog: {dialog.message}")
+        self.problems.append(f"dialog: {dialog.message}")
         dialog.dismiss()
 
     def request(self, own: str, url: str) -> None:
         """Record a request for anything but the page itself and its embedded icon."""
         if url != own and not url.startswith("data:image/svg+xml,"):
-            self.trouble.append(f"request: {url}")
+            self.problems.append(f"request: {url}")
 
 
 @pytest.fixture
@@ -73,9 +73,11 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Any]:
         contexts.append(context)
         seen = Opened(context.new_page())
         url = file.as_uri()
-        seen.page.on("console", lambda message: seen.trouble.append(f"console: {message.text}"))
-        seen.page.on("pageerror", lambda error: seen.trouble.append(f"error: {error}"))
-        seen.page.on("requestfailed", lambda request: seen.trouble.append(f"failed: {request.url}"))
+        seen.page.on("console", lambda message: seen.problems.append(f"console: {message.text}"))
+        seen.page.on("pageerror", lambda error: seen.problems.append(f"error: {error}"))
+        seen.page.on(
+            "requestfailed", lambda request: seen.problems.append(f"failed: {request.url}")
+        )
         seen.page.on("dialog", seen.dialog)
         seen.page.on("request", lambda request: seen.request(url, request.url))
         seen.page.goto(url, wait_until="networkidle")
@@ -105,7 +107,7 @@ def test_opens_quietly(opened: Any, kind: str, width: int, scheme: str) -> None:
     seen = opened(html_of(kind), width=width, scheme=scheme)
     for details in seen.page.locator("details").all():
         details.evaluate("element => element.open = true")
-    assert seen.trouble == []
+    assert seen.problems == []
     assert seen.page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -147,13 +149,13 @@ POOR_CONTRAST = """() => {
 }"""
 
 
-def test_contrast_check_sees(opened: Any) -> None:
+def test_contrast_check_finds_grey_on_white(opened: Any) -> None:
     """The contrast check itself finds grey on white."""
     seen = opened("<!doctype html><title>t</title><p style='color: #aaa'>pale</p><p>plain</p>")
     assert len(seen.page.evaluate(POOR_CONTRAST)) == 1
 
 
-def test_policy_bites(opened: Any) -> None:
+def test_policy_blocks_script_and_style(opened: Any) -> None:
     """The policy blocks script and style that were added to a finished page.
 
     So it protects the page even if escaping fails.
@@ -165,7 +167,7 @@ def test_policy_bites(opened: Any) -> None:
     seen = opened(html)
     assert seen.page.title() != "owned"
     assert seen.page.locator("h1").is_visible()
-    assert any("Content Security Policy" in line for line in seen.trouble)
+    assert any("Content Security Policy" in line for line in seen.problems)
 
 
 def test_style_is_applied(opened: Any) -> None:
@@ -196,7 +198,7 @@ def test_dialog_trap(opened: Any) -> None:
             if link.is_visible():
                 link.hover()
         assert seen.page.locator("script, img, [onload], [onerror]").count() == 0
-        assert seen.trouble == []
+        assert seen.problems == []
 
 
 def test_keyboard(opened: Any) -> None:

@@ -33,7 +33,7 @@ CALLS = {
     "mkdir": ("mkdir", "mkdirat"),
     "fsync": ("fsync", "copy_file_range"),
 }
-THEIRS = ("rename", "mkdir", "fsync")
+CHILD_CALLS = ("rename", "mkdir", "fsync")
 """Calls that programs on the sequencer also make when a mark is written there."""
 
 
@@ -72,14 +72,14 @@ def test_no_other_call_changes_a_disk(world: World, action: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("action", "whose", "calls"),
+    ("action", "victim", "calls"),
     [
-        *((action, "ours", calls) for action in ("strip", "deletable") for calls in CALLS),
-        *(("deletable", "theirs", calls) for calls in THEIRS),
+        *((action, "worker", calls) for action in ("strip", "deletable") for calls in CALLS),
+        *(("deletable", "child", calls) for calls in CHILD_CALLS),
     ],
 )
 def test_killed_by_the_kernel(
-    world: World, action: str, whose: str, calls: str, tmp_path: Path
+    world: World, action: str, victim: str, calls: str, tmp_path: Path
 ) -> None:
     """Each deleted file has two copies after a kill at any call; the next process ends the work.
 
@@ -94,11 +94,11 @@ def test_killed_by_the_kernel(
             for name in ("sequencer", "landing", "output"):
                 shutil.rmtree(world.root / name)
                 shutil.copytree(state / name, world.root / name, symlinks=True)
-            killed = perform(world, action, *killing_at(call, number, children=whose == "theirs"))
+            killed = perform(world, action, *killing_at(call, number, children=victim == "child"))
             left = truth_of(world.place("landing"))
-            gone = [name for name in world.truth if name not in left]
-            held = world.places().holding(world.truth, but=["landing", "upstream"])
-            assert all(len(held[name]) >= 2 for name in gone), (call, number)
+            deleted = [name for name in world.truth if name not in left]
+            copies = world.places().holding(world.truth, but=["landing", "upstream"])
+            assert all(len(copies[name]) >= 2 for name in deleted), (call, number)
             if killed.returncode == 0:
                 break
             points += 1

@@ -30,14 +30,14 @@ CLEAN = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
 PLACE = f"alpha/{LIBRARY}/{CELL}"
 
 
-class Keeping(Facility):
+class FacilityWithBackups(Facility):
     """A facility with backups on separate file systems."""
 
     def __init__(self, root: Path, pair: Pair) -> None:
         self.backups: dict[str, Path] = {}
         super().__init__(root, pair)
 
-    def keep(self, *names: str, strip: str = "never") -> None:
+    def configure_backups(self, *names: str, strip: str = "never") -> None:
         """Configure backups, and the only upstream, with deletion marks."""
         self.more = f"strip: {{after: {strip}}}\nbackups:\n"
         for name in names:
@@ -80,22 +80,22 @@ class Keeping(Facility):
 
 
 @pytest.fixture
-def facility(tmp_path: Path, servers: Pair) -> Iterator[Keeping]:
+def facility(tmp_path: Path, servers: Pair) -> Iterator[FacilityWithBackups]:
     with in_memory(tmp_path / "first"), in_memory(tmp_path / "second"):
-        yield Keeping(tmp_path, servers)
+        yield FacilityWithBackups(tmp_path, servers)
 
 
-def fewest(held: dict[str, set[str]]) -> int:
-    return min(len(places) for places in held.values())
+def fewest(copies: dict[str, set[str]]) -> int:
+    return min(len(places) for places in copies.values())
 
 
-def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
+def test_from_the_sequencer_to_the_stub(facility: FacilityWithBackups) -> None:
     """A cell has two or more copies after each step of its life.
 
     The steps: landed, done, backed up, marked, cleaned, stripped. A stripped cell is not copied
     again.
     """
-    facility.keep("first", "second")
+    facility.configure_backups("first", "second")
     for name in ("first", "second"):
         facility.run("backup-init", name)
     written = facility.cell()
@@ -104,8 +104,8 @@ def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
     assert any(name.startswith("pod5/") for name in truth)
     facility.poll()
     assert f"{CELL}.backup.done" in facility.flags(RUN)
-    held = facility.places().holding(truth)
-    assert fewest(held) >= 3  # upstream, landing and the two backups; for FASTQ also the outputs
+    copies = facility.places().holding(truth)
+    assert fewest(copies) >= 3  # upstream, landing and the two backups; for FASTQ also the outputs
     if facility.marked() != "deletable":
         facility.poll()
     assert facility.marked() == "deletable"
@@ -113,9 +113,9 @@ def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
 
     done = facility.clean()
     assert (done.returncode, done.stderr) == (0, "")
-    held = facility.places().holding(truth, but=["trash"])
-    assert all("upstream" not in places for places in held.values())
-    assert fewest(held) >= 2
+    copies = facility.places().holding(truth, but=["trash"])
+    assert all("upstream" not in places for places in copies.values())
+    assert fewest(copies) >= 2
     shutil.rmtree(facility.there["hosta"] / ".hesiod-trash")
 
     shown = facility.run("strip", RUN)
@@ -125,9 +125,11 @@ def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
     landing = facility.landing / RUN / LIBRARY / CELL
     assert [path for path in landing.rglob("*") if path.suffix in (".fastq", ".gz", ".pod5")] == []
     assert list(landing.glob("final_summary*"))
-    held = facility.places().holding(truth, but=["landing"])
+    copies = facility.places().holding(truth, but=["landing"])
     assert (
-        fewest({name: places for name, places in held.items() if "pod5" in name or "fastq" in name})
+        fewest(
+            {name: places for name, places in copies.items() if "pod5" in name or "fastq" in name}
+        )
         >= 2
     )
 
@@ -140,9 +142,9 @@ def test_from_the_sequencer_to_the_stub(facility: Keeping) -> None:
     assert truth_of(landing) == before
 
 
-def test_a_new_cell_of_a_stripped_run_goes_on(facility: Keeping) -> None:
+def test_a_new_cell_of_a_stripped_run_is_processed(facility: FacilityWithBackups) -> None:
     """A stripped cell still upstream is not copied again; a new cell of its run is processed."""
-    facility.keep("first", "second")
+    facility.configure_backups("first", "second")
     for name in ("first", "second"):
         facility.run("backup-init", name)
     facility.cell().write()

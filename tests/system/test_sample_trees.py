@@ -54,7 +54,7 @@ def test_there_are_no_other_trees() -> None:
 
 
 @pytest.mark.parametrize("tree", TREES)
-def test_tree_gets_its_answer(site: Site, tree: str) -> None:
+def test_tree_ends_with_its_status(site: Site, tree: str) -> None:
     """A poll of each tree ends with the status and the sentence of its index."""
     land(site, tree)
     # The first ingest reports a file that is not FASTQ, although the cell is not complete.

@@ -87,7 +87,7 @@ def watched_inodes(pid: int) -> set[int]:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
-def test_systemd_hears_how_the_service_is(
+def test_systemd_gets_the_state_of_the_service(
     site: Site, manager: Manager, number: signal.Signals
 ) -> None:
     """systemd gets READY after the watch is set, WATCHDOG during work, then STOPPING and code 0.
@@ -118,9 +118,9 @@ def test_systemd_hears_how_the_service_is(
     assert re.search(r" stopped workers_left_running=\d+ events=[1-9]\d* .* missed=0 ", log)
 
 
-def test_nobody_need_listen(site: Site) -> None:
+def test_no_service_manager_is_needed(site: Site) -> None:
     """A missing service manager, or one that disappears, does not disturb the service."""
-    site.environ |= {"NOTIFY_SOCKET": str(site.root / "nobody"), "WATCHDOG_USEC": "100000"}
+    site.environ |= {"NOTIFY_SOCKET": str(site.root / "missing"), "WATCHDOG_USEC": "100000"}
     with site.service():
         SimulatedCell(site.landing, RUN, LIBRARY, CELLS[0], files_per_barcode=1).write()
         site.eventually(
@@ -135,7 +135,7 @@ def imported(text: str) -> set[str]:
     return set(re.findall(r"^import time:[\s\d|]+\| +([\w.]+)$", text, re.M))
 
 
-def test_deciding_process_stays_without_the_data_path(site: Site) -> None:
+def test_deciding_process_loads_no_data_modules(site: Site) -> None:
     """The service processes and reports cells without loading any module for data or pages."""
     site.environ["PYTHONPROFILEIMPORTTIME"] = "1"
     with site.service() as service:

@@ -17,7 +17,7 @@ LIBRARY = "sample_A"
 CELL = "20261122_2210_1A_PAW00001_0a1b2c3d"
 NAME = f"{LIBRARY}/{CELL}"
 READ = "@r{}\nACGT\n+\n5555\n"
-HELD = "types: {held: {runs: '.*', process: false}, free: {runs: x}}\n"
+WAITING_TYPE = "types: {held: {runs: '.*', process: false}, free: {runs: x}}\n"
 """Type of runs whose cells wait between the count and the work, until their type is `free`."""
 ACCEPTED = "accepted as complete by a person"
 
@@ -97,7 +97,7 @@ def test_a_cell_that_changes_after_the_count_fails(
     site: Site, change: Callable[[Path], None], sentence: str
 ) -> None:
     """A cell that is not complete any more fails with both counts, and no result is published."""
-    site.configure(more=HELD)
+    site.configure(more=WAITING_TYPE)
     cell = write_cell(site.landing)
     site.run("poll")
     assert "all files announced are here" in flag(site, "synced").read_text()
@@ -124,7 +124,7 @@ def test_retry_counts_again(site: Site) -> None:
     site.run("poll", check=1)
     assert "cut off" in cell_of(site)["why"]
     lose_fastq(cell)
-    site.run("retry", RUN, CELL, "--why", "the damaged file is gone")
+    site.run("retry", RUN, CELL, "--why", "the damaged file is removed")
     assert not flag(site, "synced").exists()
     assert len(list((site.landing / RUN / "pipeline" / "attic").glob(f"*/{CELL}.synced"))) == 1
     site.run("poll")
@@ -158,7 +158,7 @@ def test_retry_of_a_cell_from_an_upstream(site: Site) -> None:
     """A file lost in the landing area fails the cell; after a retry a sync copies it again."""
     there = site.root / "there"
     write_cell(there)
-    site.configure(more=f"upstreams: {{PROM: {{location: {there}}}}}\n{HELD}")
+    site.configure(more=f"upstreams: {{PROM: {{location: {there}}}}}\n{WAITING_TYPE}")
     site.run("poll")
     (run,) = site.status()
     pipeline = site.landing / run / "pipeline"
@@ -178,7 +178,7 @@ def test_retry_of_a_cell_from_an_upstream(site: Site) -> None:
 
 def test_an_accepted_cell_whose_counts_agree_is_complete(site: Site) -> None:
     """A person's `synced` on a cell with all its files causes no warning in any text."""
-    site.configure(more=HELD)
+    site.configure(more=WAITING_TYPE)
     write_cell(site.landing)
     site.run("perform", "new-run", RUN)
     flag(site, "synced").touch()
@@ -187,12 +187,12 @@ def test_an_accepted_cell_whose_counts_agree_is_complete(site: Site) -> None:
     release(site)
     site.run("poll")
     assert qc_of(site)["completeness"]["verdict"] == "proven"
-    told = site.run("messages", RUN, "--text").stdout + site.run("explain", RUN, CELL).stdout
-    told += json.dumps(site.status()) + (site.output / RUN / "report.html").read_text()
-    assert ACCEPTED not in told
+    text = site.run("messages", RUN, "--text").stdout + site.run("explain", RUN, CELL).stdout
+    text += json.dumps(site.status()) + (site.output / RUN / "report.html").read_text()
+    assert ACCEPTED not in text
 
 
-def words(site: Site) -> dict[str, str]:
+def texts_for_people(site: Site) -> dict[str, str]:
     """Every text for people about the run and its cell, by its place."""
     run = site.status()[RUN]
     page = (site.output / RUN / "report.html").read_text()
@@ -211,8 +211,8 @@ def words(site: Site) -> dict[str, str]:
 
 def messages(site: Site) -> dict[str, str]:
     """Text of each message of the run, by its event."""
-    told = json.loads(site.run("messages", RUN, "--json").stdout)["messages"]
-    return {message["event"]: message["text"] for message in told}
+    text = json.loads(site.run("messages", RUN, "--json").stdout)["messages"]
+    return {message["event"]: message["text"] for message in text}
 
 
 @pytest.mark.parametrize(
@@ -226,36 +226,36 @@ def messages(site: Site) -> dict[str, str]:
         (lose_summary, "no final_summary yet"),
     ],
 )
-def test_what_a_person_accepted_is_said_everywhere(
+def test_what_a_person_accepted_is_shown_everywhere(
     site: Site, change: Callable[[Path], None], sentence: str
 ) -> None:
     """All texts name the missing data, from the acceptance by a person to the complete run."""
-    site.configure(more=HELD)
+    site.configure(more=WAITING_TYPE)
     change(write_cell(site.landing))
     site.run("poll", check=None)
     flag(site, "synced").touch()
     site.run("poll", check=None)  # the cell is ready, and waits
-    for told in (
+    for text in (
         cell_of(site)["why"],
         site.status()[RUN]["why"],
         site.run("explain", RUN, CELL).stdout,
     ):
-        assert ACCEPTED in told
-        assert sentence in told
+        assert ACCEPTED in text
+        assert sentence in text
     release(site)
     site.run("poll", check=None)
     assert site.status()[RUN]["status"] == "complete"
-    for place, told in words(site).items():
-        assert ACCEPTED in told, place
-        assert sentence in told.replace("&#39;", "'"), place
-    told = messages(site)
+    for place, text in texts_for_people(site).items():
+        assert ACCEPTED in text, place
+        assert sentence in text.replace("&#39;", "'"), place
+    reported = messages(site)
     for event in ("cell-ready", "all-cells-run", "cell-done", "run-complete"):
-        assert f"{ACCEPTED}; " in told[event], event
-        assert sentence in told[event], event
-        assert "data are here" not in told[event], event
-    first = [told[event].splitlines()[0] for event in ("cell-ready", "cell-done")]
+        assert f"{ACCEPTED}; " in reported[event], event
+        assert sentence in reported[event], event
+        assert "data are here" not in reported[event], event
+    first = [reported[event].splitlines()[0] for event in ("cell-ready", "cell-done")]
     assert all(sentence in line for line in first)
-    assert "Not all its data are proven" in told["run-complete"].splitlines()[0]
+    assert "Not all its data are proven" in reported["run-complete"].splitlines()[0]
     record = json.loads(flag(site, "done").read_text())["completeness"]
     assert record == qc_of(site)["completeness"] == cell_of(site)["completeness"]
     assert record["verdict"] == "by-hand"
@@ -287,15 +287,17 @@ def test_what_0_1_0_recorded_is_read(site: Site) -> None:
     assert record["counted"] in site.run("status", RUN).stdout
 
 
-def test_a_complete_run_says_nothing_new(site: Site) -> None:
+def test_a_complete_run_has_no_new_text(site: Site) -> None:
     """A cell with all its files has the same messages, sentences and page as before."""
     write_cell(site.landing)
     site.run("poll")
-    told = messages(site)
+    reported = messages(site)
     named = f"Cell {NAME} of the run {RUN}"
-    assert told["cell-ready"] == f"{named} has been sequenced, and all its data are here."
-    assert told["cell-done"].splitlines()[0] == f"{named} is processed, checked and reported."
-    assert told["run-complete"].splitlines()[0] == f"The run {RUN} is complete: 1 cell processed."
+    assert reported["cell-ready"] == f"{named} has been sequenced, and all its data are here."
+    assert reported["cell-done"].splitlines()[0] == f"{named} is processed, checked and reported."
+    assert (
+        reported["run-complete"].splitlines()[0] == f"The run {RUN} is complete: 1 cell processed."
+    )
     assert site.status()[RUN]["why"] == "1 cell processed or aborted"
     assert cell_of(site)["why"] == "processed, checked and reported"
     assert ">Complete" in (site.output / RUN / "report.html").read_text()

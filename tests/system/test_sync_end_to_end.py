@@ -56,7 +56,7 @@ def test_one_poll_is_enough(facility: Facility, tmp_path: Path, mode: str) -> No
 
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
-def test_the_service_asks_by_itself(facility: Facility, tmp_path: Path, mode: str) -> None:
+def test_the_service_queries_by_itself(facility: Facility, tmp_path: Path, mode: str) -> None:
     """The service fetches and reports a new run of the sequencer without an event or a poll."""
     facility.reach(mode=mode)
     with facility.service():
@@ -81,7 +81,7 @@ def test_a_name_is_given_once(facility: Facility) -> None:
     assert facility.status()[RUN]["status"] == "complete"
 
 
-def test_one_that_does_not_answer_hides_nobody(facility: Facility) -> None:
+def test_an_unreachable_host_does_not_affect_another(facility: Facility) -> None:
     """An unreachable host does not affect another host's runs, and the poll names it.
 
     Its own runs keep their stages.
@@ -103,13 +103,13 @@ def test_one_that_does_not_answer_hides_nobody(facility: Facility) -> None:
     facility.cell("gamma").write()
     facility.pair.hostb.down()
     try:
-        told = facility.run("-v", "poll", check=1)
+        polled = facility.run("-v", "poll", check=1)
     finally:
         facility.pair.hostb.up()
-    complaints = [line for line in told.stderr.splitlines() if line.startswith("hesiod-watch: ")]
+    complaints = [line for line in polled.stderr.splitlines() if line.startswith("hesiod-watch: ")]
     assert len(complaints) == 1
     assert "upstream hostb: " in complaints[0]
-    assert f"Commencing sync of runs: {run_of('gamma')}\n" in told.stderr
+    assert f"Commencing sync of runs: {run_of('gamma')}\n" in polled.stderr
     assert facility.processed(run_of("gamma"))
     assert {
         cell: stage for cell, stage in facility.stages().items() if "gamma" not in cell
@@ -162,8 +162,8 @@ def test_names_outside_the_grammar_are_shown_and_left_alone(facility: Facility) 
     for name in odd_runs:
         shutil.copytree(good.path, there / name / LIBRARY / CELL)
     shutil.copytree(good.path, there / "alpha" / "lib;x" / OTHER)
-    told = facility.run("poll", check=1)
-    complaints = told.stderr.splitlines()
+    polled = facility.run("poll", check=1)
+    complaints = polled.stderr.splitlines()
     assert len(complaints) == len(odd_runs) + 1
     assert all(
         line.startswith("hesiod-watch: upstream hosta: ") and line.isprintable()
@@ -187,7 +187,7 @@ def test_a_directory_for_temporary_files_with_an_odd_name(facility: Facility) ->
     assert facility.processed(RUN)
 
 
-def test_beside_a_sequencer_that_writes_here(facility: Facility) -> None:
+def test_with_a_sequencer_that_writes_to_landing(facility: Facility) -> None:
     """With LOCAL and a host in one configuration each run is taken up once, from its own source."""
     facility.upstreams["local"] = {"location": "LOCAL"}
     facility.write()

@@ -54,14 +54,16 @@ def landed(facility: Facility, run: str = RUN, cell: str = CELL) -> Path:
     return facility.landing / run / LIBRARY / cell
 
 
-def here_of_big(facility: Facility) -> int:
+def arrived_of_big(facility: Facility) -> int:
     """Bytes of the big file that have arrived, under any name."""
     found = landed(facility).glob("other_reports/**/*big.bin*")
     return max((path.stat().st_size for path in found if path.is_file()), default=0)
 
 
 def wait_for_the_middle(facility: Facility) -> None:
-    facility.eventually(lambda: here_of_big(facility) > SIZE // 4, "a part of the big file is here")
+    facility.eventually(
+        lambda: arrived_of_big(facility) > SIZE // 4, "a part of the big file is here"
+    )
     assert not (landed(facility) / BIG).exists()
 
 
@@ -74,21 +76,21 @@ def freeze(facility: Facility) -> None:
 
 
 @pytest.mark.parametrize("mode", ["pull", "push"])
-@pytest.mark.parametrize("trouble", [cut, freeze])
-def test_trouble_in_the_middle_of_a_file(
-    facility: Facility, tmp_path: Path, mode: str, trouble: Callable[[Facility], None]
+@pytest.mark.parametrize("fault", [cut, freeze])
+def test_fault_in_the_middle_of_a_file(
+    facility: Facility, tmp_path: Path, mode: str, fault: Callable[[Facility], None]
 ) -> None:
     """A sync with a cut link or a frozen host ends, fails, and continues at the next attempt."""
     facility.reach(mode=mode, bandwidth_limit=LIMIT)
     cell = big_cell(facility)
     poll = facility.start("poll")
     wait_for_the_middle(facility)
-    trouble(facility)
+    fault(facility)
     began = time.monotonic()
-    _, told = poll.communicate(timeout=120)
+    _, errors = poll.communicate(timeout=120)
     assert time.monotonic() - began < 60
     assert poll.returncode == 1
-    assert RUN in told
+    assert RUN in errors
     assert "sync.failed" in facility.flags(RUN)
     assert not facility.flags(RUN) & {f"{CELL}.{flag}" for flag in ("synced", "started", "done")}
     assert list(landed(facility).glob("final_summary*")) == []
@@ -97,7 +99,7 @@ def test_trouble_in_the_middle_of_a_file(
     facility.pair.hosta.link.join()
     facility.pair.hosta.thaw()
     facility.pair.hosta.kill_sessions()
-    facility.eventually(lambda: here_of_big(facility) > 0, "what has come is kept")
+    facility.eventually(lambda: arrived_of_big(facility) > 0, "the partial file is kept")
     facility.reach(mode=mode, bandwidth_limit="")
     before = facility.pair.hosta.link.carried
     facility.poll()
@@ -107,7 +109,7 @@ def test_trouble_in_the_middle_of_a_file(
     assert_like_local(facility, tmp_path / "local")
 
 
-def test_ten_runs_of_which_three_do_not_come(facility: Facility, tmp_path: Path) -> None:
+def test_three_of_ten_runs_are_not_copied(facility: Facility, tmp_path: Path) -> None:
     """One poll copies seven runs beside one aborted, one failing and one hanging run."""
     program = tmp_path / "rsync-that-may-hang"
     # An rsync stopped by a signal behaves like one with a hanging remote disk.
@@ -130,7 +132,7 @@ def test_ten_runs_of_which_three_do_not_come(facility: Facility, tmp_path: Path)
     elsewhere.mkdir()
     landed(facility, run_of("a_fails")).mkdir(parents=True)
     (landed(facility, run_of("a_fails")) / "fastq_pass").symlink_to(elsewhere)
-    told = facility.run("poll", check=1).stderr.splitlines()
+    errors = facility.run("poll", check=1).stderr.splitlines()
     assert [facility.processed(run_of(experiment)) for experiment in good] == [True] * 7
     assert not [
         path for path in facility.landing.glob("*/pipeline/*.synced") if "good" not in str(path)
@@ -139,9 +141,9 @@ def test_ten_runs_of_which_three_do_not_come(facility: Facility, tmp_path: Path)
     assert not landed(facility, run_of("a_aborted")).exists()
     for experiment in ("a_fails", "a_hangs"):
         assert "sync.failed" in facility.flags(run_of(experiment))
-        assert any(run_of(experiment) in line for line in told)
+        assert any(run_of(experiment) in line for line in errors)
     assert not any(
-        run_of(experiment) in line for experiment in ("a_aborted", *good) for line in told
+        run_of(experiment) in line for experiment in ("a_aborted", *good) for line in errors
     )
     assert (
         "is a link in the landing area"
@@ -221,11 +223,11 @@ def test_a_file_that_never_stops_changing(facility: Facility) -> None:
     meddling = threading.Thread(target=meddle)
     meddling.start()
     try:
-        told = facility.run("poll", check=1)
+        polled = facility.run("poll", check=1)
     finally:
         stop.set()
         meddling.join()
-    assert RUN in told.stderr
+    assert RUN in polled.stderr
     assert "sync.failed" in facility.flags(RUN)
     assert f"{CELL}.synced" not in facility.flags(RUN)
     assert "changes while it is copied" in (facility.output / RUN / "pipeline.log").read_text()
@@ -276,8 +278,8 @@ def test_many_at_once_copy_and_process_once(facility: Facility) -> None:
     with facility.service():
         polls = [facility.start("poll") for _ in range(2)]
         for poll in polls:
-            _, told = poll.communicate(timeout=120)
-            assert (poll.returncode, told) == (0, "")
+            _, errors = poll.communicate(timeout=120)
+            assert (poll.returncode, errors) == (0, "")
         facility.eventually(
             lambda: all(facility.processed(run_of(cell.run), cell.cell) for cell in cells),
             "all cells are processed",
@@ -324,13 +326,13 @@ def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None
     wait_for_the_middle(facility)
     flag = facility.landing / RUN / "pipeline" / "sync.started"
     os.kill(json.loads(flag.read_text())["pid"], signal.SIGKILL)
-    _, told = poll.communicate(timeout=120)
+    _, errors = poll.communicate(timeout=120)
     assert poll.returncode == 1
-    assert RUN in told
+    assert RUN in errors
     assert "sync.started" in facility.flags(RUN)
     assert f"{CELL}.synced" not in facility.flags(RUN)
     facility.eventually(
-        lambda: not at_work_in(facility.landing / RUN), "its rsync notices that nobody listens"
+        lambda: not at_work_in(facility.landing / RUN), "its rsync notices the lost connection"
     )
     facility.reach(bandwidth_limit="")
     facility.poll()

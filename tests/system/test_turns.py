@@ -11,11 +11,11 @@ from sites import Site
 pytestmark = pytest.mark.system
 
 LIBRARY = "lib1"
-ROUNDS = 8
+ATTEMPTS = 8
 """Attempts of ingest in each test."""
 
 
-def rounds(site: Site) -> Counter[str]:
+def attempts(site: Site) -> Counter[str]:
     """Number of ended attempts of ingest, by run and cell, from the logs of the runs."""
     found: Counter[str] = Counter()
     for log in site.output.glob("*/pipeline.log"):
@@ -24,8 +24,10 @@ def rounds(site: Site) -> Counter[str]:
     return found
 
 
-@pytest.mark.parametrize(("runs", "cells"), [(1, 4), (2, 2), (4, 1)])
-def test_everyone_gets_a_turn(site: Site, runs: int, cells: int) -> None:
+@pytest.mark.parametrize(
+    ("runs", "cells"), [(1, 4), (2, 2), (4, 1)], ids=["one-run", "two-runs", "four-runs"]
+)
+def test_every_cell_gets_a_turn(site: Site, runs: int, cells: int) -> None:
     """The one worker serves the cell that has waited longest, while all cells have new files."""
     site.configure(processing="workers: 1, ingest_workers: 1, ingest_interval: 0.1s")
     directories = [
@@ -48,12 +50,12 @@ def test_everyone_gets_a_turn(site: Site, runs: int, cells: int) -> None:
 
     def enough() -> bool:
         add_files()
-        return rounds(site).total() >= ROUNDS
+        return attempts(site).total() >= ATTEMPTS
 
     add_files()
     add_files()
     with site.service():
-        site.eventually(enough, f"{ROUNDS} rounds")
-    served = rounds(site)
+        site.eventually(enough, f"{ATTEMPTS} attempts")
+    served = attempts(site)
     assert len(served) == len(directories), served
-    assert min(served.values()) >= ROUNDS / len(directories) - 1, served
+    assert min(served.values()) >= ATTEMPTS / len(directories) - 1, served

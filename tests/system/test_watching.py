@@ -55,7 +55,7 @@ def test_changes_underneath_a_fuse_mount_are_found_by_sweeps(bound: tuple[Path, 
         assert watched.hints.has(mounted / "own")
 
 
-def test_what_no_event_announced_is_evidence(bound: tuple[Path, Path]) -> None:
+def test_a_change_without_an_event_is_evidence(bound: tuple[Path, Path]) -> None:
     """A file system that fails to give expected events is detected and swept faster.
 
     After 24 hours it is trusted again.
@@ -249,7 +249,7 @@ def test_trees_that_come_and_go_while_they_are_being_armed(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_nothing_is_forgotten_whatever_people_do(tmp_path: Path, seed: int) -> None:
+def test_all_present_runs_are_watched_after_random_changes(tmp_path: Path, seed: int) -> None:
     """After 1000 random arrivals, moves and deletions all present runs are watched by name."""
     dice = random.Random(seed)
     landing, archive = tmp_path / "landing", tmp_path / "archive"

@@ -142,17 +142,17 @@ def no_watches(landing: Path) -> None:
         assert watched.hints.all == [None, landing / "run"]
 
 
-def test_not_one_watch_is_left(tmp_path: Path) -> None:
+def test_no_watch_is_available(tmp_path: Path) -> None:
     """If not even the landing area can be watched, the reported reason is the limit."""
     run_inside(no_watches, tmp_path, *with_limit("max_inotify_watches", 0))
 
 
 @inside
-def deaf(landing: Path) -> None:
+def without_events(landing: Path) -> None:
     before = set(os.listdir("/proc/self/fd"))
     silent, noise = os.pipe()
 
-    def deafen(event: str, arguments: tuple[object, ...]) -> None:
+    def silence_inotify(event: str, arguments: tuple[object, ...]) -> None:
         """Replace the inotify descriptor by a silent pipe just before the probe is made."""
         if event == "open" and ".hesiod-watch-probe." in str(arguments[0]):
             for name in set(os.listdir("/proc/self/fd")) - before:
@@ -160,7 +160,7 @@ def deaf(landing: Path) -> None:
                     if "inotify" in str(Path("/proc/self/fd", name).readlink()):
                         os.dup2(silent, int(name))
 
-    sys.addaudithook(deafen)
+    sys.addaudithook(silence_inotify)
     with Watched(landing) as watched:
         assert watched.state() == "polled", watched.watching.describe()
         assert "a file made in the landing area gave no event" in watched.watching.describe()
@@ -172,7 +172,7 @@ def deaf(landing: Path) -> None:
 
 def test_events_that_do_not_arrive_are_noticed_at_the_start(tmp_path: Path) -> None:
     """The self-test trusts events only if its own one arrives, without a list of file systems."""
-    run_inside(deaf, tmp_path)
+    run_inside(without_events, tmp_path)
 
 
 @inside
@@ -196,7 +196,7 @@ def no_instances(landing: Path) -> None:
         assert watched.state() == "events", watched.watching.describe()
 
 
-def test_no_instance_of_inotify_is_left(tmp_path: Path) -> None:
+def test_no_inotify_instance_is_available(tmp_path: Path) -> None:
     """Without an inotify instance, sweeps find everything, and a full sweep tries again.
 
     The log names the limit.
@@ -278,7 +278,7 @@ def test_directories_that_may_not_be_read(open_path: Path) -> None:
     landing = open_path / "landing"
     add_run(landing, "closed")
     (landing / "closed").chmod(0)
-    run_inside(forbidden, landing, *as_somebody_else(landing))
+    run_inside(forbidden, landing, *as_another_user(landing))
 
 
 @inside
@@ -291,13 +291,13 @@ def read_only(landing: Path) -> None:
         )
 
 
-def test_a_landing_area_that_we_may_not_write_to(open_path: Path) -> None:
+def test_a_landing_area_that_may_not_be_written(open_path: Path) -> None:
     """The self-test must make a file; if it cannot, events are trusted and this is reported."""
     landing = open_path / "landing"
     landing.mkdir()
-    as_nobody = as_somebody_else(landing)
+    before = as_another_user(landing)
     landing.chmod(0o555)
-    run_inside(read_only, landing, *as_nobody)
+    run_inside(read_only, landing, *before)
 
 
 @pytest.fixture
@@ -308,7 +308,7 @@ def open_path() -> Iterator[Path]:
         yield Path(directory)
 
 
-def as_somebody_else(top: Path) -> tuple[str, ...]:
+def as_another_user(top: Path) -> tuple[str, ...]:
     """Prefix for a process of a user without root's rights who owns everything below `top`."""
     if os.geteuid() != 0:
         return ()

@@ -128,7 +128,7 @@ def freeze_rsync(sequencer: SshSequencer) -> None:
         signal_to(pid, signal.SIGSTOP)
 
 
-TROUBLES: dict[str, Callable[[SshSequencer], None]] = {
+FAULTS: dict[str, Callable[[SshSequencer], None]] = {
     "frozen": frozen,
     "rsync frozen": freeze_rsync,
     "cut": cut,
@@ -139,11 +139,11 @@ TROUBLES: dict[str, Callable[[SshSequencer], None]] = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pull", "push"])
-@pytest.mark.parametrize("trouble", TROUBLES)
-def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: SshSequencer) -> None:
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_in_the_middle_of_a_file(fault: str, mode: str, big: SshSequencer) -> None:
     """The copy ends in time, unverified, and continues at the next attempt."""
     upstream = big.upstream(mode, bandwidth_limit="1M")
-    watching = Watching(lambda: TROUBLES[trouble](big))
+    watching = Watching(lambda: FAULTS[fault](big))
     began = time.monotonic()
     copied = big.copy(upstream, on_progress=watching)
     took = time.monotonic() - began
@@ -161,7 +161,7 @@ def test_trouble_in_the_middle_of_a_file(trouble: str, mode: str, big: SshSequen
     carried = big.host.link.carried
     assert big.copy(big.upstream(mode)).verified
     assert big.same()
-    if mode == "pull" and trouble != "sessions killed":
+    if mode == "pull" and fault != "sessions killed":
         assert big.host.link.carried - carried < 3_700_000  # what had come was not sent again
 
 

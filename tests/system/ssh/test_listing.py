@@ -72,7 +72,7 @@ def listed(sequencer: SshSequencer) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "said"),
+    ("fault", "said"),
     [
         (frozen, "does not answer"),
         (cut, "does not answer"),
@@ -80,14 +80,14 @@ def listed(sequencer: SshSequencer) -> bool:
     ],
 )
 def test_unreachable_is_not_empty(
-    trouble: Callable[[SshSequencer], None], said: str, sequencer: SshSequencer
+    fault: Callable[[SshSequencer], None], said: str, sequencer: SshSequencer
 ) -> None:
     """A failing sequencer is reported as a problem in time; after the fault it is listed again."""
     assert list_upstream(sequencer.upstream()).problem == ""
     make_cell(sequencer.run)
     connection.close(sequencer.upstream(), run)
     known = (sequencer.pair.directory / "known_hosts").read_text()
-    trouble(sequencer)
+    fault(sequencer)
     began = time.monotonic()
     listing = list_upstream(sequencer.upstream())
     took = time.monotonic() - began
@@ -100,14 +100,14 @@ def test_unreachable_is_not_empty(
     eventually(lambda: listed(sequencer), "it is listed again")
 
 
-@pytest.mark.parametrize("trouble", [frozen, cut])
-def test_trouble_on_an_open_connection(
-    trouble: Callable[[SshSequencer], None], sequencer: SshSequencer
+@pytest.mark.parametrize("fault", [frozen, cut])
+def test_fault_on_an_open_connection(
+    fault: Callable[[SshSequencer], None], sequencer: SshSequencer
 ) -> None:
     """A freeze behind an open connection is noticed in time, and a new connection opens later."""
     make_cell(sequencer.run)
     assert list_upstream(sequencer.upstream()).problem == ""
-    trouble(sequencer)
+    fault(sequencer)
     began = time.monotonic()
     assert list_upstream(sequencer.upstream()).problem
     assert time.monotonic() - began < 25
@@ -118,13 +118,13 @@ def test_trouble_on_an_open_connection(
 
 def test_no_server_listens(sequencer: SshSequencer) -> None:
     """A refused connection is reported as refused, immediately."""
-    config = sequencer.pair.directory / "nobody"
+    config = sequencer.pair.directory / "no-server"
     config.write_text("Host *\n  HostName 127.0.0.1\n  Port 1\n")
     listing = list_upstream(sequencer.upstream(ssh_options=("-F", str(config))))
     assert "the host refuses the connection" in listing.problem
 
 
-def test_not_let_in(sequencer: SshSequencer) -> None:
+def test_rejected_key(sequencer: SshSequencer) -> None:
     """A rejected key needs a person, for listing and copying."""
     make_cell(sequencer.run)
     other = sequencer.host.directory / "host_key"
@@ -257,8 +257,15 @@ def test_doctor_of_a_healthy_upstream(sequencer: SshSequencer) -> None:
         ),
         ({"mode": "push", "landing_there": "/proc"}, "writes", "is not the landing area"),
     ],
+    ids=[
+        "noisy-login-shell",
+        "missing-directory",
+        "unknown-host",
+        "missing-landing-area",
+        "other-directory-as-landing-area",
+    ],
 )
-def test_doctor_names_the_trouble(
+def test_doctor_names_the_problem(
     changed: dict[str, str], check: str, said: str, sequencer: SshSequencer
 ) -> None:
     """A problem is described in words, and an untried check is not reported as successful."""
