@@ -69,7 +69,7 @@ def done(site: Site) -> bool:
     return f"{CELL}.done" in site.flags(RUN)
 
 
-def most(steps: Iterator[object], count: int) -> None:
+def run_steps(steps: Iterator[object], count: int) -> None:
     """Let the sequencer take `count` steps."""
     for _ in range(count):
         next(steps)
@@ -119,7 +119,7 @@ def test_a_running_cell_is_ingested_and_shown(
     simulated = a_cell(site, gz=gz)
     steps = simulated.steps()
     with site.service():
-        most(steps, simulated.step_count // 2)
+        run_steps(steps, simulated.step_count // 2)
         site.eventually(lambda: reads_so_far(site) > 0, "the running cell has numbers")
         first = reads_so_far(site)
         page = (site.output / RUN / NAME / "report.html").read_text()
@@ -129,7 +129,7 @@ def test_a_running_cell_is_ingested_and_shown(
         assert re.search(
             r"ingested so far: [1-9]\d* reads?, [1-9]\d* bases?$", explained, re.MULTILINE
         ), explained
-        most(steps, simulated.step_count // 4)
+        run_steps(steps, simulated.step_count // 4)
         site.eventually(lambda: reads_so_far(site) > first, "the numbers grow")
         assert cell_status(site)["stage"] == "incomplete"
         for _ in steps:
@@ -153,7 +153,7 @@ def test_polls_ingest_too(site: Site, tmp_path_factory: pytest.TempPathFactory) 
     steps = simulated.steps()
     reads = [0]
     for _ in range(3):
-        most(steps, simulated.step_count // 4)
+        run_steps(steps, simulated.step_count // 4)
         site.run("poll")
         reads.append(reads_so_far(site))
     assert reads == sorted(set(reads))
@@ -170,7 +170,7 @@ def test_a_file_that_changes_after_its_ingest_is_read_again(
     site.configure(processing="ingest_interval: 0.1s")
     simulated = a_cell(site)
     steps = simulated.steps()
-    most(steps, simulated.step_count // 2)
+    run_steps(steps, simulated.step_count // 2)
     site.run("poll")
     assert reads_so_far(site) > 0
     ingested = sorted((simulated.path / "fastq_pass" / "barcode01").glob("*_0.fastq"))[0]
@@ -225,7 +225,7 @@ def test_ingest_can_be_switched_off(site: Site) -> None:
     site.configure(processing="ingest: false")
     simulated = a_cell(site)
     steps = simulated.steps()
-    most(steps, simulated.step_count // 2)
+    run_steps(steps, simulated.step_count // 2)
     site.run("poll")
     assert site.flags(RUN) == {"upstream", "output", "type.yaml", "messages"}
     assert not (site.output / RUN / LIBRARY).exists()
@@ -239,7 +239,7 @@ def test_a_damaged_file_fails_the_attempt_and_not_the_cell(site: Site) -> None:
     site.configure(processing="ingest_interval: 0.1s")
     simulated = a_cell(site)
     steps = simulated.steps()
-    most(steps, simulated.step_count // 2)
+    run_steps(steps, simulated.step_count // 2)
     victim = sorted((simulated.path / "fastq_pass" / "barcode01").glob("*_0.fastq"))[0]
     good = victim.read_text()
     victim.write_text(good[: len(good) // 2])
@@ -264,7 +264,7 @@ def test_an_unknown_writer_keeps_its_files(
     site.configure(processing="ingest_interval: 0.1s")
     simulated = a_cell(site)
     steps = simulated.steps()
-    most(steps, simulated.step_count // 2)
+    run_steps(steps, simulated.step_count // 2)
     site.run("poll")
     place = site.output / RUN / NAME
     (journal,) = (path for path in (place / ".ingest").iterdir() if path.name.startswith("journal"))

@@ -92,7 +92,7 @@ def flip(path: Path, at: int = 10) -> None:
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
 
 
-def due_again(site: Site, flag: str) -> None:
+def make_due(site: Site, flag: str) -> None:
     """Date the end of an attempt far into the past."""
     path = site.landing / RUN / "pipeline" / flag
     said = json.loads(path.read_text())
@@ -202,13 +202,13 @@ def test_scheduled_verification_finds_damage(site: Site, mounted: BackupMount) -
     land(site)
     site.run("poll")
     assert f"{CELL}.verify.done" not in site.flags(RUN)
-    due_again(site, f"{CELL}.backup.done")
+    make_due(site, f"{CELL}.backup.done")
     verified = record(site, f"{CELL}.backup.done")["copies"][0]["verified_at"]
     site.run("poll")
     assert record(site, f"{CELL}.verify.done")["copies"][0]["verified_at"] >= verified
     flip(site.output / RUN / LIBRARY / CELL / "qc.json")
     flip(next((site.landing / RUN / LIBRARY / CELL).glob("sequencing_summary*")), at=20)
-    due_again(site, f"{CELL}.verify.done")
+    make_due(site, f"{CELL}.verify.done")
     assert "damaged" in site.run("poll", check=1).stderr
     problems = "\n".join(record(site, f"{CELL}.verify.failed")["problems"])
     assert (
@@ -238,7 +238,7 @@ def test_empty_mount_point(backed: Site, mounted: BackupMount) -> None:
     mounted.show()
     backed.run("poll")  # too early for the next attempt
     assert f"{CELL}.backup.failed" in backed.flags(RUN)
-    due_again(backed, f"{CELL}.backup.failed")
+    make_due(backed, f"{CELL}.backup.failed")
     backed.run("poll")
     assert f"{CELL}.backup.done" in backed.flags(RUN)
     mounted.hide()
@@ -252,7 +252,7 @@ def test_full_backup_continues_with_free_space(backed: Site, mounted: BackupMoun
     backed.run("poll", check=1)
     assert "no space left" in record(backed, f"{CELL}.backup.failed")["reason"]
     mounted.resize("64m")
-    due_again(backed, f"{CELL}.backup.failed")
+    make_due(backed, f"{CELL}.backup.failed")
     backed.run("poll")
     assert f"{CELL}.backup.done" in backed.flags(RUN)
     backed.run("verify", RUN, "--backup")
@@ -338,7 +338,7 @@ def test_one_bad_backup_does_not_stop_the_other(site: Site, mounted: BackupMount
     assert [copy["backup"] for copy in said["copies"]] == ["second"]
     assert said["reason"].startswith("gone: ")
     assert f"{CELL}.backup.done" not in site.flags(RUN)
-    due_again(site, f"{CELL}.backup.failed")
+    make_due(site, f"{CELL}.backup.failed")
     verified = said["copies"][0]["verified_at"]
     site.run("poll", check=1)
     said = record(site, f"{CELL}.backup.failed")

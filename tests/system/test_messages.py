@@ -209,7 +209,7 @@ def test_without_a_tracker(site: NotifiedSite, tracker: RtServer) -> None:
 def test_runs_from_before_there_were_messages(site: NotifiedSite, tracker: RtServer) -> None:
     """A run that was complete before there were messages gets none.
 
-    A run that was incomplete gets them all.
+    A run that was incomplete gets its messages from then on.
     """
     site.configure(rt={})
     for run in (RUN, f"{RUN}_open"):
@@ -269,7 +269,10 @@ def test_tracker_down_for_the_life_of_many_runs(site: NotifiedSite, tracker: RtS
 
 @pytest.mark.timeout(240)
 def test_a_frozen_tracker_delays_nothing(site: NotifiedSite, tracker: RtServer) -> None:
-    """A tracker that never answers costs a poll its timeout, and delays no cell."""
+    """A tracker that accepts connections but never answers costs a poll only its timeout.
+
+    It delays no cell.
+    """
     tracker.freeze()
     runs = [f"{RUN}_{number}" for number in range(4)]
     for run in runs:

@@ -54,7 +54,7 @@ def owner(output: Path) -> str:
     return str(json.loads((output / OWNER).read_text())["run"])
 
 
-def from_0_1_0(output: Path) -> None:
+def remove_record(output: Path) -> None:
     """Remove the record, as in an output directory of version 0.1.0."""
     (output / OWNER).unlink(missing_ok=True)
 
@@ -70,7 +70,7 @@ def test_another_runs_output_is_not_written(below: str, record: bool, site: Site
     site.run("poll")
     victim = site.output / VICTIM
     if not record:
-        from_0_1_0(victim)
+        remove_record(victim)
     evil = land(site, EVIL)
     link_by_hand(evil, victim / below)
     before = contents(victim)

@@ -235,12 +235,12 @@ def test_a_cell_that_is_incomplete_on_its_upstream(site: Site) -> None:
     text = site.run("messages", run, "--text").stdout
     assert f"copy them into {there}/alpha/{cell}; the next sync copies them" in text
     assert ".synced" not in text
-    assert "overdue" in poll_of(site, run)
+    assert "overdue" in poll_run(site, run)
     (there / "alpha" / cell / "fastq_pass" / "a_1.fastq").write_text(fastq("late"))
     assert poll(site, 0) == ""
     assert messages(site, run) == ["run-new", "cell-overdue", "cell-overdue-ended", *NORMAL]
 
 
-def poll_of(site: Site, run: str) -> str:
+def poll_run(site: Site, run: str) -> str:
     """Standard error of a poll of one run, which queries no upstream."""
     return site.run("poll", run, check=1).stderr

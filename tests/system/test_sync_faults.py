@@ -110,7 +110,10 @@ def test_fault_in_the_middle_of_a_file(
 
 
 def test_three_of_ten_runs_are_not_copied(facility: Facility, tmp_path: Path) -> None:
-    """One poll copies seven runs beside one aborted, one failing and one hanging run."""
+    """One poll copies seven runs beside three others.
+
+    One is aborted, one needs a person, and the copy of one hangs.
+    """
     program = tmp_path / "rsync-that-may-hang"
     # An rsync stopped by a signal behaves like one with a hanging remote disk.
     program.write_text(

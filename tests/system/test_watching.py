@@ -250,7 +250,7 @@ def test_trees_that_come_and_go_while_they_are_being_armed(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("seed", range(3))
 def test_all_present_runs_are_watched_after_random_changes(tmp_path: Path, seed: int) -> None:
-    """After 1000 random arrivals, moves and deletions all present runs are watched by name."""
+    """After 1000 random arrivals, moves and deletions each present cell is watched by its name."""
     dice = random.Random(seed)
     landing, archive = tmp_path / "landing", tmp_path / "archive"
     landing.mkdir()

@@ -182,7 +182,10 @@ def test_short_interruption(big: SshSequencer) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["pull", "push"])
 def test_stopped(mode: str, big: SshSequencer) -> None:
-    """A stopped copy ends soon without a process on either side; the next attempt continues it."""
+    """A stopped copy ends soon, and the next attempt continues it.
+
+    It leaves no process on either side.
+    """
     watching = Watching(lambda: None)
     began = time.monotonic()
     copied = big.copy(

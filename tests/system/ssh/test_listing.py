@@ -139,7 +139,7 @@ def test_rejected_key(sequencer: SshSequencer) -> None:
 
 
 def test_forty_at_once(sequencer: SshSequencer) -> None:
-    """Forty simultaneous commands share one connection, within sshd's default limits."""
+    """Forty simultaneous commands share one connection; sshd's default limits refuse none."""
     make_cell(sequencer.run)
     before = sequencer.host.link.connections
     with ThreadPoolExecutor(40) as pool:
