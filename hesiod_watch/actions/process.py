@@ -211,13 +211,8 @@ def _still_ours(job: Job) -> None:
 
     Raises _Superseded if it must not.
     """
-    stem = job.the_cell.stem
-    if later := flags.overtaken(job.pipeline, stem, job.owner):
-        raise _Superseded(f"attempt {later} has taken this cell over")
-    if not flags.holds_worker(job.pipeline, stem, job.owner):
-        raise _Superseded("a person has withdrawn this attempt's claim")
-    if stopped := flags.stops(job.pipeline, stem):
-        raise _Superseded(f"a person has flagged it {stopped}")
+    if why := flags.reason_to_stop(job.pipeline, job.the_cell.stem, job.owner):
+        raise _Superseded(why)
 
 
 def _patiently(job: Job, attempt: Callable[[], CellResults]) -> CellResults:

@@ -21,6 +21,7 @@ from hesiod_watch.runs.flags import files
 
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 ME = process.this_owner("process", "local")
+WITHDRAWN = "a person has withdrawn this attempt's claim"
 
 
 @pytest.fixture
@@ -63,9 +64,9 @@ def names(pipeline: Path) -> set[str]:
 def test_claim_and_work(pipeline: Path) -> None:
     """After a claim and the worker's record a living worker holds the cell."""
     flags.claim_cell(pipeline, STEM, ME)
-    assert not flags.holds_worker(pipeline, STEM, ME)
+    assert flags.reason_to_stop(pipeline, STEM, ME) == WITHDRAWN
     flags.record_worker(pipeline, STEM, ME)
-    assert flags.holds_worker(pipeline, STEM, ME)
+    assert flags.reason_to_stop(pipeline, STEM, ME) == ""
     assert only(pipeline).liveness is Liveness.ALIVE
     assert names(pipeline) == {"started", "started.worker"}
 
@@ -196,7 +197,7 @@ def test_worker_appears_while_taking_over(
     assert [claim.yielded for claim in cell.claims] == [False, True]
     assert cell.claim
     assert cell.claim.liveness is Liveness.ALIVE
-    assert flags.overtaken(pipeline, STEM, worker) == 0
+    assert flags.reason_to_stop(pipeline, STEM, worker) == ""
 
 
 def test_another_judge(pipeline: Path) -> None:
@@ -273,26 +274,26 @@ def test_overtaken(pipeline: Path) -> None:
     flags.claim_cell(pipeline, STEM, ME)
     flags.record_worker(pipeline, STEM, ME)
     flags.create(pipeline, flags.started(STEM, 2), ME)
-    assert flags.overtaken(pipeline, STEM, ME) == 0
+    assert flags.reason_to_stop(pipeline, STEM, ME) == ""
     flags.create(pipeline, flags.worker(STEM, 2), ELSEWHERE)
-    assert flags.overtaken(pipeline, STEM, ME) == 2
-    assert flags.overtaken(pipeline, STEM, replace(ME, epoch=2)) == 0
+    assert flags.reason_to_stop(pipeline, STEM, ME) == "attempt 2 has taken this cell over"
+    assert flags.reason_to_stop(pipeline, STEM, replace(ELSEWHERE, epoch=2)) == ""
 
 
-def test_holds_worker(pipeline: Path) -> None:
+def test_worker_record_is_ours(pipeline: Path) -> None:
     """The record is ours only with our token, process and host, and only while it exists."""
     flags.claim_cell(pipeline, STEM, ME)
     flags.record_worker(pipeline, STEM, ME)
-    assert flags.holds_worker(pipeline, STEM, ME)
+    assert flags.reason_to_stop(pipeline, STEM, ME) == ""
     for other in (
         replace(ME, token="x"),
         replace(ME, pid=1),
         replace(ME, host="x"),
         replace(ME, epoch=2),
     ):
-        assert not flags.holds_worker(pipeline, STEM, other)
+        assert flags.reason_to_stop(pipeline, STEM, other) == WITHDRAWN
     flags.archive_flags(pipeline, STEM, why="test")
-    assert not flags.holds_worker(pipeline, STEM, ME)
+    assert flags.reason_to_stop(pipeline, STEM, ME) == WITHDRAWN
 
 
 @pytest.mark.parametrize(
@@ -305,10 +306,13 @@ def test_holds_worker(pipeline: Path) -> None:
         pytest.param("other.aborted", False, id="another cell aborted"),
     ],
 )
-def test_stops(name: str, stopped: bool, pipeline: Path) -> None:
+def test_stopped(name: str, stopped: bool, pipeline: Path) -> None:
     """A person stops a worker by aborting its cell or run, or by stripping the run."""
+    flags.claim_cell(pipeline, STEM, ME)
+    flags.record_worker(pipeline, STEM, ME)
     (pipeline / name).touch()
-    assert flags.stops(pipeline, STEM) == (name if stopped else "")
+    why = f"a person has flagged it {name}" if stopped else ""
+    assert flags.reason_to_stop(pipeline, STEM, ME) == why
 
 
 def test_unknown_claim_is_given_up(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -191,7 +191,7 @@ class World:
         if working:
             assert cell.claim is not None
             assert cell.claim.liveness is Liveness.ALIVE, cell
-            assert flags.overtaken(self.pipeline, STEM, working[0].owner) == 0
+            assert flags.reason_to_stop(self.pipeline, STEM, working[0].owner) == ""
             return 1
         assert cell.claim is None or cell.claim.liveness is Liveness.DEAD, cell
         epoch = max((claim.epoch for claim in cell.claims), default=0) + 1  # as the plan counts

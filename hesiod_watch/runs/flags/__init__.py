@@ -61,11 +61,9 @@ from hesiod_watch.runs.flags.attempts import AttemptOutcome, begin_attempt, end_
 from hesiod_watch.runs.flags.attic import archive_flags
 from hesiod_watch.runs.flags.claims import (
     claim_cell,
-    holds_worker,
-    overtaken,
+    reason_to_stop,
     record_worker,
     release_claim,
-    stops,
 )
 from hesiod_watch.runs.flags.files import create, owner_of, translate
 from hesiod_watch.runs.flags.listing import FlagLine, FlagListing, read_flags
@@ -137,13 +135,11 @@ __all__ = [
     "failed",
     "find_output",
     "foreign_owner",
-    "holds_worker",
     "identify",
     "ingest",
     "log_directory",
     "mark_delivered",
     "number",
-    "overtaken",
     "own_output",
     "owner_of",
     "put_message",
@@ -155,10 +151,10 @@ __all__ = [
     "read_ticket",
     "read_type",
     "read_upstream",
+    "reason_to_stop",
     "record_worker",
     "release_claim",
     "started",
-    "stops",
     "strip",
     "synced",
     "translate",

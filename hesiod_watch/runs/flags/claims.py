@@ -94,32 +94,27 @@ def release_claim(pipeline: Path, stem: str, owner: Owner, *, why: str = "") -> 
         logger.debug("claim is released already", extra=fields(cell=stem, why=error))
 
 
-def overtaken(pipeline: Path, stem: str, owner: Owner) -> int:
-    """Later epoch that has its own worker; 0 if none. A worker asks this before it publishes.
+def reason_to_stop(pipeline: Path, stem: str, owner: Owner) -> str:
+    """Reason why the worker of `owner.epoch` must not publish; "" if it may.
 
-    A later claim alone is not enough: its decider sees this worker, and then releases that claim.
+    A worker asks this before it publishes a file and before it makes `done`. One new listing
+    decides. A later claim alone is no reason: its decider sees this worker, and then releases that
+    claim. Raises what `read_flags` raises.
     """
-    later = [epoch.number for epoch in read_flags(pipeline).epochs(stem) if epoch.may_work]
-    return max((number for number in later if number > owner.epoch), default=0)
-
-
-def holds_worker(pipeline: Path, stem: str, owner: Owner) -> bool:
-    """Whether the worker's record of `owner.epoch` exists and is `owner`'s.
-
-    A person may have archived it.
-    """
-    epochs = {epoch.number: epoch for epoch in read_flags(pipeline).epochs(stem)}
-    recorded = epochs[owner.epoch].worker if owner.epoch in epochs else None
-    if recorded is None:
-        return False
-    return (recorded.token, recorded.host, recorded.pid) == (owner.token, owner.host, owner.pid)
-
-
-def stops(pipeline: Path, stem: str) -> str:
-    """Flag by which a person stops a running worker, aborted or stripped; "" if there is none."""
     listing = read_flags(pipeline)
+    epochs = {epoch.number: epoch for epoch in listing.epochs(stem)}
+    if later := [n for n, epoch in epochs.items() if epoch.may_work and n > owner.epoch]:
+        return f"attempt {max(later)} has taken this cell over"
+    recorded = epochs[owner.epoch].worker if owner.epoch in epochs else None
+    if recorded is None or _process_of(recorded) != _process_of(owner):
+        return "a person has withdrawn this attempt's claim"
     stopping = ["aborted", *(["stripped"] if listing.stripped_by_hand else []), names.aborted(stem)]
-    return next((name for name in stopping if listing.has(name)), "")
+    stopped = next((name for name in stopping if listing.has(name)), "")
+    return f"a person has flagged it {stopped}" if stopped else ""
+
+
+def _process_of(owner: Owner) -> tuple[str, str, int]:
+    return owner.token, owner.host, owner.pid
 
 
 def _listing_with(pipeline: Path, name: str) -> FlagListing:
