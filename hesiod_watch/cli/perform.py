@@ -91,16 +91,18 @@ def call_perform(options: argparse.Namespace) -> int:
     if options.nice:
         os.nice(options.nice)
     run_dir = _new_run_path(config, options) or run_path(config, options.run)
-    snapshot = look_at(config, run_dir)
     if options.action in CELL_ACTIONS and options.cell is None:
         raise UsageError(f"the action {options.action} needs a cell: LIBRARY/CELL")
-    cell = cell_of(snapshot, options.cell) if options.cell else None
+    library, _, name = (options.cell or "").strip("/").rpartition("/")
+    # The service names the cell in full: then the run need not be observed to find it.
+    snapshot = look_at(config, run_dir) if name and not (options.claimed and library) else None
+    cell = cell_of(snapshot, options.cell) if snapshot else CellId(library, name) if name else None
     owner = process.this_owner(options.action, "inline", reason=options.reason)
     Job(options.action, run_dir, config, owner).check_output_area()  # before any claim is made
     if options.claimed:
         epoch, _, _ = options.claimed.partition(":")
         owner = replace(owner, executor="local", epoch=int(epoch))
-    elif options.action == CLAIMED and cell:
+    elif options.action == CLAIMED and cell and snapshot:
         owner = _claim(config, snapshot, cell, owner)
     job = Job(options.action, run_dir, config, owner, cell, options.reason, options.upstream)
     if sys.stderr.isatty():
