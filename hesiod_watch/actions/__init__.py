@@ -27,7 +27,7 @@ from hesiod_watch.core.errors import (
     UsageError,
 )
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import LOCAL, CellId, Completeness, ListedRun, Owner, Progress
+from hesiod_watch.core.model import LOCAL, CellId, Owner, Progress, Snapshot
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea
@@ -50,8 +50,7 @@ class Job:
     cell: CellId | None = None
     reason: str = ""
     upstream: str = LOCAL  # source of the run; for new-run
-    listed_run: ListedRun | None = None  # the run in its upstream's latest listing; for tell
-    completeness: Completeness | None = None  # result of a count just made here; for synced
+    snapshot: Snapshot | None = None  # the look that planned the job, if it was made just now here
     on_progress: Callable[[Progress], None] = field(default=lambda progress: None)
 
     @property

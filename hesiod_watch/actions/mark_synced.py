@@ -1,6 +1,6 @@
 """synced: record that all data of a cell are in the landing area.
 
-A process that has just counted the cell's files passes its result in. Otherwise the files are
+A process that has just counted the cell's files passes its snapshot in. Otherwise the files are
 counted now. Counting a hundred thousand files takes as long as everything else between the end of a
 cell and its claim.
 """
@@ -20,7 +20,10 @@ def perform(job: Job) -> Outcome:
     there.
     """
     cell = job.the_cell
-    verdict = job.completeness or completeness.judge(minknow.read_contents(job.cell_dir))
+    found = job.snapshot.cell(cell) if job.snapshot else None
+    verdict = (found and found.completeness) or completeness.judge(
+        minknow.read_contents(job.cell_dir)
+    )
     if not verdict.proven:
         raise TemporaryError(f"{job.run_dir.name} {cell}: not complete: {verdict.why}")
     record = {

@@ -8,6 +8,7 @@ tracker.
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from hesiod_watch.actions import Job, Outcome
@@ -15,6 +16,7 @@ from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.text import number_of
+from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.rules.events import STANDING, Event, addressed, due, happened
 from hesiod_watch.rules.message_text import compose, subject
@@ -31,7 +33,7 @@ def perform(job: Job) -> Outcome:
     Raises TemporaryError or PermanentError if some message could not be written; those already
     written stay.
     """
-    snapshot = _observe(job)
+    snapshot = job.snapshot or observe(job.run_dir, job.config.output)
     policy, now = job.config.policy(), datetime.now(UTC)
     if due(snapshot, policy, now):
         snapshot = _begin(job, snapshot)
@@ -51,10 +53,6 @@ def perform(job: Job) -> Outcome:
     return "done" if reported else "nothing"
 
 
-def _observe(job: Job) -> Snapshot:
-    return observe(job.run_dir, job.config.output, listed_run=job.listed_run)
-
-
 def _begin(job: Job, snapshot: Snapshot) -> Snapshot:
     """Make sure that the run has an outbox and a type.
 
@@ -71,7 +69,9 @@ def _begin(job: Job, snapshot: Snapshot) -> Snapshot:
             "messages about this run start now; "
             f"{number_of(len(past), 'earlier event')} will not be reported"
         )
-    return _observe(job)
+    run_type, type_problem = flags.read_type(job.pipeline)
+    outbox = flags.read_outbox(job.pipeline, flags.read_flags(job.pipeline), (), process.judge_here)
+    return replace(snapshot, type=run_type, type_problem=type_problem, outbox=outbox)
 
 
 def _queue_message(job: Job, snapshot: Snapshot, event: Event) -> bool:

@@ -480,9 +480,6 @@ class Action:
     cell: CellId | None = None
     epoch: int = 1  # epoch of the claim, for actions that need a claim
     upstream: str = LOCAL  # where the run comes from, for new-run and sync
-    listed_run: ListedRun | None = None  # the run in its upstream's current listing, for tell
-    # Verdict of the current count, for synced.
-    completeness: Completeness | None = field(default=None, compare=False)
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.name, self.run, str(self.cell or "")) if part)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
-from hesiod_watch.core.model import Action, ListedRun, Outbox, Policy, Snapshot
+from hesiod_watch.core.model import Action, Outbox, Policy, Snapshot
 from hesiod_watch.core.records import current, whole_number
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import rested, rests_until, time_of
@@ -48,10 +48,8 @@ def want_queue_messages(snapshot: Snapshot, policy: Policy, now: datetime) -> It
     """Queue messages for events that are not reported yet."""
     names = list(dict.fromkeys(event.name for event in due(snapshot, policy, now)))
     if names or (snapshot.outbox and snapshot.outbox.unnumbered):
-        cells = frozenset(cell.id for cell in snapshot.cells if cell.upstream)
-        listed_run = ListedRun(snapshot.listed_at, cells) if snapshot.listed_at else None
         reason = f"to report: {', '.join(names) or 'messages that were begun and not finished'}"
-        yield Action("tell", snapshot.run, reason=reason, listed_run=listed_run)
+        yield Action("tell", snapshot.run, reason=reason)
 
 
 def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:

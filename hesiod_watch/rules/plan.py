@@ -85,10 +85,7 @@ def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         return
     for cell in at(snapshot, Stage.INCOMPLETE):
         if cell.present and cell.completeness and cell.completeness.proven:
-            why = cell.completeness.why
-            yield Action(
-                "synced", snapshot.run, cell=cell.id, reason=why, completeness=cell.completeness
-            )
+            yield Action("synced", snapshot.run, cell=cell.id, reason=cell.completeness.why)
 
 
 def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:

@@ -36,6 +36,11 @@ REPEATED = frozenset({"ingest", "sync", "backup", "verify", "deletable", "strip"
 """Actions that are planned again and again while a cell grows."""
 SHORT = frozenset({"new-run", "synced", "give-up", "tell"})
 """Actions done in this process, because starting a process would take longer."""
+CHANGING = SHORT - {"tell"}
+"""Short actions after which the run is looked at again, because other actions may be due now.
+
+After `tell`, only a delivery may be due, where the configuration has a channel.
+"""
 ROUNDS = 6
 """Number of looks at one run in a row, while its short actions change its state."""
 BACK_OFF = (1.0, 300.0)
@@ -104,6 +109,7 @@ class Reconciler:
         run.
         """
         full, started = set[str](), set[str]()
+        changing = SHORT if self._policy.channels else CHANGING
         for _ in range(ROUNDS):
             snapshot = observe(
                 run_dir,
@@ -128,7 +134,7 @@ class Reconciler:
                     full.add(action.name)
                 elif begun:
                     started.add(action.name)
-                    changed = changed or action.name in SHORT
+                    changed = changed or action.name in changing
             if not changed or self._heavy.name == "dry-run":
                 break
         self._log_waiting(snapshot, decision)
@@ -192,7 +198,7 @@ class Reconciler:
                 reservation.give_back()
                 raise
             self._short_codes.clear()
-            executor.start(action, run_dir, owner, reservation)
+            executor.start(action, snapshot, owner, reservation)
         except FlagExists as error:
             logger.info(
                 "another process was first",

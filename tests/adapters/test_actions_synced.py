@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import snapshots
 
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.mark_synced import perform
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import TemporaryError
-from hesiod_watch.core.model import LOCAL, CellId
+from hesiod_watch.core.model import LOCAL, Cell, CellId
 from hesiod_watch.host import process
 from hesiod_watch.rules import completeness
 from hesiod_watch.runs import minknow
@@ -44,7 +46,8 @@ def proven(job: Job) -> Job:
     """The same job, with the count already made."""
     proof = completeness.judge(minknow.read_contents(job.cell_dir))
     assert proof.proven
-    return Job(job.action, job.run_dir, job.config, job.owner, job.cell, completeness=proof)
+    seen = snapshots.run(Cell(CELL, present=True, completeness=proof))
+    return replace(job, snapshot=seen)
 
 
 def test_it_counts_the_files_without_a_count(job: Job) -> None:

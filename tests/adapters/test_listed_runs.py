@@ -9,9 +9,11 @@ from typing import Literal
 
 import pytest
 
+from hesiod_watch.actions import Job, queue_messages
 from hesiod_watch.config import Config, UpstreamSettings
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.model import LOCAL, CellId, Stage
+from hesiod_watch.host import process
 from hesiod_watch.rules.stages import stage_of
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe
@@ -235,3 +237,16 @@ def test_cells_deleted_from_landing_are_found_upstream(mounts: Mounts) -> None:
         run, mounts.output, listed_run=mounts.query_upstreams().listed_runs[run]
     ).cells
     assert (cell.id, stage_of(cell)) == (CELL, Stage.NEW)
+
+
+def test_messages_name_cells_of_the_upstream(mounts: Mounts) -> None:
+    """The first message names a cell that is not here yet, as the look did that planned it."""
+    run = mounts.adopt("20190710_EGS1_exp", f"{mounts.first}/exp")
+    mounts.cell(mounts.first, "exp")
+    seen = observe(run, mounts.output, listed_run=mounts.query_upstreams().listed_runs[run])
+    config = Config(mounts.landing, mounts.output, upstreams=mounts.upstreams)
+    owner = process.this_owner("tell", "inline")
+    assert queue_messages.perform(Job("tell", run, config, owner, snapshot=seen)) == "done"
+    (message,) = flags.read_messages(run / "pipeline")
+    assert message.event == "run-new"
+    assert f"{CELL}: {Stage.NEW}" in message.text

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.model import Action, Owner
+from hesiod_watch.core.model import Action, Owner, Snapshot
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,12 @@ class Executor(Protocol):
 
     def reserve(self, action: Action) -> Reservation | None: ...
 
-    def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
-        """Start an action; the reservation is used up in any case.
+    def start(
+        self, action: Action, snapshot: Snapshot, owner: Owner, reservation: Reservation
+    ) -> None:
+        """Start an action that was planned from `snapshot`.
 
-        Raises TemporaryError if the action cannot be started.
+        The reservation is used up in any case. Raises TemporaryError if the action cannot start.
         """
 
     def running(self) -> dict[str, Action]:

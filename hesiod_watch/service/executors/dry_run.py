@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Action, Owner
+from hesiod_watch.core.model import Action, Owner, Snapshot
 from hesiod_watch.service.executors import NoReservation, OnEnd, Reservation
 
 logger = logging.getLogger(__name__)
@@ -24,11 +23,13 @@ class DryRun:
     def reserve(self, action: Action) -> Reservation | None:
         return NoReservation()
 
-    def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
+    def start(
+        self, action: Action, snapshot: Snapshot, owner: Owner, reservation: Reservation
+    ) -> None:
         logger.info(
             "would start",
             extra=fields(
-                run=run_dir.name, cell=action.cell, action=action.name, reason=action.reason
+                run=snapshot.run, cell=action.cell, action=action.name, reason=action.reason
             ),
         )
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 from hesiod_watch.actions import Job, perform
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Action, Owner
+from hesiod_watch.core.model import Action, Owner, Snapshot
 from hesiod_watch.service.executors import EndedAction, NoReservation, OnEnd, Reservation
 
 logger = logging.getLogger(__name__)
@@ -30,16 +29,16 @@ class Inline:
     def reserve(self, action: Action) -> Reservation | None:
         return NoReservation()
 
-    def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
+    def start(
+        self, action: Action, snapshot: Snapshot, owner: Owner, reservation: Reservation
+    ) -> None:
         self.last_error = ""
         code = DONE
         try:
             perform(
                 Job(
-                    *(action.name, run_dir, self._config, owner, action.cell, action.reason),
-                    upstream=action.upstream,
-                    listed_run=action.listed_run,
-                    completeness=action.completeness,
+                    *(action.name, snapshot.path, self._config, owner, action.cell),
+                    *(action.reason, action.upstream, snapshot),
                 )
             )
         except (TemporaryError, PermanentError) as error:
@@ -49,11 +48,11 @@ class Inline:
             # A bug in one action must not stop the others. It is logged with its traceback, and the
             # action is retried later.
             logger.exception(
-                "a bug", extra=fields(run=run_dir.name, cell=action.cell, action=action.name)
+                "a bug", extra=fields(run=snapshot.run, cell=action.cell, action=action.name)
             )
             code = FAILED
             self.last_error = f"a bug in hesiod-watch: {type(error).__name__}: {error}"
-        self._on_end(EndedAction(run_dir, action, code))
+        self._on_end(EndedAction(snapshot.path, action, code))
 
     def running(self) -> dict[str, Action]:
         return {}

@@ -14,7 +14,7 @@ from pathlib import Path
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Action, Owner
+from hesiod_watch.core.model import Action, Owner, Snapshot
 from hesiod_watch.host.child import own_command, start_worker
 from hesiod_watch.host.slots import WorkerSlots
 from hesiod_watch.runs import flags
@@ -74,7 +74,10 @@ class Local:
         descriptor = slots.take()
         return None if descriptor is None else _Slot(descriptor)
 
-    def start(self, action: Action, run_dir: Path, owner: Owner, reservation: Reservation) -> None:
+    def start(
+        self, action: Action, snapshot: Snapshot, owner: Owner, reservation: Reservation
+    ) -> None:
+        run_dir = snapshot.path
         assert isinstance(reservation, _Slot)  # noqa: S101 -- ours, from reserve()
         command = self._gently() + own_command(
             *(("--config", str(self._config.path)) if self._config.path else ()),
