@@ -55,6 +55,7 @@ lint: venv
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo >/dev/null || $(BIN)/lint-imports --no-logo
 	$(BIN)/python .ci/check_prose.py
+	$(BIN)/python .ci/flag_meanings.py --check
 
 bench: venv
 	$(BIN)/python -m benchmarks

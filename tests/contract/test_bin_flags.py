@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -101,6 +102,15 @@ def test_meanings(shell: list[str], run: Path) -> None:
     assert set(rows) == {*made, "upstream", "output", "messages"}
     meanings = {name: re.sub(r" \(attempt \d+\)", "", names.meaning(name)) for name in rows}
     assert {name: row[3] for name, row in rows.items()} == meanings
+
+
+def test_meanings_are_generated() -> None:
+    """The script and docs/flags.md contain what the generator writes from the program's table."""
+    generator = PROGRAM.parents[1] / ".ci" / "flag_meanings.py"
+    done = subprocess.run(
+        [sys.executable, generator, "--check"], capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def dead() -> Owner:

@@ -1,5 +1,7 @@
 """Names of the flags under `pipeline/`, and what each flag means to a person. No I/O.
 
+`.ci/flag_meanings.py` copies the meanings into bin/hesiod-flags and docs/flags.md.
+
 Names are compared with the known facts from the right, because a cell's stem may contain dots
 (`20190710_1723_2-A5-D5_PAD38578_c6ded78b.recalled`). `naming` refuses stems that end in one of the
 words of this module.
@@ -7,6 +9,7 @@ words of this module.
 
 from __future__ import annotations
 
+import fnmatch
 import re
 from dataclasses import dataclass
 
@@ -20,24 +23,73 @@ ATTIC = "attic"
 TEMPORARY = ".tmp."
 """Prefix of the hidden names under which flags are prepared; no reader uses them."""
 
-RUN_WORK = frozenset({"sync", "notify", "backup"})
-"""Repeatable work on a whole run; each has `started`, `done` and `failed`."""
-RUN_FLAGS = frozenset({"failed", "aborted", "stripped"}) | {
-    f"{work}.{end}" for work in RUN_WORK for end in ("started", "done", "failed")
+RUN_MEANINGS = {
+    UPSTREAM: "where the run comes from",
+    OUTPUT: "link to the output directory",
+    TYPE: "type of the run",
+    MESSAGES: "messages about the run; see hesiod-watch messages",
+    TICKET: "number of the run's ticket in the tracker",
+    "failed": "the whole run needs a person; nothing is started",
+    "aborted": "a person excluded the whole run",
+    "stripped": "cell data were removed from the landing area on purpose",
+    "sync.started": "a sync is running",
+    "sync.done": "the last sync succeeded",
+    "sync.failed": "the last sync failed",
+    "notify.started": "messages are being delivered",
+    "notify.done": "all messages were delivered",
+    "notify.failed": "messages wait for delivery; the flag says why, and when the retry is",
+    "backup.started": "the run's own files are being copied to backups",
+    "backup.done": "the run's own files were copied to all backups",
+    "backup.failed": "the run's own files could not be copied to a backup; a retry follows",
 }
-STAGES = frozenset({"backup", "deletable", "ingest", "strip", "verify"})
+"""Meaning of each file of a run, by its name."""
+STAGE_MEANINGS = {
+    "ingest.started": "ingest running",
+    "ingest.done": "ingest succeeded",
+    "ingest.failed": "ingest failed",
+    "backup.started": "backup running",
+    "backup.done": "every backup has a copy that was read back there and agrees",
+    "backup.failed": "a backup has no copy that was read back; a retry follows",
+    "verify.started": "verify running",
+    "verify.done": "all copies were read again and agree",
+    "verify.failed": "a copy is damaged or could not be read again; the flag says which",
+    "deletable.started": "deletable running",
+    "deletable.done": "marked on its upstream as safe to delete",
+    "deletable.failed": "not marked, or no longer marked, as safe to delete; the flag says why",
+    "strip.started": "strip running",
+    "strip.done": "raw data were removed from the landing area; the flag says what stays",
+    "strip.failed": "raw data were not all removed from the landing area; the flag says why",
+}
+"""Meaning of each flag of repeatable work on a cell, by its name after the stem."""
+CELL_MEANINGS = {
+    "synced": "the cell is here and complete",
+    "done": "fully processed, never touched again",
+    "failed": "processing needs a person",
+    "aborted": "a person excluded this cell",
+    "started": "claimed for processing",
+}
+"""Meaning of each other flag of a cell, by its name after the stem."""
+CLAIM_MEANINGS = {
+    "worker": "the worker of this claim",
+    "yielded": "this claim was given up: an earlier worker lives, or no worker began",
+}
+"""Meaning of each flag of a claim, by its name after the claim's own."""
+LEFT_BY_HESIOD = ("kick_off*", "notify_*", "rt_*", "*.log", "*.yaml", "*.sh")
+UNUSED = "left by an earlier Hesiod, not used"
+UNKNOWN = "not known to this program, ignored"
+
+RUN_FLAGS = frozenset(RUN_MEANINGS) - {UPSTREAM, OUTPUT, TYPE, MESSAGES, TICKET}
+STAGES = frozenset(fact.partition(".")[0] for fact in STAGE_MEANINGS)
 """Stages of a cell besides processing itself; each has `started`, `done` and `failed`."""
 
 _CELL_FLAG = re.compile(
     # the shortest stem: `X.backup.done` is a stage of X, not the end of a cell `X.backup`
     r"(?P<stem>.+?)\.(?:"
-    r"(?P<fact>synced|done|failed|aborted)"
-    r"|started(?:\.(?P<epoch>[2-9]|[1-9][0-9]{1,5}))?(?:\.(?P<role>worker|yielded))?"
-    rf"|(?P<stage>{'|'.join(sorted(STAGES))})\.(?P<end>started|done|failed)"
+    rf"(?P<fact>{'|'.join(map(re.escape, (*CELL_MEANINGS, *STAGE_MEANINGS)))})"
+    rf"|started(?:\.(?P<epoch>[2-9]|[1-9][0-9]{{1,5}}))?(?:\.(?P<role>{'|'.join(CLAIM_MEANINGS)}))?"
     r")",
     re.DOTALL,
 )
-_LEFT_BY_HESIOD = re.compile(r"kick_off.*|notify_.*|rt_.*|.*\.(?:log|yaml|sh)", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +113,7 @@ def parse(name: str) -> ParsedFlagName | None:
         return None
     if match["fact"]:
         return ParsedFlagName(match["stem"], match["fact"])
-    if match["stage"]:
-        return ParsedFlagName(match["stem"], f"{match['stage']}.{match['end']}")
     return ParsedFlagName(match["stem"], match["role"] or "started", int(match["epoch"] or 1))
-
-
-def is_understood(name: str) -> bool:
-    """Whether a name has a meaning here, or is an unused file of an earlier Hesiod."""
-    return (
-        name in RUN_FLAGS
-        or name in {UPSTREAM, OUTPUT, TYPE, MESSAGES, TICKET}
-        or bool(parse(name) or _LEFT_BY_HESIOD.fullmatch(name))
-    )
 
 
 SYNC = "sync"
@@ -136,62 +177,14 @@ def yielded(stem: str, epoch: int = 1) -> str:
     return f"{started(stem, epoch)}.yielded"
 
 
-_RUN_MEANINGS = {
-    UPSTREAM: "where the run comes from",
-    OUTPUT: "link to the output directory",
-    TYPE: "type of the run",
-    MESSAGES: "messages about the run; see hesiod-watch messages",
-    TICKET: "number of the run's ticket in the tracker",
-    "failed": "the whole run needs a person; nothing is started",
-    "aborted": "a person excluded the whole run",
-    "stripped": "cell data were removed from the landing area on purpose",
-    "sync.started": "a sync is running",
-    "sync.done": "the last sync succeeded",
-    "sync.failed": "the last sync failed",
-    "backup.started": "the run's own files are being copied to backups",
-    "backup.done": "the run's own files were copied to all backups",
-    "backup.failed": "the run's own files could not be copied to a backup; a retry follows",
-    "notify.started": "messages are being delivered",
-    "notify.done": "all messages were delivered",
-    "notify.failed": "messages wait for delivery; the flag says why, and when the retry is",
-}
-_CELL_MEANINGS = {
-    "synced": "the cell is here and complete",
-    "done": "fully processed, never touched again",
-    "failed": "processing needs a person",
-    "aborted": "a person excluded this cell",
-    "started": "claimed for processing",
-    "worker": "the worker of this claim",
-    "yielded": "this claim was given up: an earlier worker lives, or no worker began",
-}
-_STAGE_MEANINGS = {"started": "running", "done": "succeeded", "failed": "failed"}
-_STAGES_MEAN = {
-    "backup.done": "every backup has a copy that was read back there and agrees",
-    "backup.failed": "a backup has no copy that was read back; a retry follows",
-    "deletable.done": "marked on its upstream as safe to delete",
-    "deletable.failed": "not marked, or no longer marked, as safe to delete; the flag says why",
-    "strip.done": "raw data were removed from the landing area; the flag says what stays",
-    "strip.failed": "raw data were not all removed from the landing area; the flag says why",
-    "verify.done": "all copies were read again and agree",
-    "verify.failed": "a copy is damaged or could not be read again; the flag says which",
-}
-
-
 def meaning(name: str) -> str:
     """Phrase for people: what a flag of this name means."""
-    if name in _RUN_MEANINGS:
-        return _RUN_MEANINGS[name]
+    if name in RUN_MEANINGS:
+        return RUN_MEANINGS[name]
     parsed = parse(name)
     if parsed is None:
-        return (
-            "left by an earlier Hesiod, not used"
-            if is_understood(name)
-            else "not known to this program, ignored"
-        )
-    if parsed.fact in _CELL_MEANINGS:
-        attempt = f" (attempt {parsed.epoch})" if parsed.epoch > 1 else ""
-        return _CELL_MEANINGS[parsed.fact] + attempt
-    if parsed.fact in _STAGES_MEAN:
-        return _STAGES_MEAN[parsed.fact]
-    stage, _, end = parsed.fact.partition(".")
-    return f"{stage} {_STAGE_MEANINGS[end]}"
+        unused = any(fnmatch.fnmatchcase(name, pattern) for pattern in LEFT_BY_HESIOD)
+        return UNUSED if unused else UNKNOWN
+    attempt = f" (attempt {parsed.epoch})" if parsed.epoch > 1 else ""
+    facts = STAGE_MEANINGS | CELL_MEANINGS | CLAIM_MEANINGS
+    return facts[parsed.fact] + attempt

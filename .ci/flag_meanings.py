@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""Write the meanings of the flags into bin/hesiod-flags and docs/flags.md, or check them there.
+
+    flag_meanings.py --write
+    flag_meanings.py --check
+
+The only source is `hesiod_watch/runs/flags/names.py`. The text between the two lines that name this
+script is replaced. With --check nothing is written: a file that differs is printed, and the exit
+code is 1.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from hesiod_watch.runs.flags import names
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(
+    r"(?<=begin: written by \.ci/flag_meanings\.py)(.*?\n).*?(?=[^\n]*end: flag_meanings)", re.S
+)
+LONGEST = 100
+"""Characters of a line."""
+
+
+def cases() -> Iterator[tuple[str, str]]:
+    """Patterns of the shell and meanings, in an order in which the first match is right."""
+    yield from names.RUN_MEANINGS.items()
+    for fact, meaning in names.STAGE_MEANINGS.items():
+        yield f"*.{fact}", meaning
+    for fact, meaning in names.CLAIM_MEANINGS.items():
+        yield f"*.started.{fact} | *.started.[0-9]*.{fact}", meaning
+    for fact, meaning in names.CELL_MEANINGS.items():
+        yield f"*.{fact}" + (f" | *.{fact}.[0-9]*" if fact == "started" else ""), meaning
+    yield " | ".join(names.LEFT_BY_HESIOD), names.UNUSED
+    yield "*", names.UNKNOWN
+
+
+def shell() -> Iterator[str]:
+    """Branches of a `case` in plain sh."""
+    for pattern, meaning in cases():
+        quote = '"' if "'" in meaning else "'"
+        if set(meaning) & set('"$`\\'):
+            raise ValueError(f"{meaning}: has a character that the shell interprets")
+        command = f"echo {quote}{meaning}{quote} ;;"
+        line = f"        {pattern}) {command}"
+        yield line if len(line) <= LONGEST else f"        {pattern})\n            {command}"
+
+
+def table() -> Iterator[str]:
+    """Table in Markdown."""
+    yield "| flag | means |\n|---|---|"
+    for name, meaning in names.RUN_MEANINGS.items():
+        yield f"| `{name}` | {meaning} |"
+    for fact, meaning in names.CELL_MEANINGS.items():
+        again = " `{cell}.started.2`" if fact == "started" else ""
+        yield f"| `{{cell}}.{fact}`{again} | {meaning} |"
+    for fact, meaning in names.CLAIM_MEANINGS.items():
+        yield f"| `{{cell}}.started.{fact}` | {meaning} |"
+    for fact, meaning in names.STAGE_MEANINGS.items():
+        yield f"| `{{cell}}.{fact}` | {meaning} |"
+
+
+def main(arguments: list[str]) -> int:
+    if arguments not in (["--write"], ["--check"]):
+        print(__doc__, file=sys.stderr)  # noqa: T201 -- this is a command
+        return 2
+    differing = 0
+    for name, lines in (("bin/hesiod-flags", shell()), ("docs/flags.md", table())):
+        path, block = ROOT / name, "\n".join(lines) + "\n"
+        before = path.read_text(encoding="utf-8")
+        after, found = BLOCK.subn(lambda match, block=block: match[1] + block, before)
+        if found != 1:
+            raise ValueError(f"{name}: {found} blocks to write; there must be one")
+        if after != before:
+            if arguments == ["--write"]:
+                path.write_text(after, encoding="utf-8")
+                continue
+            differing = 1
+            print(f"{name}: differs; write it with .ci/flag_meanings.py --write")  # noqa: T201 -- see above
+    return differing
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
