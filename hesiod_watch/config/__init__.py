@@ -6,36 +6,12 @@ mount that is missing for a minute is not an error in the configuration. The fil
 secrets and no code.
 """
 
-from hesiod_watch.config.loading import SYSTEM_FILE, load, parse, sample
-from hesiod_watch.config.notify import TRACKER, ChannelSettings, NotifySettings, TrackerSettings
+from hesiod_watch.config.loading import load, parse, sample
+from hesiod_watch.config.notify import TRACKER, ChannelSettings, TrackerSettings
 from hesiod_watch.config.values import (
     BackupPlaceSettings,
-    BackupSettings,
     Config,
     ProcessingSettings,
-    ReportSettings,
     RunTypeSettings,
-    StripSettings,
     UpstreamSettings,
-    WatchSettings,
 )
-
-__all__ = [
-    "SYSTEM_FILE",
-    "TRACKER",
-    "BackupPlaceSettings",
-    "BackupSettings",
-    "ChannelSettings",
-    "Config",
-    "NotifySettings",
-    "ProcessingSettings",
-    "ReportSettings",
-    "RunTypeSettings",
-    "StripSettings",
-    "TrackerSettings",
-    "UpstreamSettings",
-    "WatchSettings",
-    "load",
-    "parse",
-    "sample",
-]

@@ -15,15 +15,3 @@ from hesiod_watch.runs.minknow.contents import (
 from hesiod_watch.runs.minknow.layout import DataFile, data_files
 from hesiod_watch.runs.minknow.pooling import pooled
 from hesiod_watch.runs.minknow.summary import facts, parse_summary
-
-__all__ = [
-    "DataFile",
-    "data_files",
-    "facts",
-    "fastq_changed",
-    "newest_summary_time",
-    "ont_report",
-    "parse_summary",
-    "pooled",
-    "read_contents",
-]
