@@ -12,6 +12,12 @@ from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags.output_owner import OWNER_FILE
 
 
+def find_output(pipeline: Path, root: Path) -> tuple[Path | None, str]:
+    """Output directory of a run, and the reason why it has none."""
+    found = flags.find_output(pipeline, root)
+    return found.path, found.problem
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     """Output area with a directory for the run `one`."""
@@ -61,7 +67,7 @@ def test_an_invalid_record_is_another_run(text: str, root: Path) -> None:
     (root / "one" / "rundata").symlink_to(pipeline.parent)
     assert flags.own_output(pipeline, root) == root / "one"
     (root / "one" / "rundata").unlink()
-    assert flags.read_output(pipeline, root) == (root / "one", "")
+    assert find_output(pipeline, root) == (root / "one", "")
 
 
 def test_an_inode_number_alone_is_no_proof(root: Path) -> None:
@@ -84,7 +90,7 @@ def test_a_back_link_of_another_kind(kind: str, root: Path) -> None:
         back.touch()
     else:
         back.symlink_to(back)
-    path, why = flags.read_output(linked(root, "one", root / "one"), root)
+    path, why = find_output(linked(root, "one", root / "one"), root)
     assert path is None
     assert str(root / "one") in why
 

@@ -21,6 +21,12 @@ STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 ME = process.this_owner("process", "local")
 
 
+def find_output(pipeline: Path, root: Path) -> tuple[Path | None, str]:
+    """Output directory of a run, and the reason why it has none."""
+    found = flags.find_output(pipeline, root)
+    return found.path, found.problem
+
+
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     """Directory of a run, and an output directory for it."""
@@ -48,7 +54,7 @@ def test_adopt(run: Path, output: Path) -> None:
     assert os.listdir(run) == ["pipeline"]
     assert sorted(os.listdir(run / "pipeline")) == ["messages", "output", "upstream"]
     assert flags.read_upstream(run / "pipeline") == LOCAL
-    assert flags.read_output(run / "pipeline", output.parent) == (output, "")
+    assert find_output(run / "pipeline", output.parent) == (output, "")
     lines = flags.read_flags(run / "pipeline").all(process.judge_here)
     assert not [line for line in lines if "not known" in line.meaning]
 
@@ -200,18 +206,17 @@ def test_output(run: Path, pipeline: Path, output: Path) -> None:
     """Links on the way are followed if the end is below the output root."""
     root = output.parent
     (run / "root link").symlink_to(root)
-    assert flags.read_output(pipeline, run / "root link") == (output, "")
+    assert find_output(pipeline, run / "root link") == (output, "")
     link = pipeline / "output"
     link.unlink()
-    assert flags.read_output(pipeline, root) == (None, f"{link} is missing")
+    assert find_output(pipeline, root) == (None, f"{link} is missing")
     link.symlink_to(root / "gone")
     assert (
-        flags.read_output(pipeline, root)[1]
-        == f"{link} leads to {root / 'gone'}, which does not exist"
+        find_output(pipeline, root)[1] == f"{link} leads to {root / 'gone'}, which does not exist"
     )
     link.unlink()
     link.mkdir()
-    assert flags.read_output(pipeline, root)[1] == f"{link} is not a symlink"
+    assert find_output(pipeline, root)[1] == f"{link} is not a symlink"
 
 
 @pytest.mark.parametrize(
@@ -233,14 +238,14 @@ def test_output_elsewhere(target: str, reason: str, tmp_path: Path, pipeline: Pa
     (tmp_path / "output" / "my run" / "away").symlink_to(tmp_path)
     (pipeline / "output").unlink()
     (pipeline / "output").symlink_to(tmp_path / target)
-    found, why = flags.read_output(pipeline, tmp_path / "output")
+    found, why = find_output(pipeline, tmp_path / "output")
     assert found is None
     assert reason in why
 
 
 def test_missing_output_root(pipeline: Path, tmp_path: Path) -> None:
     """An output root that is not mounted is reported."""
-    found, why = flags.read_output(pipeline, tmp_path / "not mounted")
+    found, why = find_output(pipeline, tmp_path / "not mounted")
     assert found is None
     assert "does not exist" in why
 

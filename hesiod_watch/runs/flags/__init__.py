@@ -106,7 +106,6 @@ from hesiod_watch.runs.flags.run_facts import (
     find_output,
     log_directory,
     own_output,
-    read_output,
     read_type,
     read_upstream,
     write_type,

@@ -195,17 +195,8 @@ class RunOutput:
     foreign: bool = False  # the link leads to a directory that is not this run's
 
 
-def read_output(pipeline: Path, output_root: Path) -> tuple[Path | None, str]:
-    """Real directory that `output` leads to, or None and the reason for a person.
-
-    It must be below `output_root`, whatever links are on the way, and belong to this run.
-    """
-    found = find_output(pipeline, output_root)
-    return found.path, found.problem
-
-
 def own_output(pipeline: Path, output_root: Path) -> Path:
-    """As `read_output`, before a write: the directory then records its owner.
+    """Output directory as `find_output` finds it, before a write: it then records its owner.
 
     Raises HesiodError.
     """
@@ -228,8 +219,7 @@ def log_directory(pipeline: Path, output_root: Path) -> Path | None:
 
     None if that is missing or belongs to another run.
     """
-    found, _ = read_output(pipeline, output_root)
-    if found:
+    if found := find_output(pipeline, output_root).path:
         return found
     run_dir, named = pipeline.parent, output_root / pipeline.parent.name
     try:
@@ -240,7 +230,10 @@ def log_directory(pipeline: Path, output_root: Path) -> Path | None:
 
 
 def find_output(pipeline: Path, output_root: Path) -> RunOutput:
-    """As `read_output`, and whether the link leads to a directory of another run."""
+    """Real directory that `output` leads to, or the reason, for a person, why there is none.
+
+    It must be below `output_root`, whatever links are on the way, and belong to this run.
+    """
     link = pipeline / names.OUTPUT
     try:
         with directory(pipeline.parent) as run_directory:
