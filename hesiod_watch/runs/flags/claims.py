@@ -6,6 +6,7 @@ The docstring of the package describes the protocol.
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -34,23 +35,12 @@ def claim_cell(
     proven dead. If the claim exists by then, it is released first. Raises what `create` and
     `read_flags` raise.
     """
-    listing = read_flags(pipeline)
-    _refuse(listing, pipeline, stem, owner.epoch)
-    _refuse_beside_a_worker(listing, pipeline, stem, owner.epoch, judge)
-    name = names.started(stem, owner.epoch)
-    made = False
-    try:
-        create(pipeline, name, owner)
-        made = True
-        listing = _listing_with(pipeline, name)
+
+    def refuse(listing: FlagListing) -> None:
         _refuse(listing, pipeline, stem, owner.epoch)
         _refuse_beside_a_worker(listing, pipeline, stem, owner.epoch, judge)
-    except (HesiodError, OSError) as error:
-        # An unknown claim may turn out to be ours. It would then block the cell for as long as
-        # this process lives.
-        if made or isinstance(error, FlagUnknown):
-            _release_if_possible(pipeline, stem, owner, why=str(error))
-        raise
+
+    _create_unless(refuse, pipeline, stem, owner, names.started(stem, owner.epoch))
 
 
 def record_worker(pipeline: Path, stem: str, owner: Owner) -> None:
@@ -61,18 +51,34 @@ def record_worker(pipeline: Path, stem: str, owner: Owner) -> None:
     claim exists, when the cell is done, failed or aborted, and when its run is not to be processed.
     Raises what `create` and `read_flags` raise. After any error: do not work.
     """
-    listing = read_flags(pipeline)
-    _refuse(listing, pipeline, stem, owner.epoch)
-    _refuse_without_claim(listing, pipeline, stem, owner.epoch)
-    name = names.worker(stem, owner.epoch)
+
+    def refuse(listing: FlagListing) -> None:
+        _refuse(listing, pipeline, stem, owner.epoch)
+        _refuse_without_claim(listing, pipeline, stem, owner.epoch)
+
+    _create_unless(refuse, pipeline, stem, owner, names.worker(stem, owner.epoch))
+
+
+def _create_unless(
+    refuse: Callable[[FlagListing], None], pipeline: Path, stem: str, owner: Owner, name: str
+) -> None:
+    """Create one flag of a claim, unless `refuse` raises for a listing before or after that.
+
+    If the flag exists by then, the claim is released. The second listing must show the new flag: a
+    listing without it is older, and proves nothing.
+    """
+    refuse(read_flags(pipeline))
     made = False
     try:
         create(pipeline, name, owner)
         made = True
-        listing = _listing_with(pipeline, name)
-        _refuse(listing, pipeline, stem, owner.epoch)
-        _refuse_without_claim(listing, pipeline, stem, owner.epoch)
+        listing = read_flags(pipeline)
+        if not listing.has(name):
+            raise FlagUnknown(f"{pipeline / name}: created, but a listing does not show it (yet)")
+        refuse(listing)
     except (HesiodError, OSError) as error:
+        # An unknown claim may turn out to be ours. It would then block the cell for as long as
+        # this process lives.
         if made or isinstance(error, FlagUnknown):
             _release_if_possible(pipeline, stem, owner, why=str(error))
         raise
@@ -115,17 +121,6 @@ def reason_to_stop(pipeline: Path, stem: str, owner: Owner) -> str:
 
 def _process_of(owner: Owner) -> tuple[str, str, int]:
     return owner.token, owner.host, owner.pid
-
-
-def _listing_with(pipeline: Path, name: str) -> FlagListing:
-    """List the flags, and require that the listing shows the flag we just created.
-
-    A listing without it is older, and proves nothing: raises FlagUnknown.
-    """
-    listing = read_flags(pipeline)
-    if not listing.has(name):
-        raise FlagUnknown(f"{pipeline / name}: created, but a listing does not show it (yet)")
-    return listing
 
 
 def _refuse(listing: FlagListing, pipeline: Path, stem: str, epoch: int) -> None:
