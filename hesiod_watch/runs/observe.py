@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -26,8 +26,6 @@ from hesiod_watch.core.model import (
     CellId,
     IngestState,
     ListedRun,
-    Liveness,
-    Owner,
     Progress,
     QuarantinedName,
     RunName,
@@ -36,11 +34,9 @@ from hesiod_watch.core.model import (
 from hesiod_watch.core.records import numbers_in, record_in, whole_number
 from hesiod_watch.host import process
 from hesiod_watch.rules import completeness
-from hesiod_watch.rules.liveness import under_way
+from hesiod_watch.rules.liveness import Judge, under_way
 from hesiod_watch.runs import flags, minknow
 from hesiod_watch.runs.report_digest import read_report_digest
-
-Judge = Callable[[Owner | None], tuple[Liveness, str]]
 
 NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
 PROGRESS_FILE = ".progress.json"
@@ -93,7 +89,8 @@ def observe(
     try:
         listing = flags.read_flags(pipeline)
     except FileNotFoundError:
-        here = [_cell(run_dir, None, cell, None, look) for cell in cells]
+        listing = flags.FlagListing(pipeline, {})
+        here = [_cell(run_dir, None, cell, listing, look) for cell in cells]
         return replace(snapshot, cells=_with_upstream(here, upstream_cells))
     except PermanentError as error:
         return replace(snapshot, has_pipeline=True, problem=str(error))
@@ -234,10 +231,10 @@ def _cell(
     run_dir: Path,
     output: Path | None,
     cell: CellId,
-    listing: flags.FlagListing | None,
+    listing: flags.FlagListing,
     look: _CellContext,
 ) -> Cell:
-    cell_flags = listing.cell(cell.stem, look.judge) if listing else CellFlags()
+    cell_flags = listing.cell(cell.stem, look.judge)
     observed = _recorded(
         Cell(cell, present=True, upstream=cell in look.upstream_cells, flags=cell_flags)
     )
@@ -246,12 +243,10 @@ def _cell(
         # A person accepted the cell as complete. People still get the result of the count.
         counted = completeness.judge(minknow.read_contents(directory))
         observed = replace(observed, completeness=completeness.accept(counted))
-    if cell_flags.done or cell_flags.aborted or cell_flags.failed:
-        return (
-            _with_copies(observed, listing, look.judge, output)
-            if listing and cell_flags.done
-            else observed
-        )
+    if cell_flags.done:
+        return _with_copies(observed, listing, look.judge, output)
+    if cell_flags.aborted or cell_flags.failed:
+        return observed
     results = output / cell.library / cell.name if output else None
     if cell_flags.claims:
         return replace(observed, progress=_read_progress(results))
@@ -262,7 +257,7 @@ def _cell(
     contents = minknow.read_contents(directory) if since is not None else CellContents()
     observed = replace(observed, completeness=completeness.judge(contents), summary_since=since)
     progress = _read_progress(results, COPYING_FILE) if look.syncing else None
-    last = listing.attempt(flags.ingest(cell.stem), look.judge) if listing else None
+    last = listing.attempt(flags.ingest(cell.stem), look.judge)
     return _arriving(replace(observed, progress=progress), directory, results, last)
 
 
