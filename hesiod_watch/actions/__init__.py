@@ -87,6 +87,16 @@ class Job:
             raise UsageError(f"the action {self.action} needs a cell: LIBRARY/CELL")
         return self.cell
 
+    def record(self, cell: CellId, reason: str) -> dict[str, str]:
+        """Content of a flag that this job makes for a cell."""
+        owner = self.owner
+        return {
+            "reason": reason,
+            "cell": str(cell),
+            "version": owner.version,
+            "time": owner.time,
+        }
+
     def log(self) -> RunLog:
         """Log of this run.
 

@@ -9,12 +9,6 @@ from hesiod_watch.runs import flags
 def perform(job: Job) -> Outcome:
     cell = job.the_cell
     why = job.reason or "given up"
-    record = {
-        "reason": why,
-        "cell": str(cell),
-        "version": job.owner.version,
-        "time": job.owner.time,
-    }
-    flags.create(job.pipeline, flags.failed(cell.stem), record)
+    flags.create(job.pipeline, flags.failed(cell.stem), job.record(cell, why))
     job.log().line(f"{cell}: given up: {why}; after fixing the cause: hesiod-watch retry")
     return "done"

@@ -26,12 +26,6 @@ def perform(job: Job) -> Outcome:
     )
     if not verdict.proven:
         raise TemporaryError(f"{job.run_dir.name} {cell}: not complete: {verdict.why}")
-    record = {
-        "reason": verdict.why,
-        "cell": str(cell),
-        "version": job.owner.version,
-        "time": job.owner.time,
-    }
-    flags.create(job.pipeline, flags.synced(cell.stem), record)
+    flags.create(job.pipeline, flags.synced(cell.stem), job.record(cell, verdict.why))
     job.log().line(f"{cell}: complete: {verdict.why}")
     return "done"

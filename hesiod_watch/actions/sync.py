@@ -166,14 +166,8 @@ def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
         job.output / cell.library / cell.name,
         raw_of_sync(cell, copied.md5s, job.config.landing, job.run_dir),
     )
-    record = {
-        "reason": verdict.why,
-        "cell": str(cell),
-        "version": job.owner.version,
-        "time": job.owner.time,
-    }
     try:
-        flags.create(job.pipeline, flags.synced(cell.stem), record)
+        flags.create(job.pipeline, flags.synced(cell.stem), job.record(cell, verdict.why))
     except FlagExists:
         return  # a person made the flag first
     except HesiodError as error:
