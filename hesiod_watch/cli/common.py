@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hesiod_watch.config import Config, load
 from hesiod_watch.core.errors import UsageError
-from hesiod_watch.core.model import CellId, Snapshot
+from hesiod_watch.core.model import CellId, ListedRun, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.rules.stages import find_cell
 from hesiod_watch.runs.areas import OutputArea, landing_problem
@@ -91,8 +91,8 @@ def warn_about_areas(config: Config) -> None:
             print(f"hesiod-watch: {display(problem)}", file=sys.stderr)
 
 
-def look_at(config: Config, run_dir: Path) -> Snapshot:
-    return observe(run_dir, config.output, channels=config.notify.kinds())
+def look_at(config: Config, run_dir: Path, listed_run: ListedRun | None = None) -> Snapshot:
+    return observe(run_dir, config.output, listed_run=listed_run, channels=config.notify.kinds())
 
 
 def add_run_argument(parser: argparse.ArgumentParser, *, many: bool = False) -> None:

@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from hesiod_watch.cli import hesiod_format
@@ -23,7 +22,6 @@ from hesiod_watch.cli.common import (
     warn_about_areas,
 )
 from hesiod_watch.cli.messages import summary_document
-from hesiod_watch.config import Config
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.model import Action, Cell, CellId, Owner, Snapshot, Stage
 from hesiod_watch.core.naming import display
@@ -36,7 +34,6 @@ from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import by_hand, stage_of, status_of, why_stage
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.observe import observe
 from hesiod_watch.service.capacity import DiskSpace, spaces
 
 
@@ -90,7 +87,7 @@ def call_status(options: argparse.Namespace) -> int:
     warn_about_areas(config)
     listing = hesiod_format.read_listing(sys.stdin) if options.listing else {}
     paths = run_paths(config, options.runs)
-    snapshots = [_observe(config, path, listing) for path in paths]
+    snapshots = [look_at(config, path, listing.get(path.name)) for path in paths]
     known = {path.name for path in paths}
     if options.hesiod:
         locations = {run: listed.location for run, listed in listing.items()}
@@ -117,12 +114,6 @@ def call_status(options: argparse.Namespace) -> int:
         for disk in spaces(config, snapshots, now().timestamp()) if not options.runs else ():
             print(display(str(disk)))
     return 0
-
-
-def _observe(config: Config, path: Path, listing: hesiod_format.Listing) -> Snapshot:
-    return observe(
-        path, config.output, listed_run=listing.get(path.name), channels=config.notify.kinds()
-    )
 
 
 def _space_document(space: DiskSpace) -> dict[str, Any]:
