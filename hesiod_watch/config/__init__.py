@@ -11,6 +11,7 @@ from hesiod_watch.config.notify import TRACKER, ChannelSettings, TrackerSettings
 from hesiod_watch.config.values import (
     BackupPlaceSettings,
     Config,
+    EndpointSettings,
     ProcessingSettings,
     RunTypeSettings,
     UpstreamSettings,

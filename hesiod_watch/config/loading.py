@@ -22,7 +22,12 @@ import yaml
 
 from hesiod_watch.config.notify import notify_problems
 from hesiod_watch.config.reading import ReadContext, read_section
-from hesiod_watch.config.values import BackupPlaceSettings, Config, UpstreamSettings
+from hesiod_watch.config.values import (
+    BackupPlaceSettings,
+    Config,
+    EndpointSettings,
+    UpstreamSettings,
+)
 from hesiod_watch.core.errors import ConfigError
 from hesiod_watch.core.location import Location, parse_location
 from hesiod_watch.core.model import LOCAL
@@ -184,20 +189,16 @@ def upstream_problems(upstream: UpstreamSettings) -> Iterator[tuple[str, str]]:
             ):
                 yield each.name, f"has no effect where the location is {LOCAL}"
         return
-    try:
-        place = parse_location(upstream.location)
-    except ValueError as error:
-        yield "location", str(error)
+    problems = list(_endpoint_problems(upstream))
+    yield from problems
+    if any(name == "location" for name, _ in problems):
         return
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", upstream.instrument_name):
         yield (
             "instrument",
             "should be letters, digits, - and ., as it becomes a part of the names of runs",
         )
-    if upstream.bandwidth_limit and not re.fullmatch(
-        r"[1-9][0-9]{0,8}(\.[0-9]{1,3})?[KMG]?", upstream.bandwidth_limit
-    ):
-        yield "bandwidth_limit", "should be such as 500K, 50M or 1.5G"
+    place = upstream.place
     if upstream.mode == "push" and not place.over_ssh:
         yield (
             "mode",
@@ -294,11 +295,18 @@ def backup_problems(backup: BackupPlaceSettings) -> Iterator[tuple[str, str]]:
     if backup.location == LOCAL:
         yield "location", "should be a mounted directory or [user@]host:/directory"
         return
-    yield from (
-        each
-        for each in upstream_problems(backup.reached)
-        if each[0] in ("location", "bandwidth_limit")
-    )
+    yield from _endpoint_problems(backup)
+
+
+def _endpoint_problems(endpoint: EndpointSettings) -> Iterator[tuple[str, str]]:
+    try:
+        parse_location(endpoint.location)
+    except ValueError as error:
+        yield "location", str(error)
+    if endpoint.bandwidth_limit and not re.fullmatch(
+        r"[1-9][0-9]{0,8}(\.[0-9]{1,3})?[KMG]?", endpoint.bandwidth_limit
+    ):
+        yield "bandwidth_limit", "should be such as 500K, 50M or 1.5G"
 
 
 def sample() -> str:

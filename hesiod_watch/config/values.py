@@ -57,28 +57,18 @@ class WatchSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class UpstreamSettings:
-    """Upstream: the source of runs."""
+class EndpointSettings:
+    """Directory that is mounted here or reached over ssh, and the limits of the connection."""
 
     name: Annotated[str, NotAKey]
-    """Key under `upstreams`: letters, digits, `_`, `-` and `.`."""
+    """Key under `upstreams` or `backups`: letters, digits, `_`, `-` and `.`."""
 
     location: Annotated[str, TextValue()]
-    """`LOCAL`: the sequencer writes into the landing area itself. `/directory`: mounted here.
-    `[user@]host:/directory`: reached over ssh. Such a directory contains runs, and runs contain
-    libraries with their cells.
+    """`/directory`: mounted here. `[user@]host:/directory`: reached over ssh. For an upstream also
+    `LOCAL`: the sequencer writes into the landing area itself. An upstream's directory contains
+    runs, and runs contain libraries with their cells. `hesiod-watch backup-init` prepares the
+    directory of a backup.
     """
-
-    mode: Literal["pull", "push"] = "pull"
-    """`pull`: this host starts rsync. `push`: rsync is started on the sequencer over ssh, where the
-    landing area is mounted as `landing_there`.
-    """
-
-    landing_there: Annotated[str, TextValue()] = ""
-    """For `push`: mount point of the landing area on the sequencer, an absolute path."""
-
-    instrument: Annotated[str, TextValue()] = ""
-    """Name of the instrument in the names of runs; empty: the upstream's name."""
 
     bandwidth_limit: Annotated[str, TextValue()] = ""
     """Most bytes per second that rsync sends, such as `50M` (units of 1024); empty: no limit."""
@@ -94,6 +84,27 @@ class UpstreamSettings:
     except `BatchMode`.
     """
 
+    @property
+    def place(self) -> Location:
+        """Location, parsed; it is valid."""
+        return parse_location(self.location)
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamSettings(EndpointSettings):
+    """Upstream: the source of runs."""
+
+    mode: Literal["pull", "push"] = "pull"
+    """`pull`: this host starts rsync. `push`: rsync is started on the sequencer over ssh, where the
+    landing area is mounted as `landing_there`.
+    """
+
+    landing_there: Annotated[str, TextValue()] = ""
+    """For `push`: mount point of the landing area on the sequencer, an absolute path."""
+
+    instrument: Annotated[str, TextValue()] = ""
+    """Name of the instrument in the names of runs; empty: the upstream's name."""
+
     rsync: Annotated[tuple[str, ...], WordListValue()] = ()
     """Command line of rsync if the usual one is not suitable. `{options}`, `{source}` and
     `{destination}` stand for the usual arguments. Empty: `[rsync, "{options}", "{source}",
@@ -106,11 +117,6 @@ class UpstreamSettings:
 
     mark_lasts: Annotated[float, DurationValue(at_least=1)] = 7 * 86400.0
     """How long such a mark counts. After that all copies are read again for a new one."""
-
-    @property
-    def place(self) -> Location:
-        """Location, parsed; it is valid."""
-        return parse_location(self.location)
 
     @property
     def instrument_name(self) -> str:
@@ -142,53 +148,14 @@ class RunTypeSettings(model.RunType):
 
 
 @dataclass(frozen=True, slots=True)
-class BackupPlaceSettings:
+class BackupPlaceSettings(EndpointSettings):
     """Backup of results and raw data, on its own file system."""
-
-    name: Annotated[str, NotAKey]
-    """Key under `backups`: letters, digits, `_`, `-` and `.`."""
-
-    location: Annotated[str, TextValue()]
-    """`/directory`: mounted here. `[user@]host:/directory`: reached over ssh. `hesiod-watch
-    backup-init` prepares it.
-    """
 
     raw: bool = True
     """Whether raw data are copied, too, and not only results: everything in a cell's directory."""
 
     fastq: bool = False
     """Whether raw data include the FASTQ files whose reads are already in the results."""
-
-    bandwidth_limit: Annotated[str, TextValue()] = ""
-    """Most bytes per second that rsync sends, such as `50M` (units of 1024); empty: no limit."""
-
-    timeout: Annotated[float, DurationValue(at_least=1)] = 60.0
-    """Time without data after which a connection is given up."""
-
-    connect_timeout: Annotated[float, DurationValue(at_least=1)] = 10.0
-    """Longest time for connecting."""
-
-    ssh_options: Annotated[tuple[str, ...], WordListValue()] = ()
-    """More arguments of ssh, such as `[-i, /etc/hesiod-watch/key]`. They come before our own,
-    except `BatchMode`.
-    """
-
-    @property
-    def place(self) -> Location:
-        """Location, parsed; it is valid."""
-        return parse_location(self.location)
-
-    @property
-    def reached(self) -> UpstreamSettings:
-        """Same host and limits as settings of an upstream, for ssh and rsync."""
-        return UpstreamSettings(
-            self.name,
-            self.location,
-            bandwidth_limit=self.bandwidth_limit,
-            timeout=self.timeout,
-            connect_timeout=self.connect_timeout,
-            ssh_options=self.ssh_options,
-        )
 
 
 @dataclass(frozen=True, slots=True)

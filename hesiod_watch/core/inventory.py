@@ -133,6 +133,17 @@ class InventoryEntry:
     changed: int = 0
     target: str = ""  # target of a link
 
+    def is_like(self, copy: InventoryEntry | None) -> bool:
+        """Whether a copy of this entry need not be copied again.
+
+        Times are compared in whole seconds, because some file systems store no more.
+        """
+        if copy is None or copy.kind != self.kind:
+            return False
+        if self.kind == "f":
+            return (copy.size, copy.mtime // 10**9) == (self.size, self.mtime // 10**9)
+        return self.kind == "d" or copy.target == self.target
+
     @property
     def identity(self) -> tuple[object, ...]:
         """Values that differ if the entry has changed.
@@ -148,6 +159,11 @@ class InventoryEntry:
 
 Entries = Mapping[str, InventoryEntry]
 """Entries of a cell by their path relative to the cell, with `/` between the parts."""
+
+
+def file_sizes(entries: Entries) -> dict[str, int]:
+    """Size of each regular file, in bytes."""
+    return {name: entry.size for name, entry in entries.items() if entry.kind == "f"}
 
 
 @dataclass(frozen=True, slots=True)

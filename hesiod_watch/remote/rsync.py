@@ -1,4 +1,4 @@
-"""Command of rsync for some files of a cell: pulled, pushed, or copied from a mount.
+"""rsync of named files: its one command, which pulls, pushes or copies, and its progress.
 
 Files are never selected by patterns. They are named one by one on standard input, separated by NUL,
 so no name can be read as a pattern, an option or another file. A file appears under its name only
@@ -14,73 +14,115 @@ from __future__ import annotations
 
 import math
 import re
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
 
-from hesiod_watch.config import UpstreamSettings
-from hesiod_watch.core.inventory import PARTIAL
-from hesiod_watch.core.location import Location
+from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.inventory import PARTIAL, SLOWEST_READING, names_given
 from hesiod_watch.core.text import number_of
-from hesiod_watch.remote import ssh
+from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.remote.endpoint import Endpoint
+from hesiod_watch.rules.exit_codes import error_of, judge
 from hesiod_watch.rules.rsync_template import expand
 
 # For every template: copy exactly the named files, and print progress that this program can parse.
 # They come last, because rsync uses the last value of an option.
 _ALWAYS = (
-    *(
-        "--no-recursive",
-        "--dirs",
-        "--relative",
-        "--from0",
-        "--files-from=-",
-        "--ignore-missing-args",
-    ),
+    *("--no-recursive", "--dirs", "--relative", "--from0", "--files-from=-"),
     *("--info=progress2", "--no-human-readable", "--outbuf=L"),
 )
-_PATTERN = re.compile(r"([*?\[\]\\])")
 
 
-def options(upstream: UpstreamSettings, rsh: str) -> tuple[str, ...]:
-    """Value of `{options}`; `rsh` is rsync's remote shell, "" if both sides are on this host."""
-    return (
-        *("--times", "--links", "--safe-links", "--secluded-args"),
+def copy_command(
+    endpoint: Endpoint,
+    source: str,
+    destination: str,
+    *,
+    nice: int,
+    options: Sequence[str],
+    always: Sequence[str] = (),
+    template: Sequence[str] = (),
+    pushed: bool = False,
+) -> tuple[str, ...]:
+    """Command that copies the files named on its standard input, relative to `source`.
+
+    One of the two sides is `./`, the directory in which the command works: so no path of this host
+    is used that another process could change meanwhile. A `pushed` command works at the endpoint,
+    and both its sides are paths there. `options` are added to those that `{options}` of the
+    template stands for; `always` apply also to a template without them.
+    """
+    settings = endpoint.settings
+    rsh = "" if pushed else endpoint.rsh
+    ours = (
+        *("--times", *options, "--secluded-args"),
         # Between two mounts rsync would otherwise restart an interrupted file from its beginning.
         *("--no-whole-file", f"--partial-dir={PARTIAL}"),
-        f"--timeout={math.ceil(upstream.timeout)}",
-        *((f"--bwlimit={upstream.bandwidth_limit}",) if upstream.bandwidth_limit else ()),
+        f"--timeout={math.ceil(settings.timeout)}",
+        *((f"--bwlimit={settings.bandwidth_limit}",) if settings.bandwidth_limit else ()),
         *((f"--rsh={rsh}",) if rsh else ()),
     )
+    expanded = expand(template, ours, {"source": source, "destination": destination})
+    command = ("nice", "-n", str(nice), *expanded, *_ALWAYS, *always)
+    return endpoint.command(command) if pushed else command
 
 
-def transfer(
-    upstream: UpstreamSettings,
-    run: Location,
-    relative: Path,
+def copy_files(
+    endpoint: Endpoint,
+    command: Sequence[str],
+    names: Sequence[str],
+    directory: int,
     *,
-    control: Path | None,
-    nice: int,
-    ignore_times: bool = False,
-) -> tuple[str, ...]:
-    """Command that copies the files named on its standard input, relative to the run.
+    largest: int,
+    log: RunLog,
+    label: str,
+    on_progress: Callable[[int], None],
+) -> None:
+    """Run a command of `copy_command` for some files, in an open directory of this host.
 
-    `run` is the run's location upstream, `relative` its directory in the landing area. Pulling and
-    copying work in the current directory, which must be the run's directory on this host: so no
-    path is used that another process could change meanwhile. With `ignore_times`, files are
-    compared by content also if size and time agree.
+    `largest` is the size of the largest file, in bytes. The lines of the log begin with `label`.
+    `on_progress` gets the bytes that were copied. Code 0 of rsync does not prove equal files.
+    Raises TemporaryError, PermanentError.
     """
-    pushing = upstream.mode == "push"
-    pulling = run.over_ssh and not pushing
-    # The remote side expands patterns in the one path that it gets as an argument.
-    escaped = _PATTERN.sub(r"\\\1", run.path)
-    values = {
-        "source": f"{run.rsync_host}:{escaped}/" if pulling else f"{run.path}/",
-        "destination": f"{upstream.landing_there.rstrip('/')}/{relative}/" if pushing else "./",
-    }
-    command = expand(
-        upstream.rsync, options(upstream, ssh.rsh(upstream, control) if pulling else ""), values
+    progress = RsyncProgress()
+
+    def on_output(data: bytes) -> None:
+        if progress.feed(data):
+            on_progress(progress.bytes)
+
+    log.command(command)
+    ended = endpoint.runner(
+        command,
+        # rsync's own time limits are shorter. This one is for what they miss, such as a frozen
+        # rsync that pushes.
+        quiet=endpoint.silence + endpoint.settings.timeout + largest / SLOWEST_READING,
+        given=names_given(names),
+        directory=directory,
+        on_output=on_output,
+        stop=endpoint.stop,
     )
-    always = (*_ALWAYS, *(("--ignore-times",) if ignore_times else ()))
-    nicely = ("nice", "-n", str(nice), *command, *always)
-    return ssh.remote(upstream, nicely, control) if pushing else nicely
+    for line in ended.errors.splitlines()[-50:]:
+        log.line(f"  {line}")
+    log.line(f"{label}: exit code {ended.code}: {progress}")
+    if ended.why:
+        raise TemporaryError(f"{endpoint.prefix}copying was ended: {ended.why}")
+    judgement = judge(ended.code, ended.errors)
+    if judgement.outcome != "done":
+        raise error_of(judgement, f"{endpoint.prefix}copying: {judgement.why}")
+
+
+def compare_and_repair(
+    compare: Callable[[Collection[str] | None], dict[str, str]],
+    repair: Callable[[dict[str, str]], Collection[str]],
+) -> dict[str, str]:
+    """Compare copied files by content, repair those that differ, and compare these again.
+
+    `compare` returns the problem of each file by name, of all files or of those that it gets.
+    `repair` gets the problems, copies files once more, and returns their names.
+    """
+    problems = compare(None)
+    if problems and (repaired := repair(problems)):
+        rest = {name: why for name, why in problems.items() if name not in repaired}
+        problems = rest | compare(repaired)
+    return problems
 
 
 class RsyncProgress:

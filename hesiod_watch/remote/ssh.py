@@ -5,7 +5,7 @@ the first command opens a connection that stays open (ssh's ControlMaster). Late
 also those of other processes of this user on this host. If it cannot be opened, each command
 connects by itself, which is slower but correct.
 
-`ServerAlive…` detects a frozen host within the upstream's timeout.
+`ServerAlive…` detects a frozen host within the endpoint's timeout.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from hesiod_watch.config import UpstreamSettings
+from hesiod_watch.config import EndpointSettings
 
 PERSIST = 120
 """Seconds for which an idle connection stays open."""
@@ -29,18 +29,18 @@ PERSIST = 120
 _LONGEST_SOCKET = 107 - 17  # bytes of a Unix socket's path, minus the suffix of ssh's temporary one
 
 
-def options(upstream: UpstreamSettings, control: Path | None) -> tuple[str, ...]:
+def options(endpoint: EndpointSettings, control: Path | None) -> tuple[str, ...]:
     """Arguments of ssh before the host; `control` is the shared connection's socket, if any."""
-    interval = max(1, math.floor(upstream.timeout / 4))
+    interval = max(1, math.floor(endpoint.timeout / 4))
     return (
         # ssh uses the first value of each option. It must never ask a question, because no person
         # is there to answer.
         *("-o", "BatchMode=yes"),
         *("-o", "ControlMaster=no"),
         *("-o", f"ControlPath={str(control).replace('%', '%%') if control else 'none'}"),
-        *upstream.ssh_options,
+        *endpoint.ssh_options,
         *("-T", "-x", "-a"),
-        *("-o", f"ConnectTimeout={math.ceil(upstream.connect_timeout)}"),
+        *("-o", f"ConnectTimeout={math.ceil(endpoint.connect_timeout)}"),
         *("-o", f"ServerAliveInterval={interval}"),
         *("-o", "ServerAliveCountMax=3"),
         *("-o", "LogLevel=ERROR"),
@@ -48,31 +48,31 @@ def options(upstream: UpstreamSettings, control: Path | None) -> tuple[str, ...]
 
 
 def remote(
-    upstream: UpstreamSettings, command: Sequence[str], control: Path | None
+    endpoint: EndpointSettings, command: Sequence[str], control: Path | None
 ) -> tuple[str, ...]:
-    """Local command that runs `command` on the upstream's host.
+    """Local command that runs `command` on the endpoint's host.
 
     ssh joins its arguments with blanks, and the remote shell splits them again. So ssh gets one
     argument that is quoted once for a shell.
     """
-    return ("ssh", *options(upstream, control), "--", upstream.place.ssh_host, shlex.join(command))
+    return ("ssh", *options(endpoint, control), "--", endpoint.place.ssh_host, shlex.join(command))
 
 
-def opening(upstream: UpstreamSettings, control: Path) -> tuple[str, ...]:
+def opening(endpoint: EndpointSettings, control: Path) -> tuple[str, ...]:
     """Command that opens the shared connection; it ends when that succeeds or fails."""
     mine = ("-o", "ControlMaster=yes", "-o", f"ControlPersist={PERSIST}", "-f", "-N")
     # The first value of an option counts, so these come before the common options.
-    return ("ssh", *mine, *options(upstream, control), "--", upstream.place.ssh_host)
+    return ("ssh", *mine, *options(endpoint, control), "--", endpoint.place.ssh_host)
 
 
-def closing(upstream: UpstreamSettings, control: Path) -> tuple[str, ...]:
+def closing(endpoint: EndpointSettings, control: Path) -> tuple[str, ...]:
     """Command that ends the shared connection."""
-    return ("ssh", *options(upstream, control), "-O", "exit", "--", upstream.place.ssh_host)
+    return ("ssh", *options(endpoint, control), "-O", "exit", "--", endpoint.place.ssh_host)
 
 
-def rsh(upstream: UpstreamSettings, control: Path | None) -> str:
+def rsh(endpoint: EndpointSettings, control: Path | None) -> str:
     """Value of rsync's `--rsh`, quoted by rsync's own rules: blanks split it, quotes protect."""
-    return " ".join(_for_rsync(word) for word in ("ssh", *options(upstream, control)))
+    return " ".join(_for_rsync(word) for word in ("ssh", *options(endpoint, control)))
 
 
 def _for_rsync(word: str) -> str:
@@ -81,13 +81,13 @@ def _for_rsync(word: str) -> str:
     return "'" + word.replace("'", "''") + "'"  # a doubled quote within quotes is one quote
 
 
-def control_path(upstream: UpstreamSettings) -> Path | None:
+def control_path(endpoint: EndpointSettings) -> Path | None:
     """Path of the shared connection's socket; None if no suitable directory is available.
 
     Its directory is private to this user and is created if needed. Commands with other options use
     another connection.
     """
-    key = "\0".join((upstream.place.ssh_host, *options(upstream, None)))
+    key = "\0".join((endpoint.place.ssh_host, *options(endpoint, None)))
     name = hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()[:16]
     for base in _bases():
         directory = Path(base) / f"hesiod-watch-ssh-{os.getuid()}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.naming import display
 
 Outcome = Literal["done", "again", "failed"]
@@ -107,6 +108,11 @@ def judge_query(code: int, said: str = "") -> CommandOutcome:
     return CommandOutcome(
         "again", f"the query ended with exit code {code}{': ' + last if last else ''}"
     )
+
+
+def error_of(judgement: CommandOutcome, sentence: str) -> TemporaryError | PermanentError:
+    """Error for a command that did not do its work; only the outcome `failed` needs a person."""
+    return (PermanentError if judgement.outcome == "failed" else TemporaryError)(sentence)
 
 
 def _by_code(code: int) -> CommandOutcome:

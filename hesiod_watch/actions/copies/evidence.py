@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.copies.survey import Copies, CopySurvey, moved
-from hesiod_watch.core.inventory import Entries
+from hesiod_watch.core.inventory import Entries, file_sizes
 from hesiod_watch.core.model import CellFlags, CellId
 from hesiod_watch.host import process
 from hesiod_watch.remote.backup import damage_in, manifest_md5, read_raw, read_raw_manifest
@@ -77,7 +77,11 @@ def gather_evidence(
             ]
             before, found = listed.result() if listed else (here.entries, here.found)
         taken_at = datetime.now(UTC)
-        after = there.inventory(cell).entries if there else cell_files.entries(directory, cell)
+        after = (
+            there.inventory(there.place(cell)).entries
+            if there
+            else cell_files.entries(directory, cell)
+        )
     recorded = {name: RecordedFile(fact.size, fact.md5) for name, fact in survey.raw.items()}
     names = found.keys() | recorded.keys()
     # A file that raw.json names was part of the cell. After a strip only backups have it.
@@ -122,8 +126,8 @@ def _list_upstream_files(
     there: deletion_list.DeletionList, cell: CellId
 ) -> tuple[Entries, dict[str, FoundEntry]]:
     """Every entry of a cell on an upstream, with the MD5 of its files."""
-    inventory = there.inventory(cell)
-    checksums = there.checksums(cell, inventory)
+    inventory = there.inventory(there.place(cell))
+    checksums = there.checksums(there.place(cell), file_sizes(inventory.entries))
     found = {
         name: FoundEntry(
             entry.kind,

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.core.inventory import InventoryEntry
+from hesiod_watch.core.inventory import InventoryEntry, file_sizes
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.runlog import RunLog
@@ -222,22 +222,20 @@ def mirror_run_files(
 
 
 def _differing(store: BackupStore, source: Path, directory: str, facts: Facts) -> list[str]:
-    there = store.checksums(directory, facts)
+    """Files at the backup that are neither our present file nor the beginning of it."""
+    sizes = file_sizes(store.entries(directory))
+    md5s = store.checksums(directory, {name: sizes[name] for name in facts if name in sizes})
     return [
         name
         for name, fact in facts.items()
-        if there.get(name) != fact.md5
-        and not _grew(store, source / name, directory, name, there.get(name))
+        if (md5 := md5s.get(name)) != fact.md5
+        and (md5 is None or _md5_of_beginning(source / name, sizes[name]) != md5)
     ]
 
 
-def _grew(store: BackupStore, path: Path, directory: str, name: str, md5: str | None) -> bool:
-    """Whether a file at the backup is the beginning, or the whole, of our present file."""
-    entry = store.entries(directory).get(name)
-    if md5 is None or entry is None or entry.kind != "f":
-        return False
+def _md5_of_beginning(path: Path, size: int) -> str:
     try:
-        return _md5(path, entry.size) == md5
+        return _md5(path, size)
     except OSError as error:
         raise TemporaryError(f"{display(str(path))}: {error.strerror}") from error
 

@@ -218,7 +218,7 @@ class CopySurvey:
                         for name in names
                         if name in before and before[name].kind == "f"
                     }
-                    checksums = store.checksums(place, sizes, sizes)
+                    checksums = store.checksums(place, sizes)
                     for name in moved(before, store.entries(place)):
                         found.problems[f"{place}/{name}"] = "changed while it was read"
                     if place == raw_place(run, cell):

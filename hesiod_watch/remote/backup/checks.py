@@ -8,12 +8,11 @@ from __future__ import annotations
 from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.check import Check
 from hesiod_watch.core.errors import HesiodError
-from hesiod_watch.host.command import CommandResult, CommandRunner, run
-from hesiod_watch.remote import ssh
+from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.remote.backup import queries
 from hesiod_watch.remote.backup.init import refuse_same_disk
 from hesiod_watch.remote.backup.store import BackupStore, reached
-from hesiod_watch.remote.sequencer.checks import check_rsync
+from hesiod_watch.remote.sequencer.checks import check_rsync_of
 
 SMALLEST_SHARE = 0.05
 """Share of the file system that must be free."""
@@ -30,7 +29,7 @@ def check_backup(
                 _apart(store, config),
                 _writable(store),
                 _room(store),
-                _rsync(store),
+                check_rsync_of(store.endpoint),
             )
     except (HesiodError, OSError) as error:
         names = ("marker", "apart", "writable", "room", "rsync")
@@ -58,7 +57,7 @@ def _apart(store: BackupStore, config: Config) -> Check:
 
 
 def _writable(store: BackupStore) -> Check:
-    if _ask(store, "test", "-w", store.backup.place.path).code:
+    if store.endpoint.run(("test", "-w", store.location.path)).code:
         return Check("writable", False, f"{store.backup.location} cannot be written")
     return Check("writable", True, "it can be written")
 
@@ -67,17 +66,3 @@ def _room(store: BackupStore) -> Check:
     place = store.place
     says = f"{place.free / 1e9:.1f} GB free of {place.size / 1e9:.1f}"
     return Check("room", place.size == 0 or place.free / place.size > SMALLEST_SHARE, says)
-
-
-def _rsync(store: BackupStore) -> Check:
-    command = ("rsync", "--version")
-    local = store.runner(command, quiet=store.backup.timeout)
-    remote = {"there": _ask(store, *command)} if store.backup.place.over_ssh else {}
-    return check_rsync({"here": local, **remote})
-
-
-def _ask(store: BackupStore, *command: str) -> CommandResult:
-    """Run a command on the backup's host."""
-    if store.backup.place.over_ssh:
-        command = ssh.remote(store.backup.reached, command, store.control)
-    return store.runner(command, quiet=store.backup.connect_timeout + store.backup.timeout)

@@ -68,7 +68,7 @@ def find_wrong(
     done = compared = 0
     for start in range(0, len(readable), BATCH):
         names = readable[start : start + BATCH]
-        found = store.checksums(directory, names, {name: facts[name].size for name in names})
+        found = store.checksums(directory, {name: facts[name].size for name in names})
         for name in names:
             done += facts[name].size
             if found.get(name) == facts[name].md5:

@@ -16,7 +16,8 @@ from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.remote.backup import queries
 from hesiod_watch.remote.backup.local_files import device_of
-from hesiod_watch.remote.backup.store import BackupStore, query_backup, reached
+from hesiod_watch.remote.backup.store import BackupStore, reached
+from hesiod_watch.remote.directory import RemoteDirectory
 from hesiod_watch.rules.exit_codes import last_line
 
 
@@ -65,9 +66,9 @@ def initialise_backup(
             "by": f"hesiod-watch {__version__}",
         }
         given = (json.dumps(marker) + "\n").encode()
-        _, code, errors = query_backup(
-            backup, queries.INIT, (), store.control, given=given, run=runner
-        )
+        # Not by `store.query`, which accepts only responses with the marker.
+        root = RemoteDirectory(store.endpoint, store.location)
+        _, code, errors = root.query(queries.INIT, given=given)
         if code == queries.MARKED:
             raise PermanentError(
                 f"{backup.name}: {backup.location}/{queries.MARKER} exists already"

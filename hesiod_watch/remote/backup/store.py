@@ -9,33 +9,20 @@ a backup that disappears meanwhile is noticed, even if an empty directory is lef
 
 from __future__ import annotations
 
-import math
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar
 
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.inventory import (
-    PARTIAL,
-    SLOWEST_READING,
-    InventoryEntry,
-    MalformedResponse,
-    longest_silence,
-    names_given,
-    question,
-    read_checksums,
-    read_files,
-)
+from hesiod_watch.core.inventory import InventoryEntry, names_given, read_files
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.host.runlog import RunLog
-from hesiod_watch.remote import ssh
 from hesiod_watch.remote.backup import queries
 from hesiod_watch.remote.backup.local_files import (
     ChecksumComparison,
@@ -44,29 +31,27 @@ from hesiod_watch.remote.backup.local_files import (
     opened_file,
 )
 from hesiod_watch.remote.backup.queries import BackupPlace
-from hesiod_watch.remote.connection import HostUnreachable, connected
-from hesiod_watch.remote.responses import read_response
-from hesiod_watch.remote.rsync import RsyncProgress
+from hesiod_watch.remote.connection import connected
+from hesiod_watch.remote.directory import QueryResponse, RemoteDirectory
+from hesiod_watch.remote.rsync import copy_command, copy_files
 from hesiod_watch.rules.copies import SUPERSEDED
-from hesiod_watch.rules.exit_codes import CommandOutcome, judge, last_line
+from hesiod_watch.rules.exit_codes import last_line
 
-_PATTERN = re.compile(r"([*?\[\]\\])")
-_Answer = TypeVar("_Answer")
+_NO_LOG = RunLog(None)
 
 
 @dataclass
-class BackupStore:
+class BackupStore(RemoteDirectory):
     """One open backup. Directories are relative to its root and begin with the name of a run.
 
-    Every method raises TemporaryError if a retry may help (unreachable, unmounted, full), and
-    PermanentError if it needs a person. The sentence begins with the backup's name.
+    A temporary error may be an unreachable, unmounted or full backup. Every sentence begins with
+    the backup's name.
     """
+
+    CHECKSUMS: ClassVar[str] = queries.CHECKSUMS
 
     backup: BackupPlaceSettings
     place: BackupPlace
-    control: Path | None = None
-    stop: Callable[[], bool] = lambda: False
-    runner: CommandRunner = run
     nice: int = 10
     opened_at: datetime = field(default_factory=lambda: datetime.now(UTC))
 
@@ -85,30 +70,10 @@ class BackupStore:
 
         Other file systems that are mounted within it are not entered.
         """
-        answer = self._query(queries.ENTRIES, directory, absent=[b"0"])
-        return dict(self._read(read_files, answer).entries)
-
-    def checksums(
-        self, directory: str, names: Iterable[str], sizes: Mapping[str, int] | None = None
-    ) -> dict[str, str]:
-        """MD5 of regular files, read from the backup's disk; an unreadable file has none.
-
-        With known `sizes` of these files, the directory is not listed again.
-        """
-        if sizes is None:
-            sizes = {
-                name: entry.size
-                for name, entry in self.entries(directory).items()
-                if entry.kind == "f"
-            }
-        wanted = [name for name in names if name in sizes]  # only regular files are ever opened
-        if not wanted:
+        response = self.query(queries.ENTRIES, directory)
+        if response.code == queries.ABSENT:
             return {}
-        patience = longest_silence([sizes[name] for name in wanted])
-        answer = self._query(
-            queries.CHECKSUMS, directory, given=names_given(wanted), patience=patience
-        )
-        return self._read(read_checksums, answer)
+        return dict(self.read(read_files, response.records).entries)
 
     def superseded(self, directory: str) -> str:
         """Directory for superseded files of a directory.
@@ -127,8 +92,8 @@ class BackupStore:
         names = list(names)
         if names:
             superseded = self.superseded(directory)
-            self._query(queries.MAKE, superseded)
-            self._query(queries.SET_ASIDE, directory, first=superseded, given=names_given(names))
+            self.query(queries.MAKE, superseded)
+            self.query(queries.SET_ASIDE, directory, superseded, given=names_given(names))
 
     def copy(
         self,
@@ -138,8 +103,8 @@ class BackupStore:
         *,
         below: Path | None = None,
         ignore_times: bool = False,
-        log: RunLog | None = None,
-        on_progress: Callable[[int], None] | None = None,
+        log: RunLog = _NO_LOG,
+        on_progress: Callable[[int], None] = lambda copied: None,
     ) -> None:
         """Copy regular files from `source` to a directory, which is created.
 
@@ -152,40 +117,32 @@ class BackupStore:
         names = list(names)
         if not names:
             return
-        self._query(queries.MAKE, directory)
-        progress = RsyncProgress()
-
-        def on_output(data: bytes) -> None:
-            if progress.feed(data) and on_progress:
-                on_progress(progress.bytes)
-
-        command = self._rsync(directory, ignore_times=ignore_times)
+        self.query(queries.MAKE, directory)
+        superseded = f"{self.location.path}/{self.superseded(directory)}"
+        command = copy_command(
+            self.endpoint,
+            "./",
+            self.endpoint.rsync_path(f"{self.location.path}/{directory}"),
+            nice=self.nice,
+            options=("--backup", f"--backup-dir={superseded}"),
+            always=("--ignore-times",) if ignore_times else (),
+        )
         with opened_directory(source, below) as descriptor:
-            largest_size = largest(descriptor, names)
-            if log:
-                log.line(f"{self.backup.name}: {number_of(len(names), 'file')} to {directory}")
-                log.command(command)
-            ended = self.runner(
+            log.line(f"{self.backup.name}: {number_of(len(names), 'file')} to {directory}")
+            copy_files(
+                self.endpoint,
                 command,
-                quiet=2 * self.backup.timeout
-                + self.backup.connect_timeout
-                + largest_size / SLOWEST_READING,
-                given=names_given(names),
-                directory=descriptor,
-                on_output=on_output,
-                stop=self.stop,
+                names,
+                descriptor,
+                largest=largest(descriptor, names),
+                log=log,
+                label=self.backup.name,
+                on_progress=on_progress,
             )
-        if log:
-            for line in ended.errors.splitlines()[-20:]:
-                log.line(f"  {line}")
-            log.line(f"{self.backup.name}: exit code {ended.code}: {progress}")
-        if ended.why:
-            raise TemporaryError(f"{self.backup.name}: copying was ended: {ended.why}")
-        self._judge(judge(ended.code, ended.errors), "copying")
 
     def make_durable(self) -> None:
         """Sync all written data to the backup's disk."""
-        self._query(queries.DURABLE)
+        self.query(queries.DURABLE)
 
     def difference(self, directory: str, name: str, reference: Path) -> tuple[int, int]:
         """Compare a file with `reference`, a regular file on this host.
@@ -196,11 +153,9 @@ class BackupStore:
         """
         with opened_file(reference) as descriptor:
             comparison = ChecksumComparison(descriptor)
-            command: tuple[str, ...] = ("cat", "--", f"{self.backup.place.path}/{directory}/{name}")
-            if self.backup.place.over_ssh:
-                command = ssh.remote(self.backup.reached, command, self.control)
-            ended = self.runner(
-                command, quiet=self._patience, on_output=comparison.feed, stop=self.stop
+            ended = self.endpoint.run(
+                ("cat", "--", f"{self.location.path}/{directory}/{name}"),
+                on_output=comparison.feed,
             )
             if ended.why or ended.code:
                 why = ended.why or last_line(ended.errors)
@@ -209,125 +164,43 @@ class BackupStore:
                 )
             return comparison.result()
 
-    # Queries.
-
-    @property
-    def _patience(self) -> float:
-        return self.backup.connect_timeout + self.backup.timeout
-
-    def _query(
+    def query(
         self,
         script: str,
         directory: str = "",
-        *,
-        first: str = "",
+        *arguments: str,
         given: bytes = b"",
         patience: float = 0.0,
-        absent: Sequence[bytes] | None = None,
-    ) -> Sequence[bytes]:
-        """Records of a response without its head; `absent` if the directory does not exist."""
-        arguments = (*((first,) if first else ()), *filter(None, directory.split("/")))
-        answer, code, errors = query_backup(
-            self.backup,
-            script,
-            arguments,
-            self.control,
-            given=given,
-            patience=patience,
-            stop=self.stop,
-            run=self.runner,
-        )
-        place, rest = self._head(answer)
+    ) -> QueryResponse:
+        """Run a script of `queries`; records without the head, which must be of this backup.
+
+        Only the codes 0 and ABSENT are returned, and any code of CHECKSUMS: an unreadable file only
+        has no checksum.
+        """
+        parts = filter(None, directory.split("/"))
+        response = super().query(script, "", *arguments, *parts, given=given, patience=patience)
+        place, rest = self.read(queries.read_head, _require_head(self, response))
         if place.identity != self.identity or place.number != self.place.number:
-            raise TemporaryError(
-                f"{self.backup.name}: {self.backup.location} is not the backup any more "
-                "that it was a moment ago"
-            )
-        if code == queries.ABSENT and absent is not None:
-            return absent
+            raise TemporaryError(f"{self} is not the backup any more that it was a moment ago")
+        code, errors = response.code, response.errors
+        if script == queries.ENTRIES and code == queries.ABSENT:
+            return QueryResponse([], code, errors)
+        where = f"{self.backup.name}: {display(directory)}"
         if why := queries.PROBLEMS.get(code):
             full = "No space left" in errors or "quota" in errors
             detail = f": {last_line(errors)}" if errors else ""
-            sentence = f"{self.backup.name}: {display(directory)}: {why}{detail}"
-            raise (
-                TemporaryError(sentence)
-                if full or code == queries.NOT_MADE
-                else PermanentError(sentence)
-            )
-        # An unreadable file only has no checksum.
-        if code and script not in (queries.CHECKSUMS,):
-            raise TemporaryError(
-                f"{self.backup.name}: {display(directory)}: {last_line(errors) or f'code {code}'}"
-            )
-        return rest
-
-    def _head(self, answer: Sequence[bytes]) -> tuple[BackupPlace, Sequence[bytes]]:
-        return self._read(queries.read_head, answer)
-
-    def _read(
-        self, reader: Callable[[Sequence[bytes]], _Answer], answer: Sequence[bytes]
-    ) -> _Answer:
-        try:
-            return reader(answer)
-        except MalformedResponse as error:
-            raise TemporaryError(f"{self.backup.name}: {error}") from error
-
-    def _judge(self, judgement: CommandOutcome, what: str) -> None:
-        if judgement.outcome != "done":
-            sentence = f"{self.backup.name}: {what}: {judgement.why}"
-            raise (
-                TemporaryError(sentence)
-                if judgement.outcome == "again"
-                else PermanentError(sentence)
-            )
-
-    def _rsync(self, directory: str, *, ignore_times: bool) -> tuple[str, ...]:
-        """Command that copies files from its working directory, named on its standard input."""
-        backup, place = self.backup, self.backup.place
-        rsh = ssh.rsh(backup.reached, self.control) if place.over_ssh else ""
-        path = f"{place.path}/{directory}/"
-        # rsync expands patterns only in remote paths.
-        escaped = _PATTERN.sub(r"\\\1", path)
-        destination = f"{place.rsync_host}:{escaped}" if place.over_ssh else path
-        return (
-            *("nice", "-n", str(self.nice), "rsync", "--times", "--secluded-args"),
-            *("--no-whole-file", f"--partial-dir={PARTIAL}"),
-            *("--backup", f"--backup-dir={place.path}/{self.superseded(directory)}"),
-            f"--timeout={math.ceil(backup.timeout)}",
-            *((f"--bwlimit={backup.bandwidth_limit}",) if backup.bandwidth_limit else ()),
-            *((f"--rsh={rsh}",) if rsh else ()),
-            *(("--ignore-times",) if ignore_times else ()),
-            *("--no-recursive", "--dirs", "--relative", "--from0", "--files-from=-"),
-            *("--info=progress2", "--no-human-readable", "--outbuf=L"),
-            *("./", destination),
-        )
+            temporary = full or code == queries.NOT_MADE
+            raise (TemporaryError if temporary else PermanentError)(f"{where}: {why}{detail}")
+        if code and script != queries.CHECKSUMS:
+            raise TemporaryError(f"{where}: {last_line(errors) or f'code {code}'}")
+        return QueryResponse(rest, code, errors)
 
 
-def query_backup(
-    backup: BackupPlaceSettings,
-    script: str,
-    arguments: Sequence[str],
-    control: Path | None,
-    *,
-    given: bytes = b"",
-    patience: float = 0.0,
-    stop: Callable[[], bool] = lambda: False,
-    run: CommandRunner = run,
-) -> tuple[list[bytes], int, str]:
-    """Run a script at a backup; records, exit code and error text of its response.
-
-    Raises TemporaryError or PermanentError without a response.
-    """
-    query = (*question(script, backup.place.path), *arguments)
-    command = ssh.remote(backup.reached, query, control) if backup.place.over_ssh else query
-    quiet = backup.connect_timeout + backup.timeout + patience
-    ended = run(command, quiet=quiet, given=given, stop=stop)
-    answer, code = read_response(f"{backup.name}: {backup.location}", ended)
-    if not answer:
-        raise TemporaryError(
-            f"{backup.name}: {backup.location} is not there: {last_line(ended.errors)}"
-        )
-    return answer, code, ended.errors
+def _require_head(directory: RemoteDirectory, response: QueryResponse) -> Sequence[bytes]:
+    """Records of a response; a backup that is mounted prints at least its device."""
+    if not response.records:
+        raise TemporaryError(f"{directory} is not there: {last_line(response.errors)}")
+    return response.records
 
 
 @contextmanager
@@ -341,15 +214,10 @@ def reached(
 
     Raises the errors of `opened`.
     """
-    with _connected(backup, runner, stop) as control:
-        answer, _, _ = query_backup(backup, queries.OPEN, (), control, stop=stop, run=runner)
-        try:
-            place = queries.read_place(answer)
-        except MalformedResponse as error:
-            raise TemporaryError(f"{backup.name}: {error}") from error
-        except (TemporaryError, PermanentError) as error:
-            raise type(error)(f"{backup.name}: {backup.location}: {error}") from error
-        yield BackupStore(backup, place, control, stop, runner)
+    with connected(backup, runner, stop, prefix=f"{backup.name}: ") as endpoint:
+        root = RemoteDirectory(endpoint, backup.place)
+        records = _require_head(root, root.query(queries.OPEN))
+        yield BackupStore(endpoint, backup.place, backup, root.read(queries.read_place, records))
 
 
 @contextmanager
@@ -372,20 +240,3 @@ def opened(
                 f"If it is new: hesiod-watch backup-init {backup.name}"
             )
         yield store
-
-
-@contextmanager
-def _connected(
-    backup: BackupPlaceSettings, runner: CommandRunner, stop: Callable[[], bool]
-) -> Iterator[Path | None]:
-    with ExitStack() as stack:
-        try:
-            control = stack.enter_context(connected(backup.reached, runner, stop))
-        except HostUnreachable as error:
-            sentence = f"{backup.name}: {error}"
-            raise (
-                PermanentError(sentence)
-                if error.judgement.outcome == "failed"
-                else TemporaryError(sentence)
-            ) from error
-        yield control

@@ -12,16 +12,18 @@ import secrets
 import time
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.check import Check
+from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import parse_whole
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.command import CommandResult, CommandRunner, run
-from hesiod_watch.remote import ssh
-from hesiod_watch.remote.connection import HostUnreachable, connected
+from hesiod_watch.remote.connection import connected
+from hesiod_watch.remote.endpoint import Endpoint
 from hesiod_watch.remote.sequencer.listing import list_upstream
 from hesiod_watch.rules.exit_codes import judge_query, last_line
 
@@ -41,38 +43,33 @@ def check_upstream(
     place = upstream.place
     if place.is_local:
         return ()
-    doctor = _Doctor(upstream, runner)
+    names = ["lists", "rsync"]
+    names += ["clock"] if place.over_ssh else []
+    names += ["writes"] if upstream.mode == "push" else []
+    not_tried = [Check(name, None, "not tried, because it cannot be reached") for name in names]
     try:
-        with connected(upstream, runner) as doctor.control:
+        with connected(upstream, runner) as endpoint:
+            doctor = _Doctor(upstream, endpoint)
             reaches = doctor.reaches()
             if not reaches.ok:
-                return (reaches, *doctor.not_tried())
-            checks = [reaches, doctor.lists(), doctor.rsync()]
+                return (reaches, *not_tried)
+            checks = [reaches, doctor.lists(), check_rsync_of(endpoint)]
             if place.over_ssh:
                 checks.append(doctor.clock())
             if upstream.mode == "push":
                 checks.append(doctor.writes(landing))
             return tuple(checks)
-    except HostUnreachable as error:
-        return (Check("reaches", False, str(error)), *doctor.not_tried())
+    except HesiodError as error:
+        return (Check("reaches", False, str(error)), *not_tried)
 
 
+@dataclass
 class _Doctor:
-    def __init__(self, upstream: UpstreamSettings, runner: CommandRunner) -> None:
-        self.upstream = upstream
-        self.runner = runner
-        self.control: Path | None = None
+    upstream: UpstreamSettings
+    endpoint: Endpoint
 
     def ask(self, *command: str) -> CommandResult:
-        """Run a command on the upstream's host."""
-        if self.upstream.place.over_ssh:
-            command = ssh.remote(self.upstream, command, self.control)
-        return self.runner(command, quiet=self.upstream.connect_timeout + self.upstream.timeout)
-
-    def not_tried(self) -> tuple[Check, ...]:
-        names = ("lists", "rsync") + (("clock",) if self.upstream.place.over_ssh else ())
-        names += ("writes",) if self.upstream.mode == "push" else ()
-        return tuple(Check(name, None, "not tried, because it cannot be reached") for name in names)
+        return self.endpoint.run(command)
 
     def reaches(self) -> Check:
         place = self.upstream.place
@@ -93,7 +90,7 @@ class _Doctor:
         return Check("reaches", True, f"{place} answers in {took:.2f} s")
 
     def lists(self) -> Check:
-        listing = list_upstream(self.upstream, runner=self.runner)
+        listing = list_upstream(self.upstream, runner=self.endpoint.runner)
         if listing.problem:
             return Check("lists", False, listing.problem)
         cells = sum(len(each.cells) for each in listing.runs)
@@ -107,11 +104,6 @@ class _Doctor:
             True,
             f"{number_of(len(listing.runs), 'run')} with {number_of(cells, 'cell')}{more}",
         )
-
-    def rsync(self) -> Check:
-        local = self.runner(("rsync", "--version"), quiet=self.upstream.timeout)
-        remote = {"there": self.ask("rsync", "--version")} if self.upstream.place.over_ssh else {}
-        return check_rsync({"here": local, **remote})
 
     def clock(self) -> Check:
         before = time.time()
@@ -168,6 +160,15 @@ class _Doctor:
                 probe.unlink()
             with suppress(OSError):
                 probe.with_name(f"{name}.made").rmdir()
+
+
+def check_rsync_of(endpoint: Endpoint) -> Check:
+    """Whether rsync is usable on this host and, if it is another one, on the endpoint."""
+    command = ("rsync", "--version")
+    sides = {"here": endpoint.runner(command, quiet=endpoint.settings.timeout)}
+    if endpoint.over_ssh:
+        sides["there"] = endpoint.run(command)
+    return check_rsync(sides)
 
 
 def check_rsync(sides: Mapping[str, CommandResult]) -> Check:

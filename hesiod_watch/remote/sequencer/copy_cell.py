@@ -22,37 +22,24 @@ copied, because they may stand for data. They are reported, and the cell is not 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
-from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.inventory import (
-    CHECKSUMS,
-    FILES,
-    SLOWEST_READING,
-    Inventory,
-    InventoryEntry,
-    MalformedResponse,
-    longest_silence,
-    names_given,
-    question,
-    read_checksums,
-    read_files,
-    records,
-)
-from hesiod_watch.core.location import Location, run_in
+from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.inventory import Inventory, InventoryEntry, file_sizes
+from hesiod_watch.core.location import run_in
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host.command import CommandResult, CommandRunner, run
+from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.host.runlog import RunLog
-from hesiod_watch.remote import ssh
-from hesiod_watch.remote.connection import HostUnreachable, connected
-from hesiod_watch.remote.rsync import RsyncProgress, transfer
-from hesiod_watch.rules.exit_codes import CommandOutcome, Outcome, judge, judge_query, last_line
+from hesiod_watch.remote.connection import connected
+from hesiod_watch.remote.directory import RemoteDirectory
+from hesiod_watch.remote.rsync import compare_and_repair, copy_command, copy_files
+from hesiod_watch.rules.exit_codes import Outcome
 from hesiod_watch.runs import cell_files
 
 ATTEMPTS = 3
@@ -69,14 +56,6 @@ class CopyResult:
     verified: bool = False
     # MD5 by file name, for a verified cell.
     md5s: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-
-
-class _CopyStopped(Exception):
-    """Copying a cell stopped early; carries the outcome and the reason."""
-
-    def __init__(self, outcome: Outcome, why: str) -> None:
-        super().__init__(why)
-        self.judgement = CommandOutcome(outcome, why)
 
 
 def copy_cell(
@@ -102,57 +81,50 @@ def copy_cell(
     the outcome is `again`. `settled`: seconds without a change, after which a file of a cell that
     is still being written is copied.
     """
-    copying = _Copying(upstream, cell, RunLog(log), on_progress, stop, nice, settled, runner)
+    say = RunLog(log)
     try:
-        place = run_in(upstream.place, run_location)
+        location = run_in(upstream.place, run_location)
         if why := naming.library_problem(cell.library) or naming.cell_problem(cell.name):
             raise PermanentError(f"{naming.display(str(cell))} is not copied: {why}")
-        copying.relative = landing_run.relative_to(landing)
+        relative = landing_run.relative_to(landing)
         with (
             cell_files.opened_run(landing, landing_run) as directory,
-            connected(upstream, runner, stop) as control,
+            connected(upstream, runner, stop) as endpoint,
         ):
-            verified = copying.copy_until_stable(place, directory, control)
+            source = RemoteDirectory(endpoint, location)
+            copying = _CellCopy(
+                source, upstream, cell, relative, directory, say, on_progress, nice, settled
+            )
+            verified = copying.copy_until_stable()
+            return CopyResult("done", "", verified, dict(copying.md5s) if verified else {})
     except (PermanentError, ValueError) as error:
-        judgement, verified = CommandOutcome("failed", str(error)), False
-    except (TemporaryError, OSError, MalformedResponse) as error:
-        judgement, verified = CommandOutcome("again", str(error)), False
-    except (_CopyStopped, HostUnreachable) as error:
-        judgement, verified = error.judgement, False
-    else:
-        judgement = CommandOutcome("done", "")
-    if judgement.why:
-        copying.log.line(f"{cell}: {judgement.outcome}: {judgement.why}")
-    md5s = dict(copying.md5s) if verified else {}
-    return CopyResult(*judgement, verified, md5s)
+        outcome: Outcome = "failed"
+        why = str(error)
+    except (TemporaryError, OSError) as error:
+        outcome, why = "again", str(error)
+    say.line(f"{cell}: {outcome}: {why}")
+    return CopyResult(outcome, why)
 
 
 @dataclass
-class _Copying:
-    """One call of `copy_cell`."""
+class _CellCopy:
+    """One call of `copy_cell`. Every method raises TemporaryError, PermanentError or OSError."""
 
+    source: RemoteDirectory  # the run upstream
     upstream: UpstreamSettings
     cell: CellId
+    relative: Path  # the run's directory in the landing area
+    directory: int  # descriptor of the run's directory
     log: RunLog
     on_progress: Callable[[int, int], None] | None
-    stop: Callable[[], bool]
     nice: int
     settled: float
-    runner: CommandRunner
-    relative: Path = field(default_factory=Path)
-    run: Location = field(default_factory=lambda: Location(""))
-    directory: int = -1
-    control: Path | None = None
     # Identity of each entry, by name, at the time when it was compared.
     proven: dict[str, tuple[object, ...]] = field(default_factory=dict)
     md5s: dict[str, str] = field(default_factory=dict)  # MD5 of each compared file, by name
 
-    def copy_until_stable(self, place: Location, directory: int, control: Path | None) -> bool:
-        """Copy until nothing changes upstream; whether the cell is verified.
-
-        Raises _CopyStopped.
-        """
-        self.run, self.directory, self.control = place, directory, control
+    def copy_until_stable(self) -> bool:
+        """Copy until nothing changes upstream; whether the cell is verified."""
         before = self._list_source()
         if specials := sum(entry.kind == "o" for entry in before.entries.values()):
             self.log.line(
@@ -164,26 +136,29 @@ class _Copying:
             if not summaries:
                 self._copy_missing(before, self._finished_names(before))
                 return False
-            differing = self._copy_and_compare(
+            problems = self._copy_and_compare(
                 before, [name for name in before.entries if name not in summaries]
             )
             after = self._list_source()
-            if after.same(before) and not differing:
-                differing = self._copy_and_compare(before, summaries)
+            if after.same(before) and not problems:
+                problems = self._copy_and_compare(before, summaries)
                 after = self._list_source()
             if after.same(before):
-                if differing:
-                    raise _CopyStopped(*self._why_differing(before, differing))
-                for name in cell_files.remove_leftovers(directory, self.cell, before.entries):
+                if problems:
+                    raise self._error_of(before, list(problems))
+                for name in cell_files.remove_leftovers(self.directory, self.cell, before.entries):
                     self.log.line(f"{self.cell}: removed {name}, left of a copy that was killed")
-                cell_files.make_durable(directory, self.cell, before.entries)
+                cell_files.make_durable(self.directory, self.cell, before.entries)
                 self.log.line(
-                    f"{self.cell}: copied, and equal to {place}: "
+                    f"{self.cell}: copied, and equal to {self.source}: "
                     f"{number_of(len(self.proven), 'file')}"
                 )
                 return True
             before = after
-        raise _CopyStopped("again", f"it changes while it is copied, {ATTEMPTS} times over")
+        raise TemporaryError(f"it changes while it is copied, {ATTEMPTS} times over")
+
+    def _list_source(self) -> Inventory:
+        return self.source.inventory(str(self.cell))
 
     def _finished_names(self, source: Inventory) -> list[str]:
         """Names of the entries of a growing cell that may be copied.
@@ -209,20 +184,16 @@ class _Copying:
     def _copy_missing(self, source: Inventory, names: Iterable[str]) -> None:
         """Copy the entries that are missing in the landing area or differ in size or time."""
         landed = cell_files.entries(self.directory, self.cell)
-        names = [name for name in names if source.entries[name].kind != "o"]
-        needed = [name for name in names if not _alike(source.entries[name], landed.get(name))]
+        outdated = {
+            name for name, entry in source.entries.items() if not entry.is_like(landed.get(name))
+        }
+        needed = [name for name in names if name in outdated and source.entries[name].kind != "o"]
         for name in needed:
             self._refuse_links(name, source, landed)
         if needed:
-            sizes = {
-                name: entry.size for name, entry in source.entries.items() if entry.kind == "f"
-            }
+            sizes = file_sizes(source.entries)
             total = sum(sizes.values())
-            missing = sum(
-                size
-                for name, size in sizes.items()
-                if not _alike(source.entries[name], landed.get(name))
-            )
+            missing = sum(size for name, size in sizes.items() if name in outdated)
             self._transfer(source, needed, total - missing, total)
 
     def _refuse_links(
@@ -239,178 +210,119 @@ class _Copying:
                 f"{shown} is a link in the landing area and none upstream; nothing is written there"
             )
 
-    def _copy_and_compare(self, source: Inventory, names: Sequence[str]) -> list[str]:
-        """Copy and compare, with a second attempt for differing files; names that still differ."""
+    def _copy_and_compare(self, source: Inventory, names: Sequence[str]) -> dict[str, str]:
+        """Copy and compare, with a second attempt for differing files; problems that remain."""
         self._copy_missing(source, names)
-        differing = self._differing(
-            source,
-            [name for name in names if self.proven.get(name) != source.entries[name].identity],
-        )
-        if differing:
-            shown = ", ".join(naming.display(name) for name in differing[:3])
+
+        def compare(only: Collection[str] | None) -> dict[str, str]:
+            return self._compare(
+                source,
+                [
+                    name
+                    for name in (names if only is None else only)
+                    if self.proven.get(name) != source.entries[name].identity
+                ],
+            )
+
+        def repair(problems: dict[str, str]) -> Collection[str]:
+            shown = ", ".join(naming.display(name) for name in list(problems)[:3])
             self.log.line(
-                f"{self.cell}: differ from the upstream: {len(differing)} ({shown}, …); "
+                f"{self.cell}: differ from the upstream: {len(problems)} ({shown}, …); "
                 "copied once more"
             )
-            self._transfer(source, differing, 0, 0, ignore_times=True)
-            differing = self._differing(source, differing)
-        return differing
+            self._transfer(source, list(problems), ignore_times=True)
+            return problems
 
-    def _why_differing(self, source: Inventory, differing: Sequence[str]) -> tuple[Outcome, str]:
+        return compare_and_repair(compare, repair)
+
+    def _error_of(self, source: Inventory, differing: Sequence[str]) -> HesiodError:
         shown = naming.display(differing[0])
         if source.entries[differing[0]].kind == "l":
-            return (
-                "failed",
-                f"{shown} is a link out of the run and is not copied; does it stand for data?",
+            return PermanentError(
+                f"{shown} is a link out of the run and is not copied; does it stand for data?"
             )
         more = f" and {len(differing) - 1} more" if len(differing) > 1 else ""
         if self.upstream.mode == "push":
             more += f"; is {self.upstream.landing_there} on the sequencer the landing area?"
-        return "again", f"{shown}{more} differs from the upstream, though copied twice"
+        return TemporaryError(f"{shown}{more} differs from the upstream, though copied twice")
 
-    def _differing(self, source: Inventory, names: Sequence[str]) -> list[str]:
-        """Names of entries that differ from the upstream; equal ones are recorded as proven."""
+    def _compare(self, source: Inventory, names: Sequence[str]) -> dict[str, str]:
+        """Entries that differ from the upstream; equal ones are recorded as proven."""
         landed = cell_files.entries(self.directory, self.cell)
-        files = [name for name in names if source.entries[name].kind == "f"]
-        source_md5s, landed_md5s = self._checksums(source, files)
-        differing = []
+        sizes = file_sizes({name: source.entries[name] for name in names})
+        source_md5s, landed_md5s = self._checksums(sizes)
+        differing = {}
         for name in names:
-            entry, found = source.entries[name], landed.get(name)
+            entry = source.entries[name]
             if entry.kind == "f":
                 same = name in source_md5s and source_md5s[name] == landed_md5s.get(name)
             else:
-                same = entry.kind == "o" or _alike(entry, found)
+                same = entry.kind == "o" or entry.is_like(landed.get(name))
             if same:
                 self.proven[name] = entry.identity
                 if entry.kind == "f":
                     self.md5s[name] = landed_md5s[name]
             else:
-                differing.append(name)
+                differing[name] = "differs"
         return differing
 
-    def _checksums(
-        self, source: Inventory, files: Sequence[str]
-    ) -> tuple[dict[str, str], dict[str, str]]:
+    def _checksums(self, sizes: Mapping[str, int]) -> tuple[dict[str, str], dict[str, str]]:
         """MD5 of files upstream and in the landing area; both sides read at the same time."""
-        if not files:
+        if not sizes:
             return {}, {}
-        patience = longest_silence([source.entries[name].size for name in files])
         stopped = threading.Event()
         with ThreadPoolExecutor(1) as pool:
             local = pool.submit(
                 cell_files.checksums,
                 self.directory,
                 self.cell,
-                files,
-                lambda: stopped.is_set() or self.stop(),
+                sizes,
+                lambda: stopped.is_set() or self.source.endpoint.stop(),
             )
             try:
-                answer, _ = self._query(CHECKSUMS, names_given(files), patience)
-                return read_checksums(answer), local.result()
+                return self.source.checksums(str(self.cell), sizes), local.result()
             finally:
                 stopped.set()
-
-    def _list_source(self) -> Inventory:
-        """List the cell upstream at this moment. Raises _CopyStopped."""
-        answer, errors = self._query(FILES)
-        if not answer:
-            raise _CopyStopped(
-                "again", f"{self.run}/{self.cell} cannot be read: {last_line(errors)}"
-            )
-        # An entry that disappears during this listing is missing in the next one.
-        bad = [
-            line for line in errors.splitlines() if not line.endswith("No such file or directory")
-        ]
-        if bad:
-            raise _CopyStopped(
-                "again", f"{self.run}/{self.cell} cannot be read in full: {last_line(bad[-1])}"
-            )
-        return read_files(answer)
-
-    def _query(
-        self, script: str, given: bytes = b"", patience: float = 0.0
-    ) -> tuple[list[bytes], str]:
-        """Records of a response about the cell, and its error text. Raises _CopyStopped."""
-        query = question(script, f"{self.run.path}/{self.cell}")
-        command = ssh.remote(self.upstream, query, self.control) if self.run.over_ssh else query
-        quiet = self.upstream.connect_timeout + self.upstream.timeout + patience
-        ended = self.runner(command, quiet=quiet, given=given, stop=self.stop)
-        if ended.why:
-            raise _CopyStopped("again", f"{self.run} does not answer: {ended.why}")
-        try:
-            answer, _ = records(ended.output)
-        except MalformedResponse as error:
-            raise _CopyStopped(
-                *_not_done(judge_query(ended.code, ended.errors), f"{self.run}: {error}")
-            ) from error
-        return answer, ended.errors
 
     def _transfer(
         self,
         source: Inventory,
         names: Sequence[str],
-        present: int,
-        total: int,
+        present: int = 0,
+        total: int = 0,
+        *,
         ignore_times: bool = False,
     ) -> None:
-        """Run rsync for some files. Raises _CopyStopped if rsync fails."""
-        progress = RsyncProgress()
-        if self.on_progress and total:
-            self.on_progress(present, total)
+        """Copy some files with rsync, also those of equal size and time with `ignore_times`."""
 
-        def on_output(data: bytes) -> None:
-            if progress.feed(data) and self.on_progress and total:
-                self.on_progress(min(present + progress.bytes, total), total)
+        def on_progress(copied: int) -> None:
+            if self.on_progress and total:
+                self.on_progress(min(present + copied, total), total)
 
-        command = transfer(
-            self.upstream,
-            self.run,
-            self.relative,
-            control=self.control,
+        on_progress(0)
+        endpoint, path = self.source.endpoint, self.source.location.path
+        pushed = self.upstream.mode == "push"
+        there = f"{self.upstream.landing_there.rstrip('/')}/{self.relative}/"
+        command = copy_command(
+            endpoint,
+            f"{path}/" if pushed else endpoint.rsync_path(path),
+            there if pushed else "./",
             nice=self.nice,
-            ignore_times=ignore_times,
+            options=("--links", "--safe-links"),
+            always=("--ignore-missing-args", *(("--ignore-times",) if ignore_times else ())),
+            template=self.upstream.rsync,
+            pushed=pushed,
         )
         self.log.line(
             f"{self.cell}: {number_of(len(names), 'file or directory', 'files and directories')}"
         )
-        self.log.command(command)
-        largest = max(source.entries[name].size for name in names)
-        ended = self.runner(
+        copy_files(
+            endpoint,
             command,
-            # rsync's own time limits are shorter. This one is for what they miss, such as a frozen
-            # rsync that pushes.
-            quiet=2 * self.upstream.timeout
-            + self.upstream.connect_timeout
-            + largest / SLOWEST_READING,
-            given=names_given(f"{self.cell}/{name}" for name in names),
-            directory=self.directory,
-            on_output=on_output,
-            stop=self.stop,
+            [f"{self.cell}/{name}" for name in names],
+            self.directory,
+            largest=max(source.entries[name].size for name in names),
+            log=self.log,
+            label=str(self.cell),
+            on_progress=on_progress,
         )
-        self._note(ended, progress)
-        if ended.why:
-            raise _CopyStopped("again", f"copying was ended: {ended.why}")
-        if ended.code:
-            raise _CopyStopped(*_not_done(judge(ended.code, ended.errors), "copying"))
-
-    def _note(self, ended: CommandResult, progress: RsyncProgress) -> None:
-        for line in ended.errors.splitlines()[-50:]:
-            self.log.line(f"  {line}")
-        self.log.line(f"{self.cell}: exit code {ended.code}: {progress}")
-
-
-def _not_done(judgement: CommandOutcome, what: str) -> CommandOutcome:
-    outcome: Outcome = "again" if judgement.outcome == "done" else judgement.outcome
-    return CommandOutcome(outcome, f"{what}: {judgement.why}" if judgement.why else what)
-
-
-def _alike(source: InventoryEntry, landed: InventoryEntry | None) -> bool:
-    """Whether an entry need not be copied.
-
-    Times are compared in whole seconds, because some file systems store no more.
-    """
-    if landed is None or landed.kind != source.kind:
-        return False
-    if source.kind == "f":
-        return (landed.size, landed.mtime // 10**9) == (source.size, source.mtime // 10**9)
-    return source.kind == "d" or landed.target == source.target

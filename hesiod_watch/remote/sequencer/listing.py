@@ -14,13 +14,14 @@ from dataclasses import dataclass
 
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
-from hesiod_watch.core.inventory import CELLS, MalformedResponse, decoded, question, records
+from hesiod_watch.core.errors import HesiodError
+from hesiod_watch.core.inventory import CELLS, decoded
 from hesiod_watch.core.location import Location
 from hesiod_watch.core.model import CellId, QuarantinedName
-from hesiod_watch.host.command import CommandResult, CommandRunner, run
-from hesiod_watch.remote import ssh
-from hesiod_watch.remote.connection import HostUnreachable, connected
-from hesiod_watch.rules.exit_codes import judge_query, last_line
+from hesiod_watch.host.command import CommandRunner, run
+from hesiod_watch.remote.connection import connected
+from hesiod_watch.remote.directory import RemoteDirectory
+from hesiod_watch.rules.exit_codes import last_line
 from hesiod_watch.rules.run_names import FoundRun
 
 _NOT_RUNS = frozenset({"lost+found"})
@@ -72,25 +73,14 @@ def list_upstream(
     if place.is_local:
         return UpstreamListing()
     try:
-        with connected(upstream, runner, stop) as control:
-            query = question(CELLS, place.path)
-            command = ssh.remote(upstream, query, control) if place.over_ssh else query
-            ended = runner(command, quiet=upstream.connect_timeout + upstream.timeout, stop=stop)
-    except HostUnreachable as error:
+        with connected(upstream, runner, stop) as endpoint:
+            response = RemoteDirectory(endpoint, place).query(CELLS)
+    except HesiodError as error:
         return UpstreamListing(problem=str(error))
-    return _read(place, ended)
-
-
-def _read(place: Location, ended: CommandResult) -> UpstreamListing:
-    if ended.why:
-        return UpstreamListing(problem=f"{place} does not answer: {ended.why}")
-    try:
-        answer, code = records(ended.output)
-    except MalformedResponse as error:
-        why = judge_query(ended.code, ended.errors).why or "the command ended without an error"
-        return UpstreamListing(problem=f"{place} cannot be listed: {error}; {why}")
-    runs, quarantined = _classify(answer, place)
-    problem = f"{place} cannot be listed in full: {last_line(ended.errors)}" if code else ""
+    runs, quarantined = _classify(response.records, place)
+    problem = (
+        f"{place} cannot be listed in full: {last_line(response.errors)}" if response.code else ""
+    )
     return UpstreamListing(runs, quarantined, problem)
 
 
