@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 from backup_mount import facts_of
 
+from hesiod_watch.actions.copies.mirror import DirectoryMirror
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
+from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup import device_of, opened, results_place
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.queries import FORMAT, MARKER
@@ -118,6 +120,20 @@ def test_replaced_versions_are_kept(backup: BackupPlaceSettings, source: Path) -
     contents = {path.name: path.read_bytes() for path in moved}
     assert contents["-c"] == b"\2" * SIZE
     assert contents["#a"] == b"\0" * 7 + b"\1" + b"\0" * (SIZE - 8)
+
+
+def test_repair_keeps_other_problems(backup: BackupPlaceSettings, source: Path) -> None:
+    """A damaged copy is copied once more; one whose source is missing stays reported."""
+    copied(backup, source)
+    for name in ("#a", "-c"):
+        flip(Path(backup.location) / PLACE / name, 7)
+    facts = facts_of(source)
+    (source / "#a").unlink()
+    with opened(backup) as store:
+        mirror = DirectoryMirror(store, source, source, PLACE, facts, RunLog(None))
+        (problem,) = mirror.verify_files(lambda done: None)
+        assert problem.startswith(f"second: {PLACE}/#a: differs: ")
+        assert store.entries(f"{store.superseded(PLACE)}")["-c"].size == SIZE
 
 
 def test_set_aside(backup: BackupPlaceSettings, source: Path) -> None:

@@ -22,6 +22,7 @@ from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.local_files import opened_directory
 from hesiod_watch.remote.backup.store import BackupStore
+from hesiod_watch.remote.rsync import compare_and_repair
 from hesiod_watch.rules.copies import FLAGS, RESULTS, Facts, FileFact
 
 LOGS = frozenset({"pipeline.log", "sync.log", "backup.log"})
@@ -54,18 +55,12 @@ class DirectoryMirror:
 
         Raises TemporaryError, PermanentError.
         """
-        here = _sizes_and_times(self.source, self.below, self.facts)
+        here = self._sources()
         before = self.store.entries(self.directory)
         aside = {name for name, entry in before.items() if _is_conflicting(name, entry, self.facts)}
         self.store.set_aside(self.directory, _outermost(aside))
-        present = {
-            name: entry for name, entry in before.items() if name not in aside and entry.kind == "f"
-        }
-        needed = [
-            name
-            for name in self.facts
-            if name in here and not _same_size_and_time(present.get(name), here[name])
-        ]
+        present = {name: entry for name, entry in before.items() if name not in aside}
+        needed = [name for name, entry in here.items() if not entry.is_like(present.get(name))]
         done = self.size - sum(self.facts[name].size for name in needed)
         self._copy(needed, lambda more: on_progress(done + more))
         gone = {name: before[name] for name in aside | (set(needed) & present.keys())}
@@ -77,19 +72,54 @@ class DirectoryMirror:
 
         A file that differs is copied once more and read again; its former version is kept.
         """
-        wrong = find_wrong(self.store, self.directory, self.facts, on_progress=on_progress)
-        here = _sizes_and_times(self.source, self.below, self.facts)
-        again = [name for name in wrong if name in here]
-        if again:
-            before = self.store.entries(self.directory)
-            for sentence in sentences(self.store, self.directory, self.facts, wrong)[:100]:
-                self.log.line(f"{sentence}; copied once more, the former copy is kept")
-            self._copy(again, lambda done: None, ignore_times=True)
-            _require_set_aside(
-                self.store, self.directory, {name: before[name] for name in again if name in before}
+
+        def compare(only: Collection[str] | None) -> dict[str, str]:
+            first = only is None
+            return find_wrong(
+                self.store,
+                self.directory,
+                self.facts,
+                None if first else self.source,
+                on_progress if first else lambda done: None,
+                only=only,
             )
-            wrong = find_wrong(self.store, self.directory, self.facts, self.source, only=again)
-        return sentences(self.store, self.directory, self.facts, wrong)
+
+        def repair(problems: dict[str, str]) -> Collection[str]:
+            here = self._sources()
+            if again := [name for name in problems if name in here]:
+                before = self.store.entries(self.directory)
+                for sentence in sentences(self.store, self.directory, self.facts, problems)[:100]:
+                    self.log.line(f"{sentence}; copied once more, the former copy is kept")
+                self._copy(again, lambda done: None, ignore_times=True)
+                gone = {name: before[name] for name in again if name in before}
+                _require_set_aside(self.store, self.directory, gone)
+            return again
+
+        problems = compare_and_repair(compare, repair)
+        return sentences(self.store, self.directory, self.facts, problems)
+
+    def _sources(self) -> dict[str, InventoryEntry]:
+        """Source files that can be copied.
+
+        Raises PermanentError if the size of a file differs from its fact.
+        """
+        found: dict[str, InventoryEntry] = {}
+        if not self.source.is_dir():
+            return found
+        with opened_directory(self.source, self.below) as directory:
+            for name, fact in self.facts.items():
+                try:
+                    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+                except OSError:
+                    continue  # missing here: reading at the backup shows whether a copy exists
+                if status.st_size != fact.size:
+                    where = display(str(self.source / name))
+                    raise PermanentError(
+                        f"{where}: {number_of(status.st_size, 'byte')}, and should be {fact.size}; "
+                        "it is not copied"
+                    )
+                found[name] = InventoryEntry("f", status.st_size, status.st_mtime_ns)
+        return found
 
     def _copy(
         self,
@@ -124,38 +154,6 @@ def _outermost(names: Collection[str]) -> list[str]:
         for name in names
         if not any(str(above) in names for above in PurePosixPath(name).parents)
     ]
-
-
-def _same_size_and_time(there: InventoryEntry | None, here: os.stat_result) -> bool:
-    # Times in whole seconds: not every file system keeps more.
-    return there is not None and (there.size, there.mtime // 10**9) == (
-        here.st_size,
-        here.st_mtime_ns // 10**9,
-    )
-
-
-def _sizes_and_times(source: Path, below: Path, facts: Facts) -> dict[str, os.stat_result]:
-    """Status of the source files that can be copied.
-
-    Raises PermanentError if the size of a file differs from its fact.
-    """
-    found: dict[str, os.stat_result] = {}
-    if not source.is_dir():
-        return found
-    with opened_directory(source, below) as directory:
-        for name, fact in facts.items():
-            try:
-                status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            except OSError:
-                continue  # missing here: reading at the backup shows whether a copy exists
-            if status.st_size != fact.size:
-                where = display(str(source / name))
-                raise PermanentError(
-                    f"{where}: {number_of(status.st_size, 'byte')}, and should be {fact.size}; "
-                    "it is not copied"
-                )
-            found[name] = status
-    return found
 
 
 def _require_set_aside(
