@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import parse_whole
 
 Kind = Literal["f", "d", "l", "o"]
@@ -95,6 +96,10 @@ class MalformedResponse(Exception):
     """Error for output that is not a complete response; its text says what is wrong."""
 
 
+class HostileName(MalformedResponse):
+    """Error for a name of a file that is outside the directory that was listed."""
+
+
 def records(output: bytes) -> tuple[list[bytes], int]:
     """Return the records of a response and the exit code of its query.
 
@@ -113,6 +118,21 @@ def records(output: bytes) -> tuple[list[bytes], int]:
 def decoded(name: bytes) -> str:
     """Decode a name like `os.fsdecode`: bytes that are not UTF-8 become lone surrogates."""
     return name.decode("utf-8", "surrogateescape")
+
+
+def is_inside(name: str) -> bool:
+    """Whether a relative path stays inside its directory, and has only one spelling."""
+    return "\0" not in name and not any(part in ("", ".", "..") for part in name.split("/"))
+
+
+def _file_name(name: bytes) -> str:
+    """Name of a file in a response. Raises HostileName."""
+    if not is_inside(text := decoded(name)):
+        raise HostileName(
+            f"the answer names `{display(text)}`, which is not inside the directory; "
+            "nothing is opened or copied under this name"
+        )
+    return text
 
 
 def encoded(name: str) -> bytes:
@@ -194,7 +214,7 @@ class Inventory:
 
 
 def read_files(answer: Iterable[bytes]) -> Inventory:
-    """Read an inventory from the records of `FILES`. Raises MalformedResponse."""
+    """Read an inventory from the records of `FILES`. Raises MalformedResponse, HostileName."""
     found = list(answer)
     try:
         now = parse_whole(found[0])
@@ -209,7 +229,7 @@ def read_files(answer: Iterable[bytes]) -> Inventory:
 def _entry(head: bytes, target: bytes) -> tuple[str, InventoryEntry]:
     kind, size, mtime, changed, name = head.split(b" ", 4)
     letter: Kind = "f" if kind == b"f" else "d" if kind == b"d" else "l" if kind == b"l" else "o"
-    return decoded(name), InventoryEntry(
+    return _file_name(name), InventoryEntry(
         letter, parse_whole(size), _nanoseconds(mtime), _nanoseconds(changed), decoded(target)
     )
 
@@ -226,14 +246,14 @@ def _nanoseconds(time: bytes) -> int:
 def read_checksums(answer: Iterable[bytes]) -> dict[str, str]:
     """Read MD5 checksums by name from the records of `CHECKSUMS`.
 
-    A file that could not be read is missing in the result. Raises MalformedResponse.
+    A file that could not be read is missing in the result. Raises MalformedResponse, HostileName.
     """
     found = {}
     for record in answer:
         checksum, _, name = record.partition(b"  ./")
         if len(checksum) != 32 or not name:
             raise MalformedResponse("the answer cannot be read")
-        found[decoded(name)] = checksum.decode("ascii", "replace")
+        found[_file_name(name)] = checksum.decode("ascii", "replace")
     return found
 
 

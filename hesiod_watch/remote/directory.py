@@ -12,7 +12,7 @@ from typing import ClassVar, NamedTuple, TypeVar
 
 from hesiod_watch.core import inventory
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.inventory import Inventory, MalformedResponse
+from hesiod_watch.core.inventory import HostileName, Inventory, MalformedResponse
 from hesiod_watch.core.location import Location
 from hesiod_watch.remote.endpoint import Endpoint
 from hesiod_watch.rules.exit_codes import error_of, judge_query, last_line
@@ -98,7 +98,7 @@ class RemoteDirectory:
         """Read records; the errors of `reader`, also MalformedResponse, get this place's name."""
         try:
             return reader(records)
-        except PermanentError as error:
+        except (HostileName, PermanentError) as error:
             raise PermanentError(f"{self}: {error}") from error
         except (MalformedResponse, TemporaryError) as error:
             raise TemporaryError(f"{self}: {error}") from error

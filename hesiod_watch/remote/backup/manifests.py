@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.core.inventory import InventoryEntry
+from hesiod_watch.core.inventory import InventoryEntry, is_inside
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
@@ -126,11 +126,7 @@ def _raw_file(entry: Mapping[str, Any]) -> RawFile:
 
 def _fact(entry: Mapping[str, Any]) -> FileFact:
     name, size, md5 = entry["name"], entry["bytes"], entry["md5"]
-    if (
-        not isinstance(name, str)
-        or any(part in ("", ".", "..") for part in name.split("/"))
-        or "\0" in name
-    ):
+    if not isinstance(name, str) or not is_inside(name):
         raise ValueError(f"{name!r} is not a valid name of a file")
     if whole_number(size) is None or not isinstance(md5, str) or len(md5) != 32:
         raise ValueError(f"its entry for {name!r} is not valid")
