@@ -53,35 +53,28 @@ FAILED = {
 
 # The error output is more reliable than the code. The first text that is found counts. Texts of ssh
 # count only with a code that its failures have.
-SAID_BY_SSH: tuple[tuple[str, CommandOutcome], ...] = (
+SAID_BY_SSH: tuple[tuple[str, Outcome, str], ...] = (
     (
         "REMOTE HOST IDENTIFICATION HAS CHANGED",
-        CommandOutcome("failed", "the host's key has changed; find out why"),
+        "failed",
+        "the host's key has changed; find out why",
     ),
-    (
-        "Host key verification failed",
-        CommandOutcome("failed", "the host's key is not known here, or has changed"),
-    ),
-    (
-        "Permission denied (",
-        CommandOutcome("failed", "the host does not let us in: our key is not accepted there"),
-    ),
+    ("Host key verification failed", "failed", "the host's key is not known here, or has changed"),
+    ("Permission denied (", "failed", "the host does not let us in: our key is not accepted there"),
     (
         "Too many authentication failures",
-        CommandOutcome("failed", "the host does not let us in: too many keys were offered"),
+        "failed",
+        "the host does not let us in: too many keys were offered",
     ),
-    ("Could not resolve hostname", CommandOutcome("again", "the host's name cannot be resolved")),
-    ("Connection refused", CommandOutcome("again", "the host refuses the connection")),
-    ("No route to host", CommandOutcome("again", "there is no route to the host")),
-    ("Connection timed out", CommandOutcome("again", "the host does not answer")),
-    ("timed out during banner exchange", CommandOutcome("again", "the host does not answer")),
+    ("Could not resolve hostname", "again", "the host's name cannot be resolved"),
+    ("Connection refused", "again", "the host refuses the connection"),
+    ("No route to host", "again", "there is no route to the host"),
+    ("Connection timed out", "again", "the host does not answer"),
+    ("timed out during banner exchange", "again", "the host does not answer"),
 )
-SAID_BY_RSYNC: tuple[tuple[str, CommandOutcome], ...] = (
-    ("No space left on device", CommandOutcome("again", "there is no space left")),
-    (
-        "Disk quota exceeded",
-        CommandOutcome("again", "there is no space left: the quota is used up"),
-    ),
+SAID_BY_RSYNC: tuple[tuple[str, Outcome, str], ...] = (
+    ("No space left on device", "again", "there is no space left"),
+    ("Disk quota exceeded", "again", "there is no space left: the quota is used up"),
 )
 _SSH_CODES = frozenset({255, 12, 10})
 
@@ -94,10 +87,11 @@ def judge(code: int, said: str = "") -> CommandOutcome:
     if code == 0:
         return CommandOutcome("done", "")
     table = SAID_BY_RSYNC + (SAID_BY_SSH if code in _SSH_CODES else ())
-    outcome = next((meaning for text, meaning in table if text in said), _by_code(code))
+    found = (CommandOutcome(outcome, why) for text, outcome, why in table if text in said)
+    outcome, why = next(found, _by_code(code))
     last = last_line(said)
     end = f"exit code {code}" if code > 0 else f"signal {-code}"
-    return CommandOutcome(outcome.outcome, f"{outcome.why} ({end}{': ' + last if last else ''})")
+    return CommandOutcome(outcome, f"{why} ({end}{': ' + last if last else ''})")
 
 
 def judge_query(code: int, said: str = "") -> CommandOutcome:

@@ -12,54 +12,33 @@ from collections.abc import Iterator, Mapping, Sequence
 DEFAULT = ("rsync", "{options}", "{source}", "{destination}")
 PLACEHOLDERS = ("{options}", "{source}", "{destination}")
 
-_STALE = "it leaves files that are not the same, and reports success"
-_HALF = "it leaves a partial file where a complete one is expected"
-_REMOVES = "it removes data"
-_NOTHING = "nothing would be copied"
-_OURS = "the template does not choose which files are copied"
-
-FORBIDDEN: dict[str, str] = {
-    "--append": _STALE,
-    "--append-verify": _STALE,
-    "--size-only": _STALE,
-    "--update": _STALE,
-    "--ignore-existing": _STALE,
-    "--existing": _STALE,
-    "--ignore-non-existing": _STALE,
-    "--ignore-errors": _STALE,
-    "--inplace": _HALF,
-    "--partial": _HALF,
-    "--write-devices": _HALF,
-    "--remove-source-files": _REMOVES,
-    "--remove-sent-files": _REMOVES,
-    "--del": _REMOVES,
-    "--delete": _REMOVES,
-    "--delete-before": _REMOVES,
-    "--delete-during": _REMOVES,
-    "--delete-delay": _REMOVES,
-    "--delete-after": _REMOVES,
-    "--delete-excluded": _REMOVES,
-    "--delete-missing-args": _REMOVES,
-    "--force": _REMOVES,
-    "--backup": _REMOVES,
-    "--dry-run": _NOTHING,
-    "--list-only": _NOTHING,
-    "--only-write-batch": _NOTHING,
-    "--daemon": _NOTHING,
-    "--recursive": _OURS,
-    "--archive": _OURS,
-    "--files-from": _OURS,
-    "--no-relative": _OURS,
-    "--no-R": _OURS,
-    "--copy-links": "it copies files from outside the cell",
-    "--copy-unsafe-links": "it copies files from outside the cell",
-    "--keep-dirlinks": "it writes through links out of the landing area",
-    "--insecure-links": "it writes through links out of the landing area",
-    "--old-args": "the shell of the other side would interpret names",
-    "--devices": "it creates devices in the landing area",
-    "--copy-devices": "it reads devices without end",
-    "--remote-option": "options for the other side cannot be checked",
+_REFUSED = {
+    "it leaves files that are not the same, and reports success": (
+        "--append --append-verify --size-only --update --ignore-existing --existing "
+        "--ignore-non-existing --ignore-errors"
+    ),
+    "it leaves a partial file where a complete one is expected": (
+        "--inplace --partial --write-devices"
+    ),
+    "it removes data": (
+        "--remove-source-files --remove-sent-files --del --delete --delete-before "
+        "--delete-during --delete-delay --delete-after --delete-excluded --delete-missing-args "
+        "--force --backup"
+    ),
+    "nothing would be copied": "--dry-run --list-only --only-write-batch --daemon",
+    "the template does not choose which files are copied": (
+        "--recursive --archive --files-from --no-relative --no-R"
+    ),
+    "it copies files from outside the cell": "--copy-links --copy-unsafe-links",
+    "it writes through links out of the landing area": "--keep-dirlinks --insecure-links",
+    "the shell of the other side would interpret names": "--old-args",
+    "it creates devices in the landing area": "--devices",
+    "it reads devices without end": "--copy-devices",
+    "options for the other side cannot be checked": "--remote-option",
 }
+"""Options that may not be used, by the reason."""
+
+FORBIDDEN = {option: why for why, options in _REFUSED.items() for option in options.split()}
 
 _SHORT = {
     "a": "--archive",
@@ -74,65 +53,16 @@ _SHORT = {
     "u": "--update",
 }
 _SHORT_WITH_VALUE = frozenset("eBfT@M")
-_LONG_WITH_VALUE = frozenset(
-    {
-        *(
-            "--rsh",
-            "--rsync-path",
-            "--block-size",
-            "--exclude",
-            "--include",
-            "--filter",
-            "--exclude-from",
-        ),
-        *(
-            "--include-from",
-            "--temp-dir",
-            "--partial-dir",
-            "--timeout",
-            "--bwlimit",
-            "--chmod",
-            "--chown",
-            "--info",
-        ),
-        *(
-            "--debug",
-            "--compress-choice",
-            "--compress-level",
-            "--checksum-choice",
-            "--max-size",
-            "--min-size",
-        ),
-        *(
-            "--modify-window",
-            "--log-file",
-            "--log-file-format",
-            "--out-format",
-            "--port",
-            "--sockopts",
-            "--outbuf",
-        ),
-        *(
-            "--max-alloc",
-            "--skip-compress",
-            "--compare-dest",
-            "--copy-dest",
-            "--link-dest",
-            "--stop-after",
-            "--suffix",
-        ),
-        *(
-            "--usermap",
-            "--groupmap",
-            "--iconv",
-            "--address",
-            "--contimeout",
-            "--stderr",
-            "--files-from",
-        ),
-        *("--remote-option", "--zc", "--zl", "--cc"),
-    }
+_VALUE_FOLLOWS = (
+    "--rsh --rsync-path --block-size --exclude --include --filter --exclude-from "
+    "--include-from --temp-dir --partial-dir --timeout --bwlimit --chmod --chown --info "
+    "--debug --compress-choice --compress-level --checksum-choice --max-size --min-size "
+    "--modify-window --log-file --log-file-format --out-format --port --sockopts --outbuf "
+    "--max-alloc --skip-compress --compare-dest --copy-dest --link-dest --stop-after "
+    "--suffix --usermap --groupmap --iconv --address --contimeout --stderr --files-from "
+    "--remote-option --zc --zl --cc"
 )
+_LONG_WITH_VALUE = frozenset(_VALUE_FOLLOWS.split())
 
 
 def template_problems(words: Sequence[str]) -> Iterator[str]:
