@@ -54,13 +54,6 @@ def connected(
         yield replace(endpoint, control=control)
 
 
-def close(settings: EndpointSettings, runner: CommandRunner) -> None:
-    """End the shared connection, if there is one; commands that use it fail."""
-    control = ssh.control_path(settings) if settings.place.over_ssh else None
-    if control and control.exists():
-        runner(ssh.closing(settings, control), quiet=settings.connect_timeout)
-
-
 def _open(endpoint: Endpoint, control: Path) -> None:
     ended = endpoint.runner(
         ssh.opening(endpoint.settings, control), quiet=endpoint.silence, stop=endpoint.stop

@@ -65,11 +65,6 @@ def opening(endpoint: EndpointSettings, control: Path) -> tuple[str, ...]:
     return ("ssh", *mine, *options(endpoint, control), "--", endpoint.place.ssh_host)
 
 
-def closing(endpoint: EndpointSettings, control: Path) -> tuple[str, ...]:
-    """Command that ends the shared connection."""
-    return ("ssh", *options(endpoint, control), "-O", "exit", "--", endpoint.place.ssh_host)
-
-
 def rsh(endpoint: EndpointSettings, control: Path | None) -> str:
     """Value of rsync's `--rsh`, quoted by rsync's own rules: blanks split it, quotes protect."""
     return " ".join(_for_rsync(word) for word in ("ssh", *options(endpoint, control)))

@@ -22,7 +22,7 @@ from upstream_cells import CELL, make_cell
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host.command import run
-from hesiod_watch.remote import connection, ssh
+from hesiod_watch.remote import ssh
 from hesiod_watch.remote.sequencer.checks import check_upstream
 from hesiod_watch.remote.sequencer.listing import list_upstream
 
@@ -85,7 +85,7 @@ def test_unreachable_is_not_empty(
     """A failing sequencer is reported as a problem in time; after the fault it is listed again."""
     assert list_upstream(sequencer.upstream()).problem == ""
     make_cell(sequencer.run)
-    connection.close(sequencer.upstream(), run)
+    end_connection(sequencer.upstream())
     known = (sequencer.pair.directory / "known_hosts").read_text()
     fault(sequencer)
     began = time.monotonic()
@@ -98,6 +98,14 @@ def test_unreachable_is_not_empty(
     sequencer.host.thaw()
     sequencer.host.link.join()
     eventually(lambda: listed(sequencer), "it is listed again")
+
+
+def end_connection(upstream: UpstreamSettings) -> None:
+    """End the shared connection, so that the next command must connect."""
+    control = ssh.control_path(upstream)
+    assert control is not None
+    command = ("ssh", *ssh.options(upstream, control), "-O", "exit", upstream.place.ssh_host)
+    assert run(command, quiet=10).code == 0
 
 
 @pytest.mark.parametrize("fault", [frozen, cut])
