@@ -49,10 +49,9 @@ PARTIAL = ".hesiod-watch-partial"
 Its name is hidden, so that it is not mistaken for data.
 """
 
-FILES = framed(
-    r'printf "%s\0" "$(date +%s)"; '
-    rf'find . -mindepth 1 -name {PARTIAL} -prune -o -printf "%y %s %T@ %C@ %P\0%l\0"'
-)
+ATTRIBUTES = rf'-mindepth 1 -name {PARTIAL} -prune -o -printf "%y %s %T@ %C@ %P\0%l\0"'
+"""Arguments of find that print each entry in the form that `read_files` reads."""
+FILES = framed(rf'printf "%s\0" "$(date +%s)"; find . {ATTRIBUTES}')
 """Query for everything in the cell `$1`.
 
 The response is the time on that host, then for each entry two records: its attributes with its
@@ -181,9 +180,13 @@ Entries = Mapping[str, InventoryEntry]
 """Entries of a cell by their path relative to the cell, with `/` between the parts."""
 
 
-def file_sizes(entries: Entries) -> dict[str, int]:
-    """Size of each regular file, in bytes."""
-    return {name: entry.size for name, entry in entries.items() if entry.kind == "f"}
+def file_sizes(entries: Entries, names: Iterable[str] | None = None) -> dict[str, int]:
+    """Size of each regular file, in bytes; of all files, or of those in `names`."""
+    return {
+        name: entries[name].size
+        for name in (entries if names is None else names)
+        if name in entries and entries[name].kind == "f"
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,11 +122,7 @@ class DirectoryMirror:
         return found
 
     def _copy(
-        self,
-        names: Iterable[str],
-        on_progress: Callable[[int], None],
-        *,
-        ignore_times: bool = False,
+        self, names: Iterable[str], on_progress: Callable[[int], None], ignore_times: bool = False
     ) -> None:
         self.store.copy(
             self.source,
@@ -137,7 +133,6 @@ class DirectoryMirror:
             on_progress=on_progress,
             ignore_times=ignore_times,
         )
-        self.store.make_durable()
 
 
 def _is_conflicting(name: str, entry: InventoryEntry, facts: Facts) -> bool:
@@ -202,7 +197,6 @@ def mirror_run_files(
             }
             try:
                 store.copy(source, directory, facts, below=below, log=log)
-                store.make_durable()
                 differing = _differing(store, source, directory, facts)
             except TemporaryError:
                 if last:
@@ -221,8 +215,8 @@ def mirror_run_files(
 
 def _differing(store: BackupStore, source: Path, directory: str, facts: Facts) -> list[str]:
     """Files at the backup that are neither our present file nor the beginning of it."""
-    sizes = file_sizes(store.entries(directory))
-    md5s = store.checksums(directory, {name: sizes[name] for name in facts if name in sizes})
+    sizes = file_sizes(store.entries(directory), facts)
+    md5s = store.checksums(directory, sizes)
     return [
         name
         for name, fact in facts.items()

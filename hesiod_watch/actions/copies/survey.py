@@ -26,7 +26,7 @@ from hesiod_watch.actions import Job
 from hesiod_watch.actions.outputs.results import MANIFEST, read_manifest
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, TemporaryError
-from hesiod_watch.core.inventory import InventoryEntry
+from hesiod_watch.core.inventory import InventoryEntry, file_sizes
 from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, read_piece, read_source
 from hesiod_watch.remote.backup import (
@@ -213,12 +213,7 @@ class CopySurvey:
                     (raw_place(run, cell), list(self.raw)),
                 ):
                     before = store.entries(place)
-                    sizes = {
-                        name: before[name].size
-                        for name in names
-                        if name in before and before[name].kind == "f"
-                    }
-                    checksums = store.checksums(place, sizes)
+                    checksums = store.checksums(place, file_sizes(before, names))
                     for name in moved(before, store.entries(place)):
                         found.problems[f"{place}/{name}"] = "changed while it was read"
                     if place == raw_place(run, cell):

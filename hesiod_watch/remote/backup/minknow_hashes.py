@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hesiod_watch.core.errors import HesiodError
+from hesiod_watch.core.inventory import file_sizes
 from hesiod_watch.core.minknow_checksums import MinknowChecksums, twin_of
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display, looks_like_cell
@@ -146,11 +147,7 @@ def compare(
                 files = tuple(sorted(filter(_NAME.fullmatch, os.listdir(inner))))
             if not files:
                 return MinknowChecksums()
-            sizes = {
-                name: entry.size
-                for name, entry in cell_files.entries(directory, cell).items()
-                if entry.kind == "f"
-            }
+            sizes = file_sizes(cell_files.entries(directory, cell))
             hashes = read_output_hashes(directory, cell, sizes)
             found = dict.fromkeys(sizes, "")
             wanted = sorted(hashes.sha256.keys() & sizes.keys())

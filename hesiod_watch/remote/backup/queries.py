@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.inventory import BATCH, MalformedResponse, framed
+from hesiod_watch.core.inventory import ATTRIBUTES, BATCH, MalformedResponse, framed
 from hesiod_watch.core.records import loads, parse_whole
 
 MARKER = "hesiod-watch-backup.json"
@@ -59,11 +59,7 @@ OPEN = _script(
 )
 """Print identity, host and size of a backup. `$1` is its root, as in all these scripts."""
 
-ENTRIES = _script(
-    rf'shift; {_WALK}printf "%s\0" "$(date +%s)"; '
-    r"find . -xdev -mindepth 1 -name .hesiod-watch-partial -prune "
-    r'-o -printf "%y %s %T@ %C@ %P\0%l\0"'
-)
+ENTRIES = _script(rf'shift; {_WALK}printf "%s\0" "$(date +%s)"; find . -xdev {ATTRIBUTES}')
 """List a directory, given by its parts after the root. Records are as in `inventory.FILES`."""
 
 CHECKSUMS = _script(

@@ -106,7 +106,7 @@ class BackupStore(RemoteDirectory):
         log: RunLog = _NO_LOG,
         on_progress: Callable[[int], None] = lambda copied: None,
     ) -> None:
-        """Copy regular files from `source` to a directory, which is created.
+        """Copy regular files from `source` to a directory, which is created; they are durable then.
 
         A file that is replaced is kept in `superseded`. Safe to stop at any moment and to repeat: a
         file with the same size and time is not sent again, and an interrupted large file is
@@ -114,31 +114,31 @@ class BackupStore(RemoteDirectory):
         `ignore_times`: compare contents also if size and time agree. This method does not verify
         the result.
         """
-        names = list(names)
-        if not names:
-            return
-        self.query(queries.MAKE, directory)
-        superseded = f"{self.location.path}/{self.superseded(directory)}"
-        command = copy_command(
-            self.endpoint,
-            "./",
-            self.endpoint.rsync_path(f"{self.location.path}/{directory}"),
-            nice=self.nice,
-            options=("--backup", f"--backup-dir={superseded}"),
-            always=("--ignore-times",) if ignore_times else (),
-        )
-        with opened_directory(source, below) as descriptor:
-            log.line(f"{self.backup.name}: {number_of(len(names), 'file')} to {directory}")
-            copy_files(
+        if names := list(names):
+            self.query(queries.MAKE, directory)
+            superseded = f"{self.location.path}/{self.superseded(directory)}"
+            command = copy_command(
                 self.endpoint,
-                command,
-                names,
-                descriptor,
-                largest=largest(descriptor, names),
-                log=log,
-                label=self.backup.name,
-                on_progress=on_progress,
+                "./",
+                self.endpoint.rsync_path(f"{self.location.path}/{directory}"),
+                nice=self.nice,
+                options=("--backup", f"--backup-dir={superseded}"),
+                always=("--ignore-times",) if ignore_times else (),
             )
+            with opened_directory(source, below) as descriptor:
+                log.line(f"{self.backup.name}: {number_of(len(names), 'file')} to {directory}")
+                copy_files(
+                    self.endpoint,
+                    command,
+                    names,
+                    descriptor,
+                    largest=largest(descriptor, names),
+                    log=log,
+                    label=self.backup.name,
+                    on_progress=on_progress,
+                )
+        # Also without a copy: the files may come from a copy that was killed before this.
+        self.make_durable()
 
     def make_durable(self) -> None:
         """Sync all written data to the backup's disk."""

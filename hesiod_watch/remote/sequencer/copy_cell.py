@@ -249,7 +249,7 @@ class _CellCopy:
     def _compare(self, source: Inventory, names: Sequence[str]) -> dict[str, str]:
         """Entries that differ from the upstream; equal ones are recorded as proven."""
         landed = cell_files.entries(self.directory, self.cell)
-        sizes = file_sizes({name: source.entries[name] for name in names})
+        sizes = file_sizes(source.entries, names)
         source_md5s, landed_md5s = self._checksums(sizes)
         differing = {}
         for name in names:
