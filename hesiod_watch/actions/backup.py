@@ -39,26 +39,28 @@ from hesiod_watch.host import process
 from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
-from hesiod_watch.remote.backup import (
+from hesiod_watch.remote.backup.init import refuse_same_disk
+from hesiod_watch.remote.backup.manifests import (
     RAW_MANIFEST,
+    manifest_md5,
+    read_raw,
+    read_raw_data,
+    result_facts,
+    sources_of,
+    write_raw,
+)
+from hesiod_watch.remote.backup.store import opened
+from hesiod_watch.rules.backup_schedule import run_digest
+from hesiod_watch.rules.checksum_findings import carried_finding, finding_in
+from hesiod_watch.rules.copies import (
     CopyRecord,
     Facts,
     copies_in,
     digest,
-    manifest_md5,
-    opened,
     raw_place,
     raw_wanted,
-    read_raw,
-    read_raw_data,
-    result_facts,
     results_place,
-    sources_of,
-    write_raw,
 )
-from hesiod_watch.remote.backup.init import refuse_same_disk
-from hesiod_watch.rules.backup_schedule import run_digest
-from hesiod_watch.rules.checksum_findings import carried_finding, finding_in
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import COPIES_FILE, observe

@@ -22,7 +22,7 @@ from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, Progress
 from hesiod_watch.host import process
 from hesiod_watch.host.locks import alone_on_this_host
-from hesiod_watch.remote.backup import raw_of_sync, write_raw
+from hesiod_watch.remote.backup.manifests import raw_of_sync, write_raw
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
 from hesiod_watch.rules import completeness

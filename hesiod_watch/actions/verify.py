@@ -29,28 +29,29 @@ from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
-from hesiod_watch.remote.backup import (
-    BackupStore,
+from hesiod_watch.remote.backup.compare import find_wrong, sentences
+from hesiod_watch.remote.backup.manifests import (
+    RawManifest,
+    manifest_md5,
+    read_raw,
+    read_raw_data,
+    result_facts,
+    sources_of,
+)
+from hesiod_watch.remote.backup.minknow_hashes import compare
+from hesiod_watch.remote.backup.store import BackupStore, opened
+from hesiod_watch.rules.checksum_findings import carried_finding, problem_of
+from hesiod_watch.rules.copies import (
     CopyRecord,
     Facts,
     FileFact,
     damage_in,
     digest,
     known_copies,
-    manifest_md5,
-    opened,
     raw_place,
     raw_wanted,
-    read_raw,
-    read_raw_data,
-    result_facts,
     results_place,
-    sources_of,
 )
-from hesiod_watch.remote.backup.compare import find_wrong, sentences
-from hesiod_watch.remote.backup.manifests import RawManifest
-from hesiod_watch.remote.backup.minknow_hashes import compare
-from hesiod_watch.rules.checksum_findings import carried_finding, problem_of
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import COPIES_FILE
 

@@ -12,8 +12,9 @@ import pytest
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
-from hesiod_watch.remote.backup import (
-    digest,
+from hesiod_watch.remote.backup.manifests import (
+    RAW_MANIFEST,
+    RawManifest,
     raw_of_sync,
     read_raw,
     read_raw_data,
@@ -22,8 +23,8 @@ from hesiod_watch.remote.backup import (
     sources_of,
     write_raw,
 )
-from hesiod_watch.remote.backup.manifests import RAW_MANIFEST, RawManifest
 from hesiod_watch.remote.backup.minknow_hashes import compare, parse
+from hesiod_watch.rules.copies import digest
 
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 NAMES = ("pod5/a.pod5", "#x", " b\n", "-c", "\udcff.txt", "fastq_pass/barcode01/ä.fastq")

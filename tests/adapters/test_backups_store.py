@@ -14,9 +14,11 @@ from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host.runlog import RunLog
-from hesiod_watch.remote.backup import device_of, opened, results_place
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
+from hesiod_watch.remote.backup.local_files import device_of
 from hesiod_watch.remote.backup.queries import FORMAT, MARKER
+from hesiod_watch.remote.backup.store import opened
+from hesiod_watch.rules.copies import results_place
 
 RUN, CELL = "20261122_TEST_alpha", CellId("sample $x [a]*", "20261122_2210_1A_PAW00001_0a1b2c3d")
 PLACE = results_place(RUN, CELL)

@@ -15,7 +15,8 @@ from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.inventory import CELLS, CHECKSUMS, FILES
 from hesiod_watch.host.command import CommandResult, run
-from hesiod_watch.remote.backup import opened, queries
+from hesiod_watch.remote.backup import queries
+from hesiod_watch.remote.backup.store import opened
 from hesiod_watch.remote.directory import RemoteDirectory
 from hesiod_watch.remote.endpoint import Endpoint
 from hesiod_watch.remote.sequencer.listing import list_upstream

@@ -9,8 +9,7 @@ import pytest
 from hesiod_watch import cli
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.core.model import CellId
-from hesiod_watch.remote.backup import read_raw_data, write_raw
-from hesiod_watch.remote.backup.manifests import RawManifest
+from hesiod_watch.remote.backup.manifests import RawManifest, read_raw_data, write_raw
 from hesiod_watch.runs import flags
 
 RUN = "20261122_TEST_alpha"

@@ -22,10 +22,13 @@ from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host.runlog import RunLog
-from hesiod_watch.remote.backup import device_of, opened, read_raw_manifest, results_place
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.init import initialise_backup
+from hesiod_watch.remote.backup.local_files import device_of
+from hesiod_watch.remote.backup.manifests import read_raw_manifest
 from hesiod_watch.remote.backup.queries import FORMAT, MARKER
+from hesiod_watch.remote.backup.store import opened
+from hesiod_watch.rules.copies import results_place
 
 pytestmark = [
     pytest.mark.system,

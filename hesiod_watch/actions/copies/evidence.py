@@ -17,10 +17,11 @@ from hesiod_watch.actions.copies.survey import Copies, CopySurvey, moved
 from hesiod_watch.core.inventory import Entries, file_sizes
 from hesiod_watch.core.model import CellFlags, CellId
 from hesiod_watch.host import process
-from hesiod_watch.remote.backup import damage_in, manifest_md5, read_raw, read_raw_manifest
+from hesiod_watch.remote.backup.manifests import manifest_md5, read_raw, read_raw_manifest
 from hesiod_watch.remote.sequencer import deletion_list
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.checksum_findings import finding_in, problem_of
+from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.rules.deletion_proof import (
     DeletionEvidence,
     DeletionProof,

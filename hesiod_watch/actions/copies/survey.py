@@ -29,15 +29,11 @@ from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.inventory import InventoryEntry, file_sizes
 from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, read_piece, read_source
-from hesiod_watch.remote.backup import (
-    Facts,
-    device_of,
-    opened,
-    raw_place,
-    result_facts,
-    results_place,
-)
+from hesiod_watch.remote.backup.local_files import device_of
+from hesiod_watch.remote.backup.manifests import result_facts
 from hesiod_watch.remote.backup.minknow_hashes import OutputHashes, read_output_hashes
+from hesiod_watch.remote.backup.store import opened
+from hesiod_watch.rules.copies import Facts, raw_place, results_place
 from hesiod_watch.rules.deletion_proof import CopyEvidence, FoundEntry
 from hesiod_watch.runs import cell_files
 
