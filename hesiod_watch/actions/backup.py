@@ -29,6 +29,7 @@ from hesiod_watch.actions.outputs.ingest_dir import hold_ingest_dir
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.minknow_checksums import KEY
 from hesiod_watch.core.model import CellId, Progress, RunType
@@ -54,7 +55,6 @@ from hesiod_watch.rules.backup_schedule import run_digest
 from hesiod_watch.rules.checksum_findings import carried_finding, finding_in
 from hesiod_watch.rules.copies import (
     CopyRecord,
-    Facts,
     copies_in,
     digest,
     raw_place,
@@ -226,19 +226,19 @@ class _CellBackup:
                 return copy
         return None
 
-    def _raw(self) -> Facts:
+    def _raw(self) -> Entries:
         """Facts about the raw data, after reading the files that were not known yet.
 
         Without a backup that stores raw data, nothing is read.
         """
         former = read_raw(self.cell_output)
         if flags.read_flags(self.job.pipeline).stripped(self.cell.stem):
-            return former.facts  # only a part is in landing; the removed files are on the backups
+            return former.files  # only a part is in landing; the removed files are on the backups
         if (
             not any(raw_policy(self.kind, backup) for backup in self.job.config.backups)
             or not self.job.cell_dir.is_dir()
         ):
-            return former.facts
+            return former.files
         raw = read_raw_data(
             self.job.config.landing,
             self.job.run_dir,
@@ -251,12 +251,12 @@ class _CellBackup:
             stop=self._stopped,
         )
         self.finding = raw.checksums.finding(iso_now()) or self.finding
-        self._refuse_other_content(former.facts, raw.facts)
+        self._refuse_other_content(former.files, raw.files)
         if raw != former:
             write_raw(self.cell_output, raw)
-        return raw.facts
+        return raw.files
 
-    def _refuse_other_content(self, former: Facts, now: Facts) -> None:
+    def _refuse_other_content(self, former: Entries, now: Entries) -> None:
         """Refuse raw data that changed although the cell was not processed again.
 
         Raw data of a finished cell do not change. If they did, the disk may be failing, and the
@@ -278,7 +278,12 @@ class _CellBackup:
             )
 
     def _copy(
-        self, backup: BackupPlaceSettings, manifest: str, results: Facts, raw: Facts, wanted: Facts
+        self,
+        backup: BackupPlaceSettings,
+        manifest: str,
+        results: Entries,
+        raw: Entries,
+        wanted: Entries,
     ) -> CopyRecord:
         run, job = self.job.run_dir.name, self.job
         with opened(backup, stop=self._stopped) as store:

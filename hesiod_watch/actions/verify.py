@@ -22,6 +22,7 @@ from hesiod_watch.actions.outputs.ingest_dir import hold_ingest_dir
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.model import CellId, Progress
 from hesiod_watch.core.naming import display
@@ -43,8 +44,6 @@ from hesiod_watch.remote.backup.store import BackupStore, opened
 from hesiod_watch.rules.checksum_findings import carried_finding, problem_of
 from hesiod_watch.rules.copies import (
     CopyRecord,
-    Facts,
-    FileFact,
     damage_in,
     digest,
     known_copies,
@@ -287,8 +286,8 @@ class _Verification:
                 self.found.problems.append(
                     f"{shown}: extra: it came after raw.json was made, and is not backed up"
                 )
-            elif file.fact != before.fact:
-                self.found.problems.append(f"{shown}: {_other(before.fact, file.fact)}")
+            elif not file.same_content(before):
+                self.found.problems.append(f"{shown}: {_other(before, file)}")
                 self.bad[f"{raw_place(self.run_dir.name, self.cell)}/{name}"] = directory / name
 
     def _minknow(self, checksums: MinknowChecksums, known: Collection[str] | None) -> None:
@@ -302,11 +301,11 @@ class _Verification:
             self.found.problems.append(problem_of(wrong))
 
     def _backup(
-        self, backup: BackupPlaceSettings, copy: CopyRecord, results: Facts, raw: RawManifest
+        self, backup: BackupPlaceSettings, copy: CopyRecord, results: Entries, raw: RawManifest
     ) -> None:
         run = self.run_dir.name
         wanted = raw_wanted(
-            raw.facts, sources_of(self.cell_output), wanted=copy.raw, fastq=backup.fastq
+            raw.files, sources_of(self.cell_output), wanted=copy.raw, fastq=backup.fastq
         )
         total = sum(fact.size for facts in (results, wanted) for fact in facts.values())
         try:
@@ -339,7 +338,7 @@ class _Verification:
             return
         self.found.problems += problems
         if not problems:
-            all_raw = digest(raw.facts)
+            all_raw = digest(raw.files)
             self.found.copies.append(
                 replace(
                     copy,
@@ -351,7 +350,7 @@ class _Verification:
             )
 
     def _part(
-        self, store: BackupStore, directory: str, facts: Facts, here: Path, done: int, total: int
+        self, store: BackupStore, directory: str, facts: Entries, here: Path, done: int, total: int
     ) -> list[str]:
         """Verify one directory of a backup.
 
@@ -382,7 +381,7 @@ class _Verification:
             )
 
 
-def _other(before: FileFact, now: FileFact) -> str:
+def _other(before: FileEntry, now: FileEntry) -> str:
     size = (
         f"{number_of(now.size, 'byte')}, and was {before.size}; " if now.size != before.size else ""
     )

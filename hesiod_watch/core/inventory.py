@@ -11,15 +11,12 @@ The upstream needs GNU find, xargs and md5sum, which every sequencer (Ubuntu) ha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from hesiod_watch.core.file_entry import Entries, EntryKind, FileEntry, changed_names, is_inside
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import parse_whole
-
-Kind = Literal["f", "d", "l", "o"]
-"""Type of a directory entry: file, directory, link, anything else (FIFO, socket, device)."""
 
 SUMMARY = "final_summary"
 _BEGIN = b"hesiod-watch answers\0"
@@ -119,11 +116,6 @@ def decoded(name: bytes) -> str:
     return name.decode("utf-8", "surrogateescape")
 
 
-def is_inside(name: str) -> bool:
-    """Whether a relative path stays inside its directory, and has only one spelling."""
-    return "\0" not in name and not any(part in ("", ".", "..") for part in name.split("/"))
-
-
 def _file_name(name: bytes) -> str:
     """Name of a file in a response. Raises HostileName."""
     if not is_inside(text := decoded(name)):
@@ -136,57 +128,6 @@ def _file_name(name: bytes) -> str:
 
 def encoded(name: str) -> bytes:
     return name.encode("utf-8", "surrogateescape")
-
-
-@dataclass(frozen=True, slots=True)
-class InventoryEntry:
-    """One entry of a directory. Times are nanoseconds since the epoch, by the file system's clock.
-
-    `changed` is the inode's change time. No program can set it back, so it reveals a file that was
-    rewritten and given its old mtime.
-    """
-
-    kind: Kind
-    size: int = 0  # bytes
-    mtime: int = 0
-    changed: int = 0
-    target: str = ""  # target of a link
-
-    def is_like(self, copy: InventoryEntry | None) -> bool:
-        """Whether a copy of this entry need not be copied again.
-
-        Times are compared in whole seconds, because some file systems store no more.
-        """
-        if copy is None or copy.kind != self.kind:
-            return False
-        if self.kind == "f":
-            return (copy.size, copy.mtime // 10**9) == (self.size, self.mtime // 10**9)
-        return self.kind == "d" or copy.target == self.target
-
-    @property
-    def identity(self) -> tuple[object, ...]:
-        """Values that differ if the entry has changed.
-
-        The times of a directory do not count: the entries in it show the changes themselves.
-        """
-        return (
-            (self.kind, self.target)
-            if self.kind != "f"
-            else (self.kind, self.size, self.mtime, self.changed)
-        )
-
-
-Entries = Mapping[str, InventoryEntry]
-"""Entries of a cell by their path relative to the cell, with `/` between the parts."""
-
-
-def file_sizes(entries: Entries, names: Iterable[str] | None = None) -> dict[str, int]:
-    """Size of each regular file, in bytes; of all files, or of those in `names`."""
-    return {
-        name: entries[name].size
-        for name in (entries if names is None else names)
-        if name in entries and entries[name].kind == "f"
-    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,9 +152,7 @@ class Inventory:
 
     def same(self, other: Inventory) -> bool:
         """Whether the two inventories show the same entries, none added, removed or changed."""
-        return self.entries.keys() == other.entries.keys() and all(
-            entry.identity == other.entries[name].identity for name, entry in self.entries.items()
-        )
+        return not changed_names(self.entries, other.entries)
 
 
 def read_files(answer: Iterable[bytes]) -> Inventory:
@@ -221,19 +160,26 @@ def read_files(answer: Iterable[bytes]) -> Inventory:
     found = list(answer)
     try:
         now = parse_whole(found[0])
-        entries = dict(
+        listed = [
             _entry(head, target) for head, target in zip(found[1::2], found[2::2], strict=True)
-        )
+        ]
     except (ValueError, IndexError) as error:
         raise MalformedResponse("the answer cannot be read") from error
-    return Inventory(entries, now)
+    return Inventory({entry.name: entry for entry in listed}, now)
 
 
-def _entry(head: bytes, target: bytes) -> tuple[str, InventoryEntry]:
-    kind, size, mtime, changed, name = head.split(b" ", 4)
-    letter: Kind = "f" if kind == b"f" else "d" if kind == b"d" else "l" if kind == b"l" else "o"
-    return _file_name(name), InventoryEntry(
-        letter, parse_whole(size), _nanoseconds(mtime), _nanoseconds(changed), decoded(target)
+def _entry(head: bytes, target: bytes) -> FileEntry:
+    kind, size, mtime, ctime, name = head.split(b" ", 4)
+    letter: EntryKind = (
+        "f" if kind == b"f" else "d" if kind == b"d" else "l" if kind == b"l" else "o"
+    )
+    return FileEntry(
+        _file_name(name),
+        letter,
+        parse_whole(size),
+        _nanoseconds(mtime),
+        _nanoseconds(ctime),
+        target=decoded(target),
     )
 
 

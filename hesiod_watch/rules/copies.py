@@ -1,8 +1,8 @@
 """Copies of a cell: facts about files, records of copies, paths on a backup. No I/O.
 
-A *fact* is a file's name, size and MD5. A *copy record* says that all facts of a cell's results,
-and of its raw data, were true on one backup when the files were read there. It describes the past:
-a deletion that relies on a copy needs a recent reading of that copy.
+A *fact* is the name, size and MD5 that a file should have. A *copy record* says that all facts of a
+cell's results, and of its raw data, were true on one backup when the files were read there. It
+describes the past: a deletion that relies on a copy needs a recent reading of that copy.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any
 
+from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.model import Attempt, CellId
 from hesiod_watch.core.records import whole_number
 from hesiod_watch.core.times import time_of
@@ -21,19 +22,6 @@ RESULTS = "results"
 RAW = "raw"
 FLAGS = "pipeline"
 SUPERSEDED = "superseded"
-
-
-@dataclass(frozen=True, slots=True)
-class FileFact:
-    """Expected state of one file; `name` is relative to its directory, with `/` as separator."""
-
-    name: str
-    size: int
-    md5: str
-
-
-Facts = Mapping[str, FileFact]
-"""Facts by the names of their files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +50,7 @@ class CopyRecord:
         return time_of(self.verified_at)
 
 
-def digest(facts: Facts) -> str:
+def digest(facts: Entries) -> str:
     """SHA-256 of the names, sizes and checksums of all facts; "" without facts."""
     if not facts:
         return ""
@@ -130,7 +118,7 @@ def raw_place(run: str, cell: CellId) -> str:
     return f"{run}/{RAW}/{cell}"
 
 
-def raw_wanted(raw: Facts, sources: Iterable[str], *, wanted: bool, fastq: bool) -> Facts:
+def raw_wanted(raw: Entries, sources: Iterable[str], *, wanted: bool, fastq: bool) -> Entries:
     """The raw data that a backup must contain: all, none, or all except some FASTQ files.
 
     The excepted files are `sources`, whose reads are in the results.

@@ -26,13 +26,13 @@ from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
+from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 
 Dropped = Literal["upstream", "landing"]
-Kind = Literal["f", "d", "l", "o"]
 COPIES = 2
 """Verified copies of every file that must remain, each on a separate device."""
 SMALL = 1_000_000
@@ -53,25 +53,6 @@ class ProofLimits:
     fresh: timedelta = timedelta(hours=24)  # from the reading of a copy to the proof
     # from the last inventory of the place to the last deletion
     lasts: timedelta = timedelta(minutes=10)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundEntry:
-    """Current state of an entry in the place of deletion."""
-
-    kind: Kind
-    size: int = 0
-    # device, inode and times: they differ if the file was replaced or changed
-    identity: tuple[int, ...] = ()
-    md5: str = ""  # MD5 of its bytes, read there; "" if they could not be read
-
-
-@dataclass(frozen=True, slots=True)
-class RecordedFile:
-    """A file as recorded when its cell was proven complete."""
-
-    size: int
-    md5: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +79,8 @@ class DeletionEvidence:
     cell: CellId
     dropped: Dropped
     taken_at: datetime  # time of the last inventory of the place
-    found: Mapping[str, FoundEntry]  # entries by name relative to the cell
-    recorded: Mapping[str, RecordedFile]  # the raw manifest
+    found: Entries  # entries with the MD5 read there; "" if a file could not be read
+    recorded: Entries  # files of the raw manifest: as they were when the cell was complete
     copies: Mapping[str, tuple[CopyEvidence, ...]]  # copies by name relative to the cell
     closed: str = ""  # why no more files can arrive; "": more may arrive
     epoch: int = 0  # epoch of the processing that `.done` records
@@ -110,16 +91,6 @@ class DeletionEvidence:
     blockers: tuple[str, ...] = ()  # flags that prevent a deletion, one sentence each
     moved: tuple[str, ...] = ()  # names added, removed or changed while evidence was gathered
     checksums: MinknowChecksums = NO_CHECKSUMS  # result of MinKNOW's own checksums of the cell
-
-
-@dataclass(frozen=True, slots=True)
-class DeletionTarget:
-    """A file that may be deleted; `identity` is that of `FoundEntry`."""
-
-    name: str
-    size: int
-    md5: str
-    identity: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +131,7 @@ class DeletionProof:
     cell: CellId
     dropped: Dropped
     inventory_digest: str  # `digest_of` all files found there
-    files: tuple[DeletionTarget, ...]
+    files: tuple[FileEntry, ...]
     kept: tuple[KeptFile, ...]
     # remaining copies of each of `files`
     copies: Mapping[str, tuple[CopyEvidence, ...]] = field(repr=False)
@@ -209,7 +180,7 @@ def prove(
         *_about_time(evidence, limits, now),
     ]
     reasons += _about_names(evidence)
-    files: list[DeletionTarget] = []
+    files: list[FileEntry] = []
     kept: list[KeptFile] = []
     counted: dict[str, tuple[CopyEvidence, ...]] = {}
     for name in sorted(evidence.found):
@@ -223,7 +194,7 @@ def prove(
         if why or missing:
             kept.append(KeptFile(name, entry.size, why or missing))
         else:
-            files.append(DeletionTarget(name, entry.size, entry.md5, entry.identity))
+            files.append(entry)
             counted[name] = copies
     if evidence.dropped == "upstream":
         reasons += [f"{display(each.name)}: {each.why}" for each in kept]
@@ -245,7 +216,7 @@ def prove(
     )
 
 
-def digest_of(found: Mapping[str, FoundEntry]) -> str:
+def digest_of(found: Entries) -> str:
     """MD5 of the `md5sum -z` listing of an inventory's files.
 
     Each name begins with `./`; the order is that of the names' bytes. `bin/hesiod-clean-upstream`
@@ -325,14 +296,14 @@ def _about_names(evidence: DeletionEvidence) -> Iterator[str]:
             yield f"{display(name)}: was not there when the cell was recorded as complete"
         elif not entry.md5:
             yield f"{display(name)}: could not be read"
-        elif (entry.size, entry.md5) != (fact.size, fact.md5):
+        elif not entry.same_content(fact):
             yield f"{display(name)}: is not what it was when the cell was recorded as complete"
     if evidence.dropped == "upstream":
         for name in sorted(evidence.recorded.keys() - evidence.found.keys()):
             yield f"{display(name)}: is not there any more, so the cell was changed"
 
 
-def _reason_kept(evidence: DeletionEvidence, name: str, entry: FoundEntry) -> str:
+def _reason_kept(evidence: DeletionEvidence, name: str, entry: FileEntry) -> str:
     """Why a file is kept whatever copies exist; "" if the copies decide."""
     if entry.kind != "f":
         return "a link" if entry.kind == "l" else "no regular file"
@@ -346,7 +317,7 @@ def _reason_kept(evidence: DeletionEvidence, name: str, entry: FoundEntry) -> st
 
 
 def _counting_copies(
-    evidence: DeletionEvidence, name: str, entry: FoundEntry, limits: ProofLimits, now: datetime
+    evidence: DeletionEvidence, name: str, entry: FileEntry, limits: ProofLimits, now: datetime
 ) -> tuple[tuple[CopyEvidence, ...], str]:
     """The copies that count for a file, and why they are too few; "" if they suffice."""
     copies = evidence.copies.get(name, ())
@@ -369,7 +340,7 @@ def _counting_copies(
 def _why_not_counted(
     evidence: DeletionEvidence,
     copy: CopyEvidence,
-    entry: FoundEntry,
+    entry: FileEntry,
     limits: ProofLimits,
     now: datetime,
 ) -> str:

@@ -18,7 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.inventory import PARTIAL, Entries, InventoryEntry, Kind
+from hesiod_watch.core.file_entry import Entries, FileEntry
+from hesiod_watch.core.inventory import PARTIAL
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
 
@@ -66,12 +67,12 @@ def _open_or_make(parent: int, name: str) -> int:
     return os.open(name, _DIRECTORY, dir_fd=parent)
 
 
-def entries(run: int, cell: CellId) -> dict[str, InventoryEntry]:
+def entries(run: int, cell: CellId) -> dict[str, FileEntry]:
     """List everything of a cell in the landing area; empty if it is not there yet.
 
     Raises PermanentError if a link or a file has the name of the library or the cell, OSError.
     """
-    found: dict[str, InventoryEntry] = {}
+    found: dict[str, FileEntry] = {}
     try:
         with _directory(run, (cell.library, cell.name)) as descriptor:
             _walk(descriptor, "", found)
@@ -84,7 +85,7 @@ def entries(run: int, cell: CellId) -> dict[str, InventoryEntry]:
     return found
 
 
-def _walk(directory: int, prefix: str, found: dict[str, InventoryEntry]) -> None:
+def _walk(directory: int, prefix: str, found: dict[str, FileEntry]) -> None:
     with os.scandir(directory) as listed:
         names = [entry.name for entry in listed]
     for name in names:
@@ -93,11 +94,9 @@ def _walk(directory: int, prefix: str, found: dict[str, InventoryEntry]) -> None
             target = os.readlink(name, dir_fd=directory) if stat.S_ISLNK(status.st_mode) else ""
         except FileNotFoundError:
             continue
-        kind = _kind(status.st_mode)
-        found[prefix + name] = InventoryEntry(
-            kind, status.st_size, status.st_mtime_ns, status.st_ctime_ns, target
-        )
-        if kind == "d":
+        entry = FileEntry.of_status(prefix + name, status, target=target)
+        found[entry.name] = entry
+        if entry.kind == "d":
             # It may have changed meanwhile; the comparison will find what is missing.
             with suppress(FileNotFoundError, NotADirectoryError):
                 inner = os.open(name, _DIRECTORY, dir_fd=directory)
@@ -105,18 +104,6 @@ def _walk(directory: int, prefix: str, found: dict[str, InventoryEntry]) -> None
                     _walk(inner, f"{prefix}{name}/", found)
                 finally:
                     os.close(inner)
-
-
-def _kind(mode: int) -> Kind:
-    return (
-        "f"
-        if stat.S_ISREG(mode)
-        else "d"
-        if stat.S_ISDIR(mode)
-        else "l"
-        if stat.S_ISLNK(mode)
-        else "o"
-    )
 
 
 @contextmanager

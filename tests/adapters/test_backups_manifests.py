@@ -18,7 +18,6 @@ from hesiod_watch.remote.backup.manifests import (
     raw_of_sync,
     read_raw,
     read_raw_data,
-    read_raw_manifest,
     result_facts,
     sources_of,
     write_raw,
@@ -66,7 +65,7 @@ def test_all_files_whatever_their_names(place: Place) -> None:
     taken = place.take()
     write_raw(place.output, taken)
     assert read_raw(place.output) == taken
-    facts = read_raw_manifest(place.output)
+    facts = read_raw(place.output).files
     assert set(facts) == set(NAMES)
     for name, fact in facts.items():
         data = (place.cell / name).read_bytes()
@@ -79,9 +78,9 @@ def test_unchanged_files_are_not_read_again(place: Place) -> None:
     """A file with unchanged size and times is not read again: terabytes are read only once."""
     former = place.take()
     file = former.files["#x"]
-    other = replace(file, fact=replace(file.fact, md5="0" * 32))  # no reading would find this MD5
+    other = replace(file, md5="0" * 32)  # no reading would find this MD5
     now = place.take(RawManifest(str(CELL), {**former.files, "#x": other}))
-    assert now.facts["#x"].md5 == "0" * 32
+    assert now.files["#x"].md5 == "0" * 32
     assert place.reported == []
 
 
@@ -94,9 +93,9 @@ def test_a_changed_file_is_read_again_and_reported(place: Place, name: str) -> N
     path.write_bytes(b"x" * size)
     os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
     now = place.take(former)
-    assert now.facts[name].md5 == md5(b"x" * size)
+    assert now.files[name].md5 == md5(b"x" * size)
     assert any(
-        "other content" in sentence and now.facts[name].md5 in sentence
+        "other content" in sentence and now.files[name].md5 in sentence
         for sentence in place.reported
     )
 
@@ -106,7 +105,7 @@ def test_a_missing_file_stays_in_the_list(place: Place) -> None:
     former = place.take()
     (place.cell / "-c").unlink()
     now = place.take(former)
-    assert now.facts == former.facts
+    assert now.files == former.files
     assert place.reported == ["-c was among the raw data and is not there any more"]
 
 
@@ -117,14 +116,14 @@ def test_only_regular_files(place: Place, tmp_path: Path) -> None:
     (place.cell / "link").symlink_to(tmp_path / "elsewhere" / "secret")
     (place.cell / "linked").symlink_to(tmp_path / "elsewhere")
     os.mkfifo(place.cell / "fifo")
-    assert set(place.take().facts) == set(NAMES)
+    assert set(place.take().files) == set(NAMES)
     assert [sentence.split(" is ")[0] for sentence in place.reported] == ["fifo", "link", "linked"]
 
 
 def test_missing_and_linked_cells(place: Place, tmp_path: Path) -> None:
     """A missing cell has no files; a cell that is a link is refused."""
     place.cell.rename(tmp_path / "moved")
-    assert place.take().facts == {}
+    assert place.take().files == {}
     place.cell.symlink_to(tmp_path / "moved")
     with pytest.raises(PermanentError, match="no directory, or a link"):
         place.take()
@@ -187,15 +186,15 @@ def test_damaged(place: Place, text: str) -> None:
     """A damaged raw.json is an error that names it, never an empty list."""
     (place.output / RAW_MANIFEST).write_text(text)
     with pytest.raises(PermanentError, match=r"raw\.json is damaged"):
-        read_raw_manifest(place.output)
+        read_raw(place.output)
 
 
 def test_no_raw_json(place: Place) -> None:
     """A missing raw.json is an empty list; a directory in its place is an error."""
-    assert read_raw_manifest(place.output) == {}
+    assert read_raw(place.output).files == {}
     (place.output / RAW_MANIFEST).mkdir()
     with pytest.raises(PermanentError, match="not a regular file"):
-        read_raw_manifest(place.output)
+        read_raw(place.output)
 
 
 def test_minknow_s_own_checksums(place: Place) -> None:
@@ -324,8 +323,8 @@ def test_checksums_of_a_sync(place: Place) -> None:
     """Files that a sync has read enter raw.json unread; other files are read later."""
     known = {name: md5((place.cell / name).read_bytes()) for name in NAMES[:3]}
     made = raw_of_sync(CELL, known, place.landing, place.run)
-    assert set(made.facts) == set(NAMES[:3])
-    assert digest(place.take(made).facts) == digest(place.take().facts)
+    assert set(made.files) == set(NAMES[:3])
+    assert digest(place.take(made).files) == digest(place.take().files)
 
 
 def test_results(place: Place) -> None:

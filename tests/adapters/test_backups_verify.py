@@ -12,10 +12,11 @@ from hesiod_watch.actions import Job
 from hesiod_watch.actions.verify import verify_and_record
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import LOCAL, Attempt, CellId
 from hesiod_watch.host import process
-from hesiod_watch.remote.backup.manifests import RawFile, RawManifest, write_raw
-from hesiod_watch.rules.copies import FileFact, damage_in
+from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
+from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.runs import flags
 
 RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
@@ -45,7 +46,7 @@ def job(tmp_path: Path) -> Job:
 
 def lose(job: Job, names: list[str]) -> None:
     """Write a raw.json that lists missing files."""
-    files = {name: RawFile(FileFact(name, 1, "0" * 32), 1) for name in names}
+    files = {name: FileEntry(name, size=1, mtime_ns=1, md5="0" * 32) for name in names}
     write_raw(job.output / CELL.library / CELL.name, RawManifest(str(CELL), files))
 
 

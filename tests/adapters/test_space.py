@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.config import BackupPlaceSettings, Config
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import (
     LOCAL,
     Attempt,
@@ -21,9 +22,9 @@ from hesiod_watch.core.model import (
     RunName,
     Snapshot,
 )
-from hesiod_watch.remote.backup.manifests import RawFile, RawManifest, write_raw
+from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
 from hesiod_watch.remote.backup.queries import MARKER
-from hesiod_watch.rules.copies import CopyRecord, FileFact
+from hesiod_watch.rules.copies import CopyRecord
 from hesiod_watch.service.capacity import DAY, WINDOW, DiskSpace, spaces
 
 NOW = 1_795_000_000.0
@@ -77,8 +78,8 @@ def test_growth(config: Config) -> None:
     found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
     assert found == {"landing": 1400 / WINDOW, "output": 1400 / WINDOW, "second": 4200 / WINDOW}
     raw = {
-        "x": RawFile(FileFact("x", 2800, "0" * 32), 1),
-        "y": RawFile(FileFact("y", 0, "0" * 32), 1),
+        "x": FileEntry("x", size=2800, mtime_ns=1, md5="0" * 32),
+        "y": FileEntry("y", size=0, mtime_ns=1, md5="0" * 32),
     }
     write_raw(config.output / "run" / CELL.library / CELL.name, RawManifest(str(CELL), raw))
     found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from snapshots import attempt, cell, flag, run
 
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import Attempt, Cell, CellId, Liveness, Owner, Policy, Snapshot
 from hesiod_watch.rules import backup_schedule
 from hesiod_watch.rules.copies import CopyRecord, copies_in, digest, known_copies, raw_wanted
-from hesiod_watch.rules.copies import FileFact as Fact
 from hesiod_watch.rules.stages import digest_of_report
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -271,12 +271,12 @@ def test_records_survive_json() -> None:
 
 def test_digest() -> None:
     """The digest changes with every fact, and with nothing else."""
-    facts = {name: Fact(name, 1, "0" * 32) for name in ("a", "b\n", "\udcff")}
+    facts = {name: FileEntry(name, size=1, md5="0" * 32) for name in ("a", "b\n", "\udcff")}
     assert digest(facts) == digest(dict(reversed(facts.items())))
     assert digest({}) == ""
     others = [
-        {**facts, "a": Fact("a", 2, "0" * 32)},
-        {**facts, "a": Fact("a", 1, "1" * 32)},
+        {**facts, "a": FileEntry("a", size=2, md5="0" * 32)},
+        {**facts, "a": FileEntry("a", size=1, md5="1" * 32)},
         {**facts, "c": facts["a"]},
     ]
     assert len({digest(each) for each in [facts, *others]}) == 4
@@ -285,7 +285,7 @@ def test_digest() -> None:
 def test_raw_policy() -> None:
     """A backup contains all raw data, those that are not yet in the results, or none."""
     facts = {
-        name: Fact(name, 1, "0" * 32)
+        name: FileEntry(name, size=1, md5="0" * 32)
         for name in ("fastq_pass/a.fastq", "fastq_pass/late.fastq", "pod5/a.pod5")
     }
     sources = {"fastq_pass/a.fastq"}

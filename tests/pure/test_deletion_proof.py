@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.core.model import CellId
 from hesiod_watch.rules import deletion_proof
@@ -23,9 +24,7 @@ from hesiod_watch.rules.deletion_proof import (
     DeletionEvidence,
     DeletionProof,
     DeletionRefused,
-    FoundEntry,
     ProofLimits,
-    RecordedFile,
     digest_of,
     prove,
 )
@@ -66,9 +65,14 @@ def evidence(dropped: deletion_proof.Dropped = "upstream", **more: Any) -> Delet
         "cell": CELL,
         "dropped": dropped,
         "taken_at": NOW - timedelta(seconds=5),
-        "found": {"fastq_pass": FoundEntry("d")}
-        | {name: FoundEntry("f", size, (1, 2), md5(name)) for name, size in SIZES.items()},
-        "recorded": {name: RecordedFile(size, md5(name)) for name, size in SIZES.items()},
+        "found": {"fastq_pass": FileEntry("fastq_pass", "d")}
+        | {
+            name: FileEntry(name, size=size, device=1, inode=2, md5=md5(name))
+            for name, size in SIZES.items()
+        },
+        "recorded": {
+            name: FileEntry(name, size=size, md5=md5(name)) for name, size in SIZES.items()
+        },
         "copies": {
             name: tuple(a_copy(place, name) for place in copies_of_file)
             for name, copies_of_file in places.items()
@@ -215,7 +219,7 @@ def with_copy(name: str, where: str, **more: Any) -> Spoil:
     return spoil
 
 
-def with_found(name: str, entry: FoundEntry | None) -> Spoil:
+def with_found(name: str, entry: FileEntry | None) -> Spoil:
     """Change one file in the place of deletion; None removes it."""
 
     def spoil(found: DeletionEvidence) -> DeletionEvidence:
@@ -272,24 +276,24 @@ REFUSED: Mapping[str, tuple[Spoil, str]] = {
         "nothing says that all of the cell is here",
     ),
     "a file more than recorded": (
-        with_found("new", FoundEntry("f", 1, (1,), md5("new"))),
+        with_found("new", FileEntry("new", size=1, inode=1, md5=md5("new"))),
         "new: was not there when",
     ),
     "a file with other bytes": (
-        with_found(SIGNAL, FoundEntry("f", 9_000_000, (1,), md5("x"))),
+        with_found(SIGNAL, FileEntry(SIGNAL, size=9_000_000, inode=1, md5=md5("x"))),
         "is not what it was when",
     ),
     "a file of another size": (
-        with_found(SIGNAL, FoundEntry("f", 1, (1,), md5(SIGNAL))),
+        with_found(SIGNAL, FileEntry(SIGNAL, size=1, inode=1, md5=md5(SIGNAL))),
         "is not what it was when",
     ),
     "a file fewer": (with_found(SIGNAL, None), "is not there any more"),
     "a file that cannot be read": (
-        with_found(SIGNAL, FoundEntry("f", 9_000_000, (1,))),
+        with_found(SIGNAL, FileEntry(SIGNAL, size=9_000_000, inode=1)),
         "could not be read",
     ),
-    "a link in it": (with_found("link", FoundEntry("l")), "link: a link"),
-    "a FIFO in it": (with_found("fifo", FoundEntry("o")), "fifo: no regular file"),
+    "a link in it": (with_found("link", FileEntry("link", "l")), "link: a link"),
+    "a FIFO in it": (with_found("fifo", FileEntry("fifo", "o")), "fifo: no regular file"),
     "it changed meanwhile": (
         changed(moved=(SIGNAL,)),
         "came, went or changed while it was looked at",
@@ -363,7 +367,9 @@ def test_reasons_name_the_file() -> None:
     """A reason about a file begins with its name, safe to show."""
     name = "evil\n\x1b[2J.pod5"
     found = evidence()
-    spoilt = replace(found, found={**found.found, name: FoundEntry("f", 1, (1,), md5(name))})
+    spoilt = replace(
+        found, found={**found.found, name: FileEntry(name, size=1, inode=1, md5=md5(name))}
+    )
     (reason,) = [
         each for each in refused(spoilt).split("; ") if "evil" in each and "was not there" in each
     ]
@@ -406,13 +412,11 @@ def test_nothing_to_delete() -> None:
 def test_the_digest_is_of_names_and_bytes() -> None:
     """Two inventories have the same digest only if names and bytes are equal."""
     one = {
-        "a": FoundEntry("f", 1, (1,), md5("1")),
-        "b": FoundEntry("f", 1, (1,), md5("2")),
-        "d": FoundEntry("d"),
+        "a": FileEntry("a", size=1, inode=1, md5=md5("1")),
+        "b": FileEntry("b", size=1, inode=1, md5=md5("2")),
+        "d": FileEntry("d", "d"),
     }
-    assert digest_of(one) == digest_of(
-        {name: replace(each, identity=(9,)) for name, each in one.items()}
-    )
+    assert digest_of(one) == digest_of({name: replace(each, inode=9) for name, each in one.items()})
     assert digest_of(one) != digest_of({"a": one["b"], "b": one["a"]})
     assert digest_of(one) != digest_of({"a": one["a"], "c": one["b"]})
     assert digest_of(one) != digest_of({"a": one["a"]})
@@ -447,11 +451,11 @@ def test_two_devices_or_no_proof(
     copies_of_file: list[CopyEvidence], dropped: deletion_proof.Dropped
 ) -> None:
     """A file is deleted only if two correct, fresh, countable copies are on two devices."""
-    entry = FoundEntry("f", SIZES[SIGNAL], (1,), md5(SIGNAL))
+    entry = FileEntry(SIGNAL, size=SIZES[SIGNAL], inode=1, md5=md5(SIGNAL))
     found = evidence(
         dropped,
         found={SIGNAL: entry},
-        recorded={SIGNAL: RecordedFile(entry.size, entry.md5)},
+        recorded={SIGNAL: FileEntry(SIGNAL, size=entry.size, md5=entry.md5)},
         copies={SIGNAL: tuple(copies_of_file)},
     )
     answer = prove(found, ProofLimits(), NOW)

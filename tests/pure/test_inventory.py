@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.inventory import (
     Inventory,
-    InventoryEntry,
     MalformedResponse,
     names_given,
     read_checksums,
@@ -37,11 +37,19 @@ def test_files_are_read() -> None:
     assert code == 0
     assert there.now == 1700000000
     assert dict(there.entries) == {
-        "fastq_pass": InventoryEntry("d", 4096, 1700000001_500000000, 1700000002_000000000),
-        "fastq_pass/a b\nc": InventoryEntry("f", 12, 1700000001_123456789, 1700000002_000000000),
-        "final_summary_x.txt": InventoryEntry("f", 3, 1700000001_000000000, 1700000002_000000000),
-        "link": InventoryEntry("l", 5, 1700000001_000000000, 1700000002_000000000, "to/it"),
-        "fifo": InventoryEntry("o", 0, 1700000001_000000000, 1700000002_000000000),
+        "fastq_pass": FileEntry(
+            "fastq_pass", "d", 4096, 1700000001_500000000, 1700000002_000000000
+        ),
+        "fastq_pass/a b\nc": FileEntry(
+            "fastq_pass/a b\nc", "f", 12, 1700000001_123456789, 1700000002_000000000
+        ),
+        "final_summary_x.txt": FileEntry(
+            "final_summary_x.txt", "f", 3, 1700000001_000000000, 1700000002_000000000
+        ),
+        "link": FileEntry(
+            "link", "l", 5, 1700000001_000000000, 1700000002_000000000, target="to/it"
+        ),
+        "fifo": FileEntry("fifo", "o", 0, 1700000001_000000000, 1700000002_000000000),
     }
     assert there.summaries == ("final_summary_x.txt",)
 
@@ -104,7 +112,7 @@ def test_names_are_given_with_dots() -> None:
 
 
 def entry(size: int = 1, mtime: int = 2, changed: int = 3) -> Inventory:
-    return Inventory({"a": InventoryEntry("f", size, mtime, changed)}, 0)
+    return Inventory({"a": FileEntry("a", "f", size, mtime, changed)}, 0)
 
 
 @pytest.mark.parametrize(
@@ -130,7 +138,7 @@ def test_only_files_at_the_top_are_summaries() -> None:
         "x/final_summary_b.txt": "f",
     }
     there = Inventory(
-        {name: InventoryEntry("d" if kind == "d" else "f") for name, kind in names.items()}, 0
+        {name: FileEntry(name, "d" if kind == "d" else "f") for name, kind in names.items()}, 0
     )
     assert there.summaries == ()
 

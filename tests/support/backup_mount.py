@@ -8,18 +8,17 @@ from pathlib import Path
 
 from mounts import mount_memory, unmount
 
-from hesiod_watch.rules.copies import Facts, FileFact
+from hesiod_watch.core.file_entry import Entries, FileEntry
 
 
-def facts_of(place: Path) -> Facts:
+def facts_of(place: Path) -> Entries:
     """Size and MD5 of every file in a directory, as a backup expects them."""
     found = {}
     for path in sorted(place.rglob("*")):
         if path.is_file():
             name, data = str(path.relative_to(place)), path.read_bytes()
-            found[name] = FileFact(
-                name, len(data), hashlib.md5(data, usedforsecurity=False).hexdigest()
-            )
+            md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+            found[name] = FileEntry(name, size=len(data), md5=md5)
     return found
 
 

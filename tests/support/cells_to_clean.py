@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.rules.deletion_marks import (
     EVIDENCE,
     LIST,
@@ -18,7 +19,7 @@ from hesiod_watch.rules.deletion_marks import (
     evidence_name,
     evidence_text,
 )
-from hesiod_watch.rules.deletion_proof import FoundEntry, digest_of
+from hesiod_watch.rules.deletion_proof import digest_of
 
 PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-clean-upstream"
 SHELLS = {"dash": ["dash"], "bash": ["bash", "--posix"], "busybox": ["busybox", "sh"]}
@@ -113,9 +114,11 @@ class Sequencer:
         ]
 
 
-def seen(path: Path) -> FoundEntry:
+def seen(path: Path) -> FileEntry:
     data = path.read_bytes()
-    return FoundEntry("f", len(data), md5=hashlib.md5(data, usedforsecurity=False).hexdigest())
+    return FileEntry(
+        path.name, size=len(data), md5=hashlib.md5(data, usedforsecurity=False).hexdigest()
+    )
 
 
 def contents(cell: Path) -> dict[str, bytes]:

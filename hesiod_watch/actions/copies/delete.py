@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.copies.survey import identity_of
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.naming import display
-from hesiod_watch.rules.deletion_proof import DeletionProof, DeletionTarget
+from hesiod_watch.rules.deletion_proof import DeletionProof
 from hesiod_watch.runs import cell_files
 
 FILES_PER_CHECK = 64
@@ -73,15 +73,15 @@ def delete_files(
             _make_durable(directory, job, proof)
 
 
-def _delete_one(directory: int, job: Job, target: DeletionTarget) -> bool:
+def _delete_one(directory: int, job: Job, target: FileEntry) -> bool:
     """Delete one file; False if it is already absent.
 
     Raises TemporaryError if it is another file, OSError.
     """
     try:
         with cell_files.holder(directory, job.the_cell, target.name) as (parent, name):
-            found = identity_of(os.stat(name, dir_fd=parent, follow_symlinks=False))
-            if found != target.identity:
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            if not target.same_file(FileEntry.of_status(target.name, status)):
                 raise TemporaryError(
                     f"{display(target.name)} is not the file any more that was proven; "
                     "no further file is deleted"

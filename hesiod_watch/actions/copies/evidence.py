@@ -13,11 +13,11 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.copies.survey import Copies, CopySurvey, moved
-from hesiod_watch.core.inventory import Entries, file_sizes
+from hesiod_watch.actions.copies.survey import Copies, CopySurvey
+from hesiod_watch.core.file_entry import FileEntry, changed_names, file_sizes
 from hesiod_watch.core.model import CellFlags, CellId
 from hesiod_watch.host import process
-from hesiod_watch.remote.backup.manifests import manifest_md5, read_raw, read_raw_manifest
+from hesiod_watch.remote.backup.manifests import manifest_md5, read_raw
 from hesiod_watch.remote.sequencer import deletion_list
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.checksum_findings import finding_in, problem_of
@@ -26,9 +26,7 @@ from hesiod_watch.rules.deletion_proof import (
     DeletionEvidence,
     DeletionProof,
     DeletionRefused,
-    FoundEntry,
     ProofLimits,
-    RecordedFile,
     about_cell,
     prove,
 )
@@ -64,7 +62,7 @@ def gather_evidence(
     cell_output = job.output / cell.library / cell.name
     with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
         raw = read_raw(cell_output)
-        survey = CopySurvey(job, directory, cell_output, raw.facts, stop)
+        survey = CopySurvey(job, directory, cell_output, raw.files, stop)
         with ThreadPoolExecutor(2 + len(job.config.backups)) as pool:
             listed = pool.submit(_list_upstream_files, there, cell) if there else None
             backups = [
@@ -76,15 +74,14 @@ def gather_evidence(
             places += [
                 survey.with_outputs(backup, future.result(), outputs) for backup, future in backups
             ]
-            before, found = listed.result() if listed else (here.entries, here.found)
+            found = listed.result() if listed else here.found
         taken_at = datetime.now(UTC)
         after = (
             there.inventory(there.place(cell)).entries
             if there
             else cell_files.entries(directory, cell)
         )
-    recorded = {name: RecordedFile(fact.size, fact.md5) for name, fact in survey.raw.items()}
-    names = found.keys() | recorded.keys()
+    names = found.keys() | survey.raw.keys()
     # A file that raw.json names was part of the cell. After a strip only backups have it.
     sha256 = {**dict.fromkeys([*found, *here.found], ""), **raw.sha256, **here.sha256}
     evidence = DeletionEvidence(
@@ -93,10 +90,10 @@ def gather_evidence(
         "upstream" if there else "landing",
         taken_at,
         found,
-        recorded,
+        survey.raw,
         copies={name: tuple(place[name] for place in places if name in place) for name in names},
         manifest=manifest_md5(cell_output),
-        moved=moved(before, after),
+        moved=changed_names(found, after),
         checksums=here.hashes.judge(sha256) or raw.checksums,
     )
     return _with_flags(job, evidence)
@@ -105,10 +102,6 @@ def gather_evidence(
 def unmet_preconditions(job: Job) -> tuple[str, ...]:
     """Reasons in flags and manifests against deleting the job's cell; reads no data."""
     cell_output = job.output / job.the_cell.library / job.the_cell.name
-    recorded = {
-        name: RecordedFile(fact.size, fact.md5)
-        for name, fact in read_raw_manifest(cell_output).items()
-    }
     now = datetime.now(UTC)
     evidence = DeletionEvidence(
         job.run_dir.name,
@@ -116,29 +109,21 @@ def unmet_preconditions(job: Job) -> tuple[str, ...]:
         "landing",
         now,
         {},
-        recorded,
+        read_raw(cell_output).files,
         copies={},
         manifest=manifest_md5(cell_output),
     )
     return tuple(about_cell(_with_flags(job, evidence)))
 
 
-def _list_upstream_files(
-    there: deletion_list.DeletionList, cell: CellId
-) -> tuple[Entries, dict[str, FoundEntry]]:
+def _list_upstream_files(there: deletion_list.DeletionList, cell: CellId) -> dict[str, FileEntry]:
     """Every entry of a cell on an upstream, with the MD5 of its files."""
     inventory = there.inventory(there.place(cell))
     checksums = there.checksums(there.place(cell), file_sizes(inventory.entries))
-    found = {
-        name: FoundEntry(
-            entry.kind,
-            entry.size,
-            (entry.size, entry.mtime, entry.changed),
-            checksums.get(name, ""),
-        )
+    return {
+        name: replace(entry, md5=checksums.get(name, ""))
         for name, entry in inventory.entries.items()
     }
-    return inventory.entries, found
 
 
 # Records in flags.

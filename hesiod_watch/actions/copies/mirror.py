@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.core.inventory import InventoryEntry, file_sizes
+from hesiod_watch.core.file_entry import Entries, FileEntry, file_sizes
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.runlog import RunLog
@@ -23,7 +23,7 @@ from hesiod_watch.remote.backup.compare import find_wrong, sentences
 from hesiod_watch.remote.backup.local_files import opened_directory
 from hesiod_watch.remote.backup.store import BackupStore
 from hesiod_watch.remote.rsync import compare_and_repair
-from hesiod_watch.rules.copies import FLAGS, RESULTS, Facts, FileFact
+from hesiod_watch.rules.copies import FLAGS, RESULTS
 
 LOGS = frozenset({"pipeline.log", "sync.log", "backup.log"})
 """Files of a run that grow while they are copied; they are copied last."""
@@ -40,7 +40,7 @@ class DirectoryMirror:
     source: Path  # the source directory; it may be missing
     below: Path  # a directory above it; below this one no link is followed
     directory: str
-    facts: Facts
+    facts: Entries
     log: RunLog
 
     @property
@@ -98,12 +98,12 @@ class DirectoryMirror:
         problems = compare_and_repair(compare, repair)
         return sentences(self.store, self.directory, self.facts, problems)
 
-    def _sources(self) -> dict[str, InventoryEntry]:
+    def _sources(self) -> dict[str, FileEntry]:
         """Source files that can be copied.
 
         Raises PermanentError if the size of a file differs from its fact.
         """
-        found: dict[str, InventoryEntry] = {}
+        found: dict[str, FileEntry] = {}
         if not self.source.is_dir():
             return found
         with opened_directory(self.source, self.below) as directory:
@@ -118,7 +118,7 @@ class DirectoryMirror:
                         f"{where}: {number_of(status.st_size, 'byte')}, and should be {fact.size}; "
                         "it is not copied"
                     )
-                found[name] = InventoryEntry("f", status.st_size, status.st_mtime_ns)
+                found[name] = FileEntry.of_status(name, status)
         return found
 
     def _copy(
@@ -135,7 +135,7 @@ class DirectoryMirror:
         )
 
 
-def _is_conflicting(name: str, entry: InventoryEntry, facts: Facts) -> bool:
+def _is_conflicting(name: str, entry: FileEntry, facts: Entries) -> bool:
     """Whether an entry of a backup is neither a wanted file nor a directory above one."""
     if entry.kind == "f" and name in facts:
         return False
@@ -151,9 +151,7 @@ def _outermost(names: Collection[str]) -> list[str]:
     ]
 
 
-def _require_set_aside(
-    store: BackupStore, directory: str, gone: Mapping[str, InventoryEntry]
-) -> None:
+def _require_set_aside(store: BackupStore, directory: str, gone: Mapping[str, FileEntry]) -> None:
     """Check that every entry set aside is in `superseded/`, or still in its place.
 
     Raises PermanentError.
@@ -213,7 +211,7 @@ def mirror_run_files(
     return number
 
 
-def _differing(store: BackupStore, source: Path, directory: str, facts: Facts) -> list[str]:
+def _differing(store: BackupStore, source: Path, directory: str, facts: Entries) -> list[str]:
     """Files at the backup that are neither our present file nor the beginning of it."""
     sizes = file_sizes(store.entries(directory), facts)
     md5s = store.checksums(directory, sizes)
@@ -232,13 +230,13 @@ def _md5_of_beginning(path: Path, size: int) -> str:
         raise TemporaryError(f"{display(str(path))}: {error.strerror}") from error
 
 
-def _facts_of(source: Path, below: Path) -> Facts:
+def _facts_of(source: Path, below: Path) -> Entries:
     """Regular files of a directory, without hidden ones, as they are now.
 
     Includes sub-directories of `pipeline`. Only the top level of `output` is wanted, so cells are
     not entered.
     """
-    found: dict[str, FileFact] = {}
+    found: dict[str, FileEntry] = {}
     with opened_directory(source, below):
         pass  # checks that it is a real directory
     pending = [""]
@@ -256,7 +254,8 @@ def _facts_of(source: Path, below: Path) -> Facts:
             elif entry.is_file(follow_symlinks=False):
                 try:
                     size = entry.stat(follow_symlinks=False).st_size
-                    found[name] = FileFact(name, size, _md5(source / name, size))
+                    md5 = _md5(source / name, size)
+                    found[name] = FileEntry(name, size=size, md5=md5)
                 except FileNotFoundError:
                     continue  # a flag that was renamed meanwhile
                 except (OSError, HesiodError) as error:

@@ -16,7 +16,7 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -26,15 +26,15 @@ from hesiod_watch.actions import Job
 from hesiod_watch.actions.outputs.results import MANIFEST, read_manifest
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, TemporaryError
-from hesiod_watch.core.inventory import InventoryEntry, file_sizes
+from hesiod_watch.core.file_entry import Entries, FileEntry, changed_names, file_sizes
 from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, read_piece, read_source
 from hesiod_watch.remote.backup.local_files import device_of
 from hesiod_watch.remote.backup.manifests import result_facts
 from hesiod_watch.remote.backup.minknow_hashes import OutputHashes, read_output_hashes
 from hesiod_watch.remote.backup.store import opened
-from hesiod_watch.rules.copies import Facts, raw_place, results_place
-from hesiod_watch.rules.deletion_proof import CopyEvidence, FoundEntry
+from hesiod_watch.rules.copies import raw_place, results_place
+from hesiod_watch.rules.deletion_proof import CopyEvidence
 from hesiod_watch.runs import cell_files
 
 CHUNK = 1 << 20
@@ -52,8 +52,7 @@ class LocalCopy:
 
     device: str
     path: Path
-    entries: dict[str, InventoryEntry]
-    found: dict[str, FoundEntry] = field(default_factory=dict)
+    found: dict[str, FileEntry] = field(default_factory=dict)
     readings: dict[str, ContentReading] = field(default_factory=dict)
     read_at: dict[str, datetime] = field(default_factory=dict)
     why: dict[str, str] = field(default_factory=dict)
@@ -68,7 +67,7 @@ class LocalCopy:
                 "landing",
                 self.device,
                 str(self.path / name),
-                _inode(entry.identity),
+                entry.inode_name,
                 entry.md5,
                 self.read_at.get(name),
                 self.why.get(name, ""),
@@ -97,7 +96,7 @@ class CopySurvey:
     job: Job
     directory: int
     cell_output: Path
-    raw: Facts
+    raw: Entries
     stop: Callable[[], bool]
 
     @cached_property
@@ -119,22 +118,21 @@ class CopySurvey:
         for name, entry in sorted(entries.items()):
             if self.stop():
                 raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: stopped")
-            md5, identity = "", tuple[int, ...]()
-            if entry.kind == "f":
-                here.read_at[name] = datetime.now(UTC)
-                try:
-                    sha256 = hashlib.sha256() if name in here.hashes.sha256 else None
-                    reading, identity = _read(
-                        self.directory, job, name, text=name in sources, sha256=sha256
-                    )
-                    md5 = reading.md5
-                    if sha256:
-                        here.sha256[name] = sha256.hexdigest()
-                    if name in sources:
-                        here.readings[name] = reading
-                except OSError as error:
-                    here.why[name] = f"cannot be read: {error.strerror}"
-            here.found[name] = FoundEntry(entry.kind, entry.size, identity, md5)
+            if entry.kind != "f":
+                continue
+            here.read_at[name] = datetime.now(UTC)
+            try:
+                sha256 = hashlib.sha256() if name in here.hashes.sha256 else None
+                reading, opened_entry = _read(
+                    self.directory, job, entry, text=name in sources, sha256=sha256
+                )
+                here.found[name] = replace(opened_entry, md5=reading.md5)
+                if sha256:
+                    here.sha256[name] = sha256.hexdigest()
+                if name in sources:
+                    here.readings[name] = reading
+            except OSError as error:
+                here.why[name] = f"cannot be read: {error.strerror}"
         return here
 
     def of_outputs(self, here: LocalCopy) -> Copies:
@@ -210,7 +208,7 @@ class CopySurvey:
                 ):
                     before = store.entries(place)
                     checksums = store.checksums(place, file_sizes(before, names))
-                    for name in moved(before, store.entries(place)):
+                    for name in changed_names(before, store.entries(place)):
                         found.problems[f"{place}/{name}"] = "changed while it was read"
                     if place == raw_place(run, cell):
                         found.raw = checksums
@@ -262,16 +260,16 @@ class CopySurvey:
 
 
 def _read(
-    directory: int, job: Job, name: str, *, text: bool, sha256: hashlib._Hash | None
-) -> tuple[ContentReading, tuple[int, ...]]:
-    """Read a file in landing once from its disk; returns the reading and the file's identity.
+    directory: int, job: Job, listed: FileEntry, *, text: bool, sha256: hashlib._Hash | None
+) -> tuple[ContentReading, FileEntry]:
+    """Read a file in landing once from its disk; returns the reading and the file as opened.
 
     With `text`, the text of the FASTQ is read too. All bytes are also added to `sha256`, if given.
 
-    Raises OSError, also if the file changed meanwhile: then nothing is known about it.
+    Raises OSError, also if the file changed since it was listed: then nothing is known about it.
     """
-    with cell_files.opened(directory, job.the_cell, name) as descriptor:
-        before = identity_of(os.fstat(descriptor))
+    with cell_files.opened(directory, job.the_cell, listed.name) as descriptor:
+        before = FileEntry.of_status(listed.name, os.fstat(descriptor))
         os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
 
         def readinto(part: memoryview) -> int:
@@ -281,10 +279,12 @@ def _read(
             return count
 
         if text:
-            reading = read_source(readinto, job.cell_dir / name, gzipped=name.endswith(".gz"))
+            path = job.cell_dir / listed.name
+            reading = read_source(readinto, path, gzipped=listed.gzipped)
         else:
             reading = ContentReading(_md5_of(readinto), None)
-        if identity_of(os.fstat(descriptor)) != before:
+        after = FileEntry.of_status(listed.name, os.fstat(descriptor))
+        if before.identity != listed.identity or not after.same_file(before):
             raise OSError(errno.EBUSY, "it changed while it was read")
     return reading, before
 
@@ -297,37 +297,15 @@ def _md5_of(readinto: ReadInto) -> str:
     return digest.hexdigest()
 
 
-def identity_of(status: os.stat_result) -> tuple[int, ...]:
-    """Identity of a file: differs for another file, and for the same file after a change.
-
-    The change time of an inode cannot be set back.
-    """
-    return (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
-
-
-def moved(
-    before: Mapping[str, InventoryEntry], after: Mapping[str, InventoryEntry]
-) -> tuple[str, ...]:
-    """Names that appeared, disappeared or changed between two listings."""
-    both = before.keys() & after.keys()
-    changed = {name for name in both if before[name].identity != after[name].identity}
-    return tuple(sorted((before.keys() ^ after.keys()) | changed))
-
-
 def _outputs(manifest: Mapping[str, Any]) -> set[str]:
     return {str(source.get("output")) for source in manifest.get("sources", [])}
 
 
-def _inode(identity: tuple[int, ...]) -> str:
-    return f"{identity[0]}:{identity[1]}" if identity else ""
-
-
 def _inode_of(path: Path) -> str:
     try:
-        status = path.lstat()
+        return FileEntry.of_status(path.name, path.lstat()).inode_name
     except OSError:
         return ""
-    return f"{status.st_dev}:{status.st_ino}"
 
 
 def _inode_at(backup: BackupPlaceSettings, path: str) -> str:

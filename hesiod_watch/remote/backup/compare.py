@@ -10,11 +10,10 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 from hesiod_watch.core.errors import HesiodError
-from hesiod_watch.core.inventory import InventoryEntry
+from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.remote.backup.store import BackupStore
-from hesiod_watch.rules.copies import Facts, FileFact
 
 COMPARED = 20
 """Differing files of a copy that are read once more in full, to find where they differ."""
@@ -24,7 +23,7 @@ BATCH = 512
 
 
 def sentences(
-    store: BackupStore, directory: str, facts: Facts, problems: Mapping[str, str]
+    store: BackupStore, directory: str, facts: Entries, problems: Mapping[str, str]
 ) -> list[str]:
     """Results of `find_wrong` as sentences that begin with the backup and directory."""
     where = f"{store.backup.name}: {display(directory)}"
@@ -40,7 +39,7 @@ def sentences(
 def find_wrong(
     store: BackupStore,
     directory: str,
-    facts: Facts,
+    facts: Entries,
     reference: Path | None = None,
     on_progress: Callable[[int], None] = lambda done: None,
     *,
@@ -80,7 +79,7 @@ def find_wrong(
     return problems
 
 
-def wrong_entry(fact: FileFact, entry: InventoryEntry | None) -> str:
+def wrong_entry(fact: FileEntry, entry: FileEntry | None) -> str:
     """Problem of a file that is visible without reading it; "" if there is none."""
     if entry is None:
         return MISSING
@@ -93,7 +92,7 @@ def wrong_entry(fact: FileFact, entry: InventoryEntry | None) -> str:
     return ""
 
 
-def extra(entry: InventoryEntry) -> str:
+def extra(entry: FileEntry) -> str:
     """Problem of an entry that no fact describes."""
     return "extra: no manifest names it" + (
         "" if entry.kind == "f" else ", and it is not a regular file"
@@ -101,7 +100,7 @@ def extra(entry: InventoryEntry) -> str:
 
 
 def _differs(
-    store: BackupStore, directory: str, fact: FileFact, found: str | None, reference: Path | None
+    store: BackupStore, directory: str, fact: FileEntry, found: str | None, reference: Path | None
 ) -> str:
     if found is None:
         return "cannot be read"

@@ -13,19 +13,18 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.core.inventory import InventoryEntry, is_inside
+from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.records import loads, whole_number
+from hesiod_watch.core.records import loads
 from hesiod_watch.remote.backup.local_files import opened_directory, opened_file
 from hesiod_watch.remote.backup.minknow_hashes import read_output_hashes
-from hesiod_watch.rules.copies import Facts, FileFact
 from hesiod_watch.runs import cell_files, flags
 
 MANIFEST = "manifest.json"
@@ -36,38 +35,12 @@ LARGEST = 1 << 30
 CHUNK = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class RawFile:
-    """One file of a cell's raw data as it was read.
-
-    Times are nanoseconds since the epoch; 0: not known.
-    """
-
-    fact: FileFact
-    mtime: int
-    changed: int = 0  # change time of the inode
-    sha256: str = ""  # only if MinKNOW wrote one for this file
-
-    def record(self) -> dict[str, object]:
-        record = {
-            "name": self.fact.name,
-            "bytes": self.fact.size,
-            "md5": self.fact.md5,
-            "mtime_ns": self.mtime,
-        }
-        return (
-            record
-            | ({"ctime_ns": self.changed} if self.changed else {})
-            | ({"sha256": self.sha256} if self.sha256 else {})
-        )
-
-
 @dataclass(frozen=True)
 class RawManifest:
     """All raw data of a cell as they were read, compared with MinKNOW's own checksums."""
 
     cell: str
-    files: Mapping[str, RawFile] = field(default_factory=dict)
+    files: Entries = field(default_factory=dict)
     # Record of `MinknowChecksums`; empty if MinKNOW wrote no checksums.
     hashes: Mapping[str, object] = field(default_factory=dict)
 
@@ -80,18 +53,6 @@ class RawManifest:
     def sha256(self) -> dict[str, str]:
         """SHA-256 of each file, "" where it was not computed."""
         return {name: file.sha256 for name, file in self.files.items()}
-
-    @property
-    def facts(self) -> Facts:
-        return {name: file.fact for name, file in self.files.items()}
-
-
-def read_raw_manifest(cell_output: Path) -> Facts:
-    """Expected raw data of a cell by `raw.json`; empty without one.
-
-    Raises PermanentError for a damaged file, TemporaryError.
-    """
-    return read_raw(cell_output).facts
 
 
 def read_raw(cell_output: Path) -> RawManifest:
@@ -106,34 +67,16 @@ def read_raw(cell_output: Path) -> RawManifest:
     try:
         if document["format"] != FORMAT:
             raise ValueError(f"its format is {document['format']!r}")
-        files = [_raw_file(entry) for entry in document["files"]]
-        if len({file.fact.name for file in files}) != len(files):
+        listed = [FileEntry.from_record(entry) for entry in document["files"]]
+        files = {file.name: file for file in listed}
+        if len(files) != len(listed):
             raise ValueError("it names a file twice")
-        hashes = document.get("output_hash", {})
-        return RawManifest(
-            str(document["cell"]), {file.fact.name: file for file in files}, dict(hashes)
-        )
+        return RawManifest(str(document["cell"]), files, dict(document.get("output_hash", {})))
     except (KeyError, TypeError, ValueError) as error:
         raise PermanentError(f"{display(str(path))} is damaged: {display(str(error))}") from error
 
 
-def _raw_file(entry: Mapping[str, Any]) -> RawFile:
-    fact = _fact(entry)
-    return RawFile(
-        fact, int(entry["mtime_ns"]), int(entry.get("ctime_ns", 0)), str(entry.get("sha256", ""))
-    )
-
-
-def _fact(entry: Mapping[str, Any]) -> FileFact:
-    name, size, md5 = entry["name"], entry["bytes"], entry["md5"]
-    if not isinstance(name, str) or not is_inside(name):
-        raise ValueError(f"{name!r} is not a valid name of a file")
-    if whole_number(size) is None or not isinstance(md5, str) or len(md5) != 32:
-        raise ValueError(f"its entry for {name!r} is not valid")
-    return FileFact(name, size, md5)
-
-
-def result_facts(cell_output: Path) -> Facts:
+def result_facts(cell_output: Path) -> Entries:
     """Expected results of a cell: the files in manifest.json, itself, and raw.json if it exists.
 
     Empty without a manifest. Raises PermanentError for a damaged one, TemporaryError if it cannot
@@ -144,12 +87,13 @@ def result_facts(cell_output: Path) -> Facts:
     if document is None:
         return {}
     try:
-        facts = {fact.name: fact for fact in map(_fact, document["files"])}
+        listed = [FileEntry.from_record(entry, times=False) for entry in document["files"]]
     except (KeyError, TypeError, ValueError) as error:
         raise PermanentError(f"{display(str(path))} is damaged: {display(str(error))}") from error
+    facts = {fact.name: fact for fact in listed}
     for name in (MANIFEST, RAW_MANIFEST):
         if (content := _content(cell_output / name)) is not None:
-            facts[name] = FileFact(name, len(content), _md5(content))
+            facts[name] = FileEntry(name, size=len(content), md5=_md5(content))
     return facts
 
 
@@ -182,7 +126,7 @@ def write_raw(cell_output: Path, manifest: RawManifest) -> None:
     document = {
         "format": FORMAT,
         "cell": manifest.cell,
-        "bytes": sum(file.fact.size for file in manifest.files.values()),
+        "bytes": sum(file.size for file in manifest.files.values()),
         **({"output_hash": dict(manifest.hashes)} if manifest.hashes else {}),
         "files": [manifest.files[name].record() for name in sorted(manifest.files)],
     }
@@ -228,9 +172,9 @@ def read_raw_data(
         for name in sorted(former.files.keys() - files.keys()):
             on_problem(f"{display(name)} was among the raw data and is not there any more")
         known = {
-            name: former.files[name]
-            for name, entry in files.items()
-            if _unchanged(entry, former.files.get(name))
+            name: before
+            for name, before in former.files.items()
+            if name in files and _unchanged(files[name], before)
         }
         for name in sorted(files.keys() & former.files.keys() - known.keys()):
             on_problem(f"{display(name)} has changed since it was read; it is read anew")
@@ -246,13 +190,11 @@ def read_raw_data(
         for name in wanted:
             if stop():
                 raise TemporaryError(f"{run_dir.name} {cell}: stopped")
-            found[name] = _read(
-                directory, cell, name, files[name], with_sha256=name in hashes.sha256
-            )
-            if (before := former.files.get(name)) and before.fact.md5 != found[name].fact.md5:
+            found[name] = _read(directory, cell, files[name], with_sha256=name in hashes.sha256)
+            if (before := former.files.get(name)) and before.md5 != found[name].md5:
                 on_problem(
                     f"{display(name)} has other content now: "
-                    f"MD5 {found[name].fact.md5}, was {before.fact.md5}"
+                    f"MD5 {found[name].md5}, was {before.md5}"
                 )
             done += files[name].size
             on_progress(done, total)
@@ -270,46 +212,42 @@ def raw_of_sync(cell: CellId, md5s: Mapping[str, str], landing: Path, run_dir: P
     with opened_directory(run_dir, landing) as directory:
         entries = cell_files.entries(directory, cell)
     files = {
-        name: RawFile(FileFact(name, entry.size, md5s[name]), entry.mtime, entry.changed)
+        name: _as_read(entry, md5=md5s[name])
         for name, entry in entries.items()
         if entry.kind == "f" and name in md5s
     }
     return RawManifest(str(cell), files)
 
 
-def _unchanged(entry: InventoryEntry, former: RawFile | None) -> bool:
-    if former is None:
-        return False
-    same = (former.fact.size, former.mtime) == (entry.size, entry.mtime)
-    return same and former.changed in (0, entry.changed)
+def _unchanged(entry: FileEntry, former: FileEntry) -> bool:
+    same = (former.size, former.mtime_ns) == (entry.size, entry.mtime_ns)
+    return same and not entry.may_differ(former)
 
 
-def _read(
-    directory: int, cell: CellId, name: str, entry: InventoryEntry, *, with_sha256: bool
-) -> RawFile:
+def _as_read(entry: FileEntry, *, md5: str, sha256: str = "") -> FileEntry:
+    """The entry of a manifest: only what `raw.json` states about a file."""
+    return replace(entry, device=0, inode=0, md5=md5, sha256=sha256)
+
+
+def _read(directory: int, cell: CellId, entry: FileEntry, *, with_sha256: bool) -> FileEntry:
     """Read one file in full.
 
     Raises TemporaryError if it cannot be read or has changed since it was listed.
     """
-    where = f"{cell}/{name}"
+    where = f"{cell}/{entry.name}"
     try:
-        with cell_files.opened(directory, cell, name) as descriptor:
+        with cell_files.opened(directory, cell, entry.name) as descriptor:
             md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
             while data := os.read(descriptor, CHUNK):
                 md5.update(data)
                 if with_sha256:
                     sha256.update(data)
-            after = os.fstat(descriptor)
+            after = FileEntry.of_status(entry.name, os.fstat(descriptor))
     except OSError as error:
         raise TemporaryError(f"{display(where)} cannot be read: {error.strerror}") from error
-    if (after.st_size, after.st_mtime_ns, after.st_ctime_ns) != (
-        entry.size,
-        entry.mtime,
-        entry.changed,
-    ):
+    if after.identity != entry.identity:
         raise TemporaryError(f"{display(where)} changed while it was read")
-    fact = FileFact(name, entry.size, md5.hexdigest())
-    return RawFile(fact, entry.mtime, entry.changed, sha256.hexdigest() if with_sha256 else "")
+    return _as_read(entry, md5=md5.hexdigest(), sha256=sha256.hexdigest() if with_sha256 else "")
 
 
 def _document(path: Path) -> dict[str, Any] | None:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hesiod_watch.core.errors import HesiodError
-from hesiod_watch.core.inventory import file_sizes
+from hesiod_watch.core.file_entry import file_sizes
 from hesiod_watch.core.minknow_checksums import MinknowChecksums, twin_of
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display, looks_like_cell

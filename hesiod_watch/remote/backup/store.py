@@ -18,7 +18,8 @@ from typing import ClassVar
 
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.inventory import InventoryEntry, names_given, read_files
+from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.inventory import names_given, read_files
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.command import CommandRunner, run
@@ -65,7 +66,7 @@ class BackupStore(RemoteDirectory):
         """Unique name of its file system, among those visible now; comparable with `device_of`."""
         return self.place.device
 
-    def entries(self, directory: str) -> dict[str, InventoryEntry]:
+    def entries(self, directory: str) -> dict[str, FileEntry]:
         """All present entries of a directory, by name relative to it; empty if it does not exist.
 
         Other file systems that are mounted within it are not entered.

@@ -30,7 +30,8 @@ from pathlib import Path
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.core.inventory import Inventory, InventoryEntry, file_sizes
+from hesiod_watch.core.file_entry import FileEntry, file_sizes
+from hesiod_watch.core.inventory import Inventory
 from hesiod_watch.core.location import run_in
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.text import number_of
@@ -177,7 +178,7 @@ class _CellCopy:
             name
             for name, entry in source.entries.items()
             if entry.kind != "f"
-            or entry.mtime <= quiet_since
+            or entry.mtime_ns <= quiet_since
             or newest.get(name.rpartition("/")[0], name) != name
         ]
 
@@ -196,9 +197,7 @@ class _CellCopy:
             missing = sum(size for name, size in sizes.items() if name in outdated)
             self._transfer(source, needed, total - missing, total)
 
-    def _refuse_links(
-        self, name: str, source: Inventory, landed: dict[str, InventoryEntry]
-    ) -> None:
+    def _refuse_links(self, name: str, source: Inventory, landed: dict[str, FileEntry]) -> None:
         """Refuse a link where the upstream has a file or a directory: raises PermanentError.
 
         Such a link may be an attempt to make us write elsewhere.
