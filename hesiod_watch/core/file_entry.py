@@ -122,6 +122,10 @@ class FileEntry:
             return (copy.size, copy.mtime_ns // 10**9) == (self.size, self.mtime_ns // 10**9)
         return self.kind == "d" or copy.target == self.target
 
+    def looks_like(self, former: FileEntry) -> bool:
+        """Whether name, size and mtime, which a program can set, are those of an earlier look."""
+        return (self.name, self.size, self.mtime_ns) == (former.name, former.size, former.mtime_ns)
+
     def may_differ(self, former: FileEntry) -> bool:
         """Whether this may be another file than an earlier one of the same size and mtime.
 
@@ -129,6 +133,10 @@ class FileEntry:
         """
         hints = ((self.ctime_ns, former.ctime_ns), (self.inode, former.inode))
         return any(now and then and now != then for now, then in hints)
+
+    def unchanged_since(self, former: FileEntry) -> bool:
+        """Whether the file need not be read again."""
+        return self.looks_like(former) and not self.may_differ(former)
 
     def record(self, *, times: bool = True) -> dict[str, object]:
         """Its entry in a manifest. Results have no times: a copy may change them."""

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from isal import isal_zlib
 
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.fastq import bgzf
 from hesiod_watch.fastq.compress import compress
 from hesiod_watch.fastq.durable import OutputFile, OutputReader
@@ -27,7 +28,7 @@ from hesiod_watch.fastq.gunzip import GzipReader
 from hesiod_watch.fastq.malloc import keep_freed_memory
 from hesiod_watch.fastq.md5 import Md5
 from hesiod_watch.fastq.measure import ReadMeasurer
-from hesiod_watch.fastq.model import Level, Output, Piece, Settings, Source
+from hesiod_watch.fastq.model import Level, Output, Piece, Settings
 from hesiod_watch.fastq.readback import TextChecksum, confirm
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile
@@ -82,7 +83,7 @@ class OutputAppender:
         """The saved digest of the output as it is now."""
         return self._digest.save() if self._digest else None
 
-    def append(self, source: Source, on_unit: OnUnit | None = None) -> Piece:
+    def append(self, source: FileEntry, on_unit: OnUnit | None = None) -> Piece:
         """Append the reads of `source` to the output, and return its record.
 
         Nothing is durable yet. Raises `BadSource`, `TemporaryError` or `PermanentError`, naming the
@@ -139,7 +140,7 @@ class OutputAppender:
     def close(self) -> None:
         self._file.close()
 
-    def _choose_encoding(self, source: Source) -> _Encoding:
+    def _choose_encoding(self, source: FileEntry) -> _Encoding:
         if not self._verbatim:
             return _Encoding.BGZF
         with SourceFile(source) as file:
@@ -149,7 +150,7 @@ class OutputAppender:
         return _Encoding.BGZF if self._blocks and not is_block else _Encoding.VERBATIM
 
     def _copy(
-        self, source: Source, encoding: _Encoding, on_unit: OnUnit | None
+        self, source: FileEntry, encoding: _Encoding, on_unit: OnUnit | None
     ) -> tuple[ReadMeasurer, str]:
         """Write one source with `encoding`; return its measure, and what was repaired in it."""
         self._crc, self._text = 0, TextChecksum(0, 0)
@@ -211,7 +212,7 @@ def has_blocks(path: Path) -> bool:
     return bgzf.is_block(bytes(head))
 
 
-def _note(source: Source, repaired: str, statistics: ReadStatistics) -> str:
+def _note(source: FileEntry, repaired: str, statistics: ReadStatistics) -> str:
     """A note for people about an appended source; empty if there is nothing to report."""
     if repaired:
         return f"{source.name}: {repaired}; repaired in the output"

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from hesiod_watch.fastq.model import Output, Source
+from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.fastq.model import Output
 from hesiod_watch.fastq.tasks import TaskLimits
 
 SMALLEST_SHARE = 4 << 20
@@ -53,19 +54,19 @@ class SourceBacklog:
     def bytes(self) -> int:
         return sum(waiting.left for waiting in self._waiting.values())
 
-    def next_batch(self) -> list[tuple[Output, tuple[Source, ...]]]:
+    def next_batch(self) -> list[tuple[Output, tuple[FileEntry, ...]]]:
         """Some outputs that are in no batch, each with its next sources; may be empty."""
         share = self._limits.bytes
         order = list(self._waiting.values())
         if self._processes > 1:
             share = min(share, max(SMALLEST_SHARE, self.bytes // (4 * self._processes)))
             order.sort(key=lambda waiting: -waiting.left)
-        batch: list[tuple[Output, tuple[Source, ...]]] = []
+        batch: list[tuple[Output, tuple[FileEntry, ...]]] = []
         files = size = 0
         for waiting in order:
             if waiting.busy:
                 continue
-            sources: list[Source] = []
+            sources: list[FileEntry] = []
             for source in waiting.output.sources[waiting.taken :]:
                 if files and (files >= self._limits.files or size + source.size > share):
                     break

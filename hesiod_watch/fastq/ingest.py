@@ -39,13 +39,14 @@ from pathlib import Path
 from types import TracebackType
 
 from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.append import keeps_members
 from hesiod_watch.fastq.backlog import SourceBacklog
 from hesiod_watch.fastq.journal import last_session
 from hesiod_watch.fastq.journal_state import JournalEntry
-from hesiod_watch.fastq.model import Output, Settings, Source, Tally, Written
+from hesiod_watch.fastq.model import Output, Settings, Tally, Written
 from hesiod_watch.fastq.output_set import RESERVED, OutputSet
 from hesiod_watch.fastq.pool import InlineWorkers, WorkerPool, Workers
 from hesiod_watch.fastq.sources import look
@@ -271,7 +272,7 @@ class Ingest:
         for number, (piece, source) in enumerate(
             zip(entry.pieces[:count], output.sources, strict=False)
         ):
-            if piece.may_differ(source):
+            if source.may_differ(piece.entry):
                 if stop():
                     break
                 found = readback.reread(source, piece)
@@ -313,7 +314,7 @@ class Ingest:
 
     def _task(
         self,
-        batch: Sequence[tuple[Output, tuple[Source, ...]]],
+        batch: Sequence[tuple[Output, tuple[FileEntry, ...]]],
         entries: Mapping[str, JournalEntry],
     ) -> AppendTask:
         parts = []
@@ -354,8 +355,7 @@ class Ingest:
             )
         for piece, source in zip(entry.pieces, output.sources, strict=True):
             now = look(source.path, source.name)
-            same = (piece.source, piece.size, piece.mtime_ns) == (now.name, now.size, now.mtime_ns)
-            if not same or piece.may_differ(now):
+            if not now.unchanged_since(piece.entry):
                 raise TemporaryError(
                     f"{source.path}: changed after it was taken; it must be listed and taken again"
                 )
@@ -405,11 +405,7 @@ def _common(entry: JournalEntry, output: Output) -> tuple[int, str]:
     """Number of pieces that are still valid, from the first, and why not all."""
     for number, piece in enumerate(entry.pieces):
         source = output.sources[number] if number < len(output.sources) else None
-        if source is not None and (source.name, source.size, source.mtime_ns) == (
-            piece.source,
-            piece.size,
-            piece.mtime_ns,
-        ):
+        if source is not None and source.looks_like(piece.entry):
             continue
         if source is not None and source.name == piece.source:
             return number, f"{piece.source} has changed since it was taken"

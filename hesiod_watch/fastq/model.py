@@ -10,34 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from hesiod_watch.core.file_entry import FileEntry
+
 if TYPE_CHECKING:
     from hesiod_watch.fastq.statistics import ReadStatistics
 
 Level = Literal["default", "fast", "small"]
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A FASTQ file as listed. `name`, relative to the cell, is used in messages and the journal.
-
-    Change time and inode are hints, 0 if unknown: if they differ, it may be another file. A cell
-    may have a hundred thousand sources. A `Path` takes three times the memory of its string.
-    """
-
-    location: str
-    name: str
-    size: int  # bytes
-    mtime_ns: int
-    ctime_ns: int = 0
-    inode: int = 0
-
-    @property
-    def path(self) -> Path:
-        return Path(self.location)
-
-    @property
-    def gzipped(self) -> bool:
-        return self.name.endswith(".gz")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +25,7 @@ class Output:
     name: str
     barcode: str | None  # None: the cell is not barcoded
     part: str  # pass, fail or skip
-    sources: tuple[Source, ...]
+    sources: tuple[FileEntry, ...]
 
     @property
     def size(self) -> int:
@@ -94,14 +72,12 @@ class Piece:
     text_bytes: int = 0
     text_crc32: int = 0
 
-    def may_differ(self, source: Source) -> bool:
-        """Whether a source may be another file than the one of this piece.
-
-        Its name, size and modification time are already known to be equal.
-        """
-        if not self.inode or not source.inode:
-            return False
-        return (self.ctime_ns, self.inode) != (source.ctime_ns, source.inode)
+    @property
+    def entry(self) -> FileEntry:
+        """The source as it was when it was read."""
+        return FileEntry(
+            self.source, "f", self.size, self.mtime_ns, self.ctime_ns, inode=self.inode
+        )
 
 
 @dataclass(frozen=True, slots=True)

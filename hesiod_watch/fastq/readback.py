@@ -19,13 +19,14 @@ from pathlib import Path
 from isal import isal_zlib
 
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.blocks import BgzfBlocks
 from hesiod_watch.fastq.durable import OutputReader
 from hesiod_watch.fastq.gunzip import GzipReader
 from hesiod_watch.fastq.md5 import Md5
 from hesiod_watch.fastq.measure import ReadMeasurer
-from hesiod_watch.fastq.model import Piece, Source
+from hesiod_watch.fastq.model import Piece
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile
 from hesiod_watch.fastq.statistics import ReadStatistics
@@ -89,7 +90,7 @@ def confirm(
                 )
 
 
-def reread(source: Source, piece: Piece) -> tuple[int, int] | None:
+def reread(source: FileEntry, piece: Piece) -> tuple[int, int] | None:
     """Change time and inode of a source that still has the text of `piece`; otherwise None.
 
     Reads the whole source. Raises `TemporaryError` or `PermanentError`.

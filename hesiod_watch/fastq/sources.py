@@ -14,8 +14,8 @@ from pathlib import Path
 from types import TracebackType
 
 from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.text import number_of
-from hesiod_watch.fastq.model import Source
 
 # Errors that end when a person frees space or mounts again, or after waiting. EIO is not included:
 # after a failed write or fsync the kernel may have dropped the data, and a second call would report
@@ -63,19 +63,13 @@ def translate(error: OSError, path: Path, doing: str) -> HesiodError:
     return PermanentError(message, errno=error.errno or 0)
 
 
-def look(path: Path, name: str) -> Source:
+def look(path: Path, name: str) -> FileEntry:
     """The file at `path` as it is now, with the name `name`."""
     try:
         status = os.lstat(path)
     except OSError as error:
         raise translate(error, path, "reading its status") from error
-    return source_of(path, name, status)
-
-
-def source_of(path: Path, name: str, status: os.stat_result) -> Source:
-    return Source(
-        os.fspath(path), name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-    )
+    return FileEntry.of_status(name, status, location=os.fspath(path))
 
 
 class SourceFile:
@@ -86,7 +80,7 @@ class SourceFile:
     file than the listed one.
     """
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: FileEntry) -> None:
         self.source = source
         self.consumed = 0  # bytes read so far
         path = source.path

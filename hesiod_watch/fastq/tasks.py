@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hesiod_watch.fastq.model import Level, Piece, Source
+from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.fastq.model import Level, Piece
 from hesiod_watch.fastq.statistics import ReadStatistics
 
 
@@ -30,7 +31,7 @@ class OutputPart:
     members: bool  # keep the sources' own gzip members
     at: int  # bytes of the output that are journalled
     md5: bytes | None  # saved digest of the journalled bytes
-    sources: tuple[Source, ...]
+    sources: tuple[FileEntry, ...]
 
 
 @dataclass(frozen=True, slots=True)

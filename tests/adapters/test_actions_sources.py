@@ -16,17 +16,18 @@ from hesiod_watch.actions.outputs.sources import (
     sources_unchanged,
 )
 from hesiod_watch.config import Config
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import CellId
-from hesiod_watch.fastq.model import Output, Source
+from hesiod_watch.fastq.model import Output
 from hesiod_watch.host import process
 from hesiod_watch.rules.plan import QUIET
 
 
-def source(name: str, size: int = 10, mtime_ns: int = 1) -> Source:
-    return Source(f"/cell/{name}", name, size, mtime_ns)
+def source(name: str, size: int = 10, mtime_ns: int = 1) -> FileEntry:
+    return FileEntry(name, size=size, mtime_ns=mtime_ns)
 
 
-def output(*sources: Source, name: str = "x_pass.fastq.gz") -> Output:
+def output(*sources: FileEntry, name: str = "x_pass.fastq.gz") -> Output:
     return Output(name, None, "pass", sources)
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from output_writing import write_outputs
 
-from hesiod_watch.fastq.model import Output, Settings, Source, Written
+from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.fastq.model import Output, Settings, Written
 from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.verify import verify
 
@@ -40,7 +41,7 @@ def reads(count: int, seed: int = 0, longest: int = 6000) -> bytes:
     )
 
 
-def put(directory: Path, name: str, text: bytes, level: int = 6) -> Source:
+def put(directory: Path, name: str, text: bytes, level: int = 6) -> FileEntry:
     """Write `text` to a source file, gzipped if its name ends in .gz."""
     path = directory / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,7 +49,7 @@ def put(directory: Path, name: str, text: bytes, level: int = 6) -> Source:
     return look(path, name)
 
 
-def write(sources: list[Source], directory: Path, how: Settings | None = None) -> Written:
+def write(sources: list[FileEntry], directory: Path, how: Settings | None = None) -> Written:
     """Write one output and read it back."""
     directory.mkdir(exist_ok=True)
     [written] = write_outputs(

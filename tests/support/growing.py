@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.fastq.ingest import Ingest
-from hesiod_watch.fastq.model import Output, Settings, Source, Written
+from hesiod_watch.fastq.model import Output, Settings, Written
 from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.tasks import TaskLimits
 
@@ -60,7 +61,7 @@ def reads(count: int, seed: int = 0, longest: int = 400) -> bytes:
     return b"".join(records)
 
 
-def put(directory: Path, name: str, text: bytes) -> Source:
+def put(directory: Path, name: str, text: bytes) -> FileEntry:
     """Write `text` to a source file, gzipped if its name ends in .gz."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / name
@@ -97,7 +98,7 @@ def some(output: Output, *numbers: int) -> Output:
     )
 
 
-def with_sources(output: Output, sources: Sequence[Source]) -> Output:
+def with_sources(output: Output, sources: Sequence[FileEntry]) -> Output:
     """The output with these sources instead of its own."""
     return Output(output.name, output.barcode, output.part, tuple(sources))
 

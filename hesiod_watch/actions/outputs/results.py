@@ -22,7 +22,7 @@ import secrets
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import takewhile
 from pathlib import Path
@@ -35,6 +35,7 @@ from hesiod_watch.actions import Job, output_error
 from hesiod_watch.actions.outputs.ingest_dir import give_back
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import HesiodError, TemporaryError
+from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import KEY, NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.model import CellContents, Completeness, Owner
 from hesiod_watch.core.records import loads
@@ -276,7 +277,7 @@ def manifest_text(
     gz = {output.output.name: output for output in written}
     files = []
     for name in sorted(md5s):
-        entry: dict[str, Any] = {"name": name, "bytes": sizes[name], "md5": md5s[name]}
+        entry = FileEntry(name, size=sizes[name], md5=md5s[name]).record(times=False)
         if name in gz:
             entry |= {"reads": gz[name].reads, "bases": gz[name].bases}
         files.append(entry)
@@ -299,9 +300,7 @@ def manifest_text(
 
 def _manifest_source(piece: Piece) -> dict[str, Any]:
     return {
-        "name": piece.source,
-        "bytes": piece.size,
-        "mtime_ns": piece.mtime_ns,
+        **replace(piece.entry, ctime_ns=0).record(),
         "output": piece.output,
         # Bytes of the output that are this source: for restoring it, and for comparing it.
         "offset": piece.offset,
@@ -370,16 +369,12 @@ def _clear(place: Path, cell_output: Path, owner: Owner) -> None:
     shutil.rmtree(place, ignore_errors=True)
 
 
-Identity = tuple[int, int, int]
-"""Inode, size in bytes and modification time in nanoseconds of a file; a rename keeps them."""
-
-
 def publish_results(
     files: Mapping[str, Path], cell_output: Path, still_ours: Callable[[], None] = lambda: None
-) -> dict[str, Identity]:
+) -> dict[str, FileEntry]:
     """Move finished files to their final place, the manifest last.
 
-    Returns the identity of each moved file, by name. If an earlier processing of the cell left
+    Returns each moved file, as it was before the rename. If an earlier processing of the cell left
     other results, those are kept under `superseded/`. Safe to repeat after a crash in the middle.
 
     `still_ours` is called before each rename, and raises if this attempt must not publish. Raises
@@ -387,7 +382,7 @@ def publish_results(
     """
     place = files[MANIFEST].parent
     try:
-        published = {name: _identity(path) for name, path in files.items()}
+        published = {name: FileEntry.of_status(name, path.lstat()) for name, path in files.items()}
         former = _checksums(cell_output)
         if former is not None and former != _checksums(place):
             _supersede_former(cell_output, place, [*former, *files], still_ours)
@@ -403,9 +398,7 @@ def publish_results(
     return published
 
 
-def require_published(
-    results: CellResults, published: Mapping[str, Identity], cell_output: Path
-) -> None:
+def require_published(results: CellResults, published: Entries, cell_output: Path) -> None:
     """Check that each published file is the one that this attempt renamed.
 
     An overtaken attempt may have renamed a file of its own over ours. A file whose identity differs
@@ -413,25 +406,22 @@ def require_published(
 
     Raises TemporaryError if a file was replaced or removed.
     """
-    for name, identity in published.items():
+    for name, before in published.items():
         path = cell_output / name
         try:
-            same = _identity(path) == identity
+            now = FileEntry.of_status(name, path.lstat())
         except FileNotFoundError:
             raise TemporaryError(
                 f"{path}: removed while it was published; it is made again"
             ) from None
         except OSError as error:
             raise output_error(error, str(path)) from error
+        # A rename changes the change time.
+        same = now.looks_like(before) and now.inode_name == before.inode_name
         if not same and readback.md5_of(path) != results.md5s[name]:
             raise TemporaryError(
                 f"{path}: replaced by an attempt that was overtaken; it is made again"
             )
-
-
-def _identity(path: Path) -> Identity:
-    found = path.lstat()
-    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def read_manifest(directory: Path) -> dict[str, Any]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hesiod_watch.actions import Job
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import DataKind
-from hesiod_watch.fastq.model import Output, Source
-from hesiod_watch.fastq.sources import source_of
+from hesiod_watch.fastq.model import Output
 from hesiod_watch.rules.plan import QUIET
 from hesiod_watch.runs import flags, minknow
 
@@ -40,7 +41,7 @@ def find_outputs(job: Job) -> list[Output]:
     Raises PermanentError if a name cannot be used, or if the cell is missing or may not be read.
     Raises TemporaryError if the cell cannot be read now.
     """
-    groups: dict[tuple[str, str], list[Source]] = {}
+    groups: dict[tuple[str, str], list[FileEntry]] = {}
     for file, source in _sources(job):
         groups.setdefault((file.barcode or "", file.part), []).append(source)
     outputs = []
@@ -61,19 +62,19 @@ def sources_unchanged(job: Job, outputs: Sequence[Output]) -> bool:
     return sum(_digest(source) for _, source in _sources(job)) == expected
 
 
-def _sources(job: Job) -> Iterator[tuple[minknow.DataFile, Source]]:
+def _sources(job: Job) -> Iterator[tuple[minknow.DataFile, FileEntry]]:
     """Every FASTQ file of the cell, in its present state."""
     try:
         for file in minknow.data_files(job.cell_dir, (DataKind.FASTQ,)):
             found = file.path.lstat()
-            yield file, source_of(file.path, file.name, found)
+            yield file, FileEntry.of_status(file.name, found, location=os.fspath(file.path))
     except OSError as error:
         if not job.cell_dir.is_dir():
             raise missing_cell(job) from error
         raise flags.translate(error, str(error.filename)) from error
 
 
-def _digest(source: Source) -> int:
+def _digest(source: FileEntry) -> int:
     """Digest of a source, as a number of 256 bits.
 
     With shorter numbers, a person who chooses the names could make two sums equal.

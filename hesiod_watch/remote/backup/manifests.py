@@ -174,7 +174,7 @@ def read_raw_data(
         known = {
             name: before
             for name, before in former.files.items()
-            if name in files and _unchanged(files[name], before)
+            if name in files and files[name].unchanged_since(before)
         }
         for name in sorted(files.keys() & former.files.keys() - known.keys()):
             on_problem(f"{display(name)} has changed since it was read; it is read anew")
@@ -217,11 +217,6 @@ def raw_of_sync(cell: CellId, md5s: Mapping[str, str], landing: Path, run_dir: P
         if entry.kind == "f" and name in md5s
     }
     return RawManifest(str(cell), files)
-
-
-def _unchanged(entry: FileEntry, former: FileEntry) -> bool:
-    same = (former.size, former.mtime_ns) == (entry.size, entry.mtime_ns)
-    return same and not entry.may_differ(former)
 
 
 def _as_read(entry: FileEntry, *, md5: str, sha256: str = "") -> FileEntry:

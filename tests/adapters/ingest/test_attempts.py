@@ -20,9 +20,10 @@ from growing import (
 )
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.fastq import bgzf, checkpoint, durable, ingest, md5
 from hesiod_watch.fastq.ingest import Ingest
-from hesiod_watch.fastq.model import Output, Settings, Source, Tally
+from hesiod_watch.fastq.model import Output, Settings, Tally
 from hesiod_watch.fastq.qc import qc_groups
 from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.tasks import TaskLimits
@@ -155,7 +156,8 @@ def test_stop_reaches_workers(tmp_path: Path) -> None:
     """Workers in the middle of a batch stop after their current source."""
     source = put(tmp_path, "0.fastq", reads(500, longest=6000))
     sources = tuple(
-        Source(source.location, str(number), source.size, source.mtime_ns) for number in range(80)
+        FileEntry(str(number), size=source.size, mtime_ns=source.mtime_ns, location=source.location)
+        for number in range(80)
     )
     outputs = [Output(f"o{part}", None, "pass", sources) for part in range(2)]
     seen: list[Tally] = []

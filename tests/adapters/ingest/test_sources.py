@@ -26,15 +26,16 @@ from hypothesis import settings as examples
 from hypothesis import strategies as st
 
 from hesiod_watch.core.errors import BadSource, TemporaryError
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.ingest import Ingest
-from hesiod_watch.fastq.model import Output, Settings, Source
+from hesiod_watch.fastq.model import Output, Settings
 from hesiod_watch.fastq.sources import look
 from hesiod_watch.fastq.tasks import TaskLimits
 from hesiod_watch.fastq.verify import verify
 
 
-def changed(source: Source, text: bytes) -> Source:
+def changed(source: FileEntry, text: bytes) -> FileEntry:
     """The source after its file was written again."""
     source.path.write_bytes(text)
     os.utime(source.path, ns=(0, source.mtime_ns + 10**9))
@@ -234,7 +235,7 @@ def test_any_history_ends_the_same(data: st.DataObject) -> None:
         names = [
             f"{number}.fastq{data.draw(st.sampled_from(['', '.gz', '.gz']))}" for number in range(8)
         ]
-        present: dict[str, Source] = {}
+        present: dict[str, FileEntry] = {}
         for _ in range(data.draw(st.integers(1, 5))):
             for name in data.draw(st.lists(st.sampled_from(names), max_size=4)):
                 text = data.draw(st.sampled_from(TEXTS))
@@ -272,7 +273,7 @@ def test_any_history_ends_the_same(data: st.DataObject) -> None:
         ]
 
 
-def listing(present: dict[str, Source]) -> list[Output]:
+def listing(present: dict[str, FileEntry]) -> list[Output]:
     """Two outputs, by even and odd names, of the present sources, in order."""
     chosen = [sorted(name for name in present if int(name[0]) % 2 == rest) for rest in range(2)]
     return [
