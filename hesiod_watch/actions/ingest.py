@@ -2,7 +2,7 @@
 
 One attempt:
 
-1. List the FASTQ files.
+1. List the FASTQ files, and count all data files in the same look.
 2. Read the finished files that are new, and commit them.
 3. Publish the present state: numbers for `status`, and a page that shows the cell as running.
 
@@ -23,7 +23,7 @@ from hesiod_watch.actions.outputs.ingest_dir import begin_ingest, end_ingest, op
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.results import QC, REPORT, qc_document
 from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources
-from hesiod_watch.core.model import Progress
+from hesiod_watch.core.model import CellContents, Progress
 from hesiod_watch.core.records import loads
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.ingest import Ingest
@@ -58,7 +58,8 @@ def _make_attempt(job: Job) -> None:
     # Read before the listing: any later change is a reason for another attempt.
     seen = minknow.fastq_changed(job.cell_dir)
     now = time.time()
-    outputs, newest = finished_sources(find_outputs(job), _newest_before(cell_output), now)
+    listed, contents = find_outputs(job)
+    outputs, newest = finished_sources(listed, _newest_before(cell_output), now)
     unfinished = sum(not file.quiet(now) for file in newest.values())
     total = sum(output.size for output in outputs)
     reporter = ProgressReporter(cell_output, job.on_progress)
@@ -74,7 +75,7 @@ def _make_attempt(job: Job) -> None:
                 "unfinished": unfinished,
                 "newest": {name: asdict(file) for name, file in newest.items()},
             }
-            _publish_state(job, cell_output, ingest, state)
+            _publish_state(job, cell_output, ingest, contents, state)
     finally:
         reporter.end()
     if taken:
@@ -93,9 +94,10 @@ def _closing(job: Job) -> bool:
     )
 
 
-def _publish_state(job: Job, cell_output: Path, ingest: Ingest, state: dict[str, Any]) -> None:
+def _publish_state(
+    job: Job, cell_output: Path, ingest: Ingest, contents: CellContents, state: dict[str, Any]
+) -> None:
     """Write the page and numbers of a running cell, and the state that the next attempt needs."""
-    contents = minknow.read_contents(job.cell_dir)
     counted = contents, completeness.judge(contents)
     qc = qc_document(job, ingest.groups, counted, notes=ingest.notes, state="running")
     total = qc["total"]

@@ -8,9 +8,9 @@ Each step starts only after the step before it:
    counts.
 3. Compare every source with the journal: each is there, unchanged, and taken once; reads in = reads
    out.
-4. Count the cell's files once more. A cell that the program recorded as complete and that is not
-   complete any more fails here. Only a `.synced` made by a person accepts a cell with missing
-   files.
+4. In the same look, count the cell's files once more. A cell that the program recorded as complete
+   and that is not complete any more fails here. Only a `.synced` made by a person accepts a cell
+   with missing files.
 5. Write checksums, QC, report and manifest.
 6. Publish all of it by renames, each only while the claim is still ours.
 7. Make sure that no overtaken attempt can publish any more, and that none has published. Then make
@@ -46,7 +46,11 @@ from hesiod_watch.actions.outputs.results import (
     staging_directory,
     withdraw_others,
 )
-from hesiod_watch.actions.outputs.sources import find_outputs, missing_cell, sources_unchanged
+from hesiod_watch.actions.outputs.sources import (
+    contents_if_unchanged,
+    find_outputs,
+    missing_cell,
+)
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellContents, Completeness, Progress
@@ -56,7 +60,7 @@ from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import unclear
-from hesiod_watch.runs import flags, minknow
+from hesiod_watch.runs import flags
 
 logger = logging.getLogger(__name__)
 
@@ -127,7 +131,7 @@ def _process(job: Job) -> CellResults:
     with staging_directory(cell_output, job.owner) as place:
         _wait_for_ingest(job, reporter)
         with open_ingest(job, cell_output) as ingest:
-            outputs = find_outputs(job)
+            outputs, _ = find_outputs(job)
             total = sum(output.size for output in outputs)
 
             def working(tally: Tally) -> None:
@@ -136,11 +140,12 @@ def _process(job: Job) -> CellResults:
                 )
 
             written = ingest.finish(outputs, on_progress=working)
-            if not sources_unchanged(job, outputs):
+            contents = contents_if_unchanged(job, outputs)
+            if contents is None:
                 raise TemporaryError(
                     f"{job.run_dir.name} {cell}: its files changed while they were being read"
                 )
-            counted = _count_again(job)
+            counted = contents, _judge(job, contents)
             reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
             written = hand_over(written, place)
             results = CellResults.make(job, written, counted, notes=ingest.notes, directory=place)
@@ -154,22 +159,21 @@ def _process(job: Job) -> CellResults:
     return results
 
 
-def _count_again(job: Job) -> tuple[CellContents, Completeness]:
-    """Count the cell's files now; the verdict is for its results and its flag.
+def _judge(job: Job, contents: CellContents) -> Completeness:
+    """Judge the last count; the verdict is for the cell's results and its flag.
 
     Raises _NotCompleteError if files are missing and no person accepted the cell, TemporaryError if
     the files or the flag cannot be read now.
     """
-    contents = minknow.read_contents(job.cell_dir)
     verdict = completeness.judge(contents)
     if verdict.proven:
-        return contents, verdict
+        return verdict
     if not job.cell_dir.is_dir():
         raise missing_cell(job)
     listing = flags.read_flags(job.pipeline)
     stem, subject = job.the_cell.stem, f"{job.run_dir.name} {job.the_cell}"
     if listing.accepted(stem):
-        return contents, completeness.accept(verdict)
+        return completeness.accept(verdict)
     if not contents.readable:
         raise TemporaryError(f"{subject}: its files cannot be counted: {contents.problem}")
     if not listing.cell(stem, process.judge_here).synced:

@@ -11,9 +11,9 @@ import pytest
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.outputs.sources import (
     NewestFile,
+    contents_if_unchanged,
     find_outputs,
     finished_sources,
-    sources_unchanged,
 )
 from hesiod_watch.config import Config
 from hesiod_watch.core.file_entry import FileEntry
@@ -21,6 +21,7 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.model import Output
 from hesiod_watch.host import process
 from hesiod_watch.rules.plan import QUIET
+from hesiod_watch.runs import minknow
 
 
 def source(name: str, size: int = 10, mtime_ns: int = 1) -> FileEntry:
@@ -108,7 +109,7 @@ CHANGES: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_change_of_the_files_is_seen(tmp_path: Path, change: str) -> None:
-    """Unchanged files are the same sources in any order; changed files are not."""
+    """Unchanged files are the same sources in any order, and are counted; changed ones are not."""
     cell = tmp_path / "landing" / "run" / "lib" / "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
     data = cell / "fastq_pass" / "barcode01"
     data.mkdir(parents=True)
@@ -119,11 +120,12 @@ def test_a_change_of_the_files_is_seen(tmp_path: Path, change: str) -> None:
     config = Config(tmp_path / "landing", tmp_path / "output")
     owner = process.this_owner("process", "inline")
     job = Job("process", cell.parents[1], config, owner, CellId("lib", cell.name))
-    outputs = find_outputs(job)
-    assert sources_unchanged(job, outputs)
-    assert sources_unchanged(job, outputs[::-1])
+    outputs, _ = find_outputs(job)
+    assert contents_if_unchanged(job, outputs)
+    assert contents_if_unchanged(job, outputs[::-1])
+    assert contents_if_unchanged(job, outputs) == minknow.read_contents(job.cell_dir)
     CHANGES[change](data)
-    assert not sources_unchanged(job, outputs)
+    assert not contents_if_unchanged(job, outputs)
 
 
 def test_a_file_first_seen_in_the_future_is_not_waited_for() -> None:

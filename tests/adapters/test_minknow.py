@@ -12,7 +12,7 @@ from minknow_cells import CELL, A, B, Make, cell_with, summary_text
 from hesiod_watch.core.model import DataKind, Verdict
 from hesiod_watch.rules.completeness import judge
 from hesiod_watch.runs import minknow
-from hesiod_watch.runs.minknow import DataFile, data_files, pooled, read_contents
+from hesiod_watch.runs.minknow import data_files, pooled, read_contents
 
 FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKind.BAM
 
@@ -62,7 +62,9 @@ def test_data_files_of_every_era(
 ) -> None:
     """A file's directory determines its kind, part and barcode."""
     directory = cell([name])
-    assert list(data_files(directory)) == [DataFile(kind, part, barcode, directory / name, name)]
+    (found,) = data_files(directory)
+    assert (found.kind, found.part, found.barcode) == (kind, part, barcode)
+    assert (found.entry.name, found.entry.path) == (name, directory / name)
     assert read_contents(directory).files == {kind: 1}
 
 
@@ -115,7 +117,7 @@ def test_special_files_and_links_are_left_out_and_named(cell: Make, tmp_path: Pa
     (directory / "fastq_pass" / "barcode02" / "x_9.fastq").symlink_to("x_9.fastq")
     (directory / "fastq_fail").symlink_to(outside)
     contents = read_contents(directory)
-    assert sorted(file.name for file in data_files(directory)) == [
+    assert sorted(file.entry.name for file in data_files(directory)) == [
         "fastq_pass/barcode02/x_0.fastq",
         "fastq_pass/x_0.fastq",
     ]

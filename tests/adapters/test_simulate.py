@@ -69,9 +69,9 @@ def test_a_written_cell_is_complete_and_holds_what_was_expected(
     assert judge(minknow.read_contents(directory)).verdict is Verdict.PROVEN
     found: dict[tuple[str | None, str], ReadAmount] = {}
     for file in minknow.data_files(directory, (DataKind.FASTQ,)):
-        assert file.name.endswith(".fastq.gz" if gz else ".fastq")
+        assert file.entry.name.endswith(".fastq.gz" if gz else ".fastq")
         amount = found.setdefault((file.barcode, file.part), ReadAmount())
-        for _, bases, qualities in records(file.path):
+        for _, bases, qualities in records(file.entry.path):
             assert len(bases) == len(qualities)
             amount.reads += 1
             amount.bases += len(bases)
@@ -175,7 +175,7 @@ def test_headers_are_those_of_the_era(tmp_path: Path, era: str, form: str) -> No
     """Headers are key=value or SAM tags, with the fields of MinKNOW at that time."""
     directory = make(tmp_path, era=era, barcodes=("barcode01",)).write()
     for file in minknow.data_files(directory, (DataKind.FASTQ,)):
-        for header, _, _ in records(file.path):
+        for header, _, _ in records(file.entry.path):
             assert re.fullmatch(form, header)
 
 
@@ -190,9 +190,9 @@ def test_reads_are_plausible(tmp_path: Path) -> None:
     letters: Counter[str] = Counter()
     for file in sorted(
         minknow.data_files(directory, (DataKind.FASTQ,)),
-        key=lambda file: naming.natural_key(file.name),
+        key=lambda file: naming.natural_key(file.entry.name),
     ):
-        for header, bases, qualities in records(file.path):
+        for header, bases, qualities in records(file.entry.path):
             tags = dict(re.findall(r"\t(\w\w):\w:([^\t]*)", header))
             error = [10 ** (-(ord(letter) - 33) / 10) for letter in qualities]
             judged = error[SKIPPED:] or error

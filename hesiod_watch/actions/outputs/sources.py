@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hesiod_watch.actions import Job
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.core.model import DataKind
+from hesiod_watch.core.model import CellContents
 from hesiod_watch.fastq.model import Output
 from hesiod_watch.rules.plan import QUIET
 from hesiod_watch.runs import flags, minknow
@@ -33,41 +32,48 @@ class NewestFile:
         return not 0 <= now - self.since < QUIET
 
 
-def find_outputs(job: Job) -> list[Output]:
+def find_outputs(job: Job) -> tuple[list[Output], CellContents]:
     """One output for each barcode and part (pass, fail, skip), with its files in natural order.
 
-    So the output of a cell does not depend on which process makes it.
+    So the output of a cell does not depend on which process makes it. The same look counts all
+    data files of the cell.
 
     Raises PermanentError if a name cannot be used, or if the cell is missing or may not be read.
     Raises TemporaryError if the cell cannot be read now.
     """
     groups: dict[tuple[str, str], list[FileEntry]] = {}
-    for file, source in _sources(job):
-        groups.setdefault((file.barcode or "", file.part), []).append(source)
+
+    def group(file: minknow.DataFile) -> None:
+        groups.setdefault((file.barcode or "", file.part), []).append(file.entry)
+
+    contents = _look(job, group)
     outputs = []
     for (barcode, part), sources in sorted(groups.items()):
         name = naming.output_file_name(job.run_dir.name, job.the_cell, barcode or None, part)
         sources.sort(key=lambda source: naming.natural_key(source.name))
         outputs.append(Output(name, barcode or None, part, tuple(sources)))
-    return outputs
+    return outputs, contents
 
 
-def sources_unchanged(job: Job, outputs: Sequence[Output]) -> bool:
-    """Whether `find_outputs` would find the same outputs again. Raises as it does.
+def contents_if_unchanged(job: Job, outputs: Sequence[Output]) -> CellContents | None:
+    """Look again: the cell's contents; None if `find_outputs` would find other outputs now.
 
     Compares sums of digests, so that the cell's files are never in memory twice. A file's name
-    decides which output it belongs to, and its position there.
+    decides which output it belongs to, and its position there. Raises as `find_outputs`.
     """
-    expected = sum(_digest(source) for output in outputs for source in output.sources)
-    return sum(_digest(source) for _, source in _sources(job)) == expected
+    left = sum(_digest(source) for output in outputs for source in output.sources)
+
+    def count_down(file: minknow.DataFile) -> None:
+        nonlocal left
+        left -= _digest(file.entry)
+
+    contents = _look(job, count_down)
+    return None if left else contents
 
 
-def _sources(job: Job) -> Iterator[tuple[minknow.DataFile, FileEntry]]:
-    """Every FASTQ file of the cell, in its present state."""
+def _look(job: Job, on_fastq: Callable[[minknow.DataFile], None]) -> CellContents:
     try:
-        for file in minknow.data_files(job.cell_dir, (DataKind.FASTQ,)):
-            found = file.path.lstat()
-            yield file, FileEntry.of_status(file.name, found, location=os.fspath(file.path))
+        return minknow.read_contents(job.cell_dir, on_fastq)
     except OSError as error:
         if not job.cell_dir.is_dir():
             raise missing_cell(job) from error

@@ -9,12 +9,18 @@ import os
 import re
 import stat
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from hesiod_watch.core.model import CellContents, DataKind, FinalSummary
 from hesiod_watch.core.naming import display, natural_key
-from hesiod_watch.runs.minknow.layout import ALL_KINDS, data_directories, data_entries
+from hesiod_watch.runs.minknow.layout import (
+    ALL_KINDS,
+    DataFile,
+    data_directories,
+    data_entries,
+    data_file,
+)
 from hesiod_watch.runs.minknow.summary import SUMMARY_MAX_BYTES, parse_summary
 
 _SUMMARY_NAME = re.compile(r"final_summary(?:_.*)?\.txt", re.DOTALL)
@@ -114,36 +120,55 @@ def read_summaries(cell_dir: Path) -> tuple[FinalSummary, ...]:
     )
 
 
-def read_contents(cell_dir: Path) -> CellContents:
-    """Count the data files of a cell and read its final_summary files; never raises.
+def read_contents(
+    cell_dir: Path, on_fastq: Callable[[DataFile], None] | None = None
+) -> CellContents:
+    """Count the data files of a cell and read its final_summary files, in one look.
 
     `summaries` are sorted by time, oldest first. If something cannot be listed, `readable` is
     False. If names that look like data are links or special files, `problem` says so and the counts
     exclude them.
+
+    `on_fastq` gets each FASTQ file; only for these a stat per file is made. With it, raises OSError
+    if the cell or its FASTQ cannot be listed. Without it, never raises.
     """
     counts: Counter[DataKind] = Counter()
     left_out: list[str] = []
     beginnings: set[str] = set()
     summaries: tuple[FinalSummary, ...] = ()
+    problem = ""
     try:
         # Summaries first: MinKNOW writes them last, so the announced files exist before the count.
         summaries = read_summaries(cell_dir)
-        for directory in data_directories(cell_dir, ALL_KINDS, left_out):
-            count = 0
-            for _, entry in data_entries(directory, left_out):
-                count += 1
+        directories = data_directories(cell_dir, ALL_KINDS, left_out)
+    except OSError as error:
+        if on_fastq:
+            raise
+        return CellContents(summaries, readable=False, problem=_unreadable(cell_dir, error))
+    for directory in directories:
+        seen = on_fastq if directory.kind is DataKind.FASTQ else None
+        try:
+            for barcode, entry in data_entries(directory, left_out):
+                counts[directory.kind] += 1
                 # A million names have only a few different beginnings; only these are matched.
                 beginning, _, number = entry.name.rpartition("_")
                 beginnings.add(f"{beginning}_{number[:1]}")
-            counts[directory.kind] += count
-    except OSError as error:
-        where = display(os.path.relpath(error.filename or cell_dir, cell_dir.parent))
-        return CellContents(
-            summaries, counts, readable=False, problem=f"{where} cannot be read: {error.strerror}"
-        )
+                if seen:
+                    seen(data_file(directory, barcode, entry))
+        except OSError as error:
+            if seen:
+                raise
+            problem = problem or _unreadable(cell_dir, error)
+    if problem:
+        return CellContents(summaries, dict(counts), readable=False, problem=problem)
     acquisitions = frozenset(filter(None, map(acquisition_in, beginnings)))
     unsummarised = _unsummarised(acquisitions, summaries)
     return CellContents(summaries, dict(counts), unsummarised, problem=_left_out_sentence(left_out))
+
+
+def _unreadable(cell_dir: Path, error: OSError) -> str:
+    where = display(os.path.relpath(error.filename or cell_dir, cell_dir.parent))
+    return f"{where} cannot be read: {error.strerror}"
 
 
 def _left_out_sentence(left_out: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import DataKind
 
 ALL_KINDS = frozenset(DataKind)
@@ -43,18 +44,15 @@ def is_data_directory_name(name: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class DataFile:
-    """One data file.
+    """One data file, named relative to the cell.
 
     `part` is pass, fail or skip; "none" for raw data that MinKNOW did not divide.
     """
 
     kind: DataKind
     part: str
-    barcode: (
-        str | None
-    )  # name of the barcode's directory: barcode01, unclassified, a person's alias
-    path: Path
-    name: str  # relative to the cell's directory
+    barcode: str | None  # name of its directory: barcode01, unclassified, a person's alias
+    entry: FileEntry
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,16 +123,19 @@ def data_entries(
                     left_out.append(f"{directory.name}/{barcode}/{name}")
 
 
+def data_file(directory: DataDirectory, barcode: str | None, found: os.DirEntry[str]) -> DataFile:
+    """One of `data_entries` with its size and times. Raises OSError."""
+    name = "/".join(filter(None, (directory.name, barcode, found.name)))
+    status = found.stat(follow_symlinks=False)
+    entry = FileEntry.of_status(name, status, location=found.path)
+    return DataFile(directory.kind, directory.part, barcode, entry)
+
+
 def data_files(cell_dir: Path, kinds: Collection[DataKind] = ALL_KINDS) -> Iterator[DataFile]:
-    """Every data file of a cell, unsorted; sort by `naming.natural_key(file.name)` if needed.
+    """Every data file of a cell, unsorted; sort by `naming.natural_key` of the name if needed.
 
     Raises OSError when the cell or one of its data directories cannot be listed.
     """
     for directory in data_directories(cell_dir, kinds, []):
-        for barcode, entry in data_entries(directory, []):
-            parts = (
-                (directory.name, barcode, entry.name) if barcode else (directory.name, entry.name)
-            )
-            yield DataFile(
-                directory.kind, directory.part, barcode, Path(entry.path), "/".join(parts)
-            )
+        for barcode, found in data_entries(directory, []):
+            yield data_file(directory, barcode, found)

@@ -19,7 +19,6 @@ from hesiod_watch.runs.minknow.layout import (
     ALL_KINDS,
     data_directories,
     data_entries,
-    data_files,
     is_data_directory_name,
 )
 
@@ -73,8 +72,9 @@ def _holds_data(directory: Path) -> bool:
 def _acquisitions(directory: Path) -> list[str]:
     """One text per acquisition: its short id, and for each kind the files counted and announced."""
     found: dict[str, Counter[DataKind]] = {}
-    for file in data_files(directory):
-        found.setdefault(acquisition_in(file.path.name)[:8], Counter())[file.kind] += 1
+    for data in data_directories(directory, ALL_KINDS, []):
+        for _, file in data_entries(data, []):
+            found.setdefault(acquisition_in(file.name)[:8], Counter())[data.kind] += 1
     summaries = {}
     for each in read_summaries(directory):
         if each.acquisition and not each.problem:
