@@ -20,12 +20,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from hesiod_watch.fastq.journal import Fact
 from hesiod_watch.fastq.model import Output, Piece, Settings
 
 FORMAT = 1
+_ALWAYS = ("source", "size", "mtime_ns", "offset", "length", "crc32", "reads", "bases")
+"""Fields of a piece in every journal, in their order."""
 _LATER = ("ctime_ns", "inode", "text_bytes", "text_crc32")
 """Fields of a piece that journals of 0.1.0 lack."""
 
@@ -159,37 +160,15 @@ def output(number: int, listed: Output, members: bool) -> Fact:
 
 
 def piece(number: int, taken: Piece) -> Fact:
-    fact: dict[str, Any] = {
-        "k": "piece",
-        "out": number,
-        "source": taken.source,
-        "size": taken.size,
-        "mtime_ns": taken.mtime_ns,
-        "offset": taken.offset,
-        "length": taken.length,
-        "crc32": taken.crc32,
-        "reads": taken.reads,
-        "bases": taken.bases,
-    }
+    fact = {"k": "piece", "out": number, **{key: getattr(taken, key) for key in _ALWAYS}}
     if taken.inode:
         fact |= {key: getattr(taken, key) for key in _LATER}
     return fact | {"note": taken.note} if taken.note else fact
 
 
 def piece_of(fact: Fact, name: str) -> Piece:
-    return Piece(
-        fact["source"],
-        fact["size"],
-        fact["mtime_ns"],
-        name,
-        fact["offset"],
-        fact["length"],
-        fact["crc32"],
-        fact["reads"],
-        fact["bases"],
-        fact.get("note", ""),
-        *(fact.get(key, 0) for key in _LATER),
-    )
+    known = {key: fact[key] for key in _ALWAYS} | {key: fact.get(key, 0) for key in _LATER}
+    return Piece(output=name, note=fact.get("note", ""), **known)
 
 
 def seen(number: int, piece_number: int, ctime_ns: int, inode: int) -> Fact:

@@ -113,8 +113,7 @@ class CopySurvey:
         sources = {str(source.get("name")) for source in self.manifest.get("sources", [])}
         entries = cell_files.entries(self.directory, job.the_cell)
         here = LocalCopy(device_of(job.run_dir), job.cell_dir.resolve(), entries)
-        files = {name for name, entry in entries.items() if entry.kind == "f"}
-        here.hashes = read_output_hashes(self.directory, job.the_cell, files)
+        here.hashes = read_output_hashes(self.directory, job.the_cell, file_sizes(entries))
         for name, entry in sorted(entries.items()):
             if self.stop():
                 raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: stopped")

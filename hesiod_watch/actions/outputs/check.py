@@ -13,6 +13,7 @@ from typing import Any
 
 from hesiod_watch.actions.outputs.results import MANIFEST, read_manifest
 from hesiod_watch.core.errors import HesiodError
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.verify import verify
 
@@ -29,22 +30,23 @@ def verify_cell(cell_output: Path) -> list[str]:
 
 def _problem(cell_output: Path, entry: Any) -> str:
     try:
-        name, size, md5 = str(entry["name"]), int(entry["bytes"]), str(entry["md5"])
+        expected = FileEntry.from_record(entry, times=False)
     except (TypeError, KeyError, ValueError):
         return f"{MANIFEST} has an entry that is not understood: {entry!r}"
-    path = cell_output / name
+    name, path = expected.name, cell_output / expected.name
     if Path(name).name != name:
         return f"{MANIFEST} names a file elsewhere: {name!r}"
     try:
         found = path.lstat()
         if not stat.S_ISREG(found.st_mode):
             return f"{name}: not a regular file"
-        if found.st_size != size:
-            return f"{name}: {number_of(found.st_size, 'byte')}, the manifest says {size}"
+        if found.st_size != expected.size:
+            return f"{name}: {number_of(found.st_size, 'byte')}, the manifest says {expected.size}"
         if "reads" in entry:
-            verify(path, md5=md5, reads=int(entry["reads"]), bases=int(entry["bases"]))
-        elif (actual := _md5(path)) != md5:
-            return f"{name}: md5 {actual}, the manifest says {md5}"
+            reads, bases = int(entry["reads"]), int(entry["bases"])
+            verify(path, md5=expected.md5, reads=reads, bases=bases)
+        elif (actual := _md5(path)) != expected.md5:
+            return f"{name}: md5 {actual}, the manifest says {expected.md5}"
     except HesiodError as error:
         return str(error)
     except OSError as error:

@@ -58,6 +58,7 @@ QC = "qc.json"
 CELL_INFO = "cell_info.yaml"
 REPORT = "report.html"
 SUPERSEDED = "superseded"
+_PLACE = ("output", "offset", "length", "crc32", "reads", "bases")
 _SOURCES = b' "sources": [\n'
 """Line of a manifest after which only sources follow."""
 COMPARED_AT_ONCE = 4 << 30
@@ -301,13 +302,8 @@ def manifest_text(
 def _manifest_source(piece: Piece) -> dict[str, Any]:
     return {
         **replace(piece.entry, ctime_ns=0).record(),
-        "output": piece.output,
         # Bytes of the output that are this source: for restoring it, and for comparing it.
-        "offset": piece.offset,
-        "length": piece.length,
-        "crc32": piece.crc32,
-        "reads": piece.reads,
-        "bases": piece.bases,
+        **{key: getattr(piece, key) for key in _PLACE},
     }
 
 
