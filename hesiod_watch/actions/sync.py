@@ -22,7 +22,7 @@ from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, Progress
 from hesiod_watch.host import process
 from hesiod_watch.host.locks import alone_on_this_host
-from hesiod_watch.remote.backup.manifests import raw_of_sync, write_raw
+from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
 from hesiod_watch.rules import completeness
@@ -164,7 +164,7 @@ def _record(job: Job, cell: CellId, copied: CopyResult) -> None:
     # Both sides have just been read in full, so the manifest needs no further reading.
     write_raw(
         job.output / cell.library / cell.name,
-        raw_of_sync(cell, copied.md5s, job.config.landing, job.run_dir),
+        RawManifest(str(cell), copied.files),
     )
     try:
         flags.create(job.pipeline, flags.synced(cell.stem), job.record(cell, verdict.why))

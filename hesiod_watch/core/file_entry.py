@@ -8,7 +8,7 @@ step adds what it knows; a field that is not known is 0 or "".
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -137,6 +137,10 @@ class FileEntry:
     def unchanged_since(self, former: FileEntry) -> bool:
         """Whether the file need not be read again."""
         return self.looks_like(former) and not self.may_differ(former)
+
+    def as_read(self, md5: str, sha256: str = "") -> FileEntry:
+        """The entry with its checksums, and without the hints that no manifest states."""
+        return replace(self, device=0, inode=0, location="", md5=md5, sha256=sha256)
 
     def record(self, *, times: bool = True) -> dict[str, object]:
         """Its entry in a manifest. Results have no times: a copy may change them."""

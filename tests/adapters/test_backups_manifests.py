@@ -15,7 +15,6 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.remote.backup.manifests import (
     RAW_MANIFEST,
     RawManifest,
-    raw_of_sync,
     read_raw,
     read_raw_data,
     result_facts,
@@ -23,7 +22,6 @@ from hesiod_watch.remote.backup.manifests import (
     write_raw,
 )
 from hesiod_watch.remote.backup.minknow_hashes import compare, parse
-from hesiod_watch.rules.copies import digest
 
 CELL = CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 NAMES = ("pod5/a.pod5", "#x", " b\n", "-c", "\udcff.txt", "fastq_pass/barcode01/ä.fastq")
@@ -317,14 +315,6 @@ def test_an_output_hash_that_cannot_be_used(place: Place) -> None:
     checksums = compare(place.landing, place.run, CELL)
     assert "output_hash_x.csv cannot be read" in checksums.sentence
     assert (checksums.wrong, checksums.finding("2026-11-22T10:00:00Z")) == ("", {})
-
-
-def test_checksums_of_a_sync(place: Place) -> None:
-    """Files that a sync has read enter raw.json unread; other files are read later."""
-    known = {name: md5((place.cell / name).read_bytes()) for name in NAMES[:3]}
-    made = raw_of_sync(CELL, known, place.landing, place.run)
-    assert set(made.files) == set(NAMES[:3])
-    assert digest(place.take(made).files) == digest(place.take().files)
 
 
 def test_results(place: Place) -> None:

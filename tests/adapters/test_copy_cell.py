@@ -12,6 +12,7 @@ from mounted_upstream import READS, Place, meddling
 from upstream_cells import CELL, SUMMARY, make_cell, tree
 
 from hesiod_watch.core.model import CellId
+from hesiod_watch.remote.backup.manifests import RawManifest, read_raw_data
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
@@ -39,6 +40,19 @@ def test_whole_cell(place: Place) -> None:
     assert tuple(map(sum, zip(*place.sent(), strict=True))) == (len(sizes), sum(sizes))
     assert place.same()
     assert (place.landed / READS).stat().st_mtime_ns == (place.source / READS).stat().st_mtime_ns
+
+
+def test_the_files_of_a_verified_cell_are_its_raw_data(place: Place) -> None:
+    """The names, sizes, times and checksums in a result are those that a reading would find."""
+    make_cell(place.there, odd=True)
+    copied = place.copy()
+    found = read_raw_data(place.run.parent, place.run, CELL, RawManifest(""))
+    assert copied.files == found.files
+    assert set(copied.files) == {
+        str(path.relative_to(place.landed))
+        for path in place.landed.rglob("*")
+        if path.is_file() and not path.is_symlink()
+    }
 
 
 def test_copying_again_sends_nothing(place: Place) -> None:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -204,26 +204,6 @@ def read_raw_data(
         return RawManifest(str(cell), found, checksums.record() or former.hashes)
 
 
-def raw_of_sync(cell: CellId, md5s: Mapping[str, str], landing: Path, run_dir: Path) -> RawManifest:
-    """Manifest of a cell's raw data from checksums that a sync has just computed.
-
-    Raises PermanentError, TemporaryError.
-    """
-    with opened_directory(run_dir, landing) as directory:
-        entries = cell_files.entries(directory, cell)
-    files = {
-        name: _as_read(entry, md5=md5s[name])
-        for name, entry in entries.items()
-        if entry.kind == "f" and name in md5s
-    }
-    return RawManifest(str(cell), files)
-
-
-def _as_read(entry: FileEntry, *, md5: str, sha256: str = "") -> FileEntry:
-    """The entry of a manifest: only what `raw.json` states about a file."""
-    return replace(entry, device=0, inode=0, md5=md5, sha256=sha256)
-
-
 def _read(directory: int, cell: CellId, entry: FileEntry, *, with_sha256: bool) -> FileEntry:
     """Read one file in full.
 
@@ -242,7 +222,7 @@ def _read(directory: int, cell: CellId, entry: FileEntry, *, with_sha256: bool) 
         raise TemporaryError(f"{display(where)} cannot be read: {error.strerror}") from error
     if after.identity != entry.identity:
         raise TemporaryError(f"{display(where)} changed while it was read")
-    return _as_read(entry, md5=md5.hexdigest(), sha256=sha256.hexdigest() if with_sha256 else "")
+    return entry.as_read(md5.hexdigest(), sha256.hexdigest() if with_sha256 else "")
 
 
 def _document(path: Path) -> dict[str, Any] | None:

@@ -30,7 +30,7 @@ from pathlib import Path
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.core.file_entry import FileEntry, file_sizes
+from hesiod_watch.core.file_entry import Entries, FileEntry, file_sizes
 from hesiod_watch.core.inventory import Inventory
 from hesiod_watch.core.location import run_in
 from hesiod_watch.core.model import CellId
@@ -55,8 +55,8 @@ class CopyResult:
     why: str  # a sentence without its full stop; "" if the outcome is `done`
     # The whole cell with its final_summary is in the landing area and equal to the upstream.
     verified: bool = False
-    # MD5 by file name, for a verified cell.
-    md5s: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    # Files of a verified cell with their MD5, as listed before they were read.
+    files: Entries = field(default_factory=dict, compare=False, repr=False)
 
 
 def copy_cell(
@@ -97,7 +97,7 @@ def copy_cell(
                 source, upstream, cell, relative, directory, say, on_progress, nice, settled
             )
             verified = copying.copy_until_stable()
-            return CopyResult("done", "", verified, dict(copying.md5s) if verified else {})
+            return CopyResult("done", "", verified, copying.files if verified else {})
     except (PermanentError, ValueError) as error:
         outcome: Outcome = "failed"
         why = str(error)
@@ -122,7 +122,7 @@ class _CellCopy:
     settled: float
     # Identity of each entry, by name, at the time when it was compared.
     proven: dict[str, tuple[object, ...]] = field(default_factory=dict)
-    md5s: dict[str, str] = field(default_factory=dict)  # MD5 of each compared file, by name
+    files: dict[str, FileEntry] = field(default_factory=dict)  # compared files with their MD5
 
     def copy_until_stable(self) -> bool:
         """Copy until nothing changes upstream; whether the cell is verified."""
@@ -252,15 +252,16 @@ class _CellCopy:
         source_md5s, landed_md5s = self._checksums(sizes)
         differing = {}
         for name in names:
-            entry = source.entries[name]
+            entry, found = source.entries[name], landed.get(name)
             if entry.kind == "f":
-                same = name in source_md5s and source_md5s[name] == landed_md5s.get(name)
+                md5 = source_md5s.get(name, "")
+                same = found is not None and md5 != "" and landed_md5s.get(name) == md5
+                if found is not None and same:
+                    self.files[name] = found.as_read(md5)
             else:
-                same = entry.kind == "o" or entry.is_like(landed.get(name))
+                same = entry.kind == "o" or entry.is_like(found)
             if same:
                 self.proven[name] = entry.identity
-                if entry.kind == "f":
-                    self.md5s[name] = landed_md5s[name]
             else:
                 differing[name] = "differs"
         return differing
