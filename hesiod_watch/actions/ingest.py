@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.actions import Job, Outcome, output_error
+from hesiod_watch.actions.outputs.documents import qc_document
 from hesiod_watch.actions.outputs.ingest_dir import begin_ingest, end_ingest, open_ingest
 from hesiod_watch.actions.outputs.progress import ProgressReporter
-from hesiod_watch.actions.outputs.results import QC, REPORT, qc_document
+from hesiod_watch.actions.outputs.results import QC, REPORT
 from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources
 from hesiod_watch.core.model import CellContents, Progress
 from hesiod_watch.core.records import loads

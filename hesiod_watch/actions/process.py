@@ -39,13 +39,13 @@ from hesiod_watch.actions.outputs.ingest_dir import (
     remove_ingest_dir,
 )
 from hesiod_watch.actions.outputs.progress import ProgressReporter
-from hesiod_watch.actions.outputs.results import (
-    CellResults,
+from hesiod_watch.actions.outputs.publication import (
     publish_results,
     require_published,
     staging_directory,
     withdraw_others,
 )
+from hesiod_watch.actions.outputs.results import CellResults
 from hesiod_watch.actions.outputs.sources import (
     contents_if_unchanged,
     find_outputs,

@@ -110,7 +110,7 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
     """
     from hesiod_watch.actions.outputs import (
         ingest_dir,  # late: they load the data path
-        results,
+        publication,
     )
 
     if cells and snapshot.output is None:
@@ -123,7 +123,7 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
         if snapshot.output:
             cell_output = snapshot.output / cell.id.library / cell.id.name
             try:
-                results.withdraw_others(cell_output, _this_user())
+                publication.withdraw_others(cell_output, _this_user())
                 ingest_dir.forget(cell_output)
             except HesiodError as error:
                 raise PermanentError(

@@ -187,10 +187,8 @@ def prove(
         entry = evidence.found[name]
         if entry.kind == "d":
             continue
-        why = _reason_kept(evidence, name, entry)
-        copies, missing = (
-            _counting_copies(evidence, name, entry, limits, now) if not why else ((), "")
-        )
+        why = _reason_kept(evidence, entry)
+        copies, missing = _counting_copies(evidence, entry, limits, now) if not why else ((), "")
         if why or missing:
             kept.append(KeptFile(name, entry.size, why or missing))
         else:
@@ -303,12 +301,12 @@ def _about_names(evidence: DeletionEvidence) -> Iterator[str]:
             yield f"{display(name)}: is not there any more, so the cell was changed"
 
 
-def _reason_kept(evidence: DeletionEvidence, name: str, entry: FileEntry) -> str:
+def _reason_kept(evidence: DeletionEvidence, entry: FileEntry) -> str:
     """Why a file is kept whatever copies exist; "" if the copies decide."""
     if entry.kind != "f":
         return "a link" if entry.kind == "l" else "no regular file"
     if evidence.dropped == "landing":
-        last = name.rpartition("/")[2]
+        last = entry.name.rpartition("/")[2]
         if last.startswith(ALWAYS_KEPT):
             return "always kept"
         if entry.size <= SMALL and not last.lower().endswith(DATA_SUFFIXES):
@@ -317,10 +315,10 @@ def _reason_kept(evidence: DeletionEvidence, name: str, entry: FileEntry) -> str
 
 
 def _counting_copies(
-    evidence: DeletionEvidence, name: str, entry: FileEntry, limits: ProofLimits, now: datetime
+    evidence: DeletionEvidence, entry: FileEntry, limits: ProofLimits, now: datetime
 ) -> tuple[tuple[CopyEvidence, ...], str]:
     """The copies that count for a file, and why they are too few; "" if they suffice."""
-    copies = evidence.copies.get(name, ())
+    copies = evidence.copies.get(entry.name, ())
     good, bad = [], []
     for copy in copies:
         why = _why_not_counted(evidence, copy, entry, limits, now)

@@ -17,7 +17,7 @@ import pytest
 from hesiod_watch import actions
 from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.outputs.check import verify_cell
-from hesiod_watch.actions.outputs.results import SUPERSEDED
+from hesiod_watch.actions.outputs.publication import SUPERSEDED
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import CellId

@@ -8,18 +8,15 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.outputs.results import (
-    MANIFEST,
-    SUPERSEDED,
-    manifest_text,
-    publish_results,
-    read_manifest,
-)
+from hesiod_watch.actions.outputs.documents import manifest_text, read_manifest
+from hesiod_watch.actions.outputs.publication import SUPERSEDED, publish_results
 from hesiod_watch.config import Config
+from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.model import Output, Piece, Written
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host import process
+from hesiod_watch.remote.backup.manifests import MANIFEST
 
 CELL = CellId("lib", "c")
 NAME = "x_pass.fastq.gz"
@@ -39,9 +36,8 @@ def manifest(sources: list[str], md5: str) -> str:
     written = Written(
         Output(NAME, None, "pass", ()), Path(NAME), 4, md5, 1, 2, ReadStatistics(), pieces, ()
     )
-    return "".join(
-        manifest_text(job, [written], {NAME: md5, "qc.json": "q"}, {NAME: 4, "qc.json": 3})
-    )
+    files = [FileEntry(NAME, size=4, md5=md5), FileEntry("qc.json", size=3, md5="q")]
+    return "".join(manifest_text(job, [written], {file.name: file for file in files}))
 
 
 def results(directory: Path, sources: list[str], md5: str) -> dict[str, Path]:

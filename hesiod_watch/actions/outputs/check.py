@@ -11,11 +11,12 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from hesiod_watch.actions.outputs.results import MANIFEST, read_manifest
+from hesiod_watch.actions.outputs.documents import read_manifest
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.verify import verify
+from hesiod_watch.remote.backup.manifests import MANIFEST
 
 CHUNK = 1 << 20
 

@@ -1,0 +1,202 @@
+"""Documents about a cell's results: `qc.json`, `cell_info.yaml` and `manifest.json`.
+
+The manifest lists every result file with size and MD5, and every source with its place in an
+output; `verify` and `backup` compare the files with it. It is written in parts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import takewhile
+from pathlib import Path
+from typing import Any, Literal
+
+from hesiod_watch import __version__
+from hesiod_watch.actions import Job
+from hesiod_watch.core import naming
+from hesiod_watch.core.file_entry import Entries
+from hesiod_watch.core.minknow_checksums import KEY, NO_CHECKSUMS, MinknowChecksums
+from hesiod_watch.core.model import CellContents, Completeness
+from hesiod_watch.core.records import loads
+from hesiod_watch.fastq.model import Written
+from hesiod_watch.fastq.qc import qc_groups
+from hesiod_watch.fastq.statistics import ReadStatistics
+from hesiod_watch.host.process import iso_now
+from hesiod_watch.remote.backup.manifests import MANIFEST
+from hesiod_watch.rules import completeness
+from hesiod_watch.runs import minknow
+
+_PLACE = ("output", "offset", "length", "crc32", "reads", "bases")
+"""Fields of a source in a manifest: bytes of the output that are this source.
+
+They serve to restore the source and to compare it.
+"""
+_SOURCES = b' "sources": [\n'
+"""Line of a manifest after which only sources follow."""
+
+Group = tuple[str | None, str, ReadStatistics]
+"""Barcode, part (pass, fail, skip), and statistics of their reads."""
+
+
+def qc_document(
+    job: Job,
+    groups: Sequence[Group],
+    counted: tuple[CellContents, Completeness],
+    *,
+    notes: Sequence[str],
+    state: Literal["complete", "running"],
+    written: Sequence[Written] = (),
+    checksums: MinknowChecksums = NO_CHECKSUMS,
+) -> dict[str, Any]:
+    """QC document for one cell, as docs/qc-json.md describes it.
+
+    `counted`: the cell's contents, and the verdict on them.
+    """
+    cell = job.the_cell
+    contents, verdict = counted
+    parsed = naming.parse_cell(cell.name)
+    facts = minknow.facts(contents.summaries)
+    models = sorted({model for _, _, statistics in groups for model in statistics.models})
+    if models:
+        facts["basecall_models"] = models
+    page = minknow.ont_report(job.cell_dir)
+    return {
+        "format": "hesiod-watch qc 1",
+        "program": f"hesiod-watch {__version__}",
+        "made_at": iso_now(),
+        "run": job.run_dir.name,
+        "library": cell.library,
+        "cell": cell.name,
+        "flow_cell_id": facts.get("flow_cell_id") or (parsed.flow_cell_id if parsed else ""),
+        "position": facts.get("position") or (parsed.position if parsed else ""),
+        "short_id": parsed.short_id if parsed else "",
+        "state": state,
+        "facts": facts,
+        "completeness": verdict.record(),
+        "counts": _counts(contents),
+        KEY: checksums.record() or None,
+        **qc_groups(groups),
+        "outputs": [
+            {
+                "file": output.output.name,
+                "barcode": output.output.barcode,
+                "part": output.output.part,
+                "reads": output.reads,
+                "bases": output.bases,
+                "bytes": output.bytes,
+                "md5": output.md5,
+                "sources": len(output.output.sources),
+            }
+            for output in written
+        ],
+        "links": {"ont_report": str(job.cell_dir / page) if page else None},
+        "notes": list(notes),
+    }
+
+
+def _counts(contents: CellContents) -> dict[str, Any]:
+    announced = completeness.announced(contents.summaries)
+    kinds = sorted({*contents.files, *announced})
+    return {
+        str(kind): {"announced": announced.get(kind), "found": contents.files.get(kind, 0)}
+        for kind in kinds
+    }
+
+
+def cell_info(qc: Mapping[str, Any]) -> dict[str, Any]:
+    """The few facts that a facility's scripts need, under the names that Hesiod uses."""
+    facts = qc["facts"]
+    return {
+        "Experiment": qc["run"],
+        "Cell": f"{qc['library']}/{qc['cell']}",
+        "Library": qc["library"],
+        "FlowCell": qc["flow_cell_id"],
+        "Position": qc["position"],
+        "Barcodes": sorted({barcode["barcode"] or "." for barcode in qc["barcodes"]}),
+        "Instrument": facts.get("instrument", ""),
+        "Kit": facts.get("kit", ""),
+        "StartTime": facts.get("started", ""),
+        "EndTime": facts.get("acquisition_stopped", ""),
+        "RunHours": facts.get("run_hours"),
+        "Reads": qc["total"]["reads"],
+        "Bases": qc["total"]["bases"],
+        "PassedReads": (qc["pass"] or {}).get("reads", 0),
+        "PassedBases": (qc["pass"] or {}).get("bases", 0),
+        "N50": qc["total"]["n50"],
+        "MeanQ": qc["total"]["mean_q"],
+        "Files": [output["file"] for output in qc["outputs"]],
+    }
+
+
+def manifest_text(job: Job, written: Sequence[Written], entries: Entries) -> Iterator[str]:
+    """JSON manifest in parts: every result file with size and MD5, and every source.
+
+    A cell may have a hundred thousand sources. As one document they would take as much memory as
+    everything else.
+    """
+    gz = {output.output.name: output for output in written}
+    files = []
+    for name in sorted(entries):
+        entry = entries[name].record(times=False)
+        if name in gz:
+            entry |= {"reads": gz[name].reads, "bases": gz[name].bases}
+        files.append(entry)
+    head = {
+        "format": "hesiod-watch manifest 1",
+        "program": f"hesiod-watch {__version__}",
+        "made_at": iso_now(),
+        "run": job.run_dir.name,
+        "cell": str(job.the_cell),
+        "epoch": job.owner.epoch,
+        "files": files,
+    }
+    yield json_text(head).removesuffix("\n}\n") + ',\n "sources": ['
+    separator = ""
+    for piece in (piece for output in written for piece in output.pieces):
+        place = {key: getattr(piece, key) for key in _PLACE}
+        source = json_text(replace(piece.entry, ctime_ns=0).record() | place)
+        yield separator + ("\n" + source.rstrip("\n")).replace("\n", "\n  ")
+        separator = ","
+    yield "\n ]\n}\n" if separator else "]\n}\n"
+
+
+def read_manifest(directory: Path) -> dict[str, Any]:
+    """Manifest in a directory; empty if it is missing or unreadable."""
+    try:
+        return _manifest((directory / MANIFEST).read_bytes())
+    except OSError:
+        return {}
+
+
+def _manifest(text: bytes) -> dict[str, Any]:
+    try:
+        manifest = loads(text.decode("utf-8", "surrogateescape"))
+    except ValueError:
+        return {}
+    return (
+        manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), list) else {}
+    )
+
+
+def fastq_checksums(directory: Path) -> dict[str, str] | None:
+    """Checksums of the FASTQ in a manifest; None without a manifest.
+
+    Other results contain the time at which they were made, so they always differ. The sources come
+    last, may be a hundred thousand, and are not read.
+    """
+    try:
+        with (directory / MANIFEST).open("rb") as file:
+            text = b"".join(takewhile(lambda line: line != _SOURCES, file))
+    except OSError:
+        return None
+    if not (manifest := _manifest(text if text.endswith(b"}\n") else text.rstrip(b",\n") + b"}")):
+        return None
+    return {
+        entry["name"]: entry["md5"] for entry in manifest["files"] if entry["name"].endswith(".gz")
+    }
+
+
+def json_text(document: object) -> str:
+    return json.dumps(document, indent=1, ensure_ascii=False) + "\n"

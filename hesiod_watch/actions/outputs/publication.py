@@ -1,0 +1,171 @@
+"""Publication of a cell's results: by renames out of a staging directory of this attempt.
+
+An attempt that was overtaken may wake up between any two renames. Three rules keep its files out of
+the results:
+
+1. Every rename that publishes comes from the attempt's own staging directory, FASTQ included.
+2. Before each rename the attempt checks that it still owns the cell.
+3. An attempt withdraws the staging directories of all others before it begins, and again after its
+   own renames. Then it compares what is published with what it renamed. A later rename by an
+   overtaken attempt finds no source.
+"""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hesiod_watch.actions import output_error
+from hesiod_watch.actions.outputs.documents import fastq_checksums
+from hesiod_watch.actions.outputs.ingest_dir import give_back
+from hesiod_watch.actions.outputs.results import CellResults, fsync_directory
+from hesiod_watch.core.errors import HesiodError, TemporaryError
+from hesiod_watch.core.file_entry import Entries, FileEntry
+from hesiod_watch.core.model import Owner
+from hesiod_watch.fastq import readback
+from hesiod_watch.remote.backup.manifests import MANIFEST
+from hesiod_watch.runs.observe import INGEST_FILE
+
+SUPERSEDED = "superseded"
+STAGING = ".staging."
+"""Prefix of directories where result files wait to be published."""
+
+
+@contextmanager
+def staging_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
+    """Make a new directory of our own beside the results, and remove it at the end.
+
+    The directories of all other attempts are withdrawn: our claim proves that those attempts have
+    ended.
+
+    Raises as `output_error` if the directory cannot be made.
+    """
+    place = _staging_of(cell_output, owner)
+    try:
+        cell_output.mkdir(parents=True, exist_ok=True)
+        _withdraw(cell_output, owner, cell_output.glob(f"{STAGING}*"))
+        place.mkdir()
+    except OSError as error:
+        raise output_error(error, f"{error.filename or cell_output}") from error
+    try:
+        yield place
+    finally:
+        with suppress(OSError, HesiodError):  # the next attempt clears what is left
+            _clear(place, cell_output, owner)
+
+
+def withdraw_others(cell_output: Path, owner: Owner) -> None:
+    """Withdraw the staging directories of all other attempts, so that none of them can publish.
+
+    Only the owner of the cell may call this. Raises as `output_error`.
+    """
+    ours = _staging_of(cell_output, owner)
+    try:
+        others = [place for place in cell_output.glob(f"{STAGING}*") if place != ours]
+        _withdraw(cell_output, owner, others)
+    except OSError as error:
+        raise output_error(error, f"{error.filename or cell_output}") from error
+
+
+def _staging_of(cell_output: Path, owner: Owner) -> Path:
+    return cell_output / f"{STAGING}{owner.token[:12]}"
+
+
+def _withdraw(cell_output: Path, owner: Owner, places: Iterable[Path]) -> None:
+    for place in list(places):
+        if place.is_dir() and not place.is_symlink():
+            # Rename first to a name unknown to the attempt: from now on it can publish nothing.
+            hidden = cell_output / f"{STAGING}{secrets.token_hex(6)}"
+            with suppress(FileNotFoundError):  # the attempt has just ended
+                place.rename(hidden)
+                _clear(hidden, cell_output, owner)
+
+
+def _clear(place: Path, cell_output: Path, owner: Owner) -> None:
+    """Remove a staging directory, after saving former results and an ingest to continue."""
+    if (place / SUPERSEDED).is_dir():
+        _move_to_superseded(place / SUPERSEDED, cell_output)
+    give_back(place, cell_output, owner)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def publish_results(
+    files: Mapping[str, Path], cell_output: Path, still_ours: Callable[[], None] = lambda: None
+) -> dict[str, FileEntry]:
+    """Move finished files to their final place, the manifest last.
+
+    Returns each moved file, as it was before the rename. If an earlier processing of the cell left
+    other results, those are kept under `superseded/`. Safe to repeat after a crash in the middle.
+
+    `still_ours` is called before each rename, and raises if this attempt must not publish. Raises
+    as `output_error`.
+    """
+    place = files[MANIFEST].parent
+    try:
+        published = {name: FileEntry.of_status(name, path.lstat()) for name, path in files.items()}
+        former = fastq_checksums(cell_output)
+        if former is not None and former != fastq_checksums(place):
+            _supersede_former(cell_output, place, [*former, *files], still_ours)
+        for name in sorted(files, key=lambda name: name == MANIFEST):
+            still_ours()
+            files[name].rename(cell_output / name)
+        still_ours()
+        (cell_output / INGEST_FILE).unlink(missing_ok=True)
+        fsync_directory(cell_output)
+        fsync_directory(cell_output.parent)
+    except OSError as error:
+        raise output_error(error, f"{error.filename or cell_output}") from error
+    return published
+
+
+def require_published(results: CellResults, published: Entries, cell_output: Path) -> None:
+    """Check that each published file is the one that this attempt renamed.
+
+    An overtaken attempt may have renamed a file of its own over ours. A file whose identity differs
+    is read, because not every file system keeps inode numbers and times.
+
+    Raises TemporaryError if a file was replaced or removed.
+    """
+    for name, before in published.items():
+        path = cell_output / name
+        try:
+            now = FileEntry.of_status(name, path.lstat())
+        except FileNotFoundError:
+            raise TemporaryError(
+                f"{path}: removed while it was published; it is made again"
+            ) from None
+        except OSError as error:
+            raise output_error(error, str(path)) from error
+        # A rename changes the change time.
+        same = now.looks_like(before) and now.inode_name == before.inode_name
+        if not same and readback.md5_of(path) != results.md5s[name]:
+            raise TemporaryError(
+                f"{path}: replaced by an attempt that was overtaken; it is made again"
+            )
+
+
+def _supersede_former(
+    cell_output: Path, place: Path, names: Collection[str], still_ours: Callable[[], None]
+) -> None:
+    """Move former results into `place`, and then all of them at once to `superseded/`.
+
+    The manifest is moved last: while it is there, the next attempt after a crash keeps the
+    remaining files.
+    """
+    former = place / SUPERSEDED
+    former.mkdir()
+    for name in sorted({*names, MANIFEST}, key=lambda name: (name == MANIFEST, name)):
+        if Path(name).name == name and (cell_output / name).is_file():
+            still_ours()
+            (cell_output / name).rename(former / name)
+    _move_to_superseded(former, cell_output)
+
+
+def _move_to_superseded(former: Path, cell_output: Path) -> None:
+    (cell_output / SUPERSEDED).mkdir(exist_ok=True)
+    moment = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    former.rename(cell_output / SUPERSEDED / moment)
