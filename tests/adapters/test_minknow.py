@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
 import pytest
 from minknow_cells import CELL, A, B, Make, cell_with, summary_text
+from unprivileged import UNPRIVILEGED, needs_unprivileged
 
 from hesiod_watch.core.model import DataKind, Verdict
 from hesiod_watch.rules.completeness import judge
@@ -155,6 +158,50 @@ def test_a_directory_that_is_no_directory(cell: Make) -> None:
     file = cell(["not_a_directory"]) / "not_a_directory"
     assert read_contents(file).problem == "not_a_directory cannot be read: Not a directory"
     assert minknow.newest_summary_time(file) == file.stat().st_ctime
+
+
+LOOK = """
+import sys
+from pathlib import Path
+from hesiod_watch.runs.minknow import read_contents
+
+found = []
+try:
+    contents = read_contents(Path(sys.argv[1]), found.append)
+    print([file.entry.name for file in found], dict(contents.files), contents.problem, sep="|")
+except PermissionError as error:
+    print("PermissionError", Path(error.filename).name, sep="|")
+"""
+
+
+@needs_unprivileged
+@pytest.mark.parametrize(
+    ("closed", "expected"),
+    [
+        pytest.param(
+            "bam_pass",
+            "['fastq_pass/x.fastq']|{<DataKind.FASTQ: 'fastq'>: 1, <DataKind.POD5: 'pod5'>: 1}"
+            "|c/bam_pass cannot be read: Permission denied",
+            id="another kind than FASTQ",
+        ),
+        pytest.param("fastq_pass", "PermissionError|fastq_pass", id="FASTQ"),
+    ],
+)
+def test_one_look_at_a_directory_without_rights(cell: Make, closed: str, expected: str) -> None:
+    """FASTQ that cannot be listed is an error; another kind is reported, the rest is counted."""
+    directory = cell(["bam_pass/x.bam", "fastq_pass/x.fastq", "pod5_pass/x.pod5"])
+    (directory / closed).chmod(0)
+    try:
+        shown = subprocess.run(
+            [*UNPRIVILEGED, sys.executable, "-c", LOOK, directory],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+    finally:
+        (directory / closed).chmod(0o755)
+    assert shown.strip().replace(f"{directory.name}/", "c/") == expected
 
 
 # --- reports, pooling
