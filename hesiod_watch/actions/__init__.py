@@ -10,7 +10,6 @@ run inside the process that decides.
 
 from __future__ import annotations
 
-import errno
 import importlib
 import logging
 from collections.abc import Callable
@@ -19,13 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.errors import (
-    FlagExists,
-    HesiodError,
-    PermanentError,
-    TemporaryError,
-    UsageError,
-)
+from hesiod_watch.core.errors import FlagExists, HesiodError, TemporaryError, UsageError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import LOCAL, CellId, Owner, Progress, Snapshot
 from hesiod_watch.host.runlog import RunLog
@@ -131,19 +124,6 @@ works on data.
 """
 
 CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up", "deletable", "strip", "verify"})
-
-
-def output_error(error: OSError, attempted: str) -> HesiodError:
-    """Translate an error met while writing results into a HesiodError.
-
-    A full disk or an absent file system recovers without a person: TemporaryError. Missing rights,
-    a read-only file system, or a file in the place of a directory need a person: PermanentError.
-    """
-    if error.errno == errno.EEXIST:
-        return PermanentError(f"{attempted}: in the way, and not a directory", errno=errno.EEXIST)
-    if error.errno == errno.EROFS:
-        return PermanentError(f"{attempted}: {error.strerror}", errno=errno.EROFS)
-    return flags.translate(error, attempted)
 
 
 def command_of(job: Job) -> tuple[str, ...]:

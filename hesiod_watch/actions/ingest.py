@@ -18,7 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from hesiod_watch.actions import Job, Outcome, output_error
+from hesiod_watch.actions import Job, Outcome
 from hesiod_watch.actions.outputs.documents import qc_document
 from hesiod_watch.actions.outputs.ingest_dir import begin_ingest, end_ingest, open_ingest
 from hesiod_watch.actions.outputs.progress import ProgressReporter
@@ -26,9 +26,11 @@ from hesiod_watch.actions.outputs.results import QC, REPORT
 from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources
 from hesiod_watch.core.model import CellContents, Progress
 from hesiod_watch.core.records import loads
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Tally
+from hesiod_watch.host.files import directory, replace_whole
 from hesiod_watch.report.cell import render_cell
 from hesiod_watch.rules import completeness
 from hesiod_watch.runs import flags, minknow
@@ -55,7 +57,8 @@ def perform(job: Job) -> Outcome:
 def _make_attempt(job: Job) -> None:
     cell = job.the_cell
     cell_output = job.output / cell.library / cell.name
-    _make(cell_output)
+    with translated(cell_output, own_output=True):
+        cell_output.mkdir(parents=True, exist_ok=True)
     # Read before the listing: any later change is a reason for another attempt.
     seen = minknow.fastq_changed(job.cell_dir)
     now = time.time()
@@ -105,13 +108,14 @@ def _publish_state(
     state["results"] = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")} | {
         "files": ingest.sources
     }
-    try:
-        if ingest.sources:
-            _replace(cell_output / QC, json.dumps(qc, indent=1, ensure_ascii=False) + "\n")
-            _replace(cell_output / REPORT, render_cell(qc))
-        _replace(cell_output / INGEST_FILE, json.dumps(state) + "\n")
-    except OSError as error:
-        raise output_error(error, str(error.filename)) from error
+    texts = {INGEST_FILE: json.dumps(state) + "\n"}
+    if ingest.sources:
+        qc_text = json.dumps(qc, indent=1, ensure_ascii=False) + "\n"
+        texts = {QC: qc_text, REPORT: render_cell(qc), **texts}
+    with translated(cell_output, own_output=True), directory(cell_output, follow=True) as parent:
+        for name, text in texts.items():
+            # Not durable: the next attempt makes them again.
+            replace_whole(parent, name, text.encode("utf-8", "surrogateescape"), durable=False)
 
 
 def _newest_before(cell_output: Path) -> dict[str, NewestFile]:
@@ -126,17 +130,3 @@ def _newest(size: object, mtime_ns: object, since: object) -> NewestFile:
     if type(size) is int and type(mtime_ns) is int and isinstance(since, float):
         return NewestFile(size, mtime_ns, since)
     raise TypeError("of another version")
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all; not fsynced, because the next attempt makes it again."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
-    temporary.replace(path)
-
-
-def _make(directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(error, str(error.filename)) from error

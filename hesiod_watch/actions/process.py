@@ -148,7 +148,7 @@ def _process(job: Job) -> CellResults:
             counted = contents, _judge(job, contents)
             reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
             written = hand_over(written, place)
-            results = CellResults.make(job, written, counted, notes=ingest.notes, directory=place)
+            results = CellResults.make(job, written, counted, notes=ingest.notes, place=place)
             published = publish_results(results.files, cell_output, lambda: _still_ours(job))
             withdraw_others(cell_output, job.owner)
             require_published(results, published, cell_output)

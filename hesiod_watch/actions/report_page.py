@@ -7,16 +7,17 @@ pages is written last, its digest is out of date, and the next pass plans the re
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from hesiod_watch import __version__
-from hesiod_watch.actions import Job, Outcome, output_error
-from hesiod_watch.actions.outputs.results import QC, REPORT, fsync_directory
+from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions.outputs.results import QC, REPORT
 from hesiod_watch.core.model import Cell, Stage
 from hesiod_watch.core.records import loads
+from hesiod_watch.core.system_errors import translated
+from hesiod_watch.host.files import directory, replace_whole
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.report.run import render_run
 from hesiod_watch.rules.checksum_findings import finding_of
@@ -27,7 +28,7 @@ from hesiod_watch.runs.observe import observe
 def perform(job: Job) -> Outcome:
     """Write the page.
 
-    Raises as `output_error` if that fails.
+    Raises TemporaryError, PermanentError.
     """
     snapshot = observe(job.run_dir, job.config.output)
     output = job.output
@@ -47,17 +48,11 @@ def perform(job: Job) -> Outcome:
             ],
         }
     )
-    temporary = output / f".{REPORT}.{job.owner.token[:12]}"
-    try:
-        with temporary.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(output / REPORT)
-        fsync_directory(output)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise output_error(error, f"{snapshot.run}: cannot write its report") from error
+    with (
+        translated(f"{snapshot.run}: cannot write its report", own_output=True),
+        directory(output, follow=True) as parent,
+    ):
+        replace_whole(parent, REPORT, page.encode("utf-8", "backslashreplace"))
     job.log().line(f"report: {output / REPORT}")
     return "done"
 

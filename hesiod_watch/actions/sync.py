@@ -14,12 +14,13 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from hesiod_watch.actions import Job, Outcome, command_of, output_error
+from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, Progress
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process
 from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
@@ -117,10 +118,8 @@ def _wanted(job: Job, run: UpstreamRun) -> list[CellId]:
 
 def _copy(job: Job, upstream: UpstreamSettings, location: str, cell: CellId) -> CopyResult:
     cell_output = job.output / cell.library / cell.name
-    try:
+    with translated(cell_output, own_output=True):
         cell_output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(error, str(error.filename)) from error
     reporter = ProgressReporter(cell_output, job.on_progress, COPYING_FILE)
 
     def copying(done: int, total: int) -> None:

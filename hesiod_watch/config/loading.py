@@ -13,7 +13,6 @@ import errno
 import importlib.resources
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -32,6 +31,8 @@ from hesiod_watch.core.errors import ConfigError
 from hesiod_watch.core.location import Location, parse_location
 from hesiod_watch.core.model import LOCAL
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.system_errors import NotRegularFile
+from hesiod_watch.host.files import read_head
 from hesiod_watch.rules.rsync_template import template_problems
 
 FILE_NAME = "hesiod-watch.yaml"
@@ -78,13 +79,8 @@ def parse_file(path: Path) -> Config:
     """Parse the file at the absolute `path`; raises ConfigError."""
     shown = display(str(path))
     try:
-        # Without O_NONBLOCK a FIFO of this name would block the service at its start.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise ConfigError([f"{shown}: not a regular file"])
-            data = file.read(LARGEST + 1)
-    except IsADirectoryError:
+        data = read_head(path, LARGEST + 1, follow=True)
+    except NotRegularFile:
         raise ConfigError([f"{shown}: not a regular file"]) from None
     except OSError as error:
         hint = (

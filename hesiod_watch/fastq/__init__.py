@@ -5,7 +5,7 @@ in several calls. At the end it returns `model.Written`s (bytes, md5, reads, bas
 `model.Piece` per source). `verify.verify` reads a written file back. `qc.qc_groups` turns
 statistics into the numbers of `qc.json`.
 
-The modules, lowest first. Only `sources` and `durable` open files and translate errors.
+The modules, lowest first. Only `sources` and `durable` open files, through `host.files`.
 
 - `model` · `sources`, `durable`: values; files that are read, files that are written
 - `records`, `headers`: the parts of a FASTQ file

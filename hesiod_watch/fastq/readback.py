@@ -11,7 +11,6 @@ Three functions check consecutive pieces of one output:
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from isal import isal_zlib
 
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.fastq import durable
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.fastq.blocks import BgzfBlocks
 from hesiod_watch.fastq.durable import OutputReader
 from hesiod_watch.fastq.gunzip import GzipReader
@@ -30,6 +29,7 @@ from hesiod_watch.fastq.model import Piece
 from hesiod_watch.fastq.records import RecordReader
 from hesiod_watch.fastq.sources import SourceFile
 from hesiod_watch.fastq.statistics import ReadStatistics
+from hesiod_watch.host.files import checksums, regular
 
 _BUFFER_BYTES = 256 << 10
 
@@ -142,13 +142,11 @@ def read(path: Path, offset: int, length: int) -> bytes:
 
 def md5_of(path: Path) -> str:
     """The MD5 of a whole file."""
-    buffer = bytearray(_BUFFER_BYTES)
-    digest = hashlib.md5(usedforsecurity=False)
-    with OutputReader(path) as reader:
-        reader.seek(0, durable.size_of(path) or 0)
-        while count := reader.readinto(memoryview(buffer)):
-            digest.update(memoryview(buffer)[:count])
-    return digest.hexdigest()
+    with (
+        translated(f"{path}: reading back failed", own_output=True),
+        regular(path) as descriptor,
+    ):
+        return checksums(descriptor, "md5")[0]
 
 
 def measure(path: Path, pieces: Sequence[Piece], md5: bytes | None) -> ReadbackResult:

@@ -1,74 +1,26 @@
 """Source files: regular files that must not change while they are read.
 
-Errors say what to do. Only this module and `durable` (for files that we write) open files or handle
-`OSError`. Names come from the disk and are not trusted. A source is checked with lstat first and a
-link is never followed, so that a FIFO or a device in its place cannot block the program.
+Errors say what to do. Names come from the disk and are not trusted: a link is never followed, and a
+FIFO or a device in place of a source is never opened.
 """
 
 from __future__ import annotations
 
-import errno
 import os
-import stat
 from pathlib import Path
 from types import TracebackType
 
-from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import BadSource, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
-
-# Errors that end when a person frees space or mounts again, or after waiting. EIO is not included:
-# after a failed write or fsync the kernel may have dropped the data, and a second call would report
-# success.
-PASSING = frozenset(
-    {
-        errno.ENOSPC,
-        errno.EDQUOT,
-        errno.EROFS,
-        errno.ESTALE,
-        errno.EAGAIN,
-        errno.EINTR,
-        errno.ENOENT,
-        errno.ENOMEM,
-        errno.EMFILE,
-        errno.ENFILE,
-        errno.ENOTCONN,
-        errno.ETIMEDOUT,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETUNREACH,
-        errno.ESHUTDOWN,
-    }
-)
-
-FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-FULL_SECONDS = 30.0
-"""Seconds to wait at most for space: a person who frees it expects the work to continue soon."""
-
-_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-
-
-def translate(error: OSError, path: Path, doing: str) -> HesiodError:
-    """The error to raise instead of `error`.
-
-    It was met while `doing` something ("reading", "writing") with `path`.
-    """
-    reason = error.strerror or str(error)
-    message = f"{path}: {doing} failed: {reason}"
-    if error.errno in FULL:
-        return TemporaryError(message, retry_after=FULL_SECONDS)
-    if error.errno in PASSING:
-        return TemporaryError(message)
-    return PermanentError(message, errno=error.errno or 0)
+from hesiod_watch.host.files import open_regular
 
 
 def look(path: Path, name: str) -> FileEntry:
     """The file at `path` as it is now, with the name `name`."""
-    try:
+    with translated(f"{path}: reading its status failed"):
         status = os.lstat(path)
-    except OSError as error:
-        raise translate(error, path, "reading its status") from error
     return FileEntry.of_status(name, status, location=os.fspath(path))
 
 
@@ -84,12 +36,8 @@ class SourceFile:
         self.source = source
         self.consumed = 0  # bytes read so far
         path = source.path
-        try:
-            # lstat before open: opening a FIFO or a tape has effects even with O_NONBLOCK.
-            require_regular(path, os.lstat(path))
-            self._descriptor = os.open(path, _FLAGS)
-        except OSError as error:
-            raise translate(error, path, "opening") from error
+        with translated(f"{path}: opening failed"):
+            self._descriptor = open_regular(path)
         try:
             opened = self.check_unchanged()
             # hints about the file that is read
@@ -102,39 +50,30 @@ class SourceFile:
     def readinto(self, buffer: memoryview) -> int:
         """Fill `buffer` from the file; fewer bytes only at the end of the file."""
         filled = 0
-        try:
+        with translated(f"{self.source.path}: reading failed"):
             while filled < len(buffer) and (count := os.readv(self._descriptor, [buffer[filled:]])):
                 filled += count
-        except OSError as error:
-            raise translate(error, self.source.path, "reading") from error
         self.consumed += filled
         return filled
 
     def head(self, size: int) -> bytes:
         """The first `size` bytes, without moving the read position."""
-        try:
+        with translated(f"{self.source.path}: reading failed"):
             return os.pread(self._descriptor, size, 0)
-        except OSError as error:
-            raise translate(error, self.source.path, "reading") from error
 
     def forget_cache(self) -> None:
         """Ask the kernel to drop its copy, so that reading reads the disk.
 
         Not every file system does.
         """
-        try:
+        with translated(f"{self.source.path}: reading failed"):
             os.posix_fadvise(self._descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-        except OSError as error:
-            raise translate(error, self.source.path, "reading") from error
 
     def check_unchanged(self) -> os.stat_result:
         """Compare size and mtime with the listed ones; return the file's status now."""
         path, listed = self.source.path, self.source
-        try:
+        with translated(f"{path}: reading failed"):
             now = os.fstat(self._descriptor)
-        except OSError as error:
-            raise translate(error, path, "reading") from error
-        require_regular(path, now)
         if now.st_size > listed.size:
             grown = f"{number_of(listed.size, 'byte')} when listed, {now.st_size} now"
             raise TemporaryError(f"{path}: still being written ({grown})")
@@ -160,18 +99,3 @@ class SourceFile:
         trace: TracebackType | None,
     ) -> None:
         os.close(self._descriptor)
-
-
-def require_regular(path: Path, status: os.stat_result) -> None:
-    """Raise `BadSource` unless the file is a regular file."""
-    if not stat.S_ISREG(status.st_mode):
-        kinds = {
-            stat.S_IFLNK: "a symbolic link",
-            stat.S_IFDIR: "a directory",
-            stat.S_IFIFO: "a FIFO",
-            stat.S_IFSOCK: "a socket",
-            stat.S_IFCHR: "a device",
-            stat.S_IFBLK: "a device",
-        }
-        kind = kinds.get(stat.S_IFMT(status.st_mode), "something else")
-        raise BadSource(path, f"not a regular file but {kind}; it was not opened")

@@ -13,6 +13,8 @@ import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hesiod_watch.host.files import open_or_create
+
 
 def own_command(*arguments: str) -> tuple[str, ...]:
     """Command line that runs this program, independent of PATH."""
@@ -60,9 +62,7 @@ def _open_log(log: Path | None) -> int:
     if log is None:
         return subprocess.DEVNULL
     try:
-        return os.open(
-            log, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o664
-        )
+        return open_or_create(log, os.O_WRONLY | os.O_APPEND)
     except OSError:
         # The work matters more than its log. The worker's own lines say what failed.
         return subprocess.DEVNULL

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.records import loads
+from hesiod_watch.host.files import directory, replace_whole
 from hesiod_watch.host.locks import lock_directory
 
 LONGEST = timedelta(seconds=60)
@@ -43,9 +44,9 @@ def note_outage(landing: Path, what: str, why: str, last: timedelta) -> None:
     until = time.time() + min(last, LONGEST).total_seconds()
     with suppress(OSError, HesiodError):
         path = _file(landing, what)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps({"until": until, "why": why}))
-        temporary.replace(path)
+        content = json.dumps({"until": until, "why": why}).encode()
+        with directory(path.parent) as parent:
+            replace_whole(parent, path.name, content, durable=False)
 
 
 def outage_over(landing: Path, what: str) -> None:

@@ -17,6 +17,8 @@ from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.system_errors import NotRegularFile
+from hesiod_watch.host.files import chunks, regular
 
 LARGEST = 10_000  # bytes
 KEYS = ("token", "user", "password")
@@ -51,22 +53,19 @@ def private_text(path: Path) -> str:
 
     Raises ValueError with a reason if the file is not safe to use, OSError.
     """
-    # Check before opening: opening a device or FIFO may have any effect.
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise ValueError("is no regular file")
-    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with open(descriptor, "rb") as file:  # noqa: PTH123 - a descriptor, not a name
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise ValueError("is no regular file")
-        if status.st_uid not in (0, os.geteuid()):
-            raise ValueError(
-                f"belongs to another user (uid {status.st_uid}); it should be yours or root's"
-            )
-        if status.st_mode & 0o077:
-            reason = f"others may read or change it (mode {stat.S_IMODE(status.st_mode):04o})"
-            raise ValueError(f"{reason}; run: chmod 600 {display(str(path))}")
-        content = file.read(LARGEST + 1)
+    try:
+        with regular(path, follow=True) as descriptor:
+            status = os.fstat(descriptor)
+            content = b"".join(chunks(descriptor, LARGEST + 1))
+    except NotRegularFile:
+        raise ValueError("is no regular file") from None
+    if status.st_uid not in (0, os.geteuid()):
+        raise ValueError(
+            f"belongs to another user (uid {status.st_uid}); it should be yours or root's"
+        )
+    if status.st_mode & 0o077:
+        reason = f"others may read or change it (mode {stat.S_IMODE(status.st_mode):04o})"
+        raise ValueError(f"{reason}; run: chmod 600 {display(str(path))}")
     if len(content) > LARGEST:
         raise ValueError("is too large for credentials")
     try:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError
+from hesiod_watch.host.files import open_or_create
 
 
 def lock_directory(landing: Path, base: Path | None = None) -> Path:
@@ -38,7 +39,7 @@ def lock_directory(landing: Path, base: Path | None = None) -> Path:
 
 def open_lock(path: Path) -> int:
     """Open a lock file; flock on the descriptor locks it until its last copy is closed."""
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    return open_or_create(path, os.O_RDWR, 0o600)
 
 
 def take_one(files: Iterable[Path]) -> int | None:

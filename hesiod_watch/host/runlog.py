@@ -11,13 +11,13 @@ from __future__ import annotations
 import logging
 import os
 import shlex
-import stat
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display
+from hesiod_watch.host.files import open_or_create
 
 logger = logging.getLogger(__name__)
 
@@ -61,14 +61,9 @@ class RunLog:
         moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         data = f"{moment} {text}\n".encode("utf-8", "backslashreplace")
         # A link or a FIFO of this name must neither redirect the text nor block this process.
-        flags = (
-            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        )
         try:
-            descriptor = os.open(self.path, flags, 0o666)
+            descriptor = open_or_create(self.path, os.O_WRONLY | os.O_APPEND)
             try:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise OSError("not a regular file")
                 os.write(descriptor, data)
             finally:
                 os.close(descriptor)

@@ -18,16 +18,17 @@ from pathlib import Path
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.system_errors import FULL
 from hesiod_watch.core.text import number_of
+from hesiod_watch.host.files import directory, write_new
 from hesiod_watch.host.runlog import quoted
-from hesiod_watch.runs.flags.files import write_new
 from hesiod_watch.runs.landing import PIPELINE, LandingArea
 
 logger = logging.getLogger(__name__)
 
 MARKER_DIRECTORY = ".hesiod-watch"
 MARKER = "output"
-_REPORTED_BY_WORK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_REPORTED_BY_WORK = FULL | {errno.EROFS}
 """Errors that stop every other write in the output area, too, and are reported there."""
 _TEXT = b"This is the output area of hesiod-watch; without this file nothing is written here.\n"
 
@@ -130,8 +131,7 @@ class OutputArea:
 
     def _mark(self, identity: tuple[int, int]) -> None:
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
+            with directory(self.path, follow=True) as descriptor:
                 found = os.fstat(descriptor)
                 if (found.st_dev, found.st_ino) != identity:
                     return  # another directory replaced it meanwhile: the next pass checks again
@@ -139,8 +139,6 @@ class OutputArea:
                     os.mkdir(MARKER_DIRECTORY, dir_fd=descriptor)
                 with suppress(FileExistsError):
                     write_new(descriptor, f"{MARKER_DIRECTORY}/{MARKER}", _TEXT)
-            finally:
-                os.close(descriptor)
         except OSError as error:
             if error.errno in _REPORTED_BY_WORK:
                 return  # the next pass tries again

@@ -8,63 +8,20 @@ links. Everything below is done through its descriptor.
 from __future__ import annotations
 
 import ctypes
-import errno
-import hashlib
 import os
 import re
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
-from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.inventory import PARTIAL
 from hesiod_watch.core.model import CellId
-from hesiod_watch.core.naming import display
+from hesiod_watch.host.files import checksums as file_checksums
+from hesiod_watch.host.files import directory, directory_below, regular, sync_directory
 
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_CHUNK = 1 << 20
 _TEMPORARY = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}", re.DOTALL)
-
-
-@contextmanager
-def opened_run(landing: Path, run_dir: Path) -> Iterator[int]:
-    """Open a run's directory below `landing`, creating it if needed; yields a descriptor.
-
-    Raises PermanentError if something else has its name, TemporaryError if the landing area cannot
-    be used.
-    """
-    try:
-        # The administrator chose this path: links in it are followed.
-        descriptor = os.open(landing, _DIRECTORY & ~os.O_NOFOLLOW)
-    except OSError as error:
-        raise TemporaryError(
-            f"the landing area {landing} cannot be opened: {error.strerror}"
-        ) from error
-    try:
-        for part in run_dir.relative_to(landing).parts:
-            try:
-                inner = _open_or_make(descriptor, part)
-            except NotADirectoryError as error:
-                why = "is no directory, or a link to one; nothing is written there"
-                raise PermanentError(f"{display(str(run_dir))}: {part} {why}") from error
-            except OSError as error:
-                raise TemporaryError(
-                    f"{display(str(run_dir))} cannot be opened: {error.strerror}"
-                ) from error
-            os.close(descriptor)
-            descriptor = inner
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _open_or_make(parent: int, name: str) -> int:
-    with suppress(FileExistsError):
-        os.mkdir(name, 0o777, dir_fd=parent)
-    return os.open(name, _DIRECTORY, dir_fd=parent)
 
 
 def entries(run: int, cell: CellId) -> dict[str, FileEntry]:
@@ -74,7 +31,7 @@ def entries(run: int, cell: CellId) -> dict[str, FileEntry]:
     """
     found: dict[str, FileEntry] = {}
     try:
-        with _directory(run, (cell.library, cell.name)) as descriptor:
+        with directory_below(run, (cell.library, cell.name)) as descriptor:
             _walk(descriptor, "", found)
     except FileNotFoundError:
         return {}
@@ -85,53 +42,31 @@ def entries(run: int, cell: CellId) -> dict[str, FileEntry]:
     return found
 
 
-def _walk(directory: int, prefix: str, found: dict[str, FileEntry]) -> None:
-    with os.scandir(directory) as listed:
+def _walk(parent: int, prefix: str, found: dict[str, FileEntry]) -> None:
+    with os.scandir(parent) as listed:
         names = [entry.name for entry in listed]
     for name in names:
         try:
-            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
-            target = os.readlink(name, dir_fd=directory) if stat.S_ISLNK(status.st_mode) else ""
+            status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+            target = os.readlink(name, dir_fd=parent) if stat.S_ISLNK(status.st_mode) else ""
         except FileNotFoundError:
             continue
         entry = FileEntry.of_status(prefix + name, status, target=target)
         found[entry.name] = entry
         if entry.kind == "d":
             # It may have changed meanwhile; the comparison will find what is missing.
-            with suppress(FileNotFoundError, NotADirectoryError):
-                inner = os.open(name, _DIRECTORY, dir_fd=directory)
-                try:
-                    _walk(inner, f"{prefix}{name}/", found)
-                finally:
-                    os.close(inner)
-
-
-@contextmanager
-def _directory(start: int, parts: Iterable[str]) -> Iterator[int]:
-    """Open the directory at `parts` below `start` without following links. Raises OSError."""
-    descriptor = os.dup(start)
-    try:
-        for part in parts:
-            inner = os.open(part, _DIRECTORY, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = inner
-        yield descriptor
-    finally:
-        os.close(descriptor)
+            with (
+                suppress(FileNotFoundError, NotADirectoryError),
+                directory(name, parent) as inner,
+            ):
+                _walk(inner, f"{prefix}{name}/", found)
 
 
 @contextmanager
 def opened(run: int, cell: CellId, name: str) -> Iterator[int]:
     """Open a regular file of a cell for reading. Raises OSError, also if it is not regular."""
-    *parents, last = name.split("/")
-    with _directory(run, (cell.library, cell.name, *parents)) as parent:
-        descriptor = os.open(last, _FILE, dir_fd=parent)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")
+    with holder(run, cell, name) as (parent, last), regular(last, parent) as descriptor:
         yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager
@@ -141,7 +76,7 @@ def holder(run: int, cell: CellId, name: str) -> Iterator[tuple[int, str]]:
     Raises OSError.
     """
     *parents, last = name.split("/")
-    with _directory(run, (cell.library, cell.name, *parents)) as parent:
+    with directory_below(run, (cell.library, cell.name, *parents)) as parent:
         yield parent, last
 
 
@@ -157,28 +92,11 @@ def checksums(
     for name in names:
         if stop():
             break
-        *parents, last = name.split("/")
-        with suppress(OSError), _directory(run, (cell.library, cell.name, *parents)) as parent:
-            if (checksum := _checksum(parent, last, stop)) is not None:
-                found[name] = checksum
+        with suppress(OSError), opened(run, cell, name) as descriptor:
+            # The flag "the cell is here" must be true after a power failure, too.
+            os.fsync(descriptor)
+            [found[name]] = file_checksums(descriptor, "md5", stop=stop)
     return found
-
-
-def _checksum(parent: int, name: str, stop: Callable[[], bool]) -> str | None:
-    descriptor = os.open(name, _FILE, dir_fd=parent)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            return None
-        # The flag "the cell is here" must be true after a power failure, too.
-        os.fsync(descriptor)
-        digest = hashlib.md5(usedforsecurity=False)
-        while data := os.read(descriptor, _CHUNK):
-            digest.update(data)
-            if stop():
-                return None
-        return digest.hexdigest()
-    finally:
-        os.close(descriptor)
 
 
 def make_durable(run: int, cell: CellId, found: Entries) -> None:
@@ -193,8 +111,8 @@ def make_durable(run: int, cell: CellId, found: Entries) -> None:
         if entry.kind == "d"
     ]
     for each in parts:
-        with _directory(run, each) as descriptor:
-            os.fsync(descriptor)
+        with directory_below(run, each) as descriptor:
+            sync_directory(descriptor)
 
 
 def remove_leftovers(run: int, cell: CellId, there: Entries) -> list[str]:
@@ -206,23 +124,18 @@ def remove_leftovers(run: int, cell: CellId, there: Entries) -> list[str]:
     """
     removed = []
     for name in sorted(entries(run, cell)):
-        directory, _, last = name.rpartition("/")
-        above, _, holder = directory.rpartition("/")
+        inside, _, last = name.rpartition("/")
+        above, _, inner = inside.rpartition("/")
         found = _TEMPORARY.fullmatch(last)
         whole = f"{above}/{last}" if above else last
-        if holder != PARTIAL:
-            whole = f"{directory}/{found[1]}" if found and directory else found[1] if found else ""
+        if inner != PARTIAL:
+            whole = f"{inside}/{found[1]}" if found and inside else found[1] if found else ""
         if whole not in there or name in there or there[whole].kind != "f":
             continue
-        with (
-            suppress(OSError),
-            _directory(
-                run, (cell.library, cell.name, *filter(None, directory.split("/")))
-            ) as parent,
-        ):
+        with suppress(OSError), holder(run, cell, name) as (parent, last):
             os.unlink(last, dir_fd=parent)
             removed.append(name)
-            if holder == PARTIAL:
+            if inner == PARTIAL:
                 os.rmdir(f"../{PARTIAL}", dir_fd=parent)
     return removed
 

@@ -7,10 +7,10 @@ is made again.
 
 from __future__ import annotations
 
-import os
 import re
-import stat
 from pathlib import Path
+
+from hesiod_watch.host.files import read_head
 
 HEAD = 1024
 """Bytes at the start of the page that contain the digest."""
@@ -29,18 +29,7 @@ def read_report_digest(path: Path) -> str | None:
     Symlinks are not followed and special files are not opened.
     """
     try:
-        found = _META.search(_head(path))
+        found = _META.search(read_head(path, HEAD))
     except (OSError, ValueError):  # ValueError: a NUL or a lone surrogate in the path
         return None
     return found.group(1).decode("ascii") if found else None
-
-
-def _head(path: Path) -> bytes:
-    """First bytes of a regular file; empty for anything else. Raises OSError, ValueError."""
-    if not stat.S_ISREG(os.lstat(path).st_mode):
-        return b""
-    # Between lstat and open another process may put a link or a FIFO there. The open flags refuse
-    # a link and do not wait for a FIFO, and fstat checks the file that was really opened.
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb", buffering=0) as page:
-        return page.read(HEAD) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""

@@ -13,6 +13,7 @@ from upstream_cells import CELL, SUMMARY, make_cell, tree
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.host.command import CommandResult, run
+from hesiod_watch.host.files import opened_directory
 from hesiod_watch.runs import cell_files
 
 pytestmark = pytest.mark.skipif(shutil.which("rsync") is None, reason="rsync is not installed")
@@ -118,7 +119,7 @@ def test_no_link_is_read_through(tmp_path: Path) -> None:
     (cell / "linked").symlink_to(READS)
     (cell / "linked_directory").symlink_to("fastq_pass")
     os.mkfifo(cell / "fifo")
-    with cell_files.opened_run(tmp_path, tmp_path / "run") as directory:
+    with opened_directory(tmp_path / "run", tmp_path) as directory:
         names = [
             READS,
             "linked",
@@ -143,7 +144,7 @@ def test_what_is_in_the_way(obstacle: str, place: Place) -> None:
             place.run.symlink_to("nowhere")
     with (
         pytest.raises(PermanentError, match="20190710_EGS1_My_Exp"),
-        cell_files.opened_run(place.landing, place.run),
+        opened_directory(place.run, place.landing, make=True),
     ):
         pass
     assert place.copy().outcome == "failed"

@@ -15,7 +15,8 @@ from hesiod_watch.actions.copies.survey import CopySurvey, LocalCopy
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import LOCAL, CellId
 from hesiod_watch.host import process
-from hesiod_watch.runs import cell_files, flags
+from hesiod_watch.host.files import opened_directory
+from hesiod_watch.runs import flags
 
 RUN, CELL = "20261122_TEST_alpha", CellId("sample_A", "20261122_2210_1A_PAW00001_0a1b2c3d")
 TEXT = b"@r\nACGT\n+\nIIII\n" * 1000
@@ -58,7 +59,7 @@ def job(tmp_path: Path) -> Job:
 
 def look(job: Job) -> tuple[LocalCopy, dict[str, str]]:
     """The files in landing, and the reason why outputs do not contain each source, or ""."""
-    with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
+    with opened_directory(job.run_dir, job.config.landing) as directory:
         looking = CopySurvey(
             job, directory, job.output / CELL.library / CELL.name, {}, lambda: False
         )

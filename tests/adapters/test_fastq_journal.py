@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from disks import Disk
+from disks import Disk, install
 
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
-from hesiod_watch.fastq import durable, journal_state
+from hesiod_watch.fastq import journal_state
 from hesiod_watch.fastq.journal import NAME, Fact, Journal, last_session, line_of, whole
 from hesiod_watch.fastq.journal_state import JournalEntry, JournalState
 from hesiod_watch.fastq.model import Output, Piece, Settings
@@ -255,7 +255,7 @@ def test_lines_that_are_not_durable_do_not_return(
             raise OSError(errno.ENOSPC, "No space left on device")
 
     disk = Disk(path.parent)
-    monkeypatch.setattr(durable, "os", disk)
+    install(monkeypatch, disk)
     journal = Journal(path.parent, FIRST, Replay())
     disk.fault = no_room
     with pytest.raises(TemporaryError, match="No space"):

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from output_writing import write_outputs
 
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
+from hesiod_watch.core.system_errors import translate
 from hesiod_watch.fastq.model import Output, Settings, Tally
 from hesiod_watch.fastq.records import RecordReader
-from hesiod_watch.fastq.sources import look, translate
+from hesiod_watch.fastq.sources import look
 
 lines = st.text("ACGTN", max_size=40)
 names = st.text(st.characters(codec="ascii", exclude_characters="\n\r\0"), max_size=30)
@@ -233,13 +234,13 @@ def test_a_source_that_vanished(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("ENOSPC", TemporaryError), ("EDQUOT", TemporaryError), ("EROFS", TemporaryError),
+    [("ENOSPC", TemporaryError), ("EDQUOT", TemporaryError), ("EROFS", PermanentError),
      ("ESTALE", TemporaryError), ("EIO", PermanentError), ("EACCES", PermanentError)],
 )  # fmt: skip
 def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
     """An error that ends by itself is temporary; a failing disk is not."""
     number = getattr(errno, name)
-    error = translate(OSError(number, os.strerror(number)), Path("x.gz"), "writing")
+    error = translate(OSError(number, os.strerror(number)), "x.gz: writing failed", own_output=True)
     assert type(error) is kind
     assert str(error) == f"x.gz: writing failed: {os.strerror(number)}"
 
@@ -251,6 +252,6 @@ def test_errors_of_the_system(name: str, kind: type[Exception]) -> None:
 )
 def test_a_full_disk_is_checked_again_soon(number: int, soon: bool) -> None:
     """A full disk is always checked again within half a minute; a lost mount need not be."""
-    error = translate(OSError(number, os.strerror(number)), Path("x.gz"), "writing")
+    error = translate(OSError(number, os.strerror(number)), "x.gz: writing failed", own_output=True)
     assert isinstance(error, TemporaryError)
     assert (error.retry_after is not None and error.retry_after <= 30) == soon

@@ -17,7 +17,7 @@ from hesiod_watch.core.errors import FlagExists, FlagUnknown, TemporaryError
 from hesiod_watch.core.model import Claim, Liveness, Owner
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.flags import files
+from hesiod_watch.runs.flags import flag_files
 
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"
 ME = process.this_owner("process", "local")
@@ -40,7 +40,7 @@ def dead() -> Owner:
     shown = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root
     )
-    owner = files.parse_owner(shown.stdout)
+    owner = flag_files.parse_owner(shown.stdout)
     assert owner
     return owner
 
@@ -256,7 +256,7 @@ def test_released_claims(pipeline: Path) -> None:
     flags.release_claim(pipeline, STEM, ME, why="its worker could not be started")
     flags.release_claim(pipeline, STEM, ME)
     assert flags.read_flags(pipeline).cell(STEM, process.judge_here).claim is None
-    assert files.parse_owner((pipeline / flags.yielded(STEM)).read_text()) == replace(
+    assert flag_files.parse_owner((pipeline / flags.yielded(STEM)).read_text()) == replace(
         ME, reason="its worker could not be started"
     )
     with pytest.raises(FlagExists, match="given up"):
@@ -330,7 +330,7 @@ def test_unknown_claim_is_given_up(pipeline: Path, monkeypatch: pytest.MonkeyPat
             raise OSError(errno.EIO, "lost")
 
     monkeypatch.setattr(os, "link", link)
-    monkeypatch.setattr(files, "READ_BACK_DELAYS", (0.0, 0.0))
+    monkeypatch.setattr(flag_files, "READ_BACK_DELAYS", (0.0, 0.0))
     with pytest.raises(FlagUnknown):
         flags.claim_cell(pipeline, STEM, ME)
     delayed.rename(pipeline / flags.started(STEM))  # the claim succeeds late

@@ -22,7 +22,7 @@ from hesiod_watch.core.errors import (
 )
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.flags import files
+from hesiod_watch.runs.flags import flag_files
 
 OWNER = process.this_owner("process", "local")
 NAME = "X.started"
@@ -38,7 +38,7 @@ def pipeline(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep the number of read-backs, without the delays between them."""
-    monkeypatch.setattr(files, "READ_BACK_DELAYS", (0.0, 0.0, 0.0))
+    monkeypatch.setattr(flag_files, "READ_BACK_DELAYS", (0.0, 0.0, 0.0))
 
 
 def answer(
@@ -72,7 +72,7 @@ def test_a_flag_is_whole(pipeline: Path) -> None:
     assert text.endswith("}\n")
     assert text.count("\n") == 1
     assert json.loads(text)["token"] == OWNER.token
-    assert files.parse_owner(text) == OWNER
+    assert flag_files.parse_owner(text) == OWNER
     assert visible(pipeline) == [NAME]
 
 
@@ -135,7 +135,7 @@ PLANTED: dict[str, Callable[[Path], object]] = {
     "link to a directory": lambda path: path.symlink_to(".."),
     "empty file": Path.touch,
     "rubbish": lambda path: path.write_bytes(b"\xff\x00{"),
-    "large file": lambda path: path.write_bytes(b"x" * (files.LARGEST + 1)),
+    "large file": lambda path: path.write_bytes(b"x" * (flag_files.LARGEST + 1)),
 }
 
 
@@ -168,7 +168,7 @@ def test_without_links(refusal: int, pipeline: Path, monkeypatch: pytest.MonkeyP
     """Without hard links one process still creates the flag."""
     answer(monkeypatch, "link", refusal, refusal)
     flags.create(pipeline, NAME, OWNER)
-    assert files.parse_owner((pipeline / NAME).read_text()) == OWNER
+    assert flag_files.parse_owner((pipeline / NAME).read_text()) == OWNER
     with pytest.raises(FlagExists):
         flags.create(pipeline, NAME, process.this_owner("process", "local"))
     assert visible(pipeline) == [NAME]
@@ -269,7 +269,7 @@ def test_name_too_long(pipeline: Path) -> None:
 def test_record_too_large(pipeline: Path) -> None:
     """A record that is too large to be read back is not written."""
     with pytest.raises(PermanentError, match="bytes"):
-        flags.create(pipeline, "X.done", {"why": "x" * files.LARGEST})
+        flags.create(pipeline, "X.done", {"why": "x" * flag_files.LARGEST})
 
 
 def test_no_pipeline(tmp_path: Path) -> None:
@@ -301,12 +301,12 @@ def test_no_pipeline(tmp_path: Path) -> None:
 )
 def test_names_no_owner(text: str | None) -> None:
     """Anything but a record with a field of an owner names no owner."""
-    assert files.parse_owner(text) is None
+    assert flag_files.parse_owner(text) is None
 
 
 @pytest.mark.parametrize("pid", [0, -1, True, 1.5, "1", 2**63, None], ids=repr)
 def test_fields_of_the_wrong_kind(pid: object) -> None:
     """A field of the wrong type counts as missing; above all a pid that would address a group."""
-    owner = files.parse_owner(json.dumps({"token": "t", "host": "h", "pid": pid, "more": {}}))
+    owner = flag_files.parse_owner(json.dumps({"token": "t", "host": "h", "pid": pid, "more": {}}))
     assert owner is not None
     assert (owner.token, owner.host, owner.pid) == ("t", "h", 0)

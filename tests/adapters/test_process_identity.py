@@ -162,7 +162,7 @@ def test_a_long_reason_is_cut() -> None:
 JUDGE = """
 import dataclasses, json, os, sys
 from hesiod_watch.host.process import judge_here
-from hesiod_watch.runs.flags.files import parse_owner
+from hesiod_watch.runs.flags.flag_files import parse_owner
 owner = parse_owner(sys.argv[1])
 if sys.argv[2:]:
     os.setgroups([])

@@ -13,7 +13,7 @@ import pytest
 
 from hesiod_watch.core.model import Liveness
 from hesiod_watch.host.process import judge_here
-from hesiod_watch.runs.flags.files import parse_owner
+from hesiod_watch.runs.flags.flag_files import parse_owner
 
 PROGRAM = Path(__file__).parents[2] / "bin" / "hesiod-touch-atomic"
 SHELLS = {"dash": ["dash"], "bash": ["bash"], "busybox": ["busybox", "sh"]}

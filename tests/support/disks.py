@@ -1,4 +1,4 @@
-"""Stand-ins for the `os` that `fastq.durable` uses: record every change, fail, lose power.
+"""Stand-ins for the `os` of `fastq.durable` and `host.files`: record changes, fail, lose power.
 
 `Disk` passes every call to the real `os`, so programs run normally. Its recorded changes can be
 played to a `Platter`, which knows what a real disk may contain after a power loss. Data that were
@@ -14,6 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
+
+from hesiod_watch.fastq import durable
+from hesiod_watch.host import files
 
 SECTOR = 512
 
@@ -82,11 +87,15 @@ class Disk:
     def inode_of(self, descriptor: int) -> int:
         return self._files[descriptor]
 
-    def open(self, path: Any, flags: int, mode: int = 0o777) -> int:
+    def open(self, path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        name = Path(path).name
+        if not flags & os.O_DIRECTORY and (
+            Path(path).parent != self._directory if dir_fd is None else dir_fd not in self._files
+        ):
+            return os.open(path, flags, mode, dir_fd=dir_fd)
         if flags & os.O_ACCMODE != os.O_RDONLY:
             self._try("create" if flags & os.O_CREAT else "open")
-        descriptor = os.open(path, flags, mode)
-        name = Path(path).name
+        descriptor = os.open(path, flags, mode, dir_fd=dir_fd)
         if flags & os.O_CREAT:
             self._inodes[name] = self._next
             self._next += 1
@@ -95,7 +104,7 @@ class Disk:
         return descriptor
 
     def close(self, descriptor: int) -> None:
-        del self._files[descriptor]
+        self._files.pop(descriptor, None)
         os.close(descriptor)
 
     def write(self, descriptor: int, data: bytes | memoryview) -> int:
@@ -131,18 +140,19 @@ class Disk:
 
     fdatasync = fsync
 
-    def unlink(self, path: Path) -> None:
-        if path.exists():
+    def unlink(self, path: Path | str, *, dir_fd: int | None = None) -> None:
+        name = Path(path).name
+        if (self._directory / name).exists():
             self._try("unlink")
-        os.unlink(path)  # noqa: PTH108  stand-in for this call
-        del self._inodes[path.name]
-        self.changes.append(Change("unlink", name=path.name))
+        os.unlink(path, dir_fd=dir_fd)
+        del self._inodes[name]
+        self.changes.append(Change("unlink", name=name))
 
-    def rename(self, path: Path, new_path: Path) -> None:
+    def rename(self, name: str, new_name: str, **directories: int) -> None:
         self._try("rename")
-        os.rename(path, new_path)  # noqa: PTH104  stand-in for this call
-        self._inodes[new_path.name] = self._inodes.pop(path.name)
-        self.changes.append(Change("rename", name=path.name, new_name=new_path.name))
+        os.rename(name, new_name, **directories)  # noqa: PTH104  stand-in for this call
+        self._inodes[new_name] = self._inodes.pop(name)
+        self.changes.append(Change("rename", name=name, new_name=new_name))
 
     def mkdir(self, path: Path) -> None:
         if not path.exists():
@@ -153,6 +163,12 @@ class Disk:
     def _try(self, kind: str) -> None:
         self.calls.append(kind)
         self.fault(kind, len(self.calls) - 1)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, disk: Any) -> None:
+    """Let the data path work on `disk`: a `Disk`, or `os`."""
+    for module in (durable, files):
+        monkeypatch.setattr(module, "os", disk)
 
 
 @dataclass

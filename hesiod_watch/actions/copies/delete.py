@@ -21,6 +21,7 @@ from hesiod_watch.actions import Job
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.naming import display
+from hesiod_watch.host.files import opened_directory, sync_directory
 from hesiod_watch.rules.deletion_proof import DeletionProof
 from hesiod_watch.runs import cell_files
 
@@ -57,7 +58,7 @@ def delete_files(
         raise PermanentError(
             f"{job.run_dir.name} {job.the_cell}: there is no proof that this may be deleted"
         )
-    with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
+    with opened_directory(job.run_dir, job.config.landing) as directory:
         try:
             for number, target in enumerate(proof.files):
                 if number % FILES_PER_CHECK == 0:
@@ -100,4 +101,4 @@ def _make_durable(directory: int, job: Job, proof: DeletionProof) -> None:
             suppress(OSError, HesiodError),
             cell_files.holder(directory, job.the_cell, f"{parent}/x".lstrip("/")) as (inner, _),
         ):
-            os.fsync(inner)
+            sync_directory(inner)

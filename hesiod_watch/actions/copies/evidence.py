@@ -17,6 +17,7 @@ from hesiod_watch.actions.copies.survey import Copies, CopySurvey
 from hesiod_watch.core.file_entry import FileEntry, changed_names, file_sizes
 from hesiod_watch.core.model import CellFlags, CellId
 from hesiod_watch.host import process
+from hesiod_watch.host.files import opened_directory
 from hesiod_watch.remote.backup.manifests import manifest_md5, read_raw
 from hesiod_watch.remote.sequencer import deletion_list
 from hesiod_watch.rules import completeness
@@ -60,7 +61,7 @@ def gather_evidence(
     """
     cell = job.the_cell
     cell_output = job.output / cell.library / cell.name
-    with cell_files.opened_run(job.config.landing, job.run_dir) as directory:
+    with opened_directory(job.run_dir, job.config.landing) as directory:
         raw = read_raw(cell_output)
         survey = CopySurvey(job, directory, cell_output, raw.files, stop)
         with ThreadPoolExecutor(2 + len(job.config.backups)) as pool:

@@ -7,7 +7,6 @@ that the entry was kept there.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,10 +16,11 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry, file_sizes
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
+from hesiod_watch.host.files import checksums, opened_directory, regular
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
-from hesiod_watch.remote.backup.local_files import opened_directory
 from hesiod_watch.remote.backup.store import BackupStore
 from hesiod_watch.remote.rsync import compare_and_repair
 from hesiod_watch.rules.copies import FLAGS, RESULTS
@@ -29,7 +29,6 @@ LOGS = frozenset({"pipeline.log", "sync.log", "backup.log"})
 """Files of a run that grow while they are copied; they are copied last."""
 RUN_BACKUP = frozenset({"backup.started", "backup.done", "backup.failed"})
 """Flags of this action itself, which change while it runs; they are not copied."""
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -224,10 +223,8 @@ def _differing(store: BackupStore, source: Path, directory: str, facts: Entries)
 
 
 def _md5_of_beginning(path: Path, size: int) -> str:
-    try:
+    with translated(display(str(path))):
         return _md5(path, size)
-    except OSError as error:
-        raise TemporaryError(f"{display(str(path))}: {error.strerror}") from error
 
 
 def _facts_of(source: Path, below: Path) -> Entries:
@@ -265,10 +262,5 @@ def _facts_of(source: Path, below: Path) -> Entries:
 
 def _md5(path: Path, size: int) -> str:
     """MD5 of the first `size` bytes of a regular file. Raises OSError."""
-    digest = hashlib.md5(usedforsecurity=False)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
-        while size and (data := file.read(min(CHUNK, size))):
-            digest.update(data)
-            size -= len(data)
-    return digest.hexdigest()
+    with regular(path) as descriptor:
+        return checksums(descriptor, "md5", size=size)[0]

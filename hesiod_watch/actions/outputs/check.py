@@ -5,8 +5,6 @@ Only reads; any number of these checks may run at once.
 
 from __future__ import annotations
 
-import hashlib
-import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -16,9 +14,8 @@ from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.verify import verify
+from hesiod_watch.host.files import checksums, regular
 from hesiod_watch.remote.backup.manifests import MANIFEST
-
-CHUNK = 1 << 20
 
 
 def verify_cell(cell_output: Path) -> list[str]:
@@ -46,19 +43,13 @@ def _problem(cell_output: Path, entry: Any) -> str:
         if "reads" in entry:
             reads, bases = int(entry["reads"]), int(entry["bases"])
             verify(path, md5=expected.md5, reads=reads, bases=bases)
-        elif (actual := _md5(path)) != expected.md5:
-            return f"{name}: md5 {actual}, the manifest says {expected.md5}"
+        else:
+            with regular(path) as descriptor:
+                actual, *_ = checksums(descriptor, "md5")
+            if actual != expected.md5:
+                return f"{name}: md5 {actual}, the manifest says {expected.md5}"
     except HesiodError as error:
         return str(error)
     except OSError as error:
         return f"{name}: {error.strerror}"
     return ""
-
-
-def _md5(path: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(descriptor, "rb") as file:
-        while chunk := file.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()

@@ -19,8 +19,9 @@ from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
-from hesiod_watch.actions import Job, output_error
+from hesiod_watch.actions import Job
 from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings, Written
 from hesiod_watch.host import process
@@ -65,17 +66,15 @@ def remove_ingest_dir(cell_output: Path, owner: Owner) -> None:
 def forget(cell_output: Path) -> None:
     """Discard the growing outputs, so that the next attempt reads every source again.
 
-    Raises as `output_error`; then nothing has changed.
+    Raises TemporaryError, PermanentError; then nothing has changed.
     """
     moved = []
     for directory in cell_output.glob(f"{DIRECTORY}*"):
         if directory.is_dir() and not directory.is_symlink():
             # Rename first, in one step: a directory that cannot be removed is not continued either.
             hidden = cell_output / f"{DIRECTORY}.{secrets.token_hex(6)}"
-            try:
+            with translated(str(directory), own_output=True):
                 directory.rename(hidden)
-            except OSError as error:
-                raise output_error(error, str(directory)) from error
             moved.append(hidden)
     for hidden in moved:
         shutil.rmtree(hidden, ignore_errors=True)
@@ -84,15 +83,13 @@ def forget(cell_output: Path) -> None:
 def hand_over(written: Sequence[Written], place: Path) -> list[Written]:
     """Move finished outputs and their journal into the staging directory `place`.
 
-    Returns the outputs with their new paths. Raises as `output_error`.
+    Returns the outputs with their new paths. Raises TemporaryError, PermanentError.
     """
     if not written:
         return []
     directory = written[0].path.parent
-    try:
+    with translated(str(directory), own_output=True):
         directory.rename(place / directory.name)
-    except OSError as error:
-        raise output_error(error, str(directory)) from error
     place /= directory.name
     return [replace(output, path=place / output.path.name) for output in written]
 

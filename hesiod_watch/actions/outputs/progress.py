@@ -7,10 +7,12 @@ import json
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Progress
+from hesiod_watch.host.files import directory, replace_whole
 from hesiod_watch.runs.observe import PROGRESS_FILE
 
 logger = logging.getLogger(__name__)
@@ -56,25 +58,17 @@ class ProgressReporter:
         On a full disk, overwrite its former text, which already has space: `status` can then show
         that the worker waits.
         """
-        temporary = self._path.with_suffix(".new")
         try:
-            temporary.write_text(text)
-            temporary.replace(self._path)
-            return
+            with directory(self._path.parent, follow=True) as parent:
+                replace_whole(parent, self._path.name, text.encode(), durable=False)
         except OSError:
-            pass
-        try:
-            temporary.unlink(missing_ok=True)
-            with self._path.open("r+") as file:
+            # Progress is only for people.
+            with suppress(OSError), self._path.open("r+") as file:
                 file.write(text)
                 file.truncate()
-        except OSError:
-            pass  # progress is only for people
 
     def end(self) -> None:
         """Remove the progress file: no work is under way any more."""
-        try:
+        # An old progress file does no harm: `status` shows the stage of a finished cell first.
+        with suppress(OSError):
             self._path.unlink(missing_ok=True)
-        except OSError:
-            # An old progress file does no harm: `status` shows the stage of a finished cell first.
-            pass

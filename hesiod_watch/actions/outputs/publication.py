@@ -19,14 +19,15 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from hesiod_watch.actions import output_error
 from hesiod_watch.actions.outputs.documents import fastq_checksums
 from hesiod_watch.actions.outputs.ingest_dir import give_back
-from hesiod_watch.actions.outputs.results import CellResults, fsync_directory
+from hesiod_watch.actions.outputs.results import CellResults
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.model import Owner
+from hesiod_watch.core.system_errors import translate, translated
 from hesiod_watch.fastq import readback
+from hesiod_watch.host.files import sync_directory
 from hesiod_watch.remote.backup.manifests import MANIFEST
 from hesiod_watch.runs.observe import INGEST_FILE
 
@@ -42,15 +43,13 @@ def staging_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
     The directories of all other attempts are withdrawn: our claim proves that those attempts have
     ended.
 
-    Raises as `output_error` if the directory cannot be made.
+    Raises TemporaryError, PermanentError.
     """
     place = _staging_of(cell_output, owner)
-    try:
+    with translated(cell_output, own_output=True):
         cell_output.mkdir(parents=True, exist_ok=True)
         _withdraw(cell_output, owner, cell_output.glob(f"{STAGING}*"))
         place.mkdir()
-    except OSError as error:
-        raise output_error(error, f"{error.filename or cell_output}") from error
     try:
         yield place
     finally:
@@ -61,14 +60,12 @@ def staging_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
 def withdraw_others(cell_output: Path, owner: Owner) -> None:
     """Withdraw the staging directories of all other attempts, so that none of them can publish.
 
-    Only the owner of the cell may call this. Raises as `output_error`.
+    Only the owner of the cell may call this. Raises TemporaryError, PermanentError.
     """
     ours = _staging_of(cell_output, owner)
-    try:
+    with translated(cell_output, own_output=True):
         others = [place for place in cell_output.glob(f"{STAGING}*") if place != ours]
         _withdraw(cell_output, owner, others)
-    except OSError as error:
-        raise output_error(error, f"{error.filename or cell_output}") from error
 
 
 def _staging_of(cell_output: Path, owner: Owner) -> Path:
@@ -102,10 +99,10 @@ def publish_results(
     other results, those are kept under `superseded/`. Safe to repeat after a crash in the middle.
 
     `still_ours` is called before each rename, and raises if this attempt must not publish. Raises
-    as `output_error`.
+    TemporaryError, PermanentError.
     """
     place = files[MANIFEST].parent
-    try:
+    with translated(cell_output, own_output=True):
         published = {name: FileEntry.of_status(name, path.lstat()) for name, path in files.items()}
         former = fastq_checksums(cell_output)
         if former is not None and former != fastq_checksums(place):
@@ -115,10 +112,8 @@ def publish_results(
             files[name].rename(cell_output / name)
         still_ours()
         (cell_output / INGEST_FILE).unlink(missing_ok=True)
-        fsync_directory(cell_output)
-        fsync_directory(cell_output.parent)
-    except OSError as error:
-        raise output_error(error, f"{error.filename or cell_output}") from error
+        sync_directory(cell_output)
+        sync_directory(cell_output.parent)
     return published
 
 
@@ -139,7 +134,7 @@ def require_published(results: CellResults, published: Entries, cell_output: Pat
                 f"{path}: removed while it was published; it is made again"
             ) from None
         except OSError as error:
-            raise output_error(error, str(path)) from error
+            raise translate(error, str(path), own_output=True) from error
         # A rename changes the change time.
         same = now.looks_like(before) and now.inode_name == before.inode_name
         if not same and readback.md5_of(path) != results.md5s[name]:

@@ -7,15 +7,14 @@ place.
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from hesiod_watch.actions import Job, output_error
+from hesiod_watch.actions import Job
 from hesiod_watch.actions.outputs.documents import (
     cell_info,
     json_text,
@@ -25,8 +24,10 @@ from hesiod_watch.actions.outputs.documents import (
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.core.model import CellContents, Completeness, Owner
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.model import Written
+from hesiod_watch.host.files import directory, md5, sync_directory, write_new
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.remote.backup.manifests import MANIFEST
 from hesiod_watch.remote.backup.minknow_hashes import compare
@@ -92,11 +93,11 @@ class CellResults:
         counted: tuple[CellContents, Completeness],
         *,
         notes: Sequence[str],
-        directory: Path,
+        place: Path,
     ) -> CellResults:
-        """Write all results except the FASTQ into `directory`, fsynced.
+        """Write all results except the FASTQ into the directory `place`, fsynced.
 
-        Raises as `output_error`.
+        Raises TemporaryError, PermanentError.
         """
         groups = [
             (output.output.barcode, output.output.part, output.statistics) for output in written
@@ -128,13 +129,14 @@ class CellResults:
         texts[CHECKSUMS] = "".join(f"{entries[name].md5}  {name}\n" for name in listed)
         entries[CHECKSUMS] = _entry(CHECKSUMS, texts[CHECKSUMS])
         md5s = {name: entry.md5 for name, entry in entries.items()}
-        try:
+        with (
+            translated(place, own_output=True),
+            directory(place) as descriptor,
+        ):
             for name, text in texts.items():
-                _write(directory / name, [text])
-            md5s[MANIFEST] = _write(directory / MANIFEST, manifest_text(job, written, entries))
-            fsync_directory(directory)
-        except OSError as error:
-            raise output_error(error, f"{error.filename or directory}") from error
+                write_new(descriptor, name, _encoded(text))
+            md5s[MANIFEST] = _write_manifest(descriptor, manifest_text(job, written, entries))
+            sync_directory(descriptor)
         total = qc["total"]
         passed = qc["pass"]
         headline = {key: total[key] for key in ("reads", "bases", "n50", "mean_q")}
@@ -142,7 +144,7 @@ class CellResults:
             "passed_reads": passed["reads"] if passed else 0,
             "passed_bases": passed["bases"] if passed else 0,
         }
-        files = {name: directory / name for name in (*texts, MANIFEST)} | {
+        files = {name: place / name for name in (*texts, MANIFEST)} | {
             output.output.name: output.path for output in written
         }
         return cls(files, md5s, headline, str(job.the_cell), counted[1], checksums)
@@ -150,29 +152,21 @@ class CellResults:
 
 def _entry(name: str, text: str) -> FileEntry:
     data = _encoded(text)
-    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    return FileEntry(name, size=len(data), md5=md5)
+    return FileEntry(name, size=len(data), md5=md5(data))
 
 
-def fsync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _write_manifest(directory: int, parts: Iterable[str]) -> str:
+    """Write the manifest; returns its MD5."""
+    digest = hashlib.md5(usedforsecurity=False)
 
-
-def _write(path: Path, parts: Iterable[str]) -> str:
-    """Write and fsync a file; returns its MD5."""
-    md5 = hashlib.md5(usedforsecurity=False)
-    with path.open("wb") as file:
+    def digested() -> Iterator[bytes]:
         for part in parts:
             data = _encoded(part)
-            md5.update(data)
-            file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return md5.hexdigest()
+            digest.update(data)
+            yield data
+
+    write_new(directory, MANIFEST, digested())
+    return digest.hexdigest()
 
 
 def _encoded(text: str) -> bytes:

@@ -11,9 +11,10 @@ from hesiod_watch.core import naming
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import CellContents
+from hesiod_watch.core.system_errors import translate
 from hesiod_watch.fastq.model import Output
 from hesiod_watch.rules.plan import QUIET
-from hesiod_watch.runs import flags, minknow
+from hesiod_watch.runs import minknow
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def _look(job: Job, on_fastq: Callable[[minknow.DataFile], None]) -> CellContent
     except OSError as error:
         if not job.cell_dir.is_dir():
             raise missing_cell(job) from error
-        raise flags.translate(error, str(error.filename)) from error
+        raise translate(error, job.cell_dir) from error
 
 
 def _digest(source: FileEntry) -> int:

@@ -1,20 +1,13 @@
-"""Files on this host: opened without following links, compared, identified by file system."""
+"""Files on this host: compared with an arriving stream, identified by file system."""
 
 from __future__ import annotations
 
 import os
-import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 
-from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.core.naming import display
 from hesiod_watch.host import process
 from hesiod_watch.remote.backup.queries import device_name
-
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def device_of(path: Path) -> str:
@@ -38,48 +31,6 @@ def _source(number: int) -> str:
         if len(words) > 2 and words[2] == shown and "-" in words[6:]:
             return (words[words.index("-", 6) + 2 :] or [""])[0]
     return ""
-
-
-@contextmanager
-def opened_directory(path: Path, below: Path | None = None) -> Iterator[int]:
-    """Open a directory; no link is followed below `below`, or in its last part without `below`.
-
-    Raises TemporaryError, PermanentError.
-    """
-    try:
-        descriptor = _open(path, path.parent if below is None else below)
-    except NotADirectoryError as error:
-        raise PermanentError(
-            f"{display(str(path))}: a part of this path is a link or not a directory"
-        ) from error
-    except OSError as error:
-        raise TemporaryError(f"{display(str(path))} cannot be opened: {error.strerror}") from error
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _open(path: Path, start: Path) -> int:
-    descriptor = os.open(start, _DIRECTORY & ~os.O_NOFOLLOW)  # the administrator chose this path
-    for part in path.relative_to(start).parts:
-        try:
-            inner = os.open(part, _DIRECTORY, dir_fd=descriptor)
-        finally:
-            os.close(descriptor)
-        descriptor = inner
-    return descriptor
-
-
-@contextmanager
-def opened_file(path: Path) -> Iterator[int]:
-    descriptor = os.open(path, _FILE)
-    try:
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise HesiodError(f"{display(str(path))} is not a regular file")
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def largest(directory: int, names: Iterable[str]) -> int:

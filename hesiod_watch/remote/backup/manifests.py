@@ -9,7 +9,6 @@ with the data, and the result is recorded.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -17,22 +16,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import loads
-from hesiod_watch.remote.backup.local_files import opened_directory, opened_file
+from hesiod_watch.core.system_errors import translate, translated
+from hesiod_watch.host.files import (
+    checksums,
+    directory,
+    md5,
+    opened_directory,
+    read_head,
+    replace_whole,
+)
 from hesiod_watch.remote.backup.minknow_hashes import read_output_hashes
-from hesiod_watch.runs import cell_files, flags
+from hesiod_watch.runs import cell_files
 
 MANIFEST = "manifest.json"
 RAW_MANIFEST = "raw.json"
 FORMAT = "hesiod-watch raw 1"
 LARGEST = 1 << 30
 """Maximum bytes of a manifest; a million files with long names need a quarter of it."""
-CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,7 @@ def result_facts(cell_output: Path) -> Entries:
     facts = {fact.name: fact for fact in listed}
     for name in (MANIFEST, RAW_MANIFEST):
         if (content := _content(cell_output / name)) is not None:
-            facts[name] = FileEntry(name, size=len(content), md5=_md5(content))
+            facts[name] = FileEntry(name, size=len(content), md5=md5(content))
     return facts
 
 
@@ -114,7 +120,7 @@ def sources_of(cell_output: Path) -> frozenset[str]:
 def manifest_md5(cell_output: Path) -> str:
     """MD5 of the present manifest.json; "" without one."""
     content = _content(cell_output / MANIFEST)
-    return "" if content is None else _md5(content)
+    return "" if content is None else md5(content)
 
 
 def write_raw(cell_output: Path, manifest: RawManifest) -> None:
@@ -130,18 +136,12 @@ def write_raw(cell_output: Path, manifest: RawManifest) -> None:
         **({"output_hash": dict(manifest.hashes)} if manifest.hashes else {}),
         "files": [manifest.files[name].record() for name in sorted(manifest.files)],
     }
-    path, temporary = cell_output / RAW_MANIFEST, cell_output / f".{RAW_MANIFEST}.new"
-    try:
-        with opened_directory(cell_output) as directory:
-            temporary.unlink(missing_ok=True)
-            with temporary.open("x", encoding="ascii") as file:
-                file.write(json.dumps(document, indent=1) + "\n")
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-            os.fsync(directory)
-    except OSError as error:
-        raise flags.translate(error, f"{display(str(path))} cannot be written") from error
+    where = display(str(cell_output / RAW_MANIFEST))
+    with (
+        translated(f"{where} cannot be written", own_output=True),
+        directory(cell_output) as parent,
+    ):
+        replace_whole(parent, RAW_MANIFEST, (json.dumps(document, indent=1) + "\n").encode("ascii"))
 
 
 def read_raw_data(
@@ -162,8 +162,8 @@ def read_raw_data(
 
     Raises TemporaryError if files cannot be read or change meanwhile, PermanentError.
     """
-    with opened_directory(run_dir, landing) as directory:
-        entries = cell_files.entries(directory, cell)
+    with opened_directory(run_dir, landing) as run:
+        entries = cell_files.entries(run, cell)
         files = {name: entry for name, entry in entries.items() if entry.kind == "f"}
         for name in sorted(entries.keys() - files.keys()):
             if entries[name].kind != "d":
@@ -178,7 +178,7 @@ def read_raw_data(
         }
         for name in sorted(files.keys() & former.files.keys() - known.keys()):
             on_problem(f"{display(name)} has changed since it was read; it is read anew")
-        hashes = read_output_hashes(directory, cell, files)
+        hashes = read_output_hashes(run, cell, files)
         known = {
             name: file for name, file in known.items() if file.sha256 or name not in hashes.sha256
         }
@@ -190,7 +190,7 @@ def read_raw_data(
         for name in wanted:
             if stop():
                 raise TemporaryError(f"{run_dir.name} {cell}: stopped")
-            found[name] = _read(directory, cell, files[name], with_sha256=name in hashes.sha256)
+            found[name] = _read(run, cell, files[name], with_sha256=name in hashes.sha256)
             if (before := former.files.get(name)) and before.md5 != found[name].md5:
                 on_problem(
                     f"{display(name)} has other content now: "
@@ -204,25 +204,21 @@ def read_raw_data(
         return RawManifest(str(cell), found, checksums.record() or former.hashes)
 
 
-def _read(directory: int, cell: CellId, entry: FileEntry, *, with_sha256: bool) -> FileEntry:
+def _read(run: int, cell: CellId, entry: FileEntry, *, with_sha256: bool) -> FileEntry:
     """Read one file in full.
 
-    Raises TemporaryError if it cannot be read or has changed since it was listed.
+    Raises TemporaryError if it has changed since it was listed, and the errors of reading.
     """
     where = f"{cell}/{entry.name}"
-    try:
-        with cell_files.opened(directory, cell, entry.name) as descriptor:
-            md5, sha256 = hashlib.md5(usedforsecurity=False), hashlib.sha256()
-            while data := os.read(descriptor, CHUNK):
-                md5.update(data)
-                if with_sha256:
-                    sha256.update(data)
-            after = FileEntry.of_status(entry.name, os.fstat(descriptor))
-    except OSError as error:
-        raise TemporaryError(f"{display(where)} cannot be read: {error.strerror}") from error
+    with (
+        translated(f"{display(where)} cannot be read"),
+        cell_files.opened(run, cell, entry.name) as descriptor,
+    ):
+        md5, *sha256 = checksums(descriptor, "md5", *(["sha256"] if with_sha256 else []))
+        after = FileEntry.of_status(entry.name, os.fstat(descriptor))
     if after.identity != entry.identity:
         raise TemporaryError(f"{display(where)} changed while it was read")
-    return entry.as_read(md5.hexdigest(), sha256.hexdigest() if with_sha256 else "")
+    return entry.as_read(md5, "".join(sha256))
 
 
 def _document(path: Path) -> dict[str, Any] | None:
@@ -241,20 +237,13 @@ def _document(path: Path) -> dict[str, Any] | None:
 def _content(path: Path) -> bytes | None:
     """Full content of a regular file; None if it does not exist."""
     try:
-        with opened_file(path) as descriptor, os.fdopen(os.dup(descriptor), "rb") as file:
-            content = file.read(LARGEST + 1)
+        content = read_head(path, LARGEST + 1)
     except FileNotFoundError:
         return None
-    except HesiodError as error:
-        raise PermanentError(str(error)) from error
     except OSError as error:
-        raise TemporaryError(f"{display(str(path))} cannot be read: {error.strerror}") from error
+        raise translate(error, f"{display(str(path))} cannot be read") from error
     if len(content) > LARGEST:
         raise PermanentError(
             f"{display(str(path))} is larger than {LARGEST} bytes: this is not a manifest"
         )
     return content
-
-
-def _md5(content: bytes) -> str:
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()

@@ -9,7 +9,6 @@ outside the cell, is counted and skipped. It never makes a file differ or be abs
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
 import re
@@ -22,11 +21,10 @@ from hesiod_watch.core.file_entry import file_sizes
 from hesiod_watch.core.minknow_checksums import MinknowChecksums, twin_of
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display, looks_like_cell
-from hesiod_watch.remote.backup.local_files import opened_directory
+from hesiod_watch.host.files import checksums, chunks, opened_directory
 from hesiod_watch.runs import cell_files
 
 LARGEST = 256 << 20
-CHUNK = 1 << 20
 _NAME = re.compile(r"output_hash_.*\.csv", re.DOTALL)
 _SHA256 = re.compile(r"[0-9A-Fa-f]{64}")
 
@@ -74,11 +72,8 @@ def read_output_hashes(directory: int, cell: CellId, names: Iterable[str]) -> Ou
     problem = ""
     for name in files:
         try:
-            with (
-                cell_files.opened(directory, cell, name) as descriptor,
-                os.fdopen(os.dup(descriptor), "rb") as file,
-            ):
-                text = file.read(LARGEST + 1)
+            with cell_files.opened(directory, cell, name) as descriptor:
+                text = b"".join(chunks(descriptor, LARGEST + 1))
             if len(text) > LARGEST:
                 problem = f"{display(name)} is larger than {LARGEST} bytes and was not used"
                 continue
@@ -165,12 +160,8 @@ def compare(
 
 def sha256_of(directory: int, cell: CellId, name: str) -> str:
     """SHA-256 of a file of a cell, read from its disk; "" if it cannot be read."""
-    digest = hashlib.sha256()
     try:
         with cell_files.opened(directory, cell, name) as descriptor:
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
-            while data := os.read(descriptor, CHUNK):
-                digest.update(data)
+            return checksums(descriptor, "sha256", from_disk=True)[0]
     except OSError:
         return ""
-    return digest.hexdigest()

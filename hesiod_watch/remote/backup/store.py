@@ -23,13 +23,12 @@ from hesiod_watch.core.inventory import names_given, read_files
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.command import CommandRunner, run
+from hesiod_watch.host.files import opened_directory, regular
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup import queries
 from hesiod_watch.remote.backup.local_files import (
     ChecksumComparison,
     largest,
-    opened_directory,
-    opened_file,
 )
 from hesiod_watch.remote.backup.queries import BackupPlace
 from hesiod_watch.remote.connection import connected
@@ -152,7 +151,7 @@ class BackupStore(RemoteDirectory):
         equal files. Bytes beyond the end of the shorter file count as differing. Also raises
         OSError.
         """
-        with opened_file(reference) as descriptor:
+        with regular(reference) as descriptor:
             comparison = ChecksumComparison(descriptor)
             ended = self.endpoint.run(
                 ("cat", "--", f"{self.location.path}/{directory}/{name}"),

@@ -36,6 +36,7 @@ from hesiod_watch.core.location import run_in
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host.command import CommandRunner, run
+from hesiod_watch.host.files import opened_directory
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.connection import connected
 from hesiod_watch.remote.directory import RemoteDirectory
@@ -89,7 +90,7 @@ def copy_cell(
             raise PermanentError(f"{naming.display(str(cell))} is not copied: {why}")
         relative = landing_run.relative_to(landing)
         with (
-            cell_files.opened_run(landing, landing_run) as directory,
+            opened_directory(landing_run, landing, make=True) as directory,
             connected(upstream, runner, stop) as endpoint,
         ):
             source = RemoteDirectory(endpoint, location)

@@ -1,7 +1,7 @@
 """Flags: small files under `RUN/pipeline/`, the program's only memory.
 
 No other module knows their names. Flags are only added, and the file system decides about each one
-once (`files.create`). So a reader sees the present state or an earlier true one, never a wrong one.
+once (`flag_files`). So a reader sees the present state or an earlier true one, never a wrong one.
 No decision depends on a flag's age, and no flag is deleted. There are two exceptions: `attic` moves
 flags for a person, and `attempts` renames and deletes the flags of work that may be repeated
 without harm.
@@ -65,7 +65,7 @@ from hesiod_watch.runs.flags.claims import (
     record_worker,
     release_claim,
 )
-from hesiod_watch.runs.flags.files import create, owner_of, translate
+from hesiod_watch.runs.flags.flag_files import create, owner_of
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 from hesiod_watch.runs.flags.names import (
     BACKUP,

@@ -20,18 +20,11 @@ from typing import Literal
 
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process
+from hesiod_watch.host.files import directory, replace_whole, sync_directory
 from hesiod_watch.rules.liveness import Judge
-from hesiod_watch.runs.flags.files import (
-    create,
-    directory,
-    line,
-    parse_owner,
-    read,
-    sync_directory,
-    translate,
-    write_temporary,
-)
+from hesiod_watch.runs.flags.flag_files import create, line, parse_owner, read
 
 AttemptOutcome = Literal["done", "failed"]
 
@@ -124,17 +117,8 @@ def _owner_record(owner: Owner) -> dict[str, object]:
 
 def _replace_flag(pipeline: Path, name: str, record: Mapping[str, object]) -> None:
     """Replace a flag of ours by one with more content, whole or not at all."""
-    try:
-        with directory(pipeline) as parent:
-            temporary = write_temporary(parent, line(record))
-            try:
-                os.rename(temporary, name, src_dir_fd=parent, dst_dir_fd=parent)
-            except OSError:
-                with suppress(OSError):
-                    os.unlink(temporary, dir_fd=parent)
-                raise
-    except OSError as error:
-        raise translate(error, f"cannot write {pipeline / name}") from error
+    with translated(f"cannot write {pipeline / name}"), directory(pipeline) as parent:
+        replace_whole(parent, name, line(record))
 
 
 def _ours(path: Path, owner: Owner) -> bool:
@@ -146,9 +130,6 @@ def _ours(path: Path, owner: Owner) -> bool:
 
 
 def _rename(pipeline: Path, old: str, new: str) -> None:
-    try:
-        with directory(pipeline) as parent:
-            os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
-            sync_directory(parent)
-    except OSError as error:
-        raise translate(error, f"cannot rename {pipeline / old} to {new}") from error
+    with translated(f"cannot rename {pipeline / old} to {new}"), directory(pipeline) as parent:
+        os.rename(old, new, src_dir_fd=parent, dst_dir_fd=parent)
+        sync_directory(parent)

@@ -17,16 +17,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process
+from hesiod_watch.host.files import directory, sync_directory, write_new
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.files import (
-    create,
-    directory,
-    line,
-    sync_directory,
-    translate,
-    write_new,
-)
+from hesiod_watch.runs.flags.flag_files import create, line
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 
 WHY = "why"
@@ -67,22 +62,22 @@ def archive_flags(
         pass  # an existing flag keeps other processes away just as well
     else:
         moving = [*(name for name in moving if name != lock), lock]
-    try:
-        with directory(pipeline) as parent:
-            with suppress(FileExistsError):
-                os.mkdir(names.ATTIC, 0o775, dir_fd=parent)
-            with directory(names.ATTIC, parent=parent) as attic:
-                archive = _make_archive(attic)
-                with directory(archive, parent=attic) as destination:
-                    write_new(destination, WHY, line(owner))
-                    for name in moving:
-                        with suppress(FileNotFoundError):  # another person was quicker
-                            os.rename(name, name, src_dir_fd=parent, dst_dir_fd=destination)
-                    sync_directory(destination)
-                sync_directory(attic)
-            sync_directory(parent)
-    except OSError as error:
-        raise translate(error, f"cannot move flags of {pipeline} to the attic") from error
+    with (
+        translated(f"cannot move flags of {pipeline} to the attic"),
+        directory(pipeline) as parent,
+    ):
+        with suppress(FileExistsError):
+            os.mkdir(names.ATTIC, 0o775, dir_fd=parent)
+        with directory(names.ATTIC, parent) as attic:
+            archive = _make_archive(attic)
+            with directory(archive, attic) as destination:
+                write_new(destination, WHY, line(owner))
+                for name in moving:
+                    with suppress(FileNotFoundError):  # another person was quicker
+                        os.rename(name, name, src_dir_fd=parent, dst_dir_fd=destination)
+                sync_directory(destination)
+            sync_directory(attic)
+        sync_directory(parent)
     return pipeline / names.ATTIC / archive
 
 

@@ -16,7 +16,7 @@ from hesiod_watch.core.model import Liveness, Owner
 from hesiod_watch.host import process
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.files import create
+from hesiod_watch.runs.flags.flag_files import create
 from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 
 logger = logging.getLogger(__name__)

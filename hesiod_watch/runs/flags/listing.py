@@ -18,9 +18,10 @@ from pathlib import Path
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import Attempt, CellFlags, Claim, Flag, Liveness, Owner
 from hesiod_watch.core.records import record_in
+from hesiod_watch.host.files import directory
 from hesiod_watch.rules.liveness import Judge, same_process
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.files import FlagContent, directory, read
+from hesiod_watch.runs.flags.flag_files import FlagContent, read
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,6 @@ TYPE = "type.yaml"
 MESSAGES = "messages"
 TICKET = "rt_ticket"
 ATTIC = "attic"
-TEMPORARY = ".tmp."
-"""Prefix of the hidden names under which flags are prepared; no reader uses them."""
 
 RUN_MEANINGS = {
     UPSTREAM: "where the run comes from",

@@ -28,17 +28,11 @@ from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.model import Outbox, OutboxMessage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import record_in
+from hesiod_watch.core.system_errors import translate, translated
+from hesiod_watch.host.files import TEMPORARY, directory, sync_directory
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.files import (
-    LARGEST,
-    create,
-    create_file,
-    directory,
-    read,
-    sync_directory,
-    translate,
-)
+from hesiod_watch.runs.flags.flag_files import LARGEST, create, create_file, read
 from hesiod_watch.runs.flags.listing import FlagListing
 
 PAST = "past"
@@ -112,26 +106,23 @@ def begin_outbox(pipeline: Path, past: Iterable[str]) -> bool:
     `past` are keys of events that are not reported any more. Their list is written first, under a
     name of its own, so that an outbox is never visible without it. Raises HesiodError.
     """
-    prepared = f"{names.TEMPORARY}{names.MESSAGES}.{secrets.token_hex(8)}"
-    try:
-        with directory(pipeline) as parent:
-            os.mkdir(prepared, 0o775, dir_fd=parent)
-            try:
-                create(
-                    pipeline / prepared,
-                    PAST,
-                    {"reason": "from before this run had messages", "keys": sorted(past)},
-                )
-                won = _move_into_place(parent, prepared)
-            finally:
-                with suppress(OSError):
-                    os.unlink(f"{prepared}/{PAST}", dir_fd=parent)
-                with suppress(OSError):
-                    os.rmdir(prepared, dir_fd=parent)
-            sync_directory(parent)
-    except OSError as error:
-        raise translate(error, f"cannot make {pipeline / names.MESSAGES}") from error
-    return won
+    prepared = f"{TEMPORARY}{names.MESSAGES}.{secrets.token_hex(8)}"
+    with translated(f"cannot make {pipeline / names.MESSAGES}"), directory(pipeline) as parent:
+        os.mkdir(prepared, 0o775, dir_fd=parent)
+        try:
+            create(
+                pipeline / prepared,
+                PAST,
+                {"reason": "from before this run had messages", "keys": sorted(past)},
+            )
+            won = _move_into_place(parent, prepared)
+        finally:
+            with suppress(OSError):
+                os.unlink(f"{prepared}/{PAST}", dir_fd=parent)
+            with suppress(OSError):
+                os.rmdir(prepared, dir_fd=parent)
+        sync_directory(parent)
+        return won
 
 
 def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
@@ -161,18 +152,15 @@ def put_message(pipeline: Path, key: str, record: Mapping[str, object]) -> bool:
 def number(pipeline: Path, key: str) -> int:
     """Number of a message; gives it one if it has none. Raises TemporaryError, PermanentError."""
     place = pipeline / names.MESSAGES
-    try:
-        with directory(place) as parent:
-            while True:
-                found = _OutboxFiles(place)
-                if given := found.numbers.get(key):
-                    return given
-                # Another process may take the number meanwhile: the next listing shows it.
-                with suppress(FileExistsError):
-                    os.symlink(key, f"{found.highest + 1:04d}", dir_fd=parent)
-                    sync_directory(parent)
-    except OSError as error:
-        raise translate(error, f"cannot give a number to {place / key}") from error
+    with translated(f"cannot give a number to {place / key}"), directory(place) as parent:
+        while True:
+            found = _OutboxFiles(place)
+            if given := found.numbers.get(key):
+                return given
+            # Another process may take the number meanwhile: the next listing shows it.
+            with suppress(FileExistsError):
+                os.symlink(key, f"{found.highest + 1:04d}", dir_fd=parent)
+                sync_directory(parent)
 
 
 def mark_delivered(

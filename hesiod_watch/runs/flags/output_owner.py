@@ -15,21 +15,15 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import record_in
+from hesiod_watch.core.system_errors import translate
+from hesiod_watch.host.files import TEMPORARY, directory, replace_whole, sync_directory
 from hesiod_watch.runs.flags import names
-from hesiod_watch.runs.flags.files import (
-    directory,
-    publish,
-    read,
-    sync_directory,
-    translate,
-    write_temporary,
-)
+from hesiod_watch.runs.flags.flag_files import publish, read
 
 BACK_LINK = "rundata"
 OWNER_FILE = ".owner.json"
@@ -131,7 +125,7 @@ def record_owner(output: Path, run_dir: Path, run: RunIdentity) -> None:
             ours = proven or recorded == run.lasting
             _write_record(parent, run_dir.name, run, replace=bool(name) and ours)
             if not proven and read_record(output)[0] == run.lasting:
-                link = names.TEMPORARY + secrets.token_hex(16)
+                link = TEMPORARY + secrets.token_hex(16)
                 os.symlink(run_dir, link, dir_fd=parent)
                 os.rename(link, BACK_LINK, src_dir_fd=parent, dst_dir_fd=parent)
             sync_directory(parent)
@@ -144,17 +138,12 @@ def _write_record(parent: int, name: str, run: RunIdentity, *, replace: bool) ->
     """Write the record whole; without `replace` an earlier record stays. Raises OSError."""
     record = {"about": _ABOUT, "run": name, "inode": run.inode, "linked": run.linked}
     body = json.dumps(record).encode() + b"\n"
-    temporary = write_temporary(parent, body)
-    try:
-        if replace:
-            os.rename(temporary, OWNER_FILE, src_dir_fd=parent, dst_dir_fd=parent)
-        elif (refusal := publish(parent, temporary, OWNER_FILE, body)) and not isinstance(
-            refusal, FileExistsError
-        ):
-            raise refusal
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=parent)
+    if replace:
+        replace_whole(parent, OWNER_FILE, body)
+    elif (refusal := publish(parent, OWNER_FILE, body)) and not isinstance(
+        refusal, FileExistsError
+    ):
+        raise refusal
 
 
 def _leads_to(link: Path) -> tuple[int, int] | None:

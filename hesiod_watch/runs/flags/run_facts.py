@@ -13,17 +13,11 @@ import yaml
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.system_errors import translated
+from hesiod_watch.host.files import directory, sync_directory, write_new
 from hesiod_watch.host.runlog import quoted
 from hesiod_watch.runs.flags import names, output_owner
-from hesiod_watch.runs.flags.files import (
-    directory,
-    publish,
-    read,
-    sync_directory,
-    translate,
-    write_new,
-    write_temporary,
-)
+from hesiod_watch.runs.flags.flag_files import publish, read
 from hesiod_watch.runs.flags.output_owner import ForeignOwner
 
 PIPELINE = names.PIPELINE
@@ -45,26 +39,23 @@ def adopt(run_dir: Path, upstream: str, output: Path, run_type: str = "") -> boo
             f"{run_dir}: {upstream!r} cannot be recorded as its upstream: it must be one line"
         )
     prepared = _PREPARED + secrets.token_hex(16)
-    try:
-        with directory(run_dir) as parent:
+    with translated(f"cannot take up {run_dir}"), directory(run_dir) as parent:
+        if _exists(parent, PIPELINE):
+            return False
+        os.mkdir(prepared, _MODE, dir_fd=parent)
+        try:
+            made = _fill(parent, prepared, upstream.strip(), output, run_type)
+            won = _move_into_place(parent, prepared, made)
+        except OSError:
+            _remove(parent, prepared)
+            # Another process may have been first, and may have removed our directory.
             if _exists(parent, PIPELINE):
                 return False
-            os.mkdir(prepared, _MODE, dir_fd=parent)
-            try:
-                made = _fill(parent, prepared, upstream.strip(), output, run_type)
-                won = _move_into_place(parent, prepared, made)
-            except OSError:
-                _remove(parent, prepared)
-                # Another process may have been first, and may have removed our directory.
-                if _exists(parent, PIPELINE):
-                    return False
-                raise
-            if won:
-                sync_directory(parent)
-            _remove_leftovers(parent)
-            return won
-    except OSError as error:
-        raise translate(error, f"cannot take up {run_dir}") from error
+            raise
+        if won:
+            sync_directory(parent)
+        _remove_leftovers(parent)
+        return won
 
 
 def _exists(parent: int, name: str) -> bool:
@@ -77,7 +68,7 @@ def _exists(parent: int, name: str) -> bool:
 
 def _fill(parent: int, prepared: str, upstream: str, output: Path, run_type: str) -> os.stat_result:
     """Write these facts into the prepared directory, durably; returns its identity."""
-    with directory(prepared, parent=parent) as descriptor:
+    with directory(prepared, parent) as descriptor:
         write_new(descriptor, names.UPSTREAM, os.fsencode(upstream) + b"\n")
         os.symlink(output, names.OUTPUT, dir_fd=descriptor)
         # empty: every event from the beginning is reported
@@ -115,7 +106,7 @@ def _remove_leftovers(parent: int) -> None:
 def _remove(parent: int, prepared: str) -> None:
     """Remove a prepared directory with the content of `_fill`; one with other content stays."""
     with suppress(OSError):  # a leftover is hidden, unused and harmless
-        with directory(prepared, parent=parent) as descriptor:
+        with directory(prepared, parent) as descriptor:
             with suppress(FileNotFoundError):
                 os.rmdir(names.MESSAGES, dir_fd=descriptor)
             for name in (names.UPSTREAM, names.OUTPUT, names.TYPE):
@@ -145,21 +136,12 @@ def _type_file(run_type: str) -> bytes:
 
 def write_type(pipeline: Path, run_type: str) -> bool:
     """Record the type of a run, unless one is recorded: then False. Raises HesiodError."""
-    body = _type_file(run_type)
-    try:
-        with directory(pipeline) as parent:
-            temporary = write_temporary(parent, body)
-            try:
-                refusal = publish(parent, temporary, names.TYPE, body)
-            finally:
-                with suppress(OSError):
-                    os.unlink(temporary, dir_fd=parent)
-            if refusal and not isinstance(refusal, FileExistsError):
-                raise refusal
-            sync_directory(parent)
-    except OSError as error:
-        raise translate(error, f"cannot write {pipeline / names.TYPE}") from error
-    return refusal is None
+    with translated(f"cannot write {pipeline / names.TYPE}"), directory(pipeline) as parent:
+        refusal = publish(parent, names.TYPE, _type_file(run_type))
+        if refusal and not isinstance(refusal, FileExistsError):
+            raise refusal
+        sync_directory(parent)
+        return refusal is None
 
 
 def read_type(pipeline: Path) -> tuple[str, str]:
@@ -202,10 +184,8 @@ def own_output(pipeline: Path, output_root: Path) -> Path:
     """
     found = find_output(pipeline, output_root)
     if found.path:
-        try:
+        with translated(f"cannot read {pipeline.parent}"):
             run = output_owner.identify(pipeline.parent)
-        except OSError as error:
-            raise translate(error, f"cannot read {pipeline.parent}") from error
         if run:
             output_owner.record_owner(found.path, pipeline.parent, run)
         found = find_output(pipeline, output_root)  # another run may have been first

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from hesiod_watch.core.model import CellContents, DataKind, FinalSummary
 from hesiod_watch.core.naming import display, natural_key
+from hesiod_watch.core.system_errors import NotRegularFile
+from hesiod_watch.host.files import read_head
 from hesiod_watch.runs.minknow.layout import (
     ALL_KINDS,
     DataFile,
@@ -91,33 +92,19 @@ def fastq_changed(cell_dir: Path) -> int:
     return newest
 
 
-def _read_summary(cell_dir: Path, name: str, status: os.stat_result) -> FinalSummary:
-    """Read and parse one final_summary.
-
-    `status` is its lstat. The check is repeated on the open file, so special files are never read.
-    """
-    not_regular = FinalSummary(
-        name, problem=f"{display(name)} is not a regular file and is not read"
-    )
-    if not stat.S_ISREG(status.st_mode):
-        return not_regular
+def _read_summary(cell_dir: Path, name: str) -> FinalSummary:
+    """Read and parse one final_summary; special files are never opened."""
     try:
-        descriptor = os.open(
-            cell_dir / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        )
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                return not_regular
-            return parse_summary(file.read(SUMMARY_MAX_BYTES + 1), name)
+        return parse_summary(read_head(cell_dir / name, SUMMARY_MAX_BYTES + 1), name)
+    except NotRegularFile:
+        return FinalSummary(name, problem=f"{display(name)} is not a regular file and is not read")
     except OSError as error:
         return FinalSummary(name, problem=f"{display(name)} cannot be read: {error.strerror}")
 
 
 def read_summaries(cell_dir: Path) -> tuple[FinalSummary, ...]:
     """Read every final_summary of a cell, oldest first. Raises OSError if listing fails."""
-    return tuple(
-        _read_summary(cell_dir, name, status) for name, status in _summary_entries(cell_dir)
-    )
+    return tuple(_read_summary(cell_dir, name) for name, _ in _summary_entries(cell_dir))
 
 
 def read_contents(

@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-from disks import Change, Disk, Fault, Killed, Platter, no_fault
+from disks import Change, Disk, Fault, Killed, Platter, install, no_fault
 from growing import LIMITS, SETTINGS, cell, expected, grow, written
 
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
-from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.ingest import Ingest
 
 OTHER_DATA = "not as it was written"
@@ -43,12 +42,12 @@ class World:
     def disk(self, directory: Path, fault: Fault = no_fault, **how: int) -> Disk:
         """Install a disk through which `durable` writes from now on."""
         disk = Disk(directory, fault, **how)
-        self._monkeypatch.setattr(durable, "os", disk)
+        install(self._monkeypatch, disk)
         return disk
 
     def recover(self, directory: Path, *, check_all: bool, acknowledged: int = 0) -> str:
         """Continue to the end on a sound disk; return the problem of the result, or ""."""
-        self._monkeypatch.setattr(durable, "os", os)
+        install(self._monkeypatch, os)
         return self.continue_ingest(directory, check_all=check_all, acknowledged=acknowledged)
 
     def continue_ingest(self, directory: Path, *, check_all: bool, acknowledged: int = 0) -> str:

@@ -9,11 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from disks import Disk
+from disks import Disk, install
 from growing import expected, in_one_go, opened, put, reads, some, written
 
 from hesiod_watch.core.errors import BadSource, PermanentError, TemporaryError
-from hesiod_watch.fastq import bgzf, checkpoint, durable, readback
+from hesiod_watch.fastq import bgzf, checkpoint, readback
 from hesiod_watch.fastq.model import Output
 from hesiod_watch.fastq.tasks import TaskLimits
 
@@ -34,7 +34,7 @@ def test_a_full_journal_disk_frees_the_new_bytes(
             return super().pwrite(descriptor, data, offset)
 
     disk = Full(tmp_path / "out")
-    monkeypatch.setattr(durable, "os", disk)
+    install(monkeypatch, disk)
     with opened(tmp_path / "out", limits=TaskLimits(files=1)) as one:
         one.take([some(outputs[0], 0, 1)])
         before = (tmp_path / "out" / outputs[0].name).stat().st_size
@@ -207,13 +207,13 @@ def test_a_disk_that_returns_other_data(
                 spoilt[len(spoilt) // 2] ^= 1
             return super().write(descriptor, bytes(spoilt))
 
-    monkeypatch.setattr(durable, "os", FaultyDisk(tmp_path / "out"))
+    install(monkeypatch, FaultyDisk(tmp_path / "out"))
     with opened(tmp_path / "out") as one:
         with pytest.raises(PermanentError, match="just written"):
             one.finish(outputs)
         with pytest.raises(PermanentError, match="opened anew"):
             one.take(outputs)
-    monkeypatch.setattr(durable, "os", os)
+    install(monkeypatch, os)
     with opened(tmp_path / "out") as one:
         one.finish(outputs)
         assert one.notes == ()
@@ -231,7 +231,7 @@ def test_a_damaged_end_of_file_block(
                 descriptor, bytes(data).replace(bgzf.END_OF_FILE, bytes(len(bgzf.END_OF_FILE)))
             )
 
-    monkeypatch.setattr(durable, "os", FaultyDisk(tmp_path / "out"))
+    install(monkeypatch, FaultyDisk(tmp_path / "out"))
     with (
         opened(tmp_path / "out") as one,
         pytest.raises(PermanentError, match="reading back its end"),

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from disks import Disk
+from disks import Disk, install
 from growing import (
     SETTINGS,
     directory_in_memory,
@@ -27,7 +27,6 @@ from hypothesis import strategies as st
 
 from hesiod_watch.core.errors import BadSource, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.fastq import durable
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Output, Settings
 from hesiod_watch.fastq.sources import look
@@ -249,7 +248,7 @@ def test_any_history_ends_the_same(data: st.DataObject) -> None:
                 return left[0] < 0
 
             disk = Disk(place / "out")
-            patch.setattr(durable, "os", disk)
+            install(patch, disk)
             one = Ingest.open(
                 place / "out",
                 SETTINGS,
@@ -262,7 +261,7 @@ def test_any_history_ends_the_same(data: st.DataObject) -> None:
                 one.close()
             else:
                 disk.die()
-            patch.setattr(durable, "os", os)
+            install(patch, os)
         outputs = listing(present)
         with opened(place / "out") as one:
             results = one.finish(outputs)

@@ -12,26 +12,27 @@ import errno
 import json
 import os
 import secrets
-import stat
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from hesiod_watch.core import naming
-from hesiod_watch.core.errors import (
-    FlagExists,
-    FlagUnknown,
-    HesiodError,
-    PermanentError,
-    TemporaryError,
-)
+from hesiod_watch.core.errors import FlagExists, FlagUnknown, PermanentError
 from hesiod_watch.core.model import Owner
 from hesiod_watch.core.records import record_in
+from hesiod_watch.core.system_errors import NotRegularFile, translated
+from hesiod_watch.host.files import (
+    TEMPORARY,
+    chunks,
+    directory,
+    regular,
+    sync_directory,
+    write_new,
+)
 from hesiod_watch.rules.liveness import describe
-from hesiod_watch.runs.flags import names
 
 LARGEST = 64 * 1024
 """Bytes of a flag that are read; a larger file is not a flag."""
@@ -39,23 +40,11 @@ LARGEST = 64 * 1024
 READ_BACK_DELAYS = (0.0, 0.05, 0.5)
 """Seconds before each read of a flag that the file system may not show yet."""
 
-MODE = 0o664  # operators of one group share runs; the site restricts it with the umask
 _NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})
 """Errors of link(2) without hard links, or without links across the servers of a directory."""
 _NOT_SHOWN_YET = frozenset({errno.ENOENT, errno.EIO, errno.ESTALE})
 _REFUSED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG})
 """Errors of link(2) that are decisions, not accidents on the way: no file was created."""
-_NEEDS_A_PERSON = frozenset(
-    {
-        errno.EACCES,
-        errno.EPERM,
-        errno.ENOTDIR,
-        errno.ELOOP,
-        errno.ENAMETOOLONG,
-        errno.EISDIR,
-        errno.EINVAL,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,48 +60,14 @@ class FlagContent:
         return parse_owner(self.text)
 
 
-def translate(error: OSError, attempted: str) -> HesiodError:
-    """Translate an OSError to an error of this program; `attempted` says what failed and where."""
-    message = f"{attempted}: {error.strerror or error}"
-    if error.errno in _NEEDS_A_PERSON:
-        return PermanentError(message, errno=error.errno or 0)
-    return TemporaryError(message)
-
-
-@contextmanager
-def directory(path: Path | str, *, parent: int | None = None) -> Iterator[int]:
-    """Open a real directory, so that no process can exchange it during use. Raises OSError."""
-    descriptor = os.open(
-        path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent
-    )
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def sync_directory(descriptor: int) -> None:
-    """fsync a directory; ignore EINVAL of a file system that cannot do it."""
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-
-
 def read(parent: int | None, name: str | Path) -> FlagContent:
     """Read `name` in the directory `parent`; opens only regular files. Raises OSError."""
-    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
-    if not stat.S_ISREG(found.st_mode):
-        return FlagContent(False, found.st_mtime, None)
-    descriptor = os.open(
-        name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent
-    )
-    with os.fdopen(descriptor, "rb") as file:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode):  # exchanged meanwhile
-            return FlagContent(False, found.st_mtime, None)
-        body = file.read(LARGEST + 1)
+    try:
+        with regular(name, parent) as descriptor:
+            found = os.fstat(descriptor)
+            body = b"".join(chunks(descriptor, LARGEST + 1))
+    except NotRegularFile as error:
+        return FlagContent(False, error.status.st_mtime, None)
     if len(body) > LARGEST:
         return FlagContent(True, found.st_mtime, None)
     return FlagContent(True, found.st_mtime, body.decode("utf-8", errors="surrogateescape"))
@@ -155,19 +110,15 @@ def create_file(pipeline: Path, name: str, body: bytes) -> None:
     path = pipeline / name
     if len(body) > LARGEST:
         raise PermanentError(f"{path}: a flag of {len(body)} bytes is too large to be read back")
-    try:
-        with directory(pipeline) as parent:
-            temporary = write_temporary(parent, body)
-            try:
-                refusal = publish(parent, temporary, name, body)
-                _read_back(parent, path, body, refusal)
-            finally:
-                # A leftover is hidden and harmless. The verdict on the flag must not depend on it.
-                with suppress(OSError):
-                    os.unlink(temporary, dir_fd=parent)
-            _make_durable(parent, path)
-    except OSError as error:
-        raise translate(error, f"cannot create {path}") from error
+    with translated(f"cannot create {path}"), directory(pipeline) as parent:
+        refusal = publish(parent, name, body)
+        _read_back(parent, path, body, refusal)
+        try:
+            sync_directory(parent)
+        except OSError as error:
+            raise FlagUnknown(
+                f"{path}: created, but perhaps not on disk: {error.strerror}"
+            ) from error
 
 
 def line(record: Mapping[str, object] | Owner) -> bytes:
@@ -181,34 +132,14 @@ def line(record: Mapping[str, object] | Owner) -> bytes:
     )
 
 
-def write_temporary(parent: int, body: bytes) -> str:
-    """Write a new hidden file with this content, fsync it and return its name. Raises OSError."""
-    name = names.TEMPORARY + secrets.token_hex(16)
-    write_new(parent, name, body)
-    return name
+def publish(parent: int, name: str, body: bytes) -> OSError | None:
+    """Create a file of ours whole, unless its name is taken.
 
-
-def write_new(parent: int, name: str, body: bytes) -> None:
-    """Write a file that must not exist yet, and fsync it.
-
-    Raises OSError and then leaves no file behind.
+    Returns the error of the file system at the last step, if any. Raises OSError if an earlier step
+    failed.
     """
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(name, flags, MODE, dir_fd=parent)
-    try:
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            rest = memoryview(body)
-            while rest:
-                rest = rest[file.write(rest) :]
-            os.fsync(descriptor)
-    except OSError:
-        with suppress(OSError):
-            os.unlink(name, dir_fd=parent)  # ours beyond doubt: O_EXCL made it
-        raise
-
-
-def publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | None:
-    """Give the temporary file its final name; returns the error of the file system, if any."""
+    temporary = TEMPORARY + secrets.token_hex(16)
+    write_new(parent, temporary, body)
     try:
         os.link(temporary, name, src_dir_fd=parent, dst_dir_fd=parent, follow_symlinks=False)
     except OSError as refusal:
@@ -216,7 +147,11 @@ def publish(parent: int, temporary: str, name: str, body: bytes) -> OSError | No
             return refusal
     else:
         return None
-    # The file system has no hard links. Readers may see this flag empty for a moment, and read
+    finally:
+        # A leftover is hidden and harmless. The verdict on the file must not depend on it.
+        with suppress(OSError):
+            os.unlink(temporary, dir_fd=parent)
+    # The file system has no hard links. Readers may see this file empty for a moment, and read
     # that as "claimed, owner unknown".
     try:
         write_new(parent, name, body)
@@ -266,10 +201,3 @@ def _holder(content: FlagContent) -> str:
     if content.owner is None:
         return "and does not name its owner"
     return f"made by {naming.display(describe(content.owner))}"
-
-
-def _make_durable(parent: int, path: Path) -> None:
-    try:
-        sync_directory(parent)
-    except OSError as error:
-        raise FlagUnknown(f"{path}: created, but perhaps not on disk: {error.strerror}") from error
