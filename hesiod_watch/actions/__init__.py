@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.action_kinds import ACTIONS
 from hesiod_watch.core.errors import FlagExists, HesiodError, TemporaryError, UsageError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import LOCAL, CellId, Owner, Progress, Snapshot
@@ -102,30 +103,6 @@ class Job:
         return RunLog(directory / "pipeline.log" if directory else None)
 
 
-ACTIONS: dict[str, str] = {
-    "new-run": "hesiod_watch.actions.new_run",
-    "synced": "hesiod_watch.actions.mark_synced",
-    "process": "hesiod_watch.actions.process",
-    "ingest": "hesiod_watch.actions.ingest",
-    "sync": "hesiod_watch.actions.sync",
-    "report": "hesiod_watch.actions.report_page",
-    "backup": "hesiod_watch.actions.backup",
-    "verify": "hesiod_watch.actions.verify",
-    "give-up": "hesiod_watch.actions.give_up",
-    "deletable": "hesiod_watch.actions.mark_deletable",
-    "strip": "hesiod_watch.actions.strip",
-    "tell": "hesiod_watch.actions.queue_messages",
-    "notify": "hesiod_watch.actions.deliver_messages",
-}
-"""Module of each action, by the action's name.
-
-A module is imported when its action is performed, so the deciding process never loads code that
-works on data.
-"""
-
-CELL_ACTIONS = frozenset({"synced", "process", "ingest", "give-up", "deletable", "strip", "verify"})
-
-
 def command_of(job: Job) -> tuple[str, ...]:
     """Command that repeats a job, as a person would type it."""
     config = ("--config", str(job.config.path)) if job.config.path else ()
@@ -139,12 +116,11 @@ def perform(job: Job) -> Outcome:
 
     Raises HesiodError; the action has already recorded what it must record.
     """
-    module = ACTIONS.get(job.action)
-    if module is None:
-        raise UsageError(f"there is no action {job.action!r}; there are {', '.join(ACTIONS)}")
+    # Imported here: the deciding process never loads code that works on data.
+    module = importlib.import_module(f"{__name__}.{ACTIONS[job.action].module}")
     job.check_output_area()
     try:
-        outcome: Outcome = importlib.import_module(module).perform(job)
+        outcome: Outcome = module.perform(job)
     except FlagExists as error:
         logger.info(
             "another process was first",

@@ -20,6 +20,7 @@ from functools import partial
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.copies.delete import DeletedFiles, delete_files
 from hesiod_watch.actions.copies.evidence import examine_cell, find_blockers
+from hesiod_watch.core.action_kinds import STRIP
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
@@ -171,7 +172,7 @@ def _flag_run(job: Job) -> None:
     ):
         return
     record = {
-        "action": "strip",
+        "action": STRIP.name,
         "reason": "the raw data of all its cells were removed from here",
         "time": job.owner.time,
     }

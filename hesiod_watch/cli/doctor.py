@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.check import Check
 from hesiod_watch.core.errors import FlagExists, HesiodError
 from hesiod_watch.core.model import Liveness
@@ -144,7 +145,7 @@ def _output(name: str, config: Config) -> Iterator[Check]:
 
 
 def _workers(name: str, config: Config) -> Iterator[Check]:
-    slot = WorkerSlots(config.landing, "process", config.processing.workers).take()
+    slot = WorkerSlots(config.landing, PROCESS.name, config.processing.workers).take()
     if slot is None:
         yield Check(
             name,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hesiod_watch.actions import ACTIONS, CELL_ACTIONS, Job, perform
+from hesiod_watch.actions import Job, perform
 from hesiod_watch.cli.common import (
     add_cell_argument,
     add_run_argument,
@@ -22,6 +22,7 @@ from hesiod_watch.cli.common import (
 )
 from hesiod_watch.config import Config
 from hesiod_watch.core import naming
+from hesiod_watch.core.action_kinds import ACTIONS, NEW_RUN, VERIFY, ActionMode
 from hesiod_watch.core.errors import PermanentError, UsageError
 from hesiod_watch.core.model import LOCAL, CellId, Owner, Snapshot, Stage
 from hesiod_watch.core.naming import display
@@ -36,8 +37,6 @@ from hesiod_watch.service.reconcile import require_writable
 if TYPE_CHECKING:
     from hesiod_watch.actions.verify import VerificationResult
 
-CLAIMED = "process"
-NEW_RUN = "new-run"
 AGAIN = 75
 
 
@@ -87,11 +86,12 @@ def verify_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call_perform(options: argparse.Namespace) -> int:
+    kind = ACTIONS[options.action]
     config = config_of(options)
     if options.nice:
         os.nice(options.nice)
     run_dir = _new_run_path(config, options) or run_path(config, options.run)
-    if options.action in CELL_ACTIONS and options.cell is None:
+    if kind.needs_cell and options.cell is None:
         raise UsageError(f"the action {options.action} needs a cell: LIBRARY/CELL")
     library, _, name = (options.cell or "").strip("/").rpartition("/")
     # The service names the cell in full: then the run need not be observed to find it.
@@ -102,7 +102,7 @@ def call_perform(options: argparse.Namespace) -> int:
     if options.claimed:
         epoch, _, _ = options.claimed.partition(":")
         owner = replace(owner, executor="local", epoch=int(epoch))
-    elif options.action == CLAIMED and cell and snapshot:
+    elif kind.mode is ActionMode.CLAIMED and cell and snapshot:
         owner = _claim(config, snapshot, cell, owner)
     job = Job(options.action, run_dir, config, owner, cell, options.reason, options.upstream)
     if sys.stderr.isatty():
@@ -122,7 +122,7 @@ def _new_run_path(config: Config, options: argparse.Namespace) -> Path | None:
 
     Raises UsageError if the run's name is not allowed.
     """
-    if options.action != NEW_RUN or options.upstream == LOCAL:
+    if options.action != NEW_RUN.name or options.upstream == LOCAL:
         return None
     path = Path(options.run) if "/" in options.run else config.landing / options.run
     landing = config.landing.resolve()
@@ -137,7 +137,7 @@ def _new_run_path(config: Config, options: argparse.Namespace) -> Path | None:
 def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Owner:
     """Claim a cell for this process. Raises PermanentError if the plan does not process it now."""
     for action in plan(snapshot, config.policy(), now()).actions:
-        if action.name == CLAIMED and action.cell == cell:
+        if action.name == owner.action and action.cell == cell:
             owner = replace(owner, epoch=action.epoch)
             require_writable(snapshot, cell)
             flags.claim_cell(snapshot.path / "pipeline", cell.stem, owner)
@@ -168,9 +168,9 @@ def call_verify(options: argparse.Namespace) -> int:
     results: dict[str, VerificationResult] = {}
     for cell in cells:
         if options.backup:
-            owner = process.this_owner("verify", "inline", reason="a person asked for it")
+            owner = process.this_owner(VERIFY.name, "inline", reason="a person asked for it")
             results[str(cell)] = found = verify_and_record(
-                Job("verify", run_dir, config, owner, cell)
+                Job(VERIFY.name, run_dir, config, owner, cell)
             )
         else:
             results[str(cell)] = found = verify_copies(config, run_dir, output, cell, backups=False)

@@ -13,6 +13,7 @@ from hesiod_watch.cli.common import (
     look_at,
     run_path,
 )
+from hesiod_watch.core.action_kinds import STRIP
 from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.core.model import CellId, Stage
 from hesiod_watch.core.naming import display
@@ -50,8 +51,8 @@ def call_strip(options: argparse.Namespace) -> int:
         print(f"{display(snapshot.run)}: no processed cell that is not stripped")
     code = 0
     for cell in cells:
-        owner = process.this_owner("strip", "inline", reason="asked for by a person")
-        job = Job("strip", run_dir, config, owner, cell, owner.reason)
+        owner = process.this_owner(STRIP.name, "inline", reason="asked for by a person")
+        job = Job(STRIP.name, run_dir, config, owner, cell, owner.reason)
         try:
             if options.yes:
                 _strip(job, cell)

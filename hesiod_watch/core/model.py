@@ -17,6 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Literal, NewType
 
+from hesiod_watch.core.action_kinds import ActionKind
 from hesiod_watch.core.records import record_in
 
 RunName = NewType("RunName", str)
@@ -474,12 +475,16 @@ class RunType:
 class Action:
     """One piece of work to do now, with the reason that an operator will ask for at 3 a.m."""
 
-    name: str  # new-run, synced, process, ingest, sync, report, give-up
+    kind: ActionKind
     run: RunName
     reason: str
     cell: CellId | None = None
     epoch: int = 1  # epoch of the claim, for actions that need a claim
     upstream: str = LOCAL  # where the run comes from, for new-run and sync
+
+    @property
+    def name(self) -> str:
+        return self.kind.name
 
     def __str__(self) -> str:
         return " ".join(part for part in (self.name, self.run, str(self.cell or "")) if part)

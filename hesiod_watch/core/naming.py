@@ -16,6 +16,7 @@ import re
 import unicodedata
 from datetime import date
 
+from hesiod_watch.core.action_kinds import ACTIONS, ActionMode
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import CellId, CellName
 
@@ -31,7 +32,7 @@ _RESERVED = frozenset({"pipeline", "rundata", "pipeline.log", "sync.log", "repor
 # flag `done` of a cell `{cell}.backup` that was basecalled again.
 _FLAG_WORDS = frozenset(
     {"synced", "started", "done", "failed", "aborted", "stripped", "worker", "yielded"}
-    | {"sync", "ingest", "process", "backup", "notify", "report", "verify", "deletable", "strip"}
+    | {name for name, kind in ACTIONS.items() if kind.mode is not ActionMode.SHORT}
 )
 
 _CELL = re.compile(

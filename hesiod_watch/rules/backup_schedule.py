@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hesiod_watch.core.action_kinds import BACKUP, VERIFY
 from hesiod_watch.core.model import Action, Attempt, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.times import due_at, time_at, time_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
@@ -41,10 +42,10 @@ def want_backup(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         reason = backup_reason(cell, policy)
         open_cells = open_cells or bool(reason)
         if reason and (due := backup_due(cell, now)) is not None and due <= now:
-            yield Action("backup", snapshot.run, reason, cell.id, epoch=_attempt(cell.backup))
+            yield Action(BACKUP, snapshot.run, reason, cell.id, epoch=_attempt(cell.backup))
     if not open_cells and _run_due(snapshot, now):
         yield Action(
-            "backup", snapshot.run, "its own files have changed", epoch=_attempt(snapshot.backup)
+            BACKUP, snapshot.run, "its own files have changed", epoch=_attempt(snapshot.backup)
         )
 
 
@@ -63,7 +64,7 @@ def want_verify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
                 if not cell.verification
                 else _why_again(cell)
             )
-            yield Action("verify", snapshot.run, reason, cell.id, epoch=_attempt(cell.verification))
+            yield Action(VERIFY, snapshot.run, reason, cell.id, epoch=_attempt(cell.verification))
 
 
 def backup_reason(cell: Cell, policy: Policy) -> str:

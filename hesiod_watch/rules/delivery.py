@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
+from hesiod_watch.core.action_kinds import NOTIFY, TELL
 from hesiod_watch.core.model import Action, Outbox, Policy, Snapshot
 from hesiod_watch.core.records import current, whole_number
 from hesiod_watch.core.text import number_of
@@ -49,7 +50,7 @@ def want_queue_messages(snapshot: Snapshot, policy: Policy, now: datetime) -> It
     names = list(dict.fromkeys(event.name for event in due(snapshot, policy, now)))
     if names or (snapshot.outbox and snapshot.outbox.unnumbered):
         reason = f"to report: {', '.join(names) or 'messages that were begun and not finished'}"
-        yield Action("tell", snapshot.run, reason=reason)
+        yield Action(TELL, snapshot.run, reason=reason)
 
 
 def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -62,7 +63,7 @@ def want_notify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     if outbox and channels:
         numbers = {message.number for name in channels for message in outbox.waiting_for(name)}
         reason = f"{number_of(len(numbers), 'message')} to be delivered to {', '.join(channels)}"
-        yield Action("notify", snapshot.run, reason=reason)
+        yield Action(NOTIFY, snapshot.run, reason=reason)
 
 
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:

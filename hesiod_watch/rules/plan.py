@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
+from hesiod_watch.core.action_kinds import GIVE_UP, INGEST, NEW_RUN, PROCESS, REPORT, SYNC, SYNCED
 from hesiod_watch.core.model import (
     LOCAL,
     Action,
@@ -70,10 +71,10 @@ def want_new_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
         return
     if snapshot.listed_at:
         reason = f"{len(snapshot.cells)} cell(s) seen on {snapshot.listed_at}"
-        yield Action("new-run", snapshot.run, reason=reason, upstream=snapshot.listed_at)
+        yield Action(NEW_RUN, snapshot.run, reason=reason, upstream=snapshot.listed_at)
     elif policy.local and any(cell.present for cell in snapshot.cells):
         yield Action(
-            "new-run",
+            NEW_RUN,
             snapshot.run,
             reason=f"{len(snapshot.cells)} cell(s) seen in a run that is not taken up yet",
         )
@@ -85,7 +86,7 @@ def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         return
     for cell in at(snapshot, Stage.INCOMPLETE):
         if cell.present and cell.completeness and cell.completeness.proven:
-            yield Action("synced", snapshot.run, cell=cell.id, reason=cell.completeness.why)
+            yield Action(SYNCED, snapshot.run, cell=cell.id, reason=cell.completeness.why)
 
 
 def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -94,7 +95,7 @@ def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
         return
     for cell in at(snapshot, Stage.READY):
         state = by_hand(cell) or "synced and complete"
-        yield Action("process", snapshot.run, cell=cell.id, reason=f"{state}, not started")
+        yield Action(PROCESS, snapshot.run, cell=cell.id, reason=f"{state}, not started")
     for cell in _orphans(snapshot):
         if _attempts(cell, now) < policy.attempts_per_day:
             claim = cell.flags.claim
@@ -103,7 +104,7 @@ def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
                 if claim
                 else "every claim was released"
             )
-            yield Action("process", snapshot.run, cell=cell.id, epoch=_next_epoch(cell), reason=why)
+            yield Action(PROCESS, snapshot.run, cell=cell.id, epoch=_next_epoch(cell), reason=why)
 
 
 def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -117,7 +118,7 @@ def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
             evidence = claim.evidence if claim else "every claim was released"
             ended = f"{number_of(attempts, 'attempt')} within 24 hours ended without a result"
             reason = f"{ended}; the last one: {evidence}"
-            yield Action("give-up", snapshot.run, cell=cell.id, reason=reason)
+            yield Action(GIVE_UP, snapshot.run, cell=cell.id, reason=reason)
 
 
 def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -138,7 +139,7 @@ def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
             continue  # about to be processed
         due = _next_ingest(cell, policy.ingest_interval, now)
         if due is not None and due <= now:
-            yield Action("ingest", snapshot.run, cell=cell.id, reason="new FASTQ files have landed")
+            yield Action(INGEST, snapshot.run, cell=cell.id, reason="new FASTQ files have landed")
 
 
 def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -160,7 +161,7 @@ def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
     began = _time_of(last.owner) if last else None
     if rested(began, now, timedelta(seconds=policy.sync_interval)):
         reason = f"{len(missing)} cell(s) of {snapshot.upstream} are missing or incomplete here"
-        yield Action("sync", snapshot.run, reason=reason, upstream=snapshot.upstream)
+        yield Action(SYNC, snapshot.run, reason=reason, upstream=snapshot.upstream)
 
 
 def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -172,7 +173,7 @@ def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         reason = (
             "the run's page is out of date" if snapshot.report_digest else "the run has no page yet"
         )
-        yield Action("report", snapshot.run, reason=reason)
+        yield Action(REPORT, snapshot.run, reason=reason)
 
 
 Rule = Callable[[Snapshot, Policy, datetime], Iterator[Action]]

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 
+from hesiod_watch.core.action_kinds import DELETABLE, STRIP
 from hesiod_watch.core.location import parse_location, run_in
 from hesiod_watch.core.model import LOCAL, Action, Attempt, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.text import number_of
@@ -42,7 +43,7 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
         if marked(cell) and (why := unmet_precondition(snapshot, cell)):
             if _rested(cell.deletable, now, SOON):
                 yield Action(
-                    "deletable", snapshot.run, f"its mark is to be withdrawn: {why}", cell.id
+                    DELETABLE, snapshot.run, f"its mark is to be withdrawn: {why}", cell.id
                 )
         elif (
             lasts
@@ -52,7 +53,7 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
         ):
             due = mark_due(cell, lasts, now)
             if due <= now:
-                yield Action("deletable", snapshot.run, _why_mark(cell), cell.id)
+                yield Action(DELETABLE, snapshot.run, _why_mark(cell), cell.id)
 
 
 def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -72,7 +73,7 @@ def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ac
         due = strip_due(cell, policy.strip_after, now)
         if due is not None and due <= now:
             days = number_of(policy.strip_after / 86400, "day", form="g")
-            yield Action("strip", snapshot.run, f"finished for {days}", cell.id)
+            yield Action(STRIP, snapshot.run, f"finished for {days}", cell.id)
 
 
 def mark_lifetime(snapshot: Snapshot, policy: Policy) -> float:

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.action_kinds import SYNC, ActionMode
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import ListedRun, Outbox
@@ -29,14 +30,14 @@ from hesiod_watch.rules.stages import settled
 from hesiod_watch.runs.areas import OutputArea, landing_problem
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.service.executors import EndedAction
-from hesiod_watch.service.reconcile import CLAIMED, LookResult, Reconciler
+from hesiod_watch.service.reconcile import LookResult, Reconciler
 from hesiod_watch.service.watch.listings import query_upstreams
 from hesiod_watch.service.watch.watcher import Watcher
 from hesiod_watch.service.workqueue import WorkQueue
 
 logger = logging.getLogger(__name__)
 
-SYNC = frozenset({"sync"})
+HELD = frozenset({SYNC.name})
 """Actions held back while there is anything else to start."""
 POLL_WAIT = 0.5
 """Seconds that a poll waits for the next event while its own workers run."""
@@ -113,7 +114,7 @@ class Engine:
                 self._wait_for_workers(run_dir, frozenset(), frozenset())
                 self.reconciler.forget(run_dir)
                 return None
-            hold = frozenset() if run_dir in self._syncing else SYNC
+            hold = frozenset() if run_dir in self._syncing else HELD
             looked = self.reconciler.look(run_dir, listed_run, hold)
             if looked.held:
                 self._to_sync[run_dir] = None
@@ -168,7 +169,7 @@ class Engine:
                 ),
             )
             # Failures of other actions are among the reconciler's problems.
-            if ended.code != 0 and ended.action.name in CLAIMED:
+            if ended.code != 0 and ended.action.kind.mode is ActionMode.CLAIMED:
                 where = f"{ended.action.run} {ended.action.cell}"
                 self.failed.append(
                     f"{where}: processing ended with code {ended.code}; "

@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.action_kinds import TELL, ActionMode
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, Liveness, Owner, Snapshot
@@ -30,17 +31,6 @@ from hesiod_watch.service.executors import EndedAction, Executor, make
 
 logger = logging.getLogger(__name__)
 
-CLAIMED = frozenset({"process"})
-"""Actions that must happen only once and need a claim."""
-REPEATED = frozenset({"ingest", "sync", "backup", "verify", "deletable", "strip"})
-"""Actions that are planned again and again while a cell grows."""
-SHORT = frozenset({"new-run", "synced", "give-up", "tell"})
-"""Actions done in this process, because starting a process would take longer."""
-CHANGING = SHORT - {"tell"}
-"""Short actions after which the run is looked at again, because other actions may be due now.
-
-After `tell`, only a delivery may be due, where the configuration has a channel.
-"""
 ROUNDS = 6
 """Number of looks at one run in a row, while its short actions change its state."""
 BACK_OFF = (1.0, 300.0)
@@ -109,7 +99,6 @@ class Reconciler:
         run.
         """
         full, started = set[str](), set[str]()
-        changing = SHORT if self._policy.channels else CHANGING
         for _ in range(ROUNDS):
             snapshot = observe(
                 run_dir,
@@ -134,7 +123,7 @@ class Reconciler:
                     full.add(action.name)
                 elif begun:
                     started.add(action.name)
-                    changed = changed or action.name in changing
+                    changed = changed or self._changes(action)
             if not changed or self._heavy.name == "dry-run":
                 break
         self._log_waiting(snapshot, decision)
@@ -142,6 +131,15 @@ class Reconciler:
         self._note_overdue(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
         return LookResult(snapshot, frozenset(full), frozenset(started), held, look_again)
+
+    def _changes(self, action: Action) -> bool:
+        """Whether other actions of the run may be due after an action that has just been done.
+
+        After `tell`, only a delivery may be due, where the configuration has a channel.
+        """
+        if action.kind is TELL and not self._policy.channels:
+            return False
+        return action.kind.mode is ActionMode.SHORT
 
     def running(self) -> int:
         """Number of workers that were started here and have not ended."""
@@ -161,11 +159,12 @@ class Reconciler:
         Only the deciding thread may call this.
         """
         key = (ended.run_dir, ended.action.name, ended.action.cell)
-        if ended.action.name in REPEATED:
+        mode = ended.action.kind.mode
+        if mode is ActionMode.REPEATED:
             self._made.add(key)
         if ended.code == 0:
             self._failures.pop(key, None)
-        elif ended.action.name not in CLAIMED:  # claims and flags decide about those
+        elif mode is not ActionMode.CLAIMED:  # claims and flags decide about those
             self._rest(
                 key,
                 f"{ended.action.name} ended with code {ended.code}; "
@@ -181,7 +180,7 @@ class Reconciler:
         workers are busy.
         """
         run_dir = snapshot.path
-        executor = self._short if action.name in SHORT else self._heavy
+        executor = self._short if action.kind.mode is ActionMode.SHORT else self._heavy
         if any(_same(action, other) for other in executor.running().values()):
             return False
         owner = process.this_owner(
@@ -219,7 +218,8 @@ class Reconciler:
 
         Raises FlagExists if another process has the claim.
         """
-        if action.name in CLAIMED and action.cell and self._heavy.name != "dry-run":
+        claimed = action.kind.mode is ActionMode.CLAIMED
+        if claimed and action.cell and self._heavy.name != "dry-run":
             require_writable(snapshot, action.cell)
             flags.claim_cell(snapshot.path / "pipeline", action.cell.stem, owner)
             logger.info(

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from hesiod_watch.core.action_kinds import STRIP
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import Attempt, CellFlags, Claim, Flag, Liveness, Owner
 from hesiod_watch.core.records import record_in
@@ -93,7 +94,7 @@ class FlagListing:
     @property
     def stripped_by_us(self) -> bool:
         """Whether `strip` made the run's flag `stripped`: it covers the cells of that time only."""
-        return record_in(self._text("stripped")).get("action") == "strip"
+        return record_in(self._text("stripped")).get("action") == STRIP.name
 
     @property
     def stripped_by_hand(self) -> bool:

@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 from hesiod_watch.config import Config
+from hesiod_watch.core.action_kinds import ACTIONS, Slots
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Owner, Snapshot
@@ -21,13 +22,6 @@ from hesiod_watch.runs import flags
 from hesiod_watch.service.executors import EndedAction, OnEnd, Reservation
 
 logger = logging.getLogger(__name__)
-
-
-DELIVERIES = 2
-"""Number of runs whose messages are delivered at the same time.
-
-Delivery and work on data never wait for each other.
-"""
 
 
 class _Slot:
@@ -51,18 +45,16 @@ class Local:
         self._config = config
         self._on_end = on_end
         processing = config.processing
+        counts: dict[Slots, int] = {
+            "workers": processing.workers,
+            "ingest_workers": processing.ingest_workers,
+        }
         # Each action has its own slots: finished cells do not wait for growing ones, nor do pages
         # wait for either.
-        bounds = {
-            "process": processing.workers,
-            "ingest": processing.ingest_workers,
-            "report": processing.workers,
-        }
-        # Actions that read disks for hours work on one cell at a time.
-        bounds |= {"backup": 1, "verify": 1, "deletable": 1, "strip": 1}
-        bounds["notify"] = DELIVERIES
         self._slots = {
-            name: WorkerSlots(config.landing, name, count) for name, count in bounds.items()
+            kind: WorkerSlots(config.landing, kind.name, count)
+            for kind in ACTIONS.values()
+            if isinstance(count := counts.get(kind.slots, kind.slots), int)
         }
         self._lock = threading.Lock()
         self._running: dict[str, Action] = {}
@@ -122,11 +114,11 @@ class Local:
         )
 
     def _slots_of(self, action: Action) -> WorkerSlots | None:
-        if action.name != "sync":
-            return self._slots.get(action.name)
+        if action.kind.slots != "per upstream":
+            return self._slots.get(action.kind)
         upstream = self._config.upstream_of(action.upstream)
-        # One run at a time from an upstream: its runs share its network and its disks.
-        return WorkerSlots(self._config.landing, f"sync-{upstream.name}", 1) if upstream else None
+        kind = f"{action.name}-{upstream.name}" if upstream else ""
+        return WorkerSlots(self._config.landing, kind, 1) if upstream else None
 
     def _gently(self) -> tuple[str, ...]:
         """Prefix that lowers a command's disk priority (ionice); empty if unavailable.

@@ -1,0 +1,69 @@
+"""Kinds of actions: the one table of what each is for, where it runs, and which flags stop it.
+
+A kind's name is its name in commands, records and logs, and in the flags of its attempts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+Slots = int | Literal["unlimited", "workers", "ingest_workers", "per upstream"]
+"""How many workers of one action run at once on a host; two are keys of the configuration."""
+
+
+class ActionMode(Enum):
+    """How an action is started."""
+
+    SHORT = "in the deciding process: starting a process would take longer"
+    WORKER = "in its own process"
+    REPEATED = "in its own process, again and again while a cell grows; once per cell in a poll"
+    CLAIMED = "in its own process, once per cell: the cell is claimed before"
+
+
+@dataclass(frozen=True, slots=True)
+class ActionKind:
+    """An action, as `hesiod-watch perform ACTION` names it.
+
+    A flag in `stopped_by` prevents its start, and ends it at its next check point.
+    """
+
+    name: str
+    module: str  # in the package `actions`; loaded when the action is performed
+    mode: ActionMode
+    slots: Slots = "unlimited"
+    needs_cell: bool = False  # False: for a run; a backup is for a run or for one of its cells
+    stopped_by: frozenset[str] = frozenset({"failed", "aborted", "stripped"})  # flags of the run
+
+
+_FAILED_OR_ABORTED = frozenset({"failed", "aborted"})
+
+NEW_RUN = ActionKind("new-run", "new_run", ActionMode.SHORT)
+SYNCED = ActionKind("synced", "mark_synced", ActionMode.SHORT, needs_cell=True)
+PROCESS = ActionKind("process", "process", ActionMode.CLAIMED, "workers", needs_cell=True)
+INGEST = ActionKind("ingest", "ingest", ActionMode.REPEATED, "ingest_workers", needs_cell=True)
+# One run at a time from an upstream: its runs share its network and its disks.
+SYNC = ActionKind("sync", "sync", ActionMode.REPEATED, "per upstream")
+REPORT = ActionKind("report", "report_page", ActionMode.WORKER, "workers")
+# Actions that read disks for hours work on one cell at a time.
+BACKUP = ActionKind("backup", "backup", ActionMode.REPEATED, 1)
+# Copies of a stripped run are still verified, and still count for a mark on its upstream.
+VERIFY = ActionKind("verify", "verify", ActionMode.REPEATED, 1, True, _FAILED_OR_ABORTED)
+GIVE_UP = ActionKind("give-up", "give_up", ActionMode.SHORT, needs_cell=True)
+DELETABLE = ActionKind(
+    "deletable", "mark_deletable", ActionMode.REPEATED, 1, True, _FAILED_OR_ABORTED
+)
+STRIP = ActionKind("strip", "strip", ActionMode.REPEATED, 1, True, _FAILED_OR_ABORTED)
+TELL = ActionKind("tell", "queue_messages", ActionMode.SHORT, stopped_by=frozenset({"aborted"}))
+# Two at once, with their own slots: delivery and work on data never wait for each other.
+NOTIFY = ActionKind("notify", "deliver_messages", ActionMode.WORKER, 2, stopped_by=frozenset())
+
+ACTIONS = {
+    kind.name: kind
+    for kind in (
+        *(NEW_RUN, SYNCED, PROCESS, INGEST, SYNC, REPORT, BACKUP, VERIFY),
+        *(GIVE_UP, DELETABLE, STRIP, TELL, NOTIFY),
+    )
+}
+"""Every action by its name, in the order in which commands list them."""
