@@ -91,6 +91,14 @@ class Job:
             "time": owner.time,
         }
 
+    def stop_flag(self, cell: CellId | None = None) -> str:
+        """Flag by which a person stops this action on a cell; "" if there is none."""
+        try:
+            listing = flags.read_flags(self.pipeline)
+        except FileNotFoundError:
+            return ""
+        return listing.stop_flag(ACTIONS[self.action], (cell or self.the_cell).stem)
+
     def log(self) -> RunLog:
         """Log of this run.
 

@@ -353,9 +353,7 @@ class _CellBackup:
         return lambda done: self.reporter.say(Progress(phase, min(before + done, total), total))
 
     def _stopped(self) -> bool:
-        pipeline = self.job.pipeline
-        stop = any((pipeline / name).exists() for name in ("aborted", "failed"))
-        return stop or (pipeline / flags.aborted(self.cell.stem)).exists()
+        return bool(self.job.stop_flag(self.cell))
 
 
 def raw_policy(kind: RunType, backup: BackupPlaceSettings) -> bool:

@@ -90,12 +90,10 @@ def _make_attempt(job: Job) -> None:
 
 
 def _closing(job: Job) -> bool:
-    """Whether `process` waits: the cell is complete, claimed, or stopped by a person."""
+    """Whether `process` waits for the cell, or a person has stopped the work."""
     stem = job.the_cell.stem
-    return any(
-        (job.pipeline / name).exists()
-        for name in (flags.synced(stem), flags.started(stem), flags.aborted(stem))
-    )
+    names = flags.synced(stem), flags.started(stem)
+    return bool(job.stop_flag()) or any((job.pipeline / name).exists() for name in names)
 
 
 def _publish_state(

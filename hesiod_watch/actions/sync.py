@@ -82,10 +82,11 @@ def _sync(job: Job, upstream: UpstreamSettings, location: str) -> None:
     failures = []
     temporary = True
     for cell in _wanted(job, run):
-        if _stopped(job):
+        aborted = flags.aborted(cell.stem)
+        if job.stop_flag(cell) not in ("", aborted):
             raise TemporaryError(f"{job.run_dir.name}: stopped by a flag")
         copied = _copy(job, upstream, location, cell)
-        if copied.outcome != "done" and _aborted(job, cell):
+        if copied.outcome != "done" and job.stop_flag(cell) == aborted:
             continue  # a person wanted this
         if copied.outcome != "done":
             failures.append(f"{cell}: {copied.why}")
@@ -134,24 +135,11 @@ def _copy(job: Job, upstream: UpstreamSettings, location: str, cell: CellId) -> 
             landing=job.config.landing,
             log=job.output / "sync.log",
             on_progress=copying,
-            stop=lambda: _stopped(job, cell),
+            stop=lambda: bool(job.stop_flag(cell)),
             nice=job.config.processing.nice,
         )
     finally:
         reporter.end()
-
-
-def _stopped(job: Job, cell: CellId | None = None) -> bool:
-    """Whether a person has stopped the run, or the cell, with a flag."""
-    listing = flags.read_flags(job.pipeline)
-    run_flags = listing.run_flags - (set() if listing.stripped_by_hand else {"stripped"})
-    return bool(run_flags & {"aborted", "failed", "stripped"}) or (
-        cell is not None and _aborted(job, cell)
-    )
-
-
-def _aborted(job: Job, cell: CellId) -> bool:
-    return (job.pipeline / flags.aborted(cell.stem)).exists()
 
 
 def _record(job: Job, cell: CellId, copied: CopyResult) -> None:

@@ -89,7 +89,9 @@ def perform(job: Job) -> Outcome:
     reporter = ProgressReporter(job.output / cell.library / cell.name, job.on_progress, COPIES_FILE)
     try:
         found = verify_and_record(
-            job, say=lambda phase, done, total: reporter.say(Progress(phase, done, total))
+            job,
+            say=lambda phase, done, total: reporter.say(Progress(phase, done, total)),
+            stop=lambda: bool(job.stop_flag()),
         )
     finally:
         reporter.end()
@@ -104,8 +106,12 @@ def perform(job: Job) -> Outcome:
     return "done"
 
 
-def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> VerificationResult:
-    """Read every copy, in an attempt of its own.
+def verify_and_record(
+    job: Job,
+    say: Say = lambda phase, done, total: None,
+    stop: Callable[[], bool] = lambda: False,
+) -> VerificationResult:
+    """Read every copy, in an attempt of its own, until `stop` returns True.
 
     Raises FlagExists while another attempt is under way, HesiodError.
     """
@@ -120,7 +126,7 @@ def verify_and_record(job: Job, say: Say = lambda phase, done, total: None) -> V
     record: dict[str, object] = {"reason": "it ended early", **carried}
     outcome: flags.AttemptOutcome = "failed"
     try:
-        found = verify_copies(job.config, job.run_dir, job.output, cell, say=say)
+        found = verify_copies(job.config, job.run_dir, job.output, cell, say=say, stop=stop)
         record = _record(found, known) | (found.checksums.finding(iso_now()) or finding)
         outcome = "failed" if found.problems or found.unread else "done"
     except HesiodError as error:
@@ -175,14 +181,14 @@ def verify_copies(
     *,
     backups: bool = True,
     say: Say = lambda phase, done, total: None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> VerificationResult:
     """Read the copies of a cell.
 
     Changes nothing. Damaged and unreadable copies are in the result.
     """
-    return _Verification(config, run_dir, output / cell.library / cell.name, cell, say).make(
-        backups=backups
-    )
+    cell_output = output / cell.library / cell.name
+    return _Verification(config, run_dir, cell_output, cell, say, stop).make(backups=backups)
 
 
 @dataclass
@@ -192,6 +198,7 @@ class _Verification:
     cell_output: Path
     cell: CellId
     say: Say
+    stop: Callable[[], bool]
     found: VerificationResult = field(default_factory=VerificationResult)
     # damaged files on this host, by their path on a backup
     bad: dict[str, Path] = field(default_factory=dict)
@@ -266,6 +273,7 @@ class _Verification:
             self.cell,
             RawManifest(str(self.cell)),
             on_progress=lambda done, total: self.say("reading raw data", done, total),
+            stop=self.stop,
         )
         # For a file that was removed from here since, raw.json says whether it differed. Its
         # copies then differ too.
@@ -309,7 +317,7 @@ class _Verification:
         )
         total = sum(fact.size for facts in (results, wanted) for fact in facts.values())
         try:
-            with opened(backup) as store:
+            with opened(backup, stop=self.stop) as store:
                 if store.identity != copy.identity:
                     self.found.problems.append(
                         f"{backup.name}: {backup.location} is another backup ({store.identity}) "

@@ -26,7 +26,8 @@ class ActionMode(Enum):
 class ActionKind:
     """An action, as `hesiod-watch perform ACTION` names it.
 
-    A flag in `stopped_by` prevents its start, and ends it at its next check point.
+    A flag in `stopped_by` prevents its start, and ends it at its next check point. So does the flag
+    `aborted` of its cell.
     """
 
     name: str
@@ -35,13 +36,17 @@ class ActionKind:
     slots: Slots = "unlimited"
     needs_cell: bool = False  # False: for a run; a backup is for a run or for one of its cells
     stopped_by: frozenset[str] = frozenset({"failed", "aborted", "stripped"})  # flags of the run
+    finishes_despite: frozenset[str] = frozenset()  # flags that prevent nothing but its start
 
 
 _FAILED_OR_ABORTED = frozenset({"failed", "aborted"})
 
 NEW_RUN = ActionKind("new-run", "new_run", ActionMode.SHORT)
 SYNCED = ActionKind("synced", "mark_synced", ActionMode.SHORT, needs_cell=True)
-PROCESS = ActionKind("process", "process", ActionMode.CLAIMED, "workers", needs_cell=True)
+PROCESS = ActionKind(
+    *("process", "process", ActionMode.CLAIMED, "workers", True),
+    finishes_despite=frozenset({"failed"}),
+)
 INGEST = ActionKind("ingest", "ingest", ActionMode.REPEATED, "ingest_workers", needs_cell=True)
 # One run at a time from an upstream: its runs share its network and its disks.
 SYNC = ActionKind("sync", "sync", ActionMode.REPEATED, "per upstream")

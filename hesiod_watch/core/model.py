@@ -454,6 +454,18 @@ class Snapshot:
         """Whether the run's upstream is known, so that work on it is allowed."""
         return self.has_pipeline and self.upstream is not None
 
+    @property
+    def workable(self) -> bool:
+        """Whether the run is taken up and has its output directory."""
+        return self.adopted and self.output is not None
+
+    def stop_flags(self, kind: ActionKind) -> list[str]:
+        """Flags of the run that prevent the start of an action, sorted."""
+        return sorted(kind.stopped_by & self.flags)
+
+    def may_start(self, kind: ActionKind) -> bool:
+        return self.workable and not self.stop_flags(kind)
+
     def cell(self, cell: CellId) -> Cell | None:
         return next((candidate for candidate in self.cells if candidate.id == cell), None)
 

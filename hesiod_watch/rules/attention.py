@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
+from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.model import LOCAL, Cell, CellId, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.times import iso
 from hesiod_watch.rules.completeness import announced
 from hesiod_watch.rules.liveness import under_way
-from hesiod_watch.rules.stages import HANDS_OFF, stage_of
+from hesiod_watch.rules.stages import stage_of
 
 WAITING = frozenset({Stage.INCOMPLETE, Stage.PENDING})
 """Stages in which a cell waits for its data."""
@@ -57,7 +58,7 @@ def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
 
 def overdue_cells(snapshot: Snapshot, policy: Policy, now: datetime) -> list[Cell]:
     """Return a run's overdue cells; none if work is stopped or a sync may still bring files."""
-    if not snapshot.adopted or HANDS_OFF & snapshot.flags or under_way(snapshot.sync):
+    if not snapshot.adopted or snapshot.stop_flags(PROCESS) or under_way(snapshot.sync):
         return []
     return [cell for cell in snapshot.cells if overdue(cell, policy, now)]
 

@@ -21,11 +21,6 @@ from hesiod_watch.rules.copies import copies_in, damage_in, known_copies
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.stages import SETTLED, at, digest_of_report, stage_of
 
-HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
-"""Run-level flags that stop all copying.
-
-Copies of a stripped run are still verified, because nothing else is left of it.
-"""
 RETRY = (60.0, 6 * 3600.0)
 """Shortest and longest time in seconds from a failed attempt to the next; it doubles each time."""
 
@@ -35,7 +30,7 @@ def want_backup(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 
     A backup has the results only if they were read and verified there.
     """
-    if not policy.backups or not _workable(snapshot, HANDS_OFF):
+    if not policy.backups or not snapshot.may_start(BACKUP):
         return
     open_cells = False
     for cell in at(snapshot, Stage.PROCESSED):
@@ -54,7 +49,7 @@ def want_verify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 
     Also verify a cell that was backed up again after damage was found.
     """
-    if not policy.backups or not _workable(snapshot, HANDS_OFF - {"stripped"}):
+    if not policy.backups or not snapshot.may_start(VERIFY):
         return
     for cell in at(snapshot, Stage.PROCESSED):
         due = verify_due(cell, policy, now)
@@ -199,7 +194,7 @@ def damage(snapshot: Snapshot) -> tuple[str, ...]:
 
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
     """Times at which a backup becomes due although nothing else changes."""
-    if not policy.backups or not _workable(snapshot, HANDS_OFF):
+    if not policy.backups or not snapshot.may_start(BACKUP):
         return
     for cell in at(snapshot, Stage.PROCESSED):
         due = backup_due(cell, now)
@@ -252,10 +247,6 @@ def copy_locations(snapshot: Snapshot, cell: Cell) -> tuple[CopyLocation, ...]:
 
 def _problem(problems: tuple[str, ...], beginning: str) -> str:
     return next((problem for problem in problems if problem.startswith(beginning)), "")
-
-
-def _workable(snapshot: Snapshot, hands_off: frozenset[str]) -> bool:
-    return snapshot.adopted and snapshot.output is not None and not hands_off & snapshot.flags
 
 
 def _failed(last: Attempt) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from hesiod_watch.core.action_kinds import TELL
 from hesiod_watch.core.model import LOCAL, Cell, CellId, Flag, Policy, RunName, Snapshot, Stage
 from hesiod_watch.rules.attention import is_resolved, overdue_cells
 from hesiod_watch.rules.checksum_findings import finding_of, finding_when_processed, other_damage
@@ -104,7 +105,7 @@ def default_kinds() -> dict[str, str]:
 
 def _may_report(snapshot: Snapshot) -> bool:
     readable = not snapshot.problem and not (snapshot.outbox and snapshot.outbox.problem)
-    return snapshot.adopted and readable and "aborted" not in snapshot.flags
+    return snapshot.adopted and readable and not snapshot.stop_flags(TELL)
 
 
 # Detection of events.

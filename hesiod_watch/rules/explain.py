@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.model import (
     Cell,
     CellId,
@@ -29,7 +30,7 @@ from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.rules.delivery import delivery_failures, next_attempt, rests, sentences
 from hesiod_watch.rules.run_types import type_of, type_problem
-from hesiod_watch.rules.stages import HANDS_OFF, by_hand, stage_of, status_of, why_stage
+from hesiod_watch.rules.stages import by_hand, stage_of, status_of, why_stage
 
 
 @dataclass(frozen=True)
@@ -221,7 +222,7 @@ def _next(decision: Decision, cell: CellId | None) -> str:
 
 
 def _run_next(snapshot: Snapshot) -> str:
-    if HANDS_OFF & snapshot.flags:
+    if snapshot.stop_flags(PROCESS):
         return "nothing, until a person removes the run's flag"
     if not snapshot.adopted:
         return (
@@ -241,10 +242,8 @@ def _run_next(snapshot: Snapshot) -> str:
 
 def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy) -> str:
     stage = stage_of(cell)
-    if HANDS_OFF & snapshot.flags:
-        return "nothing, because the run is flagged " + ", ".join(
-            sorted(HANDS_OFF & snapshot.flags)
-        )
+    if snapshot.stop_flags(PROCESS):
+        return "nothing, because the run is flagged " + ", ".join(snapshot.stop_flags(PROCESS))
     if stage is Stage.PROCESSING:
         claim = cell.flags.claim
         if claim and claim.liveness is Liveness.UNKNOWN:
@@ -291,7 +290,7 @@ def _run_can(snapshot: Snapshot) -> Iterator[str]:
         yield f"create the link {snapshot.path}/pipeline/output to its output directory"
     for entry in snapshot.quarantined:
         yield f"rename {entry.name}, so that it can be worked on safely"
-    if snapshot.adopted and not snapshot.flags & HANDS_OFF:
+    if snapshot.adopted and not snapshot.stop_flags(PROCESS):
         yield f"disregard the whole run: hesiod-watch abort {run} --why …"
     if snapshot.outbox and delivery_failures(snapshot.outbox):
         yield f"retry the delivery of messages now: remove {snapshot.path}/pipeline/notify.failed"

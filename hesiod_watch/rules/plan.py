@@ -31,7 +31,6 @@ from hesiod_watch.rules.attention import disagrees, grace_end, overdue, summary_
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.run_types import type_of, type_problem
 from hesiod_watch.rules.stages import (
-    HANDS_OFF,
     SETTLED,
     at,
     by_hand,
@@ -82,7 +81,7 @@ def want_new_run(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
 
 def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Mark a cell of a LOCAL run as synced once all its data are proven to have arrived."""
-    if not _workable(snapshot) or snapshot.upstream != LOCAL:
+    if not snapshot.may_start(SYNCED) or snapshot.upstream != LOCAL:
         return
     for cell in at(snapshot, Stage.INCOMPLETE):
         if cell.present and cell.completeness and cell.completeness.proven:
@@ -91,7 +90,7 @@ def want_synced(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
 
 def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Process a cell that is synced, complete and not started, or whose worker is proven dead."""
-    if not _workable(snapshot) or not type_of(snapshot, policy).process:
+    if not snapshot.may_start(PROCESS) or not type_of(snapshot, policy).process:
         return
     for cell in at(snapshot, Stage.READY):
         state = by_hand(cell) or "synced and complete"
@@ -109,7 +108,7 @@ def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
 
 def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Give up a cell whose workers die repeatedly; it needs a person before the next attempt."""
-    if not _workable(snapshot) or not type_of(snapshot, policy).process:
+    if not snapshot.may_start(GIVE_UP) or not type_of(snapshot, policy).process:
         return
     for cell in _orphans(snapshot):
         attempts = _attempts(cell, now)
@@ -128,7 +127,7 @@ def want_ingest(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
     faster than they are ingested, only the first cells would ever be ingested.
     """
     if (
-        not _workable(snapshot)
+        not snapshot.may_start(INGEST)
         or policy.ingest_interval is None
         or not type_of(snapshot, policy).process
     ):
@@ -148,7 +147,7 @@ def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
     Processing of ready cells comes first.
     """
     if (
-        not _workable(snapshot)
+        not snapshot.may_start(SYNC)
         or snapshot.upstream is None
         or snapshot.listed_at != snapshot.upstream
     ):
@@ -166,7 +165,7 @@ def want_sync(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Act
 
 def want_report(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Write the page of a run if it does not show the present state of the run's cells."""
-    if not _workable(snapshot):
+    if not snapshot.may_start(REPORT):
         return
     has_content = bool(at(snapshot, *SETTLED)) or any(cell.results for cell in snapshot.cells)
     if has_content and snapshot.report_digest != digest_of_report(snapshot):
@@ -204,7 +203,7 @@ def waiting(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[str]:
     yield from delivery.sentences(snapshot.outbox)
     if not snapshot.adopted:
         return
-    for flag in sorted(HANDS_OFF & snapshot.flags):
+    for flag in snapshot.stop_flags(PROCESS):
         yield f"the run is flagged {flag}: nothing is started until a person removes the flag"
     if snapshot.output is None:
         problem = snapshot.output_problem or "the output directory is missing"
@@ -232,7 +231,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
     are looked at again soon at first and then less often.
     """
     times = list(delivery.look_again(snapshot, policy, now))
-    if not snapshot.adopted or HANDS_OFF & snapshot.flags:
+    if not snapshot.adopted or snapshot.stop_flags(PROCESS):
         return min(times, default=None)
     times += [
         *backup_schedule.look_again(snapshot, policy, now),
@@ -262,11 +261,6 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
 
 
 # Helpers.
-
-
-def _workable(snapshot: Snapshot) -> bool:
-    """Whether work on the run may start."""
-    return snapshot.adopted and snapshot.output is not None and not HANDS_OFF & snapshot.flags
 
 
 def _orphans(snapshot: Snapshot) -> list[Cell]:

@@ -26,7 +26,6 @@ AGAIN = timedelta(days=1)
 """Time from a refused or failed attempt to the next."""
 SOON = timedelta(minutes=10)
 """Time to the next attempt if the recorded reason passes by itself."""
-HANDS_OFF = frozenset({"failed", "aborted"})
 
 
 def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -34,7 +33,7 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
 
     A mark is withdrawn if a precondition is unmet.
     """
-    if not _workable(snapshot):
+    if not snapshot.workable:
         return
     lasts = mark_lifetime(snapshot, policy)
     for cell in snapshot.cells:
@@ -58,7 +57,7 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
 
 def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Strip a cell whose raw data have been in the landing area long enough since its end."""
-    if not _workable(snapshot) or policy.strip_after is None:
+    if not snapshot.may_start(STRIP) or policy.strip_after is None:
         return
     for cell in snapshot.cells:
         if (
@@ -91,7 +90,7 @@ def mark_lifetime(snapshot: Snapshot, policy: Policy) -> float:
 
 def unmet_precondition(snapshot: Snapshot, cell: Cell) -> str:
     """Why, by its flags, no data of a cell may be deleted; "" if a proof is worth trying."""
-    if flagged := sorted(HANDS_OFF & snapshot.flags):
+    if flagged := snapshot.stop_flags(STRIP):
         return f"the run is flagged {flagged[0]}"
     if stage_of(cell) is not Stage.PROCESSED or cell.flags.failed:
         return "it is not processed any more" if not cell.flags.failed else "it is flagged failed"
@@ -156,7 +155,7 @@ def stripped(cell: Cell) -> bool:
 
 def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
     """Times at which a mark or a strip becomes due although nothing else changes."""
-    if not _workable(snapshot):
+    if not snapshot.workable:
         return
     lasts = mark_lifetime(snapshot, policy)
     for cell in at(snapshot, Stage.PROCESSED):
@@ -195,10 +194,6 @@ def _why_mark(cell: Cell) -> str:
     if not last.outcome:
         return f"marking it was begun and not finished: {last.evidence}"
     return "its mark expires" if last.outcome == "done" else "it could not be marked before"
-
-
-def _workable(snapshot: Snapshot) -> bool:
-    return snapshot.adopted and snapshot.output is not None
 
 
 def _rested(last: Attempt | None, now: datetime, rest: timedelta) -> bool:

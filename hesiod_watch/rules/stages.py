@@ -26,8 +26,6 @@ from hesiod_watch.rules.copies import copies_in
 FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
 SETTLED = FINISHED | {Stage.FAILED}
 """Stages in which a cell stays unless a person decides."""
-HANDS_OFF = frozenset({"failed", "aborted", "stripped"})
-"""Run-level flags that prevent every start of work."""
 
 ACCEPTABLE = frozenset({Stage.READY, Stage.PROCESSING, Stage.PROCESSED, Stage.FAILED})
 """Stages of cells that count as complete, by their files or by a person's decision."""

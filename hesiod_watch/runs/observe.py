@@ -145,11 +145,7 @@ def _valid_run_flags(
     """
     stems = {cell.stem for cell in upstream_cells} | {cell.id.stem for cell in here}
     stems -= {cell.id.stem for cell in here if cell.flags.aborted}
-    return (
-        listing.run_flags
-        if all(map(listing.raw_removed, stems))
-        else listing.run_flags - {"stripped"}
-    )
+    return listing.run_flags_for(stems)
 
 
 def _with_upstream(here: list[Cell], upstream_cells: frozenset[CellId]) -> tuple[Cell, ...]:

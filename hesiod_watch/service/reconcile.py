@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.action_kinds import TELL, ActionMode
+from hesiod_watch.core.action_kinds import PROCESS, TELL, ActionMode
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, Liveness, Owner, Snapshot
@@ -24,7 +24,6 @@ from hesiod_watch.host import process
 from hesiod_watch.rules import attention, backup_schedule
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.plan import plan
-from hesiod_watch.rules.stages import HANDS_OFF
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe
 from hesiod_watch.service.executors import EndedAction, Executor, make
@@ -312,7 +311,7 @@ class Reconciler:
 
 def foreign_output(snapshot: Snapshot) -> tuple[str, ...]:
     """Sentence for a run whose results would be written to the directory of another run."""
-    if not snapshot.output_foreign or not snapshot.adopted or HANDS_OFF & snapshot.flags:
+    if not snapshot.output_foreign or not snapshot.adopted or snapshot.stop_flags(PROCESS):
         return ()
     return (f"{snapshot.run}: {snapshot.output_problem}; nothing is written until then",)
 

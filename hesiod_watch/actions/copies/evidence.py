@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.actions import Job
 from hesiod_watch.actions.copies.survey import Copies, CopySurvey
+from hesiod_watch.core.action_kinds import STRIP
 from hesiod_watch.core.file_entry import FileEntry, changed_names, file_sizes
 from hesiod_watch.core.model import CellFlags, CellId
 from hesiod_watch.host import process
@@ -166,9 +167,8 @@ def _closed(job: Job, cell: CellFlags) -> str:
 
 def find_blockers(listing: flags.FlagListing, stem: str) -> Iterator[str]:
     """Sentences for the flags that prohibit deleting data of a cell."""
-    for name in ("failed", "aborted"):
-        if listing.has(name):
-            yield f"the run is flagged {name}"
+    for name in sorted(STRIP.stopped_by & listing.run_flags):
+        yield f"the run is flagged {name}"
     if listing.stripped_by_hand:
         yield (
             "the run is flagged stripped, and not by this program: what is left of it is not known"

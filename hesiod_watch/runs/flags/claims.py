@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, HesiodError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Liveness, Owner
@@ -114,8 +115,7 @@ def reason_to_stop(pipeline: Path, stem: str, owner: Owner) -> str:
     recorded = epochs[owner.epoch].worker if owner.epoch in epochs else None
     if recorded is None or _process_of(recorded) != _process_of(owner):
         return "a person has withdrawn this attempt's claim"
-    stopping = ["aborted", *(["stripped"] if listing.stripped_by_hand else []), names.aborted(stem)]
-    stopped = next((name for name in stopping if listing.has(name)), "")
+    stopped = listing.stop_flag(PROCESS, stem)
     return f"a person has flagged it {stopped}" if stopped else ""
 
 
@@ -129,10 +129,8 @@ def _refuse(listing: FlagListing, pipeline: Path, stem: str, epoch: int) -> None
         raise FlagExists(
             f"{pipeline}: raw data of {stem} were removed, so it is not to be processed"
         )
-    blockers = ["aborted", "failed", names.done(stem), names.aborted(stem), names.failed(stem)]
-    if listing.stripped_by_hand:  # our own flag does not cover cells that arrived later
-        blockers.append("stripped")
-    for name in blockers:
+    stop = listing.stop_flag(PROCESS, stem, begun=False)
+    for name in (stop, names.done(stem), names.failed(stem)):
         if listing.has(name):
             raise FlagExists(f"{pipeline / name}: exists, so {stem} is not to be processed")
     for attempt in listing.epochs(stem):

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from hesiod_watch.core.action_kinds import STRIP
+from hesiod_watch.core.action_kinds import STRIP, ActionKind
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import Attempt, CellFlags, Claim, Flag, Liveness, Owner
 from hesiod_watch.core.records import record_in
@@ -102,12 +102,24 @@ class FlagListing:
         return self.has("stripped") and not self.stripped_by_us
 
     def raw_removed(self, stem: str) -> bool:
-        """Whether files of a cell may be missing from the landing area on purpose.
+        """Whether files of a cell may be missing from the landing area on purpose."""
+        return self.stripped_by_hand or self.stripped(stem)
+
+    def run_flags_for(self, stems: Iterable[str]) -> frozenset[str]:
+        """Flags of the run that count for these cells.
 
         The one rule for every reader of `stripped`. The flag that `strip` makes for the run says
         nothing about a cell that was added later: the cell's own flags decide.
         """
-        return self.stripped_by_hand or self.stripped(stem)
+        if all(map(self.raw_removed, stems)):
+            return self.run_flags
+        return self.run_flags - {"stripped"}
+
+    def stop_flag(self, kind: ActionKind, stem: str, *, begun: bool = True) -> str:
+        """Flag that stops an action on a cell, or that prevents its start; "" if there is none."""
+        stopping = kind.stopped_by - (kind.finishes_despite if begun else frozenset())
+        stopped = [*sorted(stopping & self.run_flags_for([stem])), names.aborted(stem)]
+        return next((name for name in stopped if self.has(name)), "")
 
     def stripped(self, stem: str) -> bool:
         """Whether raw data of a cell were removed from the landing area, or may have been.
