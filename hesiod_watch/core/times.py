@@ -2,11 +2,13 @@
 
 A clock is sometimes wrong, and a record outlives the clock that dated it. So a recorded time never
 delays work by more than one waiting time. Every rule that waits uses `rested` or `due_at`: for
-them, a waiting time that began in the future is over.
+them, a waiting time that began in the future, or at an unknown time, is over. `BackOff` says how
+long work rests after a failure.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 
@@ -21,6 +23,8 @@ def time_of(text: object) -> datetime | None:
         moment = datetime.fromisoformat(str(text))
     except ValueError:
         return None
+    if moment.year == 1:
+        return None  # no waiting time can be subtracted from it
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
@@ -50,9 +54,22 @@ def due_at(then: datetime | None, now: datetime, rest: timedelta) -> datetime:
     return now if then is None or then > now else then + rest
 
 
-def rests_until(until: datetime | None, now: datetime, longest: timedelta) -> bool:
-    """Whether a recorded end of a waiting time is in the future.
+def due_until(until: datetime | None, now: datetime, longest: timedelta) -> datetime:
+    """Return a recorded end of a waiting time; `now` if it is past or more than `longest` ahead."""
+    return now if until is None or rested(until - longest, now, longest) else until
 
-    An end that is further away than the longest waiting time does not count.
-    """
-    return until is not None and timedelta(0) < until - now <= longest
+
+@dataclass(frozen=True, slots=True)
+class BackOff:
+    """Waiting times after failures: the first one, multiplied each time, up to the longest."""
+
+    first: timedelta
+    longest: timedelta
+    factor: int = 2
+
+    def rest(self, attempts: int, *, needs_person: bool = False) -> timedelta:
+        """Return the waiting time after so many failures; the longest if only a person helps."""
+        if needs_person:
+            return self.longest
+        times: int = self.factor ** min(max(attempts - 1, 0), 20)
+        return min(self.first * times, self.longest)

@@ -13,11 +13,12 @@ import json
 import os
 import time
 from contextlib import suppress
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.records import loads
+from hesiod_watch.core.times import due_until, rested, time_at
 from hesiod_watch.host.files import directory, replace_whole
 from hesiod_watch.host.locks import lock_directory
 
@@ -29,11 +30,11 @@ def known_outage(landing: Path, what: str) -> str:
     """Reason why a service recently did not answer; "" if no failure is recorded."""
     try:
         record = loads(_file(landing, what).read_bytes())
-        until, why = float(record["until"]), str(record["why"])
+        until, why = time_at(float(record["until"])), str(record["why"])
     except (OSError, ValueError, KeyError, TypeError, HesiodError):
         return ""
-    now = time.time()
-    return why if now < until <= now + LONGEST.total_seconds() else ""
+    now = datetime.now(UTC)
+    return why if due_until(until, now, LONGEST) > now else ""
 
 
 def note_outage(landing: Path, what: str, why: str, last: timedelta) -> None:
@@ -59,7 +60,7 @@ def first_today(landing: Path, what: str) -> bool:
     """Whether this is the first report within a day on this host; True if unknown."""
     try:
         path = _file(landing, what)
-        if 0 <= time.time() - path.stat().st_mtime < timedelta(days=1).total_seconds():
+        if not rested(time_at(path.stat().st_mtime), datetime.now(UTC), timedelta(days=1)):
             return False
     except (OSError, HesiodError):
         pass

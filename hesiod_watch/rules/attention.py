@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.model import LOCAL, Cell, CellId, Policy, Snapshot, Stage, Verdict
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.times import iso
+from hesiod_watch.core.times import due_at, iso
 from hesiod_watch.rules.completeness import announced
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.stages import stage_of
@@ -39,21 +39,22 @@ def summary_time(cell: Cell) -> datetime | None:
     return None if since is None else datetime.fromtimestamp(since, UTC)
 
 
-def grace_end(cell: Cell, policy: Policy) -> datetime | None:
-    """Return when an ended, incomplete cell becomes overdue; None for every other cell."""
-    arrived = summary_time(cell) if disagrees(cell) else None
-    return None if arrived is None else arrived + timedelta(seconds=policy.grace)
-
-
-def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
-    """Whether a cell has ended and is still incomplete after the grace period.
+def grace_end(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
+    """Return when an ended, incomplete cell becomes overdue, or became so; None for others.
 
     A final_summary dated more than `CLOCK_SKEW` in the future gives no grace period.
     """
-    end, arrived = grace_end(cell, policy), summary_time(cell)
-    if end is None or arrived is None:
-        return False
-    return now > end or arrived - now > CLOCK_SKEW
+    arrived = summary_time(cell) if disagrees(cell) else None
+    if arrived is None:
+        return None
+    began = now if now < arrived <= now + CLOCK_SKEW else arrived
+    return due_at(began, now, timedelta(seconds=policy.grace))
+
+
+def overdue(cell: Cell, policy: Policy, now: datetime) -> bool:
+    """Whether a cell has ended and is still incomplete after the grace period."""
+    end = grace_end(cell, policy, now)
+    return end is not None and end <= now
 
 
 def overdue_cells(snapshot: Snapshot, policy: Policy, now: datetime) -> list[Cell]:

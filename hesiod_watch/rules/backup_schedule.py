@@ -15,14 +15,13 @@ from datetime import datetime, timedelta
 
 from hesiod_watch.core.action_kinds import BACKUP, VERIFY
 from hesiod_watch.core.model import Action, Attempt, Cell, Policy, Snapshot, Stage
-from hesiod_watch.core.times import due_at, time_at, time_of
+from hesiod_watch.core.times import BackOff, due_at, time_at, time_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.copies import copies_in, damage_in, known_copies
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.stages import SETTLED, at, digest_of_report, stage_of
 
-RETRY = (60.0, 6 * 3600.0)
-"""Shortest and longest time in seconds from a failed attempt to the next; it doubles each time."""
+RETRY = BackOff(timedelta(minutes=1), timedelta(hours=6))
 
 
 def want_backup(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -99,8 +98,6 @@ def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
             return None
         return due_at(backed_up or finished_at(cell, now), now, every)
     ended = ended_at(last)
-    if ended is None:
-        return None
     if last.outcome == "done":
         return due_at(
             max((time for time in (ended, backed_up) if time and time <= now), default=None),
@@ -108,7 +105,8 @@ def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
             every,
         )
     if damage_in(last):
-        return backed_up if backed_up and ended < backed_up <= now else due_at(ended, now, every)
+        repaired = backed_up and ended and ended < backed_up <= now
+        return backed_up if repaired else due_at(ended, now, every)
     return _next(last, now)
 
 
@@ -272,9 +270,7 @@ def _next(last: Attempt | None, now: datetime) -> datetime | None:
         return now
     if under_way(last):
         return None
-    shortest, longest = RETRY
-    tries = min(last.owner.epoch, 20) if last.owner else 1
-    return due_at(ended_at(last), now, timedelta(seconds=min(shortest * 2 ** (tries - 1), longest)))
+    return due_at(ended_at(last), now, RETRY.rest(last.owner.epoch if last.owner else 1))
 
 
 def _run_due(snapshot: Snapshot, now: datetime) -> bool:

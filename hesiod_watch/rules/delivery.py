@@ -16,7 +16,7 @@ from hesiod_watch.core.action_kinds import NOTIFY, TELL
 from hesiod_watch.core.model import Action, Outbox, Policy, Snapshot
 from hesiod_watch.core.records import current, whole_number
 from hesiod_watch.core.text import number_of
-from hesiod_watch.core.times import rested, rests_until, time_of
+from hesiod_watch.core.times import BackOff, due_until, rested, time_of
 from hesiod_watch.rules.events import due
 from hesiod_watch.rules.liveness import unclear, under_way
 
@@ -108,7 +108,7 @@ def after(
 ) -> DeliveryFailure:
     """The failure to record after a failed attempt, given that of the attempt before."""
     attempts = former.attempts + 1 if former else 1
-    delay = LONGEST if needs_person else min(shortest * 2 ** min(attempts - 1, 30), LONGEST)
+    delay = BackOff(shortest, LONGEST).rest(attempts, needs_person=needs_person)
     since = former.since if former and former.since else _iso(now)
     return DeliveryFailure(
         reason, attempts, since, _iso(now + max(delay, timedelta(0))), needs_person
@@ -134,16 +134,16 @@ def due_channels(outbox: Outbox, now: datetime) -> list[str]:
 
 def rests(failure: DeliveryFailure, now: datetime) -> bool:
     """Whether a channel is not to be tried yet."""
-    return rests_until(time_of(failure.until), now, LONGEST)
+    return due_until(time_of(failure.until), now, LONGEST) > now
 
 
 def next_attempt(outbox: Outbox, now: datetime) -> datetime | None:
     """Earliest next attempt among channels with waiting messages; None if no failure delays one."""
     known = delivery_failures(outbox)
     times = [
-        until if rests(known[name], now) else now
+        due_until(time_of(known[name].until), now, LONGEST)
         for name in outbox.channels
-        if outbox.waiting_for(name) and name in known and (until := time_of(known[name].until))
+        if outbox.waiting_for(name) and name in known
     ]
     return min(times, default=None)
 

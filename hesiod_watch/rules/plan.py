@@ -46,7 +46,7 @@ WAIT_FOR_WORKER = 5.0
 WAIT_FOR_FILES = (1.0, 60.0)
 """Shortest and longest time in seconds between two counts of a cell with missing files."""
 OVERDUE_AFTER = timedelta(milliseconds=1)
-"""Time from the end of the grace period to the first look that finds a cell overdue."""
+"""Time from the end of the grace period to the look at it: two clocks may differ a little."""
 
 LONG_AGO = datetime.min.replace(tzinfo=UTC)
 QUIET = 60.0
@@ -245,7 +245,7 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
             shortest, longest = WAIT_FOR_FILES
             age = max(0.0, (now - written).total_seconds())
             times.append(now + timedelta(seconds=min(max(age / 4, shortest), longest)))
-        if (end := grace_end(cell, policy)) and end >= now:
+        if (end := grace_end(cell, policy, now)) and end > now:
             times.append(end + OVERDUE_AFTER)
         if (
             stage in (Stage.INCOMPLETE, Stage.PENDING)
@@ -310,17 +310,15 @@ def _next_ingest(cell: Cell, interval: float, now: datetime) -> datetime | None:
     last = arriving.last_attempt
     if under_way(last):
         return None
-    failed = last is not None and last.outcome == "failed"
-    began = _time_of(last.owner) if last else None
-    if began is None or began > now:
-        return now
-    if failed:
-        return due_at(began, now, timedelta(seconds=interval * 10))
-    if arriving.changed != arriving.seen:  # also if `seen` is in the future
-        return due_at(began, now, timedelta(seconds=interval))
-    return (
-        due_at(began, now, timedelta(seconds=max(interval, QUIET))) if arriving.unfinished else None
-    )
+    if last and last.outcome == "failed":
+        rest = interval * 10
+    elif arriving.changed != arriving.seen:  # also if `seen` is in the future
+        rest = interval
+    elif arriving.unfinished:
+        rest = max(interval, QUIET)
+    else:
+        return None
+    return due_at(_time_of(last.owner) if last else None, now, timedelta(seconds=rest))
 
 
 def _within_a_day(claim: Claim, now: datetime) -> bool:

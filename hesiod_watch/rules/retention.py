@@ -13,19 +13,17 @@ from datetime import datetime, timedelta
 
 from hesiod_watch.core.action_kinds import DELETABLE, STRIP
 from hesiod_watch.core.location import parse_location, run_in
-from hesiod_watch.core.model import LOCAL, Action, Attempt, Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.model import LOCAL, Action, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.text import number_of
-from hesiod_watch.core.times import due_at, rested
+from hesiod_watch.core.times import BackOff, due_at, rested
 from hesiod_watch.rules.backup_schedule import ended_at, finished_at
 from hesiod_watch.rules.checksum_findings import finding_of
 from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.stages import at, stage_of
 
-AGAIN = timedelta(days=1)
-"""Time from a refused or failed attempt to the next."""
-SOON = timedelta(minutes=10)
-"""Time to the next attempt if the recorded reason passes by itself."""
+RETRY = BackOff(first=timedelta(minutes=10), longest=timedelta(days=1), factor=1)
+"""After a refusal a day, after an error that passes by itself ten minutes."""
 
 
 def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
@@ -40,7 +38,9 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
         if under_way(cell.deletable):
             continue
         if marked(cell) and (why := unmet_precondition(snapshot, cell)):
-            if _rested(cell.deletable, now, SOON):
+            last = cell.deletable
+            failed = last is not None and last.outcome == "failed"
+            if not failed or rested(ended_at(last), now, RETRY.first):
                 yield Action(
                     DELETABLE, snapshot.run, f"its mark is to be withdrawn: {why}", cell.id
                 )
@@ -141,8 +141,7 @@ def strip_due(cell: Cell, after: float, now: datetime) -> datetime | None:
     if last and last.outcome == "done":
         return None
     if last and last.outcome:
-        ended = ended_at(last)
-        return due_at(ended, now, _rest_of(last.record)) if ended else None
+        return due_at(ended_at(last), now, _rest_of(last.record))
     return (
         due_at(finished_at(cell, now), now, timedelta(seconds=after)) if cell.flags.done else None
     )
@@ -196,9 +195,5 @@ def _why_mark(cell: Cell) -> str:
     return "its mark expires" if last.outcome == "done" else "it could not be marked before"
 
 
-def _rested(last: Attempt | None, now: datetime, rest: timedelta) -> bool:
-    return last is None or last.outcome != "failed" or rested(ended_at(last), now, rest)
-
-
 def _rest_of(record: Mapping[str, object]) -> timedelta:
-    return SOON if record.get("needs_person") is False else AGAIN
+    return RETRY.rest(1, needs_person=record.get("needs_person") is not False)

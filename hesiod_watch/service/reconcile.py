@@ -19,7 +19,7 @@ from hesiod_watch.core.action_kinds import PROCESS, TELL, ActionMode
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, Liveness, Owner, Snapshot
-from hesiod_watch.core.times import due_at
+from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.host import process
 from hesiod_watch.rules import attention, backup_schedule
 from hesiod_watch.rules.liveness import under_way
@@ -32,8 +32,7 @@ logger = logging.getLogger(__name__)
 
 ROUNDS = 6
 """Number of looks at one run in a row, while its short actions change its state."""
-BACK_OFF = (1.0, 300.0)
-"""Shortest and longest time in seconds before a failed action is retried."""
+RETRY = BackOff(timedelta(seconds=1), timedelta(minutes=5))
 
 Clock = Callable[[], datetime]
 
@@ -54,12 +53,12 @@ class _Failure:
     """A failed action, and the time before it is retried."""
 
     error: str
-    delay: float
+    attempts: int
     since: datetime
 
     def due(self, now: datetime) -> datetime:
         """Time of the retry; a clock that was set back meanwhile delays nothing."""
-        return due_at(self.since, now, timedelta(seconds=self.delay))
+        return due_at(self.since, now, RETRY.rest(self.attempts))
 
 
 @dataclass
@@ -247,10 +246,9 @@ class Reconciler:
     # Trying again.
 
     def _rest(self, key: tuple[Path, str, CellId | None], error: str) -> None:
-        shortest, longest = BACK_OFF
         former = self._failures.get(key)
-        delay = min(former.delay * 2, longest) if former else shortest
-        self._failures[key] = _Failure(error, delay, self.clock())
+        attempts = former.attempts + 1 if former else 1
+        self._failures[key] = _Failure(error, attempts, self.clock())
         if former is None or former.error != error:
             run_dir, action, cell = key
             logger.warning(

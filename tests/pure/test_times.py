@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hesiod_watch.core.times import due_at, rested, rests_until, time_at
+from hesiod_watch.core.times import BackOff, due_at, due_until, rested, time_at
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -37,5 +37,15 @@ def test_impossible_file_times(seconds: float) -> None:
 )
 def test_ends_of_waiting_times(ahead: int, rests: bool) -> None:
     """An end of a waiting time that is further away than the longest one does not count."""
-    assert rests_until(NOW + timedelta(seconds=ahead), NOW, timedelta(hours=1)) is rests
-    assert not rests_until(None, NOW, timedelta(hours=1))
+    until = NOW + timedelta(seconds=ahead)
+    assert due_until(until, NOW, timedelta(hours=1)) == (until if rests else NOW)
+    assert due_until(None, NOW, timedelta(hours=1)) == NOW
+
+
+@given(attempts=st.integers(), first=st.timedeltas(timedelta(0), timedelta(days=366)))
+def test_back_off(attempts: int, first: timedelta) -> None:
+    """Rests after failures never become shorter, and none is longer than the longest."""
+    back_off = BackOff(first, timedelta(days=366))
+    assert back_off.rest(1) == first
+    assert first <= back_off.rest(attempts) <= back_off.rest(attempts + 1) <= back_off.longest
+    assert back_off.rest(attempts, needs_person=True) == back_off.longest

@@ -7,17 +7,18 @@ a rule uses. A new rule with a waiting time needs an entry here.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from outboxes import ALL_TOLD
 from snapshots import attempt, cell, claim, flag, run
 
+from hesiod_watch.actions.outputs.sources import NewestFile
 from hesiod_watch.core.model import (
     Attempt,
     Cell,
@@ -31,12 +32,16 @@ from hesiod_watch.core.model import (
     Snapshot,
     Verdict,
 )
+from hesiod_watch.core.times import time_of
+from hesiod_watch.rules import attention
 from hesiod_watch.rules.delivery import DeliveryFailure, overdue, record_of
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import digest_of_report
+from hesiod_watch.service import reconcile
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 LONG_AGO = NOW - timedelta(days=900)
+MARK = NOW - timedelta(days=3)
 FAR = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 CELL = "20261122_1000_1A_PAD38578_c6ded78b"
@@ -106,7 +111,7 @@ def nanoseconds(then: datetime) -> int:
     return int(then.timestamp()) * 10**9
 
 
-def claimed(then: datetime, made: float = 0.0) -> Snapshot:
+def claimed(then: datetime, made: float = LONG_AGO.timestamp()) -> Snapshot:
     """A run with a cell that was claimed three times, each time without a result."""
     owner = ended("", then).owner
     claims = (claim(Liveness.DEAD, epoch, owner=owner) for epoch in (1, 2, 3))
@@ -214,6 +219,91 @@ def planned(snapshot: Snapshot, now: datetime) -> set[str]:
     return {action.name for action in plan(snapshot, POLICY, now).actions}
 
 
+def with_text(found: Any, text: str) -> Any:
+    """The same value with another text in place of each recorded time near `MARK`."""
+    if isinstance(found, str):
+        time = time_of(found)
+        return text if time and abs(time - MARK) <= HOUR else found
+    if isinstance(found, Mapping):
+        return {key: with_text(value, text) for key, value in found.items()}
+    if isinstance(found, list | tuple | frozenset):
+        return type(found)(with_text(each, text) for each in found)
+    if is_dataclass(found) and not isinstance(found, type):
+        return replace(found, **{name: with_text(value, text) for name, value in vars_of(found)})
+    return found
+
+
+def vars_of(found: Any) -> Iterator[tuple[str, Any]]:
+    return ((field.name, getattr(found, field.name)) for field in fields(found))
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A waiting time of a rule outside the plan."""
+
+    rest: timedelta
+    is_over: Callable[[datetime | None, datetime], bool]  # (begin, now)
+
+
+def incomplete(arrived: datetime | None) -> Cell:
+    since = arrived.timestamp() if arrived else LONG_AGO.timestamp()
+    return cell(completeness=Completeness(Verdict.SHORT, ""), summary_since=since)
+
+
+WAITS = {
+    "cell in its grace period": Wait(
+        timedelta(seconds=POLICY.grace) + attention.CLOCK_SKEW,
+        lambda then, now: attention.overdue(incomplete(then), POLICY, now),
+    ),
+    "message that is not delivered": Wait(
+        HOUR,
+        lambda then, now: overdue(
+            Outbox(channels=("rt",), waiting=(message_of(then.isoformat() if then else ""),)), now
+        ),
+    ),
+    "action that failed": Wait(
+        reconcile.RETRY.longest,
+        lambda then, now: not then or reconcile._Failure("", 99, then).due(now) <= now,
+    ),
+    "file that is quiet": Wait(
+        MINUTE,
+        lambda then, now: not then or NewestFile(1, 1, then.timestamp()).quiet(now.timestamp()),
+    ),
+}
+
+
+def message_of(time: str) -> OutboxMessage:
+    return OutboxMessage(1, "run-new", channels={"rt": "comment"}, time=time)
+
+
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=30)
+@given(then=st.datetimes(timezones=st.just(UTC)))
+def test_no_time_delays_more_than_one_rest(name: str, then: datetime) -> None:
+    """Whatever time is recorded, the action is due after one waiting time from now at the latest;
+    a time in the future delays nothing.
+    """
+    case = CASES[name]
+    assert case.action in planned(case.at(then), NOW if then > NOW else NOW + case.rest)
+
+
+@pytest.mark.parametrize("name", CASES)
+@settings(max_examples=20)
+@given(text=st.text() | st.sampled_from(["", "0", "null", "0001-01-01", "2026-13-01T00:00Z"]))
+def test_no_text_delays_more_than_one_rest(name: str, text: str) -> None:
+    """A time that is missing or cannot be read delays an action by one waiting time at most."""
+    case = CASES[name]
+    assert case.action in planned(with_text(case.at(MARK), text), NOW + case.rest)
+
+
+@pytest.mark.parametrize("name", WAITS)
+@given(then=st.none() | st.timedeltas(LONG_AGO - NOW, FAR - NOW).map(lambda ahead: NOW + ahead))
+def test_no_wait_is_longer_than_one_rest(name: str, then: datetime | None) -> None:
+    """The other rules that wait do so for one waiting time from now at most."""
+    wait = WAITS[name]
+    assert wait.is_over(then, NOW) or wait.is_over(then, NOW + wait.rest)
+
+
 @pytest.mark.parametrize("name", CASES)
 def test_each_waits_once(name: str) -> None:
     """Each time delays its action for its waiting time and no longer."""
@@ -265,5 +355,4 @@ def test_a_young_cell_is_not_stripped() -> None:
 
 def test_undelivered_messages_are_reported() -> None:
     """A message with a time in the future counts as one that has waited for a long time."""
-    message = OutboxMessage(1, "run-new", channels={"rt": "comment"}, time=FAR.isoformat())
-    assert overdue(Outbox(channels=("rt",), waiting=(message,)), NOW)
+    assert overdue(Outbox(channels=("rt",), waiting=(message_of(FAR.isoformat()),)), NOW)

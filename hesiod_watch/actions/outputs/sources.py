@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.actions import Job
 from hesiod_watch.core import naming
@@ -12,6 +13,7 @@ from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import CellContents
 from hesiod_watch.core.system_errors import translate
+from hesiod_watch.core.times import rested, time_at
 from hesiod_watch.fastq.model import Output
 from hesiod_watch.rules.plan import QUIET
 from hesiod_watch.runs import minknow
@@ -29,8 +31,8 @@ class NewestFile:
     since: float
 
     def quiet(self, now: float) -> bool:
-        # A time in the future comes from a wrong clock.
-        return not 0 <= now - self.since < QUIET
+        moment = datetime.fromtimestamp(now, UTC)
+        return rested(time_at(self.since), moment, timedelta(seconds=QUIET))
 
 
 def find_outputs(job: Job) -> tuple[list[Output], CellContents]:
