@@ -29,6 +29,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable
+from datetime import timedelta
 
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.outputs.ingest_dir import (
@@ -55,6 +56,7 @@ from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, Te
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellContents, Completeness, Progress
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.times import BackOff
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
@@ -64,11 +66,8 @@ from hesiod_watch.runs import flags
 
 logger = logging.getLogger(__name__)
 
-PATIENCE = (1.0, 300.0)
-"""Shortest and longest wait in seconds before retrying after a temporary error.
-
-The wait doubles each time. An error may set a shorter limit of its own.
-"""
+PATIENCE = BackOff(timedelta(seconds=1), timedelta(minutes=5))
+"""Waits before retrying after a temporary error, which may set a shorter limit of its own."""
 INGEST_CHECK_INTERVAL = 0.05
 """Seconds between two checks whether an ingest attempt has ended."""
 
@@ -221,18 +220,19 @@ def _still_ours(job: Job) -> None:
 
 def _patiently(job: Job, attempt: Callable[[], CellResults]) -> CellResults:
     """Retry until the attempt succeeds or fails for good; report and wait out temporary errors."""
-    delay, longest = PATIENCE
+    failures = 0
     while True:
         try:
             return attempt()
         except TemporaryError as error:
             if job.pipeline.is_dir():
                 _still_ours(job)  # an overtaken attempt need not wait
-            wait = min(delay, error.retry_after or longest)
+            failures += 1
+            delay = PATIENCE.rest(failures).total_seconds()
+            wait = min(delay, error.retry_after or delay)
             job.log().line(f"{job.the_cell}: waiting {wait:.0f} s: {error}")
             _say_waiting(job, str(error))
             time.sleep(wait)
-            delay = min(delay * 2, longest)
             if job.pipeline.is_dir():
                 _still_ours(job)
 

@@ -15,10 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from hesiod_watch.core.file_entry import Entries, EntryKind, FileEntry, changed_names, is_inside
-from hesiod_watch.core.naming import display
+from hesiod_watch.core.naming import display, is_final_summary
 from hesiod_watch.core.records import parse_whole
 
-SUMMARY = "final_summary"
 _BEGIN = b"hesiod-watch answers\0"
 _END = b"hesiod-watch ends "
 
@@ -146,7 +145,7 @@ class Inventory:
         found = [
             name
             for name, entry in self.entries.items()
-            if name.startswith(SUMMARY) and entry.kind == "f"
+            if is_final_summary(name) and entry.kind == "f"
         ]
         return tuple(sorted(name for name in found if "/" not in name))
 

@@ -107,6 +107,15 @@ def _plausible_date(digits: str) -> bool:
         return False
 
 
+FINAL_SUMMARY = "final_summary"
+_FINAL_SUMMARY = re.compile(rf"{FINAL_SUMMARY}(?:_.*)?\.txt", re.DOTALL)
+
+
+def is_final_summary(name: str) -> bool:
+    """Whether a file of this name announces the end of an acquisition."""
+    return _FINAL_SUMMARY.fullmatch(name) is not None
+
+
 def is_configuration_test(cell: CellName) -> bool:
     """Whether this is a configuration-test cell (`CTC…`).
 

@@ -23,20 +23,18 @@ from typing import Literal
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.naming import display, parse_cell
 from hesiod_watch.core.text import number_of
+from hesiod_watch.rules.run_layout import may_be_library, may_be_run
+from hesiod_watch.runs.minknow.layout import is_data_directory_name
 
 Batch = Literal["none", "year", "month"]
 
 PIPELINE = "pipeline"
-SUMMARY_PREFIX = "final_summary"
 
 _BATCHES: dict[Batch, re.Pattern[str] | None] = {
     "none": None,
     "year": re.compile(r"[0-9]{4}"),  # 2026
     "month": re.compile(r"[0-9]{4}-(?:0[1-9]|1[0-2])"),  # 2026-11
 }
-# Data pooling or a careless copy puts these directories a level too high. They may contain a
-# million files.
-_DATA = re.compile(r"(?:fastq|fast5|pod5|bam)(?:_(?:pass|fail|skip|recovered))?")
 
 
 class LandingLevel(Enum):
@@ -112,11 +110,14 @@ class LandingArea:
         if level is LandingLevel.LANDING and (pattern := _BATCHES[self.batch]) is not None:
             return LandingLevel.BATCH if pattern.fullmatch(name) else None
         if level in (LandingLevel.LANDING, LandingLevel.BATCH):
-            return LandingLevel.RUN if name != "lost+found" else None
+            return LandingLevel.RUN if may_be_run(name) else None
         if level is LandingLevel.RUN:
             if name == PIPELINE:
                 return LandingLevel.PIPELINE
-            return LandingLevel.OTHER if _DATA.fullmatch(name) else LandingLevel.LIBRARY
+            # Data pooling or a careless copy puts data directories a level too high. They may
+            # contain a million files.
+            data = is_data_directory_name(name.removesuffix("_recovered"))
+            return LandingLevel.LIBRARY if may_be_library(name) and not data else LandingLevel.OTHER
         if level is LandingLevel.LIBRARY:
             return LandingLevel.CELL if parse_cell(name) is not None else LandingLevel.OTHER
         return LandingLevel.OTHER if level is LandingLevel.CELL else None
@@ -163,11 +164,6 @@ class LandingArea:
             below = self.below(level, name)
             if below is not None:
                 yield place / name, below
-
-
-def is_summary(name: str) -> bool:
-    """Whether a file of this name announces the end of an acquisition."""
-    return name.startswith(SUMMARY_PREFIX)
 
 
 def _unreadable(path: Path, error: OSError) -> str:

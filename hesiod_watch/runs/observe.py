@@ -11,7 +11,6 @@ This module writes nothing and claims nothing. Bad names end up in `quarantined`
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,10 +34,10 @@ from hesiod_watch.core.records import numbers_in, record_in, whole_number
 from hesiod_watch.host import process
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import Judge, under_way
+from hesiod_watch.rules.run_layout import RunContents, may_be_library
 from hesiod_watch.runs import flags, minknow
 from hesiod_watch.runs.report_digest import read_report_digest
 
-NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
 PROGRESS_FILE = ".progress.json"
 """In a cell's output while a worker processes it: the worker's progress."""
 COPYING_FILE = ".copying.json"
@@ -74,7 +73,7 @@ def observe(
     if why := naming.run_problem(run):
         return replace(snapshot, quarantined=(QuarantinedName(naming.display(run), why),))
     try:
-        cells, quarantined, ignored = _find_cells(run_dir)
+        found = _find_cells(run_dir)
     except OSError as error:
         if listed_run and isinstance(error, FileNotFoundError):
             # a new run: it will be registered
@@ -84,7 +83,8 @@ def observe(
             has_pipeline=os.path.lexists(run_dir / "pipeline"),
             problem=f"{naming.display(str(run_dir))} cannot be read: {error.strerror}",
         )
-    snapshot = replace(snapshot, quarantined=tuple(quarantined), ignored=tuple(ignored))
+    cells = found.cells
+    snapshot = replace(snapshot, quarantined=tuple(found.quarantined), ignored=tuple(found.ignored))
     pipeline = run_dir / "pipeline"
     try:
         listing = flags.read_flags(pipeline)
@@ -169,50 +169,24 @@ class _CellContext:
     syncing: bool = False  # a sync of the run is running
 
 
-def _find_cells(run_dir: Path) -> tuple[list[CellId], list[QuarantinedName], list[QuarantinedName]]:
-    """Cells of a run, quarantined names, and names that are ignored on purpose.
-
-    Raises OSError when the run itself cannot be listed.
-    """
-    cells: list[CellId] = []
-    quarantined: list[QuarantinedName] = []
-    ignored: list[QuarantinedName] = []
-    for library in _directories(run_dir):
-        if library in NOT_LIBRARIES:
-            continue
+def _find_cells(run_dir: Path) -> RunContents:
+    """Cells of a run, and its other names. Raises OSError if the run itself cannot be listed."""
+    found = RunContents()
+    for library in filter(may_be_library, _directories(run_dir)):
         if why := naming.library_problem(library):
-            quarantined.append(QuarantinedName(naming.display(library), why))
+            found.quarantined.append(QuarantinedName(naming.display(library), why))
             continue
         try:
             names = list(_directories(run_dir / library))
         except OSError as error:
-            quarantined.append(QuarantinedName(library, f"cannot be read: {error.strerror}"))
+            why = f"cannot be read: {error.strerror}"
+            found.quarantined.append(QuarantinedName(library, why))
             continue
-        found = 0
-        for name in names:
-            parsed = naming.parse_cell(name)
-            shown = naming.display(f"{library}/{name}")
-            if parsed is None:
-                if naming.looks_like_cell(name):
-                    quarantined.append(QuarantinedName(shown, naming.cell_problem(name)))
-            elif naming.is_configuration_test(parsed):
-                ignored.append(QuarantinedName(shown, "a configuration test cell, not data"))
-            else:
-                cells.append(CellId(library, name))
-                found += 1
-        if not found and (why := minknow.pooled(run_dir / library)):
-            quarantined.append(QuarantinedName(library, why))
-    # Flags carry the cell's directory name only, so two cells of that name would share them.
-    twins = {stem for stem, count in Counter(cell.stem for cell in cells).items() if count > 1}
-    quarantined += [
-        QuarantinedName(
-            str(cell),
-            "another library of this run has a cell of the same name; they would share their flags",
-        )
-        for cell in cells
-        if cell.stem in twins
-    ]
-    return sorted(cell for cell in cells if cell.stem not in twins), quarantined, ignored
+        cells = sum(found.add(library, name) for name in names)
+        if not cells and (why := minknow.pooled(run_dir / library)):
+            found.quarantined.append(QuarantinedName(library, why))
+    found.quarantine_twins()
+    return found
 
 
 def _directories(parent: Path) -> Iterator[str]:

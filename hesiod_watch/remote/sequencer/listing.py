@@ -1,16 +1,14 @@
 """Listing of an upstream: its runs and their cells, by one short query.
 
 An unreachable upstream is not an empty one. If the response is incomplete, `problem` says why, and
-the caller must conclude nothing from missing entries. Names outside the grammar are quarantined
-together with everything below them. Hidden names and `lost+found` are ignored. Links are not
-followed.
+the caller must conclude nothing from missing entries. `run_layout` decides which names are runs,
+libraries and cells. Links are not followed.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core import naming
@@ -22,10 +20,8 @@ from hesiod_watch.host.command import CommandRunner, run
 from hesiod_watch.remote.connection import connected
 from hesiod_watch.remote.directory import RemoteDirectory
 from hesiod_watch.rules.exit_codes import last_line
+from hesiod_watch.rules.run_layout import RunContents, may_be_library, may_be_run
 from hesiod_watch.rules.run_names import FoundRun
-
-_NOT_RUNS = frozenset({"lost+found"})
-_NOT_LIBRARIES = frozenset({"pipeline", "rundata"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,51 +83,30 @@ def list_upstream(
 def _classify(
     answer: Iterable[bytes], place: Location
 ) -> tuple[tuple[UpstreamRun, ...], tuple[QuarantinedName, ...]]:
-    cells: dict[str, list[CellId]] = {}
+    runs: dict[str, RunContents] = {}
     quarantined: dict[str, str] = {}
     for record in answer:
         readable, parts = record[:1] == b"d", tuple(map(decoded, record[1:].split(b"/")))
-        why = _problem(parts) or ("" if readable or len(parts) == 3 else "it cannot be read")
-        if parts[0] in _NOT_RUNS or not _NOT_LIBRARIES.isdisjoint(parts[1:2]):
+        if not may_be_run(parts[0]) or not all(map(may_be_library, parts[1:2])):
             continue
         if any("/".join(parts[:length]) in quarantined for length in range(1, len(parts))):
             continue
-        if why:
+        run, library, cell = (*parts, "", "")[:3]
+        if cell:
+            runs.setdefault(run, RunContents()).add(library, cell)
+            continue
+        problem = naming.library_problem(library) if library else naming.run_problem(run)
+        if why := problem or ("" if readable else "it cannot be read"):
             quarantined["/".join(parts)] = why
-        elif len(parts) == 3:
-            cell = naming.parse_cell(parts[2])
-            if cell and not naming.is_configuration_test(cell):
-                cells.setdefault(parts[0], []).append(CellId(parts[1], parts[2]))
-    for name, found in cells.items():
-        # Names of flags contain only the cell's directory name, so such cells would share flags.
-        twins = {stem for stem, count in Counter(cell.stem for cell in found).items() if count > 1}
-        quarantined |= {
-            f"{name}/{cell}": "another library of this run has a cell of the same name; "
-            "they would share their flags"
-            for cell in found
-            if cell.stem in twins
-        }
-        cells[name] = sorted(cell for cell in found if cell.stem not in twins)
-    runs = [
-        UpstreamRun(name, str(place.child(name)), tuple(found))
-        for name, found in cells.items()
-        if found
-    ]
+    listed = [QuarantinedName(naming.display(name), why) for name, why in quarantined.items()]
+    for run, found in runs.items():
+        found.quarantine_twins()
+        listed += [replace(each, name=f"{run}/{each.name}") for each in found.quarantined]
     return (
-        tuple(sorted(runs, key=lambda each: naming.natural_key(each.experiment))),
         tuple(
-            QuarantinedName(naming.display(name), why) for name, why in sorted(quarantined.items())
+            UpstreamRun(run, str(place.child(run)), tuple(runs[run].cells))
+            for run in sorted(runs, key=naming.natural_key)
+            if runs[run].cells
         ),
+        tuple(sorted(listed, key=lambda each: each.name)),
     )
-
-
-def _problem(parts: tuple[str, ...]) -> str:
-    """Reason to leave a directory alone; "" for a usable one.
-
-    Also "" for a directory below a library that does not look like a cell.
-    """
-    if len(parts) == 1:
-        return naming.run_problem(parts[0])
-    if len(parts) == 2:
-        return naming.library_problem(parts[1])
-    return naming.cell_problem(parts[2]) if naming.looks_like_cell(parts[2]) else ""

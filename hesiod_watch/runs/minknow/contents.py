@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from hesiod_watch.core.model import CellContents, DataKind, FinalSummary
-from hesiod_watch.core.naming import display, natural_key
+from hesiod_watch.core.naming import display, is_final_summary, natural_key
 from hesiod_watch.core.system_errors import NotRegularFile
 from hesiod_watch.host.files import read_head
 from hesiod_watch.runs.minknow.layout import (
@@ -24,16 +24,10 @@ from hesiod_watch.runs.minknow.layout import (
 )
 from hesiod_watch.runs.minknow.summary import SUMMARY_MAX_BYTES, parse_summary
 
-_SUMMARY_NAME = re.compile(r"final_summary(?:_.*)?\.txt", re.DOTALL)
 # The last id before the number:
 # …_{protocol 8}_{acquisition 8}_{n}, …_{acquisition 8}_{n}, {flow cell}_{40 digits}_{n}
 _ACQUISITION = re.compile(r"(?:.*_)?([0-9a-f]{40}|[0-9a-f]{8})_[0-9]", re.DOTALL)
 _SHORT_IDS_IN_NAME = re.compile(r"_([0-9a-f]{8})(?=[_.])")
-
-
-def is_summary_name(name: str) -> bool:
-    """Whether this is a final_summary: `final_summary.txt` or `final_summary_*.txt`."""
-    return _SUMMARY_NAME.fullmatch(name) is not None
 
 
 def _summary_entries(cell_dir: Path) -> list[tuple[str, os.stat_result]]:
@@ -41,7 +35,7 @@ def _summary_entries(cell_dir: Path) -> list[tuple[str, os.stat_result]]:
     found = []
     with os.scandir(cell_dir) as entries:
         for entry in entries:
-            if is_summary_name(entry.name):
+            if is_final_summary(entry.name):
                 found.append((entry.name, entry.stat(follow_symlinks=False)))
     return sorted(found, key=lambda item: (item[1].st_mtime_ns, natural_key(item[0])))
 

@@ -11,10 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 from hesiod_watch.core.model import DataKind
-from hesiod_watch.core.naming import display, parse_cell
+from hesiod_watch.core.naming import display, is_final_summary, parse_cell
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.completeness import announced
-from hesiod_watch.runs.minknow.contents import acquisition_in, is_summary_name, read_summaries
+from hesiod_watch.runs.minknow.contents import acquisition_in, read_summaries
 from hesiod_watch.runs.minknow.layout import (
     ALL_KINDS,
     data_directories,
@@ -63,7 +63,7 @@ def _is_data_directory(directory: Path) -> bool:
 def _holds_data(directory: Path) -> bool:
     with os.scandir(directory) as entries:
         return any(
-            is_summary_name(entry.name)
+            is_final_summary(entry.name)
             or (is_data_directory_name(entry.name) and entry.is_dir(follow_symlinks=False))
             for entry in entries
         )

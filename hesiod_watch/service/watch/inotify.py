@@ -39,7 +39,8 @@ from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Ma
 from watchdog.observers.inotify_c import InotifyConstants as In
 
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.runs.landing import SUMMARY_PREFIX, LandingArea, LandingLevel, is_summary
+from hesiod_watch.core.naming import FINAL_SUMMARY, is_final_summary
+from hesiod_watch.runs.landing import LandingArea, LandingLevel
 from hesiod_watch.service.watch.counters import WatchCounters
 
 logger = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ INSTANCES_SYSCTL = "fs.inotify.max_user_instances"
 NO_WATCHES = "no watches left"
 PROBE_PREFIX = ".hesiod-watch-probe."
 
-_SUMMARY = SUMMARY_PREFIX.encode()
+_SUMMARY = FINAL_SUMMARY.encode()
 _PROBE = PROBE_PREFIX.encode()
 _JOIN_SECONDS = 5.0
 
@@ -408,7 +409,7 @@ class InotifyEvents:
                     entry.name: entry.is_dir(follow_symlinks=False)
                     for entry in entries
                     if entry.is_dir(follow_symlinks=False)
-                    or (parent.level is LandingLevel.CELL and is_summary(entry.name))
+                    or (parent.level is LandingLevel.CELL and is_final_summary(entry.name))
                 }
         except OSError:
             # Unreadable or just removed: sweeps and events will show which.

@@ -21,8 +21,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from hesiod_watch.core.naming import is_final_summary
 from hesiod_watch.host.mtime import Modified, modified
-from hesiod_watch.runs.landing import LandingArea, LandingLevel, is_summary
+from hesiod_watch.runs.landing import LandingArea, LandingLevel
 
 STILL_SWEEPS = 2
 STILL_SECONDS = 2.0
@@ -191,7 +192,7 @@ class Sweeper:
                 elif entry.is_dir(follow_symlinks=False):
                     if self._landing.below(directory.level, entry.name) is not None:
                         yield entry.name, None
-                elif directory.level is LandingLevel.CELL and is_summary(entry.name):
+                elif directory.level is LandingLevel.CELL and is_final_summary(entry.name):
                     yield entry.name, _stamp(directory.path / entry.name)
 
     def _follow(self, parent: _Directory, name: str) -> None:
@@ -206,7 +207,7 @@ class Sweeper:
 
     def _look_at_summaries(self, cell: _Directory, look: _Look) -> None:
         for name, before in cell.entries.items():
-            if is_summary(name) and (stamp := _stamp(cell.path / name)) != before:
+            if is_final_summary(name) and (stamp := _stamp(cell.path / name)) != before:
                 cell.entries[name] = stamp
                 self._changed(cell, name, look)
 
