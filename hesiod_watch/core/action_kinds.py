@@ -64,11 +64,6 @@ TELL = ActionKind("tell", "queue_messages", ActionMode.SHORT, stopped_by=frozens
 # Two at once, with their own slots: delivery and work on data never wait for each other.
 NOTIFY = ActionKind("notify", "deliver_messages", ActionMode.WORKER, 2, stopped_by=frozenset())
 
-ACTIONS = {
-    kind.name: kind
-    for kind in (
-        *(NEW_RUN, SYNCED, PROCESS, INGEST, SYNC, REPORT, BACKUP, VERIFY),
-        *(GIVE_UP, DELETABLE, STRIP, TELL, NOTIFY),
-    )
-}
+_ON_DATA = (NEW_RUN, SYNCED, PROCESS, INGEST, SYNC, REPORT, BACKUP, VERIFY)
+ACTIONS = {kind.name: kind for kind in (*_ON_DATA, GIVE_UP, DELETABLE, STRIP, TELL, NOTIFY)}
 """Every action by its name, in the order in which commands list them."""

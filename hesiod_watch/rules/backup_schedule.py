@@ -8,7 +8,6 @@ on backups, are read again from time to time. The functions are rules, as in `pl
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,7 +18,7 @@ from hesiod_watch.core.times import BackOff, due_at, time_at, time_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
 from hesiod_watch.rules.copies import copies_in, damage_in, known_copies
 from hesiod_watch.rules.liveness import unclear, under_way
-from hesiod_watch.rules.stages import SETTLED, at, digest_of_report, stage_of
+from hesiod_watch.rules.stages import SETTLED, at, digest_of, digest_of_report, stage_of
 
 RETRY = BackOff(timedelta(minutes=1), timedelta(hours=6))
 
@@ -54,9 +53,9 @@ def want_verify(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[A
         due = verify_due(cell, policy, now)
         if due is not None and due <= now:
             reason = (
-                "its copies have not been read for a long time"
-                if not cell.verification
-                else _why_again(cell)
+                "its last verification failed"
+                if damage_in(cell.verification)
+                else "its copies have not been read for a long time"
             )
             yield Action(VERIFY, snapshot.run, reason, cell.id, epoch=_attempt(cell.verification))
 
@@ -148,9 +147,7 @@ def run_digest(snapshot: Snapshot) -> str:
             else ""
         )
         lines.append(f"{cell.id} {stage} {flag.mtime if flag else 0:.6f} {backed_up}")
-    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()[
-        :16
-    ]
+    return digest_of(lines)
 
 
 def waiting(snapshot: Snapshot, policy: Policy) -> Iterator[str]:
@@ -249,14 +246,6 @@ def _problem(problems: tuple[str, ...], beginning: str) -> str:
 
 def _failed(last: Attempt) -> str:
     return f"its last backup failed: {last.why}"
-
-
-def _why_again(cell: Cell) -> str:
-    return (
-        "its last verification failed"
-        if damage_in(cell.verification)
-        else "its copies have not been read for a long time"
-    )
 
 
 def _attempt(last: Attempt | None) -> int:

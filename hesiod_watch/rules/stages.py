@@ -7,7 +7,7 @@ processed whatever the status of its run.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from hesiod_watch.core.model import (
     Cell,
@@ -151,9 +151,13 @@ def digest_of_report(snapshot: Snapshot) -> str:
         lines.append(
             f"{cell.id} {stage if stage in SETTLED else 'open'}{made}{so_far}{accepted}{wrong}"
         )
-    return hashlib.sha256("\n".join(sorted(lines)).encode("utf-8", "surrogateescape")).hexdigest()[
-        :16
-    ]
+    return digest_of(lines)
+
+
+def digest_of(lines: Iterable[str]) -> str:
+    """Return a digest of lines in any order, as pages and flags record it."""
+    text = "\n".join(sorted(lines)).encode("utf-8", "surrogateescape")
+    return hashlib.sha256(text).hexdigest()[:16]
 
 
 def settled(snapshot: Snapshot) -> bool:

@@ -414,16 +414,10 @@ class InotifyEvents:
         except OSError:
             # Unreadable or just removed: sweeps and events will show which.
             return list(parent.children.values())
-        parent.names = {
-            name for name in found if self._landing.below(parent.level, name) is not None
-        }
-        wanted = {
-            name: self._landing.below(parent.level, name)
-            for name, directory in found.items()
-            if directory
-        }
-        for name, level in wanted.items():
-            if level is not None and level.watched and name not in parent.children:
+        levels = {name: self._landing.below(parent.level, name) for name in found}
+        parent.names = {name for name, level in levels.items() if level is not None}
+        for name, level in levels.items():
+            if found[name] and level and level.watched and name not in parent.children:
                 parent.children[name] = _Node(parent.path / name, level)
         # Most names begin with a date: if watches run out, the newest directories get theirs.
         return [parent.children[name] for name in sorted(parent.children, reverse=True)]
