@@ -215,33 +215,22 @@ def copy_locations(snapshot: Snapshot, cell: Cell) -> tuple[CopyLocation, ...]:
     last = cell.verification
     read = str(last.record.get("ended", "")) if last and last.record.get("here") else ""
     problems = damage_in(last)
+
+    def location(where: str, path: str, holds: str, verified_at: str = read) -> CopyLocation:
+        problem = next((each for each in problems if each.startswith(f"{where}: ")), "")
+        return CopyLocation(where, path, holds, verified_at, problem)
+
     locations = []
     if snapshot.output:
-        directory = snapshot.output / cell.id.library / cell.id.name
-        locations.append(
-            CopyLocation("output", str(directory), "results", read, _problem(problems, "output: "))
-        )
+        locations.append(location("output", f"{snapshot.output}/{cell.id}", "results"))
     stripped = "stripped" in snapshot.flags or (cell.strip and cell.strip.outcome == "done")
     if cell.present and not stripped:
-        directory = snapshot.path / cell.id.library / cell.id.name
-        locations.append(
-            CopyLocation(
-                "landing", str(directory), "raw data", read, _problem(problems, "landing: ")
-            )
-        )
+        locations.append(location("landing", f"{snapshot.path}/{cell.id}", "raw data"))
     for copy in known_copies(manifest_of(cell), cell.backup, last):
         holds = "results and raw data" if copy.raw else "results"
-        problem = _problem(problems, f"{copy.backup}: ")
-        locations.append(
-            CopyLocation(
-                copy.backup, f"{copy.location}/{snapshot.run}", holds, copy.verified_at, problem
-            )
-        )
+        path = f"{copy.location}/{snapshot.run}"
+        locations.append(location(copy.backup, path, holds, copy.verified_at))
     return tuple(locations)
-
-
-def _problem(problems: tuple[str, ...], beginning: str) -> str:
-    return next((problem for problem in problems if problem.startswith(beginning)), "")
 
 
 def _failed(last: Attempt) -> str:

@@ -92,14 +92,13 @@ class FlagListing:
         return {name: text for name in sorted(self.run_flags) if (text := self._text(name))}
 
     @property
-    def stripped_by_us(self) -> bool:
-        """Whether `strip` made the run's flag `stripped`: it covers the cells of that time only."""
-        return record_in(self._text("stripped")).get("action") == STRIP.name
-
-    @property
     def stripped_by_hand(self) -> bool:
-        """Whether a person or another program made `stripped`: it covers every cell of the run."""
-        return self.has("stripped") and not self.stripped_by_us
+        """Whether a person or another program made `stripped`: it covers every cell of the run.
+
+        The flag that `strip` makes covers the cells of that time only.
+        """
+        ours = record_in(self._text("stripped")).get("action") == STRIP.name
+        return self.has("stripped") and not ours
 
     def raw_removed(self, stem: str) -> bool:
         """Whether files of a cell may be missing from the landing area on purpose."""
