@@ -15,12 +15,12 @@ from hesiod_watch.core.action_kinds import DELETABLE, STRIP
 from hesiod_watch.core.location import parse_location, run_in
 from hesiod_watch.core.model import LOCAL, Action, Cell, Policy, Snapshot, Stage
 from hesiod_watch.core.text import number_of
-from hesiod_watch.core.times import BackOff, due_at, rested
+from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.rules.backup_schedule import ended_at, finished_at
 from hesiod_watch.rules.checksum_findings import finding_of
 from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.rules.liveness import unclear, under_way
-from hesiod_watch.rules.stages import at, stage_of
+from hesiod_watch.rules.stages import stage_of
 
 RETRY = BackOff(first=timedelta(minutes=10), longest=timedelta(days=1), factor=1)
 """After a refusal a day, after an error that passes by itself ten minutes."""
@@ -31,32 +31,43 @@ def want_deletable(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
 
     A mark is withdrawn if a precondition is unmet.
     """
-    if not snapshot.workable:
-        return
-    lasts = mark_lifetime(snapshot, policy)
-    for cell in snapshot.cells:
-        if under_way(cell.deletable):
-            continue
-        if marked(cell) and (why := unmet_precondition(snapshot, cell)):
-            last = cell.deletable
-            failed = last is not None and last.outcome == "failed"
-            if not failed or rested(ended_at(last), now, RETRY.first):
-                yield Action(
-                    DELETABLE, snapshot.run, f"its mark is to be withdrawn: {why}", cell.id
-                )
-        elif (
-            lasts
-            and cell.upstream
-            and snapshot.listed_at == snapshot.upstream
-            and not unmet_precondition(snapshot, cell)
-        ):
-            due = mark_due(cell, lasts, now)
-            if due <= now:
-                yield Action(DELETABLE, snapshot.run, _why_mark(cell), cell.id)
+    for cell, due, reason in _marks(snapshot, policy, now):
+        if due <= now:
+            yield Action(DELETABLE, snapshot.run, reason, cell.id)
 
 
 def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Strip a cell whose raw data have been in the landing area long enough since its end."""
+    for cell, due, reason in _strips(snapshot, policy, now):
+        if due <= now:
+            yield Action(STRIP, snapshot.run, reason, cell.id)
+
+
+def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
+    """Times at which a mark or a strip becomes due although nothing else changes."""
+    for each in (_marks(snapshot, policy, now), _strips(snapshot, policy, now)):
+        yield from (due for _, due, _ in each if due > now)
+
+
+DueCell = tuple[Cell, datetime, str]
+"""A cell, when its work is due, and the reason."""
+
+
+def _marks(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[DueCell]:
+    lasts = mark_lifetime(snapshot, policy)
+    for cell in snapshot.cells if snapshot.workable else ():
+        last, why = cell.deletable, unmet_precondition(snapshot, cell)
+        if under_way(last):
+            continue
+        if why and marked(cell):
+            failed = last is not None and last.outcome == "failed"
+            due = due_at(ended_at(last), now, RETRY.first) if failed else now
+            yield cell, due, f"its mark is to be withdrawn: {why}"
+        elif not why and lasts and cell.upstream and snapshot.listed_at == snapshot.upstream:
+            yield cell, mark_due(cell, lasts, now), _why_mark(cell)
+
+
+def _strips(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[DueCell]:
     if not snapshot.may_start(STRIP) or policy.strip_after is None:
         return
     for cell in snapshot.cells:
@@ -70,9 +81,9 @@ def want_strip(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Ac
         if mark_lifetime(snapshot, policy) and cell.upstream and not marked(cell):
             continue  # first the mark: it counts the files in landing as copies
         due = strip_due(cell, policy.strip_after, now)
-        if due is not None and due <= now:
+        if due is not None:
             days = number_of(policy.strip_after / 86400, "day", form="g")
-            yield Action(STRIP, snapshot.run, f"finished for {days}", cell.id)
+            yield cell, due, f"finished for {days}"
 
 
 def mark_lifetime(snapshot: Snapshot, policy: Policy) -> float:
@@ -150,24 +161,6 @@ def strip_due(cell: Cell, after: float, now: datetime) -> datetime | None:
 def stripped(cell: Cell) -> bool:
     """Whether the raw data that its proof allowed to delete were removed from landing."""
     return cell.strip is not None and cell.strip.outcome == "done"
-
-
-def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[datetime]:
-    """Times at which a mark or a strip becomes due although nothing else changes."""
-    if not snapshot.workable:
-        return
-    lasts = mark_lifetime(snapshot, policy)
-    for cell in at(snapshot, Stage.PROCESSED):
-        if unmet_precondition(snapshot, cell):
-            continue
-        if (
-            policy.strip_after is not None
-            and cell.present
-            and (due := strip_due(cell, policy.strip_after, now))
-        ):
-            yield due
-        if lasts and cell.deletable and cell.deletable.outcome and cell.upstream:
-            yield mark_due(cell, lasts, now)
 
 
 def waiting(snapshot: Snapshot) -> Iterator[str]:
