@@ -48,9 +48,11 @@ PURE = frozenset(
             "bisect",
             "collections",
             "collections.abc",
+            "contextlib",
             "dataclasses",
             "datetime",
             "enum",
+            "errno",  # only numbers
             "functools",
         ),
         *(
@@ -60,6 +62,7 @@ PURE = frozenset(
             "math",
             "pathlib",
             "re",
+            "stat",  # only numbers
             "string",
             "typing",
             "unicodedata",

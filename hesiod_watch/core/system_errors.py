@@ -7,13 +7,13 @@ what it waits.
 from __future__ import annotations
 
 import errno
-import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from hesiod_watch.core.errors import BadSource, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.file_entry import FileStatus
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 FULL_SECONDS = 30.0
@@ -52,7 +52,7 @@ _KINDS = {
 class NotRegularFile(OSError):
     """Error for a name that is not a regular file; `status` is its status."""
 
-    def __init__(self, name: Path | str, status: os.stat_result) -> None:
+    def __init__(self, name: Path | str, status: FileStatus) -> None:
         kind = _KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         self.reason = f"not a regular file but {kind}; it was not opened"
         super().__init__(errno.EINVAL, self.reason, str(name))

@@ -67,7 +67,7 @@ def read(parent: int | None, name: str | Path) -> FlagContent:
             found = os.fstat(descriptor)
             body = b"".join(chunks(descriptor, LARGEST + 1))
     except NotRegularFile as error:
-        return FlagContent(False, error.status.st_mtime, None)
+        return FlagContent(False, error.status.st_mtime_ns / 1e9, None)
     if len(body) > LARGEST:
         return FlagContent(True, found.st_mtime, None)
     return FlagContent(True, found.st_mtime, body.decode("utf-8", errors="surrogateescape"))
