@@ -17,27 +17,31 @@ killed, the next attempt continues with the files that are at the backups.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 
-from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions.attempt import OpenAttempt, attempt_at
 from hesiod_watch.actions.copies.mirror import DirectoryMirror, mirror_run_files
-from hesiod_watch.actions.outputs.ingest_dir import hold_ingest_dir
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.config import BackupPlaceSettings
-from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.minknow_checksums import KEY
 from hesiod_watch.core.model import CellId, Progress, RunType
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.results import (
+    AttemptEnd,
+    BackupRecord,
+    CopyRecord,
+    DoneRecord,
+    RunBackupRecord,
+)
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import rested
 from hesiod_watch.host import process
-from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.init import refuse_same_disk
@@ -52,10 +56,7 @@ from hesiod_watch.remote.backup.manifests import (
 )
 from hesiod_watch.remote.backup.store import opened
 from hesiod_watch.rules.backup_schedule import run_digest
-from hesiod_watch.rules.checksum_findings import carried_finding, finding_in
 from hesiod_watch.rules.copies import (
-    CopyRecord,
-    copies_in,
     digest,
     raw_place,
     raw_wanted,
@@ -67,11 +68,6 @@ from hesiod_watch.runs.observe import COPIES_FILE, observe
 
 logger = logging.getLogger(__name__)
 
-CARRIED = ("manifest", "copies", "reason", KEY)
-"""Record keys that an attempt takes over from the attempt before it.
-
-They are written at the beginning, so that nothing is lost if the attempt is killed.
-"""
 SHOWN = 20
 """Number of error sentences that a flag keeps; the log has all of them."""
 
@@ -98,8 +94,9 @@ class _BackupFailures:
         self.sentences.append(str(error))
         self.temporary = self.temporary and isinstance(error, TemporaryError)
 
-    def record(self) -> dict[str, object]:
-        return {"reason": "; ".join(self.sentences[:SHOWN])[:4000]} if self.sentences else {}
+    @property
+    def reason(self) -> str:
+        return "; ".join(self.sentences[:SHOWN])
 
     def error(self, what: str) -> HesiodError:
         message = f"{what}: {'; '.join(self.sentences)}"
@@ -107,78 +104,51 @@ class _BackupFailures:
 
 
 def _backup_cell(job: Job, cell: CellId) -> Outcome:
-    work = flags.backup(cell.stem)
-    former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
-    carried: Mapping[str, object] = former.record if former else {}
-    taken_over: dict[str, object] = {key: carried[key] for key in CARRIED if key in carried}
-    flags.begin_attempt(job.pipeline, work, job.owner, lock=hold_ingest_dir(job), record=taken_over)
     log = RunLog(job.output / "backup.log")
-    log.command(command_of(job))
-    record = {key: value for key, value in taken_over.items() if key != "reason"}
-    outcome: flags.AttemptOutcome = "failed"
     try:
-        copying = _CellBackup(job, cell, log, carried)
-        copies, failures = copying.make()
-        record = {
-            "manifest": copies.manifest,
-            "copies": [copy.record() for copy in copies.made],
-            **failures.record(),
-        }
-        record |= copying.finding
-        if failures.sentences:
-            raise failures.error(f"{job.run_dir.name} {cell}")
-        outcome = "done"
+        # All of the former result is written at the beginning, so that nothing is lost if the
+        # attempt is killed.
+        with attempt_at(job, flags.backup(cell.stem), BackupRecord, log=log) as attempt:
+            failures = _CellBackup(job, cell, log, attempt).make()
+            if failures.sentences:
+                attempt.reason = failures.reason
+                raise failures.error(f"{job.run_dir.name} {cell}")
+    except FlagExists:
+        raise
     except HesiodError as error:
-        record.setdefault("reason", str(error)[:4000])
         log.line(f"{cell}: not backed up: {error}")
         raise
-    finally:
-        if outcome == "failed":
-            record.setdefault("reason", "it ended early")
-        flags.end_attempt(
-            job.pipeline,
-            work,
-            job.owner,
-            outcome,
-            {**record, "cell": str(cell), "ended": iso_now()},
-        )
-    wrong = finding_in(copying.finding).said
+    result = attempt.result
+    wrong = result.finding.said
     log.line(
-        f"{cell}: backed up and read back: {', '.join(copy.backup for copy in copies.made)}"
+        f"{cell}: backed up and read back: {', '.join(copy.backup for copy in result.copies)}"
         + (f"; it was copied as it is: {wrong}" if wrong else "")
     )
     return "done"
 
 
-@dataclass
-class _Copies:
-    """Verified copies made by an attempt, and the MD5 of the manifest that they are copies of."""
-
-    manifest: str
-    made: list[CopyRecord] = field(default_factory=list)
-
-
 class _CellBackup:
     """One attempt to back up one cell."""
 
-    def __init__(self, job: Job, cell: CellId, log: RunLog, carried: Mapping[str, object]) -> None:
+    def __init__(
+        self, job: Job, cell: CellId, log: RunLog, attempt: OpenAttempt[BackupRecord]
+    ) -> None:
         self.job = job
         self.cell = cell
         self.log = log
-        self.carried = carried
-        self.finding = carried_finding(carried)  # result of MinKNOW's checksums, for the flag
+        self.attempt = attempt
+        self.before = attempt.before
         self.kind = type_of(observe(job.run_dir, job.config.output), job.config.policy())
         self.cell_output = job.output / cell.library / cell.name
         self.manifest = _manifest(job, cell, self.cell_output)
         self.reporter = ProgressReporter(self.cell_output, job.on_progress, COPIES_FILE)
 
-    def make(self) -> tuple[_Copies, _BackupFailures]:
-        """Copy the cell to every backup.
+    def make(self) -> _BackupFailures:
+        """Copy the cell to every backup; the attempt's result gets the verified copies.
 
         Raises HesiodError if there is nothing to copy to any of them.
         """
-        manifest = self.manifest
-        copies, failures = _Copies(manifest), _BackupFailures()
+        manifest, copies, failures = self.manifest, list[CopyRecord](), _BackupFailures()
         try:
             raw = self._raw()
             results, sources = result_facts(self.cell_output), sources_of(self.cell_output)
@@ -188,7 +158,7 @@ class _CellBackup:
                 )
                 made = self._still_good(backup, manifest, digest(raw), bool(wanted))
                 try:
-                    copies.made.append(made or self._copy(backup, manifest, results, raw, wanted))
+                    copies.append(made or self._copy(backup, manifest, results, raw, wanted))
                 except HesiodError as error:
                     self.log.line(f"{self.cell}: {error}")
                     failures.note(error)
@@ -198,7 +168,8 @@ class _CellBackup:
                 )
         finally:
             self.reporter.end()
-        return copies, failures
+        self.attempt.result = replace(self.attempt.result, manifest=manifest, copies=tuple(copies))
+        return failures
 
     def _still_good(
         self, backup: BackupPlaceSettings, manifest: str, raw_digest: str, raw: bool
@@ -209,13 +180,13 @@ class _CellBackup:
         `done`.
         """
         if (
-            self.carried.get("manifest") != manifest
-            or "reason" not in self.carried
+            self.before.manifest != manifest
+            or not AttemptEnd.of(self.attempt.former).reason
             or self.job.owner.epoch == 1
         ):
             return None
         now, fresh = datetime.now(UTC), timedelta(seconds=self.job.config.backup.fresh)
-        for copy in copies_in(self.carried):
+        for copy in self.before.copies:
             same = (copy.backup, copy.manifest_md5, copy.raw_digest, copy.raw) == (
                 backup.name,
                 manifest,
@@ -250,7 +221,8 @@ class _CellBackup:
             ),
             stop=self._stopped,
         )
-        self.finding = raw.checksums.finding(iso_now()) or self.finding
+        if (finding := raw.checksums.finding(iso_now())).at:
+            self.attempt.result = replace(self.attempt.result, finding=finding)
         self._refuse_other_content(former.files, raw.files)
         if raw != former:
             write_raw(self.cell_output, raw)
@@ -263,7 +235,7 @@ class _CellBackup:
         present content must become neither the record nor the copy. A cell that was processed again
         since then may have been repaired: its changes are accepted. Raises PermanentError.
         """
-        if self.carried.get("manifest") not in (None, self.manifest):
+        if self.before.manifest not in ("", self.manifest):
             return
         changed = [
             name for name in sorted(former.keys() & now.keys()) if former[name].md5 != now[name].md5
@@ -371,7 +343,7 @@ def _manifest(job: Job, cell: CellId, cell_output: Path) -> str:
     if done is None:
         raise PermanentError(f"{what} is not processed; there is nothing to copy yet")
     manifest = manifest_md5(cell_output)
-    recorded = done.record.get("manifest_md5")
+    recorded = DoneRecord.of(done).manifest_md5
     if not manifest or manifest != recorded:
         state = "not the one" if manifest else "missing,"
         expected = (
@@ -382,17 +354,11 @@ def _manifest(job: Job, cell: CellId, cell_output: Path) -> str:
 
 
 def _backup_run(job: Job) -> Outcome:
-    former = flags.read_flags(job.pipeline).attempt(flags.BACKUP, process.judge_here)
-    carried = {"covers": former.record["covers"]} if former and "covers" in former.record else {}
-    at_once = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_attempt(job.pipeline, flags.BACKUP, job.owner, lock=at_once, record=carried)
     log = RunLog(job.output / "backup.log")
-    log.command(command_of(job))
-    failures = _BackupFailures()
-    # Computed first: the next pass then detects what changes while files are copied.
-    record: dict[str, object] = {"covers": run_digest(observe(job.run_dir, job.config.output))}
-    outcome: flags.AttemptOutcome = "failed"
-    try:
+    with attempt_at(job, flags.BACKUP, RunBackupRecord, log=log) as attempt:
+        # Computed first: the next pass then detects what changes while files are copied.
+        attempt.result = RunBackupRecord(run_digest(observe(job.run_dir, job.config.output)))
+        failures = _BackupFailures()
         for backup in job.config.backups:
             try:
                 with opened(backup) as store:
@@ -406,15 +372,8 @@ def _backup_run(job: Job) -> Outcome:
             except HesiodError as error:
                 log.line(f"{display(str(error))}")
                 failures.note(error)
-        record |= failures.record()
         if failures.sentences:
+            attempt.reason = failures.reason
             raise failures.error(job.run_dir.name)
-        outcome = "done"
-    finally:
-        if outcome == "failed":
-            record.setdefault("reason", "it ended early")
-        logger.info("run files backed up", extra=fields(run=job.run_dir.name, outcome=outcome))
-        flags.end_attempt(
-            job.pipeline, flags.BACKUP, job.owner, outcome, {**record, "ended": iso_now()}
-        )
+    logger.info("run files backed up", extra=fields(run=job.run_dir.name))
     return "done"

@@ -12,21 +12,20 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Literal
 
-from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.config import TRACKER
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.messages import Channel, Delivery, TicketRequest
 from hesiod_watch.core.model import Outbox, OutboxMessage, Snapshot, Status
+from hesiod_watch.core.results import AttemptEnd, DeliveryFailure, DeliveryRecord
 from hesiod_watch.host.cooldown import known_outage, note_outage, outage_over
-from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.notify.registry import open_channels
 from hesiod_watch.rules import delivery
-from hesiod_watch.rules.delivery import DeliveryFailure
 from hesiod_watch.rules.events import is_reported_complete
 from hesiod_watch.rules.message_text import subject
 from hesiod_watch.rules.run_types import type_of
@@ -47,19 +46,14 @@ def perform(job: Job) -> Outcome:
     snapshot = _look(job)
     if snapshot.outbox is None or not delivery.due_channels(snapshot.outbox, datetime.now(UTC)):
         return "nothing"
-    former = delivery.delivery_failures(snapshot.outbox)
-    died = snapshot.outbox.last_attempt is not None and not snapshot.outbox.last_attempt.outcome
-    lock = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_attempt(
-        job.pipeline, flags.NOTIFY, job.owner, lock=lock, record=delivery.record_of(former)
-    )
-    found = former
-    try:
-        job.log().command(command_of(job))
-        found = _deliver(job, former, died=died)
-    finally:
-        outcome: flags.AttemptOutcome = "failed" if found else "done"
-        flags.end_attempt(job.pipeline, flags.NOTIFY, job.owner, outcome, delivery.record_of(found))
+    with attempt_at(job, flags.NOTIFY, DeliveryRecord, log=job.log()) as attempt:
+        former = attempt.former
+        died = bool(former and (not former.outcome or AttemptEnd.of(former).died))
+        attempt.result = DeliveryRecord(_deliver(job, attempt.result.failures, died=died))
+        failures = attempt.result.failures
+        attempt.failed = bool(failures)
+        attempt.reason = "; ".join(f"{name}: {each.reason}" for name, each in failures.items())
+        attempt.needs_person = any(each.needs_person for each in failures.values()) or None
     return "done"
 
 

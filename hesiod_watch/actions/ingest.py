@@ -19,13 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.documents import qc_document
-from hesiod_watch.actions.outputs.ingest_dir import begin_ingest, end_ingest, open_ingest
+from hesiod_watch.actions.outputs.ingest_dir import open_ingest
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.results import QC, REPORT
 from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources
 from hesiod_watch.core.model import CellContents, Progress
 from hesiod_watch.core.records import loads
+from hesiod_watch.core.results import WorkRecord
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.ingest import Ingest
@@ -44,17 +46,12 @@ def perform(job: Job) -> Outcome:
     """
     if _closing(job):
         return "nothing"
-    begin_ingest(job)
-    outcome: flags.AttemptOutcome = "failed"
-    try:
-        _make_attempt(job)
-        outcome = "done"
-    finally:
-        end_ingest(job, outcome)
+    with attempt_at(job, flags.ingest(job.the_cell.stem), WorkRecord):
+        _ingest(job)
     return "done"
 
 
-def _make_attempt(job: Job) -> None:
+def _ingest(job: Job) -> None:
     cell = job.the_cell
     cell_output = job.output / cell.library / cell.name
     with translated(cell_output, own_output=True):

@@ -14,30 +14,26 @@ A strip and a mark of the same cell exclude each other; see `strip`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
-from functools import partial
+from dataclasses import replace
+from datetime import datetime, timedelta
 
-from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions.attempt import Clock, OpenAttempt, attempt_at, utc_now
 from hesiod_watch.actions.copies.evidence import examine_cell, unmet_preconditions
 from hesiod_watch.actions.strip import refuse_while_under_way
 from hesiod_watch.actions.sync import upstream_of
 from hesiod_watch.config import UpstreamSettings
-from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import PermanentError, TemporaryError
+from hesiod_watch.core.results import MarkRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import iso
-from hesiod_watch.host import process
-from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.remote.sequencer import deletion_list
-from hesiod_watch.rules.checksum_findings import carried_finding
 from hesiod_watch.rules.deletion_marks import DeletionMark, evidence_name, evidence_text
 from hesiod_watch.rules.deletion_proof import DeletionProof, DeletionRefused
 from hesiod_watch.runs import flags
 
-Clock = Callable[[], datetime]
 
-
-def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
+def perform(job: Job, clock: Clock = utc_now) -> Outcome:
     """Mark the cell, or revoke its mark.
 
     Raises FlagExists while another attempt is under way, TemporaryError, or PermanentError with the
@@ -46,43 +42,34 @@ def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
     cell = job.the_cell
     location = flags.read_upstream(job.pipeline) or ""
     upstream = upstream_of(job, location)
-    work = flags.deletable(cell.stem)
-    lock = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    # A killed attempt may have written a mark. `marked` says so until the list has been read.
-    former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
-    known = carried_finding(former.record if former else {})
-    flags.begin_attempt(job.pipeline, work, job.owner, lock=lock, record={"marked": True, **known})
-    outcome: flags.AttemptOutcome = "failed"
-    record: dict[str, object] = {"reason": "it ended early", "marked": True, **known}
-    try:
-        job.log().command(command_of(job))
+    work, log = flags.deletable(cell.stem), job.log()
+    with attempt_at(job, work, MarkRecord, _maybe_marked, log=log, clock=clock) as attempt:
         refuse_while_under_way(job, flags.strip(cell.stem))
         with deletion_list.reached(upstream, location) as there:
-            record |= _mark(job, upstream, there, record, clock)
-        outcome = "done"
-    except HesiodError as error:
-        record |= {"reason": str(error), "needs_person": not isinstance(error, TemporaryError)}
-        raise
-    finally:
-        record |= {"ended": iso(clock()), "cell": str(cell)}
-        flags.end_attempt(job.pipeline, work, job.owner, outcome, record)
+            _mark(job, upstream, there, attempt, clock)
     return "done"
+
+
+def _maybe_marked(before: MarkRecord) -> MarkRecord:
+    """The former finding. A killed attempt may write a mark: `marked` until the list is read."""
+    return MarkRecord(marked=True, finding=before.finding)
 
 
 def _mark(
     job: Job,
     upstream: UpstreamSettings,
     there: deletion_list.DeletionList,
-    record: dict[str, object],
+    attempt: OpenAttempt[MarkRecord],
     clock: Clock,
-) -> Mapping[str, object]:
-    """Prove and write the mark; returns the record of the flag.
+) -> None:
+    """Prove and write the mark; sets the result and the reason of `attempt`.
 
-    `record["marked"]` always agrees with the list on the upstream.
+    `marked` in the result always agrees with the list on the upstream.
     """
     cell = job.the_cell
     standing = there.mark_of(cell)
-    record["marked"] = standing is not None and standing.word == "deletable"
+    marked = standing is not None and standing.word == "deletable"
+    attempt.result = replace(attempt.result, marked=marked)
     if not upstream.mark_deletable:
         answer: DeletionProof | DeletionRefused = DeletionRefused(
             (f"the configuration of {upstream.name} says no mark_deletable",)
@@ -95,13 +82,14 @@ def _mark(
         answer = examine_cell(job, there, clock=clock)
     if isinstance(answer, DeletionRefused):
         if answer.checksums.wrong:
-            record |= answer.checksums.finding(iso(clock()))
-        if standing and standing.word == "deletable":
+            finding = answer.checksums.finding(iso(clock()))
+            attempt.result = replace(attempt.result, finding=finding)
+        if standing and marked:
             why = str(answer)
             there.write(
                 cell, DeletionMark("revoked", clock(), standing.place, job.run_dir.name, said=why)
             )
-            record["marked"] = False
+            attempt.result = replace(attempt.result, marked=False)
             job.log().line(f"{cell}: its mark as safe to delete upstream is revoked: {why}")
         raise PermanentError(f"{job.run_dir.name} {cell} is not marked as safe to delete: {answer}")
     mark = _mark_for(answer, upstream, there, clock())
@@ -113,24 +101,25 @@ def _mark(
             raise TemporaryError(
                 f"{job.run_dir.name} {cell}: the proof has expired before its mark was written"
             )
-        record["marked"] = True
+        attempt.result = replace(attempt.result, marked=True)
         there.write(cell, mark)
         files = number_of(mark.files, "file")
         job.log().line(f"{cell}: marked upstream as safe to delete: {files}; copies: {mark.said}")
     elif standing:
         mark = standing
-    return {
-        "reason": (
-            f"{number_of(mark.files, 'file')}, {number_of(mark.bytes, 'byte')}; copies: {mark.said}"
-        ),
-        "marked": True,
-        "files": mark.files,
-        "bytes": mark.bytes,
-        "inventory": mark.digest,
-        "evidence": mark.evidence,
-        "places": list(answer.places),
-        "until": iso(mark.until) if mark.until else "",
-    }
+    attempt.reason = (
+        f"{number_of(mark.files, 'file')}, {number_of(mark.bytes, 'byte')}; copies: {mark.said}"
+    )
+    attempt.result = MarkRecord(
+        True,
+        mark.files,
+        mark.bytes,
+        mark.digest,
+        mark.evidence,
+        answer.places,
+        iso(mark.until) if mark.until else "",
+        attempt.result.finding,
+    )
 
 
 def _mark_for(

@@ -29,16 +29,13 @@ import errno
 import logging
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import timedelta
+from typing import TypeVar
 
 from hesiod_watch.actions import Job, Outcome, command_of
-from hesiod_watch.actions.outputs.ingest_dir import (
-    begin_ingest,
-    end_ingest,
-    hand_over,
-    open_ingest,
-    remove_ingest_dir,
-)
+from hesiod_watch.actions.attempt import attempt_at
+from hesiod_watch.actions.outputs.ingest_dir import hand_over, open_ingest, remove_ingest_dir
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.publication import (
     publish_results,
@@ -56,6 +53,7 @@ from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, Te
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellContents, Completeness, Progress
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.results import WorkRecord
 from hesiod_watch.core.times import BackOff
 from hesiod_watch.fastq.model import Tally
 from hesiod_watch.host import process
@@ -65,6 +63,8 @@ from hesiod_watch.rules.liveness import unclear
 from hesiod_watch.runs import flags
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 PATIENCE = BackOff(timedelta(seconds=1), timedelta(minutes=5))
 """Waits before retrying after a temporary error, which may set a shorter limit of its own."""
@@ -82,10 +82,10 @@ def perform(job: Job) -> Outcome:
     log = job.log()
     log.command(command_of(job))
     flags.record_worker(job.pipeline, cell.stem, job.owner)
-    outcome: flags.AttemptOutcome = "failed"
     try:
-        results = _patiently(job, lambda: _process(job))
-        outcome = "done"
+        with ExitStack() as only_writer:
+            _patiently(job, lambda: _wait_for_ingest(job, only_writer))
+            results = _patiently(job, lambda: _process(job))
     except _Superseded as error:
         log.line(f"{cell}: {error}; attempt {job.owner.epoch} stops")
         return "nothing"
@@ -93,20 +93,8 @@ def perform(job: Job) -> Outcome:
         # Includes unforeseen errors: these are bugs, and the cell must not be retried for ever.
         _record_failure(job, error)
         raise
-    finally:
-        _end_attempt(job, outcome)
     log.line(f"{cell}: done: {results.sentence}")
     return "done"
-
-
-def _end_attempt(job: Job, outcome: flags.AttemptOutcome) -> None:
-    """End the ingest attempt. If that cannot be recorded, the end of our process shows it."""
-    try:
-        end_ingest(job, outcome)
-    except HesiodError as error:
-        logger.info(
-            "attempt not ended", extra=fields(run=job.run_dir.name, cell=job.the_cell, why=error)
-        )
 
 
 class _NotCompleteError(PermanentError):
@@ -127,32 +115,31 @@ def _process(job: Job) -> CellResults:
         raise missing_cell(job)
     cell_output = job.output / cell.library / cell.name
     reporter = ProgressReporter(cell_output, job.on_progress)
-    with staging_directory(cell_output, job.owner) as place:
-        _wait_for_ingest(job, reporter)
-        with open_ingest(job, cell_output) as ingest:
-            outputs, _ = find_outputs(job)
-            total = sum(output.size for output in outputs)
+    with (
+        staging_directory(cell_output, job.owner) as place,
+        open_ingest(job, cell_output) as ingest,
+    ):
+        outputs, _ = find_outputs(job)
+        total = sum(output.size for output in outputs)
 
-            def working(tally: Tally) -> None:
-                reporter.say(
-                    Progress(tally.phase, tally.bytes_done, total, tally.reads, tally.bases)
-                )
+        def working(tally: Tally) -> None:
+            reporter.say(Progress(tally.phase, tally.bytes_done, total, tally.reads, tally.bases))
 
-            written = ingest.finish(outputs, on_progress=working)
-            contents = contents_if_unchanged(job, outputs)
-            if contents is None:
-                raise TemporaryError(
-                    f"{job.run_dir.name} {cell}: its files changed while they were being read"
-                )
-            counted = contents, _judge(job, contents)
-            reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
-            written = hand_over(written, place)
-            results = CellResults.make(job, written, counted, notes=ingest.notes, place=place)
-            published = publish_results(results.files, cell_output, lambda: _still_ours(job))
-            withdraw_others(cell_output, job.owner)
-            require_published(results, published, cell_output)
-            _still_ours(job)
-            flags.create(job.pipeline, flags.done(cell.stem), results.record(job.owner))
+        written = ingest.finish(outputs, on_progress=working)
+        contents = contents_if_unchanged(job, outputs)
+        if contents is None:
+            raise TemporaryError(
+                f"{job.run_dir.name} {cell}: its files changed while they were being read"
+            )
+        counted = contents, _judge(job, contents)
+        reporter.say(Progress("reporting", total, total, ingest.reads, ingest.bases))
+        written = hand_over(written, place)
+        results = CellResults.make(job, written, counted, notes=ingest.notes, place=place)
+        published = publish_results(results.files, cell_output, lambda: _still_ours(job))
+        withdraw_others(cell_output, job.owner)
+        require_published(results, published, cell_output)
+        _still_ours(job)
+        flags.create(job.pipeline, flags.done(cell.stem), results.record(job.owner).record())
     remove_ingest_dir(cell_output, job.owner)
     reporter.end()
     return results
@@ -186,24 +173,24 @@ def _judge(job: Job, contents: CellContents) -> Completeness:
     raise _NotCompleteError(why, verdict)
 
 
-def _wait_for_ingest(job: Job, reporter: ProgressReporter) -> None:
-    """Become the only writer of the cell's outputs.
+def _wait_for_ingest(job: Job, only_writer: ExitStack) -> None:
+    """Become the only writer of the cell's outputs until `only_writer` ends.
 
     An ingest attempt under way ends after its present file. If no process can judge whether its
     owner lives, it is not waited for: `open_ingest` avoids the files that it may be writing.
     """
+    cell, work = job.the_cell, flags.ingest(job.the_cell.stem)
+    if not job.cell_dir.is_dir():
+        raise missing_cell(job)
+    reporter = ProgressReporter(job.output / cell.library / cell.name, job.on_progress)
     while True:
         try:
-            begin_ingest(job)
+            only_writer.enter_context(attempt_at(job, work, WorkRecord, must_end=False))
             return
         except FlagExists as error:
-            last = flags.read_flags(job.pipeline).attempt(
-                flags.ingest(job.the_cell.stem), process.judge_here
-            )
+            last = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
             if unclear(last):
-                job.log().line(
-                    f"{job.the_cell}: not waiting for an attempt to ingest: {last.evidence}"
-                )
+                job.log().line(f"{cell}: not waiting for an attempt to ingest: {last.evidence}")
                 return
             reporter.say(Progress("waiting", note=f"for the ingest attempt under way ({error})"))
             time.sleep(INGEST_CHECK_INTERVAL)
@@ -218,12 +205,12 @@ def _still_ours(job: Job) -> None:
         raise _Superseded(why)
 
 
-def _patiently(job: Job, attempt: Callable[[], CellResults]) -> CellResults:
-    """Retry until the attempt succeeds or fails for good; report and wait out temporary errors."""
+def _patiently(job: Job, step: Callable[[], T]) -> T:
+    """Retry until the step succeeds or fails for good; report and wait out temporary errors."""
     failures = 0
     while True:
         try:
-            return attempt()
+            return step()
         except TemporaryError as error:
             if job.pipeline.is_dir():
                 _still_ours(job)  # an overtaken attempt need not wait

@@ -13,28 +13,24 @@ says why), but the evidence of a mark must be true when it is written.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from functools import partial
+from dataclasses import replace
 
-from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions.attempt import Clock, OpenAttempt, attempt_at, utc_now
 from hesiod_watch.actions.copies.delete import DeletedFiles, delete_files
 from hesiod_watch.actions.copies.evidence import examine_cell, find_blockers
 from hesiod_watch.core.action_kinds import STRIP
-from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
+from hesiod_watch.core.errors import FlagExists, PermanentError, TemporaryError
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.results import AttemptEnd, StripRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import iso
 from hesiod_watch.host import process
-from hesiod_watch.host.locks import alone_on_this_host
-from hesiod_watch.rules.checksum_findings import carried_finding
 from hesiod_watch.rules.deletion_proof import NOTHING, DeletionProof, DeletionRefused, KeptFile
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe
 
-RECORDED = ("reason", "files", "bytes", "inventory", "places", "kept")
-Clock = Callable[[], datetime]
 NAMED = 5
 """Number of file names that a flag lists for each reason to keep files.
 
@@ -42,38 +38,32 @@ A flag has at most twice as many reasons.
 """
 
 
-def perform(job: Job, clock: Clock = lambda: datetime.now(UTC)) -> Outcome:
+def perform(job: Job, clock: Clock = utc_now) -> Outcome:
     """Strip the cell.
 
     Raises FlagExists while a strip is under way, TemporaryError, or PermanentError with the reasons
     against it.
     """
     cell = job.the_cell
-    work = flags.strip(cell.stem)
-    former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
-    # The record of earlier deletions must survive if this attempt is killed or refused.
-    begun = former is not None and former.record.get("files") != 0
-    lock = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    known = carried_finding(former.record if former else {})
-    flags.begin_attempt(job.pipeline, work, job.owner, lock=lock, record=known)
-    done = False
-    record: dict[str, object] = {"reason": "it ended early", **known}
     deleted = DeletedFiles()
-    try:
-        job.log().command(command_of(job))
-        refuse_while_under_way(job, flags.deletable(cell.stem))
-        record |= _strip(job, record, deleted, clock, former.record if former else {})
-        done = True
-    except HesiodError as error:
-        record |= {"reason": str(error), "needs_person": not isinstance(error, TemporaryError)}
-        raise
-    finally:
-        if not done and (deleted.files or not begun):
-            record |= {"files": deleted.files}  # 0: the cell is unchanged
-        record |= {"ended": iso(clock()), "cell": str(cell)}
-        flags.end_attempt(job.pipeline, work, job.owner, "done" if done else "failed", record)
+    work = flags.strip(cell.stem)
+    log = job.log()
+    with attempt_at(job, work, StripRecord, _known_finding, log=log, clock=clock) as attempt:
+        try:
+            refuse_while_under_way(job, flags.deletable(cell.stem))
+            _strip(job, attempt, deleted, clock)
+        except BaseException:
+            # The record of earlier deletions must survive if this attempt is killed or refused.
+            if deleted.files or not attempt.former or attempt.before.unchanged:
+                attempt.result = replace(attempt.result, files=deleted.files)
+            raise
     _flag_run(job)
     return "done"
+
+
+def _known_finding(before: StripRecord) -> StripRecord:
+    """The former finding. Without a number of files, some may be deleted: no record is lost."""
+    return StripRecord(finding=before.finding)
 
 
 def find_strippable(job: Job) -> DeletionProof | DeletionRefused:
@@ -99,42 +89,42 @@ def refuse_while_under_way(job: Job, other: str) -> None:
 
 def _strip(
     job: Job,
-    record: dict[str, object],
+    attempt: OpenAttempt[StripRecord],
     deleted: DeletedFiles,
     clock: Clock,
-    former: Mapping[str, object],
-) -> dict[str, object]:
-    """Prove and delete; returns the record of the flag.
+) -> None:
+    """Prove and delete; sets the result and the reason of `attempt`.
 
-    `former` is the record before this attempt. A problem that MinKNOW's checksums prove is put into
-    `record` at once, because the strip is then refused.
+    A problem that MinKNOW's checksums prove is recorded
+    although the strip is refused.
     """
     cell = job.the_cell
     answer = examine_cell(job, clock=clock)
     if isinstance(answer, DeletionRefused):
         if answer.checksums.wrong:
-            record |= answer.checksums.finding(iso(clock()))
+            finding = answer.checksums.finding(iso(clock()))
+            attempt.result = replace(attempt.result, finding=finding)
         if answer.reasons == (NOTHING,):
-            return {
-                "reason": "every file that may be deleted was already deleted",
-                **{key: former[key] for key in RECORDED if key in former},
-            }
+            nothing = "every file that may be deleted was already deleted"
+            attempt.reason = AttemptEnd.of(attempt.former).reason or nothing
+            attempt.result = replace(attempt.before, finding=attempt.result.finding)
+            return
         raise PermanentError(f"{job.run_dir.name} {cell} is not stripped: {answer}")
     delete_files(answer, job, deleted, still=lambda: _require_no_blocker(job), clock=clock)
     kept = kept_words(answer.kept)
     removed = f"{number_of(deleted.files, 'file')}, {number_of(deleted.bytes, 'byte')}"
-    sentence = f"{removed} removed from landing; copies: {', '.join(answer.places)}"
-    job.log().line(f"{cell}: stripped: {sentence}")
+    attempt.reason = f"{removed} removed from landing; copies: {', '.join(answer.places)}"
+    job.log().line(f"{cell}: stripped: {attempt.reason}")
     for words in kept:
         job.log().line(f"{cell}: {words}")
-    return {
-        "reason": sentence,
-        "files": deleted.files,
-        "bytes": deleted.bytes,
-        "inventory": answer.inventory_digest,
-        "places": list(answer.places),
-        "kept": kept,
-    }
+    attempt.result = StripRecord(
+        deleted.files,
+        deleted.bytes,
+        answer.inventory_digest,
+        answer.places,
+        tuple(kept),
+        attempt.result.finding,
+    )
 
 
 def _require_no_blocker(job: Job) -> None:

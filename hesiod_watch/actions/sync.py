@@ -12,17 +12,17 @@ again.
 from __future__ import annotations
 
 import logging
-from functools import partial
 
-from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, Progress
+from hesiod_watch.core.results import WorkRecord
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process
-from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
@@ -41,21 +41,8 @@ def perform(job: Job) -> Outcome:
     """
     location = flags.read_upstream(job.pipeline) or ""
     upstream = upstream_of(job, location)
-    lock = partial(alone_on_this_host, job.config.landing, job.run_dir.name)
-    flags.begin_attempt(job.pipeline, flags.SYNC, job.owner, lock=lock)
-    outcome: flags.AttemptOutcome = "failed"
-    record: dict[str, object] = {}
-    try:
-        job.log().command(command_of(job))
+    with attempt_at(job, flags.SYNC, WorkRecord, log=job.log()):
         _sync(job, upstream, location)
-        outcome = "done"
-    except HesiodError as error:
-        # A message is sent only if a person is needed. Other errors are retried automatically,
-        # and people find them in the record.
-        record = {"reason": str(error), "needs_person": not isinstance(error, TemporaryError)}
-        raise
-    finally:
-        flags.end_attempt(job.pipeline, flags.SYNC, job.owner, outcome, record)
     return "done"
 
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from hesiod_watch.actions import Job, Outcome, command_of
+from hesiod_watch.actions import Job, Outcome
+from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.actions.outputs.check import verify_cell
-from hesiod_watch.actions.outputs.ingest_dir import hold_ingest_dir
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
@@ -26,6 +26,7 @@ from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
 from hesiod_watch.core.model import CellId, Progress
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.results import CopyRecord, DoneRecord, VerificationRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
@@ -41,10 +42,8 @@ from hesiod_watch.remote.backup.manifests import (
 )
 from hesiod_watch.remote.backup.minknow_hashes import compare
 from hesiod_watch.remote.backup.store import BackupStore, opened
-from hesiod_watch.rules.checksum_findings import carried_finding, problem_of
+from hesiod_watch.rules.checksum_findings import problem_of
 from hesiod_watch.rules.copies import (
-    CopyRecord,
-    damage_in,
     digest,
     known_copies,
     raw_place,
@@ -85,12 +84,12 @@ def perform(job: Job) -> Outcome:
     """
     cell = job.the_cell
     log = RunLog(job.output / "backup.log")
-    log.command(command_of(job))
     reporter = ProgressReporter(job.output / cell.library / cell.name, job.on_progress, COPIES_FILE)
     try:
         found = verify_and_record(
             job,
-            say=lambda phase, done, total: reporter.say(Progress(phase, done, total)),
+            lambda phase, done, total: reporter.say(Progress(phase, done, total)),
+            log,
             stop=lambda: bool(job.stop_flag()),
         )
     finally:
@@ -109,38 +108,36 @@ def perform(job: Job) -> Outcome:
 def verify_and_record(
     job: Job,
     say: Say = lambda phase, done, total: None,
+    log: RunLog | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> VerificationResult:
-    """Read every copy, in an attempt of its own, until `stop` returns True.
+    """Read every copy, in an attempt of its own.
 
     Raises FlagExists while another attempt is under way, HesiodError.
     """
-    cell, work = job.the_cell, flags.verify(job.the_cell.stem)
-    listing = flags.read_flags(job.pipeline)
-    former = listing.attempt(work, process.judge_here)
-    known = damage_in(former)
-    # Earlier damage stays recorded until this attempt has read all, also if it is killed.
-    finding = carried_finding(former.record) if former else {}
-    carried: dict[str, object] = ({"problems": list(known)} if known else {}) | finding
-    flags.begin_attempt(job.pipeline, work, job.owner, lock=hold_ingest_dir(job), record=carried)
-    record: dict[str, object] = {"reason": "it ended early", **carried}
-    outcome: flags.AttemptOutcome = "failed"
-    try:
-        found = verify_copies(job.config, job.run_dir, job.output, cell, say=say, stop=stop)
-        record = _record(found, known) | (found.checksums.finding(iso_now()) or finding)
-        outcome = "failed" if found.problems or found.unread else "done"
-    except HesiodError as error:
-        record["reason"] = str(error)[:LONGEST]
-        raise
-    finally:
-        flags.end_attempt(
-            job.pipeline,
-            work,
-            job.owner,
-            outcome,
-            {**record, "cell": str(cell), "ended": iso_now()},
+    work = flags.verify(job.the_cell.stem)
+    with attempt_at(job, work, VerificationRecord, _known_damage, log=log) as attempt:
+        found = verify_copies(job.config, job.run_dir, job.output, job.the_cell, say=say, stop=stop)
+        known = attempt.before
+        problems = list(found.problems)
+        if found.unread:
+            # Not every place could be read again, so earlier damage stays recorded.
+            problems += [problem for problem in known.problems if problem not in problems]
+        fitting = _sentences_that_fit(problems)
+        if len(problems) > len(fitting):
+            fitting.append(f"and {len(problems) - len(fitting)} more")
+        now = found.checksums.finding(iso_now())
+        attempt.result = VerificationRecord(
+            tuple(found.copies), found.local_read, tuple(fitting), now if now.at else known.finding
         )
+        attempt.failed = bool(found.problems or found.unread)
+        attempt.reason = "; ".join([*found.problems[:1], *found.unread])[:LONGEST]
     return found
+
+
+def _known_damage(before: VerificationRecord) -> VerificationRecord:
+    """Earlier damage: it stays recorded until an attempt has read all, also if that is killed."""
+    return VerificationRecord(problems=before.problems, finding=before.finding)
 
 
 def _sentences_that_fit(problems: Sequence[str]) -> list[str]:
@@ -153,24 +150,6 @@ def _sentences_that_fit(problems: Sequence[str]) -> list[str]:
             break
         fitting.append(problem[:LONGEST])
     return fitting
-
-
-def _record(found: VerificationResult, known: Sequence[str]) -> dict[str, object]:
-    problems = list(found.problems)
-    if found.unread:
-        # Not every place could be read again, so earlier damage stays recorded.
-        problems += [problem for problem in known if problem not in problems]
-    record: dict[str, object] = {
-        "copies": [copy.record() for copy in found.copies],
-        "here": found.local_read,
-    }
-    if problems:
-        fitting = _sentences_that_fit(problems)
-        record["problems"] = fitting + (
-            [f"and {len(problems) - len(fitting)} more"] if len(problems) > len(fitting) else []
-        )
-    why = [*found.problems[:1], *found.unread]
-    return record | ({"reason": "; ".join(why)[:LONGEST]} if why else {})
 
 
 def verify_copies(
@@ -206,7 +185,7 @@ class _Verification:
     def make(self, *, backups: bool) -> VerificationResult:
         listing = flags.read_flags(self.run_dir / "pipeline")
         done = listing.cell(self.cell.stem, process.judge_here).done
-        manifest = done.record.get("manifest_md5") if done else None
+        manifest = DoneRecord.of(done).manifest_md5
         try:
             self.say("reading results", 0, 0)
             self._results(manifest)
@@ -220,7 +199,7 @@ class _Verification:
         except TemporaryError as error:
             self.found.unread.append(str(error))
             return self.found
-        if backups and isinstance(manifest, str):
+        if backups and manifest:
             attempts = [
                 listing.attempt(work(self.cell.stem), process.judge_here)
                 for work in (flags.backup, flags.verify)
@@ -231,7 +210,7 @@ class _Verification:
                     self._backup(backup, copy, results, raw)
         return self.found
 
-    def _results(self, manifest: object) -> None:
+    def _results(self, manifest: str) -> None:
         if manifest and manifest_md5(self.cell_output) != manifest:
             self.found.problems.append(
                 f"output: manifest.json is not the one that its flag done names ({manifest})"

@@ -45,7 +45,8 @@ def retry_arguments(parser: argparse.ArgumentParser) -> None:
 
 def release_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "For a claim whose owner cannot be proven alive or dead (another host, an empty flag)."
+        "For a claim whose owner cannot be proven alive or dead (another host, an empty flag), or"
+        " whose worker died and whose next attempt waits."
         " Moves the claim to pipeline/attic/. If the owner is alive after all, it will not publish."
     )
     _add_decision(parser, call_release, "every cell with such a claim")
@@ -137,8 +138,8 @@ def call_release(options: argparse.Namespace) -> int:
     snapshot, cell = _subject(options)
     candidates = [_require_cell(snapshot, cell)] if cell else list(snapshot.cells)
     processing = [candidate for candidate in candidates if stage_of(candidate) is Stage.PROCESSING]
-    unproven = [candidate for candidate in processing if _liveness(candidate) is Liveness.UNKNOWN]
-    if cell and not unproven:
+    waiting = [candidate for candidate in processing if _waits(candidate)]
+    if cell and not waiting:
         candidate = candidates[0]
         claim = candidate.flags.claim
         state = (
@@ -150,11 +151,11 @@ def call_release(options: argparse.Namespace) -> int:
             f"{_label(snapshot, cell)} is {stage_of(candidate)}; {state}; there is nothing to"
             " release"
         )
-    if not unproven:
+    if not waiting:
         raise PermanentError(
             f"{_label(snapshot, cell)}: no claim has an owner whose state is unknown"
         )
-    for candidate in unproven:
+    for candidate in waiting:
         flags.archive_flags(snapshot.path / "pipeline", candidate.id.stem, why=options.why)
         owner = owner_words(candidate.flags.claim.owner if candidate.flags.claim else None)
         _log(
@@ -183,8 +184,13 @@ def _require_cell(snapshot: Snapshot, cell: CellId) -> Cell:
     return found
 
 
-def _liveness(cell: Cell) -> Liveness | None:
-    return cell.flags.claim.liveness if cell.flags.claim else None
+def _waits(cell: Cell) -> bool:
+    """Whether a claim waits: for a person, or for the pause after the death of its worker."""
+    claim = cell.flags.claim
+    return claim is not None and (
+        claim.liveness is Liveness.UNKNOWN
+        or (claim.liveness is Liveness.DEAD and claim.death is not None)
+    )
 
 
 def _refuse_if_owned(cell: Cell) -> None:

@@ -17,6 +17,7 @@ from hesiod_watch.core.action_kinds import STRIP
 from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.core.model import CellId, Stage
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.results import StripRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
 from hesiod_watch.rules.retention import stripped
@@ -89,10 +90,6 @@ def _strip(job: Job, cell: CellId) -> None:
     if perform(job) == "nothing":
         raise PermanentError(f"{cell} is being stripped by another process; see hesiod-watch flags")
     found = look_at(job.config, job.run_dir).cell(cell)
-    record = found.strip.record if found and found.strip else {}
-    print(
-        f"{display(str(cell))}: {display(found.strip.why if found and found.strip else 'stripped')}"
-    )
-    kept = record.get("kept")
-    for words in kept if isinstance(kept, list) else ():
-        print(f"{display(str(cell))}: {display(str(words))}")
+    last = found.strip if found else None
+    for words in (last.why, *StripRecord.of(last).kept) if last else ("stripped",):
+        print(f"{display(str(cell))}: {display(words)}")

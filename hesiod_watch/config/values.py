@@ -237,6 +237,11 @@ class ProcessingSettings:
     attempts_per_day: Annotated[int, IntegerValue(1, 1000)] = 3
     """How often a cell is started within 24 hours before it counts as failed."""
 
+    attempt_pause: Annotated[float, DurationValue(at_least=0)] = 60.0
+    """Pause before the second attempt at a cell whose worker died; 5 times as long before the
+    third, 30 times before each later one.
+    """
+
 
 @dataclass(frozen=True, slots=True)
 class ReportSettings:
@@ -317,6 +322,7 @@ class Config:
             local=self.local,
             grace=processing.grace,
             attempts_per_day=processing.attempts_per_day,
+            attempt_pauses=tuple(processing.attempt_pause * factor for factor in (1, 5, 30)),
             ingest_interval=processing.ingest_interval if processing.ingest else None,
             sync_interval=self.watch.upstream_interval,
             backups=frozenset(backup.name for backup in self.backups),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.text import number_of
@@ -23,6 +23,30 @@ LONGEST = 2_000
 _ALWAYS = ("files", "agreeing", "differing", "absent")
 """Keys that a record always contains, also with an empty value."""
 _DIGEST = 12
+
+
+@dataclass(frozen=True, slots=True)
+class ChecksumFinding:
+    """Finding about a cell, as the flag of each work that has compared it contains it."""
+
+    said: str = ""  # sentence for people; "" if nothing is wrong or nothing is known
+    names: str = ""  # digest of the names of the affected files
+    at: str = field(default="", compare=False)  # ISO 8601, UTC; "": nothing was found out
+
+    def record(self) -> dict[str, object]:
+        return {KEY: {"at": self.at, "said": self.said, "set": self.names}} if self.at else {}
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, object]) -> ChecksumFinding:
+        """Read the finding in the record of a flag; NO_FINDING if it has none."""
+        entry = record.get(KEY)
+        if not isinstance(entry, Mapping):
+            return NO_FINDING
+        said, names = str(entry.get("said", "")), str(entry.get("set", ""))
+        return cls(said, names, str(entry.get("at") or "unknown"))
+
+
+NO_FINDING = ChecksumFinding()
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,19 +153,19 @@ class MinknowChecksums:
             problem if isinstance(problem, str) else "",
         )
 
-    def finding(self, at: str) -> dict[str, object]:
-        """Return the part of a flag's record with the time `at` and the problem.
+    def finding(self, at: str) -> ChecksumFinding:
+        """Return the finding at the time `at`.
 
         It is empty if no problem was found and not every file was compared. Such an incomplete
         reading must not withdraw an earlier finding.
         """
         if not self or (not self.wrong and (self.not_compared or self.problem)):
-            return {}
+            return NO_FINDING
         names = "\0".join(
             ["differing", *sorted(self.differing), "", "absent", *sorted(self.absent)]
         )
         digest = hashlib.sha256(names.encode("utf-8", "surrogateescape")).hexdigest()[:_DIGEST]
-        return {KEY: {"at": at, "said": self.wrong[:LONGEST], "set": digest if self.wrong else ""}}
+        return ChecksumFinding(self.wrong[:LONGEST], digest if self.wrong else "", at)
 
     @property
     def _title(self) -> str:

@@ -121,6 +121,14 @@ def why_in(text: str | None) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkerDeath:
+    """End of a worker without a result, as the process that started it saw and recorded it."""
+
+    reason: str  # such as "attempt 1 was killed by signal 9 (out of memory?)"
+    time: str  # ISO 8601, UTC
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
     """One epoch of a claim: its decider, its worker, and whether they are alive."""
 
@@ -132,6 +140,7 @@ class Claim:
     evidence: str  # one sentence: the reason for `liveness`
     # mtime of the claim's flag: seconds since the epoch, by the file system's clock; 0.0: unknown
     made: float = 0.0
+    death: WorkerDeath | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,6 +519,9 @@ class Policy:
     # Grace period after a final_summary: an incomplete cell is reported when it is over.
     grace: float = 3600.0
     attempts_per_day: int = 3  # claims of one cell in 24 hours before the cell fails
+    # From the death of a worker to the next attempt at its cell, by the number of attempts in 24
+    # hours; the last one counts for all later attempts.
+    attempt_pauses: tuple[float, ...] = (60.0, 300.0, 1800.0)
     # Shortest time from one start of ingest to the next; None: no ingest.
     ingest_interval: float | None = 60.0
     sync_interval: float = 0.0  # shortest time from one sync of a run to the next

@@ -83,6 +83,11 @@ def whole_number(value: object) -> int | None:
     return value if type(value) is int and 0 <= value < MOST else None
 
 
+def texts_in(value: object) -> tuple[str, ...]:
+    """Return the entries of a record's list as texts; empty for anything else."""
+    return tuple(str(each) for each in value) if isinstance(value, list) else ()
+
+
 def numbers_in(value: object) -> dict[str, int | float | None]:
     """Return the amounts (not negative) and nulls of a record's object by name; drop the rest."""
     named = value.items() if isinstance(value, dict) else ()

@@ -26,9 +26,9 @@ def start_worker(
     *,
     log: Path | None,
     inherit: Sequence[int],
-    on_exit: Callable[[int], None],
+    on_exit: Callable[[int, int], None],
 ) -> subprocess.Popen[bytes]:
-    """Start a process in its own session; `on_exit` gets its exit code, in another thread.
+    """Start a process in its own session; `on_exit` gets its pid and exit code, in another thread.
 
     Its output is appended to `log`, or discarded if `log` cannot be opened. `inherit` are
     descriptors that it keeps open. Raises OSError when the program cannot be started.
@@ -52,7 +52,7 @@ def start_worker(
             os.close(output)
 
     def wait() -> None:
-        on_exit(process.wait())
+        on_exit(process.pid, process.wait())
 
     threading.Thread(target=wait, name=f"wait-{process.pid}", daemon=True).start()
     return process

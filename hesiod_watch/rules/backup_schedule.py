@@ -14,9 +14,16 @@ from datetime import datetime, timedelta
 
 from hesiod_watch.core.action_kinds import BACKUP, VERIFY
 from hesiod_watch.core.model import Action, Attempt, Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.results import (
+    AttemptEnd,
+    BackupRecord,
+    DoneRecord,
+    RunBackupRecord,
+    VerificationRecord,
+)
 from hesiod_watch.core.times import BackOff, due_at, time_at, time_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
-from hesiod_watch.rules.copies import copies_in, damage_in, known_copies
+from hesiod_watch.rules.copies import damage_in, known_copies
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.stages import SETTLED, at, digest_of, digest_of_report, stage_of
 
@@ -69,11 +76,12 @@ def backup_reason(cell: Cell, policy: Policy) -> str:
         return "processed, and not copied to a backup"
     if not last.outcome:
         return f"its backup was begun and not finished: {last.evidence}"
-    if last.record.get("manifest") != manifest:
+    result = BackupRecord.of(last)
+    if result.manifest != manifest:
         return "processed again since its last backup" if last.outcome == "done" else _failed(last)
     if last.outcome != "done":
         return _failed(last)
-    missing = policy.backups - {copy.backup for copy in copies_in(last.record)}
+    missing = policy.backups - {copy.backup for copy in result.copies}
     return f"no verified copy on {', '.join(sorted(missing))}" if missing else ""
 
 
@@ -111,15 +119,14 @@ def verify_due(cell: Cell, policy: Policy, now: datetime) -> datetime | None:
 
 def manifest_of(cell: Cell) -> str:
     """MD5 of the manifest that `.done` records; "" if it was made by hand or an old Hesiod."""
-    found = cell.flags.done.record.get("manifest_md5") if cell.flags.done else None
-    return found if isinstance(found, str) else ""
+    return DoneRecord.of(cell.flags.done).manifest_md5
 
 
 def ended_at(last: Attempt | None) -> datetime | None:
     """When an attempt ended by its record, else when it began; None if neither is recorded."""
     if last is None:
         return None
-    return time_of(last.record.get("ended")) or time_of(last.owner.time if last.owner else None)
+    return time_of(AttemptEnd.of(last).ended) or time_of(last.owner.time if last.owner else None)
 
 
 def finished_at(cell: Cell, now: datetime) -> datetime | None:
@@ -129,7 +136,7 @@ def finished_at(cell: Cell, now: datetime) -> datetime | None:
     flag, then the end of the cell's backup.
     """
     done = cell.flags.done
-    known = (time_at(done.mtime), time_of(done.record.get("time"))) if done else ()
+    known = (time_at(done.mtime), time_of(DoneRecord.of(done).time)) if done else ()
     return next((time for time in (*known, ended_at(cell.backup)) if time and time <= now), None)
 
 
@@ -142,7 +149,7 @@ def run_digest(snapshot: Snapshot) -> str:
             continue
         flag = cell.flags.done or cell.flags.failed or cell.flags.aborted
         backed_up = (
-            cell.backup.record.get("manifest")
+            BackupRecord.of(cell.backup).manifest
             if cell.backup and cell.backup.outcome == "done"
             else ""
         )
@@ -213,7 +220,7 @@ def copy_locations(snapshot: Snapshot, cell: Cell) -> tuple[CopyLocation, ...]:
     if stage_of(cell) is not Stage.PROCESSED:
         return ()
     last = cell.verification
-    read = str(last.record.get("ended", "")) if last and last.record.get("here") else ""
+    read = AttemptEnd.of(last).ended if last and VerificationRecord.of(last).here else ""
     problems = damage_in(last)
 
     def location(where: str, path: str, holds: str, verified_at: str = read) -> CopyLocation:
@@ -263,6 +270,6 @@ def _run_due(snapshot: Snapshot, now: datetime) -> bool:
         return False
     last = snapshot.backup
     if last and last.outcome == "done":
-        return last.record.get("covers") != run_digest(snapshot)
+        return RunBackupRecord.of(last).covers != run_digest(snapshot)
     due = _next(last, now)
     return due is not None and due <= now

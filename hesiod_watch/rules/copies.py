@@ -8,46 +8,16 @@ describes the past: a deletion that relies on a copy needs a recent reading of t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
-from datetime import datetime
-from typing import Any
+from collections.abc import Iterable
 
 from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.model import Attempt, CellId
-from hesiod_watch.core.records import whole_number
-from hesiod_watch.core.times import time_of
+from hesiod_watch.core.results import BackupRecord, CopyRecord, VerificationRecord
 
 RESULTS = "results"
 RAW = "raw"
 FLAGS = "pipeline"
 SUPERSEDED = "superseded"
-
-
-@dataclass(frozen=True, slots=True)
-class CopyRecord:
-    """One copy of a cell that was read completely and agreed with its facts."""
-
-    backup: str  # name of the backup in the configuration
-    identity: str  # id in the marker of the backup
-    # file system of the copy, as `BackupStore.device` gave it; valid until that host boots again
-    device: str
-    location: str
-    manifest_md5: str  # MD5 of the manifest.json that the results agree with
-    raw_digest: str  # `digest` of all facts of the raw data; "" if none are known
-    files: int
-    bytes: int
-    verified_at: str  # ISO 8601, UTC
-    raw: bool  # whether the raw data are part of the copy, by the policy of that backup
-
-    def record(self) -> dict[str, object]:
-        """The record as a JSON object."""
-        return asdict(self)
-
-    @property
-    def verified(self) -> datetime | None:
-        """Time of the verification; None if the record has none."""
-        return time_of(self.verified_at)
 
 
 def digest(facts: Entries) -> str:
@@ -61,34 +31,13 @@ def digest(facts: Entries) -> str:
     return total.hexdigest()
 
 
-def copies_in(record: Mapping[str, object]) -> tuple[CopyRecord, ...]:
-    """The copy records in a flag's record; invalid ones are left out."""
-    listed = record.get("copies")
-    found = [_copy(each) for each in listed] if isinstance(listed, list) else []
-    return tuple(copy for copy in found if copy is not None)
-
-
-def _copy(record: object) -> CopyRecord | None:
-    if not isinstance(record, dict):
-        return None
-    kinds = {"files": int, "bytes": int, "raw": bool}
-    values: dict[str, Any] = {each.name: record.get(each.name) for each in fields(CopyRecord)}
-    if any(type(value) is not kinds.get(name, str) for name, value in values.items()):
-        return None
-    return (
-        CopyRecord(**values)
-        if all(whole_number(values[name]) is not None for name in ("files", "bytes"))
-        else None
-    )
-
-
 def known_copies(manifest_md5: str, *attempts: Attempt | None) -> tuple[CopyRecord, ...]:
     """Copies of a manifest's files that attempts have recorded, the newest of each backup.
 
     The attempts are backups and verifications.
     """
     newest: dict[str, CopyRecord] = {}
-    for copy in (copy for each in attempts if each for copy in copies_in(each.record)):
+    for copy in (copy for each in attempts for copy in BackupRecord.of(each).copies):
         if copy.manifest_md5 != manifest_md5 or not manifest_md5:
             continue
         former = newest.get(copy.backup)
@@ -104,8 +53,7 @@ def damage_in(verification: Attempt | None) -> tuple[str, ...]:
 
     Any damage prevents every deletion.
     """
-    found = verification.record.get("problems") if verification else None
-    return tuple(str(each) for each in found) if isinstance(found, list) else ()
+    return VerificationRecord.of(verification).problems
 
 
 def results_place(run: str, cell: CellId) -> str:

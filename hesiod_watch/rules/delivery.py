@@ -9,12 +9,11 @@ may be lost then.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.core.action_kinds import NOTIFY, TELL
 from hesiod_watch.core.model import Action, Outbox, Policy, Snapshot
-from hesiod_watch.core.records import current, whole_number
+from hesiod_watch.core.results import DeliveryFailure, DeliveryRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import BackOff, due_until, rested, time_of
 from hesiod_watch.rules.events import due
@@ -26,20 +25,6 @@ WAIT = timedelta(seconds=30)
 """Time between two checks of another process's delivery, whose end is not announced."""
 OVERDUE = timedelta(hours=1)
 """Age of an undelivered message after which a person is informed in another way."""
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryFailure:
-    """Why a channel does not accept a run's messages, and when it is retried.
-
-    Times are ISO 8601, UTC.
-    """
-
-    reason: str
-    attempts: int = 1
-    since: str = ""
-    until: str = ""
-    needs_person: bool = False  # a retry alone will not help
 
 
 # Rules of the plan.
@@ -78,24 +63,13 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[da
 # Failures and their consequences.
 
 
-def delivery_failures(outbox: Outbox) -> dict[str, DeliveryFailure]:
+def delivery_failures(outbox: Outbox) -> Mapping[str, DeliveryFailure]:
     """Failures of the last attempt, by channel.
 
     A record that cannot be understood is not a failure: its channel is tried again.
     """
     last = outbox.last_attempt
-    recorded = last.record.get("channels") if last else None
-    failures = {}
-    for name, record in recorded.items() if isinstance(recorded, Mapping) else ():
-        fields = current(record) if isinstance(record, Mapping) else {}
-        attempts = whole_number(fields.get("attempts"))
-        if attempts is not None:
-            texts = {key: str(fields.get(key, "")) for key in ("reason", "since", "until")}
-            needs_person = fields.get("needs_person") is True
-            failures[str(name)] = DeliveryFailure(
-                attempts=attempts, needs_person=needs_person, **texts
-            )
-    return failures
+    return DeliveryRecord.of(last).failures
 
 
 def after(
@@ -113,11 +87,6 @@ def after(
     return DeliveryFailure(
         reason, attempts, since, _iso(now + max(delay, timedelta(0))), needs_person
     )
-
-
-def record_of(found: Mapping[str, DeliveryFailure]) -> dict[str, object]:
-    """Failures as the flags of a delivery attempt record them, beside their owner."""
-    return {"channels": {name: asdict(failure) for name, failure in found.items()}} if found else {}
 
 
 def due_channels(outbox: Outbox, now: datetime) -> list[str]:

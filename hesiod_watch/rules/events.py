@@ -21,6 +21,7 @@ from datetime import datetime
 
 from hesiod_watch.core.action_kinds import TELL
 from hesiod_watch.core.model import LOCAL, Cell, CellId, Flag, Policy, RunName, Snapshot, Stage
+from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.rules.attention import is_resolved, overdue_cells
 from hesiod_watch.rules.checksum_findings import finding_of, finding_when_processed, other_damage
 from hesiod_watch.rules.run_types import type_of
@@ -188,10 +189,10 @@ def _sync_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
     The sync is retried every few minutes and does not say what is new.
     """
     last = snapshot.sync
-    if last and last.outcome == "failed" and last.record.get("needs_person"):
-        day = str(last.record.get("time", ""))[:10]
+    if last and last.outcome == "failed" and AttemptEnd.of(last).needs_person:
+        day = last.owner.time[:10] if last.owner else ""
         # Counts and codes in the reason may change each time.
-        reason = re.sub("[0-9]+", "0", str(last.record.get("reason", "")))
+        reason = re.sub("[0-9]+", "0", AttemptEnd.of(last).reason)
         yield Event("sync-failed", snapshot.run, f"sync-failed.{_digest(reason, day)}")
 
 
@@ -201,7 +202,7 @@ def _backup_failed(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterato
         cell.backup for cell in snapshot.cells if cell.backup and cell.backup.outcome == "failed"
     ]
     days = [
-        str(each.record.get("ended", ""))[:10]
+        AttemptEnd.of(each).ended[:10]
         for each in failing
         if each.owner and each.owner.epoch >= ATTEMPTS
     ]

@@ -22,8 +22,10 @@ from hesiod_watch.core.model import (
     Stage,
     Verdict,
 )
+from hesiod_watch.core.results import DoneRecord, StripRecord
 from hesiod_watch.core.text import number_of
-from hesiod_watch.core.times import time_of
+from hesiod_watch.core.times import iso, time_of
+from hesiod_watch.rules.attempt_pauses import attempt_due, next_epoch, pause_words
 from hesiod_watch.rules.attention import overdue, steps, summary_time
 from hesiod_watch.rules.backup_schedule import copy_locations
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
@@ -105,7 +107,7 @@ def explain_cell(
     if cell is None:
         raise KeyError(cell_id)
     stage = stage_of(cell)
-    happens = _next(decision, cell_id) or _cell_next(snapshot, cell, policy)
+    happens = _next(decision, cell_id) or _cell_next(snapshot, cell, policy, now)
     late = (
         ["overdue: the grace period after its final_summary is over"]
         if overdue(cell, policy, now)
@@ -160,7 +162,7 @@ def _cell_evidence(cell: Cell, now: datetime) -> Iterator[str]:
         released = ", released" if claim.yielded else ""
         evidence = f" ({claim.evidence})" if claim.evidence else ""
         yield f"claim {claim.epoch} by {owner}: {claim.liveness}{released}{evidence}"
-    if flags.done and (counted := flags.done.record.get("counted")):
+    if counted := DoneRecord.of(flags.done).counted:
         yield f"counted: {counted}"
     if flags.synced and (flags.accepted or by_hand(cell)):
         yield "flag synced: accepted as complete by a person"
@@ -205,8 +207,7 @@ def _copy_evidence(snapshot: Snapshot, cell: Cell, now: datetime) -> Iterator[st
     ):
         if last and last.outcome:
             yield f"{work}: {'' if last.outcome == 'done' else 'no: '}{last.why}"
-    kept = cell.strip.record.get("kept") if cell.strip else None
-    yield from (str(words) for words in (kept if isinstance(kept, list) else ()))
+    yield from StripRecord.of(cell.strip).kept
     for work, last in (("backup", cell.backup), ("verification", cell.verification)):
         if last and last.outcome != "done":
             how = f"failed: {last.why}" if last.outcome else f"under way, {last.liveness}"
@@ -240,7 +241,7 @@ def _run_next(snapshot: Snapshot) -> str:
     return "nothing by itself"
 
 
-def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy) -> str:
+def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> str:
     stage = stage_of(cell)
     if snapshot.stop_flags(PROCESS):
         return "nothing, because the run is flagged " + ", ".join(snapshot.stop_flags(PROCESS))
@@ -248,6 +249,10 @@ def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy) -> str:
         claim = cell.flags.claim
         if claim and claim.liveness is Liveness.UNKNOWN:
             return "nothing, until its owner is seen to end or a person releases the claim"
+        due = attempt_due(cell, policy, now)
+        if due and due > now:
+            left = ago((due - now).total_seconds())
+            return f"attempt {next_epoch(cell)} starts in {left}, at {iso(due)}"
         return "its worker finishes it, or is found dead and replaced"
     if stage is Stage.READY and not type_of(snapshot, policy).process:
         name = type_of(snapshot, policy).name
@@ -314,6 +319,8 @@ def _cell_can(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) -> 
             "if you have checked that the owner is dead: "
             f"hesiod-watch release {run} {cell.id} --why …"
         )
+    if pause_words(cell, policy, now):
+        yield f"start the next attempt now: hesiod-watch release {run} {cell.id} --why …"
     if overdue(cell, policy, now):
         yield from steps(snapshot, cell)
     elif stage is Stage.INCOMPLETE and cell.present:

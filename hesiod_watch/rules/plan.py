@@ -16,7 +16,6 @@ from hesiod_watch.core.model import (
     LOCAL,
     Action,
     Cell,
-    Claim,
     Decision,
     Liveness,
     Owner,
@@ -25,8 +24,15 @@ from hesiod_watch.core.model import (
     Stage,
 )
 from hesiod_watch.core.text import number_of
-from hesiod_watch.core.times import due_at, rested, time_at, time_of
+from hesiod_watch.core.times import due_at, rested, time_of
 from hesiod_watch.rules import backup_schedule, delivery, retention
+from hesiod_watch.rules.attempt_pauses import (
+    attempt_due,
+    attempts_today,
+    is_orphan,
+    next_epoch,
+    pause_words,
+)
 from hesiod_watch.rules.attention import disagrees, grace_end, overdue, summary_time
 from hesiod_watch.rules.liveness import unclear, under_way
 from hesiod_watch.rules.run_types import type_of, type_problem
@@ -38,8 +44,6 @@ from hesiod_watch.rules.stages import (
     settled,
     stage_of,
 )
-
-DAY = timedelta(days=1)
 
 WAIT_FOR_WORKER = 5.0
 """Seconds between two looks at a worker of another process: no event announces its end."""
@@ -95,23 +99,26 @@ def want_process(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[
     for cell in at(snapshot, Stage.READY):
         state = by_hand(cell) or "synced and complete"
         yield Action(PROCESS, snapshot.run, cell=cell.id, reason=f"{state}, not started")
-    for cell in _orphans(snapshot):
-        if _attempts(cell, now) < policy.attempts_per_day:
+    for cell in snapshot.cells:
+        due = attempt_due(cell, policy, now)
+        if due is not None and due <= now:
             claim = cell.flags.claim
             why = (
-                f"attempt {claim.epoch} has ended without a result: {claim.evidence}"
-                if claim
-                else "every claim was released"
+                "every claim was released"
+                if claim is None
+                else claim.evidence
+                if claim.death
+                else f"attempt {claim.epoch} has ended without a result: {claim.evidence}"
             )
-            yield Action(PROCESS, snapshot.run, cell=cell.id, epoch=_next_epoch(cell), reason=why)
+            yield Action(PROCESS, snapshot.run, cell=cell.id, epoch=next_epoch(cell), reason=why)
 
 
 def want_give_up(snapshot: Snapshot, policy: Policy, now: datetime) -> Iterator[Action]:
     """Give up a cell whose workers die repeatedly; it needs a person before the next attempt."""
     if not snapshot.may_start(GIVE_UP) or not type_of(snapshot, policy).process:
         return
-    for cell in _orphans(snapshot):
-        attempts = _attempts(cell, now)
+    for cell in filter(is_orphan, snapshot.cells):
+        attempts = attempts_today(cell, now)
         if attempts >= policy.attempts_per_day:
             claim = cell.flags.claim
             evidence = claim.evidence if claim else "every claim was released"
@@ -240,7 +247,8 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
     for cell in snapshot.cells:
         stage = stage_of(cell)
         if stage is Stage.PROCESSING:
-            times.append(now + timedelta(seconds=WAIT_FOR_WORKER))
+            soon = now + timedelta(seconds=WAIT_FOR_WORKER)
+            times.append(max(attempt_due(cell, policy, now) or soon, soon))
         elif stage is Stage.INCOMPLETE and disagrees(cell) and (written := summary_time(cell)):
             shortest, longest = WAIT_FOR_FILES
             age = max(0.0, (now - written).total_seconds())
@@ -263,33 +271,12 @@ def look_again(snapshot: Snapshot, policy: Policy, now: datetime) -> datetime | 
 # Helpers.
 
 
-def _orphans(snapshot: Snapshot) -> list[Cell]:
-    """Return claimed cells without a worker: the owner is proven dead, or every claim released."""
-    return [
-        cell
-        for cell in at(snapshot, Stage.PROCESSING)
-        if cell.flags.claim is None or cell.flags.claim.liveness is Liveness.DEAD
-    ]
-
-
 def _is_lost(cell: Cell) -> bool:
     """Whether flags of a cell exist but its data are missing here.
 
     Such a cell is not copied again: its flags would make half of a new copy look complete.
     """
     return not cell.present and bool(cell.flags.synced or cell.flags.claims or cell.flags.failed)
-
-
-def _next_epoch(cell: Cell) -> int:
-    return max((claim.epoch for claim in cell.flags.claims), default=0) + 1
-
-
-def _attempts(cell: Cell, now: datetime) -> int:
-    """Count the claims of the last 24 hours that were not released.
-
-    A claim without a usable time counts as recent.
-    """
-    return sum(1 for claim in cell.flags.claims if not claim.yielded and _within_a_day(claim, now))
 
 
 def _last_ingest(cell: Cell, now: datetime) -> datetime:
@@ -321,18 +308,6 @@ def _next_ingest(cell: Cell, interval: float, now: datetime) -> datetime | None:
     return due_at(_time_of(last.owner) if last else None, now, timedelta(seconds=rest))
 
 
-def _within_a_day(claim: Claim, now: datetime) -> bool:
-    """Whether a claim is less than a day old.
-
-    The time of the owner's clock counts. If it is unknown or in the future, the time of the file
-    system counts.
-    """
-    time = _time_of(claim.owner)
-    if time is None or time > now:
-        time = time_at(claim.made) or time
-    return time is None or not rested(time, now, DAY)
-
-
 def _time_of(owner: Owner | None) -> datetime | None:
     """Return when an owner began, by its own clock; None if the time cannot be read."""
     return time_of(owner.time) if owner else None
@@ -360,6 +335,7 @@ def _reason_to_wait(cell: Cell, policy: Policy, now: datetime) -> str:
                 f"({claim.evidence}); "
                 "if you have checked that it is dead, say so with `hesiod-watch release`"
             )
+        return pause_words(cell, policy, now)
     elif stage is Stage.NEW and _is_lost(cell):
         return (
             "its data are missing here, and its flags prevent another copy; "

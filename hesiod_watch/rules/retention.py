@@ -8,15 +8,16 @@ precondition is seen to be unmet.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from hesiod_watch.core.action_kinds import DELETABLE, STRIP
 from hesiod_watch.core.location import parse_location, run_in
-from hesiod_watch.core.model import LOCAL, Action, Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.model import LOCAL, Action, Attempt, Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.results import AttemptEnd, BackupRecord, MarkRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import BackOff, due_at
-from hesiod_watch.rules.backup_schedule import ended_at, finished_at
+from hesiod_watch.rules.backup_schedule import ended_at, finished_at, manifest_of
 from hesiod_watch.rules.checksum_findings import finding_of
 from hesiod_watch.rules.copies import damage_in
 from hesiod_watch.rules.liveness import unclear, under_way
@@ -111,13 +112,10 @@ def unmet_precondition(snapshot: Snapshot, cell: Cell) -> str:
         cell.verification and cell.verification.outcome == "failed"
     ):
         return "a verification found something wrong with its copies"
-    manifest, backup = (
-        cell.flags.done.record.get("manifest_md5") if cell.flags.done else None,
-        cell.backup,
-    )
+    manifest, backup = manifest_of(cell), cell.backup
     if backup is None or backup.outcome != "done":
         return "it has no verified backup"
-    if not manifest or backup.record.get("manifest") != manifest:
+    if not manifest or BackupRecord.of(backup).manifest != manifest:
         return "it was processed again since its backup"
     return ""
 
@@ -128,7 +126,7 @@ def marked(cell: Cell) -> bool:
     True also if a killed attempt may have written such a mark.
     """
     last = cell.deletable
-    return last is not None and (not last.outcome or last.record.get("marked") is True)
+    return last is not None and (not last.outcome or MarkRecord.of(last).marked)
 
 
 def mark_due(cell: Cell, lasts: float, now: datetime) -> datetime:
@@ -139,7 +137,7 @@ def mark_due(cell: Cell, lasts: float, now: datetime) -> datetime:
     return due_at(
         ended_at(last),
         now,
-        timedelta(seconds=lasts) if last.outcome == "done" else _rest_of(last.record),
+        timedelta(seconds=lasts) if last.outcome == "done" else _rest_of(last),
     )
 
 
@@ -152,7 +150,7 @@ def strip_due(cell: Cell, after: float, now: datetime) -> datetime | None:
     if last and last.outcome == "done":
         return None
     if last and last.outcome:
-        return due_at(ended_at(last), now, _rest_of(last.record))
+        return due_at(ended_at(last), now, _rest_of(last))
     return (
         due_at(finished_at(cell, now), now, timedelta(seconds=after)) if cell.flags.done else None
     )
@@ -188,5 +186,5 @@ def _why_mark(cell: Cell) -> str:
     return "its mark expires" if last.outcome == "done" else "it could not be marked before"
 
 
-def _rest_of(record: Mapping[str, object]) -> timedelta:
-    return RETRY.rest(1, needs_person=record.get("needs_person") is not False)
+def _rest_of(last: Attempt) -> timedelta:
+    return RETRY.rest(1, needs_person=AttemptEnd.of(last).needs_person is not False)

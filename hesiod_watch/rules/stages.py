@@ -19,9 +19,9 @@ from hesiod_watch.core.model import (
     Status,
     why_in,
 )
+from hesiod_watch.core.results import BackupRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage
-from hesiod_watch.rules.copies import copies_in
 
 FINISHED = frozenset({Stage.PROCESSED, Stage.ABORTED})
 SETTLED = FINISHED | {Stage.FAILED}
@@ -277,7 +277,7 @@ def _copies(cell: Cell) -> str:
     if backup.outcome == "failed":
         return f"; not backed up: {backup.why}"
     how = "copied as it is to" if finding_of(cell).said else "backed up on"
-    return f"; {how} {', '.join(copy.backup for copy in copies_in(backup.record)) or '?'}"
+    return f"; {how} {', '.join(copy.backup for copy in BackupRecord.of(backup).copies) or '?'}"
 
 
 def _why_processed(cell: Cell) -> str:

@@ -19,9 +19,9 @@ from pathlib import Path
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import Cell, Snapshot
 from hesiod_watch.core.records import MOST, loads, whole_number
+from hesiod_watch.core.results import BackupRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.remote.backup.queries import MARKER
-from hesiod_watch.rules.copies import copies_in
 
 WINDOW = 14
 """Days of the past that the growth is computed from."""
@@ -102,7 +102,7 @@ def _bytes_added(snapshot: Snapshot, cell: Cell, since: float) -> Mapping[str, i
         place = snapshot.output / cell.id.library / cell.id.name
         added["output"] = _size_of_files(place)
         added["landing"] = _raw_bytes(place)
-    for copy in copies_in(cell.backup.record) if cell.backup else ():
+    for copy in BackupRecord.of(cell.backup).copies:
         if copy.verified and copy.verified.timestamp() >= since:
             added[copy.backup] = copy.bytes
     return added

@@ -55,6 +55,7 @@ class _Failure:
     error: str
     attempts: int
     since: datetime
+    unstarted: bool = False  # its worker could not be started
 
     def due(self, now: datetime) -> datetime:
         """Time of the retry; a clock that was set back meanwhile delays nothing."""
@@ -160,9 +161,11 @@ class Reconciler:
         mode = ended.action.kind.mode
         if mode is ActionMode.REPEATED:
             self._made.add(key)
-        if ended.code == 0:
+        if ended.problem:
+            self._rest(key, ended.problem, unstarted=True)
+        elif ended.code == 0 or mode is ActionMode.CLAIMED:  # claims and flags decide about those
             self._failures.pop(key, None)
-        elif mode is not ActionMode.CLAIMED:  # claims and flags decide about those
+        else:
             self._rest(
                 key,
                 f"{ended.action.name} ended with code {ended.code}; "
@@ -208,7 +211,8 @@ class Reconciler:
         if self._short_codes and self._short_codes[-1] != 0:
             self._rest(key, getattr(executor, "last_error", "") or f"{action.name} failed")
             return False
-        self._failures.pop(key, None)
+        if key in self._failures and not self._failures[key].unstarted:
+            del self._failures[key]
         return True
 
     def _claim(self, snapshot: Snapshot, action: Action, owner: Owner) -> None:
@@ -245,10 +249,12 @@ class Reconciler:
 
     # Trying again.
 
-    def _rest(self, key: tuple[Path, str, CellId | None], error: str) -> None:
+    def _rest(
+        self, key: tuple[Path, str, CellId | None], error: str, *, unstarted: bool = False
+    ) -> None:
         former = self._failures.get(key)
         attempts = former.attempts + 1 if former else 1
-        self._failures[key] = _Failure(error, attempts, self.clock())
+        self._failures[key] = _Failure(error, attempts, self.clock(), unstarted)
         if former is None or former.error != error:
             run_dir, action, cell = key
             logger.warning(

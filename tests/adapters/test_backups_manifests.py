@@ -314,7 +314,7 @@ def test_an_output_hash_that_cannot_be_used(place: Place) -> None:
     place.write("output_hash_x.csv", b'"' + b"x" * 200_000)
     checksums = compare(place.landing, place.run, CELL)
     assert "output_hash_x.csv cannot be read" in checksums.sentence
-    assert (checksums.wrong, checksums.finding("2026-11-22T10:00:00Z")) == ("", {})
+    assert (checksums.wrong, checksums.finding("2026-11-22T10:00:00Z").record()) == ("", {})
 
 
 def test_results(place: Place) -> None:

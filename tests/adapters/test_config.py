@@ -65,6 +65,7 @@ def test_defaults() -> None:
         False,
         3600,
         3,
+        60,
     )
     assert config.types == (RunTypeSettings("internal", ".*", process=True, notify=True, queue=""),)
     assert config.reports.title == ""
@@ -103,6 +104,7 @@ processing:
   recompress: yes
   grace: 90 min
   attempts_per_day: 5
+  attempt_pause: 10s
 notify:
   rt:
     url: https://rt.example.org/
@@ -129,7 +131,7 @@ reports: {title: "Núcleo <b>"}
     )
     assert dataclasses.astuple(config.watch) == ("poll", 2, 3600, 60)
     assert config.processing == ProcessingSettings(
-        "inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 5
+        "inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 5, 10
     )
     assert config.reports.title == "Núcleo <b>"
     assert not config.local
@@ -137,6 +139,7 @@ reports: {title: "Núcleo <b>"}
         local=False,
         grace=5400,
         attempts_per_day=5,
+        attempt_pauses=(10, 50, 300),
         ingest_interval=None,
         sync_interval=60,
         types=config.types,

@@ -60,6 +60,7 @@ def look(pipeline: Path, *alive: int, stem: str = STEM) -> CellFlags:
         ("X.started.3.worker", ("X", "worker", 3)),
         ("X.started.yielded", ("X", "yielded", 1)),
         ("X.started.3.yielded", ("X", "yielded", 3)),
+        ("X.started.3.died", ("X", "died", 3)),
         ("X.backup.done", ("X", "backup.done", 1)),
         ("X.ingest.started", ("X", "ingest.started", 1)),
         ("X.ingest.failed", ("X", "ingest.failed", 1)),

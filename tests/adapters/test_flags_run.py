@@ -300,7 +300,7 @@ def test_attic_in_order(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None
     claims = [
         spell(STEM, epoch)
         for epoch in (1, 2, 3)
-        for spell in (flags.started, flags.worker, flags.yielded)
+        for spell in (flags.started, flags.worker, flags.yielded, flags.died)
     ]
     for name in (*claims, flags.failed(STEM), flags.aborted(STEM)):
         (pipeline / name).touch()

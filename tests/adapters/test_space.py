@@ -22,9 +22,9 @@ from hesiod_watch.core.model import (
     RunName,
     Snapshot,
 )
+from hesiod_watch.core.results import CopyRecord
 from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
 from hesiod_watch.remote.backup.queries import MARKER
-from hesiod_watch.rules.copies import CopyRecord
 from hesiod_watch.service.capacity import DAY, WINDOW, DiskSpace, spaces
 
 NOW = 1_795_000_000.0

@@ -90,7 +90,7 @@ def test_meanings(shell: list[str], run: Path) -> None:
     made += [flags.synced(STEM), flags.done(STEM), flags.failed(STEM), flags.aborted(STEM)]
     made += [
         spell(STEM, epoch)
-        for spell in (flags.started, flags.worker, flags.yielded)
+        for spell in (flags.started, flags.worker, flags.yielded, flags.died)
         for epoch in (1, 2, 12)
     ]
     made += [

@@ -11,8 +11,9 @@ from snapshots import attempt, cell, flag, run
 
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.model import Attempt, Cell, CellId, Liveness, Owner, Policy, Snapshot
+from hesiod_watch.core.results import BackupRecord, CopyRecord
 from hesiod_watch.rules import backup_schedule
-from hesiod_watch.rules.copies import CopyRecord, copies_in, digest, known_copies, raw_wanted
+from hesiod_watch.rules.copies import digest, known_copies, raw_wanted
 from hesiod_watch.rules.stages import digest_of_report
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -261,12 +262,12 @@ def test_newest_copy_counts() -> None:
 )
 def test_invalid_records(bad: object) -> None:
     """An invalid copy record is ignored."""
-    assert copies_in({"copies": bad}) == ()
+    assert BackupRecord.from_record({"copies": bad}).copies == ()
 
 
 def test_records_survive_json() -> None:
     """A copy record is unchanged after writing it to a flag and reading it."""
-    assert copies_in({"copies": [copy().record()]}) == (copy(),)
+    assert BackupRecord.from_record({"copies": [copy().record()]}).copies == (copy(),)
 
 
 def test_digest() -> None:

@@ -18,15 +18,14 @@ from hesiod_watch.core.model import (
     OutboxMessage,
     Policy,
 )
+from hesiod_watch.core.results import DeliveryFailure, DeliveryRecord
 from hesiod_watch.rules import delivery
 from hesiod_watch.rules.delivery import (
-    DeliveryFailure,
     after,
     due_channels,
     in_all,
     next_attempt,
     overdue,
-    record_of,
     sentences,
 )
 from hesiod_watch.rules.explain import explain_run
@@ -55,7 +54,7 @@ POLICY = Policy(channels={"rt": {}, "chat": {}})
 
 def record(**found: DeliveryFailure) -> dict[str, Any]:
     """The record of a delivery in which these channels failed."""
-    return dict(record_of(found))
+    return DeliveryRecord(found).record()
 
 
 def ended(**found: DeliveryFailure) -> Attempt:

@@ -211,7 +211,8 @@ def test_failed_runs_are_reported() -> None:
 def sync(
     reason: str, day: str = "2026-11-22", *, person: bool = True, outcome: str = "failed"
 ) -> Attempt:
-    return attempt(outcome, reason=reason, needs_person=person, time=f"{day}T10:00:00+00:00")
+    last = attempt(outcome, reason=reason, needs_person=person)
+    return replace(last, owner=Owner("t", time=f"{day}T10:00:00+00:00"))
 
 
 def test_sync_failed() -> None:

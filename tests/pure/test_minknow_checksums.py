@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 
-from hesiod_watch.core.minknow_checksums import MinknowChecksums
-from hesiod_watch.rules.checksum_findings import ChecksumFinding, finding_in
+from hesiod_watch.core.minknow_checksums import ChecksumFinding, MinknowChecksums
+from hesiod_watch.rules.checksum_findings import finding_in
 
 FILE = ("output_hash_x.csv",)
 BAD = MinknowChecksums(
@@ -39,7 +40,7 @@ def test_many_files_and_hostile_names() -> None:
     assert "10000 files differ" in checksums.wrong
     assert " and 9995 more" in checksums.wrong
     assert checksums.wrong.isprintable()
-    assert len(json.dumps(checksums.finding(AT))) < 16_000
+    assert len(json.dumps(checksums.finding(AT).record())) < 16_000
 
 
 def test_records() -> None:
@@ -60,10 +61,15 @@ def test_records_of_another_kind(record: object) -> None:
     assert not MinknowChecksums.from_record(record)
 
 
+def found(checksums: MinknowChecksums, at: str) -> dict[str, object]:
+    """The finding at a time, as a flag records it."""
+    return checksums.finding(at).record()
+
+
 def test_the_newest_finding_counts() -> None:
     """A later reading withdraws an earlier finding, whatever the order of the flags."""
     bad, other, good = (
-        each.finding
+        partial(found, each)
         for each in (BAD, MinknowChecksums(FILE, absent=("c.bam",)), MinknowChecksums(FILE))
     )
     assert finding_in(bad(AT.format(1)), good(AT.format(2))) == ChecksumFinding()
@@ -80,5 +86,5 @@ def test_doubt_withdraws_nothing() -> None:
         MinknowChecksums(FILE, 1, not_compared=1),
         MinknowChecksums(FILE, problem="unreadable"),
     ):
-        assert doubt.finding(AT.format(2)) == {}
-    assert MinknowChecksums().finding(AT.format(2)) == {}
+        assert found(doubt, AT.format(2)) == {}
+    assert found(MinknowChecksums(), AT.format(2)) == {}

@@ -21,7 +21,9 @@ from hesiod_watch.core.model import (
     Policy,
     Snapshot,
     Verdict,
+    WorkerDeath,
 )
+from hesiod_watch.core.times import iso
 from hesiod_watch.rules.attention import overdue
 from hesiod_watch.rules.plan import look_again, plan
 from hesiod_watch.rules.stages import digest_of_report
@@ -45,6 +47,14 @@ def ago(**length: float) -> str:
 def dead(epoch: int = 1, time: str = ago(hours=1), *, yielded: bool = False) -> Claim:
     """A claim of that time whose owner died."""
     return claim(Liveness.DEAD, epoch, owner=Owner("token", time=time), yielded=yielded)
+
+
+def killed(epoch: int = 1, time: str = ago(hours=1), **then: float) -> Claim:
+    """A claim whose worker was killed under a living service, then."""
+    reason = f"attempt {epoch} was killed by signal 9 (out of memory?)"
+    death = WorkerDeath(reason, ago(**then))
+    owner = Owner("token", time=time)
+    return claim(Liveness.DEAD, epoch, owner=owner, evidence=reason, death=death)
 
 
 def planned(snapshot: Snapshot, policy: Policy = POLICY) -> list[tuple[str, int]]:
@@ -353,3 +363,56 @@ def test_the_cell_that_waited_longest_is_ingested_first() -> None:
     for order in (cells, cells[::-1]):
         actions = plan(reported_run(*order), INGESTING, NOW).actions
         assert [action.cell.name for action in actions if action.cell] == list("cfgdbea")
+
+
+@pytest.mark.parametrize(
+    ("claims", "due"),
+    [
+        pytest.param((killed(seconds=59),), timedelta(seconds=1), id="the first waits 1 minute"),
+        pytest.param((killed(seconds=60),), None, id="then it is due"),
+        pytest.param(
+            (dead(1), killed(2, seconds=200)), timedelta(seconds=100), id="the second 5 minutes"
+        ),
+        pytest.param(
+            (dead(1), dead(2), killed(3, minutes=29)),
+            timedelta(minutes=1),
+            id="the third 30 minutes",
+        ),
+        pytest.param(
+            (dead(1, ago(hours=25)), dead(2, ago(hours=25)), killed(3, seconds=30)),
+            timedelta(seconds=30),
+            id="attempts of another day do not count",
+        ),
+        pytest.param(
+            (killed(seconds=30), dead(2, yielded=True)),
+            timedelta(seconds=30),
+            id="a released claim does not shorten it",
+        ),
+        pytest.param((killed(seconds=-30),), None, id="a time in the future is over"),
+        pytest.param((dead(),), None, id="a worker that died with its service"),
+    ],
+)
+def test_pause_after_a_death(claims: tuple[Claim, ...], due: timedelta | None) -> None:
+    """After a death that its starter saw, the next attempt waits, and the plan says until when."""
+    snapshot, policy = reported_run(cell(claims=claims)), replace(POLICY, attempts_per_day=10)
+    decision = plan(snapshot, policy, NOW)
+    assert bool(decision.actions) is (due is None)
+    if due is not None:
+        start = NOW + due
+        assert decision.look_again == max(start, NOW + timedelta(seconds=5))
+        sentence = "was killed by signal 9 (out of memory?); attempt"
+        assert [each for each in decision.waiting if sentence in each and iso(start) in each]
+
+
+def test_no_pause_before_giving_up() -> None:
+    """A cell whose attempts are used up is given up at once, with the last worker's end."""
+    claims = (dead(1), dead(2), killed(3, seconds=1))
+    (action,) = plan(reported_run(cell(claims=claims)), POLICY, NOW).actions
+    assert action.name == "give-up"
+    assert action.reason.endswith("attempt 3 was killed by signal 9 (out of memory?)")
+
+
+def test_reason_after_a_death() -> None:
+    """The reason of the next attempt says how the worker ended."""
+    (action,) = plan(reported_run(cell(claims=(killed(hours=1),))), POLICY, NOW).actions
+    assert action.reason == "attempt 1 was killed by signal 9 (out of memory?)"

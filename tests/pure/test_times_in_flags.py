@@ -31,10 +31,12 @@ from hesiod_watch.core.model import (
     Policy,
     Snapshot,
     Verdict,
+    WorkerDeath,
 )
+from hesiod_watch.core.results import DeliveryFailure, DeliveryRecord
 from hesiod_watch.core.times import time_of
 from hesiod_watch.rules import attention
-from hesiod_watch.rules.delivery import DeliveryFailure, overdue, record_of
+from hesiod_watch.rules.delivery import overdue
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import digest_of_report
 from hesiod_watch.service import reconcile
@@ -118,12 +120,19 @@ def claimed(then: datetime, made: float = LONG_AGO.timestamp()) -> Snapshot:
     return run_of(cell(CELL, claims=tuple(replace(each, made=made) for each in claims)))
 
 
+def died(then: datetime) -> Snapshot:
+    """A run with a cell whose first worker died then, while its service lived."""
+    death = WorkerDeath("attempt 1 was killed", then.isoformat())
+    owner = ended("", LONG_AGO).owner
+    return run_of(cell(CELL, claims=(claim(Liveness.DEAD, owner=owner, death=death),)))
+
+
 def undelivered(then: datetime) -> Snapshot:
     """A run with a message whose channel waits for the longest time since `then`."""
     message = OutboxMessage(1, "run-new", channels={"rt": "comment"}, time=LONG_AGO.isoformat())
     until = (then + HOUR if then < FAR - HOUR else FAR).isoformat()
     failure = DeliveryFailure("away", 9, then.isoformat(), until)
-    record: dict[str, Any] = {**record_of({"rt": failure})}
+    record: dict[str, Any] = DeliveryRecord({"rt": failure}).record()
     last = attempt("failed", **record)
     box = replace(
         ALL_TOLD, last=1, newest="run-new", channels=("rt",), waiting=(message,), last_attempt=last
@@ -157,6 +166,7 @@ CASES: dict[str, Case] = {
         lambda t: arriving(LONG_AGO, "done", nanoseconds(t), changed=nanoseconds(LONG_AGO)),
     ),
     "claims without a result": Case("process", DAY, claimed),
+    "death of a worker": Case("process", MINUTE, died),
     "backup that failed": Case(
         "backup", MINUTE, lambda t: run_of(done(backup=copied(t, "failed")))
     ),

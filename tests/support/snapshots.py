@@ -24,6 +24,7 @@ from hesiod_watch.core.model import (
     Owner,
     RunName,
     Snapshot,
+    WorkerDeath,
 )
 
 LIBRARY = "lib"
@@ -62,9 +63,10 @@ def claim(
     worker: Owner | None = None,
     yielded: bool = False,
     evidence: str = "",
+    death: WorkerDeath | None = None,
 ) -> Claim:
     """A claim whose owner is known to live, unless the test says otherwise."""
-    return Claim(epoch, owner, worker, yielded=yielded, liveness=liveness, evidence=evidence)
+    return Claim(epoch, owner, worker, yielded, liveness, evidence, death=death)
 
 
 def attempt(

@@ -195,7 +195,7 @@ def test_kills_during_ingest_lose_nothing(
 ) -> None:
     """A cell whose ingest is killed many times while files arrive has the results of a batch."""
     site.configure(
-        processing="ingest_interval: 0.1s, attempts_per_day: 100, workers: 1",
+        processing=("ingest_interval: 0.1s, attempts_per_day: 100, attempt_pause: 0s, workers: 1"),
         watch="sweep_interval: 0.3s",
     )
     simulated = a_cell(site, files=12, reads=120)

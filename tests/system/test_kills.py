@@ -68,7 +68,10 @@ def contents(output: Path) -> dict[str, str]:
 
 def test_fifty_kills_change_nothing(site: Site, tmp_path_factory: pytest.TempPathFactory) -> None:
     """After 50 kills every cell is done once, and its outputs are those of an undisturbed poll."""
-    site.configure(watch="sweep_interval: 1s", processing="workers: 3, attempts_per_day: 1000")
+    site.configure(
+        watch="sweep_interval: 1s",
+        processing="workers: 3, attempts_per_day: 1000, attempt_pause: 0s",
+    )
     seed = int(os.environ.get("HESIOD_WATCH_TEST_SEED", "20261122"))
     choice = random.Random(seed)
     cells = cells_for(site.landing)

@@ -262,29 +262,48 @@ def test_running_worker_survives_the_service(site: Site) -> None:
     assert_whole(site, simulated)
 
 
+def kill_worker(site: Site) -> bool:
+    """Kill the worker of the cell; if it was faster than the test, have the cell done again."""
+    pipeline = site.landing / RUN / "pipeline"
+    try:
+        os.kill(
+            json.loads((pipeline / f"{CELL}.started.worker").read_text())["pid"], signal.SIGKILL
+        )
+    except OSError:
+        (pipeline / f"{CELL}.done").unlink(missing_ok=True)
+        return False
+    return True
+
+
 def test_dead_worker_is_replaced(site: Site) -> None:
     """A killed worker is recognized as dead, and the next epoch finishes its cell."""
-    site.configure(processing="workers: 1, attempts_per_day: 5")
+    site.configure(processing="workers: 1, attempts_per_day: 5, attempt_pause: 0s")
     simulated = a_cell(site, files=30, reads=200)
     simulated.write()
-    pipeline = site.landing / RUN / "pipeline"
-
-    def killed() -> bool:
-        try:
-            os.kill(
-                json.loads((pipeline / f"{CELL}.started.worker").read_text())["pid"], signal.SIGKILL
-            )
-        except OSError:
-            (pipeline / f"{CELL}.done").unlink(
-                missing_ok=True
-            )  # if the worker was faster than the test: again
-            return False
-        return True
-
     with site.service():
-        site.eventually(killed, "a worker is killed")
+        site.eventually(lambda: kill_worker(site), "a worker is killed")
         site.eventually(lambda: done(site), "the cell is done")
     assert f"{CELL}.started.2" in site.flags(RUN)
+    assert_whole(site, simulated)
+
+
+def test_dead_worker_is_explained(site: Site) -> None:
+    """Until the next attempt starts, people read how the worker ended; `release` starts it now."""
+    simulated = a_cell(site, files=30, reads=200)
+    simulated.write()
+    with site.service():
+        site.eventually(lambda: kill_worker(site), "a worker is killed")
+        site.eventually(lambda: f"{CELL}.started.died" in site.flags(RUN), "its end is recorded")
+        said = "attempt 1 was killed by signal 9 (out of memory?)"
+        explained = site.run("explain", RUN, CELL).stdout
+        assert said in explained
+        assert "attempt 2 starts in " in explained
+        assert said in site.run("status").stdout
+        assert "the worker of this claim died" in site.run("flags", RUN).stdout
+        assert f"{said}; attempt 2 starts at " in site.run("plan", RUN).stdout
+        assert not {f"{CELL}.started.2", f"{CELL}.done"} & site.flags(RUN)
+        site.run("release", RUN, CELL, "--why", "more memory")
+        site.eventually(lambda: done(site), "the cell is done")
     assert_whole(site, simulated)
 
 

@@ -318,10 +318,10 @@ def at_work_in(directory: Path) -> list[str]:
     return found
 
 
-def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None:
-    """A sync whose worker was killed is proven dead.
+def test_a_killed_sync_is_repeated(facility: Facility, tmp_path: Path) -> None:
+    """A sync whose worker was killed has failed, and its flag names the signal.
 
-    The next poll takes it over and completes the cell.
+    The next poll completes the cell.
     """
     facility.reach(bandwidth_limit=LIMIT)
     cell = big_cell(facility)
@@ -332,7 +332,8 @@ def test_a_killed_sync_is_taken_over(facility: Facility, tmp_path: Path) -> None
     _, errors = poll.communicate(timeout=120)
     assert poll.returncode == 1
     assert RUN in errors
-    assert "sync.started" in facility.flags(RUN)
+    record = json.loads((flag.parent / "sync.failed").read_text())
+    assert record["reason"] == "the worker was killed by signal 9 (out of memory?)"
     assert f"{CELL}.synced" not in facility.flags(RUN)
     facility.eventually(
         lambda: not at_work_in(facility.landing / RUN), "its rsync notices the lost connection"

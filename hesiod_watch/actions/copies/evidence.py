@@ -17,6 +17,7 @@ from hesiod_watch.actions.copies.survey import Copies, CopySurvey
 from hesiod_watch.core.action_kinds import STRIP
 from hesiod_watch.core.file_entry import FileEntry, changed_names, file_sizes
 from hesiod_watch.core.model import CellFlags, CellId
+from hesiod_watch.core.results import BackupRecord, DoneRecord
 from hesiod_watch.host import process
 from hesiod_watch.host.files import opened_directory
 from hesiod_watch.remote.backup.manifests import manifest_md5, read_raw
@@ -139,19 +140,17 @@ def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
     stem = job.the_cell.stem
     listing = flags.read_flags(job.pipeline)
     cell = listing.cell(stem, process.judge_here)
-    done = dict(cell.done.record) if cell.done else {}
+    done = DoneRecord.of(cell.done)
     backup = listing.attempt(flags.backup(stem), process.judge_here)
-    recorded_epoch = done.get("epoch")
-    epoch = recorded_epoch if isinstance(recorded_epoch, int) else 0
     return replace(
         evidence,
         closed=_closed(job, cell),
-        epoch=epoch,
+        epoch=done.epoch,
         current_epoch=max(
-            (each.number for each in listing.epochs(stem) if not each.over), default=epoch
+            (each.number for each in listing.epochs(stem) if not each.over), default=done.epoch
         ),
-        done_manifest=str(done.get("manifest_md5", "")),
-        backup_manifest=str(backup.record.get("manifest", ""))
+        done_manifest=done.manifest_md5,
+        backup_manifest=BackupRecord.of(backup).manifest
         if backup and backup.outcome == "done"
         else "",
         blockers=tuple(find_blockers(listing, stem)),

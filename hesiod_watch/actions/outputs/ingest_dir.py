@@ -13,10 +13,8 @@ from __future__ import annotations
 import errno
 import secrets
 import shutil
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 
 from hesiod_watch.actions import Job
@@ -25,7 +23,6 @@ from hesiod_watch.core.system_errors import translated
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings, Written
 from hesiod_watch.host import process
-from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.runs import flags
 
 DIRECTORY = ".ingest"
@@ -40,20 +37,6 @@ def open_ingest(job: Job, cell_output: Path) -> Ingest:
     settings = Settings(processing.compression, processing.recompress, processing.processes)
     directory, check_all = _directory_of(cell_output, job.owner)
     return Ingest.open(directory, settings, owner=asdict(job.owner), check_all=check_all)
-
-
-def begin_ingest(job: Job) -> None:
-    """Become the only writer of the cell's outputs.
-
-    Raises FlagExists while another process may be writing.
-    """
-    flags.begin_attempt(
-        job.pipeline, flags.ingest(job.the_cell.stem), job.owner, lock=hold_ingest_dir(job)
-    )
-
-
-def end_ingest(job: Job, outcome: flags.AttemptOutcome) -> None:
-    flags.end_attempt(job.pipeline, flags.ingest(job.the_cell.stem), job.owner, outcome)
 
 
 def remove_ingest_dir(cell_output: Path, owner: Owner) -> None:
@@ -106,10 +89,6 @@ def give_back(place: Path, cell_output: Path, owner: Owner) -> None:
             except OSError as error:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # another ingest exists
                     raise
-
-
-def hold_ingest_dir(job: Job) -> Callable[[], AbstractContextManager[None]]:
-    return partial(alone_on_this_host, job.config.landing, f"{job.run_dir.name}/{job.the_cell}")
 
 
 def _directory_of(cell_output: Path, owner: Owner) -> tuple[Path, bool]:

@@ -24,6 +24,7 @@ from hesiod_watch.actions.outputs.documents import (
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
 from hesiod_watch.core.model import CellContents, Completeness, Owner
+from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.model import Written
@@ -70,20 +71,20 @@ class CellResults:
             filter(None, (numbers, self.completeness.by_hand, self.checksums.sentence))
         )
 
-    def record(self, owner: Owner) -> dict[str, object]:
+    def record(self, owner: Owner) -> DoneRecord:
         """Content of `{cell}.done`."""
-        return {
-            "cell": self.cell,
-            "epoch": owner.epoch,
-            "host": owner.host,
-            "version": owner.version,
-            "time": iso_now(),
-            "manifest_md5": self.manifest_md5,
-            "results": dict(self.headline),
-            "counted": self.completeness.why,
-            "completeness": self.completeness.record(),
-            **self.checksums.finding(iso_now()),
-        }
+        return DoneRecord(
+            self.cell,
+            owner.epoch,
+            owner.host,
+            owner.version,
+            iso_now(),
+            self.manifest_md5,
+            self.headline,
+            self.completeness.why,
+            self.completeness,
+            self.checksums.finding(iso_now()),
+        )
 
     @classmethod
     def make(

@@ -17,6 +17,10 @@ a number N, its *epoch*, and three flags, each created once:
 - `started.N.worker` names the worker;
 - `started.N.yielded` says that one of the two gives N up.
 
+A fourth flag, `started.N.died`, is for people and for the pause before the next attempt: the
+decider records how its worker ended without a result. It proves nothing, and the protocol does not
+need it.
+
 The number 1 is not written: `started`, `started.worker`.
 
 decider of N
@@ -57,11 +61,18 @@ out whether its claim succeeded gives it up too, and that must not affect the cl
 that won.
 """
 
-from hesiod_watch.runs.flags.attempts import AttemptOutcome, begin_attempt, end_attempt
+from hesiod_watch.runs.flags.attempts import (
+    AttemptOutcome,
+    attempt_lock,
+    begin_attempt,
+    end_attempt,
+    end_dead_attempt,
+)
 from hesiod_watch.runs.flags.attic import archive_flags
 from hesiod_watch.runs.flags.claims import (
     claim_cell,
     reason_to_stop,
+    record_death,
     record_worker,
     release_claim,
 )
@@ -74,6 +85,7 @@ from hesiod_watch.runs.flags.names import (
     aborted,
     backup,
     deletable,
+    died,
     done,
     failed,
     ingest,
@@ -81,6 +93,7 @@ from hesiod_watch.runs.flags.names import (
     strip,
     synced,
     verify,
+    work_of,
     worker,
     yielded,
 )

@@ -15,18 +15,29 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from hesiod_watch.core.errors import FlagExists
-from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.core.model import CellId, Liveness, Owner
+from hesiod_watch.core.records import record_in
+from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process
 from hesiod_watch.host.files import directory, replace_whole, sync_directory
+from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags.flag_files import create, line, parse_owner, read
 
 AttemptOutcome = Literal["done", "failed"]
+
+
+def attempt_lock(
+    landing: Path, run_dir: Path, cell: CellId | None
+) -> Callable[[], AbstractContextManager[None]]:
+    """Lock for the processes of this host that begin or end attempts of one cell or one run."""
+    return partial(alone_on_this_host, landing, f"{run_dir.name}/{cell or ''}")
 
 
 def begin_attempt(
@@ -108,6 +119,36 @@ def end_attempt(
         _replace_flag(pipeline, started, {**record, **_owner_record(owner), **reason})
     _rename(pipeline, started, ended)
     return True
+
+
+def end_dead_attempt(
+    pipeline: Path,
+    work: str,
+    pid: int,
+    reason: str,
+    *,
+    lock: Callable[[], AbstractContextManager[None]],
+    judge: Judge = process.judge_here,
+) -> bool:
+    """End the attempt of a child of this process that has died, with the reason.
+
+    What the attempt had taken over from the one before stays recorded. Returns False if the child
+    has no attempt under way. Raises TemporaryError, PermanentError.
+    """
+    me = process.this_owner("", "")
+    with lock():
+        try:
+            found = read(None, pipeline / f"{work}.started")
+        except OSError:
+            return False
+        owner = parse_owner(found.text)
+        if owner is None or judge(owner)[0] is not Liveness.DEAD:
+            return False
+        if (owner.boot_id, owner.pid_namespace, owner.pid) != (me.boot_id, me.pid_namespace, pid):
+            return False
+        end = AttemptEnd(reason, needs_person=False, ended=process.iso_now(), died=True)
+        record = {**record_in(found.text), **end.record()}
+        return end_attempt(pipeline, work, owner, "failed", record)
 
 
 def _owner_record(owner: Owner) -> dict[str, object]:

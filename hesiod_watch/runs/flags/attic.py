@@ -97,9 +97,7 @@ def _movable(listing: FlagListing, stem: str | None, aborted: bool) -> list[str]
         wanted = ["sync.started", "sync.failed", *(["aborted"] if aborted else []), "failed"]
         return [name for name in wanted if listing.has(name)]
     facts = listing.facts(stem)
-    claims = sorted(
-        (key for key in facts if key[0] in {"worker", "yielded", "started"}), key=_last_first
-    )
+    claims = sorted((key for key in facts if key[0] in names.OF_A_CLAIM), key=_last_first)
     stages = sorted(key for key in facts if key[0].endswith((".started", ".failed")))
     ends = [("aborted", 1)] if aborted else []
     return [facts[key] for key in [*claims, *stages, *ends, ("failed", 1)] if key in facts]

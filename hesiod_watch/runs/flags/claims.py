@@ -101,6 +101,33 @@ def release_claim(pipeline: Path, stem: str, owner: Owner, *, why: str = "") -> 
         logger.debug("claim is released already", extra=fields(cell=stem, why=error))
 
 
+def record_death(pipeline: Path, stem: str, owner: Owner, end: str, code: int) -> str:
+    """Record that the worker of our claim ended without a result; returns the sentence about it.
+
+    `end` says how it ended (`worker_exit`). Returns "" and records nothing if a flag explains the
+    end: the cell has a result, a person stopped it, or the claim was given up, overtaken or
+    withdrawn. Raises what `create` and `read_flags` raise.
+    """
+    listing = read_flags(pipeline)
+    try:
+        _refuse(listing, pipeline, stem, owner.epoch)
+    except FlagExists:
+        return ""
+    claimed = {epoch.number: epoch.decider for epoch in listing.epochs(stem)}.get(owner.epoch)
+    if claimed is None or claimed.token != owner.token:
+        return ""
+    reason = f"attempt {owner.epoch} {end}"
+    record = {
+        "token": owner.token,
+        "reason": reason,
+        **({"signal": -code} if code < 0 else {"code": code}),
+        "host": owner.host,
+        "time": process.iso_now(),
+    }
+    create(pipeline, names.died(stem, owner.epoch), record)
+    return reason
+
+
 def reason_to_stop(pipeline: Path, stem: str, owner: Owner) -> str:
     """Reason why the worker of `owner.epoch` must not publish; "" if it may.
 

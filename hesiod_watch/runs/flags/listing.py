@@ -17,8 +17,9 @@ from pathlib import Path
 
 from hesiod_watch.core.action_kinds import STRIP, ActionKind
 from hesiod_watch.core.errors import PermanentError
-from hesiod_watch.core.model import Attempt, CellFlags, Claim, Flag, Liveness, Owner
+from hesiod_watch.core.model import Attempt, CellFlags, Claim, Flag, Liveness, Owner, WorkerDeath
 from hesiod_watch.core.records import record_in
+from hesiod_watch.core.results import StripRecord
 from hesiod_watch.host.files import directory
 from hesiod_watch.rules.liveness import Judge, same_process
 from hesiod_watch.runs.flags import names
@@ -49,6 +50,7 @@ class ClaimEpoch:
     decider_yielded: bool
     worker_yielded: bool
     made: float = 0.0  # mtime of the claim, seconds since the epoch; 0.0 if unknown
+    death: WorkerDeath | None = None  # as recorded by the decider
 
     @property
     def over(self) -> bool:
@@ -126,8 +128,12 @@ class FlagListing:
         The files that remain are then not all.
         """
         failed = names.strip(stem) + ".failed"
-        begun = any(f"{names.strip(stem)}.{end}" in self._found for end in ("started", "done"))
-        return begun or (failed in self._found and record_in(self._text(failed)).get("files") != 0)
+        if any(f"{names.strip(stem)}.{end}" in self._found for end in ("started", "done")):
+            return True
+        return (
+            failed in self._found
+            and not StripRecord.from_record(record_in(self._text(failed))).unchanged
+        )
 
     @property
     def stems(self) -> frozenset[str]:
@@ -199,7 +205,7 @@ class FlagListing:
     def epoch_numbers(self, stem: str) -> list[int]:
         """Numbers of the attempts at a cell, lowest first; any flag of an attempt counts."""
         facts = self._cells.get(stem, {})
-        return sorted({epoch for fact, epoch in facts if fact in {"started", "worker", "yielded"}})
+        return sorted({epoch for fact, epoch in facts if fact in names.OF_A_CLAIM})
 
     def epochs(self, stem: str) -> list[ClaimEpoch]:
         """Attempts at a cell with their owners, lowest first. Reads their flags."""
@@ -237,6 +243,8 @@ class FlagListing:
         for epoch in self.epochs(stem):
             liveness, evidence = judge(epoch.worker if epoch.has_worker else epoch.decider)
             working = epoch.may_work and liveness is not Liveness.DEAD
+            if epoch.death and liveness is Liveness.DEAD:
+                evidence = epoch.death.reason
             shown = (liveness, evidence)
             # Its owner died before it could give the claim up because of the earlier worker. If
             # this claim counted as dead, other processes would take it over and give it up again
@@ -244,7 +252,11 @@ class FlagListing:
             if liveness is Liveness.DEAD and earlier and not epoch.over:
                 shown = earlier
             claims.append(
-                Claim(epoch.number, epoch.decider, epoch.worker, epoch.over, *shown, epoch.made)
+                Claim(
+                    *(epoch.number, epoch.decider, epoch.worker, epoch.over, *shown),
+                    epoch.made,
+                    epoch.death,
+                )
             )
             if working:
                 earlier = liveness, f"attempt {epoch.number} still has a worker: {evidence}"
@@ -274,7 +286,15 @@ class FlagListing:
             decider_yielded=bool(yielder and decider and same_process(yielder, decider)),
             worker_yielded=bool(yielder and worker and same_process(yielder, worker)),
             made=self._made(facts.get(("started", number)) or facts.get(("worker", number))),
+            death=self._death(facts.get(("died", number)), decider),
         )
+
+    def _death(self, name: str | None, decider: Owner | None) -> WorkerDeath | None:
+        """Death of a claim's worker. It counts only with the token of the claim."""
+        record = record_in(self._text(name)) if name else {}
+        if decider is None or record.get("token") != decider.token:
+            return None
+        return WorkerDeath(str(record.get("reason", "")), str(record.get("time", "")))
 
     def _made(self, name: str | None) -> float:
         content = self._content(name) if name else None

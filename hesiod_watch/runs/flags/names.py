@@ -13,6 +13,8 @@ import fnmatch
 import re
 from dataclasses import dataclass
 
+from hesiod_watch.core.model import CellId
+
 PIPELINE = "pipeline"
 UPSTREAM = "upstream"
 OUTPUT = "output"
@@ -70,6 +72,7 @@ CELL_MEANINGS = {
 CLAIM_MEANINGS = {
     "worker": "the worker of this claim",
     "yielded": "this claim was given up: an earlier worker lives, or no worker began",
+    "died": "the worker of this claim died; the flag says how",
 }
 """Meaning of each flag of a claim, by its name after the claim's own."""
 LEFT_BY_HESIOD = ("kick_off*", "notify_*", "rt_*", "*.log", "*.yaml", "*.sh")
@@ -79,6 +82,9 @@ UNKNOWN = "not known to this program, ignored"
 RUN_FLAGS = frozenset(RUN_MEANINGS) - {UPSTREAM, OUTPUT, TYPE, MESSAGES, TICKET}
 STAGES = frozenset(fact.partition(".")[0] for fact in STAGE_MEANINGS)
 """Stages of a cell besides processing itself; each has `started`, `done` and `failed`."""
+
+OF_A_CLAIM = frozenset({"started", *CLAIM_MEANINGS})
+"""Facts that belong to one claim of a cell."""
 
 _CELL_FLAG = re.compile(
     # the shortest stem: `X.backup.done` is a stage of X, not the end of a cell `X.backup`
@@ -94,12 +100,12 @@ _CELL_FLAG = re.compile(
 class ParsedFlagName:
     """Flag of a cell.
 
-    `fact` is synced, done, failed, aborted, started, worker, yielded or `{stage}.{end}`.
+    `fact` is synced, done, failed, aborted, started, worker, yielded, died or `{stage}.{end}`.
     """
 
     stem: str
     fact: str
-    epoch: int = 1  # of started, worker and yielded
+    epoch: int = 1  # of started, worker, yielded and died
 
 
 def parse(name: str) -> ParsedFlagName | None:
@@ -147,6 +153,13 @@ def strip(stem: str) -> str:
     return f"{stem}.strip"
 
 
+def work_of(action: str, cell: CellId | None) -> str:
+    """Name of the repeatable work that an action performs; "" if it performs none."""
+    if cell is None:
+        return action if f"{action}.started" in RUN_FLAGS else ""
+    return f"{cell.stem}.{action}" if action in STAGES else ""
+
+
 def synced(stem: str) -> str:
     return f"{stem}.synced"
 
@@ -173,6 +186,10 @@ def worker(stem: str, epoch: int = 1) -> str:
 
 def yielded(stem: str, epoch: int = 1) -> str:
     return f"{started(stem, epoch)}.yielded"
+
+
+def died(stem: str, epoch: int = 1) -> str:
+    return f"{started(stem, epoch)}.died"
 
 
 def meaning(name: str) -> str:

@@ -23,6 +23,7 @@ class EndedAction:
     run_dir: Path
     action: Action
     code: int
+    problem: str = ""  # why the action could not be started, which is no attempt
 
 
 class Reservation(Protocol):

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import ACTIONS, Slots
-from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Owner, Snapshot
 from hesiod_watch.host.child import own_command, start_worker
 from hesiod_watch.host.slots import WorkerSlots
+from hesiod_watch.rules.worker_exit import exit_words, not_started
 from hesiod_watch.runs import flags
 from hesiod_watch.service.executors import EndedAction, OnEnd, Reservation
 
@@ -88,12 +89,15 @@ class Local:
         with self._lock:
             self._running[owner.token] = action
 
-        def on_exit(code: int) -> None:
+        def on_exit(pid: int, code: int) -> None:
+            # First the record: until it is made, the action counts as running.
+            problem = self._record_end(action, run_dir, owner, pid, code)
             # Both under the lock: a caller that finds nothing running must also find the end
             # announced.
             with self._lock:
                 self._running.pop(owner.token, None)
-                self._on_end(EndedAction(run_dir, action, code if code >= 0 else 128 - code))
+                exit_code = code if code >= 0 else 128 - code
+                self._on_end(EndedAction(run_dir, action, exit_code, problem))
 
         inherit = () if reservation.descriptor is None else (reservation.descriptor,)
         try:
@@ -101,17 +105,50 @@ class Local:
                 command, log=self._log(run_dir), inherit=inherit, on_exit=on_exit
             )
         except OSError as error:
+            problem = f"the worker could not be started: {error.strerror}"
+            self._release(action, run_dir, owner, problem)
             with self._lock:
                 self._running.pop(owner.token, None)
-            raise TemporaryError(
-                f"{run_dir.name}: cannot start a worker: {error.strerror}"
-            ) from error
+            raise TemporaryError(f"{run_dir.name}: {problem}") from error
         finally:
             reservation.give_back()  # the worker holds its own copy now
         logger.info(
             "started",
             extra=fields(run=run_dir.name, cell=action.cell, action=action.name, pid=process.pid),
         )
+
+    def _record_end(self, action: Action, run_dir: Path, owner: Owner, pid: int, code: int) -> str:
+        """Record the end of a worker that did not do so; returns why it could not be started."""
+        if problem := not_started(code):
+            self._release(action, run_dir, owner, problem)
+            return f"{run_dir.name}: {problem}"
+        pipeline, words = run_dir / "pipeline", exit_words(code)
+        died = False
+        try:
+            if code and action.name == "process" and action.cell:
+                died = bool(flags.record_death(pipeline, action.cell.stem, owner, words, code))
+            elif code and (work := flags.work_of(action.name, action.cell)):
+                lock = flags.attempt_lock(self._config.landing, run_dir, action.cell)
+                reason = f"the worker {words}"
+                died = flags.end_dead_attempt(pipeline, work, pid, reason, lock=lock)
+        except (HesiodError, OSError) as error:
+            self._say("the end of a worker is not recorded", action, error)
+        if died:
+            self._say("a worker has died", action, words)
+        return ""
+
+    def _release(self, action: Action, run_dir: Path, owner: Owner, why: str) -> None:
+        """Give up the claim of a worker that was never started, so that it is no attempt."""
+        if action.name != "process" or not action.cell:
+            return
+        try:
+            flags.release_claim(run_dir / "pipeline", action.cell.stem, owner, why=why)
+        except (HesiodError, OSError) as error:
+            self._say("cannot release the claim", action, error)
+
+    def _say(self, what: str, action: Action, why: object) -> None:
+        extra = fields(run=action.run, cell=action.cell, action=action.name, why=why)
+        logger.warning(what, extra=extra)
 
     def _slots_of(self, action: Action) -> WorkerSlots | None:
         if action.kind.slots != "per upstream":

@@ -1,0 +1,107 @@
+"""Attempt at repeatable work: begin it, log its command, and record how it ended.
+
+Every action that may be repeated works inside `attempt_at`. Its steps:
+
+1. Begin the attempt, or raise FlagExists while another one is under way. The new flag contains the
+   part of the former result that must survive if this attempt is killed.
+2. Write the command into the log.
+3. Perform the work. It replaces `result` as soon as it knows more.
+4. End the attempt as done or failed, with the last `result` and with `AttemptEnd`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Generic
+
+from hesiod_watch.actions import Job, command_of
+from hesiod_watch.core.errors import HesiodError, TemporaryError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import Attempt
+from hesiod_watch.core.results import AttemptEnd, R
+from hesiod_watch.core.times import iso
+from hesiod_watch.host import process
+from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.runs import flags
+
+logger = logging.getLogger(__name__)
+
+Clock = Callable[[], datetime]
+LONGEST = 4000
+"""Longest reason in a flag, in characters; the log has all of it."""
+
+
+def utc_now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass
+class OpenAttempt(Generic[R]):
+    """An attempt under way. The work sets these fields; the last values are recorded."""
+
+    former: Attempt | None  # the attempt before
+    before: R  # result of the attempt before; empty without one
+    result: R
+    reason: str = ""  # how the attempt ended; "": the text of the error, if there is one
+    failed: bool = False  # the work failed without raising an error
+    needs_person: bool | None = None
+
+
+@contextmanager
+def attempt_at(
+    job: Job,
+    work: str,
+    kind: type[R],
+    carry: Callable[[R], R] = lambda before: before,
+    *,
+    log: RunLog | None = None,
+    clock: Clock = utc_now,
+    must_end: bool = True,
+) -> Iterator[OpenAttempt[R]]:
+    """Perform an attempt at `work` in the body of a `with` statement.
+
+    The attempt begins with what `carry` keeps of the result before it. Without `must_end`, an end
+    that cannot be recorded is only logged: the end of this process shows it.
+
+    Raises FlagExists while another attempt is under way, and what `flags.begin_attempt` raises.
+    """
+    try:
+        former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
+    except FileNotFoundError:
+        former = None  # `begin_attempt` raises an error that says more
+    before = kind.of(former)
+    attempt = OpenAttempt(former, before, carry(before))
+    lock = flags.attempt_lock(job.config.landing, job.run_dir, job.cell)
+    flags.begin_attempt(job.pipeline, work, job.owner, lock=lock, record=attempt.result.record())
+    outcome: flags.AttemptOutcome = "failed"
+    unforeseen = "it ended early"
+    try:
+        if log:
+            log.command(command_of(job))
+        yield attempt
+        unforeseen = ""
+        outcome = "failed" if attempt.failed else "done"
+    except HesiodError as error:
+        attempt.reason = attempt.reason or str(error)
+        attempt.needs_person = not isinstance(error, TemporaryError)
+        raise
+    finally:
+        end = AttemptEnd(
+            (attempt.reason or unforeseen)[:LONGEST],
+            attempt.needs_person,
+            iso(clock()),
+            str(job.cell or ""),
+        )
+        record = attempt.result.record() | end.record()
+        try:
+            flags.end_attempt(job.pipeline, work, job.owner, outcome, record)
+        except HesiodError as error:
+            if must_end:
+                raise
+            logger.info(
+                "attempt not ended", extra=fields(run=job.run_dir.name, cell=job.cell, why=error)
+            )

@@ -1,0 +1,25 @@
+"""Exit of a worker, in words: killed by a signal, ended with an exit code, or never started."""
+
+from __future__ import annotations
+
+_NOT_STARTED = {126: "it may not be executed", 127: "it was not found"}
+"""Exit codes of `ionice` and other programs that start a program and cannot."""
+_MORE = {9: " (out of memory?)"}
+
+
+def not_started(code: int) -> str:
+    """Why a worker could not be started; "" if it was started."""
+    why = _NOT_STARTED.get(code)
+    return f"the worker could not be started: {why} (exit code {code})" if why else ""
+
+
+def exit_words(code: int) -> str:
+    """How a worker ended, as the end of a sentence.
+
+    `code` is that of `subprocess`: negative for a signal. A program that ends itself because of a
+    signal adds 128 to it.
+    """
+    signal = -code if code < 0 else code - 128
+    if 0 < signal < 65:
+        return f"was killed by signal {signal}{_MORE.get(signal, '')}"
+    return f"ended with exit code {code}"

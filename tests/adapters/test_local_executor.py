@@ -1,0 +1,154 @@
+"""Workers of this host that end without a result, or cannot be started: what the flags say then."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import sys
+from contextlib import nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hesiod_watch.config import Config
+from hesiod_watch.config.values import ProcessingSettings
+from hesiod_watch.core.action_kinds import PROCESS
+from hesiod_watch.core.errors import TemporaryError
+from hesiod_watch.core.model import LOCAL, Action, CellId, Liveness, Owner, RunName, WorkerDeath
+from hesiod_watch.core.results import AttemptEnd
+from hesiod_watch.host import process
+from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import observe
+from hesiod_watch.service.executors import EndedAction
+from hesiod_watch.service.executors.local import Local
+
+CELL = CellId("lib", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
+STEM = CELL.stem
+
+
+class Place:
+    """A run with one claimed cell, and an executor of its workers."""
+
+    def __init__(self, root: Path, disk: Any = "normal") -> None:
+        self.run_dir = root / "landing" / "20190710_run"
+        (self.run_dir / CELL.library / CELL.name).mkdir(parents=True)
+        (root / "output" / self.run_dir.name).mkdir(parents=True)
+        assert flags.adopt(self.run_dir, LOCAL, root / "output" / self.run_dir.name)
+        self.pipeline = self.run_dir / "pipeline"
+        self.config = Config(
+            self.run_dir.parent,
+            root / "output",
+            processing=ProcessingSettings(disk=disk),
+            path=root / "missing.yaml",  # a worker that reads it ends with exit code 2
+        )
+        self.ended: queue.Queue[EndedAction] = queue.Queue()
+        self.executor = Local(self.config, self.ended.put)
+        self.owner = process.this_owner("process", "local")
+        flags.claim_cell(self.pipeline, STEM, self.owner)
+
+    def start(self) -> None:
+        action = Action(PROCESS, RunName(self.run_dir.name), "a test", CELL)
+        reservation = self.executor.reserve(action)
+        assert reservation is not None
+        snapshot = observe(self.run_dir, self.config.output)
+        self.executor.start(action, snapshot, self.owner, reservation)
+
+    def names(self) -> set[str]:
+        found = {path.name for path in self.pipeline.iterdir()}
+        return {name.removeprefix(f"{STEM}.") for name in found if name.startswith(STEM)}
+
+    def kill(self) -> EndedAction:
+        for children in Path("/proc/self/task").glob("*/children"):
+            for pid in map(int, children.read_text().split()):
+                if os.fsencode(self.run_dir) in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    os.kill(pid, signal.SIGKILL)
+        return self.ended.get(timeout=60)
+
+
+def test_worker_that_ends_with_a_code(tmp_path: Path) -> None:
+    """A worker that ends with an exit code and no result is recorded with that code."""
+    place = Place(tmp_path)
+    place.start()
+    assert place.ended.get(timeout=60).code == 2
+    assert place.names() == {"started", "started.died"}
+    record = json.loads((place.pipeline / flags.died(STEM)).read_text())
+    assert (record["token"], record["code"]) == (place.owner.token, 2)
+    claim = flags.read_flags(place.pipeline).cell(STEM, process.judge_here).claim
+    assert claim is not None
+    assert claim.death == WorkerDeath("attempt 1 ended with exit code 2", record["time"])
+
+
+def test_killed_worker(tmp_path: Path) -> None:
+    """A worker that is killed is recorded with the signal, and its claim says so."""
+    place = Place(tmp_path)
+    place.start()
+    assert place.kill().code == 137
+    record = json.loads((place.pipeline / flags.died(STEM)).read_text())
+    assert record["signal"] == 9
+    assert record["reason"] == "attempt 1 was killed by signal 9 (out of memory?)"
+
+
+@pytest.mark.parametrize(
+    "flag", ["done", "failed", "aborted", pytest.param("started.2", id="a later claim")]
+)
+def test_end_that_a_flag_explains(tmp_path: Path, flag: str) -> None:
+    """A worker whose cell has a result, was stopped or was overtaken has not died."""
+    place = Place(tmp_path)
+    (place.pipeline / f"{STEM}.{flag}").touch()
+    place.start()
+    place.kill()
+    assert place.names() == {"started", flag}
+
+
+@pytest.mark.parametrize(
+    "disk", [pytest.param("normal", id="exec fails"), pytest.param("low", id="ionice fails")]
+)
+def test_worker_that_cannot_be_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: str
+) -> None:
+    """A worker that cannot be started is no attempt: its claim is released, with the reason."""
+    place = Place(tmp_path, disk)
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
+    said = "the worker could not be started: "
+    expected: Any = nullcontext() if disk == "low" else pytest.raises(TemporaryError, match=said)
+    with expected:
+        place.start()
+    if disk == "low":
+        assert said in place.ended.get(timeout=60).problem
+    assert place.names() == {"started", "started.yielded"}
+    assert said in json.loads((place.pipeline / flags.yielded(STEM)).read_text())["reason"]
+    assert flags.read_flags(place.pipeline).cell(STEM, process.judge_here).claim is None
+
+
+def dead_child(pid: int) -> Owner:
+    """Owner of an attempt whose process, a child of this one, does not exist any more."""
+    return replace(process.this_owner("strip", "local"), pid=pid, pid_start=1)
+
+
+def test_attempt_of_a_dead_child(tmp_path: Path) -> None:
+    """The attempt of a dead child ends as failed; what must survive a kill stays recorded."""
+    place, work = Place(tmp_path), flags.deletable(STEM)
+    lock = flags.attempt_lock(place.config.landing, place.run_dir, CELL)
+    child, reason = dead_child(2**22 + 1), "the worker was killed by signal 9 (out of memory?)"
+    flags.begin_attempt(place.pipeline, work, child, lock=lock, record={"marked": True})
+    assert not flags.end_dead_attempt(place.pipeline, work, child.pid + 1, reason, lock=lock)
+    assert flags.end_dead_attempt(place.pipeline, work, child.pid, reason, lock=lock)
+    last = flags.read_flags(place.pipeline).attempt(work, process.judge_here)
+    assert last is not None
+    assert (last.outcome, last.why, last.record["marked"]) == ("failed", reason, True)
+    assert (AttemptEnd.of(last).died, AttemptEnd.of(last).needs_person) == (True, False)
+
+
+def test_attempt_of_a_living_process(tmp_path: Path) -> None:
+    """An attempt whose owner lives is not ended, also if its process id is that of the child."""
+    place, work = Place(tmp_path), flags.strip(STEM)
+    lock = flags.attempt_lock(place.config.landing, place.run_dir, CELL)
+    flags.begin_attempt(place.pipeline, work, process.this_owner("strip", "local"), lock=lock)
+    assert not flags.end_dead_attempt(place.pipeline, work, os.getpid(), "x", lock=lock)
+    last = flags.read_flags(place.pipeline).attempt(work, process.judge_here)
+    assert last is not None
+    assert (last.outcome, last.liveness) == ("", Liveness.ALIVE)
