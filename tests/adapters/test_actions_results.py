@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.outputs.documents import manifest_text, read_manifest
+from hesiod_watch.actions.outputs.documents import manifest_text
 from hesiod_watch.actions.outputs.publication import SUPERSEDED, publish_results
 from hesiod_watch.config import Config
 from hesiod_watch.core.file_entry import FileEntry
@@ -16,7 +16,7 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.fastq.model import Output, Piece, Written
 from hesiod_watch.fastq.statistics import ReadStatistics
 from hesiod_watch.host import process
-from hesiod_watch.remote.backup.manifests import MANIFEST
+from hesiod_watch.remote.backup.manifests import MANIFEST, read_manifest
 
 CELL = CellId("lib", "c")
 NAME = "x_pass.fastq.gz"

@@ -23,14 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from hesiod_watch.actions import Job
-from hesiod_watch.actions.outputs.documents import read_manifest
 from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry, changed_names, file_sizes
 from hesiod_watch.fastq import readback
 from hesiod_watch.fastq.content_equality import ContentReading, ReadInto, read_piece, read_source
 from hesiod_watch.remote.backup.local_files import device_of
-from hesiod_watch.remote.backup.manifests import MANIFEST, result_facts
+from hesiod_watch.remote.backup.manifests import MANIFEST, read_manifest, result_facts
 from hesiod_watch.remote.backup.minknow_hashes import OutputHashes, read_output_hashes
 from hesiod_watch.remote.backup.store import opened
 from hesiod_watch.rules.copies import raw_place, results_place
@@ -101,11 +100,11 @@ class CopySurvey:
 
     @cached_property
     def manifest(self) -> Mapping[str, Any]:
-        """Manifest of the cell's outputs.
-
-        Raises PermanentError, TemporaryError.
-        """
-        return read_manifest(self.cell_output)
+        """Manifest of the cell's outputs; empty if it is missing, damaged or cannot be read."""
+        try:
+            return read_manifest(self.cell_output)
+        except HesiodError:
+            return {}
 
     def of_landing(self) -> LocalCopy:
         """Read every file in landing."""

@@ -9,20 +9,22 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from hesiod_watch.actions.outputs.documents import read_manifest
 from hesiod_watch.core.errors import HesiodError
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.text import number_of
 from hesiod_watch.fastq.verify import verify
 from hesiod_watch.host.files import checksums, regular
-from hesiod_watch.remote.backup.manifests import MANIFEST
+from hesiod_watch.remote.backup.manifests import MANIFEST, read_manifest
 
 
 def verify_cell(cell_output: Path) -> list[str]:
     """Sentences about damaged results in a directory; empty if every file agrees."""
-    manifest = read_manifest(cell_output)
+    try:
+        manifest = read_manifest(cell_output)
+    except HesiodError as error:
+        return [str(error)]
     if not manifest:
-        return [f"{MANIFEST} is missing or cannot be read"]
+        return [f"{MANIFEST} is missing"]
     return [problem for entry in manifest["files"] if (problem := _problem(cell_output, entry))]
 
 

@@ -162,24 +162,6 @@ def manifest_text(job: Job, written: Sequence[Written], entries: Entries) -> Ite
     yield "\n ]\n}\n" if separator else "]\n}\n"
 
 
-def read_manifest(directory: Path) -> dict[str, Any]:
-    """Manifest in a directory; empty if it is missing or unreadable."""
-    try:
-        return _manifest((directory / MANIFEST).read_bytes())
-    except OSError:
-        return {}
-
-
-def _manifest(text: bytes) -> dict[str, Any]:
-    try:
-        manifest = loads(text.decode("utf-8", "surrogateescape"))
-    except ValueError:
-        return {}
-    return (
-        manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), list) else {}
-    )
-
-
 def fastq_checksums(directory: Path) -> dict[str, str] | None:
     """Checksums of the FASTQ in a manifest; None without a manifest.
 
@@ -189,13 +171,10 @@ def fastq_checksums(directory: Path) -> dict[str, str] | None:
     try:
         with (directory / MANIFEST).open("rb") as file:
             text = b"".join(takewhile(lambda line: line != _SOURCES, file))
-    except OSError:
+        files = loads(text if text.endswith(b"}\n") else text.rstrip(b",\n") + b"}")["files"]
+        return {entry["name"]: entry["md5"] for entry in files if entry["name"].endswith(".gz")}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
-    if not (manifest := _manifest(text if text.endswith(b"}\n") else text.rstrip(b",\n") + b"}")):
-        return None
-    return {
-        entry["name"]: entry["md5"] for entry in manifest["files"] if entry["name"].endswith(".gz")
-    }
 
 
 def json_text(document: object) -> str:

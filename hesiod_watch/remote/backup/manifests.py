@@ -82,20 +82,32 @@ def read_raw(cell_output: Path) -> RawManifest:
         raise PermanentError(f"{display(str(path))} is damaged: {display(str(error))}") from error
 
 
+def read_manifest(cell_output: Path) -> dict[str, Any]:
+    """Read all of `manifest.json`; empty if there is none.
+
+    Raises PermanentError for a damaged one, TemporaryError if it cannot be read.
+    """
+    document = _document(cell_output / MANIFEST)
+    if document is not None and not isinstance(document.get("files"), list):
+        where = display(str(cell_output / MANIFEST))
+        raise PermanentError(f"{where} is damaged: it has no list of files")
+    return document or {}
+
+
 def result_facts(cell_output: Path) -> Entries:
     """Expected results of a cell: the files in manifest.json, itself, and raw.json if it exists.
 
     Empty without a manifest. Raises PermanentError for a damaged one, TemporaryError if it cannot
     be read.
     """
-    path = cell_output / MANIFEST
-    document = _document(path)
-    if document is None:
+    document = read_manifest(cell_output)
+    if not document:
         return {}
     try:
         listed = [FileEntry.from_record(entry, times=False) for entry in document["files"]]
     except (KeyError, TypeError, ValueError) as error:
-        raise PermanentError(f"{display(str(path))} is damaged: {display(str(error))}") from error
+        where = display(str(cell_output / MANIFEST))
+        raise PermanentError(f"{where} is damaged: {display(str(error))}") from error
     facts = {fact.name: fact for fact in listed}
     for name in (MANIFEST, RAW_MANIFEST):
         if (content := _content(cell_output / name)) is not None:
@@ -108,7 +120,7 @@ def sources_of(cell_output: Path) -> frozenset[str]:
 
     They are from manifest.json.
     """
-    listed = (_document(cell_output / MANIFEST) or {}).get("sources")
+    listed = read_manifest(cell_output).get("sources")
     names = (
         [entry.get("name") for entry in listed if isinstance(entry, dict)]
         if isinstance(listed, list)
