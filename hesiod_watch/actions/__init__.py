@@ -21,7 +21,8 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import ACTIONS
 from hesiod_watch.core.errors import FlagExists, HesiodError, TemporaryError, UsageError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import LOCAL, CellId, Owner, Progress, Snapshot
+from hesiod_watch.core.model import LOCAL, CellId, Snapshot
+from hesiod_watch.core.ownership import Owner, Progress
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea

@@ -21,7 +21,7 @@ from typing import Generic
 from hesiod_watch.actions import Job, command_of
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Attempt
+from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.core.results import AttemptEnd, R
 from hesiod_watch.core.times import iso
 from hesiod_watch.host import process

@@ -30,8 +30,9 @@ from hesiod_watch.config import BackupPlaceSettings
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import CellId, Progress, RunType
+from hesiod_watch.core.model import CellId, RunType
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import (
     AttemptEnd,
     BackupRecord,

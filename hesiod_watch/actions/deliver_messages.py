@@ -20,7 +20,8 @@ from hesiod_watch.config import TRACKER
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.messages import Channel, Delivery, TicketRequest
-from hesiod_watch.core.model import Outbox, OutboxMessage, Snapshot, Status
+from hesiod_watch.core.model import Snapshot, Status
+from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.core.results import AttemptEnd, DeliveryFailure, DeliveryRecord
 from hesiod_watch.host.cooldown import known_outage, note_outage, outage_over
 from hesiod_watch.host.process import iso_now

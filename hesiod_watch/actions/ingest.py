@@ -25,7 +25,8 @@ from hesiod_watch.actions.outputs.ingest_dir import open_ingest
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.results import QC, REPORT
 from hesiod_watch.actions.outputs.sources import NewestFile, find_outputs, finished_sources
-from hesiod_watch.core.model import CellContents, Progress
+from hesiod_watch.core.cell_contents import CellContents
+from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.records import loads
 from hesiod_watch.core.results import WorkRecord
 from hesiod_watch.core.system_errors import translated

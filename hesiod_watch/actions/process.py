@@ -49,10 +49,11 @@ from hesiod_watch.actions.outputs.sources import (
     find_outputs,
     missing_cell,
 )
+from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import CellContents, Completeness, Progress
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import WorkRecord
 from hesiod_watch.core.times import BackOff
 from hesiod_watch.fastq.model import Tally

@@ -19,7 +19,8 @@ from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.config import UpstreamSettings
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import CellId, Progress
+from hesiod_watch.core.model import CellId
+from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import WorkRecord
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host import process

@@ -24,8 +24,9 @@ from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry
 from hesiod_watch.core.minknow_checksums import NO_CHECKSUMS, MinknowChecksums
-from hesiod_watch.core.model import CellId, Progress
+from hesiod_watch.core.model import CellId
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import CopyRecord, DoneRecord, VerificationRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process

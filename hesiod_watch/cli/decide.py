@@ -15,8 +15,9 @@ from hesiod_watch.cli.common import (
     run_path,
 )
 from hesiod_watch.core.errors import HesiodError, PermanentError
-from hesiod_watch.core.model import Cell, CellId, Liveness, Owner, Snapshot, Stage
+from hesiod_watch.core.model import Cell, CellId, Snapshot, Stage
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog

@@ -19,7 +19,7 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.check import Check
 from hesiod_watch.core.errors import FlagExists, HesiodError
-from hesiod_watch.core.model import Liveness
+from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
 from hesiod_watch.host.mounts import mount_of

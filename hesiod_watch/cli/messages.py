@@ -10,8 +10,9 @@ from typing import Any
 
 from hesiod_watch.cli.common import add_run_argument, config_of, look_at, now, run_path
 from hesiod_watch.core.errors import UsageError
-from hesiod_watch.core.model import Outbox, OutboxMessage, Snapshot
+from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.rules.delivery import next_attempt, sentences
 from hesiod_watch.rules.explain import ago
 from hesiod_watch.runs import flags

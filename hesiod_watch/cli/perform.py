@@ -24,8 +24,9 @@ from hesiod_watch.config import Config
 from hesiod_watch.core import naming
 from hesiod_watch.core.action_kinds import ACTIONS, NEW_RUN, VERIFY, ActionMode
 from hesiod_watch.core.errors import PermanentError, UsageError
-from hesiod_watch.core.model import LOCAL, CellId, Owner, Snapshot, Stage
+from hesiod_watch.core.model import LOCAL, CellId, Snapshot, Stage
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
 from hesiod_watch.rules.plan import plan

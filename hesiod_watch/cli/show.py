@@ -23,8 +23,9 @@ from hesiod_watch.cli.common import (
 )
 from hesiod_watch.cli.messages import summary_document
 from hesiod_watch.core.errors import UsageError
-from hesiod_watch.core.model import Action, Cell, CellId, Owner, Snapshot, Stage
+from hesiod_watch.core.model import Action, Cell, CellId, Snapshot, Stage
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.host import process
 from hesiod_watch.rules.backup_schedule import copy_locations
 from hesiod_watch.rules.checksum_findings import finding_of

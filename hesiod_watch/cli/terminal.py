@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from hesiod_watch.core import model
+from hesiod_watch.core import ownership
 
 PIPE_WIDTH = 1000
 """Columns of a table whose output is not a terminal."""
@@ -111,7 +111,7 @@ def human_bases(bases: object) -> str:
 
 
 @contextlib.contextmanager
-def progress_bar() -> Iterator[Callable[[model.Progress], None]]:
+def progress_bar() -> Iterator[Callable[[ownership.Progress], None]]:
     """Show a progress bar on standard error; yields the function that updates it."""
     columns = (
         TextColumn("{task.description}"),
@@ -123,7 +123,7 @@ def progress_bar() -> Iterator[Callable[[model.Progress], None]]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("starting", total=None, note="")
 
-        def listen(progress: model.Progress) -> None:
+        def listen(progress: ownership.Progress) -> None:
             bar.update(
                 task,
                 description=progress.phase,

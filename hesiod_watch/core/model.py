@@ -1,8 +1,7 @@
-"""Domain model of hesiod-watch: runs, cells, flags, claims, messages, actions and policy.
+"""Runs and cells as observed, what the configuration allows, and what is decided about them.
 
 A *run* is an experiment's directory. A *library* is the level below. A *cell* is one acquisition
-of one flow cell. A *flag* is a file under `RUN/pipeline/` that records one fact. A *claim* is a
-`started` flag that names its owner.
+of one flow cell.
 
 All values are frozen. They compute only what follows from their fields. Rules (`status`, `plan`,
 ...) take and return these values. This module never touches the disk, the clock or the log.
@@ -18,7 +17,9 @@ from pathlib import Path
 from typing import Literal, NewType
 
 from hesiod_watch.core.action_kinds import ActionKind
-from hesiod_watch.core.records import record_in
+from hesiod_watch.core.cell_contents import Completeness
+from hesiod_watch.core.ownership import Attempt, CellFlags, Progress
+from hesiod_watch.core.queued_messages import Outbox
 
 RunName = NewType("RunName", str)
 """Name of a run's directory in the landing area."""
@@ -60,292 +61,6 @@ class CellName:
     suffix: str = ""  # of data basecalled again by Hesiod's scripts; without the dot
 
 
-class Liveness(StrEnum):
-    """Whether the owner of a claim is alive. DEAD needs a proof; every doubt is UNKNOWN."""
-
-    ALIVE = "alive"
-    DEAD = "dead"
-    UNKNOWN = "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Owner of a claim: the one JSON line in a `started` flag.
-
-    A flag of another program may lack any field.
-    """
-
-    token: str
-    action: str = ""
-    executor: str = ""
-    host: str = ""
-    machine_id: str = ""
-    boot_id: str = ""
-    pid_namespace: str = ""
-    pid: int = 0
-    pid_start: int = 0  # field 22 of /proc/PID/stat: clock ticks since boot
-    slurm_job: str = ""
-    slurm_submitted: str = ""
-    slurm_cluster: str = ""
-    user: str = ""
-    version: str = ""
-    time: str = ""  # ISO 8601, UTC; for people, never for decisions about death
-    epoch: int = 1
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Flag:
-    """One file under `pipeline/`. `text` is None if the file was not read."""
-
-    name: str
-    mtime: float  # seconds since the epoch, by the file system's clock; for people
-    regular: bool = True  # False: a symlink, FIFO, device or directory in the flag's place
-    text: str | None = None
-
-    @property
-    def record(self) -> Mapping[str, object]:
-        """JSON object in the flag; empty for a flag made by hand or by another program."""
-        return record_in(self.text)
-
-    @property
-    def why(self) -> str:
-        """Reason in the flag, for a person: the record's `reason`, or the text of a plain flag."""
-        return why_in(self.text)
-
-
-def why_in(text: str | None) -> str:
-    """Return the reason in a flag's text: its record's `reason`, or the whole plain text, or ""."""
-    record = record_in(text)
-    return str(record.get("reason", "")) if record else (text or "").strip()
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerDeath:
-    """End of a worker without a result, as the process that started it saw and recorded it."""
-
-    reason: str  # such as "attempt 1 was killed by signal 9 (out of memory?)"
-    time: str  # ISO 8601, UTC
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """One epoch of a claim: its decider, its worker, and whether they are alive."""
-
-    epoch: int
-    owner: Owner | None  # the decider; None: an empty or foreign flag, "held, owner unknown"
-    worker: Owner | None
-    yielded: bool  # the owner released the claim, for example because an earlier worker is alive
-    liveness: Liveness
-    evidence: str  # one sentence: the reason for `liveness`
-    # mtime of the claim's flag: seconds since the epoch, by the file system's clock; 0.0: unknown
-    made: float = 0.0
-    death: WorkerDeath | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CellFlags:
-    """Facts that flags record about one cell."""
-
-    synced: bool = False
-    accepted: bool = False  # a person made `synced`; not read if the cell is done, then False
-    done: Flag | None = None
-    failed: Flag | None = None
-    aborted: Flag | None = None
-    claims: tuple[Claim, ...] = ()  # by epoch, lowest first
-
-    @property
-    def claim(self) -> Claim | None:
-        """Claim that counts: the one with the highest epoch among those not released."""
-        return next((claim for claim in reversed(self.claims) if not claim.yielded), None)
-
-
-class DataKind(StrEnum):
-    """Kinds of data file that a final_summary counts."""
-
-    FASTQ = "fastq"
-    FAST5 = "fast5"
-    POD5 = "pod5"
-    BAM = "bam"
-
-
-@dataclass(frozen=True, slots=True)
-class FinalSummary:
-    """One parsed final_summary file."""
-
-    name: str  # file name, as on disk
-    # Values by key; if a key is repeated, its last value.
-    values: Mapping[str, str] = field(default_factory=dict)
-    problem: str = ""  # why the file is not valid: half-written or unreadable
-
-    @property
-    def acquisition(self) -> str:
-        """Acquisition id, 40 hex digits; "" if the file states none."""
-        return self.values.get("acquisition_run_id", "")
-
-
-@dataclass(frozen=True, slots=True)
-class CellContents:
-    """Content of a cell's directory, as far as it matters for completeness."""
-
-    summaries: tuple[FinalSummary, ...] = ()
-    files: Mapping[DataKind, int] = field(default_factory=dict)  # number of files by kind
-    # Acquisition ids that data files name and no final_summary names. An id has as many hex digits
-    # as the file names contain.
-    unsummarised: tuple[str, ...] = ()
-    readable: bool = True
-    problem: str = ""  # e.g. "fastq_pass: permission denied"
-
-
-class Verdict(StrEnum):
-    """Result of checking whether all data of a cell have arrived."""
-
-    RUNNING = "running"  # no final_summary yet
-    UNREADABLE = "unreadable"  # the final_summary is half-written, or the file is not one at all
-    SHORT = "short"  # fewer files in the landing area than announced
-    OVER = "over"  # more files in the landing area than announced
-    FALLBACK = "fallback"  # MinKNOW could not deliver some files; they are on the sequencer
-    PROVEN = "proven"
-    BY_HAND = "by-hand"  # not proven, but accepted as complete by a person
-
-
-@dataclass(frozen=True, slots=True)
-class Shortfall:
-    """One wrong count: `found` files of `kind` where the final_summary says `expected`."""
-
-    kind: DataKind
-    found: int
-    expected: int
-
-
-@dataclass(frozen=True, slots=True)
-class Completeness:
-    """Verdict on a cell's data, with a sentence for people."""
-
-    verdict: Verdict
-    why: str
-    shortfalls: tuple[Shortfall, ...] = ()
-    fallback: Mapping[DataKind, int] = field(default_factory=dict)
-    summaries: tuple[FinalSummary, ...] = ()
-
-    @property
-    def proven(self) -> bool:
-        return self.verdict is Verdict.PROVEN
-
-    @property
-    def by_hand(self) -> str:
-        """Sentence about a cell that a person accepted despite wrong counts; "" for other cells."""
-        return self.why if self.verdict is Verdict.BY_HAND else ""
-
-    def record(self) -> dict[str, object]:
-        """Return the verdict as a JSON object for qc.json, `.done` and `status --json`."""
-        shortfalls = [
-            {"kind": str(each.kind), "found": each.found, "expected": each.expected}
-            for each in self.shortfalls
-        ]
-        fallback = {str(kind): count for kind, count in self.fallback.items()}
-        return {
-            "verdict": str(self.verdict),
-            "why": self.why,
-            "shortfalls": shortfalls,
-            "fallback": fallback,
-        }
-
-    @classmethod
-    def from_record(cls, record: object) -> Completeness | None:
-        """Read what the method `record` wrote; None for anything else."""
-        if not isinstance(record, dict):
-            return None
-        try:
-            shortfalls = tuple(
-                Shortfall(DataKind(each["kind"]), int(each["found"]), int(each["expected"]))
-                for each in record["shortfalls"]
-            )
-            fallback = {DataKind(kind): int(count) for kind, count in record["fallback"].items()}
-            verdict = Verdict(record["verdict"])
-            return cls(verdict, str(record["why"]), shortfalls, fallback)
-        except (KeyError, TypeError, ValueError, AttributeError):
-            return None
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Last progress report of a worker; for people, never for decisions."""
-
-    phase: str
-    bytes_done: int = 0  # bytes of source data, as on disk
-    bytes_total: int = 0  # bytes of source data, as on disk
-    reads: int = 0
-    bases: int = 0
-    updated: float = 0.0  # seconds since the epoch
-    note: str = ""  # e.g. "waiting: no space left on the output file system"
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """Last attempt at repeatable work on a cell or a run, under way or ended."""
-
-    outcome: str  # "" while it is under way; then "done" or "failed"
-    owner: Owner | None
-    liveness: Liveness
-    evidence: str  # one sentence: the reason for `liveness`
-    record: Mapping[str, object] = field(default_factory=dict)  # the whole content of its flag
-
-    @property
-    def why(self) -> str:
-        """Reason for the outcome of the attempt, for a person.
-
-        It is the `reason` of the record. `records.current` translates the keys of version 0.1.0.
-        """
-        return str(self.record.get("reason") or self.evidence)
-
-
-@dataclass(frozen=True, slots=True)
-class OutboxMessage:
-    """One message of a run's outbox."""
-
-    number: int  # position within the run, from 1
-    key: str  # identifies the event of the message; the name of its file
-    event: str = ""
-    token: str = ""  # 32 hex digits
-    # Channels that deliver it: name of a channel → comment or reply.
-    channels: Mapping[str, str] = field(default_factory=dict)
-    text: str = ""
-    time: str = ""  # time of writing, ISO 8601, UTC
-    problem: str = ""  # why the file cannot be delivered in its present form
-
-
-@dataclass(frozen=True, slots=True)
-class Outbox:
-    """Outbox of a run, `pipeline/messages/`: its queued and its delivered messages."""
-
-    # Keys of all messages, and of events older than the first message.
-    reported: frozenset[str] = frozenset()
-    # Keys of messages whose writer was stopped before it gave them a number.
-    unnumbered: tuple[str, ...] = ()
-    last: int = 0  # highest number of a message; 0: there is no message
-    newest: str = ""  # key of the message with the highest number
-    # Channel → number up to which it has delivered all messages.
-    delivered: Mapping[str, int] = field(default_factory=dict)
-    channels: tuple[str, ...] = ()  # channels of the configuration, as examined for this snapshot
-    waiting: tuple[OutboxMessage, ...] = ()  # messages that at least one channel must still deliver
-    last_attempt: Attempt | None = None  # the last delivery, or the one under way
-    ticket: int | None = None  # number of the run's ticket in the tracker
-    problem: str = ""  # why nothing is known about the messages
-
-    def waiting_for(self, channel: str) -> tuple[OutboxMessage, ...]:
-        """Return the messages that a channel must still deliver, in order.
-
-        A message that cannot be read may be for any channel, so every channel includes it.
-        """
-        after = self.delivered.get(channel, 0)
-        return tuple(
-            message
-            for message in self.waiting
-            if message.number > after and (message.problem or channel in message.channels)
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class ListedRun:
     """One run in the listing of its upstream."""
@@ -374,7 +89,7 @@ class Cell:
     id: CellId
     present: bool  # its directory is in the landing area
     upstream: bool = False  # its upstream's listing contains it
-    flags: CellFlags = CellFlags()
+    flags: CellFlags = field(default_factory=CellFlags)
     # Counted for this snapshot, or read from `done` or `failed`; None: a flag already decides.
     completeness: Completeness | None = None
     # Arrival of the newest final_summary here, seconds since the epoch.

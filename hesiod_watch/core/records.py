@@ -146,3 +146,9 @@ def _constant(text: str) -> float:
 
 
 _DECODER = json.JSONDecoder(parse_int=_whole, parse_float=_fraction, parse_constant=_constant)
+
+
+def why_in(text: str | None) -> str:
+    """Return the reason in a flag's text: its record's `reason`, or the whole plain text, or ""."""
+    record = record_in(text)
+    return str(record.get("reason", "")) if record else (text or "").strip()

@@ -12,8 +12,9 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from typing import Any, ClassVar, Self, TypeVar
 
+from hesiod_watch.core.cell_contents import Completeness
 from hesiod_watch.core.minknow_checksums import NO_FINDING, ChecksumFinding
-from hesiod_watch.core.model import Attempt, Completeness, Flag
+from hesiod_watch.core.ownership import Attempt, Flag
 from hesiod_watch.core.records import current, numbers_in, texts_in, whole_number
 from hesiod_watch.core.times import time_of
 

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch import __version__
-from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import iso
 from hesiod_watch.rules.liveness import OwnerEvidence, judge
 

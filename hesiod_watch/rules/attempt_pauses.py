@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from hesiod_watch.core.model import Cell, Claim, Liveness, Policy, Stage
+from hesiod_watch.core.model import Cell, Policy, Stage
+from hesiod_watch.core.ownership import Claim, Liveness
 from hesiod_watch.core.times import due_at, iso, rested, time_at, time_of
 from hesiod_watch.rules.stages import stage_of
 

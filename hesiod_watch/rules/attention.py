@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.core.action_kinds import PROCESS
-from hesiod_watch.core.model import LOCAL, Cell, CellId, Policy, Snapshot, Stage, Verdict
+from hesiod_watch.core.cell_contents import Verdict
+from hesiod_watch.core.model import LOCAL, Cell, CellId, Policy, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.times import due_at, iso
 from hesiod_watch.rules.completeness import announced

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hesiod_watch.core.action_kinds import BACKUP, VERIFY
-from hesiod_watch.core.model import Action, Attempt, Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.model import Action, Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.core.results import (
     AttemptEnd,
     BackupRecord,

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from hesiod_watch.core.model import (
+from hesiod_watch.core.cell_contents import (
     CellContents,
     Completeness,
     DataKind,

@@ -11,7 +11,8 @@ import hashlib
 from collections.abc import Iterable
 
 from hesiod_watch.core.file_entry import Entries
-from hesiod_watch.core.model import Attempt, CellId
+from hesiod_watch.core.model import CellId
+from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.core.results import BackupRecord, CopyRecord, VerificationRecord
 
 RESULTS = "results"

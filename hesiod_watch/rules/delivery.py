@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.core.action_kinds import NOTIFY, TELL
-from hesiod_watch.core.model import Action, Outbox, Policy, Snapshot
+from hesiod_watch.core.model import Action, Policy, Snapshot
+from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.core.results import DeliveryFailure, DeliveryRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import BackOff, due_until, rested, time_of

@@ -11,17 +11,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from hesiod_watch.core.action_kinds import PROCESS
-from hesiod_watch.core.model import (
-    Cell,
-    CellId,
-    Decision,
-    Liveness,
-    Owner,
-    Policy,
-    Snapshot,
-    Stage,
-    Verdict,
-)
+from hesiod_watch.core.cell_contents import Verdict
+from hesiod_watch.core.model import Cell, CellId, Decision, Policy, Snapshot, Stage
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.results import DoneRecord, StripRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import iso, time_of

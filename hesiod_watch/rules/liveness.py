@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias, TypeGuard
 
-from hesiod_watch.core.model import Attempt, Liveness, Owner
+from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 
 Judge: TypeAlias = Callable[[Owner | None], tuple[Liveness, str]]
 """Function that looks up an owner and returns its liveness and a sentence for people.

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from urllib.parse import quote
 
-from hesiod_watch.core.model import Cell, Flag, Snapshot, Stage
+from hesiod_watch.core.model import Cell, Snapshot, Stage
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.ownership import Flag
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.attention import continues, overdue_words, resolved_words, steps
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage

@@ -12,17 +12,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.core.action_kinds import GIVE_UP, INGEST, NEW_RUN, PROCESS, REPORT, SYNC, SYNCED
-from hesiod_watch.core.model import (
-    LOCAL,
-    Action,
-    Cell,
-    Decision,
-    Liveness,
-    Owner,
-    Policy,
-    Snapshot,
-    Stage,
-)
+from hesiod_watch.core.model import LOCAL, Action, Cell, Decision, Policy, Snapshot, Stage
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import due_at, rested, time_of
 from hesiod_watch.rules import backup_schedule, delivery, retention

@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 
 from hesiod_watch.core.action_kinds import DELETABLE, STRIP
 from hesiod_watch.core.location import parse_location, run_in
-from hesiod_watch.core.model import LOCAL, Action, Attempt, Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.model import LOCAL, Action, Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.core.results import AttemptEnd, BackupRecord, MarkRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import BackOff, due_at

@@ -9,16 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable
 
-from hesiod_watch.core.model import (
-    Cell,
-    CellId,
-    Completeness,
-    Liveness,
-    Snapshot,
-    Stage,
-    Status,
-    why_in,
-)
+from hesiod_watch.core.cell_contents import Completeness
+from hesiod_watch.core.model import Cell, CellId, Snapshot, Stage, Status
+from hesiod_watch.core.ownership import Liveness
+from hesiod_watch.core.records import why_in
 from hesiod_watch.core.results import BackupRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.checksum_findings import finding_of, other_damage

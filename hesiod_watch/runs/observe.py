@@ -16,20 +16,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hesiod_watch.core import naming
+from hesiod_watch.core.cell_contents import CellContents
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.model import (
-    Attempt,
     Cell,
-    CellContents,
-    CellFlags,
     CellId,
     IngestState,
     ListedRun,
-    Progress,
     QuarantinedName,
     RunName,
     Snapshot,
 )
+from hesiod_watch.core.ownership import Attempt, CellFlags, Progress
 from hesiod_watch.core.records import numbers_in, record_in, whole_number
 from hesiod_watch.host import process
 from hesiod_watch.rules import completeness

@@ -22,7 +22,8 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import SYNC, ActionMode
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import ListedRun, Outbox
+from hesiod_watch.core.model import ListedRun
+from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.host.cooldown import first_today
 from hesiod_watch.host.sdnotify import SystemdNotifier
 from hesiod_watch.rules import delivery

@@ -18,7 +18,8 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import PROCESS, TELL, ActionMode
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, Liveness, Owner, Snapshot
+from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, Snapshot
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.host import process
 from hesiod_watch.rules import attention, backup_schedule

@@ -13,7 +13,8 @@ from hesiod_watch.actions.verify import verify_and_record
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.core.model import LOCAL, Attempt, CellId
+from hesiod_watch.core.model import LOCAL, CellId
+from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.host import process
 from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
 from hesiod_watch.rules.copies import damage_in

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from hesiod_watch.core.errors import FlagExists
-from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 

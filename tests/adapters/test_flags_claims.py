@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, TemporaryError
-from hesiod_watch.core.model import Claim, Liveness, Owner
+from hesiod_watch.core.ownership import Claim, Liveness, Owner
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import flag_files

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hesiod_watch.core.errors import PermanentError
-from hesiod_watch.core.model import CellFlags, Liveness, Owner
+from hesiod_watch.core.ownership import CellFlags, Liveness, Owner
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import names

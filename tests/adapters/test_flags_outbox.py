@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from hesiod_watch.core.errors import PermanentError, TemporaryError
-from hesiod_watch.core.model import LOCAL, Outbox
+from hesiod_watch.core.model import LOCAL
+from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 

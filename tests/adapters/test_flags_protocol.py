@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hesiod_watch.core.errors import FlagExists
-from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.runs import flags
 
 STEM = "20190710_1723_2-A5-D5_PAD38578_c6ded78b"

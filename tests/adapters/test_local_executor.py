@@ -18,7 +18,8 @@ from hesiod_watch.config import Config
 from hesiod_watch.config.values import ProcessingSettings
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.errors import TemporaryError
-from hesiod_watch.core.model import LOCAL, Action, CellId, Liveness, Owner, RunName, WorkerDeath
+from hesiod_watch.core.model import LOCAL, Action, CellId, RunName
+from hesiod_watch.core.ownership import Liveness, Owner, WorkerDeath
 from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags

@@ -12,7 +12,7 @@ import pytest
 from minknow_cells import CELL, A, B, Make, cell_with, summary_text
 from unprivileged import UNPRIVILEGED, needs_unprivileged
 
-from hesiod_watch.core.model import DataKind, Verdict
+from hesiod_watch.core.cell_contents import DataKind, Verdict
 from hesiod_watch.rules.completeness import judge
 from hesiod_watch.runs import minknow
 from hesiod_watch.runs.minknow import data_files, pooled, read_contents

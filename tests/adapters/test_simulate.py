@@ -21,8 +21,8 @@ from hesiod_watch.cli import simulator
 from hesiod_watch.cli.simulator import ReadAmount, SimulatedCell
 from hesiod_watch.cli.simulator.reads import SKIPPED
 from hesiod_watch.core import naming
+from hesiod_watch.core.cell_contents import DataKind, Verdict
 from hesiod_watch.core.errors import PermanentError, UsageError
-from hesiod_watch.core.model import DataKind, Verdict
 from hesiod_watch.rules.completeness import judge
 from hesiod_watch.runs import minknow
 

@@ -11,17 +11,8 @@ import pytest
 
 from hesiod_watch.config import BackupPlaceSettings, Config
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.core.model import (
-    LOCAL,
-    Attempt,
-    Cell,
-    CellFlags,
-    CellId,
-    Flag,
-    Liveness,
-    RunName,
-    Snapshot,
-)
+from hesiod_watch.core.model import LOCAL, Cell, CellId, RunName, Snapshot
+from hesiod_watch.core.ownership import Attempt, CellFlags, Flag, Liveness
 from hesiod_watch.core.results import CopyRecord
 from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
 from hesiod_watch.remote.backup.queries import MARKER

@@ -14,7 +14,8 @@ from hesiod_watch import actions
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.core.action_kinds import ACTIONS, INGEST, PROCESS, SYNC
 from hesiod_watch.core.errors import TemporaryError
-from hesiod_watch.core.model import LOCAL, Progress
+from hesiod_watch.core.model import LOCAL
+from hesiod_watch.core.ownership import Progress
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import INGEST_FILE
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.core.model import LOCAL, Liveness, Owner
+from hesiod_watch.core.model import LOCAL
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.flags import names

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from hesiod_watch.core.model import Liveness
+from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.host.process import judge_here
 from hesiod_watch.runs.flags.flag_files import parse_owner
 

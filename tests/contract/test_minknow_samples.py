@@ -6,7 +6,7 @@ import pytest
 from samples import SAMPLES, needs_samples
 
 from hesiod_watch.core import naming
-from hesiod_watch.core.model import DataKind, Shortfall, Verdict
+from hesiod_watch.core.cell_contents import DataKind, Shortfall, Verdict
 from hesiod_watch.rules.completeness import announced, judge
 from hesiod_watch.runs import minknow
 

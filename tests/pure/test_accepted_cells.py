@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from snapshots import cell, flag, run
 
-from hesiod_watch.core.model import Completeness, DataKind, Policy, Shortfall, Verdict
+from hesiod_watch.core.cell_contents import Completeness, DataKind, Shortfall, Verdict
+from hesiod_watch.core.model import Policy
 from hesiod_watch.report.run import render_run
 from hesiod_watch.rules.completeness import accept, recorded
 from hesiod_watch.rules.events import happened

@@ -10,18 +10,9 @@ from typing import Any
 import pytest
 from snapshots import attempt, cell, claim, flag, run
 
-from hesiod_watch.core.model import (
-    LOCAL,
-    Cell,
-    Completeness,
-    DataKind,
-    FinalSummary,
-    Outbox,
-    Policy,
-    Shortfall,
-    Snapshot,
-    Verdict,
-)
+from hesiod_watch.core.cell_contents import Completeness, DataKind, FinalSummary, Shortfall, Verdict
+from hesiod_watch.core.model import LOCAL, Cell, Policy, Snapshot
+from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.rules.attention import overdue, problems, steps
 from hesiod_watch.rules.events import (
     CELL_OVERDUE,

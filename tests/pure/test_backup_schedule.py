@@ -10,7 +10,8 @@ import pytest
 from snapshots import attempt, cell, flag, run
 
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.core.model import Attempt, Cell, CellId, Liveness, Owner, Policy, Snapshot
+from hesiod_watch.core.model import Cell, CellId, Policy, Snapshot
+from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 from hesiod_watch.core.results import BackupRecord, CopyRecord
 from hesiod_watch.rules import backup_schedule
 from hesiod_watch.rules.copies import digest, known_copies, raw_wanted

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from hesiod_watch.core.model import CellContents, DataKind, FinalSummary, Shortfall, Verdict
+from hesiod_watch.core.cell_contents import CellContents, DataKind, FinalSummary, Shortfall, Verdict
 from hesiod_watch.rules.completeness import announced, judge
 
 FASTQ, FAST5, POD5, BAM = DataKind.FASTQ, DataKind.FAST5, DataKind.POD5, DataKind.BAM

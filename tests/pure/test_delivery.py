@@ -10,14 +10,9 @@ from typing import Any
 import pytest
 from snapshots import attempt, run
 
-from hesiod_watch.core.model import (
-    Attempt,
-    Decision,
-    Liveness,
-    Outbox,
-    OutboxMessage,
-    Policy,
-)
+from hesiod_watch.core.model import Decision, Policy
+from hesiod_watch.core.ownership import Attempt, Liveness
+from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.core.results import DeliveryFailure, DeliveryRecord
 from hesiod_watch.rules import delivery
 from hesiod_watch.rules.delivery import (

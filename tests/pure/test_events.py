@@ -9,17 +9,9 @@ from typing import Any
 import pytest
 from snapshots import attempt, cell, claim, flag, run
 
-from hesiod_watch.core.model import (
-    Attempt,
-    Cell,
-    CellId,
-    Flag,
-    Outbox,
-    Owner,
-    Policy,
-    RunType,
-    Snapshot,
-)
+from hesiod_watch.core.model import Cell, CellId, Policy, RunType, Snapshot
+from hesiod_watch.core.ownership import Attempt, Flag, Owner
+from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.rules.events import (
     EVENTS,
     Event,

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.rules.liveness import OwnerEvidence, judge, same_process
 
 PROCESS = Owner(

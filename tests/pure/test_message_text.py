@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from snapshots import attempt, cell, flag, run
 
-from hesiod_watch.core.model import Cell, Owner, Policy
+from hesiod_watch.core.model import Cell, Policy
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.rules.events import EVENTS, Event, happened
 from hesiod_watch.rules.message_text import MOST_CELLS, compose, report_address, subject
 

@@ -9,19 +9,9 @@ import pytest
 from outboxes import ALL_TOLD
 from snapshots import cell, claim, flag, run
 
-from hesiod_watch.core.model import (
-    Cell,
-    CellId,
-    Completeness,
-    DataKind,
-    Liveness,
-    Owner,
-    Policy,
-    Progress,
-    QuarantinedName,
-    Shortfall,
-    Verdict,
-)
+from hesiod_watch.core.cell_contents import Completeness, DataKind, Shortfall, Verdict
+from hesiod_watch.core.model import Cell, CellId, Policy, QuarantinedName
+from hesiod_watch.core.ownership import Liveness, Owner, Progress
 from hesiod_watch.rules.explain import Explanation, ago, explain_cell, explain_run, owner_words
 from hesiod_watch.rules.plan import plan
 

@@ -10,19 +10,9 @@ import pytest
 from outboxes import ALL_TOLD
 from snapshots import attempt, cell, claim, flag, run
 
-from hesiod_watch.core.model import (
-    Attempt,
-    Cell,
-    Claim,
-    Completeness,
-    IngestState,
-    Liveness,
-    Owner,
-    Policy,
-    Snapshot,
-    Verdict,
-    WorkerDeath,
-)
+from hesiod_watch.core.cell_contents import Completeness, Verdict
+from hesiod_watch.core.model import Cell, IngestState, Policy, Snapshot
+from hesiod_watch.core.ownership import Attempt, Claim, Liveness, Owner, WorkerDeath
 from hesiod_watch.core.times import iso
 from hesiod_watch.rules.attention import overdue
 from hesiod_watch.rules.plan import look_again, plan

@@ -11,7 +11,8 @@ import pytest
 from outboxes import ALL_TOLD
 from snapshots import attempt, cell, claim, flag, run
 
-from hesiod_watch.core.model import LOCAL, Attempt, Cell, Liveness, Owner, Policy, Snapshot, Stage
+from hesiod_watch.core.model import LOCAL, Cell, Policy, Snapshot, Stage
+from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.stages import digest_of_report, stage_of
 

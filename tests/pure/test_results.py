@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from hesiod_watch.core.cell_contents import Completeness, Verdict
 from hesiod_watch.core.minknow_checksums import ChecksumFinding
-from hesiod_watch.core.model import Completeness, Verdict
 from hesiod_watch.core.results import (
     AttemptEnd,
     BackupRecord,

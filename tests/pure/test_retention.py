@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from snapshots import attempt, cell, flag, run
 
-from hesiod_watch.core.model import Attempt, Cell, Liveness, Owner, Policy, Snapshot
+from hesiod_watch.core.model import Cell, Policy, Snapshot
+from hesiod_watch.core.ownership import Attempt, Liveness, Owner
 from hesiod_watch.rules.retention import want_deletable, want_strip
 
 NOW = datetime(2026, 11, 22, 12, 0, 0, tzinfo=UTC)

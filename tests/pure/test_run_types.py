@@ -10,16 +10,9 @@ import pytest
 from outboxes import ALL_TOLD
 from snapshots import cell, claim, flag, run
 
-from hesiod_watch.core.model import (
-    Cell,
-    Completeness,
-    IngestState,
-    Liveness,
-    Policy,
-    RunType,
-    Snapshot,
-    Verdict,
-)
+from hesiod_watch.core.cell_contents import Completeness, Verdict
+from hesiod_watch.core.model import Cell, IngestState, Policy, RunType, Snapshot
+from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.rules.explain import explain_cell, explain_run
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_types import type_of, type_of_name, type_problem

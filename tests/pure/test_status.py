@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from snapshots import cell, claim, flag, run
 
-from hesiod_watch.core.model import Completeness, Snapshot, Stage, Status, Verdict
+from hesiod_watch.core.cell_contents import Completeness, Verdict
+from hesiod_watch.core.model import Snapshot, Stage, Status
 from hesiod_watch.rules.stages import digest_of_report, settled, stage_of, status_of, why_stage
 
 FACTS: dict[Stage, dict[str, Any]] = {

@@ -19,20 +19,10 @@ from outboxes import ALL_TOLD
 from snapshots import attempt, cell, claim, flag, run
 
 from hesiod_watch.actions.outputs.sources import NewestFile
-from hesiod_watch.core.model import (
-    Attempt,
-    Cell,
-    Completeness,
-    IngestState,
-    Liveness,
-    Outbox,
-    OutboxMessage,
-    Owner,
-    Policy,
-    Snapshot,
-    Verdict,
-    WorkerDeath,
-)
+from hesiod_watch.core.cell_contents import Completeness, Verdict
+from hesiod_watch.core.model import Cell, IngestState, Policy, Snapshot
+from hesiod_watch.core.ownership import Attempt, Liveness, Owner, WorkerDeath
+from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.core.results import DeliveryFailure, DeliveryRecord
 from hesiod_watch.core.times import time_of
 from hesiod_watch.rules import attention

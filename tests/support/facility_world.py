@@ -26,7 +26,8 @@ from hesiod_watch import actions, config
 from hesiod_watch.actions import Job
 from hesiod_watch.cli.simulator import SimulatedCell
 from hesiod_watch.core.errors import FlagExists, HesiodError
-from hesiod_watch.core.model import LOCAL, CellId, Owner
+from hesiod_watch.core.model import LOCAL, CellId
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.host import process
 from hesiod_watch.rules.deletion_marks import LIST, read_marks
 from hesiod_watch.runs import flags

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hesiod_watch.core.model import Outbox
+from hesiod_watch.core.queued_messages import Outbox
 
 
 class _Everything(frozenset[str]):

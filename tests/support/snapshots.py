@@ -12,18 +12,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from hesiod_watch.core.model import (
-    LOCAL,
+from hesiod_watch.core.model import LOCAL, Cell, CellId, RunName, Snapshot
+from hesiod_watch.core.ownership import (
     Attempt,
-    Cell,
     CellFlags,
-    CellId,
     Claim,
     Flag,
     Liveness,
     Owner,
-    RunName,
-    Snapshot,
     WorkerDeath,
 )
 

@@ -16,7 +16,8 @@ from hesiod_watch.actions import Job
 from hesiod_watch.actions.copies.survey import Copies, CopySurvey
 from hesiod_watch.core.action_kinds import STRIP
 from hesiod_watch.core.file_entry import FileEntry, changed_names, file_sizes
-from hesiod_watch.core.model import CellFlags, CellId
+from hesiod_watch.core.model import CellId
+from hesiod_watch.core.ownership import CellFlags
 from hesiod_watch.core.results import BackupRecord, DoneRecord
 from hesiod_watch.host import process
 from hesiod_watch.host.files import opened_directory

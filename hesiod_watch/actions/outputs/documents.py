@@ -16,9 +16,9 @@ from typing import Any, Literal
 from hesiod_watch import __version__
 from hesiod_watch.actions import Job
 from hesiod_watch.core import naming
+from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import Entries
 from hesiod_watch.core.minknow_checksums import KEY, NO_CHECKSUMS, MinknowChecksums
-from hesiod_watch.core.model import CellContents, Completeness
 from hesiod_watch.core.records import loads
 from hesiod_watch.fastq.model import Written
 from hesiod_watch.fastq.qc import qc_groups

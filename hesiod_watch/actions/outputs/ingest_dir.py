@@ -18,7 +18,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from hesiod_watch.actions import Job
-from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings, Written

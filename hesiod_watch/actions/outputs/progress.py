@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Progress
+from hesiod_watch.core.ownership import Progress
 from hesiod_watch.host.files import directory, replace_whole
 from hesiod_watch.runs.observe import PROGRESS_FILE
 

@@ -24,7 +24,7 @@ from hesiod_watch.actions.outputs.ingest_dir import give_back
 from hesiod_watch.actions.outputs.results import CellResults
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.file_entry import Entries, FileEntry
-from hesiod_watch.core.model import Owner
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.system_errors import translate, translated
 from hesiod_watch.fastq import readback
 from hesiod_watch.host.files import sync_directory

@@ -21,9 +21,10 @@ from hesiod_watch.actions.outputs.documents import (
     manifest_text,
     qc_document,
 )
+from hesiod_watch.core.cell_contents import CellContents, Completeness
 from hesiod_watch.core.file_entry import FileEntry
 from hesiod_watch.core.minknow_checksums import MinknowChecksums
-from hesiod_watch.core.model import CellContents, Completeness, Owner
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.results import DoneRecord
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.core.text import number_of

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 
 from hesiod_watch.actions import Job
 from hesiod_watch.core import naming
+from hesiod_watch.core.cell_contents import CellContents
 from hesiod_watch.core.errors import HesiodError, PermanentError, TemporaryError
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.core.model import CellContents
 from hesiod_watch.core.system_errors import translate
 from hesiod_watch.core.times import rested, time_at
 from hesiod_watch.fastq.model import Output

@@ -15,8 +15,9 @@ from typing import Literal
 
 from hesiod_watch.cli.simulator.eras import ERAS, SUMMARY_COLUMNS, Acquisition
 from hesiod_watch.cli.simulator.reads import make_batch
+from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.errors import UsageError
-from hesiod_watch.core.model import CellName, DataKind
+from hesiod_watch.core.model import CellName
 from hesiod_watch.core.naming import display, parse_cell
 
 Arrival = Literal["rename", "write", "link"]

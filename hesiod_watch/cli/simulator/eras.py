@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hesiod_watch.cli.simulator.reads import SimulatedRead
-from hesiod_watch.core.model import CellName, DataKind
+from hesiod_watch.core.cell_contents import DataKind
+from hesiod_watch.core.model import CellName
 
 MODEL = "dna_r10.4.1_e8.2_400bps_sup@v5.0.0"
 

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 from hesiod_watch.core.errors import FlagExists
-from hesiod_watch.core.model import CellId, Liveness, Owner
+from hesiod_watch.core.model import CellId
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.results import AttemptEnd
 from hesiod_watch.core.system_errors import translated

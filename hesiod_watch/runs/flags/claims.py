@@ -13,7 +13,7 @@ from pathlib import Path
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, HesiodError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Liveness, Owner
+from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.host import process
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags import names

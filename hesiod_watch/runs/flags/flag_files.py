@@ -21,7 +21,7 @@ from typing import Any
 
 from hesiod_watch.core import naming
 from hesiod_watch.core.errors import FlagExists, FlagUnknown, PermanentError
-from hesiod_watch.core.model import Owner
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.system_errors import NotRegularFile, translated
 from hesiod_watch.host.files import (

@@ -17,7 +17,15 @@ from pathlib import Path
 
 from hesiod_watch.core.action_kinds import STRIP, ActionKind
 from hesiod_watch.core.errors import PermanentError
-from hesiod_watch.core.model import Attempt, CellFlags, Claim, Flag, Liveness, Owner, WorkerDeath
+from hesiod_watch.core.ownership import (
+    Attempt,
+    CellFlags,
+    Claim,
+    Flag,
+    Liveness,
+    Owner,
+    WorkerDeath,
+)
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.results import StripRecord
 from hesiod_watch.host.files import directory

@@ -25,8 +25,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from hesiod_watch.core.errors import FlagExists
-from hesiod_watch.core.model import Outbox, OutboxMessage
 from hesiod_watch.core.naming import display
+from hesiod_watch.core.queued_messages import Outbox, OutboxMessage
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.system_errors import translate, translated
 from hesiod_watch.host.files import TEMPORARY, directory, sync_directory

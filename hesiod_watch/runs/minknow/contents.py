@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
-from hesiod_watch.core.model import CellContents, DataKind, FinalSummary
+from hesiod_watch.core.cell_contents import CellContents, DataKind, FinalSummary
 from hesiod_watch.core.naming import display, is_final_summary, natural_key
 from hesiod_watch.core.system_errors import NotRegularFile
 from hesiod_watch.host.files import read_head

@@ -15,8 +15,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.file_entry import FileEntry
-from hesiod_watch.core.model import DataKind
 
 ALL_KINDS = frozenset(DataKind)
 

@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from hesiod_watch.core.model import DataKind
+from hesiod_watch.core.cell_contents import DataKind
 from hesiod_watch.core.naming import display, is_final_summary, parse_cell
 from hesiod_watch.core.text import number_of
 from hesiod_watch.rules.completeness import announced

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
-from hesiod_watch.core.model import DataKind, FinalSummary
+from hesiod_watch.core.cell_contents import DataKind, FinalSummary
 from hesiod_watch.core.naming import display
 
 SUMMARY_MAX_BYTES = 1 << 20  # real ones have less than 2 kB

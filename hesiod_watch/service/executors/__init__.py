@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Protocol
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.model import Action, Owner, Snapshot
+from hesiod_watch.core.model import Action, Snapshot
+from hesiod_watch.core.ownership import Owner
 
 
 @dataclass(frozen=True)

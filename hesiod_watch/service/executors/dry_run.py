@@ -6,7 +6,8 @@ import logging
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Action, Owner, Snapshot
+from hesiod_watch.core.model import Action, Snapshot
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.service.executors import NoReservation, OnEnd, Reservation
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,8 @@ from hesiod_watch.actions import Job, perform
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Action, Owner, Snapshot
+from hesiod_watch.core.model import Action, Snapshot
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.service.executors import EndedAction, NoReservation, OnEnd, Reservation
 
 logger = logging.getLogger(__name__)

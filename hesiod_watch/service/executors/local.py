@@ -15,7 +15,8 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import ACTIONS, Slots
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.logfields import fields
-from hesiod_watch.core.model import Action, Owner, Snapshot
+from hesiod_watch.core.model import Action, Snapshot
+from hesiod_watch.core.ownership import Owner
 from hesiod_watch.host.child import own_command, start_worker
 from hesiod_watch.host.slots import WorkerSlots
 from hesiod_watch.rules.worker_exit import exit_words, not_started
