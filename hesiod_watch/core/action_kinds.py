@@ -44,7 +44,11 @@ _FAILED_OR_ABORTED = frozenset({"failed", "aborted"})
 NEW_RUN = ActionKind("new-run", "new_run", ActionMode.SHORT)
 SYNCED = ActionKind("synced", "mark_synced", ActionMode.SHORT, needs_cell=True)
 PROCESS = ActionKind(
-    *("process", "process", ActionMode.CLAIMED, "workers", True),
+    "process",
+    "process",
+    ActionMode.CLAIMED,
+    "workers",
+    needs_cell=True,
     finishes_despite=frozenset({"failed"}),
 )
 INGEST = ActionKind("ingest", "ingest", ActionMode.REPEATED, "ingest_workers", needs_cell=True)
