@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Generic
@@ -22,7 +22,7 @@ from hesiod_watch.actions import Job, command_of
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.ownership import Attempt
-from hesiod_watch.core.results import AttemptEnd, R
+from hesiod_watch.core.results import AttemptEnd, R, WorkRecord
 from hesiod_watch.core.times import iso
 from hesiod_watch.host import process
 from hesiod_watch.host.runlog import RunLog
@@ -69,10 +69,10 @@ def attempt_at(
 
     Raises FlagExists while another attempt is under way, and what `flags.begin_attempt` raises.
     """
-    try:
-        former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
-    except FileNotFoundError:
-        former = None  # `begin_attempt` raises an error that says more
+    former: Attempt | None = None
+    if kind is not WorkRecord:  # that one has nothing to carry over
+        with suppress(FileNotFoundError):  # `begin_attempt` raises an error that says more
+            former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
     before = kind.of(former)
     attempt = OpenAttempt(former, before, carry(before))
     lock = flags.attempt_lock(job.config.landing, job.run_dir, job.cell)

@@ -146,7 +146,7 @@ pipeline, stem = Path(sys.argv[1]), sys.argv[2]
 sys.stdin.readline()
 try:
     flags.begin_attempt(pipeline, flags.ingest(stem), process.this_owner("ingest", "test"),
-                        alone=partial(alone_on_this_host, pipeline, stem))
+                        lock=partial(alone_on_this_host, pipeline, stem))
     print("won", flush=True)
 except FlagExists:
     print("lost", flush=True)

@@ -74,8 +74,9 @@ CALLS = (
     "ftruncate",
     "fdatasync",
     "fsync",
-    "rename",
+    "renameat",
     "unlink",
+    "unlinkat",
     "close",
 )
 
