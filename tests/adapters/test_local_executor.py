@@ -83,6 +83,21 @@ def test_worker_that_ends_with_a_code(tmp_path: Path) -> None:
     assert claim.death == WorkerDeath("attempt 1 ended with exit code 2", record["time"])
 
 
+def test_every_process_sees_the_death_of_a_worker(tmp_path: Path) -> None:
+    """The claim of a dead worker counts as dead although the process that claimed it lives."""
+    place = Place(tmp_path)
+    assert process.judge_here(place.owner)[0] is Liveness.ALIVE
+    place.start()
+    place.ended.get(timeout=60)
+    (cell,) = observe(place.run_dir, place.config.output).cells
+    claim = cell.flags.claim
+    assert claim is not None
+    assert (claim.liveness, claim.evidence) == (
+        Liveness.DEAD,
+        "attempt 1 ended with exit code 2",
+    )
+
+
 def test_killed_worker(tmp_path: Path) -> None:
     """A worker that is killed is recorded with the signal, and its claim says so."""
     place = Place(tmp_path)

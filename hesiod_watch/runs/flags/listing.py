@@ -250,9 +250,10 @@ class FlagListing:
         )
         for epoch in self.epochs(stem):
             liveness, evidence = judge(epoch.worker if epoch.has_worker else epoch.decider)
+            # Its starter saw the end of the worker, and may itself live on.
+            if epoch.death and not (epoch.has_worker and liveness is Liveness.ALIVE):
+                liveness, evidence = Liveness.DEAD, epoch.death.reason
             working = epoch.may_work and liveness is not Liveness.DEAD
-            if epoch.death and liveness is Liveness.DEAD:
-                evidence = epoch.death.reason
             shown = (liveness, evidence)
             # Its owner died before it could give the claim up because of the earlier worker. If
             # this claim counted as dead, other processes would take it over and give it up again
