@@ -12,21 +12,30 @@ from __future__ import annotations
 
 import importlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import ACTIONS
-from hesiod_watch.core.errors import FlagExists, HesiodError, TemporaryError, UsageError
+from hesiod_watch.core.errors import (
+    FlagExists,
+    HesiodError,
+    PermanentError,
+    TemporaryError,
+    UsageError,
+)
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import LOCAL, CellId, Snapshot
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Owner, Progress
+from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.areas import OutputArea
+from hesiod_watch.runs.areas import OutputArea, landing_owners
 from hesiod_watch.runs.landing import LandingArea
+from hesiod_watch.runs.observe import observe
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +68,7 @@ class Job:
         Raises HesiodError if the directory is missing or belongs to another run.
         """
         self.check_output_area()
+        self.check_owner()
         return flags.own_output(self.pipeline, self.config.output)
 
     def check_output_area(self) -> None:
@@ -71,6 +81,20 @@ class Job:
         )
         if problem := area.problem(mark=True):
             raise TemporaryError(f"{self.run_dir.name}: {self.action} is not done: {problem}")
+
+    def check_owner(self) -> None:
+        """Check that a trusted account made the run's `pipeline/`, if it exists.
+
+        Raises HesiodError.
+        """
+        with translated(f"cannot read {display(str(self.pipeline))}"):
+            foreign = flags.find_foreign_maker(
+                self.pipeline, self.config.output, landing_owners(self.config)
+            )
+        if foreign:
+            raise PermanentError(
+                f"{display(self.run_dir.name)}: {self.action} is not done: {foreign}"
+            )
 
     @property
     def cell_dir(self) -> Path:
@@ -100,6 +124,15 @@ class Job:
             return ""
         return listing.stop_flag(ACTIONS[self.action], (cell or self.the_cell).stem)
 
+    def look(self, channels: Collection[str] = ()) -> Snapshot:
+        """Observe the run now, as the decider does."""
+        return observe(
+            self.run_dir,
+            self.config.output,
+            channels=channels,
+            owners=landing_owners(self.config),
+        )
+
     def log(self) -> RunLog:
         """Log of this run.
 
@@ -128,6 +161,7 @@ def perform(job: Job) -> Outcome:
     # Imported here: the deciding process never loads code that works on data.
     module = importlib.import_module(f"{__name__}.{ACTIONS[job.action].module}")
     job.check_output_area()
+    job.check_owner()
     try:
         outcome: Outcome = module.perform(job)
     except FlagExists as error:

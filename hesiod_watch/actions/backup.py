@@ -65,7 +65,7 @@ from hesiod_watch.rules.copies import (
 )
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.observe import COPIES_FILE, observe
+from hesiod_watch.runs.observe import COPIES_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -139,7 +139,7 @@ class _CellBackup:
         self.log = log
         self.attempt = attempt
         self.before = attempt.before
-        self.kind = type_of(observe(job.run_dir, job.config.output), job.config.policy())
+        self.kind = type_of(job.look(), job.config.policy())
         self.cell_output = job.output / cell.library / cell.name
         self.manifest = _manifest(job, cell, self.cell_output)
         self.reporter = ProgressReporter(self.cell_output, job.on_progress, COPIES_FILE)
@@ -358,7 +358,7 @@ def _backup_run(job: Job) -> Outcome:
     log = RunLog(job.output / "backup.log")
     with attempt_at(job, flags.BACKUP, RunBackupRecord, log=log) as attempt:
         # Computed first: the next pass then detects what changes while files are copied.
-        attempt.result = RunBackupRecord(run_digest(observe(job.run_dir, job.config.output)))
+        attempt.result = RunBackupRecord(run_digest(job.look()))
         failures = _BackupFailures()
         for backup in job.config.backups:
             try:

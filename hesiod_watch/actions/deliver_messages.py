@@ -32,7 +32,6 @@ from hesiod_watch.rules.message_text import subject
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import status_of
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.observe import observe
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +62,7 @@ def _channels(job: Job) -> tuple[str, ...]:
 
 
 def _look(job: Job) -> Snapshot:
-    return observe(job.run_dir, job.config.output, channels=_channels(job))
+    return job.look(_channels(job))
 
 
 def _deliver(

@@ -22,7 +22,6 @@ from hesiod_watch.rules.events import STANDING, Event, addressed, due, happened
 from hesiod_watch.rules.message_text import compose, subject
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.observe import observe
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +32,7 @@ def perform(job: Job) -> Outcome:
     Raises TemporaryError or PermanentError if some message could not be written; those already
     written stay.
     """
-    snapshot = job.snapshot or observe(job.run_dir, job.config.output)
+    snapshot = job.snapshot or job.look()
     policy, now = job.config.policy(), datetime.now(UTC)
     if due(snapshot, policy, now):
         snapshot = _begin(job, snapshot)

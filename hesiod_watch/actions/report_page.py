@@ -22,7 +22,6 @@ from hesiod_watch.host.process import iso_now
 from hesiod_watch.report.run import render_run
 from hesiod_watch.rules.checksum_findings import finding_of
 from hesiod_watch.rules.stages import by_hand, digest_of_report, stage_of, status_of, why_stage
-from hesiod_watch.runs.observe import observe
 
 
 def perform(job: Job) -> Outcome:
@@ -30,7 +29,7 @@ def perform(job: Job) -> Outcome:
 
     Raises TemporaryError, PermanentError.
     """
-    snapshot = observe(job.run_dir, job.config.output)
+    snapshot = job.look()
     output = job.output
     status, why = status_of(snapshot)
     page = render_run(

@@ -29,7 +29,6 @@ from hesiod_watch.host import process
 from hesiod_watch.rules.deletion_proof import NOTHING, DeletionProof, DeletionRefused, KeptFile
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.observe import observe
 
 NAMED = 5
 """Number of file names that a flag lists for each reason to keep files.
@@ -156,7 +155,7 @@ def kept_words(kept: tuple[KeptFile, ...]) -> list[str]:
 def _flag_run(job: Job) -> None:
     """Flag the run as stripped when each of its cells is stripped or disregarded."""
     listing = flags.read_flags(job.pipeline)
-    cells = observe(job.run_dir, job.config.output).cells
+    cells = job.look().cells
     if not all(
         cell.flags.aborted or (cell.strip and cell.strip.outcome == "done") for cell in cells
     ):

@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hesiod_watch.config import Config, load
-from hesiod_watch.core.errors import UsageError
+from hesiod_watch.core.errors import PermanentError, UsageError
 from hesiod_watch.core.model import CellId, ListedRun, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.rules.stages import find_cell
-from hesiod_watch.runs.areas import OutputArea, landing_problem
+from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe
 
@@ -70,8 +70,13 @@ def run_paths(config: Config, texts: Iterable[str]) -> list[Path]:
 
 
 def cell_of(snapshot: Snapshot, text: str) -> CellId:
-    """Find a cell of a run by name. Raises UsageError if no cell matches."""
+    """Find a cell of a run by name.
+
+    Raises UsageError if no cell matches, PermanentError if the run cannot be observed.
+    """
     cell = find_cell(snapshot, text.strip("/"))
+    if cell is None and snapshot.problem:
+        raise PermanentError(f"{display(snapshot.run)}: {display(snapshot.problem)}")
     if cell is None:
         known = ", ".join(str(other.id) for other in snapshot.cells) or "none"
         raise UsageError(
@@ -92,7 +97,13 @@ def warn_about_areas(config: Config) -> None:
 
 
 def look_at(config: Config, run_dir: Path, listed_run: ListedRun | None = None) -> Snapshot:
-    return observe(run_dir, config.output, listed_run=listed_run, channels=config.notify.kinds())
+    return observe(
+        run_dir,
+        config.output,
+        listed_run=listed_run,
+        channels=config.notify.kinds(),
+        owners=landing_owners(config),
+    )
 
 
 def add_run_argument(parser: argparse.ArgumentParser, *, many: bool = False) -> None:

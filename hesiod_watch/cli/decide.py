@@ -175,6 +175,8 @@ def _subject(options: argparse.Namespace) -> tuple[Snapshot, CellId | None]:
         raise PermanentError(
             f"{display(snapshot.run)} has no pipeline directory: it has not been taken up yet"
         )
+    if snapshot.pipeline_foreign:
+        raise PermanentError(f"{display(snapshot.run)}: {snapshot.problem}")
     return snapshot, cell_of(snapshot, options.cell) if options.cell else None
 
 

@@ -12,13 +12,15 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from hesiod_watch.cli.common import look_at
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.check import Check
 from hesiod_watch.core.errors import FlagExists, HesiodError
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
@@ -28,9 +30,8 @@ from hesiod_watch.notify.registry import open_channels
 from hesiod_watch.remote.backup.checks import check_backup
 from hesiod_watch.remote.sequencer.checks import check_upstream
 from hesiod_watch.runs import flags
-from hesiod_watch.runs.areas import OutputArea, landing_problem
+from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
 from hesiod_watch.runs.landing import LandingArea
-from hesiod_watch.runs.observe import observe
 from hesiod_watch.service.capacity import spaces
 from hesiod_watch.service.watch.watcher import Watcher
 
@@ -126,6 +127,16 @@ def _owners(name: str, config: Config) -> Iterator[Check]:
     )
 
 
+def _makers(name: str, config: Config) -> Iterator[Check]:
+    for run in sorted(LandingArea(config.landing, config.batch).runs()):
+        with suppress(OSError):  # `status` shows a run that cannot be read
+            foreign = flags.find_foreign_maker(
+                run / "pipeline", config.output, landing_owners(config)
+            )
+            if foreign:
+                yield Check(name, False, f"{display(run.name)}: {foreign}")
+
+
 def _output(name: str, config: Config) -> Iterator[Check]:
     if problem := OutputArea(config.output, LandingArea(config.landing, config.batch)).problem():
         yield Check(name, False, problem)
@@ -189,7 +200,7 @@ def _backups(name: str, config: Config) -> Iterator[Check]:
 
 def _space(name: str, config: Config) -> Iterator[Check]:
     runs = LandingArea(config.landing, config.batch).runs()
-    for space in spaces(config, (observe(run, config.output) for run in runs), time.time()):
+    for space in spaces(config, (look_at(config, run) for run in runs), time.time()):
         yield Check(name, space.ok, str(space))
 
 
@@ -215,6 +226,7 @@ CHECKS: tuple[tuple[str, Callable[[str, Config], Iterator[Check]]], ...] = (
     ("events", _events),
     ("flags", _flags),
     ("owners", _owners),
+    ("owners", _makers),
     ("output", _output),
     ("workers", _workers),
     ("tools", _tools),

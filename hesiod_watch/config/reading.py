@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import os
+import pwd
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import MISSING, dataclass, field
@@ -128,6 +129,27 @@ class WordListValue:
         # Ports and levels are words, too. YAML's own tag would make them numbers.
         scalar(node, "a list of words")
         return TextValue()(yaml.ScalarNode(f"{TAG}str", node.value), reading, key)
+
+
+@dataclass(frozen=True)
+class UserListValue:
+    """List of users, each a name known on this host or a number; the value has the numbers."""
+
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> tuple[int, ...]:
+        if not isinstance(node, yaml.SequenceNode):
+            raise ConfigMistake(
+                f"should be a list of users, such as [hesiod, 1001], not {described(node)}"
+            )
+        return tuple(self._user(each) for each in node.value)
+
+    def _user(self, node: yaml.Node) -> int:
+        text = scalar(node, "a list of users")
+        if re.fullmatch(r"[0-9]{1,9}", text):
+            return int(text)
+        try:
+            return pwd.getpwnam(text).pw_uid
+        except (KeyError, ValueError):  # ValueError: a NUL
+            raise ConfigMistake(f"there is no user {described(node)} on this host") from None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from hesiod_watch.config.reading import (
     NotAKey,
     PatternValue,
     TextValue,
+    UserListValue,
     WordListValue,
 )
 from hesiod_watch.core import model
@@ -263,6 +264,13 @@ class Config:
 
     batch: Literal["none", "year", "month"] = "none"
     """Whether runs are directly in `landing`, or in directories such as `2026` or `2026-11`."""
+
+    landing_owners: Annotated[tuple[int, ...], UserListValue()] = ()
+    """Users whose `pipeline/` directories in `landing` are trusted, by name or number. Always
+    trusted: root, the service's user, and the owners of `landing` and `output`. A run with the
+    `pipeline/` of another user is left alone. Groups are not possible: the group of the landing
+    area often contains the sequencer's account.
+    """
 
     watch: WatchSettings = field(default_factory=WatchSettings)
     """How the service notices changes."""

@@ -164,6 +164,7 @@ class Snapshot:
     ignored: tuple[QuarantinedName, ...] = ()
     report_digest: str | None = None  # digest in report.html; None: no report
     problem: str = ""  # why the run could not be observed in full
+    pipeline_foreign: bool = False  # an account that is not trusted made pipeline/
     # Location of the upstream whose current listing contains this run, spelled as in
     # pipeline/upstream; "": no listing contains it.
     listed_at: str = ""

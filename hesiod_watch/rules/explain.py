@@ -217,6 +217,8 @@ def _next(decision: Decision, cell: CellId | None) -> str:
 def _run_next(snapshot: Snapshot) -> str:
     if snapshot.stop_flags(PROCESS):
         return "nothing, until a person removes the run's flag"
+    if snapshot.pipeline_foreign:
+        return "nothing, until a person decides"
     if not snapshot.adopted:
         return (
             "nothing, until the run is taken up"
@@ -278,6 +280,10 @@ def _cell_next(snapshot: Snapshot, cell: Cell, policy: Policy, now: datetime) ->
 
 def _run_can(snapshot: Snapshot) -> Iterator[str]:
     run = snapshot.run
+    if snapshot.pipeline_foreign:
+        yield "add the user to landing_owners in the configuration, if you trust that user's flags"
+        yield f"have the run taken up anew: move {snapshot.path}/pipeline out of the landing area"
+        return
     for flag in sorted({"failed", "aborted"} & snapshot.flags):
         when = "after fixing the cause" if flag == "failed" else "to undo"
         yield f"{when}: remove {snapshot.path}/pipeline/{flag}"

@@ -78,6 +78,8 @@ def _status_of(snapshot: Snapshot) -> tuple[Status, str]:
     flags = snapshot.flags
     if not snapshot.has_pipeline:
         return Status.NEW, _why_new(snapshot)
+    if snapshot.problem:
+        return Status.UNKNOWN, snapshot.problem
     for word in (Status.ABORTED, Status.STRIPPED):
         if word in flags:
             return word, _run_flag_reason(snapshot, word, _RUN_FLAGS[word])

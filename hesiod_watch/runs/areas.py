@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from hesiod_watch.config import Config
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display
@@ -49,6 +50,15 @@ def landing_problem(landing: LandingArea, output: Path) -> str:
     except OSError:
         known = 0
     return landing.problem(known)
+
+
+def landing_owners(config: Config) -> frozenset[int]:
+    """Users that may make `pipeline/` in the landing area: the configured ones, and its owner."""
+    owners = frozenset(config.landing_owners)
+    try:
+        return owners | {config.landing.stat().st_uid}
+    except OSError:
+        return owners
 
 
 @dataclass

@@ -55,11 +55,13 @@ def observe(
     listed_run: ListedRun | None = None,
     judge: Judge = process.judge_here,
     channels: Collection[str] = (),
+    owners: Collection[int] = (),
 ) -> Snapshot:
     """Look at the run in `run_dir` once.
 
     `listed_run` is the run in a listing of its upstream; it need not exist here yet. `channels` are
-    those whose undelivered messages are needed. Never raises because of the run's content:
+    those whose undelivered messages are needed. `owners` are user ids that may make `pipeline/`, as
+    `areas.landing_owners` returns them. Never raises because of the run's content:
     `problem` or `quarantined` says what cannot be read.
     """
     run = RunName(run_dir.name)
@@ -85,6 +87,8 @@ def observe(
     snapshot = replace(snapshot, quarantined=tuple(found.quarantined), ignored=tuple(found.ignored))
     pipeline = run_dir / "pipeline"
     try:
+        if foreign := flags.find_foreign_maker(pipeline, output_root, owners):
+            return replace(snapshot, has_pipeline=True, problem=foreign, pipeline_foreign=True)
         listing = flags.read_flags(pipeline)
     except FileNotFoundError:
         listing = flags.FlagListing(pipeline, {})

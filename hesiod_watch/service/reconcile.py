@@ -26,6 +26,7 @@ from hesiod_watch.rules import attention, backup_schedule
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.areas import landing_owners
 from hesiod_watch.runs.observe import observe
 from hesiod_watch.service.executors import EndedAction, Executor, make
 
@@ -106,6 +107,7 @@ class Reconciler:
                 listed_run=listed_run,
                 judge=self._judge,
                 channels=self._policy.channels,
+                owners=landing_owners(self.config),
             )
             # Read after observing, so that no observed flag of this host is in the future.
             now = self.clock()
@@ -127,7 +129,11 @@ class Reconciler:
             if not changed or self._heavy.name == "dry-run":
                 break
         self._log_waiting(snapshot, decision)
-        self._damaged[run_dir] = (*backup_schedule.damage(snapshot), *foreign_output(snapshot))
+        self._damaged[run_dir] = (
+            *backup_schedule.damage(snapshot),
+            *foreign_output(snapshot),
+            *foreign_pipeline(snapshot),
+        )
         self._note_overdue(snapshot, now)
         look_again = self._next_look(run_dir, decision, now)
         return LookResult(snapshot, frozenset(full), frozenset(started), held, look_again)
@@ -319,6 +325,11 @@ def foreign_output(snapshot: Snapshot) -> tuple[str, ...]:
     if not snapshot.output_foreign or not snapshot.adopted or snapshot.stop_flags(PROCESS):
         return ()
     return (f"{snapshot.run}: {snapshot.output_problem}; nothing is written until then",)
+
+
+def foreign_pipeline(snapshot: Snapshot) -> tuple[str, ...]:
+    """Sentence for a run whose `pipeline/` an account made that is not trusted."""
+    return (f"{snapshot.run}: {snapshot.problem}",) if snapshot.pipeline_foreign else ()
 
 
 def require_writable(snapshot: Snapshot, cell: CellId) -> None:

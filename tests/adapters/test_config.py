@@ -86,6 +86,7 @@ def test_every_key() -> None:
 landing: /d/runs
 output: /d/results
 batch: month
+landing_owners: [root, 1001, "2"]
 watch: {engine: poll, sweep_interval: 2, full_sweep_interval: 1h, upstream_interval: 1 min}
 upstreams: {}
 types:
@@ -129,6 +130,7 @@ reports: {title: "Núcleo <b>"}
         Path("/d/results"),
         "month",
     )
+    assert config.landing_owners == (0, 1001, 2)
     assert dataclasses.astuple(config.watch) == ("poll", 2, 3600, 60)
     assert config.processing == ProcessingSettings(
         "inline", 7, 2, 0, "idle", False, 300, 3, "small", True, 5400, 5, 10
@@ -394,6 +396,13 @@ MISTAKES = [
         "3: watch: should be keys with values, not a list",
     ),
     ("reports: {title: !!python/name:os.system ''}\n", "3: reports.title: should be text"),
+    ("landing_owners: root\n", "3: landing_owners: should be a list of users"),
+    (
+        "landing_owners: [no-such-user]\n",
+        "3: landing_owners: there is no user `no-such-user` on this host",
+    ),
+    ("landing_owners: [-1]\n", "3: landing_owners: there is no user `-1` on this host"),
+    ("landing_owners: [[]]\n", "3: landing_owners: should be a list of users, not a list"),
 ]
 
 
@@ -480,8 +489,8 @@ def test_all_mistakes_at_once() -> None:
         "hesiod-watch.yaml:1: output: missing, and it has no default",
         "hesiod-watch.yaml:3: watch.engine: should be one of auto, inotify, poll, not `y`",
         "hesiod-watch.yaml:4: foo: unknown key; "
-        "known here: landing, output, batch, watch, upstreams, types, processing, backups, backup, "
-        "strip, notify, reports",
+        "known here: landing, output, batch, landing_owners, watch, upstreams, types, processing, "
+        "backups, backup, strip, notify, reports",
         "hesiod-watch.yaml:5: processing.nice: should be from 0 to 19, not 99",
     ]
 
