@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from second_user import make_pipeline, needs_second_user
 
 from hesiod_watch.actions import Job, queue_messages
 from hesiod_watch.config import Config, UpstreamSettings
@@ -250,3 +251,18 @@ def test_messages_name_cells_of_the_upstream(mounts: Mounts) -> None:
     (message,) = flags.read_messages(run / "pipeline")
     assert message.event == "run-new"
     assert f"{CELL}: {Stage.NEW}" in message.text
+
+
+@needs_second_user
+def test_another_user_cannot_take_the_name_of_a_run(mounts: Mounts) -> None:
+    """A `pipeline/upstream` of an account that is not trusted pins no name.
+
+    The run of the sequencer has its own name, and its data are not copied into another run.
+    """
+    mounts.cell(mounts.first, "NEXT")
+    location = f"{mounts.first}/NEXT"
+    make_pipeline(mounts.landing / "evil", location, mounts.output / "evil")
+    assert mounts.listed_runs() == {"20190710_EGS1_NEXT": (location, [CELL])}
+    found = observe(mounts.landing / "evil", mounts.output)
+    assert found.pipeline_foreign
+    assert found.upstream is None

@@ -21,6 +21,7 @@ from hesiod_watch.core.model import ListedRun, RunName
 from hesiod_watch.remote.sequencer.listing import UpstreamListing, list_upstream
 from hesiod_watch.rules.run_names import FoundRun, name_runs
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.areas import landing_owners
 from hesiod_watch.runs.landing import LandingArea
 
 
@@ -45,7 +46,12 @@ def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False)
         return ListedRuns({}, (), ())
     landing = LandingArea(config.landing, config.batch)
     runs = {RunName(run.name): run for run in landing.runs()}
-    pinned = {name: pin for name, run in runs.items() if (pin := _pin(run)) is not None}
+    owners = landing_owners(config)
+    pinned = {
+        name: pin
+        for name, run in runs.items()
+        if (pin := _pin(run, config.output, owners)) is not None
+    }
     with ThreadPoolExecutor(len(remote), thread_name_prefix="ask") as pool:
         listings = tuple(pool.map(lambda upstream: list_upstream(upstream, stop=stop), remote))
     found: list[FoundRun] = []
@@ -68,14 +74,17 @@ def query_upstreams(config: Config, *, stop: Callable[[], bool] = lambda: False)
     return ListedRuns(listed_runs, tuple(problems), listings)
 
 
-def _pin(run: Path) -> str | None:
+def _pin(run: Path, output: Path, owners: frozenset[int]) -> str | None:
     """Source that a run's directory names; "" if it names none.
 
-    None for an empty directory: the run was created and not adopted yet.
+    None for an empty directory: the run was created and not adopted yet. A `pipeline/` counts only
+    if a trusted account made it: others must not take the name or the data of a run.
     """
-    if text := flags.read_upstream(run / "pipeline"):
-        return text
+    pipeline = run / "pipeline"
     try:
+        foreign = flags.find_foreign_maker(pipeline, output, owners)
+        if not foreign and (text := flags.read_upstream(pipeline)):
+            return text
         return "" if any(not name.startswith(".") for name in os.listdir(run)) else None
     except OSError:
         return ""
