@@ -96,6 +96,9 @@ def observe(
         return replace(snapshot, cells=_with_upstream(here, upstream_cells))
     except PermanentError as error:
         return replace(snapshot, has_pipeline=True, problem=str(error))
+    except OSError as error:
+        why = f"{naming.display(str(pipeline))} cannot be read: {error.strerror}"
+        return replace(snapshot, has_pipeline=True, problem=why)
 
     results = flags.find_output(pipeline, output_root)
     output = results.path

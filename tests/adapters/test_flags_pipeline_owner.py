@@ -100,3 +100,15 @@ def test_a_file_system_that_keeps_no_owners(config: Config) -> None:
         os.chown(path, UID, UID, follow_symlinks=False)
     assert pipeline.stat().st_uid == UID
     assert foreign(config) == ""
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason"), [("link", "is a symlink"), ("file", "Not a directory")]
+)
+def test_a_pipeline_that_cannot_be_opened(config: Config, kind: str, reason: str) -> None:
+    """Something else in place of `pipeline/` is reported as what it is."""
+    place = config.landing / "run"
+    (place / "elsewhere").mkdir(parents=True)
+    (place / "pipeline").symlink_to("elsewhere") if kind == "link" else (place / "pipeline").touch()
+    found = observe(place, config.output, owners=landing_owners(config))
+    assert (reason in found.problem, found.pipeline_foreign) == (True, False)

@@ -19,7 +19,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Collection
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from hesiod_watch.core.naming import display
@@ -35,7 +35,8 @@ _COUNTED = (names.UPSTREAM, names.OUTPUT, names.TICKET, names.MESSAGES)
 def find_foreign_maker(pipeline: Path, output_root: Path, owners: Collection[int] = ()) -> str:
     """Sentence about an account that made `pipeline/` and is not trusted; "" if there is none.
 
-    `owners`: further trusted user ids. A missing `pipeline/` has no owner. Raises OSError.
+    `owners`: further trusted user ids. A `pipeline/` that is missing, or that cannot be opened and
+    so contains no facts, has no owner. Raises OSError.
     """
     made = _makers(pipeline)
     trusted = {0, os.geteuid(), *owners, *_owner(output_root)}
@@ -59,7 +60,11 @@ def find_foreign_maker(pipeline: Path, output_root: Path, owners: Collection[int
 def _makers(pipeline: Path) -> dict[int, str]:
     """Owners of `pipeline/` and of the names in it that count, each with the first such name."""
     made: dict[int, str] = {}
-    with suppress(FileNotFoundError), directory(pipeline) as descriptor:
+    with ExitStack() as stack:
+        try:
+            descriptor = stack.enter_context(directory(pipeline))
+        except OSError:
+            return made
         made[os.fstat(descriptor).st_uid] = f"{names.PIPELINE}/"
         for name in _COUNTED:
             with suppress(FileNotFoundError):
