@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from hesiod_watch.config import Config, load
-from hesiod_watch.core.errors import PermanentError, UsageError
-from hesiod_watch.core.model import CellId, ListedRun, Snapshot
+from hesiod_watch.core.errors import HesiodError, PermanentError, UsageError
+from hesiod_watch.core.logfields import fields
+from hesiod_watch.core.model import CellId, ListedRun, RunName, Snapshot
 from hesiod_watch.core.naming import display
 from hesiod_watch.rules.stages import find_cell
 from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
 from hesiod_watch.runs.landing import LandingArea
 from hesiod_watch.runs.observe import observe
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 def config_of(options: argparse.Namespace) -> Config:
@@ -104,6 +111,34 @@ def look_at(config: Config, run_dir: Path, listed_run: ListedRun | None = None) 
         channels=config.notify.kinds(),
         owners=landing_owners(config),
     )
+
+
+def show_run(
+    config: Config,
+    run_dir: Path,
+    show: Callable[[Snapshot], T],
+    listed_run: ListedRun | None = None,
+) -> T:
+    """Observe a run and return what `show` makes of it.
+
+    The one place where a bug that one run reveals is caught, so that a command shows all the other
+    runs. Such a run is shown as unknown, with the reason. Raises HesiodError as `show` does.
+    """
+    try:
+        return show(look_at(config, run_dir, listed_run))
+    except HesiodError:
+        raise
+    except Exception as error:
+        logger.exception("a bug while showing a run", extra=fields(run=run_dir.name))
+        why = display(f"{type(error).__name__}: {error}")
+        return show(
+            Snapshot(
+                RunName(run_dir.name),
+                run_dir,
+                has_pipeline=True,
+                problem=f"cannot be shown: a bug in hesiod-watch: {why}",
+            )
+        )
 
 
 def add_run_argument(parser: argparse.ArgumentParser, *, many: bool = False) -> None:

@@ -11,11 +11,11 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from hesiod_watch.cli.common import look_at
+from hesiod_watch.cli.common import show_run
 from hesiod_watch.config import Config
 from hesiod_watch.core.action_kinds import PROCESS
 from hesiod_watch.core.check import Check
@@ -32,7 +32,7 @@ from hesiod_watch.remote.sequencer.checks import check_upstream
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
 from hesiod_watch.runs.landing import LandingArea
-from hesiod_watch.service.capacity import spaces
+from hesiod_watch.service.capacity import growth, spaces
 from hesiod_watch.service.watch.watcher import Watcher
 
 SCRATCH = ".hesiod-watch-doctor-"
@@ -198,9 +198,13 @@ def _backups(name: str, config: Config) -> Iterator[Check]:
             yield Check(name, check.ok, f"{backup.name} {check.name}: {check.says}")
 
 
+def _growth_of(config: Config, run: Path) -> Mapping[str, int]:
+    return show_run(config, run, lambda snapshot: growth(snapshot, time.time()))
+
+
 def _space(name: str, config: Config) -> Iterator[Check]:
     runs = LandingArea(config.landing, config.batch).runs()
-    for space in spaces(config, (look_at(config, run) for run in runs), time.time()):
+    for space in spaces(config, (_growth_of(config, run) for run in runs)):
         yield Check(name, space.ok, str(space))
 
 

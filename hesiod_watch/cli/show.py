@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hesiod_watch.cli import hesiod_format
 from hesiod_watch.cli.common import (
@@ -15,10 +15,10 @@ from hesiod_watch.cli.common import (
     add_run_argument,
     cell_of,
     config_of,
-    look_at,
     now,
     run_path,
     run_paths,
+    show_run,
     warn_about_areas,
 )
 from hesiod_watch.cli.messages import summary_document
@@ -35,7 +35,12 @@ from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_types import type_of
 from hesiod_watch.rules.stages import by_hand, stage_of, status_of, why_stage
 from hesiod_watch.runs import flags
-from hesiod_watch.service.capacity import DiskSpace, spaces
+from hesiod_watch.service.capacity import DiskSpace, growth, spaces
+
+if TYPE_CHECKING:
+    from hesiod_watch.cli.terminal import StatusRow
+
+T = TypeVar("T")
 
 
 def status_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,31 +93,29 @@ def call_status(options: argparse.Namespace) -> int:
     warn_about_areas(config)
     listing = hesiod_format.read_listing(sys.stdin) if options.listing else {}
     paths = run_paths(config, options.runs)
-    snapshots = [look_at(config, path, listing.get(path.name)) for path in paths]
     known = {path.name for path in paths}
+    moment, policy = now().timestamp(), config.policy()
+
+    def describe(snapshot: Snapshot) -> str:
+        listed = listing.get(snapshot.run)
+        location = listed.location if listed else None
+        return hesiod_format.describe(snapshot, location, type_of(snapshot, policy).name)
+
+    def show(show_one: Callable[[Snapshot], T]) -> list[T]:
+        return [show_run(config, path, show_one, listing.get(path.name)) for path in paths]
+
     if options.hesiod:
-        locations = {run: listed.location for run, listed in listing.items()}
-        policy = config.policy()
-        blocks = [
-            hesiod_format.describe(
-                snapshot, locations.get(snapshot.run), type_of(snapshot, policy).name
-            )
-            for snapshot in snapshots
-        ]
-        print("\n---\n".join(blocks))
+        print("\n---\n".join(show(describe)))
     elif options.json:
-        space = [_space_document(each) for each in spaces(config, snapshots, now().timestamp())]
-        print(
-            json.dumps(
-                {"runs": [run_document(snapshot) for snapshot in snapshots], "space": space},
-                indent=1,
-            )
-        )
+        shown = show(lambda snapshot: (run_document(snapshot), growth(snapshot, moment)))
+        space = [_space_document(each) for each in spaces(config, [added for _, added in shown])]
+        print(json.dumps({"runs": [document for document, _ in shown], "space": space}, indent=1))
     else:
-        _print_status(snapshots)
+        rows = show(lambda snapshot: (_status_rows(snapshot), growth(snapshot, moment)))
+        _print_status([row for lines, _ in rows for row in lines])
         for run in sorted(set(listing) - known) if not options.runs else ():
             print(f"{display(run)}: on {display(listing[run].location)}, not here yet")
-        for disk in spaces(config, snapshots, now().timestamp()) if not options.runs else ():
+        for disk in spaces(config, [added for _, added in rows]) if not options.runs else ():
             print(display(str(disk)))
     return 0
 
@@ -162,52 +165,57 @@ def _cell_document(snapshot: Snapshot, cell: Cell) -> dict[str, Any]:
     return document
 
 
-def _print_status(snapshots: Iterable[Snapshot]) -> None:
-    from hesiod_watch.cli.terminal import StatusRow, human_bases, print_lines
+def _status_rows(snapshot: Snapshot) -> list[StatusRow]:
+    """Row of a run, and those of its cells and of its quarantined names."""
+    from hesiod_watch.cli.terminal import StatusRow, human_bases
 
-    lines = []
-    for snapshot in snapshots:
-        status, why = status_of(snapshot)
-        name = display(snapshot.run)
-        refused = any(entry.name == name for entry in snapshot.quarantined)
-        # The lines of the cells say it already.
-        why = snapshot.output_problem if snapshot.output_foreign else "" if snapshot.cells else why
-        reasons = "; ".join(filter(None, [why, *sentences(snapshot.outbox)]))
-        state = "quarantined" if refused else str(status)
-        lines.append(StatusRow(name, state, why=display(reasons)))
-        for cell in snapshot.cells:
-            stage, document = stage_of(cell), _cell_document(snapshot, cell)
-            reads, mean_q = document["reads"], document["mean_q"]
-            numbers = (
-                f"{reads:,}" if isinstance(reads, int) else "",
-                human_bases(document["bases"]),
-                f"Q{mean_q:.1f}" if isinstance(mean_q, float) else "",
-            )
-            # For a processed cell the numbers are enough, unless something is wrong with its files.
-            doubts = "; ".join(filter(None, (by_hand(cell), finding_of(cell).said)))
-            why = display(doubts if stage is Stage.PROCESSED else why_stage(cell))
-            lines.append(StatusRow(f"  {display(str(cell.id))}", str(stage), numbers, why))
-        others = (entry for entry in snapshot.quarantined if entry.name != name)
-        lines += [
-            StatusRow(f"  {entry.name}", "quarantined", why=display(entry.why)) for entry in others
-        ]
-    if not lines:
+    status, why = status_of(snapshot)
+    name = display(snapshot.run)
+    refused = any(entry.name == name for entry in snapshot.quarantined)
+    # The lines of the cells say it already.
+    why = snapshot.output_problem if snapshot.output_foreign else "" if snapshot.cells else why
+    reasons = "; ".join(filter(None, [why, *sentences(snapshot.outbox)]))
+    state = "quarantined" if refused else str(status)
+    lines = [StatusRow(name, state, why=display(reasons))]
+    for cell in snapshot.cells:
+        stage, document = stage_of(cell), _cell_document(snapshot, cell)
+        reads, mean_q = document["reads"], document["mean_q"]
+        numbers = (
+            f"{reads:,}" if isinstance(reads, int) else "",
+            human_bases(document["bases"]),
+            f"Q{mean_q:.1f}" if isinstance(mean_q, float) else "",
+        )
+        # For a processed cell the numbers are enough, unless something is wrong with its files.
+        doubts = "; ".join(filter(None, (by_hand(cell), finding_of(cell).said)))
+        why = display(doubts if stage is Stage.PROCESSED else why_stage(cell))
+        lines.append(StatusRow(f"  {display(str(cell.id))}", str(stage), numbers, why))
+    others = (entry for entry in snapshot.quarantined if entry.name != name)
+    return lines + [
+        StatusRow(f"  {entry.name}", "quarantined", why=display(entry.why)) for entry in others
+    ]
+
+
+def _print_status(rows: Sequence[StatusRow]) -> None:
+    from hesiod_watch.cli.terminal import print_lines
+
+    if not rows:
         print("no runs in the landing area", file=sys.stderr)
-    print_lines(("RUN / CELL", "STATE", "READS", "BASES", "MEAN Q"), lines, sys.stdout)
+    print_lines(("RUN / CELL", "STATE", "READS", "BASES", "MEAN Q"), rows, sys.stdout)
 
 
 def call_explain(options: argparse.Namespace) -> int:
     config = config_of(options)
     warn_about_areas(config)
-    snapshot = look_at(config, run_path(config, options.run))
-    moment = now()
-    policy = config.policy()
-    decision = plan(snapshot, policy, moment)
-    if options.cell:
-        cell = cell_of(snapshot, options.cell)
-        explanation = explain_cell(snapshot, cell, decision, policy, moment)
-    else:
-        explanation = explain_run(snapshot, decision, policy, moment)
+    moment, policy = now(), config.policy()
+
+    def show(snapshot: Snapshot) -> Explanation:
+        decision = plan(snapshot, policy, moment)
+        if options.cell:
+            cell = cell_of(snapshot, options.cell)
+            return explain_cell(snapshot, cell, decision, policy, moment)
+        return explain_run(snapshot, decision, policy, moment)
+
+    explanation = show_run(config, run_path(config, options.run), show)
     if options.json:
         print(json.dumps(asdict(explanation), indent=1))
     else:
@@ -230,29 +238,30 @@ def _print_explanation(explanation: Explanation) -> None:
 def call_plan(options: argparse.Namespace) -> int:
     config = config_of(options)
     warn_about_areas(config)
-    moment = now()
-    documents = []
-    for path in run_paths(config, options.runs):
-        snapshot = look_at(config, path)
-        decision = plan(snapshot, config.policy(), moment)
-        if options.json:
-            documents.append(
-                {
-                    "run": display(snapshot.run),
-                    "actions": [_action_document(action) for action in decision.actions],
-                    "waiting": list(decision.waiting),
-                    "look_again": decision.look_again.isoformat(timespec="seconds")
-                    if decision.look_again
-                    else None,
-                }
-            )
-            continue
-        for action in decision.actions:
-            print(f"{display(str(action))}: {display(action.reason)}")
-        for sentence in decision.waiting:
-            print(f"# {display(snapshot.run)}: waiting: {display(sentence)}")
+    moment, policy = now(), config.policy()
+
+    def show(snapshot: Snapshot) -> tuple[dict[str, Any], list[str]]:
+        decision = plan(snapshot, policy, moment)
+        again = decision.look_again
+        document = {
+            "run": display(snapshot.run),
+            "actions": [_action_document(action) for action in decision.actions],
+            "waiting": list(decision.waiting),
+            "look_again": again.isoformat(timespec="seconds") if again else None,
+        }
+        run = display(snapshot.run)
+        return document, [
+            *(f"{display(str(action))}: {display(action.reason)}" for action in decision.actions),
+            *(f"# {run}: waiting: {display(sentence)}" for sentence in decision.waiting),
+        ]
+
+    shown = [show_run(config, path, show) for path in run_paths(config, options.runs)]
     if options.json:
-        print(json.dumps({"runs": documents}, indent=1))
+        print(json.dumps({"runs": [document for document, _ in shown]}, indent=1))
+    else:
+        for _, lines in shown:
+            for line in lines:
+                print(line)
     return 0
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,17 +68,26 @@ class DiskSpace:
         )
 
 
-def spaces(config: Config, snapshots: Iterable[Snapshot], now: float) -> list[DiskSpace]:
+def growth(snapshot: Snapshot, now: float) -> Mapping[str, int]:
+    """Bytes that a run has added to each place in the last WINDOW days.
+
+    `now`: seconds since the epoch.
+    """
+    added: Counter[str] = Counter()
+    for cell in snapshot.cells:
+        added.update(_bytes_added(snapshot, cell, now - WINDOW * DAY))
+    return added
+
+
+def spaces(config: Config, growths: Iterable[Mapping[str, int]]) -> list[DiskSpace]:
     """Disks of landing, output and each mounted backup that can be read.
 
-    `now`: seconds since the epoch. A backup without its marker is left out: another disk is at its
+    `growths`: `growth` of each run. A backup without its marker is left out: another disk is at its
     path.
     """
-    added: dict[str, int] = {}
-    for snapshot in snapshots:
-        for cell in snapshot.cells:
-            for where, size in _bytes_added(snapshot, cell, now - WINDOW * DAY).items():
-                added[where] = added.get(where, 0) + size
+    added: Counter[str] = Counter()
+    for each in growths:
+        added.update(each)
     places = [("landing", config.landing), ("output", config.output)]
     for backup in config.backups:
         if not backup.place.over_ssh and os.path.lexists(Path(backup.place.path) / MARKER):

@@ -23,6 +23,7 @@ from hesiod_watch.core.action_kinds import SYNC, ActionMode
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import ListedRun
+from hesiod_watch.core.naming import display
 from hesiod_watch.core.queued_messages import Outbox
 from hesiod_watch.host.cooldown import first_today
 from hesiod_watch.host.sdnotify import SystemdNotifier
@@ -79,6 +80,7 @@ class Engine:
         self._known_problems: tuple[str, ...] = ()
         self._late: dict[str, Outbox] = {}  # outboxes whose messages have waited too long, by run
         self.failed: list[str] = []
+        self._broken: dict[Path, str] = {}  # runs whose last look met a bug, with a sentence
 
     def landing_problem(self) -> str:
         """Why the landing area cannot be the real one; "" if it can."""
@@ -114,6 +116,7 @@ class Engine:
                 self._settled.pop(run_dir, None)
                 self._wait_for_workers(run_dir, frozenset(), frozenset())
                 self.reconciler.forget(run_dir)
+                self._broken.pop(run_dir, None)
                 return None
             hold = frozenset() if run_dir in self._syncing else HELD
             looked = self.reconciler.look(run_dir, listed_run, hold)
@@ -128,9 +131,13 @@ class Engine:
             ):
                 self._late[run_dir.name] = looked.snapshot.outbox
             self._wait_for_workers(run_dir, looked.full, looked.started)
-        except Exception:
+            self._broken.pop(run_dir, None)
+        except Exception as error:
             # An error in one run must not stop the others; the next sweep looks at it again.
-            logger.exception("a bug while looking at a run", extra=fields(run=run_dir.name))
+            sentence = unforeseen(run_dir.name, error)
+            if self._broken.get(run_dir) != sentence:  # logged once, not at each sweep
+                logger.exception("a bug while looking at a run", extra=fields(run=run_dir.name))
+            self._broken[run_dir] = sentence
             return None
         finally:
             self.queue.done(run_dir)
@@ -198,6 +205,11 @@ class Engine:
             self.queue.add(run_dir)
         return seen.problems
 
+    def problems(self) -> list[str]:
+        """Sentences about everything that needs a person, for the end of a poll."""
+        broken = [self._broken[run_dir] for run_dir in sorted(self._broken)]
+        return [*self.failed, *broken, *self.reconciler.problems(), *self.undelivered()]
+
     def undelivered(self) -> list[str]:
         """Sentences about undelivered messages, once a day: cron is the last way to report them."""
         sentences = list(delivery.in_all(self._late))
@@ -232,6 +244,15 @@ class Engine:
     def _on_end(self, ended: EndedAction) -> None:
         self._endings.append(ended)
         self.queue.wake()
+
+
+def unforeseen(run: str, error: Exception) -> str:
+    """Sentence about a run that the program cannot work on because of a bug."""
+    why = display(f"{type(error).__name__}: {error}")
+    return (
+        f"{display(run)}: nothing is done, because of a bug in hesiod-watch: {why}; the log has"
+        f" more; look for an odd file in {display(run)}/pipeline, and report the bug"
+    )
 
 
 class Service:
@@ -378,17 +399,12 @@ def poll(
     stop = stop or threading.Event()
     if runs is not None:
         _work_through(engine, on_look, stop)
-        return [*engine.failed, *engine.reconciler.problems(), *engine.undelivered()]
+        return engine.problems()
     with ThreadPoolExecutor(1, thread_name_prefix="ask-upstreams") as thread:
         querying = thread.submit(engine.ask_upstreams, stop.is_set)
         wait([querying], HEAD_START)
         _work_through(engine, on_look, stop, querying)
-    return [
-        *querying.result(),
-        *engine.failed,
-        *engine.reconciler.problems(),
-        *engine.undelivered(),
-    ]
+    return [*querying.result(), *engine.problems()]
 
 
 def _work_through(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -311,3 +312,51 @@ def test_the_other_runs_are_shown(
     assert "landing" in call("doctor")
     assert main(["--config", str(tmp_path / "hesiod-watch.yaml"), "poll"]) in (0, 1)
     assert not [entry for entry in caplog.records if entry.levelno >= logging.ERROR]
+
+
+def test_a_bug_ends_no_command(
+    make_run: Callable[[str, dict[str, str]], None],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An error that no code foresees, in one run, is reported for that run; the others are shown.
+
+    The fault is in the file system: a listing of that run fails as no listing should.
+    """
+    bad = "20261122_TEST_bad"
+    make_run(GOOD, {f"{FLAG}.done": json.dumps(DONE)})
+    make_run(bad, {f"{FLAG}.done": json.dumps(DONE)})
+    scan = os.scandir
+
+    def scandir(path: Any) -> Any:
+        if str(path).endswith(bad):
+            raise RuntimeError("odd listing")
+        return scan(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    why = "cannot be shown: a bug in hesiod-watch: RuntimeError: odd listing"
+
+    def call(*arguments: str, code: int = 0) -> str:
+        caplog.clear()
+        assert main(["--config", str(tmp_path / "hesiod-watch.yaml"), *arguments]) == code
+        assert [entry.exc_info is not None for entry in caplog.records if entry.levelno >= 40]
+        taken = capsys.readouterr()
+        return taken.err if code else taken.out
+
+    rows = [line.split() for line in call("status").splitlines()]
+    assert next(row for row in rows if row[0] == bad)[1] == "unknown"
+    assert [row[0] for row in rows].count(GOOD) == 1
+    found = {run["run"]: run for run in json.loads(call("status", "--json"))["runs"]}
+    assert (found[bad]["status"], found[bad]["why"]) == ("unknown", why)
+    assert found[GOOD]["status"] == "complete"
+    assert f"# {bad}: waiting: {why}" in call("plan")
+    planned = {run["run"]: run for run in json.loads(call("plan", "--json"))["runs"]}
+    assert (planned[bad]["waiting"], planned[GOOD]["actions"] != []) == ([why], True)
+    assert "PipelineStatus: unknown" in call("status", "--hesiod")
+    assert why in call("explain", bad)
+    assert f"{bad}: {why}" in call("explain", bad, CELL, code=1)
+    polled = call("poll", code=1)
+    assert f"hesiod-watch: {bad}: nothing is done, because of a bug in hesiod-watch" in polled

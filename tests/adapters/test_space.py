@@ -16,7 +16,7 @@ from hesiod_watch.core.ownership import Attempt, CellFlags, Flag, Liveness
 from hesiod_watch.core.results import CopyRecord
 from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
 from hesiod_watch.remote.backup.queries import MARKER
-from hesiod_watch.service.capacity import DAY, WINDOW, DiskSpace, spaces
+from hesiod_watch.service.capacity import DAY, WINDOW, DiskSpace, growth, spaces
 
 NOW = 1_795_000_000.0
 CELL = CellId("lib", "20261122_1000_1A_PAD38578_c6ded78b")
@@ -66,20 +66,20 @@ def test_growth(config: Config) -> None:
     """
     snapshot = run_of(config)
     (Path(config.backups[0].place.path) / MARKER).write_text("{}")
-    found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
+    found = {each.where: each.per_day for each in spaces(config, [growth(snapshot, NOW)])}
     assert found == {"landing": 1400 / WINDOW, "output": 1400 / WINDOW, "second": 4200 / WINDOW}
     raw = {
         "x": FileEntry("x", size=2800, mtime_ns=1, md5="0" * 32),
         "y": FileEntry("y", size=0, mtime_ns=1, md5="0" * 32),
     }
     write_raw(config.output / "run" / CELL.library / CELL.name, RawManifest(str(CELL), raw))
-    found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
+    found = {each.where: each.per_day for each in spaces(config, [growth(snapshot, NOW)])}
     assert found["landing"] == 2800 / WINDOW
 
 
 def test_older_cells_do_not_count(config: Config) -> None:
     """Older cells do not affect the forecast; a backup that is not mounted is omitted."""
-    found = spaces(config, [run_of(config, age=WINDOW + 1)], NOW)
+    found = spaces(config, [growth(run_of(config, age=WINDOW + 1), NOW)])
     assert [(each.where, each.per_day, each.full_in) for each in found] == [
         ("landing", None, None),
         ("output", None, None),
@@ -155,6 +155,6 @@ def test_impossible_sizes_add_nothing(config: Config, name: str, size: str) -> N
     (place / name).write_text(
         '{"bytes": SIZE, "sources": [{"name": "x", "bytes": SIZE}]}'.replace("SIZE", size)
     )
-    found = {each.where: each.per_day for each in spaces(config, [snapshot], NOW)}
+    found = {each.where: each.per_day for each in spaces(config, [growth(snapshot, NOW)])}
     assert found["landing"] is None
     assert found["output"]
