@@ -13,6 +13,7 @@ agree on one.
 
 The channel respects what people do to a ticket:
 
+- a ticket without the run's mark or subject is not changed, even if it is recorded as the run's;
 - a deleted ticket is neither written to nor replaced, until a person says so;
 - a closed ticket gets comments, and only a reply reopens it, as usual in RT;
 - a merged ticket is followed to its new one, whose subject and status stay as they are.
@@ -31,7 +32,13 @@ from typing import TYPE_CHECKING, TypeVar
 from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.core.messages import Delivery, DeliveryReceipt, TicketRequest
 from hesiod_watch.core.naming import display
-from hesiod_watch.rules.rt_text import ANEW, split_addresses, stored_subject, stored_text
+from hesiod_watch.rules.rt_text import (
+    ANEW,
+    run_mark,
+    split_addresses,
+    stored_subject,
+    stored_text,
+)
 
 if TYPE_CHECKING:
     from hesiod_watch.notify.rt_session import FoundTicket, RtSession
@@ -105,12 +112,13 @@ class RtChannel:
                 if not visible:
                     return DeliveryReceipt(number, "; ".join(notes))
             found = _read_ticket(rt, number)
+            _require_mark(rt, found, ticket)
             if found.number != number:
                 notes.append(f"ticket #{number} was merged into #{found.number}")
             if not _search(
                 rt, lambda: rt.authors(found.number, message.token), tried=message.tried
             ):
-                rt.send(found.number, message.kind, stored_text(message))
+                rt.send(found.number, message.kind, stored_text(message, ticket.run))
                 if not rt.authors(found.number, message.token):
                     notes.append(
                         f"RT accepted the {message.kind}, but hesiod-watch cannot see it and would"
@@ -123,6 +131,7 @@ class RtChannel:
         """See `Channel`."""
         with self._session() as rt:
             found = _read_ticket(rt, known)
+            _require_mark(rt, found, ticket)
             if found.number != known:
                 return (
                     f"ticket #{known} was merged into #{found.number},"
@@ -205,12 +214,12 @@ def _open_ticket(
         )
     people = len(requestors) + len(copies)
     whole = message.kind == "reply" or not people
-    text = stored_text(message) if whole else f"About the run {display(ticket.run)}."
+    text = stored_text(message, ticket.run) if whole else f"About the run {display(ticket.run)}."
     own = rt.create(ticket.queue, stored_subject(ticket.subject), text, requestors, copies)
     found = _find_ticket(rt, ticket, notes)
     if found is None:
         if not whole:
-            rt.send(own, message.kind, stored_text(message))
+            rt.send(own, message.kind, stored_text(message, ticket.run))
         notes.append(
             f"ticket #{own} is opened, but hesiod-watch cannot find it and would open a second one"
             " after a lost answer: give hesiod-watch the right ShowTicket"
@@ -245,6 +254,29 @@ def _read_ticket(rt: RtSession, number: int) -> FoundTicket:
             f"ticket #{found.number} at {rt.place} was deleted; restore it, or {ANEW}"
         )
     return found
+
+
+def _require_mark(rt: RtSession, found: FoundTicket, ticket: TicketRequest) -> None:
+    """Check that a ticket is the run's before anything is written to it.
+
+    An account that may write in the landing area could put the number of any ticket into a run of
+    its own. A ticket is the run's if one of our own texts in it has the run's mark, or if it or a
+    ticket merged into it has the run's subject: as tickets of version 0.1.0, and those that a
+    person gives to the run. Raises PermanentError.
+    """
+    subject = stored_subject(ticket.subject)
+    if found.subject == subject:
+        return
+    authors = rt.authors(found.number, run_mark(ticket.run))
+    if authors and rt.me() in authors:
+        return
+    if subject in rt.merged_subjects(found.number):
+        return
+    raise PermanentError(
+        f"ticket #{found.number} at {rt.place} is not known as the ticket of the run"
+        f" {display(ticket.run)}; nothing is written to it; if it is that run's ticket, change its"
+        f" subject to `{subject}`; otherwise {ANEW}"
+    )
 
 
 def _other_values(found: FoundTicket, wanted: dict[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ search before repeating the request.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -115,6 +115,11 @@ class RtSession:
                 if each["Subject"] == subject
             )
 
+    def merged_subjects(self, number: int) -> list[str]:
+        """Subjects of the tickets that were merged into this one, and its own subject."""
+        with self._request(f"for tickets merged into #{number}"):
+            return [str(each["Subject"]) for each in self._search(f"EffectiveId = {number}")]
+
     def newest(self, queue: str) -> int | None:
         """Number of the newest ticket of a queue; None if we see none."""
         with self._request(f"for tickets of {queue}"):
@@ -144,6 +149,14 @@ class RtSession:
                 str(each["Creator"]["id"])
                 for each in sorted(texts, key=lambda each: int(each["id"]))
             ]
+
+    def me(self) -> str | None:
+        """Our own name in `authors`; None if we have opened no ticket that we can see."""
+        with self._request("for our own tickets"):
+            # RT hides merged tickets from a search that does not name EffectiveId.
+            ours = "EffectiveId > 0 AND Creator = '__CurrentUser__'"
+            found = self._search(ours, "-id", most=1, fields=["Creator"])
+            return str(found[0]["Creator"]["id"]) if found else None
 
     def closed_by(self, number: int) -> str | None:
         """Name of the user who closed a ticket; None if it is not closed, "" if unknown.
@@ -202,9 +215,13 @@ class RtSession:
             return any(link["ref"] == "create" for link in self._rt.get_queue(where)["_hyperlinks"])
 
     def _search(
-        self, query: str, order: str = "id", most: int | None = None
+        self,
+        query: str,
+        order: str = "id",
+        most: int | None = None,
+        fields: Sequence[str] = ("Subject", "Status"),
     ) -> list[dict[str, Any]]:
-        found = self._rt.search(raw_query=query, query_format=["Subject", "Status"], order=order)
+        found = self._rt.search(raw_query=query, query_format=list(fields), order=order)
         try:
             return list(islice(found, most))
         except rt.exceptions.NotFoundError as error:

@@ -29,6 +29,7 @@ ANEW = "remove the run's pipeline/rt_ticket, and a new one is opened"
 """What a person can do about a missing ticket."""
 
 _DIGEST = 12
+_RUN_DIGEST = 24
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _ADDRESS = re.compile(rf"{_ATOM}(?:\.{_ATOM})*@{_LABEL}(?:\.{_LABEL})*")
@@ -49,8 +50,8 @@ def stored_subject(subject: str) -> str:
     return f"{start.rstrip()} … {digest}" if words else digest
 
 
-def stored_text(message: Delivery) -> str:
-    """The message's text with the line by which it is found again.
+def stored_text(message: Delivery, run: str) -> str:
+    """The message's text with the line by which it is found again, and the mark of the run.
 
     Lines end in LF, and there are no control characters. A text longer than TEXT_LENGTH loses its
     middle, with a note there.
@@ -65,12 +66,23 @@ def stored_text(message: Delivery) -> str:
         letter: display(letter) for letter in set(text) if not _is_allowed(letter)
     }
     text = text.translate(str.maketrans(escapes)).rstrip()
-    return f"{text}\n\n{mark(message)}" if text else mark(message)
+    line = f"{mark(message)} {run_mark(run)}"
+    return f"{text}\n\n{line}" if text else line
 
 
 def mark(message: Delivery) -> str:
     """The line by which a message is found in its ticket."""
     return f"[hesiod-watch {message.number} {message.token}]"
+
+
+def run_mark(run: str) -> str:
+    """The mark by which the channel recognizes the ticket of a run, whatever its subject is.
+
+    Only texts that the program wrote itself count. A digest, because a search of RT takes some
+    characters of names for wildcards.
+    """
+    digest = hashlib.sha256(run.encode("utf-8", "surrogateescape")).hexdigest()[:_RUN_DIGEST]
+    return f"[run {digest}]"
 
 
 def split_addresses(addresses: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:

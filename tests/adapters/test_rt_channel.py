@@ -9,13 +9,14 @@ from dataclasses import replace
 from typing import Literal
 
 import pytest
-from rt_messages import RUN, TICKET, channel, message, written
+from http_gate import gate
+from rt_messages import RUN, TICKET, channel, last_line, message, written
 from rt_server import QUEUES, RtServer
 from sites import eventually
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.messages import Delivery, DeliveryReceipt
-from hesiod_watch.rules.rt_text import mark
+from hesiod_watch.rules.rt_text import mark, run_mark
 
 pytestmark = pytest.mark.system
 
@@ -203,7 +204,7 @@ def test_any_text_arrives(tracker: RtServer, text: str, stored: str, number: int
     assert [rt.deliver(TICKET, known, each).note for _ in range(2)] == ["", ""]
     (found,) = tracker.tickets()
     assert len(found.texts) == number
-    assert found.texts[-1][1] == (f"{stored}\n\n{mark(each)}" if stored else mark(each))
+    assert found.texts[-1][1] == (f"{stored}\n\n{last_line(each)}" if stored else last_line(each))
 
 
 def test_a_very_long_text(tracker: RtServer) -> None:
@@ -224,7 +225,7 @@ def test_a_very_long_text(tracker: RtServer) -> None:
     shortened = found.texts[1][1]
     assert len(shortened) < 1_000_200
     assert shortened.startswith("ab")
-    assert shortened.endswith(f"bc\n\n{mark(longer)}")
+    assert shortened.endswith(f"bc\n\n{last_line(longer)}")
     assert "[… 1000000 characters left out …]" in shortened
 
 
@@ -352,6 +353,55 @@ def test_merged_by_a_person(tracker: RtServer) -> None:
     (found,) = tracker.tickets()
     assert (found.number, found.subject, found.status) == (other, "all of May", "new")
     assert [text for _, text in found.texts].count(written(each)) == 1
+
+
+def test_a_ticket_without_the_runs_mark_is_not_changed(tracker: RtServer) -> None:
+    """A ticket of another run or of people is neither written to, renamed nor closed.
+
+    A mark that another account wrote into it does not count.
+    """
+    rt, other = channel(tracker), "20261101_P2_other"
+    theirs = rt.deliver(replace(TICKET, run=other, subject=f"Run {other}"), None, message()).ticket
+    people = tracker.person.create_ticket("promrun_internal", subject="printer", content="hello")
+    copied = f"[hesiod-watch 1 {secrets.token_hex(16)}] {run_mark(RUN)}"
+    tracker.person.comment(people, copied)
+    before = tracker.tickets()
+    with gate(tracker.port) as passed:
+        rt = channel(tracker, passed.url)
+        for number in (theirs, people):
+            assert number is not None
+            for attempt in (
+                lambda number=number: rt.deliver(TICKET, number, message(2)),
+                lambda number=number: rt.keep(replace(TICKET, status="resolved"), number),
+            ):
+                with pytest.raises(
+                    PermanentError,
+                    match=rf"ticket #{number} .* is not known as the ticket of the run {RUN};"
+                    rf" .* change its subject to `Run {RUN}`; otherwise remove .*rt_ticket",
+                ):
+                    attempt()
+        assert not [
+            request
+            for request in passed.requests
+            if request.startswith("PUT ") or request.endswith(("/comment", "/correspond"))
+        ]
+    assert tracker.tickets() == before
+    tracker.person.edit_ticket(people, Subject=TICKET.subject)
+    assert channel(tracker).deliver(TICKET, people, message(2)) == DeliveryReceipt(people)
+
+
+def test_a_ticket_of_version_0_1_0_is_recognized(tracker: RtServer) -> None:
+    """A ticket without marks of runs is the run's by its subject, and has the mark from then on."""
+    rt, old, new = channel(tracker), message(1), message(2)
+    with rt._session() as session:
+        number = session.create(TICKET.queue, TICKET.subject, f"old\n\n{mark(old)}", (), ())
+    assert rt.deliver(TICKET, number, old) == DeliveryReceipt(number)
+    assert rt.deliver(TICKET, number, new) == DeliveryReceipt(number)
+    tracker.person.edit_ticket(number, Subject="another")
+    assert rt.deliver(TICKET, number, message(3)) == DeliveryReceipt(number)
+    assert rt.keep(TICKET, number) == ""
+    found = tracker.ticket(number)
+    assert (found.subject, len(found.texts)) == (TICKET.subject, 3)
 
 
 def test_invalid_addresses(tracker: RtServer) -> None:

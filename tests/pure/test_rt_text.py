@@ -12,6 +12,7 @@ from hesiod_watch.rules.rt_text import (
     TEXT_LENGTH,
     mark,
     quoted,
+    run_mark,
     split_addresses,
     stored_subject,
     stored_text,
@@ -77,20 +78,21 @@ def test_subjects_stay_apart(one: str, other: str) -> None:
 @example("\r\n" * 5)
 def test_any_text_can_be_stored(text: str) -> None:
     """A stored text can be encoded, controls no terminal and ends in its identifying line."""
-    stored = stored_text(message(text))
+    stored = stored_text(message(text), "run")
     stored.encode()
-    assert stored.split("\n")[-1] == mark(message(text)) == f"[hesiod-watch 7 {TOKEN}]"
+    assert stored.split("\n")[-1] == f"{mark(message(text))} {run_mark('run')}"
+    assert mark(message(text)) == f"[hesiod-watch 7 {TOKEN}]"
     assert not set(stored) & {"\r", "\0", "\x1b", "\x7f", "\u202e", "\u2066"}
-    assert stored_text(message(stored)).startswith(stored)
+    assert stored_text(message(stored), "run").startswith(stored)
 
 
 @pytest.mark.parametrize("extra", [0, 1, 1_000_000])
 def test_long_texts(extra: int) -> None:
     """A text longer than TEXT_LENGTH is shortened in the middle and says by how much."""
-    stored = stored_text(message("a" + "x" * (TEXT_LENGTH + extra - 2) + "z"))
+    stored = stored_text(message("a" + "x" * (TEXT_LENGTH + extra - 2) + "z"), "run")
     assert (f"[… {extra} characters left out …]" in stored) == (extra > 0)
     assert stored.startswith("ax")
-    assert stored.endswith(f"xz\n\n{mark(message(''))}")
+    assert stored.endswith(f"xz\n\n{mark(message(''))} {run_mark('run')}")
     assert len(stored) < TEXT_LENGTH + 200
 
 

@@ -9,7 +9,7 @@ from rt_server import RtServer
 
 from hesiod_watch.core.messages import Delivery, TicketRequest
 from hesiod_watch.notify.rt_channel import RtChannel
-from hesiod_watch.rules.rt_text import mark
+from hesiod_watch.rules.rt_text import mark, run_mark
 
 RUN = "20261101_P2_lib"
 TICKET = TicketRequest(RUN, "promrun_internal", f"Run {RUN}")
@@ -25,7 +25,12 @@ def message(
 
 def written(each: Delivery) -> str:
     """Text in the ticket of a message that needs no change."""
-    return f"{each.text}\n\n{mark(each)}"
+    return f"{each.text}\n\n{last_line(each)}"
+
+
+def last_line(each: Delivery, run: str = RUN) -> str:
+    """Line at the end of a message's text in a ticket."""
+    return f"{mark(each)} {run_mark(run)}"
 
 
 def channel(tracker: RtServer, url: str = "", **options: Any) -> RtChannel:
