@@ -76,15 +76,20 @@ def run_paths(config: Config, texts: Iterable[str]) -> list[Path]:
     return [run_path(config, text) for text in texts] or all_runs(config)
 
 
+def require_observed(snapshot: Snapshot) -> None:
+    """Raise PermanentError with the reason if a run could not be observed, or is left alone."""
+    if snapshot.problem:
+        raise PermanentError(f"{display(snapshot.run)}: {display(snapshot.problem)}")
+
+
 def cell_of(snapshot: Snapshot, text: str) -> CellId:
     """Find a cell of a run by name.
 
     Raises UsageError if no cell matches, PermanentError if the run cannot be observed.
     """
     cell = find_cell(snapshot, text.strip("/"))
-    if cell is None and snapshot.problem:
-        raise PermanentError(f"{display(snapshot.run)}: {display(snapshot.problem)}")
     if cell is None:
+        require_observed(snapshot)
         known = ", ".join(str(other.id) for other in snapshot.cells) or "none"
         raise UsageError(
             f"{display(text)}: no such cell in {display(snapshot.run)}; its cells: {display(known)}"

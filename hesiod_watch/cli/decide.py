@@ -12,6 +12,7 @@ from hesiod_watch.cli.common import (
     cell_of,
     config_of,
     look_at,
+    require_observed,
     run_path,
 )
 from hesiod_watch.core.errors import HesiodError, PermanentError
@@ -175,8 +176,7 @@ def _subject(options: argparse.Namespace) -> tuple[Snapshot, CellId | None]:
         raise PermanentError(
             f"{display(snapshot.run)} has no pipeline directory: it has not been taken up yet"
         )
-    if snapshot.pipeline_foreign:
-        raise PermanentError(f"{display(snapshot.run)}: {snapshot.problem}")
+    require_observed(snapshot)
     return snapshot, cell_of(snapshot, options.cell) if options.cell else None
 
 

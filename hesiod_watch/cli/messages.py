@@ -8,7 +8,14 @@ import sys
 from datetime import datetime
 from typing import Any
 
-from hesiod_watch.cli.common import add_run_argument, config_of, look_at, now, run_path
+from hesiod_watch.cli.common import (
+    add_run_argument,
+    config_of,
+    look_at,
+    now,
+    require_observed,
+    run_path,
+)
 from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.naming import display
@@ -45,6 +52,7 @@ def summary_document(snapshot: Snapshot) -> dict[str, Any]:
 def call_messages(options: argparse.Namespace) -> int:
     config = config_of(options)
     snapshot = look_at(config, run_path(config, options.run))
+    require_observed(snapshot)
     outbox = snapshot.outbox
     if outbox is None:
         raise UsageError(f"{display(snapshot.run)}: there is no message about this run yet")

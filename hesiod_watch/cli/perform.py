@@ -18,6 +18,7 @@ from hesiod_watch.cli.common import (
     config_of,
     look_at,
     now,
+    require_observed,
     run_path,
 )
 from hesiod_watch.config import Config
@@ -159,6 +160,7 @@ def call_verify(options: argparse.Namespace) -> int:
     config = config_of(options)
     run_dir = run_path(config, options.run)
     snapshot = look_at(config, run_dir)
+    require_observed(snapshot)
     output = snapshot.output
     if output is None:
         raise PermanentError(f"{display(snapshot.run)}: {snapshot.output_problem}")

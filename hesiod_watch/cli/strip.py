@@ -11,6 +11,7 @@ from hesiod_watch.cli.common import (
     cell_of,
     config_of,
     look_at,
+    require_observed,
     run_path,
 )
 from hesiod_watch.core.action_kinds import STRIP
@@ -42,6 +43,7 @@ def call_strip(options: argparse.Namespace) -> int:
     config = config_of(options)
     run_dir = run_path(config, options.run)
     snapshot = look_at(config, run_dir)
+    require_observed(snapshot)
     if options.cell:
         cells = [cell_of(snapshot, options.cell)]
     else:

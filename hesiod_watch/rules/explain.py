@@ -283,7 +283,8 @@ def _run_can(snapshot: Snapshot) -> Iterator[str]:
     if snapshot.pipeline_foreign:
         yield "add the user to landing_owners in the configuration, if you trust that user's flags"
         yield f"have the run taken up anew: move {snapshot.path}/pipeline out of the landing area"
-        return
+    if snapshot.has_pipeline and snapshot.problem:
+        return  # its flags are not known
     for flag in sorted({"failed", "aborted"} & snapshot.flags):
         when = "after fixing the cause" if flag == "failed" else "to undo"
         yield f"{when}: remove {snapshot.path}/pipeline/{flag}"

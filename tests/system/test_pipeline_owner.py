@@ -52,8 +52,11 @@ def test_hands_off_until_a_person_decides(site: Site) -> None:
         ("perform", "report", EVIL),
         ("perform", "sync", EVIL),
         ("abort", EVIL, "--why", "test"),
+        ("verify", EVIL),
+        ("strip", EVIL),
+        ("messages", EVIL),
     ):
-        site.run(*arguments, check=1)
+        assert WHY in site.run(*arguments, check=1).stderr
     assert site.flags(EVIL) == {"upstream", "output"}
     assert sorted(path.name for path in site.output.iterdir() if path.name[0] != ".") == [GOOD]
 
