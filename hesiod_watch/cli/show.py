@@ -33,7 +33,7 @@ from hesiod_watch.rules.delivery import sentences
 from hesiod_watch.rules.explain import Explanation, ago, explain_cell, explain_run, owner_words
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.rules.run_types import type_of
-from hesiod_watch.rules.stages import by_hand, stage_of, status_of, why_stage
+from hesiod_watch.rules.stages import by_hand, copy_problem, stage_of, status_of, why_stage
 from hesiod_watch.runs import flags
 from hesiod_watch.service.capacity import DiskSpace, growth, spaces
 
@@ -186,7 +186,7 @@ def _status_rows(snapshot: Snapshot) -> list[StatusRow]:
             f"Q{mean_q:.1f}" if isinstance(mean_q, float) else "",
         )
         # For a processed cell the numbers are enough, unless something is wrong with its files.
-        doubts = "; ".join(filter(None, (by_hand(cell), finding_of(cell).said)))
+        doubts = "; ".join(filter(None, (by_hand(cell), finding_of(cell).said, copy_problem(cell))))
         why = display(doubts if stage is Stage.PROCESSED else why_stage(cell))
         lines.append(StatusRow(f"  {display(str(cell.id))}", str(stage), numbers, why))
     others = (entry for entry in snapshot.quarantined if entry.name != name)

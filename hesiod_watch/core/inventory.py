@@ -54,6 +54,15 @@ The response is the time on that host, then for each entry two records: its attr
 name, and the target of a link.
 """
 
+DEEPEST = 1000
+"""Number of directories in each other in a cell: rsync 3.5 fails at 1,024."""
+LONGEST_NAME = 3072
+"""Bytes of a path relative to its cell: 1,024 fewer than Linux opens.
+
+The rest is for the directories above the cell, here and on a backup.
+"""
+_SHOWN = 60  # characters of an overlong path in a sentence
+
 BATCH = 64
 """Number of files that one md5sum reads; it may print nothing before it has read them all."""
 SLOWEST_READING = 10_000_000
@@ -95,6 +104,26 @@ class HostileName(MalformedResponse):
     """Error for a name of a file that is outside the directory that was listed."""
 
 
+class OverlongName(HostileName):
+    """Error for a path that no rsync can copy; its text says what to do."""
+
+    def __init__(self, name: str) -> None:
+        top = display(name.partition("/")[0][:_SHOWN])
+        super().__init__(
+            f"the directories `{display(name[:_SHOWN])}…` are too deep: rsync copies at most "
+            f"{DEEPEST} directories in each other and paths of {LONGEST_NAME} bytes; move `{top}` "
+            "out of the cell, or remove it"
+        )
+
+
+def require_copyable(name: str) -> None:
+    """Refuse a path relative to its cell that rsync cannot copy. Raises OverlongName."""
+    if len(name) < min(DEEPEST, LONGEST_NAME // 4):
+        return
+    if name.count("/") > DEEPEST or len(encoded(name)) > LONGEST_NAME:
+        raise OverlongName(name)
+
+
 def records(output: bytes) -> tuple[list[bytes], int]:
     """Return the records of a response and the exit code of its query.
 
@@ -116,8 +145,9 @@ def decoded(name: bytes) -> str:
 
 
 def _file_name(name: bytes) -> str:
-    """Name of a file in a response. Raises HostileName."""
-    if not is_inside(text := decoded(name)):
+    """Name of a file in a response. Raises HostileName, OverlongName."""
+    require_copyable(text := decoded(name))
+    if not is_inside(text):
         raise HostileName(
             f"the answer names `{display(text)}`, which is not inside the directory; "
             "nothing is opened or copied under this name"

@@ -257,12 +257,20 @@ def _removal(cell: Cell) -> str:
     return "; its raw data were removed from here" if stripped else ""
 
 
+def copy_problem(cell: Cell) -> str:
+    """Damage to the copies of a processed cell, or the reason why one is missing; else ""."""
+    if damage := other_damage(cell):
+        more = f" and {len(damage) - 1} more" if len(damage) > 1 else ""
+        return f"damaged: {damage[0]}{more}"
+    if cell.backup and cell.backup.outcome == "failed":
+        return f"not backed up: {cell.backup.why}"
+    return ""
+
+
 def _copies(cell: Cell) -> str:
     """Return the end of a sentence with news about the copies of a processed cell; else ""."""
-    if damage := other_damage(cell):
-        return f"; damaged: {damage[0]}" + (
-            f" and {len(damage) - 1} more" if len(damage) > 1 else ""
-        )
+    if problem := copy_problem(cell):
+        return f"; {problem}"
     backup = cell.backup
     if backup is None:
         return ""
@@ -270,8 +278,6 @@ def _copies(cell: Cell) -> str:
         return _copying(
             cell, "; being backed up" if backup.liveness is not Liveness.DEAD else "", before="; "
         )
-    if backup.outcome == "failed":
-        return f"; not backed up: {backup.why}"
     how = "copied as it is to" if finding_of(cell).said else "backed up on"
     return f"; {how} {', '.join(copy.backup for copy in BackupRecord.of(backup).copies) or '?'}"
 

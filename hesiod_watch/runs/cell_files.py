@@ -16,10 +16,10 @@ from contextlib import contextmanager, suppress
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.file_entry import Entries, FileEntry
-from hesiod_watch.core.inventory import PARTIAL
+from hesiod_watch.core.inventory import PARTIAL, OverlongName, require_copyable
 from hesiod_watch.core.model import CellId
 from hesiod_watch.host.files import checksums as file_checksums
-from hesiod_watch.host.files import directory, directory_below, regular, sync_directory
+from hesiod_watch.host.files import directory_below, open_below, regular, sync_directory
 
 _TEMPORARY = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}", re.DOTALL)
 
@@ -27,25 +27,56 @@ _TEMPORARY = re.compile(r"\.(.+)\.[A-Za-z0-9]{6}", re.DOTALL)
 def entries(run: int, cell: CellId) -> dict[str, FileEntry]:
     """List everything of a cell in the landing area; empty if it is not there yet.
 
-    Raises PermanentError if a link or a file has the name of the library or the cell, OSError.
+    Raises PermanentError if a link or a file has the name of the library or the cell, or if a path
+    is too long to be copied; OSError.
     """
     found: dict[str, FileEntry] = {}
     try:
         with directory_below(run, (cell.library, cell.name)) as descriptor:
-            _walk(descriptor, "", found)
+            _walk(descriptor, found)
     except FileNotFoundError:
         return {}
     except NotADirectoryError as error:
         raise PermanentError(
             f"{cell}: something in the landing area is no directory, or a link to one"
         ) from error
+    except OverlongName as error:
+        raise PermanentError(f"{cell}: {error}") from error
     return found
 
 
-def _walk(parent: int, prefix: str, found: dict[str, FileEntry]) -> None:
+def _walk(cell: int, found: dict[str, FileEntry]) -> None:
+    """List the open directory of a cell. Raises OverlongName, OSError.
+
+    Without recursion, and with two open directories at most: other accounts decide how deep the
+    tree is. A directory is opened from the one listed before it, or else from the top.
+    """
+    pending, before, descriptor = [""], "", os.dup(cell)
+    try:
+        while pending:
+            prefix = pending.pop()
+            if prefix:
+                inside = prefix.startswith(before)
+                parts = prefix[len(before) if inside else 0 : -1].split("/")
+                try:
+                    inner = open_below(descriptor if inside else cell, parts)
+                except (FileNotFoundError, NotADirectoryError):
+                    # It has changed meanwhile; the comparison will find what is missing.
+                    continue
+                os.close(descriptor)
+                before, descriptor = prefix, inner
+            pending += _list(descriptor, prefix, found)
+    finally:
+        os.close(descriptor)
+
+
+def _list(parent: int, prefix: str, found: dict[str, FileEntry]) -> list[str]:
+    """Add the entries of a directory to `found`; returns the prefixes of its directories."""
     with os.scandir(parent) as listed:
         names = [entry.name for entry in listed]
+    inner = []
     for name in names:
+        require_copyable(prefix + name)
         try:
             status = os.stat(name, dir_fd=parent, follow_symlinks=False)
             target = os.readlink(name, dir_fd=parent) if stat.S_ISLNK(status.st_mode) else ""
@@ -54,12 +85,8 @@ def _walk(parent: int, prefix: str, found: dict[str, FileEntry]) -> None:
         entry = FileEntry.of_status(prefix + name, status, target=target)
         found[entry.name] = entry
         if entry.kind == "d":
-            # It may have changed meanwhile; the comparison will find what is missing.
-            with (
-                suppress(FileNotFoundError, NotADirectoryError),
-                directory(name, parent) as inner,
-            ):
-                _walk(inner, f"{prefix}{name}/", found)
+            inner.append(f"{prefix}{name}/")
+    return inner
 
 
 @contextmanager

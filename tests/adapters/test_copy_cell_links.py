@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from deep_trees import nest, remove
 from mounted_upstream import READS, Place, meddling
 from upstream_cells import CELL, SUMMARY, make_cell, tree
 
@@ -49,6 +51,22 @@ def test_specials_are_no_data(place: Place) -> None:
     assert place.copy().verified
     assert not os.path.lexists(place.landed / "fifo")
     assert "not copied, because they hold no data: 1 special file\n" in place.log.read_text()
+
+
+@pytest.mark.parametrize("where", ["upstream", "landing"])
+def test_too_deep_directories(where: str, place: Place) -> None:
+    """Directories that are too deep, on either side, are refused; the sentence names them."""
+    make_cell(place.there)
+    if where == "landing":
+        assert place.copy().verified
+    top = place.source if where == "upstream" else place.landed
+    nest(top, 1100)
+    try:
+        copied = place.copy()
+        assert (copied.outcome, copied.verified) == ("failed", False)
+        assert re.search(r"the directories `d/d/.*are too deep.*move `d` out", copied.why)
+    finally:
+        remove(top)
 
 
 @pytest.mark.parametrize("linked", ["run", "library", "cell", "directory", "file"])

@@ -239,7 +239,7 @@ def _facts_of(source: Path, below: Path) -> Entries:
     pending = [""]
     while pending:
         prefix = pending.pop()
-        with os.scandir(source / prefix) as entries:
+        with translated(display(str(source))), os.scandir(source / prefix) as entries:
             listed = sorted(entries, key=lambda entry: entry.name)
         for entry in listed:
             name = f"{prefix}{entry.name}"
