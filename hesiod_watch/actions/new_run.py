@@ -12,6 +12,7 @@ from pathlib import Path
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.core.errors import PermanentError, TemporaryError
 from hesiod_watch.core.model import LOCAL
+from hesiod_watch.host.files import directory, make_link
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.landing import LandingArea
@@ -86,7 +87,8 @@ def _renamed_owner(output: Path, job: Job, run: flags.RunIdentity | None) -> Pat
 
 def _link_back(link: Path, run_dir: Path) -> None:
     try:
-        link.symlink_to(run_dir, target_is_directory=True)
+        with directory(link.parent, follow=True) as parent:
+            make_link(run_dir, link.name, parent)
     except FileExistsError:
         target = link.readlink() if link.is_symlink() else None
         if target != run_dir and not link.exists():  # another path to the same run is accepted

@@ -22,8 +22,10 @@ from hesiod_watch.core.check import Check
 from hesiod_watch.core.errors import FlagExists, HesiodError
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Liveness
+from hesiod_watch.core.system_errors import WITHOUT_LINKS, LinksNotStored
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
+from hesiod_watch.host.files import directory, make_link
 from hesiod_watch.host.mounts import mount_of
 from hesiod_watch.host.slots import WorkerSlots
 from hesiod_watch.notify.registry import open_channels
@@ -142,7 +144,12 @@ def _output(name: str, config: Config) -> Iterator[Check]:
         yield Check(name, False, problem)
         return
     with _scratch(config.output) as place:
-        (place / "link").symlink_to(place)
+        with directory(place) as descriptor:
+            try:
+                make_link(place, "link", descriptor)
+            except LinksNotStored:
+                yield Check(name, False, f"{config.output} {WITHOUT_LINKS}")
+                return
         (place / "file").write_bytes(b"x")
         (place / "file").rename(place / "renamed")
     free = shutil.disk_usage(config.output)

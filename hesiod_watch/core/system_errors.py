@@ -49,6 +49,21 @@ _KINDS = {
 }
 
 
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+"""Errors of a file system that cannot store symbolic links, where files can be made."""
+WITHOUT_LINKS = (
+    "is on a file system that cannot store symbolic links (vfat, some SMB mounts); hesiod-watch "
+    "links each run and its results: use another file system, or the mount option mfsymlinks"
+)
+
+
+class LinksNotStored(OSError):
+    """Error for a file system that cannot store symbolic links."""
+
+    def __init__(self, name: Path | str) -> None:
+        super().__init__(errno.EPERM, f"it {WITHOUT_LINKS}", str(name))
+
+
 class NotRegularFile(OSError):
     """Error for a name that is not a regular file; `status` is its status."""
 

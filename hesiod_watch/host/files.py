@@ -24,7 +24,7 @@ from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.system_errors import NotRegularFile, translate
+from hesiod_watch.core.system_errors import NO_LINKS, LinksNotStored, NotRegularFile, translate
 
 CHUNK = 1 << 20
 MODE = 0o664  # operators of one group share runs; the site restricts it with the umask
@@ -211,6 +211,17 @@ def write_new(
     except OSError:
         with suppress(OSError):
             os.unlink(name, dir_fd=parent)  # ours beyond doubt: O_EXCL made it
+        raise
+
+
+def make_link(target: Path | str, name: str, parent: int) -> None:
+    """Make a symbolic link. Raises LinksNotStored where the file system cannot store one."""
+    try:
+        os.symlink(target, name, dir_fd=parent)
+    except OSError as error:
+        # An immutable directory has the same error.
+        if error.errno in NO_LINKS and os.access(".", os.W_OK, dir_fd=parent):
+            raise LinksNotStored(name) from error
         raise
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
+import secrets
 import stat
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,9 +20,9 @@ from hesiod_watch.config import Config
 from hesiod_watch.core.errors import TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.naming import display
-from hesiod_watch.core.system_errors import FULL
+from hesiod_watch.core.system_errors import FULL, WITHOUT_LINKS, LinksNotStored
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host.files import directory, write_new
+from hesiod_watch.host.files import TEMPORARY, directory, make_link, write_new
 from hesiod_watch.host.runlog import quoted
 from hesiod_watch.runs.landing import PIPELINE, LandingArea
 
@@ -31,6 +32,8 @@ MARKER_DIRECTORY = ".hesiod-watch"
 MARKER = "output"
 _REPORTED_BY_WORK = FULL | {errno.EROFS}
 """Errors that stop every other write in the output area, too, and are reported there."""
+LINKLESS = "no-symlinks"
+_LINKLESS_TEXT = b"This file system refused a symbolic link; the next poll tries again.\n"
 _TEXT = b"This is the output area of hesiod-watch; without this file nothing is written here.\n"
 
 
@@ -109,7 +112,7 @@ class OutputArea:
         # Without runs there is nothing to write, and no evidence for this directory.
         if mark and runs:
             self._mark(identity)
-        return ""
+        return f"the output directory {self} {WITHOUT_LINKS}" if self._linkless() else ""
 
     def __str__(self) -> str:
         return display(str(self.path))
@@ -129,6 +132,10 @@ class OutputArea:
             return False
         return stat.S_ISREG(found.st_mode)
 
+    def _linkless(self) -> bool:
+        """Whether the last process that tried could not make a symbolic link here."""
+        return os.path.lexists(self.path / MARKER_DIRECTORY / LINKLESS)
+
     def _results(self, run_dir: Path) -> Path | None:
         """Target of a run's link by its text; None if that is not in this area."""
         link = run_dir / PIPELINE / "output"
@@ -147,8 +154,10 @@ class OutputArea:
                     return  # another directory replaced it meanwhile: the next pass checks again
                 with suppress(FileExistsError):
                     os.mkdir(MARKER_DIRECTORY, dir_fd=descriptor)
-                with suppress(FileExistsError):
-                    write_new(descriptor, f"{MARKER_DIRECTORY}/{MARKER}", _TEXT)
+                with directory(MARKER_DIRECTORY, descriptor) as place:
+                    if _stores_links(place):
+                        with suppress(FileExistsError):
+                            write_new(place, MARKER, _TEXT)
         except OSError as error:
             if error.errno in _REPORTED_BY_WORK:
                 return  # the next pass tries again
@@ -157,6 +166,21 @@ class OutputArea:
                 why = f"the marker {marker} cannot be written in {self}: {error.strerror}"
                 logger.warning("no marker", extra=fields(why=why))
             self.warn = False
+
+
+def _stores_links(place: int) -> bool:
+    """Try to make a symbolic link in an open directory; a file there records that it failed."""
+    name = TEMPORARY + secrets.token_hex(16)
+    try:
+        make_link(MARKER, name, place)
+    except LinksNotStored:
+        with suppress(FileExistsError):
+            write_new(place, LINKLESS, _LINKLESS_TEXT)
+        return False
+    os.unlink(name, dir_fd=place)
+    with suppress(FileNotFoundError):
+        os.unlink(LINKLESS, dir_fd=place)
+    return True
 
 
 def _is_directory(path: Path) -> bool:

@@ -21,7 +21,13 @@ from pathlib import Path
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.records import record_in
 from hesiod_watch.core.system_errors import translate
-from hesiod_watch.host.files import TEMPORARY, directory, replace_whole, sync_directory
+from hesiod_watch.host.files import (
+    TEMPORARY,
+    directory,
+    make_link,
+    replace_whole,
+    sync_directory,
+)
 from hesiod_watch.runs.flags import names
 from hesiod_watch.runs.flags.flag_files import publish, read
 
@@ -126,7 +132,7 @@ def record_owner(output: Path, run_dir: Path, run: RunIdentity) -> None:
             _write_record(parent, run_dir.name, run, replace=bool(name) and ours)
             if not proven and read_record(output)[0] == run.lasting:
                 link = TEMPORARY + secrets.token_hex(16)
-                os.symlink(run_dir, link, dir_fd=parent)
+                make_link(run_dir, link, parent)
                 os.rename(link, BACK_LINK, src_dir_fd=parent, dst_dir_fd=parent)
             sync_directory(parent)
     except OSError as error:

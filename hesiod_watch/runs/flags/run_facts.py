@@ -14,7 +14,7 @@ import yaml
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.system_errors import translated
-from hesiod_watch.host.files import directory, sync_directory, write_new
+from hesiod_watch.host.files import directory, make_link, sync_directory, write_new
 from hesiod_watch.host.runlog import quoted
 from hesiod_watch.runs.flags import names, output_owner
 from hesiod_watch.runs.flags.flag_files import publish, read
@@ -70,7 +70,7 @@ def _fill(parent: int, prepared: str, upstream: str, output: Path, run_type: str
     """Write these facts into the prepared directory, durably; returns its identity."""
     with directory(prepared, parent) as descriptor:
         write_new(descriptor, names.UPSTREAM, os.fsencode(upstream) + b"\n")
-        os.symlink(output, names.OUTPUT, dir_fd=descriptor)
+        make_link(output, names.OUTPUT, descriptor)
         # empty: every event from the beginning is reported
         os.mkdir(names.MESSAGES, _MODE, dir_fd=descriptor)
         if run_type:
