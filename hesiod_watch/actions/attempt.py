@@ -75,7 +75,8 @@ def attempt_at(
             former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
     before = kind.of(former)
     attempt = OpenAttempt(former, before, carry(before))
-    lock = flags.attempt_lock(job.config.landing, job.run_dir, job.cell)
+    config = job.config
+    lock = flags.attempt_lock(config.landing, job.run_dir, job.cell, config.locks)
     flags.begin_attempt(job.pipeline, work, job.owner, lock=lock, record=attempt.result.record())
     outcome: flags.AttemptOutcome = "failed"
     unforeseen = "it ended early"

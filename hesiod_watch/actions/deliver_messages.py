@@ -106,21 +106,22 @@ class _Recipient:
         `before` is the failure of the last attempt. `tried`: the first message may have been sent
         already.
         """
-        landing = self.job.config.landing
-        shortest = timedelta(seconds=self.job.config.notify.retry)
+        config = self.job.config
+        landing, locks = config.landing, config.locks
+        shortest = timedelta(seconds=config.notify.retry)
         needs_person = False
         try:
-            if why := known_outage(landing, self.name):
+            if why := known_outage(landing, self.name, locks):
                 raise TemporaryError(why)
             for message in messages:
                 self._hand_over(
                     message, tried=tried and message is messages[0], last=message is messages[-1]
                 )
-                outage_over(landing, self.name)
+                outage_over(landing, self.name, locks)
             return None
         except TemporaryError as error:
             why = str(error)
-            note_outage(landing, self.name, why, shortest)
+            note_outage(landing, self.name, why, shortest, locks)
         except HesiodError as error:
             why, needs_person = str(error), True
         except Exception as error:

@@ -16,6 +16,7 @@ from hesiod_watch.core.errors import HesiodError, PermanentError, UsageError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import CellId, ListedRun, RunName, Snapshot
 from hesiod_watch.core.naming import display
+from hesiod_watch.host.locks import locks_missing
 from hesiod_watch.rules.stages import find_cell
 from hesiod_watch.runs.areas import OutputArea, landing_owners, landing_problem
 from hesiod_watch.runs.landing import LandingArea
@@ -98,11 +99,12 @@ def cell_of(snapshot: Snapshot, text: str) -> CellId:
 
 
 def warn_about_areas(config: Config) -> None:
-    """Print on standard error why the landing or output area is not the real one, if it is not."""
+    """Print on standard error why an area is not the real one, or why no worker can start."""
     landing = LandingArea(config.landing, config.batch)
     for problem in (
         landing_problem(landing, config.output),
         OutputArea(config.output, landing).problem(),
+        locks_missing(config.landing, config.locks),
     ):
         if problem:
             print(f"hesiod-watch: {display(problem)}", file=sys.stderr)

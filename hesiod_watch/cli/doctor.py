@@ -26,6 +26,7 @@ from hesiod_watch.core.system_errors import WITHOUT_LINKS, LinksNotStored
 from hesiod_watch.core.text import number_of
 from hesiod_watch.host import process
 from hesiod_watch.host.files import directory, make_link
+from hesiod_watch.host.locks import lock_problems, locks_missing
 from hesiod_watch.host.mounts import mount_of
 from hesiod_watch.host.slots import WorkerSlots
 from hesiod_watch.notify.registry import open_channels
@@ -163,7 +164,11 @@ def _output(name: str, config: Config) -> Iterator[Check]:
 
 
 def _workers(name: str, config: Config) -> Iterator[Check]:
-    slot = WorkerSlots(config.landing, PROCESS.name, config.processing.workers).take()
+    processing = config.processing
+    if locks_missing(config.landing, config.locks) == "":
+        for problem in lock_problems(config.landing, config.locks):
+            yield Check(name, None, problem)
+    slot = WorkerSlots(config.landing, PROCESS.name, processing.workers, locks=config.locks).take()
     if slot is None:
         yield Check(
             name,

@@ -154,10 +154,17 @@ class UserListValue:
 
 @dataclass(frozen=True)
 class DirectoryValue:
-    """Absolute path, or a path relative to the directory of the configuration file."""
+    """Absolute path, or a path relative to the directory of the configuration file.
 
-    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Path:
+    If it is `optional` it may be empty; that means None.
+    """
+
+    optional: bool = False
+
+    def __call__(self, node: yaml.Node, reading: ReadContext, key: str) -> Path | None:
         text = TextValue()(node, reading, key)
+        if self.optional and not text:
+            return None
         if not text:
             raise ConfigMistake("should be a directory, not empty")
         if text.startswith("~") or "$" in text:

@@ -301,6 +301,9 @@ class Config:
     reports: ReportSettings = field(default_factory=ReportSettings)
     """Settings of the report pages."""
 
+    locks: Annotated[Path | None, DirectoryValue(optional=True)] = None
+    """Directory on a local disk for the locks of this host's processes; empty: chosen by itself."""
+
     path: Annotated[Path | None, NotAKey] = None
     """File from which this was read; None for a configuration made in code."""
 

@@ -26,10 +26,10 @@ LONGEST = timedelta(seconds=60)
 """Longest time for which a record is used; short, so that a repaired service is soon noticed."""
 
 
-def known_outage(landing: Path, what: str) -> str:
+def known_outage(landing: Path, what: str, locks: Path | None = None) -> str:
     """Reason why a service recently did not answer; "" if no failure is recorded."""
     try:
-        record = loads(_file(landing, what).read_bytes())
+        record = loads(_file(landing, what, locks).read_bytes())
         until, why = time_at(float(record["until"])), str(record["why"])
     except (OSError, ValueError, KeyError, TypeError, HesiodError):
         return ""
@@ -37,38 +37,40 @@ def known_outage(landing: Path, what: str) -> str:
     return why if due_until(until, now, LONGEST) > now else ""
 
 
-def note_outage(landing: Path, what: str, why: str, last: timedelta) -> None:
+def note_outage(
+    landing: Path, what: str, why: str, last: timedelta, locks: Path | None = None
+) -> None:
     """Record for all processes of this host that a service does not answer. Never raises.
 
     The record is used for `last`, but never longer than LONGEST.
     """
     until = time.time() + min(last, LONGEST).total_seconds()
     with suppress(OSError, HesiodError):
-        path = _file(landing, what)
+        path = _file(landing, what, locks)
         content = json.dumps({"until": until, "why": why}).encode()
         with directory(path.parent) as parent:
             replace_whole(parent, path.name, content, durable=False)
 
 
-def outage_over(landing: Path, what: str) -> None:
+def outage_over(landing: Path, what: str, locks: Path | None = None) -> None:
     """Record that the service answers. Never raises."""
     with suppress(OSError, HesiodError):
-        _file(landing, what).unlink(missing_ok=True)
+        _file(landing, what, locks).unlink(missing_ok=True)
 
 
-def first_today(landing: Path, what: str) -> bool:
+def first_today(landing: Path, what: str, locks: Path | None = None) -> bool:
     """Whether this is the first report within a day on this host; True if unknown."""
     try:
-        path = _file(landing, what)
+        path = _file(landing, what, locks)
         if not rested(time_at(path.stat().st_mtime), datetime.now(UTC), timedelta(days=1)):
             return False
     except (OSError, HesiodError):
         pass
     with suppress(OSError, HesiodError):
-        _file(landing, what).write_text("")
+        _file(landing, what, locks).write_text("")
     return True
 
 
-def _file(landing: Path, what: str) -> Path:
+def _file(landing: Path, what: str, locks: Path | None) -> Path:
     name = hashlib.sha256(os.fsencode(what)).hexdigest()[:16]
-    return lock_directory(landing) / f"outage-{name}"
+    return lock_directory(landing, locks) / f"outage-{name}"

@@ -13,28 +13,132 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.host.files import open_or_create
 
+RUNTIME = Path("/run/hesiod-watch")
+"""Directory that systemd makes for the units (RuntimeDirectory=)."""
+FALLBACK = Path("/var/tmp")  # noqa: S108 -- the directory in it is private
+"""Directory used if another user made ours in the temporary directory."""
 
-def lock_directory(landing: Path, base: Path | None = None) -> Path:
+
+@dataclass(frozen=True)
+class _LockChoice:
+    """The first usable candidate for the directory of the locks, and why others are not used."""
+
+    directory: Path | None
+    skipped: tuple[str, ...]
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        if self.directory:
+            return tuple(
+                f"{why}; the locks are in {self.directory} instead; remove the cause, or set "
+                "another directory `locks` in the configuration"
+                for why in self.skipped
+            )
+        return (
+            f"no worker can start on this host, because no directory for its locks is usable: "
+            f"{'; '.join(self.skipped)}; set `locks` in the configuration to a directory that only "
+            "this user may write",
+        )
+
+
+def lock_directory(landing: Path, locks: Path | None = None) -> Path:
     """Directory of the locks for a landing area; created if needed.
 
-    Raises PermanentError when another user made it: in a shared directory for temporary files every
-    user can.
+    It is in the first usable candidate: `locks` of the configuration, RUNTIME if it is this user's,
+    the temporary directory, FALLBACK. All processes of this user on this host must choose the same
+    one. So only owners, modes and absence decide, and no variable of systemd or of a login session:
+    a poll of cron has none. Raises PermanentError if none is usable, OSError.
     """
+    choice = _choose(landing, locks)
+    if choice.directory is None:
+        raise PermanentError(*choice.problems)
+    choice.directory.mkdir(mode=0o700, exist_ok=True)
+    if why := _why_not_ours(choice.directory):  # another user was faster
+        raise PermanentError(f"{why}; try again")
+    return choice.directory
+
+
+def lock_problems(landing: Path, locks: Path | None = None) -> tuple[str, ...]:
+    """Sentences about candidates for the directory of the locks that are unusable; makes nothing.
+
+    Candidates after the first usable one are not examined.
+    """
+    return _choose(landing, locks).problems
+
+
+def locks_missing(landing: Path, locks: Path | None = None) -> str:
+    """Reason why no worker can start, if no directory for locks is usable; else ""."""
+    choice = _choose(landing, locks)
+    return "" if choice.directory else choice.problems[0]
+
+
+def _choose(landing: Path, locks: Path | None) -> _LockChoice:
     digest = hashlib.sha256(os.fsencode(landing)).hexdigest()[:12]
-    directory = (base or Path(tempfile.gettempdir())) / f"hesiod-watch-{os.getuid()}-{digest}"
-    directory.mkdir(mode=0o700, exist_ok=True)
-    found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise PermanentError(
-            f"{directory} is not a directory of this user; remove it: it only contains locks"
-        )
-    return directory
+    shared = (Path(tempfile.gettempdir()), FALLBACK)
+    private = ([locks] if locks else []) + ([RUNTIME] if is_private(RUNTIME) else [])
+    skipped: list[str] = []
+    for base in dict.fromkeys([*private, *shared]):
+        directory = base / f"hesiod-watch-{os.getuid()}-{digest}"
+        why = _why_unsafe(base) if base in private else ""
+        why = why or _why_not_ours(directory) or _why_not_made(directory)
+        if not why:
+            return _LockChoice(directory, tuple(skipped))
+        skipped.append(why)
+    return _LockChoice(None, tuple(skipped))
+
+
+def is_private(directory: Path) -> bool:
+    """Whether a directory exists, and only this user may write in it."""
+    return os.path.lexists(directory) and not _why_not_ours(directory)
+
+
+def _why_unsafe(base: Path) -> str:
+    try:
+        found = base.stat()
+    except OSError as error:
+        return f"{base} cannot be used: {error.strerror}"
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{base} is not used: it is no directory"
+    if found.st_mode & (stat.S_IWOTH | stat.S_ISVTX) == stat.S_IWOTH:
+        return f"{base} is not used: every user may write in it"
+    return ""
+
+
+def _why_not_ours(directory: Path) -> str:
+    """Reason why a directory is unsafe for locks, if it exists. Raises nothing."""
+    try:
+        found = directory.lstat()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"{directory} cannot be used: {error.strerror}"
+    if not stat.S_ISDIR(found.st_mode):
+        return f"{directory} is not used: it is no directory"
+    if found.st_uid != os.getuid():
+        return f"{directory} is not used: it belongs to the user with uid {found.st_uid}"
+    return f"{directory} is not used: others may write in it" if found.st_mode & 0o022 else ""
+
+
+def _why_not_made(directory: Path) -> str:
+    """Reason why a missing directory may not be made.
+
+    A read-only file system is no reason: it may be read-only for one process of this user only,
+    such as a service in a sandbox. That process must fail, not use another directory.
+    """
+    base = directory.parent
+    if os.path.lexists(directory) or os.access(base, os.W_OK | os.X_OK):
+        return ""
+    with suppress(OSError):
+        if os.statvfs(base).f_flag & os.ST_RDONLY:
+            return ""
+    return f"{base} is not used: this user may not write in it"
 
 
 def open_lock(path: Path) -> int:
@@ -56,10 +160,10 @@ def take_one(files: Iterable[Path]) -> int | None:
 
 
 @contextmanager
-def alone_on_this_host(landing: Path, what: str) -> Iterator[None]:
+def alone_on_this_host(landing: Path, what: str, locks: Path | None = None) -> Iterator[None]:
     """Admit one process of this user on this host at a time for each `what`; others wait."""
     name = hashlib.sha256(os.fsencode(what)).hexdigest()[:2]  # 256 files serve any number of names
-    descriptor = open_lock(lock_directory(landing) / f"alone-{name}")
+    descriptor = open_lock(lock_directory(landing, locks) / f"alone-{name}")
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

@@ -15,11 +15,11 @@ from hesiod_watch.host.locks import lock_directory, take_one
 class WorkerSlots:
     """`count` slots of a kind, shared by all processes of this host for one landing area."""
 
-    def __init__(self, landing: Path, kind: str, count: int, *, base: Path | None = None) -> None:
+    def __init__(self, landing: Path, kind: str, count: int, *, locks: Path | None = None) -> None:
         self._landing = landing
         self._kind = kind
         self._count = count
-        self._base = base
+        self._locks = locks
 
     def take(self) -> int | None:
         """Take a slot; returns its descriptor, or None if all are taken.
@@ -27,5 +27,5 @@ class WorkerSlots:
         The slot is held until every copy of the descriptor is closed. The descriptor is not
         inherited unless the caller passes it on explicitly. Raises PermanentError, OSError.
         """
-        directory = lock_directory(self._landing, self._base)
+        directory = lock_directory(self._landing, self._locks)
         return take_one(directory / f"{self._kind}-{number}" for number in range(self._count))

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hesiod_watch.config import EndpointSettings
+from hesiod_watch.host.locks import RUNTIME, is_private
 
 PERSIST = 120
 """Seconds for which an idle connection stays open."""
@@ -94,7 +95,8 @@ def control_path(endpoint: EndpointSettings) -> Path | None:
 
 def _bases() -> list[str]:
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    candidates = (runtime, tempfile.gettempdir(), "/tmp")  # noqa: S108 -- made private
+    shared = str(RUNTIME) if is_private(RUNTIME) else ""
+    candidates = (shared, runtime, tempfile.gettempdir(), "/tmp")  # noqa: S108 -- made private
     # ssh splits the values of its options at blanks and quotes.
     return [base for base in candidates if re.fullmatch(r"/[A-Za-z0-9_.%+@=,/-]*", base)]
 

@@ -213,7 +213,9 @@ class Engine:
     def undelivered(self) -> list[str]:
         """Sentences about undelivered messages, once a day: cron is the last way to report them."""
         sentences = list(delivery.in_all(self._late))
-        return sentences if sentences and first_today(self.config.landing, "undelivered") else []
+        config = self.config
+        first = bool(sentences) and first_today(config.landing, "undelivered", config.locks)
+        return sentences if first else []
 
     def commence_syncs(self) -> bool:
         """Start copying the runs that wait for it; returns whether there are any.

@@ -22,6 +22,7 @@ from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, Snapsho
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.times import BackOff, due_at
 from hesiod_watch.host import process
+from hesiod_watch.host.locks import lock_problems
 from hesiod_watch.rules import attention, backup_schedule
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.plan import plan
@@ -90,6 +91,9 @@ class Reconciler:
         self._damaged: dict[Path, tuple[str, ...]] = {}
         self._overdue: dict[Path, Mapping[CellId, str]] = {}
         self._me = process.this_owner("decide", self.config.processing.executor)
+        for sentence in lock_problems(self.config.landing, self.config.locks):
+            if self.repeat:  # a poll prints them at its end
+                logger.warning("locks", extra=fields(why=sentence))
 
     def look(
         self, run_dir: Path, listed_run: ListedRun | None = None, hold: frozenset[str] = frozenset()
@@ -285,9 +289,11 @@ class Reconciler:
         return max(0.0, (min(times) - now).total_seconds()) if times else None
 
     def problems(self) -> list[str]:
-        """Sentences about failed actions, damage, and overdue cells."""
+        """Sentences about failed actions, damage, overdue cells, and the directory of locks."""
+        of_host = lock_problems(self.config.landing, self.config.locks)
         problems = [
-            sentence for run_dir in sorted(self._damaged) for sentence in self._damaged[run_dir]
+            *of_host,
+            *(sentence for run_dir in sorted(self._damaged) for sentence in self._damaged[run_dir]),
         ]
         problems += [
             sentence
@@ -295,6 +301,8 @@ class Reconciler:
             for sentence in self._overdue[run_dir].values()
         ]
         for (run_dir, _, _), failure in self._failures.items():
+            if failure.error in of_host:
+                continue  # every action has this one
             named = failure.error.startswith(run_dir.name)
             problems.append(failure.error if named else f"{run_dir.name}: {failure.error}")
         return problems

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from hesiod_watch.host import locks
 from hesiod_watch.host.cooldown import first_today, known_outage, note_outage, outage_over
 from hesiod_watch.host.locks import lock_directory
 
@@ -24,6 +25,7 @@ MINUTE = timedelta(minutes=1)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Use a test's own directory instead of the machine's temporary directory."""
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(locks, "FALLBACK", tmp_path / "missing")
 
 
 def files() -> list[Path]:

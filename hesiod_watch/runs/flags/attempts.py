@@ -35,10 +35,10 @@ AttemptOutcome = Literal["done", "failed"]
 
 
 def attempt_lock(
-    landing: Path, run_dir: Path, cell: CellId | None
+    landing: Path, run_dir: Path, cell: CellId | None, locks: Path | None = None
 ) -> Callable[[], AbstractContextManager[None]]:
     """Lock for the processes of this host that begin or end attempts of one cell or one run."""
-    return partial(alone_on_this_host, landing, f"{run_dir.name}/{cell or ''}")
+    return partial(alone_on_this_host, landing, f"{run_dir.name}/{cell or ''}", locks)
 
 
 def begin_attempt(

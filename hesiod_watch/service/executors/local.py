@@ -54,7 +54,7 @@ class Local:
         # Each action has its own slots: finished cells do not wait for growing ones, nor do pages
         # wait for either.
         self._slots = {
-            kind: WorkerSlots(config.landing, kind.name, count)
+            kind: WorkerSlots(config.landing, kind.name, count, locks=config.locks)
             for kind in ACTIONS.values()
             if isinstance(count := counts.get(kind.slots, kind.slots), int)
         }
@@ -129,7 +129,8 @@ class Local:
             if code and action.name == "process" and action.cell:
                 died = bool(flags.record_death(pipeline, action.cell.stem, owner, words, code))
             elif code and (work := flags.work_of(action.name, action.cell)):
-                lock = flags.attempt_lock(self._config.landing, run_dir, action.cell)
+                landing, locks = self._config.landing, self._config.locks
+                lock = flags.attempt_lock(landing, run_dir, action.cell, locks)
                 reason = f"the worker {words}"
                 died = flags.end_dead_attempt(pipeline, work, pid, reason, lock=lock)
         except (HesiodError, OSError) as error:
@@ -156,7 +157,9 @@ class Local:
             return self._slots.get(action.kind)
         upstream = self._config.upstream_of(action.upstream)
         kind = f"{action.name}-{upstream.name}" if upstream else ""
-        return WorkerSlots(self._config.landing, kind, 1) if upstream else None
+        if upstream is None:
+            return None
+        return WorkerSlots(self._config.landing, kind, 1, locks=self._config.locks)
 
     def _gently(self) -> tuple[str, ...]:
         """Prefix that lowers a command's disk priority (ionice); empty if unavailable.
