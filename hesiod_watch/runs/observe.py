@@ -42,6 +42,8 @@ COPYING_FILE = ".copying.json"
 """In a cell's output: progress of a sync, which may copy a cell while ingest works on it."""
 COPIES_FILE = ".copies.json"
 """In a cell's output: progress of a backup, or of reading copies, of a processed cell."""
+INGEST_DIRECTORY = ".ingest"
+"""In a cell's output until it is processed: its growing outputs."""
 INGEST_FILE = ".ingest.json"
 """In a cell's output while the cell is being written: state and results of the last ingest."""
 SMALL = 1 << 20

@@ -9,13 +9,14 @@ after an error) costs time if it is lost, never correctness.
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.action_kinds import PROCESS, TELL, ActionMode
+from hesiod_watch.core.action_kinds import INGEST, PROCESS, TELL, ActionMode
 from hesiod_watch.core.errors import FlagExists, HesiodError, PermanentError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, CellId, Decision, ListedRun, Snapshot
@@ -28,7 +29,7 @@ from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.rules.plan import plan
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners
-from hesiod_watch.runs.observe import observe
+from hesiod_watch.runs.observe import INGEST_DIRECTORY, observe
 from hesiod_watch.service.executors import EndedAction, Executor, make
 
 logger = logging.getLogger(__name__)
@@ -231,8 +232,12 @@ class Reconciler:
 
         Raises FlagExists if another process has the claim.
         """
-        claimed = action.kind.mode is ActionMode.CLAIMED
-        if claimed and action.cell and self._heavy.name != "dry-run":
+        if not action.cell or self._heavy.name == "dry-run":
+            return
+        if action.kind is INGEST:
+            # A failed attempt of this user would delay those of a user who may write.
+            require_writable(snapshot, action.cell, "not ingested")
+        if action.kind.mode is ActionMode.CLAIMED:
             require_writable(snapshot, action.cell)
             flags.claim_cell(snapshot.path / "pipeline", action.cell.stem, owner)
             logger.info(
@@ -340,17 +345,21 @@ def foreign_pipeline(snapshot: Snapshot) -> tuple[str, ...]:
     return (f"{snapshot.run}: {snapshot.problem}",) if snapshot.pipeline_foreign else ()
 
 
-def require_writable(snapshot: Snapshot, cell: CellId) -> None:
+def require_writable(snapshot: Snapshot, cell: CellId, refusal: str = "not claimed") -> None:
     """Refuse a cell whose results this user may not write; another user may.
 
-    Call this before a claim, because a claim would keep the cell from a service that may write.
-    Raises PermanentError.
+    Call this before a claim, because a claim would keep the cell from a service that may write. The
+    growing outputs of an ingest count too: another user may have made them. Raises PermanentError.
     """
-    if snapshot.output and (
-        why := process.why_not_writable(snapshot.output / cell.library / cell.name)
-    ):
+    if snapshot.output is None:
+        return
+    place = snapshot.output / cell.library / cell.name
+    why = process.why_not_writable(place)
+    if not why and os.path.lexists(place / INGEST_DIRECTORY):
+        why = process.why_not_writable(place / INGEST_DIRECTORY)
+    if why:
         raise PermanentError(
-            f"{snapshot.run} {cell}: not claimed, because its results cannot be written: {why}; "
+            f"{snapshot.run} {cell}: {refusal}, because its results cannot be written: {why}; "
             "after fixing the cause it is processed at the next look"
         )
 

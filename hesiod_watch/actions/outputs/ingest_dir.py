@@ -24,8 +24,7 @@ from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings, Written
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
-
-DIRECTORY = ".ingest"
+from hesiod_watch.runs.observe import INGEST_DIRECTORY
 
 
 def open_ingest(job: Job, cell_output: Path) -> Ingest:
@@ -41,7 +40,7 @@ def open_ingest(job: Job, cell_output: Path) -> Ingest:
 
 def remove_ingest_dir(cell_output: Path, owner: Owner) -> None:
     """Remove every directory of growing outputs that has no writer any more."""
-    for directory in cell_output.glob(f"{DIRECTORY}*"):
+    for directory in cell_output.glob(f"{INGEST_DIRECTORY}*"):
         if directory.is_dir() and not directory.is_symlink() and _is_abandoned(directory, owner)[0]:
             shutil.rmtree(directory, ignore_errors=True)
 
@@ -52,10 +51,10 @@ def forget(cell_output: Path) -> None:
     Raises TemporaryError, PermanentError; then nothing has changed.
     """
     moved = []
-    for directory in cell_output.glob(f"{DIRECTORY}*"):
+    for directory in cell_output.glob(f"{INGEST_DIRECTORY}*"):
         if directory.is_dir() and not directory.is_symlink():
             # Rename first, in one step: a directory that cannot be removed is not continued either.
-            hidden = cell_output / f"{DIRECTORY}.{secrets.token_hex(6)}"
+            hidden = cell_output / f"{INGEST_DIRECTORY}.{secrets.token_hex(6)}"
             with translated(str(directory), own_output=True):
                 directory.rename(hidden)
             moved.append(hidden)
@@ -82,7 +81,7 @@ def give_back(place: Path, cell_output: Path, owner: Owner) -> None:
 
     Outputs whose last writer may still live stay in `place`. Raises OSError, HesiodError.
     """
-    for directory in place.glob(f"{DIRECTORY}*"):
+    for directory in place.glob(f"{INGEST_DIRECTORY}*"):
         if _is_abandoned(directory, owner)[0]:
             try:
                 directory.rename(cell_output / directory.name)
@@ -93,12 +92,12 @@ def give_back(place: Path, cell_output: Path, owner: Owner) -> None:
 
 def _directory_of(cell_output: Path, owner: Owner) -> tuple[Path, bool]:
     """Directory to continue in, and whether all of its content must be checked."""
-    directory = cell_output / DIRECTORY
+    directory = cell_output / INGEST_DIRECTORY
     abandoned, check_all = _is_abandoned(directory, owner)
     return (
         (directory, check_all)
         if abandoned
-        else (cell_output / f"{DIRECTORY}.{owner.token[:12]}", False)
+        else (cell_output / f"{INGEST_DIRECTORY}.{owner.token[:12]}", False)
     )
 
 
