@@ -37,8 +37,8 @@ class _LockChoice:
     def problems(self) -> tuple[str, ...]:
         if self.directory:
             return tuple(
-                f"{why}; the locks are in {self.directory} instead; remove the cause, or set "
-                "another directory `locks` in the configuration"
+                f"{why}; the locks are in {self.directory} instead, until the cause is fixed or "
+                "`locks` in the configuration names another directory"
                 for why in self.skipped
             )
         return (
