@@ -34,6 +34,7 @@ class Owner:
     host: str = ""
     machine_id: str = ""
     boot_id: str = ""
+    mac_addresses: str = ""  # permanent addresses of network adapters, separated by blanks
     pid_namespace: str = ""
     pid: int = 0
     pid_start: int = 0  # field 22 of /proc/PID/stat: clock ticks since boot
@@ -42,7 +43,7 @@ class Owner:
     slurm_cluster: str = ""
     user: str = ""
     version: str = ""
-    time: str = ""  # ISO 8601, UTC; for people, never for decisions about death
+    time: str = ""  # ISO 8601, UTC; never a proof of death, but a reason to doubt one
     epoch: int = 1
     reason: str = ""
 

@@ -15,11 +15,14 @@ from pathlib import Path
 
 from hesiod_watch import __version__
 from hesiod_watch.core.ownership import Liveness, Owner
-from hesiod_watch.core.times import iso
+from hesiod_watch.core.times import iso, time_at, time_of
 from hesiod_watch.rules.liveness import OwnerEvidence, judge
 
 MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
+STAT_FILE = Path("/proc/stat")
+ADAPTERS = Path("/sys/class/net")
+MOST_ADAPTERS = 8  # a claim is one line that fits into one disk block
 LONGEST_REASON = 1000  # characters; a claim is one line that fits into one disk block
 
 
@@ -43,6 +46,7 @@ def this_owner(
         host=os.uname().nodename,
         machine_id=_machine_id(),
         boot_id=_first_line(BOOT_ID_FILE),
+        mac_addresses=" ".join(_mac_addresses()),
         pid_namespace=_pid_namespace(),
         pid=os.getpid(),
         pid_start=process_start(os.getpid()) or 0,
@@ -65,13 +69,14 @@ def look_up(owner: Owner) -> OwnerEvidence:
         same_machine: bool | None = True
     else:
         same_machine = _same_machine(owner)
+    before_boot = _is_before_boot(owner.time) if same_boot is False else None
     same_namespace = namespace == owner.pid_namespace if namespace and owner.pid_namespace else None
     running: bool | None = None
     start: int | None = None
     if same_boot and same_namespace and owner.pid > 0:
         start = process_start(owner.pid)
         running = True if start is not None else _is_running(owner.pid)
-    return OwnerEvidence(same_machine, same_boot, same_namespace, running, start)
+    return OwnerEvidence(same_machine, same_boot, before_boot, same_namespace, running, start)
 
 
 def judge_here(owner: Owner | None) -> tuple[Liveness, str]:
@@ -129,14 +134,47 @@ def _is_running(pid: int) -> bool | None:
 
 
 def _same_machine(owner: Owner) -> bool | None:
-    """Compare host name *and* machine id; None if unknown.
+    """Compare host name, machine id *and*, if both are known, network adapters; None if unknown.
 
-    Cloned images share a machine id, and host names are reused.
+    Cloned images share a machine id, and host names are reused. Two machines in one network have no
+    MAC address in common. One common address is enough: adapters are added and removed.
     """
     machine_id = _machine_id()
     if not machine_id or not owner.machine_id or not owner.host:
         return None
-    return machine_id == owner.machine_id and os.uname().nodename == owner.host
+    if machine_id != owner.machine_id or os.uname().nodename != owner.host:
+        return False
+    here, there = set(_mac_addresses()), set(owner.mac_addresses.split())
+    return not here or not there or bool(here & there)
+
+
+def _is_before_boot(time: str) -> bool | None:
+    """Whether a recorded time is before the boot of this host, by its clock; None if unknown."""
+    then, booted = time_of(time), time_at(_boot_time())
+    return then < booted if then and booted else None
+
+
+def _boot_time() -> float:
+    """Time of this host's boot in seconds since the epoch, by its clock now; 0.0 if unknown."""
+    try:
+        lines = STAT_FILE.read_text(encoding="ascii", errors="replace").splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith("btime "))
+    except (OSError, ValueError, IndexError, StopIteration):
+        return 0.0
+
+
+def _mac_addresses() -> list[str]:
+    """Permanent addresses of the adapters of this host, without virtual and random ones."""
+    try:
+        adapters = sorted(ADAPTERS.iterdir())
+    except OSError:
+        return []
+    addresses = {
+        _first_line(adapter / "address")
+        for adapter in adapters
+        if _first_line(adapter / "addr_assign_type") == "0" and (adapter / "device").exists()
+    }
+    return sorted(addresses - {"", "00:00:00:00:00:00"})[:MOST_ADAPTERS]
 
 
 def _pid_namespace() -> str:

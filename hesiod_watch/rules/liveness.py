@@ -5,6 +5,11 @@ the cell waits for a person. The first is worse, so every doubt is UNKNOWN: anot
 container, an empty flag, a Slurm job. A process that is stopped, or that hangs on a dead mount, is
 alive: it may wake up and write.
 
+A restart is the proof that needs most care, because a machine and its clone (a copied image of a
+virtual machine) have one host name and one machine id, and different boots. Two facts show that an
+owner with another boot id is no earlier boot of this machine: it shares no network adapter with
+this machine, or it made its record after this machine had booted.
+
 This module only computes; `host.process` collects the `OwnerEvidence`.
 """
 
@@ -33,6 +38,8 @@ class OwnerEvidence:
 
     same_machine: bool | None = None
     same_boot: bool | None = None
+    # By this machine's clock, the owner made its record before this machine booted.
+    before_boot: bool | None = None
     same_pid_namespace: bool | None = None
     # A process with the owner's pid exists; only meaningful if the other three are True.
     running: bool | None = None
@@ -93,6 +100,13 @@ def _judge_process(owner: Owner, evidence: OwnerEvidence) -> tuple[Liveness, str
         return Liveness.UNKNOWN, f"{name}: another host, and only that host can tell"
     if evidence.same_boot is None:
         return Liveness.UNKNOWN, f"{name}: cannot tell whether this machine was restarted since"
+    if not evidence.same_boot and evidence.before_boot is None:
+        return Liveness.UNKNOWN, f"{name}: cannot tell whether this machine was restarted since"
+    if not evidence.same_boot and not evidence.before_boot:
+        return Liveness.UNKNOWN, (
+            f"{name}: its record is later than the start of this machine: a clone of this machine,"
+            " or a wrong clock"
+        )
     if not evidence.same_boot:
         return Liveness.DEAD, f"{name}: the machine was restarted since"
     if not owner.pid or not owner.pid_start:

@@ -21,6 +21,8 @@ from hesiod_watch.host import process
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc")
 
+LONG_AGO = "2001-01-01T00:00:00+00:00"
+
 
 def eventually(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
@@ -112,18 +114,41 @@ def test_pid_used_again() -> None:
 
 
 def test_restarted() -> None:
-    """Another boot id of this host is a proof of death."""
-    owner = replace(process.this_owner("test", "local"), boot_id="another boot")
+    """Another boot id of this host, in a record made before its boot, is a proof of death."""
+    owner = replace(process.this_owner("test", "local"), boot_id="another boot", time=LONG_AGO)
     if not owner.machine_id:
         pytest.skip("this machine has no machine id")
     assert process.judge_here(owner)[0] is Liveness.DEAD
+    assert process.judge_here(replace(owner, mac_addresses=""))[0] is Liveness.DEAD
+
+
+@pytest.mark.parametrize("time", ["now", "", "yesterday", "9999-12-31T23:59:59+00:00"])
+def test_a_clone_that_runs_beside_this_machine(time: str) -> None:
+    """A machine of this name and machine id, seen after our boot, is no earlier boot of ours."""
+    owner = replace(process.this_owner("test", "local"), boot_id="another boot")
+    assert process.judge_here(owner if time == "now" else replace(owner, time=time))[0] is (
+        Liveness.UNKNOWN
+    )
+
+
+def test_a_clone_that_started_before_this_machine() -> None:
+    """A machine that shares no network adapter with us is another one, whatever its record says."""
+    owner = replace(process.this_owner("test", "local"), boot_id="another boot", time=LONG_AGO)
+    if not owner.mac_addresses:
+        pytest.skip("this machine has no network adapter with a permanent address")
+    clone = replace(owner, mac_addresses="02:00:00:00:00:99")
+    assert process.judge_here(clone)[0] is Liveness.UNKNOWN
+    with_one_more = replace(owner, mac_addresses=f"{clone.mac_addresses} {owner.mac_addresses}")
+    assert process.judge_here(with_one_more)[0] is Liveness.DEAD
 
 
 @pytest.mark.parametrize("field", ["host", "machine_id"])
 @pytest.mark.parametrize("value", ["", "another"])
 def test_another_machine(field: str, value: str) -> None:
     """With another boot id, host name and machine id must both match; clones share either."""
-    owner = replace(process.this_owner("test", "local"), boot_id="another boot", pid=1)
+    owner = replace(
+        process.this_owner("test", "local"), boot_id="another boot", pid=1, time=LONG_AGO
+    )
     assert process.judge_here(replace(owner, **{field: value}))[0] is Liveness.UNKNOWN  # type: ignore[arg-type]  # str
 
 

@@ -120,6 +120,8 @@ def dead() -> Owner:
     return replace(ME, pid=pid, pid_start=start or 0)
 
 
+LONG_AGO = "2001-01-01T00:00:00+00:00"
+ADAPTER = "02:00:00:00:00:99"
 OWNERS = {
     "a dead process": None,
     "a dead process of a Slurm job": replace(
@@ -127,7 +129,17 @@ OWNERS = {
     ),
     "this process": ME,
     "a pid used again": replace(ME, pid_start=ME.pid_start - 1),
-    "another boot": replace(ME, boot_id="another"),
+    "another boot": replace(ME, boot_id="another", time=LONG_AGO),
+    "another boot, by a version without adapters": replace(
+        ME, boot_id="another", time=LONG_AGO, mac_addresses=""
+    ),
+    "another boot, with one adapter more": replace(
+        ME, boot_id="another", time=LONG_AGO, mac_addresses=f"{ADAPTER} {ME.mac_addresses}"
+    ),
+    "a clone of this name": replace(ME, boot_id="another", time=LONG_AGO, mac_addresses=ADAPTER),
+    "a clone seen after our boot": replace(ME, boot_id="another"),
+    "another boot, without a time": replace(ME, boot_id="another", time=""),
+    "another boot, at no time": replace(ME, boot_id="another", time="2001"),
     "another host": replace(ME, boot_id="another", host="another", machine_id="another"),
     "a clone": replace(ME, boot_id="another", host="another"),
     "a container": replace(ME, pid_namespace="pid:[1]"),

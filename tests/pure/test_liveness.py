@@ -81,7 +81,34 @@ ALIVE, DEAD, UNKNOWN = Liveness.ALIVE, Liveness.DEAD, Liveness.UNKNOWN
             "cannot tell",
             id="unknown machine, another boot",
         ),
-        pytest.param(PROCESS, replace(HERE, same_boot=False), DEAD, "restarted", id="restarted"),
+        pytest.param(
+            PROCESS,
+            replace(HERE, same_boot=False, before_boot=True),
+            DEAD,
+            "restarted",
+            id="restarted",
+        ),
+        pytest.param(
+            PROCESS,
+            replace(HERE, same_boot=False, before_boot=False),
+            UNKNOWN,
+            "a clone of this machine",
+            id="another boot, but a record made after this boot",
+        ),
+        pytest.param(
+            PROCESS,
+            replace(HERE, same_boot=False, before_boot=None),
+            UNKNOWN,
+            "cannot tell",
+            id="another boot, and a record without a time",
+        ),
+        pytest.param(
+            PROCESS,
+            replace(HERE, same_machine=False, same_boot=False, before_boot=True),
+            UNKNOWN,
+            "another host",
+            id="a clone's record made before this boot",
+        ),
         pytest.param(
             PROCESS, replace(HERE, same_boot=None), UNKNOWN, "cannot tell", id="unknown boot"
         ),
@@ -156,7 +183,7 @@ def test_process(
 
 
 GONE = replace(HERE, running=False, pid_start=None)
-REBOOTED = replace(HERE, same_boot=False)
+REBOOTED = replace(HERE, same_boot=False, before_boot=True)
 ELSEWHERE = replace(HERE, same_machine=False)
 IN_A_JOB = replace(PROCESS, slurm_job="17", slurm_cluster="crop")
 
@@ -208,12 +235,14 @@ def test_slurm_jobs_are_not_judged(
 def test_dead_only_with_proof() -> None:
     """For all possible evidence, DEAD needs another boot or an examined pid."""
     three = (None, False, True)
-    for same_machine, same_boot, namespace, running, start in product(
-        three, three, three, three, (None, 99, 100)
+    for same_machine, same_boot, before_boot, namespace, running, start in product(
+        three, three, three, three, three, (None, 99, 100)
     ):
-        evidence = OwnerEvidence(same_machine, same_boot, namespace, running, start)
+        evidence = OwnerEvidence(same_machine, same_boot, before_boot, namespace, running, start)
         if judge(PROCESS, evidence)[0] is DEAD:
             assert same_machine
+            if not same_boot:
+                assert before_boot
             if same_boot:
                 assert namespace
                 assert running is False or start == 100
