@@ -35,6 +35,7 @@ def cases() -> Iterator[tuple[str, str]]:
         yield f"*.started.{fact} | *.started.[0-9]*.{fact}", meaning
     for fact, meaning in names.CELL_MEANINGS.items():
         yield f"*.{fact}" + (f" | *.{fact}.[0-9]*" if fact == "started" else ""), meaning
+    yield names.over("*", "*"), names.OVER_MEANING
     yield " | ".join(names.LEFT_BY_HESIOD), names.UNUSED
     yield "*", names.UNKNOWN
 
@@ -62,6 +63,7 @@ def table() -> Iterator[str]:
         yield f"| `{{cell}}.started.{fact}` | {meaning} |"
     for fact, meaning in names.STAGE_MEANINGS.items():
         yield f"| `{{cell}}.{fact}` | {meaning} |"
+    yield f"| `{names.over('{cell}.ingest', '{key}')}` | {names.OVER_MEANING} |"
 
 
 def main(arguments: list[str]) -> int:

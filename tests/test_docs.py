@@ -349,6 +349,7 @@ def test_every_flag_is_documented() -> None:
     documented = set(flag_names())
     facts = {f"{{cell}}.{fact}" for fact in (*names.CELL_MEANINGS, *names.STAGE_MEANINGS)}
     facts |= {f"{{cell}}.started.{fact}" for fact in (*names.CLAIM_MEANINGS, 2)}
+    facts.add(names.over("{cell}.ingest", "{key}"))
     assert documented == facts | names.RUN_FLAGS | {
         names.UPSTREAM,
         names.OUTPUT,
@@ -363,6 +364,7 @@ def test_every_flag_is_documented() -> None:
 def test_documented_flags_are_understood(name: str) -> None:
     """The program recognises each flag that docs/flags.md names."""
     flag = name.replace("{cell}", "20190710_1723_2-A5-D5_PAD38578_c6ded78b")
+    flag = flag.replace("{key}", "0123456789ab")
     assert names.meaning(flag) != names.UNKNOWN
 
 

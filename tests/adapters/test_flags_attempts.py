@@ -6,9 +6,11 @@ If the owner is proven dead, the next attempt ends it.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +19,7 @@ import pytest
 from hesiod_watch.core.errors import FlagExists
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.host import process
+from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import flags
 
 STEM = "20261122_2210_1A_PAW00001_0a1b2c3d"
@@ -132,6 +135,159 @@ def test_ending_twice_is_ending_once(tmp_path: Path) -> None:
     begin(tmp_path, owner)
     assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
     assert flags.end_attempt(tmp_path, flags.ingest(STEM), owner, "done")
+
+
+DISK_CALLS = ("link", "rename", "unlink", "open", "scandir")
+A, B = Owner("a" * 32, host="a", boot_id="a"), Owner("b" * 32, host="b", boot_id="b")
+DEAD = Owner("d" * 32, host="c", boot_id="c")
+
+
+def other_host(*dead: Owner) -> Judge:
+    """Judge of a host that has proof of these deaths; all other owners live."""
+
+    def judge(owner: Owner | None) -> tuple[Liveness, str]:
+        return (Liveness.DEAD, "gone") if owner in dead else (Liveness.ALIVE, "is there")
+
+    return judge
+
+
+def begins(pipeline: Path, owner: Owner, *dead: Owner) -> bool:
+    """Whether the process of a host, which shares no lock with others, begins the next attempt."""
+    with suppress(FlagExists):
+        flags.begin_attempt(
+            pipeline, flags.ingest(STEM), owner, lock=nullcontext, judge=other_host(DEAD, *dead)
+        )
+        return True
+    return False
+
+
+@pytest.fixture
+def at_disk_call(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Function that has `act` called once, before the disk call of a number."""
+    state: dict[str, object] = {}
+
+    def arm(number: int, act: Callable[[], object]) -> None:
+        state.update(left=number, act=act)
+
+    def wrap(real: Callable[..., object]) -> Callable[..., object]:
+        def call(*args: object, **options: object) -> object:
+            left = state.get("left")
+            state["left"] = left - 1 if isinstance(left, int) else None
+            act = state["act"] if left == 0 else None
+            if callable(act):
+                act()
+            return real(*args, **options)
+
+        return call
+
+    with monkeypatch.context() as patch:
+        for name in DISK_CALLS:
+            patch.setattr(os, name, wrap(getattr(os, name)))
+        yield arm
+
+
+def test_two_hosts_with_proof_of_one_death(
+    tmp_path: Path, at_disk_call: Callable[..., None]
+) -> None:
+    """Whenever host A takes the attempt over while host B does, one of them has it afterwards."""
+    for number in range(200):
+        pipeline = tmp_path / str(number)
+        pipeline.mkdir()
+        flags.begin_attempt(
+            pipeline, flags.ingest(STEM), DEAD, lock=nullcontext, judge=other_host()
+        )
+        answers: list[bool] = []
+
+        def act(pipeline: Path = pipeline, answers: list[bool] = answers) -> None:
+            answers.append(begins(pipeline, A))
+
+        at_disk_call(number, act)
+        b_has_it = begins(pipeline, B)
+        if not answers:
+            break  # B makes fewer calls
+        won = [A] * answers[0] + [B] * b_has_it
+        under_way = flags.read_flags(pipeline).attempt(flags.ingest(STEM), other_host())
+        assert under_way is not None
+        assert [under_way.owner] == won, f"A acts before the call {number} of B"
+        assert names(pipeline) == {STARTED}
+    assert number > 10
+
+
+def test_two_hosts_and_a_living_owner(tmp_path: Path) -> None:
+    """A process that judged the attempt before does not rename the one that began meanwhile."""
+    flags.begin_attempt(tmp_path, flags.ingest(STEM), DEAD, lock=nullcontext, judge=other_host())
+
+    def slow(owner: Owner | None) -> tuple[Liveness, str]:
+        if owner == DEAD:
+            assert begins(tmp_path, A)
+        return other_host(DEAD)(owner)
+
+    with pytest.raises(FlagExists, match="another process has begun the next attempt"):
+        flags.begin_attempt(tmp_path, flags.ingest(STEM), B, lock=nullcontext, judge=slow)
+    under_way = flags.read_flags(tmp_path).attempt(flags.ingest(STEM), other_host())
+    assert under_way is not None
+    assert under_way.owner == A
+    assert names(tmp_path) == {STARTED}
+
+
+def killed_at(number: int, pipeline: Path, owner: Owner, *dead: Owner, after: bool) -> bool:
+    """Begin an attempt in a process that is killed at the disk call of a number, if it has one."""
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def wrap(real: Callable[..., object]) -> Callable[..., object]:
+            def call(*args: object, **options: object) -> object:
+                nonlocal left
+                left -= 1
+                if left == -1 and not after:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                last = left == -1
+                try:
+                    return real(*args, **options)
+                finally:
+                    if last:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+            return call
+
+        for name in DISK_CALLS:
+            setattr(os, name, wrap(getattr(os, name)))
+        begins(pipeline, owner, *dead)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_a_kill_at_any_step_blocks_no_other_host(tmp_path: Path, after: bool) -> None:
+    """Two hosts in turn are killed while they take over; the third has the attempt, and one flag.
+
+    A host without proof of the second death waits.
+    """
+    for number in range(200):
+        pipeline = tmp_path / str(number)
+        pipeline.mkdir()
+        flags.begin_attempt(
+            pipeline, flags.ingest(STEM), DEAD, lock=nullcontext, judge=other_host()
+        )
+        if not killed_at(number, pipeline, A, after=after):
+            break
+        overs = [name for name in names(pipeline) if ".over." in name]
+        if overs and (pipeline / STARTED).exists():
+            assert not begins(pipeline, B)
+            found = flags.read_flags(pipeline).attempt(flags.ingest(STEM), other_host(DEAD))
+            assert found is not None
+            assert found.liveness is Liveness.ALIVE
+            assert ".over." in found.evidence
+        killed_at(number, pipeline, B, A, after=after)
+        third = Owner("e" * 32, host="e")
+        assert begins(pipeline, third, A, B)
+        under_way = flags.read_flags(pipeline).attempt(flags.ingest(STEM), other_host())
+        assert under_way is not None
+        assert under_way.owner == third
+        assert len([name for name in names(pipeline) if ".over." in name]) <= 2
+        assert names(pipeline) >= {STARTED}
+    assert number > 10
 
 
 RACER = """

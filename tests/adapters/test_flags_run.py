@@ -321,6 +321,19 @@ def test_attic_in_order(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert moved.index(flags.started(STEM, 3)) < moved.index(flags.started(STEM, 2))
 
 
+@pytest.mark.parametrize("stem", [STEM, None], ids=["a cell", "the run"])
+def test_attic_of_an_attempt_that_was_being_ended(pipeline: Path, stem: str | None) -> None:
+    """The flag of a process that ends a dead attempt is archived with that attempt."""
+    work = flags.ingest(stem) if stem else flags.SYNC
+    over = f"{work}.over.0123456789ab"
+    for name in (f"{work}.started", over):
+        (pipeline / name).touch()
+    drawer = flags.archive_flags(pipeline, stem, why="that host is unavailable")
+    assert drawer
+    assert set(os.listdir(drawer)) >= {f"{work}.started", over}
+    assert not [name for name in os.listdir(pipeline) if name.startswith(work)]
+
+
 def test_attic_on_request(pipeline: Path) -> None:
     """`aborted` is archived on request, and the names to keep stay."""
     for name in ("aborted", "started", "failed"):

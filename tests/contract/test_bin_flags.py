@@ -97,6 +97,7 @@ def test_meanings(shell: list[str], run: Path) -> None:
     made += [
         f"{STEM}.{stage}.{end}" for stage in names.STAGES for end in ("started", "done", "failed")
     ]
+    made += [names.over(work, "0123456789ab") for work in (flags.ingest(STEM), *RUN_WORKS)]
     for name in made:
         (pipeline / name).touch()
     rows = table(shell, run)
@@ -120,6 +121,7 @@ def dead() -> Owner:
     return replace(ME, pid=pid, pid_start=start or 0)
 
 
+RUN_WORKS = (flags.SYNC, flags.BACKUP, flags.NOTIFY)
 LONG_AGO = "2001-01-01T00:00:00+00:00"
 ADAPTER = "02:00:00:00:00:99"
 OWNERS = {

@@ -161,6 +161,44 @@ def test_one_winner_through_two_mounts(kind: str, tmp_path: Path) -> None:
     assert_one_winner(won, flags, real)
 
 
+TAKE_OVER_RACER = """
+import secrets, sys
+from contextlib import nullcontext
+from pathlib import Path
+from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.ownership import Liveness, Owner
+from hesiod_watch.runs import flags
+def judge(owner):
+    dead = owner is not None and owner.host == "dead"
+    return (Liveness.DEAD if dead else Liveness.ALIVE), "posed"
+number, me, directory = int(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+sys.stdin.read()
+for flag in range(number):
+    owner = Owner(secrets.token_hex(16), host=me)
+    try:
+        flags.begin_attempt(directory, str(flag), owner, lock=nullcontext, judge=judge)
+    except FlagExists:
+        continue
+    print(flag, owner.token)
+"""
+
+
+@pytest.mark.parametrize("lost_answers", [False, True], ids=["local disk", "lost answers"])
+def test_one_host_takes_a_dead_attempt_over(
+    lost_answers: bool, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Of 64 hosts with proof of one death, one begins the next attempt, and no flag is left."""
+    preload = request.getfixturevalue("losing") if lost_answers else ""
+    for flag in range(50):
+        token = f"{flag:032x}"
+        (tmp_path / f"{flag}.started").write_text(f'{{"token": "{token}", "host": "dead"}}\n')
+    racer = [sys.executable, "-c", TAKE_OVER_RACER]
+    won = race(racer, 50, [tmp_path], preload)
+    for path in tmp_path.glob("*.failed"):
+        path.unlink()
+    assert_one_winner(won, 50, tmp_path)
+
+
 LOSING = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>

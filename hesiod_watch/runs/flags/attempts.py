@@ -4,22 +4,33 @@
 which replaces the flag of the attempt before. So the number of flags does not grow with the number
 of attempts.
 
-An attempt whose owner is proven dead is ended by the process that wants the next one. Only the
-owner's host can have that proof. A lock (`lock`) among the processes of that host keeps a slow
-process from ending an attempt that began later.
+An attempt whose owner is proven dead is ended by the process that wants the next one, or by the
+process that had started the worker. More than one process may have that proof, and on one host or
+in two containers. A slow one must not rename the `started` of an attempt that began later. So the
+right to end an attempt is a flag of its own, which the file system gives to one process:
+
+1. Create `{work}.over.{key}`, where `key` names the dead attempt. If that flag exists and its owner
+   is proven dead too, create the flag named after that owner, and so on.
+2. Read `started` again. It must be the dead attempt still: it may have ended, and the flag of step
+   1 been deleted, after this process had listed the flags.
+3. Rename `started`.
+4. Delete the flags of step 1. The attempt that they name does not come back, so a process that
+   makes one of them later stops at step 2.
+
+The lock (`lock`) among the processes of one host only saves work.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from hesiod_watch.core.errors import FlagExists
+from hesiod_watch.core.errors import FlagExists, FlagUnknown
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.records import record_in
@@ -30,6 +41,7 @@ from hesiod_watch.host.files import directory, replace_whole, sync_directory
 from hesiod_watch.host.locks import alone_on_this_host
 from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.flags.flag_files import create, line, parse_owner, read
+from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 
 AttemptOutcome = Literal["done", "failed"]
 
@@ -55,15 +67,18 @@ def begin_attempt(
     `record` is stored beside the owner. It holds facts of the attempt before that must survive if
     this attempt is killed.
 
-    Raises FlagExists, with the evidence, while the owner of the current attempt is not proven dead;
-    and what `create` raises. `lock()` admits one process of this host at a time.
+    Raises FlagExists, with the evidence, while the owner of the current attempt is not proven dead,
+    or another process is ending that attempt; and what `create` and `read_flags` raise. `lock()`
+    admits one process of this host at a time.
     """
     name = f"{work}.started"
     content = {**(record or {}), **_owner_record(owner)}
     try:
         create(pipeline, name, content)
     except FlagExists:
-        _take_over(pipeline, work, content, lock, judge)
+        with lock():
+            _take_over(pipeline, work, owner, judge)
+            create(pipeline, name, content)
     # Other readers take `started` beside `done` or `failed` for an attempt that has ended. The
     # attempt before is over and this one is ours, so the flag of that attempt is deleted.
     for outcome in ("done", "failed"):
@@ -71,30 +86,64 @@ def begin_attempt(
             (pipeline / f"{work}.{outcome}").unlink()
 
 
-def _take_over(
-    pipeline: Path,
-    work: str,
-    content: Mapping[str, object],
-    lock: Callable[[], AbstractContextManager[None]],
-    judge: Judge,
-) -> None:
-    """Begin the next attempt after one that ended or whose owner is proven dead."""
+def _take_over(pipeline: Path, work: str, owner: Owner, judge: Judge) -> None:
+    """Make room for the next attempt after one that ended or whose owner is proven dead."""
     name = f"{work}.started"
-    with lock():
-        try:
-            found = read(None, pipeline / name)
-        except FileNotFoundError:
-            found = None  # the attempt ended meanwhile
-        if found is not None:
-            liveness, evidence = judge(parse_owner(found.text))
-            # Hesiod leaves an empty `sync.started` beside the flag that says how it ended.
-            over = parse_owner(found.text) is None and any(
-                (pipeline / f"{work}.{outcome}").exists() for outcome in ("done", "failed")
-            )
-            if liveness is not Liveness.DEAD and not over:
-                raise FlagExists(f"{pipeline / name}: under way: {evidence}")
+    with translated(f"cannot read {pipeline}"):
+        listing = read_flags(pipeline)
+    if not listing.has(name):
+        return  # the attempt ended meanwhile
+    liveness, evidence = judge(listing.owner(name))
+    # Hesiod leaves an empty `sync.started` beside the flag that says how it ended.
+    if liveness is not Liveness.DEAD and not listing.has_ended(work):
+        raise FlagExists(f"{pipeline / name}: under way: {evidence}")
+    with _right_to_end(pipeline, work, listing, owner, judge) as still_there:
+        if still_there:
             _rename(pipeline, name, f"{work}.failed")
-        create(pipeline, name, content)
+
+
+@contextmanager
+def _right_to_end(
+    pipeline: Path, work: str, listing: FlagListing, owner: Owner, judge: Judge
+) -> Iterator[bool]:
+    """Right to end the attempt in `listing`; False if its flag has disappeared.
+
+    Raises FlagExists if another process has the right, or has begun the next attempt.
+    """
+    started, right = f"{work}.started", listing.take_over(work, judge)
+    if right.liveness is not Liveness.DEAD:
+        raise FlagExists(f"{pipeline / started}: another process ends it: {right.evidence}")
+    used = {right.flag}
+    try:
+        try:
+            create(pipeline, right.flag, owner)
+        except FlagUnknown:
+            # Another process may have made the flag and deleted it when it had ended the attempt.
+            if _is_there(pipeline / started, listing.text(started)):
+                raise
+            raise FlagExists(f"{pipeline / started}: another process has ended it") from None
+        yield _is_there(pipeline / started, listing.text(started))
+        used = {right.flag, *listing.take_over_flags(work)}
+    finally:
+        if _ours(pipeline / right.flag, owner):
+            for name in used:
+                with suppress(OSError):
+                    (pipeline / name).unlink()
+
+
+def _is_there(started: Path, text: str | None) -> bool:
+    """Whether the attempt whose flag had this text is still under way.
+
+    Raises FlagExists if another attempt is; TemporaryError, PermanentError.
+    """
+    with translated(f"cannot read {started}"):
+        try:
+            found = read(None, started)
+        except FileNotFoundError:
+            return False
+    if found.text != text:
+        raise FlagExists(f"{started}: another process has begun the next attempt")
+    return True
 
 
 def end_attempt(
@@ -136,20 +185,19 @@ def end_dead_attempt(
     What the attempt had taken over from the one before stays recorded. Returns False if the child
     has no attempt under way. Raises TemporaryError, PermanentError.
     """
-    me = process.this_owner("", "")
-    with lock():
-        try:
-            found = read(None, pipeline / f"{work}.started")
-        except OSError:
-            return False
-        owner = parse_owner(found.text)
+    name, me = f"{work}.started", process.this_owner("end an attempt", "")
+    with lock(), suppress(FileNotFoundError, FlagExists):
+        listing = read_flags(pipeline)
+        owner = listing.owner(name)
         if owner is None or judge(owner)[0] is not Liveness.DEAD:
             return False
         if (owner.boot_id, owner.pid_namespace, owner.pid) != (me.boot_id, me.pid_namespace, pid):
             return False
         end = AttemptEnd(reason, needs_person=False, ended=process.iso_now(), died=True)
-        record = {**record_in(found.text), **end.record()}
-        return end_attempt(pipeline, work, owner, "failed", record)
+        with _right_to_end(pipeline, work, listing, me, judge):
+            record = {**record_in(read(None, pipeline / name).text), **end.record()}
+            return end_attempt(pipeline, work, owner, "failed", record)
+    return False
 
 
 def _owner_record(owner: Owner) -> dict[str, object]:

@@ -94,11 +94,20 @@ def _make_archive(attic: int) -> str:
 def _movable(listing: FlagListing, stem: str | None, aborted: bool) -> list[str]:
     """Names of the claims, then of the failures; the flag that blocks other processes is last."""
     if stem is None:
-        wanted = ["sync.started", "sync.failed", *(["aborted"] if aborted else []), "failed"]
+        overs = listing.take_over_flags(names.SYNC)
+        wanted = [
+            *overs,
+            "sync.started",
+            "sync.failed",
+            *(["aborted"] if aborted else []),
+            "failed",
+        ]
         return [name for name in wanted if listing.has(name)]
     facts = listing.facts(stem)
     claims = sorted((key for key in facts if key[0] in names.OF_A_CLAIM), key=_last_first)
-    stages = sorted(key for key in facts if key[0].endswith((".started", ".failed")))
+    stages = sorted(
+        key for key in facts if key[0].endswith((".started", ".failed")) or ".over." in key[0]
+    )
     ends = [("aborted", 1)] if aborted else []
     return [facts[key] for key in [*claims, *stages, *ends, ("failed", 1)] if key in facts]
 

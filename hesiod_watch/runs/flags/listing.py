@@ -9,7 +9,9 @@ A symlink, FIFO, device or directory in place of a flag counts where the flag bl
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -76,6 +78,15 @@ class ClaimEpoch:
     def may_work(self) -> bool:
         """Whether a worker has recorded itself and has not given up."""
         return self.has_worker and not self.worker_yielded
+
+
+@dataclass(frozen=True, slots=True)
+class TakeOver:
+    """Right to end the attempt of a dead owner, which one process at a time has."""
+
+    flag: str  # made by the process that has the right; if no process has it, the flag to make
+    liveness: Liveness  # of that process; DEAD: no process has the right
+    evidence: str
 
 
 class FlagListing:
@@ -185,9 +196,15 @@ class FlagListing:
 
     def attempt(self, work: str, judge: Judge) -> Attempt | None:
         """Attempt at `work` that is running, or else the last one; None if there was none."""
-        if f"{work}.started" in self._found and not self._ended(work):
+        if f"{work}.started" in self._found and not self.has_ended(work):
             owner = self._owner(f"{work}.started")
-            return Attempt("", owner, *judge(owner), record_in(self._text(f"{work}.started")))
+            liveness, evidence = judge(owner)
+            if liveness is Liveness.DEAD:
+                ending = self.take_over(work, judge)
+                if ending.liveness is not Liveness.DEAD:
+                    liveness, evidence = ending.liveness, ending.evidence
+            record = record_in(self._text(f"{work}.started"))
+            return Attempt("", owner, liveness, evidence, record)
         ends = [
             Attempt(
                 outcome,
@@ -201,7 +218,42 @@ class FlagListing:
         ]
         return max(ends, key=lambda end: end.owner.time if end.owner else "", default=None)
 
-    def _ended(self, work: str) -> bool:
+    def take_over(self, work: str, judge: Judge) -> TakeOver:
+        """Find the process that ends the attempt at `work`, or the flag by which one may do so.
+
+        The flag is named after the attempt. If the process that made it is dead, the next flag is
+        named after that process, and so on.
+        """
+        before, seen = f"{work}.started", set[str]()
+        while True:
+            flag = names.over(work, self.key(before))
+            if not self.has(flag):
+                return TakeOver(flag, Liveness.DEAD, "")
+            if flag in seen:
+                return TakeOver(flag, Liveness.UNKNOWN, f"{flag}: names itself")
+            liveness, evidence = judge(self._owner(flag))
+            if liveness is not Liveness.DEAD:
+                return TakeOver(flag, liveness, f"{evidence} ({flag})")
+            seen.add(flag)
+            before = flag
+
+    def take_over_flags(self, work: str) -> list[str]:
+        """Flags of all processes that ended an attempt at `work`, or were about to."""
+        return sorted(name for name in self._found if name.startswith(names.over(work, "")))
+
+    def key(self, name: str) -> str:
+        """Name, of 12 hex digits, for the attempt or the process that made a flag."""
+        return _attempt_key(self._content(name))
+
+    def owner(self, name: str) -> Owner | None:
+        """Owner that a flag names; None if the flag is missing or names none."""
+        return self._owner(name) if self.has(name) else None
+
+    def text(self, name: str) -> str | None:
+        """Text of a flag; None if it is missing or unreadable."""
+        return self._text(name) if self.has(name) else None
+
+    def has_ended(self, work: str) -> bool:
         """Whether `started` remains although the work has ended.
 
         Hesiod leaves `sync.started` beside the flag that ends it, without an owner. Ours are
@@ -345,6 +397,21 @@ class FlagListing:
             return (self._pipeline / name).lstat().st_mtime
         except OSError:
             return 0.0
+
+
+_TOKEN = re.compile(r"[0-9a-f]{12,}")
+
+
+def _attempt_key(content: FlagContent | None) -> str:
+    """Name, of 12 hex digits, for the attempt whose flag has this content.
+
+    It is the beginning of the owner's token. A flag without a token is named by its text and time.
+    """
+    token = content.owner.token if content and content.owner else ""
+    if _TOKEN.fullmatch(token):
+        return token[:12]
+    text = token or (f"{content.mtime} {content.text}" if content else "")
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
 
 
 def read_flags(pipeline: Path) -> FlagListing:

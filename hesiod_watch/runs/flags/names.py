@@ -75,6 +75,8 @@ CLAIM_MEANINGS = {
     "died": "the worker of this claim died; the flag says how",
 }
 """Meaning of each flag of a claim, by its name after the claim's own."""
+OVER_MEANING = "an attempt of a dead owner is being ended; the flag names the process that ends it"
+"""Meaning of a flag `{work}.over.{key}`."""
 LEFT_BY_HESIOD = ("kick_off*", "notify_*", "rt_*", "*.log", "*.yaml", "*.sh")
 UNUSED = "left by an earlier Hesiod, not used"
 UNKNOWN = "not known to this program, ignored"
@@ -89,18 +91,21 @@ OF_A_CLAIM = frozenset({"started", *CLAIM_MEANINGS})
 _CELL_FLAG = re.compile(
     # the shortest stem: `X.backup.done` is a stage of X, not the end of a cell `X.backup`
     r"(?P<stem>.+?)\.(?:"
-    rf"(?P<fact>{'|'.join(map(re.escape, (*CELL_MEANINGS, *STAGE_MEANINGS)))})"
+    rf"(?P<fact>{'|'.join(map(re.escape, (*CELL_MEANINGS, *STAGE_MEANINGS)))}"
+    rf"|(?:{'|'.join(sorted(STAGES))})\.over\.[0-9a-f]{{12}})"
     rf"|started(?:\.(?P<epoch>[2-9]|[1-9][0-9]{{1,5}}))?(?:\.(?P<role>{'|'.join(CLAIM_MEANINGS)}))?"
     r")",
     re.DOTALL,
 )
+_RUN_OVER = re.compile(r"(?:sync|backup|notify)\.over\.[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
 class ParsedFlagName:
     """Flag of a cell.
 
-    `fact` is synced, done, failed, aborted, started, worker, yielded, died or `{stage}.{end}`.
+    `fact` is synced, done, failed, aborted, started, worker, yielded, died, `{stage}.{end}` or
+    `{stage}.over.{key}`.
     """
 
     stem: str
@@ -160,6 +165,11 @@ def work_of(action: str, cell: CellId | None) -> str:
     return f"{cell.stem}.{action}" if action in STAGES else ""
 
 
+def over(work: str, key: str) -> str:
+    """Flag of the process that ends the attempt of a dead owner; 12 hex digits name the attempt."""
+    return f"{work}.over.{key}"
+
+
 def synced(stem: str) -> str:
     return f"{stem}.synced"
 
@@ -197,6 +207,8 @@ def meaning(name: str) -> str:
     if name in RUN_MEANINGS:
         return RUN_MEANINGS[name]
     parsed = parse(name)
+    if ".over." in (parsed.fact if parsed else name) and (parsed or _RUN_OVER.fullmatch(name)):
+        return OVER_MEANING
     if parsed is None:
         unused = any(fnmatch.fnmatchcase(name, pattern) for pattern in LEFT_BY_HESIOD)
         return UNUSED if unused else UNKNOWN
