@@ -31,11 +31,17 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import TypeVar
 
 from hesiod_watch.actions import Job, Outcome, command_of
 from hesiod_watch.actions.attempt import attempt_at
-from hesiod_watch.actions.outputs.ingest_dir import hand_over, open_ingest, remove_ingest_dir
+from hesiod_watch.actions.outputs.ingest_dir import (
+    hand_over,
+    ingest_files,
+    open_ingest,
+    remove_ingest_dir,
+)
 from hesiod_watch.actions.outputs.progress import ProgressReporter
 from hesiod_watch.actions.outputs.publication import (
     publish_results,
@@ -62,6 +68,7 @@ from hesiod_watch.host.process import iso_now
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import unclear
 from hesiod_watch.runs import flags
+from hesiod_watch.runs.observe import PROGRESS_FILE
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +77,11 @@ T = TypeVar("T")
 PATIENCE = BackOff(timedelta(seconds=1), timedelta(minutes=5))
 """Waits before retrying after a temporary error, which may set a shorter limit of its own."""
 INGEST_CHECK_INTERVAL = 0.05
-"""Seconds between two checks whether an ingest attempt has ended."""
+"""Seconds between two checks whether an ingest attempt of this host has ended."""
+DISTANT_CHECK_INTERVAL = 1.0
+"""Seconds between two checks of an ingest attempt that this host cannot judge."""
+LONGEST_SILENCE = 600.0
+"""Seconds without a change after which such an attempt is not waited for any more."""
 
 
 def perform(job: Job) -> Outcome:
@@ -177,24 +188,73 @@ def _judge(job: Job, contents: CellContents) -> Completeness:
 def _wait_for_ingest(job: Job, only_writer: ExitStack) -> None:
     """Become the only writer of the cell's outputs until `only_writer` ends.
 
-    An ingest attempt under way ends after its present file. If no process can judge whether its
-    owner lives, it is not waited for: `open_ingest` avoids the files that it may be writing.
+    An ingest attempt under way ends after its present file. If this host cannot judge whether its
+    owner lives, it is waited for while its files change. After that, `open_ingest` avoids the files
+    that it may be writing.
     """
     cell, work = job.the_cell, flags.ingest(job.the_cell.stem)
     if not job.cell_dir.is_dir():
         raise missing_cell(job)
-    reporter = ProgressReporter(job.output / cell.library / cell.name, job.on_progress)
+    cell_output = job.output / cell.library / cell.name
+    reporter = ProgressReporter(cell_output, job.on_progress)
+    silence: _Silence | None = None
     while True:
         try:
             only_writer.enter_context(attempt_at(job, work, WorkRecord, must_end=False))
             return
         except FlagExists as error:
             last = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
-            if unclear(last):
-                job.log().line(f"{cell}: not waiting for an attempt to ingest: {last.evidence}")
-                return
             reporter.say(Progress("waiting", note=f"for the ingest attempt under way ({error})"))
-            time.sleep(INGEST_CHECK_INTERVAL)
+            if not unclear(last):
+                time.sleep(INGEST_CHECK_INTERVAL)
+                continue
+            silence = silence or _Silence(job, cell_output)
+            if silence.seconds() >= LONGEST_SILENCE:
+                job.log().line(
+                    f"{cell}: not waiting any longer for an attempt to ingest, whose files have not"
+                    f" changed for {LONGEST_SILENCE / 60:.0f} min: {last.evidence}"
+                )
+                return
+            time.sleep(DISTANT_CHECK_INTERVAL)
+            _still_ours(job)
+
+
+class _Silence:
+    """Time since the last change by an ingest attempt that this host cannot judge.
+
+    Changes are found by comparing times of files with each other, never with the clock of this
+    host. The first age is that of the newest file compared with a file that this process has just
+    made in the same place. So a host that went down long ago causes no wait.
+    """
+
+    def __init__(self, job: Job, cell_output: Path) -> None:
+        stem = job.the_cell.stem
+        self._flag = job.pipeline / f"{flags.ingest(stem)}.started"
+        self._cell_output = cell_output
+        self._seen = self._look()
+        ours = _mtime(job.pipeline / flags.worker(stem, job.owner.epoch))
+        ages = [ours - _mtime(self._flag)]
+        if written := ingest_files(cell_output):
+            newest = max(mtime for _, mtime in written.values()) / 1e9
+            ages.append(_mtime(cell_output / PROGRESS_FILE) - newest)
+        self._since = time.monotonic() - max(0.0, min(ages))
+
+    def _look(self) -> tuple[float, dict[str, tuple[int, int]]]:
+        return _mtime(self._flag), ingest_files(self._cell_output)
+
+    def seconds(self) -> float:
+        """Look again; return the seconds since the last change."""
+        found = self._look()
+        if found != self._seen:
+            self._seen, self._since = found, time.monotonic()
+        return time.monotonic() - self._since
+
+
+def _mtime(path: Path) -> float:
+    try:
+        return path.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _still_ours(job: Job) -> None:

@@ -14,6 +14,7 @@ import errno
 import secrets
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -36,6 +37,16 @@ def open_ingest(job: Job, cell_output: Path) -> Ingest:
     settings = Settings(processing.compression, processing.recompress, processing.processes)
     directory, check_all = _directory_of(cell_output, job.owner)
     return Ingest.open(directory, settings, owner=asdict(job.owner), check_all=check_all)
+
+
+def ingest_files(cell_output: Path) -> dict[str, tuple[int, int]]:
+    """Sizes and modification times (ns) of all growing outputs and journals, by path."""
+    found = {}
+    for path in cell_output.glob(f"{DIRECTORY}*/*"):
+        with suppress(OSError):
+            status = path.lstat()
+            found[str(path)] = status.st_size, status.st_mtime_ns
+    return found
 
 
 def remove_ingest_dir(cell_output: Path, owner: Owner) -> None:
