@@ -28,6 +28,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from hesiod_watch.host import process
 from hesiod_watch.rules.stages import digest_of_report
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import observe
@@ -92,7 +93,7 @@ def settle(installation: Installation, upstream_dir: Path, runs: int) -> None:
                     json.dumps({"cell": str(cell)})
                 )
         output = installation.output / run.name
-        digest = digest_of_report(observe(run, installation.output))
+        digest = digest_of_report(observe(run, installation.output, judge=process.judge_here))
         page = f'<meta name="hesiod-watch:covers" content="{digest}">'
         (output / "report.html").write_text(page)
 

@@ -271,7 +271,9 @@ def configuration(tmp_path: Path) -> Path:
     }
     flags.put_message(pipeline, "run-new", message)
     flags.create(pipeline, flags.synced(WORKED_ON), {})
-    flags.claim_cell(pipeline, WORKED_ON, process.this_owner("process", "local"))
+    flags.claim_cell(
+        pipeline, WORKED_ON, process.this_owner("process", "local"), judge=process.judge_here
+    )
     work = output / "lib1" / WORKED_ON
     work.mkdir(parents=True)
     (work / PROGRESS_FILE).write_text('{"phase": "compressing"}')

@@ -32,6 +32,7 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Owner, Progress
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.host.runlog import RunLog
+from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import OutputArea, landing_owners
 from hesiod_watch.runs.landing import LandingArea
@@ -56,6 +57,11 @@ class Job:
     upstream: str = LOCAL  # source of the run; for new-run
     snapshot: Snapshot | None = None  # the look that planned the job, if it was made just now here
     on_progress: Callable[[Progress], None] = field(default=lambda progress: None)
+
+    @property
+    def judge(self) -> Judge:
+        """Judge of the owners of claims and attempts."""
+        return self.config.judge
 
     @property
     def pipeline(self) -> Path:
@@ -129,6 +135,7 @@ class Job:
         return observe(
             self.run_dir,
             self.config.output,
+            judge=self.judge,
             channels=channels,
             owners=landing_owners(self.config),
         )

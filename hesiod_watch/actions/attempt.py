@@ -24,7 +24,6 @@ from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.ownership import Attempt
 from hesiod_watch.core.results import AttemptEnd, R, WorkRecord
 from hesiod_watch.core.times import iso
-from hesiod_watch.host import process
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.runs import flags
 
@@ -72,12 +71,18 @@ def attempt_at(
     former: Attempt | None = None
     if kind is not WorkRecord:  # that one has nothing to carry over
         with suppress(FileNotFoundError):  # `begin_attempt` raises an error that says more
-            former = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
+            former = flags.read_flags(job.pipeline).attempt(work, job.judge)
     before = kind.of(former)
     attempt = OpenAttempt(former, before, carry(before))
-    config = job.config
-    lock = flags.attempt_lock(config.landing, job.run_dir, job.cell, config.locks)
-    flags.begin_attempt(job.pipeline, work, job.owner, lock=lock, record=attempt.result.record())
+    lock = flags.attempt_lock(job.config.landing, job.run_dir, job.cell, job.config.locks)
+    flags.begin_attempt(
+        job.pipeline,
+        work,
+        job.owner,
+        lock=lock,
+        judge=job.judge,
+        record=attempt.result.record(),
+    )
     outcome: flags.AttemptOutcome = "failed"
     unforeseen = "it ended early"
     try:

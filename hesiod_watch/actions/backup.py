@@ -42,7 +42,6 @@ from hesiod_watch.core.results import (
 )
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import rested
-from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.init import refuse_same_disk
@@ -339,7 +338,7 @@ def _manifest(job: Job, cell: CellId, cell_output: Path) -> str:
 
     Raises PermanentError.
     """
-    done = flags.read_flags(job.pipeline).cell(cell.stem, process.judge_here).done
+    done = flags.read_flags(job.pipeline).cell(cell.stem, job.judge).done
     what = f"{job.run_dir.name} {cell}"
     if done is None:
         raise PermanentError(f"{what} is not processed; there is nothing to copy yet")

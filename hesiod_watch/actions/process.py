@@ -128,7 +128,7 @@ def _process(job: Job) -> CellResults:
     cell_output = job.output / cell.library / cell.name
     reporter = ProgressReporter(cell_output, job.on_progress)
     with (
-        staging_directory(cell_output, job.owner) as place,
+        staging_directory(cell_output, job.owner, job.judge) as place,
         open_ingest(job, cell_output) as ingest,
     ):
         outputs, _ = find_outputs(job)
@@ -148,11 +148,11 @@ def _process(job: Job) -> CellResults:
         written = hand_over(written, place)
         results = CellResults.make(job, written, counted, notes=ingest.notes, place=place)
         published = publish_results(results.files, cell_output, lambda: _still_ours(job))
-        withdraw_others(cell_output, job.owner)
+        withdraw_others(cell_output, job.owner, job.judge)
         require_published(results, published, cell_output)
         _still_ours(job)
         flags.create(job.pipeline, flags.done(cell.stem), results.record(job.owner).record())
-    remove_ingest_dir(cell_output, job.owner)
+    remove_ingest_dir(cell_output, job.owner, job.judge)
     reporter.end()
     return results
 
@@ -174,7 +174,7 @@ def _judge(job: Job, contents: CellContents) -> Completeness:
         return completeness.accept(verdict)
     if not contents.readable:
         raise TemporaryError(f"{subject}: its files cannot be counted: {contents.problem}")
-    if not listing.cell(stem, process.judge_here).synced:
+    if not listing.cell(stem, job.judge).synced:
         why = f"the cell is not complete, and no person accepted it: {verdict.why}"
         raise _NotCompleteError(why, verdict)
     record = listing.synced_record(stem)
@@ -203,7 +203,7 @@ def _wait_for_ingest(job: Job, only_writer: ExitStack) -> None:
             only_writer.enter_context(attempt_at(job, work, WorkRecord, must_end=False))
             return
         except FlagExists as error:
-            last = flags.read_flags(job.pipeline).attempt(work, process.judge_here)
+            last = flags.read_flags(job.pipeline).attempt(work, job.judge)
             reporter.say(Progress("waiting", note=f"for the ingest attempt under way ({error})"))
             if not unclear(last):
                 time.sleep(INGEST_CHECK_INTERVAL)

@@ -16,7 +16,6 @@ from hesiod_watch.core.errors import PermanentError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Snapshot
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.rules.events import STANDING, Event, addressed, due, happened
 from hesiod_watch.rules.message_text import compose, subject
@@ -69,7 +68,7 @@ def _begin(job: Job, snapshot: Snapshot) -> Snapshot:
             f"{number_of(len(past), 'earlier event')} will not be reported"
         )
     run_type, type_problem = flags.read_type(job.pipeline)
-    outbox = flags.read_outbox(job.pipeline, flags.read_flags(job.pipeline), (), process.judge_here)
+    outbox = flags.read_outbox(job.pipeline, flags.read_flags(job.pipeline), (), job.judge)
     return replace(snapshot, type=run_type, type_problem=type_problem, outbox=outbox)
 
 

@@ -25,7 +25,6 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.results import AttemptEnd, StripRecord
 from hesiod_watch.core.text import number_of
 from hesiod_watch.core.times import iso
-from hesiod_watch.host import process
 from hesiod_watch.rules.deletion_proof import NOTHING, DeletionProof, DeletionRefused, KeptFile
 from hesiod_watch.rules.liveness import under_way
 from hesiod_watch.runs import flags
@@ -79,7 +78,7 @@ def refuse_while_under_way(job: Job, other: str) -> None:
     Each action first makes its own flag and then looks for the other. So if two begin at once, at
     least one of them stops. Raises TemporaryError.
     """
-    found = flags.read_flags(job.pipeline).attempt(other, process.judge_here)
+    found = flags.read_flags(job.pipeline).attempt(other, job.judge)
     if under_way(found):
         raise TemporaryError(
             f"{job.run_dir.name} {job.the_cell}: {other}.started: under way: {found.evidence}"
@@ -132,7 +131,7 @@ def _require_no_blocker(job: Job) -> None:
     Raises TemporaryError.
     """
     listing = flags.read_flags(job.pipeline)
-    for why in find_blockers(listing, job.the_cell.stem):
+    for why in find_blockers(listing, job.the_cell.stem, job.judge):
         raise TemporaryError(f"{job.run_dir.name} {job.the_cell}: stopped: {why}")
 
 

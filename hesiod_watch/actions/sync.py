@@ -23,7 +23,6 @@ from hesiod_watch.core.model import CellId
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import WorkRecord
 from hesiod_watch.core.system_errors import translated
-from hesiod_watch.host import process
 from hesiod_watch.remote.backup.manifests import RawManifest, write_raw
 from hesiod_watch.remote.sequencer.copy_cell import CopyResult, copy_cell
 from hesiod_watch.remote.sequencer.listing import UpstreamRun, list_upstream
@@ -91,7 +90,7 @@ def _wanted(job: Job, run: UpstreamRun) -> list[CellId]:
     listing = flags.read_flags(job.pipeline)
     wanted = []
     for cell in run.cells:
-        recorded = listing.cell(cell.stem, process.judge_here)
+        recorded = listing.cell(cell.stem, job.judge)
         if listing.stripped(cell.stem):
             continue  # it was here, and was deleted on purpose
         if not (

@@ -29,7 +29,6 @@ from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Progress
 from hesiod_watch.core.results import CopyRecord, DoneRecord, VerificationRecord
 from hesiod_watch.core.text import number_of
-from hesiod_watch.host import process
 from hesiod_watch.host.process import iso_now
 from hesiod_watch.host.runlog import RunLog
 from hesiod_watch.remote.backup.compare import find_wrong, sentences
@@ -185,7 +184,7 @@ class _Verification:
 
     def make(self, *, backups: bool) -> VerificationResult:
         listing = flags.read_flags(self.run_dir / "pipeline")
-        done = listing.cell(self.cell.stem, process.judge_here).done
+        done = listing.cell(self.cell.stem, self.config.judge).done
         manifest = DoneRecord.of(done).manifest_md5
         try:
             self.say("reading results", 0, 0)
@@ -202,7 +201,7 @@ class _Verification:
             return self.found
         if backups and manifest:
             attempts = [
-                listing.attempt(work(self.cell.stem), process.judge_here)
+                listing.attempt(work(self.cell.stem), self.config.judge)
                 for work in (flags.backup, flags.verify)
             ]
             copies = {copy.backup: copy for copy in known_copies(manifest, *attempts)}

@@ -114,6 +114,7 @@ def look_at(config: Config, run_dir: Path, listed_run: ListedRun | None = None) 
     return observe(
         run_dir,
         config.output,
+        judge=config.judge,
         listed_run=listed_run,
         channels=config.notify.kinds(),
         owners=landing_owners(config),

@@ -15,6 +15,7 @@ from hesiod_watch.cli.common import (
     require_observed,
     run_path,
 )
+from hesiod_watch.config import Config
 from hesiod_watch.core.errors import HesiodError, PermanentError
 from hesiod_watch.core.model import Cell, CellId, Snapshot, Stage
 from hesiod_watch.core.naming import display
@@ -84,7 +85,7 @@ def call_retry(options: argparse.Namespace) -> int:
         if stage not in (Stage.FAILED, Stage.PROCESSING):
             raise PermanentError(f"{candidate.id} is {stage}: there is nothing to retry")
         _refuse_if_owned(candidate)
-    _forget_sources(snapshot, cells)
+    _forget_sources(config_of(options), snapshot, cells)
     moved = [
         candidate
         for candidate in cells
@@ -106,7 +107,7 @@ def call_retry(options: argparse.Namespace) -> int:
     return 0
 
 
-def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
+def _forget_sources(config: Config, snapshot: Snapshot, cells: Sequence[Cell]) -> None:
     """Have every source file read again: a repaired file may look unchanged.
 
     Raises HesiodError; then no flag has moved.
@@ -126,7 +127,7 @@ def _forget_sources(snapshot: Snapshot, cells: Sequence[Cell]) -> None:
         if snapshot.output:
             cell_output = snapshot.output / cell.id.library / cell.id.name
             try:
-                publication.withdraw_others(cell_output, _this_user())
+                publication.withdraw_others(cell_output, _this_user(), config.judge)
                 ingest_dir.forget(cell_output)
             except HesiodError as error:
                 raise PermanentError(

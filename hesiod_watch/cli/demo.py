@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from hesiod_watch.config import Config
 from hesiod_watch.core.errors import PermanentError, UsageError
 from hesiod_watch.core.model import Cell, Snapshot, Stage
 from hesiod_watch.core.text import number_of
@@ -108,13 +109,14 @@ def _show(place: Path, sequencer: subprocess.Popen[bytes]) -> list[Path]:
     Returns the paths of the run pages. Raises PermanentError if the sequencer fails or if nothing
     changes for too long.
     """
+    config = Config(place / "landing", place / "output")
     started = time.monotonic()
     changed = started
     seen: dict[str, str] = {}
     while True:
         snapshots = [
-            observe(run, place / "output")
-            for run in sorted((place / "landing").iterdir())
+            observe(run, config.output, judge=config.judge)
+            for run in sorted(config.landing.iterdir())
             if run.is_dir()
         ]
         for subject, state in _states(snapshots):

@@ -121,7 +121,7 @@ def _flags(name: str, config: Config) -> Iterator[Check]:
 
 
 def _owners(name: str, config: Config) -> Iterator[Check]:
-    liveness, evidence = process.judge_here(process.this_owner("doctor", "inline"))
+    liveness, evidence = config.judge(process.this_owner("doctor", "inline"))
     says = "this host can tell whether the owner of a claim lives"
     yield Check(
         name,

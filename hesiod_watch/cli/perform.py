@@ -142,7 +142,7 @@ def _claim(config: Config, snapshot: Snapshot, cell: CellId, owner: Owner) -> Ow
         if action.name == owner.action and action.cell == cell:
             owner = replace(owner, epoch=action.epoch)
             require_writable(snapshot, cell)
-            flags.claim_cell(snapshot.path / "pipeline", cell.stem, owner)
+            flags.claim_cell(snapshot.path / "pipeline", cell.stem, owner, judge=config.judge)
             return process.this_owner(
                 owner.action, owner.executor, epoch=owner.epoch, reason=owner.reason
             )

@@ -26,7 +26,6 @@ from hesiod_watch.core.errors import UsageError
 from hesiod_watch.core.model import Action, Cell, CellId, Snapshot, Stage
 from hesiod_watch.core.naming import display
 from hesiod_watch.core.ownership import Owner
-from hesiod_watch.host import process
 from hesiod_watch.rules.backup_schedule import copy_locations
 from hesiod_watch.rules.checksum_findings import finding_of
 from hesiod_watch.rules.delivery import sentences
@@ -289,7 +288,7 @@ def call_flags(options: argparse.Namespace) -> int:
         raise UsageError(
             f"{display(run_dir.name)} has no pipeline directory: it has not been taken up yet"
         ) from None
-    lines = listing.all(process.judge_here)
+    lines = listing.all(config.judge)
     moment = now().timestamp()
     if options.json:
         documents = [

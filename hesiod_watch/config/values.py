@@ -25,6 +25,8 @@ from hesiod_watch.config.reading import (
 from hesiod_watch.core import model
 from hesiod_watch.core.location import Location, parse_location, run_in
 from hesiod_watch.core.model import LOCAL, Policy
+from hesiod_watch.host import process
+from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.rules.run_types import type_of_name
 
 
@@ -303,6 +305,9 @@ class Config:
 
     locks: Annotated[Path | None, DirectoryValue(optional=True)] = None
     """Directory on a local disk for the locks of this host's processes; empty: chosen by itself."""
+
+    judge: Annotated[Judge, NotAKey] = field(default=process.judge_here, compare=False, repr=False)
+    """Judge of the owners of claims, as this host sees them. No other place chooses one."""
 
     path: Annotated[Path | None, NotAKey] = None
     """File from which this was read; None for a configuration made in code."""

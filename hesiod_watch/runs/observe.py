@@ -29,7 +29,6 @@ from hesiod_watch.core.model import (
 )
 from hesiod_watch.core.ownership import Attempt, CellFlags, Progress
 from hesiod_watch.core.records import numbers_in, record_in, whole_number
-from hesiod_watch.host import process
 from hesiod_watch.rules import completeness
 from hesiod_watch.rules.liveness import Judge, under_way
 from hesiod_watch.rules.run_layout import RunContents, may_be_library
@@ -55,7 +54,7 @@ def observe(
     output_root: Path,
     *,
     listed_run: ListedRun | None = None,
-    judge: Judge = process.judge_here,
+    judge: Judge,
     channels: Collection[str] = (),
     owners: Collection[int] = (),
 ) -> Snapshot:

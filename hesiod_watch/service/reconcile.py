@@ -239,7 +239,9 @@ class Reconciler:
             require_writable(snapshot, action.cell, "not ingested")
         if action.kind.mode is ActionMode.CLAIMED:
             require_writable(snapshot, action.cell)
-            flags.claim_cell(snapshot.path / "pipeline", action.cell.stem, owner)
+            flags.claim_cell(
+                snapshot.path / "pipeline", action.cell.stem, owner, judge=self.config.judge
+            )
             logger.info(
                 "claimed", extra=fields(run=snapshot.run, cell=action.cell, epoch=action.epoch)
             )
@@ -261,7 +263,7 @@ class Reconciler:
                 Liveness.DEAD,
                 f"this process ({owner.pid}) claimed it, and its worker has ended without a record",
             )
-        return process.judge_here(owner)
+        return self.config.judge(owner)
 
     # Trying again.
 

@@ -15,6 +15,7 @@ from hesiod_watch.actions.attempt import attempt_at
 from hesiod_watch.config import Config
 from hesiod_watch.core.errors import FlagExists, PermanentError, TemporaryError
 from hesiod_watch.core.model import CellId
+from hesiod_watch.core.ownership import Liveness
 from hesiod_watch.core.results import MarkRecord
 from hesiod_watch.host import process
 from hesiod_watch.runs import flags
@@ -75,4 +76,15 @@ def test_one_at_a_time(job: Job) -> None:
         second = attempt_at(other, WORK, MarkRecord, maybe_marked)
         with pytest.raises(FlagExists, match="under way"), second:
             pytest.fail("entered")
+        assert flag(job, "started")["token"] == job.owner.token
+
+
+def test_the_judge_of_the_configuration_decides(job: Job) -> None:
+    """An attempt is taken over if the configured judge has proof of death, and only then."""
+    other = replace(job.owner, token="other", host="elsewhere", boot_id="other", machine_id="other")
+    flags.create(job.pipeline, f"{WORK}.started", other)
+    with pytest.raises(FlagExists, match="another host"), attempt_at(job, WORK, MarkRecord):
+        pass
+    elsewhere = replace(job.config, judge=lambda owner: (Liveness.DEAD, "its host has proof"))
+    with attempt_at(replace(job, config=elsewhere), WORK, MarkRecord):
         assert flag(job, "started")["token"] == job.owner.token

@@ -44,7 +44,9 @@ class Shared:
             actions.perform(self.job(action))
         owner = process.this_owner("ingest", "test")
         self.other = replace(owner, host="elsewhere", machine_id="other", boot_id="other")
-        flags.begin_attempt(self.pipeline, WORK, self.other, lock=nullcontext)
+        flags.begin_attempt(
+            self.pipeline, WORK, self.other, lock=nullcontext, judge=process.judge_here
+        )
 
     def job(self, action: str) -> Job:
         owner = process.this_owner(action, "test")
@@ -55,7 +57,7 @@ class Shared:
 
     def process(self) -> None:
         job = self.job("process")
-        flags.claim_cell(self.pipeline, CELL.stem, job.owner)
+        flags.claim_cell(self.pipeline, CELL.stem, job.owner, judge=process.judge_here)
         assert actions.perform(job) == "done"
 
     def is_done(self) -> bool:
@@ -126,6 +128,6 @@ def test_a_person_stops_the_wait(shared: Shared, monkeypatch: pytest.MonkeyPatch
     def say(progress: Progress) -> None:
         (shared.pipeline / flags.aborted(CELL.stem)).touch()
 
-    flags.claim_cell(shared.pipeline, CELL.stem, job.owner)
+    flags.claim_cell(shared.pipeline, CELL.stem, job.owner, judge=process.judge_here)
     assert actions.perform(replace(job, on_progress=say)) == "nothing"
     assert not shared.is_done()

@@ -57,7 +57,7 @@ class World:
         if elsewhere:
             owner = replace(job.owner, host="elsewhere", machine_id="other", boot_id="other")
             job = replace(job, owner=owner)
-        flags.claim_cell(self.pipeline, CELL.stem, job.owner)
+        flags.claim_cell(self.pipeline, CELL.stem, job.owner, judge=process.judge_here)
         return actions.perform(job)
 
     def rewrite_source(self, text: str = "@mended\nACGT\n+\nIIII\n") -> None:

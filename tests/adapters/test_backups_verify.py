@@ -89,7 +89,12 @@ def test_killed_verification_keeps_earlier_findings(job: Job) -> None:
     work = flags.verify(CELL.stem)
     record = {"problems": list(damage_in(last(job)))}
     flags.begin_attempt(
-        job.pipeline, work, process.this_owner("verify", "inline"), lock=pytest.fail, record=record
+        job.pipeline,
+        work,
+        process.this_owner("verify", "inline"),
+        lock=pytest.fail,
+        record=record,
+        judge=process.judge_here,
     )
     assert (last(job).outcome, damage_in(last(job))) == ("", ("landing: x: missing",))
     with pytest.raises(FlagExists):

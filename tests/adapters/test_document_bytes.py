@@ -87,7 +87,9 @@ def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     found = {"journal.jsonl": (output / ".ingest" / "journal.jsonl").read_bytes()}
     actions.perform(job("synced", config))
     owner = job("process", config)
-    flags.claim_cell(config.landing / RUN / "pipeline", CELL.stem, owner.owner)
+    flags.claim_cell(
+        config.landing / RUN / "pipeline", CELL.stem, owner.owner, judge=process.judge_here
+    )
     actions.perform(owner)
     write_raw(output, read_raw_data(config.landing, config.landing / RUN, CELL, read_raw(output)))
     found |= {name: (output / name).read_bytes() for name in ("manifest.json", "qc.json")}

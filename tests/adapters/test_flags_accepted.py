@@ -150,7 +150,7 @@ def test_recount_stopped_anywhere(
             stage = stage_of(Cell(CELL, present=True, flags=listing.cell(STEM, process.judge_here)))
             assert stage is Stage.FAILED or (stage is Stage.PROCESSING and not failed)
             with pytest.raises(FlagExists):
-                flags.claim_cell(place, STEM, ME)
+                flags.claim_cell(place, STEM, ME, judge=process.judge_here)
             flags.archive_flags(place, STEM, why="", recount=True)
         assert flags.read_flags(place).stems == set()
         number += 1

@@ -43,7 +43,9 @@ def dead() -> Owner:
 
 
 def begin(pipeline: Path, owner: Owner) -> None:
-    flags.begin_attempt(pipeline, flags.ingest(STEM), owner, lock=nullcontext)
+    flags.begin_attempt(
+        pipeline, flags.ingest(STEM), owner, lock=nullcontext, judge=process.judge_here
+    )
 
 
 def test_repeated_attempts_leave_one_flag(tmp_path: Path) -> None:
@@ -302,7 +304,7 @@ pipeline, stem = Path(sys.argv[1]), sys.argv[2]
 sys.stdin.readline()
 try:
     flags.begin_attempt(pipeline, flags.ingest(stem), process.this_owner("ingest", "test"),
-                        lock=partial(alone_on_this_host, pipeline, stem))
+                        lock=partial(alone_on_this_host, pipeline, stem), judge=process.judge_here)
     print("won", flush=True)
 except FlagExists:
     print("lost", flush=True)

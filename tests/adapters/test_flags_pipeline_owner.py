@@ -10,6 +10,7 @@ from second_user import UID, make_pipeline, needs_second_user
 
 from hesiod_watch.config import Config
 from hesiod_watch.core.model import LOCAL, Status
+from hesiod_watch.host import process
 from hesiod_watch.rules.stages import status_of
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.areas import landing_owners
@@ -38,7 +39,10 @@ def adopted(config: Config) -> Path:
 
 def foreign(config: Config, owners: tuple[int, ...] = ()) -> str:
     found = observe(
-        config.landing / "run", config.output, owners={*landing_owners(config), *owners}
+        config.landing / "run",
+        config.output,
+        owners={*landing_owners(config), *owners},
+        judge=process.judge_here,
     )
     return found.problem if found.pipeline_foreign else ""
 
@@ -46,7 +50,12 @@ def foreign(config: Config, owners: tuple[int, ...] = ()) -> str:
 def test_a_foreign_pipeline_is_left_alone(config: Config) -> None:
     """A run with the `pipeline/` of another user is unknown, until that user is trusted."""
     make_pipeline(config.landing / "run", LOCAL, config.output / "run")
-    found = observe(config.landing / "run", config.output, owners=landing_owners(config))
+    found = observe(
+        config.landing / "run",
+        config.output,
+        owners=landing_owners(config),
+        judge=process.judge_here,
+    )
     status, why = status_of(found)
     assert status is Status.UNKNOWN
     assert f"pipeline/ was made by user without a name ({UID}), who is not in landing_owners" in why
@@ -89,7 +98,12 @@ def test_results_of_another_run_prove_nothing(config: Config) -> None:
     adopted(config)
     os.chown(config.output / "run", UID, UID)
     make_pipeline(config.landing / "evil", LOCAL, config.output / "run")
-    found = observe(config.landing / "evil", config.output, owners=landing_owners(config))
+    found = observe(
+        config.landing / "evil",
+        config.output,
+        owners=landing_owners(config),
+        judge=process.judge_here,
+    )
     assert found.pipeline_foreign
 
 
@@ -110,5 +124,5 @@ def test_a_pipeline_that_cannot_be_opened(config: Config, kind: str, reason: str
     place = config.landing / "run"
     (place / "elsewhere").mkdir(parents=True)
     (place / "pipeline").symlink_to("elsewhere") if kind == "link" else (place / "pipeline").touch()
-    found = observe(place, config.output, owners=landing_owners(config))
+    found = observe(place, config.output, owners=landing_owners(config), judge=process.judge_here)
     assert (reason in found.problem, found.pipeline_foreign) == (True, False)

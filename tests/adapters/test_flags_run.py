@@ -348,11 +348,11 @@ def test_attic_on_request(pipeline: Path) -> None:
 
 def test_attic_without_failure(pipeline: Path) -> None:
     """While claims move the cell is failed, so that no process claims it; after that it is free."""
-    flags.claim_cell(pipeline, STEM, ME)
+    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
     drawer = flags.archive_flags(pipeline, STEM, why="the host is unavailable")
     assert drawer
     assert set(os.listdir(drawer)) == {f"{STEM}.failed", f"{STEM}.started", "why"}
-    flags.claim_cell(pipeline, STEM, ME)
+    flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
 
 
 def test_attic_killed_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -374,7 +374,7 @@ def test_attic_killed_half_way(pipeline: Path, monkeypatch: pytest.MonkeyPatch) 
             flags.archive_flags(pipeline, STEM, why="")
     assert (pipeline / flags.started(STEM)).exists()
     with pytest.raises(FlagExists, match="not to be processed"):
-        flags.claim_cell(pipeline, STEM, ME)
+        flags.claim_cell(pipeline, STEM, ME, judge=process.judge_here)
     flags.archive_flags(pipeline, STEM, why="")
     assert flags.read_flags(pipeline).stems == set()
 

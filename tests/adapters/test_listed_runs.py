@@ -174,7 +174,9 @@ def test_a_silent_upstream_hides_no_other(mounts: Mounts) -> None:
     (problem,) = seen.problems
     assert problem.startswith("upstream EGS1: ")
     assert [bool(listing.problem) for listing in seen.listings] == [True, False]
-    (cell,) = observe(run, mounts.output, listed_run=seen.listed_runs.get(run)).cells
+    (cell,) = observe(
+        run, mounts.output, listed_run=seen.listed_runs.get(run), judge=process.judge_here
+    ).cells
     assert stage_of(cell) is Stage.INCOMPLETE
 
 
@@ -235,7 +237,10 @@ def test_cells_deleted_from_landing_are_found_upstream(mounts: Mounts) -> None:
     mounts.cell(mounts.first, "exp")
     (run / "pipeline" / f"{CELL.stem}.ingest.done").touch()
     (cell,) = observe(
-        run, mounts.output, listed_run=mounts.query_upstreams().listed_runs[run]
+        run,
+        mounts.output,
+        listed_run=mounts.query_upstreams().listed_runs[run],
+        judge=process.judge_here,
     ).cells
     assert (cell.id, stage_of(cell)) == (CELL, Stage.NEW)
 
@@ -244,7 +249,12 @@ def test_messages_name_cells_of_the_upstream(mounts: Mounts) -> None:
     """The first message names a cell that is not here yet, as the look did that planned it."""
     run = mounts.adopt("20190710_EGS1_exp", f"{mounts.first}/exp")
     mounts.cell(mounts.first, "exp")
-    seen = observe(run, mounts.output, listed_run=mounts.query_upstreams().listed_runs[run])
+    seen = observe(
+        run,
+        mounts.output,
+        listed_run=mounts.query_upstreams().listed_runs[run],
+        judge=process.judge_here,
+    )
     config = Config(mounts.landing, mounts.output, upstreams=mounts.upstreams)
     owner = process.this_owner("tell", "inline")
     assert queue_messages.perform(Job("tell", run, config, owner, snapshot=seen)) == "done"
@@ -263,6 +273,6 @@ def test_another_user_cannot_take_the_name_of_a_run(mounts: Mounts) -> None:
     location = f"{mounts.first}/NEXT"
     make_pipeline(mounts.landing / "evil", location, mounts.output / "evil")
     assert mounts.listed_runs() == {"20190710_EGS1_NEXT": (location, [CELL])}
-    found = observe(mounts.landing / "evil", mounts.output)
+    found = observe(mounts.landing / "evil", mounts.output, judge=process.judge_here)
     assert found.pipeline_foreign
     assert found.upstream is None

@@ -49,13 +49,13 @@ class Place:
         self.ended: queue.Queue[EndedAction] = queue.Queue()
         self.executor = Local(self.config, self.ended.put)
         self.owner = process.this_owner("process", "local")
-        flags.claim_cell(self.pipeline, STEM, self.owner)
+        flags.claim_cell(self.pipeline, STEM, self.owner, judge=process.judge_here)
 
     def start(self) -> None:
         action = Action(PROCESS, RunName(self.run_dir.name), "a test", CELL)
         reservation = self.executor.reserve(action)
         assert reservation is not None
-        snapshot = observe(self.run_dir, self.config.output)
+        snapshot = observe(self.run_dir, self.config.output, judge=process.judge_here)
         self.executor.start(action, snapshot, self.owner, reservation)
 
     def names(self) -> set[str]:
@@ -89,7 +89,7 @@ def test_every_process_sees_the_death_of_a_worker(tmp_path: Path) -> None:
     assert process.judge_here(place.owner)[0] is Liveness.ALIVE
     place.start()
     place.ended.get(timeout=60)
-    (cell,) = observe(place.run_dir, place.config.output).cells
+    (cell,) = observe(place.run_dir, place.config.output, judge=process.judge_here).cells
     claim = cell.flags.claim
     assert claim is not None
     assert (claim.liveness, claim.evidence) == (
@@ -150,9 +150,15 @@ def test_attempt_of_a_dead_child(tmp_path: Path) -> None:
     place, work = Place(tmp_path), flags.deletable(STEM)
     lock = flags.attempt_lock(place.config.landing, place.run_dir, CELL)
     child, reason = dead_child(2**22 + 1), "the worker was killed by signal 9 (out of memory?)"
-    flags.begin_attempt(place.pipeline, work, child, lock=lock, record={"marked": True})
-    assert not flags.end_dead_attempt(place.pipeline, work, child.pid + 1, reason, lock=lock)
-    assert flags.end_dead_attempt(place.pipeline, work, child.pid, reason, lock=lock)
+    flags.begin_attempt(
+        place.pipeline, work, child, lock=lock, record={"marked": True}, judge=process.judge_here
+    )
+    assert not flags.end_dead_attempt(
+        place.pipeline, work, child.pid + 1, reason, lock=lock, judge=process.judge_here
+    )
+    assert flags.end_dead_attempt(
+        place.pipeline, work, child.pid, reason, lock=lock, judge=process.judge_here
+    )
     last = flags.read_flags(place.pipeline).attempt(work, process.judge_here)
     assert last is not None
     assert (last.outcome, last.why, last.record["marked"]) == ("failed", reason, True)
@@ -163,8 +169,16 @@ def test_attempt_of_a_living_process(tmp_path: Path) -> None:
     """An attempt whose owner lives is not ended, also if its process id is that of the child."""
     place, work = Place(tmp_path), flags.strip(STEM)
     lock = flags.attempt_lock(place.config.landing, place.run_dir, CELL)
-    flags.begin_attempt(place.pipeline, work, process.this_owner("strip", "local"), lock=lock)
-    assert not flags.end_dead_attempt(place.pipeline, work, os.getpid(), "x", lock=lock)
+    flags.begin_attempt(
+        place.pipeline,
+        work,
+        process.this_owner("strip", "local"),
+        lock=lock,
+        judge=process.judge_here,
+    )
+    assert not flags.end_dead_attempt(
+        place.pipeline, work, os.getpid(), "x", lock=lock, judge=process.judge_here
+    )
     last = flags.read_flags(place.pipeline).attempt(work, process.judge_here)
     assert last is not None
     assert (last.outcome, last.liveness) == ("", Liveness.ALIVE)

@@ -301,7 +301,12 @@ def test_the_other_runs_are_shown(
             assert call(*looking, "--json")
     config = load(tmp_path / "hesiod-watch.yaml", environ={}, cwd=tmp_path)
     for run in runs:  # as the command, without a process for each run
-        snapshot = observe(config.landing / run, config.output, channels=config.notify.kinds())
+        snapshot = observe(
+            config.landing / run,
+            config.output,
+            channels=config.notify.kinds(),
+            judge=process.judge_here,
+        )
         decision = plan(snapshot, config.policy(), now())
         assert explain_run(snapshot, decision, config.policy(), now()).next
         assert explain_cell(snapshot, CellId("lib", CELL), decision, config.policy(), now()).next

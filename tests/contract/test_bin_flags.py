@@ -72,7 +72,7 @@ def table(shell: list[str], run: Path) -> dict[str, list[str]]:
 
 def test_table(shell: list[str], run: Path) -> None:
     """Each flag has a row with its age, its owner, the owner's liveness, and its meaning."""
-    flags.claim_cell(run / "pipeline", STEM, ME)
+    flags.claim_cell(run / "pipeline", STEM, ME, judge=process.judge_here)
     os.utime(run / "pipeline" / "upstream", (1, 1))
     rows = table(shell, run)
     assert list(rows) == [f"{STEM}.started", "messages", "output", "upstream"]

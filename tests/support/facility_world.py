@@ -132,7 +132,7 @@ class World:
 
     def process(self, epoch: int = 1) -> None:
         owner = self.owner("process", epoch)
-        flags.claim_cell(self.pipeline, CELL.stem, owner)
+        flags.claim_cell(self.pipeline, CELL.stem, owner, judge=process.judge_here)
         self.perform("process", owner=self.owner("process", epoch))
 
     def owner(self, action: str, epoch: int = 1) -> Owner:

@@ -487,7 +487,12 @@ def test_output_that_may_not_be_written_any_more(
     cell.write()
     site.run("perform", "new-run", RUN)
     site.run("perform", "synced", RUN, CELL)
-    flags.claim_cell(site.landing / RUN / "pipeline", CELL, process.this_owner("process", "test"))
+    flags.claim_cell(
+        site.landing / RUN / "pipeline",
+        CELL,
+        process.this_owner("process", "test"),
+        judge=process.judge_here,
+    )
     directory = site.output / RUN / place
     block(directory)
     text = site.run("perform", "process", RUN, CELL, "--claimed", "1:x", check=1).stderr

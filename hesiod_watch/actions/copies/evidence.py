@@ -19,7 +19,6 @@ from hesiod_watch.core.file_entry import FileEntry, changed_names, file_sizes
 from hesiod_watch.core.model import CellId
 from hesiod_watch.core.ownership import CellFlags
 from hesiod_watch.core.results import BackupRecord, DoneRecord
-from hesiod_watch.host import process
 from hesiod_watch.host.files import opened_directory
 from hesiod_watch.remote.backup.manifests import manifest_md5, read_raw
 from hesiod_watch.remote.sequencer import deletion_list
@@ -34,6 +33,7 @@ from hesiod_watch.rules.deletion_proof import (
     about_cell,
     prove,
 )
+from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import cell_files, flags, minknow
 
 
@@ -140,9 +140,9 @@ def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
     """
     stem = job.the_cell.stem
     listing = flags.read_flags(job.pipeline)
-    cell = listing.cell(stem, process.judge_here)
+    cell = listing.cell(stem, job.judge)
     done = DoneRecord.of(cell.done)
-    backup = listing.attempt(flags.backup(stem), process.judge_here)
+    backup = listing.attempt(flags.backup(stem), job.judge)
     return replace(
         evidence,
         closed=_closed(job, cell),
@@ -154,7 +154,7 @@ def _with_flags(job: Job, evidence: DeletionEvidence) -> DeletionEvidence:
         backup_manifest=BackupRecord.of(backup).manifest
         if backup and backup.outcome == "done"
         else "",
-        blockers=tuple(find_blockers(listing, stem)),
+        blockers=tuple(find_blockers(listing, stem, job.judge)),
     )
 
 
@@ -165,7 +165,7 @@ def _closed(job: Job, cell: CellFlags) -> str:
     return verdict.why if verdict.proven else ""
 
 
-def find_blockers(listing: flags.FlagListing, stem: str) -> Iterator[str]:
+def find_blockers(listing: flags.FlagListing, stem: str, judge: Judge) -> Iterator[str]:
     """Sentences for the flags that prohibit deleting data of a cell."""
     for name in sorted(STRIP.stopped_by & listing.run_flags):
         yield f"the run is flagged {name}"
@@ -173,7 +173,7 @@ def find_blockers(listing: flags.FlagListing, stem: str) -> Iterator[str]:
         yield (
             "the run is flagged stripped, and not by this program: what is left of it is not known"
         )
-    cell = listing.cell(stem, process.judge_here)
+    cell = listing.cell(stem, judge)
     if not cell.done:
         yield "it is not processed: there is no flag `done`"
     for flag, name in ((cell.failed, "failed"), (cell.aborted, "aborted")):
@@ -181,7 +181,7 @@ def find_blockers(listing: flags.FlagListing, stem: str) -> Iterator[str]:
             yield f"it is flagged {name}"
     done_record = cell.done.record if cell.done else {}
     works = (flags.backup(stem), flags.verify(stem), flags.deletable(stem), flags.strip(stem))
-    attempts = [listing.attempt(work, process.judge_here) for work in works]
+    attempts = [listing.attempt(work, judge) for work in works]
     checksum_problem = finding_in(done_record, *(each.record for each in attempts if each)).said
     if checksum_problem:
         yield checksum_problem

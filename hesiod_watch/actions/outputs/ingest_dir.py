@@ -23,7 +23,7 @@ from hesiod_watch.core.ownership import Liveness, Owner
 from hesiod_watch.core.system_errors import translated
 from hesiod_watch.fastq.ingest import Ingest
 from hesiod_watch.fastq.model import Settings, Written
-from hesiod_watch.host import process
+from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs import flags
 from hesiod_watch.runs.observe import INGEST_DIRECTORY
 
@@ -35,24 +35,25 @@ def open_ingest(job: Job, cell_output: Path) -> Ingest:
     """
     processing = job.config.processing
     settings = Settings(processing.compression, processing.recompress, processing.processes)
-    directory, check_all = _directory_of(cell_output, job.owner)
+    directory, check_all = _directory_of(cell_output, job.owner, job.judge)
     return Ingest.open(directory, settings, owner=asdict(job.owner), check_all=check_all)
 
 
 def ingest_files(cell_output: Path) -> dict[str, tuple[int, int]]:
     """Sizes and modification times (ns) of all growing outputs and journals, by path."""
     found = {}
-    for path in cell_output.glob(f"{DIRECTORY}*/*"):
+    for path in cell_output.glob(f"{INGEST_DIRECTORY}*/*"):
         with suppress(OSError):
             status = path.lstat()
             found[str(path)] = status.st_size, status.st_mtime_ns
     return found
 
 
-def remove_ingest_dir(cell_output: Path, owner: Owner) -> None:
+def remove_ingest_dir(cell_output: Path, owner: Owner, judge: Judge) -> None:
     """Remove every directory of growing outputs that has no writer any more."""
     for directory in cell_output.glob(f"{INGEST_DIRECTORY}*"):
-        if directory.is_dir() and not directory.is_symlink() and _is_abandoned(directory, owner)[0]:
+        real = directory.is_dir() and not directory.is_symlink()
+        if real and _is_abandoned(directory, owner, judge)[0]:
             shutil.rmtree(directory, ignore_errors=True)
 
 
@@ -87,13 +88,13 @@ def hand_over(written: Sequence[Written], place: Path) -> list[Written]:
     return [replace(output, path=place / output.path.name) for output in written]
 
 
-def give_back(place: Path, cell_output: Path, owner: Owner) -> None:
+def give_back(place: Path, cell_output: Path, owner: Owner, judge: Judge) -> None:
     """Move outputs from the staging directory `place` back to where `open_ingest` finds them.
 
     Outputs whose last writer may still live stay in `place`. Raises OSError, HesiodError.
     """
     for directory in place.glob(f"{INGEST_DIRECTORY}*"):
-        if _is_abandoned(directory, owner)[0]:
+        if _is_abandoned(directory, owner, judge)[0]:
             try:
                 directory.rename(cell_output / directory.name)
             except OSError as error:
@@ -101,10 +102,10 @@ def give_back(place: Path, cell_output: Path, owner: Owner) -> None:
                     raise
 
 
-def _directory_of(cell_output: Path, owner: Owner) -> tuple[Path, bool]:
+def _directory_of(cell_output: Path, owner: Owner, judge: Judge) -> tuple[Path, bool]:
     """Directory to continue in, and whether all of its content must be checked."""
     directory = cell_output / INGEST_DIRECTORY
-    abandoned, check_all = _is_abandoned(directory, owner)
+    abandoned, check_all = _is_abandoned(directory, owner, judge)
     return (
         (directory, check_all)
         if abandoned
@@ -112,12 +113,12 @@ def _directory_of(cell_output: Path, owner: Owner) -> tuple[Path, bool]:
     )
 
 
-def _is_abandoned(directory: Path, owner: Owner) -> tuple[bool, bool]:
+def _is_abandoned(directory: Path, owner: Owner, judge: Judge) -> tuple[bool, bool]:
     """Whether the last writer has ended for good, and whether its last writes may be lost."""
     record, clean = Ingest.last_owner(directory)
     if record is None or clean or record.get("token") == owner.token:
         return True, False
     last = flags.owner_of(record)
-    liveness, _ = process.judge_here(last)
+    liveness, _ = judge(last)
     # A killed process loses nothing that it had written; a stopped machine may lose writes.
     return liveness is Liveness.DEAD, last is None or last.boot_id != owner.boot_id

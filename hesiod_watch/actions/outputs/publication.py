@@ -29,6 +29,7 @@ from hesiod_watch.core.system_errors import translate, translated
 from hesiod_watch.fastq import readback
 from hesiod_watch.host.files import sync_directory
 from hesiod_watch.remote.backup.manifests import MANIFEST
+from hesiod_watch.rules.liveness import Judge
 from hesiod_watch.runs.observe import INGEST_FILE
 
 SUPERSEDED = "superseded"
@@ -37,7 +38,7 @@ STAGING = ".staging."
 
 
 @contextmanager
-def staging_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
+def staging_directory(cell_output: Path, owner: Owner, judge: Judge) -> Iterator[Path]:
     """Make a new directory of our own beside the results, and remove it at the end.
 
     The directories of all other attempts are withdrawn: our claim proves that those attempts have
@@ -48,16 +49,16 @@ def staging_directory(cell_output: Path, owner: Owner) -> Iterator[Path]:
     place = _staging_of(cell_output, owner)
     with translated(cell_output, own_output=True):
         cell_output.mkdir(parents=True, exist_ok=True)
-        _withdraw(cell_output, owner, cell_output.glob(f"{STAGING}*"))
+        _withdraw(cell_output, owner, judge, cell_output.glob(f"{STAGING}*"))
         place.mkdir()
     try:
         yield place
     finally:
         with suppress(OSError, HesiodError):  # the next attempt clears what is left
-            _clear(place, cell_output, owner)
+            _clear(place, cell_output, owner, judge)
 
 
-def withdraw_others(cell_output: Path, owner: Owner) -> None:
+def withdraw_others(cell_output: Path, owner: Owner, judge: Judge) -> None:
     """Withdraw the staging directories of all other attempts, so that none of them can publish.
 
     Only the owner of the cell may call this. Raises TemporaryError, PermanentError.
@@ -65,28 +66,28 @@ def withdraw_others(cell_output: Path, owner: Owner) -> None:
     ours = _staging_of(cell_output, owner)
     with translated(cell_output, own_output=True):
         others = [place for place in cell_output.glob(f"{STAGING}*") if place != ours]
-        _withdraw(cell_output, owner, others)
+        _withdraw(cell_output, owner, judge, others)
 
 
 def _staging_of(cell_output: Path, owner: Owner) -> Path:
     return cell_output / f"{STAGING}{owner.token[:12]}"
 
 
-def _withdraw(cell_output: Path, owner: Owner, places: Iterable[Path]) -> None:
+def _withdraw(cell_output: Path, owner: Owner, judge: Judge, places: Iterable[Path]) -> None:
     for place in list(places):
         if place.is_dir() and not place.is_symlink():
             # Rename first to a name unknown to the attempt: from now on it can publish nothing.
             hidden = cell_output / f"{STAGING}{secrets.token_hex(6)}"
             with suppress(FileNotFoundError):  # the attempt has just ended
                 place.rename(hidden)
-                _clear(hidden, cell_output, owner)
+                _clear(hidden, cell_output, owner, judge)
 
 
-def _clear(place: Path, cell_output: Path, owner: Owner) -> None:
+def _clear(place: Path, cell_output: Path, owner: Owner, judge: Judge) -> None:
     """Remove a staging directory, after saving former results and an ingest to continue."""
     if (place / SUPERSEDED).is_dir():
         _move_to_superseded(place / SUPERSEDED, cell_output)
-    give_back(place, cell_output, owner)
+    give_back(place, cell_output, owner, judge)
     shutil.rmtree(place, ignore_errors=True)
 
 

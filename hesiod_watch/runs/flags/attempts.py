@@ -59,7 +59,7 @@ def begin_attempt(
     owner: Owner,
     *,
     lock: Callable[[], AbstractContextManager[None]],
-    judge: Judge = process.judge_here,
+    judge: Judge,
     record: Mapping[str, object] | None = None,
 ) -> None:
     """Begin an attempt at `work` (`names.ingest(stem)`, `names.SYNC`); returns when it is ours.
@@ -178,7 +178,7 @@ def end_dead_attempt(
     reason: str,
     *,
     lock: Callable[[], AbstractContextManager[None]],
-    judge: Judge = process.judge_here,
+    judge: Judge,
 ) -> bool:
     """End the attempt of a child of this process that has died, with the reason.
 

@@ -23,9 +23,7 @@ from hesiod_watch.runs.flags.listing import FlagListing, read_flags
 logger = logging.getLogger(__name__)
 
 
-def claim_cell(
-    pipeline: Path, stem: str, owner: Owner, *, judge: Judge = process.judge_here
-) -> None:
+def claim_cell(pipeline: Path, stem: str, owner: Owner, *, judge: Judge) -> None:
     """Claim a cell for processing under `owner.epoch`; a worker may be started on return.
 
     Lists the flags before, to avoid claims that cannot succeed. Lists them again after, because

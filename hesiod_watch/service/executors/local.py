@@ -132,7 +132,9 @@ class Local:
                 landing, locks = self._config.landing, self._config.locks
                 lock = flags.attempt_lock(landing, run_dir, action.cell, locks)
                 reason = f"the worker {words}"
-                died = flags.end_dead_attempt(pipeline, work, pid, reason, lock=lock)
+                died = flags.end_dead_attempt(
+                    *(pipeline, work, pid, reason), lock=lock, judge=self._config.judge
+                )
         except (HesiodError, OSError) as error:
             self._say("the end of a worker is not recorded", action, error)
         if died:

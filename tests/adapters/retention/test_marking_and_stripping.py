@@ -265,7 +265,7 @@ def test_a_run_of_two_cells(world: World) -> None:
     assert "stripped" in world.flags()
     (world.pipeline / f"{other.stem}.aborted").unlink()
     owner = world.owner("process")
-    flags.claim_cell(world.pipeline, other.stem, owner)
+    flags.claim_cell(world.pipeline, other.stem, owner, judge=process.judge_here)
     assert f"{other.stem}.started" in world.flags()
 
 
