@@ -149,9 +149,15 @@ def _same_machine(owner: Owner) -> bool | None:
 
 
 def _is_before_boot(time: str) -> bool | None:
-    """Whether a recorded time is before the boot of this host, by its clock; None if unknown."""
+    """Whether a record may be older than the boot of this host, by its clock; None if unknown.
+
+    A time that cannot be read or is in the future shows no clone: a machine that runs beside this
+    one records the present.
+    """
     then, booted = time_of(time), time_at(_boot_time())
-    return then < booted if then and booted else None
+    if booted is None:
+        return None
+    return then is None or then < booted or then > datetime.now(UTC)
 
 
 def _boot_time() -> float:

@@ -8,7 +8,7 @@ alive: it may wake up and write.
 A restart is the proof that needs most care, because a machine and its clone (a copied image of a
 virtual machine) have one host name and one machine id, and different boots. Two facts show that an
 owner with another boot id is no earlier boot of this machine: it shares no network adapter with
-this machine, or it made its record after this machine had booted.
+this machine, or it made its record between this machine's boot and now.
 
 This module only computes; `host.process` collects the `OwnerEvidence`.
 """
@@ -38,7 +38,7 @@ class OwnerEvidence:
 
     same_machine: bool | None = None
     same_boot: bool | None = None
-    # By this machine's clock, the owner made its record before this machine booted.
+    # By this machine's clock, the owner's record may be older than this machine's boot.
     before_boot: bool | None = None
     same_pid_namespace: bool | None = None
     # A process with the owner's pid exists; only meaningful if the other three are True.
@@ -104,8 +104,7 @@ def _judge_process(owner: Owner, evidence: OwnerEvidence) -> tuple[Liveness, str
         return Liveness.UNKNOWN, f"{name}: cannot tell whether this machine was restarted since"
     if not evidence.same_boot and not evidence.before_boot:
         return Liveness.UNKNOWN, (
-            f"{name}: its record is later than the start of this machine: a clone of this machine,"
-            " or a wrong clock"
+            f"{name}: its record is later than the start of this machine: a clone of this machine?"
         )
     if not evidence.same_boot:
         return Liveness.DEAD, f"{name}: the machine was restarted since"
