@@ -7,8 +7,17 @@ _NOT_STARTED = {126: "it may not be executed", 127: "it was not found"}
 _MORE = {9: " (out of memory?)"}
 
 
-def not_started(code: int) -> str:
-    """Why a worker could not be started; "" if it was started."""
+_TRY_AGAIN = 75
+
+
+def not_started(code: int, *, claimed: bool) -> str:
+    """Why a worker could not be started; "" if it was started.
+
+    A worker with a claim waits itself until it can work. If it ends with "try again", it has not
+    begun: for instance, the output area has just disappeared.
+    """
+    if claimed and code == _TRY_AGAIN:
+        return f"the worker could not begin; it is started again (exit code {code})"
     why = _NOT_STARTED.get(code)
     return f"the worker could not be started: {why} (exit code {code})" if why else ""
 

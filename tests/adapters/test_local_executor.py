@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import queue
+import shutil
 import signal
 import sys
 from contextlib import nullcontext
@@ -137,6 +138,18 @@ def test_worker_that_cannot_be_started(
         assert said in place.ended.get(timeout=60).problem
     assert place.names() == {"started", "started.yielded"}
     assert said in json.loads((place.pipeline / flags.yielded(STEM)).read_text())["reason"]
+    assert flags.read_flags(place.pipeline).cell(STEM, process.judge_here).claim is None
+
+
+def test_worker_that_cannot_begin(tmp_path: Path) -> None:
+    """A worker whose output area has just disappeared is no attempt: its claim is released."""
+    place = Place(tmp_path)
+    config = tmp_path / "missing.yaml"
+    config.write_text(f"landing: {place.config.landing}\noutput: {place.config.output}\n")
+    shutil.rmtree(place.config.output)
+    place.start()
+    assert "could not begin" in place.ended.get(timeout=60).problem
+    assert place.names() == {"started", "started.yielded"}
     assert flags.read_flags(place.pipeline).cell(STEM, process.judge_here).claim is None
 
 

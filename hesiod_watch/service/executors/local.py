@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 from hesiod_watch.config import Config
-from hesiod_watch.core.action_kinds import ACTIONS, Slots
+from hesiod_watch.core.action_kinds import ACTIONS, PROCESS, Slots
 from hesiod_watch.core.errors import HesiodError, TemporaryError
 from hesiod_watch.core.logfields import fields
 from hesiod_watch.core.model import Action, Snapshot
@@ -120,13 +120,13 @@ class Local:
 
     def _record_end(self, action: Action, run_dir: Path, owner: Owner, pid: int, code: int) -> str:
         """Record the end of a worker that did not do so; returns why it could not be started."""
-        if problem := not_started(code):
+        if problem := not_started(code, claimed=action.kind is PROCESS):
             self._release(action, run_dir, owner, problem)
             return f"{run_dir.name}: {problem}"
         pipeline, words = run_dir / "pipeline", exit_words(code)
         died = False
         try:
-            if code and action.name == "process" and action.cell:
+            if code and action.kind is PROCESS and action.cell:
                 died = bool(flags.record_death(pipeline, action.cell.stem, owner, words, code))
             elif code and (work := flags.work_of(action.name, action.cell)):
                 landing, locks = self._config.landing, self._config.locks
@@ -143,7 +143,7 @@ class Local:
 
     def _release(self, action: Action, run_dir: Path, owner: Owner, why: str) -> None:
         """Give up the claim of a worker that was never started, so that it is no attempt."""
-        if action.name != "process" or not action.cell:
+        if action.kind is not PROCESS or not action.cell:
             return
         try:
             flags.release_claim(run_dir / "pipeline", action.cell.stem, owner, why=why)
