@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import logging
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -114,21 +115,27 @@ class Job:
 
     def record(self, cell: CellId, reason: str) -> dict[str, str]:
         """Content of a flag that this job makes for a cell."""
-        owner = self.owner
         return {
             "reason": reason,
             "cell": str(cell),
-            "version": owner.version,
-            "time": owner.time,
+            "version": self.owner.version,
+            "time": self.owner.time,
         }
 
     def stop_flag(self, cell: CellId | None = None) -> str:
-        """Flag by which a person stops this action on a cell; "" if there is none."""
+        """Flag by which a person stops this action on a cell; "" if there is none.
+
+        Work calls this for every file, and while it reads one. The flags are listed only if one of
+        the few that may count exists.
+        """
+        kind, stem = ACTIONS[self.action], (cell or self.the_cell).stem
+        names = {*kind.stopped_by, flags.aborted(stem)}
+        if not any(os.path.lexists(self.pipeline / name) for name in names):
+            return ""
         try:
-            listing = flags.read_flags(self.pipeline)
+            return flags.read_flags(self.pipeline).stop_flag(kind, stem)
         except FileNotFoundError:
             return ""
-        return listing.stop_flag(ACTIONS[self.action], (cell or self.the_cell).stem)
 
     def look(self, channels: Collection[str] = ()) -> Snapshot:
         """Observe the run now, as the decider does."""
