@@ -75,9 +75,8 @@ def _mark(
             (f"the configuration of {upstream.name} says no mark_deletable",)
         )
     elif unmet := unmet_preconditions(job):
-        answer = DeletionRefused(
-            unmet
-        )  # no data need be read, and the cell may no longer exist on the upstream
+        # No data need be read, and the cell may no longer exist on the upstream.
+        answer = DeletionRefused(unmet)
     else:
         answer = examine_cell(job, there, clock=clock)
     if isinstance(answer, DeletionRefused):

@@ -93,8 +93,7 @@ def _strip(
 ) -> None:
     """Prove and delete; sets the result and the reason of `attempt`.
 
-    A problem that MinKNOW's checksums prove is recorded
-    although the strip is refused.
+    A problem that MinKNOW's checksums prove is recorded although the strip is refused.
     """
     cell = job.the_cell
     answer = examine_cell(job, clock=clock)

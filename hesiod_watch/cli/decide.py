@@ -112,10 +112,8 @@ def _forget_sources(config: Config, snapshot: Snapshot, cells: Sequence[Cell]) -
 
     Raises HesiodError; then no flag has moved.
     """
-    from hesiod_watch.actions.outputs import (
-        ingest_dir,  # late: they load the data path
-        publication,
-    )
+    # Late: they load the data path.
+    from hesiod_watch.actions.outputs import ingest_dir, publication
 
     if cells and snapshot.output is None:
         raise PermanentError(

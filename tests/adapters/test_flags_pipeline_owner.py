@@ -58,7 +58,7 @@ def test_a_foreign_pipeline_is_left_alone(config: Config) -> None:
     )
     status, why = status_of(found)
     assert status is Status.UNKNOWN
-    assert f"pipeline/ was made by user without a name ({UID}), who is not in landing_owners" in why
+    assert f"pipeline/ was made by the user with uid {UID}, who is not in landing_owners" in why
     assert (found.adopted, found.upstream, found.cells) == (False, None, ())
     assert foreign(config, (UID,)) == ""
 
@@ -70,7 +70,7 @@ def test_a_foreign_fact_counts(config: Config, name: str) -> None:
     (pipeline / "rt_ticket").write_text("42\n")
     assert foreign(config) == ""
     os.chown(pipeline / name, UID, UID, follow_symlinks=False)
-    assert foreign(config).startswith(f"pipeline/{name} was made by user")
+    assert foreign(config).startswith(f"pipeline/{name} was made by the user")
 
 
 def test_flags_of_operators_do_not_count(config: Config) -> None:

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.system, needs_second_user]
 
 EVIL, GOOD = "20261101_P2_evil", "20261101_P2_good"
 CELL = "20261101_1200_P2_PAD00001_0123abcd"
-WHY = f"pipeline/ was made by user without a name ({UID}), who is not in landing_owners"
+WHY = f"pipeline/ was made by the user with uid {UID}, who is not in landing_owners"
 
 
 def land_both(site: Site) -> None:

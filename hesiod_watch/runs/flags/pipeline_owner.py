@@ -51,7 +51,7 @@ def find_foreign_maker(pipeline: Path, output_root: Path, owners: Collection[int
     place = quoted(str(pipeline.parent / what))
     ours = "".join(str(each) for each in _owner(output_root)) or str(os.geteuid())
     return (
-        f"{what} was made by user {_user(uid)} ({uid}), who is not in landing_owners; nothing is"
+        f"{what} was made by {_user(uid)}, who is not in landing_owners; nothing is"
         " done to this run until you trust that user (landing_owners in the configuration) or that"
         f" file (chown -h {ours} {place})"
     )
@@ -82,6 +82,6 @@ def _owner(path: Path) -> set[int]:
 
 def _user(uid: int) -> str:
     try:
-        return display(pwd.getpwuid(uid).pw_name)
+        return f"the user {display(pwd.getpwuid(uid).pw_name)} ({uid})"
     except KeyError:
-        return "without a name"
+        return f"the user with uid {uid}"
