@@ -102,6 +102,7 @@ def test_every_process_sees_the_death_of_a_worker(tmp_path: Path) -> None:
 def test_killed_worker(tmp_path: Path) -> None:
     """A worker that is killed is recorded with the signal, and its claim says so."""
     place = Place(tmp_path)
+    os.mkfifo(tmp_path / "missing.yaml")  # the worker waits here until it is killed
     place.start()
     assert place.kill().code == 137
     record = json.loads((place.pipeline / flags.died(STEM)).read_text())
